@@ -1,0 +1,68 @@
+"""Session keys: the exact string is the identity of a session, and it is never changed to fit.
+
+A key has 1 to 128 characters of any script, slashes, colons and inner spaces included. It is
+brought to Unicode form NFC at the door, so that two spellings of one text are one session. Refused
+are control and format characters (except the joiners U+200C and U+200D, which scripts need), lone
+surrogates, and white space at the ends.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+
+from chatkeep.errors import InvalidKeyError
+
+KEY_CHARS_MAX = 128
+CHANNEL_CHARS_MAX = 64
+_JOINERS = "\u200c\u200d"
+_REFUSED_CATEGORIES = {
+    "Cc": "control characters",
+    "Cf": "invisible format characters",
+    "Cs": "lone surrogates",
+    "Zl": "line separators",
+    "Zp": "paragraph separators",
+}
+_CHANNELS_BY_PREFIX = {"websocket": "web"}
+_KNOWN_PREFIXES = frozenset(
+    (
+        "web",
+        "telegram",
+        "discord",
+        "slack",
+        "cli",
+        "api",
+        "whatsapp",
+        "signal",
+        "matrix",
+        "teams",
+        "google_chat",
+        "email",
+    )
+)
+
+
+def parse_key(text: str) -> str:
+    """Return the key that `text` spells, in form NFC.
+
+    Raises:
+        InvalidKeyError: when it is empty, too long, or has characters that a key cannot have.
+    """
+    for character in text:
+        refused = _REFUSED_CATEGORIES.get(unicodedata.category(character))
+        if refused and character not in _JOINERS:
+            raise InvalidKeyError(f"must not contain {refused}")
+    key = unicodedata.normalize("NFC", text)
+    if not 1 <= len(key) <= KEY_CHARS_MAX:
+        raise InvalidKeyError(f"must have 1 to {KEY_CHARS_MAX} characters, has {len(key)}")
+    if key != key.strip():
+        raise InvalidKeyError("must not begin or end with white space")
+    return key
+
+
+def channel_of(key: str) -> str:
+    """Return the channel that a key names by its known prefix, else `api`.
+
+    Source: the table of key formats in seed 004; `websocket:` is PocketPaw's name for the web.
+    """
+    prefix = key.partition(":")[0] if ":" in key else ""
+    return _CHANNELS_BY_PREFIX.get(prefix, prefix if prefix in _KNOWN_PREFIXES else "api")

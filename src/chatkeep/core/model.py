@@ -1,0 +1,416 @@
+"""The values that Chatkeep is about: messages, sessions, and what is known of them without reading them.
+
+All of them are immutable, all times are aware datetimes in UTC. A `Message` encodes to exactly the
+JSON that the session file and the HTTP API carry, so the order of its fields is the order of the bytes.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from datetime import UTC, datetime
+from typing import Any, Final, Literal
+
+import msgspec
+from msgspec import UNSET, Struct, UnsetType, field
+
+from chatkeep.core import titles
+from chatkeep.core.keys import CHANNEL_CHARS_MAX
+from chatkeep.errors import InvalidError, TooLargeError
+
+Json = Any
+"""A JSON value that a client owns and Chatkeep only keeps: content parts, tool calls, metadata."""
+
+Role = Literal["system", "developer", "user", "assistant", "tool"]
+Mode = Literal["all", "any"]
+Sort = Literal["relevance", "recent"]
+Unit = Literal["session", "message"]
+
+ROLES: Final[tuple[Role, ...]] = ("system", "developer", "user", "assistant", "tool")
+TALK_ROLES: Final[frozenset[Role]] = frozenset(("user", "assistant"))
+MESSAGE_BYTES_MAX: Final = 1 << 20
+METADATA_BYTES_MAX: Final = 1 << 16
+NAME_CHARS_MAX: Final = 128
+TAGS_MAX: Final = 64
+TITLE_CHARS_MAX: Final = 200
+
+
+class Draft(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A message that has no place in a session yet. `Sessions` fills in a missing id and time."""
+
+    role: Role
+    content: str | list[Json] | None
+    sent_at: datetime | None = field(default=None, name="timestamp")
+    id: str | None = None
+    name: str | None = None
+    tool_calls: list[Json] | None = None
+    tool_call_id: str | None = None
+    metadata: dict[str, Json] | None = None
+
+
+class Message(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One message of a session. `seq` is its place, 1, 2, 3 ...; it alone defines the order."""
+
+    seq: int
+    role: Role
+    content: str | list[Json] | None
+    sent_at: datetime = field(name="timestamp")
+    id: str
+    name: str | None = None
+    tool_calls: list[Json] | None = None
+    tool_call_id: str | None = None
+    metadata: dict[str, Json] | None = None
+
+    @property
+    def text(self) -> str:
+        """The words of the content: the string, or the text parts one per line."""
+        return text_of(self.content)
+
+    def says_the_same(self, other: Message | Draft) -> bool:
+        """Tell whether all that a client said is equal; seq, id and time are not part of that."""
+        return _said(self) == _said(other)
+
+
+class Header(Struct, frozen=True, kw_only=True):
+    """What a session has besides its messages. `title` is the user's own title, or None."""
+
+    key: str
+    channel: str
+    title: str | None
+    created_at: datetime
+    metadata: dict[str, Json] = field(default_factory=dict)
+    archived: bool = False
+    pinned: bool = False
+    tags: tuple[str, ...] = ()
+
+
+class Session(Struct, frozen=True, kw_only=True):
+    """A whole session: what is exported, and what is imported."""
+
+    header: Header
+    messages: tuple[Message, ...]
+
+
+class Digest(Struct, frozen=True, kw_only=True):
+    """What a list shows of a session's messages, folded from them one by one."""
+
+    message_count: int = 0
+    talk_count: int = 0
+    auto_title: str | None = None
+    preview: str = ""
+    latest_at: datetime | None = None
+
+    def plus(self, message: Message) -> Digest:
+        """Return the digest of the same messages and this one."""
+        text = message.text if self.auto_title is None or message.role in TALK_ROLES else ""
+        auto_title = self.auto_title
+        if auto_title is None and message.role == "user":
+            auto_title = titles.first_line(text)
+        latest_at = self.latest_at
+        return Digest(
+            message_count=self.message_count + 1,
+            talk_count=self.talk_count + (message.role in TALK_ROLES),
+            auto_title=auto_title,
+            preview=(titles.preview(text) if message.role in TALK_ROLES else "") or self.preview,
+            latest_at=message.sent_at if latest_at is None else max(latest_at, message.sent_at),
+        )
+
+
+class Summary(Struct, frozen=True, kw_only=True):
+    """A session without its messages. `message_count` counts all of them, `talk_count` user and assistant."""
+
+    header: Header
+    message_count: int
+    talk_count: int
+    title: str
+    preview: str
+    updated_at: datetime
+    damage: str | None = None
+
+
+def summary(header: Header, digest: Digest, damage: str | None = None) -> Summary:
+    """Return what is known of a session. `damage` says why it is read-only, None for a whole one."""
+    return Summary(
+        header=header,
+        message_count=digest.message_count,
+        talk_count=digest.talk_count,
+        title=header.title or digest.auto_title or titles.NO_TITLE,
+        preview=digest.preview,
+        updated_at=digest.latest_at or header.created_at,
+        damage=damage,
+    )
+
+
+class Receipt(Struct, frozen=True, kw_only=True):
+    """The place that a message got: proof that it is stored."""
+
+    seq: int
+    id: str
+    sent_at: datetime = field(name="timestamp")
+
+
+class Appended(Struct, frozen=True, kw_only=True):
+    """The answer to an append. `stored_count` is 0 when every message was there already."""
+
+    key: str
+    message_count: int
+    stored_count: int
+    receipts: tuple[Receipt, ...]
+
+
+class Merged(Struct, frozen=True, kw_only=True):
+    """The answer to an import of one session. `conflicts` are ids taken by other content, left out."""
+
+    created: bool
+    added_count: int
+    skipped_count: int
+    conflicts: tuple[str, ...] = ()
+
+
+class Revision(Struct, frozen=True, kw_only=True):
+    """Changes to a session's header; what is unset stays. `metadata` is a merge patch (RFC 7396)."""
+
+    title: str | UnsetType | None = UNSET
+    archived: bool | UnsetType = UNSET
+    pinned: bool | UnsetType = UNSET
+    tags: tuple[str, ...] | UnsetType = UNSET
+    metadata: dict[str, Json] | UnsetType = UNSET
+
+    def applied_to(self, header: Header) -> Header:
+        """Return the header with the changes made.
+
+        Raises:
+            InvalidError: when the merged metadata would be too large.
+        """
+        changes = {
+            name: value
+            for name in ("title", "archived", "pinned", "tags")
+            if (value := getattr(self, name)) is not UNSET
+        }
+        if self.metadata is not UNSET:
+            changes["metadata"] = check_metadata(_merge_patch(header.metadata, self.metadata))
+        return msgspec.structs.replace(header, **changes)
+
+
+class Selection(Struct, frozen=True, kw_only=True):
+    """Which sessions are meant. `archived` None means both; `prefixes` must all begin the key."""
+
+    prefixes: tuple[str, ...] = ()
+    channel: str | None = None
+    archived: bool | None = False
+    updated_before: datetime | None = None
+
+    @property
+    def prefix(self) -> str | None:
+        """The one prefix that stands for all of them, or None when no key can begin with all."""
+        longest = max(self.prefixes, key=len, default="")
+        return longest if all(longest.startswith(prefix) for prefix in self.prefixes) else None
+
+
+class Page(Struct, frozen=True, kw_only=True):
+    """Part of a list of sessions. `total` counts all that match, `next_cursor` is None on the last page."""
+
+    sessions: tuple[Summary, ...]
+    total: int
+    next_cursor: str | None
+
+
+class KeyPage(Struct, frozen=True, kw_only=True):
+    """Part of the list of keys, by code point; `total` counts all that match."""
+
+    keys: tuple[str, ...]
+    total: int
+    next_cursor: str | None
+
+
+class Window(Struct, frozen=True, kw_only=True):
+    """Neighbouring messages of one session, oldest first. `has_more` tells of others further on."""
+
+    messages: tuple[Message, ...]
+    has_more: bool
+
+
+class Hit(Struct, frozen=True, kw_only=True):
+    """A session's best message for a query. `highlights` are [start, end) character offsets into `excerpt`."""
+
+    key: str
+    title: str
+    channel: str
+    updated_at: datetime
+    seq: int
+    message_id: str
+    role: Role
+    excerpt: str
+    highlights: tuple[tuple[int, int], ...]
+    match_count: int
+
+
+class Hits(Struct, frozen=True, kw_only=True):
+    """The answer to a search. `partial` tells that the deadline cut it short."""
+
+    hits: tuple[Hit, ...]
+    mode: Mode = "all"
+    partial: bool = False
+
+
+class Status(Struct, frozen=True, kw_only=True):
+    """Counts and sizes of what one may see. `problems` names stored things that cannot be served, and why."""
+
+    session_count: int
+    message_count: int
+    size_bytes: int
+    channels: dict[str, int]
+    problems: dict[str, str]
+
+
+def text_of(content: str | list[Json] | None) -> str:
+    """Return the words of a message's content: the string, or the text of its parts, one per line."""
+    if isinstance(content, str):
+        return content
+    parts = (part if isinstance(part, str) else _part_text(part) for part in content or ())
+    return "\n".join(filter(None, parts))
+
+
+def check_draft(draft: Draft) -> None:
+    """Check what types cannot say of a message that comes in.
+
+    Raises:
+        InvalidError: for content of another kind, NUL or a lone surrogate, a bad id, a time out of range.
+        TooLargeError: when the message is larger than 1 MiB as JSON.
+    """
+    if draft.content is None and not draft.tool_calls:
+        raise InvalidError("content", "may be null only beside tool_calls")
+    for part in draft.content if isinstance(draft.content, list) else ():
+        if not isinstance(part, dict | str):
+            raise InvalidError("content", "a list of parts holds objects or strings")
+    for name in ("id", "name", "tool_call_id"):
+        _check_name(name, getattr(draft, name))
+    encoded = encoded_json("message", draft)
+    if len(encoded) > MESSAGE_BYTES_MAX:
+        raise TooLargeError("message", MESSAGE_BYTES_MAX)
+
+
+def check_title(title: str) -> str:
+    """Return the title trimmed.
+
+    Raises:
+        InvalidError: when it has not 1 to 200 characters, or characters that text cannot have.
+    """
+    trimmed = title.strip()
+    encoded_json("title", trimmed)
+    if not 1 <= len(trimmed) <= TITLE_CHARS_MAX:
+        raise InvalidError("title", f"must have 1 to {TITLE_CHARS_MAX} characters after trimming")
+    return trimmed
+
+
+def check_metadata(metadata: dict[str, Json]) -> dict[str, Json]:
+    """Return the metadata.
+
+    Raises:
+        InvalidError: when it is larger than 64 KiB as JSON, or has text that cannot be stored.
+    """
+    if len(encoded_json("metadata", metadata)) > METADATA_BYTES_MAX:
+        raise InvalidError("metadata", f"must be at most {METADATA_BYTES_MAX} bytes of JSON")
+    return metadata
+
+
+def check_tags(tags: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the tags without repetitions, in their order.
+
+    Raises:
+        InvalidError: for more than 64 tags, or one that is empty, longer than 64 characters or not printable.
+    """
+    if len(tags) > TAGS_MAX:
+        raise InvalidError("tags", f"at most {TAGS_MAX} tags")
+    for tag in tags:
+        if tag != tag.strip() or not 1 <= len(tag) <= CHANNEL_CHARS_MAX:
+            raise InvalidError("tags", f"a tag has 1 to {CHANNEL_CHARS_MAX} characters and no white space at its ends")
+        _check_name("tags", tag)
+    return tuple(dict.fromkeys(tags))
+
+
+def check_channel(channel: str) -> str:
+    """Return the channel.
+
+    Raises:
+        InvalidError: when it has not 1 to 64 printable characters, or white space at its ends.
+    """
+    if channel != channel.strip() or not 1 <= len(channel) <= CHANNEL_CHARS_MAX:
+        raise InvalidError("channel", f"has 1 to {CHANNEL_CHARS_MAX} characters and no white space at its ends")
+    _check_name("channel", channel)
+    return channel
+
+
+def encoded_json(what: str, value: object) -> bytes:
+    """Return the value as the JSON bytes that are stored.
+
+    Raises:
+        InvalidError: naming `what`, for a lone surrogate, a NUL character or a value that JSON does not have.
+    """
+    try:
+        encoded = msgspec.json.encode(value)
+    except UnicodeEncodeError as error:
+        raise InvalidError(what, "has a lone surrogate: text must be valid Unicode") from error
+    except (TypeError, ValueError, OverflowError, RecursionError) as error:
+        raise InvalidError(what, "is not a JSON value") from error
+    if b"\\u0000" in encoded and _has_nul(msgspec.json.decode(encoded)):
+        raise InvalidError(what, "must not contain the character NUL")
+    return encoded
+
+
+def utc(at: datetime) -> datetime:
+    """Return the same instant in UTC; a time without an offset is taken as UTC.
+
+    Raises:
+        InvalidError: when the instant lies outside the years 1 to 9999.
+    """
+    try:
+        return at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)
+    except (OverflowError, ValueError) as error:
+        raise InvalidError("timestamp", "lies outside the years 1 to 9999") from error
+
+
+def _said(message: Message | Draft) -> tuple[object, ...]:
+    return (
+        message.role,
+        message.content,
+        message.name,
+        message.tool_calls or None,
+        message.tool_call_id,
+        message.metadata or None,
+    )
+
+
+def _part_text(part: Json) -> str:
+    text = part.get("text") if isinstance(part, dict) else None
+    return text if isinstance(text, str) else ""
+
+
+def _check_name(field_name: str, name: str | None) -> None:
+    if name is None:
+        return
+    if not 1 <= len(name) <= NAME_CHARS_MAX:
+        raise InvalidError(field_name, f"must have 1 to {NAME_CHARS_MAX} characters")
+    if any(unicodedata.category(character) in {"Cc", "Cs"} for character in name):
+        raise InvalidError(field_name, "must not contain control characters or lone surrogates")
+
+
+def _has_nul(value: Json) -> bool:
+    if isinstance(value, str):
+        return "\0" in value
+    if isinstance(value, dict):
+        return any("\0" in key or _has_nul(inner) for key, inner in value.items())
+    return isinstance(value, list) and any(map(_has_nul, value))
+
+
+def _merge_patch(target: dict[str, Json], patch: dict[str, Json]) -> dict[str, Json]:
+    """Source: RFC 7396, section 2."""
+    merged = dict(target)
+    for name, value in patch.items():
+        if value is None:
+            merged.pop(name, None)
+        elif isinstance(value, dict):
+            inner = merged.get(name)
+            merged[name] = _merge_patch(inner if isinstance(inner, dict) else {}, value)
+        else:
+            merged[name] = value
+    return merged

@@ -1,0 +1,230 @@
+"""The ways to fail. Each class has a stable code and builds its own sentence from data.
+
+    ChatkeepError                  failed
+    ├─ InvalidError                invalid             a value breaks a rule; names the field
+    │  ├─ InvalidKeyError          invalid_key         a session key that cannot be one
+    │  └─ InvalidCursorError       invalid_cursor      a cursor this server did not make
+    ├─ BrokenInputError            broken_input        bytes that are not the format they claim to be
+    ├─ UnsupportedTypeError        unsupported_type    a request body of another media type
+    ├─ TooLargeError               too_large           a body or a message above its limit
+    ├─ NotFoundError               not_found           what was asked for does not exist
+    │  └─ SessionNotFoundError     session_not_found   no session has this key
+    ├─ MethodError                 method_not_allowed  the address exists, the method does not
+    ├─ ConflictError               conflict            the stored state contradicts the request
+    │  ├─ MessageConflictError     message_conflict    the id is taken by another message
+    │  ├─ CountConflictError       count_conflict      the session has moved on
+    │  └─ SessionDamagedError      session_damaged     the file does not parse; it is never overwritten
+    ├─ UnauthorizedError           unauthorized        no token, or one that is not valid
+    ├─ ForbiddenError              forbidden           the token lacks a scope
+    ├─ UnknownHostError            unknown_host        the Host header names another server
+    ├─ RateLimitedError            rate_limited        too many requests; says when to come back
+    ├─ BusyError                   busy                somebody else holds the session for too long
+    └─ StorageError                storage_failed      the disk refused
+       └─ StorageFullError         storage_full        no space left
+
+`wire.STATUS` gives each class its HTTP status, `wire.EXIT` its exit code.
+"""
+
+from __future__ import annotations
+
+
+class ChatkeepError(Exception):
+    """Something that Chatkeep refuses or cannot do; `str(error)` is a sentence for people."""
+
+    code = "failed"
+
+
+class InvalidError(ChatkeepError):
+    """A value breaks a rule. `field` names it, `reason` says what is allowed."""
+
+    code = "invalid"
+
+    def __init__(self, field: str, reason: str) -> None:
+        """Say which field is wrong and why."""
+        super().__init__(f"{field}: {reason}")
+        self.field = field
+        self.reason = reason
+
+
+class InvalidKeyError(InvalidError):
+    """A session key that cannot be one."""
+
+    code = "invalid_key"
+
+    def __init__(self, reason: str) -> None:
+        """Say what is wrong with the key."""
+        super().__init__("key", reason)
+
+
+class InvalidCursorError(InvalidError):
+    """A cursor that was not made by this server for this list."""
+
+    code = "invalid_cursor"
+
+    def __init__(self) -> None:
+        """Take no data: a cursor is opaque."""
+        super().__init__("cursor", "not a cursor of this list; begin again without one")
+
+
+class BrokenInputError(ChatkeepError):
+    """Bytes that are not the format they claim to be."""
+
+    code = "broken_input"
+
+
+class UnsupportedTypeError(ChatkeepError):
+    """A request body of another media type."""
+
+    code = "unsupported_type"
+
+    def __init__(self, expected: str) -> None:
+        """Say which media type is expected."""
+        super().__init__(f"The body must be sent as {expected}.")
+
+
+class TooLargeError(ChatkeepError):
+    """A body or a message above its limit."""
+
+    code = "too_large"
+
+    def __init__(self, what: str, limit_bytes: int) -> None:
+        """Name what is too large and the limit."""
+        super().__init__(f"The {what} is larger than {limit_bytes} bytes.")
+        self.limit_bytes = limit_bytes
+
+
+class NotFoundError(ChatkeepError):
+    """What was asked for does not exist."""
+
+    code = "not_found"
+
+    def __init__(self, sentence: str = "Not found") -> None:
+        """Take the sentence to show."""
+        super().__init__(sentence)
+
+
+class SessionNotFoundError(NotFoundError):
+    """No session has this key. The sentence is the one that seed 004 prints."""
+
+    code = "session_not_found"
+
+    def __init__(self, key: str) -> None:
+        """Remember the key for callers; the sentence leaves it out."""
+        super().__init__("Session not found")
+        self.key = key
+
+
+class MethodError(ChatkeepError):
+    """The address exists, the method does not. `allowed` lists those that do."""
+
+    code = "method_not_allowed"
+
+    def __init__(self, allowed: tuple[str, ...]) -> None:
+        """List the methods that exist."""
+        super().__init__(f"Method not allowed; use {', '.join(allowed)}.")
+        self.allowed = allowed
+
+
+class ConflictError(ChatkeepError):
+    """The stored state contradicts the request."""
+
+    code = "conflict"
+
+
+class MessageConflictError(ConflictError):
+    """The message id is taken by a message with other content."""
+
+    code = "message_conflict"
+
+    def __init__(self, message_id: str) -> None:
+        """Name the id."""
+        super().__init__(f"Message id {message_id!r} is taken by a message with other content.")
+        self.message_id = message_id
+
+
+class CountConflictError(ConflictError):
+    """The session has another number of messages than expected."""
+
+    code = "count_conflict"
+
+    def __init__(self, expected: int, found: int) -> None:
+        """Give both counts."""
+        super().__init__(f"Expected {expected} messages, the session has {found}.")
+        self.expected = expected
+        self.found = found
+
+
+class SessionDamagedError(ConflictError):
+    """The stored session does not parse; it is kept as it is and never overwritten."""
+
+    code = "session_damaged"
+
+    def __init__(self, key: str, reason: str) -> None:
+        """Say what is damaged."""
+        super().__init__(f"The session is damaged: {reason}. Run `chatkeep doctor`.")
+        self.key = key
+        self.reason = reason
+
+
+class UnauthorizedError(ChatkeepError):
+    """No token, or one that is not valid."""
+
+    code = "unauthorized"
+
+    def __init__(self) -> None:
+        """Say the same for every cause: the cause is nobody's business."""
+        super().__init__("Authentication required: send `Authorization: Bearer <token>`.")
+
+
+class ForbiddenError(ChatkeepError):
+    """The token lacks a scope, or writes outside its prefix."""
+
+    code = "forbidden"
+
+
+class UnknownHostError(ChatkeepError):
+    """The Host header names another server."""
+
+    code = "unknown_host"
+
+    def __init__(self) -> None:
+        """Say how to allow a host."""
+        super().__init__("This server is not known by that host name; add it with --allow-host.")
+
+
+class RateLimitedError(ChatkeepError):
+    """Too many requests. `retry_after_s` says when one will pass again."""
+
+    code = "rate_limited"
+
+    def __init__(self, limit: int, retry_after_s: int) -> None:
+        """Give the limit per minute and the seconds to wait."""
+        super().__init__("Rate limit exceeded")
+        self.limit = limit
+        self.retry_after_s = retry_after_s
+
+
+class BusyError(ChatkeepError):
+    """Somebody else holds the session for too long; nothing was changed."""
+
+    code = "busy"
+
+    def __init__(self, what: str = "session") -> None:
+        """Name what is held."""
+        super().__init__(f"The {what} is busy; try again.")
+
+
+class StorageError(ChatkeepError):
+    """The disk refused. The request was not carried out unless a retry with the same id says so."""
+
+    code = "storage_failed"
+
+
+class StorageFullError(StorageError):
+    """No space is left on the disk; nothing was changed."""
+
+    code = "storage_full"
+
+    def __init__(self) -> None:
+        """Take no data."""
+        super().__init__("No space is left on the storage; free some and try again.")

@@ -1,0 +1,328 @@
+"""The use cases: what one can do with sessions, whichever door one comes through.
+
+`Sessions` adds to a store what is the same for every backend: rules for what comes in, ids and
+times for messages that bring none, and confinement. A confined `Sessions` sees the keys under one
+prefix; all others answer as if they did not exist. Its verbs and their errors are those of
+`store.protocol.Store`, and `chatkeep.client.Client` has them too.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from datetime import UTC, datetime
+from typing import Final
+
+import msgspec
+
+from chatkeep.core.keys import KEY_CHARS_MAX, parse_key
+from chatkeep.core.model import (
+    Appended,
+    Draft,
+    Header,
+    Hits,
+    KeyPage,
+    Merged,
+    Message,
+    Page,
+    Revision,
+    Selection,
+    Session,
+    Status,
+    Summary,
+    Window,
+    check_channel,
+    check_draft,
+    check_metadata,
+    check_tags,
+    check_title,
+    utc,
+)
+from chatkeep.core.paging import LIST_LIMIT_DEFAULT, LIST_LIMIT_MAX
+from chatkeep.core.search import Search
+from chatkeep.core.windows import fitting
+from chatkeep.errors import ForbiddenError, InvalidError, InvalidKeyError, SessionNotFoundError
+from chatkeep.store.protocol import Store
+
+BATCH_MAX: Final = 1000
+_CROCKFORD: Final = "0123456789abcdefghjkmnpqrstvwxyz"
+_ID_RANDOM_BITS: Final = 80
+
+
+def now_utc() -> datetime:
+    """Return the current time."""
+    return datetime.now(UTC)
+
+
+def message_id(at: datetime) -> str:
+    """Return a new unique id of 26 characters that sorts by time.
+
+    Source: the ULID layout (48 bits of milliseconds, 80 random bits, Crockford's base 32).
+    """
+    number = (int(at.timestamp() * 1000) & ((1 << 48) - 1)) << _ID_RANDOM_BITS | secrets.randbits(_ID_RANDOM_BITS)
+    return "".join(_CROCKFORD[number >> shift & 31] for shift in range(125, -1, -5))
+
+
+class Sessions:
+    """Everything one can do with the sessions of a store, or with those under one prefix of keys."""
+
+    def __init__(
+        self,
+        store: Store,
+        *,
+        now: Callable[[], datetime] = now_utc,
+        new_id: Callable[[datetime], str] = message_id,
+        prefix: str = "",
+    ) -> None:
+        """Take the store, the clock and the maker of message ids."""
+        self._store = store
+        self._now = now
+        self._new_id = new_id
+        self._prefix = prefix
+
+    def confined(self, prefix: str) -> Sessions:
+        """Return the same use cases for the keys that begin with `prefix`."""
+        return Sessions(self._store, now=self._now, new_id=self._new_id, prefix=prefix)
+
+    def now(self) -> datetime:
+        """Return the time by this object's clock."""
+        return self._now()
+
+    def append(
+        self,
+        key: str | None,
+        drafts: Sequence[Draft],
+        *,
+        channel: str | None = None,
+        create: bool = True,
+        expect_count: int | None = None,
+    ) -> Appended:
+        """Store 1 to 1000 messages at the end of a session, all or none; without a key one is made.
+
+        Missing ids and times are filled in.
+
+        Raises:
+            InvalidError: for a number of messages out of range, or a message or key that breaks a rule.
+            TooLargeError: when a message is larger than 1 MiB.
+            ForbiddenError: when the key lies outside the prefix.
+            SessionNotFoundError, MessageConflictError, CountConflictError, SessionDamagedError, BusyError,
+            StorageError: as `Store.append` says.
+        """
+        if not 1 <= len(drafts) <= BATCH_MAX:
+            raise InvalidError("messages", f"must be 1 to {BATCH_MAX}")
+        if expect_count is not None and expect_count < 0:
+            raise InvalidError("expect_count", "must not be negative")
+        key = self._new_key() if key is None else parse_key(key)
+        if not key.startswith(self._prefix):
+            raise ForbiddenError(f"This token writes only to keys that begin with {self._prefix!r}.")
+        channel = None if channel is None else check_channel(channel)
+        complete = [self._completed(draft) for draft in drafts]
+        return self._store.append(key, complete, channel=channel, create=create, expect_count=expect_count)
+
+    def get(self, key: str) -> Summary:
+        """Return what is known of a session."""
+        return self._store.get(self._own(key))
+
+    def read(self, key: str) -> Session:
+        """Return a whole session."""
+        return self._store.read(self._own(key))
+
+    def read_all(self, selection: Selection) -> Iterator[Session]:
+        """Yield whole sessions by key; those that are deleted meanwhile are left out."""
+        for key in self.keys(selection).keys:
+            try:
+                session = self._store.read(key)
+            except SessionNotFoundError:
+                continue
+            yield session
+
+    def window(
+        self,
+        key: str,
+        *,
+        limit: int = LIST_LIMIT_DEFAULT,
+        before: int | None = None,
+        after: int | None = None,
+        max_tokens: int | None = None,
+    ) -> Window:
+        """Return neighbouring messages, oldest first, as `Store.window`; with `max_tokens` the newest that fit.
+
+        Raises:
+            InvalidError: for numbers out of range.
+            SessionNotFoundError, SessionDamagedError: as `Store.window` says.
+        """
+        own = self._own(key)
+        _check_limit(limit, LIST_LIMIT_MAX)
+        for name, bound in (("before", before), ("after", after), ("max_tokens", max_tokens)):
+            if bound is not None and not 0 <= bound < 1 << 53:
+                raise InvalidError(name, "must be a number from 0 to 2^53")
+        window = self._store.window(own, limit=limit, before=before, after=after)
+        return window if max_tokens is None else fitting(window, max_tokens)
+
+    def list(
+        self,
+        selection: Selection = Selection(),  # noqa: B008 - an immutable value
+        *,
+        limit: int = LIST_LIMIT_DEFAULT,
+        cursor: str | None = None,
+    ) -> Page:
+        """Return sessions by latest activity, newest first, ties by key.
+
+        Raises:
+            InvalidError: for a limit out of 1..500.
+            InvalidCursorError: when the cursor is not one of this list.
+        """
+        _check_limit(limit, LIST_LIMIT_MAX)
+        return self._store.list(self._within(selection), limit=limit, cursor=cursor)
+
+    def keys(
+        self,
+        selection: Selection = Selection(),  # noqa: B008 - an immutable value
+        *,
+        limit: int | None = None,
+        cursor: str | None = None,
+    ) -> KeyPage:
+        """Return keys by code point; all of them without a limit.
+
+        Raises:
+            InvalidCursorError: when the cursor is not one of this list.
+        """
+        return self._store.keys(self._within(selection), limit=limit, cursor=cursor)
+
+    def search(self, search: Search) -> Hits:
+        """Return what the query finds, as `core.search` describes it; nothing for a query without terms."""
+        if not search.query.terms:
+            return Hits(hits=())
+        return self._store.search(msgspec.structs.replace(search, selection=self._within(search.selection)))
+
+    def rename(self, key: str, title: str) -> Summary:
+        """Give a session a title of 1 to 200 characters."""
+        return self.revise(key, Revision(title=title))
+
+    def revise(self, key: str, revision: Revision) -> Summary:
+        """Change a session's title, marks, tags or metadata, all or nothing.
+
+        Raises:
+            InvalidError: when a value breaks its rule.
+            SessionNotFoundError, SessionDamagedError, BusyError, StorageError: as `Store.revise` says.
+        """
+        return self._store.revise(self._own(key), _checked(revision))
+
+    def delete(self, key: str) -> None:
+        """Remove a session and every trace of it."""
+        self._store.delete(self._own(key))
+
+    def delete_all(self, keys: Iterable[str]) -> tuple[str, ...]:
+        """Remove the sessions of these keys that exist; return the keys that were removed, in order."""
+        removed = []
+        for key in dict.fromkeys(keys):
+            try:
+                self.delete(key)
+            except SessionNotFoundError:
+                continue
+            removed.append(key)
+        return tuple(removed)
+
+    def existing(self, keys: Iterable[str]) -> tuple[str, ...]:
+        """Return those of the keys that have a session."""
+        found = []
+        for key in dict.fromkeys(keys):
+            try:
+                found.append(self.get(key).header.key)
+            except SessionNotFoundError:
+                continue
+        return tuple(found)
+
+    def merge(self, session: Session) -> Merged:
+        """Take in a session from elsewhere: create it, or append the messages it has more.
+
+        Raises:
+            InvalidError, TooLargeError: when the header or a message breaks a rule; nothing is stored then.
+            ForbiddenError: when the key lies outside the prefix.
+            SessionDamagedError, BusyError, StorageError: as `Store.merge` says.
+        """
+        checked = checked_session(session)
+        if not checked.header.key.startswith(self._prefix):
+            raise ForbiddenError(f"This token writes only to keys that begin with {self._prefix!r}.")
+        return self._store.merge(checked)
+
+    def status(self) -> Status:
+        """Return counts and sizes of the sessions one may see."""
+        return self._store.status(self._prefix)
+
+    def _new_key(self) -> str:
+        key = f"{self._prefix or 'api:'}{secrets.token_hex(6)}"
+        if len(key) > KEY_CHARS_MAX:
+            raise InvalidKeyError("give a key: this token's prefix leaves no room to make one")
+        return key
+
+    def _own(self, key: str) -> str:
+        parsed = parse_key(key)
+        if not parsed.startswith(self._prefix):
+            raise SessionNotFoundError(parsed)
+        return parsed
+
+    def _within(self, selection: Selection) -> Selection:
+        return msgspec.structs.replace(selection, prefixes=(*selection.prefixes, self._prefix))
+
+    def _completed(self, draft: Draft) -> Draft:
+        now = self._now()
+        sent_at = now if draft.sent_at is None else utc(draft.sent_at)
+        complete = msgspec.structs.replace(draft, sent_at=sent_at, id=draft.id or self._new_id(now))
+        check_draft(draft if draft.id == "" else complete)
+        return complete
+
+
+def checked_session(session: Session) -> Session:
+    """Return a session from elsewhere, its key in form NFC and its times in UTC, if it keeps every rule.
+
+    Raises:
+        InvalidError, TooLargeError: naming what does not, with the message's place.
+    """
+    header = checked_header(session.header)
+    messages = tuple(_checked_message(message) for message in session.messages)
+    return Session(header=header, messages=messages)
+
+
+def checked_header(header: Header) -> Header:
+    """Return a header from elsewhere if it keeps every rule.
+
+    Raises:
+        InvalidError: naming the value that does not.
+    """
+    return Header(
+        key=parse_key(header.key),
+        channel=check_channel(header.channel),
+        title=None if header.title is None else check_title(header.title),
+        created_at=utc(header.created_at),
+        metadata=check_metadata(header.metadata),
+        archived=header.archived,
+        pinned=header.pinned,
+        tags=check_tags(header.tags),
+    )
+
+
+def _checked_message(message: Message) -> Message:
+    fields = msgspec.structs.asdict(message)
+    seq = fields.pop("seq")
+    try:
+        check_draft(Draft(**fields))
+        return msgspec.structs.replace(message, sent_at=utc(message.sent_at))
+    except InvalidError as error:
+        raise InvalidError(f"messages[{seq}].{error.field}", error.reason) from error
+
+
+def _checked(revision: Revision) -> Revision:
+    changes: dict[str, object] = {}
+    if isinstance(revision.title, str):
+        changes["title"] = check_title(revision.title)
+    if isinstance(revision.tags, tuple):
+        changes["tags"] = check_tags(revision.tags)
+    if isinstance(revision.metadata, dict):
+        check_metadata(revision.metadata)
+    return msgspec.structs.replace(revision, **changes)
+
+
+def _check_limit(limit: int, limit_max: int) -> None:
+    if not 1 <= limit <= limit_max:
+        raise InvalidError("limit", f"must be 1 to {limit_max}")
