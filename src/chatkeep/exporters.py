@@ -1,0 +1,164 @@
+"""Sessions as files to take away: JSON and JSON lines that can be imported again, Markdown to read.
+
+- `json`: one session is the document that a workspace keeps, without its reserved space: a header,
+  one message per line, comma first, and the number of messages. Several are an array of those.
+- `jsonl`: one session per line.
+- `md`: a page for people. What a message says stands in a block quote or a fence that no content
+  can close, so a conversation cannot pretend to be more of the page than it is.
+
+Nothing but the session decides the bytes: export, import elsewhere, export again is the same file.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from datetime import datetime
+from typing import Final
+
+import msgspec
+from msgspec import Struct
+
+from chatkeep.core import titles
+from chatkeep.core.model import Header, Json, Message, Session
+from chatkeep.errors import InvalidError
+
+
+class Format(Struct, frozen=True):
+    """How a format is announced, and how its files are named."""
+
+    media_type: str
+    suffix: str
+
+
+FORMATS: Final[dict[str, Format]] = {
+    "json": Format("application/json", ".json"),
+    "jsonl": Format("application/jsonl", ".jsonl"),
+    "md": Format("text/markdown; charset=utf-8", ".md"),
+}
+
+_ONLY_WHEN_SET: Final = ("archived", "pinned", "tags")
+_LINE_END: Final = re.compile(r"\r\n|\r|\n")
+_MARKDOWN: Final = re.compile(r"([\\`*_{}\[\]<>#&!|~])")
+_BACKTICKS: Final = re.compile(r"`+")
+
+
+def exported(sessions: Iterable[Session], fmt: str, *, single: bool) -> Iterator[bytes]:
+    """Yield the sessions as the bytes of one file, piece by piece; `single` is for a file of one session.
+
+    Raises:
+        InvalidError: when there is no such format.
+    """
+    if fmt not in FORMATS:
+        raise InvalidError("format", f"must be one of {', '.join(FORMATS)}")
+    if fmt == "jsonl":
+        return map(_json_line, sessions)
+    if fmt == "md":
+        return _joined(sessions)
+    return (piece for session in sessions for piece in _document(session)) if single else _array(sessions)
+
+
+def _json_line(session: Session) -> bytes:
+    return b"".join((_head(session.header), b",".join(map(_encoded, session.messages)), _tail(session), b"\n"))
+
+
+def _document(session: Session) -> Iterator[bytes]:
+    yield _head(session.header) + b"\n"
+    comma = b""
+    for message in session.messages:
+        yield comma + _encoded(message) + b"\n"
+        comma = b","
+    yield _tail(session) + b"\n"
+
+
+def _array(sessions: Iterable[Session]) -> Iterator[bytes]:
+    yield b"[\n"
+    comma = b""
+    for session in sessions:
+        yield comma
+        yield from _document(session)
+        comma = b","
+    yield b"]\n"
+
+
+def _head(header: Header) -> bytes:
+    told = msgspec.structs.asdict(header).items()
+    fields = {name: value for name, value in told if value or name not in _ONLY_WHEN_SET}
+    return _encoded({"format": 1, **fields})[:-1] + b',"messages":['
+
+
+def _tail(session: Session) -> bytes:
+    return b'],"message_count":%d}' % len(session.messages)
+
+
+_encoded = msgspec.json.Encoder().encode
+
+
+def _joined(sessions: Iterable[Session]) -> Iterator[bytes]:
+    rule = b""
+    for session in sessions:
+        yield rule
+        yield from (block.encode() for block in _page(session))
+        rule = b"---\n\n"
+
+
+def _page(session: Session) -> Iterator[str]:
+    header = session.header
+    yield f"# {_plain(_title(session))}\n\n"
+    yield f"- Key: {_code(header.key)}\n- Channel: {_code(header.channel)}\n- Begun: {_time(header.created_at)}\n"
+    if session.messages:
+        yield f"- Latest: {_time(max(message.sent_at for message in session.messages))}\n"
+    yield f"- Messages: {len(session.messages)}\n\n"
+    for message in session.messages:
+        yield from _blocks(message)
+
+
+def _blocks(message: Message) -> Iterator[str]:
+    name = f" {_plain(message.name)}" if message.name else ""
+    yield f"**{message.role.capitalize()}**{name} ({_time(message.sent_at)})\n\n"
+    if message.text:
+        yield _fenced("text", message.text) if message.role == "tool" else _quoted(message.text)
+    elif message.content:
+        yield _fenced("json", _indented(message.content))
+    for call in message.tool_calls or ():
+        yield _fenced("json", _indented(call))
+
+
+def _title(session: Session) -> str:
+    if session.header.title:
+        return session.header.title
+    asked = (titles.first_line(message.text) for message in session.messages if message.role == "user")
+    return next(filter(None, asked), titles.NO_TITLE)
+
+
+def _time(at: datetime) -> str:
+    return f"{at:%Y-%m-%d %H:%M:%S} UTC"
+
+
+def _plain(text: str) -> str:
+    """Return the text on one line, with nothing in it that Markdown would read as a mark."""
+    return _MARKDOWN.sub(r"\\\1", " ".join(text.split()))
+
+
+def _code(text: str) -> str:
+    fence = "`" * (_longest_run(text) + 1)
+    room = " " if fence != "`" else ""
+    return f"{fence}{room}{text}{room}{fence}"
+
+
+def _quoted(text: str) -> str:
+    lines = _LINE_END.split(text)
+    return "".join(f"> {line}\n" if line else ">\n" for line in lines) + "\n"
+
+
+def _fenced(language: str, text: str) -> str:
+    fence = "`" * max(3, _longest_run(text) + 1)
+    return f"{fence}{language}\n{text}\n{fence}\n\n"
+
+
+def _longest_run(text: str) -> int:
+    return max(map(len, _BACKTICKS.findall(text)), default=0)
+
+
+def _indented(value: Json) -> str:
+    return msgspec.json.format(_encoded(value), indent=2).decode()

@@ -1,0 +1,128 @@
+"""Taking sessions in, one by one, and the report of what came of it."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable
+from typing import Final
+
+import msgspec
+from msgspec import Struct
+
+from chatkeep.core.model import Merged, Message, Session
+from chatkeep.errors import ChatkeepError, SessionNotFoundError, StorageError
+from chatkeep.sessions import Sessions, checked_session
+
+ERRORS_MAX: Final = 1000
+_NAMED_CONFLICTS: Final = 3
+
+Told = dict[str, bytes]
+"""Message ids, each with a fingerprint of what the message says."""
+
+
+class Flaw(Struct, frozen=True):
+    """Why a record was not taken in, or not all of it. `place` is a line, a file or a key."""
+
+    place: str
+    reason: str
+
+
+class Report(Struct, frozen=True, kw_only=True):
+    """What came of an import. Sessions without anything new count nowhere; their messages are skipped."""
+
+    sessions_created: int = 0
+    sessions_extended: int = 0
+    messages_added: int = 0
+    messages_skipped: int = 0
+    errors: tuple[Flaw, ...] = ()
+
+
+OnSession = Callable[[Session | Flaw], None]
+Record = Session | Flaw
+
+
+def take_in(sessions: Sessions, records: Iterable[Record], *, on_session: OnSession | None = None) -> Report:
+    """Merge the sessions into the store, each whole or not at all; return what came of it.
+
+    A record that cannot be taken in is named in the report, at most 1000 of them, and the rest goes
+    on. `on_session` is told of each record when it is done.
+
+    Raises:
+        StorageError: when the disk refuses; importing again goes on where it stopped.
+    """
+    return _reported(sessions.merge, records, on_session)
+
+
+def would_take_in(sessions: Sessions, records: Iterable[Record], *, on_session: OnSession | None = None) -> Report:
+    """Return what `take_in` would report, without storing anything."""
+    told: dict[str, Told] = {}
+    return _reported(lambda session: _would_merge(sessions, session, told), records, on_session)
+
+
+def _reported(merge: Callable[[Session], Merged], records: Iterable[Record], on_session: OnSession | None) -> Report:
+    created = extended = added = skipped = left_out = 0
+    errors: list[Flaw] = []
+    for record in records:
+        merged = record if isinstance(record, Flaw) else _merged(merge, record)
+        flaw = merged if isinstance(merged, Flaw) else _conflict(record, merged)
+        if isinstance(merged, Merged):
+            created += merged.created
+            extended += not merged.created and merged.added_count > 0
+            added += merged.added_count
+            skipped += merged.skipped_count
+        if flaw is not None and len(errors) < ERRORS_MAX:
+            errors.append(flaw)
+        else:
+            left_out += flaw is not None
+        if on_session is not None:
+            on_session(record)
+    if left_out:
+        errors.append(Flaw("the rest", f"{left_out} more errors of this import are not listed."))
+    return Report(
+        sessions_created=created,
+        sessions_extended=extended,
+        messages_added=added,
+        messages_skipped=skipped,
+        errors=tuple(errors),
+    )
+
+
+def _merged(merge: Callable[[Session], Merged], session: Session) -> Merged | Flaw:
+    try:
+        return merge(session)
+    except StorageError:
+        raise
+    except ChatkeepError as error:
+        return Flaw(session.header.key, str(error))
+
+
+def _conflict(record: Record, merged: Merged) -> Flaw | None:
+    if isinstance(record, Flaw) or not merged.conflicts:
+        return None
+    named = ", ".join(merged.conflicts[:_NAMED_CONFLICTS])
+    more = ", ..." if len(merged.conflicts) > _NAMED_CONFLICTS else ""
+    reason = f"{len(merged.conflicts)} messages were left out, their ids are taken by other content: {named}{more}."
+    return Flaw(record.header.key, reason)
+
+
+def _would_merge(sessions: Sessions, session: Session, told: dict[str, Told]) -> Merged:
+    checked = checked_session(session)
+    key = checked.header.key
+    created = False
+    if key not in told:
+        try:
+            told[key] = {message.id: _fingerprint(message) for message in sessions.read(key).messages}
+        except SessionNotFoundError:
+            told[key] = {}
+            created = True
+    known = told[key]
+    before = len(known)
+    conflicts = tuple(m.id for m in checked.messages if known.setdefault(m.id, _fingerprint(m)) != _fingerprint(m))
+    added = len(known) - before
+    skipped = len(checked.messages) - added - len(conflicts)
+    return Merged(created=created, added_count=added, skipped_count=skipped, conflicts=conflicts)
+
+
+def _fingerprint(message: Message) -> bytes:
+    said = (message.role, message.content, message.name, message.tool_calls, message.tool_call_id, message.metadata)
+    return hashlib.blake2b(msgspec.json.encode(said, order="deterministic"), digest_size=16).digest()
