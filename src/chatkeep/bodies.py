@@ -1,0 +1,189 @@
+"""What clients send: the bodies of requests, and the times and durations in them.
+
+The structs say what the types are; the rules of `core` say the rest, with their own sentences. The
+patterns here only tell the same rules to readers of the OpenAPI document, and to tools that try it.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Final
+
+import msgspec
+from msgspec import UNSET, Meta, Struct, UnsetType
+
+from chatkeep.core.keys import CHANNEL_CHARS_MAX, KEY_CHARS_MAX
+from chatkeep.core.model import NAME_CHARS_MAX, TAGS_MAX, TITLE_CHARS_MAX, Draft, Json, Revision, Role, utc
+from chatkeep.errors import InvalidError
+
+BATCH_MAX: Final = 1000
+BULK_KEYS_MAX: Final = 10_000
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_YEAR_1: Final = -62135596800.0
+_YEAR_10000: Final = 253402300800.0
+_DURATION_UNITS: Final = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
+_DURATION_DIGITS_MAX: Final = 9
+
+_CONTROLS: Final = r"\u0000-\u001f\u007f-\u009f"
+_FORMATS: Final = (
+    r"\u00ad\u0600-\u0605\u061c\u06dd\u070f\u0890-\u0891\u08e2\u180e\u200b\u200e-\u200f\u2028-\u202e"
+    r"\u2060-\u2064\u2066-\u206f\ufeff\ufff9-\ufffb"
+    "\U000110bd\U000110cd\U00013430-\U0001343f\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0001\U000e0020-\U000e007f"
+)
+KEY_SCHEMA: Final[dict[str, Json]] = {
+    "minLength": 1,
+    "maxLength": KEY_CHARS_MAX,
+    "pattern": rf"^(?!\s)[^{_CONTROLS}{_FORMATS}]+(?<!\s)$",
+}
+_NAME_SCHEMA: Final[dict[str, Json]] = {
+    "minLength": 1,
+    "maxLength": NAME_CHARS_MAX,
+    "pattern": f"^[^{_CONTROLS}]+$",
+}
+LABEL_SCHEMA: Final[dict[str, Json]] = {
+    "minLength": 1,
+    "maxLength": CHANNEL_CHARS_MAX,
+    "pattern": rf"^(?!\s)[^{_CONTROLS}]+(?<!\s)$",
+}
+_TITLE_SCHEMA: Final[dict[str, Json]] = {
+    "pattern": rf"^\s*\S(?:[\s\S]{{0,{TITLE_CHARS_MAX - 2}}}\S)?\s*$",
+}
+_AGE_SCHEMA: Final[dict[str, Json]] = {
+    "anyOf": [{"pattern": r"^[0-9]{1,9}[smhd]$"}, {"format": "date-time"}],
+    "examples": ["30d", "2024-01-15T10:30:00Z"],
+}
+_SAYS_SOMETHING: Final[dict[str, Json]] = {
+    "anyOf": [
+        {"properties": {"content": {"type": ["string", "array"]}}, "required": ["content"]},
+        {"properties": {"tool_calls": {"type": "array", "minItems": 1}}, "required": ["tool_calls"]},
+    ]
+}
+_NAMES_SOME: Final[dict[str, Json]] = {
+    "anyOf": [
+        {"properties": {"keys": {"type": "array"}}, "required": ["keys"]},
+        *(
+            {"properties": {name: {"type": "string"}}, "required": [name]}
+            for name in ("prefix", "channel", "older_than")
+        ),
+    ]
+}
+
+Key = Annotated[str, Meta(extra_json_schema=KEY_SCHEMA)]
+Name = Annotated[str, Meta(extra_json_schema=_NAME_SCHEMA)]
+Label = Annotated[str, Meta(extra_json_schema=LABEL_SCHEMA)]
+Title = Annotated[str, Meta(extra_json_schema=_TITLE_SCHEMA)]
+At = Annotated[datetime, Meta(tz=True)]
+UnixSeconds = Annotated[float, Meta(ge=_YEAR_1, lt=_YEAR_10000)]
+
+
+class DraftBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """A message to append. `timestamp` is RFC 3339 or Unix seconds; content is null only beside tool calls."""
+
+    role: Role
+    content: str | list[dict[str, Json] | str] | None = None
+    timestamp: At | UnixSeconds | None = None
+    id: Name | None = None
+    name: Name | None = None
+    tool_calls: list[Json] | None = None
+    tool_call_id: Name | None = None
+    metadata: dict[str, Json] | None = None
+
+
+OneDraft = Annotated[DraftBody, Meta(extra_json_schema=_SAYS_SOMETHING)]
+DraftsBody = OneDraft | Annotated[list[OneDraft], Meta(min_length=1, max_length=BATCH_MAX)]
+
+
+class TitleBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The new title: 1 to 200 characters after trimming."""
+
+    title: Title
+
+
+class RevisionBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Changes to a session; what is left out stays. `metadata` is a merge patch (RFC 7396)."""
+
+    title: Title | UnsetType | None = UNSET
+    archived: bool | UnsetType = UNSET
+    pinned: bool | UnsetType = UNSET
+    tags: Annotated[tuple[Label, ...], Meta(max_length=TAGS_MAX)] | UnsetType = UNSET
+    metadata: dict[str, Json] | UnsetType = UNSET
+
+
+class BulkBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Which sessions to delete: these keys, or all that every given filter matches. One of them is needed."""
+
+    keys: Annotated[list[Key], Meta(max_length=BULK_KEYS_MAX)] | None = None
+    prefix: Key | None = None
+    channel: Label | None = None
+    older_than: Annotated[str, Meta(extra_json_schema=_AGE_SCHEMA)] | None = None
+    dry_run: bool = True
+
+
+Bulk = Annotated[BulkBody, Meta(extra_json_schema=_NAMES_SOME)]
+
+
+def draft_of(body: DraftBody) -> Draft:
+    """Return the message that a body describes.
+
+    Raises:
+        InvalidError: when the time lies outside the years 1 to 9999.
+    """
+    at = body.timestamp
+    sent_at = _EPOCH + timedelta(microseconds=round(at * 1_000_000)) if isinstance(at, float) else at
+    fields = msgspec.structs.asdict(body)
+    del fields["timestamp"]
+    return Draft(sent_at=None if sent_at is None else utc(sent_at), **fields)
+
+
+def draft_body(draft: Draft) -> DraftBody:
+    """Return the body that describes a message."""
+    fields = msgspec.structs.asdict(draft)
+    return DraftBody(timestamp=fields.pop("sent_at"), **fields)
+
+
+def revision_of(body: RevisionBody) -> Revision:
+    """Return the changes that a body describes."""
+    return Revision(**msgspec.structs.asdict(body))
+
+
+def revision_body(revision: Revision) -> RevisionBody:
+    """Return the body that describes changes."""
+    return RevisionBody(**msgspec.structs.asdict(revision))
+
+
+def parse_time(field: str, text: str) -> datetime:
+    """Return the time that an RFC 3339 text names, in UTC.
+
+    Raises:
+        InvalidError: naming the field, when it names none.
+    """
+    try:
+        return utc(msgspec.convert(text, At))
+    except (msgspec.ValidationError, InvalidError) as error:
+        raise InvalidError(field, "must be a time such as 2024-01-15T10:30:00Z") from error
+
+
+def parse_duration(field: str, text: str) -> timedelta:
+    """Return the duration that a text such as `30d`, `12h` or `90s` names.
+
+    Raises:
+        InvalidError: naming the field, when it names none.
+    """
+    digits, unit = text[:-1], _DURATION_UNITS.get(text[-1:])
+    if unit is None or not (digits.isascii() and digits.isdigit()) or len(digits) > _DURATION_DIGITS_MAX:
+        raise InvalidError(field, "must be a duration such as 30d, 12h, 5m or 90s")
+    return timedelta(**{unit: int(digits)})
+
+
+def parse_age(field: str, text: str, now: datetime) -> datetime:
+    """Return the time that lies a duration before `now`, or that an RFC 3339 text names.
+
+    Raises:
+        InvalidError: naming the field, when the text is neither.
+    """
+    if "-" in text:
+        return parse_time(field, text)
+    try:
+        return now - parse_duration(field, text)
+    except OverflowError:
+        return datetime.min.replace(tzinfo=UTC)
