@@ -1,0 +1,257 @@
+"""The guard: every request passes here, and gets in with a grant or not at all.
+
+In this order: the `Host` must be one the server is known by (a page that has a foreign name resolve
+to this machine gets nothing); the token is looked up; the request is counted against its limits,
+refused ones too, so that guessing is slow; without a valid token it ends here. What a grant allows
+is checked by `authorise`, and its prefix by `Sessions.confined`.
+
+There is no exception for requests from this machine, no token in an address, and no identity taken
+from a header, except the address that a configured proxy has seen.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Final
+
+from msgspec import Struct
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from chatkeep.errors import (
+    ChatkeepError,
+    ForbiddenError,
+    RateLimitedError,
+    UnauthorizedError,
+    UnknownHostError,
+)
+from chatkeep.http import problems
+from chatkeep.http.limits import Limits, Standing
+from chatkeep.tokens import Token, TokenFile
+
+PUBLIC_PATHS: Final = frozenset(("/health", "/openapi.json", "/docs"))
+UNCOUNTED_PATHS: Final = PUBLIC_PATHS | {"/metrics"}
+RATE_DEFAULT: Final = 60
+_HOST = re.compile(r"(\[[0-9a-f.]*:[0-9a-f:.]+\]|[^\s:/?#@\[\]\\]+)(?::[0-9]{1,5})?", re.ASCII)
+_IPV6_BITS_OF_A_SITE: Final = 64
+_ADMIN: Final = "admin"
+
+_Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+_Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+
+class Grant(Struct, frozen=True, kw_only=True):
+    """What a request may do: these scopes, on the keys that begin with the prefix."""
+
+    scopes: frozenset[str]
+    prefix: str
+    token_id: str
+
+    def allows(self, scope: str) -> bool:
+        """Tell whether the scope, or `admin`, is among those granted."""
+        return not self.scopes.isdisjoint((scope, _ADMIN))
+
+
+def authorise(grant: Grant | None, scope: str) -> None:
+    """Let pass who has been granted the scope.
+
+    Raises:
+        UnauthorizedError: when there is no grant.
+        ForbiddenError: when the grant lacks the scope; it names it.
+    """
+    if grant is None:
+        raise UnauthorizedError
+    if not grant.allows(scope):
+        raise ForbiddenError(f"This token lacks the scope '{scope}'.")
+
+
+def authorise_everywhere(grant: Grant | None, scope: str) -> None:
+    """Let pass who has been granted the scope for all keys: for answers that cannot be confined.
+
+    Raises:
+        UnauthorizedError, ForbiddenError: as `authorise` says; the latter also for a grant with a prefix.
+    """
+    authorise(grant, scope)
+    if grant is not None and grant.prefix:
+        raise ForbiddenError(f"This needs the scope '{scope}' for all sessions; this token is confined to a prefix.")
+
+
+class Guard:
+    """The rules of one server: its names, its tokens, its limits and the proxies it believes."""
+
+    def __init__(
+        self,
+        tokens: TokenFile,
+        limits: Limits,
+        *,
+        hosts: Iterable[str],
+        rate_ip: int = RATE_DEFAULT,
+        rate_token: int = RATE_DEFAULT,
+        trusted_proxies: Sequence[str] = (),
+    ) -> None:
+        """Take names without ports, requests a minute (0 is no limit), and addresses or networks of proxies.
+
+        Raises:
+            ValueError: when a proxy is neither an address nor a network.
+        """
+        self._tokens = tokens
+        self._limits = limits
+        self._hosts = frozenset(host.lower().strip("[]") for host in hosts)
+        self._rate_ip = rate_ip
+        self._rate_token = rate_token
+        self._proxies = tuple(ipaddress.ip_network(proxy) for proxy in trusted_proxies)
+
+    def check_host(self, scope: Scope) -> None:
+        """Let pass a request that names this server, once, as host or host:port.
+
+        Raises:
+            UnknownHostError: for any other.
+        """
+        named = Headers(scope=scope).getlist("host")
+        found = _HOST.fullmatch(named[0].lower()) if len(named) == 1 else None
+        if not found or found[1].strip("[]") not in self._hosts or not scope["path"].startswith("/"):
+            raise UnknownHostError
+
+    def find(self, headers: Headers) -> Token:
+        """Return the token that a request bears.
+
+        Raises:
+            UnauthorizedError: when it bears none, several, or one that is not valid.
+        """
+        borne = headers.getlist("authorization")
+        scheme, _, secret = borne[0].partition(" ") if len(borne) == 1 else ("", "", "")
+        if scheme.lower() != "bearer":
+            raise UnauthorizedError
+        return self._tokens.find(secret.strip(" "))
+
+    def count(self, scope: Scope, token: Token | None) -> Standing | None:
+        """Count a request against its own token's limit, or against its address and its valid token.
+
+        Raises:
+            RateLimitedError, BusyError: as `Limits.take` says.
+        """
+        if token is not None and token.rate is not None:
+            return self._limits.take(((f"token:{token.id}", token.rate),))
+        buckets = [(f"ip:{self._client(scope)}", self._rate_ip)]
+        if token is not None:
+            buckets.append((f"token:{token.id}", self._rate_token))
+        return self._limits.take(buckets)
+
+    def _client(self, scope: Scope) -> str:
+        """Return the address that the request comes from: the nearest hop that is no proxy of ours."""
+        peer: tuple[str, int] | None = scope.get("client")
+        if peer is None:
+            return "local"
+        nearest = peer[0]
+        for hop in _hops(Headers(scope=scope)):
+            if not self._is_proxy(nearest) or _address(hop) is None:
+                break
+            nearest = hop
+        return canonical(nearest)
+
+    def _is_proxy(self, host: str) -> bool:
+        address = _address(host)
+        return address is not None and any(address in network for network in self._proxies)
+
+
+class GuardMiddleware:
+    """An ASGI application that lets only guarded requests through to another one."""
+
+    def __init__(self, app: ASGIApp, guard: Guard) -> None:
+        """Take the application to protect and the rules."""
+        self._app = app
+        self._guard = guard
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request, put its grant (or None, on public paths) into `scope["state"]["grant"]`."""
+        if scope["type"] == "lifespan":
+            await self._app(scope, receive, send)
+        elif scope["type"] == "http":
+            await self._answer(scope, receive, send)
+        else:  # no door of this kind: WebSockets know no Authorization header from a browser
+            await send({"type": "websocket.close", "code": 1008})
+
+    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
+        app: ASGIApp
+        headers: dict[str, str] = {}
+        try:
+            grant = self._admitted(scope, headers)
+        except ChatkeepError as error:
+            app = problems.response(error)
+        else:
+            scope.setdefault("state", {})["grant"] = grant
+            app = self._app
+        await app(scope, receive, _adding(headers, send) if headers else send)
+
+    def _admitted(self, scope: Scope, headers: dict[str, str]) -> Grant | None:
+        """Return the grant of a request, and fill in the headers that any answer to it gets."""
+        self._guard.check_host(scope)
+        path = scope["path"]
+        if path in PUBLIC_PATHS:
+            return None
+        token = self._bearer(scope)
+        if path not in UNCOUNTED_PATHS:
+            try:
+                headers.update(_rate_headers(self._guard.count(scope, token)))
+            except RateLimitedError as error:
+                headers.update(_rate_headers(Standing(error.limit, 0, error.retry_after_s)))
+                raise
+        if token is None:
+            raise UnauthorizedError
+        return Grant(scopes=frozenset(token.scopes), prefix=token.prefix, token_id=token.id)
+
+    def _bearer(self, scope: Scope) -> Token | None:
+        try:
+            return self._guard.find(Headers(scope=scope))
+        except UnauthorizedError:
+            return None  # refused further on, when it has been counted
+
+
+def canonical(host: str) -> str:
+    """Return one name for all spellings of an address; the addresses of an IPv6 site (/64) share one."""
+    address = _address(host)
+    if address is None:
+        return host
+    if isinstance(address, ipaddress.IPv6Address):
+        return str(ipaddress.IPv6Network((int(address), _IPV6_BITS_OF_A_SITE), strict=False))
+    return str(address)
+
+
+def _address(host: str) -> _Address | None:
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return None
+    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
+    return mapped or address
+
+
+def _hops(headers: Headers) -> Iterator[str]:
+    """Yield the addresses of X-Forwarded-For, nearest first, without ports."""
+    for hop in reversed(",".join(headers.getlist("x-forwarded-for")).split(",")):
+        bare = hop.strip()
+        if bare.startswith("["):
+            yield bare[1:].partition("]")[0]
+        else:
+            yield bare.partition(":")[0] if bare.count(":") == 1 else bare
+
+
+def _rate_headers(standing: Standing | None) -> dict[str, str]:
+    if standing is None:
+        return {}
+    return {
+        "X-RateLimit-Limit": str(standing.limit),
+        "X-RateLimit-Remaining": str(standing.remaining),
+        "X-RateLimit-Reset": str(standing.reset_s),
+    }
+
+
+def _adding(headers: dict[str, str], send: Send) -> Send:
+    async def send_with_headers(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            MutableHeaders(scope=message).update(headers)
+        await send(message)
+
+    return send_with_headers
