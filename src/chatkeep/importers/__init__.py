@@ -3,7 +3,69 @@
 Every reader yields whole sessions, and a `Flaw` in place of each that it could not read.
 """
 
-from chatkeep.importers import chatkeep
-from chatkeep.importers.reports import Flaw, Report, take_in, would_take_in
+from __future__ import annotations
 
-__all__ = ["Flaw", "Report", "chatkeep", "take_in", "would_take_in"]
+from collections.abc import Callable, Iterator
+from datetime import datetime, tzinfo
+from functools import cache
+from pathlib import Path
+from typing import Final, cast
+
+from chatkeep.core.model import Session
+from chatkeep.errors import BrokenInputError, InvalidError, TooLargeError
+from chatkeep.importers import chatkeep, grip, pocketpaw
+from chatkeep.importers.reports import Flaw, Report, take_in, would_take_in
+from chatkeep.importers.sources import UNREADABLE, OnBytes, files_of, opened, reason_of, sniff
+from chatkeep.sessions import now_utc
+
+__all__ = ["FORMATS", "Flaw", "Report", "chatkeep", "files_of", "read", "sniff", "take_in", "would_take_in"]
+
+FORMATS: Final = ("json", "jsonl", "pocketpaw", "grip")
+
+
+def read(
+    path: Path,
+    fmt: str,
+    *,
+    zone: tzinfo | None = None,
+    now: Callable[[], datetime] = now_utc,
+    on_bytes: OnBytes = lambda _: None,
+) -> Iterator[Session | Flaw]:
+    """Yield the sessions of a file or folder; a file that cannot be read is a flaw, and the rest goes on.
+
+    `zone` is where times without an offset belong, this machine's zone by default; `on_bytes` is
+    told how many more bytes were read, as they lie on the disk.
+
+    Raises:
+        InvalidError: when there is no such format, or the path does not exist, or holds no session files.
+    """
+    if fmt not in FORMATS:
+        raise InvalidError("format", f"must be one of {', '.join(FORMATS)}")
+    notes = cache(pocketpaw.notes_in)
+    mixed = path.is_dir()
+
+    def sessions_of(file: Path) -> Iterator[Session | Flaw]:
+        name = file.name.partition(".json")[0]
+        with opened(file, on_bytes) as stream:
+            if fmt == "pocketpaw":
+                yield pocketpaw.read(stream, name, notes(file.parent), now=now, zone=zone)
+            elif fmt == "grip":
+                yield grip.read(stream, file.name, now=now)
+            else:
+                yield from chatkeep.read(stream, _own_format(file) if mixed else cast("chatkeep.Fmt", fmt), now=now)
+
+    for file in files_of(path, fmt):
+        try:
+            yield from (_placed(record, file) if mixed else record for record in sessions_of(file))
+        except (*UNREADABLE, BrokenInputError, TooLargeError) as error:
+            yield Flaw(file.name, reason_of(error))
+
+
+def _own_format(file: Path) -> chatkeep.Fmt:
+    return "jsonl" if ".jsonl" in file.name else "json"
+
+
+def _placed(record: Session | Flaw, file: Path) -> Session | Flaw:
+    if isinstance(record, Session) or record.place in {file.name, file.name.partition(".json")[0]}:
+        return record
+    return Flaw(f"{file.name}, {record.place}", record.reason)

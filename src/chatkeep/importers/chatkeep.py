@@ -17,6 +17,8 @@ from chatkeep.importers.records import Record, check_depth, session_of, why
 from chatkeep.importers.reports import Flaw
 from chatkeep.sessions import now_utc
 
+Fmt = Literal["json", "jsonl"]
+
 RECORD_BYTES_MAX: Final = 1 << 28
 RECORDS_MAX: Final = 10_000_000
 _BOM: Final = b"\xef\xbb\xbf"
@@ -32,9 +34,7 @@ _decode_record = msgspec.json.Decoder(_Document).decode
 _decode_array = msgspec.json.Decoder(list[msgspec.Raw]).decode
 
 
-def read(
-    stream: BinaryIO, fmt: Literal["json", "jsonl"], *, now: Callable[[], datetime] = now_utc
-) -> Iterator[Session | Flaw]:
+def read(stream: BinaryIO, fmt: Fmt, *, now: Callable[[], datetime] = now_utc) -> Iterator[Session | Flaw]:
     """Yield the sessions of a file, and a flaw for each record that is none; JSON lines are read one by one.
 
     Raises:

@@ -66,8 +66,8 @@ def session_of(record: Record, *, now: Callable[[], datetime], zone: tzinfo | No
     Raises:
         InvalidError: when a time is out of range.
     """
-    known = [_instant(said.timestamp, zone) for said in record.messages]
-    begun = _instant(record.created_at, zone) or min(filter(None, known), default=None) or now()
+    known = [instant(said.timestamp, zone) for said in record.messages]
+    begun = instant(record.created_at, zone) or min(filter(None, known), default=None) or now()
     times = list(accumulate(known, lambda before, at: at or before, initial=begun))[1:]
     return Session(
         header=Header(
@@ -82,6 +82,22 @@ def session_of(record: Record, *, now: Callable[[], datetime], zone: tzinfo | No
         ),
         messages=_messages(record, known, [at or begun for at in times]),
     )
+
+
+def instant(at: Time, zone: tzinfo | None = UTC) -> datetime | None:
+    """Return the time in UTC; one without an offset is of `zone` (None: of this machine).
+
+    Raises:
+        InvalidError: when it is out of range.
+    """
+    if at is None:
+        return None
+    try:
+        if isinstance(at, datetime):
+            return utc(at.replace(tzinfo=zone).astimezone(UTC) if at.tzinfo is None else at)
+        return datetime.fromtimestamp(at, UTC)
+    except (OverflowError, OSError, ValueError) as error:
+        raise InvalidError("timestamp", "lies outside the years 1 to 9999") from error
 
 
 def check_depth(data: bytes) -> None:
@@ -136,14 +152,3 @@ def _made_id(key: str, said: Said, told_at: datetime | None, met: Counter[bytes]
     encoded = msgspec.json.encode(words)
     met[encoded] += 1
     return hashlib.blake2b(b"%d " % met[encoded] + encoded, digest_size=16).hexdigest()
-
-
-def _instant(at: Time, zone: tzinfo | None) -> datetime | None:
-    if at is None:
-        return None
-    try:
-        if isinstance(at, datetime):
-            return utc(at.replace(tzinfo=zone).astimezone(UTC) if at.tzinfo is None else at)
-        return datetime.fromtimestamp(at, UTC)
-    except (OverflowError, OSError, ValueError) as error:
-        raise InvalidError("timestamp", "lies outside the years 1 to 9999") from error

@@ -1,0 +1,119 @@
+"""PocketPaw's memory folder: one file per session, named after its key, and an index beside them.
+
+A file is an array of messages, or, as its documentation has it, an object with `session_id` and
+`messages`. Times have no offset: they are of the machine that wrote them. The key is lost in the
+file name (`:` and `/` became `_`), so it is worked out from the channel in the index, or from a
+prefix that Chatkeep knows.
+
+Source: PocketPaw 0.4.18, `memory/file_store.py`, and its pages on memory.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import datetime, tzinfo
+from pathlib import Path
+from typing import BinaryIO, Final
+
+import msgspec
+from msgspec import Struct, field
+
+from chatkeep.core import titles
+from chatkeep.core.keys import channel_of
+from chatkeep.core.model import METADATA_BYTES_MAX, Json, Session, text_of
+from chatkeep.errors import ChatkeepError, TooLargeError
+from chatkeep.importers.chatkeep import RECORD_BYTES_MAX
+from chatkeep.importers.records import Record, Said, check_depth, session_of, why
+from chatkeep.importers.reports import Flaw
+
+_PREFIXES: Final = (
+    *("google_chat", "websocket", "web", "telegram", "discord", "slack", "cli", "api"),
+    *("whatsapp", "signal", "matrix", "teams", "email"),
+)
+
+
+class Note(Struct, frozen=True, kw_only=True):
+    """What the index says of a session. Some versions write `created_at` for `created`."""
+
+    title: str | None = None
+    user_title: str | None = None
+    channel: str | None = None
+    created: datetime | None = None
+    created_at: datetime | None = None
+
+
+class _Object(Struct, frozen=True, kw_only=True):
+    session_id: str
+    messages: list[Said]
+    metadata: dict[str, Json] = field(default_factory=dict)
+
+
+def notes_in(folder: Path) -> Mapping[str, Note]:
+    """Return the index of a folder by safe name; empty when there is none that can be read."""
+    try:
+        entries = msgspec.json.decode((folder / "_index.json").read_bytes(), type=dict[str, msgspec.Raw])
+    except (OSError, ValueError, RecursionError):
+        return {}
+    notes = {}
+    for name, entry in entries.items():
+        try:
+            notes[name] = msgspec.json.decode(entry, type=Note)
+        except (ValueError, RecursionError):
+            continue
+    return notes
+
+
+def read(
+    stream: BinaryIO, name: str, notes: Mapping[str, Note], *, now: Callable[[], datetime], zone: tzinfo | None
+) -> Session | Flaw:
+    """Return the session of one file; `name` is the file's without its ending."""
+    data = stream.read(RECORD_BYTES_MAX + 1).removeprefix(b"\xef\xbb\xbf").strip()
+    try:
+        if len(data) > RECORD_BYTES_MAX:
+            raise TooLargeError("file", RECORD_BYTES_MAX)
+        check_depth(data)
+        return session_of(_record(data, name, notes.get(name, Note())), now=now, zone=zone)
+    except (msgspec.MsgspecError, UnicodeError, RecursionError, ChatkeepError) as error:
+        return Flaw(name, why(error))
+
+
+def key_of(name: str, channel: str | None) -> str:
+    """Return the key that a file is named after, as far as the name still tells."""
+    for prefix in (channel, *_PREFIXES):
+        if prefix and name.startswith(f"{prefix}_") and len(name) > len(prefix) + 1:
+            return f"{prefix}:{name[len(prefix) + 1 :]}"
+    return name
+
+
+def _record(data: bytes, name: str, note: Note) -> Record:
+    if data.startswith(b"["):
+        messages, metadata = msgspec.json.decode(data, type=list[Said]), {}
+    else:
+        document = msgspec.json.decode(data, type=_Object)
+        messages, metadata, name = document.messages, document.metadata, document.session_id
+    told = metadata.get("channel")
+    channel = note.channel or (told if isinstance(told, str) else None)
+    key = name if ":" in name else key_of(name, channel)
+    return Record(
+        key=key,
+        messages=[_within_limits(said) for said in messages],
+        channel=channel_of(key) if not channel or key.startswith(f"{channel}:") else channel,
+        title=note.user_title or _own_title(note.title, messages),
+        created_at=note.created or note.created_at,
+        metadata=metadata,
+    )
+
+
+def _own_title(title: str | None, messages: list[Said]) -> str | None:
+    """Return the title of the index unless it was made from the first question, as Chatkeep's own is."""
+    asked = next((text_of(said.content) for said in messages if said.role == "user"), "")
+    made = not title or title == titles.NO_TITLE or " ".join(asked.split()).startswith(" ".join(title.split()))
+    return None if made else title
+
+
+def _within_limits(said: Said) -> Said:
+    """Return the message; metadata too large to keep (whole pictures were put there) is left out, and that is noted."""
+    size = len(msgspec.json.encode(said.metadata))
+    if size <= METADATA_BYTES_MAX:
+        return said
+    return msgspec.structs.replace(said, metadata={"left_out_bytes": size})
