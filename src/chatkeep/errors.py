@@ -19,8 +19,9 @@
     ├─ UnknownHostError            unknown_host        the Host header names another server
     ├─ RateLimitedError            rate_limited        too many requests; says when to come back
     ├─ BusyError                   busy                somebody else holds the session for too long
-    └─ StorageError                storage_failed      the disk refused
-       └─ StorageFullError         storage_full        no space left
+    ├─ StorageError                storage_failed      the disk refused
+    │  └─ StorageFullError         storage_full        no space left
+    └─ UnreachableError            unreachable         the client got no answer from the server
 
 `wire.STATUS` gives each class its HTTP status, `wire.EXIT` its exit code.
 """
@@ -228,3 +229,9 @@ class StorageFullError(StorageError):
     def __init__(self) -> None:
         """Take no data."""
         super().__init__("No space is left on the storage; free some and try again.")
+
+
+class UnreachableError(ChatkeepError):
+    """The client got no answer, or none that a Chatkeep server gives."""
+
+    code = "unreachable"

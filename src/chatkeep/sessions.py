@@ -15,6 +15,7 @@ from typing import Final
 
 import msgspec
 
+from chatkeep.core import ids
 from chatkeep.core.keys import KEY_CHARS_MAX, parse_key
 from chatkeep.core.model import (
     Appended,
@@ -45,8 +46,6 @@ from chatkeep.errors import ForbiddenError, InvalidError, InvalidKeyError, Sessi
 from chatkeep.store.protocol import Store
 
 BATCH_MAX: Final = 1000
-_CROCKFORD: Final = "0123456789abcdefghjkmnpqrstvwxyz"
-_ID_RANDOM_BITS: Final = 80
 
 
 def now_utc() -> datetime:
@@ -55,12 +54,8 @@ def now_utc() -> datetime:
 
 
 def message_id(at: datetime) -> str:
-    """Return a new unique id of 26 characters that sorts by time.
-
-    Source: the ULID layout (48 bits of milliseconds, 80 random bits, Crockford's base 32).
-    """
-    number = (int(at.timestamp() * 1000) & ((1 << 48) - 1)) << _ID_RANDOM_BITS | secrets.randbits(_ID_RANDOM_BITS)
-    return "".join(_CROCKFORD[number >> shift & 31] for shift in range(125, -1, -5))
+    """Return a new unique id of 26 characters that sorts by time."""
+    return ids.message_id(at, secrets.randbits(ids.RANDOM_BITS))
 
 
 class Sessions:
