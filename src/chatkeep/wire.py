@@ -192,10 +192,12 @@ class BulkAnswer(Struct, frozen=True, kw_only=True):
 
 
 class ImportFlaw(Struct, frozen=True, kw_only=True):
-    """A record that was not taken in: where it stands, and why."""
+    """A record that was not taken in, or not all of it: where it stands, why, and the ids that were taken."""
 
     place: str
     reason: str
+    code: str
+    conflicts: tuple[str, ...]
 
 
 class ImportAnswer(Struct, frozen=True, kw_only=True):

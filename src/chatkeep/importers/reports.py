@@ -10,7 +10,7 @@ import msgspec
 from msgspec import Struct
 
 from chatkeep.core.model import Merged, Message, Session
-from chatkeep.errors import ChatkeepError, SessionNotFoundError, StorageError
+from chatkeep.errors import ChatkeepError, MessageConflictError, SessionNotFoundError, StorageError
 from chatkeep.sessions import Sessions, checked_session
 
 ERRORS_MAX: Final = 1000
@@ -21,10 +21,15 @@ Told = dict[str, bytes]
 
 
 class Flaw(Struct, frozen=True):
-    """Why a record was not taken in, or not all of it. `place` is a line, a file or a key."""
+    """Why a record was not taken in, or not all of it. `place` is a line, a file or a key.
+
+    `code` is that of the error, `conflicts` are all the ids that are taken by other content.
+    """
 
     place: str
     reason: str
+    code: str = "broken_input"
+    conflicts: tuple[str, ...] = ()
 
 
 class Report(Struct, frozen=True, kw_only=True):
@@ -93,7 +98,7 @@ def _merged(merge: Callable[[Session], Merged], session: Session) -> Merged | Fl
     except StorageError:
         raise
     except ChatkeepError as error:
-        return Flaw(session.header.key, str(error))
+        return Flaw(session.header.key, str(error), error.code)
 
 
 def _conflict(record: Record, merged: Merged) -> Flaw | None:
@@ -102,7 +107,7 @@ def _conflict(record: Record, merged: Merged) -> Flaw | None:
     named = ", ".join(merged.conflicts[:_NAMED_CONFLICTS])
     more = ", ..." if len(merged.conflicts) > _NAMED_CONFLICTS else ""
     reason = f"{len(merged.conflicts)} messages were left out, their ids are taken by other content: {named}{more}."
-    return Flaw(record.header.key, reason)
+    return Flaw(record.header.key, reason, MessageConflictError.code, merged.conflicts)
 
 
 def _would_merge(sessions: Sessions, session: Session, told: dict[str, Told]) -> Merged:
