@@ -1,0 +1,58 @@
+"""The contract kit: the promises of `chatkeep.store.protocol.Store` as tests, for every store there is.
+
+A store passes when this does, with a fixture that gives an empty store and takes it away again:
+
+    class TestMyStore(StoreContract):
+        @pytest.fixture
+        def store(self) -> Iterator[Store]:
+            store = MyStore()
+            yield store
+            store.close()
+
+A promise cannot be taken back: a subclass that overrides one is refused. The kit knows nothing of
+files, tables or networks. Only this package needs pytest; no other part of Chatkeep imports it.
+"""
+
+from __future__ import annotations
+
+from chatkeep.testing.append import AppendContract
+from chatkeep.testing.change import ChangeContract
+from chatkeep.testing.listing import ListContract
+from chatkeep.testing.merge import MergeContract
+from chatkeep.testing.read import ReadContract
+from chatkeep.testing.samples import START, at, draft, search_for, session, talk
+from chatkeep.testing.search import SearchContract
+from chatkeep.testing.texts import NASTY_KEYS, NASTY_TEXTS, TextContract
+from chatkeep.testing.threads import ThreadContract
+
+__all__ = [
+    "NASTY_KEYS",
+    "NASTY_TEXTS",
+    "START",
+    "StoreContract",
+    "at",
+    "draft",
+    "search_for",
+    "session",
+    "talk",
+]
+
+
+class StoreContract(
+    AppendContract,
+    ReadContract,
+    ListContract,
+    SearchContract,
+    ChangeContract,
+    MergeContract,
+    TextContract,
+    ThreadContract,
+):
+    """Every promise of a store. Subclass it and give the fixture `store`."""
+
+    def __init_subclass__(cls, **kwargs: object) -> None:
+        """Refuse a class that overrides a promise."""
+        super().__init_subclass__(**kwargs)
+        kept = {name for name in dir(StoreContract) if name.startswith("test_")}
+        if taken_back := sorted(kept & vars(cls).keys()):
+            raise TypeError(f"{cls.__name__} takes back what a store promises: {', '.join(taken_back)}")

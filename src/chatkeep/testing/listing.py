@@ -1,0 +1,203 @@
+"""What `Store.list`, `keys` and `status` promise."""
+
+from __future__ import annotations
+
+import pytest
+
+from chatkeep.core.model import Page, Revision, Selection
+from chatkeep.errors import InvalidCursorError
+from chatkeep.store.protocol import Store
+from chatkeep.testing.samples import at, draft, session
+
+EVERY = Selection(archived=None)
+NOT_CURSORS = ["junk", "", "!!!", "WyJhIl0=", "ñ", "W10", "x" * 3000]
+
+
+class ListContract:
+    """Lists are ordered, filtered and counted alike, and their pages fit together."""
+
+    def test_list_empty(self, store: Store) -> None:
+        """A store without sessions lists none."""
+        page = store.list(Selection(), limit=10)
+        assert ((), 0, None) == (page.sessions, page.total, page.next_cursor)
+        keys = store.keys(Selection())
+        assert ((), 0, None) == (keys.keys, keys.total, keys.next_cursor)
+
+    def test_list_order(self, store: Store) -> None:
+        """The newest activity comes first; sessions of one time stand by key, code point by code point."""
+        for key, seconds in [("b", 1), ("a", 1), ("é", 1), ("B", 1), ("old", 0), ("new", 2)]:
+            store.append(key, [draft("Hello", seconds)])
+        assert ["new", "B", "a", "b", "é", "old"] == _listed(store.list(Selection(), limit=10))
+
+    def test_list_order_before_1970(self, store: Store) -> None:
+        """Times order by instant, on both sides of 1970 and to the microsecond."""
+        for key, seconds in [("moon", -2e9), ("now", 0), ("just now", 1e-6), ("far", 3e9)]:
+            store.append(key, [draft("Hello", seconds)])
+        assert ["far", "just now", "now", "moon"] == _listed(store.list(Selection(), limit=10))
+        assert ["far", "just now", "now", "moon"] == _walked(store, Selection(), limit=1)
+
+    def test_list_follows_activity(self, store: Store) -> None:
+        """An append moves a session up, unless its time is older than what is there."""
+        for n, key in enumerate(["a", "b", "c"]):
+            store.append(key, [draft("Hello", n)])
+        store.append("a", [draft("Hello", 10)])
+        store.append("b", [draft("Hello", 0.5)])
+        assert ["a", "c", "b"] == _listed(store.list(Selection(), limit=10))
+
+    def test_list_is_of_summaries(self, store: Store) -> None:
+        """A list says of each session what `get` says, but for its metadata."""
+        store.append("cli:a", [draft("Hello", 1), draft("Hi", 2, role="assistant")])
+        store.revise("cli:a", Revision(title="Greeting", tags=("x",), pinned=True))
+        assert (store.get("cli:a"),) == store.list(Selection(), limit=1).sessions
+        store.revise("cli:a", Revision(metadata={"a": 1}))
+        assert {} == store.list(Selection(), limit=1).sessions[0].header.metadata
+        assert {"a": 1} == store.get("cli:a").header.metadata
+
+    def test_list_pages(self, store: Store) -> None:
+        """Pages follow each other without gap or overlap; each tells the total, the last has no cursor."""
+        for n in range(7):
+            store.append(f"key-{n}", [draft("Hello", n // 3)])
+        whole = _listed(store.list(Selection(), limit=10))
+        for limit in (1, 2, 3, 6, 7):
+            assert whole == _walked(store, Selection(), limit=limit)
+        assert 7 == store.list(Selection(), limit=2).total
+        assert None is store.list(Selection(), limit=7).next_cursor
+
+    def test_list_pages_while_sessions_move(self, store: Store) -> None:
+        """Sessions that stay where they are are neither skipped nor repeated by others that move, come or go."""
+        for n in range(8):
+            store.append(f"key-{n}", [draft("Hello", n)])
+        first = store.list(Selection(), limit=3)
+        assert ["key-7", "key-6", "key-5"] == _listed(first)
+        store.append("key-2", [draft("up", 100)])
+        store.append("key-6", [draft("up", 101)])
+        store.append("new", [draft("Hello", 102)])
+        store.delete("key-5")
+        rest = store.list(Selection(), limit=10, cursor=first.next_cursor)
+        assert ["key-4", "key-3", "key-1", "key-0"] == _listed(rest)
+        assert 8 == rest.total
+
+    def test_list_filters(self, store: Store) -> None:
+        """Filters choose what is listed, and the total counts what they choose."""
+        _furnish(store)
+        for selection, expected in _SELECTIONS:
+            page = store.list(selection, limit=10)
+            assert (expected, len(expected)) == (sorted(_listed(page)), page.total)
+            assert _listed(page) == _walked(store, selection, limit=1)
+
+    def test_list_updated_before(self, store: Store) -> None:
+        """Sessions can be chosen by age: those whose latest activity is before a time."""
+        _furnish(store)
+        assert ["c:1", "ab:1"] == _listed(store.list(Selection(updated_before=at(3)), limit=10))
+        assert ["ab:1", "c:1"] == list(store.keys(Selection(updated_before=at(3))).keys)
+        assert 1 == store.list(Selection(updated_before=at(2.5), channel="fax"), limit=10).total
+
+    @pytest.mark.parametrize("cursor", NOT_CURSORS)
+    def test_list_with_a_strange_cursor(self, store: Store, cursor: str) -> None:
+        """A cursor that no list made is refused."""
+        store.append("a", [draft()])
+        with pytest.raises(InvalidCursorError):
+            store.list(Selection(), limit=10, cursor=cursor)
+        with pytest.raises(InvalidCursorError):
+            store.keys(Selection(), limit=10, cursor=cursor)
+
+    def test_keys(self, store: Store) -> None:
+        """Keys stand by code point, all of them without a limit."""
+        for key in ["b", "a", "B", "é", "z", "🎉", "ｚ", "a:b", "a/b", "日本語:x"]:
+            store.append(key, [draft()])
+        page = store.keys(Selection())
+        assert ("B", "a", "a/b", "a:b", "b", "z", "é", "日本語:x", "ｚ", "🎉") == page.keys
+        assert (10, None) == (page.total, page.next_cursor)
+
+    def test_keys_pages(self, store: Store) -> None:
+        """Pages of keys follow each other, also when keys before or after them come and go."""
+        for key in "acegik":
+            store.append(key, [draft()])
+        first = store.keys(Selection(), limit=2)
+        assert (("a", "c"), 6) == (first.keys, first.total)
+        store.delete("c")
+        store.append("b", [draft()])
+        store.append("d", [draft()])
+        second = store.keys(Selection(), limit=3, cursor=first.next_cursor)
+        assert (("d", "e", "g"), 7) == (second.keys, second.total)
+        last = store.keys(Selection(), cursor=second.next_cursor)
+        assert (("i", "k"), None) == (last.keys, last.next_cursor)
+        assert None is store.keys(Selection(), limit=7).next_cursor
+
+    def test_keys_filters(self, store: Store) -> None:
+        """The filters of keys are those of lists."""
+        _furnish(store)
+        for selection, expected in _SELECTIONS:
+            page = store.keys(selection)
+            assert (expected, len(expected)) == (list(page.keys), page.total)
+
+    def test_list_prefix_is_plain_text(self, store: Store) -> None:
+        """No character of a prefix stands for others, and case counts."""
+        for key in ["a%b", "a_b", "axb", "a*b", "A%b", "[a]b"]:
+            store.append(key, [draft()])
+        for prefix in ["a%", "a_", "a*", "A", "[a]"]:
+            expected = [key for key in ["A%b", "[a]b", "a%b", "a*b", "a_b", "axb"] if key.startswith(prefix)]
+            assert expected == list(store.keys(Selection(prefixes=(prefix,))).keys)
+
+    def test_list_prefix_at_the_end_of_unicode(self, store: Store) -> None:
+        """A prefix that ends in the last code points chooses like any other."""
+        keys = ["a\U0010fffe", "a\ud7ff", "a\ud7ffb", "b"]
+        for key in keys:
+            store.append(key, [draft()])
+        assert ("a\ud7ff", "a\ud7ffb") == store.keys(Selection(prefixes=("a\ud7ff",))).keys
+        assert ("a\U0010fffe",) == store.keys(Selection(prefixes=("a\U0010fffe",))).keys
+
+    def test_status(self, store: Store) -> None:
+        """The status counts sessions, messages and channels, archived ones too."""
+        assert 0 == store.status().session_count
+        _furnish(store)
+        status = store.status()
+        assert (5, 6) == (status.session_count, status.message_count)
+        assert {"api": 3, "fax": 2} == status.channels
+        assert {} == status.problems
+        assert status.size_bytes > 0
+
+    def test_status_of_a_prefix(self, store: Store) -> None:
+        """A confined status counts what lies under its prefix."""
+        _furnish(store)
+        status = store.status("a:")
+        assert (2, 3, {"api": 1, "fax": 1}) == (status.session_count, status.message_count, status.channels)
+        assert 0 < status.size_bytes < store.status().size_bytes
+        assert 0 == store.status("nothing:").message_count
+
+
+_SELECTIONS = [
+    (Selection(), ["a:1", "ab:1", "b:1", "c:1"]),
+    (Selection(archived=True), ["a:2"]),
+    (Selection(archived=None), ["a:1", "a:2", "ab:1", "b:1", "c:1"]),
+    (Selection(prefixes=("a",)), ["a:1", "ab:1"]),
+    (Selection(prefixes=("a:",), archived=None), ["a:1", "a:2"]),
+    (Selection(prefixes=("a", "a:", "")), ["a:1"]),
+    (Selection(prefixes=("a", "b")), []),
+    (Selection(prefixes=("zzz",)), []),
+    (Selection(channel="fax"), ["ab:1"]),
+    (Selection(channel="fax", prefixes=("a:",), archived=True), ["a:2"]),
+    (Selection(channel="telex"), []),
+]
+
+
+def _furnish(store: Store) -> None:
+    store.merge(session("a:1", [draft("Hello", 5), draft("Hello", 6)]))
+    store.merge(session("a:2", [draft("Hello", 4)], channel="fax", archived=True))
+    store.merge(session("b:1", [draft("Hello", 3)]))
+    store.merge(session("c:1", [draft("Hello", 2.5)]))
+    store.merge(session("ab:1", [draft("Hello", 2)], channel="fax"))
+
+
+def _listed(page: Page) -> list[str]:
+    return [known.header.key for known in page.sessions]
+
+
+def _walked(store: Store, selection: Selection, limit: int) -> list[str]:
+    page = store.list(selection, limit=limit)
+    keys = _listed(page)
+    while page.next_cursor is not None:
+        page = store.list(selection, limit=limit, cursor=page.next_cursor)
+        assert 1 <= len(page.sessions) <= limit
+        keys += _listed(page)
+    return keys

@@ -1,0 +1,97 @@
+"""What `Store.merge` promises."""
+
+from __future__ import annotations
+
+from chatkeep.core.model import Merged, Selection
+from chatkeep.store.protocol import Store
+from chatkeep.testing.samples import START, at, draft, search_for, session, talk
+
+KEY = "slack:U01"
+
+
+class MergeContract:
+    """A merge adds what is missing and changes nothing that is there."""
+
+    def test_merge_creates(self, store: Store) -> None:
+        """A session from elsewhere keeps its header and its messages."""
+        whole = session(
+            KEY,
+            talk(3),
+            channel="pager",
+            title="Mine",
+            created_at=at(-100),
+            metadata={"a": {"b": 1.5}},
+            archived=True,
+            pinned=True,
+            tags=("x", "y"),
+        )
+        assert Merged(created=True, added_count=3, skipped_count=0) == store.merge(whole)
+        assert whole == store.read(KEY)
+        assert 1 == store.list(Selection(archived=True), limit=1).total
+        assert [KEY] == [hit.key for hit in store.search(search_for("line")).hits]
+
+    def test_merge_empty_session(self, store: Store) -> None:
+        """A session without messages is one too; it was last active when it was created."""
+        assert Merged(created=True, added_count=0, skipped_count=0) == store.merge(session(KEY))
+        known = store.get(KEY)
+        assert (0, START, "New Chat", "") == (known.message_count, known.updated_at, known.title, known.preview)
+        assert () == store.read(KEY).messages
+        assert ((), False) == (store.window(KEY, limit=5).messages, store.window(KEY, limit=5).has_more)
+        assert 1 == store.append(KEY, [draft("Hello")], create=False, expect_count=0).message_count
+
+    def test_merge_extends(self, store: Store) -> None:
+        """Messages that are not stored yet are appended in their order, numbered on."""
+        store.append(KEY, [*talk(2), draft("mine", 9)])
+        assert Merged(created=False, added_count=2, skipped_count=2) == store.merge(session(KEY, talk(4)))
+        assert [(1, "line 1"), (2, "line 2"), (3, "mine"), (4, "line 3"), (5, "line 4")] == [
+            (message.seq, message.content) for message in store.read(KEY).messages
+        ]
+
+    def test_merge_again(self, store: Store) -> None:
+        """The same merge again changes nothing."""
+        whole = session(KEY, talk(3))
+        store.merge(whole)
+        assert Merged(created=False, added_count=0, skipped_count=3) == store.merge(whole)
+        assert whole == store.read(KEY)
+
+    def test_merge_conflicts(self, store: Store) -> None:
+        """Ids that are taken by other content are left out and named; the rest is added."""
+        store.append(KEY, talk(2))
+        other = session(KEY, [draft("else", id="id-2"), draft("line 1", id="id-1"), draft("new", 7, id="id-7")])
+        merged = store.merge(other)
+        assert (False, 1, 1, ("id-2",)) == (
+            merged.created,
+            merged.added_count,
+            merged.skipped_count,
+            merged.conflicts,
+        )
+        assert ["line 1", "line 2", "new"] == [message.content for message in store.read(KEY).messages]
+
+    def test_merge_repeated_id(self, store: Store) -> None:
+        """An id that comes twice in one session is stored once, with what it said first."""
+        twice = [draft("one", id="a"), draft("two", id="a"), draft("one", id="a"), draft("three", id="b")]
+        merged = store.merge(session(KEY, twice))
+        assert (2, 1, ("a",)) == (merged.added_count, merged.skipped_count, merged.conflicts)
+        assert [(1, "one"), (2, "three")] == [(each.seq, each.content) for each in store.read(KEY).messages]
+
+    def test_merge_numbers_anew(self, store: Store) -> None:
+        """Numbers from elsewhere do not count, order does."""
+        whole = session(KEY, talk(4))
+        part = session(KEY)
+        store.merge(type(part)(header=part.header, messages=whole.messages[2:]))
+        assert [(1, "line 3"), (2, "line 4")] == [(each.seq, each.content) for each in store.read(KEY).messages]
+
+    def test_merge_changes_no_header(self, store: Store) -> None:
+        """The header of a stored session is not touched."""
+        store.append(KEY, talk(1))
+        header = store.read(KEY).header
+        store.merge(session(KEY, talk(2), title="Theirs", channel="fax", created_at=at(-5), metadata={"a": 1}))
+        assert header == store.read(KEY).header
+
+    def test_merge_what_was_read(self, store: Store) -> None:
+        """What one session gives, another place takes: reading and merging lose nothing."""
+        store.append(KEY, talk(3))
+        whole = store.read(KEY)
+        store.delete(KEY)
+        store.merge(whole)
+        assert whole == store.read(KEY)

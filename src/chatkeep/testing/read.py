@@ -1,0 +1,120 @@
+"""What `Store.get`, `read` and `window` promise."""
+
+from __future__ import annotations
+
+import pytest
+
+from chatkeep.core.titles import NO_TITLE
+from chatkeep.errors import SessionNotFoundError
+from chatkeep.store.protocol import Store
+from chatkeep.testing.samples import at, draft, talk
+
+KEY = "cli:default"
+
+
+class ReadContract:
+    """What was stored comes back, whole or in windows."""
+
+    def test_get(self, store: Store) -> None:
+        """A summary says what the messages add up to."""
+        said = [
+            draft("You are terse.", 1, role="system"),
+            draft("\n  How do I   check\nfor a prime?", 2),
+            draft("Divide.", 3, role="assistant"),
+            draft("7", 4, role="tool", tool_call_id="c"),
+        ]
+        store.append(KEY, said)
+        known = store.get(KEY)
+        assert (KEY, "cli", None) == (known.header.key, known.header.channel, known.header.title)
+        assert (at(1), at(4)) == (known.header.created_at, known.updated_at)
+        assert (4, 2) == (known.message_count, known.talk_count)
+        assert ("How do I check", "Divide.", None) == (known.title, known.preview, known.damage)
+        assert ({}, False, False, ()) == (
+            known.header.metadata,
+            known.header.archived,
+            known.header.pinned,
+            known.header.tags,
+        )
+
+    def test_get_without_user_message(self, store: Store) -> None:
+        """A session in which no user spoke is a new chat."""
+        store.append(KEY, [draft("Welcome!", role="assistant")])
+        assert NO_TITLE == store.get(KEY).title
+
+    def test_get_titled_by_the_first_words(self, store: Store) -> None:
+        """Blank messages give no title, and later ones do not change it."""
+        store.append(KEY, [draft(" \n\t"), draft("First words"), draft("Later words")])
+        store.append(KEY, [draft("Last words")])
+        known = store.get(KEY)
+        assert ("First words", "Last words") == (known.title, known.preview)
+
+    def test_get_missing(self, store: Store) -> None:
+        """Nothing is known of a session that is not there, and asking makes none."""
+        with pytest.raises(SessionNotFoundError):
+            store.get(KEY)
+        with pytest.raises(SessionNotFoundError):
+            store.read(KEY)
+        with pytest.raises(SessionNotFoundError):
+            store.window(KEY, limit=1)
+        assert 0 == store.status().session_count
+
+    def test_read(self, store: Store) -> None:
+        """A whole session has its header and all its messages, in order."""
+        store.append(KEY, talk(3))
+        store.append(KEY, [draft("line 4", 4)])
+        session = store.read(KEY)
+        assert store.get(KEY).header == session.header
+        assert [(n, f"line {n}") for n in range(1, 5)] == [(each.seq, each.content) for each in session.messages]
+
+    @pytest.mark.parametrize(
+        "limit,before,after,seqs,has_more",
+        [
+            (3, None, None, [8, 9, 10], True),
+            (10, None, None, [*range(1, 11)], False),
+            (11, None, None, [*range(1, 11)], False),
+            (3, 8, None, [5, 6, 7], True),
+            (3, 4, None, [1, 2, 3], False),
+            (3, 3, None, [1, 2], False),
+            (3, 1, None, [], False),
+            (3, 0, None, [], False),
+            (3, 99, None, [8, 9, 10], True),
+            (3, None, 0, [1, 2, 3], True),
+            (3, None, 5, [6, 7, 8], True),
+            (3, None, 7, [8, 9, 10], False),
+            (3, None, 9, [10], False),
+            (3, None, 10, [], False),
+            (3, None, 99, [], False),
+            (3, 8, 2, [5, 6, 7], True),
+            (3, 8, 4, [5, 6, 7], False),
+            (3, 8, 6, [7], False),
+            (3, 8, 7, [], False),
+            (3, 4, 8, [], False),
+        ],
+    )
+    def test_window(
+        self,
+        store: Store,
+        limit: int,
+        before: int | None,
+        after: int | None,
+        seqs: list[int],
+        has_more: bool,  # noqa: FBT001 - one column of the table
+    ) -> None:
+        """A window has the messages nearest to its bound, oldest first, and tells of those left out."""
+        store.append(KEY, talk(10))
+        window = store.window(KEY, limit=limit, before=before, after=after)
+        assert (seqs, has_more) == ([message.seq for message in window.messages], window.has_more)
+        assert [f"line {seq}" for seq in seqs] == [message.content for message in window.messages]
+
+    def test_window_is_of_whole_messages(self, store: Store) -> None:
+        """The messages of a window are those of the whole session, every field of them."""
+        store.append(KEY, talk(5))
+        store.append(KEY, [draft("7", role="tool", name="adder", tool_call_id="c", metadata={"a": [1]})])
+        assert store.read(KEY).messages[2:] == store.window(KEY, limit=4).messages
+
+    def test_window_while_appending(self, store: Store) -> None:
+        """A page further back is the same, however many messages came meanwhile."""
+        store.append(KEY, talk(6))
+        first = store.window(KEY, limit=2, before=5)
+        store.append(KEY, [draft("more"), draft("and more")])
+        assert first == store.window(KEY, limit=2, before=5)

@@ -1,0 +1,76 @@
+"""Messages and sessions to test with, short to write and the same at every run."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+import msgspec
+
+from chatkeep.core.keys import channel_of
+from chatkeep.core.model import Draft, Header, Json, Message, Role, Selection, Session, Sort, Unit
+from chatkeep.core.query import parse_query
+from chatkeep.core.search import DEFAULT_ROLES, Search
+
+START: Final = datetime(2024, 1, 15, 10, 30, tzinfo=UTC)
+_PATIENCE_S: Final = 30.0  # a search for a test is never cut short by a busy machine
+
+
+def at(seconds: float) -> datetime:
+    """Return the time so many seconds after the start of the samples."""
+    return START + timedelta(seconds=seconds)
+
+
+def draft(
+    content: str | list[Json] | None = "Hello",
+    seconds: float = 0,
+    *,
+    id: str | None = None,  # noqa: A002 - it is the message's id
+    role: Role = "user",
+    **fields: Json,
+) -> Draft:
+    """Return a message to append, with an id of its own unless one is given."""
+    return Draft(role=role, content=content, sent_at=at(seconds), id=id or secrets.token_hex(8), **fields)
+
+
+def talk(count: int) -> tuple[Draft, ...]:
+    """Return so many messages, `line 1`, `line 2` ..., one a second, of user and assistant in turn."""
+    roles: tuple[Role, Role] = ("user", "assistant")
+    return tuple(draft(f"line {n}", n, id=f"id-{n}", role=roles[(n - 1) % 2]) for n in range(1, count + 1))
+
+
+def session(key: str, drafts: Sequence[Draft] = (), **fields: Json) -> Session:
+    """Return a whole session; `fields` are of its header."""
+    header = Header(key=key, channel=channel_of(key), title=None, created_at=START)
+    said = [msgspec.structs.asdict(each) for each in drafts]
+    return Session(
+        header=msgspec.structs.replace(header, **fields),
+        messages=tuple(Message(seq=seq, **each) for seq, each in enumerate(said, start=1)),
+    )
+
+
+def search_for(  # noqa: PLR0913 - the filters of a search
+    text: str,
+    *,
+    selection: Selection = Selection(archived=None),  # noqa: B008 - an immutable value
+    roles: tuple[Role, ...] | None = DEFAULT_ROLES,
+    since: datetime | None = None,
+    until: datetime | None = None,
+    sort: Sort = "relevance",
+    unit: Unit = "session",
+    limit: int = 20,
+) -> Search:
+    """Return the search for what a person types."""
+    return Search(
+        query=parse_query(text),
+        selection=selection,
+        roles=roles,
+        since=since,
+        until=until,
+        sort=sort,
+        unit=unit,
+        limit=limit,
+        deadline_s=_PATIENCE_S,
+    )
