@@ -7,6 +7,7 @@ JSON that the session file and the HTTP API carry, so the order of its fields is
 from __future__ import annotations
 
 import unicodedata
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any, Final, Literal
 
@@ -99,19 +100,16 @@ class Digest(Struct, frozen=True, kw_only=True):
     preview: str = ""
     latest_at: datetime | None = None
 
-    def plus(self, message: Message) -> Digest:
-        """Return the digest of the same messages and this one."""
-        text = message.text if self.auto_title is None or message.role in TALK_ROLES else ""
-        auto_title = self.auto_title
-        if auto_title is None and message.role == "user":
-            auto_title = titles.first_line(text)
-        latest_at = self.latest_at
+    def plus(self, *messages: Message) -> Digest:
+        """Return the digest of the same messages and these after them."""
+        talk = [message for message in messages if message.role in TALK_ROLES]
+        latest_at = max((message.sent_at for message in messages), default=self.latest_at)
         return Digest(
-            message_count=self.message_count + 1,
-            talk_count=self.talk_count + (message.role in TALK_ROLES),
-            auto_title=auto_title,
-            preview=(titles.preview(text) if message.role in TALK_ROLES else "") or self.preview,
-            latest_at=message.sent_at if latest_at is None else max(latest_at, message.sent_at),
+            message_count=self.message_count + len(messages),
+            talk_count=self.talk_count + len(talk),
+            auto_title=self.auto_title or _first(titles.first_line(said.text) for said in talk if said.role == "user"),
+            preview=_first(titles.preview(said.text) for said in reversed(talk)) or self.preview,
+            latest_at=latest_at if self.latest_at is None or latest_at is None else max(self.latest_at, latest_at),
         )
 
 
@@ -367,6 +365,11 @@ def utc(at: datetime) -> datetime:
         return at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)
     except (OverflowError, ValueError) as error:
         raise InvalidError("timestamp", "lies outside the years 1 to 9999") from error
+
+
+def _first(texts: Iterable[str | None]) -> str | None:
+    """Return the first text that is not empty."""
+    return next(filter(None, texts), None)
 
 
 def _said(message: Message | Draft) -> tuple[object, ...]:

@@ -1,0 +1,288 @@
+"""The session file: a JSON document that is appended to like a log.
+
+    {"format":1,"key":"telegram:1","channel":"telegram","title":null,"created_at":"...","metadata":{},"messages":[
+    {"seq":1,"role":"user","content":"How do I ...","timestamp":"...","id":"..."}
+    ,{"seq":2,"role":"assistant","content":"Here's ...","timestamp":"...","id":"..."}
+    ],"message_count":2}
+    (reserved space: newlines, which JSON allows at the end)
+
+The first line is the *header*, then each message has one line, comma first, then comes the *trailer*.
+An append overwrites the trailer and some reserved newlines with more lines and a new trailer, in
+place. So the bytes of a committed message, its newline included, are never written again, and a
+write that is cut anywhere leaves them whole.
+
+The space is reserved with newlines, never with blanks: a lost piece of a write then splits a line,
+and each part fails to parse, while blanks would make damaged text look whole.
+
+Messages that are appended together stand or fall together. Each but the last of them has a blank
+before its closing brace; when the file is torn, a run that ends in such a line is incomplete and is cut.
+
+What a scan finds is one of four *states*:
+
+- `whole`: every line parses, has the next seq, and the trailer counts them right.
+- `torn`: an append was cut. The longest run of good lines stays, the rest is to be cut off.
+- `loose`: a session as JSON in another layout, as a program leaves it that re-wrote the file.
+- `damaged`: anything else. Good lines are served, nothing is ever written to the file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import Final, Literal
+
+import msgspec
+from msgspec import Struct, field
+
+from chatkeep.core.model import Header, Json, Message
+
+FORMAT: Final = 1
+RESERVE_STEP_BYTES: Final = 4096
+_RESERVE_MAX_BYTES: Final = 1 << 18
+_MESSAGES_OPEN: Final = b',"messages":['
+_TRAILER: Final = b'],"message_count":%d}\n'
+_CONTINUED: Final = b" }\n"
+_ONLY_WHEN_SET: Final = frozenset(("archived", "pinned", "tags"))
+_HEADER_FIELDS: Final = frozenset(("format", "key", "channel", "title", "created_at", "metadata")) | _ONLY_WHEN_SET
+
+State = Literal["whole", "torn", "loose", "damaged"]
+
+
+class _HeaderLine(Struct, frozen=True, kw_only=True):
+    """The fields of the first line; `messages` is always empty in it."""
+
+    format: Literal[1]
+    key: str
+    channel: str
+    title: str | None
+    created_at: datetime
+    metadata: dict[str, Json] = field(default_factory=dict)
+    archived: bool = False
+    pinned: bool = False
+    tags: tuple[str, ...] = ()
+
+
+class Scan(Struct, frozen=True, kw_only=True):
+    """What a session file holds. Message `i` is `data[starts[i]:ends[i]]`, a JSON object.
+
+    `body` is where the first message line begins, `tail` where the trailer is or has to be.
+    """
+
+    state: State
+    reason: str = ""
+    header: Header | None = None
+    body: int = 0
+    messages: Sequence[Message] = ()
+    starts: Sequence[int] = ()
+    ends: Sequence[int] = ()
+    tail: int = 0
+
+
+_decode_header = msgspec.json.Decoder(_HeaderLine).decode
+_decode_message = msgspec.json.Decoder(Message).decode
+
+
+def header_line(header: Header, known: bytes = b"") -> bytes:
+    """Return the first line of a session file. Fields of the line `known` that Chatkeep does not know are kept."""
+    told = msgspec.structs.asdict(header).items()
+    fields: dict[str, Json] = {"format": FORMAT}
+    fields.update((name, value) for name, value in told if value or name not in _ONLY_WHEN_SET)
+    if known:
+        strange = msgspec.json.decode(known + b"]}")
+        fields.update((name, value) for name, value in strange.items() if name not in {*_HEADER_FIELDS, "messages"})
+    return msgspec.json.encode(fields)[:-1] + _MESSAGES_OPEN + b"\n"
+
+
+def message_lines(messages: Sequence[Message]) -> list[bytes]:
+    """Return the lines of messages that are appended together."""
+    last = len(messages) - 1
+    return [
+        (b"," if message.seq > 1 else b"")
+        + msgspec.json.encode(message)[:-1]
+        + (b"}\n" if place == last else _CONTINUED)
+        for place, message in enumerate(messages)
+    ]
+
+
+def places(lines: Sequence[bytes], first: int) -> tuple[list[int], list[int]]:
+    """Return where the JSON of each line starts and ends when the first line is put at `first`."""
+    starts, ends = [], []
+    for line in lines:
+        starts.append(first + line.startswith(b","))
+        first += len(line)
+        ends.append(first - 1)
+    return starts, ends
+
+
+def trailer(message_count: int) -> bytes:
+    """Return the last line of a session file."""
+    return _TRAILER % message_count
+
+
+def whole_file(first_line: bytes, lines: Iterable[bytes], message_count: int) -> bytes:
+    """Return a complete session file with its reserved space."""
+    content = b"".join((first_line, *lines, trailer(message_count)))
+    return content + b"\n" * (reserved_size(len(content)) - len(content))
+
+
+def reserved_size(used_bytes: int) -> int:
+    """Return the size to give a file that holds so many bytes: an eighth more, in steps of 4 KiB."""
+    room = min(used_bytes // 8, _RESERVE_MAX_BYTES)
+    return -(-(used_bytes + room) // RESERVE_STEP_BYTES) * RESERVE_STEP_BYTES
+
+
+def is_tail(data: bytes, message_count: int) -> bool:
+    """Tell whether bytes read at the tail are the trailer of so many messages, and nothing after it."""
+    expected = trailer(message_count)
+    return data.startswith(expected) and not data[len(expected) :].strip(b"\n")
+
+
+def parse_message(line: bytes, seq: int) -> Message | None:
+    """Return the message of a line if it is one and has this seq, else None."""
+    try:
+        message = _decode_message(line)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return None
+    return message if message.seq == seq else None
+
+
+def scan(data: bytes) -> Scan:
+    """Return what a session file holds, whatever its bytes are. Cost: one pass."""
+    body = data.find(b"\n") + 1
+    header = _parse_header(data[: body - 1]) if body else None
+    if header is None:
+        return _scan_loose(data)
+    messages: list[Message] = []
+    starts: list[int] = []
+    ends: list[int] = []
+    place = body
+    while (found := _message_at(data, place, len(messages) + 1)) is not None:
+        message, start, end = found
+        messages.append(message)
+        starts.append(start)
+        ends.append(end)
+        place = end + 1
+    if is_tail(data[place:], len(messages)):
+        return Scan(state="whole", header=header, body=body, messages=messages, starts=starts, ends=ends, tail=place)
+    return _scan_broken(data, header, body, messages, starts, ends)
+
+
+def loose_lines(data: bytes) -> list[bytes]:
+    """Return the message lines of a session in another layout, numbered, everything else in them kept."""
+    document = msgspec.json.decode(data)
+    messages = [{**message, "seq": seq} for seq, message in enumerate(document["messages"], start=1)]
+    ordered = ({"seq": message.pop("seq"), **message} for message in messages)
+    return [(b"," if seq else b"") + msgspec.json.encode(message) + b"\n" for seq, message in enumerate(ordered)]
+
+
+def loose_header(data: bytes) -> bytes:
+    """Return the unknown header fields of a session in another layout, in the form `header_line` keeps them."""
+    document = msgspec.json.decode(data)
+    strange = {name: value for name, value in document.items() if name not in {"messages", "message_count"}}
+    return msgspec.json.encode(strange)[:-1] + _MESSAGES_OPEN
+
+
+def _message_at(data: bytes, place: int, seq: int) -> tuple[Message, int, int] | None:
+    """Return the message whose line begins here, with the start and end of its JSON, or None."""
+    if (data[place : place + 1] == b",") != (seq > 1):
+        return None
+    start = place + (seq > 1)
+    end = data.find(b"\n", start)
+    message = parse_message(data[start:end], seq) if end > start else None
+    return None if message is None else (message, start, end)
+
+
+def _parse_header(line: bytes) -> Header | None:
+    if not line.endswith(_MESSAGES_OPEN):
+        return None
+    try:
+        return _header(_decode_header(line + b"]}"))
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return None
+
+
+def _header(line: _HeaderLine) -> Header:
+    fields = msgspec.structs.asdict(line)
+    del fields["format"]
+    return Header(**fields)
+
+
+def _scan_broken(
+    data: bytes, header: Header, body: int, messages: list[Message], starts: list[int], ends: list[int]
+) -> Scan:
+    tail = ends[-1] + 1 if ends else body
+    later = _later_messages(data, tail, len(messages) + 1)
+    if later:
+        return Scan(
+            state="damaged",
+            reason=f"message {len(messages) + 1} does not parse, later ones do",
+            header=header,
+            body=body,
+            messages=[*messages, *(message for message, _, _ in later)],
+            starts=[*starts, *(start for _, start, _ in later)],
+            ends=[*ends, *(end for _, _, end in later)],
+            tail=tail,
+        )
+    while ends and data[ends[-1] - 2 : ends[-1] + 1] == _CONTINUED:
+        messages.pop(), starts.pop(), ends.pop()
+    return Scan(
+        state="torn",
+        reason="an append was cut short",
+        header=header,
+        body=body,
+        messages=messages,
+        starts=starts,
+        ends=ends,
+        tail=ends[-1] + 1 if ends else body,
+    )
+
+
+def _later_messages(data: bytes, place: int, seq: int) -> list[tuple[Message, int, int]]:
+    """Return the messages that stand, committed, after a line that does not parse.
+
+    Lines of the very append that was cut do not count: after them comes the end of the file.
+    """
+    found: list[tuple[Message, int, int]] = []
+    committed = 0
+    while (end := data.find(b"\n", place)) >= 0:
+        start = place + (data[place : place + 1] == b",")
+        message = _any_message(data[start:end])
+        if message is not None and message.seq > (found[-1][0].seq if found else seq - 1):
+            if not _continues(data, place):
+                committed = len(found) + 1
+            found.append((message, start, end))
+        place = end + 1
+    return found if committed else []
+
+
+def _continues(data: bytes, place: int) -> bool:
+    """Tell whether the line that begins here may belong to the append of the bytes before it."""
+    return data[max(0, place - 3) : place].endswith((_CONTINUED, b"\n\n", b"\0\n"))
+
+
+def _any_message(line: bytes) -> Message | None:
+    if not line.startswith(b"{"):
+        return None
+    try:
+        return _decode_message(line)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return None
+
+
+def _scan_loose(data: bytes) -> Scan:
+    """Return a scan of bytes without a header line: JSON in another layout, or damage."""
+    if not data.strip(b"\n\0 "):
+        return Scan(state="damaged", reason="the file is empty")
+    try:
+        document = msgspec.json.decode(data)
+        header = _header(msgspec.convert(document, _HeaderLine))
+        numbered = [{**message, "seq": seq} for seq, message in enumerate(document["messages"], start=1)]
+        messages = msgspec.convert(numbered, list[Message])
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, KeyError, TypeError) as error:
+        return Scan(state="damaged", reason=f"not a session file: {_first_words(error)}")
+    return Scan(state="loose", reason="another layout", header=header, messages=messages)
+
+
+def _first_words(error: Exception) -> str:
+    """Return what is wrong without any of the file's content."""
+    return str(error) if isinstance(error, msgspec.ValidationError) else "it is no JSON of this form"

@@ -1,0 +1,393 @@
+"""The index over the session files: fast answers, and nothing that the files do not say.
+
+It is one SQLite database beside the files (see schema.sql), and it is disposable: removed, damaged
+or of another version, it is built again from the files. Its name carries a hash of everything that
+decides what is in it, so an old version is simply not found.
+
+A row describes one *state* of a file, told by its stamp. Whoever changes a file holds its lock until
+the row is up to date, so a row is behind its file only for a moment, or after a crash, or after a
+change from outside, and then the stamps differ.
+
+All writing is done by one thread that puts every change waiting into one transaction (group
+commit). Reading uses connections of its own, one to each reader at a time, and never waits.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import queue
+import random
+import threading
+import time
+import unicodedata
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future
+from hashlib import blake2b
+from pathlib import Path
+from typing import Final, TypeVar
+
+import apsw
+
+from chatkeep.core.model import Selection, Summary
+from chatkeep.core.paging import Place
+from chatkeep.core.query import Query, Term
+from chatkeep.core.search import Search
+from chatkeep.errors import BusyError
+from chatkeep.store.files.format import FORMAT
+from chatkeep.store.files.rows import ROLE_NUMBERS, Found, Row, Spot, Value, hash_of, microseconds, row_of
+from chatkeep.store.files.sql import MESSAGE_INDEXES, QUERIES, SCHEMA
+from chatkeep.store.files.tree import Stamp
+
+T = TypeVar("T")
+Write = Callable[[apsw.Connection], T]
+
+_REVISION: Final = 1  # raised when what is put into the index changes, but no file that the version hashes
+_FEW: Final = 2000
+_GROUP_MAX: Final = 256
+_BUSY_S: Final = 10.0
+_DEADLINE_STEPS: Final = 20_000  # virtual machine steps between looks at the clock, about a millisecond
+_LOST: Final = (
+    apsw.CorruptError,
+    apsw.NotADBError,
+    apsw.IOError,
+    apsw.CantOpenError,
+    apsw.SQLError,
+    apsw.ReadOnlyError,
+)
+
+
+class IndexLostError(Exception):
+    """The database is damaged or gone; it has to be built again."""
+
+
+class Index:
+    """An open index. Every verb may raise `IndexLostError`."""
+
+    def __init__(self, path: Path) -> None:
+        """Open the database of this name, which must exist."""
+        self.path = path
+        with _lost_as_such():
+            self._inode = path.stat().st_ino if path.exists() else 0
+            self._writer = _connected(path)
+        self._readers: queue.LifoQueue[apsw.Connection] = queue.LifoQueue()
+        self._tasks: queue.SimpleQueue[tuple[Write[object], Future[object]] | None] = queue.SimpleQueue()
+        self._thread = threading.Thread(target=self._write_all, name="chatkeep-index", daemon=True)
+        self._thread.start()
+
+    @staticmethod
+    def path_in(workspace: Path) -> Path:
+        """Return where this version's index of a workspace is."""
+        return workspace / f"index-{_version()}.sqlite3"
+
+    @staticmethod
+    def make(path: Path) -> None:
+        """Make an empty database, without the indexes that `finish` adds. Nobody else may know the name yet."""
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, 0o600))
+        with contextlib.closing(apsw.Connection(str(path))) as db:
+            db.execute(SCHEMA)
+            db.execute("PRAGMA journal_mode = WAL")
+
+    def finish(self) -> None:
+        """Add the indexes that are cheaper to make over rows that are there."""
+        self.write(lambda db: db.execute(MESSAGE_INDEXES))
+
+    def close(self) -> None:
+        """Finish what is waiting to be written and close the database."""
+        self._tasks.put(None)
+        self._thread.join()
+        with contextlib.suppress(queue.Empty):
+            while True:
+                self._readers.get_nowait().close()
+        with contextlib.suppress(apsw.Error):
+            self._writer.close()
+
+    def is_in_place(self) -> bool:
+        """Tell whether the name still stands for the database that is open."""
+        try:
+            return self.path.stat().st_ino == self._inode
+        except OSError:
+            return False
+
+    # Reading
+
+    def row(self, name: str) -> Row | None:
+        """Return what is known of a file's session."""
+        rows = self._rows(QUERIES["session"], {"name": name})
+        return row_of(rows[0]) if rows else None
+
+    def problem(self, name: str) -> str | None:
+        """Return why a name cannot be served."""
+        rows = self._rows(QUERIES["problem"], {"name": name})
+        return str(rows[0][0]) if rows else None
+
+    def stamp(self, name: str) -> Stamp | None:
+        """Return the state of a file that the index describes."""
+        rows = self._rows(QUERIES["stamp"], {"name": name})
+        return Stamp(*rows[0]) if rows else None
+
+    def stamps(self) -> dict[str, Stamp]:
+        """Return the state of every file that the index describes."""
+        return {row[0]: Stamp(*row[1:]) for row in self._rows(QUERIES["stamps"])}
+
+    def problems(self, prefix: str = "") -> dict[str, str]:
+        """Return the names that cannot be served and the read-only sessions, with the reasons."""
+        rows = self._rows(QUERIES["damaged"], _bounds(prefix)) if prefix else self._rows(QUERIES["problems"])
+        return {str(name): str(reason) for name, reason in rows}
+
+    def spots(self, sid: int, *, limit: int, before: int | None, after: int | None) -> list[Spot]:
+        """Return where neighbouring messages are, oldest first, as `Store.window` says."""
+        if after is not None and before is None:
+            found = self._rows(QUERIES["following"], {"sid": sid, "after": after, "limit": limit})
+            return [Spot(*row) for row in found]
+        bounds = {"sid": sid, "before": _or(before, 1 << 60), "after": _or(after, -1), "limit": limit}
+        return [Spot(*row) for row in reversed(self._rows(QUERIES["newest"], bounds))]
+
+    def spots_of_id(self, row: Row, message_id: str) -> list[Spot]:
+        """Return where messages are that may have this id; the hash of another may be the same."""
+        wanted = {"hash": hash_of(row.header.key, message_id), "sid": row.sid}
+        return [Spot(*found) for found in self._rows(QUERIES["by_hash"], wanted)]
+
+    def page(self, selection: Selection, *, limit: int, after: Place | None) -> tuple[list[Summary], int]:
+        """Return sessions by latest activity that follow a place, and how many there are in all."""
+        where, values = _conditions(selection)
+        few = bool(selection.prefix) and self._count_few(selection.prefix or "") < _FEW
+        total = self._total(selection, where, values)
+        if after is not None:
+            where = [*where, "updated_at <= :at", "(updated_at < :at OR key > :past)"]
+            values = {**values, "at": after.at_us, "past": after.key}
+        where = [_unindexed(condition, keep="key" if few else "time") for condition in where]
+        sql = QUERIES["page_of_few" if few else "page"].replace("{where}", " AND ".join(where) or "true")
+        return [row_of(row).summary for row in self._rows(sql, {**values, "limit": limit})], total
+
+    def keys(self, selection: Selection, *, limit: int | None, after: Place | None) -> tuple[list[str], int]:
+        """Return keys by code point that follow a place, and how many there are in all."""
+        where, values = _conditions(selection)
+        total = self._total(selection, where, values)
+        if after is not None:
+            where, values = [*where, "key > :past"], {**values, "past": after.key}
+        sql = QUERIES["keys"].replace("{where}", " AND ".join(where) or "true")
+        return [str(row[0]) for row in self._rows(sql, {**values, "limit": _or(limit, -1)})], total
+
+    def totals(self, prefix: str = "") -> list[tuple[str, int, int, int]]:
+        """Return channel, sessions, messages and bytes for each channel."""
+        rows = self._rows(QUERIES["totals_under"], _bounds(prefix)) if prefix else self._rows(QUERIES["totals"])
+        return [(str(channel), int(count), int(messages), int(size)) for channel, count, messages, size in rows]
+
+    def find(self, search: Search, *, mode: str) -> tuple[list[Found], bool]:
+        """Return what a search finds in a mode, best first, and whether the deadline cut it off."""
+        where, values = _search_conditions(search)
+        sql = QUERIES[f"find_{search.unit}s"].replace("{where}", " AND ".join(where) or "true")
+        values = {**values, "match": _match(search.query, mode), "sort": search.sort, "limit": search.limit}
+        try:
+            rows = self._rows(sql, values, deadline_s=search.deadline_s)
+        except apsw.InterruptError:
+            return [], True
+        return [Found(row_of(row[:-4]), Spot(*row[-4:-1]), row[-1]) for row in rows], False
+
+    # Writing
+
+    def write(self, change: Write[T]) -> T:
+        """Make a change in a transaction, and return what it returns once that is committed."""
+        return self.send(change).result()
+
+    def send(self, change: Write[T]) -> Future[T]:
+        """Hand a change to the writing thread."""
+        outcome: Future[T] = Future()
+        self._tasks.put((change, outcome))  # type: ignore[arg-type]
+        return outcome
+
+    def _write_all(self) -> None:
+        while (first := self._tasks.get()) is not None:
+            group, ended = [first], False
+            with contextlib.suppress(queue.Empty):
+                while len(group) < _GROUP_MAX:
+                    task = self._tasks.get_nowait()
+                    if task is None:
+                        ended = True
+                        break
+                    group.append(task)
+            self._commit(group)
+            if ended:
+                return
+
+    def _commit(self, group: Sequence[tuple[Write[object], Future[object]]]) -> None:
+        """Make the changes in one transaction; if one fails, each in its own, so that it fails alone."""
+        try:
+            with _lost_as_such(), _transaction(self._writer):
+                answers = [change(self._writer) for change, _ in group]
+        except Exception as error:  # noqa: BLE001 - told to whoever waits for it
+            if len(group) == 1:
+                group[0][1].set_exception(error)
+            else:
+                for task in group:
+                    self._commit([task])
+        else:
+            for (_, outcome), answer in zip(group, answers, strict=True):
+                outcome.set_result(answer)
+
+    def _rows(
+        self, sql: str, values: Mapping[str, Value] | None = None, *, deadline_s: float | None = None
+    ) -> list[tuple[Value, ...]]:
+        with _lost_as_such(), self._reader() as db:
+            if deadline_s is None:
+                return list(db.execute(sql, values))
+            until = time.monotonic() + deadline_s
+            db.set_progress_handler(lambda: time.monotonic() > until, _DEADLINE_STEPS)
+            try:
+                return list(db.execute(sql, values))
+            finally:
+                db.set_progress_handler(None)
+
+    @contextlib.contextmanager
+    def _reader(self) -> Iterator[apsw.Connection]:
+        try:
+            db = self._readers.get_nowait()
+        except queue.Empty:
+            if not self.is_in_place():
+                raise IndexLostError("replaced") from None
+            db = _connected(self.path, read_only=True)
+        yield db  # after an error the connection is dropped, not given back
+        self._readers.put(db)
+
+    def _count_few(self, prefix: str) -> int:
+        return _number(self._rows(QUERIES["count_few"], {**_bounds(prefix), "few": _FEW}))
+
+    def _total(self, selection: Selection, where: Sequence[str], values: Mapping[str, Value]) -> int:
+        if selection.prefix == "" and selection.updated_before is None:
+            wanted = {"archived": selection.archived, "channel": selection.channel}
+            return _number(self._rows(QUERIES["total"], wanted))
+        return _number(self._rows(QUERIES["count"].replace("{where}", " AND ".join(where) or "true"), values))
+
+
+def _conditions(selection: Selection) -> tuple[list[str], dict[str, Value]]:
+    """Return what a session must fulfil to be in a selection, as SQL and its values."""
+    if selection.prefix is None:
+        return ["false"], {}
+    where: list[str] = []
+    values: dict[str, Value] = {}
+    if selection.archived is not None:
+        where.append("archived = :archived")
+        values["archived"] = selection.archived
+    if selection.channel is not None:
+        where.append("channel = :channel")
+        values["channel"] = selection.channel
+    if selection.prefix:
+        bounds = _bounds(selection.prefix)
+        where.append("key >= :first")
+        if bounds["after"] is not None:
+            where.append("key < :after")
+        values.update((name, value) for name, value in bounds.items() if value is not None)
+    if selection.updated_before is not None:
+        where.append("updated_at < :before")
+        values["before"] = microseconds(selection.updated_before)
+    return where, values
+
+
+def _unindexed(condition: str, *, keep: str) -> str:
+    """Return a condition that SQLite will not use an index for, unless it is of the kind to keep."""
+    about_key = condition.startswith("key")
+    return condition if about_key == (keep == "key") or condition.startswith("(") else f"+{condition}"
+
+
+def _search_conditions(search: Search) -> tuple[list[str], dict[str, Value]]:
+    where, values = _conditions(search.selection)
+    where = [f"s.{condition}" if condition != "false" else condition for condition in where]
+    if search.roles is not None:
+        where.append(f"m.role IN ({', '.join(str(ROLE_NUMBERS[role]) for role in search.roles) or 'NULL'})")
+    if search.since is not None:
+        where.append("m.at >= :since")
+        values["since"] = microseconds(search.since)
+    if search.until is not None:
+        where.append("m.at < :until")
+        values["until"] = microseconds(search.until)
+    return where, values
+
+
+def _match(query: Query, mode: str) -> str:
+    """Return the FTS5 expression for a query. Tokens are letters and digits only, and quoted all the same."""
+    return (" AND " if mode == "all" else " OR ").join(map(_phrase, query.terms))
+
+
+def _phrase(term: Term) -> str:
+    phrase = '"' + " ".join(term.tokens) + '"'
+    return f"({phrase} OR {phrase} *)" if term.prefix else phrase
+
+
+def _bounds(prefix: str) -> dict[str, Value]:
+    """Return the first key with a prefix, and the first one after all of them (None: there is none)."""
+    for place in range(len(prefix) - 1, -1, -1):
+        code = ord(prefix[place]) + 1
+        if code < 0x110000:  # noqa: PLR2004 - the end of Unicode
+            following = prefix[:place] + chr(0xE000 if 0xD800 <= code < 0xE000 else code)  # noqa: PLR2004 - surrogates
+            return {"first": prefix, "after": following}
+    return {"first": prefix, "after": None}
+
+
+def _or(value: int | None, otherwise: int) -> int:
+    return otherwise if value is None else value
+
+
+def _number(rows: Sequence[Sequence[Value]]) -> int:
+    return int(rows[0][0] or 0)
+
+
+def _connected(path: Path, *, read_only: bool = False) -> apsw.Connection:
+    flags = apsw.SQLITE_OPEN_READONLY if read_only else apsw.SQLITE_OPEN_READWRITE
+    db = apsw.Connection(str(path), flags=flags)
+    db.set_busy_handler(_waits())
+    db.execute("PRAGMA synchronous = NORMAL")
+    db.execute("PRAGMA temp_store = MEMORY")
+    db.execute(f"PRAGMA cache_size = {-4096 if read_only else -32768}")
+    if not read_only:
+        db.execute("PRAGMA journal_size_limit = 67108864")
+    return db
+
+
+def _waits() -> Callable[[int], bool]:
+    """Return a busy handler that asks again often, so that no process starves, and gives up in the end."""
+    began_s = 0.0
+
+    def wait(attempt: int) -> bool:
+        nonlocal began_s
+        if attempt == 0:
+            began_s = time.monotonic()
+        time.sleep(random.uniform(0.0002, 0.002))  # noqa: S311 - spreads the waiting, guards nothing
+        return time.monotonic() - began_s < _BUSY_S
+
+    return wait
+
+
+@contextlib.contextmanager
+def _transaction(db: apsw.Connection) -> Iterator[None]:
+    db.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+    except BaseException:
+        with contextlib.suppress(apsw.Error):
+            db.execute("ROLLBACK")
+        raise
+    db.execute("COMMIT")
+
+
+@contextlib.contextmanager
+def _lost_as_such() -> Iterator[None]:
+    try:
+        yield
+    except _LOST as error:
+        if isinstance(error, apsw.SQLError) and "no such" not in str(error):
+            raise
+        raise IndexLostError(type(error).__name__) from error
+    except apsw.BusyError as error:
+        raise BusyError("index") from error
+
+
+def _version() -> str:
+    parts = [
+        SCHEMA,
+        MESSAGE_INDEXES,
+        str(FORMAT),
+        str(_REVISION),
+        unicodedata.unidata_version,
+    ]
+    return blake2b("\n".join(parts).encode(), digest_size=5).hexdigest()

@@ -1,0 +1,246 @@
+"""Files into rows: reading session files, putting right what was cut short, telling the index.
+
+Whole files are read without a lock. What was read replaces what the index knows only if that is
+still what it was before the reading, so a writer that was quicker is never undone. A file that has
+to be changed is read again under its lock.
+
+A file that is incomplete, young and unknown may be on its way from elsewhere, by a copy that takes
+its time. It is served as far as it is there, and not touched until it has kept still for two seconds.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future
+from functools import partial
+from itertools import islice
+from typing import Final, Literal
+
+import apsw
+from msgspec import Struct
+
+from chatkeep.core.keys import parse_key
+from chatkeep.core.model import Digest
+from chatkeep.errors import BusyError, InvalidKeyError
+from chatkeep.store.files import format as session_file
+from chatkeep.store.files import rows
+from chatkeep.store.files.format import Scan
+from chatkeep.store.files.index import Index
+from chatkeep.store.files.rows import Entry, Row
+from chatkeep.store.files.tree import SUFFIX, LockedFile, NotRegularError, Stamp, Tree, file_name
+
+Progress = Callable[[int, int], None]
+"""Told how many files are done, and of how many."""
+
+ARRIVING: Final = "incomplete, and perhaps still being written"
+_NOT_A_FILE: Final = "not a regular file: links, pipes and folders are never followed"
+_STRANGE_NAME: Final = "not a session file: its name does not end in .json"
+_SETTLED_S: Final = 2.0
+_CHUNK_BYTES: Final = 1 << 21
+_CHUNK_FILES: Final = 500
+_CHUNKS_AHEAD: Final = 2
+_NEVER: Final = Stamp(0, 0, 0, 0)
+
+
+class Problem(Struct, frozen=True):
+    """A name that cannot be served, and why."""
+
+    name: str
+    reason: str
+    stamp: Stamp
+
+
+class Finding(Struct, frozen=True, kw_only=True):
+    """What a check has against a file; `key` is None when it is not known.
+
+    `torn` and `loose` files are put right when they are next written, `damaged` ones are read-only,
+    `foreign` ones are not served.
+    """
+
+    file: str
+    key: str | None
+    kind: Literal["torn", "loose", "damaged", "foreign"]
+    reason: str
+
+
+class _Change(Struct, frozen=True):
+    """What a name is to become in the index, if that still describes the state `seen`; None is nothing."""
+
+    name: str
+    seen: Stamp | None
+    found: Entry | Problem | None
+
+
+def take_in(
+    tree: Tree, index: Index, names: Sequence[tuple[str, Stamp | None]], on_progress: Progress | None = None
+) -> None:
+    """Bring the rows of names up to date; each comes with the state that the index described before."""
+    waiting: deque[Future[None]] = deque()
+    broken: list[str] = []
+    left = iter(names)
+    done = 0
+    while chunk := list(_chunk(tree, left)):
+        broken += [change.name for change, scan in chunk if scan in {"torn", "loose"}]
+        changes = [change for change, scan in chunk if scan not in {"torn", "loose"}]
+        waiting.append(index.send(partial(_apply, changes=changes)))
+        if len(waiting) > _CHUNKS_AHEAD:
+            waiting.popleft().result()
+        done += len(chunk)
+        if on_progress is not None:
+            on_progress(done, len(names))
+    for outcome in waiting:
+        outcome.result()
+    for name in broken:
+        with contextlib.suppress(FileNotFoundError, NotRegularError, BusyError), tree.locked(name) as file:
+            heal(tree, index, file)
+
+
+def heal(tree: Tree, index: Index, file: LockedFile) -> Row | None:
+    """Put a locked file right if it has to be, index it, and return its row, None if it cannot be served.
+
+    Raises:
+        BusyError: when the file may still be being written from elsewhere.
+    """
+    data, stamp = file.read(), file.stamp()
+    found = _examined(file.name, data, stamp)
+    if isinstance(found, Problem):
+        return _put(index, found)
+    if found.state == "loose":
+        return _rewritten(tree, index, file, data, found)
+    if found.state == "torn" and _may_be_arriving(index, file.name, stamp):
+        _put(index, _entry(file.name, found, _NEVER, damage=ARRIVING))
+        raise BusyError
+    if found.state == "torn":
+        _cut(tree, file, data, found)
+    elif found.state == "whole":
+        file.flush()
+    return _put(index, _entry(file.name, found, file.stamp()))
+
+
+def check(tree: Tree) -> Iterator[Finding]:
+    """Read every file through and yield what there is against it; changes nothing."""
+    for name, _ in tree.stamps():
+        found = _read(tree, name)
+        if isinstance(found, Problem):
+            yield Finding(file=name, key=None, kind="foreign", reason=found.reason)
+        elif found is not None and found[0].state != "whole":
+            scan = found[0]
+            key = None if scan.header is None else scan.header.key
+            yield Finding(file=name, key=key, kind=scan.state, reason=scan.reason)  # type: ignore[arg-type]
+
+
+def _chunk(tree: Tree, names: Iterator[tuple[str, Stamp | None]]) -> Iterator[tuple[_Change, str]]:
+    """Yield what the next names are to become, with the state of their files, up to the size of a chunk."""
+    size = 0
+    for name, seen in islice(names, _CHUNK_FILES):
+        found = _read(tree, name)
+        if isinstance(found, tuple):
+            scan, stamp = found
+            yield _Change(name, seen, _entry(name, scan, stamp)), scan.state
+            size += stamp.size
+        else:
+            yield _Change(name, seen, found), ""
+        if size >= _CHUNK_BYTES:
+            return
+
+
+def _read(tree: Tree, name: str) -> tuple[Scan, Stamp] | Problem | None:
+    """Return what a file holds, or why it cannot be served, or None when there is none."""
+    try:
+        data, stamp = tree.read(name)
+    except FileNotFoundError:
+        return None
+    except NotRegularError:
+        return Problem(name, _NOT_A_FILE, _NEVER)
+    found = _examined(name, data, stamp)
+    return found if isinstance(found, Problem) else (found, stamp)
+
+
+def _examined(name: str, data: bytes, stamp: Stamp) -> Scan | Problem:
+    """Return what bytes under a name hold, if they may be served under that name."""
+    if not name.endswith(SUFFIX):
+        return Problem(name, _STRANGE_NAME, stamp)
+    scan = session_file.scan(data)
+    if scan.header is None:
+        return Problem(name, scan.reason, stamp)
+    try:
+        rightful = file_name(scan.header.key) if parse_key(scan.header.key) == scan.header.key else None
+    except InvalidKeyError as error:
+        return Problem(name, str(error), stamp)
+    if name != rightful:
+        return Problem(name, f"the session in it belongs in a file named {rightful}", stamp)
+    return scan
+
+
+def _entry(name: str, scan: Scan, stamp: Stamp, *, damage: str | None = None) -> Entry:
+    if scan.header is None:
+        raise ValueError(name)
+    return Entry(
+        name=name,
+        header=scan.header,
+        digest=Digest().plus(*scan.messages),
+        stamp=stamp,
+        body=scan.body,
+        tail=scan.tail,
+        messages=scan.messages,
+        starts=scan.starts,
+        ends=scan.ends,
+        damage=damage or (scan.reason if scan.state == "damaged" else None),
+    )
+
+
+def _apply(db: apsw.Connection, changes: Sequence[_Change]) -> None:
+    doc = rows.next_doc(db)
+    for change in changes:
+        if rows.known_stamp(db, change.name) == change.seen:
+            if change.seen is not None:
+                rows.drop(db, change.name)
+            doc = _put_found(db, change.found, doc)
+
+
+def _put_found(db: apsw.Connection, found: Entry | Problem | None, doc: int) -> int:
+    if isinstance(found, Problem):
+        rows.put_problem(db, found.name, found.reason, found.stamp)
+    elif found is not None:
+        return rows.put(db, found, doc)
+    return doc
+
+
+def _put(index: Index, found: Entry | Problem) -> Row | None:
+    """Tell the index what a locked file is now."""
+
+    def change(db: apsw.Connection) -> None:
+        rows.drop(db, found.name)
+        _put_found(db, found, rows.next_doc(db))
+
+    index.write(change)
+    return index.row(found.name)
+
+
+def _cut(tree: Tree, file: LockedFile, data: bytes, scan: Scan) -> None:
+    """Cut what an interrupted append left off a file's tail; the bytes are kept in quarantine."""
+    cut = data[scan.tail :].rstrip(b"\n")
+    if cut:
+        tree.quarantine(file.name, cut)
+    trailer = session_file.trailer(len(scan.messages))
+    file.overwrite_tail(scan.tail, trailer + b"\n" * (len(data) - scan.tail - len(trailer)))
+
+
+def _rewritten(tree: Tree, index: Index, file: LockedFile, data: bytes, scan: Scan) -> Row | None:
+    """Bring a file of another layout into that of a session file, everything in it kept."""
+    if scan.header is None:
+        raise ValueError(file.name)
+    first_line = session_file.header_line(scan.header, session_file.loose_header(data))
+    lines = session_file.loose_lines(data)
+    content = session_file.whole_file(first_line, lines, len(lines))
+    with tree.replaced(file, content) as new:
+        return _put(index, _entry(new.name, session_file.scan(content), new.stamp()))
+
+
+def _may_be_arriving(index: Index, name: str, stamp: Stamp) -> bool:
+    known = index.stamp(name)
+    is_ours = known is not None and known.inode == stamp.inode
+    return not is_ours and time.time() - stamp.modified_ns / 1e9 < _SETTLED_S

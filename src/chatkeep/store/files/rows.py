@@ -1,0 +1,230 @@
+"""What goes into the rows of the index, and what comes out of them.
+
+The functions here change the database inside a transaction that somebody else began.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from hashlib import blake2b
+from typing import Any, Final
+
+import apsw
+import msgspec
+from msgspec import Struct
+
+from chatkeep.core.model import ROLES, Digest, Header, Message, Summary, summary
+from chatkeep.core.query import spaced
+from chatkeep.store.files.sql import QUERIES
+from chatkeep.store.files.tree import Stamp
+
+Value = Any
+"""What SQLite keeps: text, a number or nothing; the schema says which."""
+
+ROLE_NUMBERS: Final = {role: number for number, role in enumerate(ROLES)}
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND: Final = timedelta(microseconds=1)
+_NEVER_REVISED: Final = frozenset(("key", "channel", "created_at"))
+
+
+class Row(Struct, frozen=True, kw_only=True):
+    """What the index knows of one session and its file."""
+
+    sid: int
+    name: str
+    header: Header
+    digest: Digest
+    stamp: Stamp
+    body: int
+    tail: int
+    damage: str | None
+
+    @property
+    def summary(self) -> Summary:
+        """What a list shows of the session."""
+        return summary(self.header, self.digest, self.damage)
+
+
+class Spot(Struct, frozen=True):
+    """Where a message is: its JSON begins `start` bytes after the session's body and has `size` bytes."""
+
+    seq: int
+    start: int
+    size: int
+
+
+class Entry(Struct, frozen=True, kw_only=True):
+    """What a file brings into the index. `starts` and `ends` are places in the file, one for each message."""
+
+    name: str
+    header: Header
+    digest: Digest
+    stamp: Stamp
+    body: int
+    tail: int
+    messages: Sequence[Message]
+    starts: Sequence[int]
+    ends: Sequence[int]
+    damage: str | None = None
+
+
+class Found(Struct, frozen=True):
+    """A message that a search finds, and how many its session has."""
+
+    row: Row
+    spot: Spot
+    match_count: int
+
+
+def put(db: apsw.Connection, entry: Entry, doc: int | None = None) -> int:
+    """Add a session that the index does not have; return the next free row of `words`."""
+    values = {
+        **_header_values(entry.header),
+        **_digest_values(entry.header, entry.digest),
+        **_stamp_values(entry.stamp),
+    }
+    places = {"name": entry.name, "body": entry.body, "tail": entry.tail, "damage": entry.damage}
+    ((sid,),) = db.execute(QUERIES["put_session"], {**values, **places})
+    return _put_messages(db, entry, sid, doc)
+
+
+def replace(db: apsw.Connection, entry: Entry) -> None:
+    """Put a session in the place of whatever the index has under its name."""
+    drop(db, entry.name)
+    put(db, entry)
+
+
+def grow(db: apsw.Connection, row: Row, entry: Entry) -> None:
+    """Add appended messages to a session; `entry` holds only these, and all else as it is now."""
+    values = {**_digest_values(row.header, entry.digest), **_stamp_values(entry.stamp)}
+    db.execute(QUERIES["grow_session"], {**values, "name": row.name, "tail": entry.tail})
+    _put_messages(db, entry, row.sid, None)
+
+
+def revise(db: apsw.Connection, row: Row, header: Header, stamp: Stamp, *, body: int, tail: int) -> None:
+    """Bring a session up to a new header in a new file."""
+    values = {**_header_values(header), **_stamp_values(stamp), "name": row.name, "body": body, "tail": tail}
+    db.execute(QUERIES["revise_session"], {name: values[name] for name in values if name not in _NEVER_REVISED})
+
+
+def drop(db: apsw.Connection, name: str) -> None:
+    """Forget everything about a name."""
+    for (sid,) in list(db.execute("SELECT sid FROM sessions WHERE name = :name", {"name": name})):
+        for query in ("drop_words", "drop_messages", "drop_session"):
+            db.execute(QUERIES[query], {"sid": sid})
+    db.execute(QUERIES["drop_problem"], {"name": name})
+
+
+def put_problem(db: apsw.Connection, name: str, reason: str, stamp: Stamp) -> None:
+    """Remember why a name cannot be served."""
+    db.execute(QUERIES["put_problem"], {"name": name, "reason": reason, **_stamp_values(stamp)})
+
+
+def known_stamp(db: apsw.Connection, name: str) -> Stamp | None:
+    """Return the state of a file that the index describes, inside a change."""
+    rows = list(db.execute(QUERIES["stamp"], {"name": name}))
+    return Stamp(*rows[0]) if rows else None
+
+
+def next_doc(db: apsw.Connection) -> int:
+    """Return the next free row of `words`."""
+    return int(next(db.execute(QUERIES["last_doc"]))[0]) + 1
+
+
+def microseconds(at: datetime) -> int:
+    """Return a time as microseconds since 1970."""
+    return (at - _EPOCH) // _MICROSECOND
+
+
+def _put_messages(db: apsw.Connection, entry: Entry, sid: int, doc: int | None) -> int:
+    first = next_doc(db) if doc is None else doc
+    key, body = entry.header.key, entry.body
+    db.executemany(
+        QUERIES["put_message"],
+        [
+            (
+                first + place,
+                sid,
+                message.seq,
+                start - body,
+                end - start,
+                hash_of(key, message.id),
+                ROLE_NUMBERS[message.role],
+                microseconds(message.sent_at),
+            )
+            for place, (message, start, end) in enumerate(zip(entry.messages, entry.starts, entry.ends, strict=True))
+        ],
+    )
+    words = ((first + place, spaced(message.text)) for place, message in enumerate(entry.messages))
+    db.executemany(QUERIES["put_words"], words)
+    return first + len(entry.messages)
+
+
+def _header_values(header: Header) -> dict[str, Value]:
+    return {
+        "key": header.key,
+        "channel": header.channel,
+        "user_title": header.title,
+        "created_at": microseconds(header.created_at),
+        "metadata": msgspec.json.encode(header.metadata).decode(),
+        "archived": header.archived,
+        "pinned": header.pinned,
+        "tags": msgspec.json.encode(header.tags).decode(),
+    }
+
+
+def _digest_values(header: Header, digest: Digest) -> dict[str, Value]:
+    latest_at = None if digest.latest_at is None else microseconds(digest.latest_at)
+    return {
+        "message_count": digest.message_count,
+        "talk_count": digest.talk_count,
+        "auto_title": digest.auto_title,
+        "preview": digest.preview,
+        "latest_at": latest_at,
+        "updated_at": microseconds(header.created_at) if latest_at is None else latest_at,
+    }
+
+
+def _stamp_values(stamp: Stamp) -> dict[str, Value]:
+    return msgspec.structs.asdict(stamp)
+
+
+def row_of(values: Sequence[Value]) -> Row:
+    """Return what a row of `sessions` or `listed` says."""
+    (
+        sid, name, key, channel, user_title, created_at, metadata, archived, pinned, tags,
+        message_count, talk_count, auto_title, preview, latest_at, _,
+        size, modified_ns, changed_ns, inode, body, tail, damage,
+    ) = values  # fmt: skip
+    return Row(
+        sid=sid,
+        name=name,
+        header=Header(
+            key=key,
+            channel=channel,
+            title=user_title,
+            created_at=_EPOCH + _MICROSECOND * created_at,
+            metadata={} if metadata == "{}" else msgspec.json.decode(metadata),
+            archived=bool(archived),
+            pinned=bool(pinned),
+            tags=() if tags == "[]" else tuple(msgspec.json.decode(tags)),
+        ),
+        digest=Digest(
+            message_count=message_count,
+            talk_count=talk_count,
+            auto_title=auto_title,
+            preview=preview,
+            latest_at=None if latest_at is None else _EPOCH + _MICROSECOND * latest_at,
+        ),
+        stamp=Stamp(size, modified_ns, changed_ns, inode),
+        body=body,
+        tail=tail,
+        damage=damage,
+    )
+
+
+def hash_of(key: str, message_id: str) -> int:
+    """Return 48 bits that stand for a message id of a session."""
+    digest = blake2b(f"{key}\0{message_id}".encode(), digest_size=6).digest()
+    return int.from_bytes(digest, "big")

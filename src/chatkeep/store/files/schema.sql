@@ -1,0 +1,125 @@
+-- The index over the session files. Nothing is born here: all of it can be made again from the files.
+--
+-- A change of this file, of the queries' meaning or of what is put in makes another index version
+-- (see index.py): the old one is thrown away and built anew, never migrated.
+--
+-- Times are microseconds since 1970. `name` is the file's name in sessions/.
+
+-- One row per session that can be served. The second group is folded from its messages, the third
+-- tells which state of the file the row describes. `body` is where the messages begin in the file,
+-- `tail` where its trailer is. `damage` says why the session is read-only, NULL for a whole one.
+CREATE TABLE sessions (
+  sid INTEGER PRIMARY KEY,
+  name TEXT NOT NULL UNIQUE,
+  key TEXT NOT NULL UNIQUE,
+  channel TEXT NOT NULL,
+  user_title TEXT,
+  created_at INTEGER NOT NULL,
+  metadata TEXT NOT NULL,
+  archived INTEGER NOT NULL,
+  pinned INTEGER NOT NULL,
+  tags TEXT NOT NULL,
+
+  message_count INTEGER NOT NULL,
+  talk_count INTEGER NOT NULL,
+  auto_title TEXT,
+  preview TEXT NOT NULL,
+  latest_at INTEGER,
+  updated_at INTEGER NOT NULL,
+
+  size INTEGER NOT NULL,
+  modified_ns INTEGER NOT NULL,
+  changed_ns INTEGER NOT NULL,
+  inode INTEGER NOT NULL,
+  body INTEGER NOT NULL,
+  tail INTEGER NOT NULL,
+  damage TEXT
+);
+CREATE INDEX sessions_by_time ON sessions (updated_at DESC, key);
+CREATE INDEX sessions_by_archive ON sessions (archived, updated_at DESC, key);
+CREATE INDEX sessions_by_channel ON sessions (archived, channel, updated_at DESC, key);
+
+-- The sessions as a list shows them: without their metadata, which can be long.
+CREATE VIEW listed AS SELECT
+  sid, name, key, channel, user_title, created_at, '{}' AS metadata, archived, pinned, tags,
+  message_count, talk_count, auto_title, preview, latest_at, updated_at,
+  size, modified_ns, changed_ns, inode, body, tail, damage
+FROM sessions;
+
+-- Names in the folder that cannot be served, and why. A name that is no file has only zeros.
+CREATE TABLE problems (
+  name TEXT PRIMARY KEY,
+  reason TEXT NOT NULL,
+  size INTEGER NOT NULL,
+  modified_ns INTEGER NOT NULL,
+  changed_ns INTEGER NOT NULL,
+  inode INTEGER NOT NULL
+) WITHOUT ROWID;
+
+-- Where each message is: its JSON begins `start` bytes after the session's `body` and has `size`
+-- bytes. `hash` stands for key and id. `doc` is its row in `words`.
+CREATE TABLE messages (
+  doc INTEGER PRIMARY KEY,
+  sid INTEGER NOT NULL,
+  seq INTEGER NOT NULL,
+  start INTEGER NOT NULL,
+  size INTEGER NOT NULL,
+  hash INTEGER NOT NULL,
+  role INTEGER NOT NULL,
+  at INTEGER NOT NULL
+);
+
+-- The words of the messages, folded and spaced as core.query does it.
+CREATE VIRTUAL TABLE words USING fts5 (
+  text,
+  content = '',
+  contentless_delete = 1,
+  tokenize = "porter unicode61 remove_diacritics 2"
+);
+
+-- Counts, kept by the triggers below, so that a total costs nothing.
+CREATE TABLE totals (
+  channel TEXT NOT NULL,
+  archived INTEGER NOT NULL,
+  session_count INTEGER NOT NULL,
+  message_count INTEGER NOT NULL,
+  size INTEGER NOT NULL,
+  PRIMARY KEY (channel, archived)
+) WITHOUT ROWID;
+
+CREATE TRIGGER sessions_inserted AFTER INSERT ON sessions BEGIN
+  INSERT INTO totals VALUES (new.channel, new.archived, 1, new.message_count, new.size)
+  ON CONFLICT DO UPDATE SET
+    session_count = session_count + 1,
+    message_count = message_count + excluded.message_count,
+    size = size + excluded.size;
+END;
+
+CREATE TRIGGER sessions_deleted AFTER DELETE ON sessions BEGIN
+  UPDATE totals SET
+    session_count = session_count - 1,
+    message_count = message_count - old.message_count,
+    size = size - old.size
+  WHERE channel = old.channel AND archived = old.archived;
+END;
+
+CREATE TRIGGER sessions_grown AFTER UPDATE OF message_count, size ON sessions BEGIN
+  UPDATE totals SET
+    message_count = message_count + new.message_count - old.message_count,
+    size = size + new.size - old.size
+  WHERE channel = old.channel AND archived = old.archived;
+END;
+
+CREATE TRIGGER sessions_moved AFTER UPDATE OF archived, channel ON sessions
+WHEN new.archived <> old.archived OR new.channel <> old.channel BEGIN
+  UPDATE totals SET
+    session_count = session_count - 1,
+    message_count = message_count - new.message_count,
+    size = size - new.size
+  WHERE channel = old.channel AND archived = old.archived;
+  INSERT INTO totals VALUES (new.channel, new.archived, 1, new.message_count, new.size)
+  ON CONFLICT DO UPDATE SET
+    session_count = session_count + 1,
+    message_count = message_count + excluded.message_count,
+    size = size + excluded.size;
+END;

@@ -1,0 +1,500 @@
+"""The verbs of a store over session files: the file first, the index second, both under the file's lock."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Final, TypeVar
+
+import msgspec
+
+from chatkeep.core.excerpts import excerpt
+from chatkeep.core.keys import channel_of
+from chatkeep.core.model import (
+    Appended,
+    Digest,
+    Draft,
+    Header,
+    Hit,
+    Hits,
+    KeyPage,
+    Merged,
+    Message,
+    Page,
+    Receipt,
+    Revision,
+    Selection,
+    Session,
+    Status,
+    Summary,
+    Window,
+)
+from chatkeep.core.paging import Place, cursor_at, place_of
+from chatkeep.core.query import Query
+from chatkeep.core.search import Search
+from chatkeep.errors import (
+    CountConflictError,
+    MessageConflictError,
+    SessionDamagedError,
+    SessionNotFoundError,
+    StorageError,
+    StorageFullError,
+)
+from chatkeep.store.files import format as session_file
+from chatkeep.store.files import intake, rows
+from chatkeep.store.files.index import Index, IndexLostError
+from chatkeep.store.files.intake import Finding, Progress
+from chatkeep.store.files.rows import Entry, Found, Row, Spot
+from chatkeep.store.files.tree import Durability, LockedFile, NotRegularError, Tree, file_name
+from chatkeep.store.files.upkeep import Upkeep
+
+T = TypeVar("T")
+
+_ATTEMPTS: Final = 3
+_TAIL_READ_BYTES: Final = 64
+
+
+class FilesStore:
+    """A store whose truth is one JSON file per session. Many processes may have a workspace open."""
+
+    def __init__(self, tree: Tree, upkeep: Upkeep) -> None:
+        """Take what `open` has opened."""
+        self._tree = tree
+        self._upkeep = upkeep
+        self._suspects: set[str] = set()
+
+    @classmethod
+    def open(
+        cls,
+        workspace: Path,
+        *,
+        durability: Durability = "full",
+        watch: bool = False,
+        lock_timeout_s: float = 5.0,
+        on_progress: Progress | None = None,
+    ) -> FilesStore:
+        """Open a workspace, making it if it is missing, and bring its index up to date.
+
+        With `watch`, changes that others make to the files are seen within two seconds.
+
+        Raises:
+            StorageError: when the folders cannot be made or used.
+        """
+        tree = Tree(workspace, durability=durability, lock_timeout_s=lock_timeout_s)
+        return cls(tree, Upkeep(tree, watch=watch, on_progress=on_progress))
+
+    def close(self) -> None:
+        """Let go of everything that is held; what was answered stays stored."""
+        self._upkeep.close()
+        self._tree.close()
+
+    # Writing
+
+    def append(
+        self,
+        key: str,
+        drafts: Sequence[Draft],
+        *,
+        channel: str | None = None,
+        create: bool = True,
+        expect_count: int | None = None,
+    ) -> Appended:
+        """Store drafts at the end of a session, as `Store.append` says."""
+        while True:
+            with self._held(key) as file:
+                if file is not None:
+                    return self._extend(file, self._current(file, key), drafts, expect_count)
+            if not create:
+                raise SessionNotFoundError(key)
+            if expect_count:
+                raise CountConflictError(expect_count, 0)
+            new = _unrepeated(drafts)
+            messages = _numbered(new.values(), 0)
+            created_at = min(message.sent_at for message in messages)
+            header = Header(key=key, channel=channel or channel_of(key), title=None, created_at=created_at)
+            with contextlib.suppress(FileExistsError):
+                self._create(header, messages)
+                return _appended(key, drafts, {message.id: message for message in messages}, messages, 0)
+
+    def revise(self, key: str, revision: Revision) -> Summary:
+        """Change a session's header, as `Store.revise` says."""
+        with self._existing(key) as file:
+            row = self._current(file, key)
+            header = revision.applied_to(row.header)
+            old = file.read()
+            first_line = session_file.header_line(header, old[: row.body - 1])
+            content = session_file.whole_file(first_line, [old[row.body : row.tail]], row.digest.message_count)
+            with self._tree.replaced(file, content) as new:
+                stamp, body = new.stamp(), len(first_line)
+                tail = row.tail + body - row.body
+                self._write(lambda db: rows.revise(db, row, header, stamp, body=body, tail=tail))
+        return msgspec.structs.replace(row, header=header).summary
+
+    def delete(self, key: str) -> None:
+        """Remove a session and every trace of it, as `Store.delete` says."""
+        name = file_name(key)
+        try:
+            with self._tree.locked(name):
+                self._tree.remove(name)
+                self._write(lambda db: rows.drop(db, name))
+        except NotRegularError:
+            self._tree.remove(name)
+            self._write(lambda db: rows.drop(db, name))
+        except FileNotFoundError:
+            self._write(lambda db: rows.drop(db, name))
+            raise SessionNotFoundError(key) from None
+        self._tree.drop_quarantined(name)
+
+    def merge(self, session: Session) -> Merged:
+        """Take in a session, as `Store.merge` says."""
+        key = session.header.key
+        while True:
+            with self._held(key) as file:
+                if file is not None:
+                    return self._merge_into(file, self._current(file, key), session.messages)
+            new, conflicts = _sorted_out(session.messages, {})
+            with contextlib.suppress(FileExistsError):
+                self._create(session.header, _numbered(new, 0))
+                skipped = len(session.messages) - len(new) - len(conflicts)
+                return Merged(created=True, added_count=len(new), skipped_count=skipped, conflicts=conflicts)
+
+    # Reading
+
+    def get(self, key: str) -> Summary:
+        """Return what is known of a session, as `Store.get` says."""
+        return self._row(key).summary
+
+    def read(self, key: str) -> Session:
+        """Return a whole session, as `Store.read` says."""
+        self._row(key)
+        try:
+            data, _ = self._tree.read(file_name(key))
+        except FileNotFoundError:
+            self._upkeep.refresh(file_name(key))
+            raise SessionNotFoundError(key) from None
+        scan = session_file.scan(data)
+        if scan.header is None or scan.header.key != key:
+            raise SessionDamagedError(key, scan.reason or "another session's file")
+        return Session(header=scan.header, messages=tuple(scan.messages))
+
+    def window(self, key: str, *, limit: int, before: int | None = None, after: int | None = None) -> Window:
+        """Return neighbouring messages, oldest first, as `Store.window` says."""
+        for _ in range(_ATTEMPTS):
+            row = self._row(key)
+            spots = self._ask(lambda index, sid=row.sid: index.spots(sid, limit=limit + 1, before=before, after=after))  # type: ignore[misc]
+            has_more = len(spots) > limit
+            forward = after is not None and before is None
+            shown = spots[:limit] if forward else spots[-limit:]
+            messages = self._messages(row, shown)
+            if messages is not None:
+                return Window(messages=messages, has_more=has_more)
+            self._upkeep.refresh(row.name)
+        raise SessionDamagedError(key, "its file changes faster than it can be read")
+
+    def list(self, selection: Selection, *, limit: int, cursor: str | None = None) -> Page:
+        """Return sessions by latest activity, as `Store.list` says."""
+        after = None if cursor is None else place_of(cursor)
+        found, total = self._ask(lambda index: index.page(selection, limit=limit + 1, after=after))
+        sessions = tuple(found[:limit])
+        place = Place(sessions[-1].header.key, rows.microseconds(sessions[-1].updated_at)) if sessions else None
+        return Page(sessions=sessions, total=total, next_cursor=cursor_at(place) if place and found[limit:] else None)
+
+    def keys(self, selection: Selection, *, limit: int | None = None, cursor: str | None = None) -> KeyPage:
+        """Return keys by code point, as `Store.keys` says."""
+        after = None if cursor is None else place_of(cursor)
+        one_more = None if limit is None else limit + 1
+        found, total = self._ask(lambda index: index.keys(selection, limit=one_more, after=after))
+        keys = tuple(found[:limit])
+        has_more = limit is not None and len(found) > limit
+        return KeyPage(keys=keys, total=total, next_cursor=cursor_at(Place(keys[-1])) if has_more else None)
+
+    def search(self, search: Search) -> Hits:
+        """Return the messages that the query finds, as `core.search` describes it."""
+        found, partial = self._ask(lambda index: index.find(search, mode="all"))
+        mode = "all"
+        if not found and not partial and len(search.query.terms) > 1:
+            found, partial = self._ask(lambda index: index.find(search, mode="any"))
+            mode = "any" if found else "all"
+        hits = tuple(hit for one in found if (hit := self._hit(one, search.query)) is not None)
+        return Hits(hits=hits, mode="any" if mode == "any" else "all", partial=partial)
+
+    def status(self, prefix: str = "") -> Status:
+        """Return counts and sizes of the sessions whose keys begin with the prefix."""
+        totals = self._ask(lambda index: index.totals(prefix))
+        return Status(
+            session_count=sum(count for _, count, _, _ in totals),
+            message_count=sum(messages for _, _, messages, _ in totals),
+            size_bytes=sum(size for _, _, _, size in totals),
+            channels={channel: count for channel, count, _, _ in totals},
+            problems=self._ask(lambda index: index.problems(prefix)),
+        )
+
+    # Beyond the protocol: what only files have
+
+    def check(self) -> Iterator[Finding]:
+        """Read every file through and yield what there is against it; changes nothing."""
+        return intake.check(self._tree)
+
+    def reindex(self, on_progress: Progress | None = None) -> None:
+        """Build the index anew from the files."""
+        self._upkeep.rebuild(on_progress)
+
+    # Under the lock
+
+    @contextlib.contextmanager
+    def _held(self, key: str) -> Iterator[LockedFile | None]:
+        """Give a session's file to this thread alone, None if there is none."""
+        name = file_name(key)
+        if name in self._suspects:
+            self._renew(name)
+        with contextlib.ExitStack() as stack:
+            try:
+                file = stack.enter_context(self._tree.locked(name))
+            except FileNotFoundError:
+                file = None
+            except NotRegularError:
+                raise SessionDamagedError(key, "its file is not a regular file") from None
+            yield file
+
+    @contextlib.contextmanager
+    def _existing(self, key: str) -> Iterator[LockedFile]:
+        with self._held(key) as file:
+            if file is None:
+                raise SessionNotFoundError(key)
+            yield file
+
+    def _current(self, file: LockedFile, key: str) -> Row:
+        """Return a row that describes a locked file as it is now, putting the file right if it has to be.
+
+        Raises:
+            SessionDamagedError: when the file must not be written.
+        """
+        row = self._ask(lambda index: index.row(file.name))
+        if row is None or row.stamp != file.stamp() or not _has_tail(file, row):
+            row = self._ask(lambda index: intake.heal(self._tree, index, file))
+        if row is None:
+            reason = self._ask(lambda index: index.problem(file.name))
+            raise SessionDamagedError(key, reason or "it cannot be read")
+        if row.damage is not None:
+            raise SessionDamagedError(key, row.damage)
+        return row
+
+    def _extend(self, file: LockedFile, row: Row, drafts: Sequence[Draft], expect_count: int | None) -> Appended:
+        unrepeated = _unrepeated(drafts)
+        stored = self._stored(file, row, unrepeated)
+        for message_id, message in stored.items():
+            if not message.says_the_same(unrepeated[message_id]):
+                raise MessageConflictError(message_id)
+        new = [draft for message_id, draft in unrepeated.items() if message_id not in stored]
+        count = row.digest.message_count
+        if new and expect_count not in {None, count}:
+            raise CountConflictError(expect_count or 0, count)
+        messages = _numbered(new, count)
+        self._put_at_end(file, row, messages)
+        return _appended(row.header.key, drafts, {**stored, **{said.id: said for said in messages}}, messages, count)
+
+    def _merge_into(self, file: LockedFile, row: Row, messages: Sequence[Message]) -> Merged:
+        stored = self._stored(file, row, {message.id: message for message in messages})
+        new, conflicts = _sorted_out(messages, stored)
+        self._put_at_end(file, row, _numbered(new, row.digest.message_count))
+        skipped = len(messages) - len(new) - len(conflicts)
+        return Merged(created=False, added_count=len(new), skipped_count=skipped, conflicts=conflicts)
+
+    def _put_at_end(self, file: LockedFile, row: Row, messages: Sequence[Message]) -> None:
+        if not messages:
+            return
+        digest = row.digest.plus(*messages)
+        lines = session_file.message_lines(messages)
+        try:
+            file.overwrite_tail(row.tail, b"".join(lines) + session_file.trailer(digest.message_count))
+        except StorageFullError:
+            raise
+        except StorageError:
+            self._suspects.add(file.name)
+            raise
+        starts, ends = session_file.places(lines, row.tail)
+        entry = Entry(
+            name=row.name,
+            header=row.header,
+            digest=digest,
+            stamp=file.stamp(),
+            body=row.body,
+            tail=ends[-1] + 1,
+            messages=messages,
+            starts=starts,
+            ends=ends,
+        )
+        self._write(lambda db: rows.grow(db, row, entry))
+
+    def _create(self, header: Header, messages: Sequence[Message]) -> None:
+        """Make a session's file and row.
+
+        Raises:
+            FileExistsError: when somebody else has made it meanwhile.
+        """
+        name = file_name(header.key)
+        first_line = session_file.header_line(header)
+        lines = session_file.message_lines(messages)
+        starts, ends = session_file.places(lines, len(first_line))
+        with self._tree.created(name, session_file.whole_file(first_line, lines, len(lines))) as file:
+            entry = Entry(
+                name=name,
+                header=header,
+                digest=Digest().plus(*messages),
+                stamp=file.stamp(),
+                body=len(first_line),
+                tail=ends[-1] + 1 if ends else len(first_line),
+                messages=messages,
+                starts=starts,
+                ends=ends,
+            )
+            self._write(lambda db: rows.replace(db, entry))
+
+    def _renew(self, name: str) -> None:
+        """Copy a file whose flush failed to a new one: what the old one has in memory may never reach the disk."""
+        try:
+            with self._tree.locked(name) as file:
+                scan = session_file.scan(data := file.read())
+                if scan.header is not None and scan.state in {"whole", "torn"}:
+                    content = session_file.whole_file(
+                        data[: scan.body], [data[scan.body : scan.tail]], len(scan.messages)
+                    )
+                    with self._tree.replaced(file, content) as new:
+                        self._ask(lambda index: intake.heal(self._tree, index, new))
+        except (FileNotFoundError, NotRegularError):
+            pass
+        self._suspects.discard(name)
+
+    def _stored(self, file: LockedFile, row: Row, wanted: dict[str, T]) -> dict[str, Message]:
+        """Return the stored messages that have one of these ids."""
+        found: dict[str, Message] = {}
+        for message_id in wanted:
+            for spot in self._ask(lambda index, one=message_id: index.spots_of_id(row, one)):  # type: ignore[misc]
+                message = session_file.parse_message(file.read_at(row.body + spot.start, spot.size), spot.seq)
+                if message is not None and message.id == message_id:
+                    found.setdefault(message_id, message)
+        return found
+
+    # Without a lock
+
+    def _row(self, key: str) -> Row:
+        """Return a session's row, looking for its file if the index has none.
+
+        Raises:
+            SessionNotFoundError, SessionDamagedError: as `Store.get` says.
+        """
+        name = file_name(key)
+        row = self._ask(lambda index: index.row(name))
+        if row is None:
+            self._upkeep.refresh(name)
+            row = self._ask(lambda index: index.row(name))
+        if row is None:
+            problem = self._ask(lambda index: index.problem(name))
+            raise SessionNotFoundError(key) if problem is None else SessionDamagedError(key, problem)
+        return row
+
+    def _messages(self, row: Row, spots: Sequence[Spot]) -> tuple[Message, ...] | None:
+        """Return the messages at these places, None if the file has something else there."""
+        if not spots:
+            return ()
+        first, end = spots[0].start, spots[-1].start + spots[-1].size
+        try:
+            data = self._tree.read_at(row.name, row.body + first, end - first)
+        except (FileNotFoundError, NotRegularError):
+            return None
+        found = [
+            session_file.parse_message(data[spot.start - first : spot.start - first + spot.size], spot.seq)
+            for spot in spots
+        ]
+        messages = tuple(message for message in found if message is not None)
+        return messages if len(messages) == len(spots) else None
+
+    def _hit(self, found: Found, query: Query) -> Hit | None:
+        """Return how a found message is shown, None if the file has changed meanwhile."""
+        messages = self._messages(found.row, [found.spot])
+        if messages is None:
+            return None
+        known, (message,) = found.row.summary, messages
+        shown, highlights = excerpt(message.text, query)
+        return Hit(
+            key=known.header.key,
+            title=known.title,
+            channel=known.header.channel,
+            updated_at=known.updated_at,
+            seq=message.seq,
+            message_id=message.id,
+            role=message.role,
+            excerpt=shown,
+            highlights=highlights,
+            match_count=found.match_count,
+        )
+
+    def _ask(self, question: Callable[[Index], T]) -> T:
+        """Return what the index answers; a lost index is built again, and asked once more."""
+        index = self._upkeep.index
+        try:
+            return question(index)
+        except IndexLostError:
+            self._upkeep.reopen(index)
+            return question(self._upkeep.index)
+
+    def _write(self, change: Callable[..., object]) -> None:
+        self._ask(lambda index: index.write(change))
+
+
+def _has_tail(file: LockedFile, row: Row) -> bool:
+    return session_file.is_tail(file.read_at(row.tail, _TAIL_READ_BYTES), row.digest.message_count)
+
+
+def _unrepeated(drafts: Sequence[Draft]) -> dict[str, Draft]:
+    """Return the drafts by id, in order.
+
+    Raises:
+        MessageConflictError: when two have one id and not the same content.
+    """
+    found: dict[str, Draft] = {}
+    for draft in drafts:
+        message_id = draft.id or ""
+        if message_id in found and not _same(found[message_id], draft):
+            raise MessageConflictError(message_id)
+        found.setdefault(message_id, draft)
+    return found
+
+
+def _same(one: Draft, other: Draft) -> bool:
+    return _numbered([one], 0)[0].says_the_same(other)
+
+
+def _sorted_out(messages: Sequence[Message], stored: dict[str, Message]) -> tuple[list[Message], tuple[str, ...]]:
+    """Return the messages that are not stored yet, and the ids taken by other content."""
+    known = dict(stored)
+    new: list[Message] = []
+    conflicts: list[str] = []
+    for message in messages:
+        if message.id not in known:
+            known[message.id] = message
+            new.append(message)
+        elif not known[message.id].says_the_same(message):
+            conflicts.append(message.id)
+    return new, tuple(conflicts)
+
+
+def _numbered(said: Iterable[Draft | Message], count: int) -> list[Message]:
+    """Return messages with the seqs that follow `count`."""
+    return [
+        Message(**{**msgspec.structs.asdict(one), "seq": seq})  # one way for both: a draft has all fields but seq
+        for seq, one in enumerate(said, start=count + 1)
+    ]
+
+
+def _appended(
+    key: str, drafts: Sequence[Draft], placed: dict[str, Message], stored: Sequence[Message], count: int
+) -> Appended:
+    messages = (placed[draft.id or ""] for draft in drafts)
+    return Appended(
+        key=key,
+        message_count=count + len(stored),
+        stored_count=len(stored),
+        receipts=tuple(Receipt(seq=said.seq, id=said.id, sent_at=said.sent_at) for said in messages),
+    )

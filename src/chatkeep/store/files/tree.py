@@ -1,0 +1,467 @@
+"""The folder of session files: names, locks, durable writes.
+
+    <workspace>/sessions/    one file per session, written by every process that has the workspace open
+    <workspace>/tmp/         files that are not born yet; what an ended process left here is removed
+    <workspace>/quarantine/  bytes that repairs cut off
+
+Whoever writes a file holds `flock` on it. A lock belongs to an inode, not to a name, so after taking
+it the inode is compared with what the name stands for now: a file that was deleted or replaced
+meanwhile is let go, and the name is opened anew.
+
+A new inode (a new session, a changed header) is locked before it gets its name and until the folder
+is flushed. So nobody can be told that a message is stored in a file whose name may not survive.
+
+Assumed of the file system: it is local, honours flock and flush, and a power cut leaves bytes
+outside of the range being written alone.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import hashlib
+import os
+import random
+import re
+import stat
+import threading
+import time
+import unicodedata
+from base64 import b32encode
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Final, Literal
+
+from msgspec import Struct
+
+from chatkeep.errors import BusyError, StorageError, StorageFullError
+from chatkeep.store.files.format import reserved_size
+
+Durability = Literal["full", "os", "none"]
+"""How far a write gets before it is answered. `full`: through the disk's cache. `os`: into the
+operating system, so that it survives this process but not a power cut; new and rewritten files are
+flushed all the same. `none`: nothing is ever flushed."""
+
+SUFFIX: Final = ".json"
+_READABLE_CHARS: Final = 60
+_HASH_CHARS: Final = 20  # 100 bits: nobody finds two keys with one name
+_COPY_BYTES: Final = 1 << 20
+_UNBORN_GRACE_S: Final = 10
+_FULL: Final = frozenset((errno.ENOSPC, errno.EDQUOT, errno.EFBIG))
+
+
+class Stamp(Struct, frozen=True, array_like=True):
+    """What tells one state of a file from another without reading it: bytes, nanoseconds, inode."""
+
+    size: int
+    modified_ns: int
+    changed_ns: int
+    inode: int
+
+
+class NotRegularError(Exception):
+    """A name in the folder is a link, a device, a pipe or a folder. It is never opened."""
+
+
+def file_name(key: str) -> str:
+    """Return the name of a key's file: a readable part, and a hash that makes it the key's own.
+
+    Lower case, at most 86 ASCII characters, safe on file systems that fold case or reserve names.
+    """
+    plain = unicodedata.normalize("NFKD", key).encode("ascii", "ignore").decode().lower()
+    readable = re.sub(r"[^a-z0-9]+", "-", plain)[:_READABLE_CHARS].strip("-") or "session"
+    digest = b32encode(hashlib.sha256(key.encode()).digest()).decode().lower()
+    return f"{readable}-{digest[:_HASH_CHARS]}{SUFFIX}"
+
+
+class LockedFile:
+    """A session file that this thread alone may write, until it is let go."""
+
+    def __init__(self, fd: int, name: str, durability: Durability) -> None:
+        """Take an open, locked descriptor."""
+        self.fd = fd
+        self.name = name
+        self._durability = durability
+
+    def stamp(self) -> Stamp:
+        """Return the present state of the file."""
+        return _stamp(os.fstat(self.fd))
+
+    def read(self) -> bytes:
+        """Return all bytes of the file."""
+        with _told():
+            return _read_at(self.fd, 0, os.fstat(self.fd).st_size)
+
+    def read_at(self, start: int, size: int) -> bytes:
+        """Return so many bytes from a place, fewer at the end of the file."""
+        with _told():
+            return _read_at(self.fd, start, size)
+
+    def flush(self) -> None:
+        """Return when what is written is durable."""
+        if self._durability == "full":
+            with _told():
+                os.fdatasync(self.fd)
+
+    def overwrite_tail(self, tail: int, content: bytes) -> None:
+        """Put `content` in place of everything from `tail` on, durably, or leave the file as it was.
+
+        Raises:
+            StorageFullError: when there is no space; the file is as it was.
+            StorageError: when the disk refuses; the file is as it was, or torn there at worst.
+        """
+        size = os.fstat(self.fd).st_size
+        before = self.read_at(tail, len(content))
+        with _told():
+            self._reserve(size, tail + len(content))
+            try:
+                written = 0
+                while written < len(content):
+                    written += os.pwrite(self.fd, content[written:], tail + written)
+            except OSError:
+                _restore(self.fd, tail, before + b"\n" * (len(content) - len(before)))
+                raise
+            self.flush()
+
+    def _reserve(self, size: int, needed: int) -> None:
+        """Make room ahead of a write, in newlines, so that a full disk is met before anything is touched."""
+        if needed <= size:
+            return
+        goal = reserved_size(needed)
+        try:
+            while size < goal:
+                size += os.pwrite(self.fd, b"\n" * min(goal - size, _COPY_BYTES), size)
+        except OSError:
+            with contextlib.suppress(OSError):
+                os.ftruncate(self.fd, size)
+            raise
+        self.flush()
+
+
+class Tree:
+    """The folders of a workspace that hold session files."""
+
+    def __init__(self, workspace: Path, *, durability: Durability = "full", lock_timeout_s: float = 5.0) -> None:
+        """Make the folders where they are missing, private to their owner, and open them.
+
+        Raises:
+            StorageError: when a folder cannot be made or used.
+        """
+        self.workspace = workspace
+        self._durability = durability
+        self._lock_timeout_s = lock_timeout_s
+        self._turns = _Turns()
+        with _told():
+            workspace.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._sessions = _open_folder(workspace / "sessions")
+            self._tmp = _open_folder(workspace / "tmp")
+            self._quarantine = _open_folder(workspace / "quarantine")
+        self.sessions_path = workspace / "sessions"
+        self._sweep()
+
+    def close(self) -> None:
+        """Close the folders."""
+        for fd in (self._sessions, self._tmp, self._quarantine):
+            os.close(fd)
+
+    def stamps(self) -> Iterator[tuple[str, Stamp | None]]:
+        """Yield every name in the folder with the state of its file, None for what is no regular file."""
+        with _told(), os.scandir(self._sessions) as entries:
+            for entry in entries:
+                if entry.name.startswith("."):
+                    continue
+                try:
+                    found = entry.stat(follow_symlinks=False)
+                except FileNotFoundError:
+                    continue
+                yield entry.name, _stamp(found) if stat.S_ISREG(found.st_mode) else None
+
+    def stamp(self, name: str) -> Stamp | None:
+        """Return the state of a file, None when there is none.
+
+        Raises:
+            NotRegularError: when the name stands for something that is no file.
+        """
+        try:
+            found = os.stat(name, dir_fd=self._sessions, follow_symlinks=False)
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        if not stat.S_ISREG(found.st_mode):
+            raise NotRegularError(name)
+        return _stamp(found)
+
+    def read(self, name: str) -> tuple[bytes, Stamp]:
+        """Return a file's bytes, and its state from before they were read. Takes no lock.
+
+        Raises:
+            FileNotFoundError: when there is none.
+            NotRegularError: when the name stands for something that is no file.
+        """
+        with _told(), self._opened(name, os.O_RDONLY) as fd:
+            stamp = _stamp(os.fstat(fd))
+            return _read_at(fd, 0, stamp.size), stamp
+
+    def read_at(self, name: str, start: int, size: int) -> bytes:
+        """Return so many bytes of a file from a place, fewer at its end. Takes no lock.
+
+        Raises:
+            FileNotFoundError: when there is none.
+            NotRegularError: when the name stands for something that is no file.
+        """
+        with _told(), self._opened(name, os.O_RDONLY) as fd:
+            return _read_at(fd, start, size)
+
+    @contextlib.contextmanager
+    def locked(self, name: str) -> Iterator[LockedFile]:
+        """Give a file to this thread alone.
+
+        Raises:
+            FileNotFoundError: when there is none.
+            NotRegularError: when the name stands for something that is no file.
+            BusyError: when somebody else keeps it longer than the time-out.
+        """
+        deadline = time.monotonic() + self._lock_timeout_s
+        with self._turns.turn(name, self._lock_timeout_s):
+            fd = self._lock(name, deadline)
+            try:
+                yield LockedFile(fd, name, self._durability)
+            finally:
+                os.close(fd)
+
+    @contextlib.contextmanager
+    def created(self, name: str, content: bytes) -> Iterator[LockedFile]:
+        """Give a new file its name, durably, and to this thread alone.
+
+        Raises:
+            FileExistsError: when the name is taken.
+            StorageError: when the disk refuses; there is no such file then.
+        """
+        with self._born(name, content, self._claim) as file:
+            yield file
+
+    @contextlib.contextmanager
+    def replaced(self, file: LockedFile, content: bytes) -> Iterator[LockedFile]:
+        """Put a new file in the place of a locked one, all at once and durably.
+
+        Raises:
+            StorageError: when the disk refuses; the old file stays then.
+        """
+        with self._born(file.name, content, self._take_over) as new:
+            yield new
+
+    def remove(self, name: str) -> None:
+        """Remove a name, durably. Whoever writes the file must have it locked.
+
+        Raises:
+            FileNotFoundError: when there is none.
+        """
+        with _told():
+            os.unlink(name, dir_fd=self._sessions)
+            self._flush_folder(self._sessions)
+
+    def quarantine(self, name: str, content: bytes) -> None:
+        """Keep bytes that a repair is about to cut off a file."""
+        kept = f"{name}-{time.time_ns()}-{os.urandom(4).hex()}.cut"
+        with _told():
+            fd = os.open(kept, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600, dir_fd=self._quarantine)
+            try:
+                self._write(fd, content)
+            finally:
+                os.close(fd)
+            self._flush_folder(self._quarantine)
+
+    def drop_quarantined(self, name: str) -> None:
+        """Forget what repairs have cut off a file."""
+        with _told(), os.scandir(self._quarantine) as entries:
+            for entry in entries:
+                if entry.name.startswith(f"{name}-"):
+                    os.unlink(entry.name, dir_fd=self._quarantine)
+
+    @contextlib.contextmanager
+    def _born(self, name: str, content: bytes, give_name: Callable[[str, str], None]) -> Iterator[LockedFile]:
+        unborn = f"{os.getpid()}-{os.urandom(8).hex()}"
+        with _told():
+            fd = os.open(unborn, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600, dir_fd=self._tmp)
+        try:
+            with _told(FileExistsError):
+                fcntl.flock(fd, fcntl.LOCK_EX)
+                try:
+                    self._write(fd, content)
+                    give_name(unborn, name)
+                finally:
+                    with contextlib.suppress(FileNotFoundError):
+                        os.unlink(unborn, dir_fd=self._tmp)
+                self._flush_folder(self._sessions)
+            yield LockedFile(fd, name, self._durability)
+        finally:
+            os.close(fd)
+
+    def _claim(self, unborn: str, name: str) -> None:
+        os.link(unborn, name, src_dir_fd=self._tmp, dst_dir_fd=self._sessions, follow_symlinks=False)
+
+    def _take_over(self, unborn: str, name: str) -> None:
+        os.rename(unborn, name, src_dir_fd=self._tmp, dst_dir_fd=self._sessions)
+
+    def _write(self, fd: int, content: bytes) -> None:
+        view = memoryview(content)
+        while view:
+            view = view[os.write(fd, view[:_COPY_BYTES]) :]
+        if self._durability != "none":
+            os.fsync(fd)
+
+    def _flush_folder(self, fd: int) -> None:
+        if self._durability != "none":
+            os.fsync(fd)
+
+    def _lock(self, name: str, deadline: float) -> int:
+        while True:
+            fd = self._open(name, os.O_RDWR)
+            try:
+                _flock(fd, deadline)
+                if self._is_named(fd, name):
+                    return fd
+            except BaseException:
+                os.close(fd)
+                raise
+            os.close(fd)
+
+    def _is_named(self, fd: int, name: str) -> bool:
+        held = os.fstat(fd)
+        try:
+            named = os.stat(name, dir_fd=self._sessions, follow_symlinks=False)
+        except FileNotFoundError:
+            return False
+        return (held.st_dev, held.st_ino) == (named.st_dev, named.st_ino)
+
+    @contextlib.contextmanager
+    def _opened(self, name: str, flags: int) -> Iterator[int]:
+        fd = self._open(name, flags)
+        try:
+            yield fd
+        finally:
+            os.close(fd)
+
+    def _open(self, name: str, flags: int) -> int:
+        try:
+            fd = os.open(name, flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=self._sessions)
+        except OSError as error:
+            if error.errno in {errno.ELOOP, errno.EMLINK, errno.EISDIR, errno.ENXIO}:
+                raise NotRegularError(name) from error
+            if error.errno == errno.ENOENT:
+                raise
+            raise _storage_error(error) from error
+        if not stat.S_ISREG(os.fstat(fd).st_mode):
+            os.close(fd)
+            raise NotRegularError(name)
+        return fd
+
+    def _sweep(self) -> None:
+        """Remove unborn files that nobody holds any more."""
+        with _told(), os.scandir(self._tmp) as entries:
+            for entry in entries:
+                if entry.is_file(follow_symlinks=False) and not _is_held(entry.name, self._tmp):
+                    with contextlib.suppress(FileNotFoundError):
+                        os.unlink(entry.name, dir_fd=self._tmp)
+
+
+class _Turns:
+    """Threads of this process waiting for one file queue here, so that flock is asked by one at a time."""
+
+    def __init__(self) -> None:
+        self._guard = threading.Lock()
+        self._locks: dict[str, tuple[threading.Lock, int]] = {}
+
+    @contextlib.contextmanager
+    def turn(self, name: str, timeout_s: float) -> Iterator[None]:
+        with self._guard:
+            lock, waiting = self._locks.get(name, (threading.Lock(), 0))
+            self._locks[name] = (lock, waiting + 1)
+        try:
+            if not lock.acquire(timeout=timeout_s):
+                raise BusyError
+            try:
+                yield
+            finally:
+                lock.release()
+        finally:
+            with self._guard:
+                lock, waiting = self._locks[name]
+                if waiting == 1:
+                    del self._locks[name]
+                else:
+                    self._locks[name] = (lock, waiting - 1)
+
+
+def _flock(fd: int, deadline: float) -> None:
+    """Lock a descriptor, asking again and again: a blocking call would have no time-out."""
+    pause_s = 0.0002
+    while True:
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() > deadline:
+                raise BusyError from None
+            time.sleep(pause_s * random.uniform(0.5, 1.5))  # noqa: S311 - spreads the waiting, guards nothing
+            pause_s = min(pause_s * 1.5, 0.005)
+        except OSError as error:
+            raise _storage_error(error) from error
+        else:
+            return
+
+
+def _open_folder(path: Path) -> int:
+    path.mkdir(mode=0o700, exist_ok=True)
+    return os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+
+
+def _read_at(fd: int, start: int, size: int) -> bytes:
+    pieces = []
+    while size > 0 and (piece := os.pread(fd, min(size, 1 << 30), start)):
+        pieces.append(piece)
+        start += len(piece)
+        size -= len(piece)
+    return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+
+def _restore(fd: int, start: int, before: bytes) -> None:
+    """Put back what a failed write may have overwritten; if that fails too, the next open repairs it."""
+    with contextlib.suppress(OSError):
+        os.pwrite(fd, before, start)
+        os.fdatasync(fd)
+
+
+def _stamp(found: os.stat_result) -> Stamp:
+    return Stamp(found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino)
+
+
+def _is_held(unborn: str, folder: int) -> bool:
+    """Tell whether a process still works on an unborn file: it is locked, or too young to be."""
+    try:
+        fd = os.open(unborn, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=folder)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return time.time() - os.fstat(fd).st_mtime < _UNBORN_GRACE_S
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(fd)
+
+
+def _storage_error(error: OSError) -> StorageError:
+    if error.errno in _FULL:
+        return StorageFullError()
+    return StorageError(f"The storage refused: {os.strerror(error.errno or 0)}.")
+
+
+@contextlib.contextmanager
+def _told(*passing: type[OSError]) -> Iterator[None]:
+    """Turn what the operating system refuses into a sentence for people; a missing file stays what it is."""
+    try:
+        yield
+    except OSError as error:
+        if isinstance(error, (FileNotFoundError, *passing)):
+            raise
+        raise _storage_error(error) from error
