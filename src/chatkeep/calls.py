@@ -1,0 +1,295 @@
+"""The calls that a client makes, as values: what to send, how to read the answer, when to send it again.
+
+Nothing here touches the network: `client.Client` and `client.AsyncClient` only carry these calls.
+Errors come back as the classes that the server raised, told by their code.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final, Generic, TypeVar
+from urllib.parse import quote
+
+import msgspec
+from msgspec import Struct
+
+from chatkeep import wire
+from chatkeep.bodies import BulkBody, revision_body
+from chatkeep.core.keys import parse_key
+from chatkeep.core.model import (
+    Appended,
+    Draft,
+    Header,
+    Hits,
+    KeyPage,
+    Merged,
+    Message,
+    Page,
+    Revision,
+    Selection,
+    Session,
+    Status,
+    Summary,
+    Window,
+    encoded_json,
+    utc,
+)
+from chatkeep.core.search import DEFAULT_ROLES, Search
+from chatkeep.errors import InvalidError, MessageConflictError, UnreachableError
+from chatkeep.exporters import exported
+
+RETRIES_MAX: Final = 4
+_PAUSE_S: Final = 0.1  # doubled with every retry
+_PAUSE_S_MAX: Final = 10.0
+_TRY_AGAIN: Final = 503
+_FAILED: Final = 400
+
+Answer = TypeVar("Answer")
+Query = Mapping[str, str | int | bool | Sequence[str] | datetime | None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Call(Generic[Answer]):
+    """A request and how its answer is read. `repeatable` says that sending it twice does nothing twice."""
+
+    method: str
+    path: str
+    decode: Callable[[bytes], Answer]
+    query: tuple[tuple[str, str], ...] = ()
+    body: bytes | None = None
+    media_type: str = "application/json"
+    key: str = ""
+    repeatable: bool = True
+
+    def answer(self, status: int, body: bytes) -> Answer:
+        """Return what the server answered.
+
+        Raises:
+            ChatkeepError: the error that it answered with; UnreachableError when this is no answer of Chatkeep's.
+        """
+        try:
+            if status < _FAILED:
+                return self.decode(body)
+            problem = msgspec.json.decode(body, type=wire.Problem)
+        except msgspec.MsgspecError as error:
+            raise UnreachableError(f"The server answered {status}, but not as Chatkeep does.") from error
+        raise wire.error_of(problem, key=self.key)
+
+    def pause_s(self, retries: int, status: int | None, retry_after: str | None = None) -> float | None:
+        """Return how long to wait before sending the call again, None when its outcome stands.
+
+        `status` None is a connection that broke; `retry_after` is what the answer's header says.
+        """
+        if not self.repeatable or retries >= RETRIES_MAX or status not in {None, _TRY_AGAIN}:
+            return None
+        asked_s = int(retry_after) if retry_after and retry_after.isascii() and retry_after.isdigit() else 0
+        return min(max(asked_s, _PAUSE_S * (1 << retries)), _PAUSE_S_MAX)
+
+
+def append(
+    key: str | None, drafts: Sequence[Draft], *, channel: str | None, create: bool, expect_count: int | None
+) -> Call[Appended]:
+    """Return the call that stores messages; drafts with ids may be sent again, but not without a key."""
+    query: Query = {
+        "session": None if key is None else parse_key(key),
+        "channel": channel,
+        "create": None if create else False,
+        "expect_count": expect_count,
+    }
+    timed = [_with_utc(draft) for draft in drafts]
+    return Call(
+        method="POST",
+        path="/api/v1/messages",
+        decode=lambda body: wire.appended_of(_decoded(body, wire.AppendAnswer)),
+        query=_pairs(query),
+        body=encoded_json("messages", timed),
+        key=key or "",
+        repeatable=key is not None,
+    )
+
+
+def get(key: str) -> Call[Summary]:
+    """Return the call that tells what is known of a session."""
+    return Call(method="GET", path=_session_path(key), decode=_detail, key=key)
+
+
+def read(key: str) -> Call[Session]:
+    """Return the call that fetches a whole session."""
+    query = _pairs({"session": parse_key(key), "format": "json"})
+    return Call(method="GET", path="/api/v1/export", decode=_session, query=query, key=key)
+
+
+def window(key: str, *, limit: int, before: int | None, after: int | None, max_tokens: int | None) -> Call[Window]:
+    """Return the call that fetches neighbouring messages."""
+    query: Query = {
+        "session": parse_key(key),
+        "limit": limit,
+        "before": before,
+        "after": after,
+        "max_tokens": max_tokens,
+    }
+    return Call(
+        method="GET",
+        path="/api/v1/messages",
+        decode=lambda body: _decoded(body, Window),
+        query=_pairs(query),
+        key=key,
+    )
+
+
+def sessions(selection: Selection, *, limit: int, cursor: str | None) -> Call[Page]:
+    """Return the call that lists sessions by activity."""
+    return Call(
+        method="GET",
+        path="/api/sessions",
+        decode=lambda body: wire.page_of(_decoded(body, wire.SessionPage)),
+        query=_pairs({**_filters(selection), "limit": limit, "cursor": cursor}),
+    )
+
+
+def keys(selection: Selection, *, limit: int | None, cursor: str | None) -> Call[KeyPage]:
+    """Return the call that lists keys."""
+    return Call(
+        method="GET",
+        path="/api/v1/sessions",
+        decode=lambda body: wire.key_page_of(_decoded(body, wire.KeyList)),
+        query=_pairs({**_filters(selection), "limit": limit, "cursor": cursor}),
+    )
+
+
+def search(asked: Search) -> Call[Hits]:
+    """Return the call that searches messages; the server's own deadline holds."""
+    query: Query = {
+        **_filters(asked.selection),
+        "q": asked.query.text,
+        "role": None if asked.roles == DEFAULT_ROLES else asked.roles or "any",
+        "since": asked.since,
+        "until": asked.until,
+        "sort": asked.sort,
+        "unit": asked.unit,
+        "limit": asked.limit,
+    }
+    return Call(
+        method="GET",
+        path="/api/sessions/search",
+        decode=lambda body: wire.hits_of(_decoded(body, wire.HitPage)),
+        query=_pairs(query),
+    )
+
+
+def revise(key: str, revision: Revision) -> Call[Summary]:
+    """Return the call that changes a session's header; a merge patch may be sent again."""
+    body = encoded_json("revision", revision_body(revision))
+    return Call(method="PATCH", path=_session_path(key), decode=_detail, body=body, key=key)
+
+
+def delete(key: str) -> Call[None]:
+    """Return the call that deletes a session; sent again it would answer that there is none."""
+    return Call(method="DELETE", path=_session_path(key), decode=lambda _: None, key=key, repeatable=False)
+
+
+def delete_all(chosen: Iterable[str]) -> Call[tuple[str, ...]]:
+    """Return the call that deletes sessions; sent again it would leave out those that it deleted."""
+    return Call(
+        method="POST",
+        path="/api/v1/sessions/delete",
+        decode=lambda body: _decoded(body, wire.BulkAnswer).keys,
+        body=encoded_json("keys", BulkBody(keys=list(dict.fromkeys(chosen)), dry_run=False)),
+        repeatable=False,
+    )
+
+
+def merge(session: Session) -> Call[Merged]:
+    """Return the call that takes in a session; sent again it only counts otherwise."""
+    encoded_json("session", session)
+    return Call(
+        method="POST",
+        path="/api/v1/import",
+        decode=lambda body: _merged(_decoded(body, wire.ImportAnswer), session.header.key),
+        query=(("format", "jsonl"),),
+        body=b"".join(exported([session], "jsonl", single=True)),
+        media_type="application/jsonl",
+        key=session.header.key,
+        repeatable=False,
+    )
+
+
+def status(prefix: str) -> Call[Status]:
+    """Return the call that tells counts and sizes."""
+    return Call(
+        method="GET",
+        path="/api/v1/status",
+        decode=lambda body: wire.counts_of(_decoded(body, wire.StatusAnswer)),
+        query=_pairs({"prefix": prefix or None}),
+    )
+
+
+class _Messages(Struct, frozen=True):
+    """The part of an exported session that is not its header."""
+
+    messages: tuple[Message, ...]
+
+
+def _decoded(body: bytes, kind: type[Answer]) -> Answer:
+    return msgspec.json.decode(body, type=kind)
+
+
+def _detail(body: bytes) -> Summary:
+    return wire.summary_of_detail(_decoded(body, wire.SessionDetail))
+
+
+def _session(body: bytes) -> Session:
+    return Session(header=_decoded(body, Header), messages=_decoded(body, _Messages).messages)
+
+
+def _merged(report: wire.ImportAnswer, key: str) -> Merged:
+    conflicts: tuple[str, ...] = ()
+    for flaw in report.errors:
+        if flaw.code != MessageConflictError.code:
+            raise wire.error_of(wire.Problem(detail=flaw.reason, status=0, code=flaw.code), key=key)
+        conflicts += flaw.conflicts
+    return Merged(
+        created=report.sessions_created > 0,
+        added_count=report.messages_added,
+        skipped_count=report.messages_skipped,
+        conflicts=conflicts,
+    )
+
+
+def _with_utc(draft: Draft) -> Draft:
+    return draft if draft.sent_at is None else msgspec.structs.replace(draft, sent_at=utc(draft.sent_at))
+
+
+def _session_path(key: str) -> str:
+    # Dots too: a key may be `..`, which must not climb
+    return "/api/v1/sessions/" + quote(parse_key(key), safe="").replace(".", "%2E")
+
+
+def _filters(selection: Selection) -> dict[str, str | datetime | None]:
+    archived = {True: "true", False: None, None: "all"}[selection.archived]
+    return {
+        "prefix": selection.prefix or None,
+        "channel": selection.channel,
+        "archived": archived,
+        "updated_before": selection.updated_before,
+    }
+
+
+def _pairs(query: Query) -> tuple[tuple[str, str], ...]:
+    """Return the query as text, without what is None."""
+    pairs = tuple((name, _text(value)) for name, value in query.items() if value is not None)
+    for name, text in pairs:
+        if any(unicodedata.category(character) == "Cs" for character in text):
+            raise InvalidError(name, "has a lone surrogate: text must be valid Unicode")
+    return pairs
+
+
+def _text(value: str | int | bool | Sequence[str] | datetime) -> str:  # noqa: FBT001 - a value, no switch
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, datetime):
+        return utc(value).isoformat().replace("+00:00", "Z")
+    return ",".join(value) if isinstance(value, list | tuple) else str(value)

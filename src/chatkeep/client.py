@@ -1,0 +1,389 @@
+"""The Python client: the verbs of `sessions.Sessions`, carried out by a server.
+
+    with Client("http://127.0.0.1:8000", token) as client:
+        client.append("cli:default", [Draft(role="user", content="Hello")])
+
+`Client` waits, `AsyncClient` is awaited; what they say over the wire is the same, and stands in
+`calls`. Both raise the errors of `errors`, as if the sessions were here, and UnreachableError when
+there is no server. Every message gets its id before it is sent, so an append is sent again, a few
+times, when the connection breaks or the server is busy, and is stored once all the same.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
+from datetime import UTC, datetime
+from types import TracebackType
+from typing import Final, Self, TypeVar
+
+import httpx
+import msgspec
+
+from chatkeep import calls
+from chatkeep.bodies import BULK_KEYS_MAX
+from chatkeep.calls import Call
+from chatkeep.core import ids
+from chatkeep.core.model import (
+    Appended,
+    Draft,
+    Hits,
+    KeyPage,
+    Merged,
+    Page,
+    Revision,
+    Selection,
+    Session,
+    Status,
+    Summary,
+    Window,
+)
+from chatkeep.core.paging import LIST_LIMIT_DEFAULT
+from chatkeep.core.search import Search
+from chatkeep.errors import SessionNotFoundError, UnreachableError
+
+TIMEOUT_S: Final = 30.0
+_LISTED: Final = Selection()
+_NO_PAGE: Final = Page(sessions=(), total=0, next_cursor=None)
+_NO_HITS: Final = Hits(hits=())
+_NO_KEYS: Final = KeyPage(keys=(), total=0, next_cursor=None)
+
+Answer = TypeVar("Answer")
+
+
+class Client:
+    """The sessions of a server, as far as the token reaches; it is a `store.protocol.Store` too."""
+
+    def __init__(
+        self,
+        base_url: str,
+        token: str,
+        *,
+        timeout_s: float = TIMEOUT_S,
+        http: httpx.Client | None = None,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        """Take the server's address and a token; `http` is a connection to use, which stays open."""
+        self._url = base_url.rstrip("/")
+        self._token = token
+        self._http = httpx.Client(timeout=timeout_s) if http is None else http
+        self._owns_http = http is None
+        self._sleep = sleep
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def append(
+        self,
+        key: str | None,
+        drafts: Sequence[Draft],
+        *,
+        channel: str | None = None,
+        create: bool = True,
+        expect_count: int | None = None,
+    ) -> Appended:
+        """Store messages at the end of a session, all or none; without a key the server makes one."""
+        named = _with_ids(drafts)
+        return self._do(calls.append(key, named, channel=channel, create=create, expect_count=expect_count))
+
+    def get(self, key: str) -> Summary:
+        """Return what is known of a session."""
+        return self._do(calls.get(key))
+
+    def read(self, key: str) -> Session:
+        """Return a whole session."""
+        return self._do(calls.read(key))
+
+    def read_all(self, selection: Selection) -> Iterator[Session]:
+        """Yield whole sessions by key; those that are deleted meanwhile are left out."""
+        for key in self.keys(selection).keys:
+            try:
+                session = self.read(key)
+            except SessionNotFoundError:
+                continue
+            yield session
+
+    def window(
+        self,
+        key: str,
+        *,
+        limit: int = LIST_LIMIT_DEFAULT,
+        before: int | None = None,
+        after: int | None = None,
+        max_tokens: int | None = None,
+    ) -> Window:
+        """Return neighbouring messages, oldest first; with `max_tokens` the newest that fit."""
+        return self._do(calls.window(key, limit=limit, before=before, after=after, max_tokens=max_tokens))
+
+    def list(
+        self, selection: Selection = _LISTED, *, limit: int = LIST_LIMIT_DEFAULT, cursor: str | None = None
+    ) -> Page:
+        """Return sessions by latest activity, newest first, ties by key."""
+        if selection.prefix is None:
+            return _NO_PAGE
+        return self._do(calls.sessions(selection, limit=limit, cursor=cursor))
+
+    def keys(self, selection: Selection = _LISTED, *, limit: int | None = None, cursor: str | None = None) -> KeyPage:
+        """Return keys by code point; all of them without a limit."""
+        if selection.prefix is None:
+            return _NO_KEYS
+        return self._do(calls.keys(selection, limit=limit, cursor=cursor))
+
+    def search(self, search: Search) -> Hits:
+        """Return what the query finds, as `core.search` describes it."""
+        return _NO_HITS if _finds_nothing(search) else self._do(calls.search(search))
+
+    def rename(self, key: str, title: str) -> Summary:
+        """Give a session a title of 1 to 200 characters."""
+        return self.revise(key, Revision(title=title))
+
+    def revise(self, key: str, revision: Revision) -> Summary:
+        """Change a session's title, marks, tags or metadata, all or nothing."""
+        return self._do(calls.revise(key, revision))
+
+    def delete(self, key: str) -> None:
+        """Remove a session and every trace of it."""
+        self._do(calls.delete(key))
+
+    def delete_all(self, keys: Iterable[str]) -> tuple[str, ...]:
+        """Remove the sessions of these keys that exist; return the keys that were removed, in order."""
+        return tuple(key for some in _portions(keys) for key in self._do(calls.delete_all(some)))
+
+    def existing(self, keys: Iterable[str]) -> tuple[str, ...]:
+        """Return those of the keys that have a session."""
+        return tuple(key for key in dict.fromkeys(keys) if self._exists(key))
+
+    def merge(self, session: Session) -> Merged:
+        """Take in a session from elsewhere: create it, or append the messages it has more."""
+        return self._do(calls.merge(session))
+
+    def status(self, prefix: str = "") -> Status:
+        """Return counts and sizes of the sessions that the token sees and whose keys begin with the prefix."""
+        return self._do(calls.status(prefix))
+
+    def close(self) -> None:
+        """Close the connection that this client opened."""
+        if self._owns_http:
+            self._http.close()
+
+    def _exists(self, key: str) -> bool:
+        try:
+            self.get(key)
+        except SessionNotFoundError:
+            return False
+        return True
+
+    def _do(self, call: Call[Answer]) -> Answer:
+        """Return the answer to a call, sent again as often as it may and needs to be."""
+        retries = 0
+        while True:
+            try:
+                response = self._http.request(
+                    call.method,
+                    self._url + call.path,
+                    params=call.query,
+                    content=call.body,
+                    headers=_headers(self._token, call),
+                )
+            except httpx.TransportError as error:
+                if (pause_s := call.pause_s(retries, None)) is None:
+                    raise _unreachable(error) from error
+            else:
+                if (pause_s := _pause_s(call, retries, response)) is None:
+                    return call.answer(response.status_code, response.content)
+            self._sleep(pause_s)
+            retries += 1
+
+
+class AsyncClient:
+    """The same for asynchronous programs."""
+
+    def __init__(
+        self,
+        base_url: str,
+        token: str,
+        *,
+        timeout_s: float = TIMEOUT_S,
+        http: httpx.AsyncClient | None = None,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
+        """Take the server's address and a token; `http` is a connection to use, which stays open."""
+        self._url = base_url.rstrip("/")
+        self._token = token
+        self._http = httpx.AsyncClient(timeout=timeout_s) if http is None else http
+        self._owns_http = http is None
+        self._sleep = sleep
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def append(
+        self,
+        key: str | None,
+        drafts: Sequence[Draft],
+        *,
+        channel: str | None = None,
+        create: bool = True,
+        expect_count: int | None = None,
+    ) -> Appended:
+        """Store messages at the end of a session, all or none; without a key the server makes one."""
+        named = _with_ids(drafts)
+        return await self._do(calls.append(key, named, channel=channel, create=create, expect_count=expect_count))
+
+    async def get(self, key: str) -> Summary:
+        """Return what is known of a session."""
+        return await self._do(calls.get(key))
+
+    async def read(self, key: str) -> Session:
+        """Return a whole session."""
+        return await self._do(calls.read(key))
+
+    async def read_all(self, selection: Selection) -> AsyncIterator[Session]:
+        """Yield whole sessions by key; those that are deleted meanwhile are left out."""
+        for key in (await self.keys(selection)).keys:
+            try:
+                session = await self.read(key)
+            except SessionNotFoundError:
+                continue
+            yield session
+
+    async def window(
+        self,
+        key: str,
+        *,
+        limit: int = LIST_LIMIT_DEFAULT,
+        before: int | None = None,
+        after: int | None = None,
+        max_tokens: int | None = None,
+    ) -> Window:
+        """Return neighbouring messages, oldest first; with `max_tokens` the newest that fit."""
+        return await self._do(calls.window(key, limit=limit, before=before, after=after, max_tokens=max_tokens))
+
+    async def list(
+        self, selection: Selection = _LISTED, *, limit: int = LIST_LIMIT_DEFAULT, cursor: str | None = None
+    ) -> Page:
+        """Return sessions by latest activity, newest first, ties by key."""
+        if selection.prefix is None:
+            return _NO_PAGE
+        return await self._do(calls.sessions(selection, limit=limit, cursor=cursor))
+
+    async def keys(
+        self, selection: Selection = _LISTED, *, limit: int | None = None, cursor: str | None = None
+    ) -> KeyPage:
+        """Return keys by code point; all of them without a limit."""
+        if selection.prefix is None:
+            return _NO_KEYS
+        return await self._do(calls.keys(selection, limit=limit, cursor=cursor))
+
+    async def search(self, search: Search) -> Hits:
+        """Return what the query finds, as `core.search` describes it."""
+        return _NO_HITS if _finds_nothing(search) else await self._do(calls.search(search))
+
+    async def rename(self, key: str, title: str) -> Summary:
+        """Give a session a title of 1 to 200 characters."""
+        return await self.revise(key, Revision(title=title))
+
+    async def revise(self, key: str, revision: Revision) -> Summary:
+        """Change a session's title, marks, tags or metadata, all or nothing."""
+        return await self._do(calls.revise(key, revision))
+
+    async def delete(self, key: str) -> None:
+        """Remove a session and every trace of it."""
+        await self._do(calls.delete(key))
+
+    async def delete_all(self, keys: Iterable[str]) -> tuple[str, ...]:
+        """Remove the sessions of these keys that exist; return the keys that were removed, in order."""
+        return tuple([key for some in _portions(keys) for key in await self._do(calls.delete_all(some))])
+
+    async def existing(self, keys: Iterable[str]) -> tuple[str, ...]:
+        """Return those of the keys that have a session."""
+        return tuple([key for key in dict.fromkeys(keys) if await self._exists(key)])
+
+    async def merge(self, session: Session) -> Merged:
+        """Take in a session from elsewhere: create it, or append the messages it has more."""
+        return await self._do(calls.merge(session))
+
+    async def status(self, prefix: str = "") -> Status:
+        """Return counts and sizes of the sessions that the token sees and whose keys begin with the prefix."""
+        return await self._do(calls.status(prefix))
+
+    async def close(self) -> None:
+        """Close the connection that this client opened."""
+        if self._owns_http:
+            await self._http.aclose()
+
+    async def _exists(self, key: str) -> bool:
+        try:
+            await self.get(key)
+        except SessionNotFoundError:
+            return False
+        return True
+
+    async def _do(self, call: Call[Answer]) -> Answer:
+        """Return the answer to a call, sent again as often as it may and needs to be."""
+        retries = 0
+        while True:
+            try:
+                response = await self._http.request(
+                    call.method,
+                    self._url + call.path,
+                    params=call.query,
+                    content=call.body,
+                    headers=_headers(self._token, call),
+                )
+            except httpx.TransportError as error:
+                if (pause_s := call.pause_s(retries, None)) is None:
+                    raise _unreachable(error) from error
+            else:
+                if (pause_s := _pause_s(call, retries, response)) is None:
+                    return call.answer(response.status_code, response.content)
+            await self._sleep(pause_s)
+            retries += 1
+
+
+def _with_ids(drafts: Sequence[Draft]) -> Sequence[Draft]:
+    now = datetime.now(UTC)
+    return [
+        msgspec.structs.replace(draft, id=ids.message_id(now, secrets.randbits(ids.RANDOM_BITS)))
+        if draft.id is None
+        else draft
+        for draft in drafts
+    ]
+
+
+def _finds_nothing(search: Search) -> bool:
+    return not search.query.terms or search.selection.prefix is None
+
+
+def _portions(keys: Iterable[str]) -> Iterator[tuple[str, ...]]:
+    """Yield the keys, each once, in portions that one request can hold."""
+    chosen = tuple(dict.fromkeys(keys))
+    for first in range(0, len(chosen), BULK_KEYS_MAX):
+        yield chosen[first : first + BULK_KEYS_MAX]
+
+
+def _headers(token: str, call: Call[Answer]) -> dict[bytes, bytes]:
+    headers = {b"authorization": b"Bearer " + token.encode(errors="replace")}
+    if call.body is not None:
+        headers[b"content-type"] = call.media_type.encode()
+    return headers
+
+
+def _pause_s(call: Call[Answer], retries: int, response: httpx.Response) -> float | None:
+    return call.pause_s(retries, response.status_code, response.headers.get("retry-after"))
+
+
+def _unreachable(error: httpx.TransportError) -> UnreachableError:
+    return UnreachableError(f"No answer from the server: {error or type(error).__name__}.")
