@@ -74,7 +74,7 @@ CREATE VIRTUAL TABLE words USING fts5 (
   text,
   content = '',
   contentless_delete = 1,
-  tokenize = "porter unicode61 remove_diacritics 2"
+  tokenize = "porter unicode61 remove_diacritics 0 categories 'L* N* M* Co'"
 );
 
 -- Counts, kept by the triggers below, so that a total costs nothing.

@@ -211,6 +211,8 @@ class FilesStore:
 
     def search(self, search: Search) -> Hits:
         """Return the messages that the query finds, as `core.search` describes it."""
+        if not search.query.terms:
+            return Hits(hits=())
         found, partial = self._ask(lambda index: index.find(search, mode="all"))
         mode = "all"
         if not found and not partial and len(search.query.terms) > 1:
