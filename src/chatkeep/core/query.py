@@ -1,9 +1,10 @@
 """The search language: plain text in, terms out. No character of it is an operator that can fail.
 
 Text becomes *tokens*. It is folded first: compatibility forms to plain ones (NFKC: full-width
-letters, ligatures), case away (`Straße`, `STRASSE`), accents off Latin, Greek and Cyrillic letters.
-Then every run of letters and digits is one token, except in scripts that do not put spaces between
-words (Han, Kana, Hangul, Thai, Lao, Khmer, Myanmar): there every character is one. So any piece of
+letters, ligatures), case away (`Straße`, `STRASSE`), accents off Latin, Greek and Cyrillic letters,
+vowel points off Hebrew and Arabic ones. Then every run of letters, digits and the marks on them is
+one token, except in scripts that do not put spaces between words (Han, Kana, Hangul, Thai, Lao,
+Khmer, Myanmar): there every character is one. So any piece of
 Chinese text, from one character on, is a run of neighbouring tokens, and is found as a phrase.
 
 A query is cut at white space. Each piece, and each part in double quotes, is one *term*: tokens
@@ -20,6 +21,7 @@ import unicodedata
 from functools import lru_cache
 from typing import Final
 
+import regex
 import snowballstemmer
 from msgspec import Struct
 
@@ -32,7 +34,10 @@ _UNSPACED = (
     "\uac00-\ud7ff\uf900-\ufaff\U0001b000-\U0001b16f\U00020000-\U0003ffff"
 )
 _IS_UNSPACED = re.compile(f"[{_UNSPACED}]").match
-_TOKEN = re.compile(f"(?![{_UNSPACED}])[^\\W_](?:(?![{_UNSPACED}])[^\\W_])*|[{_UNSPACED}](?<=\\w)")
+_ASCII_TOKEN = re.compile(r"[a-z0-9]+")
+_TOKEN_KINDS = re.compile(r"w+|c")
+_CLUSTER = regex.compile(r"(?s).[\p{M}\u1160-\u11ff]*")
+_IS_DECORATION = regex.compile(r"(?=\p{M})[\u0300-\u06ff]|[\p{Me}\p{Variation_Selector}]").match
 _PIECE = re.compile(r'"([^"]*)"|(\S+)')
 _FOLDS_MARKS_BELOW: Final = 0x0530  # Latin, Greek and Cyrillic end here; farther on, marks make other letters
 
@@ -68,7 +73,27 @@ class _Folds(dict[int, str]):
         return self[code]
 
 
+class _Kinds(dict[int, str]):
+    """What each folded character is: `w` part of a word, `c` a token by itself, a space neither."""
+
+    def __missing__(self, code: int) -> str:
+        is_of_words = unicodedata.category(chr(code))[0] in "LNM"
+        self[code] = ("c" if _IS_UNSPACED(chr(code)) else "w") if is_of_words else " "
+        return self[code]
+
+
+class _Spaced(dict[int, str]):
+    """What each character folds to, with spaces for what is no token and around what is one by itself."""
+
+    def __missing__(self, code: int) -> str:
+        apart = {"w": "{}", "c": " {} ", " ": " "}
+        self[code] = "".join(apart[_KINDS[ord(folded)]].format(folded) for folded in _FOLDS[code])
+        return self[code]
+
+
 _FOLDS = _Folds()
+_KINDS = _Kinds()
+_SPACED = _Spaced()
 
 
 def parse_query(text: str) -> Query:
@@ -89,25 +114,20 @@ def folded(text: str) -> str:
 
 
 def spaced(text: str) -> str:
-    """Return the folded text with every token that stands for one character set apart by spaces."""
-    if text.isascii():
-        return text
-    return _SET_APART(r" \g<0> ", folded(text))
-
-
-_SET_APART = re.compile(f"[{_UNSPACED}]").sub
+    """Return the tokens of a text with spaces between them; ASCII text as it is, for any tokenizer to cut."""
+    return text if text.isascii() else unicodedata.normalize("NFC", text).translate(_SPACED)
 
 
 def tokens_of(text: str) -> list[Token]:
     """Return the tokens of a text, each with its place in it."""
     if text.isascii():
-        return [Token(found.group(), *found.span()) for found in _TOKEN.finditer(text.lower())]
+        return [Token(found.group(), *found.span()) for found in _ASCII_TOKEN.finditer(text.lower())]
     pieces, starts = _folded_pieces(text)
     joined = "".join(pieces)
     places = [place for place, piece in enumerate(pieces) for _ in piece]
     return [
-        Token(found.group(), starts[places[found.start()]], starts[places[found.end() - 1] + 1])
-        for found in _TOKEN.finditer(joined)
+        Token(joined[first:last], starts[places[first]], starts[places[last - 1] + 1])
+        for first, last in map(re.Match.span, _TOKEN_KINDS.finditer(joined.translate(_KINDS)))
     ]
 
 
@@ -134,9 +154,9 @@ def _matches(token: str, term: Term, wanted: list[str], place: int) -> bool:
 
 
 def _without_marks(character: str) -> str:
-    base = unicodedata.normalize("NFD", character)
-    if unicodedata.combining(character) and ord(character) < 0x0370:  # noqa: PLR2004 - end of the Latin marks
+    if _IS_DECORATION(character):
         return ""
+    base = unicodedata.normalize("NFD", character)
     return base[0] if ord(base[0]) < _FOLDS_MARKS_BELOW and len(base) > 1 else character
 
 
@@ -146,7 +166,7 @@ def _folded_pieces(text: str) -> tuple[list[str], list[int]]:
         return [_FOLDS[ord(character)] for character in text], list(range(len(text) + 1))
     pieces: list[str] = []
     starts: list[int] = []
-    for cluster in re.finditer(r".[\u0300-\u036f\u3099\u309a\u1160-\u11ff]*", text, re.DOTALL):
+    for cluster in _CLUSTER.finditer(text):
         pieces.append(folded(cluster.group()))
         starts.append(cluster.start())
     return pieces, [*starts, len(text)]
