@@ -58,12 +58,16 @@ _SAYS_SOMETHING: Final[dict[str, Json]] = {
         {"properties": {"tool_calls": {"type": "array", "minItems": 1}}, "required": ["tool_calls"]},
     ]
 }
+_FILTERS: Final = ("prefix", "channel", "older_than")
 _NAMES_SOME: Final[dict[str, Json]] = {
     "anyOf": [
-        {"properties": {"keys": {"type": "array"}}, "required": ["keys"]},
+        {
+            "required": ["keys"],
+            "properties": {"keys": {"type": "array"}, **{name: {"type": "null"} for name in _FILTERS}},
+        },
         *(
-            {"properties": {name: {"type": "string"}}, "required": [name]}
-            for name in ("prefix", "channel", "older_than")
+            {"required": [name], "properties": {name: {"type": "string"}, "keys": {"type": "null"}}}
+            for name in _FILTERS
         ),
     ]
 }
@@ -110,7 +114,7 @@ class RevisionBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
 
 class BulkBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Which sessions to delete: these keys, or all that every given filter matches. One of them is needed."""
+    """Which sessions to delete: either these keys, or all that every given filter matches."""
 
     keys: Annotated[list[Key], Meta(max_length=BULK_KEYS_MAX)] | None = None
     prefix: Key | None = None

@@ -1,0 +1,137 @@
+"""The HTTP application: every route, who may use it, what it takes and answers, on one page.
+
+A request comes through the envelope (id, headers, log), the guard (host, token, limits), its route's
+rule (scope), its handler (a few lines over `Sessions`), and leaves as ready bytes. Errors leave through
+`problems`. Handlers that only walk an index run on the event loop; the others in bounded threads.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Coroutine
+from typing import Any, Final
+
+import msgspec
+from fastapi import Depends, FastAPI
+from msgspec import Struct
+from starlette.responses import Response
+
+import chatkeep
+from chatkeep import bodies, exporters, wire
+from chatkeep.core.model import Message, Window
+from chatkeep.http import docs, keys_api, problems, server_api, sessions_api
+from chatkeep.http.access import DELETE, PUBLIC, READ, READ_EVERYWHERE, WRITE, Pools, Rule
+from chatkeep.http.body import IMPORT_TYPES
+from chatkeep.http.envelope import Envelope
+from chatkeep.http.guard import Guard, GuardMiddleware
+from chatkeep.http.metrics import Metrics
+from chatkeep.http.openapi import Answer, Body, described, extra, responses
+from chatkeep.sessions import Sessions
+
+
+class Route(Struct, frozen=True):
+    """One line of the table."""
+
+    method: str
+    path: str
+    rule: Rule
+    endpoint: Callable[..., Coroutine[Any, Any, Response]]
+    answer: Answer
+    body: Body | None = None
+
+
+_EXPORTS: Final = tuple(sorted({known.media_type.partition(";")[0] for known in exporters.FORMATS.values()}))
+_TEXT: Final = ("text/plain",)
+_HTML: Final = ("text/html",)
+
+ROUTES: Final = (
+    # the object dialect
+    Route("GET", "/api/sessions", READ, sessions_api.list_sessions, Answer(wire.SessionPage)),
+    Route("GET", "/api/sessions/search", READ, sessions_api.search_sessions, Answer(wire.HitPage)),
+    Route("GET", "/api/memory/session", READ, sessions_api.read_history, Answer(tuple[Message, ...])),
+    Route(
+        "POST",
+        "/api/sessions/{id:path}/title",
+        WRITE,
+        sessions_api.rename_session,
+        Answer(wire.Done),
+        Body(bodies.TitleBody),
+    ),
+    Route("DELETE", "/api/sessions/{id:path}", DELETE, sessions_api.delete_session, Answer(wire.Done)),
+    # the key dialect
+    Route("GET", "/api/v1/sessions", READ, keys_api.list_keys, Answer(wire.KeyList)),
+    Route(
+        "POST", "/api/v1/sessions/delete", DELETE, keys_api.delete_sessions, Answer(wire.BulkAnswer), Body(bodies.Bulk)
+    ),
+    Route("GET", "/api/v1/sessions/{key:path}", READ, keys_api.get_session, Answer(wire.SessionDetail)),
+    Route("DELETE", "/api/v1/sessions/{key:path}", DELETE, keys_api.delete_key, Answer(wire.DeletedAnswer)),
+    Route(
+        "PATCH",
+        "/api/v1/sessions/{key:path}",
+        WRITE,
+        keys_api.revise_session,
+        Answer(wire.SessionDetail),
+        Body(bodies.RevisionBody),
+    ),
+    Route("GET", "/api/v1/messages", READ, keys_api.read_messages, Answer(Window)),
+    Route(
+        "POST",
+        "/api/v1/messages",
+        WRITE,
+        keys_api.append_messages,
+        Answer(wire.AppendAnswer, (200, 201)),
+        Body(bodies.DraftsBody),
+    ),
+    Route("GET", "/api/v1/export", READ, keys_api.export_sessions, Answer(media_types=_EXPORTS)),
+    Route(
+        "POST", "/api/v1/import", WRITE, keys_api.import_sessions, Answer(wire.ImportAnswer), Body(None, IMPORT_TYPES)
+    ),
+    # the server itself
+    Route("GET", "/api/v1/status", READ, server_api.get_status, Answer(wire.StatusAnswer)),
+    Route("GET", "/metrics", READ_EVERYWHERE, server_api.get_metrics, Answer(media_types=_TEXT)),
+    Route("GET", "/health", PUBLIC, server_api.get_health, Answer(wire.Done)),
+    Route("GET", "/openapi.json", PUBLIC, server_api.get_openapi, Answer(dict)),
+    Route("GET", "/docs", PUBLIC, server_api.get_docs, Answer(media_types=_HTML)),
+)
+
+
+def create_app(sessions: Sessions, guard: Guard) -> FastAPI:
+    """Return the application that serves these sessions to whom the guard lets in."""
+    app = FastAPI(
+        title="Chatkeep",
+        summary="Keeps the conversations of AI agents.",
+        version=chatkeep.__version__,
+        openapi_url=None,
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+    )
+    for route in ROUTES:
+        _add(app, route)
+    problems.register(app)
+    metrics = Metrics(sessions)
+    app.add_middleware(GuardMiddleware, guard=guard)
+    app.add_middleware(Envelope, seen=metrics.seen)
+    document = described(app)
+    app.state.sessions = sessions
+    app.state.pools = Pools()
+    app.state.metrics = metrics
+    app.state.started = time.monotonic()
+    app.state.description = msgspec.json.encode(document)
+    app.state.docs = docs.page(document)
+    return app
+
+
+def _add(app: FastAPI, route: Route) -> None:
+    app.add_api_route(
+        route.path,
+        route.endpoint,
+        methods=[route.method],
+        dependencies=[Depends(route.rule)],
+        operation_id=route.endpoint.__name__,
+        status_code=route.answer.statuses[-1],
+        response_class=Response,
+        response_model=None,
+        responses=responses(route.answer, route.body, route.rule, route.path),
+        openapi_extra=extra(route.body, route.rule),
+    )

@@ -1,0 +1,87 @@
+"""The API as a page to read: made once from the OpenAPI document, without a script or anything from afar."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from collections.abc import Iterator
+from html import escape
+from typing import Final
+
+from chatkeep.core.model import Json
+
+Document = dict[str, Json]
+
+_STYLE: Final = (
+    "body{font:16px/1.5 system-ui,sans-serif;max-width:56rem;margin:2rem auto;padding:0 1rem;color:#1b1f24;"
+    "background:#fff}code,pre{font:14px/1.45 ui-monospace,monospace}pre{background:#f4f6f8;padding:.75rem;"
+    "overflow:auto;border-radius:6px}table{border-collapse:collapse;width:100%}td,th{text-align:left;"
+    "vertical-align:top;padding:.25rem .75rem .25rem 0;border-bottom:1px solid #e3e7eb}h2{margin-top:2.5rem}"
+    "@media(prefers-color-scheme:dark){body{color:#e6e9ec;background:#16191d}pre{background:#20252b}"
+    "td,th{border-color:#333a42}a{color:#7ab7ff}}"
+)
+_HASH: Final = base64.b64encode(hashlib.sha256(_STYLE.encode()).digest()).decode()
+POLICY: Final = f"default-src 'none'; style-src 'sha256-{_HASH}'; base-uri 'none'; frame-ancestors 'none'"
+
+
+def page(document: Document) -> bytes:
+    """Return the HTML page for an OpenAPI document."""
+    info = document["info"]
+    operations = [
+        _operation(method, path, operation)
+        for path, methods in document["paths"].items()
+        for method, operation in methods.items()
+    ]
+    schemas = [_schema(name, schema) for name, schema in document["components"]["schemas"].items()]
+    title = escape(info["title"])
+    return "".join(
+        (
+            f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{title} API</title>',
+            '<meta name="viewport" content="width=device-width">',
+            f"<style>{_STYLE}</style><h1>{title} {escape(info['version'])}</h1>",
+            f"<p>{escape(info.get('summary', ''))} Send <code>Authorization: Bearer &lt;token&gt;</code>. ",
+            'For programs: <a href="/openapi.json">/openapi.json</a>.</p>',
+            *operations,
+            "<h2>Shapes</h2>",
+            *schemas,
+            "</html>",
+        )
+    ).encode()
+
+
+def _operation(method: str, path: str, operation: Document) -> str:
+    return "".join(
+        (
+            f"<h2><code>{method.upper()} {escape(path)}</code></h2><p>{escape(operation.get('description', ''))}</p>",
+            _table("Parameter", (_parameter(parameter) for parameter in operation.get("parameters", ()))),
+            _table("Body", _contents(operation.get("requestBody", {}))),
+            _table("Answer", _answers(operation["responses"])),
+        )
+    )
+
+
+def _parameter(parameter: Document) -> tuple[str, str]:
+    needed = ", required" if parameter.get("required") else ""
+    schema = json.dumps(parameter["schema"], ensure_ascii=True)
+    return parameter["name"], f"{escape(parameter.get('description', ''))}{needed} <code>{escape(schema)}</code>"
+
+
+def _answers(responses: Document) -> Iterator[tuple[str, str]]:
+    for status, response in sorted(responses.items()):
+        shapes = ", ".join(shape for _, shape in _contents(response)) if status < "4" else ""
+        yield status, f"{escape(response['description'])} {shapes}"
+
+
+def _contents(holder: Document) -> Iterator[tuple[str, str]]:
+    for media_type, content in holder.get("content", {}).items():
+        yield media_type, f"<code>{escape(json.dumps(content.get('schema', {})))}</code>"
+
+
+def _table(heading: str, rows: Iterator[tuple[str, str]]) -> str:
+    cells = "".join(f"<tr><td><code>{escape(name)}</code><td>{told}" for name, told in rows)
+    return f"<table><tr><th>{heading}<th>{cells}</table>" if cells else ""
+
+
+def _schema(name: str, schema: Document) -> str:
+    return f'<h3 id="{escape(name)}">{escape(name)}</h3><pre>{escape(json.dumps(schema, indent=1))}</pre>'

@@ -1,0 +1,193 @@
+"""The key dialect: `/api/v1/...`, sessions by their exact key (seed 004)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator, Iterator
+from io import BytesIO
+from typing import Final
+from urllib.parse import quote
+
+import msgspec
+from fastapi import Request
+from msgspec.json import Decoder
+from starlette.responses import Response, StreamingResponse
+
+from chatkeep import exporters, importers, wire
+from chatkeep.bodies import BulkBody, DraftBody, DraftsBody, RevisionBody, draft_of, parse_age, revision_of
+from chatkeep.core.model import Selection
+from chatkeep.core.paging import LIST_LIMIT_DEFAULT
+from chatkeep.errors import InvalidError, NotFoundError
+from chatkeep.http import parameters as given
+from chatkeep.http.access import Own, Pools, Threads, json_response
+from chatkeep.http.body import IMPORT_TYPES, body_of, json_of
+from chatkeep.sessions import Sessions
+
+_CHUNK_BYTES: Final = 1 << 16
+_UNSAFE_IN_NAMES: Final = re.compile(r"[^A-Za-z0-9._-]+")
+_NAME_CHARS_MAX: Final = 80
+_DRAFTS: Final[Decoder[DraftBody | list[DraftBody]]] = Decoder(DraftsBody)
+_REVISION: Final = Decoder(RevisionBody)
+_BULK: Final = Decoder(BulkBody)
+_CREATED: Final = 201
+_OK: Final = 200
+
+
+async def list_keys(
+    sessions: Own,
+    threads: Threads,
+    selected: given.Selected,
+    limit: given.MaybeLimit = None,
+    cursor: given.Cursor = None,
+) -> Response:
+    """List session keys by code point."""
+    if limit is None:  # a long answer, so not on the event loop
+        return json_response(await threads.read(_encoded_keys, sessions, selected, limit, cursor))
+    return json_response(_encoded_keys(sessions, selected, limit, cursor))
+
+
+async def get_session(sessions: Own, threads: Threads, key: given.PathKey) -> Response:
+    """Tell what is known of a session."""
+    if not key:
+        raise NotFoundError
+    summary = await threads.read(sessions.get, key)
+    return json_response(wire.encoded(wire.session_detail(summary, sessions.now())))
+
+
+async def revise_session(request: Request, sessions: Own, threads: Threads, key: given.PathKey) -> Response:
+    """Change a session's title, marks, tags or metadata."""
+    body = await json_of(request, _REVISION)
+    summary = await threads.write(sessions.revise, key, revision_of(body))
+    return json_response(wire.encoded(wire.session_detail(summary, sessions.now())))
+
+
+async def delete_key(sessions: Own, threads: Threads, key: given.PathKey) -> Response:
+    """Delete a session for good."""
+    if not key:
+        raise NotFoundError
+    await threads.write(sessions.delete, key)
+    return json_response(wire.encoded(wire.DeletedAnswer(key=key)))
+
+
+async def append_messages(
+    request: Request,
+    sessions: Own,
+    threads: Threads,
+    *,
+    session: given.MaybeKey = None,
+    create: bool = True,
+    expect_count: given.Count = None,
+    channel: given.NewChannel = None,
+) -> Response:
+    """Append one message or up to 1000, all or none; 201 once they are stored, 200 if they were already."""
+    body = await json_of(request, _DRAFTS)
+    drafts = [draft_of(draft) for draft in ([body] if isinstance(body, DraftBody) else body)]
+    appended = await threads.write(
+        sessions.append, session, drafts, channel=channel, create=create, expect_count=expect_count
+    )
+    status = _CREATED if appended.stored_count else _OK
+    return json_response(wire.encoded(wire.append_answer(appended)), status)
+
+
+async def read_messages(
+    sessions: Own,
+    threads: Threads,
+    session: given.QueryKey,
+    *,
+    limit: given.ListLimit = LIST_LIMIT_DEFAULT,
+    before: given.Seq = None,
+    after: given.Seq = None,
+    max_tokens: given.Count = None,
+) -> Response:
+    """Read neighbouring messages, oldest first: the newest, or those before or after a seq."""
+    window = await threads.read(
+        sessions.window, session, limit=limit, before=before, after=after, max_tokens=max_tokens
+    )
+    return json_response(wire.encoded(window))
+
+
+async def delete_sessions(request: Request, sessions: Own, threads: Threads) -> Response:
+    """Delete the sessions of a list of keys, or all that filters match; only show them in a dry run."""
+    body = await json_of(request, _BULK)
+    return json_response(wire.encoded(await threads.write(_deleted, sessions, body)))
+
+
+async def export_sessions(
+    sessions: Own,
+    threads: Threads,
+    session: given.MaybeKey = None,
+    format: given.ExportFormat = "json",  # noqa: A002 - its name in the API
+) -> Response:
+    """Download one session, or all that the token sees."""
+    if session is None:
+        chosen, name = sessions.read_all(Selection(archived=None)), "sessions"
+    else:
+        chosen, name = iter([await threads.read(sessions.read, session)]), session
+    pieces = exporters.exported(chosen, format, single=session is not None)
+    headers = {"Content-Disposition": disposition(name, exporters.FORMATS[format].suffix)}
+    first = await threads.read(_chunk, pieces)  # so that what fails at once fails with a status
+    return StreamingResponse(
+        _chunks(first, pieces, threads), headers=headers, media_type=exporters.FORMATS[format].media_type
+    )
+
+
+async def import_sessions(
+    request: Request,
+    sessions: Own,
+    threads: Threads,
+    format: given.ImportFormat = "json",  # noqa: A002 - its name in the API
+) -> Response:
+    """Take in sessions that were exported, message by message; nothing that is stored is changed."""
+    data = await body_of(request, IMPORT_TYPES)
+    report = await threads.write(importers.take_in, sessions, importers.chatkeep.read(BytesIO(data), format))
+    return json_response(wire.encoded(msgspec.convert(report, wire.ImportAnswer, from_attributes=True)))
+
+
+def disposition(name: str, suffix: str) -> str:
+    """Return the header that names a download, safe for every client.
+
+    Source: RFC 6266, section 4.3, and RFC 8187 for `filename*`.
+    """
+    plain = _UNSAFE_IN_NAMES.sub("-", name).strip("-.")[:_NAME_CHARS_MAX] or "session"
+    exact = quote(re.sub(r"[/\\]", "-", name) + suffix, safe="")
+    return f"attachment; filename=\"{plain}{suffix}\"; filename*=UTF-8''{exact}"
+
+
+def _encoded_keys(sessions: Sessions, selected: Selection, limit: int | None, cursor: str | None) -> bytes:
+    return wire.encoded(wire.key_list(sessions.keys(selected, limit=limit, cursor=cursor)))
+
+
+def _deleted(sessions: Sessions, body: BulkBody) -> wire.BulkAnswer:
+    keys = _meant(sessions, body)
+    if not body.dry_run:
+        keys = sessions.delete_all(keys)
+    return wire.BulkAnswer(keys=keys, count=len(keys), dry_run=body.dry_run)
+
+
+def _meant(sessions: Sessions, body: BulkBody) -> tuple[str, ...]:
+    filters = (body.prefix, body.channel, body.older_than)
+    if (body.keys is None) == all(value is None for value in filters):
+        raise InvalidError("keys", "give either keys, or at least one of prefix, channel and older_than")
+    if body.keys is not None:
+        return sessions.existing(body.keys)
+    older_than = body.older_than
+    before = None if older_than is None else parse_age("older_than", older_than, sessions.now())
+    chosen = given.selection(body.channel, body.prefix)
+    return sessions.keys(msgspec.structs.replace(chosen, updated_before=before)).keys
+
+
+def _chunk(pieces: Iterator[bytes]) -> bytes:
+    """Return the next 64 KiB or so; nothing at the end."""
+    chunk = bytearray()
+    for piece in pieces:
+        chunk += piece
+        if len(chunk) >= _CHUNK_BYTES:
+            break
+    return bytes(chunk)
+
+
+async def _chunks(first: bytes, pieces: Iterator[bytes], threads: Pools) -> AsyncIterator[bytes]:
+    chunk = first
+    while chunk:
+        yield chunk
+        chunk = await threads.read(_chunk, pieces)

@@ -1,0 +1,57 @@
+"""Numbers about the server for Prometheus: requests by route template, and how much is stored."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Histogram, generate_latest
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.registry import Collector
+
+from chatkeep.sessions import Sessions
+
+MEDIA_TYPE = CONTENT_TYPE_LATEST
+
+
+class Metrics:
+    """Counts of one application, in a registry of its own."""
+
+    def __init__(self, sessions: Sessions) -> None:
+        """Take the sessions to count when asked."""
+        self._registry = CollectorRegistry()
+        labels = ("route", "method")
+        self._requests = Counter(
+            "chatkeep_http_requests", "Requests answered.", (*labels, "status"), registry=self._registry
+        )
+        self._seconds = Histogram(
+            "chatkeep_http_request_seconds", "Time to answer a request.", labels, registry=self._registry
+        )
+        self._registry.register(_Stored(sessions))
+
+    def seen(self, route: str, method: str, status: int, seconds: float) -> None:
+        """Count an answer."""
+        self._requests.labels(route, method, str(status)).inc()
+        self._seconds.labels(route, method).observe(seconds)
+
+    def exposition(self) -> bytes:
+        """Return all numbers as Prometheus reads them."""
+        return generate_latest(self._registry)
+
+
+class _Stored(Collector):
+    """Asks the store for its counts when numbers are read."""
+
+    def __init__(self, sessions: Sessions) -> None:
+        self._sessions = sessions
+
+    def describe(self) -> Iterator[GaugeMetricFamily]:
+        """Yield nothing, so that registering does not count yet."""
+        return iter(())
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        """Yield the gauges."""
+        status = self._sessions.status()
+        yield GaugeMetricFamily("chatkeep_sessions", "Sessions stored.", status.session_count)
+        yield GaugeMetricFamily("chatkeep_messages", "Messages stored.", status.message_count)
+        yield GaugeMetricFamily("chatkeep_stored_bytes", "Bytes that sessions take.", status.size_bytes)
+        yield GaugeMetricFamily("chatkeep_problems", "Stored things that cannot be served.", len(status.problems))

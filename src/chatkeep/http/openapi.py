@@ -1,0 +1,114 @@
+"""The description of the API: what FastAPI knows of the routes, and the schemas of `wire` and `bodies`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, Final
+
+import msgspec
+from fastapi import FastAPI
+from msgspec import Struct
+
+from chatkeep import bodies, wire
+from chatkeep.core.model import Json, Message, Window
+from chatkeep.http.access import JSON_TYPE, PUBLIC, Rule
+from chatkeep.http.problems import PROBLEM_TYPE
+
+Document = dict[str, Json]
+
+_REF: Final = "#/components/schemas/{name}"
+_BEARER: Final[Document] = {"type": "http", "scheme": "bearer"}
+_ALWAYS: Final = {
+    401: "No token, or one that is not valid.",
+    403: "The token lacks a scope, or a prefix.",
+    421: "The server is not known by this host name.",
+    422: "A value breaks a rule.",
+    429: "Too many requests.",
+    503: "Busy, or the disk refused; try again.",
+}
+_ADDRESSED: Final = {404: "There is no such session.", 409: "The session is damaged."}
+_WITH_BODY: Final = {
+    400: "The body is broken.",
+    409: "What is stored contradicts the request.",
+    413: "The body or a message is too large.",
+    415: "The body has another media type.",
+    507: "No space is left.",
+}
+_KINDS: Final[tuple[Any, ...]] = (
+    wire.SessionPage,
+    wire.HitPage,
+    tuple[Message, ...],
+    wire.Done,
+    wire.KeyList,
+    wire.SessionDetail,
+    wire.DeletedAnswer,
+    wire.AppendAnswer,
+    Window,
+    wire.BulkAnswer,
+    wire.ImportAnswer,
+    wire.StatusAnswer,
+    wire.Problem,
+    bodies.TitleBody,
+    bodies.RevisionBody,
+    bodies.DraftsBody,
+    bodies.Bulk,
+)
+
+
+class Answer(Struct, frozen=True):
+    """What a route answers when all is well: a type of JSON, or another media type."""
+
+    kind: Any = None
+    statuses: tuple[int, ...] = (200,)
+    media_types: tuple[str, ...] = (JSON_TYPE,)
+
+
+class Body(Struct, frozen=True):
+    """What a route takes: a type of JSON, or other media types."""
+
+    kind: Any = None
+    media_types: tuple[str, ...] = (JSON_TYPE,)
+
+
+def responses(answer: Answer, body: Body | None, rule: Rule, path: str) -> dict[int | str, dict[str, Any]]:
+    """Return what FastAPI is told of a route's answers, refusals included."""
+    problems = {421: _ALWAYS[421]} if rule is PUBLIC else dict(_ALWAYS)
+    problems |= {} if rule is PUBLIC or path.endswith(("/status", "/metrics")) else _ADDRESSED
+    problems |= _WITH_BODY if body else {}
+    problems |= {507: _WITH_BODY[507]} if rule is not PUBLIC else {}
+    problem = {PROBLEM_TYPE: {"schema": _schema(wire.Problem)}}
+    schema = _schema(answer.kind) if answer.kind else {"type": "string"}
+    good = {media_type: {"schema": schema if media_type == JSON_TYPE else {}} for media_type in answer.media_types}
+    return {
+        **{status: {"description": "Done.", "content": good} for status in answer.statuses},
+        **{status: {"description": why, "content": problem} for status, why in problems.items()},
+    }
+
+
+def extra(body: Body | None, rule: Rule) -> Document:
+    """Return what FastAPI does not know of a route: its body, and that it needs a token."""
+    told: Document = {"security": [] if rule is PUBLIC else [{"bearer": []}]}
+    if body is not None:
+        schema = _schema(body.kind) if body.kind else {}
+        content = {media_type: {"schema": schema} for media_type in body.media_types}
+        told["requestBody"] = {"required": True, "content": content}
+    return told
+
+
+def described(app: FastAPI) -> Document:
+    """Return the OpenAPI document of an application."""
+    document: Document = app.openapi()
+    components = document.setdefault("components", {})
+    components["schemas"] = dict(sorted(_components(_KINDS).items()))
+    components["securitySchemes"] = {"bearer": _BEARER}
+    return document
+
+
+def _schema(kind: object) -> Document:
+    (schema,), _ = msgspec.json.schema_components([kind], ref_template=_REF)
+    return schema
+
+
+def _components(kinds: Iterable[object]) -> Document:
+    _, components = msgspec.json.schema_components(kinds, ref_template=_REF)
+    return components

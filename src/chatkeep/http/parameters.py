@@ -1,0 +1,52 @@
+"""The parameters that routes share: what they may be, and what they mean."""
+
+from __future__ import annotations
+
+from typing import Annotated, Final, Literal
+
+from fastapi import Depends, Path, Query
+
+from chatkeep.bodies import KEY_SCHEMA, LABEL_SCHEMA
+from chatkeep.core.model import ROLES, Role, Selection
+from chatkeep.core.paging import LIST_LIMIT_MAX, SEARCH_LIMIT_MAX
+from chatkeep.core.search import DEFAULT_ROLES
+
+_SEQ_MAX: Final = (1 << 53) - 1
+_ARCHIVED: Final = {"true": True, "false": False, "all": None}
+
+PathKey = Annotated[str, Path(description="The session's key, exactly.", json_schema_extra=KEY_SCHEMA)]
+QueryKey = Annotated[str, Query(description="The session's key, exactly.", json_schema_extra=KEY_SCHEMA)]
+MaybeKey = Annotated[str | None, Query(description="The session's key, exactly.", json_schema_extra=KEY_SCHEMA)]
+ListLimit = Annotated[int, Query(ge=1, le=LIST_LIMIT_MAX, description="How many at most.")]
+MaybeLimit = Annotated[int | None, Query(ge=1, le=LIST_LIMIT_MAX, description="How many at most; all without it.")]
+SearchLimit = Annotated[int, Query(ge=1, le=SEARCH_LIMIT_MAX, description="How many at most.")]
+Cursor = Annotated[str | None, Query(description="`next_cursor` of the page before.")]
+Channel = Annotated[str | None, Query(description="Only sessions of this channel.")]
+NewChannel = Annotated[str | None, Query(description="The channel of a new session.", json_schema_extra=LABEL_SCHEMA)]
+Prefix = Annotated[str | None, Query(description="Only sessions whose key begins so.")]
+Archived = Annotated[Literal["true", "false", "all"], Query(description="Archived sessions: only, none, or too.")]
+Seq = Annotated[int | None, Query(ge=0, le=_SEQ_MAX, description="A message's seq; itself is left out.")]
+Count = Annotated[int | None, Query(ge=0, le=_SEQ_MAX)]
+Time = Annotated[str | None, Query(description="RFC 3339.", json_schema_extra={"format": "date-time"})]
+SearchRole = Annotated[Role | Literal["any"] | None, Query(description="Only messages of this role.")]
+ExportFormat = Literal["json", "jsonl", "md"]
+ImportFormat = Literal["json", "jsonl"]
+
+
+async def _selection(channel: Channel = None, prefix: Prefix = None, archived: Archived = "false") -> Selection:
+    return selection(channel, prefix, archived=_ARCHIVED[archived])
+
+
+Selected = Annotated[Selection, Depends(_selection)]
+
+
+def selection(channel: str | None, prefix: str | None, *, archived: bool | None = None) -> Selection:
+    """Return which sessions are meant."""
+    return Selection(prefixes=(prefix,) if prefix else (), channel=channel, archived=archived)
+
+
+def roles(role: Role | Literal["any"] | None) -> tuple[Role, ...] | None:
+    """Return the roles that a search looks at: None means all of them."""
+    if role == "any":
+        return None
+    return DEFAULT_ROLES if role is None else tuple(known for known in ROLES if known == role)

@@ -1,0 +1,89 @@
+"""Errors as clients see them: `application/problem+json`, one shape everywhere.
+
+The status comes from `wire.STATUS`; headers that belong to a status are added here. What FastAPI and
+Starlette raise becomes an error of ours first, so there is one way out.
+"""
+
+from __future__ import annotations
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+from starlette.routing import Match
+from starlette.types import Scope
+
+from chatkeep import wire
+from chatkeep.errors import (
+    ChatkeepError,
+    MethodError,
+    NotFoundError,
+    RateLimitedError,
+    UnauthorizedError,
+)
+
+PROBLEM_TYPE = "application/problem+json"
+_METHODS = ("GET", "HEAD", "POST", "PATCH", "DELETE")
+_TRY_AGAIN = 503
+
+
+def response(error: ChatkeepError) -> Response:
+    """Return the answer that an error becomes."""
+    return _response(wire.problem(error), _headers(error))
+
+
+def unexpected() -> Response:
+    """Return the answer to what nobody foresaw: it says nothing of the cause."""
+    return response(ChatkeepError("Something went wrong; the server's log has the request's id."))
+
+
+def register(app: FastAPI) -> None:
+    """Make an application answer every error as a problem."""
+    app.add_exception_handler(ChatkeepError, _answer_ours)
+    app.add_exception_handler(RequestValidationError, _answer_invalid)
+    app.add_exception_handler(HTTPException, _answer_unrouted)
+
+
+def allowed_methods(app: FastAPI, scope: Scope) -> tuple[str, ...]:
+    """Return all methods that the address of a request has."""
+    found: set[str] = set()
+    for route in app.routes:
+        if route.matches(scope)[0] is not Match.NONE:
+            found |= getattr(route, "methods", None) or set()
+    if "GET" in found:
+        found.add("HEAD")
+    return tuple(method for method in _METHODS if method in found)
+
+
+async def _answer_ours(_: Request, error: Exception) -> Response:
+    return response(error if isinstance(error, ChatkeepError) else ChatkeepError())
+
+
+async def _answer_invalid(_: Request, error: Exception) -> Response:
+    flaws = tuple(
+        wire.FieldError(field=".".join(map(str, flaw["loc"][1:])), message=flaw["msg"], type=flaw["type"])
+        for flaw in (error.errors() if isinstance(error, RequestValidationError) else ())
+    )
+    detail = "; ".join(f"{flaw.field}: {flaw.message}" for flaw in flaws)
+    return _response(wire.Problem(detail=detail, status=422, code="invalid", errors=flaws), {})
+
+
+async def _answer_unrouted(request: Request, error: Exception) -> Response:
+    status = error.status_code if isinstance(error, HTTPException) else 0
+    if status == wire.STATUS[MethodError]:
+        return response(MethodError(allowed_methods(request.app, request.scope)))
+    return response(NotFoundError()) if status == wire.STATUS[NotFoundError] else unexpected()
+
+
+def _headers(error: ChatkeepError) -> dict[str, str]:
+    if isinstance(error, UnauthorizedError):
+        return {"WWW-Authenticate": "Bearer"}
+    if isinstance(error, MethodError):
+        return {"Allow": ", ".join(error.allowed)}
+    if isinstance(error, RateLimitedError):
+        return {"Retry-After": str(error.retry_after_s)}
+    return {"Retry-After": "1"} if wire.status_of(error) == _TRY_AGAIN else {}
+
+
+def _response(problem: wire.Problem, headers: dict[str, str]) -> Response:
+    return Response(wire.encoded(problem), problem.status, headers, PROBLEM_TYPE)

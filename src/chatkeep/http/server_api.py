@@ -1,0 +1,41 @@
+"""What the server says of itself: liveness, counts, metrics, its own description."""
+
+from __future__ import annotations
+
+import time
+
+from fastapi import Request
+from starlette.responses import Response
+
+import chatkeep
+from chatkeep import wire
+from chatkeep.http import docs, metrics
+from chatkeep.http.access import Own, Threads, json_response
+
+
+async def get_health() -> Response:
+    """Tell that the server is alive."""
+    return json_response(wire.encoded(wire.Done()))
+
+
+async def get_status(request: Request, sessions: Own, threads: Threads) -> Response:
+    """Tell counts and sizes of the sessions that the token sees."""
+    uptime_s = time.monotonic() - request.app.state.started
+    status = await threads.read(sessions.status)
+    return json_response(wire.encoded(wire.status_answer(status, version=chatkeep.__version__, uptime_s=uptime_s)))
+
+
+async def get_metrics(request: Request, threads: Threads) -> Response:
+    """Tell the numbers that Prometheus collects."""
+    exposition = await threads.read(request.app.state.metrics.exposition)
+    return Response(exposition, headers={"Content-Type": metrics.MEDIA_TYPE})
+
+
+async def get_openapi(request: Request) -> Response:
+    """Describe the API, as OpenAPI 3.1."""
+    return json_response(request.app.state.description)
+
+
+async def get_docs(request: Request) -> Response:
+    """Describe the API, as a page to read."""
+    return Response(request.app.state.docs, headers={"Content-Security-Policy": docs.POLICY}, media_type="text/html")

@@ -1,0 +1,93 @@
+"""The object dialect: `/api/...`, sessions as objects with an `id` (seeds 000 to 003)."""
+
+from __future__ import annotations
+
+from typing import Annotated, Final
+
+from fastapi import Query, Request
+from msgspec.json import Decoder
+from starlette.responses import Response
+
+from chatkeep import wire
+from chatkeep.bodies import TitleBody, parse_time
+from chatkeep.core.model import Sort, Unit
+from chatkeep.core.paging import LIST_LIMIT_DEFAULT, SEARCH_LIMIT_DEFAULT
+from chatkeep.core.query import QUERY_CHARS_MAX, parse_query
+from chatkeep.core.search import Search
+from chatkeep.http import parameters as given
+from chatkeep.http.access import Own, Threads, json_response
+from chatkeep.http.body import json_of
+
+_TITLE: Final = Decoder(TitleBody)
+
+
+async def list_sessions(
+    sessions: Own,
+    selected: given.Selected,
+    limit: given.ListLimit = LIST_LIMIT_DEFAULT,
+    cursor: given.Cursor = None,
+) -> Response:
+    """List sessions, newest activity first."""
+    return json_response(wire.encoded(wire.session_page(sessions.list(selected, limit=limit, cursor=cursor))))
+
+
+async def search_sessions(  # noqa: PLR0913 - one parameter per query parameter
+    sessions: Own,
+    threads: Threads,
+    q: Annotated[str, Query(max_length=QUERY_CHARS_MAX, description="What to look for, as plain text.")],
+    *,
+    limit: given.SearchLimit = SEARCH_LIMIT_DEFAULT,
+    channel: given.Channel = None,
+    prefix: given.Prefix = None,
+    role: given.SearchRole = None,
+    since: given.Time = None,
+    until: given.Time = None,
+    sort: Sort = "relevance",
+    unit: Unit = "session",
+) -> Response:
+    """Search all messages; answer the best one of each session."""
+    search = Search(
+        query=parse_query(q),
+        selection=given.selection(channel, prefix),
+        roles=given.roles(role),
+        since=None if since is None else parse_time("since", since),
+        until=None if until is None else parse_time("until", until),
+        sort=sort,
+        unit=unit,
+        limit=limit,
+    )
+    return json_response(wire.encoded(wire.hit_page(await threads.search(sessions.search, search))))
+
+
+async def read_history(
+    sessions: Own,
+    threads: Threads,
+    id: given.QueryKey,  # noqa: A002 - the parameter's name in seed 003
+    limit: given.ListLimit = LIST_LIMIT_DEFAULT,
+    before: given.Seq = None,
+) -> Response:
+    """Read the last messages of a session, oldest first."""
+    window = await threads.read(sessions.window, id, limit=limit, before=before)
+    return json_response(wire.encoded(window.messages))
+
+
+async def rename_session(
+    request: Request,
+    sessions: Own,
+    threads: Threads,
+    id: given.PathKey,  # noqa: A002 - the parameter's name in the object dialect
+) -> Response:
+    """Give a session a title."""
+    body = await json_of(request, _TITLE)
+    await threads.write(sessions.rename, id, body.title)
+    return json_response(wire.encoded(wire.Done()))
+
+
+async def delete_session(
+    sessions: Own,
+    threads: Threads,
+    id: given.PathKey,  # noqa: A002 - the parameter's name in the object dialect
+) -> Response:
+    """Delete a session for good."""
+    await threads.write(sessions.delete, id)
+    return json_response(wire.encoded(wire.Done()))
