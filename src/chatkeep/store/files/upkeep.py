@@ -124,11 +124,14 @@ class Upkeep:
 
     def _catch_up(self, index: Index, on_progress: Progress | None) -> None:
         known = index.stamps()
-        present = dict(self._tree.stamps())
-        changed = [name for name, stamp in present.items() if stamp is None or known.get(name) != stamp]
-        changed.sort(key=lambda name: stamp.modified_ns if (stamp := present[name]) else 0)
-        gone = [name for name in known if name not in present]
-        names = [(name, known.get(name)) for name in (*changed, *gone)]
+        changed: list[tuple[int, str, Stamp | None]] = []
+        for name, stamp in self._tree.stamps():
+            seen = known.pop(name, None)
+            if stamp is None or stamp != seen:
+                changed.append((stamp.modified_ns if stamp else 0, name, seen))
+        changed.sort(key=lambda change: change[:2])
+        names = [*((name, seen) for _, name, seen in changed), *known.items()]
+        del changed, known
         intake.take_in(self._tree, index, names, on_progress)
 
     # Changes from outside
