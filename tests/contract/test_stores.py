@@ -33,7 +33,7 @@ class TestFilesStore(StoreContract):
         store.close()
 
 
-def test_contract_taken_back():
+def test_contract_taken_back() -> None:
     """A store cannot leave out a promise by overriding it."""
     with pytest.raises(TypeError, match="test_append_creates"):
         type("TestLazyStore", (StoreContract,), {"test_append_creates": None})

@@ -88,17 +88,17 @@ class MemoryStore:
     ) -> Appended:
         """Store the drafts at the end of the session; return their places."""
         with self._lock:
-            stored = self._sessions.get(key)
-            if stored is None:
-                if not create:
-                    raise SessionNotFoundError(key)
-                stored = _Stored(_new_header(key, channel, drafts))
-            fresh, conflicts = _fresh(stored.messages, drafts)
+            found = self._sessions.get(key)
+            if found is None and not create:
+                raise SessionNotFoundError(key)
+            count = 0 if found is None else len(found.messages)
+            fresh, conflicts = _fresh(() if found is None else found.messages, drafts)
             if conflicts:
                 raise MessageConflictError(conflicts[0])
-            if fresh and expect_count not in (None, len(stored.messages)):
-                raise CountConflictError(expect_count, len(stored.messages))
-            self._sessions[key] = stored = stored.plus(fresh)
+            if fresh and expect_count is not None and expect_count != count:
+                raise CountConflictError(expect_count, count)
+            stored = (found or _Stored(_new_header(key, channel, fresh))).plus(fresh)
+            self._sessions[key] = stored
         by_id = {message.id: message for message in stored.messages}
         return Appended(
             key=key,
@@ -218,8 +218,8 @@ class MemoryStore:
         return tuple(stored for stored in sessions if _is_selected(stored, selection))
 
 
-def _new_header(key: str, channel: str | None, drafts: Sequence[Draft]) -> Header:
-    created_at = min(draft.sent_at for draft in drafts if draft.sent_at)
+def _new_header(key: str, channel: str | None, messages: Iterable[Message]) -> Header:
+    created_at = min(message.sent_at for message in messages)
     return Header(key=key, channel=channel or channel_of(key), title=None, created_at=created_at)
 
 
