@@ -1,0 +1,118 @@
+"""Settings: from the command line, else the environment, else `chatkeep.toml` in the workspace, else as below.
+
+The workspace itself comes from the command line or the environment, else it is the platform's
+folder for application data. In the environment, lists are separated by commas.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Final, Literal
+
+import msgspec
+import platformdirs
+from msgspec import Meta, Struct
+
+from chatkeep.errors import InvalidError
+
+FILE_NAME: Final = "chatkeep.toml"
+WORKSPACE_VARIABLE: Final = "CHATKEEP_WORKSPACE"
+RATE_MAX: Final = 1_000_000
+
+Durability = Literal["full", "os", "none"]
+Name = Annotated[str, Meta(pattern=r"^[^\s,/]+$")]
+Rate = Annotated[int, Meta(ge=0, le=RATE_MAX)]
+
+
+class Settings(Struct, frozen=True, kw_only=True):
+    """How a server runs. Rates are requests a minute, 0 for no limit; port 0 is any free one."""
+
+    workspace: Path
+    host: Name = "127.0.0.1"
+    port: Annotated[int, Meta(ge=0, le=65535)] = 8000
+    rate_limit_ip: Rate = 60
+    rate_limit_token: Rate = 60
+    durability: Durability = "full"
+    allow_hosts: tuple[Name, ...] = ()
+    trusted_proxies: tuple[str, ...] = ()
+    cors_origins: tuple[Annotated[str, Meta(pattern=r"^https?://[^\s/,]+$")], ...] = ()
+
+
+_RULES: Final = {
+    "host": "must be a host name or an address",
+    "port": "must be a number from 0 to 65535",
+    "rate_limit_ip": f"must be 0 (off) to {RATE_MAX} requests a minute",
+    "rate_limit_token": f"must be 0 (off) to {RATE_MAX} requests a minute",
+    "durability": "must be full, os or none",
+    "allow_hosts": "must be host names without ports",
+    "trusted_proxies": "must be addresses or networks such as 10.0.0.0/8",
+    "cors_origins": "must be origins such as https://example.com",
+}
+_LISTS: Final = frozenset(("allow_hosts", "trusted_proxies", "cors_origins"))
+_TYPES: Final = {field.name: field.type for field in msgspec.structs.fields(Settings)}
+
+
+def settings_from(flags: Mapping[str, object], environ: Mapping[str, str]) -> Settings:
+    """Return the settings; a flag that is None or empty was not given.
+
+    Raises:
+        InvalidError: naming the flag, variable or line of the file that has a bad value.
+    """
+    workspace = workspace_from(flags.get("workspace"), environ)
+    written = _file_values(workspace / FILE_NAME)
+    chosen = {}
+    for name in _RULES:
+        variable = f"CHATKEEP_{name.upper()}"
+        if flags.get(name) not in (None, [], ()):
+            chosen[name] = _checked(name, flags[name], "--" + name.removesuffix("s").replace("_", "-"))
+        elif environ.get(variable):
+            given = environ[variable]
+            chosen[name] = _checked(name, _items(given) if name in _LISTS else given, variable)
+        elif name in written:
+            chosen[name] = _checked(name, written[name], f"{FILE_NAME}: {name}")
+    return msgspec.convert({"workspace": workspace, **chosen}, Settings)
+
+
+def workspace_from(flag: object, environ: Mapping[str, str]) -> Path:
+    """Return the folder of the workspace, which need not exist.
+
+    Raises:
+        InvalidError: when it is something else than a folder.
+    """
+    given = flag or environ.get(WORKSPACE_VARIABLE)
+    path = Path(str(given)).expanduser().absolute() if given else platformdirs.user_data_path("chatkeep")
+    if path.exists() and not path.is_dir():
+        raise InvalidError("workspace", f"{path} is not a folder")
+    return path
+
+
+def _file_values(path: Path) -> Mapping[str, object]:
+    try:
+        values = tomllib.loads(path.read_text("utf-8"))
+    except FileNotFoundError:
+        return {}
+    except OSError as error:
+        raise InvalidError(FILE_NAME, f"cannot be read: {error.strerror}") from error
+    except ValueError as error:
+        raise InvalidError(FILE_NAME, f"is not TOML: {error}") from error
+    for name in values:
+        if name not in _RULES:
+            raise InvalidError(f"{FILE_NAME}: {name}", f"is not a setting; there are {', '.join(_RULES)}")
+    return values
+
+
+def _checked(name: str, value: object, told_by: str) -> object:
+    try:
+        checked = msgspec.convert(value, _TYPES[name], strict=isinstance(value, bool))
+        for proxy in checked if name == "trusted_proxies" else ():
+            ipaddress.ip_network(proxy)
+    except ValueError as error:
+        raise InvalidError(told_by, _RULES[name]) from error
+    return checked
+
+
+def _items(text: str) -> list[str]:
+    return [item.strip() for item in text.split(",") if item.strip()]
