@@ -1,0 +1,197 @@
+"""Commands that only read: `list`, `show`, `search`."""
+
+# ruff: noqa: PLR0913 - a command has as many parameters as it has options
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, get_args
+
+import typer
+from rich.text import Text
+
+from chatkeep import wire
+from chatkeep.bodies import parse_time
+from chatkeep.cli import screen
+from chatkeep.cli.options import AsJson, Channel, Key, Prefix, Workspace, opened_sessions
+from chatkeep.core.keys import parse_key
+from chatkeep.core.model import ROLES, Hit, Json, Message, Role, Selection, Sort, Summary, Unit, Window
+from chatkeep.core.query import parse_query
+from chatkeep.core.search import DEFAULT_ROLES, Search
+from chatkeep.errors import InvalidError
+from chatkeep.sessions import Sessions
+
+_AROUND = 5
+
+
+def list_sessions(
+    *,
+    limit: Annotated[int, typer.Option("--limit", "-n", help="How many, 1 to 500.")] = 50,
+    cursor: Annotated[str | None, typer.Option(help="Go on where a list ended.", show_default=False)] = None,
+    channel: Channel = None,
+    prefix: Prefix = "",
+    archived: Annotated[bool, typer.Option("--archived", help="Only archived sessions.")] = False,
+    everything: Annotated[bool, typer.Option("--all", help="Archived sessions too.")] = False,
+    workspace: Workspace = None,
+    as_json: AsJson = False,
+) -> None:
+    """List sessions, the latest activity first."""
+    selection = Selection(prefixes=(prefix,), channel=channel, archived=None if everything else archived)
+    with opened_sessions(workspace) as sessions:
+        page = sessions.list(selection, limit=limit, cursor=cursor)
+        now = sessions.now()
+    if as_json:
+        screen.show_json(wire.session_page(page))
+        return
+    if not page.sessions:
+        screen.say("No sessions. `chatkeep demo` adds some to try things on.")
+        return
+    rows = [_row(summary, now) for summary in page.sessions]
+    screen.show_table(("KEY", "TITLE", "MESSAGES", "CHANNEL", "UPDATED"), rows, numbers=("MESSAGES",))
+    if page.next_cursor:
+        screen.say(f"{len(rows)} of {page.total:,} sessions; go on with --cursor {page.next_cursor}")
+
+
+def show(
+    key: Key,
+    *,
+    last: Annotated[int, typer.Option("--last", "-n", help="How many of the newest messages, 1 to 500.")] = 50,
+    before: Annotated[int | None, typer.Option(help="Only messages before this one.", show_default=False)] = None,
+    workspace: Workspace = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show the newest messages of a session, oldest first."""
+    with opened_sessions(workspace) as sessions:
+        _show(sessions, parse_key(key), last, before, as_json=as_json)
+
+
+def search(
+    text: Annotated[str, typer.Argument(help="Words to find; a phrase in double quotes.", show_default=False)] = "",
+    *,
+    limit: Annotated[int, typer.Option("--limit", "-n", help="How many, 1 to 200.")] = 20,
+    channel: Channel = None,
+    prefix: Prefix = "",
+    role: Annotated[str, typer.Option(help=f"{', '.join(ROLES)} or any; else user and assistant.")] = "",
+    since: Annotated[str, typer.Option(help="From this time on, as 2024-01-15T10:30:00Z.")] = "",
+    until: Annotated[str, typer.Option(help="Before this time.")] = "",
+    sort: Annotated[str, typer.Option(help="relevance or recent.")] = "relevance",
+    unit: Annotated[str, typer.Option(help="session: its best message; message: every one.")] = "session",
+    open_at: Annotated[str, typer.Option("--open", help="Show what was said around a hit, KEY#SEQ.")] = "",
+    workspace: Workspace = None,
+    as_json: AsJson = False,
+) -> None:
+    """Find sessions by what was said in them."""
+    with opened_sessions(workspace) as sessions:
+        if open_at:
+            _show_around(sessions, open_at, as_json=as_json)
+            return
+        if not 1 <= limit <= 200:  # noqa: PLR2004 - the contract's own bounds
+            raise InvalidError("--limit", "must be 1 to 200")
+        wanted = Search(
+            query=parse_query(text),
+            selection=Selection(prefixes=(prefix,), channel=channel, archived=None),
+            roles=_roles(role),
+            since=parse_time("--since", since) if since else None,
+            until=parse_time("--until", until) if until else None,
+            sort=_choice("--sort", sort, get_args(Sort)),
+            unit=_choice("--unit", unit, get_args(Unit)),
+            limit=limit,
+        )
+        hits = sessions.search(wanted)
+        now = sessions.now()
+    if as_json:
+        screen.show_json(wire.hit_page(hits))
+    elif not hits.hits:
+        screen.say("Nothing found.")
+    else:
+        _show_hits(hits.hits, now)
+        if hits.mode == "any":
+            screen.say("No session has all of these words; these have some.")
+
+
+def _row(summary: Summary, now: datetime) -> tuple[str | Text, ...]:
+    header = summary.header
+    title = screen.styled(summary.title, "red" if summary.damage else "")
+    return (header.key, title, f"{summary.message_count:,}", header.channel, screen.ago(summary.updated_at, now))
+
+
+def _show(sessions: Sessions, key: str, limit: int, before: int | None, *, as_json: bool) -> None:
+    summary = sessions.get(key)
+    window = sessions.window(key, limit=limit, before=before)
+    if as_json:
+        detail = wire.session_detail(summary, sessions.now())
+        screen.show_json({"session": detail, "messages": window.messages, "has_more": window.has_more})
+        return
+    screen.say(screen.styled(summary.title, "bold"))
+    updated = screen.ago(summary.updated_at, sessions.now())
+    screen.say(screen.styled(f"{key} · {screen.counted(summary.message_count, 'message')} · {updated}", "dim"))
+    if summary.damage:
+        screen.say(screen.styled(f"Damaged, read-only: {summary.damage}. Run `chatkeep doctor`.", "red"))
+    _show_messages(window)
+    if window.has_more:
+        screen.say(screen.styled(f"Earlier messages: --before {window.messages[0].seq}", "dim"))
+
+
+def _show_around(sessions: Sessions, place: str, *, as_json: bool) -> None:
+    key, _, seq = place.rpartition("#")
+    if not key or not (seq.isascii() and seq.isdigit()) or len(seq) > len("9007199254740992"):
+        raise InvalidError("--open", "must be KEY#SEQ, as the search prints it")
+    _show(sessions, parse_key(key), 2 * _AROUND + 1, int(seq) + _AROUND + 1, as_json=as_json)
+
+
+def _show_messages(window: Window) -> None:
+    for message in window.messages:
+        screen.say()
+        screen.say(_heading(message))
+        if message.text:
+            screen.say(screen.styled(message.text, "dim" if message.role == "tool" else ""))
+        for call in message.tool_calls or ():
+            screen.say(screen.styled(_call(call), "yellow"))
+
+
+def _heading(message: Message) -> Text:
+    name = f" {screen.visible(message.name, one_line=True)}" if message.name else ""
+    told = f" · {message.sent_at.astimezone():%Y-%m-%d %H:%M:%S} · #{message.seq}"
+    return Text(f"{message.role}{name}", f"bold {screen.role_style(message.role)}").append(told, "not bold dim")
+
+
+def _call(call: Json) -> str:
+    function = call.get("function") if isinstance(call, dict) else None
+    if not isinstance(function, dict):
+        return f"calls {call}"
+    return f"calls {function.get('name')}({function.get('arguments')})"
+
+
+def _show_hits(hits: tuple[Hit, ...], now: datetime) -> None:
+    for place, hit in enumerate(hits):
+        if place:
+            screen.say()
+        head = screen.styled(f"{hit.key}#{hit.seq}", "bold")
+        told = f"  {screen.visible(hit.title, one_line=True)} · {hit.role} · {screen.ago(hit.updated_at, now)}"
+        screen.say(head.append(told, "not bold dim"))
+        screen.say(_excerpt(hit))
+
+
+def _excerpt(hit: Hit) -> Text:
+    """Return the excerpt with its hits marked; pieces are made safe one by one, so that the marks stay in place."""
+    text = Text("  ")
+    end = 0
+    for first, last in hit.highlights:
+        text.append(screen.visible(hit.excerpt[end:first]).replace("\n", " "))
+        text.append(screen.visible(hit.excerpt[first:last]).replace("\n", " "), "bold yellow")
+        end = last
+    return text.append(screen.visible(hit.excerpt[end:]).replace("\n", " "))
+
+
+def _roles(role: str) -> tuple[Role, ...] | None:
+    if not role:
+        return DEFAULT_ROLES
+    if role == "any":
+        return None
+    return (_choice("--role", role, ROLES),)
+
+
+def _choice(option: str, given: str, allowed: tuple[str, ...]) -> Json:
+    if given not in allowed:
+        raise InvalidError(option, f"must be one of {', '.join(allowed)}")
+    return given

@@ -1,0 +1,141 @@
+"""What commands print: facts on stdout, complaints on stderr, and nothing that a stored text could do to a terminal.
+
+A message may hold anything, escape sequences and characters that turn the reading direction
+included. `visible` is the only way for stored text to a terminal. JSON is safe by itself once the
+characters that JSON leaves alone are escaped too, which changes none of its meaning.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+from typing import Final
+
+import msgspec
+from rich.console import Console
+from rich.progress import BarColumn, DownloadColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+from rich.text import Text
+
+_PIPE_COLUMNS: Final = 240
+_STYLES: Final = {"user": "cyan", "assistant": "green", "tool": "yellow"}
+# Controls but tab and line feed, soft hyphen, and all that is invisible or turns the direction, but joiners
+_UNSAFE: Final = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\xad\u061c\u070f\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff0-\ufffb"
+    "\ud800-\udfff\U000e0000-\U000e0fff]"
+)
+_MINUTE_S: Final = 60
+_UNITS: Final = (("year", 365 * 86400), ("month", 30 * 86400), ("day", 86400), ("hour", 3600), ("minute", _MINUTE_S))
+_KIB: Final = 1024
+
+
+def visible(text: str, *, one_line: bool = False) -> str:
+    """Return stored text with everything that acts on a terminal written out: ESC becomes its Python escape."""
+    safe = _UNSAFE.sub(lambda found: ascii(found.group())[1:-1], text.replace("\r\n", "\n"))
+    return " ".join(safe.split()) if one_line else safe
+
+
+def visible_json(encoded: bytes) -> str:
+    """Return JSON with everything that acts on a terminal as JSON escapes; it means the same."""
+    return _UNSAFE.sub(lambda found: _json_escape(found.group()), encoded.decode())
+
+
+def show_json(value: object) -> None:
+    """Print a value as indented JSON."""
+    sys.stdout.write(visible_json(msgspec.json.format(msgspec.json.encode(value), indent=2)) + "\n")
+
+
+def say(sentence: str | Text = "") -> None:
+    """Print a sentence on stdout."""
+    _console().print(sentence, soft_wrap=True)
+
+
+def complain(sentence: str) -> None:
+    """Print a sentence on stderr."""
+    _console(stderr=True).print(visible(sentence, one_line=True), soft_wrap=True)
+
+
+def show_table(columns: Sequence[str], rows: Sequence[Sequence[str | Text]], *, numbers: Sequence[str] = ()) -> None:
+    """Print rows in columns; the first column is never cut, `numbers` names those that end at the right."""
+    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
+    for place, column in enumerate(columns):
+        table.add_column(
+            column,
+            justify="right" if column in numbers else "left",
+            overflow="fold" if place == 0 else "ellipsis",
+            no_wrap=place > 0,
+            ratio=1 if column == "TITLE" else None,
+        )
+    for row in rows:
+        table.add_row(*(Text(visible(cell, one_line=True)) if isinstance(cell, str) else cell for cell in row))
+    _console().print(table)
+
+
+def styled(text: str, style: str) -> Text:
+    """Return stored text, made safe, in a style."""
+    return Text(visible(text), style)
+
+
+def role_style(role: str) -> str:
+    """Return the style for what a role says."""
+    return _STYLES.get(role, "magenta")
+
+
+def ago(at: datetime, now: datetime) -> str:
+    """Return how long ago a time was, in words."""
+    seconds = int((now - at).total_seconds())
+    for unit, length in _UNITS:
+        count = seconds // length
+        if count >= 1:
+            return f"{count} {unit}{'s' if count > 1 else ''} ago"
+    return "just now" if seconds > -_MINUTE_S else f"{at:%Y-%m-%d}"
+
+
+def counted(count: int, noun: str) -> str:
+    """Return a number with its noun, as in `1 session` or `2,000 sessions`."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
+def size(size_bytes: float) -> str:
+    """Return a size in words."""
+    for unit in ("bytes", "KiB", "MiB"):
+        if size_bytes < _KIB:
+            return f"{size_bytes:.0f} {unit}" if unit == "bytes" else f"{size_bytes:.1f} {unit}"
+        size_bytes /= _KIB
+    return f"{size_bytes:.1f} GiB"
+
+
+@contextmanager
+def byte_bar(what: str, total: int) -> Iterator[Callable[[int], None]]:
+    """Yield a function that takes how many more bytes are done; a bar is shown on a terminal's stderr only."""
+    with _bar(DownloadColumn()) as bar:
+        task = bar.add_task(what, total=total)
+        yield lambda count: bar.advance(task, count)
+
+
+@contextmanager
+def count_bar(what: str) -> Iterator[Callable[[int, int], None]]:
+    """Yield a function that takes how many are done, of how many."""
+    with _bar(MofNCompleteColumn()) as bar:
+        task = bar.add_task(what, total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
+def _bar(amount: DownloadColumn | MofNCompleteColumn) -> Progress:
+    console = _console(stderr=True)
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), amount, TimeRemainingColumn())
+    return Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
+
+
+def _console(*, stderr: bool = False) -> Console:
+    stream = sys.stderr if stderr else sys.stdout
+    width = None if stream.isatty() else _PIPE_COLUMNS
+    return Console(stderr=stderr, width=width, markup=False, highlight=False, emoji=False)
+
+
+def _json_escape(character: str) -> str:
+    units = character.encode("utf-16-be", "surrogatepass").hex()
+    return "".join(f"\\u{units[place : place + 4]}" for place in range(0, len(units), 4))

@@ -1,0 +1,87 @@
+"""The command `serve`: one process that answers over HTTP."""
+
+# ruff: noqa: PLR0913 - a command has as many parameters as it has options
+
+from __future__ import annotations
+
+import os
+import shlex
+import socket
+from typing import Annotated
+
+import typer
+
+from chatkeep import wiring
+from chatkeep.cli import screen
+from chatkeep.cli.options import Workspace, opened_store
+from chatkeep.config import Settings, settings_from
+from chatkeep.errors import ChatkeepError
+
+_EVERYWHERE = frozenset(("0.0.0.0", "::"))  # noqa: S104 - it is compared, not bound
+_BACKLOG = 2048
+
+
+def serve(
+    *,
+    workspace: Workspace = None,
+    host: Annotated[str | None, typer.Option(help="Address to listen on.", show_default="127.0.0.1")] = None,
+    port: Annotated[int | None, typer.Option(help="Port to listen on.", show_default="8000")] = None,
+    rate_limit_ip: Annotated[
+        int | None, typer.Option(help="Requests a minute for an address, 0 for no limit.", show_default="60")
+    ] = None,
+    rate_limit_token: Annotated[
+        int | None, typer.Option(help="Requests a minute for a token, 0 for no limit.", show_default="60")
+    ] = None,
+    durability: Annotated[
+        str | None, typer.Option(help="full: on the disk before the answer; os; none.", show_default="full")
+    ] = None,
+    allow_host: Annotated[
+        list[str] | None, typer.Option(help="Another name that this server is known by; repeatable.")
+    ] = None,
+    trusted_proxy: Annotated[
+        list[str] | None, typer.Option(help="Address or network of a proxy to believe; repeatable.")
+    ] = None,
+    cors_origin: Annotated[
+        list[str] | None, typer.Option(help="Origin whose pages may call this server; repeatable.")
+    ] = None,
+) -> None:
+    """Serve the workspace over HTTP until Ctrl-C. The first start makes an admin token and prints it once."""
+    flags = {
+        "workspace": workspace,
+        "host": host,
+        "port": port,
+        "rate_limit_ip": rate_limit_ip,
+        "rate_limit_token": rate_limit_token,
+        "durability": durability,
+        "allow_hosts": allow_host,
+        "trusted_proxies": trusted_proxy,
+        "cors_origins": cors_origin,
+    }
+    chosen = settings_from(flags, os.environ)
+    with _bound(chosen) as listener, opened_store(chosen, watch=True) as store:
+        _greet(chosen, listener.getsockname()[1])
+        wiring.run(chosen, store, listener)
+
+
+def _bound(chosen: Settings) -> socket.socket:
+    try:
+        family = socket.getaddrinfo(chosen.host, chosen.port, type=socket.SOCK_STREAM)[0][0]
+        return socket.create_server((chosen.host, chosen.port), family=family, backlog=_BACKLOG)
+    except OSError as error:
+        place = f"{chosen.host} port {chosen.port}"
+        reason = error.strerror if isinstance(error, socket.gaierror) else os.strerror(error.errno or 0)
+        raise ChatkeepError(f"Cannot listen on {place}: {reason}. Choose others with --host and --port.") from error
+
+
+def _greet(chosen: Settings, port: int) -> None:
+    shown = "127.0.0.1" if chosen.host in _EVERYWHERE else chosen.host
+    address = f"http://{f'[{shown}]' if ':' in shown else shown}:{port}"
+    first = wiring.token_file(chosen.workspace).create_first()
+    screen.say(f"Workspace: {chosen.workspace}")
+    screen.say(f"Listening on {address}  (docs at {address}/docs, Ctrl-C stops)")
+    if chosen.host in _EVERYWHERE and not chosen.allow_hosts:
+        screen.say("Known as localhost only; add the names that others call it by with --allow-host.")
+    if first is not None:
+        header = shlex.quote(f"Authorization: Bearer {first[0]}")
+        screen.say(f"Admin token, shown this once: {first[0]}")
+        screen.say(f"  curl -H {header} {address}/api/sessions")

@@ -1,0 +1,181 @@
+"""Commands that carry sessions out and in: `export`, `import`, `demo`."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import sys
+import tempfile
+from collections.abc import Iterable, Iterator, Sequence
+from importlib.resources import as_file, files
+from pathlib import Path
+from typing import Annotated
+from zoneinfo import ZoneInfo
+
+import typer
+
+from chatkeep import importers
+from chatkeep.cli import screen
+from chatkeep.cli.options import AsJson, Workspace, opened_sessions
+from chatkeep.core.model import Selection, Session
+from chatkeep.errors import InvalidError, NotFoundError, SessionDamagedError, SessionNotFoundError
+from chatkeep.exporters import FORMATS, exported
+from chatkeep.importers import Flaw, Report
+from chatkeep.sessions import Sessions
+from chatkeep.wire import exit_code_of
+
+_SHOWN_FLAWS = 20
+_PARTLY_FAILED = 1
+_NOTHING_USABLE = 2
+
+
+def export(
+    key: Annotated[str | None, typer.Argument(help="The session; all of them if left out.", show_default=False)] = None,
+    *,
+    fmt: Annotated[str, typer.Option("--format", help=f"{', '.join(FORMATS)}.")] = "json",
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="A file to write; else stdout.", show_default=False)
+    ] = None,
+    workspace: Workspace = None,
+) -> None:
+    """Write sessions as JSON, JSON lines or Markdown. What `json` and `jsonl` write can be imported again."""
+    damaged: list[str] = []
+    with opened_sessions(workspace) as sessions:
+        if key is not None:
+            chosen: Iterable[Session] = [sessions.read(key)]
+        elif sessions.keys(Selection(archived=None), limit=1).keys:
+            chosen = _readable(sessions, damaged)
+        else:
+            raise NotFoundError("There are no sessions to export.")
+        pieces = exported(chosen, fmt, single=key is not None)
+        if output is None:
+            _print(pieces)
+        else:
+            _write(output, pieces)
+    if damaged:
+        screen.complain(f"Left out because they are damaged: {', '.join(damaged)}. Run `chatkeep doctor`.")
+        raise typer.Exit(exit_code_of(SessionDamagedError))
+
+
+def import_(
+    paths: Annotated[list[Path], typer.Argument(help="Files or folders, also .gz and .zst.", show_default=False)],
+    *,
+    fmt: Annotated[
+        str, typer.Option("--as", help=f"{', '.join(importers.FORMATS)}; else told by the content.", show_default=False)
+    ] = "",
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be imported.")] = False,
+    timezone: Annotated[
+        str, typer.Option(help="Where times without an offset belong, as Europe/Oslo; else this machine's zone.")
+    ] = "",
+    workspace: Workspace = None,
+    as_json: AsJson = False,
+) -> None:
+    """Take in sessions from files. Importing again adds only what is new; nothing stored is ever changed."""
+    zone = _zone(timezone) if timezone else None
+    formats = [fmt or importers.sniff(path) for path in paths]
+    size_bytes = sum(file.stat().st_size for path, name in _pairs(paths, formats) for file in _files(path, name))
+    count = 0
+
+    def note(record: Session | Flaw) -> None:
+        nonlocal count
+        count += isinstance(record, Session)
+
+    with opened_sessions(workspace) as sessions, screen.byte_bar("Importing", size_bytes) as on_bytes:
+        records = (
+            record
+            for path, name in _pairs(paths, formats)
+            for record in importers.read(path, name, zone=zone, on_bytes=on_bytes)
+        )
+        take_in = importers.would_take_in if dry_run else importers.take_in
+        report = take_in(sessions, records, on_session=note)
+    if as_json:
+        screen.show_json(report)
+    else:
+        _tell(report, count, dry_run=dry_run)
+    if report.errors or not count:
+        raise typer.Exit(_PARTLY_FAILED if _took(report) else _NOTHING_USABLE)
+
+
+def demo(*, workspace: Workspace = None, as_json: AsJson = False) -> None:
+    """Add the sample sessions, to try things on; again adds nothing."""
+    with as_file(files("chatkeep.demo").joinpath("sessions.jsonl")) as path, opened_sessions(workspace) as sessions:
+        report = importers.take_in(sessions, importers.read(path, "jsonl"))
+    if as_json:
+        screen.show_json(report)
+        return
+    _tell(report, len(report.errors) or 1, dry_run=False)
+    chosen = f" --workspace {shlex.quote(str(workspace))}" if workspace else ""
+    screen.say("Try next:")
+    for command in ("list", "search 'cancel flight'", "show telegram:5550142", "serve"):
+        screen.say(f"  chatkeep {command}{chosen}")
+
+
+def _readable(sessions: Sessions, damaged: list[str]) -> Iterator[Session]:
+    """Yield all sessions by key, and put the keys of those that cannot be read into `damaged`."""
+    for key in sessions.keys(Selection(archived=None)).keys:
+        try:
+            yield sessions.read(key)
+        except SessionNotFoundError:
+            continue  # deleted meanwhile
+        except SessionDamagedError:
+            damaged.append(key)
+
+
+def _print(pieces: Iterable[bytes]) -> None:
+    for piece in pieces:
+        if sys.stdout.isatty():
+            sys.stdout.write(screen.visible(piece.decode()))
+        else:
+            sys.stdout.buffer.write(piece)
+    sys.stdout.flush()
+
+
+def _write(output: Path, pieces: Iterable[bytes]) -> None:
+    """Write the file beside its place, readable to its owner alone, and put it there when it is whole."""
+    descriptor, unfinished = tempfile.mkstemp(prefix=f".{output.name[:100]}.", dir=output.absolute().parent)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.writelines(pieces)
+            file.flush()
+            os.fsync(descriptor)
+        Path(unfinished).replace(output)
+    except BaseException:
+        Path(unfinished).unlink(missing_ok=True)
+        raise
+
+
+def _pairs(paths: Sequence[Path], formats: Sequence[str]) -> Iterable[tuple[Path, str]]:
+    return zip(paths, formats, strict=True)
+
+
+def _files(path: Path, fmt: str) -> Sequence[Path]:
+    return importers.files_of(path, fmt)
+
+
+def _zone(name: str) -> ZoneInfo:
+    try:
+        return ZoneInfo(name)
+    except (KeyError, ValueError, OSError) as error:
+        raise InvalidError("--timezone", "must be the name of a time zone, as Europe/Oslo") from error
+
+
+def _tell(report: Report, count: int, *, dry_run: bool) -> None:
+    if not count and not report.errors:
+        screen.complain("There are no sessions in it; nothing was imported.")
+    elif _took(report):
+        did = "Would import" if dry_run else "Imported"
+        sessions = f"{report.sessions_created:,} new and {screen.counted(report.sessions_extended, 'extended session')}"
+        skipped = f", {report.messages_skipped:,} were here already" if report.messages_skipped else ""
+        screen.say(f"{did} {sessions} with {screen.counted(report.messages_added, 'message')}{skipped}.")
+    elif count:
+        screen.say(f"Nothing new: {screen.counted(report.messages_skipped, 'message')} are here already.")
+    else:
+        screen.complain("Nothing was imported.")
+    for flaw in report.errors[:_SHOWN_FLAWS]:
+        screen.complain(f"{flaw.place}: {flaw.reason}")
+    if len(report.errors) > _SHOWN_FLAWS:
+        screen.complain(f"... and {len(report.errors) - _SHOWN_FLAWS} more errors; --json lists them.")
+
+
+def _took(report: Report) -> bool:
+    return bool(report.sessions_created or report.sessions_extended)

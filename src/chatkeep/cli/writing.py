@@ -1,0 +1,152 @@
+"""Commands that change sessions: `append`, `rename`, `delete`."""
+
+# ruff: noqa: PLR0913 - a command has as many parameters as it has options
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import Annotated
+
+import typer
+
+from chatkeep import wire
+from chatkeep.bodies import parse_age
+from chatkeep.cli import screen
+from chatkeep.cli.options import AsJson, Channel, Key, Prefix, Workspace, opened_sessions
+from chatkeep.core.keys import parse_key
+from chatkeep.core.model import MESSAGE_BYTES_MAX, ROLES, Draft, Role, Selection
+from chatkeep.errors import ChatkeepError, InvalidError, NotFoundError, SessionDamagedError, SessionNotFoundError
+from chatkeep.sessions import Sessions
+
+_NAMED_KEYS = 20
+
+
+def append(
+    key: Key,
+    text: Annotated[str, typer.Argument(help="What is said, or - to read it from stdin.", show_default=False)],
+    *,
+    role: Annotated[str, typer.Option(help=f"Who says it: {', '.join(ROLES)}.", show_default=False)],
+    message_id: Annotated[
+        str | None, typer.Option("--id", help="An id of your own: a repetition stores nothing.", show_default=False)
+    ] = None,
+    expect_count: Annotated[
+        int | None, typer.Option(help="Only if the session has this many messages.", show_default=False)
+    ] = None,
+    create: Annotated[bool, typer.Option("--create/--no-create", help="Make the session if there is none.")] = True,
+    channel: Annotated[str | None, typer.Option(help="Channel of a new session.", show_default=False)] = None,
+    workspace: Workspace = None,
+    as_json: AsJson = False,
+) -> None:
+    """Append a message to a session; it is on the disk when this returns.
+
+    From stdin, one line end at the end is left out.
+    """
+    content = _stdin_text() if text == "-" else text
+    draft = Draft(role=_role(role), content=content, id=message_id)
+    with opened_sessions(workspace) as sessions:
+        appended = sessions.append(key, [draft], channel=channel, create=create, expect_count=expect_count)
+    if as_json:
+        screen.show_json(wire.append_answer(appended))
+        return
+    seq = appended.receipts[0].seq
+    if appended.stored_count:
+        screen.say(f"Stored as message {seq} of {screen.visible(appended.key, one_line=True)}.")
+    else:
+        screen.say(f"Nothing new: this is message {seq} of {screen.visible(appended.key, one_line=True)} already.")
+
+
+def rename(
+    key: Key,
+    title: Annotated[str, typer.Argument(help="The title, 1 to 200 characters.", show_default=False)],
+    *,
+    workspace: Workspace = None,
+    as_json: AsJson = False,
+) -> None:
+    """Give a session a title."""
+    with opened_sessions(workspace) as sessions:
+        summary = sessions.rename(key, title)
+    if as_json:
+        screen.show_json(wire.summary_item(summary))
+    else:
+        screen.say(f"Renamed to: {screen.visible(summary.title, one_line=True)}")
+
+
+def delete(
+    keys: Annotated[list[str] | None, typer.Argument(help="Keys of sessions.", show_default=False)] = None,
+    *,
+    prefix: Prefix = "",
+    channel: Channel = None,
+    older_than: Annotated[str, typer.Option(help="Only sessions without activity for 30d, 12h, ...")] = "",
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be deleted.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    workspace: Workspace = None,
+    as_json: AsJson = False,
+) -> None:
+    """Delete sessions for good: those of the keys, or all that every given filter matches."""
+    if bool(keys) == bool(prefix or channel or older_than):
+        raise InvalidError("KEY", "give keys, or at least one of --prefix, --channel and --older-than")
+    with opened_sessions(workspace) as sessions:
+        doomed = _existing(sessions, keys) if keys else _matching(sessions, prefix, channel, older_than)
+        if not dry_run:
+            _ask(doomed, yes=yes)
+            doomed = sessions.delete_all(doomed)
+    if as_json:
+        screen.show_json(wire.BulkAnswer(keys=tuple(doomed), count=len(doomed), dry_run=dry_run))
+        return
+    what = screen.counted(len(doomed), "session")
+    screen.say(f"Would delete {what}:" if dry_run else f"Deleted {what}.")
+    for key in doomed if dry_run else ():
+        screen.say(screen.visible(key, one_line=True))
+
+
+def _existing(sessions: Sessions, keys: Sequence[str]) -> Sequence[str]:
+    parsed = tuple(dict.fromkeys(map(parse_key, keys)))
+    for key in parsed:
+        try:
+            sessions.get(key)
+        except SessionDamagedError:
+            continue  # damaged sessions can be deleted as well
+        except SessionNotFoundError as error:
+            raise NotFoundError(f"No session has the key {key!r}; nothing was deleted.") from error
+    return parsed
+
+
+def _matching(sessions: Sessions, prefix: str, channel: str | None, older_than: str) -> Sequence[str]:
+    before = parse_age("--older-than", older_than, sessions.now()) if older_than else None
+    selection = Selection(prefixes=(prefix,), channel=channel, archived=None, updated_before=before)
+    keys = sessions.keys(selection).keys
+    if not keys:
+        raise NotFoundError("No session matches; nothing was deleted.")
+    return keys
+
+
+def _ask(keys: Sequence[str], *, yes: bool) -> None:
+    if yes:
+        return
+    if not sys.stdin.isatty():
+        raise InvalidError("--yes", "is needed where nobody can be asked; nothing was deleted")
+    for key in keys[:_NAMED_KEYS]:
+        screen.complain(key)
+    if len(keys) > _NAMED_KEYS:
+        screen.complain(f"... and {len(keys) - _NAMED_KEYS:,} more")
+    if not typer.confirm(f"Delete {screen.counted(len(keys), 'session')} for good?", err=True):
+        raise ChatkeepError("Nothing was deleted.")
+
+
+def _stdin_text() -> str:
+    data = sys.stdin.buffer.read(MESSAGE_BYTES_MAX + 2)
+    try:
+        text = data.decode()
+    except UnicodeDecodeError as error:
+        if len(data) > MESSAGE_BYTES_MAX:  # cut within a character; the size is refused further on
+            return data.decode(errors="replace")
+        raise InvalidError("stdin", "is not UTF-8 text") from error
+    return text.removesuffix("\n").removesuffix("\r") if text.endswith("\n") else text
+
+
+def _role(role: str) -> Role:
+    for known in ROLES:
+        if known == role:
+            return known
+    raise InvalidError("--role", f"must be one of {', '.join(ROLES)}")
