@@ -35,7 +35,7 @@ WHERE sid = :sid AND seq > :after
 ORDER BY seq LIMIT :limit;
 
 -- by_hash: Where a session's messages with this hash are.
-SELECT seq, start, size FROM messages WHERE hash = :hash AND sid = :sid ORDER BY seq;
+SELECT seq, start, size FROM messages WHERE hash = :hash AND +sid = :sid ORDER BY +seq;
 
 -- last_doc: The highest row in `words`.
 SELECT coalesce(max(doc), 0) FROM messages;

@@ -1,0 +1,38 @@
+# Two commands do everything on a fresh machine: `make run` and `make test`.
+# The others are for those who work on Chatkeep; each forwards to a step that .ci/run runs.
+
+VENV := .venv
+BIN := $(VENV)/bin
+WORKSPACE ?= .demo
+PORT ?= 8000
+
+.PHONY: run test lint format bench clean
+
+run: $(VENV)/ready
+	@$(BIN)/chatkeep demo --workspace "$(WORKSPACE)"
+	@$(BIN)/chatkeep serve --workspace "$(WORKSPACE)" --port "$(PORT)"
+
+test: $(VENV)/ready
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/ready
+	$(BIN)/ruff format --check src tests bench
+	$(BIN)/ruff check src tests bench
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(VENV)/ready
+	$(BIN)/ruff format src tests bench
+	$(BIN)/ruff check --fix src tests bench
+
+bench: $(VENV)/ready
+	$(BIN)/python bench/server.py
+
+$(VENV)/ready: pyproject.toml constraints.txt
+	@echo "Setting up $(VENV) ..."
+	@python3 -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[test]'
+	@touch $@
+
+clean:
+	rm -rf $(VENV) .demo build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
