@@ -43,7 +43,7 @@ from chatkeep.exporters import exported
 
 RETRIES_MAX: Final = 4
 _PAUSE_S: Final = 0.1  # doubled with every retry
-_PAUSE_S_MAX: Final = 10.0
+_PAUSE_S_MAX: Final = 10.0  # who is asked to wait for longer hears of it
 _TRY_AGAIN: Final = 503
 _FAILED: Final = 400
 
@@ -86,7 +86,9 @@ class Call(Generic[Answer]):
         if not self.repeatable or retries >= RETRIES_MAX or status not in {None, _TRY_AGAIN}:
             return None
         asked_s = int(retry_after) if retry_after and retry_after.isascii() and retry_after.isdigit() else 0
-        return min(max(asked_s, _PAUSE_S * (1 << retries)), _PAUSE_S_MAX)
+        if asked_s > _PAUSE_S_MAX:
+            return None
+        return max(asked_s, _PAUSE_S * (1 << retries))
 
 
 def append(
@@ -269,7 +271,7 @@ def _session_path(key: str) -> str:
 
 
 def _filters(selection: Selection) -> dict[str, str | datetime | None]:
-    archived = {True: "true", False: None, None: "all"}[selection.archived]
+    archived = {True: "true", False: "false", None: "all"}[selection.archived]
     return {
         "prefix": selection.prefix or None,
         "channel": selection.channel,

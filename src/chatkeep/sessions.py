@@ -241,9 +241,12 @@ class Sessions:
             raise ForbiddenError(f"This token writes only to keys that begin with {self._prefix!r}.")
         return self._store.merge(checked)
 
-    def status(self) -> Status:
-        """Return counts and sizes of the sessions one may see."""
-        return self._store.status(self._prefix)
+    def status(self, prefix: str = "") -> Status:
+        """Return counts and sizes of the sessions one may see and whose keys begin with the prefix."""
+        within = Selection(prefixes=(prefix, self._prefix)).prefix
+        if within is None:
+            return Status(session_count=0, message_count=0, size_bytes=0, channels={}, problems={})
+        return self._store.status(within)
 
     def _new_key(self) -> str:
         key = f"{self._prefix or 'api:'}{secrets.token_hex(6)}"

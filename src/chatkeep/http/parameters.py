@@ -6,7 +6,7 @@ from typing import Annotated, Final, Literal
 
 from fastapi import Depends, Path, Query
 
-from chatkeep.bodies import KEY_SCHEMA, LABEL_SCHEMA
+from chatkeep.bodies import KEY_SCHEMA, LABEL_SCHEMA, parse_time
 from chatkeep.core.model import ROLES, Role, Selection
 from chatkeep.core.paging import LIST_LIMIT_MAX, SEARCH_LIMIT_MAX
 from chatkeep.core.search import DEFAULT_ROLES
@@ -33,16 +33,32 @@ ExportFormat = Literal["json", "jsonl", "md"]
 ImportFormat = Literal["json", "jsonl"]
 
 
-async def _selection(channel: Channel = None, prefix: Prefix = None, archived: Archived = "false") -> Selection:
-    return selection(channel, prefix, archived=_ARCHIVED[archived])
+async def _listed(
+    channel: Channel = None, prefix: Prefix = None, archived: Archived = "false", updated_before: Time = None
+) -> Selection:
+    return selection(channel, prefix, archived, updated_before)
 
 
-Selected = Annotated[Selection, Depends(_selection)]
+async def _searched(
+    channel: Channel = None, prefix: Prefix = None, archived: Archived = "all", updated_before: Time = None
+) -> Selection:
+    return selection(channel, prefix, archived, updated_before)
 
 
-def selection(channel: str | None, prefix: str | None, *, archived: bool | None = None) -> Selection:
+Selected = Annotated[Selection, Depends(_listed)]
+Searched = Annotated[Selection, Depends(_searched)]
+
+
+def selection(
+    channel: str | None, prefix: str | None, archived: str = "all", updated_before: str | None = None
+) -> Selection:
     """Return which sessions are meant."""
-    return Selection(prefixes=(prefix,) if prefix else (), channel=channel, archived=archived)
+    return Selection(
+        prefixes=(prefix,) if prefix else (),
+        channel=channel,
+        archived=_ARCHIVED[archived],
+        updated_before=None if updated_before is None else parse_time("updated_before", updated_before),
+    )
 
 
 def roles(role: Role | Literal["any"] | None) -> tuple[Role, ...] | None:

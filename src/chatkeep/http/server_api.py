@@ -10,6 +10,7 @@ from starlette.responses import Response
 import chatkeep
 from chatkeep import wire
 from chatkeep.http import docs, metrics
+from chatkeep.http import parameters as given
 from chatkeep.http.access import Own, Threads, json_response
 
 
@@ -18,10 +19,10 @@ async def get_health() -> Response:
     return json_response(wire.encoded(wire.Done()))
 
 
-async def get_status(request: Request, sessions: Own, threads: Threads) -> Response:
+async def get_status(request: Request, sessions: Own, threads: Threads, prefix: given.Prefix = None) -> Response:
     """Tell counts and sizes of the sessions that the token sees."""
     uptime_s = time.monotonic() - request.app.state.started
-    status = await threads.read(sessions.status)
+    status = await threads.read(sessions.status, prefix or "")
     return json_response(wire.encoded(wire.status_answer(status, version=chatkeep.__version__, uptime_s=uptime_s)))
 
 

@@ -35,10 +35,9 @@ async def search_sessions(  # noqa: PLR0913 - one parameter per query parameter
     sessions: Own,
     threads: Threads,
     q: Annotated[str, Query(max_length=QUERY_CHARS_MAX, description="What to look for, as plain text.")],
+    selected: given.Searched,
     *,
     limit: given.SearchLimit = SEARCH_LIMIT_DEFAULT,
-    channel: given.Channel = None,
-    prefix: given.Prefix = None,
     role: given.SearchRole = None,
     since: given.Time = None,
     until: given.Time = None,
@@ -48,7 +47,7 @@ async def search_sessions(  # noqa: PLR0913 - one parameter per query parameter
     """Search all messages; answer the best one of each session."""
     search = Search(
         query=parse_query(q),
-        selection=given.selection(channel, prefix),
+        selection=selected,
         roles=given.roles(role),
         since=None if since is None else parse_time("since", since),
         until=None if until is None else parse_time("until", until),
