@@ -18,6 +18,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterat
 from datetime import UTC, datetime
 from types import TracebackType
 from typing import Final, Self, TypeVar
+from urllib.parse import quote
 
 import httpx
 import msgspec
@@ -374,10 +375,12 @@ def _portions(keys: Iterable[str]) -> Iterator[tuple[str, ...]]:
         yield chosen[first : first + BULK_KEYS_MAX]
 
 
-def _headers(token: str, call: Call[Answer]) -> dict[bytes, bytes]:
-    headers = {b"authorization": b"Bearer " + token.encode(errors="replace")}
+def _headers(token: str, call: Call[Answer]) -> dict[str, str]:
+    headers = {}
+    if token:  # escaped, a text that cannot be a token is an unknown one, and no broken header
+        headers["Authorization"] = "Bearer " + quote(token, errors="replace")
     if call.body is not None:
-        headers[b"content-type"] = call.media_type.encode()
+        headers["Content-Type"] = call.media_type
     return headers
 
 

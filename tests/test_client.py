@@ -1,0 +1,496 @@
+"""The client: a store like any other, over a network that breaks."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+import pytest
+import uvicorn
+from fastapi import FastAPI
+
+from chatkeep import errors
+from chatkeep.client import AsyncClient, Client
+from chatkeep.core.model import Draft, Revision, Selection
+from chatkeep.core.query import parse_query
+from chatkeep.core.search import Search
+from chatkeep.errors import (
+    BusyError,
+    CountConflictError,
+    ForbiddenError,
+    InvalidCursorError,
+    InvalidError,
+    InvalidKeyError,
+    MessageConflictError,
+    RateLimitedError,
+    SessionNotFoundError,
+    TooLargeError,
+    UnauthorizedError,
+    UnreachableError,
+)
+from chatkeep.http.app import create_app
+from chatkeep.http.guard import Guard
+from chatkeep.http.limits import Limits
+from chatkeep.sessions import Sessions
+from chatkeep.store.memory import MemoryStore
+from chatkeep.store.protocol import Store
+from chatkeep.testing import StoreContract
+from chatkeep.tokens import TokenFile
+
+KEY = "cli:default"
+VERBS = {
+    *("append", "close", "delete", "delete_all", "existing", "get", "keys", "list"),
+    *("merge", "read", "read_all", "rename", "revise", "search", "status", "window"),
+}
+
+
+@dataclass(frozen=True)
+class Server:
+    """A running server: where it is, and who may come in."""
+
+    url: str
+    secret: str
+    tokens: TokenFile
+    app: FastAPI
+
+    def emptied(self) -> Server:
+        """Return the server with nothing stored."""
+        self.app.state.sessions = Sessions(MemoryStore())
+        return self
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """Return a server on a loopback port."""
+    folder: Path = tmp_path_factory.mktemp("server")
+    tokens = TokenFile(folder / "tokens.json")
+    secret, _ = tokens.create("admin", scopes=("admin",))
+    limits = Limits(None)
+    guard = Guard(tokens, limits, hosts=("127.0.0.1",), rate_ip=0, rate_token=0)
+    app = create_app(Sessions(MemoryStore()), guard)
+    server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=0, log_config=None, access_log=False))
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    while not server.started:
+        thread.join(0.01)
+    yield Server(f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}", secret, tokens, app)
+    server.should_exit = True
+    thread.join(10)
+    limits.close()
+
+
+@pytest.fixture
+def server(running: Server) -> Server:
+    """Return the server, empty."""
+    return running.emptied()
+
+
+@pytest.fixture
+def client(server: Server) -> Iterator[Client]:
+    """Return a client of the administrator."""
+    with Client(server.url, server.secret) as client:
+        yield client
+
+
+class TestHttpStore(StoreContract):
+    """HTTP keeps every promise of a store."""
+
+    @pytest.fixture
+    def store(self, client: Client) -> Store:
+        """Return an empty store behind a server."""
+        return client
+
+
+def said(content: str, message_id: str | None = None) -> Draft:
+    """Return what a person says."""
+    return Draft(role="user", content=content, id=message_id)
+
+
+class Network(httpx.BaseTransport):
+    """A network that troubles the first requests: each trouble sees the request, and may pass it on."""
+
+    def __init__(self, *troubles: Callable[[httpx.BaseTransport, httpx.Request], httpx.Response]) -> None:
+        """Take the troubles in their order."""
+        self.troubles = list(troubles)
+        self.requests: list[httpx.Request] = []
+        self._inner = httpx.HTTPTransport()
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        """Pass a request on, or not."""
+        self.requests.append(request)
+        if self.troubles:
+            return self.troubles.pop(0)(self._inner, request)
+        return self._inner.handle_request(request)
+
+    def close(self) -> None:
+        """Close the network below."""
+        self._inner.close()
+
+
+def refuse(_: httpx.BaseTransport, request: httpx.Request) -> httpx.Response:
+    """Never reach the server."""
+    raise httpx.ConnectError("refused", request=request)
+
+
+def lose_answer(inner: httpx.BaseTransport, request: httpx.Request) -> httpx.Response:
+    """Reach the server, and lose what it answers."""
+    response = inner.handle_request(request)
+    response.read()
+    response.close()
+    raise httpx.ReadError("reset", request=request)
+
+
+def busy(_: httpx.BaseTransport, request: httpx.Request) -> httpx.Response:
+    """Be busy for three seconds."""
+    problem = {"detail": "The session is busy; try again.", "status": 503, "code": "busy"}
+    return httpx.Response(503, json=problem, headers={"Retry-After": "3"}, request=request)
+
+
+def busy_for_long(_: httpx.BaseTransport, request: httpx.Request) -> httpx.Response:
+    """Be busy for an hour."""
+    problem = {"detail": "The session is busy; try again.", "status": 503, "code": "busy"}
+    return httpx.Response(503, json=problem, headers={"Retry-After": "3600"}, request=request)
+
+
+@dataclass(frozen=True)
+class Troubled:
+    """A client on a bad network, and how long it waited."""
+
+    client: Client
+    network: Network
+    pauses_s: list[float]
+
+
+@pytest.fixture
+def troubled(server: Server) -> Iterator[Callable[..., Troubled]]:
+    """Return a maker of clients on bad networks."""
+    opened: list[httpx.Client] = []
+
+    def make(*troubles: Callable[[httpx.BaseTransport, httpx.Request], httpx.Response]) -> Troubled:
+        network = Network(*troubles)
+        pauses_s: list[float] = []
+        opened.append(httpx.Client(transport=network))
+        client = Client(server.url, server.secret, http=opened[-1], sleep=pauses_s.append)
+        return Troubled(client, network, pauses_s)
+
+    yield make
+    for http in opened:
+        http.close()
+
+
+def test_append_whose_answer_is_lost_is_stored_once(troubled: Callable[..., Troubled]) -> None:
+    """The same ids are sent again: the server knows them."""
+    there = troubled(lose_answer, lose_answer)
+    appended = there.client.append(KEY, [said("Hello"), said("Are you there?")])
+    assert (2, 0) == (appended.message_count, appended.stored_count)
+    assert ["Hello", "Are you there?"] == [message.content for message in there.client.read(KEY).messages]
+    assert [0.1, 0.2] == there.pauses_s
+
+
+def test_append_with_a_count_whose_answer_is_lost_is_no_conflict(troubled: Callable[..., Troubled]) -> None:
+    """What one stored oneself has not moved the session on."""
+    there = troubled(lose_answer)
+    assert there.client.append(KEY, [said("Hello")], expect_count=0).message_count == 1
+
+
+def test_append_to_a_busy_session_waits_as_it_is_told(troubled: Callable[..., Troubled]) -> None:
+    """The server knows best when to come back."""
+    there = troubled(busy, refuse, busy)
+    assert there.client.append(KEY, [said("Hello")]).stored_count == 1
+    assert [3, 0.2, 3] == there.pauses_s
+
+
+def test_append_gives_up_after_a_few_times(troubled: Callable[..., Troubled]) -> None:
+    """Nobody tries for ever."""
+    there = troubled(*[refuse] * 99)
+    with pytest.raises(UnreachableError, match="refused"):
+        there.client.append(KEY, [said("Hello")])
+    assert (5, [0.1, 0.2, 0.4, 0.8]) == (len(there.network.requests), there.pauses_s)
+
+
+def test_append_that_stays_busy_raises_it(troubled: Callable[..., Troubled]) -> None:
+    """The last answer is the answer."""
+    there = troubled(*[busy] * 99)
+    with pytest.raises(BusyError, match="session is busy"):
+        there.client.append(KEY, [said("Hello")])
+    assert len(there.network.requests) == 5
+
+
+def test_append_that_is_told_to_wait_for_long_does_not(troubled: Callable[..., Troubled]) -> None:
+    """A program that must wait for an hour had better know."""
+    there = troubled(busy_for_long)
+    with pytest.raises(BusyError):
+        there.client.append(KEY, [said("Hello")])
+    assert [] == there.pauses_s
+
+
+def test_append_without_a_key_is_sent_once(troubled: Callable[..., Troubled]) -> None:
+    """Each time the server would make another session."""
+    there = troubled(lose_answer)
+    with pytest.raises(UnreachableError):
+        there.client.append(None, [said("Hello")])
+    assert 1 == there.client.status().session_count
+
+
+def test_delete_is_sent_once(troubled: Callable[..., Troubled]) -> None:
+    """Sent again, a deletion that worked would look like one that did not."""
+    there = troubled()
+    there.client.append(KEY, [said("Hello")])
+    there.network.troubles.append(lose_answer)
+    with pytest.raises(UnreachableError):
+        there.client.delete(KEY)
+    assert () == there.client.keys().keys
+
+
+def test_read_over_a_broken_connection_is_sent_again(troubled: Callable[..., Troubled]) -> None:
+    """Reading changes nothing."""
+    there = troubled(refuse, lose_answer)
+    assert () == there.client.keys().keys
+
+
+def test_call_of_another_server_is_unreachable(server: Server) -> None:
+    """What answers in another language is no Chatkeep."""
+    for status in (200, 404, 500):
+        transport = httpx.MockTransport(lambda _, status=status: httpx.Response(status, text="<html>"))
+        with httpx.Client(transport=transport) as http, pytest.raises(UnreachableError, match=str(status)):
+            Client(server.url, "x", http=http).get(KEY)
+
+
+def test_append_fills_in_ids_that_sort(client: Client) -> None:
+    """Messages get their ids here, and their times from the server."""
+    receipts = client.append(KEY, [said("Hello")]).receipts + client.append(KEY, [said("Again", "mine")]).receipts
+    assert [26, 4] == [len(receipt.id) for receipt in receipts]
+    assert receipts[0].sent_at <= receipts[1].sent_at
+
+
+@pytest.mark.parametrize(
+    "key", ["a/b", "..", ".", "a//b/../c", "%2F", "a b?c#d&e=f+g", "日本語:x", "🎉", "a:b", "delete"]
+)
+def test_verbs_reach_the_session_of_any_key(client: Client, key: str) -> None:
+    """No character of a key leads elsewhere."""
+    client.append(key, [said("Hello")])
+    client.append("other", [said("Hello")])
+    assert "Mine" == client.rename(key, "Mine").title
+    assert key == client.get(key).header.key
+    assert key == client.read(key).header.key
+    assert 1 == len(client.window(key).messages)
+    assert (key,) == client.existing([key, "none"])
+    client.delete(key)
+    assert ("other",) == client.keys().keys
+
+
+def test_delete_all_removes_what_exists(client: Client) -> None:
+    """Unknown keys are left out of the answer, repeated ones count once."""
+    for key in ("a", "b", "c"):
+        client.append(key, [said("Hello")])
+    assert ("c", "a") == client.delete_all(["c", "none", "a", "c"])
+    assert () == client.delete_all([])
+    assert ("b",) == client.keys().keys
+
+
+def test_read_all_yields_the_chosen_sessions(client: Client) -> None:
+    """Sessions come whole, by key."""
+    for key in ("b:2", "a:1", "b:1"):
+        client.append(key, [said(key)])
+    chosen = list(client.read_all(Selection(prefixes=("b:",))))
+    assert ["b:1", "b:2"] == [session.header.key for session in chosen]
+    assert ["b:1", "b:2"] == [session.messages[0].content for session in chosen]
+
+
+def test_merge_of_a_read_session_is_identical(client: Client, server: Server) -> None:
+    """What is read here and merged elsewhere is the same, an empty session too."""
+    client.append(KEY, [said("Hello"), Draft(role="assistant", content=[{"type": "text", "text": "Hi 👋\r\n"}])])
+    client.revise(KEY, Revision(title="Mine", tags=("x",), metadata={"a": {"b": [1, None]}}))
+    session = client.read(KEY)
+    server.emptied()
+    merged = client.merge(session)
+    assert (True, 2, 0, ()) == (merged.created, merged.added_count, merged.skipped_count, merged.conflicts)
+    assert session == client.read(KEY)
+    assert 2 == client.merge(session).skipped_count
+
+
+@pytest.mark.parametrize(
+    "call, error",
+    [
+        (lambda client: client.get("none"), SessionNotFoundError),
+        (lambda client: client.read("none"), SessionNotFoundError),
+        (lambda client: client.window("none"), SessionNotFoundError),
+        (lambda client: client.delete("none"), SessionNotFoundError),
+        (lambda client: client.rename("none", "x"), SessionNotFoundError),
+        (lambda client: client.append("none", [said("x")], create=False), SessionNotFoundError),
+        (lambda client: client.get(""), InvalidKeyError),
+        (lambda client: client.get("x" * 129), InvalidKeyError),
+        (lambda client: client.append("\ud800", [said("x")]), InvalidKeyError),
+        (lambda client: client.append(KEY, []), InvalidError),
+        (lambda client: client.append(KEY, [said("x")] * 1001), InvalidError),
+        (lambda client: client.append(KEY, [said("\ud800")]), InvalidError),
+        (lambda client: client.append(KEY, [said("\0")]), InvalidError),
+        (lambda client: client.append(KEY, [said("x", "")]), InvalidError),
+        (lambda client: client.append(KEY, [said("x" * (1 << 20))]), TooLargeError),
+        (lambda client: client.append(KEY, [said("x")], expect_count=7), CountConflictError),
+        (lambda client: client.append(KEY, [said("x", "1"), said("y", "1")]), MessageConflictError),
+        (lambda client: client.list(limit=501), InvalidError),
+        (lambda client: client.list(cursor="x"), InvalidCursorError),
+        (lambda client: client.list(Selection(prefixes=("\ud800",))), InvalidError),
+        (lambda client: client.search(Search(query=parse_query("x"), limit=201)), InvalidError),
+        (lambda client: client.rename(KEY, " "), InvalidError),
+    ],
+)
+def test_call_that_is_refused_raises_the_same_error(
+    client: Client, call: Callable[[Client], object], error: type[Exception]
+) -> None:
+    """An error is of the class that it has on the server, and keeps its facts."""
+    with pytest.raises(error) as caught:
+        call(client)
+    assert error is type(caught.value)
+    assert str(caught.value)
+
+
+def test_error_keeps_its_facts(client: Client) -> None:
+    """What a program decides by comes along."""
+    with pytest.raises(CountConflictError) as counted:
+        client.append(KEY, [said("x")], expect_count=7)
+    assert (7, 0) == (counted.value.expected, counted.value.found)
+    with pytest.raises(SessionNotFoundError) as missing:
+        client.get("none")
+    assert "none" == missing.value.key
+
+
+def test_call_with_a_bad_token_is_unauthorized(server: Server) -> None:
+    """Whatever the token is made of."""
+    for token in ("", "ck_x", "клю\u0447", "\udcff", "a b"):
+        with Client(server.url, token) as client, pytest.raises(UnauthorizedError):
+            client.keys()
+
+
+def test_call_without_the_scope_is_forbidden(server: Server) -> None:
+    """A reader reads."""
+    secret, _ = server.tokens.create(scopes=("read",))
+    with Client(server.url, secret) as client:
+        assert () == client.keys().keys
+        for call in (
+            lambda: client.append(KEY, [said("x")]),
+            lambda: client.delete(KEY),
+            lambda: client.rename(KEY, "x"),
+        ):
+            with pytest.raises(ForbiddenError, match="scope"):
+                call()
+
+
+def test_call_with_a_confined_token_stays_inside(server: Server, client: Client) -> None:
+    """Elsewhere nothing exists, and nothing can be written."""
+    secret, _ = server.tokens.create(scopes=("read", "write", "delete"), prefix="a:")
+    client.append("b:1", [said("zebra")])
+    with Client(server.url, secret) as confined:
+        made = confined.append(None, [said("zebra")]).key
+        assert made.startswith("a:")
+        assert (made,) == confined.keys().keys
+        assert 1 == confined.status().session_count
+        assert 0 == confined.status("b:").session_count
+        assert [made] == [hit.key for hit in confined.search(Search(query=parse_query("zebra"))).hits]
+        assert () == confined.delete_all(["b:1"])
+        with pytest.raises(SessionNotFoundError):
+            confined.delete("b:1")
+        with pytest.raises(ForbiddenError, match="a:"):
+            confined.append("b:1", [said("x")])
+    assert 1 == len(client.read("b:1").messages)
+
+
+def test_call_too_often_says_when_to_come_back(server: Server) -> None:
+    """A limit is an error that carries its wait; the client does not wait by itself."""
+    secret, _ = server.tokens.create(rate=2)
+    pauses_s: list[float] = []
+    with Client(server.url, secret, sleep=pauses_s.append) as client:
+        client.keys()
+        client.keys()
+        with pytest.raises(RateLimitedError) as caught:
+            client.keys()
+    assert [] == pauses_s
+    assert 2 == caught.value.limit
+    assert 1 <= caught.value.retry_after_s <= 60
+
+
+def test_async_client_does_the_same(server: Server) -> None:
+    """All verbs, awaited."""
+
+    async def talk() -> None:
+        async with AsyncClient(server.url, server.secret) as client:
+            assert 1 == (await client.append(KEY, [said("zebra")])).message_count
+            assert "Mine" == (await client.rename(KEY, "Mine")).title
+            assert (await client.revise(KEY, Revision(pinned=True))).header.pinned
+            assert "Mine" == (await client.get(KEY)).title
+            assert "zebra" == (await client.window(KEY)).messages[0].content
+            assert [KEY] == [known.header.key for known in (await client.list()).sessions]
+            assert (KEY,) == (await client.keys()).keys
+            assert [KEY] == [hit.key for hit in (await client.search(Search(query=parse_query("zebra")))).hits]
+            assert 1 == (await client.status()).message_count
+            assert (KEY,) == await client.existing([KEY, "none"])
+            session = await client.read(KEY)
+            assert [session] == [whole async for whole in client.read_all(Selection())]
+            assert (KEY,) == await client.delete_all([KEY])
+            assert (await client.merge(session)).created
+            await client.delete(KEY)
+            with pytest.raises(SessionNotFoundError):
+                await client.get(KEY)
+
+    asyncio.run(talk())
+
+
+def test_async_append_over_a_broken_connection_is_stored_once(server: Server) -> None:
+    """The awaited client tries again too."""
+    pauses_s: list[float] = []
+    troubles = [httpx.ReadError("reset"), httpx.ConnectError("refused")]
+
+    class BadNetwork(httpx.AsyncHTTPTransport):
+        async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+            response = await super().handle_async_request(request)
+            if troubles:
+                await response.aread()
+                await response.aclose()
+                raise troubles.pop()
+            return response
+
+    async def sleep(pause_s: float) -> None:
+        pauses_s.append(pause_s)
+
+    async def talk() -> int:
+        async with httpx.AsyncClient(transport=BadNetwork()) as http:
+            client = AsyncClient(server.url, server.secret, http=http, sleep=sleep)
+            await client.append(KEY, [said("Hello")])
+            return len((await client.read(KEY)).messages)
+
+    assert 1 == asyncio.run(talk())
+    assert [0.1, 0.2] == pauses_s
+
+
+def parameters(function: Callable[..., object]) -> list[tuple[str, object, object]]:
+    """Return the parameters of a verb, and what they are when left out."""
+    found = inspect.signature(function).parameters.values()
+    return [(each.name, each.kind, each.default) for each in found]
+
+
+@pytest.mark.parametrize("kind", [Client, AsyncClient])
+def test_clients_have_the_verbs_of_sessions(kind: type) -> None:
+    """What is written for sessions runs on a client."""
+    public = {name for name in vars(kind) if not name.startswith("_")}
+    assert VERBS == public
+    for verb in VERBS - {"close"}:
+        assert parameters(getattr(Sessions, verb)) == parameters(getattr(kind, verb)), verb
+
+
+def test_close_leaves_open_what_was_given(server: Server) -> None:
+    """A connection belongs to who opened it."""
+    with httpx.Client() as http:
+        with Client(server.url, server.secret, http=http) as client:
+            client.keys()
+        assert not http.is_closed
+
+
+def test_unreachable_has_a_code() -> None:
+    """Scripts tell it from other failures."""
+    assert "unreachable" == errors.UnreachableError.code
