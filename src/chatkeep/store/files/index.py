@@ -29,7 +29,7 @@ from typing import Final, TypeVar
 
 import apsw
 
-from chatkeep.core.model import Selection, Summary
+from chatkeep.core.model import Mode, Selection, Summary
 from chatkeep.core.paging import Place
 from chatkeep.core.query import Query, Term
 from chatkeep.core.search import Search
@@ -44,6 +44,7 @@ Write = Callable[[apsw.Connection], T]
 
 _REVISION: Final = 1  # raised when what is put into the index changes, but no file that the version hashes
 _FEW: Final = 2000
+_CUT_OFF_DOCS: Final = 2000
 _GROUP_MAX: Final = 256
 _BUSY_S: Final = 10.0
 _DEADLINE_STEPS: Final = 20_000  # virtual machine steps between looks at the clock, about a millisecond
@@ -174,16 +175,28 @@ class Index:
         rows = self._rows(QUERIES["totals_under"], _bounds(prefix)) if prefix else self._rows(QUERIES["totals"])
         return [(str(channel), int(count), int(messages), int(size)) for channel, count, messages, size in rows]
 
-    def find(self, search: Search, *, mode: str) -> tuple[list[Found], bool]:
-        """Return what a search finds in a mode, best first, and whether the deadline cut it off."""
-        where, values = _search_conditions(search)
-        sql = QUERIES[f"find_{search.unit}s"].replace("{where}", " AND ".join(where) or "true")
-        values = {**values, "match": _match(search.query, mode), "sort": search.sort, "limit": search.limit}
+    def find(self, search: Search, *, mode: Mode) -> tuple[list[Found], bool]:
+        """Return what a search finds in a mode, best first, and whether the deadline cut it off.
+
+        A search that is cut off looks through the newest of the messages that match instead.
+        """
         try:
-            rows = self._rows(sql, values, deadline_s=search.deadline_s)
+            return self._find(search, mode, "", search.deadline_s / 2), False
         except apsw.InterruptError:
-            return [], True
-        return [Found(row_of(row[:-4]), Spot(*row[-4:-1]), row[-1]) for row in rows], False
+            with contextlib.suppress(apsw.InterruptError):
+                return self._find(
+                    search, mode, f"ORDER BY rowid DESC LIMIT {_CUT_OFF_DOCS}", search.deadline_s / 2
+                ), True
+        return [], True
+
+    def _find(self, search: Search, mode: Mode, bound: str, deadline_s: float) -> list[Found]:
+        where, values = _search_conditions(search)
+        sql = (
+            QUERIES[f"find_{search.unit}s"].replace("{where}", " AND ".join(where) or "true").replace("{bound}", bound)
+        )
+        values = {**values, "match": _match(search.query, mode), "sort": search.sort, "limit": search.limit}
+        rows = self._rows(sql, values, deadline_s=deadline_s)
+        return [Found(row_of(row[:-4]), Spot(*row[-4:-1]), row[-1]) for row in rows]
 
     # Writing
 
@@ -304,7 +317,7 @@ def _search_conditions(search: Search) -> tuple[list[str], dict[str, Value]]:
     return where, values
 
 
-def _match(query: Query, mode: str) -> str:
+def _match(query: Query, mode: Mode) -> str:
     """Return the FTS5 expression for a query. Tokens are letters and digits only, and quoted all the same."""
     return (" AND " if mode == "all" else " OR ").join(map(_phrase, query.terms))
 

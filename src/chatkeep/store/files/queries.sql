@@ -111,6 +111,7 @@ WHERE key >= :first AND (:after IS NULL OR key < :after) GROUP BY channel ORDER 
 -- find_sessions: The best message of each session that matches, best session first.
 WITH found AS MATERIALIZED (
   SELECT rowid AS doc, CASE :sort WHEN 'recent' THEN 0 ELSE bm25(words) END AS rank FROM words WHERE words MATCH :match
+  {bound}
 ), kept AS MATERIALIZED (
   SELECT m.sid, m.seq, m.start, m.size, m.at, CASE :sort WHEN 'recent' THEN -m.at ELSE f.rank END AS rank
   FROM found f CROSS JOIN messages m ON m.doc = f.doc CROSS JOIN sessions s ON s.sid = m.sid
@@ -127,6 +128,7 @@ GROUP BY b.sid ORDER BY b.rank, b.at DESC, b.key;
 -- find_messages: The messages that match, best first.
 WITH found AS MATERIALIZED (
   SELECT rowid AS doc, CASE :sort WHEN 'recent' THEN 0 ELSE bm25(words) END AS rank FROM words WHERE words MATCH :match
+  {bound}
 ), kept AS MATERIALIZED (
   SELECT m.sid, m.seq, m.start, m.size, m.at, CASE :sort WHEN 'recent' THEN -m.at ELSE f.rank END AS rank
   FROM found f CROSS JOIN messages m ON m.doc = f.doc CROSS JOIN sessions s ON s.sid = m.sid

@@ -21,6 +21,7 @@ from chatkeep.core.model import (
     KeyPage,
     Merged,
     Message,
+    Mode,
     Page,
     Receipt,
     Revision,
@@ -214,12 +215,12 @@ class FilesStore:
         if not search.query.terms:
             return Hits(hits=())
         found, partial = self._ask(lambda index: index.find(search, mode="all"))
-        mode = "all"
+        mode: Mode = "all"
         if not found and not partial and len(search.query.terms) > 1:
             found, partial = self._ask(lambda index: index.find(search, mode="any"))
             mode = "any" if found else "all"
         hits = tuple(hit for one in found if (hit := self._hit(one, search.query)) is not None)
-        return Hits(hits=hits, mode="any" if mode == "any" else "all", partial=partial)
+        return Hits(hits=hits, mode=mode, partial=partial)
 
     def status(self, prefix: str = "") -> Status:
         """Return counts and sizes of the sessions whose keys begin with the prefix."""
