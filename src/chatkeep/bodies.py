@@ -45,8 +45,9 @@ LABEL_SCHEMA: Final[dict[str, Json]] = {
     "maxLength": CHANNEL_CHARS_MAX,
     "pattern": rf"^(?!\s)[^{_CONTROLS}]+(?<!\s)$",
 }
+_SPACE: Final = r"\s\u001c-\u001f\u0085"
 _TITLE_SCHEMA: Final[dict[str, Json]] = {
-    "pattern": rf"^\s*\S(?:[\s\S]{{0,{TITLE_CHARS_MAX - 2}}}\S)?\s*$",
+    "pattern": rf"^[{_SPACE}]*[^{_SPACE}](?:[\s\S]{{0,{TITLE_CHARS_MAX - 2}}}[^{_SPACE}])?[{_SPACE}]*$",
 }
 _AGE_SCHEMA: Final[dict[str, Json]] = {
     "anyOf": [{"pattern": r"^[0-9]{1,9}[smhd]$"}, {"format": "date-time"}],
@@ -93,8 +94,7 @@ class DraftBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, o
     metadata: dict[str, Json] | None = None
 
 
-OneDraft = Annotated[DraftBody, Meta(extra_json_schema=_SAYS_SOMETHING)]
-DraftsBody = OneDraft | Annotated[list[OneDraft], Meta(min_length=1, max_length=BATCH_MAX)]
+DraftsBody = DraftBody | Annotated[list[DraftBody], Meta(min_length=1, max_length=BATCH_MAX)]
 
 
 class TitleBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -123,7 +123,8 @@ class BulkBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     dry_run: bool = True
 
 
-Bulk = Annotated[BulkBody, Meta(extra_json_schema=_NAMES_SOME)]
+RULES: Final[dict[str, dict[str, Json]]] = {DraftBody.__name__: _SAYS_SOMETHING, BulkBody.__name__: _NAMES_SOME}
+"""What JSON Schema can say of the fields of a body together, by the body's name."""
 
 
 def draft_of(body: DraftBody) -> Draft:

@@ -179,8 +179,8 @@ class Done(Struct, frozen=True, kw_only=True):
 class DeletedAnswer(Struct, frozen=True, kw_only=True):
     """The key dialect's answer to a deletion."""
 
-    key: str
     deleted: bool = True
+    key: str
 
 
 class BulkAnswer(Struct, frozen=True, kw_only=True):

@@ -21,7 +21,6 @@ from chatkeep import bodies, exporters, wire
 from chatkeep.core.model import Message, Window
 from chatkeep.http import docs, keys_api, problems, server_api, sessions_api
 from chatkeep.http.access import DELETE, PUBLIC, READ, READ_EVERYWHERE, WRITE, Pools, Rule
-from chatkeep.http.body import IMPORT_TYPES
 from chatkeep.http.envelope import Envelope
 from chatkeep.http.guard import Guard, GuardMiddleware
 from chatkeep.http.metrics import Metrics
@@ -61,7 +60,12 @@ ROUTES: Final = (
     # the key dialect
     Route("GET", "/api/v1/sessions", READ, keys_api.list_keys, Answer(wire.KeyList)),
     Route(
-        "POST", "/api/v1/sessions/delete", DELETE, keys_api.delete_sessions, Answer(wire.BulkAnswer), Body(bodies.Bulk)
+        "POST",
+        "/api/v1/sessions/delete",
+        DELETE,
+        keys_api.delete_sessions,
+        Answer(wire.BulkAnswer),
+        Body(bodies.BulkBody),
     ),
     Route("GET", "/api/v1/sessions/{key:path}", READ, keys_api.get_session, Answer(wire.SessionDetail)),
     Route("DELETE", "/api/v1/sessions/{key:path}", DELETE, keys_api.delete_key, Answer(wire.DeletedAnswer)),
@@ -83,9 +87,7 @@ ROUTES: Final = (
         Body(bodies.DraftsBody),
     ),
     Route("GET", "/api/v1/export", READ, keys_api.export_sessions, Answer(media_types=_EXPORTS)),
-    Route(
-        "POST", "/api/v1/import", WRITE, keys_api.import_sessions, Answer(wire.ImportAnswer), Body(None, IMPORT_TYPES)
-    ),
+    Route("POST", "/api/v1/import", WRITE, keys_api.import_sessions, Answer(wire.ImportAnswer), Body()),
     # the server itself
     Route("GET", "/api/v1/status", READ, server_api.get_status, Answer(wire.StatusAnswer)),
     Route("GET", "/metrics", READ_EVERYWHERE, server_api.get_metrics, Answer(media_types=_TEXT)),

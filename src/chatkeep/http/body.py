@@ -37,7 +37,7 @@ _PAIRED: Final = re.compile(
 )
 _PLACE: Final = re.compile(r" - at `(?:key in )?\$?\.?(.*)`$")
 _UNKNOWN: Final = re.compile(r"unknown field `(.*)`")
-_NO_NUMBER: Final = "out of range"
+_BROKEN: Final = "The body is not valid JSON in UTF-8 with numbers in range."
 
 
 async def body_of(request: Request, types: tuple[str, ...] = JSON_TYPES) -> bytes:
@@ -86,9 +86,10 @@ def decoded(data: bytes, decoder: msgspec.json.Decoder[_T]) -> _T:
     try:
         return decoder.decode(data)
     except msgspec.ValidationError as error:
+        _check_syntax(data)
         raise _invalid(str(error)) from error
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise BrokenInputError("The body is not valid JSON in UTF-8.") from error
+        raise BrokenInputError(_BROKEN) from error
 
 
 async def _counted(request: Request) -> bytes:
@@ -107,9 +108,15 @@ def _check_surrogates(data: bytes) -> None:
         raise InvalidError("body", "has a lone surrogate: text must be valid Unicode")
 
 
-def _invalid(told: str) -> InvalidError | BrokenInputError:
-    if _NO_NUMBER in told:
-        return BrokenInputError("The body has a number that is out of range.")
+def _check_syntax(data: bytes) -> None:
+    """Check that all of it is JSON: a wrong value may stand before the place where it is broken."""
+    try:
+        msgspec.json.decode(data)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise BrokenInputError(_BROKEN) from error
+
+
+def _invalid(told: str) -> InvalidError:
     place = _PLACE.search(told)
     unknown = _UNKNOWN.search(told)
     reason = told[: place.start()] if place else told

@@ -137,7 +137,7 @@ async def import_sessions(
     threads: Threads,
     format: given.ImportFormat = "json",  # noqa: A002 - its name in the API
 ) -> Response:
-    """Take in sessions that were exported, message by message; nothing that is stored is changed."""
+    """Take in sessions that were exported, as JSON, JSON lines or plain bytes; nothing that is stored is changed."""
     data = await body_of(request, IMPORT_TYPES)
     report = await threads.write(importers.take_in, sessions, importers.chatkeep.read(BytesIO(data), format))
     return json_response(wire.encoded(msgspec.convert(report, wire.ImportAnswer, from_attributes=True)))

@@ -51,7 +51,7 @@ _KINDS: Final[tuple[Any, ...]] = (
     bodies.TitleBody,
     bodies.RevisionBody,
     bodies.DraftsBody,
-    bodies.Bulk,
+    bodies.BulkBody,
 )
 
 
@@ -64,10 +64,9 @@ class Answer(Struct, frozen=True):
 
 
 class Body(Struct, frozen=True):
-    """What a route takes: a type of JSON, or other media types."""
+    """What a route takes: a type of JSON, or any JSON."""
 
     kind: Any = None
-    media_types: tuple[str, ...] = (JSON_TYPE,)
 
 
 def responses(answer: Answer, body: Body | None, rule: Rule, path: str) -> dict[int | str, dict[str, Any]]:
@@ -77,8 +76,8 @@ def responses(answer: Answer, body: Body | None, rule: Rule, path: str) -> dict[
     problems |= _WITH_BODY if body else {}
     problems |= {507: _WITH_BODY[507]} if rule is not PUBLIC else {}
     problem = {PROBLEM_TYPE: {"schema": _schema(wire.Problem)}}
-    schema = _schema(answer.kind) if answer.kind else {"type": "string"}
-    good = {media_type: {"schema": schema if media_type == JSON_TYPE else {}} for media_type in answer.media_types}
+    schema = _schema(answer.kind) if answer.kind else {}
+    good = {media_type: {"schema": schema} for media_type in answer.media_types}
     return {
         **{status: {"description": "Done.", "content": good} for status in answer.statuses},
         **{status: {"description": why, "content": problem} for status, why in problems.items()},
@@ -90,8 +89,7 @@ def extra(body: Body | None, rule: Rule) -> Document:
     told: Document = {"security": [] if rule is PUBLIC else [{"bearer": []}]}
     if body is not None:
         schema = _schema(body.kind) if body.kind else {}
-        content = {media_type: {"schema": schema} for media_type in body.media_types}
-        told["requestBody"] = {"required": True, "content": content}
+        told["requestBody"] = {"required": True, "content": {JSON_TYPE: {"schema": schema}}}
     return told
 
 
@@ -111,4 +109,6 @@ def _schema(kind: object) -> Document:
 
 def _components(kinds: Iterable[object]) -> Document:
     _, components = msgspec.json.schema_components(kinds, ref_template=_REF)
+    for name, rules in bodies.RULES.items():
+        components[name].update(rules)
     return components

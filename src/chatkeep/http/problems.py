@@ -45,11 +45,11 @@ def register(app: FastAPI) -> None:
 
 
 def allowed_methods(app: FastAPI, scope: Scope) -> tuple[str, ...]:
-    """Return all methods that the address of a request has."""
-    found: set[str] = set()
-    for route in app.routes:
-        if route.matches(scope)[0] is not Match.NONE:
-            found |= getattr(route, "methods", None) or set()
+    """Return all methods of the resource at the address of a request."""
+    matching = (route for route in app.routes if route.matches(scope)[0] is not Match.NONE)
+    template = getattr(next(matching, None), "path", None)
+    alike = (route for route in app.routes if getattr(route, "path", "") == template)
+    found = {method for route in alike for method in getattr(route, "methods", None) or ()}
     if "GET" in found:
         found.add("HEAD")
     return tuple(method for method in _METHODS if method in found)
