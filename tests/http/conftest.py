@@ -1,0 +1,71 @@
+"""A server on a loopback port, as a person would run it, and clients for it."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+import pytest
+import uvicorn
+from fastapi import FastAPI
+
+from chatkeep.http.app import create_app
+from chatkeep.http.guard import Guard
+from chatkeep.http.limits import Limits
+from chatkeep.sessions import Sessions
+from chatkeep.store.memory import MemoryStore
+from chatkeep.tokens import TokenFile
+
+
+@dataclass(frozen=True)
+class Server:
+    """A running server: where it is, who may come in, and what it serves."""
+
+    url: str
+    secret: str
+    tokens: TokenFile
+    sessions: Sessions
+    app: FastAPI
+
+    def client(self, secret: str | None = None) -> httpx.Client:
+        """Return a client that sends a token, the admin's unless another is given."""
+        headers = {"Authorization": f"Bearer {secret or self.secret}"}
+        return httpx.Client(base_url=self.url, headers=headers, timeout=30)
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """One server for all tests; each uses keys of its own."""
+    folder: Path = tmp_path_factory.mktemp("server")
+    tokens = TokenFile(folder / "tokens.json")
+    secret, _ = tokens.create("admin", scopes=("admin",))
+    sessions = Sessions(MemoryStore())
+    limits = Limits(folder / "limits.sqlite")
+    guard = Guard(tokens, limits, hosts={"127.0.0.1", "localhost"}, rate_ip=0, rate_token=0)
+    app = create_app(sessions, guard)
+    running = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=0, log_config=None, access_log=False))
+    thread = threading.Thread(target=running.run, daemon=True)
+    thread.start()
+    while not running.started:
+        thread.join(0.01)
+    port = running.servers[0].sockets[0].getsockname()[1]
+    yield Server(f"http://127.0.0.1:{port}", secret, tokens, sessions, app)
+    running.should_exit = True
+    thread.join(10)
+    limits.close()
+
+
+@pytest.fixture
+def client(server: Server) -> Iterator[httpx.Client]:
+    """A client with the admin's token."""
+    with server.client() as client:
+        yield client
+
+
+@pytest.fixture
+def server_secret(server: Server) -> str:
+    """The admin's token."""
+    return server.secret
