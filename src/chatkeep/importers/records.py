@@ -25,7 +25,7 @@ from chatkeep.errors import BrokenInputError, InvalidError
 DEPTH_MAX: Final = 64 + 3  # a message may have 64, and stands in a list in a session in a list
 Time = datetime | float | None
 
-_STRING: Final = re.compile(rb'"(?:[^"\\]++|\\.)*+"', re.DOTALL)
+_STRING: Final = re.compile(rb'"(?:[^"\\]++|\\.)*+"?', re.DOTALL)
 _NOT_BRACKETS: Final = bytes(set(range(256)) - set(b"[]{}"))
 _DEEPER: Final = {ord("["): 1, ord("{"): 1, ord("]"): -1, ord("}"): -1}
 
@@ -100,17 +100,17 @@ def instant(at: Time, zone: tzinfo | None = UTC) -> datetime | None:
         raise InvalidError("timestamp", "lies outside the years 1 to 9999") from error
 
 
-def check_depth(data: bytes) -> None:
+def check_depth(data: bytes, depth_max: int = DEPTH_MAX) -> None:
     """Check, without parsing, that JSON is not nested too deep.
 
     Raises:
         BrokenInputError: when it is.
     """
-    if data.count(b"[") + data.count(b"{") <= DEPTH_MAX:
+    if data.count(b"[") + data.count(b"{") <= depth_max:
         return
     brackets = _STRING.sub(b"", data).translate(None, _NOT_BRACKETS)
-    if max(accumulate(map(_DEEPER.__getitem__, brackets)), default=0) > DEPTH_MAX:
-        raise BrokenInputError(f"The JSON is nested more than {DEPTH_MAX} levels deep.")
+    if max(accumulate(map(_DEEPER.__getitem__, brackets)), default=0) > depth_max:
+        raise BrokenInputError(f"The JSON is nested more than {depth_max} levels deep.")
 
 
 def why(error: Exception) -> str:
