@@ -136,17 +136,17 @@ class Index:
         rows = self._rows(QUERIES["damaged"], _bounds(prefix)) if prefix else self._rows(QUERIES["problems"])
         return {str(name): str(reason) for name, reason in rows}
 
-    def spots(self, sid: int, *, limit: int, before: int | None, after: int | None) -> list[Spot]:
+    def spots(self, name: str, *, limit: int, before: int | None, after: int | None) -> list[Spot]:
         """Return where neighbouring messages are, oldest first, as `Store.window` says."""
         if after is not None and before is None:
-            found = self._rows(QUERIES["following"], {"sid": sid, "after": after, "limit": limit})
+            found = self._rows(QUERIES["following"], {"name": name, "after": after, "limit": limit})
             return [Spot(*row) for row in found]
-        bounds = {"sid": sid, "before": _or(before, 1 << 60), "after": _or(after, -1), "limit": limit}
+        bounds = {"name": name, "before": _or(before, 1 << 60), "after": _or(after, -1), "limit": limit}
         return [Spot(*row) for row in reversed(self._rows(QUERIES["newest"], bounds))]
 
     def spots_of_id(self, row: Row, message_id: str) -> list[Spot]:
         """Return where messages are that may have this id; the hash of another may be the same."""
-        wanted = {"hash": hash_of(row.header.key, message_id), "sid": row.sid}
+        wanted = {"hash": hash_of(row.header.key, message_id), "name": row.name}
         return [Spot(*found) for found in self._rows(QUERIES["by_hash"], wanted)]
 
     def page(self, selection: Selection, *, limit: int, after: Place | None) -> tuple[list[Summary], int]:

@@ -9,6 +9,9 @@ SELECT name, size, modified_ns, changed_ns, inode FROM sessions
 UNION ALL
 SELECT name, size, modified_ns, changed_ns, inode FROM problems;
 
+-- sid: A session's row, by its file's name.
+SELECT sid FROM sessions WHERE name = :name;
+
 -- stamp: The state of one file that the index describes.
 SELECT size, modified_ns, changed_ns, inode FROM sessions WHERE name = :name
 UNION ALL
@@ -24,18 +27,19 @@ ORDER BY 1;
 SELECT name, damage FROM sessions WHERE damage IS NOT NULL AND key >= :first AND (:after IS NULL OR key < :after)
 ORDER BY 1;
 
--- newest: Where a session's newest messages before a seq are.
-SELECT seq, start, size FROM messages
-WHERE sid = :sid AND seq < :before AND seq > :after
-ORDER BY seq DESC LIMIT :limit;
+-- newest: Where in its file a session's newest messages before a seq are.
+SELECT m.seq, s.body + m.start, m.size FROM sessions s CROSS JOIN messages m ON m.sid = s.sid
+WHERE s.name = :name AND m.seq < :before AND m.seq > :after
+ORDER BY m.seq DESC LIMIT :limit;
 
--- following: Where a session's messages after a seq are.
-SELECT seq, start, size FROM messages
-WHERE sid = :sid AND seq > :after
-ORDER BY seq LIMIT :limit;
+-- following: Where in its file a session's messages after a seq are.
+SELECT m.seq, s.body + m.start, m.size FROM sessions s CROSS JOIN messages m ON m.sid = s.sid
+WHERE s.name = :name AND m.seq > :after
+ORDER BY m.seq LIMIT :limit;
 
--- by_hash: Where a session's messages with this hash are.
-SELECT seq, start, size FROM messages WHERE hash = :hash AND +sid = :sid ORDER BY +seq;
+-- by_hash: Where in its file a session's messages with this hash are.
+SELECT m.seq, s.body + m.start, m.size FROM messages m CROSS JOIN sessions s ON s.sid = m.sid
+WHERE m.hash = :hash AND s.name = :name;
 
 -- last_doc: The highest row in `words`.
 SELECT coalesce(max(doc), 0) FROM messages;
@@ -121,7 +125,7 @@ WITH found AS MATERIALIZED (
   FROM kept k JOIN sessions s ON s.sid = k.sid
   GROUP BY k.sid ORDER BY rank, at DESC, key LIMIT :limit
 )
-SELECT s.*, max(k.seq), k.start, k.size, b.match_count
+SELECT s.*, max(k.seq), s.body + k.start, k.size, b.match_count
 FROM best b JOIN kept k ON k.sid = b.sid AND k.rank = b.rank JOIN sessions s ON s.sid = b.sid
 GROUP BY b.sid ORDER BY b.rank, b.at DESC, b.key;
 
@@ -136,6 +140,6 @@ WITH found AS MATERIALIZED (
 ), counts AS (
   SELECT sid, count(*) AS match_count FROM kept GROUP BY sid
 )
-SELECT s.*, k.seq, k.start, k.size, c.match_count
+SELECT s.*, k.seq, s.body + k.start, k.size, c.match_count
 FROM kept k JOIN counts c ON c.sid = k.sid JOIN sessions s ON s.sid = k.sid
 ORDER BY k.rank, k.at DESC, s.key, k.seq DESC LIMIT :limit;

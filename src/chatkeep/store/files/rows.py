@@ -47,7 +47,7 @@ class Row(Struct, frozen=True, kw_only=True):
 
 
 class Spot(Struct, frozen=True):
-    """Where a message is: its JSON begins `start` bytes after the session's body and has `size` bytes."""
+    """Where in its file a message is: the place and the bytes of its JSON."""
 
     seq: int
     start: int
@@ -95,11 +95,20 @@ def replace(db: apsw.Connection, entry: Entry) -> None:
     put(db, entry)
 
 
-def grow(db: apsw.Connection, row: Row, entry: Entry) -> None:
-    """Add appended messages to a session; `entry` holds only these, and all else as it is now."""
+def grow(db: apsw.Connection, row: Row, entry: Entry) -> bool:
+    """Add appended messages to a session; `entry` holds only these, and all else as it is now.
+
+    Somebody may have read the whole file anew since `row` was asked for. If that included the append
+    nothing is left to do; if not, nothing is done, and the answer is False: the file has to be read.
+    """
+    known = known_stamp(db, row.name)
+    if known != row.stamp:
+        return known == entry.stamp
     values = {**_digest_values(row.header, entry.digest), **_stamp_values(entry.stamp)}
     db.execute(QUERIES["grow_session"], {**values, "name": row.name, "tail": entry.tail})
-    _put_messages(db, entry, row.sid, None)
+    ((sid,),) = db.execute(QUERIES["sid"], {"name": row.name})
+    _put_messages(db, entry, sid, None)
+    return True
 
 
 def revise(db: apsw.Connection, row: Row, header: Header, stamp: Stamp, *, body: int, tail: int) -> None:
@@ -110,7 +119,7 @@ def revise(db: apsw.Connection, row: Row, header: Header, stamp: Stamp, *, body:
 
 def drop(db: apsw.Connection, name: str) -> None:
     """Forget everything about a name."""
-    for (sid,) in list(db.execute("SELECT sid FROM sessions WHERE name = :name", {"name": name})):
+    for (sid,) in list(db.execute(QUERIES["sid"], {"name": name})):
         for query in ("drop_words", "drop_messages", "drop_session"):
             db.execute(QUERIES[query], {"sid": sid})
     db.execute(QUERIES["drop_problem"], {"name": name})

@@ -181,16 +181,19 @@ class FilesStore:
 
     def window(self, key: str, *, limit: int, before: int | None = None, after: int | None = None) -> Window:
         """Return neighbouring messages, oldest first, as `Store.window` says."""
+        name = file_name(key)
         for _ in range(_ATTEMPTS):
-            row = self._row(key)
-            spots = self._ask(lambda index, sid=row.sid: index.spots(sid, limit=limit + 1, before=before, after=after))  # type: ignore[misc]
-            has_more = len(spots) > limit
+            spots = self._ask(lambda index: index.spots(name, limit=limit + 1, before=before, after=after))
+            if not spots and self._ask(lambda index: index.row(name)) is not None:
+                return Window(messages=(), has_more=False)
+            if not spots:
+                self._row(key)  # takes the file in, or says that there is none
+                continue
             forward = after is not None and before is None
-            shown = spots[:limit] if forward else spots[-limit:]
-            messages = self._messages(row, shown)
+            messages = self._messages(name, spots[:limit] if forward else spots[-limit:])
             if messages is not None:
-                return Window(messages=messages, has_more=has_more)
-            self._upkeep.refresh(row.name)
+                return Window(messages=messages, has_more=len(spots) > limit)
+            self._upkeep.refresh(name)
         raise SessionDamagedError(key, "its file changes faster than it can be read")
 
     def list(self, selection: Selection, *, limit: int, cursor: str | None = None) -> Page:
@@ -328,7 +331,8 @@ class FilesStore:
             starts=starts,
             ends=ends,
         )
-        self._write(lambda db: rows.grow(db, row, entry))
+        if not self._ask(lambda index: index.write(lambda db: rows.grow(db, row, entry))):
+            self._ask(lambda index: intake.heal(self._tree, index, file))
 
     def _create(self, header: Header, messages: Sequence[Message]) -> None:
         """Make a session's file and row.
@@ -374,7 +378,7 @@ class FilesStore:
         found: dict[str, Message] = {}
         for message_id in wanted:
             for spot in self._ask(lambda index, one=message_id: index.spots_of_id(row, one)):  # type: ignore[misc]
-                message = session_file.parse_message(file.read_at(row.body + spot.start, spot.size), spot.seq)
+                message = session_file.parse_message(file.read_at(spot.start, spot.size), spot.seq)
                 if message is not None and message.id == message_id:
                     found.setdefault(message_id, message)
         return found
@@ -397,13 +401,13 @@ class FilesStore:
             raise SessionNotFoundError(key) if problem is None else SessionDamagedError(key, problem)
         return row
 
-    def _messages(self, row: Row, spots: Sequence[Spot]) -> tuple[Message, ...] | None:
+    def _messages(self, name: str, spots: Sequence[Spot]) -> tuple[Message, ...] | None:
         """Return the messages at these places, None if the file has something else there."""
         if not spots:
             return ()
         first, end = spots[0].start, spots[-1].start + spots[-1].size
         try:
-            data = self._tree.read_at(row.name, row.body + first, end - first)
+            data = self._tree.read_at(name, first, end - first)
         except (FileNotFoundError, NotRegularError):
             return None
         found = [
@@ -415,7 +419,7 @@ class FilesStore:
 
     def _hit(self, found: Found, query: Query) -> Hit | None:
         """Return how a found message is shown, None if the file has changed meanwhile."""
-        messages = self._messages(found.row, [found.spot])
+        messages = self._messages(found.row.name, [found.spot])
         if messages is None:
             return None
         known, (message,) = found.row.summary, messages
