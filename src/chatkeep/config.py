@@ -51,7 +51,8 @@ _RULES: Final = {
     "trusted_proxies": "must be addresses or networks such as 10.0.0.0/8",
     "cors_origins": "must be origins such as https://example.com",
 }
-_LISTS: Final = frozenset(("allow_hosts", "trusted_proxies", "cors_origins"))
+# The lists, with the flag that adds one item
+_FLAGS: Final = {"allow_hosts": "--allow-host", "trusted_proxies": "--trusted-proxy", "cors_origins": "--cors-origin"}
 _TYPES: Final = {field.name: field.type for field in msgspec.structs.fields(Settings)}
 
 
@@ -67,10 +68,10 @@ def settings_from(flags: Mapping[str, object], environ: Mapping[str, str]) -> Se
     for name in _RULES:
         variable = f"CHATKEEP_{name.upper()}"
         if flags.get(name) not in (None, [], ()):
-            chosen[name] = _checked(name, flags[name], "--" + name.removesuffix("s").replace("_", "-"))
+            chosen[name] = _checked(name, flags[name], _FLAGS.get(name, "--" + name.replace("_", "-")))
         elif environ.get(variable):
             given = environ[variable]
-            chosen[name] = _checked(name, _items(given) if name in _LISTS else given, variable)
+            chosen[name] = _checked(name, _items(given) if name in _FLAGS else given, variable)
         elif name in written:
             chosen[name] = _checked(name, written[name], f"{FILE_NAME}: {name}")
     return msgspec.convert({"workspace": workspace, **chosen}, Settings)

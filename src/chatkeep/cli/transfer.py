@@ -42,9 +42,10 @@ def export(
     damaged: list[str] = []
     with opened_sessions(workspace) as sessions:
         if key is not None:
-            chosen: Iterable[Session] = [sessions.read(key)]
-        elif sessions.keys(Selection(archived=None), limit=1).keys:
-            chosen = _readable(sessions, damaged)
+            chosen: Iterable[Session] = _readable(sessions, [sessions.get(key).header.key], damaged)
+        elif keys := sessions.keys(Selection(archived=None)).keys:
+            chosen = _readable(sessions, keys, damaged)
+            damaged.extend(sessions.status().problems)
         else:
             raise NotFoundError("There are no sessions to export.")
         pieces = exported(chosen, fmt, single=key is not None)
@@ -53,7 +54,7 @@ def export(
         else:
             _write(output, pieces)
     if damaged:
-        screen.complain(f"Left out because they are damaged: {', '.join(damaged)}. Run `chatkeep doctor`.")
+        screen.complain(f"Damaged, so left out or not whole: {', '.join(damaged)}. Run `chatkeep doctor`.")
         raise typer.Exit(exit_code_of(SessionDamagedError))
 
 
@@ -110,10 +111,12 @@ def demo(*, workspace: Workspace = None, as_json: AsJson = False) -> None:
         screen.say(f"  chatkeep {command}{chosen}")
 
 
-def _readable(sessions: Sessions, damaged: list[str]) -> Iterator[Session]:
-    """Yield all sessions by key, and put the keys of those that cannot be read into `damaged`."""
-    for key in sessions.keys(Selection(archived=None)).keys:
+def _readable(sessions: Sessions, keys: Sequence[str], damaged: list[str]) -> Iterator[Session]:
+    """Yield the sessions of these keys, and note in `damaged` those that are not whole."""
+    for key in keys:
         try:
+            if sessions.get(key).damage:
+                damaged.append(key)
             yield sessions.read(key)
         except SessionNotFoundError:
             continue  # deleted meanwhile

@@ -101,7 +101,7 @@ def _format_of(file: Path) -> str | None:
         return "pocketpaw" if head[1:].lstrip().startswith(b"{") and b'"messages"' not in head else "json"
     if not head.startswith(b"{"):
         return None
-    if newline and _is_object(first_line):
+    if ".jsonl" in file.name or (newline and _is_object(first_line)):
         return "jsonl"
     return _object_format(head)
 

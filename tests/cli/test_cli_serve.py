@@ -1,0 +1,112 @@
+"""A server started as a person starts it."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+import pytest
+
+COMMAND = (sys.executable, "-m", "chatkeep")
+
+
+@contextmanager
+def serving(workspace: Path, *args: str) -> Iterator[tuple[str, str]]:
+    """Yield the address of a server, and what it printed before it listened."""
+    environ = {**os.environ, "CHATKEEP_WORKSPACE": str(workspace), "CHATKEEP_PORT": "0"}
+    process = subprocess.Popen(
+        [*COMMAND, "serve", *args], env=environ, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+    assert process.stdout is not None
+    try:
+        lines: list[str] = []
+        for line in process.stdout:
+            lines.append(line)
+            if "Started server process" in line:
+                break
+        printed = "".join(lines)
+        found = re.search(r"Listening on (\S+)", printed)
+        assert found is not None, printed
+        yield found[1], printed
+    finally:
+        process.send_signal(signal.SIGTERM)
+        rest, _ = process.communicate(timeout=20)
+    assert "Traceback" not in rest
+    assert process.returncode in (0, -signal.SIGTERM)
+
+
+def test_serve_for_the_first_time(tmp_path: Path) -> None:
+    """The first start prints a token that opens every door, once, and says where the workspace is."""
+    with serving(tmp_path / "w") as (address, printed):
+        secret = re.search(r"ck_[A-Za-z0-9_-]{32,}", printed)
+        assert secret is not None
+        assert f"Workspace: {tmp_path / 'w'}" in printed
+        assert f"curl -H 'Authorization: Bearer {secret[0]}' {address}/api/sessions" in printed
+        with httpx.Client(base_url=address, headers={"Authorization": f"Bearer {secret[0]}"}) as client:
+            said = {"role": "user", "content": "hi"}
+            assert 201 == client.post("/api/v1/messages?session=a/b", json=said).status_code
+            beside = ["append", "a/b", "ho", "--role", "assistant", "-w", str(tmp_path / "w")]
+            subprocess.run([*COMMAND, *beside], check=True, capture_output=True, timeout=20)
+            answer = client.get("/api/v1/sessions/a/b")
+            assert 2 == answer.json()["message_count"]
+            assert "server" not in answer.headers
+            assert 421 == client.get("/api/sessions", headers={"Host": "evil.example"}).status_code
+        assert 401 == httpx.get(f"{address}/api/sessions").status_code
+    with serving(tmp_path / "w", "--allow-host", "chat.example") as (address, printed):
+        assert "ck_" not in printed
+        headers = {"Authorization": f"Bearer {secret[0]}", "Host": "chat.example"}
+        assert ["a/b"] == httpx.get(f"{address}/api/v1/sessions", headers=headers).json()["sessions"]
+
+
+def test_serve_counts_requests(tmp_path: Path) -> None:
+    """The limits of the command line hold, and forwarded addresses count for nothing."""
+    with serving(tmp_path, "--rate-limit-ip", "3") as (address, _):
+        statuses = [
+            httpx.get(f"{address}/api/sessions", headers={"X-Forwarded-For": f"10.0.0.{n}"}).status_code
+            for n in range(4)
+        ]
+    assert [401, 401, 401, 429] == statuses
+
+
+def test_serve_bounds_the_head(tmp_path: Path) -> None:
+    """A request whose head never ends is cut off."""
+    with serving(tmp_path) as (address, _):
+        host, port = address.removeprefix("http://").split(":")
+        with socket.create_connection((host, int(port)), timeout=10) as connection:
+            connection.sendall(b"GET /health HTTP/1.1\r\nHost: localhost\r\n")
+            with pytest.raises((ConnectionResetError, BrokenPipeError)):
+                connection.sendall((b"X-Much: " + b"x" * 4096 + b"\r\n") * 10_000)
+        assert 200 == httpx.get(f"{address}/health").status_code
+
+
+def test_serve_on_a_port_that_is_taken(tmp_path: Path) -> None:
+    """A port in use, or an address that is not ours, is a sentence and exit code 1."""
+    with serving(tmp_path) as (address, _):
+        port = address.rpartition(":")[2]
+        for args in (("--port", port), ("--host", "192.0.2.1")):
+            refused = subprocess.run(
+                [*COMMAND, "serve", "-w", str(tmp_path), *args], capture_output=True, text=True, check=False, timeout=20
+            )
+            assert 1 == refused.returncode
+            assert refused.stderr.startswith("Cannot listen on")
+            assert 1 == len(refused.stderr.splitlines())
+
+
+def test_start_quickly() -> None:
+    """Help is there at once: nothing that only servers need is imported for it."""
+    began = time.monotonic()
+    subprocess.run([*COMMAND, "--help"], check=True, capture_output=True, timeout=20)
+    took_s = time.monotonic() - began
+    script = "import sys, chatkeep.cli; print([m for m in ('fastapi', 'uvicorn', 'httpx') if m in sys.modules])"
+    loaded = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True, timeout=20)
+    assert "[]" == loaded.stdout.strip()
+    assert took_s < 3

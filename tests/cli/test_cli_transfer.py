@@ -1,0 +1,139 @@
+"""Carrying sessions out and in from the command line, and the samples."""
+
+from __future__ import annotations
+
+import json
+import stat
+from importlib.resources import files
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from tests.cli.conftest import Run
+
+SAMPLES = Path(__file__).parent.parent / "importers" / "samples"
+RECORD = '{"key":"telegram:7","created_at":"2024-01-01T09:00:00+09:00","messages":[{"role":"user","content":"東京"}]}\n'
+
+
+def test_add_the_samples(run: Run) -> None:
+    """The samples fill many channels, come with their licences, and are added once."""
+    added = run("demo")
+    again = run("demo", "--json").json
+    assert "Imported 11 new" in added.out
+    assert "chatkeep list" in added.out
+    assert (0, 0, 0) == (again["sessions_created"], again["messages_added"], len(again["errors"]))
+    channels = {one["channel"] for one in run("list", "--all", "--json").json["sessions"]}
+    assert {"telegram", "discord", "slack", "web", "api", "cli"} <= channels
+    names = {file.name for file in files("chatkeep.demo").iterdir()}
+    assert {"LICENSE.pi-mono.txt", "LICENSE.tau-bench.txt", "README.md", "sessions.jsonl"} <= names
+    assert len(files("chatkeep.demo").joinpath("sessions.jsonl").read_bytes()) < 150_000
+
+
+@pytest.mark.parametrize("fmt", ["json", "jsonl"])
+def test_export_and_import_everything(run: Run, tmp_path: Path, fmt: str) -> None:
+    """Export, import into an empty workspace, export again: the same bytes; the file is for its owner alone."""
+    first, second, other = tmp_path / f"1.{fmt}", tmp_path / f"2.{fmt}", str(tmp_path / "other")
+    run("demo")
+    run("export", "--format", fmt, "--output", str(first))
+    report = run("import", str(first), "--workspace", other, "--json").json
+    run("export", "--format", fmt, "--output", str(second), "--workspace", other)
+    assert (11, []) == (report["sessions_created"], report["errors"])
+    assert first.read_bytes() == second.read_bytes()
+    assert 0o600 == stat.S_IMODE(first.stat().st_mode)
+
+
+def test_export_one_session(run: Run, workspace: Path) -> None:
+    """One session goes to stdout as the bytes of its file in the workspace, without the reserved space."""
+    run("append", "a/b", "hé", "--role", "user")
+    (file,) = (workspace / "sessions").glob("*.json")
+    assert file.read_text().rstrip("\n") + "\n" == run("export", "a/b").out
+    assert run("export", "a/b", "--format", "md").out.startswith("# hé\n")
+
+
+def test_export_nothing(run: Run, tmp_path: Path) -> None:
+    """Without sessions, or without this one, no file is written."""
+    output = tmp_path / "out.json"
+    run("export", "--output", str(output), code=3)
+    run("export", "missing", "--output", str(output), code=3)
+    run("append", "a", "x", "--role", "user")
+    run("export", "--format", "xml", "--output", str(output), code=2)
+    assert "No such file" in run("export", "--output", str(tmp_path / "no" / "out.json"), code=1).err
+    assert [] == list(tmp_path.glob("*out*"))
+
+
+def test_export_beside_a_damaged_session(run: Run, workspace: Path) -> None:
+    """Damaged sessions are left out and named; all others are exported."""
+    run("append", "good", "x", "--role", "user")
+    run("append", "bad", "x", "--role", "user")
+    (file,) = (workspace / "sessions").glob("bad*.json")
+    file.write_bytes(b"\0" * 4096)
+    exported = run("export", "--format", "jsonl", code=7)
+    assert file.name in exported.err
+    assert ["good"] == [json.loads(line)["key"] for line in exported.out.splitlines()]
+
+
+def test_import_dry_run(run: Run, tmp_path: Path) -> None:
+    """A dry run says what would come, and stores nothing."""
+    path = tmp_path / "a.jsonl"
+    path.write_text(RECORD)
+    assert "Would import 1 new" in run("import", str(path), "--dry-run").out
+    assert 0 == run("list", "--json").json["total"]
+    assert "Imported 1 new" in run("import", str(path)).out
+    assert "Nothing new: 1 message" in run("import", str(path)).out
+    assert "Nothing new" in run("import", str(path), "--dry-run").out
+
+
+def test_import_names_each_flaw(run: Run, tmp_path: Path) -> None:
+    """What can be imported is, each flaw is named, and the exit code tells that something failed."""
+    path = tmp_path / "a.jsonl"
+    path.write_text("{broken\n" + RECORD + '{"key":"x","messages":[{"role":"user","content":"\\u0000"}]}\n')
+    partly = run("import", str(path), code=1)
+    assert "Imported 1 new" in partly.out
+    assert "line 1" in partly.err
+    assert "NUL" in partly.err
+    assert 2 == len(run("import", str(path), "--json", code=2).json["errors"])
+
+
+@pytest.mark.parametrize("content", ["", "\n\n", "[3]", "{}", "nonsense", "{broken\n{broken\n", '{"key":"a"}'])
+@pytest.mark.parametrize("fmt", ["json", "jsonl", "grip", "pocketpaw"])
+def test_import_of_nothing_is_no_success(run: Run, tmp_path: Path, content: str, fmt: str) -> None:
+    """A file without sessions ends with a sentence and exit code 2, whatever it was taken for."""
+    path = tmp_path / "a.json"
+    path.write_text(content)
+    refused = run("import", str(path), "--as", fmt, code=2)
+    assert refused.err.strip()
+    assert "" == refused.out
+    assert 0 == run("list", "--json").json["total"]
+
+
+@pytest.mark.parametrize(
+    "args", [("missing.json",), (".",), ("a.json", "--as", "word"), ("a.json", "--timezone", "Mars/Base"), ()]
+)
+def test_import_refused(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, args: tuple[str, ...]) -> None:
+    """A path that is not there, an empty folder, an unknown format or zone: exit code 2 and a sentence."""
+    monkeypatch.chdir(tmp_path)
+    if "a.json" in args:
+        (tmp_path / "a.json").write_text(RECORD)
+    assert run("import", *args, code=2).err.strip()
+
+
+def test_import_other_programs(run: Run) -> None:
+    """Folders of PocketPaw and grip are known by their content, several at once."""
+    report = run(
+        "import", str(SAMPLES / "pocketpaw"), str(SAMPLES / "grip"), "--timezone", "Europe/Oslo", "--json"
+    ).json
+    assert (5, 18, []) == (report["sessions_created"], report["messages_added"], report["errors"])
+    created = {one["id"]: one["created_at"] for one in run("list", "--json").json["sessions"]}
+    assert "2026-11-21T00:54:01.806484Z" == created["discord:1_2"]
+    assert "user:alice:project-planning" in created
+
+
+def test_import_hostile_names(run: Run, tmp_path: Path) -> None:
+    """What a file says of itself does not act on the terminal when its flaws are named."""
+    path = tmp_path / "a.jsonl"
+    path.write_text(
+        json.dumps({"key": "\x1b[2J\u202e", "messages": [{"role": "\x1b]0;x\x07", "content": "x"}]}) + "\n" + RECORD
+    )
+    assert not set(run("import", str(path), code=1).err) & set("\x1b\x07\u202e")

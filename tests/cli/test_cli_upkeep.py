@@ -1,0 +1,110 @@
+"""Looking after a workspace and its tokens from the command line."""
+
+from __future__ import annotations
+
+import re
+import stat
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from tests.cli.conftest import Run
+
+
+def test_count_everything(run: Run, workspace: Path) -> None:
+    """Counts, channels and the largest sessions are shown."""
+    run("demo")
+    facts = run("stats", "--json").json
+    assert str(workspace) == facts["workspace"]
+    assert (11, {"telegram": 2}.items() <= facts["status"]["channels"].items()) == (
+        facts["status"]["session_count"],
+        True,
+    )
+    counts = [one["message_count"] for one in facts["largest"]]
+    assert 10 == len(counts)
+    assert sorted(counts, reverse=True) == counts
+    assert "11 sessions" in run("stats").out
+    assert "0 sessions, 0 messages" in run("stats", "--workspace", str(workspace / "empty")).out
+
+
+def test_rebuild_the_index(run: Run, workspace: Path) -> None:
+    """Building the index anew, or removing it, changes no answer."""
+    run("demo")
+    listed = run("list", "--all", "--json").out
+    assert 11 == run("reindex", "--json").json["session_count"]
+    assert listed == run("list", "--all", "--json").out
+    for file in workspace.glob("index*"):
+        file.unlink()
+    assert listed == run("list", "--all", "--json").out
+
+
+def test_find_what_is_damaged(run: Run, workspace: Path) -> None:
+    """Every damaged or foreign file is named with a reason and advice; nothing is changed; the others are served."""
+    assert "All files are well." in run("doctor").out
+    run("demo")
+    for text in ("one", "two", "three"):
+        run("append", "hurt", text, "--role", "user")
+    sessions = workspace / "sessions"
+    (damaged,) = sessions.glob("hurt*")
+    content = damaged.read_bytes()
+    damaged.write_bytes(content.replace(b'{"seq":2,', b'{"seq":x,'))
+    (sessions / "notes.json").write_text("[]")
+    (sessions / "link.json").symlink_to(damaged)
+    before = {file: file.read_bytes() for file in sessions.iterdir()}
+    found = {one["file"]: one for one in run("doctor", "--json", code=7).json["findings"]}
+    assert {damaged.name, "notes.json", "link.json"} == set(found)
+    assert all(one["reason"] and one["advice"] for one in found.values())
+    assert "damaged" == found[damaged.name]["kind"]
+    assert "need care" in run("doctor", code=7).out
+    assert before == {file: file.read_bytes() for file in sessions.iterdir()}
+    assert 12 == len(run("list", "--all", "--json").json["sessions"])
+    key = found[damaged.name]["key"]
+    assert "doctor" in run("append", key, "x", "--role", "user", code=7).err
+    run("delete", key, "--yes")
+    run("show", key, code=3)
+
+
+def test_find_a_damaged_token_file(run: Run, workspace: Path) -> None:
+    """A token file that cannot be read is named as well."""
+    run("token", "create")
+    (workspace / "tokens.json").write_text("{")
+    assert "tokens.json" in run("doctor", code=7).out
+
+
+def test_make_list_and_revoke_tokens(run: Run, workspace: Path) -> None:
+    """A token is printed once, listed without its secret, and revoked by its id or itself."""
+    secret = run(
+        "token", "create", "--name", "bot", "--scope", "read", "--prefix", "telegram:", "--rate", "9"
+    ).out.strip()
+    other = run("token", "create", "--expires", "30d", "--json").json
+    assert re.fullmatch(r"ck_[A-Za-z0-9_-]{32,}", secret)
+    first, second = run("token", "list", "--json").json["tokens"]
+    assert ("bot", ["read"], "telegram:", 9, None) == tuple(
+        first[name] for name in ("name", "scopes", "prefix", "rate", "expires_at")
+    )
+    assert (["read", "write"], False) == (second["scopes"], second["expired"])
+    assert secret not in run("token", "list").out + (workspace / "tokens.json").read_text()
+    assert 0o600 == stat.S_IMODE((workspace / "tokens.json").stat().st_mode)
+    assert first["id"] in run("token", "revoke", secret).out
+    assert other["id"] == run("token", "revoke", other["id"], "--json").json["revoked"]["id"]
+    assert "No token" in run("token", "revoke", secret, code=3).err
+    assert "No tokens." in run("token", "list").out
+
+
+@pytest.mark.parametrize(
+    "args",
+    [
+        ("--scope", "all"),
+        ("--expires", "soon"),
+        ("--expires", "0s"),
+        ("--rate", "-1"),
+        ("--prefix", " x"),
+        ("--name", "\x1b"),
+    ],
+)
+def test_make_a_bad_token(run: Run, args: tuple[str, ...]) -> None:
+    """A value that breaks its rule is named, and no token is made."""
+    assert run("token", "create", *args, code=2).err
+    assert [] == run("token", "list", "--json").json["tokens"]

@@ -1,0 +1,96 @@
+"""Settings come from where they should, in order, and a bad value is named."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import platformdirs
+import pytest
+
+from chatkeep.config import Settings, settings_from
+from chatkeep.errors import InvalidError
+
+
+def test_settle_without_any_word(tmp_path: Path) -> None:
+    """Nothing said: the platform's data folder and the defaults of the contract."""
+    assert platformdirs.user_data_path("chatkeep") == settings_from({}, {}).workspace
+    chosen = settings_from({"workspace": tmp_path, "port": None, "allow_hosts": []}, {})
+    assert Settings(workspace=tmp_path) == chosen
+    assert ("127.0.0.1", 8000, 60, 60, "full") == (
+        chosen.host,
+        chosen.port,
+        chosen.rate_limit_ip,
+        chosen.rate_limit_token,
+        chosen.durability,
+    )
+
+
+def test_settle_by_rank(tmp_path: Path) -> None:
+    """A flag wins over a variable, a variable over the file."""
+    (tmp_path / "chatkeep.toml").write_text(
+        'port = 1\nrate_limit_ip = 2\ndurability = "none"\nallow_hosts = ["a", "b"]\n'
+    )
+    environ = {
+        "CHATKEEP_WORKSPACE": str(tmp_path),
+        "CHATKEEP_PORT": "3",
+        "CHATKEEP_RATE_LIMIT_IP": "4",
+        "CHATKEEP_CORS_ORIGINS": "https://a.example, http://b:1",
+        "CHATKEEP_HOST": "",
+    }
+    expected = Settings(
+        workspace=tmp_path,
+        port=5,
+        rate_limit_ip=4,
+        durability="none",
+        allow_hosts=("a", "b"),
+        cors_origins=("https://a.example", "http://b:1"),
+    )
+    assert expected == settings_from({"port": 5}, environ)
+
+
+@pytest.mark.parametrize(
+    "name,value",
+    [
+        ("PORT", "abc"),
+        ("PORT", "65536"),
+        ("PORT", "-1"),
+        ("HOST", "a b"),
+        ("RATE_LIMIT_IP", "-1"),
+        ("RATE_LIMIT_TOKEN", "1.5"),
+        ("DURABILITY", "sometimes"),
+        ("ALLOW_HOSTS", "http://a"),
+        ("TRUSTED_PROXIES", "10.0.0.1/99"),
+        ("CORS_ORIGINS", "*"),
+    ],
+)
+def test_refuse_bad_variable(tmp_path: Path, name: str, value: str) -> None:
+    """A bad value names its variable."""
+    with pytest.raises(InvalidError, match=f"^CHATKEEP_{name}: must be"):
+        settings_from({"workspace": tmp_path}, {f"CHATKEEP_{name}": value})
+
+
+@pytest.mark.parametrize(
+    "text,reason",
+    [
+        ("port = true", "toml: port: must be"),
+        ('host = ["a"]', "toml: host: must be"),
+        ("ports = 1", "toml: ports: is not a setting"),
+        ("port =", "is not TOML"),
+        ('workspace = "/x"', "is not a setting"),
+        ('trusted_proxies = ["x"]', "toml: trusted_proxies: must be"),
+    ],
+)
+def test_refuse_bad_file(tmp_path: Path, text: str, reason: str) -> None:
+    """A bad line of the workspace's file is named."""
+    (tmp_path / "chatkeep.toml").write_text(text)
+    with pytest.raises(InvalidError, match=reason):
+        settings_from({"workspace": tmp_path}, {})
+
+
+def test_refuse_bad_flag_and_workspace(tmp_path: Path) -> None:
+    """A bad flag names itself, and a workspace must be a folder."""
+    with pytest.raises(InvalidError, match=r"^--trusted-proxy: must be"):
+        settings_from({"workspace": tmp_path, "trusted_proxies": ["x"]}, {})
+    (tmp_path / "file").touch()
+    with pytest.raises(InvalidError, match="is not a folder"):
+        settings_from({"workspace": tmp_path / "file"}, {})
