@@ -42,7 +42,7 @@ from chatkeep.core.model import (
 from chatkeep.core.paging import LIST_LIMIT_DEFAULT, LIST_LIMIT_MAX
 from chatkeep.core.search import Search
 from chatkeep.core.windows import fitting
-from chatkeep.errors import ForbiddenError, InvalidError, InvalidKeyError, SessionNotFoundError
+from chatkeep.errors import ForbiddenError, InvalidError, InvalidKeyError, SessionDamagedError, SessionNotFoundError
 from chatkeep.store.protocol import Store
 
 BATCH_MAX: Final = 1000
@@ -123,11 +123,11 @@ class Sessions:
         return self._store.read(self._own(key))
 
     def read_all(self, selection: Selection) -> Iterator[Session]:
-        """Yield whole sessions by key; those that are deleted meanwhile are left out."""
+        """Yield whole sessions by key, without those deleted meanwhile or damaged beyond reading (see `status`)."""
         for key in self.keys(selection).keys:
             try:
                 session = self._store.read(key)
-            except SessionNotFoundError:
+            except (SessionNotFoundError, SessionDamagedError):
                 continue
             yield session
 
