@@ -16,7 +16,7 @@ from chatkeep.http.app import create_app
 from chatkeep.http.guard import Guard
 from chatkeep.http.limits import Limits
 from chatkeep.sessions import Sessions
-from chatkeep.store.memory import MemoryStore
+from chatkeep.store.files.store import FilesStore
 from chatkeep.tokens import TokenFile
 
 
@@ -29,6 +29,7 @@ class Server:
     tokens: TokenFile
     sessions: Sessions
     app: FastAPI
+    workspace: Path
 
     def client(self, secret: str | None = None) -> httpx.Client:
         """Return a client that sends a token, the admin's unless another is given."""
@@ -42,7 +43,8 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     folder: Path = tmp_path_factory.mktemp("server")
     tokens = TokenFile(folder / "tokens.json")
     secret, _ = tokens.create("admin", scopes=("admin",))
-    sessions = Sessions(MemoryStore())
+    store = FilesStore.open(folder / "workspace", durability="none")
+    sessions = Sessions(store)
     limits = Limits(folder / "limits.sqlite")
     guard = Guard(tokens, limits, hosts={"127.0.0.1", "localhost"}, rate_ip=0, rate_token=0)
     app = create_app(sessions, guard)
@@ -52,10 +54,11 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     while not running.started:
         thread.join(0.01)
     port = running.servers[0].sockets[0].getsockname()[1]
-    yield Server(f"http://127.0.0.1:{port}", secret, tokens, sessions, app)
+    yield Server(f"http://127.0.0.1:{port}", secret, tokens, sessions, app, folder / "workspace")
     running.should_exit = True
     thread.join(10)
     limits.close()
+    store.close()
 
 
 @pytest.fixture

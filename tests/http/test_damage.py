@@ -1,0 +1,53 @@
+"""A damaged session hides no other one, and is never written to."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import httpx
+import pytest
+
+if TYPE_CHECKING:
+    from tests.http.conftest import Server
+
+HI = {"role": "user", "content": "hi"}
+
+
+@pytest.fixture
+def damaged(server: Server, client: httpx.Client) -> Iterator[Path]:
+    """The file of the session `damage:1`, of which nothing can be read; `damage:2` is whole."""
+    for key in ("damage:1", "damage:2"):
+        assert client.post("/api/v1/messages", params={"session": key}, json=HI).status_code == 201
+    (file,) = (server.workspace / "sessions").glob("damage-1*.json")
+    whole = file.read_bytes()
+    file.write_bytes(b"no JSON at all\n" * 40)
+    yield file
+    file.write_bytes(whole)
+    for key in ("damage:1", "damage:2"):
+        client.delete(f"/api/v1/sessions/{key}")
+
+
+def test_appending_to_a_damaged_session_is_refused(damaged: Path, client: httpx.Client) -> None:
+    """409 with a code of its own, and the file stays as it is."""
+    before = damaged.read_bytes()
+    answer = client.post("/api/v1/messages?session=damage:1", json=HI)
+    assert (answer.status_code, answer.json()["code"]) == (409, "session_damaged")
+    assert damaged.read_bytes() == before
+
+
+def test_export_of_all_leaves_out_what_cannot_be_read(damaged: Path, client: httpx.Client) -> None:
+    """The others are there, whole."""
+    answer = client.get("/api/v1/export")
+    assert "damage:2" in [session["key"] for session in answer.json()]
+
+
+def test_no_other_answer_suffers(damaged: Path, client: httpx.Client) -> None:
+    """Lists, search and history of the others go on; nothing is a 5xx."""
+    assert "damage:2" in client.get("/api/v1/sessions").json()["sessions"]
+    assert client.get("/api/memory/session?id=damage:2").status_code == 200
+    for path in ("/api/sessions", "/api/sessions/search?q=hi", "/api/v1/sessions/damage:1", "/api/v1/status"):
+        assert client.get(path).status_code < 500
+    for path in ("/api/memory/session?id=damage:1", "/api/v1/export?session=damage:1"):
+        assert client.get(path).status_code in {200, 404, 409}
