@@ -49,6 +49,7 @@ def run(settings: Settings, store: FilesStore, listener: socket.socket) -> None:
     from chatkeep.http.protocol import BoundedProtocol  # noqa: PLC0415
 
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    logging.getLogger("watchfiles").setLevel(logging.WARNING)  # it tells of every append otherwise
     for name, reason in store.status().problems.items():
         _log.warning("cannot be served: %r: %s", name, reason)
     limits = Limits(settings.workspace / "limits.sqlite3")
