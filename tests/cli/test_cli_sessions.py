@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -96,6 +97,18 @@ def test_list_sessions(talk: Run) -> None:
     assert page["next_cursor"] in talk("list", "--limit", "1").out
     assert [] == talk("list", "--archived", "--json").json["sessions"]
     assert 2 == talk("list", "--all", "--json").json["total"]
+
+
+def test_list_on_a_narrow_terminal(talk: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where room is short, titles are cut and keys are not."""
+    talk("rename", "telegram:1", "A long title " * 10)
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setenv("TERM", "dumb")
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    lines = talk("list").out.splitlines()
+    assert max(map(len, lines)) <= 80
+    assert "telegram:1" in lines[2]
+    assert "…" in lines[2]
 
 
 def test_list_nothing(run: Run) -> None:

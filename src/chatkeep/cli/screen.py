@@ -59,18 +59,13 @@ def complain(sentence: str) -> None:
 
 
 def show_table(columns: Sequence[str], rows: Sequence[Sequence[str | Text]], *, numbers: Sequence[str] = ()) -> None:
-    """Print rows in columns; the first column is never cut, `numbers` names those that end at the right."""
+    """Print rows in columns; `numbers` names those that end at the right. Where room is short, titles are cut."""
     table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
-    for place, column in enumerate(columns):
-        table.add_column(
-            column,
-            justify="right" if column in numbers else "left",
-            overflow="fold" if place == 0 else "ellipsis",
-            no_wrap=place > 0,
-            ratio=1 if column == "TITLE" else None,
-        )
+    for column in columns:
+        # Rich takes room from the columns that may wrap; a cell of text that must not is cut there instead
+        table.add_column(column, justify="right" if column in numbers else "left", no_wrap=column != "TITLE")
     for row in rows:
-        table.add_row(*(Text(visible(cell, one_line=True)) if isinstance(cell, str) else cell for cell in row))
+        table.add_row(*map(_cell, row))
     _console().print(table)
 
 
@@ -122,6 +117,12 @@ def count_bar(what: str) -> Iterator[Callable[[int, int], None]]:
     with _bar(MofNCompleteColumn()) as bar:
         task = bar.add_task(what, total=None)
         yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
+def _cell(cell: str | Text) -> Text:
+    text = Text(visible(cell, one_line=True)) if isinstance(cell, str) else cell.copy()
+    text.no_wrap, text.overflow = True, "ellipsis"
+    return text
 
 
 def _bar(amount: DownloadColumn | MofNCompleteColumn) -> Progress:

@@ -13,15 +13,13 @@ import msgspec
 
 from chatkeep.core.model import Session
 from chatkeep.errors import BrokenInputError, ChatkeepError, TooLargeError
-from chatkeep.importers.records import Record, check_depth, session_of, why
+from chatkeep.importers.records import BOM, RECORD_BYTES_MAX, Record, check_depth, document_in, session_of, why
 from chatkeep.importers.reports import Flaw
 from chatkeep.sessions import now_utc
 
 Fmt = Literal["json", "jsonl"]
 
-RECORD_BYTES_MAX: Final = 1 << 28
 RECORDS_MAX: Final = 10_000_000
-_BOM: Final = b"\xef\xbb\xbf"
 
 
 class _Document(Record, frozen=True, kw_only=True):
@@ -55,10 +53,7 @@ def _session(place: str, data: bytes, now: Callable[[], datetime]) -> Session | 
 
 
 def _documents(stream: BinaryIO) -> Iterator[tuple[str, bytes]]:
-    data = stream.read(RECORD_BYTES_MAX + 1).removeprefix(_BOM).strip()
-    if len(data) > RECORD_BYTES_MAX:
-        raise TooLargeError("JSON document", RECORD_BYTES_MAX)
-    check_depth(data)
+    data = document_in(stream)
     try:
         records = [bytes(record) for record in _decode_array(data)] if data.startswith(b"[") else [_json(data)]
     except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
@@ -83,7 +78,7 @@ def _lines(stream: BinaryIO) -> Iterator[tuple[str, bytes | Flaw]]:
         if len(line) > RECORD_BYTES_MAX:
             _skip_line(stream)
             yield place, Flaw(place, str(TooLargeError("line", RECORD_BYTES_MAX)))
-        elif stripped := (line.removeprefix(_BOM) if number == 1 else line).strip():
+        elif stripped := (line.removeprefix(BOM) if number == 1 else line).strip():
             yield place, stripped
 
 

@@ -17,9 +17,8 @@ import msgspec
 from msgspec import Struct
 
 from chatkeep.core.model import Json, Role, Session
-from chatkeep.errors import ChatkeepError, TooLargeError
-from chatkeep.importers.chatkeep import RECORD_BYTES_MAX
-from chatkeep.importers.records import Record, Said, check_depth, instant, session_of, why
+from chatkeep.errors import ChatkeepError
+from chatkeep.importers.records import Record, Said, document_in, instant, session_of, why
 from chatkeep.importers.reports import Flaw
 
 
@@ -50,12 +49,8 @@ _decode = msgspec.json.Decoder(_Document).decode
 
 def read(stream: BinaryIO, name: str, *, now: Callable[[], datetime]) -> Session | Flaw:
     """Return the session of one file; `name` says which it is, should it be flawed."""
-    data = stream.read(RECORD_BYTES_MAX + 1).removeprefix(b"\xef\xbb\xbf").strip()
     try:
-        if len(data) > RECORD_BYTES_MAX:
-            raise TooLargeError("file", RECORD_BYTES_MAX)
-        check_depth(data)
-        document = _decode(data)
+        document = _decode(document_in(stream))
         return _changed_at(session_of(_record(document), now=now), instant(document.updated_at))
     except (msgspec.MsgspecError, UnicodeError, RecursionError, ChatkeepError) as error:
         return Flaw(name, why(error))

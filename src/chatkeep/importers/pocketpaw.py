@@ -21,9 +21,8 @@ from msgspec import Struct, field
 from chatkeep.core import titles
 from chatkeep.core.keys import channel_of
 from chatkeep.core.model import METADATA_BYTES_MAX, Json, Session, text_of
-from chatkeep.errors import ChatkeepError, TooLargeError
-from chatkeep.importers.chatkeep import RECORD_BYTES_MAX
-from chatkeep.importers.records import Record, Said, check_depth, session_of, why
+from chatkeep.errors import ChatkeepError
+from chatkeep.importers.records import Record, Said, document_in, session_of, why
 from chatkeep.importers.reports import Flaw
 
 _PREFIXES: Final = (
@@ -67,12 +66,8 @@ def read(
     stream: BinaryIO, name: str, notes: Mapping[str, Note], *, now: Callable[[], datetime], zone: tzinfo | None
 ) -> Session | Flaw:
     """Return the session of one file; `name` is the file's without its ending."""
-    data = stream.read(RECORD_BYTES_MAX + 1).removeprefix(b"\xef\xbb\xbf").strip()
     try:
-        if len(data) > RECORD_BYTES_MAX:
-            raise TooLargeError("file", RECORD_BYTES_MAX)
-        check_depth(data)
-        return session_of(_record(data, name, notes.get(name, Note())), now=now, zone=zone)
+        return session_of(_record(document_in(stream), name, notes.get(name, Note())), now=now, zone=zone)
     except (msgspec.MsgspecError, UnicodeError, RecursionError, ChatkeepError) as error:
         return Flaw(name, why(error))
 

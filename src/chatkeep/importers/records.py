@@ -13,16 +13,18 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, tzinfo
 from itertools import accumulate
-from typing import Final
+from typing import BinaryIO, Final
 
 import msgspec
 from msgspec import Struct, field
 
 from chatkeep.core.keys import channel_of
 from chatkeep.core.model import Header, Json, Message, Role, Session, utc
-from chatkeep.errors import BrokenInputError, InvalidError
+from chatkeep.errors import BrokenInputError, InvalidError, TooLargeError
 
 DEPTH_MAX: Final = 64 + 3  # a message may have 64, and stands in a list in a session in a list
+RECORD_BYTES_MAX: Final = 1 << 28
+BOM: Final = b"\xef\xbb\xbf"
 Time = datetime | float | None
 
 _STRING: Final = re.compile(rb'"(?:[^"\\]++|\\.)*+"?', re.DOTALL)
@@ -82,6 +84,21 @@ def session_of(record: Record, *, now: Callable[[], datetime], zone: tzinfo | No
         ),
         messages=_messages(record, known, [at or begun for at in times]),
     )
+
+
+def document_in(stream: BinaryIO) -> bytes:
+    """Return the JSON that a stream holds, without what may stand around it; it is not parsed yet.
+
+    Raises:
+        TooLargeError: when it is larger than 256 MiB.
+        BrokenInputError: when it is nested too deep.
+    """
+    data = stream.read(RECORD_BYTES_MAX + 1)
+    if len(data) > RECORD_BYTES_MAX:
+        raise TooLargeError("JSON document", RECORD_BYTES_MAX)
+    data = data.removeprefix(BOM).strip()
+    check_depth(data)
+    return data
 
 
 def instant(at: Time, zone: tzinfo | None = UTC) -> datetime | None:

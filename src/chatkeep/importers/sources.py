@@ -17,7 +17,7 @@ import msgspec
 import zstandard
 
 from chatkeep.errors import BrokenInputError, InvalidError
-from chatkeep.importers.records import why
+from chatkeep.importers.records import BOM, why
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
@@ -91,7 +91,7 @@ def sniff(path: Path) -> str:
 def _format_of(file: Path) -> str | None:
     try:
         with opened(file) as stream:
-            head = stream.read(_PEEK_BYTES).removeprefix(b"\xef\xbb\xbf").lstrip()
+            head = stream.read(_PEEK_BYTES).removeprefix(BOM).lstrip()
     except (*UNREADABLE, BrokenInputError) as error:
         if isinstance(error, PermissionError | IsADirectoryError):
             raise InvalidError("path", f"{file} cannot be read: {error.strerror}") from error
