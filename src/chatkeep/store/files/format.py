@@ -20,7 +20,8 @@ before its closing brace; when the file is torn, a run that ends in such a line 
 What a scan finds is one of four *states*:
 
 - `whole`: every line parses, has the next seq, and the trailer counts them right.
-- `torn`: an append was cut. The longest run of good lines stays, the rest is to be cut off.
+- `torn`: an append was cut. The longest run of good lines stays, the rest is to be cut off. A kill cuts
+  a write at one place; a power cut may lose any 512 bytes of it, which then are as they were before.
 - `loose`: a session as JSON in another layout, as a program leaves it that re-wrote the file.
 - `damaged`: anything else. Good lines are served, nothing is ever written to the file.
 """
@@ -42,6 +43,8 @@ _RESERVE_MAX_BYTES: Final = 1 << 18
 _MESSAGES_OPEN: Final = b',"messages":['
 _TRAILER: Final = b'],"message_count":%d}\n'
 _CONTINUED: Final = b" }\n"
+_SECTOR_BYTES: Final = 512
+_UNWRITTEN: Final = (b"\n" * _SECTOR_BYTES, b"\0" * _SECTOR_BYTES)
 _ONLY_WHEN_SET: Final = frozenset(("archived", "pinned", "tags"))
 _HEADER_FIELDS: Final = frozenset(("format", "key", "channel", "title", "created_at", "metadata")) | _ONLY_WHEN_SET
 
@@ -210,24 +213,19 @@ def _header(line: _HeaderLine) -> Header:
 def _scan_broken(
     data: bytes, header: Header, body: int, messages: list[Message], starts: list[int], ends: list[int]
 ) -> Scan:
-    tail = ends[-1] + 1 if ends else body
-    later = _later_messages(data, tail, len(messages) + 1)
-    if later:
-        return Scan(
-            state="damaged",
-            reason=f"message {len(messages) + 1} does not parse, later ones do",
-            header=header,
-            body=body,
-            messages=[*messages, *(message for message, _, _ in later)],
-            starts=[*starts, *(start for _, start, _ in later)],
-            ends=[*ends, *(end for _, _, end in later)],
-            tail=tail,
-        )
-    while ends and data[ends[-1] - 2 : ends[-1] + 1] == _CONTINUED:
+    """Return a scan of a file in which something does not parse after these messages."""
+    broken = ends[-1] + 1 if ends else body
+    later, found_end = _after(data, broken, len(messages) + 1)
+    is_damage = found_end and not (_is_one_append(data, later) and _lost_a_piece(data, broken, later))
+    if is_damage:
+        messages += [message for message, _, _ in later]
+        starts += [start for _, start, _ in later]
+        ends += [end for _, _, end in later]
+    while ends and not is_damage and data[ends[-1] - 2 : ends[-1] + 1] == _CONTINUED:
         messages.pop(), starts.pop(), ends.pop()
     return Scan(
-        state="torn",
-        reason="an append was cut short",
+        state="damaged" if is_damage else "torn",
+        reason=f"message {len(messages) - len(later) + 1} does not parse" if is_damage else "an append was cut short",
         header=header,
         body=body,
         messages=messages,
@@ -237,27 +235,39 @@ def _scan_broken(
     )
 
 
-def _later_messages(data: bytes, place: int, seq: int) -> list[tuple[Message, int, int]]:
-    """Return the messages that stand, committed, after a line that does not parse.
+def _after(data: bytes, place: int, seq: int) -> tuple[list[tuple[Message, int, int]], bool]:
+    """Return the messages that parse after a line that does not, and whether they or a trailer end the file well.
 
-    Lines of the very append that was cut do not count: after them comes the end of the file.
+    A write that was killed is cut at one place, and nothing of it stands after that. So what stands
+    after a broken line was written before it broke.
     """
     found: list[tuple[Message, int, int]] = []
-    committed = 0
     while (end := data.find(b"\n", place)) >= 0:
         start = place + (data[place : place + 1] == b",")
         message = _any_message(data[start:end])
-        if message is not None and message.seq > (found[-1][0].seq if found else seq - 1):
-            if not _continues(data, place):
-                committed = len(found) + 1
+        if message is not None and message.seq > (found[-1][0].seq if found else seq):
             found.append((message, start, end))
+        elif data[place:end] == trailer(found[-1][0].seq if found else seq)[:-1]:
+            return found, True
         place = end + 1
-    return found if committed else []
+    return found, bool(found)
 
 
-def _continues(data: bytes, place: int) -> bool:
-    """Tell whether the line that begins here may belong to the append of the bytes before it."""
-    return data[max(0, place - 3) : place].endswith((_CONTINUED, b"\n\n", b"\0\n"))
+def _is_one_append(data: bytes, later: Sequence[tuple[Message, int, int]]) -> bool:
+    """Tell whether these lines, up to the end of the file, may all be of one append."""
+    return all(data[end - 2 : end + 1] == _CONTINUED for _, _, end in later[:-1])
+
+
+def _lost_a_piece(data: bytes, broken: int, later: Sequence[tuple[Message, int, int]]) -> bool:
+    """Tell whether a power cut kept a piece of the last append from the disk.
+
+    The piece then has what was there before: the old trailer where the append began, farther on
+    reserved newlines, or zeros. Nothing else damages a file in this way.
+    """
+    end = later[0][1] if later else len(data.rstrip(b"\n"))
+    first = -(-broken // _SECTOR_BYTES) * _SECTOR_BYTES
+    sectors = (data[start : start + _SECTOR_BYTES] for start in range(first, end - _SECTOR_BYTES + 1, _SECTOR_BYTES))
+    return data[broken : broken + 1] == b"]" or any(sector in _UNWRITTEN for sector in sectors)
 
 
 def _any_message(line: bytes) -> Message | None:

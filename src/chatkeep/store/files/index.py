@@ -94,7 +94,7 @@ class Index:
         self.write(lambda db: db.execute(MESSAGE_INDEXES))
 
     def close(self) -> None:
-        """Finish what is waiting to be written and close the database."""
+        """Finish what is waiting to be written and close the database; once is enough, twice does no harm."""
         self._tasks.put(None)
         self._thread.join()
         with contextlib.suppress(queue.Empty):

@@ -254,6 +254,7 @@ def _rewritten(tree: Tree, index: Index, file: LockedFile, data: bytes, scan: Sc
 
 
 def _may_be_arriving(index: Index, name: str, stamp: Stamp) -> bool:
-    known = index.stamp(name)
-    is_ours = known is not None and known.inode == stamp.inode
+    """Tell whether an incomplete file is not one that was served whole, and has not kept still."""
+    known = index.row(name)
+    is_ours = known is not None and known.damage is None and known.stamp.inode == stamp.inode
     return not is_ours and time.time() - stamp.modified_ns / 1e9 < _SETTLED_S

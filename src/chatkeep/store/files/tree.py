@@ -100,9 +100,8 @@ class LockedFile:
 
     def flush(self) -> None:
         """Return when what is written is durable."""
-        if self._durability == "full":
-            with _told():
-                os.fdatasync(self.fd)
+        with _told():
+            self._flush()
 
     def overwrite_tail(self, tail: int, content: bytes) -> None:
         """Put `content` in place of everything from `tail` on, durably, or leave the file as it was.
@@ -119,10 +118,10 @@ class LockedFile:
                 written = 0
                 while written < len(content):
                     written += os.pwrite(self.fd, content[written:], tail + written)
+                self._flush()
             except OSError:
                 _restore(self.fd, tail, before + b"\n" * (len(content) - len(before)))
                 raise
-            self.flush()
 
     def _reserve(self, size: int, needed: int) -> None:
         """Make room ahead of a write, in newlines, so that a full disk is met before anything is touched."""
@@ -136,7 +135,11 @@ class LockedFile:
             with contextlib.suppress(OSError):
                 os.ftruncate(self.fd, size)
             raise
-        self.flush()
+        self._flush()
+
+    def _flush(self) -> None:
+        if self._durability == "full":
+            os.fdatasync(self.fd)
 
 
 class Tree:
@@ -157,13 +160,14 @@ class Tree:
             self._sessions = _open_folder(workspace / "sessions")
             self._tmp = _open_folder(workspace / "tmp")
             self._quarantine = _open_folder(workspace / "quarantine")
+        self._folders = [self._sessions, self._tmp, self._quarantine]
         self.sessions_path = workspace / "sessions"
         self._sweep()
 
     def close(self) -> None:
-        """Close the folders."""
-        for fd in (self._sessions, self._tmp, self._quarantine):
-            os.close(fd)
+        """Close the folders; once is enough, twice does no harm."""
+        while self._folders:
+            os.close(self._folders.pop())
 
     def stamps(self) -> Iterator[tuple[str, Stamp | None]]:
         """Yield every name in the folder with the state of its file, None for what is no regular file."""

@@ -1,0 +1,293 @@
+"""What files bring with them: repairs, damage, changes from outside, an index that comes and goes."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from chatkeep.core.model import Revision, Selection
+from chatkeep.errors import BusyError, SessionDamagedError, SessionNotFoundError, StorageError
+from chatkeep.store.files.store import FilesStore
+from chatkeep.store.files.tree import file_name
+from chatkeep.testing import draft, search_for, talk
+
+KEY = "telegram:1"
+NAME = file_name(KEY)
+SEEN_S = 2.0  # the promise: changes from outside are seen within two seconds
+
+
+@pytest.fixture
+def workspace(tmp_path: Path) -> Path:
+    """Return a workspace with one session of three messages, closed."""
+    store = FilesStore.open(tmp_path / "workspace")
+    store.append(KEY, talk(3))
+    store.append("other:1", talk(1))
+    store.close()
+    return tmp_path / "workspace"
+
+
+@pytest.fixture
+def opened(workspace: Path) -> Iterator[Callable[..., FilesStore]]:
+    """Return a way to open the workspace; what was opened is closed in the end."""
+    stores: list[FilesStore] = []
+
+    def open_it(**options: object) -> FilesStore:
+        stores.append(FilesStore.open(workspace, **options))  # type: ignore[arg-type]
+        return stores[-1]
+
+    yield open_it
+    for store in stores:
+        store.close()
+
+
+def _file(workspace: Path) -> Path:
+    return workspace / "sessions" / NAME
+
+
+def _texts(store: FilesStore, key: str = KEY) -> list[object]:
+    return [message.content for message in store.window(key, limit=500).messages]
+
+
+def _tear(workspace: Path) -> bytes:
+    """Cut an append short, as a kill does; return the bytes that belong to no message."""
+    data = _file(workspace).read_bytes()
+    tail = data.index(b"],")
+    left = b',{"seq":4,"role":"user","content":"never ans'
+    _file(workspace).open("r+b").close()
+    with _file(workspace).open("r+b") as file:
+        file.seek(tail)
+        file.write(left)
+    return left
+
+
+def _soon(condition: Callable[[], bool]) -> bool:
+    """Tell whether something comes true within the time that is promised."""
+    deadline = time.monotonic() + SEEN_S
+    while time.monotonic() < deadline:
+        if condition():
+            return True
+        time.sleep(0.02)
+    return False
+
+
+def test_open_after_a_cut_append(workspace: Path, opened: Callable[..., FilesStore]) -> None:
+    """A torn tail is cut when the workspace is opened; the cut bytes are kept; a second look changes nothing."""
+    left = _tear(workspace)
+    store = opened()
+    repaired = _file(workspace).read_bytes()
+    (kept,) = (workspace / "quarantine").iterdir()
+
+    assert ["line 1", "line 2", "line 3"] == [said["content"] for said in json.loads(repaired)["messages"]]
+    assert kept.read_bytes().startswith(left)
+    assert 4 == store.append(KEY, [draft("next")]).message_count
+    store.close()
+    opened()
+    assert 1 == len(list((workspace / "quarantine").iterdir()))
+
+
+def test_append_after_a_cut_append(workspace: Path, opened: Callable[..., FilesStore]) -> None:
+    """A store that is open meets the torn tail at its next append, and puts it right first."""
+    store = opened()
+    _tear(workspace)
+
+    assert 4 == store.append(KEY, [draft("next")]).message_count
+    assert ["line 1", "line 2", "line 3", "next"] == _texts(store)
+    json.loads(_file(workspace).read_bytes())
+
+
+def test_append_to_damage(workspace: Path, opened: Callable[..., FilesStore]) -> None:
+    """Damage in the middle makes a session read-only; what parses is served, the file is never written."""
+    damaged = _file(workspace).read_bytes().replace(b'"line 2"', b'"li\xffe 2"')
+    _file(workspace).write_bytes(damaged)
+    store = opened()
+    with pytest.raises(SessionDamagedError):
+        store.append(KEY, [draft("more")])
+    with pytest.raises(SessionDamagedError):
+        store.revise(KEY, Revision(title="New"))
+
+    assert ["line 1", "line 3"] == _texts(store)
+    assert damaged == _file(workspace).read_bytes()
+    assert [NAME] == list(store.status().problems)
+    assert [("damaged", KEY)] == [(finding.kind, finding.key) for finding in store.check()]
+    store.delete(KEY)
+    assert not _file(workspace).exists()
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"\n" * 4096, b"\0" * 4096, b"[]", b'{"key":', b"not json at all", b'"\\ud800"']
+)
+def test_open_with_a_file_that_does_not_parse(
+    workspace: Path, opened: Callable[..., FilesStore], content: bytes
+) -> None:
+    """A file that cannot be parsed hides no other, is named, and is never overwritten."""
+    _file(workspace).write_bytes(content)
+    store = opened()
+    with pytest.raises(SessionDamagedError):
+        store.get(KEY)
+    with pytest.raises(SessionDamagedError):
+        store.append(KEY, [draft("more")])
+
+    assert ("other:1",) == store.keys(Selection()).keys
+    assert [NAME] == list(store.status().problems)
+    assert content == _file(workspace).read_bytes()
+
+
+def test_open_with_strange_names(workspace: Path, opened: Callable[..., FilesStore], tmp_path: Path) -> None:
+    """Copies under other names, links and other files are named and not served; nothing outside is read."""
+    folder = workspace / "sessions"
+    shutil.copy(_file(workspace), folder / "copy.json")
+    (folder / "notes.txt").write_text("mine")
+    (folder / file_name("linked")).symlink_to(tmp_path / "elsewhere")
+    (folder / ".hidden").write_text("")
+    store = opened()
+
+    assert {"copy.json", "notes.txt", file_name("linked")} == set(store.status().problems)
+    assert (KEY, "other:1") == tuple(reversed(store.keys(Selection()).keys))
+    with pytest.raises(SessionDamagedError):
+        store.append("linked", [draft("into the link")])
+    assert not (tmp_path / "elsewhere").exists()
+
+
+def test_append_while_somebody_keeps_the_file(workspace: Path, opened: Callable[..., FilesStore]) -> None:
+    """A session that somebody keeps answers busy in bounded time; the others go on; reading goes on."""
+    store = opened(lock_timeout_s=0.2)
+    with _file(workspace).open("rb") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        with pytest.raises(BusyError):
+            store.append(KEY, [draft("more")])
+        assert 2 == store.append("other:1", [draft("more")]).message_count
+        assert 3 == len(_texts(store))
+    assert 4 == store.append(KEY, [draft("more")]).message_count
+
+
+def test_append_after_a_failed_flush(
+    workspace: Path, opened: Callable[..., FilesStore], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A failed flush is told; the same message sent again is stored once, in a new file that was flushed."""
+    store = opened()
+    inode = _file(workspace).stat().st_ino
+
+    def refuse(fd: int) -> None:
+        raise OSError(5, "Input/output error")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fdatasync", refuse)
+        with pytest.raises(StorageError):
+            store.append(KEY, [draft("more", id="m")])
+    assert 3 == len(_texts(store))
+    assert (4, 1) == ((again := store.append(KEY, [draft("more", id="m")])).message_count, again.stored_count)
+    assert inode != _file(workspace).stat().st_ino
+
+
+def test_delete_leaves_no_trace(workspace: Path, opened: Callable[..., FilesStore]) -> None:
+    """Deleting removes the file, what repairs cut off it, and its rows."""
+    _tear(workspace)
+    store = opened()
+    store.delete(KEY)
+
+    assert [] == list((workspace / "quarantine").iterdir())
+    assert not _file(workspace).exists()
+    assert () == store.search(search_for("line", selection=Selection(prefixes=("telegram:",), archived=None))).hits
+
+
+def test_revise_keeps_unknown_fields(workspace: Path, opened: Callable[..., FilesStore]) -> None:
+    """What others wrote into the file outlives a rename and an append."""
+    data = _file(workspace).read_bytes()
+    changed = data.replace(b',"metadata":{}', b',"metadata":{},"theirs":{"a":1}').replace(
+        b'"id":"id-2"', b'"id":"id-2","stars":5'
+    )
+    _file(workspace).write_bytes(changed)
+    store = opened()
+    store.revise(KEY, Revision(title="New"))
+    store.append(KEY, [draft("more")])
+    document = json.loads(_file(workspace).read_bytes())
+
+    assert ("New", {"a": 1}, 5) == (document["title"], document["theirs"], document["messages"][1]["stars"])
+    assert [1, 2, 3, 4] == [said["seq"] for said in document["messages"]]
+
+
+def test_watch_an_edited_file(workspace: Path, opened: Callable[..., FilesStore]) -> None:
+    """A running store sees an edit, in place or by replacement, within two seconds."""
+    store = opened(watch=True)
+    with _file(workspace).open("r+b") as file:
+        data = file.read().replace(b"line 2", b"LINE 2")
+        file.seek(0)
+        file.write(data)
+    assert _soon(lambda: "LINE 2" in _texts(store) and bool(store.search(search_for("LINE")).hits))
+    edited = _file(workspace).with_suffix(".new")
+    edited.write_text(json.dumps({**json.loads(data), "title": "Theirs"}, indent=2))
+    edited.rename(_file(workspace))
+    assert _soon(lambda: store.get(KEY).title == "Theirs")
+    assert 4 == store.append(KEY, [draft("more")]).message_count
+
+
+def test_watch_files_that_come_and_go(workspace: Path, opened: Callable[..., FilesStore], tmp_path: Path) -> None:
+    """A running store sees files that are removed and put back."""
+    store = opened(watch=True)
+    shutil.move(_file(workspace), tmp_path / "backup")
+    assert _soon(lambda: KEY not in store.keys(Selection()).keys)
+    with pytest.raises(SessionNotFoundError):
+        store.get(KEY)
+    shutil.copy(tmp_path / "backup", _file(workspace))
+    assert _soon(lambda: KEY in store.keys(Selection()).keys)
+    assert ["line 1", "line 2", "line 3"] == _texts(store)
+
+
+def test_watch_a_file_that_arrives_slowly(workspace: Path, opened: Callable[..., FilesStore], tmp_path: Path) -> None:
+    """A copy that takes its time is not cut where it has got to, and is whole when it is there."""
+    shutil.move(_file(workspace), tmp_path / "backup")
+    data = (tmp_path / "backup").read_bytes()
+    store = opened(watch=True)
+    half = data.index(b"line 3")
+    with _file(workspace).open("wb", buffering=0) as copy:
+        for start in range(0, half, half // 8):
+            copy.write(data[start : min(half, start + half // 8)])
+            time.sleep(0.1)
+        with pytest.raises((BusyError, SessionDamagedError)):
+            store.append(KEY, [draft("too early")])
+        copy.write(data[half:])
+    assert _soon(lambda: KEY in store.keys(Selection()).keys and len(_texts(store)) == 3)
+    assert data == _file(workspace).read_bytes()
+    assert _soon(lambda: store.get(KEY).damage is None)
+
+
+def test_watch_an_index_that_is_removed(workspace: Path, opened: Callable[..., FilesStore]) -> None:
+    """An index that is removed under a running store is there again soon, and no answer changes."""
+    store = opened(watch=True)
+    before = store.list(Selection(), limit=10)
+    for path in workspace.glob("index*"):
+        path.unlink()
+    assert before == store.list(Selection(), limit=10)
+    assert _soon(lambda: any(workspace.glob("index*.sqlite3")))
+    assert before == store.list(Selection(), limit=10)
+    assert 4 == store.append(KEY, [draft("more")]).message_count
+
+
+@pytest.mark.parametrize("damage", [b"", b"junk" * 5000])
+def test_open_with_a_damaged_index(workspace: Path, opened: Callable[..., FilesStore], damage: bytes) -> None:
+    """An index that is no database is built anew."""
+    store = opened()
+    before = store.list(Selection(), limit=10)
+    store.close()
+    (index,) = workspace.glob("index*.sqlite3")
+    index.write_bytes(damage)
+
+    assert before == opened().list(Selection(), limit=10)
+
+
+def test_reindex_changes_no_answer(workspace: Path, opened: Callable[..., FilesStore]) -> None:
+    """Building the index anew, with progress told, changes nothing that is answered."""
+    store = opened()
+    before = store.list(Selection(), limit=10), store.search(search_for("line")), store.status()
+    told: list[tuple[int, int]] = []
+    store.reindex(lambda done, total: told.append((done, total)))
+
+    assert before == (store.list(Selection(), limit=10), store.search(search_for("line")), store.status())
+    assert [(2, 2)] == told
