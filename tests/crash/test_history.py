@@ -2,10 +2,10 @@
 
 import msgspec
 import pytest
-from tests.crash.history import History, content_of
 
 from chatkeep.core.model import Header, Message, Session
 from chatkeep.testing import at
+from tests.crash.history import History, content_of
 
 
 def _session(*ids: str) -> Session:

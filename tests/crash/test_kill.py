@@ -13,10 +13,10 @@ from itertools import count
 from pathlib import Path
 
 import pytest
-from tests.crash.history import History, draft_of
 
 from chatkeep.core.model import Selection
 from chatkeep.store.files.store import FilesStore
+from tests.crash.history import History, draft_of
 
 KILLS = 2000
 WRITERS = 4

@@ -13,10 +13,10 @@ from pathlib import Path
 
 import httpx
 import pytest
-from tests.crash.history import History
 
 from chatkeep.store.files.store import FilesStore
 from chatkeep.tokens import TokenFile
+from tests.crash.history import History
 
 MESSAGES = 20_000
 _UNLIMITED = {**os.environ, "CHATKEEP_RATE_LIMIT_IP": "0", "CHATKEEP_RATE_LIMIT_TOKEN": "0"}
