@@ -39,7 +39,7 @@ class UsualStore:
     def append(self, key: str, text: str) -> None:
         """Add a message by writing the session anew."""
         path = self._path(key)
-        session = json.loads(path.read_text()) if path.exists() else {"key": key, "messages": []}
+        session = json.loads(path.read_text() if path.exists() else '{"messages": []}')
         session["messages"].append({"role": "user", "content": text, "timestamp": time.time()})
         session["updated_at"] = time.time()
         self.put(key, session)
@@ -50,7 +50,7 @@ class UsualStore:
         temporary.write_text(json.dumps(session, indent=2))
         temporary.replace(self._path(key))
 
-    def list(self) -> list[dict[str, object]]:
+    def newest(self) -> list[dict[str, object]]:
         """Return the 50 newest sessions, by reading all."""
         sessions = [json.loads(path.read_text()) for path in self._folder.glob("*.json")]
         return sorted(sessions, key=lambda session: -session["updated_at"])[:50]
@@ -120,7 +120,7 @@ def _measure(ours: Sessions, usual: UsualStore, sessions: int, messages: int, le
         history = partial(ours.window, key, limit=50), partial(usual.history, key)
         compare(f"append to {length:,} messages", *append, 30)
         compare(f"last 50 of {length:,} messages", *history, 30)
-    compare(f"newest 50 of {sessions:,} sessions", partial(ours.list, Selection(), limit=50), usual.list, 10)
+    compare(f"newest 50 of {sessions:,} sessions", partial(ours.list, Selection(), limit=50), usual.newest, 10)
     for text in ("977 11", "prime", "nothing of the kind"):
         search = Search(query=parse_query(text), deadline_s=60)
         compare(f"search {text!r}", partial(ours.search, search), partial(usual.search, text), 10)
