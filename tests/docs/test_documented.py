@@ -1,0 +1,208 @@
+"""Everything that a user can name is in the reference, and nothing in the documents leads nowhere."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import msgspec
+import pytest
+import typer.main
+from typer.core import TyperArgument, TyperGroup, TyperOption
+
+from chatkeep import cli, config, importers, testing, tokens, wire
+from chatkeep.core import model
+from chatkeep.errors import ChatkeepError
+from chatkeep.http import access
+from chatkeep.http.app import ROUTES
+from chatkeep.store import protocol
+
+ROOT = Path(__file__).parents[2]
+DOCS = ROOT / "docs"
+REFERENCE = DOCS / "reference"
+DOCUMENTS = (ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted(DOCS.rglob("*.md")))
+_SCOPES = {
+    access.PUBLIC: "public",
+    access.READ: "read",
+    access.READ_EVERYWHERE: "read",
+    access.WRITE: "write",
+    access.DELETE: "delete",
+}
+_BLOCK = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)
+_LINK = re.compile(r"\[[^\]]+\]\(([^)\s]+)\)")
+_WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])")
+
+
+def test_document_every_command() -> None:
+    """Each command has a section of its own in the reference, which names each of its options."""
+    sections = _sections((REFERENCE / "cli.md").read_text("utf-8"))
+    shared = {"--help", "--workspace"}
+    commands = dict(_commands(typer.main.get_command(cli.app), "chatkeep"))
+    assert [] == [path for path in commands if path not in sections]
+    options = [(path, option) for path, options in commands.items() for option in sorted(options - shared)]
+    assert [] == [(path, option) for path, option in options if f"`{option}" not in sections[path]]
+
+
+def test_document_every_setting() -> None:
+    """Each setting has a row with its flag, its variable and its default."""
+    text = (REFERENCE / "settings.md").read_text("utf-8")
+    rows = {row[0].strip("`"): [cell.strip("`") for cell in row[1:]] for row in _rows(text)}
+    flags = dict(_commands(typer.main.get_command(cli.app), "chatkeep"))["chatkeep serve"]
+    for field in msgspec.structs.fields(config.Settings):
+        flag, variable, default, _ = rows[field.name]
+        assert flag in flags
+        assert f"CHATKEEP_{field.name.upper()}" == variable
+        if field.name != "workspace":
+            assert ("none" if field.default == () else str(field.default)) == default
+
+
+def test_document_every_route() -> None:
+    """The table of routes is that of the application, with the scope of each."""
+    documented = {
+        row[0].strip("`"): row[1] for row in _rows((REFERENCE / "http.md").read_text("utf-8")) if "/" in row[0]
+    }
+    served = {f"{route.method} {route.path.replace(':path', '')}": _SCOPES[route.rule] for route in ROUTES}
+    assert served == {route: scope for route, scope in documented.items() if " /" in route}
+
+
+def test_document_every_error() -> None:
+    """The table of errors is that of the code: code, status, exit code and class."""
+    rows = _rows((REFERENCE / "errors.md").read_text("utf-8"))
+    documented = [tuple(cell.strip("`") for cell in row[:4]) for row in rows]
+    raised = [(one.code, str(wire.status_of(one)), str(wire.exit_code_of(one)), one.__name__) for one in _errors()]
+    assert sorted(raised) == sorted(documented)
+
+
+def test_document_every_promise() -> None:
+    """The promises of every store are in the reference word for word, with each verb and each part of the kit."""
+    text = " ".join((REFERENCE / "store-contract.md").read_text("utf-8").split())
+    listed = (protocol.__doc__ or "").partition("kit in")[2].split("\n- ")[1:]
+    promises = [" ".join(promise.split()) for promise in listed]
+    verbs = [f"`{name}`" for name in vars(protocol.Store) if not name.startswith("_")]
+    parts = [f"`{part.__name__}`" for part in testing.StoreContract.__bases__]
+    assert len(promises) > 4
+    assert [] == [promise for promise in (*promises, *verbs, *parts) if promise not in text]
+
+
+@pytest.mark.parametrize(
+    "page,words",
+    [
+        ("http.md", tokens.SCOPES),
+        ("http.md", model.ROLES),
+        ("cli.md", importers.FORMATS),
+        ("format.md", ("whole", "torn", "loose", "damaged", "foreign")),
+    ],
+)
+def test_document_every_choice(page: str, words: tuple[str, ...]) -> None:
+    """The values that one may choose from are named."""
+    text = (REFERENCE / page).read_text("utf-8")
+    assert [] == [word for word in words if not re.search(rf"\b{word}\b", text)]
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda document: str(document.relative_to(ROOT)))
+def test_links_lead_somewhere(document: Path) -> None:
+    """Each link to another document finds it, and the heading in it."""
+    text = _BLOCK.sub("", document.read_text("utf-8"))
+    lost = []
+    for link in _LINK.findall(text):
+        path, _, anchor = link.partition("#")
+        target = (document.parent / path).resolve() if path else document
+        if "://" not in link and not (target.exists() and (not anchor or anchor in _anchors(target))):
+            lost.append(link)
+    assert [] == lost
+
+
+@pytest.mark.parametrize(
+    "pattern,lines_max",
+    [("README.md", 100), ("docs/architecture.md", 150), ("docs/decisions/*.md", 60)],
+)
+def test_documents_are_short(pattern: str, lines_max: int) -> None:
+    """What is to be read at one sitting can be."""
+    sizes = {path.name: len(path.read_text("utf-8").splitlines()) for path in ROOT.glob(pattern)}
+    assert sizes
+    assert {} == {name: size for name, size in sizes.items() if size > lines_max}
+
+
+def test_decisions_are_listed() -> None:
+    """The architecture page leads to every decision."""
+    text = (DOCS / "architecture.md").read_text("utf-8")
+    assert [] == [path.name for path in (DOCS / "decisions").glob("*.md") if f"decisions/{path.name}" not in text]
+
+
+def test_modules_are_on_the_map() -> None:
+    """The architecture page names every module at the top of the package, or its folder."""
+    text = (DOCS / "architecture.md").read_text("utf-8")
+    package = ROOT / "src" / "chatkeep"
+    names = [f"{path.name}/" if path.is_dir() else path.name for path in package.iterdir() if path.name[0] not in "_."]
+    unsaid = {"demo/"}
+    assert [] == [
+        name for name in sorted(names) if name not in unsaid and f"`{name}" not in text and name[:-1] not in text
+    ]
+
+
+def test_names_avoid_words_not_used() -> None:
+    """No function, class or argument is named with a word that the glossary rules out."""
+    table = (DOCS / "glossary.md").read_text("utf-8").partition("## Words not used")[2]
+    unused = {word for row in _rows(table) for word in row[0].split(", ")}
+    found = [
+        f"{path.relative_to(ROOT)}: {name}"
+        for path in sorted((ROOT / "src").rglob("*.py"))
+        for name in _names(ast.parse(path.read_text("utf-8")))
+        if unused & {word.lower() for word in _WORD.findall(name)}
+    ]
+    assert unused
+    assert [] == found
+
+
+def _commands(command: object, path: str) -> Iterator[tuple[str, set[str]]]:
+    """Yield each command that does something, with its long options."""
+    if isinstance(command, TyperGroup):
+        for name, inner in command.commands.items():
+            yield from _commands(inner, f"{path} {name}")
+        return
+    parameters = getattr(command, "params", ())
+    assert all(isinstance(parameter, TyperArgument | TyperOption) for parameter in parameters)
+    options = (option for parameter in parameters if isinstance(parameter, TyperOption) for option in parameter.opts)
+    yield path, {option for option in options if option.startswith("--")}
+
+
+def _sections(text: str) -> Mapping[str, str]:
+    """Return the text under each heading of a command; the arguments in the heading do not count."""
+    found = {}
+    for section in re.split(r"^#{2,3} ", text, flags=re.MULTILINE)[1:]:
+        heading, _, body = section.partition("\n")
+        found[" ".join(word for word in heading.split() if word.islower())] = body
+    return found
+
+
+def _rows(text: str) -> list[list[str]]:
+    """Return the cells of all rows of all tables but their heads."""
+    rows: list[list[str]] = []
+    for line in text.splitlines():
+        if line.startswith("|---"):
+            rows.pop()
+        elif line.startswith("|"):
+            rows.append([cell.strip() for cell in line.strip("|").split("|")])
+    return rows
+
+
+def _errors() -> list[type[ChatkeepError]]:
+    kinds: list[type[ChatkeepError]] = [ChatkeepError]
+    for kind in kinds:
+        kinds.extend(kind.__subclasses__())
+    return [kind for kind in kinds if kind.__module__ == ChatkeepError.__module__]
+
+
+def _anchors(document: Path) -> set[str]:
+    headings = re.findall(r"^#+ (.+)$", _BLOCK.sub("", document.read_text("utf-8")), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def _names(tree: ast.AST) -> Iterator[str]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            yield node.name
+        elif isinstance(node, ast.arg):
+            yield node.arg
