@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from chatkeep.store.files.store import FilesStore
 
+from chatkeep.store.files.store import FilesStore
 from chatkeep.store.memory import MemoryStore
 from chatkeep.store.protocol import Store
 from chatkeep.testing import StoreContract

@@ -6,6 +6,7 @@ JSON that the session file and the HTTP API carry, so the order of its fields is
 
 from __future__ import annotations
 
+import math
 import unicodedata
 from collections.abc import Iterable
 from datetime import UTC, datetime
@@ -352,6 +353,8 @@ def encoded_json(what: str, value: object) -> bytes:
         raise InvalidError(what, "is not a JSON value") from error
     if b"\\u0000" in encoded and _has_nul(msgspec.json.decode(encoded)):
         raise InvalidError(what, "must not contain the character NUL")
+    if b"null" in encoded and _has_infinity(msgspec.to_builtins(value)):
+        raise InvalidError(what, "must not contain a number that is not finite")
     return encoded
 
 
@@ -372,8 +375,9 @@ def _first(texts: Iterable[str | None]) -> str | None:
     return next(filter(None, texts), None)
 
 
-def _said(message: Message | Draft) -> tuple[object, ...]:
-    return (
+def _said(message: Message | Draft) -> bytes:
+    """Return all that a client said as JSON, in which 1, 1.0 and true are three values."""
+    said = (
         message.role,
         message.content,
         message.name,
@@ -381,6 +385,7 @@ def _said(message: Message | Draft) -> tuple[object, ...]:
         message.tool_call_id,
         message.metadata or None,
     )
+    return msgspec.json.encode(said, order="deterministic")
 
 
 def _part_text(part: Json) -> str:
@@ -403,6 +408,15 @@ def _has_nul(value: Json) -> bool:
     if isinstance(value, dict):
         return any("\0" in key or _has_nul(inner) for key, inner in value.items())
     return isinstance(value, list) and any(map(_has_nul, value))
+
+
+def _has_infinity(value: Json) -> bool:
+    """Tell of numbers that JSON has not; they are encoded as null."""
+    if isinstance(value, dict):
+        value = list(value.values())
+    if isinstance(value, list | tuple):
+        return any(map(_has_infinity, value))
+    return isinstance(value, float) and not math.isfinite(value)
 
 
 def _merge_patch(target: dict[str, Json], patch: dict[str, Json]) -> dict[str, Json]:

@@ -31,13 +31,16 @@ def fitting(window: Window, tokens_max: int) -> Window:
     A tool call and its results stay together; results whose call is not in the window are left out.
     """
     start = len(window.messages)
+    kept: list[Message] = []
     tokens = 0
     for first, last in reversed(_exchanges(window.messages)):
-        tokens += sum(map(token_estimate, window.messages[first:last]))
+        exchange = window.messages[first:last]
+        tokens += sum(map(token_estimate, exchange))
         if tokens > tokens_max:
             break
+        kept[:0] = exchange
         start = first
-    return Window(messages=window.messages[start:], has_more=window.has_more or start > 0)
+    return Window(messages=tuple(kept), has_more=window.has_more or start > 0)
 
 
 def _exchanges(messages: Sequence[Message]) -> list[tuple[int, int]]:
