@@ -76,7 +76,13 @@ class Sessions:
         self._prefix = prefix
 
     def confined(self, prefix: str) -> Sessions:
-        """Return the same use cases for the keys that begin with `prefix`."""
+        """Return the same use cases for the keys that begin with `prefix`; whoever is confined stays so.
+
+        Raises:
+            ForbiddenError: when the prefix lies outside the one that this object is confined to.
+        """
+        if not prefix.startswith(self._prefix):
+            raise ForbiddenError(f"Confined to keys that begin with {self._prefix!r}.")
         return Sessions(self._store, now=self._now, new_id=self._new_id, prefix=prefix)
 
     def now(self) -> datetime:
