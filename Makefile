@@ -26,7 +26,9 @@ format: $(VENV)/ready
 	$(BIN)/ruff check --fix src tests bench
 
 bench: $(VENV)/ready
-	$(BIN)/python bench/server.py
+	@test -d .bench || $(BIN)/python bench/generate.py .bench --sessions 10000 --messages 200000 --longest 10000
+	$(BIN)/python bench/server.py .bench
+	$(BIN)/python bench/alternatives.py
 
 $(VENV)/ready: pyproject.toml constraints.txt
 	@echo "Setting up $(VENV) ..."
@@ -35,4 +37,4 @@ $(VENV)/ready: pyproject.toml constraints.txt
 	@touch $@
 
 clean:
-	rm -rf $(VENV) .demo build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) .demo .bench build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

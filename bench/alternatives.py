@@ -2,7 +2,7 @@
 
     python bench/alternatives.py [--sessions 1000] [--messages 20] [--lengths 10 1000 10000]
 
-The usual way is written out below, as the systems of the seeds do it (json.dump of the whole file,
+The usual way is written out below, as session stores commonly do it (json.dump of the whole file,
 os.replace, no flush; a list and a search read every file). Chatkeep answers an append only when it
 is on the disk. Both run in this process, in turn, on the same sessions; figures are medians in
 milliseconds, and how many times as long the usual way takes.

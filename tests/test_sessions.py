@@ -48,7 +48,7 @@ def test_append_fills_in_ids_and_times(sessions: Sessions) -> None:
 
 
 def test_append_without_a_key(sessions: Sessions) -> None:
-    """A key is made, of the form that seed 004 names; a confined one is made under its prefix."""
+    """A key is made, of the form that grip-ai's Sessions API names; a confined one is made under its prefix."""
     key = sessions.append(None, [draft()]).key
 
     assert (4 + 12, "api:") == (len(key), key[:4])

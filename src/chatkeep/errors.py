@@ -105,7 +105,7 @@ class NotFoundError(ChatkeepError):
 
 
 class SessionNotFoundError(NotFoundError):
-    """No session has this key. The sentence is the one that seed 004 prints."""
+    """No session has this key. The sentence is the one of grip-ai's Sessions API."""
 
     code = "session_not_found"
 

@@ -62,7 +62,7 @@ def run(settings: Settings, store: FilesStore, listener: socket.socket) -> None:
         trusted_proxies=settings.trusted_proxies,
     )
     config = uvicorn.Config(
-        create_app(Sessions(store), guard),
+        create_app(Sessions(store), guard, cors_origins=settings.cors_origins),
         http=BoundedProtocol,
         ws="none",
         lifespan="off",

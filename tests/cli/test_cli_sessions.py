@@ -42,12 +42,19 @@ def test_append_and_show(talk: Run) -> None:
 
 @pytest.mark.parametrize(
     "stdin,content",
-    [(b"hello\n", "hello"), (b"a\r\n", "a"), (b"a\n\n", "a\n"), ("é\ta".encode(), "é\ta"), (b"", "")],
+    [(b"hello\n", "hello"), (b"a\r\n", "a"), (b"a\n\n", "a\n"), ("é\ta".encode(), "é\ta")],
 )
 def test_append_from_stdin(run: Run, stdin: bytes, content: str) -> None:
     """A dash reads stdin; one line end at its end is left out."""
     run("append", "a", "-", "--role", "user", stdin=stdin)
     assert content == run("show", "a", "--json").json["messages"][0]["content"]
+
+
+@pytest.mark.parametrize("stdin", [b"", b"\n"])
+def test_append_nothing(run: Run, stdin: bytes) -> None:
+    """An empty stdin is no message."""
+    assert "nothing to append" in run("append", "a", "-", "--role", "user", stdin=stdin, code=2).err
+    assert "not found" in run("show", "a", code=3).err
 
 
 def test_append_a_second_time(run: Run) -> None:
@@ -138,7 +145,7 @@ def test_search_sessions(talk: Run) -> None:
     assert [] == talk("search", "flour", "--role", "user", "--json").json["sessions"]
     assert 2 == len(talk("search", "bread flour", "--unit", "message", "--json").json["sessions"])
     assert talk("search", "zebra").out.startswith("Nothing found.")
-    assert talk("search", "").out.startswith("Nothing found.")
+    assert "search for" in talk("search", "", code=2).err
 
 
 def test_search_opens_a_hit(talk: Run) -> None:

@@ -14,7 +14,7 @@ import typer
 
 import chatkeep
 from chatkeep.cli import access, reading, screen, serving, transfer, upkeep, writing
-from chatkeep.errors import ChatkeepError
+from chatkeep.errors import ChatkeepError, SessionNotFoundError
 from chatkeep.wire import exit_code_of
 
 app = typer.Typer(
@@ -46,7 +46,7 @@ def main(args: Sequence[str] | None = None) -> NoReturn:
     try:
         app(args=args, prog_name="chatkeep")
     except ChatkeepError as error:
-        screen.complain(f"{error}")
+        screen.complain(f"{error}: {error.key}" if isinstance(error, SessionNotFoundError) else f"{error}")
         sys.exit(exit_code_of(error))
     except OSError as error:
         screen.complain(f"{error.filename or 'A file'}: {error.strerror or error}.")

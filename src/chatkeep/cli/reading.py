@@ -85,6 +85,8 @@ def search(
         if open_at:
             _show_around(sessions, open_at, as_json=as_json)
             return
+        if not text.strip():
+            raise InvalidError("TEXT", "say what to search for, or which hit to --open")
         if not 1 <= limit <= 200:  # noqa: PLR2004 - the contract's own bounds
             raise InvalidError("--limit", "must be 1 to 200")
         wanted = Search(

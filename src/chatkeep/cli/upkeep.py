@@ -73,7 +73,11 @@ def doctor(*, workspace: Workspace = None, as_json: AsJson = False) -> None:
         for file, key, kind, reason in findings:
             screen.say(screen.styled(f"{file}{f' ({key})' if key else ''}", "bold"))
             screen.say(screen.styled(f"  {kind}: {reason}\n  {_ADVICE[kind]}", ""))
-        screen.say(f"{screen.counted(len(bad), 'file')} need care." if bad else "All files are well.")
+        screen.say(
+            f"{screen.counted(len(bad), 'file')} {'needs' if len(bad) == 1 else 'need'} care."
+            if bad
+            else "All files are well."
+        )
     if bad:
         raise typer.Exit(wire.exit_code_of(SessionDamagedError))
 

@@ -43,6 +43,8 @@ def append(
     From stdin, one line end at the end is left out.
     """
     content = _stdin_text() if text == "-" else text
+    if not content:
+        raise InvalidError("text", "there is nothing to append")
     draft = Draft(role=_role(role), content=content, id=message_id)
     with opened_sessions(workspace) as sessions:
         appended = sessions.append(key, [draft], channel=channel, create=create, expect_count=expect_count)

@@ -62,7 +62,7 @@ def parse_key(text: str) -> str:
 def channel_of(key: str) -> str:
     """Return the channel that a key names by its known prefix, else `api`.
 
-    Source: the table of key formats in seed 004; `websocket:` is PocketPaw's name for the web.
+    Source: the table of key formats in grip-ai's Sessions API; `websocket:` is PocketPaw's name for the web.
     """
     prefix = key.partition(":")[0] if ":" in key else ""
     return _CHANNELS_BY_PREFIX.get(prefix, prefix if prefix in _KNOWN_PREFIXES else "api")

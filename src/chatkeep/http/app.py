@@ -8,12 +8,13 @@ rule (scope), its handler (a few lines over `Sessions`), and leaves as ready byt
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, Final
 
 import msgspec
 from fastapi import Depends, FastAPI
 from msgspec import Struct
+from starlette.middleware.cors import CORSMiddleware
 from starlette.responses import Response
 
 import chatkeep
@@ -22,7 +23,7 @@ from chatkeep.core.model import Message, Window
 from chatkeep.http import docs, keys_api, problems, server_api, sessions_api
 from chatkeep.http.access import DELETE, PUBLIC, READ, READ_EVERYWHERE, WRITE, Pools, Rule
 from chatkeep.http.envelope import Envelope
-from chatkeep.http.guard import Guard, GuardMiddleware
+from chatkeep.http.guard import RATE_HEADERS, Guard, GuardMiddleware
 from chatkeep.http.metrics import Metrics
 from chatkeep.http.openapi import Answer, Body, described, extra, responses
 from chatkeep.sessions import Sessions
@@ -97,8 +98,11 @@ ROUTES: Final = (
 )
 
 
-def create_app(sessions: Sessions, guard: Guard) -> FastAPI:
-    """Return the application that serves these sessions to whom the guard lets in."""
+def create_app(sessions: Sessions, guard: Guard, *, cors_origins: Sequence[str] = ()) -> FastAPI:
+    """Return the application that serves these sessions to whom the guard lets in.
+
+    Pages of `cors_origins` may call it too, with a token like everybody.
+    """
     app = FastAPI(
         title="Chatkeep",
         summary="Keeps the conversations of AI agents.",
@@ -113,6 +117,14 @@ def create_app(sessions: Sessions, guard: Guard) -> FastAPI:
     problems.register(app)
     metrics = Metrics(sessions)
     app.add_middleware(GuardMiddleware, guard=guard)
+    if cors_origins:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=list(cors_origins),
+            allow_methods=sorted({route.method for route in ROUTES}),
+            allow_headers=["Authorization", "Content-Type"],
+            expose_headers=["Retry-After", "X-Request-ID", *RATE_HEADERS],
+        )
     app.add_middleware(Envelope, seen=metrics.seen)
     document = described(app)
     app.state.sessions = sessions

@@ -34,6 +34,7 @@ from chatkeep.tokens import Token, TokenFile
 PUBLIC_PATHS: Final = frozenset(("/health", "/openapi.json", "/docs"))
 UNCOUNTED_PATHS: Final = PUBLIC_PATHS | {"/metrics"}
 RATE_DEFAULT: Final = 60
+RATE_HEADERS: Final = ("X-RateLimit-Limit", "X-RateLimit-Remaining", "X-RateLimit-Reset")
 _HOST = re.compile(r"(\[[0-9a-f.]*:[0-9a-f:.]+\]|[^\s:/?#@\[\]\\]+)(?::[0-9]{1,5})?", re.ASCII)
 _IPV6_BITS_OF_A_SITE: Final = 64
 _ADMIN: Final = "admin"
@@ -241,11 +242,8 @@ def _hops(headers: Headers) -> Iterator[str]:
 def _rate_headers(standing: Standing | None) -> dict[str, str]:
     if standing is None:
         return {}
-    return {
-        "X-RateLimit-Limit": str(standing.limit),
-        "X-RateLimit-Remaining": str(standing.remaining),
-        "X-RateLimit-Reset": str(standing.reset_s),
-    }
+    values = (standing.limit, standing.remaining, standing.reset_s)
+    return {name: str(value) for name, value in zip(RATE_HEADERS, values, strict=True)}
 
 
 def _adding(headers: dict[str, str], send: Send) -> Send:

@@ -1,4 +1,4 @@
-"""The key dialect: `/api/v1/...`, sessions by their exact key (seed 004)."""
+"""The key dialect: `/api/v1/...`, sessions by their exact key, as grip-ai's Sessions API."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The object dialect: `/api/...`, sessions as objects with an `id` (seeds 000 to 003)."""
+"""The object dialect: `/api/...`, sessions as objects with an `id`, as PocketPaw's API."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ async def search_sessions(  # noqa: PLR0913 - one parameter per query parameter
 async def read_history(
     sessions: Own,
     threads: Threads,
-    id: given.QueryKey,  # noqa: A002 - the parameter's name in seed 003
+    id: given.QueryKey,  # noqa: A002 - the parameter's name in PocketPaw's API
     limit: given.ListLimit = LIST_LIMIT_DEFAULT,
     before: given.Seq = None,
 ) -> Response:

@@ -139,7 +139,7 @@ class LockedFile:
 
     def _flush(self) -> None:
         if self._durability == "full":
-            os.fdatasync(self.fd)
+            _to_disk(self.fd)
 
 
 class Tree:
@@ -312,7 +312,7 @@ class Tree:
         while view:
             view = view[os.write(fd, view[:_COPY_BYTES]) :]
         if self._durability != "none":
-            os.fsync(fd)
+            _to_disk(fd)
 
     def _flush_folder(self, fd: int) -> None:
         if self._durability != "none":
@@ -428,11 +428,19 @@ def _read_at(fd: int, start: int, size: int) -> bytes:
     return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
 
+def _to_disk(fd: int) -> None:
+    """Return when what was written to a file has reached the disk itself."""
+    if hasattr(fcntl, "F_FULLFSYNC"):  # macOS, whose fsync leaves the disk's cache alone
+        fcntl.fcntl(fd, fcntl.F_FULLFSYNC)
+    else:
+        os.fdatasync(fd)
+
+
 def _restore(fd: int, start: int, before: bytes) -> None:
     """Put back what a failed write may have overwritten; if that fails too, the next open repairs it."""
     with contextlib.suppress(OSError):
         os.pwrite(fd, before, start)
-        os.fdatasync(fd)
+        _to_disk(fd)
 
 
 def _stamp(found: os.stat_result) -> Stamp:

@@ -1,4 +1,4 @@
-"""The seeds' own examples, run as they are printed: curl, `requests` and `httpx`."""
+"""The examples that PocketPaw's and grip-ai's API pages print, run as they are: curl, `requests` and `httpx`."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import io
 import json
 import re
 import subprocess
-from pathlib import Path
 from urllib.parse import quote
 
 import httpx
@@ -132,7 +131,7 @@ def base(client: httpx.Client) -> str:
 
 
 @pytest.mark.parametrize("name", CURL)
-def test_curl_answers_as_the_seed_shows(name: str, base: str, server_secret: str) -> None:
+def test_curl_answers_as_printed(name: str, base: str, server_secret: str) -> None:
     """The printed command, with base URL and token filled in, answers the printed shape."""
     command = CURL[name].replace("http://localhost:8000", base).replace("<token>", server_secret)
     ran = subprocess.run(["sh", "-c", f"{command} -s"], capture_output=True, check=True, timeout=30)  # noqa: S607
@@ -141,25 +140,17 @@ def test_curl_answers_as_the_seed_shows(name: str, base: str, server_secret: str
 
 @pytest.mark.parametrize("library", ["requests", "httpx"])
 @pytest.mark.parametrize("name", PYTHON)
-def test_snippet_answers_as_the_seed_shows(name: str, library: str, base: str, server_secret: str) -> None:
+def test_snippet_answers_as_printed(name: str, library: str, base: str, server_secret: str) -> None:
     """The printed program, with base URL and token filled in, prints the printed shape."""
     program = PYTHON[name].replace("requests", library).replace("http://localhost:8000", base)
     printed = io.StringIO()
     with contextlib.redirect_stdout(printed):
-        exec(program.replace("<token>", server_secret), {})  # noqa: S102 - the seed's own program
+        exec(program.replace("<token>", server_secret), {})  # noqa: S102 - the page's own program
     shown: Json = eval(printed.getvalue(), {})  # noqa: S307 - what the program printed is a Python value
     assert _has_shape(EXAMPLES[name], shown)
 
 
-def test_seeds_print_what_is_run_here() -> None:
-    """The snippets above are those of the seeds, where the seeds are at hand."""
-    seeds = Path(__file__).resolve().parents[3] / "shared" / "seeds"
-    printed = " ".join(" ".join(seed.read_text().split()) for seed in seeds.glob("*.txt")).replace("\\ ", "")
-    for snippet in (*CURL.values(), *PYTHON.values()) if printed else ():
-        assert " ".join(snippet.split()) in printed
-
-
-def test_key_dialect_answers_as_seed_004_describes(client: httpx.Client) -> None:
+def test_key_dialect_answers_as_grip_describes(client: httpx.Client) -> None:
     """Keys are listed sorted with their count; details have Unix times; deletion names the key; then 404."""
     key = "user:alice:project-planning"
     client.post("/api/v1/messages", params={"session": key}, json=MESSAGES)
