@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import io
 import json
+import zlib
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -153,13 +154,36 @@ def test_read_compressed_file(tmp_path: Path, suffix: str) -> None:
     assert path.stat().st_size == sum(seen)
 
 
-def test_read_cut_compressed_file(tmp_path: Path) -> None:
-    """Compressed data that ends too early is a flaw of that file."""
-    path = tmp_path / "sessions.jsonl.gz"
-    path.write_bytes(gzip.compress(json.dumps(SCALE).encode() * 50)[:-20])
-    (flaw,) = importers.read(path, "jsonl")
+@pytest.mark.parametrize("cut", ["in a block", "between blocks", "before the checksum"])
+@pytest.mark.parametrize("suffix", [".gz", ".zst"])
+def test_read_cut_compressed_file(tmp_path: Path, suffix: str, cut: str) -> None:
+    """Compressed data that ends too early is a flaw that blames the compression; what came whole is read."""
+    first, second = (
+        b"".join(json.dumps({**SCALE, "key": f"{part}:{number}"}).encode() + b"\n" for number in range(9))
+        for part in "ab"
+    )
+    pack = (
+        zlib.compressobj(wbits=31) if suffix == ".gz" else zstandard.ZstdCompressor(write_checksum=True).compressobj()
+    )
+    flush_block = zlib.Z_FULL_FLUSH if suffix == ".gz" else zstandard.COMPRESSOBJ_FLUSH_BLOCK
+    head = pack.compress(first) + pack.flush(flush_block)
+    tail = pack.compress(second) + pack.flush()
+    path = tmp_path / f"sessions.jsonl{suffix}"
+    path.write_bytes(head + {"in a block": tail[:20], "between blocks": b"", "before the checksum": tail[:-3]}[cut])
+    *sessions, flaw = importers.read(path, "jsonl")
+    assert "jsonl" == importers.sniff(path)
+    assert (9 if cut != "before the checksum" else 18) == sum(isinstance(one, Session) for one in sessions)
     assert isinstance(flaw, Flaw)
-    assert "damaged" in flaw.reason
+    assert path.name == flaw.place
+    assert "The compressed data is damaged" in flaw.reason
+
+
+def test_read_several_frames(tmp_path: Path) -> None:
+    """Compressed files that were put one after the other are read as one, as their tools do."""
+    path = tmp_path / "sessions.jsonl.zst"
+    lines = [json.dumps({**SCALE, "key": key}).encode() + b"\n" for key in "abc"]
+    path.write_bytes(b"".join(map(zstandard.compress, lines)))
+    assert 3 == len([one for one in importers.read(path, "jsonl") if isinstance(one, Session)])
 
 
 def test_read_file_that_expands_beyond_measure(tmp_path: Path) -> None:

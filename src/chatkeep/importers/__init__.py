@@ -15,23 +15,35 @@ from chatkeep.core.model import Session
 from chatkeep.errors import BrokenInputError, InvalidError, TooLargeError
 from chatkeep.importers import chatkeep, grip, pocketpaw
 from chatkeep.importers.reports import Flaw, Report, take_in, would_take_in
-from chatkeep.importers.sources import UNREADABLE, OnBytes, files_of, opened, reason_of, sniff
+from chatkeep.importers.sources import UNREADABLE, OnBytes, Piped, Source, files_of, opened, reason_of, sniff
 from chatkeep.sessions import now_utc
 
-__all__ = ["FORMATS", "Flaw", "Report", "chatkeep", "files_of", "read", "sniff", "take_in", "would_take_in"]
+__all__ = [
+    "FORMATS",
+    "Flaw",
+    "Piped",
+    "Report",
+    "Source",
+    "chatkeep",
+    "files_of",
+    "read",
+    "sniff",
+    "take_in",
+    "would_take_in",
+]
 
 FORMATS: Final = ("json", "jsonl", "pocketpaw", "grip")
 
 
 def read(
-    path: Path,
+    source: Source,
     fmt: str,
     *,
     zone: tzinfo | None = None,
     now: Callable[[], datetime] = now_utc,
     on_bytes: OnBytes = lambda _: None,
 ) -> Iterator[Session | Flaw]:
-    """Yield the sessions of a file or folder; a file that cannot be read is a flaw, and the rest goes on.
+    """Yield the sessions of a file, folder or pipe; a file that cannot be read is a flaw, and the rest goes on.
 
     `zone` is where times without an offset belong, this machine's zone by default; `on_bytes` is
     told how many more bytes were read, as they lie on the disk.
@@ -42,30 +54,31 @@ def read(
     if fmt not in FORMATS:
         raise InvalidError("format", f"must be one of {', '.join(FORMATS)}")
     notes = cache(pocketpaw.notes_in)
-    mixed = path.is_dir()
+    mixed = isinstance(source, Path) and source.is_dir()
 
-    def sessions_of(file: Path) -> Iterator[Session | Flaw]:
+    def sessions_of(file: Source) -> Iterator[Session | Flaw]:
         name = file.name.partition(".json")[0]
+        beside = notes(file.parent) if isinstance(file, Path) else {}
         with opened(file, on_bytes) as stream:
             if fmt == "pocketpaw":
-                yield pocketpaw.read(stream, name, notes(file.parent), now=now, zone=zone)
+                yield pocketpaw.read(stream, name, beside, now=now, zone=zone)
             elif fmt == "grip":
                 yield grip.read(stream, file.name, now=now)
             else:
                 yield from chatkeep.read(stream, _own_format(file) if mixed else cast("chatkeep.Fmt", fmt), now=now)
 
-    for file in files_of(path, fmt):
+    for file in files_of(source, fmt):
         try:
             yield from (_placed(record, file) if mixed else record for record in sessions_of(file))
         except (*UNREADABLE, BrokenInputError, TooLargeError) as error:
             yield Flaw(file.name, reason_of(error))
 
 
-def _own_format(file: Path) -> chatkeep.Fmt:
+def _own_format(file: Source) -> chatkeep.Fmt:
     return "jsonl" if ".jsonl" in file.name else "json"
 
 
-def _placed(record: Session | Flaw, file: Path) -> Session | Flaw:
+def _placed(record: Session | Flaw, file: Source) -> Session | Flaw:
     if isinstance(record, Session) or record.place in {file.name, file.name.partition(".json")[0]}:
         return record
     return Flaw(f"{file.name}, {record.place}", record.reason)

@@ -50,7 +50,7 @@ def take_in(sessions: Sessions, records: Iterable[Record], *, on_session: OnSess
     """Merge the sessions into the store, each whole or not at all; return what came of it.
 
     A record that cannot be taken in is named in the report, at most 1000 of them, and the rest goes
-    on. `on_session` is told of each record when it is done.
+    on. `on_session` is told of each record when it is done, and of the flaw in place of one that was refused.
 
     Raises:
         StorageError: when the disk refuses; importing again goes on where it stopped.
@@ -80,7 +80,7 @@ def _reported(merge: Callable[[Session], Merged], records: Iterable[Record], on_
         else:
             left_out += flaw is not None
         if on_session is not None:
-            on_session(record)
+            on_session(merged if isinstance(merged, Flaw) else record)
     if left_out:
         errors.append(Flaw("the rest", f"{left_out} more errors of this import are not listed."))
     return Report(

@@ -1,6 +1,7 @@
-"""Where records come from: files and folders, plain or compressed, whose format is told by their content.
+"""Where records come from: files, folders and pipes, plain or compressed, whose format is told by their content.
 
 Compressed input is bounded: what expands more than a thousand times is refused once it is large.
+Input that ends within its compression is an error, also where what came before can be read.
 """
 
 from __future__ import annotations
@@ -23,87 +24,109 @@ if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
 
 OnBytes = Callable[[int], None]
+_Read = Callable[[int], bytes]
 
 UNREADABLE: Final = (OSError, EOFError, zlib.error, zstandard.ZstdError)
 _GZIP: Final = b"\x1f\x8b"
 _ZSTD: Final = b"\x28\xb5\x2f\xfd"
 _SUFFIXES: Final = (".json", ".jsonl", ".json.gz", ".jsonl.gz", ".json.zst", ".jsonl.zst")
 _PEEK_BYTES: Final = 1 << 16
+_STEP_BYTES: Final = 1 << 10  # of a bomb, these unpack to 32 MiB
 _SNIFFED_FILES: Final = 100
 _EXPANDED_FREELY_BYTES: Final = 1 << 28
 _EXPANSION_MAX: Final = 1000
 
 
+class Piped:
+    """Input that can be read only once, as from a pipe; `name` says which it is."""
+
+    def __init__(self, name: str, packed: BinaryIO) -> None:
+        """Take what is piped in; its beginning is read at once."""
+        self.name = name
+        self.content = _unpacked(packed, lambda _: None)
+
+
+Source = Path | Piped
+
+
 @contextmanager
-def opened(path: Path, on_bytes: OnBytes = lambda _: None) -> Iterator[BinaryIO]:
+def opened(source: Source, on_bytes: OnBytes = lambda _: None) -> Iterator[io.BufferedReader]:
     """Yield the content of a file, unpacked; `on_bytes` is told how many more bytes of the file were read.
 
     Raises:
         OSError, and the errors of `UNREADABLE`: when it cannot be read.
         BrokenInputError: when it expands beyond measure.
     """
-    with path.open("rb", buffering=0) as file:
-        metered = _Metered(file, on_bytes)
-        packed = io.BufferedReader(metered)
-        magic = packed.peek(len(_ZSTD))
-        if magic.startswith(_GZIP):
-            plain = cast("BinaryIO", gzip.GzipFile(fileobj=packed))
-        elif magic.startswith(_ZSTD):
-            plain = cast("BinaryIO", zstandard.ZstdDecompressor().stream_reader(packed, read_across_frames=True))
-        else:
-            yield packed
-            return
-        yield io.BufferedReader(_Bounded(plain, metered))
+    if isinstance(source, Piped):
+        yield source.content
+        return
+    with source.open("rb", buffering=0) as file:
+        yield _unpacked(cast("BinaryIO", file), on_bytes)
 
 
-def files_of(path: Path, fmt: str) -> Sequence[Path]:
-    """Return the files to read: the path itself, or the session files in that folder, by name.
+def files_of(source: Source, fmt: str) -> Sequence[Source]:
+    """Return what to read: the source itself, or the session files in that folder, by name.
 
     Raises:
         InvalidError: when the path does not exist, or holds none.
     """
-    if not path.exists():
-        raise InvalidError("path", f"{path} does not exist")
-    if not path.is_dir():
-        return [path]
-    for folder in _places(path, fmt):
+    if isinstance(source, Piped):
+        return [source]
+    if not source.exists():
+        raise InvalidError("path", f"{source} does not exist")
+    if not source.is_dir():
+        return [source]
+    for folder in _places(source, fmt):
         files = sorted(file for file in folder.glob("*") if _is_session_file(file))
         if files:
             return files
-    raise InvalidError("path", f"{path} holds no session files")
+    raise InvalidError("path", f"{source} holds no session files")
 
 
-def sniff(path: Path) -> str:
-    """Return the format of a file or folder: `json`, `jsonl`, `pocketpaw` or `grip`.
+def sniff(source: Source) -> str:
+    """Return the format of a file, folder or pipe: `json`, `jsonl`, `pocketpaw` or `grip`.
 
     Raises:
-        InvalidError: when it is none of them, or cannot be read.
+        InvalidError: when it is none of them, is empty, or cannot be read.
     """
-    if any((folder / "_index.json").is_file() for folder in _places(path, "pocketpaw")):
+    mixed = isinstance(source, Path) and source.is_dir()
+    if isinstance(source, Path) and any((folder / "_index.json").is_file() for folder in _places(source, "pocketpaw")):
         return "pocketpaw"
-    for file in files_of(path, "json")[:_SNIFFED_FILES]:
-        fmt = _format_of(file)
+    for file in files_of(source, "json")[:_SNIFFED_FILES]:
+        try:
+            fmt = _format_of(file)
+        except InvalidError:
+            if not mixed:
+                raise
+            continue  # reading it will name it as a flaw
         if fmt is not None:
-            return "json" if path.is_dir() and fmt == "jsonl" else fmt
-    raise InvalidError("path", f"the format of {path} is not known; name it with --as")
+            return "json" if mixed and fmt == "jsonl" else fmt
+    raise InvalidError("path", f"the format of {_named(source)} is not known; name it with --as")
 
 
-def _format_of(file: Path) -> str | None:
+def _format_of(source: Source) -> str | None:
     try:
-        with opened(file) as stream:
-            head = stream.read(_PEEK_BYTES).removeprefix(BOM).lstrip()
+        with opened(source) as stream:
+            head = stream.peek(_PEEK_BYTES)[:_PEEK_BYTES]
     except (*UNREADABLE, BrokenInputError) as error:
-        if isinstance(error, PermissionError | IsADirectoryError):
-            raise InvalidError("path", f"{file} cannot be read: {error.strerror}") from error
-        return None
+        raise InvalidError("path", f"{_named(source)} cannot be read: {reason_of(error)}") from error
+    if not head:
+        raise InvalidError("path", f"{_named(source)} is empty")
+    is_cut = len(head) == _PEEK_BYTES
+    head = head.removeprefix(BOM).lstrip()
     first_line, newline, _ = head.partition(b"\n")
     if head.startswith(b"["):
         return "pocketpaw" if head[1:].lstrip().startswith(b"{") and b'"messages"' not in head else "json"
     if not head.startswith(b"{"):
         return None
-    if ".jsonl" in file.name or (newline and _is_object(first_line)):
+    if ".jsonl" in source.name or (newline and _is_object(first_line)):
         return "jsonl"
-    return _object_format(head)
+    fmt = _object_format(head)
+    return "jsonl" if fmt == "json" and is_cut and not newline else fmt  # a document in one line is a line as well
+
+
+def _named(source: Source) -> str:
+    return source.name if isinstance(source, Piped) else str(source)
 
 
 def _object_format(head: bytes) -> str | None:
@@ -131,12 +154,24 @@ def _is_session_file(file: Path) -> bool:
     return file.name.endswith(_SUFFIXES) and not hidden and file.is_file()
 
 
-class _Metered(io.RawIOBase):
-    """A file that tells how much of it was read."""
+def _unpacked(packed: BinaryIO, on_bytes: OnBytes) -> io.BufferedReader:
+    metered = _Metered(packed, on_bytes)
+    buffered = io.BufferedReader(metered)
+    magic = buffered.peek(len(_ZSTD))
+    read: _Read = buffered.read1
+    if magic.startswith(_GZIP):
+        read = gzip.GzipFile(fileobj=buffered).read1
+    elif magic.startswith(_ZSTD):
+        read = cast("_Read", _Frames(buffered).read)
+    return io.BufferedReader(_Content(read, metered), _PEEK_BYTES)
 
-    def __init__(self, file: io.FileIO, on_bytes: OnBytes) -> None:
+
+class _Metered(io.RawIOBase):
+    """Input that tells how much of it was read."""
+
+    def __init__(self, packed: BinaryIO, on_bytes: OnBytes) -> None:
         super().__init__()
-        self._file = file
+        self._packed = packed
         self._on_bytes = on_bytes
         self.count = 0
 
@@ -144,32 +179,75 @@ class _Metered(io.RawIOBase):
         return True
 
     def readinto(self, buffer: WriteableBuffer) -> int:
-        count = self._file.readinto(buffer) or 0
+        count = cast("io.RawIOBase", self._packed).readinto(buffer) or 0
         self.count += count
         self._on_bytes(count)
         return count
 
 
-class _Bounded(io.RawIOBase):
-    """Unpacked content that may not be out of proportion to what was read for it."""
+class _Frames(io.RawIOBase):
+    """Unpacked zstandard frames. The library's own reader takes an end within a frame for the end of the data."""
 
-    def __init__(self, plain: BinaryIO, packed: _Metered) -> None:
+    def __init__(self, packed: io.BufferedReader[_Metered]) -> None:
         super().__init__()
-        self._plain = plain
         self._packed = packed
-        self._count = 0
+        self._left = b""
+        self._frame: zstandard.ZstdDecompressionObj | None = None
+        self._plain = memoryview(b"")
 
     def readable(self) -> bool:
         return True
 
     def readinto(self, buffer: WriteableBuffer) -> int:
         view = memoryview(buffer)
-        piece = self._plain.read(len(view))
+        while not self._plain and (data := self._left or self._packed.read(_STEP_BYTES)):
+            frame = self._frame or zstandard.ZstdDecompressor().decompressobj()
+            self._plain = memoryview(frame.decompress(data))
+            self._left = frame.unused_data if frame.eof else b""
+            self._frame = None if frame.eof else frame
+        if not self._plain and self._frame is not None:
+            raise EOFError("it ends too early")
+        piece, self._plain = self._plain[: len(view)], self._plain[len(view) :]
         view[: len(piece)] = piece
-        self._count += len(piece)
+        return len(piece)
+
+
+class _Content(io.RawIOBase):
+    """Unpacked content in full pieces, which may not be out of proportion to what was read for it.
+
+    An error waits until all that came before it is taken.
+    """
+
+    def __init__(self, read: _Read, packed: _Metered) -> None:
+        super().__init__()
+        self._read = read
+        self._packed = packed
+        self._count = 0
+        self._error: Exception | None = None
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: WriteableBuffer) -> int:
+        if self._error is not None:
+            raise self._error
+        view = memoryview(buffer)
+        filled = 0
+        try:
+            while filled < len(view) and (piece := self._read(len(view) - filled)):
+                view[filled : filled + len(piece)] = piece
+                filled += len(piece)
+                self._check(len(piece))
+        except (*UNREADABLE, BrokenInputError) as error:
+            self._error = error
+            if not filled:
+                raise
+        return filled
+
+    def _check(self, count: int) -> None:
+        self._count += count
         if self._count > max(_EXPANDED_FREELY_BYTES, self._packed.count * _EXPANSION_MAX):
             raise BrokenInputError(f"The file expands to more than {_EXPANSION_MAX} times its size.")
-        return len(piece)
 
 
 def reason_of(error: Exception) -> str:
