@@ -6,6 +6,9 @@ import fcntl
 import json
 import os
 import shutil
+import subprocess
+import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -16,7 +19,7 @@ from chatkeep.core.model import Revision, Selection
 from chatkeep.errors import BusyError, SessionDamagedError, SessionNotFoundError, StorageError
 from chatkeep.store.files.store import FilesStore
 from chatkeep.store.files.tree import file_name
-from chatkeep.testing import draft, search_for, talk
+from chatkeep.testing import at, draft, search_for, talk
 
 KEY = "telegram:1"
 NAME = file_name(KEY)
@@ -291,3 +294,161 @@ def test_reindex_changes_no_answer(workspace: Path, opened: Callable[..., FilesS
 
     assert before == (store.list(Selection(), limit=10), store.search(search_for("line")), store.status())
     assert [(2, 2)] == told
+
+
+def test_append_to_another_layout(workspace: Path, opened: Callable[..., FilesStore]) -> None:
+    """An append to a session that another program wrote out in its own way stays, and so does a rename."""
+    store = opened()
+    document = json.loads(_file(workspace).read_bytes())
+    _file(workspace).write_text(json.dumps(document, indent=1))
+    assert 4 == store.append(KEY, [draft("more")]).message_count
+    _file(workspace).write_text(json.dumps(json.loads(_file(workspace).read_bytes()), indent=1))
+    assert "New" == store.revise(KEY, Revision(title="New")).title
+
+    store.close()
+    assert ["line 1", "line 2", "line 3", "more"] == _texts(opened())
+
+
+@pytest.mark.parametrize("batches", [1, 3])
+def test_open_with_a_file_cut_off(workspace: Path, opened: Callable[..., FilesStore], batches: int) -> None:
+    """A file that ends before messages that were in it is damaged: served as far as it goes, named, not written."""
+    store = opened()
+    store.delete(KEY)
+    messages = talk(3)
+    for start in range(0, 3, 3 // batches):
+        store.append(KEY, messages[start : start + 3 // batches])
+    store.close()
+    data = _file(workspace).read_bytes()
+    cut = data[: data.index(b"line 3")]
+    _file(workspace).write_bytes(cut)
+    told: list[tuple[str, str]] = []
+    store = opened(on_problem=lambda name, reason: told.append((name, reason)))
+
+    assert ["line 1", "line 2"] == _texts(store)
+    with pytest.raises(SessionDamagedError):
+        store.append(KEY, [draft("more")])
+    assert ([NAME], [NAME]) == ([name for name, _ in told], list(store.status().problems))
+    assert [("damaged", KEY)] == [(finding.kind, finding.key) for finding in store.check()]
+    assert cut == _file(workspace).read_bytes()
+    _file(workspace).write_bytes(data)
+    store.close()
+    assert 4 == opened().append(KEY, [draft("more")]).message_count
+
+
+@pytest.mark.parametrize(
+    "written",
+    [b'"timestamp":"2024-01-15T10:30:00"', b'"timestamp":"2024-01-15T19:30:00+09:00"'],
+)
+def test_open_with_times_of_others(workspace: Path, opened: Callable[..., FilesStore], written: bytes) -> None:
+    """Times that others wrote with another offset, or none, are read as the instants they are."""
+    data = _file(workspace).read_bytes()
+    start = data.index(b'"timestamp"')
+    _file(workspace).write_bytes(data[:start] + written + data[data.index(b",", start) :])
+    times = [message.sent_at for message in opened().window(KEY, limit=3).messages]
+
+    assert [at(0), at(2), at(3)] == times
+
+
+@pytest.mark.parametrize("written", [b"0001-01-01T00:00:00+14:00", b"9999-12-31T23:59:59-12:00"])
+def test_open_with_times_out_of_range(workspace: Path, opened: Callable[..., FilesStore], written: bytes) -> None:
+    """A time that is none is damage of that session alone."""
+    data = _file(workspace).read_bytes()
+    start = data.index(b'"timestamp":"') + len(b'"timestamp":"')
+    _file(workspace).write_bytes(data[:start] + written + data[data.index(b'"', start) :])
+    store = opened()
+
+    assert ([NAME], ("other:1", KEY)) == (list(store.status().problems), store.keys(Selection()).keys)
+    assert ["line 2", "line 3"] == _texts(store)
+
+
+def test_open_with_a_name_that_is_no_text(workspace: Path, opened: Callable[..., FilesStore]) -> None:
+    """A file whose name is no text is left out, and named by the check."""
+    (workspace / "sessions" / os.fsdecode(b"bad\xff.json")).write_text("{}")
+    store = opened(watch=True)
+
+    assert 2 == store.status().session_count
+    assert ["bad\\xff.json"] == [finding.file for finding in store.check()]
+    store.append("new:1", talk(1))
+
+
+def test_open_leaves_strange_files_alone(workspace: Path, opened: Callable[..., FilesStore]) -> None:
+    """What the owner keeps beside the index is never removed."""
+    for path in workspace.glob("index*"):
+        path.unlink()
+    (workspace / "index-of-my-chats.txt").write_text("mine")
+    (workspace / "index-notes").mkdir()
+    opened()
+
+    assert "mine" == (workspace / "index-of-my-chats.txt").read_text()
+    assert (workspace / "index-notes").is_dir()
+
+
+@pytest.mark.parametrize("watch", ["", "watched"])
+def test_append_after_the_folder_was_replaced(
+    workspace: Path, opened: Callable[..., FilesStore], tmp_path: Path, watch: str
+) -> None:
+    """A running store follows a folder that was put in the place of the old one, and makes one that is gone."""
+    store = opened(watch=bool(watch))
+    shutil.move(workspace / "sessions", tmp_path / "old")
+    shutil.copytree(tmp_path / "old", workspace / "sessions")
+    assert 4 == store.append(KEY, [draft("more", id="m")]).message_count
+    assert b"more" in _file(workspace).read_bytes()
+    shutil.rmtree(workspace / "sessions")
+    assert 1 == store.append("other:2", talk(1)).message_count
+    if watch:
+        assert _soon(lambda: store.keys(Selection()).keys == ("other:2",))
+
+
+def test_verbs_after_close(workspace: Path, opened: Callable[..., FilesStore]) -> None:
+    """A store that is closed says so, and waits for nothing."""
+    store = opened()
+    store.close()
+    verbs: list[Callable[[], object]] = [
+        lambda: store.append(KEY, [draft("more")]),
+        lambda: store.get(KEY),
+        lambda: store.delete(KEY),
+        store.status,
+    ]
+    for verb in verbs:
+        with pytest.raises(StorageError):
+            verb()
+
+
+def test_append_while_the_index_is_kept(workspace: Path, opened: Callable[..., FilesStore]) -> None:
+    """Somebody who keeps the index keeps nobody from storing: the file is the truth, the index follows."""
+    store = opened(watch=True)
+    (path,) = workspace.glob("index*.sqlite3")
+    code = f"import sqlite3, sys; db = sqlite3.connect({str(path)!r}, isolation_level=None); "
+    code += "db.execute('BEGIN IMMEDIATE'); print(flush=True); sys.stdin.read()"
+    with subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as keeper:
+        assert keeper.stdout is not None
+        keeper.stdout.readline()
+        assert 4 == store.append(KEY, [draft("more")]).message_count
+        assert 3 == store.get(KEY).message_count
+        keeper.communicate(b"")
+    assert _soon(lambda: store.get(KEY).message_count == 4)
+
+
+def test_reindex_while_others_append(workspace: Path, opened: Callable[..., FilesStore]) -> None:
+    """What was answered is found while the index is built again and again beside it."""
+    store, other = opened(watch=True), opened()
+    stop = threading.Event()
+    missed: list[int] = []
+
+    def write() -> None:
+        for number in range(10_000):
+            if stop.is_set():
+                return
+            count = store.append("busy:1", [draft(f"number {number}", number)]).message_count
+            if [count] != [said.seq for said in store.window("busy:1", limit=1).messages]:
+                missed.append(number)
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    for _ in range(5):
+        other.reindex()
+    stop.set()
+    writer.join()
+
+    assert [] == missed
+    assert other.get("busy:1") == store.get("busy:1")

@@ -112,8 +112,8 @@ def test_locked_after_a_replacement(tree: Tree) -> None:
     thread = threading.Thread(target=wait_for_it)
     with tree.locked(NAME) as file:
         thread.start()
-        with tree.replaced(file, b"new\n"):
-            pass
+        tree.replace(file, b"new\n")
+        assert b"new\n" == file.read()
     thread.join()
 
     assert [b"new\n"] == got

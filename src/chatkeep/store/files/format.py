@@ -28,14 +28,16 @@ What a scan finds is one of four *states*:
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Final, Literal
 
 import msgspec
 from msgspec import Struct, field
 
-from chatkeep.core.model import Header, Json, Message
+from chatkeep.core.model import Header, Json, Message, utc
+from chatkeep.errors import InvalidError
 
 FORMAT: Final = 1
 RESERVE_STEP_BYTES: Final = 4096
@@ -44,7 +46,8 @@ _MESSAGES_OPEN: Final = b',"messages":['
 _TRAILER: Final = b'],"message_count":%d}\n'
 _CONTINUED: Final = b" }\n"
 _SECTOR_BYTES: Final = 512
-_UNWRITTEN: Final = (b"\n" * _SECTOR_BYTES, b"\0" * _SECTOR_BYTES)
+_UNWRITTEN: Final = re.compile(rb"(?:[^\n]{0,40}\})?\n+|\0+")  # an old trailer's end has at most 40 bytes
+_NO_JSON: Final = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, InvalidError)
 _ONLY_WHEN_SET: Final = frozenset(("archived", "pinned", "tags"))
 _HEADER_FIELDS: Final = frozenset(("format", "key", "channel", "title", "created_at", "metadata")) | _ONLY_WHEN_SET
 
@@ -142,15 +145,16 @@ def is_tail(data: bytes, message_count: int) -> bool:
 
 def parse_message(line: bytes, seq: int) -> Message | None:
     """Return the message of a line if it is one and has this seq, else None."""
-    try:
-        message = _decode_message(line)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        return None
-    return message if message.seq == seq else None
+    message = _any_message(line)
+    return message if message is not None and message.seq == seq else None
 
 
-def scan(data: bytes) -> Scan:
-    """Return what a session file holds, whatever its bytes are. Cost: one pass."""
+def scan(data: bytes, committed_count: int = 0) -> Scan:
+    """Return what a session file holds, whatever its bytes are. Cost: one pass.
+
+    `committed_count` messages are known to have been there: a file that ends before them was not
+    torn by an append, it is damaged.
+    """
     body = data.find(b"\n") + 1
     header = _parse_header(data[: body - 1]) if body else None
     if header is None:
@@ -167,7 +171,7 @@ def scan(data: bytes) -> Scan:
         place = end + 1
     if is_tail(data[place:], len(messages)):
         return Scan(state="whole", header=header, body=body, messages=messages, starts=starts, ends=ends, tail=place)
-    return _scan_broken(data, header, body, messages, starts, ends)
+    return _scan_broken(data, header, body, (messages, starts, ends), committed_count)
 
 
 def loose_lines(data: bytes) -> list[bytes]:
@@ -200,38 +204,53 @@ def _parse_header(line: bytes) -> Header | None:
         return None
     try:
         return _header(_decode_header(line + b"]}"))
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+    except _NO_JSON:
         return None
 
 
 def _header(line: _HeaderLine) -> Header:
     fields = msgspec.structs.asdict(line)
     del fields["format"]
-    return Header(**fields)
+    return Header(**{**fields, "created_at": utc(line.created_at)})
 
 
 def _scan_broken(
-    data: bytes, header: Header, body: int, messages: list[Message], starts: list[int], ends: list[int]
+    data: bytes,
+    header: Header,
+    body: int,
+    good: tuple[list[Message], list[int], list[int]],
+    committed_count: int,
 ) -> Scan:
-    """Return a scan of a file in which something does not parse after these messages."""
+    """Return a scan of a file in which something does not parse after the good messages."""
+    messages, starts, ends = good
     broken = ends[-1] + 1 if ends else body
     later, found_end = _after(data, broken, len(messages) + 1)
-    is_damage = found_end and not (_is_one_append(data, later) and _lost_a_piece(data, broken, later))
-    if is_damage:
-        messages += [message for message, _, _ in later]
-        starts += [start for _, start, _ in later]
-        ends += [end for _, _, end in later]
-    while ends and not is_damage and data[ends[-1] - 2 : ends[-1] + 1] == _CONTINUED:
-        messages.pop(), starts.pop(), ends.pop()
+    kept = len(ends)
+    while kept and data[ends[kept - 1] - 2 : ends[kept - 1] + 1] == _CONTINUED:
+        kept -= 1
+    is_torn = not found_end or (_is_one_append(data, later) and _lost_a_piece(data, broken, later))
+    if is_torn and kept >= committed_count:
+        return Scan(
+            state="torn",
+            reason="an append was cut short",
+            header=header,
+            body=body,
+            messages=messages[:kept],
+            starts=starts[:kept],
+            ends=ends[:kept],
+            tail=ends[kept - 1] + 1 if kept else body,
+        )
     return Scan(
-        state="damaged" if is_damage else "torn",
-        reason=f"message {len(messages) - len(later) + 1} does not parse" if is_damage else "an append was cut short",
+        state="damaged",
+        reason=f"message {len(messages) + 1} does not parse"
+        if found_end
+        else f"it ends in message {len(messages) + 1}",
         header=header,
         body=body,
-        messages=messages,
-        starts=starts,
-        ends=ends,
-        tail=ends[-1] + 1 if ends else body,
+        messages=[*messages, *(message for message, _, _ in later)],
+        starts=[*starts, *(start for _, start, _ in later)],
+        ends=[*ends, *(end for _, _, end in later)],
+        tail=later[-1][2] + 1 if later else broken,
     )
 
 
@@ -261,22 +280,29 @@ def _is_one_append(data: bytes, later: Sequence[tuple[Message, int, int]]) -> bo
 def _lost_a_piece(data: bytes, broken: int, later: Sequence[tuple[Message, int, int]]) -> bool:
     """Tell whether a power cut kept a piece of the last append from the disk.
 
-    The piece then has what was there before: the old trailer where the append began, farther on
-    reserved newlines, or zeros. Nothing else damages a file in this way.
+    The piece then has what was there before: the old trailer (or the end of it) where the append
+    began, farther on reserved newlines, or zeros. Nothing else damages a file in this way.
     """
     end = later[0][1] if later else len(data.rstrip(b"\n"))
-    first = -(-broken // _SECTOR_BYTES) * _SECTOR_BYTES
+    first = -(-(broken - 1) // _SECTOR_BYTES) * _SECTOR_BYTES  # the piece may begin with the newline before
     sectors = (data[start : start + _SECTOR_BYTES] for start in range(first, end - _SECTOR_BYTES + 1, _SECTOR_BYTES))
-    return data[broken : broken + 1] == b"]" or any(sector in _UNWRITTEN for sector in sectors)
+    return data[broken : broken + 1] == b"]" or any(map(_UNWRITTEN.fullmatch, sectors))
 
 
 def _any_message(line: bytes) -> Message | None:
     if not line.startswith(b"{"):
         return None
     try:
-        return _decode_message(line)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return _in_utc(_decode_message(line))
+    except _NO_JSON:
         return None
+
+
+def _in_utc(message: Message) -> Message:
+    """Return a message with its time in UTC; other programs may have written another offset."""
+    if message.sent_at.tzinfo is UTC:
+        return message
+    return msgspec.structs.replace(message, sent_at=utc(message.sent_at))
 
 
 def _scan_loose(data: bytes) -> Scan:
@@ -287,8 +313,8 @@ def _scan_loose(data: bytes) -> Scan:
         document = msgspec.json.decode(data)
         header = _header(msgspec.convert(document, _HeaderLine))
         numbered = [{**message, "seq": seq} for seq, message in enumerate(document["messages"], start=1)]
-        messages = msgspec.convert(numbered, list[Message])
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, KeyError, TypeError) as error:
+        messages = [_in_utc(message) for message in msgspec.convert(numbered, list[Message])]
+    except (*_NO_JSON, KeyError, TypeError) as error:
         return Scan(state="damaged", reason=f"not a session file: {_first_words(error)}")
     return Scan(state="loose", reason="another layout", header=header, messages=messages)
 

@@ -33,7 +33,6 @@ from chatkeep.core.model import Mode, Selection, Summary
 from chatkeep.core.paging import Place
 from chatkeep.core.query import Query, Term
 from chatkeep.core.search import Search
-from chatkeep.errors import BusyError
 from chatkeep.store.files.format import FORMAT
 from chatkeep.store.files.rows import ROLE_NUMBERS, Found, Row, Spot, Value, hash_of, microseconds, row_of
 from chatkeep.store.files.sql import MESSAGE_INDEXES, QUERIES, SCHEMA
@@ -46,7 +45,7 @@ _REVISION: Final = 1  # raised when what is put into the index changes, but no f
 _FEW: Final = 2000
 _CUT_OFF_DOCS: Final = 2000
 _GROUP_MAX: Final = 256
-_BUSY_S: Final = 10.0
+_BUSY_S: Final = 3.0
 _DEADLINE_STEPS: Final = 20_000  # virtual machine steps between looks at the clock, about a millisecond
 _LOST: Final = (
     apsw.CorruptError,
@@ -62,6 +61,10 @@ class IndexLostError(Exception):
     """The database is damaged or gone; it has to be built again."""
 
 
+class IndexBehindError(Exception):
+    """The database could not be written now: it is full, or somebody keeps it. The files say more than it."""
+
+
 class Index:
     """An open index. Every verb may raise `IndexLostError`."""
 
@@ -73,6 +76,8 @@ class Index:
             self._writer = _connected(path)
         self._readers: queue.LifoQueue[apsw.Connection] = queue.LifoQueue()
         self._tasks: queue.SimpleQueue[tuple[Write[object], Future[object]] | None] = queue.SimpleQueue()
+        self._gate = threading.Lock()
+        self._is_closed = False
         self._thread = threading.Thread(target=self._write_all, name="chatkeep-index", daemon=True)
         self._thread.start()
 
@@ -95,9 +100,11 @@ class Index:
 
     def close(self) -> None:
         """Finish what is waiting to be written and close the database; once is enough, twice does no harm."""
-        self._tasks.put(None)
+        with self._gate:
+            self._is_closed = True
+            self._tasks.put(None)
         self._thread.join()
-        with contextlib.suppress(queue.Empty):
+        with contextlib.suppress(queue.Empty, apsw.Error):
             while True:
                 self._readers.get_nowait().close()
         with contextlib.suppress(apsw.Error):
@@ -207,7 +214,10 @@ class Index:
     def send(self, change: Write[T]) -> Future[T]:
         """Hand a change to the writing thread."""
         outcome: Future[T] = Future()
-        self._tasks.put((change, outcome))  # type: ignore[arg-type]
+        with self._gate:
+            if self._is_closed:
+                raise IndexLostError("closed")
+            self._tasks.put((change, outcome))  # type: ignore[arg-type]
         return outcome
 
     def _write_all(self) -> None:
@@ -230,8 +240,9 @@ class Index:
             with _lost_as_such(), _transaction(self._writer):
                 answers = [change(self._writer) for change, _ in group]
         except Exception as error:  # noqa: BLE001 - told to whoever waits for it
-            if len(group) == 1:
-                group[0][1].set_exception(error)
+            if len(group) == 1 or isinstance(error, IndexLostError | IndexBehindError):
+                for _, outcome in group:
+                    outcome.set_exception(error)
             else:
                 for task in group:
                     self._commit([task])
@@ -242,6 +253,8 @@ class Index:
     def _rows(
         self, sql: str, values: Mapping[str, Value] | None = None, *, deadline_s: float | None = None
     ) -> list[tuple[Value, ...]]:
+        if self._is_closed:
+            raise IndexLostError("closed")
         with _lost_as_such(), self._reader() as db:
             if deadline_s is None:
                 return list(db.execute(sql, values))
@@ -391,8 +404,8 @@ def _lost_as_such() -> Iterator[None]:
         if isinstance(error, apsw.SQLError) and "no such" not in str(error):
             raise
         raise IndexLostError(type(error).__name__) from error
-    except apsw.BusyError as error:
-        raise BusyError("index") from error
+    except (apsw.BusyError, apsw.FullError) as error:
+        raise IndexBehindError(type(error).__name__) from error
 
 
 def _version() -> str:

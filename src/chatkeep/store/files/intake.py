@@ -6,11 +6,13 @@ to be changed is read again under its lock.
 
 A file that is incomplete, young and unknown may be on its way from elsewhere, by a copy that takes
 its time. It is served as far as it is there, and not touched until it has kept still for two seconds.
+One that ends before messages that were known to be in it is damaged, and not touched at all.
 """
 
 from __future__ import annotations
 
 import contextlib
+import sys
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -24,7 +26,7 @@ from msgspec import Struct
 
 from chatkeep.core.keys import parse_key
 from chatkeep.core.model import Digest
-from chatkeep.errors import BusyError, InvalidKeyError
+from chatkeep.errors import BusyError, InvalidKeyError, StorageError
 from chatkeep.store.files import format as session_file
 from chatkeep.store.files import rows
 from chatkeep.store.files.format import Scan
@@ -38,6 +40,9 @@ Progress = Callable[[int, int], None]
 ARRIVING: Final = "incomplete, and perhaps still being written"
 _NOT_A_FILE: Final = "not a regular file: links, pipes and folders are never followed"
 _STRANGE_NAME: Final = "not a session file: its name does not end in .json"
+_NO_TEXT: Final = "not a session file: its name is no text"
+_TOO_LARGE: Final = "larger than 2 GiB"
+_SIZE_MAX: Final = 2 << 30
 _SETTLED_S: Final = 2.0
 _CHUNK_BYTES: Final = 1 << 21
 _CHUNK_FILES: Final = 500
@@ -73,97 +78,177 @@ class _Change(Struct, frozen=True):
     seen: Stamp | None
     found: Entry | Problem | None
 
-
-def take_in(
-    tree: Tree, index: Index, names: Sequence[tuple[str, Stamp | None]], on_progress: Progress | None = None
-) -> None:
-    """Bring the rows of names up to date; each comes with the state that the index described before."""
-    waiting: deque[Future[None]] = deque()
-    broken: list[str] = []
-    left = iter(names)
-    done = 0
-    while chunk := list(_chunk(tree, left)):
-        broken += [change.name for change, scan in chunk if scan in {"torn", "loose"}]
-        changes = [change for change, scan in chunk if scan not in {"torn", "loose"}]
-        waiting.append(index.send(partial(_apply, tree=tree, changes=changes)))
-        if len(waiting) > _CHUNKS_AHEAD:
-            waiting.popleft().result()
-        done += len(chunk)
-        if on_progress is not None:
-            on_progress(done, len(names))
-    for outcome in waiting:
-        outcome.result()
-    for name in broken:
-        with contextlib.suppress(FileNotFoundError, NotRegularError, BusyError), tree.locked(name) as file:
-            heal(tree, index, file)
+    @property
+    def is_nothing(self) -> bool:
+        """Whether there was nothing and there is nothing."""
+        return self.seen is None and self.found is None
 
 
-def heal(tree: Tree, index: Index, file: LockedFile) -> Row | None:
-    """Put a locked file right if it has to be, index it, and return its row, None if it cannot be served.
+class Intake:
+    """The way of files into an index. `tell` is told of each name that cannot be served whole, and why."""
 
-    Raises:
-        BusyError: when the file may still be being written from elsewhere.
-    """
-    data, stamp = file.read(), file.stamp()
-    found = _examined(file.name, data, stamp)
-    if isinstance(found, Problem):
-        return _put(index, found)
-    if found.state == "loose":
-        return _rewritten(tree, index, file, data, found)
-    if found.state == "torn" and _may_be_arriving(index, file.name, stamp):
-        _put(index, _entry(file.name, found, _NEVER, damage=ARRIVING))
-        raise BusyError
-    if found.state == "torn":
-        _cut(tree, file, data, found)
-    elif found.state == "whole":
-        file.flush()
-    return _put(index, _entry(file.name, found, file.stamp()))
+    def __init__(self, tree: Tree, tell: Callable[[str, str], None]) -> None:
+        """Take the folder, and whom to tell."""
+        self._tree = tree
+        self._tell = tell
+        self._told: dict[str, str] = {}
 
+    def take_in(
+        self, index: Index, names: Sequence[tuple[str, Stamp | None]], on_progress: Progress | None = None
+    ) -> None:
+        """Bring the rows of names up to date; each comes with the state that the index described before."""
+        waiting: deque[Future[None]] = deque()
+        torn: list[str] = []
+        left = iter(names)
+        done = 0
+        while chunk := list(self._chunk(index, left)):
+            torn += [change.name for change, state in chunk if state in {"torn", "loose"}]
+            changes = [change for change, state in chunk if state not in {"torn", "loose"} and not change.is_nothing]
+            if changes:
+                self._tree.flush_names()
+                waiting.append(index.send(partial(self._apply, changes=changes)))
+            if len(waiting) > _CHUNKS_AHEAD:
+                waiting.popleft().result()
+            done += len(chunk)
+            if on_progress is not None:
+                on_progress(done, len(names))
+        for outcome in waiting:
+            outcome.result()
+        for name in torn:
+            with contextlib.suppress(FileNotFoundError, NotRegularError, BusyError), self._tree.locked(name) as file:
+                self.heal(index, file)
 
-def check(tree: Tree) -> Iterator[Finding]:
-    """Read every file through and yield what there is against it; changes nothing."""
-    for name, _ in tree.stamps():
-        found = _read(tree, name)
+    def heal(self, index: Index, file: LockedFile) -> Row | None:
+        """Put a locked file right if it has to be, index it, and return its row, None if it cannot be served.
+
+        Raises:
+            BusyError: when the file may still be being written from elsewhere.
+        """
+        data, stamp = file.read(), file.stamp()
+        found = _examined(file.name, data, stamp, index.row(file.name))
         if isinstance(found, Problem):
-            yield Finding(file=name, key=None, kind="foreign", reason=found.reason)
-        elif found is not None and found[0].state != "whole":
-            scan = found[0]
-            key = None if scan.header is None else scan.header.key
-            yield Finding(file=name, key=key, kind=scan.state, reason=scan.reason)  # type: ignore[arg-type]
+            self._put(index, found)
+            return None
+        if found.state == "torn" and _may_be_arriving(index, file.name, stamp):
+            self._put(index, _entry(file.name, found, _NEVER, damage=ARRIVING))
+            raise BusyError
+        if found.state == "loose":
+            found = self._rewrite(file, data, found)
+        elif found.state == "torn":
+            self._cut(file, data, found)
+        file.flush()
+        self._tree.flush_names()
+        self._put(index, _entry(file.name, found, file.stamp()))
+        return index.row(file.name)
+
+    def check(self, index: Index) -> Iterator[Finding]:
+        """Read every file through and yield what there is against it; changes nothing."""
+        for name in self._tree.unreadable_names():
+            yield Finding(file=name, key=None, kind="foreign", reason=_NO_TEXT)
+        for name, _ in self._tree.stamps():
+            found = self._read(name, index.row(name))
+            if isinstance(found, Problem):
+                yield Finding(file=name, key=None, kind="foreign", reason=found.reason)
+            elif found is not None and found[0].state != "whole":
+                scan = found[0]
+                key = None if scan.header is None else scan.header.key
+                yield Finding(file=name, key=key, kind=scan.state, reason=scan.reason)  # type: ignore[arg-type]
+
+    def report(self, name: str, reason: str | None) -> None:
+        """Tell of a name that cannot be served whole, once for each reason; None when nothing is wrong with it."""
+        if reason is None:
+            self._told.pop(name, None)
+        elif self._told.get(name) != reason:
+            self._told[name] = reason
+            self._tell(name, reason)
+
+    def _chunk(self, index: Index, names: Iterator[tuple[str, Stamp | None]]) -> Iterator[tuple[_Change, str]]:
+        """Yield what the next names are to become, with the state of their files, up to the size of a chunk."""
+        size = 0
+        for name, seen in islice(names, _CHUNK_FILES):
+            found = self._read(name, index.row(name) if seen else None)
+            if isinstance(found, tuple):
+                scan, stamp = found
+                yield _Change(name, seen, _entry(name, scan, stamp)), scan.state
+                size += stamp.size
+            else:
+                yield _Change(name, seen, found), ""
+            if size >= _CHUNK_BYTES:
+                return
+
+    def _read(self, name: str, known: Row | None) -> tuple[Scan, Stamp] | Problem | None:
+        """Return what a file holds, or why it cannot be served, or None when there is none."""
+        try:
+            stamp = self._tree.stamp(name)
+            if stamp is None:
+                return None
+            if not name.endswith(SUFFIX) or stamp.size > _SIZE_MAX:
+                return Problem(name, _TOO_LARGE if name.endswith(SUFFIX) else _STRANGE_NAME, stamp)
+            data, stamp = self._tree.read(name)
+        except FileNotFoundError:
+            return None
+        except NotRegularError:
+            return Problem(name, _NOT_A_FILE, _NEVER)
+        except StorageError as error:
+            return Problem(name, str(error), _NEVER)
+        found = _examined(name, data, stamp, known)
+        return found if isinstance(found, Problem) else (found, stamp)
+
+    def _apply(self, db: apsw.Connection, changes: Sequence[_Change]) -> None:
+        """Make the changes that nobody was quicker with: in the index, and in the folder.
+
+        A writer changes its file first and the index after that, so one that is not seen in the folder
+        yet comes after this transaction, and finds what was put here.
+        """
+        doc = rows.next_doc(db)
+        for change in changes:
+            if rows.known_stamp(db, change.name) == change.seen and self._is_still(change):
+                if change.seen is not None:
+                    rows.drop(db, change.name)
+                doc = _put_found(db, change.found, doc)
+                self.report(change.name, _reason(change.found))
+
+    def _is_still(self, change: _Change) -> bool:
+        expected = change.found.stamp if change.found else None
+        if expected == _NEVER:
+            return True
+        try:
+            return self._tree.stamp(change.name) == expected
+        except NotRegularError:
+            return False
+
+    def _put(self, index: Index, found: Entry | Problem) -> None:
+        """Tell the index what a locked file is now."""
+
+        def change(db: apsw.Connection) -> None:
+            rows.drop(db, found.name)
+            _put_found(db, found, rows.next_doc(db))
+
+        index.write(change)
+        self.report(found.name, _reason(found))
+
+    def _cut(self, file: LockedFile, data: bytes, scan: Scan) -> None:
+        """Cut what an interrupted append left off a file's tail; the bytes are kept in quarantine."""
+        left = data[scan.tail :].rstrip(b"\n")
+        if left:
+            self._tree.quarantine(file.name, left)
+        trailer = session_file.trailer(len(scan.messages))
+        file.overwrite_tail(scan.tail, trailer + b"\n" * (len(data) - scan.tail - len(trailer)))
+
+    def _rewrite(self, file: LockedFile, data: bytes, scan: Scan) -> Scan:
+        """Bring a file of another layout into that of a session file, everything in it kept."""
+        if scan.header is None:
+            raise ValueError(file.name)
+        first_line = session_file.header_line(scan.header, session_file.loose_header(data))
+        lines = session_file.loose_lines(data)
+        content = session_file.whole_file(first_line, lines, len(lines))
+        self._tree.replace(file, content)
+        return session_file.scan(content)
 
 
-def _chunk(tree: Tree, names: Iterator[tuple[str, Stamp | None]]) -> Iterator[tuple[_Change, str]]:
-    """Yield what the next names are to become, with the state of their files, up to the size of a chunk."""
-    size = 0
-    for name, seen in islice(names, _CHUNK_FILES):
-        found = _read(tree, name)
-        if isinstance(found, tuple):
-            scan, stamp = found
-            yield _Change(name, seen, _entry(name, scan, stamp)), scan.state
-            size += stamp.size
-        else:
-            yield _Change(name, seen, found), ""
-        if size >= _CHUNK_BYTES:
-            return
-
-
-def _read(tree: Tree, name: str) -> tuple[Scan, Stamp] | Problem | None:
-    """Return what a file holds, or why it cannot be served, or None when there is none."""
-    try:
-        data, stamp = tree.read(name)
-    except FileNotFoundError:
-        return None
-    except NotRegularError:
-        return Problem(name, _NOT_A_FILE, _NEVER)
-    found = _examined(name, data, stamp)
-    return found if isinstance(found, Problem) else (found, stamp)
-
-
-def _examined(name: str, data: bytes, stamp: Stamp) -> Scan | Problem:
+def _examined(name: str, data: bytes, stamp: Stamp, known: Row | None) -> Scan | Problem:
     """Return what bytes under a name hold, if they may be served under that name."""
-    if not name.endswith(SUFFIX):
-        return Problem(name, _STRANGE_NAME, stamp)
-    scan = session_file.scan(data)
+    scan = session_file.scan(data, _committed_count(known))
     if scan.header is None:
         return Problem(name, scan.reason, stamp)
     try:
@@ -173,6 +258,13 @@ def _examined(name: str, data: bytes, stamp: Stamp) -> Scan | Problem:
     if name != rightful:
         return Problem(name, f"the session in it belongs in a file named {rightful}", stamp)
     return scan
+
+
+def _committed_count(known: Row | None) -> int:
+    """Return how many messages a file must have at least to be whole or torn; a damaged one cannot be torn."""
+    if known is None or known.damage == ARRIVING:
+        return 0
+    return known.digest.message_count if known.damage is None else sys.maxsize
 
 
 def _entry(name: str, scan: Scan, stamp: Stamp, *, damage: str | None = None) -> Entry:
@@ -192,26 +284,10 @@ def _entry(name: str, scan: Scan, stamp: Stamp, *, damage: str | None = None) ->
     )
 
 
-def _apply(db: apsw.Connection, tree: Tree, changes: Sequence[_Change]) -> None:
-    """Make the changes that nobody was quicker with: in the index, and in the folder.
-
-    A writer changes its file first and the index after that, so one that is not seen in the folder
-    yet comes after this transaction, and finds what was put here.
-    """
-    doc = rows.next_doc(db)
-    for change in changes:
-        if rows.known_stamp(db, change.name) == change.seen and _is_still(tree, change):
-            if change.seen is not None:
-                rows.drop(db, change.name)
-            doc = _put_found(db, change.found, doc)
-
-
-def _is_still(tree: Tree, change: _Change) -> bool:
-    try:
-        now = tree.stamp(change.name)
-    except NotRegularError:
-        now = _NEVER
-    return now == (change.found.stamp if change.found else None)
+def _reason(found: Entry | Problem | None) -> str | None:
+    if isinstance(found, Entry):
+        return found.damage
+    return None if found is None else found.reason
 
 
 def _put_found(db: apsw.Connection, found: Entry | Problem | None, doc: int) -> int:
@@ -222,39 +298,8 @@ def _put_found(db: apsw.Connection, found: Entry | Problem | None, doc: int) -> 
     return doc
 
 
-def _put(index: Index, found: Entry | Problem) -> Row | None:
-    """Tell the index what a locked file is now."""
-
-    def change(db: apsw.Connection) -> None:
-        rows.drop(db, found.name)
-        _put_found(db, found, rows.next_doc(db))
-
-    index.write(change)
-    return index.row(found.name)
-
-
-def _cut(tree: Tree, file: LockedFile, data: bytes, scan: Scan) -> None:
-    """Cut what an interrupted append left off a file's tail; the bytes are kept in quarantine."""
-    cut = data[scan.tail :].rstrip(b"\n")
-    if cut:
-        tree.quarantine(file.name, cut)
-    trailer = session_file.trailer(len(scan.messages))
-    file.overwrite_tail(scan.tail, trailer + b"\n" * (len(data) - scan.tail - len(trailer)))
-
-
-def _rewritten(tree: Tree, index: Index, file: LockedFile, data: bytes, scan: Scan) -> Row | None:
-    """Bring a file of another layout into that of a session file, everything in it kept."""
-    if scan.header is None:
-        raise ValueError(file.name)
-    first_line = session_file.header_line(scan.header, session_file.loose_header(data))
-    lines = session_file.loose_lines(data)
-    content = session_file.whole_file(first_line, lines, len(lines))
-    with tree.replaced(file, content) as new:
-        return _put(index, _entry(new.name, session_file.scan(content), new.stamp()))
-
-
 def _may_be_arriving(index: Index, name: str, stamp: Stamp) -> bool:
     """Tell whether an incomplete file is not one that was served whole, and has not kept still."""
     known = index.row(name)
-    is_ours = known is not None and known.damage is None and known.stamp.inode == stamp.inode
-    return not is_ours and time.time() - stamp.modified_ns / 1e9 < _SETTLED_S
+    is_ours = known is not None and known.damage is None
+    return not is_ours and 0 <= time.time() - stamp.modified_ns / 1e9 < _SETTLED_S

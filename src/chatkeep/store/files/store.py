@@ -39,12 +39,9 @@ from chatkeep.errors import (
     MessageConflictError,
     SessionDamagedError,
     SessionNotFoundError,
-    StorageError,
-    StorageFullError,
 )
 from chatkeep.store.files import format as session_file
-from chatkeep.store.files import intake, rows
-from chatkeep.store.files.index import Index, IndexLostError
+from chatkeep.store.files import rows
 from chatkeep.store.files.intake import Finding, Progress
 from chatkeep.store.files.rows import Entry, Found, Row, Spot
 from chatkeep.store.files.tree import Durability, LockedFile, NotRegularError, Tree, file_name
@@ -54,6 +51,7 @@ T = TypeVar("T")
 
 _ATTEMPTS: Final = 3
 _TAIL_READ_BYTES: Final = 64
+_NOT_A_FILE: Final = "its file is not a regular file"
 
 
 class FilesStore:
@@ -74,16 +72,23 @@ class FilesStore:
         watch: bool = False,
         lock_timeout_s: float = 5.0,
         on_progress: Progress | None = None,
+        on_problem: Callable[[str, str], None] | None = None,
     ) -> FilesStore:
         """Open a workspace, making it if it is missing, and bring its index up to date.
 
-        With `watch`, changes that others make to the files are seen within two seconds.
+        With `watch`, changes that others make to the files are seen within two seconds. `on_problem`
+        is called with the name of each file that cannot be served whole, and why, when it is found.
 
         Raises:
-            StorageError: when the folders cannot be made or used.
+            StorageError: when the folders cannot be made or used, or the index cannot be built.
         """
         tree = Tree(workspace, durability=durability, lock_timeout_s=lock_timeout_s)
-        return cls(tree, Upkeep(tree, watch=watch, on_progress=on_progress))
+        try:
+            upkeep = Upkeep(tree, watch=watch, on_progress=on_progress, on_problem=on_problem)
+        except BaseException:
+            tree.close()
+            raise
+        return cls(tree, upkeep)
 
     def close(self) -> None:
         """Let go of everything that is held; what was answered stays stored."""
@@ -126,10 +131,10 @@ class FilesStore:
             old = file.read()
             first_line = session_file.header_line(header, old[: row.body - 1])
             content = session_file.whole_file(first_line, [old[row.body : row.tail]], row.digest.message_count)
-            with self._tree.replaced(file, content) as new:
-                stamp, body = new.stamp(), len(first_line)
-                tail = row.tail + body - row.body
-                self._write(lambda db: rows.revise(db, row, header, stamp, body=body, tail=tail))
+            self._tree.replace(file, content)
+            stamp, body = file.stamp(), len(first_line)
+            tail = row.tail + body - row.body
+            self._upkeep.note(row.name, lambda db: rows.revise(db, row, header, stamp, body=body, tail=tail))
         return msgspec.structs.replace(row, header=header).summary
 
     def delete(self, key: str) -> None:
@@ -138,12 +143,12 @@ class FilesStore:
         try:
             with self._tree.locked(name):
                 self._tree.remove(name)
-                self._write(lambda db: rows.drop(db, name))
+                self._forget(name)
         except NotRegularError:
             self._tree.remove(name)
-            self._write(lambda db: rows.drop(db, name))
+            self._forget(name)
         except FileNotFoundError:
-            self._write(lambda db: rows.drop(db, name))
+            self._forget(name)
             raise SessionNotFoundError(key) from None
         self._tree.drop_quarantined(name)
 
@@ -174,6 +179,8 @@ class FilesStore:
         except FileNotFoundError:
             self._upkeep.refresh(file_name(key))
             raise SessionNotFoundError(key) from None
+        except NotRegularError:
+            raise SessionDamagedError(key, _NOT_A_FILE) from None
         scan = session_file.scan(data)
         if scan.header is None or scan.header.key != key:
             raise SessionDamagedError(key, scan.reason or "another session's file")
@@ -183,8 +190,8 @@ class FilesStore:
         """Return neighbouring messages, oldest first, as `Store.window` says."""
         name = file_name(key)
         for _ in range(_ATTEMPTS):
-            spots = self._ask(lambda index: index.spots(name, limit=limit + 1, before=before, after=after))
-            if not spots and self._ask(lambda index: index.row(name)) is not None:
+            spots = self._upkeep.ask(lambda index: index.spots(name, limit=limit + 1, before=before, after=after))
+            if not spots and self._upkeep.ask(lambda index: index.row(name)) is not None:
                 return Window(messages=(), has_more=False)
             if not spots:
                 self._row(key)  # takes the file in, or says that there is none
@@ -194,12 +201,12 @@ class FilesStore:
             if messages is not None:
                 return Window(messages=messages, has_more=len(spots) > limit)
             self._upkeep.refresh(name)
-        raise SessionDamagedError(key, "its file changes faster than it can be read")
+        return _window_of(self.read(key).messages, limit, before, after)  # the file changes faster than its index
 
     def list(self, selection: Selection, *, limit: int, cursor: str | None = None) -> Page:
         """Return sessions by latest activity, as `Store.list` says."""
         after = None if cursor is None else place_of(cursor)
-        found, total = self._ask(lambda index: index.page(selection, limit=limit + 1, after=after))
+        found, total = self._upkeep.ask(lambda index: index.page(selection, limit=limit + 1, after=after))
         sessions = tuple(found[:limit])
         place = Place(sessions[-1].header.key, rows.microseconds(sessions[-1].updated_at)) if sessions else None
         return Page(sessions=sessions, total=total, next_cursor=cursor_at(place) if place and found[limit:] else None)
@@ -208,7 +215,7 @@ class FilesStore:
         """Return keys by code point, as `Store.keys` says."""
         after = None if cursor is None else place_of(cursor)
         one_more = None if limit is None else limit + 1
-        found, total = self._ask(lambda index: index.keys(selection, limit=one_more, after=after))
+        found, total = self._upkeep.ask(lambda index: index.keys(selection, limit=one_more, after=after))
         keys = tuple(found[:limit])
         has_more = limit is not None and len(found) > limit
         return KeyPage(keys=keys, total=total, next_cursor=cursor_at(Place(keys[-1])) if has_more else None)
@@ -217,30 +224,34 @@ class FilesStore:
         """Return the messages that the query finds, as `core.search` describes it."""
         if not search.query.terms:
             return Hits(hits=())
-        found, partial = self._ask(lambda index: index.find(search, mode="all"))
+        found, partial = self._upkeep.ask(lambda index: index.find(search, mode="all"))
         mode: Mode = "all"
         if not found and not partial and len(search.query.terms) > 1:
-            found, partial = self._ask(lambda index: index.find(search, mode="any"))
+            found, partial = self._upkeep.ask(lambda index: index.find(search, mode="any"))
             mode = "any" if found else "all"
         hits = tuple(hit for one in found if (hit := self._hit(one, search.query)) is not None)
         return Hits(hits=hits, mode=mode, partial=partial)
 
     def status(self, prefix: str = "") -> Status:
         """Return counts and sizes of the sessions whose keys begin with the prefix."""
-        totals = self._ask(lambda index: index.totals(prefix))
+        totals = self._upkeep.ask(lambda index: index.totals(prefix))
         return Status(
             session_count=sum(count for _, count, _, _ in totals),
             message_count=sum(messages for _, _, messages, _ in totals),
             size_bytes=sum(size for _, _, _, size in totals),
             channels={channel: count for channel, count, _, _ in totals},
-            problems=self._ask(lambda index: index.problems(prefix)),
+            problems=self._upkeep.ask(lambda index: index.problems(prefix)),
         )
 
     # Beyond the protocol: what only files have
 
     def check(self) -> Iterator[Finding]:
         """Read every file through and yield what there is against it; changes nothing."""
-        return intake.check(self._tree)
+        return self._upkeep.check()
+
+    def quarantined(self) -> tuple[str, ...]:
+        """Return the names of what repairs have cut off files: FILE-NANOSECONDS-DICE.cut."""
+        return tuple(self._tree.quarantined())
 
     def reindex(self, on_progress: Progress | None = None) -> None:
         """Build the index anew from the files."""
@@ -251,17 +262,21 @@ class FilesStore:
     @contextlib.contextmanager
     def _held(self, key: str) -> Iterator[LockedFile | None]:
         """Give a session's file to this thread alone, None if there is none."""
-        name = file_name(key)
-        if name in self._suspects:
-            self._renew(name)
         with contextlib.ExitStack() as stack:
             try:
-                file = stack.enter_context(self._tree.locked(name))
+                file = stack.enter_context(self._tree.locked(file_name(key)))
             except FileNotFoundError:
                 file = None
             except NotRegularError:
-                raise SessionDamagedError(key, "its file is not a regular file") from None
-            yield file
+                raise SessionDamagedError(key, _NOT_A_FILE) from None
+            if file is not None and file.name in self._suspects:
+                self._upkeep.renew(file)
+                self._suspects.discard(file.name)
+            try:
+                yield file
+            finally:
+                if file is not None and file.is_suspect:
+                    self._suspects.add(file.name)
 
     @contextlib.contextmanager
     def _existing(self, key: str) -> Iterator[LockedFile]:
@@ -276,11 +291,11 @@ class FilesStore:
         Raises:
             SessionDamagedError: when the file must not be written.
         """
-        row = self._ask(lambda index: index.row(file.name))
-        if row is None or row.stamp != file.stamp() or not _has_tail(file, row):
-            row = self._ask(lambda index: intake.heal(self._tree, index, file))
+        row = self._upkeep.ask(lambda index: index.row(file.name))
+        if row is None or row.stamp != file.stamp() or (row.damage is None and not _has_tail(file, row)):
+            row = self._upkeep.heal(file)
         if row is None:
-            reason = self._ask(lambda index: index.problem(file.name))
+            reason = self._upkeep.ask(lambda index: index.problem(file.name))
             raise SessionDamagedError(key, reason or "it cannot be read")
         if row.damage is not None:
             raise SessionDamagedError(key, row.damage)
@@ -309,16 +324,11 @@ class FilesStore:
 
     def _put_at_end(self, file: LockedFile, row: Row, messages: Sequence[Message]) -> None:
         if not messages:
+            file.flush()  # what is answered as stored may have been written by a process that died before its flush
             return
         digest = row.digest.plus(*messages)
         lines = session_file.message_lines(messages)
-        try:
-            file.overwrite_tail(row.tail, b"".join(lines) + session_file.trailer(digest.message_count))
-        except StorageFullError:
-            raise
-        except StorageError:
-            self._suspects.add(file.name)
-            raise
+        file.overwrite_tail(row.tail, b"".join(lines) + session_file.trailer(digest.message_count))
         starts, ends = session_file.places(lines, row.tail)
         entry = Entry(
             name=row.name,
@@ -331,8 +341,8 @@ class FilesStore:
             starts=starts,
             ends=ends,
         )
-        if not self._ask(lambda index: index.write(lambda db: rows.grow(db, row, entry))):
-            self._ask(lambda index: intake.heal(self._tree, index, file))
+        if self._upkeep.note(row.name, lambda db: rows.grow(db, row, entry)) is False:
+            self._upkeep.heal(file)
 
     def _create(self, header: Header, messages: Sequence[Message]) -> None:
         """Make a session's file and row.
@@ -356,28 +366,16 @@ class FilesStore:
                 starts=starts,
                 ends=ends,
             )
-            self._write(lambda db: rows.replace(db, entry))
+            self._upkeep.note(name, lambda db: rows.replace(db, entry))
 
-    def _renew(self, name: str) -> None:
-        """Copy a file whose flush failed to a new one: what the old one has in memory may never reach the disk."""
-        try:
-            with self._tree.locked(name) as file:
-                scan = session_file.scan(data := file.read())
-                if scan.header is not None and scan.state in {"whole", "torn"}:
-                    content = session_file.whole_file(
-                        data[: scan.body], [data[scan.body : scan.tail]], len(scan.messages)
-                    )
-                    with self._tree.replaced(file, content) as new:
-                        self._ask(lambda index: intake.heal(self._tree, index, new))
-        except (FileNotFoundError, NotRegularError):
-            pass
-        self._suspects.discard(name)
+    def _forget(self, name: str) -> None:
+        self._upkeep.note(name, lambda db: rows.drop(db, name))
 
     def _stored(self, file: LockedFile, row: Row, wanted: dict[str, T]) -> dict[str, Message]:
         """Return the stored messages that have one of these ids."""
         found: dict[str, Message] = {}
         for message_id in wanted:
-            for spot in self._ask(lambda index, one=message_id: index.spots_of_id(row, one)):  # type: ignore[misc]
+            for spot in self._upkeep.ask(lambda index, one=message_id: index.spots_of_id(row, one)):  # type: ignore[misc]
                 message = session_file.parse_message(file.read_at(spot.start, spot.size), spot.seq)
                 if message is not None and message.id == message_id:
                     found.setdefault(message_id, message)
@@ -392,12 +390,12 @@ class FilesStore:
             SessionNotFoundError, SessionDamagedError: as `Store.get` says.
         """
         name = file_name(key)
-        row = self._ask(lambda index: index.row(name))
+        row = self._upkeep.ask(lambda index: index.row(name))
         if row is None:
             self._upkeep.refresh(name)
-            row = self._ask(lambda index: index.row(name))
+            row = self._upkeep.ask(lambda index: index.row(name))
         if row is None:
-            problem = self._ask(lambda index: index.problem(name))
+            problem = self._upkeep.ask(lambda index: index.problem(name))
             raise SessionNotFoundError(key) if problem is None else SessionDamagedError(key, problem)
         return row
 
@@ -437,17 +435,14 @@ class FilesStore:
             match_count=found.match_count,
         )
 
-    def _ask(self, question: Callable[[Index], T]) -> T:
-        """Return what the index answers; a lost index is built again, and asked once more."""
-        index = self._upkeep.index
-        try:
-            return question(index)
-        except IndexLostError:
-            self._upkeep.reopen(index)
-            return question(self._upkeep.index)
 
-    def _write(self, change: Callable[..., object]) -> None:
-        self._ask(lambda index: index.write(change))
+def _window_of(messages: Sequence[Message], limit: int, before: int | None, after: int | None) -> Window:
+    """Return neighbouring messages of a whole session, as `Store.window` says."""
+    between = [
+        said for said in messages if (after is None or said.seq > after) and (before is None or said.seq < before)
+    ]
+    shown = between[:limit] if after is not None and before is None else between[-limit:]
+    return Window(messages=tuple(shown), has_more=len(between) > limit)
 
 
 def _has_tail(file: LockedFile, row: Row) -> bool:

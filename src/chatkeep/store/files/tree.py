@@ -82,11 +82,13 @@ class LockedFile:
         """Take an open, locked descriptor."""
         self.fd = fd
         self.name = name
+        self.is_suspect = False  # a flush has failed: what is in memory may never reach the disk
         self._durability = durability
 
     def stamp(self) -> Stamp:
         """Return the present state of the file."""
-        return _stamp(os.fstat(self.fd))
+        with _told():
+            return _stamp(os.fstat(self.fd))
 
     def read(self) -> bytes:
         """Return all bytes of the file."""
@@ -110,10 +112,9 @@ class LockedFile:
             StorageFullError: when there is no space; the file is as it was.
             StorageError: when the disk refuses; the file is as it was, or torn there at worst.
         """
-        size = os.fstat(self.fd).st_size
         before = self.read_at(tail, len(content))
         with _told():
-            self._reserve(size, tail + len(content))
+            self._reserve(os.fstat(self.fd).st_size, tail + len(content))
             try:
                 written = 0
                 while written < len(content):
@@ -139,7 +140,11 @@ class LockedFile:
 
     def _flush(self) -> None:
         if self._durability == "full":
-            _to_disk(self.fd)
+            try:
+                _to_disk(self.fd)
+            except OSError:
+                self.is_suspect = True
+                raise
 
 
 class Tree:
@@ -155,31 +160,48 @@ class Tree:
         self._durability = durability
         self._lock_timeout_s = lock_timeout_s
         self._turns = _Turns()
+        self.moves = 0  # how often a folder was found in the place of another one
+        self._moving = threading.Lock()
         with _told():
             workspace.mkdir(mode=0o700, parents=True, exist_ok=True)
-            self._sessions = _open_folder(workspace / "sessions")
-            self._tmp = _open_folder(workspace / "tmp")
-            self._quarantine = _open_folder(workspace / "quarantine")
-        self._folders = [self._sessions, self._tmp, self._quarantine]
+            self._folders = {name: _open_folder(workspace / name) for name in ("sessions", "tmp", "quarantine")}
+        self._sessions, self._tmp, self._quarantine = self._folders.values()
         self.sessions_path = workspace / "sessions"
         self._sweep()
 
     def close(self) -> None:
         """Close the folders; once is enough, twice does no harm."""
-        while self._folders:
-            os.close(self._folders.pop())
+        with self._moving:
+            while self._folders:
+                os.close(self._folders.popitem()[1])
+            self._sessions = self._tmp = self._quarantine = -1
+
+    def find_place(self) -> None:
+        """Follow a folder that was moved away or put in the place of another; make one that is missing."""
+        with _told(), self._moving:
+            for name, fd in self._folders.items():
+                path = self.workspace / name
+                if not _is_at(fd, path):
+                    new = _open_folder(path)
+                    os.dup2(new, fd, inheritable=False)
+                    os.close(new)
+                    self.moves += 1
 
     def stamps(self) -> Iterator[tuple[str, Stamp | None]]:
         """Yield every name in the folder with the state of its file, None for what is no regular file."""
         with _told(), os.scandir(self._sessions) as entries:
             for entry in entries:
-                if entry.name.startswith("."):
+                if entry.name.startswith(".") or not _is_text(entry.name):
                     continue
-                try:
+                with contextlib.suppress(FileNotFoundError):
                     found = entry.stat(follow_symlinks=False)
-                except FileNotFoundError:
-                    continue
-                yield entry.name, _stamp(found) if stat.S_ISREG(found.st_mode) else None
+                    yield entry.name, _stamp(found) if stat.S_ISREG(found.st_mode) else None
+
+    def unreadable_names(self) -> list[str]:
+        """Return the names in the folder that are no text, in a form that is."""
+        with _told(), os.scandir(self._sessions) as entries:
+            names = [entry.name for entry in entries if not _is_text(entry.name)]
+        return [os.fsencode(name).decode(errors="backslashreplace") for name in names]
 
     def stamp(self, name: str) -> Stamp | None:
         """Return the state of a file, None when there is none.
@@ -188,8 +210,9 @@ class Tree:
             NotRegularError: when the name stands for something that is no file.
         """
         try:
-            found = os.stat(name, dir_fd=self._sessions, follow_symlinks=False)
-        except (FileNotFoundError, NotADirectoryError):
+            with _told(FileNotFoundError):
+                found = os.stat(name, dir_fd=self._sessions, follow_symlinks=False)
+        except FileNotFoundError:
             return None
         if not stat.S_ISREG(found.st_mode):
             raise NotRegularError(name)
@@ -202,7 +225,7 @@ class Tree:
             FileNotFoundError: when there is none.
             NotRegularError: when the name stands for something that is no file.
         """
-        with _told(), self._opened(name, os.O_RDONLY) as fd:
+        with _told(FileNotFoundError), self._opened(name, os.O_RDONLY) as fd:
             stamp = _stamp(os.fstat(fd))
             return _read_at(fd, 0, stamp.size), stamp
 
@@ -213,7 +236,7 @@ class Tree:
             FileNotFoundError: when there is none.
             NotRegularError: when the name stands for something that is no file.
         """
-        with _told(), self._opened(name, os.O_RDONLY) as fd:
+        with _told(FileNotFoundError), self._opened(name, os.O_RDONLY) as fd:
             return _read_at(fd, start, size)
 
     @contextlib.contextmanager
@@ -226,6 +249,7 @@ class Tree:
             BusyError: when somebody else keeps it longer than the time-out.
         """
         deadline = time.monotonic() + self._lock_timeout_s
+        self.find_place()
         with self._turns.turn(name, self._lock_timeout_s):
             fd = self._lock(name, deadline)
             try:
@@ -241,18 +265,24 @@ class Tree:
             FileExistsError: when the name is taken.
             StorageError: when the disk refuses; there is no such file then.
         """
+        self.find_place()
         with self._born(name, content, self._claim) as file:
             yield file
 
-    @contextlib.contextmanager
-    def replaced(self, file: LockedFile, content: bytes) -> Iterator[LockedFile]:
-        """Put a new file in the place of a locked one, all at once and durably.
+    def replace(self, file: LockedFile, content: bytes) -> None:
+        """Put a new file in the place of a locked one, all at once and durably; `file` is the new one then.
 
         Raises:
             StorageError: when the disk refuses; the old file stays then.
         """
-        with self._born(file.name, content, self._take_over) as new:
-            yield new
+        with self._born(file.name, content, self._take_over) as new, _told():
+            os.dup2(new.fd, file.fd, inheritable=False)  # the lock goes with it
+            file.is_suspect = False
+
+    def flush_names(self) -> None:
+        """Return when all names in the folder are durable."""
+        with _told():
+            self._flush_folder(self._sessions)
 
     def remove(self, name: str) -> None:
         """Remove a name, durably. Whoever writes the file must have it locked.
@@ -260,7 +290,7 @@ class Tree:
         Raises:
             FileNotFoundError: when there is none.
         """
-        with _told():
+        with _told(FileNotFoundError):
             os.unlink(name, dir_fd=self._sessions)
             self._flush_folder(self._sessions)
 
@@ -275,12 +305,18 @@ class Tree:
                 os.close(fd)
             self._flush_folder(self._quarantine)
 
+    def quarantined(self) -> list[str]:
+        """Return the names of the bytes that repairs have cut off: FILE-NANOSECONDS-DICE.cut."""
+        with _told(), os.scandir(self._quarantine) as entries:
+            return sorted(entry.name for entry in entries)
+
     def drop_quarantined(self, name: str) -> None:
         """Forget what repairs have cut off a file."""
         with _told(), os.scandir(self._quarantine) as entries:
             for entry in entries:
                 if entry.name.startswith(f"{name}-"):
-                    os.unlink(entry.name, dir_fd=self._quarantine)
+                    with contextlib.suppress(FileNotFoundError):
+                        os.unlink(entry.name, dir_fd=self._quarantine)
 
     @contextlib.contextmanager
     def _born(self, name: str, content: bytes, give_name: Callable[[str, str], None]) -> Iterator[LockedFile]:
@@ -331,9 +367,10 @@ class Tree:
             os.close(fd)
 
     def _is_named(self, fd: int, name: str) -> bool:
-        held = os.fstat(fd)
         try:
-            named = os.stat(name, dir_fd=self._sessions, follow_symlinks=False)
+            with _told(FileNotFoundError):
+                held = os.fstat(fd)
+                named = os.stat(name, dir_fd=self._sessions, follow_symlinks=False)
         except FileNotFoundError:
             return False
         return (held.st_dev, held.st_ino) == (named.st_dev, named.st_ino)
@@ -355,7 +392,7 @@ class Tree:
             if error.errno == errno.ENOENT:
                 raise
             raise _storage_error(error) from error
-        if not stat.S_ISREG(os.fstat(fd).st_mode):
+        if not _is_regular(fd):
             os.close(fd)
             raise NotRegularError(name)
         return fd
@@ -415,8 +452,18 @@ def _flock(fd: int, deadline: float) -> None:
 
 
 def _open_folder(path: Path) -> int:
-    path.mkdir(mode=0o700, exist_ok=True)
+    path.mkdir(mode=0o700, parents=True, exist_ok=True)
     return os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+
+
+def _is_at(fd: int, path: Path) -> bool:
+    """Tell whether a path still stands for the folder that is open."""
+    held = os.fstat(fd)
+    try:
+        named = path.lstat()
+    except FileNotFoundError:
+        return False
+    return (held.st_dev, held.st_ino) == (named.st_dev, named.st_ino)
 
 
 def _read_at(fd: int, start: int, size: int) -> bytes:
@@ -462,6 +509,17 @@ def _is_held(unborn: str, folder: int) -> bool:
         os.close(fd)
 
 
+def _is_regular(fd: int) -> bool:
+    try:
+        return stat.S_ISREG(os.fstat(fd).st_mode)
+    except OSError:
+        return False
+
+
+def _is_text(name: str) -> bool:
+    return not any("\ud800" <= character <= "\udfff" for character in name)
+
+
 def _storage_error(error: OSError) -> StorageError:
     if error.errno in _FULL:
         return StorageFullError()
@@ -470,10 +528,10 @@ def _storage_error(error: OSError) -> StorageError:
 
 @contextlib.contextmanager
 def _told(*passing: type[OSError]) -> Iterator[None]:
-    """Turn what the operating system refuses into a sentence for people; a missing file stays what it is."""
+    """Turn what the operating system refuses into a sentence for people, except what somebody waits for."""
     try:
         yield
     except OSError as error:
-        if isinstance(error, (FileNotFoundError, *passing)):
+        if isinstance(error, passing):
             raise
         raise _storage_error(error) from error

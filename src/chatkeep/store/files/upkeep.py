@@ -4,37 +4,56 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import logging
 import os
+import re
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
+import apsw
 import watchfiles
 
-from chatkeep.errors import ChatkeepError
-from chatkeep.store.files import intake
-from chatkeep.store.files.index import Index, IndexLostError
-from chatkeep.store.files.intake import Progress
-from chatkeep.store.files.tree import NotRegularError, Stamp, Tree
+from chatkeep.errors import BusyError, StorageError
+from chatkeep.store.files import format as session_file
+from chatkeep.store.files.index import Index, IndexBehindError, IndexLostError
+from chatkeep.store.files.intake import Finding, Intake, Progress
+from chatkeep.store.files.rows import Row
+from chatkeep.store.files.tree import LockedFile, NotRegularError, Stamp, Tree
 
+T = TypeVar("T")
+
+_ATTEMPTS: Final = 5
 _ROUND_MS: Final = 250
 _DEBOUNCE_MS: Final = 100
 _STEP_MS: Final = 25
+_AN_INDEX: Final = re.compile(r"index-[0-9a-f]{10}\.sqlite3(\.new)?(-wal|-shm)?")
+_log = logging.getLogger("chatkeep.store")
 
 
 class Upkeep:
     """The index of a tree, and everything that keeps it true."""
 
-    def __init__(self, tree: Tree, *, watch: bool = False, on_progress: Progress | None = None) -> None:
+    def __init__(
+        self,
+        tree: Tree,
+        *,
+        watch: bool = False,
+        on_progress: Progress | None = None,
+        on_problem: Callable[[str, str], None] | None = None,
+    ) -> None:
         """Open the index, building it if there is none, bring it up to date, and watch the folder if asked to."""
         self._tree = tree
+        self._intake = Intake(tree, on_problem or (lambda _name, _reason: None))
         self._path = Index.path_in(tree.workspace)
         self._replacing = threading.Lock()
         self._stop = threading.Event()
         self._restless: dict[str, Stamp | None] = {}
         self.index = self._opened(on_progress)
-        self._retrying_catch_up(on_progress)
+        self.ask(lambda index: self._catch_up(index, on_progress))
+        for name, reason in self.ask(lambda index: index.problems()).items():
+            self._intake.report(name, reason)
         self._watcher = threading.Thread(target=self._watch, name="chatkeep-watch", daemon=True) if watch else None
         if self._watcher is not None:
             self._watcher.start()
@@ -44,16 +63,59 @@ class Upkeep:
         self._stop.set()
         if self._watcher is not None:
             self._watcher.join()
-        self.index.close()
+        with self._replacing:
+            self.index.close()
 
-    def catch_up(self, on_progress: Progress | None = None) -> None:
-        """Bring the index up to date with the folder. Cost: one look at each name, and a reading of what changed."""
-        self._catch_up(self.index, on_progress)
+    def ask(self, question: Callable[[Index], T]) -> T:
+        """Return what the index answers; a lost index is built again, and asked once more.
+
+        Raises:
+            BusyError: when the index cannot be written now.
+            StorageError: when it is lost again and again, or closed.
+        """
+        for _ in range(_ATTEMPTS):
+            index = self.index
+            try:
+                return question(index)
+            except IndexLostError:
+                self._reopen(index)
+            except IndexBehindError:
+                raise BusyError("index") from None
+        raise StorageError("The index is lost as often as it is built.")
+
+    def note(self, name: str, change: Callable[[apsw.Connection], T]) -> T | None:
+        """Tell the index of a change that a file has already; None when it could not be told now.
+
+        The file is the truth, and durable: an index that is full or kept by somebody is brought up
+        to date later, and the change is answered all the same.
+        """
+        try:
+            return self.ask(lambda index: index.write(change))
+        except (BusyError, StorageError):
+            self._restless[name] = None
+            return None
+
+    def heal(self, file: LockedFile) -> Row | None:
+        """Put a locked file right if it has to be, index it, and return its row, as `Intake.heal` says."""
+        return self.ask(lambda index: self._intake.heal(index, file))
+
+    def renew(self, file: LockedFile) -> None:
+        """Copy a locked file whose flush failed to a new one: what is in memory may never reach the disk."""
+        scan = session_file.scan(data := file.read())
+        if scan.header is None or scan.state == "damaged" or not scan.body:
+            return
+        if scan.state == "torn":
+            self._tree.quarantine(file.name, data[scan.tail :].rstrip(b"\n"))
+        lines = [data[scan.body : scan.tail]]
+        self._tree.replace(file, session_file.whole_file(data[: scan.body], lines, len(scan.messages)))
+
+    def check(self) -> Iterator[Finding]:
+        """Read every file through and yield what there is against it; changes nothing."""
+        return self._intake.check(self.index)
 
     def refresh(self, name: str) -> None:
         """Bring the index up to date with one file."""
-        index = self.index
-        intake.take_in(self._tree, index, [(name, index.stamp(name))])
+        self.ask(lambda index: self._intake.take_in(index, [(name, index.stamp(name))]))
 
     def rebuild(self, on_progress: Progress | None = None) -> None:
         """Build the index anew from the files and put it in the place of the present one."""
@@ -61,22 +123,30 @@ class Upkeep:
             with _build_lock(self._tree.workspace):
                 self._build(on_progress)
             self._replace()
-        self._retrying_catch_up(None)
 
-    def reopen(self, lost: Index) -> None:
+    def _reopen(self, lost: Index) -> None:
         """Put an index in the place of one that is lost, unless another thread did so already."""
         with self._replacing:
+            if self._stop.is_set():
+                raise StorageError("The store is closed.")
             if self.index is not lost:
                 return
             with _build_lock(self._tree.workspace):
                 if lost.is_in_place() or not self._path.exists():
                     self._build(None)
             self._replace()
-        self._retrying_catch_up(None)
 
     def _replace(self) -> None:
-        old, self.index = self.index, Index(self._path)
-        old.close()
+        """Take the index that is in place.
+
+        Nobody is answered from it before it has all that the old one was told: that one is closed
+        first, and whoever asks it then comes back here and waits.
+        """
+        new = Index(self._path)
+        self._catch_up(new)
+        self.index.close()
+        self._catch_up(new)
+        self.index = new
 
     def _opened(self, on_progress: Progress | None) -> Index:
         with _build_lock(self._tree.workspace):
@@ -101,28 +171,26 @@ class Upkeep:
     def _build(self, on_progress: Progress | None) -> None:
         """Build an index under another name, then give it its own. Nobody ever sees half of one."""
         building = self._path.with_name(f"{self._path.name}.new")
-        for old in self._tree.workspace.glob("index-*"):
-            if not old.name.startswith(self._path.name) or old.name.startswith(building.name):
+        for old in self._tree.workspace.iterdir():
+            is_another = not old.name.startswith(self._path.name) or old.name.startswith(building.name)
+            if is_another and _AN_INDEX.fullmatch(old.name) and old.is_file():
                 old.unlink(missing_ok=True)
-        Index.make(building)
-        index = Index(building)
         try:
-            self._catch_up(index, on_progress)
-            index.finish()
-        finally:
-            index.close()
-        for suffix in ("-wal", "-shm", ""):
-            self._path.with_name(self._path.name + suffix).unlink(missing_ok=True)
-        building.rename(self._path)
+            Index.make(building)
+            index = Index(building)
+            try:
+                self._catch_up(index, on_progress)
+                index.finish()
+            finally:
+                index.close()
+            for suffix in ("-wal", "-shm", ""):
+                self._path.with_name(self._path.name + suffix).unlink(missing_ok=True)
+            building.rename(self._path)
+        except (OSError, apsw.Error, IndexBehindError, IndexLostError) as error:
+            raise StorageError("The index cannot be built: its place is taken, full or not writable.") from error
 
-    def _retrying_catch_up(self, on_progress: Progress | None) -> None:
-        index = self.index
-        try:
-            self._catch_up(index, on_progress)
-        except IndexLostError:
-            self.reopen(index)
-
-    def _catch_up(self, index: Index, on_progress: Progress | None) -> None:
+    def _catch_up(self, index: Index, on_progress: Progress | None = None) -> None:
+        """Bring an index up to date. Cost: one look at each name, and a reading of what changed."""
         known = index.stamps()
         changed: list[tuple[int, str, Stamp | None]] = []
         for name, stamp in self._tree.stamps():
@@ -132,13 +200,27 @@ class Upkeep:
         changed.sort(key=lambda change: change[:2])
         names = [*((name, seen) for _, name, seen in changed), *known.items()]
         del changed, known
-        intake.take_in(self._tree, index, names, on_progress)
+        self._intake.take_in(index, names, on_progress)
 
     # Changes from outside
 
     def _watch(self) -> None:
-        """Take in what happens in the folder. A first look catches what happened before the watch began."""
-        changes = watchfiles.watch(
+        """Take in what happens in the folder, whatever goes wrong with single rounds, until the store is closed."""
+        while not self._stop.is_set():
+            try:
+                self._watch_folder()
+            except Exception as error:  # noqa: BLE001 - the watch goes on
+                _log.warning("watching the session files failed (%s); trying again", type(error).__name__)
+                self._stop.wait(_ROUND_MS / 1000)
+
+    def _watch_folder(self) -> None:
+        """Take in what happens in the folder that is there now.
+
+        The first look at all of it catches what happened before the watch began.
+        """
+        self._tree.find_place()
+        moves, is_caught_up = self._tree.moves, False
+        for happened in watchfiles.watch(
             self._tree.sessions_path,
             debounce=_DEBOUNCE_MS,
             step=_STEP_MS,
@@ -147,36 +229,36 @@ class Upkeep:
             recursive=False,
             stop_event=self._stop,
             watch_filter=None,
-        )
-        caught_up = False
-        for happened in changes:
-            with contextlib.suppress(ChatkeepError, IndexLostError, OSError):
-                if not caught_up:
-                    self.catch_up()
-                    caught_up = True
-                self._round(Path(path).name for _, path in happened)
+        ):
+            if not is_caught_up:
+                self.ask(self._catch_up)
+                is_caught_up = True
+            self._round(Path(path).name for _, path in happened)
+            self._tree.find_place()
+            if self._tree.moves != moves:
+                return
 
     def _round(self, names: Iterable[str]) -> None:
         """Take in the names that something happened to, once they keep still, and those of earlier rounds."""
         index = self.index
         if not index.is_in_place():
-            self.reopen(index)
-        for name in {*names, *self._restless}:
+            self._reopen(index)
+        for name in {*names, *list(self._restless)}:
             if not name.startswith("."):
-                self._look_at(name)
+                with contextlib.suppress(BusyError, StorageError, UnicodeError):
+                    self._look_at(name)
 
     def _look_at(self, name: str) -> None:
         try:
             now = self._tree.stamp(name)
         except NotRegularError:
             now = Stamp(0, 0, 0, 0)
-        known = self.index.stamp(name)
-        if now == known:
+        if now == self.ask(lambda index: index.stamp(name)):
             self._restless.pop(name, None)
         elif name in self._restless and self._restless[name] == now:
             self.refresh(name)
-            if self.index.stamp(name) == now:
-                del self._restless[name]
+            if now == self.ask(lambda index: index.stamp(name)):
+                self._restless.pop(name, None)
         else:
             self._restless[name] = now
 
@@ -184,7 +266,10 @@ class Upkeep:
 @contextlib.contextmanager
 def _build_lock(workspace: Path) -> Iterator[None]:
     """Let one process at a time open or build the index of a workspace."""
-    fd = os.open(workspace / "lock", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    try:
+        fd = os.open(workspace / "lock", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    except OSError as error:
+        raise StorageError(f"The workspace cannot be locked: {os.strerror(error.errno or 0)}.") from error
     try:
         fcntl.flock(fd, fcntl.LOCK_EX)
         yield
