@@ -8,6 +8,7 @@ import logging
 import os
 import re
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Final, TypeVar
@@ -24,7 +25,7 @@ from chatkeep.store.files.tree import LockedFile, NotRegularError, Stamp, Tree
 
 T = TypeVar("T")
 
-_ATTEMPTS: Final = 5
+_PATIENCE_S: Final = 20.0
 _ROUND_MS: Final = 250
 _DEBOUNCE_MS: Final = 100
 _STEP_MS: Final = 25
@@ -73,7 +74,8 @@ class Upkeep:
             BusyError: when the index cannot be written now.
             StorageError: when it is lost again and again, or closed.
         """
-        for _ in range(_ATTEMPTS):
+        deadline = time.monotonic() + _PATIENCE_S
+        while time.monotonic() < deadline:
             index = self.index
             try:
                 return question(index)
