@@ -6,27 +6,37 @@ are counted and logged: addresses hold keys, templates do not.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import asyncio
+from collections.abc import AsyncIterator, Callable
 from functools import partial
 from typing import Annotated, Final, ParamSpec, TypeVar
 
 from anyio import CapacityLimiter, to_thread
 from fastapi import Depends, Request
+from fastapi.dependencies.models import Dependant
+from fastapi.routing import APIRoute
 from starlette.responses import Response
 
+from chatkeep.errors import BusyError, InvalidError
+from chatkeep.http.body import BODY_BYTES_MAX, BODY_WAIT_S, LARGE_BYTES
 from chatkeep.http.guard import Grant, authorise, authorise_everywhere
 from chatkeep.sessions import Sessions
 
 READS_AT_ONCE: Final = 8
 WRITES_AT_ONCE: Final = 16
 SEARCHES_AT_ONCE: Final = 2
+LARGE_BODIES_AT_ONCE: Final = 2
 JSON_TYPE: Final = "application/json"
+_NAME_CHARS_MAX: Final = 64  # of a name that is told back
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
 
 
 class Rule:
-    """Who may use a route: lets a request with the right grant pass, raises for every other."""
+    """Who may use a route: lets a request with the right grant pass, raises for every other.
+
+    It also refuses parameters that the route does not know: a filter that is misspelt must not be none.
+    """
 
     def __init__(self, check: Callable[[Grant | None], None]) -> None:
         """Take what checks a grant."""
@@ -34,8 +44,15 @@ class Rule:
 
     async def __call__(self, request: Request) -> None:
         """Let the request pass or raise."""
-        request.state.route = getattr(request.scope["route"], "path_format", "")
+        route: APIRoute = request.scope["route"]
+        request.state.route = route.path_format
         self._check(getattr(request.state, "grant", None))
+        known = _query_names(route.dependant)
+        for name in request.query_params:
+            if name not in known:
+                raise InvalidError(
+                    name[:_NAME_CHARS_MAX], f"is no parameter here; there are: {', '.join(known) or 'none'}"
+                )
 
 
 PUBLIC: Final = Rule(lambda _: None)
@@ -53,6 +70,8 @@ class Pools:
         self._reads = CapacityLimiter(READS_AT_ONCE)
         self._writes = CapacityLimiter(WRITES_AT_ONCE)
         self._searches = CapacityLimiter(SEARCHES_AT_ONCE)
+        self._imports = CapacityLimiter(1)
+        self._large_bodies = asyncio.Semaphore(LARGE_BODIES_AT_ONCE)
 
     async def read(self, work: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> _T:
         """Return what the work returns, done among the reads."""
@@ -66,6 +85,39 @@ class Pools:
         """Return what the work returns, done among the searches."""
         return await to_thread.run_sync(partial(work, *args, **kwargs), limiter=self._searches)
 
+    async def import_(self, work: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> _T:
+        """Return what the work returns, done alone among the imports: each may take much memory."""
+        return await to_thread.run_sync(partial(work, *args, **kwargs), limiter=self._imports)
+
+    async def room(self, size_bytes: int | None) -> AsyncIterator[None]:
+        """Hold room for a body, None when nobody knows its size, until its request is answered.
+
+        What finds no room is not in memory yet: it waits with its sender.
+
+        Raises:
+            BusyError: when there is none within 30 seconds.
+        """
+        if size_bytes is not None and (size_bytes <= LARGE_BYTES or size_bytes > BODY_BYTES_MAX):
+            yield
+            return
+        try:
+            async with asyncio.timeout(BODY_WAIT_S):
+                await self._large_bodies.acquire()
+        except TimeoutError as error:
+            raise BusyError("server") from error
+        try:
+            yield
+        finally:
+            self._large_bodies.release()
+
+
+async def room_for_body(request: Request) -> AsyncIterator[None]:
+    """Hold room for the body of a request until it is answered; a large one waits for it."""
+    pools: Pools = request.app.state.pools
+    declared = request.headers.get("content-length", "")
+    async for _ in pools.room(int(declared[:20]) if declared.isdecimal() else None):
+        yield
+
 
 async def _own(request: Request) -> Sessions:
     sessions: Sessions = request.app.state.sessions
@@ -76,6 +128,11 @@ async def _own(request: Request) -> Sessions:
 async def _pools(request: Request) -> Pools:
     pools: Pools = request.app.state.pools
     return pools
+
+
+def _query_names(dependant: Dependant) -> list[str]:
+    own = [field.alias for field in dependant.query_params]
+    return own + [name for inner in dependant.dependencies for name in _query_names(inner)]
 
 
 Own = Annotated[Sessions, Depends(_own)]

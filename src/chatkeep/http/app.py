@@ -21,7 +21,7 @@ import chatkeep
 from chatkeep import bodies, exporters, wire
 from chatkeep.core.model import Message, Window
 from chatkeep.http import docs, keys_api, problems, server_api, sessions_api
-from chatkeep.http.access import DELETE, PUBLIC, READ, READ_EVERYWHERE, WRITE, Pools, Rule
+from chatkeep.http.access import DELETE, PUBLIC, READ, READ_EVERYWHERE, WRITE, Pools, Rule, room_for_body
 from chatkeep.http.envelope import Envelope
 from chatkeep.http.guard import RATE_HEADERS, Guard, GuardMiddleware
 from chatkeep.http.metrics import Metrics
@@ -141,7 +141,7 @@ def _add(app: FastAPI, route: Route) -> None:
         route.path,
         route.endpoint,
         methods=[route.method],
-        dependencies=[Depends(route.rule)],
+        dependencies=[Depends(route.rule), *([Depends(room_for_body)] if route.body else [])],
         operation_id=route.endpoint.__name__,
         status_code=route.answer.statuses[-1],
         response_class=Response,

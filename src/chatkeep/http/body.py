@@ -1,7 +1,9 @@
 """Request bodies: counted while they come in, checked before they are parsed, typed when they go on.
 
-A body is at most 10 MiB, arrives within 30 seconds, is JSON by its media type and by its bytes, and is
-nested at most 64 levels; a parser meets it only then. Broken JSON is 400, a wrong value 422.
+A body is at most 10 MiB, arrives within 30 seconds, is JSON by its media type and by its bytes, is
+nested at most 64 levels and has a bounded number of values (a list of `{}` takes thirty times its
+bytes once it is parsed); a parser meets it only then. Broken JSON is 400, a wrong value 422. Bodies of
+more than 64 KiB are worked on two at a time, from their first byte to the answer.
 """
 
 from __future__ import annotations
@@ -14,12 +16,18 @@ import msgspec
 from starlette.requests import ClientDisconnect, Request
 
 from chatkeep.errors import BrokenInputError, InvalidError, TooLargeError, UnsupportedTypeError
-from chatkeep.importers.records import check_depth
+from chatkeep.importers.records import check_depth, structure_of
 
 BODY_BYTES_MAX: Final = 10 << 20
 BODY_WAIT_S: Final = 30.0
 DEPTH_MAX: Final = 64
+VALUES_MAX: Final = 100_000
+IMPORT_VALUES_MAX: Final = 800_000  # 10 MiB of the shortest messages have fewer
+IMPORT_OBJECTS_MAX: Final = 120_000
+IMPORT_RECORDS_MAX: Final = 50_000
+LARGE_BYTES: Final = 64 << 10
 JSON_TYPES: Final = ("application/json",)
+PATCH_TYPES: Final = ("application/json", "application/merge-patch+json")
 IMPORT_TYPES: Final = (
     "application/json",
     "application/jsonl",
@@ -35,8 +43,9 @@ _PAIRED: Final = re.compile(
     rb"(?:[^\\]|\\u%b..\\u%b|\\u(?![dD][89a-fA-F])|\\[^u])*+" % (_HIGH, _LOW),
     re.DOTALL,
 )
+_COMMA: Final = ord(",")
 _PLACE: Final = re.compile(r" - at `(?:key in )?\$?\.?(.*)`$")
-_UNKNOWN: Final = re.compile(r"unknown field `(.*)`")
+_NAMED: Final = re.compile(r"(?:unknown|missing required) field `(.*)`")
 _BROKEN: Final = "The body is not valid JSON in UTF-8 with numbers in range."
 
 
@@ -63,7 +72,7 @@ async def body_of(request: Request, types: tuple[str, ...] = JSON_TYPES) -> byte
         raise BrokenInputError("The connection was closed before the body was complete.") from error
 
 
-async def json_of(request: Request, decoder: msgspec.json.Decoder[_T]) -> _T:
+async def json_of(request: Request, decoder: msgspec.json.Decoder[_T], types: tuple[str, ...] = JSON_TYPES) -> _T:
     """Return the body of a request as the type that the decoder is for.
 
     Raises:
@@ -71,7 +80,7 @@ async def json_of(request: Request, decoder: msgspec.json.Decoder[_T]) -> _T:
         InvalidError: naming the field that has another type or a value out of range.
         UnsupportedTypeError, TooLargeError: as `body_of` says.
     """
-    return decoded(await body_of(request), decoder)
+    return decoded(await body_of(request, types), decoder)
 
 
 def decoded(data: bytes, decoder: msgspec.json.Decoder[_T]) -> _T:
@@ -80,6 +89,7 @@ def decoded(data: bytes, decoder: msgspec.json.Decoder[_T]) -> _T:
     Raises:
         BrokenInputError, InvalidError: as `json_of` says.
     """
+    check_values(data)
     check_depth(data, DEPTH_MAX)
     if _SURROGATE.search(data):
         _check_surrogates(data)
@@ -90,6 +100,47 @@ def decoded(data: bytes, decoder: msgspec.json.Decoder[_T]) -> _T:
         raise _invalid(str(error)) from error
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise BrokenInputError(_BROKEN) from error
+
+
+def check_values(data: bytes) -> None:
+    """Check, without parsing, that JSON has at most 100,000 values.
+
+    Raises:
+        InvalidError: when it has more.
+        BrokenInputError: when it is also nested too deep.
+    """
+    if _count(data, b",[{") > VALUES_MAX and _count(b"".join(structure_of(data)), b",[{") > VALUES_MAX:
+        check_depth(data[:LARGE_BYTES], DEPTH_MAX)
+        raise InvalidError("body", f"has more than {VALUES_MAX} values; send it in parts")
+
+
+def check_import(data: bytes) -> None:
+    """Check, without parsing, that an export can be taken in without taking all memory.
+
+    Raises:
+        InvalidError: when it has more than 800,000 values, 120,000 objects and lists, or 50,000 records.
+        BrokenInputError: when it is also nested too deep.
+    """
+    structure = b"".join(structure_of(data))
+    too_many = _count(structure, b",[{") > IMPORT_VALUES_MAX or _count(structure, b"[{") > IMPORT_OBJECTS_MAX
+    if too_many or max(data.count(b"\n"), _record_count(structure)) > IMPORT_RECORDS_MAX:
+        check_depth(data[:LARGE_BYTES])
+        raise InvalidError("body", "has too many values, objects or sessions; send it in parts")
+
+
+def _count(data: bytes, characters: bytes) -> int:
+    return sum(map(data.count, characters))
+
+
+def _record_count(structure: bytes) -> int:
+    """Return how many elements the outermost list has, or more."""
+    depth, commas = 0, 0
+    for character in structure:
+        if character == _COMMA:
+            commas += depth <= 1
+        else:
+            depth += 1 if character in b"[{" else -1
+    return commas + 1
 
 
 async def _counted(request: Request) -> bytes:
@@ -118,7 +169,7 @@ def _check_syntax(data: bytes) -> None:
 
 def _invalid(told: str) -> InvalidError:
     place = _PLACE.search(told)
-    unknown = _UNKNOWN.search(told)
+    named = _NAMED.search(told)
     reason = told[: place.start()] if place else told
-    parts = [part for part in (place and place[1], unknown and unknown[1]) if part]
+    parts = [part for part in (place and place[1], named and named[1]) if part]
     return InvalidError(".".join(parts) or "body", reason)

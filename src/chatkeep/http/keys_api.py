@@ -15,18 +15,20 @@ from starlette.responses import Response, StreamingResponse
 
 from chatkeep import exporters, importers, wire
 from chatkeep.bodies import BulkBody, DraftBody, DraftsBody, RevisionBody, draft_of, parse_age, revision_of
-from chatkeep.core.model import Selection
+from chatkeep.core.model import MESSAGE_BYTES_MAX, Selection
 from chatkeep.core.paging import LIST_LIMIT_DEFAULT
-from chatkeep.errors import InvalidError, NotFoundError
+from chatkeep.errors import InvalidError, NotFoundError, TooLargeError
 from chatkeep.http import parameters as given
 from chatkeep.http.access import Own, Pools, Threads, json_response
-from chatkeep.http.body import IMPORT_TYPES, body_of, json_of
+from chatkeep.http.body import IMPORT_TYPES, PATCH_TYPES, body_of, check_import, decoded, json_of
 from chatkeep.sessions import Sessions
 
 _CHUNK_BYTES: Final = 1 << 16
 _UNSAFE_IN_NAMES: Final = re.compile(r"[^A-Za-z0-9._-]+")
 _NAME_CHARS_MAX: Final = 80
 _DRAFTS: Final[Decoder[DraftBody | list[DraftBody]]] = Decoder(DraftsBody)
+_RAWS: Final = Decoder(list[msgspec.Raw])
+_MESSAGE_INPUT_BYTES_MAX: Final = 4 * MESSAGE_BYTES_MAX  # escapes make three bytes out of one, spaces more
 _REVISION: Final = Decoder(RevisionBody)
 _BULK: Final = Decoder(BulkBody)
 _CREATED: Final = 201
@@ -56,7 +58,7 @@ async def get_session(sessions: Own, threads: Threads, key: given.PathKey) -> Re
 
 async def revise_session(request: Request, sessions: Own, threads: Threads, key: given.PathKey) -> Response:
     """Change a session's title, marks, tags or metadata."""
-    body = await json_of(request, _REVISION)
+    body = await json_of(request, _REVISION, PATCH_TYPES)
     summary = await threads.write(sessions.revise, key, revision_of(body))
     return json_response(wire.encoded(wire.session_detail(summary, sessions.now())))
 
@@ -80,8 +82,7 @@ async def append_messages(
     channel: given.NewChannel = None,
 ) -> Response:
     """Append one message or up to 1000, all or none; 201 once they are stored, 200 if they were already."""
-    body = await json_of(request, _DRAFTS)
-    drafts = [draft_of(draft) for draft in ([body] if isinstance(body, DraftBody) else body)]
+    drafts = [draft_of(draft) for draft in _draft_bodies(await body_of(request))]
     appended = await threads.write(
         sessions.append, session, drafts, channel=channel, create=create, expect_count=expect_count
     )
@@ -139,7 +140,8 @@ async def import_sessions(
 ) -> Response:
     """Take in sessions that were exported, as JSON, JSON lines or plain bytes; nothing that is stored is changed."""
     data = await body_of(request, IMPORT_TYPES)
-    report = await threads.write(importers.take_in, sessions, importers.chatkeep.read(BytesIO(data), format))
+    await threads.write(check_import, data)
+    report = await threads.import_(importers.take_in, sessions, importers.chatkeep.read(BytesIO(data), format))
     return json_response(wire.encoded(msgspec.convert(report, wire.ImportAnswer, from_attributes=True)))
 
 
@@ -151,6 +153,17 @@ def disposition(name: str, suffix: str) -> str:
     plain = _UNSAFE_IN_NAMES.sub("-", name).strip("-.")[:_NAME_CHARS_MAX] or "session"
     exact = quote(re.sub(r"[/\\]", "-", name) + suffix, safe="")
     return f"attachment; filename=\"{plain}{suffix}\"; filename*=UTF-8''{exact}"
+
+
+def _draft_bodies(data: bytes) -> list[DraftBody]:
+    """Return the messages of a body; one that is far too large is refused before it is parsed."""
+    if len(data) > _MESSAGE_INPUT_BYTES_MAX:
+        one = data.lstrip()[:1] == b"{"
+        sizes = [len(data)] if one else [len(memoryview(raw)) for raw in decoded(data, _RAWS)]
+        if max(sizes, default=0) > _MESSAGE_INPUT_BYTES_MAX:
+            raise TooLargeError("message", MESSAGE_BYTES_MAX)
+    body = decoded(data, _DRAFTS)
+    return [body] if isinstance(body, DraftBody) else body
 
 
 def _encoded_keys(sessions: Sessions, selected: Selection, limit: int | None, cursor: str | None) -> bytes:
@@ -165,8 +178,11 @@ def _deleted(sessions: Sessions, body: BulkBody) -> wire.BulkAnswer:
 
 
 def _meant(sessions: Sessions, body: BulkBody) -> tuple[str, ...]:
-    filters = (body.prefix, body.channel, body.older_than)
-    if (body.keys is None) == all(value is None for value in filters):
+    filters = {name: getattr(body, name) for name in ("prefix", "channel", "older_than")}
+    for name, value in filters.items():
+        if value == "":
+            raise InvalidError(name, "must not be empty: what matches everything is no filter")
+    if (body.keys is None) == all(value is None for value in filters.values()):
         raise InvalidError("keys", "give either keys, or at least one of prefix, channel and older_than")
     if body.keys is not None:
         return sessions.existing(body.keys)

@@ -10,9 +10,9 @@ from __future__ import annotations
 import hashlib
 import re
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime, tzinfo
-from itertools import accumulate
+from itertools import accumulate, chain
 from typing import BinaryIO, Final
 
 import msgspec
@@ -28,8 +28,9 @@ BOM: Final = b"\xef\xbb\xbf"
 Time = datetime | float | None
 
 _STRING: Final = re.compile(rb'"(?:[^"\\]++|\\.)*+"?', re.DOTALL)
-_NOT_BRACKETS: Final = bytes(set(range(256)) - set(b"[]{}"))
-_DEEPER: Final = {ord("["): 1, ord("{"): 1, ord("]"): -1, ord("}"): -1}
+_RUN: Final = re.compile(rb'(?:[^"]++|"(?:[^"\\]++|\\.)*+"?){1,4096}', re.DOTALL)
+_NOT_STRUCTURE: Final = bytes(set(range(256)) - set(b",[]{}"))
+_DEEPER: Final = {ord("["): 1, ord("{"): 1, ord("]"): -1, ord("}"): -1, ord(","): 0}
 
 
 class Said(Struct, frozen=True, kw_only=True):
@@ -125,9 +126,15 @@ def check_depth(data: bytes, depth_max: int = DEPTH_MAX) -> None:
     """
     if data.count(b"[") + data.count(b"{") <= depth_max:
         return
-    brackets = _STRING.sub(b"", data).translate(None, _NOT_BRACKETS)
-    if max(accumulate(map(_DEEPER.__getitem__, brackets)), default=0) > depth_max:
+    structure = chain.from_iterable(structure_of(data))
+    if max(accumulate(map(_DEEPER.__getitem__, structure)), default=0) > depth_max:
         raise BrokenInputError(f"The JSON is nested more than {depth_max} levels deep.")
+
+
+def structure_of(data: bytes) -> Iterator[bytes]:
+    """Yield the commas and brackets of JSON that are not in strings, piece by piece, whatever its size."""
+    for run in _RUN.finditer(data):
+        yield _STRING.sub(b"", run.group()).translate(None, _NOT_STRUCTURE)
 
 
 def why(error: Exception) -> str:
