@@ -92,5 +92,13 @@ def test_refuse_bad_flag_and_workspace(tmp_path: Path) -> None:
     with pytest.raises(InvalidError, match=r"^--trusted-proxy: must be"):
         settings_from({"workspace": tmp_path, "trusted_proxies": ["x"]}, {})
     (tmp_path / "file").touch()
-    with pytest.raises(InvalidError, match="is not a folder"):
-        settings_from({"workspace": tmp_path / "file"}, {})
+    for given, reason in (
+        (tmp_path / "file", "is not a folder"),
+        (tmp_path / "file" / "x", "cannot be used: Not a directory"),
+        ("x" * 5000, "cannot be used"),
+        ("\udcff", "cannot be the name"),
+        ("", "must not be empty"),
+    ):
+        with pytest.raises(InvalidError, match=f"^workspace: .*{reason}"):
+            settings_from({"workspace": given}, {})
+    assert platformdirs.user_data_path("chatkeep") == settings_from({}, {"CHATKEEP_WORKSPACE": ""}).workspace

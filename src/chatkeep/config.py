@@ -7,6 +7,7 @@ folder for application data. In the environment, lists are separated by commas.
 from __future__ import annotations
 
 import ipaddress
+import stat
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -83,10 +84,20 @@ def workspace_from(flag: object, environ: Mapping[str, str]) -> Path:
     Raises:
         InvalidError: when it is something else than a folder.
     """
-    given = flag or environ.get(WORKSPACE_VARIABLE)
-    path = Path(str(given)).expanduser().absolute() if given else platformdirs.user_data_path("chatkeep")
-    if path.exists() and not path.is_dir():
-        raise InvalidError("workspace", f"{path} is not a folder")
+    given = environ.get(WORKSPACE_VARIABLE) if flag is None else flag
+    if flag is not None and not str(flag):
+        raise InvalidError("workspace", "must not be empty")
+    try:
+        path = Path(str(given)).expanduser().absolute() if given else platformdirs.user_data_path("chatkeep")
+        str(path).encode()
+        if not stat.S_ISDIR(path.stat().st_mode):
+            raise InvalidError("workspace", f"{path} is not a folder")
+    except FileNotFoundError:
+        return path
+    except OSError as error:
+        raise InvalidError("workspace", f"{path} cannot be used: {error.strerror}") from error
+    except (ValueError, RuntimeError) as error:  # other bytes than text, or a home that is not known
+        raise InvalidError("workspace", f"{given} cannot be the name of a folder") from error
     return path
 
 
@@ -107,6 +118,7 @@ def _file_values(path: Path) -> Mapping[str, object]:
 
 def _checked(name: str, value: object, told_by: str) -> object:
     try:
+        msgspec.json.encode(value)  # bytes that are not text came in as surrogates, which cannot be encoded
         checked = msgspec.convert(value, _TYPES[name], strict=isinstance(value, bool))
         for proxy in checked if name == "trusted_proxies" else ():
             ipaddress.ip_network(proxy)
