@@ -36,6 +36,7 @@ def serving(workspace: Path, *args: str) -> Iterator[tuple[str, str]]:
         printed = "".join(lines)
         found = re.search(r"Listening on (\S+)", printed)
         assert found is not None, printed
+        assert 200 == httpx.get(f"{found[1]}/health", timeout=20).status_code
         yield found[1], printed
     finally:
         process.send_signal(signal.SIGTERM)
@@ -63,6 +64,7 @@ def test_serve_for_the_first_time(tmp_path: Path) -> None:
         assert 401 == httpx.get(f"{address}/api/sessions").status_code
     with serving(tmp_path / "w", "--allow-host", "chat.example") as (address, printed):
         assert "ck_" not in printed
+        assert "`chatkeep token create` makes another" in printed
         headers = {"Authorization": f"Bearer {secret[0]}", "Host": "chat.example"}
         assert ["a/b"] == httpx.get(f"{address}/api/v1/sessions", headers=headers).json()["sessions"]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import stat
 from pathlib import Path
@@ -64,6 +65,28 @@ def test_find_what_is_damaged(run: Run, workspace: Path) -> None:
     assert "doctor" in run("append", key, "x", "--role", "user", code=7).err
     run("delete", key, "--yes")
     run("show", key, code=3)
+
+
+def test_find_what_repairs_cut_off(run: Run, workspace: Path) -> None:
+    """Bytes that a repair cut off are named with their session and their place, for they may hold what was said."""
+    assert [] == run("doctor", "--json").json["cuts"]
+    run("append", "torn", "one", "--role", "user")
+    (file,) = (workspace / "sessions").glob("torn*")
+    for said in ("two", "three"):
+        written = file.read_bytes()
+        end = written.rindex(b"],")
+        file.write_bytes(written[:end] + b',{"seq":2,"role":"user","content":"' + said.encode())
+        os.utime(file, (0, 0))
+        run("append", "torn", said, "--role", "user")
+    kept = sorted(path.name for path in (workspace / "quarantine").iterdir())
+    (cut,) = run("doctor", "--json").json["cuts"]
+    assert (file.name, "torn", 2) == (cut["file"], cut["key"], cut["count"])
+    assert [f"quarantine/{name}" for name in kept] == cut["names"]
+    assert [cut] == run("stats", "--json").json["cuts"]
+    told = run("doctor").out
+    assert str(workspace / "quarantine") in told
+    assert f"2 cuts of {file.name} (torn)" in told
+    assert "1 file" in run("stats").out
 
 
 def test_find_a_damaged_token_file(run: Run, workspace: Path) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -11,7 +13,7 @@ import typer
 from chatkeep import wiring
 from chatkeep.bodies import parse_duration
 from chatkeep.cli import screen
-from chatkeep.cli.options import AsJson, Workspace
+from chatkeep.cli.options import AsJson, Workspace, named
 from chatkeep.config import workspace_from
 from chatkeep.core.model import Json
 from chatkeep.sessions import now_utc
@@ -37,13 +39,14 @@ def create(
     as_json: AsJson = False,
 ) -> None:
     """Make a token and print it: this once, for it is kept nowhere."""
-    secret, token = _file(workspace).create(
-        name,
-        scopes=scope or DEFAULT_SCOPES,
-        prefix=prefix,
-        lifetime=parse_duration("--expires", expires) if expires else None,
-        rate=rate,
-    )
+    with _file(workspace) as file:
+        secret, token = file.create(
+            name,
+            scopes=scope or DEFAULT_SCOPES,
+            prefix=prefix,
+            lifetime=parse_duration("--expires", expires) if expires else None,
+            rate=rate,
+        )
     if as_json:
         screen.show_json({"token": secret, **_facts(token)})
         return
@@ -54,7 +57,8 @@ def create(
 @app.command("list")
 def list_tokens(*, workspace: Workspace = None, as_json: AsJson = False) -> None:
     """List the tokens, expired ones included; their secrets are not known."""
-    tokens = _file(workspace).all()
+    with _file(workspace) as file:
+        tokens = file.all()
     if as_json:
         screen.show_json({"tokens": [_facts(token) for token in tokens]})
     elif not tokens:
@@ -71,15 +75,19 @@ def revoke(
     as_json: AsJson = False,
 ) -> None:
     """Take a token back; it is refused from the next request on."""
-    revoked = _file(workspace).revoke(token)
+    with _file(workspace) as file:
+        revoked = file.revoke(token)
     if as_json:
         screen.show_json({"revoked": _facts(revoked)})
     else:
         screen.say(f"Revoked token {revoked.id}.")
 
 
-def _file(workspace: Path | None) -> TokenFile:
-    return wiring.token_file(workspace_from(workspace, os.environ))
+@contextmanager
+def _file(workspace: Path | None) -> Iterator[TokenFile]:
+    place = workspace_from(workspace, os.environ)
+    with named(place):
+        yield wiring.token_file(place)
 
 
 def _row(token: Token) -> tuple[str, ...]:

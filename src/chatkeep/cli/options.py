@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
@@ -13,13 +13,24 @@ import typer
 from chatkeep import wiring
 from chatkeep.cli import screen
 from chatkeep.config import Settings, settings_from
+from chatkeep.errors import StorageError
 from chatkeep.sessions import Sessions
+
+
+def path_of(text: str) -> Path:
+    """Return the path that an argument names; an empty one would be the current folder."""
+    if not text:
+        raise typer.BadParameter("must not be empty")
+    return Path(text)
+
 
 Workspace = Annotated[
     Path | None,
     typer.Option(
         "--workspace",
         "-w",
+        parser=path_of,
+        metavar="DIR",
         help="Folder of the sessions; else $CHATKEEP_WORKSPACE, else the platform's data folder.",
         show_default=False,
     ),
@@ -36,6 +47,16 @@ def settings(workspace: Path | None) -> Settings:
 
 
 @contextmanager
+def named(workspace: Path) -> Iterator[None]:
+    """Name the workspace in front of what goes wrong with it; a server must not tell where it lies."""
+    try:
+        yield
+    except StorageError as error:
+        error.args = (f"{workspace}: {error}",)
+        raise
+
+
+@contextmanager
 def opened_sessions(workspace: Path | None) -> Iterator[Sessions]:
     """Yield the sessions of a workspace, safely beside running servers."""
     with opened_store(settings(workspace)) as store:
@@ -43,10 +64,12 @@ def opened_sessions(workspace: Path | None) -> Iterator[Sessions]:
 
 
 @contextmanager
-def opened_store(chosen: Settings, *, watch: bool = False) -> Iterator[wiring.Backend]:
+def opened_store(
+    chosen: Settings, *, watch: bool = False, on_problem: Callable[[str, str], None] | None = None
+) -> Iterator[wiring.Backend]:
     """Yield the store of a workspace; when its index has to be built, a bar shows how far it is."""
-    with screen.count_bar("Indexing") as on_progress:
-        store = wiring.opened_store(chosen, watch=watch, on_progress=on_progress)
+    with named(chosen.workspace), screen.count_bar("Indexing") as on_progress:
+        store = wiring.opened_store(chosen, watch=watch, on_progress=on_progress, on_problem=on_problem)
     try:
         yield store
     finally:

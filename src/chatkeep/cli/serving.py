@@ -13,7 +13,7 @@ import typer
 
 from chatkeep import wiring
 from chatkeep.cli import screen
-from chatkeep.cli.options import Workspace, opened_store
+from chatkeep.cli.options import Workspace, named, opened_store
 from chatkeep.config import Settings, settings_from
 from chatkeep.errors import ChatkeepError
 
@@ -58,7 +58,8 @@ def serve(
         "cors_origins": cors_origin,
     }
     chosen = settings_from(flags, os.environ)
-    with _bound(chosen) as listener, opened_store(chosen, watch=True) as store:
+    wiring.start_log()
+    with _bound(chosen) as listener, opened_store(chosen, watch=True, on_problem=wiring.warn_of) as store:
         _greet(chosen, listener.getsockname()[1])
         wiring.run(chosen, store, listener)
 
@@ -76,7 +77,8 @@ def _bound(chosen: Settings) -> socket.socket:
 def _greet(chosen: Settings, port: int) -> None:
     shown = "127.0.0.1" if chosen.host in _EVERYWHERE else chosen.host
     address = f"http://{f'[{shown}]' if ':' in shown else shown}:{port}"
-    first = wiring.token_file(chosen.workspace).create_first()
+    with named(chosen.workspace):
+        first = wiring.token_file(chosen.workspace).create_first()
     screen.say(f"Workspace: {chosen.workspace}")
     screen.say(f"Listening on {address}  (docs at {address}/docs, Ctrl-C stops)")
     if chosen.host in _EVERYWHERE and not chosen.allow_hosts:
@@ -85,3 +87,5 @@ def _greet(chosen: Settings, port: int) -> None:
         header = shlex.quote(f"Authorization: Bearer {first[0]}")
         screen.say(f"Admin token, shown this once: {first[0]}")
         screen.say(f"  curl -H {header} {address}/api/sessions")
+    else:
+        screen.say("There are tokens, which are not shown again; `chatkeep token create` makes another.")
