@@ -35,6 +35,8 @@ def test_append_and_show(talk: Run) -> None:
     shown = talk("show", "telegram:1")
     assert shown.out.index("How do I bake bread?") < shown.out.index("With flour and patience.")
     facts = talk("show", "telegram:1", "--last", "1", "--json").json
+    assert facts == talk("show", "telegram:1", "--limit", "1", "--json").json
+    assert facts == talk("show", "telegram:1", "-n", "1", "--json").json
     assert ("telegram:1", True) == (facts["session"]["key"], facts["has_more"])
     assert ["With flour and patience."] == [message["content"] for message in facts["messages"]]
     assert [1] == [one["seq"] for one in talk("show", "telegram:1", "--before", "2", "--json").json["messages"]]
@@ -104,6 +106,18 @@ def test_list_sessions(talk: Run) -> None:
     assert page["next_cursor"] in talk("list", "--limit", "1").out
     assert [] == talk("list", "--archived", "--json").json["sessions"]
     assert 2 == talk("list", "--all", "--json").json["total"]
+
+
+def test_count_the_same_everywhere(talk: Run) -> None:
+    """JSON names a session as `id` and `key`, and counts all messages and those of user and assistant."""
+    talk("append", "telegram:1", "42", "--role", "tool")
+    shown = talk("show", "telegram:1", "--json").json["session"]
+    (listed,) = talk("list", "--prefix", "telegram", "--json").json["sessions"]
+    renamed = talk("rename", "telegram:1", "x", "--json").json
+    for facts in (shown, listed, renamed):
+        assert ("telegram:1", "telegram:1", 3, 2) == tuple(
+            facts[name] for name in ("id", "key", "message_count", "talk_count")
+        )
 
 
 def test_list_on_a_narrow_terminal(talk: Run, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -245,3 +259,17 @@ def test_use_workspace_that_is_a_file(run: Run, tmp_path: Path) -> None:
     """A workspace must be a folder; the error is a sentence."""
     (tmp_path / "file").touch()
     assert "not a folder" in run("list", "--workspace", str(tmp_path / "file"), code=2).err
+    inner = str(tmp_path / "file" / "x")
+    assert f"workspace: {inner} cannot be used: Not a directory\n" == run("list", "-w", inner, code=2).err
+
+
+def test_use_workspace_without_a_name(run: Run) -> None:
+    """An empty path is no workspace, and not the current folder either."""
+    assert "empty" in run("list", "--workspace", "", code=2).err
+    assert "empty" in run("token", "list", "-w", "", code=2).err
+
+
+def test_use_workspace_that_cannot_be_made(run: Run) -> None:
+    """The workspace is named."""
+    assert run("list", "-w", "/proc/nowhere", code=1).err.startswith("/proc/nowhere: ")
+    assert run("token", "create", "-w", "/proc/nowhere", code=1).err.startswith("/proc/nowhere: ")

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+import zstandard
 
 if TYPE_CHECKING:
     from tests.cli.conftest import Run
@@ -59,7 +60,8 @@ def test_export_nothing(run: Run, tmp_path: Path) -> None:
     run("export", "missing", "--output", str(output), code=3)
     run("append", "a", "x", "--role", "user")
     run("export", "--format", "xml", "--output", str(output), code=2)
-    assert "No such file" in run("export", "--output", str(tmp_path / "no" / "out.json"), code=1).err
+    nowhere = tmp_path / "no" / "out.json"
+    assert f"{nowhere}: No such file or directory.\n" == run("export", "--output", str(nowhere), code=1).err
     assert [] == list(tmp_path.glob("*out*"))
 
 
@@ -93,7 +95,37 @@ def test_import_names_each_flaw(run: Run, tmp_path: Path) -> None:
     assert "Imported 1 new" in partly.out
     assert "line 1" in partly.err
     assert "NUL" in partly.err
-    assert 2 == len(run("import", str(path), "--json", code=2).json["errors"])
+    assert 2 == len(run("import", str(path), "--json", code=1).json["errors"])
+    again = run("import", str(path), code=1)
+    assert "Nothing new: 1 message is here already.\n" == again.out
+    assert "line 1" in again.err
+
+
+def test_import_of_a_refused_session_alone(run: Run, tmp_path: Path) -> None:
+    """A file of which nothing can be used is no `Nothing new`."""
+    path = tmp_path / "a.jsonl"
+    path.write_text('{"key":"x","messages":[{"role":"user","content":"\\u0000"}]}\n')
+    refused = run("import", str(path), code=2)
+    assert "" == refused.out
+    assert refused.err.startswith("Nothing was imported.\nx: ")
+
+
+@pytest.mark.parametrize("args", [(), ("--as", "json"), ("--as", "jsonl"), ("--as", "grip")])
+def test_import_empty_file(run: Run, tmp_path: Path, args: tuple[str, ...]) -> None:
+    """An empty file is called that, and nothing else."""
+    (tmp_path / "a.jsonl").touch()
+    assert "is empty" in run("import", str(tmp_path / "a.jsonl"), *args, code=2).err
+
+
+def test_import_cut_file(run: Run, tmp_path: Path) -> None:
+    """A file that was cut between two blocks of its compression is no success, also when all that is left is good."""
+    pack = zstandard.ZstdCompressor().compressobj()
+    head = pack.compress(RECORD.encode()) + pack.flush(zstandard.COMPRESSOBJ_FLUSH_BLOCK)
+    (tmp_path / "a.jsonl.zst").write_bytes(head)
+    for said in ("Imported 1 new", "Nothing new: 1 message is here already."):
+        partly = run("import", str(tmp_path / "a.jsonl.zst"), code=1)
+        assert said in partly.out
+        assert "a.jsonl.zst: The compressed data is damaged: it ends too early.\n" == partly.err
 
 
 @pytest.mark.parametrize("content", ["", "\n\n", "[3]", "{}", "nonsense", "{broken\n{broken\n", '{"key":"a"}'])

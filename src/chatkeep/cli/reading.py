@@ -12,7 +12,7 @@ from rich.text import Text
 
 from chatkeep import wire
 from chatkeep.bodies import parse_time
-from chatkeep.cli import screen
+from chatkeep.cli import facts, screen
 from chatkeep.cli.options import AsJson, Channel, Key, Prefix, Workspace, opened_sessions
 from chatkeep.core.keys import parse_key
 from chatkeep.core.model import ROLES, Hit, Json, Message, Role, Selection, Sort, Summary, Unit, Window
@@ -41,7 +41,7 @@ def list_sessions(
         page = sessions.list(selection, limit=limit, cursor=cursor)
         now = sessions.now()
     if as_json:
-        screen.show_json(wire.session_page(page))
+        screen.show_json(facts.listed_page(page))
         return
     if not page.sessions:
         screen.say("No sessions. `chatkeep demo` adds some to try things on.")
@@ -55,7 +55,9 @@ def list_sessions(
 def show(
     key: Key,
     *,
-    last: Annotated[int, typer.Option("--last", "-n", help="How many of the newest messages, 1 to 500.")] = 50,
+    last: Annotated[
+        int, typer.Option("--last", "--limit", "-n", help="How many of the newest messages, 1 to 500.")
+    ] = 50,
     before: Annotated[int | None, typer.Option(help="Only messages before this one.", show_default=False)] = None,
     workspace: Workspace = None,
     as_json: AsJson = False,
@@ -121,7 +123,7 @@ def _show(sessions: Sessions, key: str, limit: int, before: int | None, *, as_js
     summary = sessions.get(key)
     window = sessions.window(key, limit=limit, before=before)
     if as_json:
-        detail = wire.session_detail(summary, sessions.now())
+        detail = facts.detailed(summary, sessions.now())
         screen.show_json({"session": detail, "messages": window.messages, "has_more": window.has_more})
         return
     screen.say(screen.styled(summary.title, "bold"))

@@ -16,11 +16,11 @@ import typer
 
 from chatkeep import importers
 from chatkeep.cli import screen
-from chatkeep.cli.options import AsJson, Workspace, opened_sessions
+from chatkeep.cli.options import AsJson, Workspace, opened_sessions, path_of
 from chatkeep.core.model import Selection, Session
 from chatkeep.errors import InvalidError, NotFoundError, SessionDamagedError, SessionNotFoundError
 from chatkeep.exporters import FORMATS, exported
-from chatkeep.importers import Flaw, Report
+from chatkeep.importers import Flaw, Piped, Report, Source
 from chatkeep.sessions import Sessions
 from chatkeep.wire import exit_code_of
 
@@ -34,7 +34,10 @@ def export(
     *,
     fmt: Annotated[str, typer.Option("--format", help=f"{', '.join(FORMATS)}.")] = "json",
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="A file to write; else stdout.", show_default=False)
+        Path | None,
+        typer.Option(
+            "--output", "-o", parser=path_of, metavar="FILE", help="A file to write; else stdout.", show_default=False
+        ),
     ] = None,
     workspace: Workspace = None,
 ) -> None:
@@ -59,7 +62,15 @@ def export(
 
 
 def import_(
-    paths: Annotated[list[Path], typer.Argument(help="Files or folders, also .gz and .zst.", show_default=False)],
+    paths: Annotated[
+        list[Path],
+        typer.Argument(
+            parser=path_of,
+            metavar="PATH",
+            help="Files or folders, also .gz and .zst; - is stdin.",
+            show_default=False,
+        ),
+    ],
     *,
     fmt: Annotated[
         str, typer.Option("--as", help=f"{', '.join(importers.FORMATS)}; else told by the content.", show_default=False)
@@ -73,8 +84,8 @@ def import_(
 ) -> None:
     """Take in sessions from files. Importing again adds only what is new; nothing stored is ever changed."""
     zone = _zone(timezone) if timezone else None
-    formats = [fmt or importers.sniff(path) for path in paths]
-    size_bytes = sum(file.stat().st_size for path, name in _pairs(paths, formats) for file in _files(path, name))
+    sources = [(source, fmt or importers.sniff(source)) for source in map(_source, paths)]
+    size_bytes = sum(_size(file) for source, name in sources for file in importers.files_of(source, name))
     count = 0
 
     def note(record: Session | Flaw) -> None:
@@ -83,9 +94,7 @@ def import_(
 
     with opened_sessions(workspace) as sessions, screen.byte_bar("Importing", size_bytes) as on_bytes:
         records = (
-            record
-            for path, name in _pairs(paths, formats)
-            for record in importers.read(path, name, zone=zone, on_bytes=on_bytes)
+            record for source, name in sources for record in importers.read(source, name, zone=zone, on_bytes=on_bytes)
         )
         take_in = importers.would_take_in if dry_run else importers.take_in
         report = take_in(sessions, records, on_session=note)
@@ -94,7 +103,7 @@ def import_(
     else:
         _tell(report, count, dry_run=dry_run)
     if report.errors or not count:
-        raise typer.Exit(_PARTLY_FAILED if _took(report) else _NOTHING_USABLE)
+        raise typer.Exit(_PARTLY_FAILED if count else _NOTHING_USABLE)
 
 
 def demo(*, workspace: Workspace = None, as_json: AsJson = False) -> None:
@@ -104,7 +113,7 @@ def demo(*, workspace: Workspace = None, as_json: AsJson = False) -> None:
     if as_json:
         screen.show_json(report)
         return
-    _tell(report, len(report.errors) or 1, dry_run=False)
+    _tell(report, 1, dry_run=False)
     chosen = f" --workspace {shlex.quote(str(workspace))}" if workspace else ""
     screen.say("Try next:")
     for command in ("list", "search 'cancel flight'", "show telegram:5550142", "serve"):
@@ -135,24 +144,35 @@ def _print(pieces: Iterable[bytes]) -> None:
 
 def _write(output: Path, pieces: Iterable[bytes]) -> None:
     """Write the file beside its place, readable to its owner alone, and put it there when it is whole."""
-    descriptor, unfinished = tempfile.mkstemp(prefix=f".{output.name[:100]}.", dir=output.absolute().parent)
+    try:
+        descriptor, unfinished = tempfile.mkstemp(prefix=f".{output.name[:100]}.", dir=output.absolute().parent)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(output)) from error
     try:
         with os.fdopen(descriptor, "wb") as file:
             file.writelines(pieces)
             file.flush()
             os.fsync(descriptor)
         Path(unfinished).replace(output)
+    except OSError as error:
+        Path(unfinished).unlink(missing_ok=True)
+        raise OSError(error.errno, error.strerror, str(output)) from error
     except BaseException:
         Path(unfinished).unlink(missing_ok=True)
         raise
 
 
-def _pairs(paths: Sequence[Path], formats: Sequence[str]) -> Iterable[tuple[Path, str]]:
-    return zip(paths, formats, strict=True)
+def _source(path: Path) -> Source:
+    """Return what a path stands for; pipes and devices are opened here, for they can be opened only once."""
+    if str(path) == "-":
+        return Piped("stdin", sys.stdin.buffer)
+    if path.is_file() or path.is_dir() or not path.exists():
+        return path
+    return Piped(str(path), path.open("rb", buffering=0))
 
 
-def _files(path: Path, fmt: str) -> Sequence[Path]:
-    return importers.files_of(path, fmt)
+def _size(file: Source) -> int:
+    return file.stat().st_size if isinstance(file, Path) else 0
 
 
 def _zone(name: str) -> ZoneInfo:
@@ -171,7 +191,9 @@ def _tell(report: Report, count: int, *, dry_run: bool) -> None:
         skipped = f", {report.messages_skipped:,} were here already" if report.messages_skipped else ""
         screen.say(f"{did} {sessions} with {screen.counted(report.messages_added, 'message')}{skipped}.")
     elif count:
-        screen.say(f"Nothing new: {screen.counted(report.messages_skipped, 'message')} are here already.")
+        verb = "is" if report.messages_skipped == 1 else "are"
+        skipped = screen.counted(report.messages_skipped, "message")
+        screen.say(f"Nothing new: {skipped} {verb} here already." if report.messages_skipped else "Nothing new.")
     else:
         screen.complain("Nothing was imported.")
     for flaw in report.errors[:_SHOWN_FLAWS]:

@@ -12,7 +12,7 @@ import typer
 
 from chatkeep import wire
 from chatkeep.bodies import parse_age
-from chatkeep.cli import screen
+from chatkeep.cli import facts, screen
 from chatkeep.cli.options import AsJson, Channel, Key, Prefix, Workspace, opened_sessions
 from chatkeep.core.keys import parse_key
 from chatkeep.core.model import MESSAGE_BYTES_MAX, ROLES, Draft, Role, Selection
@@ -69,7 +69,7 @@ def rename(
     with opened_sessions(workspace) as sessions:
         summary = sessions.rename(key, title)
     if as_json:
-        screen.show_json(wire.summary_item(summary))
+        screen.show_json(facts.listed(summary))
     else:
         screen.say(f"Renamed to: {screen.visible(summary.title, one_line=True)}")
 

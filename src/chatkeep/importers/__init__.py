@@ -60,6 +60,8 @@ def read(
         name = file.name.partition(".json")[0]
         beside = notes(file.parent) if isinstance(file, Path) else {}
         with opened(file, on_bytes) as stream:
+            if not stream.peek(1):
+                raise BrokenInputError("It is empty.")
             if fmt == "pocketpaw":
                 yield pocketpaw.read(stream, name, beside, now=now, zone=zone)
             elif fmt == "grip":

@@ -1,0 +1,30 @@
+"""Sessions as `--json` shows them: with the names of both dialects of the HTTP API, and one meaning for each.
+
+`id` and `key` are the same; `message_count` counts all messages, `talk_count` those of user and assistant.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import msgspec
+
+from chatkeep import wire
+from chatkeep.core.model import Json, Page, Summary
+
+
+def listed(summary: Summary) -> dict[str, Json]:
+    """Return a session as lists show it."""
+    item = msgspec.to_builtins(wire.summary_item(summary))
+    return {"id": item.pop("id"), "key": summary.header.key, **item}
+
+
+def listed_page(page: Page) -> dict[str, Json]:
+    """Return a page of a list of sessions."""
+    return {"sessions": list(map(listed, page.sessions)), "total": page.total, "next_cursor": page.next_cursor}
+
+
+def detailed(summary: Summary, now: datetime) -> dict[str, Json]:
+    """Return a session with all its facts."""
+    counts = {"message_count": summary.message_count, "talk_count": summary.talk_count}
+    return {"id": summary.header.key, **msgspec.to_builtins(wire.session_detail(summary, now)), **counts}
