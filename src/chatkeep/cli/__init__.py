@@ -6,15 +6,18 @@ Facts go to stdout, everything else to stderr; an error is one sentence and an e
 
 from __future__ import annotations
 
+import os
 import sys
+import traceback
 from collections.abc import Sequence
 from typing import Annotated, NoReturn
 
 import typer
+from typer.exceptions import TyperException
 
 import chatkeep
 from chatkeep.cli import access, reading, screen, serving, transfer, upkeep, writing
-from chatkeep.errors import ChatkeepError, SessionNotFoundError
+from chatkeep.errors import ChatkeepError, InvalidError, SessionNotFoundError
 from chatkeep.wire import exit_code_of
 
 app = typer.Typer(
@@ -42,16 +45,65 @@ app.command("demo")(transfer.demo)
 
 
 def main(args: Sequence[str] | None = None) -> NoReturn:
-    """Run a command and end the process with its exit code."""
+    """Run a command and end the process with its exit code.
+
+    `CHATKEEP_DEBUG=1` shows where an error that nobody expected comes from.
+    """
+    screen.prepare()
+    given = sys.argv[1:] if args is None else list(args)
     try:
-        app(args=args, prog_name="chatkeep")
-    except ChatkeepError as error:
-        screen.complain(f"{error}: {error.key}" if isinstance(error, SessionNotFoundError) else f"{error}")
-        sys.exit(exit_code_of(error))
-    except OSError as error:
-        screen.complain(f"{error.filename or 'A file'}: {error.strerror or error}.")
-        sys.exit(1)
-    sys.exit(0)
+        _check_text(given)
+        code = app(args=given, prog_name="chatkeep", standalone_mode=False)
+        sys.stdout.flush()
+    except (BrokenPipeError, SystemExit) as error:
+        if isinstance(error, SystemExit) and not isinstance(error.__context__, BrokenPipeError):
+            raise
+        screen.abandon_stdout()  # who read the output has seen enough
+        sys.exit(0)
+    except Exception as error:  # noqa: BLE001 - the last one who can turn it into a sentence
+        sys.exit(_told(error, as_json="--json" in given))
+    sys.exit(code)
+
+
+def _check_text(args: Sequence[str]) -> None:
+    for place, arg in enumerate(args, start=1):
+        if any("\ud800" <= character <= "\udfff" for character in arg):  # how Python stands in for other bytes
+            raise InvalidError(f"argument {place}", "is not UTF-8 text")
+
+
+def _told(error: Exception, *, as_json: bool) -> int:
+    """Complain of an error on stderr and return its exit code."""
+    if isinstance(error, TyperException) and not as_json and hasattr(error, "show"):
+        error.show()  # with the usage of the command
+        return error.exit_code
+    try:
+        sys.stdout.flush()
+    except OSError:
+        screen.abandon_stdout()
+    code, failure = _failure(error)
+    if as_json:
+        screen.complain_json({"error": failure})
+    else:
+        key = f": {error.key}" if isinstance(error, SessionNotFoundError) else ""
+        screen.complain(f"{failure['detail']}{key}")
+    if os.environ.get("CHATKEEP_DEBUG"):
+        traceback.print_exception(error)
+    return code
+
+
+def _failure(error: Exception) -> tuple[int, dict[str, str]]:
+    """Return the exit code of an error, and what there is to say of it."""
+    if isinstance(error, ChatkeepError):
+        about = {name: value for name in ("field", "key") if isinstance(value := getattr(error, name, None), str)}
+        return exit_code_of(error), {"code": error.code, "detail": f"{error}", **about}
+    if isinstance(error, TyperException):
+        return error.exit_code, {"code": "usage", "detail": error.format_message()}
+    if isinstance(error, typer.Abort):
+        return 1, {"code": "failed", "detail": "Aborted."}
+    if isinstance(error, OSError):
+        return 1, {"code": "failed", "detail": f"{error.filename or 'The output'}: {error.strerror or error}."}
+    detail = f"This should not happen: {type(error).__name__}: {error}. CHATKEEP_DEBUG=1 shows where."
+    return 1, {"code": "failed", "detail": detail}
 
 
 def _print_version(wanted: bool) -> None:  # noqa: FBT001 - the form of a typer callback

@@ -7,12 +7,15 @@ characters that JSON leaves alone are escaped too, which changes none of its mea
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
-from typing import Final
+from io import TextIOWrapper
+from pathlib import Path
+from typing import Final, TextIO
 
 import msgspec
 from rich.console import Console
@@ -27,9 +30,32 @@ _UNSAFE: Final = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\xad\u061c\u070f\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff0-\ufffb"
     "\ud800-\udfff\U000e0000-\U000e0fff]"
 )
+_NOT_ASCII: Final = re.compile("[^\n -~]")
 _MINUTE_S: Final = 60
 _UNITS: Final = (("year", 365 * 86400), ("month", 30 * 86400), ("day", 86400), ("hour", 3600), ("minute", _MINUTE_S))
 _KIB: Final = 1024
+
+
+def prepare() -> None:
+    """Make the standard streams fit for all that may be printed.
+
+    One that is closed leads nowhere, lest a file of the workspace take its number; a character
+    that an encoding lacks is written out.
+    """
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            nowhere = Path(os.devnull).open(mode, encoding="utf-8")  # noqa: SIM115 - it stays open till the end
+            setattr(sys, name, nowhere)  # and it has the lowest free number, which is its own
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def abandon_stdout() -> None:
+    """Let what is still to be written to stdout vanish, also when the process ends."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, sys.stdout.fileno())
+    os.close(nowhere)
 
 
 def visible(text: str, *, one_line: bool = False) -> str:
@@ -38,14 +64,20 @@ def visible(text: str, *, one_line: bool = False) -> str:
     return " ".join(safe.split()) if one_line else safe
 
 
-def visible_json(encoded: bytes) -> str:
+def visible_json(encoded: bytes, *, ascii_only: bool = False) -> str:
     """Return JSON with everything that acts on a terminal as JSON escapes; it means the same."""
-    return _UNSAFE.sub(lambda found: _json_escape(found.group()), encoded.decode())
+    escaped = _NOT_ASCII if ascii_only else _UNSAFE
+    return escaped.sub(lambda found: _json_escape(found.group()), encoded.decode())
 
 
 def show_json(value: object) -> None:
     """Print a value as indented JSON."""
-    sys.stdout.write(visible_json(msgspec.json.format(msgspec.json.encode(value), indent=2)) + "\n")
+    _write_json(sys.stdout, value)
+
+
+def complain_json(value: object) -> None:
+    """Print a value as indented JSON on stderr."""
+    _write_json(sys.stderr, value)
 
 
 def say(sentence: str | Text = "") -> None:
@@ -134,7 +166,19 @@ def _bar(amount: DownloadColumn | MofNCompleteColumn) -> Progress:
 def _console(*, stderr: bool = False) -> Console:
     stream = sys.stderr if stderr else sys.stdout
     width = None if stream.isatty() else _PIPE_COLUMNS
-    return Console(stderr=stderr, width=width, markup=False, highlight=False, emoji=False)
+    return _Console(stderr=stderr, width=width, markup=False, highlight=False, emoji=False)
+
+
+def _write_json(stream: TextIO, value: object) -> None:
+    ascii_only = (stream.encoding or "utf-8").lower().replace("-", "") != "utf8"
+    stream.write(visible_json(msgspec.json.format(msgspec.json.encode(value), indent=2), ascii_only=ascii_only) + "\n")
+
+
+class _Console(Console):
+    """A console that leaves it to `main` to say what becomes of a process whose output nobody reads."""
+
+    def on_broken_pipe(self) -> None:
+        raise  # noqa: PLE0704 - the BrokenPipeError that is being handled where this is called
 
 
 def _json_escape(character: str) -> str:
