@@ -124,7 +124,9 @@ def read(key: str) -> Call[Session]:
     return Call(method="GET", path="/api/v1/export", decode=_session, query=query, key=key)
 
 
-def window(key: str, *, limit: int, before: int | None, after: int | None, max_tokens: int | None) -> Call[Window]:
+def window(
+    key: str, *, limit: int | None, before: int | None, after: int | None, max_tokens: int | None
+) -> Call[Window]:
     """Return the call that fetches neighbouring messages."""
     query: Query = {
         "session": parse_key(key),

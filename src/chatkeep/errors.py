@@ -52,9 +52,9 @@ class InvalidKeyError(InvalidError):
 
     code = "invalid_key"
 
-    def __init__(self, reason: str) -> None:
-        """Say what is wrong with the key."""
-        super().__init__("key", reason)
+    def __init__(self, reason: str, field: str = "key") -> None:
+        """Say what is wrong with the key, and what it is called where it was given."""
+        super().__init__(field, reason)
 
 
 class InvalidCursorError(InvalidError):

@@ -141,19 +141,25 @@ class Sessions:
         self,
         key: str,
         *,
-        limit: int = LIST_LIMIT_DEFAULT,
+        limit: int | None = None,
         before: int | None = None,
         after: int | None = None,
         max_tokens: int | None = None,
     ) -> Window:
         """Return neighbouring messages, oldest first, as `Store.window`; with `max_tokens` the newest that fit.
 
+        Without a limit 50 are looked at, with `max_tokens` 500.
+
         Raises:
-            InvalidError: for numbers out of range.
+            InvalidError: for numbers out of range, and for `after` together with `max_tokens`.
             SessionNotFoundError, SessionDamagedError: as `Store.window` says.
         """
         own = self._own(key)
+        if limit is None:
+            limit = LIST_LIMIT_DEFAULT if max_tokens is None else LIST_LIMIT_MAX
         _check_limit(limit, LIST_LIMIT_MAX)
+        if after is not None and max_tokens is not None:
+            raise InvalidError("max_tokens", "takes the newest messages: give before, not after")
         for name, bound in (("before", before), ("after", after), ("max_tokens", max_tokens)):
             if bound is not None and not 0 <= bound < 1 << 53:
                 raise InvalidError(name, "must be a number from 0 to 2^53")

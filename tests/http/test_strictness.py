@@ -58,3 +58,51 @@ def test_asking_with_an_unknown_parameter_is_refused(method: str, path: str, kep
     assert answer.status_code == 422
     assert method == "HEAD" or answer.json()["errors"][0]["field"] == "sesion"
     assert client.get(f"/api/v1/sessions/{kept}").status_code == 200
+
+
+@pytest.mark.parametrize(
+    "method,path,body,field",
+    [
+        ("GET", "/api/memory/session?id=%01", None, "id"),
+        ("DELETE", "/api/sessions/a%E2%80%8Bb", None, "id"),
+        ("GET", "/api/v1/messages?session=%01", None, "session"),
+        ("GET", "/api/v1/export?session=%01", None, "session"),
+        ("POST", "/api/v1/messages?session=%01", {"role": "user", "content": "x"}, "session"),
+        ("POST", "/api/v1/messages?session=strict:a", {"content": "x"}, "role"),
+        ("POST", "/api/v1/messages?session=strict:a", {"role": "user", "content": "a\0b"}, "content"),
+        (
+            "POST",
+            "/api/v1/messages?session=strict:a",
+            {"role": "user", "content": "x", "metadata": {"\0": 1}},
+            "metadata",
+        ),
+        ("POST", "/api/sessions/strict:a/title", {}, "title"),
+    ],
+)
+def test_asking_wrongly_names_what_is_wrong(
+    method: str, path: str, body: Json, field: str, kept: str, client: httpx.Client
+) -> None:
+    """The field of an error is called as the client called it."""
+    assert kept == "strict:a"
+    answer = client.request(method, path, json=body)
+    assert (422, field) == (answer.status_code, answer.json()["errors"][0]["field"])
+
+
+def test_reading_a_window_by_tokens_looks_at_more_than_a_page(client: httpx.Client) -> None:
+    """The default limit of 50 does not cut it; `after` beside it has no meaning."""
+    messages = [{"role": "user", "content": str(number)} for number in range(120)]
+    client.post("/api/v1/messages?session=strict:long", json=messages)
+    window = client.get("/api/v1/messages?session=strict:long&max_tokens=100000").json()
+    assert (120, False) == (len(window["messages"]), window["has_more"])
+    assert 50 == len(client.get("/api/v1/messages?session=strict:long").json()["messages"])
+    limited = client.get("/api/v1/messages?session=strict:long&max_tokens=100000&limit=7").json()
+    assert 7 == len(limited["messages"])
+    refused = client.get("/api/v1/messages?session=strict:long&max_tokens=100&after=3")
+    assert (422, "max_tokens") == (refused.status_code, refused.json()["errors"][0]["field"])
+
+
+def test_asking_for_options_without_cors_tells_the_methods(server: Server) -> None:
+    """405 with `Allow`, no token needed, no CORS header."""
+    answer = httpx.options(server.url + "/api/v1/messages", headers={"Origin": "https://a.example"})
+    assert (405, "GET, HEAD, POST") == (answer.status_code, answer.headers["allow"])
+    assert not [name for name in answer.headers if name.startswith("access-control")]

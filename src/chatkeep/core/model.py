@@ -283,7 +283,12 @@ def check_draft(draft: Draft) -> None:
             raise InvalidError("content", "a list of parts holds objects or strings")
     for name in ("id", "name", "tool_call_id"):
         _check_name(name, getattr(draft, name))
-    encoded = encoded_json("message", draft)
+    try:
+        encoded = encoded_json("message", draft)
+    except InvalidError:
+        for name in ("content", "tool_calls", "metadata"):
+            encoded_json(name, getattr(draft, name))
+        raise
     if len(encoded) > MESSAGE_BYTES_MAX:
         raise TooLargeError("message", MESSAGE_BYTES_MAX)
 

@@ -199,6 +199,8 @@ class GuardMiddleware:
             except RateLimitedError as error:
                 headers.update(_rate_headers(Standing(error.limit, 0, error.retry_after_s)))
                 raise
+        if token is None and scope["method"] == "OPTIONS":
+            return None  # no route has it: answered with the methods there are, and nothing else
         if token is None:
             raise UnauthorizedError
         return Grant(scopes=frozenset(token.scopes), prefix=token.prefix, token_id=token.id)

@@ -16,7 +16,6 @@ from starlette.responses import Response, StreamingResponse
 from chatkeep import exporters, importers, wire
 from chatkeep.bodies import BulkBody, DraftBody, DraftsBody, RevisionBody, draft_of, parse_age, revision_of
 from chatkeep.core.model import MESSAGE_BYTES_MAX, Selection
-from chatkeep.core.paging import LIST_LIMIT_DEFAULT
 from chatkeep.errors import InvalidError, NotFoundError, TooLargeError
 from chatkeep.http import parameters as given
 from chatkeep.http.access import Own, Pools, Threads, json_response
@@ -82,9 +81,10 @@ async def append_messages(
     channel: given.NewChannel = None,
 ) -> Response:
     """Append one message or up to 1000, all or none; 201 once they are stored, 200 if they were already."""
+    key = None if session is None else given.key("session", session)
     drafts = [draft_of(draft) for draft in _draft_bodies(await body_of(request))]
     appended = await threads.write(
-        sessions.append, session, drafts, channel=channel, create=create, expect_count=expect_count
+        sessions.append, key, drafts, channel=channel, create=create, expect_count=expect_count
     )
     status = _CREATED if appended.stored_count else _OK
     return json_response(wire.encoded(wire.append_answer(appended)), status)
@@ -95,14 +95,14 @@ async def read_messages(
     threads: Threads,
     session: given.QueryKey,
     *,
-    limit: given.ListLimit = LIST_LIMIT_DEFAULT,
+    limit: given.WindowLimit = None,
     before: given.Seq = None,
     after: given.Seq = None,
     max_tokens: given.Count = None,
 ) -> Response:
-    """Read neighbouring messages, oldest first: the newest, or those before or after a seq."""
+    """Read neighbouring messages, oldest first: the newest, those before or after a seq, or the newest that fit."""
     window = await threads.read(
-        sessions.window, session, limit=limit, before=before, after=after, max_tokens=max_tokens
+        sessions.window, given.key("session", session), limit=limit, before=before, after=after, max_tokens=max_tokens
     )
     return json_response(wire.encoded(window))
 
@@ -123,7 +123,7 @@ async def export_sessions(
     if session is None:
         chosen, name = sessions.read_all(Selection(archived=None)), "sessions"
     else:
-        chosen, name = iter([await threads.read(sessions.read, session)]), session
+        chosen, name = iter([await threads.read(sessions.read, given.key("session", session))]), session
     pieces = exporters.exported(chosen, format, single=session is not None)
     headers = {"Content-Disposition": disposition(name, exporters.FORMATS[format].suffix)}
     first = await threads.read(_chunk, pieces)  # so that what fails at once fails with a status

@@ -7,9 +7,11 @@ from typing import Annotated, Final, Literal
 from fastapi import Depends, Path, Query
 
 from chatkeep.bodies import KEY_SCHEMA, LABEL_SCHEMA, parse_time
+from chatkeep.core.keys import parse_key
 from chatkeep.core.model import ROLES, Role, Selection
 from chatkeep.core.paging import LIST_LIMIT_MAX, SEARCH_LIMIT_MAX
 from chatkeep.core.search import DEFAULT_ROLES
+from chatkeep.errors import InvalidKeyError
 
 _SEQ_MAX: Final = (1 << 53) - 1
 _ARCHIVED: Final = {"true": True, "false": False, "all": None}
@@ -19,6 +21,10 @@ QueryKey = Annotated[str, Query(description="The session's key, exactly.", json_
 MaybeKey = Annotated[str | None, Query(description="The session's key, exactly.", json_schema_extra=KEY_SCHEMA)]
 ListLimit = Annotated[int, Query(ge=1, le=LIST_LIMIT_MAX, description="How many at most.")]
 MaybeLimit = Annotated[int | None, Query(ge=1, le=LIST_LIMIT_MAX, description="How many at most; all without it.")]
+WindowLimit = Annotated[
+    int | None,
+    Query(ge=1, le=LIST_LIMIT_MAX, description="How many at most; without it 50, beside `max_tokens` 500."),
+]
 SearchLimit = Annotated[int, Query(ge=1, le=SEARCH_LIMIT_MAX, description="How many at most.")]
 Cursor = Annotated[str | None, Query(description="`next_cursor` of the page before.")]
 Channel = Annotated[str | None, Query(description="Only sessions of this channel.")]
@@ -47,6 +53,18 @@ async def _searched(
 
 Selected = Annotated[Selection, Depends(_listed)]
 Searched = Annotated[Selection, Depends(_searched)]
+
+
+def key(name: str, text: str) -> str:
+    """Return the key that a parameter of this name gives.
+
+    Raises:
+        InvalidKeyError: naming the parameter.
+    """
+    try:
+        return parse_key(text)
+    except InvalidKeyError as error:
+        raise InvalidKeyError(error.reason, name) from error
 
 
 def selection(

@@ -66,7 +66,7 @@ async def read_history(
     before: given.Seq = None,
 ) -> Response:
     """Read the last messages of a session, oldest first."""
-    window = await threads.read(sessions.window, id, limit=limit, before=before)
+    window = await threads.read(sessions.window, given.key("id", id), limit=limit, before=before)
     return json_response(wire.encoded(window.messages))
 
 
@@ -78,7 +78,7 @@ async def rename_session(
 ) -> Response:
     """Give a session a title."""
     body = await json_of(request, _TITLE)
-    await threads.write(sessions.rename, id, body.title)
+    await threads.write(sessions.rename, given.key("id", id), body.title)
     return json_response(wire.encoded(wire.Done()))
 
 
@@ -88,5 +88,5 @@ async def delete_session(
     id: given.PathKey,  # noqa: A002 - the parameter's name in the object dialect
 ) -> Response:
     """Delete a session for good."""
-    await threads.write(sessions.delete, id)
+    await threads.write(sessions.delete, given.key("id", id))
     return json_response(wire.encoded(wire.Done()))

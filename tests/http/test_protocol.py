@@ -1,0 +1,89 @@
+"""What is not quite HTTP is answered like every other error, and nobody holds a connection with half a request."""
+
+from __future__ import annotations
+
+import logging
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import msgspec
+import pytest
+import uvicorn
+
+from chatkeep.http.protocol import BoundedProtocol
+
+if TYPE_CHECKING:
+    from tests.http.conftest import Server
+
+
+class Impatient(BoundedProtocol):
+    """Waits for a fifth of a second."""
+
+    head_wait_s = 0.2
+
+
+@pytest.fixture(scope="module")
+def port(server: Server) -> Iterator[int]:
+    """The same application behind the protocol that `serve` uses, with little patience."""
+    config = uvicorn.Config(server.app, port=0, http=Impatient, ws="none", lifespan="off", log_config=None)
+    running = uvicorn.Server(config)
+    thread = threading.Thread(target=running.run, daemon=True)
+    thread.start()
+    while not running.started:
+        thread.join(0.01)
+    yield running.servers[0].sockets[0].getsockname()[1]
+    running.should_exit = True
+    thread.join(10)
+
+
+def _sent(port: int, *pieces: bytes) -> bytes:
+    """Return all that is answered until the server closes."""
+    with socket.create_connection(("127.0.0.1", port), timeout=5) as connection:
+        for piece in pieces:
+            connection.sendall(piece)
+        return b"".join(iter(lambda: connection.recv(65536), b""))
+
+
+def _code(answer: bytes) -> tuple[bytes, bool, str]:
+    head, _, body = answer.partition(b"\r\n\r\n")
+    return head.split(b" ")[1], b"application/problem+json" in head, msgspec.json.decode(body)["code"]
+
+
+@pytest.mark.parametrize("line", [b"get / HTTP/1.1", b"NONSENSE / HTTP/1.1", b"GET / HTTP/9.9", b"hello", b"GET /\xff"])
+def test_sending_what_is_no_http_is_a_problem(line: bytes, port: int) -> None:
+    """400 in the shape of all other errors."""
+    assert (b"400", True, "broken_input") == _code(_sent(port, line + b"\r\nHost: localhost\r\n\r\n"))
+
+
+@pytest.mark.parametrize("pieces", [(), (b"GET /health HTTP/1.1\r\nHost:",), (b"\r\n",)])
+def test_sending_half_a_head_ends_in_time(pieces: tuple[bytes, ...], port: int) -> None:
+    """A connection on which no request is complete is closed."""
+    began = time.monotonic()
+    assert (b"400", True, "broken_input") == _code(_sent(port, *pieces))
+    assert time.monotonic() - began < 3
+
+
+def test_sending_half_a_second_head_ends_in_time(port: int) -> None:
+    """So it is after a request that was answered."""
+    answer = _sent(port, b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n", b"GET /he")
+    assert answer.startswith(b"HTTP/1.1 200")
+    assert b"HTTP/1.1 400" in answer
+
+
+def test_asking_for_another_host_in_the_target_is_refused(port: int) -> None:
+    """421, though the Host header is one of ours; our own host is served."""
+    rest = b" HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
+    assert (b"421", True, "unknown_host") == _code(_sent(port, b"GET http://evil.example/health" + rest))
+    assert _sent(port, b"GET http://localhost:8000/health" + rest).startswith(b"HTTP/1.1 200")
+
+
+def test_asking_for_a_websocket_says_nothing_of_libraries(port: int, caplog: pytest.LogCaptureFixture) -> None:
+    """It is answered as if it had not been asked for."""
+    upgrade = b"Connection: Upgrade, close\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
+    with caplog.at_level(logging.INFO, logger="uvicorn.error"):
+        answer = _sent(port, b"GET /health HTTP/1.1\r\nHost: localhost\r\n" + upgrade + b"\r\n")
+    assert answer.startswith(b"HTTP/1.1 200")
+    assert not [record for record in caplog.records if "WebSocket" in record.getMessage()]
