@@ -69,6 +69,18 @@ def test_serve_for_the_first_time(tmp_path: Path) -> None:
         assert ["a/b"] == httpx.get(f"{address}/api/v1/sessions", headers=headers).json()["sessions"]
 
 
+def test_serve_beside_foreign_files(tmp_path: Path) -> None:
+    """What cannot be served is logged at every start, one line each; its name does not act on the terminal."""
+    (tmp_path / "sessions").mkdir()
+    (tmp_path / "sessions" / "a\x1b[2J\nb.json").write_text("[]")
+    for _ in range(2):
+        with serving(tmp_path) as (_, printed):
+            (line,) = [line for line in printed.splitlines() if "cannot be served whole" in line]
+            assert "WARNING chatkeep" in line
+            assert r"'a\x1b[2J\nb.json'" in line
+            assert "\x1b" not in printed
+
+
 def test_serve_counts_requests(tmp_path: Path) -> None:
     """The limits of the command line hold, and forwarded addresses count for nothing."""
     with serving(tmp_path, "--rate-limit-ip", "3") as (address, _):
