@@ -106,3 +106,20 @@ def test_asking_for_options_without_cors_tells_the_methods(server: Server) -> No
     answer = httpx.options(server.url + "/api/v1/messages", headers={"Origin": "https://a.example"})
     assert (405, "GET, HEAD, POST") == (answer.status_code, answer.headers["allow"])
     assert not [name for name in answer.headers if name.startswith("access-control")]
+
+
+def test_going_on_with_a_cursor_of_another_list_is_refused(client: httpx.Client) -> None:
+    """A cursor of keys is none of sessions, and one with other filters is none of this list."""
+    for key in ("strict:c1", "strict:c2"):
+        client.post(f"/api/v1/messages?session={key}", json={"role": "user", "content": "x", "id": "1"})
+    of_keys = client.get("/api/v1/sessions?prefix=strict:c&limit=1").json()["next_cursor"]
+    of_sessions = client.get("/api/sessions?prefix=strict:c&limit=1").json()["next_cursor"]
+    for path, cursor, status in [
+        ("/api/v1/sessions?prefix=strict:c", of_keys, 200),
+        ("/api/sessions?prefix=strict:c", of_sessions, 200),
+        ("/api/v1/sessions?prefix=strict:c", of_sessions, 422),
+        ("/api/sessions?prefix=strict:c", of_keys, 422),
+        ("/api/sessions?prefix=strict", of_sessions, 422),
+    ]:
+        answer = client.get(f"{path}&limit=1&cursor={cursor}")
+        assert (status, status == 200) == (answer.status_code, "code" not in answer.json())

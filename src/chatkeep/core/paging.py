@@ -1,17 +1,20 @@
 """Cursors: an opaque string that holds the place after which a list goes on.
 
 A place is made of values of the last row shown (its time and key), never of a row count, so rows
-that come, go or move elsewhere neither skip nor repeat one that stays.
+that come, go or move elsewhere neither skip nor repeat one that stays. A cursor also holds the scope
+of its list, and is refused by a list of another kind or with other filters.
 """
 
 from __future__ import annotations
 
 import base64
 import binascii
-from typing import Final
+import hashlib
+from typing import Final, Literal
 
 import msgspec
 
+from chatkeep.core.model import Selection
 from chatkeep.errors import InvalidCursorError
 
 LIST_LIMIT_DEFAULT: Final = 50
@@ -21,31 +24,48 @@ SEARCH_LIMIT_MAX: Final = 200
 CURSOR_CHARS_MAX: Final = 2048
 
 
-class Place(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+_SCOPE_BYTES: Final = 6
+
+
+class Place(msgspec.Struct, frozen=True):
     """The last row of a page: its key, and its time in microseconds since 1970 (0 where keys alone order)."""
 
     key: str
     at_us: int = 0
 
 
-def cursor_at(place: Place) -> str:
-    """Return the cursor that goes on after a place."""
-    return base64.urlsafe_b64encode(msgspec.json.encode(place)).rstrip(b"=").decode()
+class _Content(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+    key: str
+    at_us: int
+    scope: str
 
 
-def place_of(cursor: str) -> Place:
+def scope_of(kind: Literal["sessions", "keys"], selection: Selection) -> str:
+    """Return a short fingerprint of a list: its kind and its filters."""
+    filters = (kind, selection.prefix, selection.channel, selection.archived, selection.updated_before)
+    return hashlib.blake2b(msgspec.json.encode(filters), digest_size=_SCOPE_BYTES).hexdigest()
+
+
+def cursor_at(place: Place, scope: str) -> str:
+    """Return the cursor that goes on after a place, in lists of this scope."""
+    content = msgspec.json.encode(_Content(place.key, place.at_us, scope))
+    return base64.urlsafe_b64encode(content).rstrip(b"=").decode()
+
+
+def place_of(cursor: str, scope: str) -> Place:
     """Return the place that a cursor holds.
 
     Raises:
-        InvalidCursorError: when `cursor_at` did not make it.
+        InvalidCursorError: when `cursor_at` did not make it for this scope.
     """
     if len(cursor) > CURSOR_CHARS_MAX:
         raise InvalidCursorError
     try:
         encoded = base64.b64decode(cursor + "=" * (-len(cursor) % 4), b"-_", validate=True)
-        place = msgspec.json.decode(encoded, type=Place)
+        content = msgspec.json.decode(encoded, type=_Content)
     except (binascii.Error, msgspec.MsgspecError, ValueError) as error:
         raise InvalidCursorError from error
-    if not -(1 << 62) < place.at_us < 1 << 62 or cursor_at(place) != cursor:
+    place = Place(content.key, content.at_us)
+    if not -(1 << 62) < place.at_us < 1 << 62 or cursor_at(place, scope) != cursor:
         raise InvalidCursorError
     return place

@@ -39,7 +39,7 @@ from chatkeep.core.model import (
     Window,
     summary,
 )
-from chatkeep.core.paging import Place, cursor_at, place_of
+from chatkeep.core.paging import Place, cursor_at, place_of, scope_of
 from chatkeep.core.query import Query, spans, tokens_of
 from chatkeep.core.search import Search
 from chatkeep.errors import CountConflictError, MessageConflictError, SessionNotFoundError
@@ -129,26 +129,28 @@ class MemoryStore:
 
     def list(self, selection: Selection, *, limit: int, cursor: str | None = None) -> Page:
         """Return sessions by latest activity, newest first, ties by key."""
+        scope = scope_of("sessions", selection)
         ordered = sorted((_list_order(stored), stored.summary) for stored in self._selected(selection))
-        place = None if cursor is None else place_of(cursor)
+        place = None if cursor is None else place_of(cursor, scope)
         rest = [entry for entry in ordered if place is None or entry[0] > (-place.at_us, place.key)]
         shown = [entry for _, entry in rest[:limit]]
         return Page(
             sessions=tuple(map(_without_metadata, shown)),
             total=len(ordered),
-            next_cursor=cursor_at(_place(shown[-1])) if len(rest) > limit else None,
+            next_cursor=cursor_at(_place(shown[-1]), scope) if len(rest) > limit else None,
         )
 
     def keys(self, selection: Selection, *, limit: int | None = None, cursor: str | None = None) -> KeyPage:
         """Return keys by code point; all of them without a limit."""
+        scope = scope_of("keys", selection)
         ordered = sorted(stored.header.key for stored in self._selected(selection))
-        place = None if cursor is None else place_of(cursor)
+        place = None if cursor is None else place_of(cursor, scope)
         rest = [key for key in ordered if place is None or key > place.key]
         shown = rest[:limit]
         return KeyPage(
             keys=tuple(shown),
             total=len(ordered),
-            next_cursor=cursor_at(Place(shown[-1])) if len(rest) > len(shown) else None,
+            next_cursor=cursor_at(Place(shown[-1]), scope) if len(rest) > len(shown) else None,
         )
 
     def search(self, search: Search) -> Hits:

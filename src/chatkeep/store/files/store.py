@@ -31,7 +31,7 @@ from chatkeep.core.model import (
     Summary,
     Window,
 )
-from chatkeep.core.paging import Place, cursor_at, place_of
+from chatkeep.core.paging import Place, cursor_at, place_of, scope_of
 from chatkeep.core.query import Query
 from chatkeep.core.search import Search
 from chatkeep.errors import (
@@ -205,20 +205,23 @@ class FilesStore:
 
     def list(self, selection: Selection, *, limit: int, cursor: str | None = None) -> Page:
         """Return sessions by latest activity, as `Store.list` says."""
-        after = None if cursor is None else place_of(cursor)
+        scope = scope_of("sessions", selection)
+        after = None if cursor is None else place_of(cursor, scope)
         found, total = self._upkeep.ask(lambda index: index.page(selection, limit=limit + 1, after=after))
         sessions = tuple(found[:limit])
         place = Place(sessions[-1].header.key, rows.microseconds(sessions[-1].updated_at)) if sessions else None
-        return Page(sessions=sessions, total=total, next_cursor=cursor_at(place) if place and found[limit:] else None)
+        next_cursor = cursor_at(place, scope) if place and found[limit:] else None
+        return Page(sessions=sessions, total=total, next_cursor=next_cursor)
 
     def keys(self, selection: Selection, *, limit: int | None = None, cursor: str | None = None) -> KeyPage:
         """Return keys by code point, as `Store.keys` says."""
-        after = None if cursor is None else place_of(cursor)
+        scope = scope_of("keys", selection)
+        after = None if cursor is None else place_of(cursor, scope)
         one_more = None if limit is None else limit + 1
         found, total = self._upkeep.ask(lambda index: index.keys(selection, limit=one_more, after=after))
         keys = tuple(found[:limit])
         has_more = limit is not None and len(found) > limit
-        return KeyPage(keys=keys, total=total, next_cursor=cursor_at(Place(keys[-1])) if has_more else None)
+        return KeyPage(keys=keys, total=total, next_cursor=cursor_at(Place(keys[-1]), scope) if has_more else None)
 
     def search(self, search: Search) -> Hits:
         """Return the messages that the query finds, as `core.search` describes it."""
