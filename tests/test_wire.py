@@ -215,7 +215,7 @@ def test_pattern_of_keys_says_what_keys_may_be() -> None:
             assert bool(pattern.search(text)) == _passes(parse_key, text), hex(code)
 
 
-@given(st.text(st.sampled_from(" \t\x1c\x85a\u3000é"), max_size=210))
+@given(st.text(st.sampled_from(" \t\n\x1c\x85a\u3000é\u2028\u200d\ufe0f\u200b\u202e\x1b"), max_size=210))
 def test_pattern_of_titles_says_what_titles_may_be(text: str) -> None:
     """The OpenAPI document and `check_title` agree."""
     schema, components = msgspec.json.schema_components([bodies.TitleBody])

@@ -13,7 +13,7 @@ import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from chatkeep.core.keys import CHANNEL_CHARS_MAX, KEY_CHARS_MAX
-from chatkeep.core.model import NAME_CHARS_MAX, TAGS_MAX, TITLE_CHARS_MAX, Draft, Json, Revision, Role, utc
+from chatkeep.core.model import BLANKS, NAME_CHARS_MAX, TAGS_MAX, TITLE_CHARS_MAX, Draft, Json, Revision, Role, utc
 from chatkeep.errors import InvalidError
 
 BATCH_MAX: Final = 1000
@@ -46,8 +46,12 @@ LABEL_SCHEMA: Final[dict[str, Json]] = {
     "pattern": rf"^(?!\s)[^{_CONTROLS}]+(?<!\s)$",
 }
 _SPACE: Final = r"\s\u001c-\u001f\u0085"
+_HIDDEN: Final = r"\u0000-\u0008\u000e-\u001b\u007f-\u0084\u0086-\u009f" + _FORMATS.replace(r"\u2028-", r"\u202a-")
 _TITLE_SCHEMA: Final[dict[str, Json]] = {
-    "pattern": rf"^[{_SPACE}]*[^{_SPACE}](?:[\s\S]{{0,{TITLE_CHARS_MAX - 2}}}[^{_SPACE}])?[{_SPACE}]*$",
+    "pattern": (
+        rf"^(?=[\s\S]*[^{_SPACE}{_HIDDEN}{BLANKS}])"
+        rf"[{_SPACE}]*[^{_SPACE}{_HIDDEN}](?:[^{_HIDDEN}]{{0,{TITLE_CHARS_MAX - 2}}}[^{_SPACE}{_HIDDEN}])?[{_SPACE}]*$"
+    )
 }
 _AGE_SCHEMA: Final[dict[str, Json]] = {
     "anyOf": [{"pattern": r"^[0-9]{1,9}[smhd]$"}, {"format": "date-time"}],

@@ -14,7 +14,7 @@ from chatkeep.errors import InvalidKeyError
 
 KEY_CHARS_MAX = 128
 CHANNEL_CHARS_MAX = 64
-_JOINERS = "\u200c\u200d"
+JOINERS = "\u200c\u200d"
 _REFUSED_CATEGORIES = {
     "Cc": "control characters",
     "Cf": "invisible format characters",
@@ -49,7 +49,7 @@ def parse_key(text: str) -> str:
     """
     for character in text:
         refused = _REFUSED_CATEGORIES.get(unicodedata.category(character))
-        if refused and character not in _JOINERS:
+        if refused and character not in JOINERS:
             raise InvalidKeyError(f"must not contain {refused}")
     key = unicodedata.normalize("NFC", text)
     if not 1 <= len(key) <= KEY_CHARS_MAX:

@@ -7,6 +7,7 @@ JSON that the session file and the HTTP API carry, so the order of its fields is
 from __future__ import annotations
 
 import math
+import re
 import unicodedata
 from collections.abc import Iterable
 from datetime import UTC, datetime
@@ -16,7 +17,7 @@ import msgspec
 from msgspec import UNSET, Struct, UnsetType, field
 
 from chatkeep.core import titles
-from chatkeep.core.keys import CHANNEL_CHARS_MAX
+from chatkeep.core.keys import CHANNEL_CHARS_MAX, JOINERS
 from chatkeep.errors import InvalidError, TooLargeError
 
 Json = Any
@@ -34,6 +35,12 @@ METADATA_BYTES_MAX: Final = 1 << 16
 NAME_CHARS_MAX: Final = 128
 TAGS_MAX: Final = 64
 TITLE_CHARS_MAX: Final = 200
+BLANKS: Final = "\u034f\u115f\u1160\u200c\u200d\u2800\u3164\uffa0\ufe00-\ufe0f"
+"""Characters that are allowed and show nothing, as they stand in a class of a pattern."""
+
+_BLANK: Final = re.compile(rf"[\s{BLANKS}]*")
+_BREAKS: Final = re.compile(r"\s*[\t-\r\x1c-\x1f\x85\u2028\u2029]\s*")
+_UNSEEN: Final = frozenset(("Cc", "Cf", "Cs"))
 
 
 class Draft(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -294,16 +301,20 @@ def check_draft(draft: Draft) -> None:
 
 
 def check_title(title: str) -> str:
-    """Return the title trimmed.
+    """Return the title trimmed, on one line.
 
     Raises:
-        InvalidError: when it has not 1 to 200 characters, or characters that text cannot have.
+        InvalidError: when it has not 1 to 200 characters, none that can be seen, or control or format characters.
     """
     trimmed = title.strip()
-    encoded_json("title", trimmed)
     if not 1 <= len(trimmed) <= TITLE_CHARS_MAX:
         raise InvalidError("title", f"must have 1 to {TITLE_CHARS_MAX} characters after trimming")
-    return trimmed
+    folded = _BREAKS.sub(" ", trimmed)
+    if any(unicodedata.category(character) in _UNSEEN and character not in JOINERS for character in folded):
+        raise InvalidError("title", "must not contain control characters, invisible ones or lone surrogates")
+    if _BLANK.fullmatch(folded):
+        raise InvalidError("title", "must have a character that can be seen")
+    return folded
 
 
 def check_metadata(metadata: dict[str, Json]) -> dict[str, Json]:
