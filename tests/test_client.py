@@ -16,7 +16,7 @@ from fastapi import FastAPI
 
 from chatkeep import errors
 from chatkeep.client import AsyncClient, Client
-from chatkeep.core.model import Draft, Revision, Selection, check_title
+from chatkeep.core.model import Draft, Revision, Selection
 from chatkeep.core.query import parse_query
 from chatkeep.core.search import Search
 from chatkeep.errors import (
@@ -40,7 +40,6 @@ from chatkeep.sessions import Sessions
 from chatkeep.store.memory import MemoryStore
 from chatkeep.store.protocol import Store
 from chatkeep.testing import StoreContract
-from chatkeep.testing.texts import NASTY_TEXTS
 from chatkeep.tokens import TokenFile
 
 KEY = "cli:default"
@@ -105,19 +104,6 @@ class TestHttpStore(StoreContract):
     def store(self, client: Client) -> Store:
         """Return an empty store behind a server."""
         return client
-
-    @pytest.mark.parametrize("text", NASTY_TEXTS[:16])
-    def test_revise_nasty_title(self, store: Store, text: str) -> None:
-        """Where people come in, a title is folded or refused by the rules of titles; what it becomes is kept."""
-        store.append("texts", [said("x")])
-        try:
-            title = check_title(text)
-        except InvalidError:
-            with pytest.raises(InvalidError):
-                store.revise("texts", Revision(title=text))
-            return
-        assert title == store.revise("texts", Revision(title=text)).header.title
-        assert title == store.list(Selection(), limit=1).sessions[0].title
 
 
 def said(content: str, message_id: str | None = None) -> Draft:

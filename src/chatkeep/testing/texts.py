@@ -6,8 +6,8 @@ from typing import Final
 
 import pytest
 
-from chatkeep.core.model import Json, Revision, Selection
-from chatkeep.errors import SessionNotFoundError
+from chatkeep.core.model import Json, Revision, Selection, check_title
+from chatkeep.errors import InvalidError, SessionNotFoundError
 from chatkeep.store.protocol import Store
 from chatkeep.testing.samples import draft, search_for
 
@@ -153,9 +153,9 @@ class TextContract:
 
     @pytest.mark.parametrize("text", NASTY_TEXTS[:16])
     def test_revise_nasty_title(self, store: Store, text: str) -> None:
-        """Titles, tags and metadata take any text too."""
+        """Metadata takes any text too, and a title any that people may give."""
         store.append("texts", [draft()])
-        title = text.strip() or "x"
+        title = _title_of(text)
         header = store.revise("texts", Revision(title=title, metadata={text: text})).header
         assert (title, {text: text}) == (header.title, header.metadata)
         assert header == store.read("texts").header
@@ -188,3 +188,10 @@ class TextContract:
         text = "0123456789" * 100_000
         store.append("large", [draft("before"), draft(text), draft("after")])
         assert ["before", text, "after"] == [message.content for message in store.read("large").messages]
+
+
+def _title_of(text: str) -> str:
+    try:
+        return check_title(text)
+    except InvalidError:
+        return "x"
