@@ -399,6 +399,18 @@ def test_append_after_the_folder_was_replaced(
         assert _soon(lambda: store.keys(Selection()).keys == ("other:2",))
 
 
+def test_watch_a_folder_that_is_put_back(workspace: Path, opened: Callable[..., FilesStore], tmp_path: Path) -> None:
+    """A folder that is removed is not made again before its backup can be put in its place."""
+    store = opened(watch=True)
+    shutil.copytree(workspace / "sessions", tmp_path / "backup")
+    shutil.rmtree(workspace / "sessions")
+    assert _soon(lambda: store.keys(Selection()).keys == ())
+    assert not (workspace / "sessions").exists()
+    shutil.copytree(tmp_path / "backup", workspace / "sessions")
+    assert _soon(lambda: store.keys(Selection()).keys == ("other:1", KEY))
+    assert 4 == store.append(KEY, [draft("more")]).message_count
+
+
 def test_verbs_after_close(workspace: Path, opened: Callable[..., FilesStore]) -> None:
     """A store that is closed says so, and waits for nothing."""
     store = opened()

@@ -112,10 +112,17 @@ class Index:
 
     def is_in_place(self) -> bool:
         """Tell whether the name still stands for the database that is open."""
+        return self._inode_in_place() == self._inode
+
+    def is_replaced(self) -> bool:
+        """Tell whether the name stands for another database now."""
+        return self._inode_in_place() not in {None, self._inode}
+
+    def _inode_in_place(self) -> int | None:
         try:
-            return self.path.stat().st_ino == self._inode
+            return self.path.stat().st_ino
         except OSError:
-            return False
+            return None
 
     # Reading
 

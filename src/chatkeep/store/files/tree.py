@@ -177,15 +177,22 @@ class Tree:
             self._sessions = self._tmp = self._quarantine = -1
 
     def find_place(self) -> None:
-        """Follow a folder that was moved away or put in the place of another; make one that is missing."""
+        """Follow a folder that another one was put in the place of."""
         with _told(), self._moving:
             for name, fd in self._folders.items():
                 path = self.workspace / name
-                if not _is_at(fd, path):
+                if path.is_dir() and not _is_at(fd, path):
                     new = _open_folder(path)
                     os.dup2(new, fd, inheritable=False)
                     os.close(new)
                     self.moves += 1
+
+    def _make_place(self) -> None:
+        """Make the folders that are missing, and follow them. Only a write does that: others may be at work here."""
+        with _told():
+            for name in self._folders:
+                (self.workspace / name).mkdir(mode=0o700, parents=True, exist_ok=True)
+        self.find_place()
 
     def stamps(self) -> Iterator[tuple[str, Stamp | None]]:
         """Yield every name in the folder with the state of its file, None for what is no regular file."""
@@ -265,7 +272,6 @@ class Tree:
             FileExistsError: when the name is taken.
             StorageError: when the disk refuses; there is no such file then.
         """
-        self.find_place()
         with self._born(name, content, self._claim) as file:
             yield file
 
@@ -296,6 +302,7 @@ class Tree:
 
     def quarantine(self, name: str, content: bytes) -> None:
         """Keep bytes that a repair is about to cut off a file."""
+        self._make_place()
         kept = f"{name}-{time.time_ns()}-{os.urandom(4).hex()}.cut"
         with _told():
             fd = os.open(kept, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600, dir_fd=self._quarantine)
@@ -320,6 +327,7 @@ class Tree:
 
     @contextlib.contextmanager
     def _born(self, name: str, content: bytes, give_name: Callable[[str, str], None]) -> Iterator[LockedFile]:
+        self._make_place()
         unborn = f"{os.getpid()}-{os.urandom(8).hex()}"
         with _told():
             fd = os.open(unborn, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600, dir_fd=self._tmp)

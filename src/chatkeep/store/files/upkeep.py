@@ -92,6 +92,8 @@ class Upkeep:
         to date later, and the change is answered all the same.
         """
         try:
+            if (index := self.index).is_replaced():  # another process has built a new one: that is to be told
+                self._reopen(index)
             return self.ask(lambda index: index.write(change))
         except (BusyError, StorageError):
             self._restless[name] = None
