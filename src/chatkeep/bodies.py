@@ -46,11 +46,12 @@ LABEL_SCHEMA: Final[dict[str, Json]] = {
     "pattern": rf"^(?!\s)[^{_CONTROLS}]+(?<!\s)$",
 }
 _SPACE: Final = r"\s\u001c-\u001f\u0085"
-_HIDDEN: Final = r"\u0000-\u0008\u000e-\u001b\u007f-\u0084\u0086-\u009f" + _FORMATS.replace(r"\u2028-", r"\u202a-")
+_REFUSED: Final = r"\u0000-\u0008\u000e-\u001b\u007f-\u0084\u0086-\u009f\u202a-\u202e\u2066-\u2069"
 _TITLE_SCHEMA: Final[dict[str, Json]] = {
     "pattern": (
-        rf"^(?=[\s\S]*[^{_SPACE}{_HIDDEN}{BLANKS}])"
-        rf"[{_SPACE}]*[^{_SPACE}{_HIDDEN}](?:[^{_HIDDEN}]{{0,{TITLE_CHARS_MAX - 2}}}[^{_SPACE}{_HIDDEN}])?[{_SPACE}]*$"
+        rf"^(?=[\s\S]*[^{_SPACE}{_REFUSED}{_FORMATS}{BLANKS}])"
+        rf"[{_SPACE}]*[^{_SPACE}{_REFUSED}]"
+        rf"(?:[^{_REFUSED}]{{0,{TITLE_CHARS_MAX - 2}}}[^{_SPACE}{_REFUSED}])?[{_SPACE}]*$"
     )
 }
 _AGE_SCHEMA: Final[dict[str, Json]] = {

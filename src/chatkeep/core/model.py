@@ -17,7 +17,7 @@ import msgspec
 from msgspec import UNSET, Struct, UnsetType, field
 
 from chatkeep.core import titles
-from chatkeep.core.keys import CHANNEL_CHARS_MAX, JOINERS
+from chatkeep.core.keys import CHANNEL_CHARS_MAX
 from chatkeep.errors import InvalidError, TooLargeError
 
 Json = Any
@@ -38,9 +38,9 @@ TITLE_CHARS_MAX: Final = 200
 BLANKS: Final = "\u034f\u115f\u1160\u200c\u200d\u2800\u3164\uffa0\ufe00-\ufe0f"
 """Characters that are allowed and show nothing, as they stand in a class of a pattern."""
 
-_BLANK: Final = re.compile(rf"[\s{BLANKS}]*")
+_BLANK: Final = re.compile(rf"[\s{BLANKS}]")
 _BREAKS: Final = re.compile(r"\s*[\t-\r\x1c-\x1f\x85\u2028\u2029]\s*")
-_UNSEEN: Final = frozenset(("Cc", "Cf", "Cs"))
+_TURNS: Final = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")  # of the reading direction
 
 
 class Draft(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -54,6 +54,10 @@ class Draft(Struct, frozen=True, kw_only=True, omit_defaults=True):
     tool_calls: list[Json] | None = None
     tool_call_id: str | None = None
     metadata: dict[str, Json] | None = None
+
+    def says_the_same(self, other: Draft) -> bool:
+        """Tell whether all that a client said is equal; id and time are not part of that."""
+        return _said(self) == _said(other)
 
 
 class Message(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -304,15 +308,15 @@ def check_title(title: str) -> str:
     """Return the title trimmed, on one line.
 
     Raises:
-        InvalidError: when it has not 1 to 200 characters, none that can be seen, or control or format characters.
+        InvalidError: when it has not 1 to 200 characters, none that can be seen, or characters that control.
     """
     trimmed = title.strip()
     if not 1 <= len(trimmed) <= TITLE_CHARS_MAX:
         raise InvalidError("title", f"must have 1 to {TITLE_CHARS_MAX} characters after trimming")
     folded = _BREAKS.sub(" ", trimmed)
-    if any(unicodedata.category(character) in _UNSEEN and character not in JOINERS for character in folded):
-        raise InvalidError("title", "must not contain control characters, invisible ones or lone surrogates")
-    if _BLANK.fullmatch(folded):
+    if any(unicodedata.category(character) in {"Cc", "Cs"} or character in _TURNS for character in folded):
+        raise InvalidError("title", "must not contain control characters, turns of direction or lone surrogates")
+    if all(_BLANK.fullmatch(character) or unicodedata.category(character) == "Cf" for character in folded):
         raise InvalidError("title", "must have a character that can be seen")
     return folded
 

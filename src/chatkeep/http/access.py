@@ -46,7 +46,10 @@ class Rule:
         """Let the request pass or raise."""
         route: APIRoute = request.scope["route"]
         request.state.route = route.path_format
-        self._check(getattr(request.state, "grant", None))
+        grant = getattr(request.state, "grant", None)
+        self._check(grant)
+        if grant is None:
+            return  # a public route filters nothing
         known = _query_names(route.dependant)
         for name in request.query_params:
             if name not in known:

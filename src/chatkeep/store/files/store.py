@@ -461,14 +461,10 @@ def _unrepeated(drafts: Sequence[Draft]) -> dict[str, Draft]:
     found: dict[str, Draft] = {}
     for draft in drafts:
         message_id = draft.id or ""
-        if message_id in found and not _same(found[message_id], draft):
+        if message_id in found and not found[message_id].says_the_same(draft):
             raise MessageConflictError(message_id)
         found.setdefault(message_id, draft)
     return found
-
-
-def _same(one: Draft, other: Draft) -> bool:
-    return _numbered([one], 0)[0].says_the_same(other)
 
 
 def _sorted_out(messages: Sequence[Message], stored: dict[str, Message]) -> tuple[list[Message], tuple[str, ...]]:
