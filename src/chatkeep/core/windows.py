@@ -25,6 +25,15 @@ def token_estimate(message: Message) -> int:
     return _FRAME_TOKENS + -(-ascii_count // _ASCII_CHARS_PER_TOKEN) + len(text) - ascii_count
 
 
+def neighbours(messages: Sequence[Message], *, limit: int, before: int | None, after: int | None) -> Window:
+    """Return neighbouring messages of a whole session, as `Store.window` says."""
+    between = [
+        said for said in messages if (before is None or said.seq < before) and (after is None or said.seq > after)
+    ]
+    follows = after is not None and before is None
+    return Window(messages=tuple(between[:limit] if follows else between[-limit:]), has_more=len(between) > limit)
+
+
 def fitting(window: Window, tokens_max: int) -> Window:
     """Return the newest whole exchanges of a window that fit the budget.
 

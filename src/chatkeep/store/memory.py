@@ -42,6 +42,7 @@ from chatkeep.core.model import (
 from chatkeep.core.paging import Place, cursor_at, place_of, scope_of
 from chatkeep.core.query import Query, spans, tokens_of
 from chatkeep.core.search import Search
+from chatkeep.core.windows import neighbours
 from chatkeep.errors import CountConflictError, MessageConflictError, SessionNotFoundError
 
 Kept = TypeVar("Kept", Header, Message)
@@ -118,14 +119,7 @@ class MemoryStore:
 
     def window(self, key: str, *, limit: int, before: int | None = None, after: int | None = None) -> Window:
         """Return at most `limit` messages: the newest, those before `before`, or those after `after`."""
-        between = [
-            message
-            for message in self._stored(key).messages
-            if (before is None or message.seq < before) and (after is None or message.seq > after)
-        ]
-        follows = after is not None and before is None
-        messages = between[:limit] if follows else between[-limit:]
-        return Window(messages=tuple(messages), has_more=len(between) > limit)
+        return neighbours(self._stored(key).messages, limit=limit, before=before, after=after)
 
     def list(self, selection: Selection, *, limit: int, cursor: str | None = None) -> Page:
         """Return sessions by latest activity, newest first, ties by key."""

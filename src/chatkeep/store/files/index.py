@@ -33,10 +33,10 @@ from chatkeep.core.model import Mode, Selection, Summary
 from chatkeep.core.paging import Place
 from chatkeep.core.query import Query, Term
 from chatkeep.core.search import Search
+from chatkeep.store.files.disk import Stamp
 from chatkeep.store.files.format import FORMAT
 from chatkeep.store.files.rows import ROLE_NUMBERS, Found, Row, Spot, Value, hash_of, microseconds, row_of
 from chatkeep.store.files.sql import MESSAGE_INDEXES, QUERIES, SCHEMA
-from chatkeep.store.files.tree import Stamp
 
 T = TypeVar("T")
 Write = Callable[[apsw.Connection], T]

@@ -29,10 +29,11 @@ from chatkeep.core.model import Digest
 from chatkeep.errors import BusyError, InvalidKeyError, StorageError
 from chatkeep.store.files import format as session_file
 from chatkeep.store.files import rows
+from chatkeep.store.files.disk import Stamp
 from chatkeep.store.files.format import Scan
 from chatkeep.store.files.index import Index
 from chatkeep.store.files.rows import Entry, Row
-from chatkeep.store.files.tree import SUFFIX, LockedFile, NotRegularError, Stamp, Tree, file_name
+from chatkeep.store.files.tree import SUFFIX, LockedFile, NotRegularError, Tree, file_name
 
 Progress = Callable[[int, int], None]
 """Told how many files are done, and of how many."""

@@ -16,8 +16,8 @@ from msgspec import Struct
 
 from chatkeep.core.model import ROLES, Digest, Header, Message, Summary, summary
 from chatkeep.core.query import spaced
+from chatkeep.store.files.disk import Stamp
 from chatkeep.store.files.sql import QUERIES
-from chatkeep.store.files.tree import Stamp
 
 Value = Any
 """What SQLite keeps: text, a number or nothing; the schema says which."""

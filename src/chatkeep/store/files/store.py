@@ -34,6 +34,7 @@ from chatkeep.core.model import (
 from chatkeep.core.paging import Place, cursor_at, place_of, scope_of
 from chatkeep.core.query import Query
 from chatkeep.core.search import Search
+from chatkeep.core.windows import neighbours
 from chatkeep.errors import (
     CountConflictError,
     MessageConflictError,
@@ -42,9 +43,10 @@ from chatkeep.errors import (
 )
 from chatkeep.store.files import format as session_file
 from chatkeep.store.files import rows
+from chatkeep.store.files.disk import Durability
 from chatkeep.store.files.intake import Finding, Progress
 from chatkeep.store.files.rows import Entry, Found, Row, Spot
-from chatkeep.store.files.tree import Durability, LockedFile, NotRegularError, Tree, file_name
+from chatkeep.store.files.tree import LockedFile, NotRegularError, Tree, file_name
 from chatkeep.store.files.upkeep import Upkeep
 
 T = TypeVar("T")
@@ -201,7 +203,8 @@ class FilesStore:
             if messages is not None:
                 return Window(messages=messages, has_more=len(spots) > limit)
             self._upkeep.refresh(name)
-        return _window_of(self.read(key).messages, limit, before, after)  # the file changes faster than its index
+        messages = self.read(key).messages  # the file changes faster than its index
+        return neighbours(messages, limit=limit, before=before, after=after)
 
     def list(self, selection: Selection, *, limit: int, cursor: str | None = None) -> Page:
         """Return sessions by latest activity, as `Store.list` says."""
@@ -437,15 +440,6 @@ class FilesStore:
             highlights=highlights,
             match_count=found.match_count,
         )
-
-
-def _window_of(messages: Sequence[Message], limit: int, before: int | None, after: int | None) -> Window:
-    """Return neighbouring messages of a whole session, as `Store.window` says."""
-    between = [
-        said for said in messages if (after is None or said.seq > after) and (before is None or said.seq < before)
-    ]
-    shown = between[:limit] if after is not None and before is None else between[-limit:]
-    return Window(messages=tuple(shown), has_more=len(between) > limit)
 
 
 def _has_tail(file: LockedFile, row: Row) -> bool:

@@ -22,7 +22,6 @@ import errno
 import fcntl
 import hashlib
 import os
-import random
 import re
 import stat
 import threading
@@ -31,33 +30,27 @@ import unicodedata
 from base64 import b32encode
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final
 
-from msgspec import Struct
-
-from chatkeep.errors import BusyError, StorageError, StorageFullError
+from chatkeep.store.files.disk import (
+    Durability,
+    Stamp,
+    is_at,
+    open_folder,
+    read_at,
+    stamp_of,
+    storage_error,
+    to_disk,
+    told,
+)
 from chatkeep.store.files.format import reserved_size
-
-Durability = Literal["full", "os", "none"]
-"""How far a write gets before it is answered. `full`: through the disk's cache. `os`: into the
-operating system, so that it survives this process but not a power cut; new and rewritten files are
-flushed all the same. `none`: nothing is ever flushed."""
+from chatkeep.store.files.locks import Turns, flock
 
 SUFFIX: Final = ".json"
 _READABLE_CHARS: Final = 60
 _HASH_CHARS: Final = 20  # 100 bits: nobody finds two keys with one name
 _COPY_BYTES: Final = 1 << 20
 _UNBORN_GRACE_S: Final = 10
-_FULL: Final = frozenset((errno.ENOSPC, errno.EDQUOT, errno.EFBIG))
-
-
-class Stamp(Struct, frozen=True, array_like=True):
-    """What tells one state of a file from another without reading it: bytes, nanoseconds, inode."""
-
-    size: int
-    modified_ns: int
-    changed_ns: int
-    inode: int
 
 
 class NotRegularError(Exception):
@@ -87,22 +80,22 @@ class LockedFile:
 
     def stamp(self) -> Stamp:
         """Return the present state of the file."""
-        with _told():
-            return _stamp(os.fstat(self.fd))
+        with told():
+            return stamp_of(os.fstat(self.fd))
 
     def read(self) -> bytes:
         """Return all bytes of the file."""
-        with _told():
-            return _read_at(self.fd, 0, os.fstat(self.fd).st_size)
+        with told():
+            return read_at(self.fd, 0, os.fstat(self.fd).st_size)
 
     def read_at(self, start: int, size: int) -> bytes:
         """Return so many bytes from a place, fewer at the end of the file."""
-        with _told():
-            return _read_at(self.fd, start, size)
+        with told():
+            return read_at(self.fd, start, size)
 
     def flush(self) -> None:
         """Return when what is written is durable."""
-        with _told():
+        with told():
             self._flush()
 
     def overwrite_tail(self, tail: int, content: bytes) -> None:
@@ -113,7 +106,7 @@ class LockedFile:
             StorageError: when the disk refuses; the file is as it was, or torn there at worst.
         """
         before = self.read_at(tail, len(content))
-        with _told():
+        with told():
             self._reserve(os.fstat(self.fd).st_size, tail + len(content))
             try:
                 written = 0
@@ -141,7 +134,7 @@ class LockedFile:
     def _flush(self) -> None:
         if self._durability == "full":
             try:
-                _to_disk(self.fd)
+                to_disk(self.fd)
             except OSError:
                 self.is_suspect = True
                 raise
@@ -159,12 +152,12 @@ class Tree:
         self.workspace = workspace
         self._durability = durability
         self._lock_timeout_s = lock_timeout_s
-        self._turns = _Turns()
+        self._turns = Turns()
         self.moves = 0  # how often a folder was found in the place of another one
         self._moving = threading.Lock()
-        with _told():
+        with told():
             workspace.mkdir(mode=0o700, parents=True, exist_ok=True)
-            self._folders = {name: _open_folder(workspace / name) for name in ("sessions", "tmp", "quarantine")}
+            self._folders = {name: open_folder(workspace / name) for name in ("sessions", "tmp", "quarantine")}
         self._sessions, self._tmp, self._quarantine = self._folders.values()
         self.sessions_path = workspace / "sessions"
         self._sweep()
@@ -178,35 +171,35 @@ class Tree:
 
     def find_place(self) -> None:
         """Follow a folder that another one was put in the place of."""
-        with _told(), self._moving:
+        with told(), self._moving:
             for name, fd in self._folders.items():
                 path = self.workspace / name
-                if path.is_dir() and not _is_at(fd, path):
-                    new = _open_folder(path)
+                if path.is_dir() and not is_at(fd, path):
+                    new = open_folder(path)
                     os.dup2(new, fd, inheritable=False)
                     os.close(new)
                     self.moves += 1
 
     def _make_place(self) -> None:
         """Make the folders that are missing, and follow them. Only a write does that: others may be at work here."""
-        with _told():
+        with told():
             for name in self._folders:
                 (self.workspace / name).mkdir(mode=0o700, parents=True, exist_ok=True)
         self.find_place()
 
     def stamps(self) -> Iterator[tuple[str, Stamp | None]]:
         """Yield every name in the folder with the state of its file, None for what is no regular file."""
-        with _told(), os.scandir(self._sessions) as entries:
+        with told(), os.scandir(self._sessions) as entries:
             for entry in entries:
                 if entry.name.startswith(".") or not _is_text(entry.name):
                     continue
                 with contextlib.suppress(FileNotFoundError):
                     found = entry.stat(follow_symlinks=False)
-                    yield entry.name, _stamp(found) if stat.S_ISREG(found.st_mode) else None
+                    yield entry.name, stamp_of(found) if stat.S_ISREG(found.st_mode) else None
 
     def unreadable_names(self) -> list[str]:
         """Return the names in the folder that are no text, in a form that is."""
-        with _told(), os.scandir(self._sessions) as entries:
+        with told(), os.scandir(self._sessions) as entries:
             names = [entry.name for entry in entries if not _is_text(entry.name)]
         return [os.fsencode(name).decode(errors="backslashreplace") for name in names]
 
@@ -217,13 +210,13 @@ class Tree:
             NotRegularError: when the name stands for something that is no file.
         """
         try:
-            with _told(FileNotFoundError):
+            with told(FileNotFoundError):
                 found = os.stat(name, dir_fd=self._sessions, follow_symlinks=False)
         except FileNotFoundError:
             return None
         if not stat.S_ISREG(found.st_mode):
             raise NotRegularError(name)
-        return _stamp(found)
+        return stamp_of(found)
 
     def read(self, name: str) -> tuple[bytes, Stamp]:
         """Return a file's bytes, and its state from before they were read. Takes no lock.
@@ -232,9 +225,9 @@ class Tree:
             FileNotFoundError: when there is none.
             NotRegularError: when the name stands for something that is no file.
         """
-        with _told(FileNotFoundError), self._opened(name, os.O_RDONLY) as fd:
-            stamp = _stamp(os.fstat(fd))
-            return _read_at(fd, 0, stamp.size), stamp
+        with told(FileNotFoundError), self._opened(name, os.O_RDONLY) as fd:
+            stamp = stamp_of(os.fstat(fd))
+            return read_at(fd, 0, stamp.size), stamp
 
     def read_at(self, name: str, start: int, size: int) -> bytes:
         """Return so many bytes of a file from a place, fewer at its end. Takes no lock.
@@ -243,8 +236,8 @@ class Tree:
             FileNotFoundError: when there is none.
             NotRegularError: when the name stands for something that is no file.
         """
-        with _told(FileNotFoundError), self._opened(name, os.O_RDONLY) as fd:
-            return _read_at(fd, start, size)
+        with told(FileNotFoundError), self._opened(name, os.O_RDONLY) as fd:
+            return read_at(fd, start, size)
 
     @contextlib.contextmanager
     def locked(self, name: str) -> Iterator[LockedFile]:
@@ -281,13 +274,13 @@ class Tree:
         Raises:
             StorageError: when the disk refuses; the old file stays then.
         """
-        with self._born(file.name, content, self._take_over) as new, _told():
+        with self._born(file.name, content, self._take_over) as new, told():
             os.dup2(new.fd, file.fd, inheritable=False)  # the lock goes with it
             file.is_suspect = False
 
     def flush_names(self) -> None:
         """Return when all names in the folder are durable."""
-        with _told():
+        with told():
             self._flush_folder(self._sessions)
 
     def remove(self, name: str) -> None:
@@ -296,7 +289,7 @@ class Tree:
         Raises:
             FileNotFoundError: when there is none.
         """
-        with _told(FileNotFoundError):
+        with told(FileNotFoundError):
             os.unlink(name, dir_fd=self._sessions)
             self._flush_folder(self._sessions)
 
@@ -304,7 +297,7 @@ class Tree:
         """Keep bytes that a repair is about to cut off a file."""
         self._make_place()
         kept = f"{name}-{time.time_ns()}-{os.urandom(4).hex()}.cut"
-        with _told():
+        with told():
             fd = os.open(kept, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600, dir_fd=self._quarantine)
             try:
                 self._write(fd, content)
@@ -314,12 +307,12 @@ class Tree:
 
     def quarantined(self) -> list[str]:
         """Return the names of the bytes that repairs have cut off: FILE-NANOSECONDS-DICE.cut."""
-        with _told(), os.scandir(self._quarantine) as entries:
+        with told(), os.scandir(self._quarantine) as entries:
             return sorted(entry.name for entry in entries)
 
     def drop_quarantined(self, name: str) -> None:
         """Forget what repairs have cut off a file."""
-        with _told(), os.scandir(self._quarantine) as entries:
+        with told(), os.scandir(self._quarantine) as entries:
             for entry in entries:
                 if entry.name.startswith(f"{name}-"):
                     with contextlib.suppress(FileNotFoundError):
@@ -329,10 +322,10 @@ class Tree:
     def _born(self, name: str, content: bytes, give_name: Callable[[str, str], None]) -> Iterator[LockedFile]:
         self._make_place()
         unborn = f"{os.getpid()}-{os.urandom(8).hex()}"
-        with _told():
+        with told():
             fd = os.open(unborn, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600, dir_fd=self._tmp)
         try:
-            with _told(FileExistsError):
+            with told(FileExistsError):
                 fcntl.flock(fd, fcntl.LOCK_EX)
                 try:
                     self._write(fd, content)
@@ -356,7 +349,7 @@ class Tree:
         while view:
             view = view[os.write(fd, view[:_COPY_BYTES]) :]
         if self._durability != "none":
-            _to_disk(fd)
+            to_disk(fd)
 
     def _flush_folder(self, fd: int) -> None:
         if self._durability != "none":
@@ -366,7 +359,7 @@ class Tree:
         while True:
             fd = self._open(name, os.O_RDWR)
             try:
-                _flock(fd, deadline)
+                flock(fd, deadline)
                 if self._is_named(fd, name):
                     return fd
             except BaseException:
@@ -376,7 +369,7 @@ class Tree:
 
     def _is_named(self, fd: int, name: str) -> bool:
         try:
-            with _told(FileNotFoundError):
+            with told(FileNotFoundError):
                 held = os.fstat(fd)
                 named = os.stat(name, dir_fd=self._sessions, follow_symlinks=False)
         except FileNotFoundError:
@@ -399,7 +392,7 @@ class Tree:
                 raise NotRegularError(name) from error
             if error.errno == errno.ENOENT:
                 raise
-            raise _storage_error(error) from error
+            raise storage_error(error) from error
         if not _is_regular(fd):
             os.close(fd)
             raise NotRegularError(name)
@@ -407,99 +400,18 @@ class Tree:
 
     def _sweep(self) -> None:
         """Remove unborn files that nobody holds any more."""
-        with _told(), os.scandir(self._tmp) as entries:
+        with told(), os.scandir(self._tmp) as entries:
             for entry in entries:
                 if entry.is_file(follow_symlinks=False) and not _is_held(entry.name, self._tmp):
                     with contextlib.suppress(FileNotFoundError):
                         os.unlink(entry.name, dir_fd=self._tmp)
 
 
-class _Turns:
-    """Threads of this process waiting for one file queue here, so that flock is asked by one at a time."""
-
-    def __init__(self) -> None:
-        self._guard = threading.Lock()
-        self._locks: dict[str, tuple[threading.Lock, int]] = {}
-
-    @contextlib.contextmanager
-    def turn(self, name: str, timeout_s: float) -> Iterator[None]:
-        with self._guard:
-            lock, waiting = self._locks.get(name, (threading.Lock(), 0))
-            self._locks[name] = (lock, waiting + 1)
-        try:
-            if not lock.acquire(timeout=timeout_s):
-                raise BusyError
-            try:
-                yield
-            finally:
-                lock.release()
-        finally:
-            with self._guard:
-                lock, waiting = self._locks[name]
-                if waiting == 1:
-                    del self._locks[name]
-                else:
-                    self._locks[name] = (lock, waiting - 1)
-
-
-def _flock(fd: int, deadline: float) -> None:
-    """Lock a descriptor, asking again and again: a blocking call would have no time-out."""
-    pause_s = 0.0002
-    while True:
-        try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            if time.monotonic() > deadline:
-                raise BusyError from None
-            time.sleep(pause_s * random.uniform(0.5, 1.5))  # noqa: S311 - spreads the waiting, guards nothing
-            pause_s = min(pause_s * 1.5, 0.005)
-        except OSError as error:
-            raise _storage_error(error) from error
-        else:
-            return
-
-
-def _open_folder(path: Path) -> int:
-    path.mkdir(mode=0o700, parents=True, exist_ok=True)
-    return os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
-
-
-def _is_at(fd: int, path: Path) -> bool:
-    """Tell whether a path still stands for the folder that is open."""
-    held = os.fstat(fd)
-    try:
-        named = path.lstat()
-    except FileNotFoundError:
-        return False
-    return (held.st_dev, held.st_ino) == (named.st_dev, named.st_ino)
-
-
-def _read_at(fd: int, start: int, size: int) -> bytes:
-    pieces = []
-    while size > 0 and (piece := os.pread(fd, min(size, 1 << 30), start)):
-        pieces.append(piece)
-        start += len(piece)
-        size -= len(piece)
-    return pieces[0] if len(pieces) == 1 else b"".join(pieces)
-
-
-def _to_disk(fd: int) -> None:
-    """Return when what was written to a file has reached the disk itself."""
-    if hasattr(fcntl, "F_FULLFSYNC"):  # macOS, whose fsync leaves the disk's cache alone
-        fcntl.fcntl(fd, fcntl.F_FULLFSYNC)
-    else:
-        os.fdatasync(fd)
-
-
 def _restore(fd: int, start: int, before: bytes) -> None:
     """Put back what a failed write may have overwritten; if that fails too, the next open repairs it."""
     with contextlib.suppress(OSError):
         os.pwrite(fd, before, start)
-        _to_disk(fd)
-
-
-def _stamp(found: os.stat_result) -> Stamp:
-    return Stamp(found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino)
+        to_disk(fd)
 
 
 def _is_held(unborn: str, folder: int) -> bool:
@@ -526,20 +438,3 @@ def _is_regular(fd: int) -> bool:
 
 def _is_text(name: str) -> bool:
     return not any("\ud800" <= character <= "\udfff" for character in name)
-
-
-def _storage_error(error: OSError) -> StorageError:
-    if error.errno in _FULL:
-        return StorageFullError()
-    return StorageError(f"The storage refused: {os.strerror(error.errno or 0)}.")
-
-
-@contextlib.contextmanager
-def _told(*passing: type[OSError]) -> Iterator[None]:
-    """Turn what the operating system refuses into a sentence for people, except what somebody waits for."""
-    try:
-        yield
-    except OSError as error:
-        if isinstance(error, passing):
-            raise
-        raise _storage_error(error) from error

@@ -18,10 +18,11 @@ import watchfiles
 
 from chatkeep.errors import BusyError, StorageError
 from chatkeep.store.files import format as session_file
+from chatkeep.store.files.disk import Stamp
 from chatkeep.store.files.index import Index, IndexBehindError, IndexLostError
 from chatkeep.store.files.intake import Finding, Intake, Progress
 from chatkeep.store.files.rows import Row
-from chatkeep.store.files.tree import LockedFile, NotRegularError, Stamp, Tree
+from chatkeep.store.files.tree import LockedFile, NotRegularError, Tree
 
 T = TypeVar("T")
 

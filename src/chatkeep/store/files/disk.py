@@ -1,0 +1,89 @@
+"""The disk: what a write needs to last, and what its refusals are called."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final, Literal
+
+from msgspec import Struct
+
+from chatkeep.errors import StorageError, StorageFullError
+
+Durability = Literal["full", "os", "none"]
+"""How far a write gets before it is answered. `full`: through the disk's cache. `os`: into the
+operating system, so that it survives this process but not a power cut; new and rewritten files are
+flushed all the same. `none`: nothing is ever flushed."""
+
+
+_FULL: Final = frozenset((errno.ENOSPC, errno.EDQUOT, errno.EFBIG))
+
+
+class Stamp(Struct, frozen=True, array_like=True):
+    """What tells one state of a file from another without reading it: bytes, nanoseconds, inode."""
+
+    size: int
+    modified_ns: int
+    changed_ns: int
+    inode: int
+
+
+@contextlib.contextmanager
+def told(*passing: type[OSError]) -> Iterator[None]:
+    """Turn what the operating system refuses into a sentence for people, except what somebody waits for."""
+    try:
+        yield
+    except OSError as error:
+        if isinstance(error, passing):
+            raise
+        raise storage_error(error) from error
+
+
+def storage_error(error: OSError) -> StorageError:
+    """Return a refusal of the operating system as a sentence for people."""
+    if error.errno in _FULL:
+        return StorageFullError()
+    return StorageError(f"The storage refused: {os.strerror(error.errno or 0)}.")
+
+
+def open_folder(path: Path) -> int:
+    """Open a folder, making it, private to its owner, if it is missing."""
+    path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+
+
+def is_at(fd: int, path: Path) -> bool:
+    """Tell whether a path still stands for the folder that is open."""
+    held = os.fstat(fd)
+    try:
+        named = path.lstat()
+    except FileNotFoundError:
+        return False
+    return (held.st_dev, held.st_ino) == (named.st_dev, named.st_ino)
+
+
+def read_at(fd: int, start: int, size: int) -> bytes:
+    """Return so many bytes from a place, fewer at the end of the file."""
+    pieces = []
+    while size > 0 and (piece := os.pread(fd, min(size, 1 << 30), start)):
+        pieces.append(piece)
+        start += len(piece)
+        size -= len(piece)
+    return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+
+def to_disk(fd: int) -> None:
+    """Return when what was written to a file has reached the disk itself."""
+    if hasattr(fcntl, "F_FULLFSYNC"):  # macOS, whose fsync leaves the disk's cache alone
+        fcntl.fcntl(fd, fcntl.F_FULLFSYNC)
+    else:
+        os.fdatasync(fd)
+
+
+def stamp_of(found: os.stat_result) -> Stamp:
+    """Return the state that a look at a file found."""
+    return Stamp(found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino)
