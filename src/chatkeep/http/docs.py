@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from html import escape
 from typing import Final
 
@@ -19,8 +18,18 @@ _STYLE: Final = (
     "overflow:auto;border-radius:6px}table{border-collapse:collapse;width:100%}td,th{text-align:left;"
     "vertical-align:top;padding:.25rem .75rem .25rem 0;border-bottom:1px solid #e3e7eb}h2{margin-top:2.5rem}"
     "@media(prefers-color-scheme:dark){body{color:#e6e9ec;background:#16191d}pre{background:#20252b}"
-    "td,th{border-color:#333a42}a{color:#7ab7ff}}"
+    "td,th{border-color:#333a42}a{color:#7ab7ff}}small{opacity:.75}"
+    "td:first-child{width:12rem}h2 code{font-size:1.15rem}"
 )
+_BOUNDS: Final = {
+    "minimum": "from",
+    "maximum": "to",
+    "minLength": "characters from",
+    "maxLength": "characters to",
+    "minItems": "items from",
+    "maxItems": "items to",
+    "default": "default",
+}
 _HASH: Final = base64.b64encode(hashlib.sha256(_STYLE.encode()).digest()).decode()
 POLICY: Final = f"default-src 'none'; style-src 'sha256-{_HASH}'; base-uri 'none'; frame-ancestors 'none'"
 
@@ -51,37 +60,65 @@ def page(document: Document) -> bytes:
 
 
 def _operation(method: str, path: str, operation: Document) -> str:
+    responses = sorted(operation["responses"].items())
+    answers = ((status, _told(response, _contents(response))) for status, response in responses if status < "4")
+    errors = ((status, _told(response)) for status, response in responses if status >= "4")
     return "".join(
         (
             f"<h2><code>{method.upper()} {escape(path)}</code></h2><p>{escape(operation.get('description', ''))}</p>",
             _table("Parameter", (_parameter(parameter) for parameter in operation.get("parameters", ()))),
             _table("Body", _contents(operation.get("requestBody", {}))),
-            _table("Answer", _answers(operation["responses"])),
+            _table("Answer", answers),
+            f"<details><summary>Errors</summary>{_table('Status', errors)}</details>",
         )
     )
 
 
 def _parameter(parameter: Document) -> tuple[str, str]:
-    needed = ", required" if parameter.get("required") else ""
-    schema = json.dumps(parameter["schema"], ensure_ascii=True)
-    return parameter["name"], f"{escape(parameter.get('description', ''))}{needed} <code>{escape(schema)}</code>"
-
-
-def _answers(responses: Document) -> Iterator[tuple[str, str]]:
-    for status, response in sorted(responses.items()):
-        shapes = ", ".join(shape for _, shape in _contents(response)) if status < "4" else ""
-        yield status, f"{escape(response['description'])} {shapes}"
+    needed = "required, " if parameter.get("required") else ""
+    return parameter["name"], f"{_told(parameter)} <small>{needed}{_type(parameter['schema'])}</small>"
 
 
 def _contents(holder: Document) -> Iterator[tuple[str, str]]:
     for media_type, content in holder.get("content", {}).items():
-        yield media_type, f"<code>{escape(json.dumps(content.get('schema', {})))}</code>"
+        yield media_type, _type(content.get("schema", {}))
 
 
-def _table(heading: str, rows: Iterator[tuple[str, str]]) -> str:
+def _told(holder: Document, contents: Iterable[tuple[str, str]] = ()) -> str:
+    shapes = ", ".join(shape for _, shape in contents if shape)
+    return f"{escape(holder.get('description', ''))} {shapes}".strip()
+
+
+def _table(heading: str, rows: Iterable[tuple[str, str]]) -> str:
     cells = "".join(f"<tr><td><code>{escape(name)}</code><td>{told}" for name, told in rows)
     return f"<table><tr><th>{heading}<th>{cells}</table>" if cells else ""
 
 
 def _schema(name: str, schema: Document) -> str:
-    return f'<h3 id="{escape(name)}">{escape(name)}</h3><pre>{escape(json.dumps(schema, indent=1))}</pre>'
+    """Return a shape: its fields in a table, or its type in a line."""
+    fields = (
+        (
+            field,
+            f"{_told(inner)} <small>{'required, ' if field in schema.get('required', ()) else ''}{_type(inner)}</small>",
+        )
+        for field, inner in schema.get("properties", {}).items()
+    )
+    told = _table("Field", fields) or f"<p>{_type(schema)}</p>"
+    return f'<h3 id="{escape(name)}">{escape(name)}</h3><p>{escape(schema.get("description", ""))}</p>{told}'
+
+
+def _type(schema: Document) -> str:
+    """Return what a schema allows, in words; other shapes are links."""
+    if "$ref" in schema:
+        name = escape(schema["$ref"].rpartition("/")[2])
+        return f'<a href="#{name}">{name}</a>'
+    if choices := schema.get("anyOf") or schema.get("oneOf"):
+        return " or ".join(dict.fromkeys(map(_type, choices)))
+    if "enum" in schema or "const" in schema:
+        kind = " | ".join(f"<code>{escape(str(value))}</code>" for value in schema.get("enum", [schema.get("const")]))
+    elif schema.get("type") == "array":
+        kind = f"list of {_type(schema.get('items') or {})}"
+    else:
+        kind = escape(str(schema.get("format") or schema.get("type") or "any JSON"))
+    bounds = (f"{word} {escape(str(schema[name]))}" for name, word in _BOUNDS.items() if name in schema)
+    return ", ".join((kind, *bounds))
