@@ -115,7 +115,8 @@ def _type(schema: Document) -> str:
     if choices := schema.get("anyOf") or schema.get("oneOf"):
         return " or ".join(dict.fromkeys(map(_type, choices)))
     if "enum" in schema or "const" in schema:
-        kind = " | ".join(f"<code>{escape(str(value))}</code>" for value in schema.get("enum", [schema.get("const")]))
+        values = schema.get("enum", [schema.get("const")])
+        kind = " | ".join(f"<code>{escape(str(value))}</code>" for value in values)
     elif schema.get("type") == "array":
         kind = f"list of {_type(schema.get('items') or {})}"
     else:
