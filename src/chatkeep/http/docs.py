@@ -96,11 +96,9 @@ def _table(heading: str, rows: Iterable[tuple[str, str]]) -> str:
 
 def _schema(name: str, schema: Document) -> str:
     """Return a shape: its fields in a table, or its type in a line."""
+    needed = schema.get("required", ())
     fields = (
-        (
-            field,
-            f"{_told(inner)} <small>{'required, ' if field in schema.get('required', ()) else ''}{_type(inner)}</small>",
-        )
+        (field, f"{_told(inner)} <small>{'required, ' * (field in needed)}{_type(inner)}</small>")
         for field, inner in schema.get("properties", {}).items()
     )
     told = _table("Field", fields) or f"<p>{_type(schema)}</p>"
