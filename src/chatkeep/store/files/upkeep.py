@@ -27,7 +27,7 @@ from chatkeep.store.files.tree import LockedFile, NotRegularError, Tree
 T = TypeVar("T")
 
 _PATIENCE_S: Final = 20.0
-_ROUND_MS: Final = 250
+_ROUND_MS: Final = 100
 _DEBOUNCE_MS: Final = 100
 _STEP_MS: Final = 25
 _AN_INDEX: Final = re.compile(r"index-[0-9a-f]{10}\.sqlite3(\.new)?(-wal|-shm)?")
@@ -52,13 +52,15 @@ class Upkeep:
         self._replacing = threading.Lock()
         self._stop = threading.Event()
         self._restless: dict[str, Stamp | None] = {}
+        self._is_watching = threading.Event()
         self.index = self._opened(on_progress)
-        self.ask(lambda index: self._catch_up(index, on_progress))
-        for name, reason in self.ask(lambda index: index.problems()).items():
-            self._intake.report(name, reason)
         self._watcher = threading.Thread(target=self._watch, name="chatkeep-watch", daemon=True) if watch else None
         if self._watcher is not None:
             self._watcher.start()
+            self._is_watching.wait(_PATIENCE_S)  # what happens from now on is seen; the look below sees the rest
+        self.ask(lambda index: self._catch_up(index, on_progress))
+        for name, reason in self.ask(lambda index: index.problems()).items():
+            self._intake.report(name, reason)
 
     def close(self) -> None:
         """Stop watching and close the index."""
@@ -216,15 +218,16 @@ class Upkeep:
                 self._watch_folder()
             except Exception as error:  # noqa: BLE001 - the watch goes on
                 _log.warning("watching the session files failed (%s); trying again", type(error).__name__)
+                self._is_watching.set()
                 self._stop.wait(_ROUND_MS / 1000)
 
     def _watch_folder(self) -> None:
         """Take in what happens in the folder that is there now.
 
-        The first look at all of it catches what happened before the watch began.
+        A look at all of it catches what happened before the watch began; whoever opens the store has the first.
         """
         self._tree.find_place()
-        moves, is_caught_up = self._tree.moves, False
+        moves, is_looked_at = self._tree.moves, not self._is_watching.is_set()
         for happened in watchfiles.watch(
             self._tree.sessions_path,
             debounce=_DEBOUNCE_MS,
@@ -235,9 +238,10 @@ class Upkeep:
             stop_event=self._stop,
             watch_filter=None,
         ):
-            if not is_caught_up:
+            self._is_watching.set()
+            if not is_looked_at:
                 self.ask(self._catch_up)
-                is_caught_up = True
+                is_looked_at = True
             self._round(Path(path).name for _, path in happened)
             self._tree.find_place()
             if self._tree.moves != moves:
