@@ -2,19 +2,42 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from typing import Final
 
-from chatkeep.core.query import Query, spans, tokens_of
+from chatkeep.core.query import Query, spans, words_of
 
 EXCERPT_CHARS: Final = 200
+_LOOKED_AT: Final = 1000
 _LEAD_CHARS: Final = 60  # of the excerpt before the first hit, so that it is read in its context
 
 
 def highlights(text: str, query: Query) -> list[tuple[int, int]]:
     """Return the characters [start, end) of all hits in a text, in order, overlapping ones joined."""
-    tokens = tokens_of(text)
+    return _joined([place for places in _hits(text, query) for place in places])
+
+
+def excerpt(text: str, query: Query) -> tuple[str, tuple[tuple[int, int], ...]]:
+    """Return about 200 characters of the text with as many terms as possible, and the hits as offsets into them."""
+    hits = _hits(text, query)
+    found = _joined([place for places in hits for place in places])
+    start, end = _bounds(text, *(_best(hits, found) if found else (0, 0)))
+    inside = ((first - start, last - start) for first, last in found if first >= start and last <= end)
+    return text[start:end], tuple(inside)
+
+
+def _hits(text: str, query: Query) -> list[list[tuple[int, int]]]:
+    """Return where each term stands; of a text that has not every term, where their parts do too."""
+    words = words_of(text)
+    found = [spans(words, term) for term in query.terms]
+    if not all(found):
+        found += [spans(words, part) for part in query.relaxed if part not in query.terms]
+    return found
+
+
+def _joined(places: list[tuple[int, int]]) -> list[tuple[int, int]]:
     joined: list[tuple[int, int]] = []
-    for start, end in sorted(place for term in query.terms for place in spans(tokens, term)):
+    for start, end in sorted(places):
         if joined and start < joined[-1][1]:
             joined[-1] = (joined[-1][0], max(end, joined[-1][1]))
         else:
@@ -22,12 +45,16 @@ def highlights(text: str, query: Query) -> list[tuple[int, int]]:
     return joined
 
 
-def excerpt(text: str, query: Query) -> tuple[str, tuple[tuple[int, int], ...]]:
-    """Return about 200 characters of the text with its first hit, and the hits as offsets into them."""
-    found = highlights(text, query)
-    start, end = _bounds(text, *(found[0] if found else (0, 0)))
-    inside = ((first - start, last - start) for first, last in found if first >= start and last <= end)
-    return text[start:end], tuple(inside)
+def _best(hits: list[list[tuple[int, int]]], found: list[tuple[int, int]]) -> tuple[int, int]:
+    """Return the first hit from which on an excerpt has room for the most different terms."""
+    starts = [[start for start, _ in places] for places in hits]
+
+    def term_count(hit: tuple[int, int]) -> int:
+        last = hit[0] + EXCERPT_CHARS - _LEAD_CHARS
+        nexts = (bisect_left(of_term, hit[0]) for of_term in starts)
+        return sum(place < len(of_term) and of_term[place] < last for of_term, place in zip(starts, nexts, strict=True))
+
+    return max(found[:_LOOKED_AT], key=term_count)
 
 
 def _bounds(text: str, first: int, last: int) -> tuple[int, int]:

@@ -1,52 +1,45 @@
 """The search language: plain text in, terms out. No character of it is an operator that can fail.
 
-Text becomes *tokens*. It is folded first: compatibility forms to plain ones (NFKC: full-width
-letters, ligatures), case away (`Straße`, `STRASSE`), accents off Latin, Greek and Cyrillic letters,
-vowel points off Hebrew and Arabic ones. Then every run of letters, digits and the marks on them is
-one token, except in scripts that do not put spaces between words (Han, Kana, Hangul, Thai, Lao,
-Khmer, Myanmar): there every character is one. So any piece of
-Chinese text, from one character on, is a run of neighbouring tokens, and is found as a phrase.
+A query is cut at white space. Each piece, and each part in double quotes, is one *term*. A term of
+one word is found in its other forms too (`books` finds `book`). A term of several tokens is a phrase:
+they must stand side by side (`foo:bar`, `user@example.com`, `"quick brown"`), without other forms.
+A piece of a script without spaces (`人工智能`) is found inside any longer piece. The last word,
+unless something follows it, may be the beginning of a longer one.
 
-A query is cut at white space. Each piece, and each part in double quotes, is one *term*: tokens
-that must stand side by side (`foo:bar`, `user@example.com` and `人工智能` are phrases). The last
-word, unless white space or a quote follows it, may be the beginning of a longer one.
-
-English words match by their stem (Porter), so `books` finds `book`.
+Words that say nothing are left out when others remain. What is left has to be found whole (`terms`);
+when that finds nothing, or too little for a question, its parts may do (`relaxed`).
 """
 
 from __future__ import annotations
 
 import re
-import unicodedata
-from functools import lru_cache
+from collections.abc import Iterator, Sequence
+from itertools import groupby, pairwise
 from typing import Final
 
-import regex
-import snowballstemmer
 from msgspec import Struct
+
+from chatkeep.core.stems import QUESTION_WORDS, STOP_WORDS, stem
+from chatkeep.core.words import Token, compounds_of, is_unspaced, may_go_on, pairs_of, tokens_of
 
 TERMS_MAX: Final = 32
 QUERY_CHARS_MAX: Final = 1000
-
-_UNSPACED = (
-    "\u0e00-\u0eff\u1000-\u109f\u1100-\u11ff\u1780-\u17ff\u2e80-\u2fdf\u3005-\u3007\u3021-\u3029\u3031-\u3035"
-    "\u3041-\u30ff\u3105-\u312f\u3131-\u318e\u31a0-\u31bf\u31f0-\u31ff\u3400-\u4dbf\u4e00-\u9fff\ua960-\ua97f"
-    "\uac00-\ud7ff\uf900-\ufaff\U0001b000-\U0001b16f\U00020000-\U0003ffff"
-)
-_IS_UNSPACED = re.compile(f"[{_UNSPACED}]").match
-_ASCII_TOKEN = re.compile(r"[a-z0-9]+")
-_TOKEN_KINDS = re.compile(r"w+|c")
-_CLUSTER = regex.compile(r"(?s).[\p{M}\u1160-\u11ff]*")
-_IS_DECORATION = regex.compile(r"(?=\p{M})[\u0300-\u06ff]|[\p{Me}\p{Variation_Selector}]").match
-_PIECE = re.compile(r'"([^"]*)"|(\S+)')
-_FOLDS_MARKS_BELOW: Final = 0x0530  # Latin, Greek and Cyrillic end here; farther on, marks make other letters
+_LONG_RUN: Final = 6  # characters of a script without spaces that hold more than one word
+_PIECE: Final = re.compile(r'"([^"]*)"|(\S+)')
+_ENGLISH_ENDING: Final = re.compile(r"['\u2019](?:s|t|d|m|ll|re|ve)(?![^\W_])", re.IGNORECASE)
 
 
 class Term(Struct, frozen=True):
-    """Tokens that must stand side by side; with `prefix` the last one may go on."""
+    """Tokens that must stand side by side.
+
+    With `prefix` the last one may go on; one that is not `exact` is found in its other forms too. A
+    `run` is a piece of a script without spaces: nothing at all may stand between its characters.
+    """
 
     tokens: tuple[str, ...]
     prefix: bool = False
+    exact: bool = False
+    run: bool = False
 
 
 class Query(Struct, frozen=True):
@@ -54,127 +47,135 @@ class Query(Struct, frozen=True):
 
     text: str
     terms: tuple[Term, ...]
+    relaxed: tuple[Term, ...] = ()
+    is_question: bool = False
 
 
-class Token(Struct, frozen=True):
-    """A folded word and the characters [start, end) of the text that it stands for."""
+class Words(Struct, frozen=True):
+    """A text cut up: its tokens, and the parts of each of its compounds."""
 
-    text: str
-    start: int
-    end: int
-
-
-class _Folds(dict[int, str]):
-    """What each character folds to, worked out when it is first met; made for `str.translate`."""
-
-    def __missing__(self, code: int) -> str:
-        folded = unicodedata.normalize("NFKC", chr(code)).casefold()
-        self[code] = "".join(map(_without_marks, folded))
-        return self[code]
-
-
-class _Kinds(dict[int, str]):
-    """What each folded character is: `w` part of a word, `c` a token by itself, a space neither."""
-
-    def __missing__(self, code: int) -> str:
-        is_of_words = unicodedata.category(chr(code))[0] in "LNM"
-        self[code] = ("c" if _IS_UNSPACED(chr(code)) else "w") if is_of_words else " "
-        return self[code]
-
-
-class _Spaced(dict[int, str]):
-    """What each character folds to, with spaces for what is no token and around what is one by itself."""
-
-    def __missing__(self, code: int) -> str:
-        apart = {"w": "{}", "c": " {} ", " ": " "}
-        self[code] = "".join(apart[_KINDS[ord(folded)]].format(folded) for folded in _FOLDS[code])
-        return self[code]
-
-
-_FOLDS = _Folds()
-_KINDS = _Kinds()
-_SPACED = _Spaced()
+    tokens: Sequence[Token]
+    compounds: Sequence[Sequence[Token]]
 
 
 def parse_query(text: str) -> Query:
     """Return the terms of a query; at most 32, the rest is left out."""
-    terms = []
+    found = list(_terms(text))
+    telling = [term for term in found if term.exact or not _says_nothing(term)]
+    terms = tuple(dict.fromkeys((telling or found)[:TERMS_MAX]))
+    relaxed = tuple(dict.fromkeys(part for term in terms for part in _parts(term, alone=len(terms) == 1)))[:TERMS_MAX]
+    return Query(text, terms, relaxed, is_question=len(terms) > 1 and _is_question(text))
+
+
+def phrases(terms: Sequence[Term]) -> list[tuple[int, Term]]:
+    """Return the phrases that neighbouring words of a query make, each with the place of its first word."""
+    return [
+        (place, Term(one.tokens + other.tokens, exact=True))
+        for place, (one, other) in enumerate(pairwise(terms))
+        if len(one.tokens) == len(other.tokens) == 1 and not is_unspaced(one.tokens[0] + other.tokens[0])
+    ]
+
+
+def words_of(text: str) -> Words:
+    """Return a text cut up."""
+    return Words(tokens_of(text), list(compounds_of(text)))
+
+
+def spans(words: Words, term: Term) -> list[tuple[int, int]]:
+    """Return the characters [start, end) of each place where the term stands."""
+    rows = (words.tokens, *words.compounds)
+    return [place for row in rows for place in _spans(row, term)]
+
+
+def is_in(words: Words, term: Term) -> bool:
+    """Tell whether the term stands anywhere."""
+    return any(True for row in (words.tokens, *words.compounds) for _ in _spans(row, term))
+
+
+def _spans(tokens: Sequence[Token], term: Term) -> Iterator[tuple[int, int]]:
+    length = len(term.tokens)
+    first_token, last_token = term.tokens[0], term.tokens[-1]
+    wanted = None if term.exact else stem(first_token)
+    for first in range(len(tokens) - length + 1):
+        last = tokens[first + length - 1]
+        if length > 1:
+            if tokens[first].text != first_token or not _goes_on(tokens, first, term):
+                continue
+            is_found = last.text == last_token
+        else:
+            is_found = last.text == last_token if wanted is None else stem(last.text) == wanted
+        if is_found or (term.prefix and last.text.startswith(last_token)):
+            yield tokens[first].start, last.end
+
+
+def _goes_on(tokens: Sequence[Token], first: int, term: Term) -> bool:
+    """Tell whether all tokens of a term but its last follow from here, and with a run, whether without a break."""
+    places = range(len(term.tokens))
+    return all(tokens[first + place].text == term.tokens[place] for place in places[:-1]) and not (
+        term.run and any(tokens[first + place].start > tokens[first + place - 1].end for place in places[1:])
+    )
+
+
+def _terms(text: str) -> Iterator[Term]:
     for piece in _PIECE.finditer(text):
         quoted, word = piece.groups()
-        tokens = tuple(token.text for token in tokens_of(word if quoted is None else quoted))
-        if tokens:
-            open_ended = quoted is None and piece.end() == len(text)
-            terms.append(Term(tokens, prefix=open_ended and not _IS_UNSPACED(tokens[-1])))
-    return Query(text, tuple(dict.fromkeys(terms[:TERMS_MAX])))
+        is_last = piece.end() == len(text)
+        if quoted is not None:
+            tokens = tokens_of(quoted)
+            if tokens:
+                yield Term(_texts(tokens), exact=True, run=_is_run(tokens))
+            continue
+        plain = _ENGLISH_ENDING.sub("", word)
+        tokens = tokens_of(plain)
+        for row in _runs(tokens) if all(is_unspaced(token.text) for token in tokens) else [tokens]:
+            is_open = is_last and (row[-1].end == len(plain) or plain.endswith("*"))
+            prefix = is_open and may_go_on(row[-1].text)
+            yield Term(_texts(row), prefix=prefix, exact=len(row) > 1, run=_is_run(row))
 
 
-def folded(text: str) -> str:
-    """Return the text as it is compared: without case, width, accents."""
-    return text.lower() if text.isascii() else unicodedata.normalize("NFC", text).translate(_FOLDS)
+def _runs(tokens: Sequence[Token]) -> Iterator[Sequence[Token]]:
+    """Yield the tokens in rows without a break."""
+    first = 0
+    for place in range(1, len(tokens) + 1):
+        if place == len(tokens) or tokens[place].start > tokens[place - 1].end:
+            yield tokens[first:place]
+            first = place
 
 
-def spaced(text: str) -> str:
-    """Return the tokens of a text with spaces between them; ASCII text as it is, for any tokenizer to cut."""
-    return text if text.isascii() else unicodedata.normalize("NFC", text).translate(_SPACED)
+def _is_run(tokens: Sequence[Token]) -> bool:
+    return len(tokens) > 1 and all(is_unspaced(token.text) for token in tokens) and len(list(_runs(tokens))) == 1
 
 
-def tokens_of(text: str) -> list[Token]:
-    """Return the tokens of a text, each with its place in it."""
-    if text.isascii():
-        return [Token(found.group(), *found.span()) for found in _ASCII_TOKEN.finditer(text.lower())]
-    pieces, starts = _folded_pieces(text)
-    joined = "".join(pieces)
-    places = [place for place, piece in enumerate(pieces) for _ in piece]
-    return [
-        Token(joined[first:last], starts[places[first]], starts[places[last - 1] + 1])
-        for first, last in map(re.Match.span, _TOKEN_KINDS.finditer(joined.translate(_KINDS)))
-    ]
+def _texts(tokens: Sequence[Token]) -> tuple[str, ...]:
+    return tuple(token.text for token in tokens)
 
 
-def stem(token: str) -> str:
-    """Return the stem of an English word, and any other token as it is."""
-    return _stem(token) if token.isascii() and len(token) > 2 else token  # noqa: PLR2004 - no shorter word has one
+def _says_nothing(term: Term) -> bool:
+    return all(token in STOP_WORDS for token in term.tokens)
 
 
-def spans(tokens: list[Token], term: Term) -> list[tuple[int, int]]:
-    """Return the characters [start, end) of each place where the term stands."""
-    wanted = [stem(token) for token in term.tokens]
-    length = len(wanted)
-    return [
-        (tokens[first].start, tokens[first + length - 1].end)
-        for first in range(len(tokens) - length + 1)
-        if all(_matches(tokens[first + k].text, term, wanted, k) for k in range(length))
-    ]
+def _parts(term: Term, *, alone: bool) -> Iterator[Term]:
+    """Yield what may stand for a term when it is not found whole."""
+    is_phrase = len(term.tokens) > 1 and not term.run
+    if is_phrase and alone and not any(map(is_unspaced, term.tokens)):
+        yield term
+    elif is_phrase:
+        for of_script, same in groupby(term.tokens, key=lambda token: is_unspaced(token) is not None):
+            tokens = tuple(same)
+            if of_script:
+                yield from _pieces(Term(tokens, exact=len(tokens) > 1, run=len(tokens) > 1))
+            else:
+                yield from (Term((token,)) for token in tokens if token not in STOP_WORDS)
+    else:
+        yield from _pieces(term)
 
 
-def _matches(token: str, term: Term, wanted: list[str], place: int) -> bool:
-    if stem(token) == wanted[place]:
-        return True
-    return term.prefix and place == len(wanted) - 1 and token.startswith(term.tokens[place])
+def _pieces(term: Term) -> Iterator[Term]:
+    if term.run and len(term.tokens) >= _LONG_RUN:
+        yield from (Term(tuple(pair), exact=True, run=True) for pair in pairs_of("".join(term.tokens)))
+    else:
+        yield term
 
 
-def _without_marks(character: str) -> str:
-    if _IS_DECORATION(character):
-        return ""
-    base = unicodedata.normalize("NFD", character)
-    return base[0] if ord(base[0]) < _FOLDS_MARKS_BELOW and len(base) > 1 else character
-
-
-def _folded_pieces(text: str) -> tuple[list[str], list[int]]:
-    """Return what each cluster of the text folds to, and where each starts, with the end of the text last."""
-    if unicodedata.is_normalized("NFC", text):
-        return [_FOLDS[ord(character)] for character in text], list(range(len(text) + 1))
-    pieces: list[str] = []
-    starts: list[int] = []
-    for cluster in _CLUSTER.finditer(text):
-        pieces.append(folded(cluster.group()))
-        starts.append(cluster.start())
-    return pieces, [*starts, len(text)]
-
-
-@lru_cache(maxsize=65536)
-def _stem(token: str) -> str:
-    return str(_PORTER.stemWord(token))
-
-
-_PORTER = snowballstemmer.stemmer("porter")
+def _is_question(text: str) -> bool:
+    return text.rstrip().endswith(("?", "\uff1f", "\u061f")) or text.split(maxsplit=1)[0].casefold() in QUESTION_WORDS

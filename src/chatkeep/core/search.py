@@ -1,10 +1,14 @@
 """What a search asks for, and what counts as its answer.
 
-A message is a candidate when its role is among `roles`, its time lies in [since, until) and its
-session is in the selection. It matches in mode `all` when it has every term, in mode `any` when it
-has one of them; `any` is used only when `all` finds nothing. With `unit="session"` a session is
-answered once, by its best message; `match_count` counts its matching messages. Deleted sessions and
-messages are never answered.
+A message is looked at when its role is among `roles`, its time lies in [since, until) and its session
+is in the selection. In mode `all` each that is answered has every term of the query. When none has,
+those are answered that have some of them, or some of their parts: mode `any`. To a question, which
+has words that its answer has not, these are added when there are too few of the others.
+
+With `unit="session"` a session is answered once, by its best message; `match_count` counts its
+messages that match. Which is best, `core.ranking` says. When very many messages match, the newest
+thousand of them are ranked, or those with the rarest terms; `sort="recent"` always answers the newest.
+Deleted sessions and messages are never answered.
 """
 
 from __future__ import annotations
@@ -31,3 +35,9 @@ class Search(Struct, frozen=True, kw_only=True):
     unit: Unit = "session"
     limit: int = 20
     deadline_s: float = 1.0
+
+
+def is_enough(search: Search, message_count: int, session_count: int) -> bool:
+    """Tell whether messages that have every term are the answer."""
+    count = session_count if search.unit == "session" else message_count
+    return count >= search.limit if search.query.is_question else message_count > 0

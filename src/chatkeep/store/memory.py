@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from itertools import groupby
 from typing import Final, TypeVar
@@ -28,7 +28,6 @@ from chatkeep.core.model import (
     KeyPage,
     Merged,
     Message,
-    Mode,
     Page,
     Receipt,
     Revision,
@@ -40,12 +39,15 @@ from chatkeep.core.model import (
     summary,
 )
 from chatkeep.core.paging import Place, cursor_at, place_of, scope_of
-from chatkeep.core.query import Query, spans, tokens_of
-from chatkeep.core.search import Search
+from chatkeep.core.query import Query, Term, Words, is_in, phrases, words_of
+from chatkeep.core.ranking import Match, Scores, weight
+from chatkeep.core.ranking import best as best_of
+from chatkeep.core.search import Search, is_enough
 from chatkeep.core.windows import neighbours
 from chatkeep.errors import CountConflictError, MessageConflictError, SessionNotFoundError
 
 Kept = TypeVar("Kept", Header, Message)
+_Said = tuple[str, Message, Words]
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -62,12 +64,6 @@ class _Stored(Struct, frozen=True):
         """Return the session with these messages at its end."""
         messages = (*self.messages, *fresh)
         return _Stored(self.header, messages, self.digest.plus(*fresh))
-
-
-class _Match(Struct, frozen=True):
-    key: str
-    message: Message
-    score: tuple[int, int]
 
 
 class MemoryStore:
@@ -148,14 +144,27 @@ class MemoryStore:
         )
 
     def search(self, search: Search) -> Hits:
-        """Return the messages that the query finds: with all of its terms, or else with any."""
+        """Return the messages that the query finds, as `core.search` describes it."""
+        query = search.query
         sessions = {stored.header.key: stored for stored in self._selected(search.selection)}
-        modes: tuple[Mode, ...] = ("all", "any")
-        for mode in modes:
-            matches = [match for stored in sessions.values() for match in _matches(stored, search, mode)]
-            if matches:
-                return Hits(hits=tuple(_hits(matches, search, sessions)), mode=mode)
-        return Hits(hits=())
+        said = [
+            (key, message, words_of(message.text))
+            for key, stored in sessions.items()
+            for message in stored.messages
+            if _is_candidate(message, search)
+        ]
+        found = whole = _matches(said, query.terms, needed=len(query.terms))
+        terms = query.terms
+        if not is_enough(search, len(whole), len({match.session for match in whole})) and query.relaxed != terms[:1]:
+            terms = query.relaxed
+            found = _matches(said, terms, needed=1)
+        weights = [weight(sum(is_in(words, term) for _, _, words in said), len(said)) for term in terms]
+        places = {(match.session, match.seq) for match in whole}
+        best = best_of(found, Scores(found, weights).of, search, places, lambda keys: {key: str(key) for key in keys})
+        counts = Counter(match.session for match in found)
+        hits = (_hit(sessions[str(match.session)], match.seq, query, counts[match.session]) for match in best)
+        is_all = all((match.session, match.seq) in places for match in best)
+        return Hits(hits=tuple(hits), mode="all" if is_all else "any")
 
     def revise(self, key: str, revision: Revision) -> Summary:
         """Change a session's header, all of it or nothing; return what is known then."""
@@ -245,13 +254,20 @@ def _is_selected(stored: _Stored, selection: Selection) -> bool:
     )
 
 
-def _matches(stored: _Stored, search: Search, mode: Mode) -> Iterator[_Match]:
-    enough = all if mode == "all" else any
-    for message in stored.messages:
-        if _is_candidate(message, search):
-            counts = _counts(message.text, search.query)
-            if counts and enough(counts):
-                yield _Match(stored.header.key, message, (sum(map(bool, counts)), sum(counts)))
+def _matches(said: Iterable[_Said], terms: Sequence[Term], *, needed: int) -> list[Match]:
+    """Return the messages that have as many of the terms as needed."""
+    found = []
+    for key, message, words in said:
+        held = [place for place, term in enumerate(terms) if is_in(words, term)]
+        if len(held) >= max(1, needed):
+            side_by_side = [place for place, phrase in phrases(terms) if is_in(words, phrase)]
+            size = len(msgspec.json.encode(message))
+            found.append(Match(key, message.seq, _micros(message.sent_at), size, _bits(held), _bits(side_by_side)))
+    return found
+
+
+def _bits(places: Iterable[int]) -> int:
+    return sum(1 << place for place in places)
 
 
 def _is_candidate(message: Message, search: Search) -> bool:
@@ -262,40 +278,17 @@ def _is_candidate(message: Message, search: Search) -> bool:
     )
 
 
-def _counts(text: str, query: Query) -> list[int]:
-    """Return how often each term of the query stands in the text."""
-    tokens = tokens_of(text)
-    return [len(spans(tokens, term)) for term in query.terms]
-
-
-def _hits(matches: Sequence[_Match], search: Search, sessions: dict[str, _Stored]) -> Iterator[Hit]:
-    match_counts = Counter(match.key for match in matches)
-    best = sorted(matches, key=_by_time if search.sort == "recent" else _by_score)
-    if search.unit == "session":
-        best = list({match.key: match for match in reversed(best)}.values())[::-1]
-    for match in best[: search.limit]:
-        yield _hit(match, sessions[match.key].summary, search.query, match_counts[match.key])
-
-
-def _by_time(match: _Match) -> tuple[int, str, int]:
-    return -_micros(match.message.sent_at), match.key, match.message.seq
-
-
-def _by_score(match: _Match) -> tuple[int, int, tuple[int, str, int]]:
-    terms, places = match.score
-    return -terms, -places, _by_time(match)
-
-
-def _hit(match: _Match, known: Summary, query: Query, match_count: int) -> Hit:
-    text, places = excerpt(match.message.text, query)
+def _hit(stored: _Stored, seq: int, query: Query, match_count: int) -> Hit:
+    known, message = stored.summary, stored.messages[seq - 1]
+    text, places = excerpt(message.text, query)
     return Hit(
-        key=match.key,
+        key=known.header.key,
         title=known.title,
         channel=known.header.channel,
         updated_at=known.updated_at,
-        seq=match.message.seq,
-        message_id=match.message.id,
-        role=match.message.role,
+        seq=seq,
+        message_id=message.id,
+        role=message.role,
         excerpt=text,
         highlights=places,
         match_count=match_count,

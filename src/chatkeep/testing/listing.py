@@ -101,6 +101,20 @@ class ListContract:
         with pytest.raises(InvalidCursorError):
             store.keys(Selection(), limit=10, cursor=cursor)
 
+    def test_list_with_a_cursor_of_another_list(self, store: Store) -> None:
+        """A cursor goes on with the list that made it, not with one of other filters or of keys."""
+        for key in ("a:1", "a:2", "b:1"):
+            store.append(key, [draft()])
+        of_list = store.list(Selection(), limit=1).next_cursor
+        of_keys = store.keys(Selection(), limit=1).next_cursor
+        narrower = Selection(prefixes=("a:",))
+        for selection, cursor in ((narrower, of_list), (Selection(), of_keys)):
+            with pytest.raises(InvalidCursorError):
+                store.list(selection, limit=1, cursor=cursor)
+        for selection, cursor in ((narrower, of_keys), (Selection(), of_list)):
+            with pytest.raises(InvalidCursorError):
+                store.keys(selection, limit=1, cursor=cursor)
+
     def test_keys(self, store: Store) -> None:
         """Keys stand by code point, all of them without a limit."""
         for key in ["b", "a", "B", "é", "z", "🎉", "ｚ", "a:b", "a/b", "日本語:x"]:

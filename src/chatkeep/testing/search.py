@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from chatkeep.core.excerpts import EXCERPT_CHARS
-from chatkeep.core.model import Hits, Mode, Revision, Role, Selection
-from chatkeep.core.query import folded
+from chatkeep.core.model import Hits, Mode, Revision, Role, Selection, Sort, Unit
+from chatkeep.core.words import folded
 from chatkeep.store.protocol import Store
 from chatkeep.testing.samples import at, draft, search_for, session, talk
 
@@ -44,6 +44,43 @@ FOUND = [
     ("foo:bar", "set foo:bar to 1", "foo:bar"),
     ("user@example.com", "write to user@example.com today", "user@example.com"),
     ("c++", "I write C++ and Rust", "C"),
+    ("ガラス", "ｶﾞﾗｽのコップ", "ｶﾞﾗｽ"),
+    ("น้ำ", "ดื่มน้ำเย็น", "น้ำ"),
+    ("ำเย", "ดื่มน้ำเย็น", "ำเย"),
+    ("ຄຳ", "ຖອດຄຳເວົ້າ", "ຄຳ"),
+    ("하세", "여러분 안녕하세요", "하세"),
+    ("🎉", "We won! 🎉🎉", "🎉"),
+    ("👩", "A family 👨\u200d👩\u200d👧 here", "👩"),
+    ("👨\u200d👩\u200d👧", "A family 👨\u200d👩\u200d👧 here", "👨\u200d👩\u200d👧"),
+    ("🇩🇪", "from🇩🇪to🇫🇷", "🇩🇪"),
+    ("👍", "fine 👍🏽!", "👍🏽"),
+    ("👍🏿", "fine 👍🏽!", "👍🏽"),
+    ("❤", "with ❤\ufe0f", "❤\ufe0f"),
+    ("snake_case_name", "call snake_case_name(1)", "snake_case_name"),
+    ("case", "call snake_case_name(1)", "case"),
+    ("snake_case", "call snake_case_name(1)", "snake_case"),
+    ("case_na", "call snake_case_name(1)", "case_name"),
+    ("getUserName", "call getUserName(1)", "getUserName"),
+    ("getusern", "call getUserName(1)", "getUserName"),
+    ("user ", "call getUserName(1)", "User"),
+    ("userna", "call user_name(1) for username", "username"),
+    ('"user name"', "call getUserName(1)", "UserName"),
+    ("server ", "an HTTPServer runs", "Server"),
+    ("src/core/words.py", "see /work/src/core/words.py:12", "src/core/words.py"),
+    ("core/words", "see /work/src/core/words.py:12", "core/words"),
+    ("words.py", "see /work/src/core/words.py:12", "words.py"),
+    ("C:\\Windows", "in C:\\Windows\\System32", "C:\\Windows"),
+    ("ERR_CONN_RESET", "failed: ERR_CONN_RESET (1)", "ERR_CONN_RESET"),
+    ("conn_reset ", "failed: ERR_CONN_RESET (1)", "CONN_RESET"),
+    ("E1234", "error[E1234]: no", "E1234"),
+    ("1234", "error[E1234]: no", "1234"),
+    ("0x80070005", "failed with 0x80070005.", "0x80070005"),
+    ("80070005", "failed with 0x80070005.", "80070005"),
+    ("the zebra", "A zebra came", "zebra"),
+    ("what about the zebras? ", "A zebra came", "zebra"),
+    ("zebra's", "Two zebras came", "zebras"),
+    ("the", "There is the thing", "There"),
+    ('"the thing"', "There is the thing", "the thing"),
     ('"', None, ""),
     ("*", None, ""),
     ("(", None, ""),
@@ -103,6 +140,20 @@ class SearchContract:
             ("prim ", "How do I find a prime number?"),
             ('"prim"', "How do I find a prime number?"),
             ("rime", "How do I find a prime number?"),
+            ('"prime numbers"', "How do I find a prime number?"),
+            ('"books"', "She lent me a book."),
+            ('"book"', "She lent me two books."),
+            ("find.books ", "Where to find. Book here!"),
+            ("智人", "我喜欢人工智能"),
+            ("人工智", "人工，智能"),
+            ("ำเ", "ดำ มาเ"),
+            ("สวด", "สวัสดี"),
+            ("녕안", "여러분 안녕하세요"),
+            ("🇪🇫", "from 🇩🇪 and 🇫🇷"),
+            ("👧\u200d👩", "A family 👨\u200d👩\u200d👧 here"),
+            ("case_snake", "call snake_case_name(1)"),
+            ('"get name"', "call getUserName(1)"),
+            ("sername", "call getUserName(1)"),
         ],
     )
     def test_search_does_not_find(self, store: Store, query: str, text: str) -> None:
@@ -289,6 +340,147 @@ class SearchContract:
         store.append(KEY, [draft("Ein CAFÉ, zwei Cafés: die Straße am Café")])
         slices = _slices(store.search(search_for("strasse cafe")))
         assert ["cafe", "cafes", "strasse", "cafe"] == [folded(each) for each in slices]
+
+    @pytest.mark.parametrize(
+        "text", ["我喜欢人工智能和机器学习", "昨日は東京タワーへ", "สวัสดีครับน้ำ", "여러분안녕하세요"]
+    )
+    def test_search_finds_every_piece(self, store: Store, text: str) -> None:
+        """In scripts without spaces every piece of a text finds it, and no text that does not hold it."""
+        store.append(KEY, [draft(f"({text})")])
+        store.append("api:2", [draft(text[::-1])])
+        for length in (1, 2, 3, 5):
+            for start in range(len(text) - length + 1):
+                piece = text[start : start + length]
+                expected = {KEY, "api:2"} if piece in text[::-1] else {KEY}
+                assert expected == {hit.key for hit in store.search(search_for(piece)).hits}
+
+    @pytest.mark.parametrize("typed", ["z", "ze", "zeb", "zebr", "Ze*", "stripy z", "stripy zebr"])
+    def test_search_as_you_type(self, store: Store, typed: str) -> None:
+        """The last word may be a beginning of one letter and more."""
+        store.append(KEY, [draft("A stripy zebra")])
+        store.append("api:2", [draft("A stripy horse")])
+        hits = store.search(search_for(typed))
+        assert ([KEY], "all") == ([hit.key for hit in hits.hits], hits.mode)
+        assert "zebra" in _slices(hits)
+
+    def test_search_for_a_beginning_of_many_words(self, store: Store) -> None:
+        """A beginning of more words than anybody wants finds all of them, the whole word among them."""
+        for n in range(150):
+            store.append(f"api:{n}", [draft(f"x{n:03} zebra", n)])
+        store.append("api:x", [draft("x")])
+        assert 151 == len(store.search(search_for("x", limit=500)).hits)
+        assert ["api:7"] == [hit.key for hit in store.search(search_for("zebra x007")).hits]
+        assert 150 == len(store.search(search_for("zebra x", limit=500)).hits)
+
+    def test_search_without_stop_words(self, store: Store) -> None:
+        """Words that say nothing are not looked for when others remain, and are when none does."""
+        store.append("api:1", [draft("room seven")])
+        store.append("api:2", [draft("Is this the one that you are in?")])
+        hits = store.search(search_for("Which is the room that you are in?"))
+        assert ("all", ["api:1"]) == (hits.mode, [hit.key for hit in hits.hits])
+        hits = store.search(search_for("is the "))
+        assert ("all", ["api:2"]) == (hits.mode, [hit.key for hit in hits.hits])
+
+    def test_search_with_a_question_mode(self, store: Store) -> None:
+        """A question that has too few full answers gets others after them, and the mode says so."""
+        store.append("api:all", [draft("Where did the zebra sleep yesterday? It did sleep.")])
+        store.append("api:some", [draft("The zebra stayed in the stable.")])
+        hits = store.search(search_for("Where did the zebra sleep yesterday?"))
+        assert ("any", ["api:all", "api:some"]) == (hits.mode, [hit.key for hit in hits.hits])
+        hits = store.search(search_for("Where did the zebra sleep yesterday?", limit=1))
+        assert ("all", ["api:all"]) == (hits.mode, [hit.key for hit in hits.hits])
+        hits = store.search(search_for("zebra sleep yesterday "))
+        assert ("all", ["api:all"]) == (hits.mode, [hit.key for hit in hits.hits])
+
+    @pytest.mark.parametrize("query", ["zebra", "the zebra ", '"common zebra"', "zebra common", "z", "斑马"])
+    def test_search_with_a_filter_among_many(self, store: Store, query: str) -> None:
+        """A filter leaves as many results as there are, however many match outside it."""
+        common = "a common zebra 斑马"
+        for n in range(30):
+            store.append(f"out:{n}", [draft(common, 1000 + 50 * n + m) for m in range(40)])
+        for n in range(6):
+            said = [draft("a horse", n), draft(common, 100 + n), draft(common, 200 + n, role="tool")]
+            store.append(f"in:{n}", said, channel="fax")
+        inside = {f"in:{n}" for n in range(6)}
+        for asked in (
+            search_for(query, selection=Selection(channel="fax")),
+            search_for(query, selection=Selection(prefixes=("in:",))),
+            search_for(query, selection=Selection(prefixes=("in:", "in")), unit="message"),
+            search_for(query, roles=("tool",), limit=6),
+            search_for(query, roles=("tool",), limit=6, sort="recent"),
+            search_for(query, until=at(150)),
+            search_for(query, since=at(100), until=at(150), sort="recent"),
+            search_for(query, since=at(100), until=at(150), unit="message"),
+        ):
+            hits = store.search(asked).hits
+            assert inside == {hit.key for hit in hits}
+            assert 6 == len(hits)
+
+    @pytest.mark.parametrize("sort", ["relevance", "recent"])
+    @pytest.mark.parametrize("unit", ["session", "message"])
+    def test_search_with_a_smaller_limit(self, store: Store, sort: Sort, unit: Unit) -> None:
+        """A smaller limit answers the first of what a greater one does."""
+        for n in range(12):
+            said = [draft(f"zebra {'horse ' * ((n + m) % 4)}", (7 * n + 5 * m) % 31) for m in range(5)]
+            store.append(f"api:{n}", said)
+        for query in ("zebra", "zebra horse ", "horse giraffe "):
+            every = _places(store.search(search_for(query, sort=sort, unit=unit, limit=100)))
+            for limit in (1, 2, 5, 11, 40):
+                shown = _places(store.search(search_for(query, sort=sort, unit=unit, limit=limit)))
+                assert every[:limit] == shown
+
+    def test_search_recent_out_of_order(self, store: Store) -> None:
+        """The newest come first whatever the order in which they were stored."""
+        times = [(37 * n) % 101 for n in range(100)]
+        for n, time in enumerate(times):
+            store.append(f"api:{n % 9}", [draft("zebra" if time % 3 else "horse", time, id=f"id-{time}")])
+        expected = [f"id-{time}" for time in sorted(times, reverse=True) if time % 3]
+        for limit in (1, 10, 100):
+            hits = store.search(search_for("zebra", sort="recent", unit="message", limit=limit)).hits
+            assert expected[:limit] == [hit.message_id for hit in hits]
+
+    def test_search_match_counts(self, store: Store) -> None:
+        """A hit counts the messages of its session that match as it does, those that the filters leave."""
+        said = [draft("zebra and horse"), draft("zebra"), draft("horse"), draft("zebras", role="tool"), draft("none")]
+        store.append(KEY, said)
+        for query, roles, unit, expected in [
+            ("zebra horse", None, "session", [1]),
+            ("zebra", None, "session", [3]),
+            ("zebra", ("user",), "session", [2]),
+            ("zebra", None, "message", [3, 3, 3]),
+            ("zebra giraffe ", None, "session", [3]),
+            ("Which zebra, which horse?", None, "session", [4]),
+        ]:
+            hits = store.search(search_for(query, roles=roles, unit=unit)).hits  # type: ignore[arg-type]
+            assert expected == [hit.match_count for hit in hits]
+
+    def test_search_right_after_change(self, store: Store) -> None:
+        """What was deleted is gone, and what was renamed has its new name, as soon as that was answered."""
+        for n in range(10):
+            key = f"api:{n}"
+            store.append(key, [draft(f"zebra{n}x")])
+            store.revise(key, Revision(title=f"Title {n}"))
+            assert [f"Title {n}"] == [hit.title for hit in store.search(search_for(f"zebra{n}x ")).hits]
+            store.delete(key)
+            assert () == store.search(search_for(f"zebra{n}x ")).hits
+            store.append(key, [draft(f"horse{n}x")])
+            assert () == store.search(search_for(f"zebra{n}x ")).hits
+            assert [1] == [hit.seq for hit in store.search(search_for(f"horse{n}")).hits]
+
+    def test_search_prefers(self, store: Store) -> None:
+        """What says more of what is asked, and nearer together, comes first."""
+        store.append("api:apart", [draft("Number one is a cat, and prime beef is dear.", 5)])
+        store.append("api:together", [draft("Seven is a prime number, and one is not dear.", 5)])
+        for n in range(8):
+            store.append(f"api:{n}", [draft("Any number will do.", 5)])
+        hits = store.search(search_for("prime number ")).hits
+        assert ["api:together", "api:apart"] == [hit.key for hit in hits]
+        hits = store.search(search_for("dear giraffe number ")).hits
+        assert {"api:together", "api:apart"} == {hit.key for hit in hits[:2]}
+
+
+def _places(hits: Hits) -> list[tuple[str, int]]:
+    return [(hit.key, hit.seq) for hit in hits.hits]
 
 
 def _slices(hits: Hits) -> list[str]:

@@ -24,29 +24,32 @@ import unicodedata
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from hashlib import blake2b
+from importlib import metadata
 from pathlib import Path
 from typing import Final, TypeVar
 
 import apsw
 
-from chatkeep.core.model import Mode, Selection, Summary
+from chatkeep.core.model import Selection, Summary
 from chatkeep.core.paging import Place
-from chatkeep.core.query import Query, Term
 from chatkeep.core.search import Search
+from chatkeep.store.files import searching, vocabulary
 from chatkeep.store.files.disk import Stamp
 from chatkeep.store.files.format import FORMAT
-from chatkeep.store.files.rows import ROLE_NUMBERS, Found, Row, Spot, Value, hash_of, microseconds, row_of
-from chatkeep.store.files.sql import MESSAGE_INDEXES, QUERIES, SCHEMA
+from chatkeep.store.files.rows import Database, Row, Spot, Value, hash_of, row_of
+from chatkeep.store.files.searching import Answer
+from chatkeep.store.files.selecting import conditions, key_bounds, unindexed
+from chatkeep.store.files.sql import LATE_INDEXES, QUERIES, SCHEMA
 
 T = TypeVar("T")
-Write = Callable[[apsw.Connection], T]
+Write = Callable[[Database], T]
 
-_REVISION: Final = 1  # raised when what is put into the index changes, but no file that the version hashes
+_REVISION: Final = 2  # raised when what is put into the index changes, but no file that the version hashes
 _FEW: Final = 2000
-_CUT_OFF_DOCS: Final = 2000
 _GROUP_MAX: Final = 256
 _BUSY_S: Final = 3.0
-_DEADLINE_STEPS: Final = 20_000  # virtual machine steps between looks at the clock, about a millisecond
+_WASTE_MIN: Final = 10_000
+_QUIET_S: Final = 0.3
 _LOST: Final = (
     apsw.CorruptError,
     apsw.NotADBError,
@@ -68,13 +71,14 @@ class IndexBehindError(Exception):
 class Index:
     """An open index. Every verb may raise `IndexLostError`."""
 
-    def __init__(self, path: Path) -> None:
-        """Open the database of this name, which must exist."""
+    def __init__(self, path: Path, *, is_building: bool = False) -> None:
+        """Open the database of this name, which must exist; one that is being built needs `finish`."""
         self.path = path
         with _lost_as_such():
             self._inode = path.stat().st_ino if path.exists() else 0
             self._writer = _connected(path)
-        self._readers: queue.LifoQueue[apsw.Connection] = queue.LifoQueue()
+        self._writer.tally = None if is_building else vocabulary.Tally()
+        self._readers: queue.LifoQueue[Database] = queue.LifoQueue()
         self._tasks: queue.SimpleQueue[tuple[Write[object], Future[object]] | None] = queue.SimpleQueue()
         self._gate = threading.Lock()
         self._is_closed = False
@@ -95,8 +99,15 @@ class Index:
             db.execute("PRAGMA journal_mode = WAL")
 
     def finish(self) -> None:
-        """Add the indexes that are cheaper to make over rows that are there."""
-        self.write(lambda db: db.execute(MESSAGE_INDEXES))
+        """Add what is cheaper to make of rows that are there."""
+
+        def change(db: Database) -> None:
+            db.execute("INSERT INTO words (words) VALUES ('optimize')")
+            vocabulary.fill(db)
+            db.execute(LATE_INDEXES)
+            db.tally = vocabulary.Tally()
+
+        self.write(change)
 
     def close(self) -> None:
         """Finish what is waiting to be written and close the database; once is enough, twice does no harm."""
@@ -124,6 +135,11 @@ class Index:
         except OSError:
             return None
 
+    def is_wasteful(self) -> bool:
+        """Tell whether most of what was put in is of sessions that are gone."""
+        ((doc_count, message_count),) = self._rows(QUERIES["wasted"])
+        return bool(doc_count > _WASTE_MIN and message_count < doc_count / 2)
+
     # Reading
 
     def row(self, name: str) -> Row | None:
@@ -147,7 +163,7 @@ class Index:
 
     def problems(self, prefix: str = "") -> dict[str, str]:
         """Return the names that cannot be served and the read-only sessions, with the reasons."""
-        rows = self._rows(QUERIES["damaged"], _bounds(prefix)) if prefix else self._rows(QUERIES["problems"])
+        rows = self._rows(QUERIES["damaged"], key_bounds(prefix)) if prefix else self._rows(QUERIES["problems"])
         return {str(name): str(reason) for name, reason in rows}
 
     def spots(self, name: str, *, limit: int, before: int | None, after: int | None) -> list[Spot]:
@@ -165,19 +181,19 @@ class Index:
 
     def page(self, selection: Selection, *, limit: int, after: Place | None) -> tuple[list[Summary], int]:
         """Return sessions by latest activity that follow a place, and how many there are in all."""
-        where, values = _conditions(selection)
+        where, values = conditions(selection)
         few = bool(selection.prefix) and self._count_few(selection.prefix or "") < _FEW
         total = self._total(selection, where, values)
         if after is not None:
             where = [*where, "updated_at <= :at", "(updated_at < :at OR key > :past)"]
             values = {**values, "at": after.at_us, "past": after.key}
-        where = [_unindexed(condition, keep="key" if few else "time") for condition in where]
+        where = [unindexed(condition, keep="key" if few else "time") for condition in where]
         sql = QUERIES["page_of_few" if few else "page"].replace("{where}", " AND ".join(where) or "true")
         return [row_of(row).summary for row in self._rows(sql, {**values, "limit": limit})], total
 
     def keys(self, selection: Selection, *, limit: int | None, after: Place | None) -> tuple[list[str], int]:
         """Return keys by code point that follow a place, and how many there are in all."""
-        where, values = _conditions(selection)
+        where, values = conditions(selection)
         total = self._total(selection, where, values)
         if after is not None:
             where, values = [*where, "key > :past"], {**values, "past": after.key}
@@ -186,31 +202,15 @@ class Index:
 
     def totals(self, prefix: str = "") -> list[tuple[str, int, int, int]]:
         """Return channel, sessions, messages and bytes for each channel."""
-        rows = self._rows(QUERIES["totals_under"], _bounds(prefix)) if prefix else self._rows(QUERIES["totals"])
+        rows = self._rows(QUERIES["totals_under"], key_bounds(prefix)) if prefix else self._rows(QUERIES["totals"])
         return [(str(channel), int(count), int(messages), int(size)) for channel, count, messages, size in rows]
 
-    def find(self, search: Search, *, mode: Mode) -> tuple[list[Found], bool]:
-        """Return what a search finds in a mode, best first, and whether the deadline cut it off.
-
-        A search that is cut off looks through the newest of the messages that match instead.
-        """
-        try:
-            return self._find(search, mode, "", search.deadline_s / 2), False
-        except apsw.InterruptError:
-            with contextlib.suppress(apsw.InterruptError):
-                return self._find(
-                    search, mode, f"ORDER BY rowid DESC LIMIT {_CUT_OFF_DOCS}", search.deadline_s / 2
-                ), True
-        return [], True
-
-    def _find(self, search: Search, mode: Mode, bound: str, deadline_s: float) -> list[Found]:
-        where, values = _search_conditions(search)
-        sql = (
-            QUERIES[f"find_{search.unit}s"].replace("{where}", " AND ".join(where) or "true").replace("{bound}", bound)
-        )
-        values = {**values, "match": _match(search.query, mode), "sort": search.sort, "limit": search.limit}
-        rows = self._rows(sql, values, deadline_s=deadline_s)
-        return [Found(row_of(row[:-4]), Spot(*row[-4:-1]), row[-1]) for row in rows]
+    def find(self, search: Search) -> Answer:
+        """Return what a search finds."""
+        if self._is_closed:
+            raise IndexLostError("closed")
+        with _lost_as_such(), self._reader() as db:
+            return searching.find(db, search)
 
     # Writing
 
@@ -228,7 +228,7 @@ class Index:
         return outcome
 
     def _write_all(self) -> None:
-        while (first := self._tasks.get()) is not None:
+        while (first := self._next_task()) is not None:
             group, ended = [first], False
             with contextlib.suppress(queue.Empty):
                 while len(group) < _GROUP_MAX:
@@ -239,7 +239,25 @@ class Index:
                     group.append(task)
             self._commit(group)
             if ended:
-                return
+                break
+        self._flush_tally()
+
+    def _next_task(self) -> tuple[Write[object], Future[object]] | None:
+        """Return what is to be written next; in a quiet moment before that, the counts of words."""
+        with contextlib.suppress(queue.Empty):
+            return self._tasks.get(timeout=_QUIET_S if self._has_counts() else None)
+        self._flush_tally()
+        return self._tasks.get()
+
+    def _has_counts(self) -> bool:
+        return self._writer.tally is not None and not self._writer.tally.is_empty
+
+    def _flush_tally(self) -> None:
+        """Put the counts of words into the table; that they are lost does no harm."""
+        tally = self._writer.tally
+        if tally is not None and not tally.is_empty:
+            with contextlib.suppress(IndexLostError, IndexBehindError), _lost_as_such(), _transaction(self._writer):
+                tally.flush(self._writer)
 
     def _commit(self, group: Sequence[tuple[Write[object], Future[object]]]) -> None:
         """Make the changes in one transaction; if one fails, each in its own, so that it fails alone."""
@@ -257,23 +275,14 @@ class Index:
             for (_, outcome), answer in zip(group, answers, strict=True):
                 outcome.set_result(answer)
 
-    def _rows(
-        self, sql: str, values: Mapping[str, Value] | None = None, *, deadline_s: float | None = None
-    ) -> list[tuple[Value, ...]]:
+    def _rows(self, sql: str, values: Mapping[str, Value] | None = None) -> list[tuple[Value, ...]]:
         if self._is_closed:
             raise IndexLostError("closed")
         with _lost_as_such(), self._reader() as db:
-            if deadline_s is None:
-                return list(db.execute(sql, values))
-            until = time.monotonic() + deadline_s
-            db.set_progress_handler(lambda: time.monotonic() > until, _DEADLINE_STEPS)
-            try:
-                return list(db.execute(sql, values))
-            finally:
-                db.set_progress_handler(None)
+            return list(db.execute(sql, values))
 
     @contextlib.contextmanager
-    def _reader(self) -> Iterator[apsw.Connection]:
+    def _reader(self) -> Iterator[Database]:
         try:
             db = self._readers.get_nowait()
         except queue.Empty:
@@ -284,77 +293,13 @@ class Index:
         self._readers.put(db)
 
     def _count_few(self, prefix: str) -> int:
-        return _number(self._rows(QUERIES["count_few"], {**_bounds(prefix), "few": _FEW}))
+        return _number(self._rows(QUERIES["count_few"], {**key_bounds(prefix), "few": _FEW}))
 
     def _total(self, selection: Selection, where: Sequence[str], values: Mapping[str, Value]) -> int:
         if selection.prefix == "" and selection.updated_before is None:
             wanted = {"archived": selection.archived, "channel": selection.channel}
             return _number(self._rows(QUERIES["total"], wanted))
         return _number(self._rows(QUERIES["count"].replace("{where}", " AND ".join(where) or "true"), values))
-
-
-def _conditions(selection: Selection) -> tuple[list[str], dict[str, Value]]:
-    """Return what a session must fulfil to be in a selection, as SQL and its values."""
-    if selection.prefix is None:
-        return ["false"], {}
-    where: list[str] = []
-    values: dict[str, Value] = {}
-    if selection.archived is not None:
-        where.append("archived = :archived")
-        values["archived"] = selection.archived
-    if selection.channel is not None:
-        where.append("channel = :channel")
-        values["channel"] = selection.channel
-    if selection.prefix:
-        bounds = _bounds(selection.prefix)
-        where.append("key >= :first")
-        if bounds["after"] is not None:
-            where.append("key < :after")
-        values.update((name, value) for name, value in bounds.items() if value is not None)
-    if selection.updated_before is not None:
-        where.append("updated_at < :before")
-        values["before"] = microseconds(selection.updated_before)
-    return where, values
-
-
-def _unindexed(condition: str, *, keep: str) -> str:
-    """Return a condition that SQLite will not use an index for, unless it is of the kind to keep."""
-    about_key = condition.startswith("key")
-    return condition if about_key == (keep == "key") or condition.startswith("(") else f"+{condition}"
-
-
-def _search_conditions(search: Search) -> tuple[list[str], dict[str, Value]]:
-    where, values = _conditions(search.selection)
-    where = [f"s.{condition}" if condition != "false" else condition for condition in where]
-    if search.roles is not None:
-        where.append(f"m.role IN ({', '.join(str(ROLE_NUMBERS[role]) for role in search.roles) or 'NULL'})")
-    if search.since is not None:
-        where.append("m.at >= :since")
-        values["since"] = microseconds(search.since)
-    if search.until is not None:
-        where.append("m.at < :until")
-        values["until"] = microseconds(search.until)
-    return where, values
-
-
-def _match(query: Query, mode: Mode) -> str:
-    """Return the FTS5 expression for a query. Tokens are letters and digits only, and quoted all the same."""
-    return (" AND " if mode == "all" else " OR ").join(map(_phrase, query.terms))
-
-
-def _phrase(term: Term) -> str:
-    phrase = '"' + " ".join(term.tokens) + '"'
-    return f"({phrase} OR {phrase} *)" if term.prefix else phrase
-
-
-def _bounds(prefix: str) -> dict[str, Value]:
-    """Return the first key with a prefix, and the first one after all of them (None: there is none)."""
-    for place in range(len(prefix) - 1, -1, -1):
-        code = ord(prefix[place]) + 1
-        if code < 0x110000:  # noqa: PLR2004 - the end of Unicode
-            following = prefix[:place] + chr(0xE000 if 0xD800 <= code < 0xE000 else code)  # noqa: PLR2004 - surrogates
-            return {"first": prefix, "after": following}
-    return {"first": prefix, "after": None}
 
 
 def _or(value: int | None, otherwise: int) -> int:
@@ -365,9 +310,9 @@ def _number(rows: Sequence[Sequence[Value]]) -> int:
     return int(rows[0][0] or 0)
 
 
-def _connected(path: Path, *, read_only: bool = False) -> apsw.Connection:
+def _connected(path: Path, *, read_only: bool = False) -> Database:
     flags = apsw.SQLITE_OPEN_READONLY if read_only else apsw.SQLITE_OPEN_READWRITE
-    db = apsw.Connection(str(path), flags=flags)
+    db = Database(str(path), flags=flags)
     db.set_busy_handler(_waits())
     db.execute("PRAGMA synchronous = NORMAL")
     db.execute("PRAGMA temp_store = MEMORY")
@@ -392,13 +337,15 @@ def _waits() -> Callable[[int], bool]:
 
 
 @contextlib.contextmanager
-def _transaction(db: apsw.Connection) -> Iterator[None]:
+def _transaction(db: Database) -> Iterator[None]:
     db.execute("BEGIN IMMEDIATE")
     try:
         yield
     except BaseException:
         with contextlib.suppress(apsw.Error):
             db.execute("ROLLBACK")
+        if db.tally is not None:
+            db.tally.forget()
         raise
     db.execute("COMMIT")
 
@@ -418,9 +365,10 @@ def _lost_as_such() -> Iterator[None]:
 def _version() -> str:
     parts = [
         SCHEMA,
-        MESSAGE_INDEXES,
+        LATE_INDEXES,
         str(FORMAT),
         str(_REVISION),
+        metadata.version("PyStemmer"),
         unicodedata.unidata_version,
     ]
     return blake2b("\n".join(parts).encode(), digest_size=5).hexdigest()

@@ -21,7 +21,6 @@ from functools import partial
 from itertools import islice
 from typing import Final, Literal
 
-import apsw
 from msgspec import Struct
 
 from chatkeep.core.keys import parse_key
@@ -32,7 +31,7 @@ from chatkeep.store.files import rows
 from chatkeep.store.files.disk import Stamp
 from chatkeep.store.files.format import Scan
 from chatkeep.store.files.index import Index
-from chatkeep.store.files.rows import Entry, Row
+from chatkeep.store.files.rows import Database, Entry, Row
 from chatkeep.store.files.tree import SUFFIX, LockedFile, NotRegularError, Tree, file_name
 
 Progress = Callable[[int, int], None]
@@ -195,7 +194,7 @@ class Intake:
         found = _examined(name, data, stamp, known)
         return found if isinstance(found, Problem) else (found, stamp)
 
-    def _apply(self, db: apsw.Connection, changes: Sequence[_Change]) -> None:
+    def _apply(self, db: Database, changes: Sequence[_Change]) -> None:
         """Make the changes that nobody was quicker with: in the index, and in the folder.
 
         A writer changes its file first and the index after that, so one that is not seen in the folder
@@ -221,7 +220,7 @@ class Intake:
     def _put(self, index: Index, found: Entry | Problem) -> None:
         """Tell the index what a locked file is now."""
 
-        def change(db: apsw.Connection) -> None:
+        def change(db: Database) -> None:
             rows.drop(db, found.name)
             _put_found(db, found, rows.next_doc(db))
 
@@ -291,7 +290,7 @@ def _reason(found: Entry | Problem | None) -> str | None:
     return None if found is None else found.reason
 
 
-def _put_found(db: apsw.Connection, found: Entry | Problem | None, doc: int) -> int:
+def _put_found(db: Database, found: Entry | Problem | None, doc: int) -> int:
     if isinstance(found, Problem):
         rows.put_problem(db, found.name, found.reason, found.stamp)
     elif found is not None:

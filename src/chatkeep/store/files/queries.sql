@@ -41,8 +41,11 @@ ORDER BY m.seq LIMIT :limit;
 SELECT m.seq, s.body + m.start, m.size FROM messages m CROSS JOIN sessions s ON s.sid = m.sid
 WHERE m.hash = :hash AND s.name = :name;
 
--- last_doc: The highest row in `words`.
-SELECT coalesce(max(doc), 0) FROM messages;
+-- next_doc: The number of the next document.
+SELECT max(next_doc, (SELECT coalesce(max(doc), 0) + 1 FROM messages)) FROM marks;
+
+-- keep_mark: See to it that no number of a document is given again.
+UPDATE marks SET next_doc = max(next_doc, (SELECT coalesce(max(doc), 0) + 1 FROM messages));
 
 -- put_session: Add a session's row and return its sid.
 INSERT INTO sessions VALUES (
@@ -71,10 +74,7 @@ INSERT OR REPLACE INTO problems VALUES (:name, :reason, :size, :modified_ns, :ch
 INSERT INTO messages VALUES (?, ?, ?, ?, ?, ?, ?, ?);
 
 -- put_words: Add the words of a message.
-INSERT INTO words (rowid, text) VALUES (?, ?);
-
--- drop_words: Forget the words of a session's messages.
-DELETE FROM words WHERE rowid IN (SELECT doc FROM messages WHERE sid = :sid);
+INSERT INTO words (rowid, text, parts) VALUES (?, ?, ?);
 
 -- drop_messages: Forget where a session's messages are.
 DELETE FROM messages WHERE sid = :sid;
@@ -112,34 +112,68 @@ HAVING sum(session_count) > 0 ORDER BY channel;
 SELECT channel, count(*), sum(message_count), sum(size) FROM sessions
 WHERE key >= :first AND (:after IS NULL OR key < :after) GROUP BY channel ORDER BY channel;
 
--- find_sessions: The best message of each session that matches, best session first.
-WITH found AS MATERIALIZED (
-  SELECT rowid AS doc, CASE :sort WHEN 'recent' THEN 0 ELSE bm25(words) END AS rank FROM words WHERE words MATCH :match
-  {bound}
-), kept AS MATERIALIZED (
-  SELECT m.sid, m.seq, m.start, m.size, m.at, CASE :sort WHEN 'recent' THEN -m.at ELSE f.rank END AS rank
-  FROM found f CROSS JOIN messages m ON m.doc = f.doc CROSS JOIN sessions s ON s.sid = m.sid
-  WHERE {where}
-), best AS (
-  SELECT k.sid, min(k.rank) AS rank, count(*) AS match_count, max(k.at) AS at, s.key AS key
-  FROM kept k JOIN sessions s ON s.sid = k.sid
-  GROUP BY k.sid ORDER BY rank, at DESC, key LIMIT :limit
-)
-SELECT s.*, max(k.seq), s.body + k.start, k.size, b.match_count
-FROM best b JOIN kept k ON k.sid = b.sid AND k.rank = b.rank JOIN sessions s ON s.sid = b.sid
-GROUP BY b.sid ORDER BY b.rank, b.at DESC, b.key;
+-- sessions_in: Some sessions of a selection, and how many messages each has.
+SELECT sid, message_count FROM sessions WHERE {where} LIMIT :limit;
 
--- find_messages: The messages that match, best first.
-WITH found AS MATERIALIZED (
-  SELECT rowid AS doc, CASE :sort WHEN 'recent' THEN 0 ELSE bm25(words) END AS rank FROM words WHERE words MATCH :match
-  {bound}
-), kept AS MATERIALIZED (
-  SELECT m.sid, m.seq, m.start, m.size, m.at, CASE :sort WHEN 'recent' THEN -m.at ELSE f.rank END AS rank
-  FROM found f CROSS JOIN messages m ON m.doc = f.doc CROSS JOIN sessions s ON s.sid = m.sid
-  WHERE {where}
-), counts AS (
-  SELECT sid, count(*) AS match_count FROM kept GROUP BY sid
-)
-SELECT s.*, k.seq, s.body + k.start, k.size, c.match_count
-FROM kept k JOIN counts c ON c.sid = k.sid JOIN sessions s ON s.sid = k.sid
-ORDER BY k.rank, k.at DESC, s.key, k.seq DESC LIMIT :limit;
+-- candidates: Messages that match, of some documents.
+SELECT m.doc, m.sid, m.seq, m.at, m.size FROM words w CROSS JOIN messages m ON m.doc = w.rowid {sessions}
+WHERE w.words MATCH :match AND w.rowid BETWEEN :low AND :high AND {where}
+ORDER BY w.rowid DESC;
+
+-- docs: All documents that match.
+SELECT rowid FROM words WHERE words MATCH :match;
+
+-- docs_of: Which of some documents match.
+SELECT rowid FROM words WHERE words MATCH :match AND rowid IN (SELECT value FROM json_each(:docs));
+
+-- messages_of: The messages of some documents.
+SELECT m.doc, m.sid, m.seq, m.at, m.size FROM json_each(:docs) d CROSS JOIN messages m ON m.doc = d.value {sessions}
+WHERE {where};
+
+-- match_counts: How many messages of each session match; no more than a limit is looked at.
+SELECT sid, count(*) FROM (
+  SELECT m.sid FROM words w CROSS JOIN messages m ON m.doc = w.rowid WHERE w.words MATCH :match AND {where} LIMIT :limit
+) GROUP BY sid;
+
+-- zones: Where documents are by their times, latest first.
+SELECT zone, newest FROM zones WHERE (:since IS NULL OR newest >= :since) AND (:until IS NULL OR oldest < :until)
+ORDER BY newest DESC;
+
+-- newest_before: The newest time in a zone and in those before it.
+SELECT max(newest) FROM zones WHERE zone <= ?1;
+
+-- keys_of: The keys of some sessions.
+SELECT sid, key FROM sessions WHERE sid IN (SELECT value FROM json_each(:sids));
+
+-- found: A session's row, and where in its file one of its messages is.
+SELECT s.*, m.seq, s.body + m.start, m.size FROM messages m CROSS JOIN sessions s ON s.sid = m.sid WHERE m.doc = :doc;
+
+-- put_zone: Widen the times of a zone.
+INSERT INTO zones VALUES (?1, ?2, ?3)
+ON CONFLICT DO UPDATE SET oldest = min(oldest, excluded.oldest), newest = max(newest, excluded.newest);
+
+-- put_term: Add a word, and its stem where that is another.
+INSERT INTO terms VALUES (?1, ?2, 0) ON CONFLICT DO NOTHING;
+
+-- fill_term: Add a word with its count.
+INSERT OR REPLACE INTO terms VALUES (?1, ?2, ?3);
+
+-- count_term: Count messages that have a word.
+UPDATE terms SET message_count = message_count + ?1 WHERE word = ?2;
+
+-- term: In how many messages a word is.
+SELECT message_count FROM terms WHERE word = ?1;
+
+-- forms: Words of one stem, the commonest first.
+SELECT word, message_count FROM terms WHERE stem = :stem OR word = :stem OR word = :word
+ORDER BY message_count DESC, word LIMIT :limit;
+
+-- begun: Words that begin alike, the commonest first.
+SELECT word, message_count FROM terms WHERE word >= :first AND word < :after
+ORDER BY message_count DESC, word LIMIT :limit OFFSET :skip;
+
+-- wasted: How many documents there ever were, and how many messages there are.
+SELECT max(next_doc, (SELECT coalesce(max(doc), 0) + 1 FROM messages)) - 1, (SELECT coalesce(sum(message_count), 0) FROM totals) FROM marks;
+
+-- message_count: How many messages there are.
+SELECT coalesce(sum(message_count), 0) FROM totals;

@@ -15,17 +15,25 @@ import msgspec
 from msgspec import Struct
 
 from chatkeep.core.model import ROLES, Digest, Header, Message, Summary, summary
-from chatkeep.core.query import spaced
+from chatkeep.core.words import rows_of, spaced
 from chatkeep.store.files.disk import Stamp
 from chatkeep.store.files.sql import QUERIES
+from chatkeep.store.files.vocabulary import Tally, scope_word
 
 Value = Any
 """What SQLite keeps: text, a number or nothing; the schema says which."""
 
+ZONE_DOCS: Final = 256
 ROLE_NUMBERS: Final = {role: number for number, role in enumerate(ROLES)}
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND: Final = timedelta(microseconds=1)
 _NEVER_REVISED: Final = frozenset(("key", "channel", "created_at"))
+
+
+class Database(apsw.Connection):
+    """A connection that changes the index. Without a tally the table of words is to be made later."""
+
+    tally: Tally | None = None
 
 
 class Row(Struct, frozen=True, kw_only=True):
@@ -77,7 +85,7 @@ class Found(Struct, frozen=True):
     match_count: int
 
 
-def put(db: apsw.Connection, entry: Entry, doc: int | None = None) -> int:
+def put(db: Database, entry: Entry, doc: int | None = None) -> int:
     """Add a session that the index does not have; return the next free row of `words`."""
     values = {
         **_header_values(entry.header),
@@ -89,13 +97,13 @@ def put(db: apsw.Connection, entry: Entry, doc: int | None = None) -> int:
     return _put_messages(db, entry, sid, doc)
 
 
-def replace(db: apsw.Connection, entry: Entry) -> None:
+def replace(db: Database, entry: Entry) -> None:
     """Put a session in the place of whatever the index has under its name."""
     drop(db, entry.name)
     put(db, entry)
 
 
-def grow(db: apsw.Connection, row: Row, entry: Entry) -> bool:
+def grow(db: Database, row: Row, entry: Entry) -> bool:
     """Add appended messages to a session; `entry` holds only these, and all else as it is now.
 
     Somebody may have read the whole file anew since `row` was asked for. If that included the append
@@ -111,34 +119,35 @@ def grow(db: apsw.Connection, row: Row, entry: Entry) -> bool:
     return True
 
 
-def revise(db: apsw.Connection, row: Row, header: Header, stamp: Stamp, *, body: int, tail: int) -> None:
+def revise(db: Database, row: Row, header: Header, stamp: Stamp, *, body: int, tail: int) -> None:
     """Bring a session up to a new header in a new file."""
     values = {**_header_values(header), **_stamp_values(stamp), "name": row.name, "body": body, "tail": tail}
     db.execute(QUERIES["revise_session"], {name: values[name] for name in values if name not in _NEVER_REVISED})
 
 
-def drop(db: apsw.Connection, name: str) -> None:
+def drop(db: Database, name: str) -> None:
     """Forget everything about a name."""
     for (sid,) in list(db.execute(QUERIES["sid"], {"name": name})):
-        for query in ("drop_words", "drop_messages", "drop_session"):
+        db.execute(QUERIES["keep_mark"])
+        for query in ("drop_messages", "drop_session"):
             db.execute(QUERIES[query], {"sid": sid})
     db.execute(QUERIES["drop_problem"], {"name": name})
 
 
-def put_problem(db: apsw.Connection, name: str, reason: str, stamp: Stamp) -> None:
+def put_problem(db: Database, name: str, reason: str, stamp: Stamp) -> None:
     """Remember why a name cannot be served."""
     db.execute(QUERIES["put_problem"], {"name": name, "reason": reason, **_stamp_values(stamp)})
 
 
-def known_stamp(db: apsw.Connection, name: str) -> Stamp | None:
+def known_stamp(db: Database, name: str) -> Stamp | None:
     """Return the state of a file that the index describes, inside a change."""
     rows = list(db.execute(QUERIES["stamp"], {"name": name}))
     return Stamp(*rows[0]) if rows else None
 
 
-def next_doc(db: apsw.Connection) -> int:
-    """Return the next free row of `words`."""
-    return int(next(db.execute(QUERIES["last_doc"]))[0]) + 1
+def next_doc(db: Database) -> int:
+    """Return the number of the next document."""
+    return int(next(db.execute(QUERIES["next_doc"]))[0])
 
 
 def microseconds(at: datetime) -> int:
@@ -146,7 +155,9 @@ def microseconds(at: datetime) -> int:
     return (at - _EPOCH) // _MICROSECOND
 
 
-def _put_messages(db: apsw.Connection, entry: Entry, sid: int, doc: int | None) -> int:
+def _put_messages(db: Database, entry: Entry, sid: int, doc: int | None) -> int:
+    if not entry.messages:
+        return next_doc(db) if doc is None else doc
     first = next_doc(db) if doc is None else doc
     key, body = entry.header.key, entry.body
     db.executemany(
@@ -165,9 +176,20 @@ def _put_messages(db: apsw.Connection, entry: Entry, sid: int, doc: int | None) 
             for place, (message, start, end) in enumerate(zip(entry.messages, entry.starts, entry.ends, strict=True))
         ],
     )
-    words = ((first + place, spaced(message.text)) for place, message in enumerate(entry.messages))
-    db.executemany(QUERIES["put_words"], words)
+    texts = [spaced(message.text) for message in entry.messages]
+    parts = [f"{scope_word(sid)} {rows_of(message.text)}" for message in entry.messages]
+    db.executemany(QUERIES["put_words"], zip(range(first, first + len(texts)), texts, parts, strict=True))
+    _widen_zones(db, first, [microseconds(message.sent_at) for message in entry.messages])
+    if db.tally is not None:
+        db.tally.add(db, zip(texts, parts, strict=True))
     return first + len(entry.messages)
+
+
+def _widen_zones(db: Database, first: int, times: Sequence[int]) -> None:
+    """Note when the messages were sent that have the documents from `first` on."""
+    for zone in range(first // ZONE_DOCS, (first + len(times) - 1) // ZONE_DOCS + 1):
+        inside = times[max(0, zone * ZONE_DOCS - first) : (zone + 1) * ZONE_DOCS - first]
+        db.execute(QUERIES["put_zone"], (zone, min(inside), max(inside)))
 
 
 def _header_values(header: Header) -> dict[str, Value]:
@@ -234,6 +256,6 @@ def row_of(values: Sequence[Value]) -> Row:
 
 
 def hash_of(key: str, message_id: str) -> int:
-    """Return 48 bits that stand for a message id of a session."""
-    digest = blake2b(f"{key}\0{message_id}".encode(), digest_size=6).digest()
-    return int.from_bytes(digest, "big")
+    """Return 32 bits that stand for a message id of a session; another may have the same."""
+    digest = blake2b(f"{key}\0{message_id}".encode(), digest_size=4).digest()
+    return int.from_bytes(digest, "big", signed=True)

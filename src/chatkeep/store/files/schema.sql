@@ -35,9 +35,6 @@ CREATE TABLE sessions (
   tail INTEGER NOT NULL,
   damage TEXT
 );
-CREATE INDEX sessions_by_time ON sessions (updated_at DESC, key);
-CREATE INDEX sessions_by_archive ON sessions (archived, updated_at DESC, key);
-CREATE INDEX sessions_by_channel ON sessions (archived, channel, updated_at DESC, key);
 
 -- The sessions as a list shows them: without their metadata, which can be long.
 CREATE VIEW listed AS SELECT
@@ -69,13 +66,38 @@ CREATE TABLE messages (
   at INTEGER NOT NULL
 );
 
--- The words of the messages, folded and spaced as core.query does it.
+-- The words of the messages, folded and cut as core.words does it. `text` has the tokens; `parts` the
+-- word of the session (see vocabulary.py) and the rows of parts. Nothing is ever taken out: a document
+-- that has no row in `messages` is of a message that is gone, and its number is not given again.
 CREATE VIRTUAL TABLE words USING fts5 (
   text,
+  parts,
   content = '',
-  contentless_delete = 1,
-  tokenize = "porter unicode61 remove_diacritics 0 categories 'L* N* M* Co'"
+  columnsize = 0,
+  tokenize = "unicode61 remove_diacritics 0 categories 'L* N* M* Co'"
 );
+
+-- The lowest number that a new document may have, whatever is in `messages`.
+CREATE TABLE marks (
+  next_doc INTEGER NOT NULL
+);
+INSERT INTO marks VALUES (1);
+
+-- Each word, its stem where that is another, and about how many messages have it.
+CREATE TABLE terms (
+  word TEXT PRIMARY KEY,
+  stem TEXT,
+  message_count INTEGER NOT NULL
+) WITHOUT ROWID;
+
+-- The times of the messages whose `doc` is in [256 * zone, 256 * zone + 255]. Messages come nearly in the
+-- order of their times; where they do not, these tell what was skipped.
+CREATE TABLE zones (
+  zone INTEGER PRIMARY KEY,
+  oldest INTEGER NOT NULL,
+  newest INTEGER NOT NULL
+);
+CREATE INDEX zones_by_time ON zones (newest);
 
 -- Counts, kept by the triggers below, so that a total costs nothing.
 CREATE TABLE totals (

@@ -19,5 +19,5 @@ def _named(text: str) -> dict[str, str]:
 
 
 SCHEMA: Final = text_of("schema.sql")
-MESSAGE_INDEXES: Final = text_of("message_indexes.sql")
+LATE_INDEXES: Final = text_of("late_indexes.sql")
 QUERIES: Final = _named(text_of("queries.sql"))

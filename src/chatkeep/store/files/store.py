@@ -21,7 +21,6 @@ from chatkeep.core.model import (
     KeyPage,
     Merged,
     Message,
-    Mode,
     Page,
     Receipt,
     Revision,
@@ -230,13 +229,9 @@ class FilesStore:
         """Return the messages that the query finds, as `core.search` describes it."""
         if not search.query.terms:
             return Hits(hits=())
-        found, partial = self._upkeep.ask(lambda index: index.find(search, mode="all"))
-        mode: Mode = "all"
-        if not found and not partial and len(search.query.terms) > 1:
-            found, partial = self._upkeep.ask(lambda index: index.find(search, mode="any"))
-            mode = "any" if found else "all"
-        hits = tuple(hit for one in found if (hit := self._hit(one, search.query)) is not None)
-        return Hits(hits=hits, mode=mode, partial=partial)
+        answer = self._upkeep.ask(lambda index: index.find(search))
+        hits = tuple(hit for one in answer.found if (hit := self._hit(one, search.query)) is not None)
+        return Hits(hits=hits, mode=answer.mode, partial=answer.partial)
 
     def status(self, prefix: str = "") -> Status:
         """Return counts and sizes of the sessions whose keys begin with the prefix."""

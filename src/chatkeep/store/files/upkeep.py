@@ -21,7 +21,7 @@ from chatkeep.store.files import format as session_file
 from chatkeep.store.files.disk import Stamp
 from chatkeep.store.files.index import Index, IndexBehindError, IndexLostError
 from chatkeep.store.files.intake import Finding, Intake, Progress
-from chatkeep.store.files.rows import Row
+from chatkeep.store.files.rows import Database, Row
 from chatkeep.store.files.tree import LockedFile, NotRegularError, Tree
 
 T = TypeVar("T")
@@ -88,7 +88,7 @@ class Upkeep:
                 raise BusyError("index") from None
         raise StorageError("The index is lost as often as it is built.")
 
-    def note(self, name: str, change: Callable[[apsw.Connection], T]) -> T | None:
+    def note(self, name: str, change: Callable[[Database], T]) -> T | None:
         """Tell the index of a change that a file has already; None when it could not be told now.
 
         The file is the truth, and durable: an index that is full or kept by somebody is brought up
@@ -163,16 +163,20 @@ class Upkeep:
             return Index(self._path)
 
     def _existing(self) -> Index:
-        """Open the index that is there, with a look at whether it answers at all."""
+        """Open the index that is there, with a look at whether it answers at all and is worth keeping."""
         if not self._path.exists():
             raise IndexLostError
         index = Index(self._path)
         try:
             index.totals()
             index.stamp("")
+            is_wasteful = index.is_wasteful()
         except IndexLostError:
             index.close()
             raise
+        if is_wasteful:
+            index.close()
+            raise IndexLostError
         return index
 
     def _build(self, on_progress: Progress | None) -> None:
@@ -184,7 +188,7 @@ class Upkeep:
                 old.unlink(missing_ok=True)
         try:
             Index.make(building)
-            index = Index(building)
+            index = Index(building, is_building=True)
             try:
                 self._catch_up(index, on_progress)
                 index.finish()

@@ -1,0 +1,161 @@
+"""Which of the messages that match are the best: one order over all candidates of a search.
+
+A message scores what its terms weigh: rare ones much, common ones little (BM25 with each term
+counted once, as messages are short). A term of a message one or two places away counts a little too,
+so an answer is found by the words of its question. On top of that: words that stand side by side as
+in the query, all terms rather than one, a session that holds many of the terms, and, gently, a
+message of recent days rather than an old one.
+
+The weights are the flat middle of what was tried on LoCoMo (see bench/search_quality.py), for turns
+and for sessions: no figure moves by more than 0.01 when one of them is halved or doubled.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from typing import Final
+
+from msgspec import Struct
+
+from chatkeep.core.search import Search
+
+_SATURATION: Final = 1.0
+_LENGTH: Final = 0.3
+_NEIGHBOUR: Final = 0.3
+_PHRASE: Final = 0.4
+_COVERAGE: Final = 0.25
+_SESSION: Final = 1.0
+_WHOLE: Final = 1e6
+_TIES_MAX: Final = 2000
+_RECENT: Final = 0.1
+_RECENT_US: Final = 30 * 24 * 3600 * 1_000_000
+
+
+class Match(Struct):
+    """A message that has some terms of a query, as bits: the first term is 1, the second 2, the third 4.
+
+    `phrases` are bits too: the first stands for the first two words side by side. `at` is in
+    microseconds, `size` in bytes.
+    """
+
+    session: Hashable
+    seq: int
+    at: int
+    size: int
+    terms: int
+    phrases: int = 0
+
+
+def weight(count: int, total: int) -> float:
+    """Return what a term weighs that is in `count` of `total` messages."""
+    count = min(count, total)
+    return math.log(1 + (total - count + 0.5) / (count + 0.5))
+
+
+def sum_of(weights: Sequence[float], terms: int) -> float:
+    """Return what a set of terms weighs."""
+    return sum(weight for place, weight in enumerate(weights) if terms >> place & 1)
+
+
+class Scores:
+    """The score of each match among all of them, higher for better."""
+
+    def __init__(self, matches: Iterable[Match], weights: Sequence[float]) -> None:
+        """Take all matches; `weights` are those of the terms."""
+        self._weights = weights
+        self._sums = _Sums(weights)
+        self._whole = self._sums[(1 << len(weights)) - 1] or 1.0
+        self._terms_at: defaultdict[Hashable, dict[int, int]] = defaultdict(dict)
+        self._held: defaultdict[Hashable, int] = defaultdict(int)
+        size = count = 0
+        self._newest = 0
+        for match in matches:
+            self._terms_at[match.session][match.seq] = match.terms
+            self._held[match.session] |= match.terms
+            self._newest = max(self._newest, match.at)
+            size += match.size
+            count += 1
+        self._mean_size = size / (count or 1) or 1.0
+
+    def of(self, match: Match) -> float:
+        """Return the score of a match."""
+        count = len(self._weights)
+        short = _SATURATION * (1 - _LENGTH + _LENGTH * match.size / self._mean_size)
+        near = self._near(match) if count > 1 else ()
+        if near:
+            score = self._said(match.terms, near, short)
+        else:
+            score = self._sums[match.terms] * (1 + _SATURATION) / (1 + short)
+        if match.phrases:
+            score += _PHRASE * sum(
+                min(self._weights[place : place + 2]) for place in range(count) if match.phrases >> place & 1
+            )
+        if count > 1:
+            score *= (match.terms.bit_count() / count) ** _COVERAGE
+            score *= 1 + _SESSION * self._sums[self._held[match.session]] / self._whole
+        return round(score * (1 + _RECENT * math.exp2((match.at - self._newest) / _RECENT_US)), 9)
+
+    def _near(self, match: Match) -> list[int]:
+        """Return the terms of the messages up to two places away that have some."""
+        held = self._terms_at[match.session]
+        if len(held) == 1:
+            return []
+        return [held[seq] for seq in (match.seq - 2, match.seq - 1, match.seq + 1, match.seq + 2) if seq in held]
+
+    def _said(self, own: int, near: Sequence[int], short: float) -> float:
+        """Return what the terms of a message and its neighbours weigh together."""
+        total = 0.0
+        for place, of_term in enumerate(self._weights):
+            count = (own >> place & 1) + _NEIGHBOUR * sum(terms >> place & 1 for terms in near)
+            if count:
+                total += of_term * count * (1 + _SATURATION) / (count + short)
+        return total
+
+
+def best(
+    matches: Sequence[Match],
+    score: Callable[[Match], float],
+    search: Search,
+    whole: AbstractSet[tuple[Hashable, int]],
+    keys_of: Callable[[Iterable[Hashable]], Mapping[Hashable, str]],
+) -> list[Match]:
+    """Return the matches that answer a search, best first: of each session one, or all, up to the limit.
+
+    Those that are in `whole` (session, seq) have every term and stand before the others. Ties go by
+    time, newest first, then by the session's key, which `keys_of` tells.
+    """
+    if search.sort == "recent":
+        values = [(0.0, -match.at) for match in matches]
+    else:
+        first = [(match.session, match.seq) in whole for match in matches]
+        values = [
+            (-score(match) - _WHOLE * is_first, -match.at) for match, is_first in zip(matches, first, strict=True)
+        ]
+    ordered = sorted(zip(values, matches, strict=True), key=lambda entry: (*entry[0], -entry[1].seq))
+    if search.unit == "session":
+        firsts: dict[Hashable, tuple[tuple[float, int], Match]] = {}
+        for value, match in ordered:
+            firsts.setdefault(match.session, (value, match))
+        ordered = list(firsts.values())
+    if not ordered:
+        return []
+    last = ordered[: search.limit][-1][0]
+    head = [(value, match) for value, match in ordered[: search.limit + _TIES_MAX] if value <= last]
+    keys = keys_of({match.session for _, match in head})
+    head.sort(key=lambda entry: (entry[0], keys.get(entry[1].session, ""), -entry[1].seq))
+    return [match for _, match in head[: search.limit]]
+
+
+class _Sums(dict[int, float]):
+    """The weights of each set of terms."""
+
+    def __init__(self, weights: Sequence[float]) -> None:
+        super().__init__()
+        self._weights = weights
+
+    def __missing__(self, terms: int) -> float:
+        self[terms] = sum_of(self._weights, terms)
+        return self[terms]

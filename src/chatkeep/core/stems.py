@@ -1,0 +1,53 @@
+"""What is the same word in another form, and which words say nothing about what is asked.
+
+Stems are those of the Snowball project (snowballstem.org), by its own library. The script of a word
+decides the language: Latin letters are taken for English, Cyrillic ones for Russian, and so on.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Final
+
+from Stemmer import Stemmer
+
+_BY_SCRIPT: Final = tuple(
+    (first, last, Stemmer(language))
+    for first, last, language in (
+        ("a", "z", "english"),
+        ("\u0370", "\u03ff", "greek"),
+        ("\u0400", "\u04ff", "russian"),
+        ("\u0531", "\u058f", "armenian"),
+        ("\u0620", "\u06ff", "arabic"),
+        ("\u0900", "\u097f", "hindi"),
+        ("\u0b80", "\u0bff", "tamil"),
+    )
+)
+_SHORTEST: Final = 3
+_LONGEST: Final = 40
+
+_QUESTIONS: Final = (
+    "what when where which who whom whose why how did do does is are was were can could would should has have "
+    "had will may might tell "
+)
+_OTHERS: Final = (
+    "a about above after again all also am an and any anyone anything as at be because been before being below "
+    "between both but by doing down during each ever few for from further having he her here hers him his i if "
+    "in into it its itself just me more most much must my no nor not now of off on once only or other our ours "
+    "out over own please same shall she so some such than that the their theirs them then there these they "
+    "this those through to too under until up us very we while with you your yours don didn doesn isn aren "
+    "wasn weren couldn wouldn shouldn hasn haven hadn won "
+)
+QUESTION_WORDS: Final = frozenset(_QUESTIONS.split())
+STOP_WORDS: Final = QUESTION_WORDS | frozenset(_OTHERS.split())
+"""English words that are left out of a query that has others."""
+
+
+@lru_cache(maxsize=1 << 17)
+def stem(token: str) -> str:
+    """Return the stem of a word of a language that has a stemmer here, and any other token as it is."""
+    if _SHORTEST <= len(token) <= _LONGEST:
+        for first, last, stemmer in _BY_SCRIPT:
+            if first <= token[0] <= last:
+                return str(stemmer.stemWord(token))
+    return token

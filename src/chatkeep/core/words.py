@@ -1,0 +1,193 @@
+"""Text into words: how everything that is searched is folded and cut, in messages and in queries alike.
+
+Text is folded first: compatibility forms to plain ones (NFKC: full-width letters, ligatures), case
+away (`Straße`, `STRASSE`), accents off Latin, Greek and Cyrillic letters, vowel points off Hebrew and
+Arabic ones. Then it is cut into *tokens*:
+
+- a run of letters, digits and the marks on them is one token;
+- in scripts that put no spaces between words (Han, Kana, Hangul, Thai, Lao, Khmer, Myanmar) every
+  character is one, so that any piece of Chinese text is a row of neighbouring tokens;
+- every emoji is one, without its skin tone;
+- all else falls away.
+
+Beside the tokens a text has *rows* of parts: the pairs of neighbouring characters of those scripts,
+which are far rarer than characters, and the parts of compound identifiers (`getUserName`: get, user,
+name; `E1234`: 1234).
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Callable, Iterator
+from typing import Final
+
+import regex
+from msgspec import Struct
+
+_UNSPACED = (
+    "\u0e00-\u0eff\u1000-\u109f\u1100-\u11ff\u1780-\u17ff\u2e80-\u2fdf\u3005-\u3007\u3021-\u3029\u3031-\u3035"
+    "\u3041-\u30ff\u3105-\u312f\u3131-\u318e\u31a0-\u31bf\u31f0-\u31ff\u3400-\u4dbf\u4e00-\u9fff\ua960-\ua97f"
+    "\uac00-\ud7ff\uf900-\ufaff\U0001b000-\U0001b16f\U00020000-\U0003ffff"
+)
+is_unspaced: Final = re.compile(f"[{_UNSPACED}]").match
+"""Whether the first character of a token is of a script without spaces."""
+
+_ASCII_TOKEN: Final = re.compile(r"[a-z0-9]+")
+_TOKEN_KINDS: Final = re.compile(r"w+|[ce]")
+_RUN_KINDS: Final = re.compile(r"cc+")
+_CLUSTER: Final = regex.compile(r"(?s).[\p{M}\u1160-\u11ff\uff9e\uff9f]*")
+_HALF_WIDTH: Final = re.compile("[\uff66-\uff9d][\uff9e\uff9f]")  # a kana and its mark, two characters for one
+_IS_DECORATION: Final = regex.compile(
+    r"(?=\p{M})[\u0300-\u06ff]|[\p{Me}\p{Variation_Selector}\U0001f3fb-\U0001f3ff]"
+).match
+_IS_EMOJI: Final = regex.compile(r"[\p{Extended_Pictographic}\p{Regional_Indicator}]").match
+_HUMP: Final = r"(?:[a-z][A-Z]|[A-Z]{2}[a-z]|[A-Za-z][0-9]|[0-9][A-Za-z])"
+_HAS_HUMP: Final = re.compile(_HUMP).search
+_COMPOUND: Final = re.compile(rf"(?<![^\W_])(?=[A-Za-z0-9]{{0,60}}?{_HUMP})[A-Za-z0-9]{{3,64}}(?![^\W_])")
+_PART: Final = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+")
+_PARTS_MAX: Final = 8  # more humps than that are no identifier but a blob
+_FOLDS_MARKS_BELOW: Final = 0x0530  # Latin, Greek and Cyrillic end here; farther on, marks make other letters
+_PLAIN_BELOW: Final = 0x10000
+GAP: Final = "\ue001"
+_YOUNG: Final = "\ue000"
+
+
+class Token(Struct, frozen=True):
+    """A folded word and the characters [start, end) of the text that it stands for."""
+
+    text: str
+    start: int
+    end: int
+
+
+class _Table(dict[int, str]):
+    """What each character becomes, worked out when it is first met; made for `str.translate`."""
+
+    def __init__(self, become: Callable[[str], str]) -> None:
+        super().__init__()
+        self._become = become
+
+    def __missing__(self, code: int) -> str:
+        self[code] = self._become(chr(code))
+        return self[code]
+
+
+def folded(text: str) -> str:
+    """Return the text as it is compared: without case, width, accents."""
+    return text.lower() if text.isascii() else _composed(text).translate(_FOLDS)
+
+
+def tokens_of(text: str) -> list[Token]:
+    """Return the tokens of a text, each with its place in it."""
+    if text.isascii():
+        return [Token(found.group(), *found.span()) for found in _ASCII_TOKEN.finditer(text.lower())]
+    pieces, starts = _folded_pieces(text)
+    joined = "".join(pieces)
+    places = [place for place, piece in enumerate(pieces) for _ in piece]
+    return [
+        Token(joined[first:last], starts[places[first]], _end(pieces, starts, places[last - 1]))
+        for first, last in map(re.Match.span, _TOKEN_KINDS.finditer(joined.translate(_KINDS)))
+    ]
+
+
+def compounds_of(text: str) -> Iterator[list[Token]]:
+    """Yield the parts of each compound identifier of a text, in its order; parts of one character are left out."""
+    if _HAS_HUMP(text) is None:
+        return
+    for compound in _COMPOUND.finditer(text):
+        parts = list(_PART.finditer(text, *compound.span()))
+        if len(parts) <= _PARTS_MAX:
+            yield [Token(part.group().lower(), *part.span()) for part in parts if part.end() - part.start() > 1]
+
+
+def spaced(text: str) -> str:
+    """Return the tokens of a text as an index takes them, with spaces between; ASCII text as it is."""
+    return text if text.isascii() else _composed(text).translate(_SPACED)
+
+
+def rows_of(text: str) -> str:
+    """Return the parts of a text as an index takes them, with spaces between and gaps between the rows."""
+    rows = [" ".join(part.text for part in parts) for parts in compounds_of(text) if parts]
+    if not text.isascii():
+        whole = folded(text)
+        runs = (whole[first:last] for first, last in map(re.Match.span, _RUN_KINDS.finditer(whole.translate(_KINDS))))
+        rows += [" ".join(map(indexed, pairs_of(run))) for run in runs]
+    return f" {GAP} ".join(rows)
+
+
+def pairs_of(run: str) -> list[str]:
+    """Return the pairs of neighbouring characters of a run."""
+    return [run[place : place + 2] for place in range(len(run) - 1)]
+
+
+def indexed(token: str) -> str:
+    """Return a token as an index takes it, which may know no emoji and no young script."""
+    return token if token.isascii() else token.translate(_INDEXED)
+
+
+def may_go_on(token: str) -> bool:
+    """Tell whether a token may be the beginning of a longer one."""
+    return _KINDS[ord(token[-1])] == "w"
+
+
+def _end(pieces: list[str], starts: list[int], place: int) -> int:
+    """Return where in the text the piece at a place ends, with what falls away behind it."""
+    place += 1
+    while place < len(pieces) and not pieces[place]:
+        place += 1
+    return starts[place]
+
+
+def _composed(text: str) -> str:
+    """Return the text with letters and the marks on them as one character, where there is one."""
+    return unicodedata.normalize("NFC", _HALF_WIDTH.sub(lambda kana: unicodedata.normalize("NFKC", kana[0]), text))
+
+
+def _folded_pieces(text: str) -> tuple[list[str], list[int]]:
+    """Return what each cluster of the text folds to, and where each starts, with the end of the text last."""
+    if _composed(text) == text:
+        return [_FOLDS[ord(character)] for character in text], list(range(len(text) + 1))
+    pieces: list[str] = []
+    starts: list[int] = []
+    for cluster in _CLUSTER.finditer(text):
+        pieces.append(folded(cluster.group()))
+        starts.append(cluster.start())
+    return pieces, [*starts, len(text)]
+
+
+def _fold(character: str) -> str:
+    return "".join(map(_without_marks, unicodedata.normalize("NFKC", character).casefold()))
+
+
+def _without_marks(character: str) -> str:
+    if _IS_DECORATION(character):
+        return ""
+    base = unicodedata.normalize("NFD", character)
+    return base[0] if ord(base[0]) < _FOLDS_MARKS_BELOW and len(base) > 1 else character
+
+
+def _kind(folded_character: str) -> str:
+    """Return `w` for a part of a word, `c` for a token by itself, `e` for an emoji, a space for neither."""
+    if unicodedata.category(folded_character)[0] in "LNM":
+        return "c" if is_unspaced(folded_character) else "w"
+    return "e" if _IS_EMOJI(folded_character) else " "
+
+
+def _apart(character: str) -> str:
+    """Return what a character folds to, with spaces for what is no token and around what is one by itself."""
+    pieces = ((piece, _KINDS[ord(piece)]) for piece in _FOLDS[ord(character)])
+    shown = {"w": "{}", "c": " {} ", "e": " {} ", " ": " "}
+    return "".join(shown[kind].format(_INDEXED[ord(piece)]) for piece, kind in pieces)
+
+
+def _index_form(character: str) -> str:
+    """Return a character as an index takes it: what it may not know, as a private character and a number."""
+    is_plain = ord(character) < _PLAIN_BELOW and not _IS_EMOJI(character)
+    return character if is_plain else f"{_YOUNG}{ord(character):06x}"
+
+
+_FOLDS: Final = _Table(_fold)
+_KINDS: Final = _Table(_kind)
+_INDEXED: Final = _Table(_index_form)
+_SPACED: Final = _Table(_apart)

@@ -1,0 +1,193 @@
+"""What a search asks of the index: which documents match, and the messages that they stand for.
+
+A document is a message in the full-text index. All questions are bounded: by a list of documents, by
+a count that is known to be small, or by a walk from the newest on that ends when there are enough.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from itertools import islice
+
+import apsw
+
+from chatkeep.core.ranking import Match
+from chatkeep.core.search import Search
+from chatkeep.store.files.rows import ROLE_NUMBERS, ZONE_DOCS, Found, Spot, Value, microseconds, row_of
+from chatkeep.store.files.selecting import conditions
+from chatkeep.store.files.sql import QUERIES
+from chatkeep.store.files.vocabulary import NOTHING, scope_word
+
+Matches = dict[int, Match]
+"""Messages by document."""
+
+_SCOPE_MAX = 200  # sessions that are named one by one; of a larger part, each message is asked
+_ZONES_FIRST = 2
+_PART_FIRST = 100
+_UNBOUNDED = 1 << 60
+
+
+class Documents:
+    """The documents that a search may find.
+
+    A part of few sessions is named in what is asked (`scope`), so that only their messages are looked
+    at; `scope_count` is how many those are.
+    """
+
+    def __init__(self, db: apsw.Connection, search: Search) -> None:
+        """Work out how the filters are put."""
+        self._db = db
+        self.scope_count = _UNBOUNDED
+        self._scope: tuple[str, ...] = ()
+        where, self._values = conditions(search.selection)
+        if where and (few := self._few_sessions(where)) is not None:
+            self._scope = (scope_of(few),)
+            self.scope_count = sum(few.values())
+            where, self._values = [], {}
+        of_messages = self._of_messages(search)
+        of_sessions = [f"s.{condition}" for condition in where]
+        self._of_messages_sql = " AND ".join(of_messages) or "true"
+        self._filters = {
+            "{where}": " AND ".join((*of_messages, *of_sessions)) or "true",
+            "{sessions}": "CROSS JOIN sessions s ON s.sid = m.sid" if of_sessions else "",
+        }
+
+    def total(self) -> int:
+        """Return how many messages there are, whatever the filters."""
+        return int(next(iter(self._db.execute(QUERIES["message_count"])))[0])
+
+    def all_of(self, match: str) -> list[int]:
+        """Return all documents that match, filters aside."""
+        return [doc for (doc,) in self._db.execute(QUERIES["docs"], {"match": self._in_scope(match)})]
+
+    def those_of(self, docs: Collection[int], match: str) -> set[int]:
+        """Return which of these documents match."""
+        values = {"match": match, "docs": json.dumps(list(docs))}
+        return {doc for (doc,) in self._db.execute(QUERIES["docs_of"], values)} if docs else set()
+
+    def messages(self, docs: Collection[int]) -> Matches:
+        """Return the messages of these documents that the filters let through."""
+        values = {**self._values, "docs": json.dumps(list(docs))}
+        return _matches(self._db.execute(self._filtered("messages_of"), values))
+
+    def between(self, match: str, low: int, high: int) -> Matches:
+        """Return the messages of a range of documents that match and that the filters let through."""
+        values = {**self._values, "match": self._in_scope(match), "low": low, "high": high}
+        return _matches(self._db.execute(self._filtered("candidates"), values))
+
+    def zones(self, most: int) -> Iterator[tuple[list[int], int]]:
+        """Yield more and more zones, those with the newest messages first, and the newest time in all that follow.
+
+        No more than about `most` are yielded.
+        """
+        rows = self._db.execute(QUERIES["zones"], self._times())
+        size, count = _ZONES_FIRST, 0
+        ahead = list(islice(rows, size))
+        while ahead and count < most:
+            zones = [zone for zone, _ in ahead]
+            count += size
+            size *= 4
+            ahead = list(islice(rows, size))
+            yield zones, ahead[0][1] if ahead else -_UNBOUNDED
+
+    def backwards(self, match: str) -> Iterator[tuple[int, Matches]]:
+        """Yield the messages that match from the last document on, and before them the newest time in what follows.
+
+        They come in parts that grow.
+        """
+        values = {**self._values, "match": self._in_scope(match), "low": 0, "high": _UNBOUNDED}
+        rows = self._db.execute(self._filtered("candidates"), values)
+        size = _PART_FIRST
+        while part := list(islice(rows, size)):
+            size *= 2
+            yield self._newest_before(zone_of(part[-1][0])), _matches(part)
+        yield -_UNBOUNDED, {}
+
+    def _newest_before(self, zone: int) -> int:
+        """Return the newest time in a zone and in those of lower documents."""
+        return next(iter(self._db.execute(QUERIES["newest_before"], (zone,))))[0] or -_UNBOUNDED
+
+    def in_order(self, in_zone: Mapping[int, Sequence[int]], count: int) -> Iterator[tuple[list[int], int]]:
+        """Yield the documents of zones, those with the newest messages first, and the newest time in what follows.
+
+        They come in parts of about `count` documents.
+        """
+        inside: list[int] = []
+        for zone, newest in self._db.execute(QUERIES["zones"], self._times()):
+            if len(inside) >= count:
+                yield inside, newest
+                inside = []
+            inside += in_zone.get(zone, ())
+        yield inside, -_UNBOUNDED
+
+    def match_counts(self, match: str, sids: Iterable[object], limit: int) -> dict[object, int]:
+        """Return how many messages of sessions match; looks at no more than `limit` of them."""
+        sql = QUERIES["match_counts"].replace("{where}", self._of_messages_sql)
+        values = {**self._values, "match": f"({scope_of(sids)}) AND ({match})", "limit": limit}
+        return dict(self._db.execute(sql, values))
+
+    def keys_of(self, sids: Iterable[object]) -> Mapping[object, str]:
+        """Return the keys of sessions."""
+        return dict(self._db.execute(QUERIES["keys_of"], {"sids": json.dumps(list(sids))}))
+
+    def found(self, doc: int, match_count: int) -> Found | None:
+        """Return where a document's message is, None if it is gone."""
+        for row in self._db.execute(QUERIES["found"], {"doc": doc}):
+            return Found(row_of(row[:-3]), Spot(*row[-3:]), match_count)
+        return None
+
+    def _times(self) -> dict[str, Value]:
+        return {"since": self._values.get("since"), "until": self._values.get("until")}
+
+    def _in_scope(self, match: str) -> str:
+        return " AND ".join(f"({part})" for part in (*self._scope, match))
+
+    def _filtered(self, query: str) -> str:
+        sql = QUERIES[query]
+        for place, filters in self._filters.items():
+            sql = sql.replace(place, filters)
+        return sql
+
+    def _few_sessions(self, where: Sequence[str]) -> dict[object, int] | None:
+        """Return the sessions of the selection and their message counts, None when they are many."""
+        sql = QUERIES["sessions_in"].replace("{where}", " AND ".join(where))
+        found = dict(self._db.execute(sql, {**self._values, "limit": _SCOPE_MAX + 1}))
+        return found if len(found) <= _SCOPE_MAX else None
+
+    def _of_messages(self, search: Search) -> list[str]:
+        where = []
+        if search.roles is not None:
+            where.append(f"m.role IN ({', '.join(str(ROLE_NUMBERS[role]) for role in search.roles) or 'NULL'})")
+        if search.since is not None:
+            where.append("m.at >= :since")
+            self._values["since"] = microseconds(search.since)
+        if search.until is not None:
+            where.append("m.at < :until")
+            self._values["until"] = microseconds(search.until)
+        return where
+
+
+def ranges(zones: Iterable[int]) -> Iterator[tuple[int, int]]:
+    """Yield the first and last documents of zones, neighbouring zones together."""
+    ordered = sorted(zones)
+    first = 0
+    for place in range(1, len(ordered) + 1):
+        if place == len(ordered) or ordered[place] != ordered[place - 1] + 1:
+            yield ordered[first] * ZONE_DOCS, ordered[place - 1] * ZONE_DOCS + ZONE_DOCS - 1
+            first = place
+
+
+def zone_of(doc: int) -> int:
+    """Return the zone of a document."""
+    return doc // ZONE_DOCS
+
+
+def scope_of(sids: Iterable[object]) -> str:
+    """Return what finds the messages of these sessions."""
+    words = " OR ".join(f'"{scope_word(sid)}"' for sid in sids)
+    return f"parts : ({words or NOTHING})"
+
+
+def _matches(rows: Iterable[tuple[int, int, int, int, int]]) -> Matches:
+    return {doc: Match(sid, seq, at, size, 0) for doc, sid, seq, at, size in rows}

@@ -1,0 +1,351 @@
+"""From a query to the messages that answer it, at a cost that is bounded whatever the words.
+
+A word may be in most of millions of messages, so matches are never all looked at. Of the rarer terms
+every document is listed; the commoner ones are only looked up in documents that are candidates for
+what they have of the rarer ones. Where all terms are common, the newest of the messages that match are
+the candidates: `zones` tell which parts of the index hold them, in whatever order messages came.
+`core.ranking` puts the candidates in order.
+
+What is answered depends on the messages and their times, not on the order in which they came.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections import Counter, defaultdict
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from heapq import nlargest
+from itertools import accumulate
+from typing import Final
+
+import apsw
+from msgspec import Struct
+
+from chatkeep.core import ranking
+from chatkeep.core.model import Mode
+from chatkeep.core.query import Term, phrases
+from chatkeep.core.ranking import Match, Scores
+from chatkeep.core.search import Search, is_enough
+from chatkeep.store.files import vocabulary
+from chatkeep.store.files.documents import Documents, Matches, ranges, zone_of
+from chatkeep.store.files.rows import ZONE_DOCS, Found
+from chatkeep.store.files.vocabulary import Sign, Sought
+
+_LISTED: Final = 12_000  # documents that are listed for all rarer terms together
+_LISTED_FOR_PHRASES: Final = 40_000  # the same, where a phrase would have to be looked for otherwise
+_CANDIDATES: Final = 600  # messages that are ranked
+_WALKED: Final = 300  # messages that a walk from the newest on is to find
+_LOOKED_UP: Final = 500  # candidates in which every term is looked up
+_REVIEWED: Final = 50  # best candidates in which the commoner terms are looked up
+_ZONES_NEAR: Final = 40  # of the newest messages, where walks end that find much
+_PHRASE_COST: Final = 30  # how much longer than a look at one more document it takes to look up a phrase in one
+_PHRASES: Final = 6
+_FEW_TERMS: Final = 3
+_COUNTED: Final = 5000
+_TIES: Final = 1000
+_CLOCK_STEPS: Final = 20_000  # virtual machine steps between looks at the clock, about a millisecond
+
+
+class Answer(Struct, frozen=True):
+    """What was found, best first; `partial` when there was no time for all of it."""
+
+    found: list[Found]
+    mode: Mode = "all"
+    partial: bool = False
+
+
+def find(db: apsw.Connection, search: Search) -> Answer:
+    """Return what a search finds."""
+    searching = _Searching(db, search)
+    with searching.deadline():
+        searching.gather_whole()
+        if not searching.is_enough():
+            searching.gather_loose()
+        searching.review()
+    return searching.answer()
+
+
+class _Searching:
+    """One search under way: `_whole` has messages with every term, `_loose` those with some."""
+
+    def __init__(self, db: apsw.Connection, search: Search) -> None:
+        self._db = db
+        self._search = search
+        self._until = time.monotonic() + search.deadline_s
+        self._is_late = False
+        self._documents = Documents(db, search)
+        self._total = self._documents.total()
+        self._whole: Matches = {}
+        self._loose: Matches | None = None
+        self._is_complete = True  # whether every message that matches is gathered
+        self._terms: Sequence[Term] = search.query.terms
+        self._sought: list[Sought] = []
+        self._unknown: list[int] = []  # the places of terms that were not looked up in all candidates
+        self._weights: list[float] = []
+        self._lists: dict[str, list[int]] = {}
+        self._scored: dict[int, float] = {}
+
+    @contextlib.contextmanager
+    def deadline(self) -> Iterator[None]:
+        """Cut off what is done in here when its time is over; what was found by then stays."""
+        self._db.set_progress_handler(self._is_over, _CLOCK_STEPS)
+        try:
+            yield
+        except apsw.InterruptError:
+            self._is_late = True
+        finally:
+            self._db.set_progress_handler(None)
+
+    # Messages that have every term
+
+    def gather_whole(self) -> None:
+        """Gather messages that have every term; more and more words for one that is only begun."""
+        skip = 0
+        while True:
+            sought = [vocabulary.sought(self._db, term, skip=skip if term.prefix else 0) for term in self._terms]
+            if not skip:
+                self._weigh(sought)
+            self._gather_whole(sought)
+            has_more = any(one.more for one in sought)
+            if not has_more or self._fills(self._whole) or self._is_over():
+                self._is_complete = self._is_complete and not has_more
+                return
+            skip += vocabulary.FORMS_MAX
+
+    def _gather_whole(self, sought: Sequence[Sought]) -> None:
+        everything = (1 << len(sought)) - 1
+        rarest_first = sorted(sought, key=lambda one: one.count)
+        signs = sorted({sign for one in sought for sign in one.signs}, key=lambda sign: sign.count)
+        listed = self._listed(signs, _LISTED if len(signs) == len(sought) else _LISTED_FOR_PHRASES, alone=_LOOKED_UP)
+        docs = set.intersection(*map(set, listed)) if listed else None
+        if docs is not None and (len(docs) <= _LOOKED_UP or len(listed) == len(signs) == len(sought)):
+            known = {sign.match for sign in signs[: len(listed)]}
+            for one in rarest_first:
+                docs = docs if one.match in known else self._those_of(docs, one)
+            found = self._newest_of(docs)
+        elif self._search.query.is_question and len(sought) > _FEW_TERMS:
+            found = {}  # it would be a long walk; those that have every term are the best of those with some
+        else:
+            found = self._walked(_all(one.match for one in rarest_first), signs)
+        for match in found.values():
+            match.terms = everything
+        self._whole = found | self._whole
+
+    # Messages that have some terms
+
+    def gather_loose(self) -> None:
+        """Gather messages that have some of the terms, or of their parts."""
+        if self._search.query.relaxed == self._terms[:1]:
+            return
+        self._terms = self._search.query.relaxed
+        self._weigh([vocabulary.sought(self._db, term) for term in self._terms])
+        self._loose = {}
+        if self._search.sort == "recent":
+            self._loose = self._walked(_any(one.match for one in self._sought), ())
+            return
+        rarest_first = sorted(range(len(self._sought)), key=lambda place: self._sought[place].count)
+        listed = self._listed(
+            [Sign(self._sought[place].match, self._sought[place].count) for place in rarest_first], _LISTED
+        )
+        bits: defaultdict[int, int] = defaultdict(int)
+        for place, docs in zip(rarest_first, listed, strict=False):
+            for doc in docs:
+                bits[doc] |= 1 << place
+        self._gather_best(bits)
+        self._unknown = rarest_first[len(listed) :]
+        for place in self._unknown:
+            if self._fills(self._loose) or self._is_over():
+                self._is_complete = False
+                break
+            for doc, match in self._walked(self._sought[place].match, self._sought[place].signs).items():
+                self._loose.setdefault(doc, match).terms |= 1 << place
+
+    def _gather_best(self, bits: Mapping[int, int]) -> None:
+        """Gather the candidates whose terms weigh most; of those that have the same, the newest."""
+        found = self._loose if self._loose is not None else {}
+        same: defaultdict[int, list[int]] = defaultdict(list)
+        for doc, terms in bits.items():
+            same[terms].append(doc)
+        for terms in sorted(same, key=lambda terms: (-ranking.sum_of(self._weights, terms), terms)):
+            fresh = self._newest_of(same[terms], _CANDIDATES - len(found))
+            for match in fresh.values():
+                match.terms = terms
+            found.update(fresh)
+            if len(found) >= _CANDIDATES and self._fills(found):
+                self._is_complete = False
+                break
+
+    # What is best, and what is answered
+
+    def review(self) -> None:
+        """Look up, in what is best so far, the terms that were not yet, and words that stand side by side."""
+        found = self._gathered()
+        if self._search.sort == "recent":
+            return
+        scores = Scores(found.values(), self._weights)
+        self._scored = {doc: scores.of(match) for doc, match in found.items()}
+        best = nlargest(_REVIEWED, self._scored, key=lambda doc: (self._scored[doc], doc))
+        for place in self._unknown:
+            lacking = [doc for doc in best if not found[doc].terms >> place & 1]
+            for doc in self._documents.those_of(lacking, self._sought[place].match):
+                found[doc].terms |= 1 << place
+        for place, phrase in phrases(self._terms)[:_PHRASES]:
+            having = [doc for doc in best if found[doc].terms >> place & 3 == 3]  # noqa: PLR2004 - both words
+            for doc in self._documents.those_of(having, vocabulary.sought(self._db, phrase).match):
+                found[doc].phrases |= 1 << place
+        self._scored.update((doc, scores.of(found[doc])) for doc in best)
+
+    def is_enough(self) -> bool:
+        """Tell whether the messages with every term are an answer."""
+        sessions = {match.session for match in self._whole.values()}
+        return self._is_late or is_enough(self._search, len(self._whole), len(sessions))
+
+    def answer(self) -> Answer:
+        """Return the best of what was gathered."""
+        found = self._gathered()
+        docs = {(match.session, match.seq): doc for doc, match in found.items()}
+        whole = self._places_of_whole(found)
+        best = ranking.best(
+            list(found.values()),
+            lambda match: self._scored.get(docs[match.session, match.seq], 0.0),
+            self._search,
+            whole,
+            self._documents.keys_of,
+        )
+        counts = self._match_counts(found, best)
+        shown = (self._documents.found(docs[match.session, match.seq], counts[match.session]) for match in best)
+        is_all = all((match.session, match.seq) in whole for match in best)
+        return Answer([one for one in shown if one], "all" if is_all else "any", self._is_late)
+
+    def _places_of_whole(self, found: Matches) -> set[tuple[object, int]]:
+        """Return the places (session, seq) of the messages that have every term of the query."""
+        places = {(match.session, match.seq) for match in self._whole.values()}
+        if self._terms == self._search.query.terms:
+            everything = (1 << len(self._terms)) - 1
+            places |= {(match.session, match.seq) for match in found.values() if match.terms == everything}
+        return places
+
+    def _gathered(self) -> Matches:
+        return self._whole if self._loose is None else {**self._loose, **self._whole_again()}
+
+    def _whole_again(self) -> Matches:
+        """Return the messages with every term, as they stand among those with some."""
+        loose = self._loose or {}
+        return {doc: loose.get(doc, match) for doc, match in self._whole.items()}
+
+    def _match_counts(self, found: Matches, best: Sequence[Match]) -> Mapping[object, int]:
+        """Return how many messages of each session match."""
+        counts = Counter(match.session for match in found.values())
+        if not self._is_complete and not self._is_late:
+            matching = (one.match for one in self._sought)
+            match = _all(matching) if self._loose is None else _any(matching)
+            counts |= Counter(self._documents.match_counts(match, {match.session for match in best}, _COUNTED))
+        return counts
+
+    # How documents are gathered
+
+    def _weigh(self, sought: list[Sought]) -> None:
+        self._sought = sought
+        self._weights = [ranking.weight(one.count, self._total) for one in sought]
+
+    def _listed(self, rarest_first: Sequence[Sign], most: int, *, alone: int = _LISTED) -> list[list[int]]:
+        """Return all documents of each sign, for as many of the rarest as have no more than `most` together.
+
+        A single one that has more than `alone` is not listed: there is nothing to compare it with.
+        """
+        counts = accumulate(map(self._count, rarest_first))
+        few = [one.match for one, count in zip(rarest_first, counts, strict=False) if count <= most]
+        if len(few) == 1 and self._count(rarest_first[0]) > alone:
+            return []
+        for match in few:
+            if match not in self._lists:
+                self._lists[match] = self._documents.all_of(match)
+        return [self._lists[match] for match in few]
+
+    def _count(self, sought: Sign) -> int:
+        """Return about how many documents a term has."""
+        return min(sought.count, self._documents.scope_count)
+
+    def _newest_of(self, docs: Collection[int], wanted: int = _CANDIDATES) -> Matches:
+        """Return the messages of documents; of very many, the newest that are wanted and as many as an answer has."""
+        if len(docs) <= max(wanted, self._search.limit):
+            return self._documents.messages(docs)
+        in_zone: defaultdict[int, list[int]] = defaultdict(list)
+        for doc in docs:
+            in_zone[zone_of(doc)].append(doc)
+        found: Matches = {}
+        enough = max(wanted, self._search.limit)
+        for inside, next_newest in self._documents.in_order(in_zone, enough):
+            found.update(self._documents.messages(inside))
+            if (settled := self._settled(found, next_newest, wanted)) is not None:
+                self._is_complete = False
+                return settled
+            if self._is_over():
+                break
+        return found
+
+    def _those_of(self, docs: Collection[int], one: Sought) -> set[int]:
+        """Return which of the documents have a term; a phrase that is rare enough is looked for everywhere."""
+        if len(one.signs) > 1 and self._count(min(one.signs, key=self._count)) < len(docs) * _PHRASE_COST:
+            return set(docs) & set(self._documents.all_of(one.match))
+        return self._documents.those_of(docs, one.match)
+
+    def _walked(self, match: str, signs: Iterable[Sign]) -> Matches:
+        """Return the newest messages that match, if there are as many as an answer has.
+
+        Where they are likely to be found near, `zones` tell where to look; else the way is from end to
+        end. The longer it is, the fewer are wanted to choose from.
+        """
+        found: Matches = {}
+        wanted = 1 if self._search.sort == "recent" else _WALKED
+        likely = float(self._total)
+        for sign in signs:
+            likely *= min(1.0, self._count(sign) / max(1, self._total))
+        near = self._documents.zones(_ZONES_NEAR) if likely * _ZONES_NEAR * ZONE_DOCS > wanted * self._total else ()
+        for zones, next_newest in near:
+            for low, high in ranges(zones):
+                found.update(self._documents.between(match, low, high))
+            if (settled := self._settled(found, next_newest, wanted)) is not None:
+                self._is_complete = False
+                return settled
+        walk = self._documents.backwards(match)
+        for next_newest, fresh in walk:
+            found.update(fresh)
+            if (settled := self._settled(found, next_newest, wanted)) is not None:
+                self._is_complete = False
+                return settled
+            wanted = max(1, wanted // 2)
+            if self._is_over():
+                break
+        return found
+
+    def _settled(self, found: Matches, after: int, wanted: int) -> Matches | None:
+        """Return the newest of what is found, of which all is known after a time; None if that is not enough."""
+        if len(found) < wanted:
+            return None
+        newest = sorted((-match.at, doc) for doc, match in found.items() if match.at > after)
+        sessions: set[object] = set()
+        for place, (at, doc) in enumerate(newest):
+            sessions.add(found[doc].session)
+            distinct = len(sessions) if self._search.unit == "session" else place + 1
+            if place + 1 >= wanted and distinct >= self._search.limit:
+                return {doc: found[doc] for same_at, doc in newest[: place + 1 + _TIES] if same_at <= at}
+        return None
+
+    def _fills(self, found: Matches) -> bool:
+        """Tell whether the answer can be filled."""
+        distinct = {match.session for match in found.values()} if self._search.unit == "session" else found
+        return len(distinct) >= self._search.limit
+
+    def _is_over(self) -> bool:
+        self._is_late = self._is_late or time.monotonic() > self._until
+        return self._is_late
+
+
+def _all(matches: Iterable[str]) -> str:
+    return " AND ".join(f"({match})" for match in matches)
+
+
+def _any(matches: Iterable[str]) -> str:
+    return " OR ".join(f"({match})" for match in matches)

@@ -1,0 +1,48 @@
+"""What a selection of sessions means in SQL."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from chatkeep.core.model import Selection
+from chatkeep.store.files.rows import Value, microseconds
+
+
+def conditions(selection: Selection) -> tuple[list[str], dict[str, Value]]:
+    """Return what a session must fulfil to be in a selection, as SQL and its values."""
+    if selection.prefix is None:
+        return ["false"], {}
+    where: list[str] = []
+    values: dict[str, Value] = {}
+    if selection.archived is not None:
+        where.append("archived = :archived")
+        values["archived"] = selection.archived
+    if selection.channel is not None:
+        where.append("channel = :channel")
+        values["channel"] = selection.channel
+    if selection.prefix:
+        bounds = key_bounds(selection.prefix)
+        where.append("key >= :first")
+        if bounds["after"] is not None:
+            where.append("key < :after")
+        values.update((name, value) for name, value in bounds.items() if value is not None)
+    if selection.updated_before is not None:
+        where.append("updated_at < :before")
+        values["before"] = microseconds(selection.updated_before)
+    return where, values
+
+
+def unindexed(condition: str, *, keep: str) -> str:
+    """Return a condition that SQLite will not use an index for, unless it is of the kind to keep."""
+    about_key = condition.startswith("key")
+    return condition if about_key == (keep == "key") or condition.startswith("(") else f"+{condition}"
+
+
+def key_bounds(prefix: str) -> Mapping[str, Value]:
+    """Return the first key with a prefix, and the first one after all of them (None: there is none)."""
+    for place in range(len(prefix) - 1, -1, -1):
+        code = ord(prefix[place]) + 1
+        if code < 0x110000:  # noqa: PLR2004 - the end of Unicode
+            following = prefix[:place] + chr(0xE000 if 0xD800 <= code < 0xE000 else code)  # noqa: PLR2004 - surrogates
+            return {"first": prefix, "after": following}
+    return {"first": prefix, "after": None}

@@ -1,0 +1,179 @@
+"""The words of the index: which there are, in how many messages each is, and which are forms of one.
+
+The full-text index knows the words too, but not how many messages have one without walking through
+all of them, and not which belong to one stem. So they stand in a table of their own (`terms`). It is
+made from the full-text index when that is built, and kept up as messages come. A new word is put there
+at once; counts, which only weigh words against each other, are put there every thousand messages,
+and are not taken back when a session is deleted.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+import apsw
+from msgspec import Struct
+
+from chatkeep.core.query import Term
+from chatkeep.core.stems import stem
+from chatkeep.core.words import GAP, indexed, is_unspaced, pairs_of
+from chatkeep.store.files.sql import QUERIES
+
+FORMS_MAX: Final = 50
+_KNOWN_MAX: Final = 200_000
+_TALLIED_MAX: Final = 1000
+_ASCII_WORD: Final = re.compile(r"[a-z0-9]+")
+_LAST: Final = chr(0x10FFFF)
+_SCOPE: Final = "\ue002"
+NOTHING: Final = f'"{GAP}{GAP}"'
+
+
+class Sign(Struct, frozen=True):
+    """Something the full-text index can be asked for, and about how many messages have it."""
+
+    match: str
+    count: int
+
+
+class Sought(Struct, frozen=True):
+    """What the full-text index is asked for one term, and about how many messages have it at most.
+
+    `signs` are single words that every message has which has the term: easily listed, where a phrase
+    is not. `more` tells that the term is a beginning of more words than these.
+    """
+
+    match: str
+    count: int
+    signs: tuple[Sign, ...]
+    more: bool = False
+
+
+class Tally:
+    """The words of new messages, on their way into the table."""
+
+    def __init__(self) -> None:
+        """Begin with nothing."""
+        self._known: set[str] = set()
+        self._counts: Counter[str] = Counter()
+        self._message_count = 0
+
+    def add(self, db: apsw.Connection, messages: Iterable[tuple[str, str]]) -> None:
+        """Take in messages, by what was put into the full-text index of each: its tokens and its parts."""
+        fresh: dict[str, str | None] = {}
+        for text, parts in messages:
+            words = set(_ASCII_WORD.findall(text.lower()) if text.isascii() else text.split())
+            words.update(part for part in parts.split() if not is_mark(part))
+            self._counts.update(words)
+            self._message_count += 1
+            fresh.update((word, _stem_of(word)) for word in words - self._known)
+        db.executemany(QUERIES["put_term"], fresh.items())
+        if len(self._known) > _KNOWN_MAX:
+            self._known.clear()
+        self._known.update(fresh)
+        if self._message_count >= _TALLIED_MAX:
+            self.flush(db)
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is nothing to put into the table."""
+        return not self._counts
+
+    def flush(self, db: apsw.Connection) -> None:
+        """Put the counts into the table."""
+        db.executemany(QUERIES["count_term"], [(count, word) for word, count in self._counts.items()])
+        self._counts.clear()
+        self._message_count = 0
+
+    def forget(self) -> None:
+        """Believe nothing of what was put in a transaction that failed."""
+        self._known.clear()
+
+
+def fill(db: apsw.Connection) -> None:
+    """Make the table from a full-text index that is complete."""
+    db.execute("CREATE VIRTUAL TABLE temp.vocabulary USING fts5vocab(main, words, row)")
+    found = ((word, _stem_of(word), count) for word, count in db.execute("SELECT term, doc FROM temp.vocabulary"))
+    db.executemany(QUERIES["fill_term"], (row for row in found if not is_mark(row[0])))
+    db.execute("DROP TABLE temp.vocabulary")
+
+
+def is_mark(word: str) -> bool:
+    """Tell whether this is no word but a mark of the index: the gap between rows, or the scope of a session."""
+    return GAP <= word[0] <= _SCOPE
+
+
+def scope_word(sid: object) -> str:
+    """Return the word that every message of a session has in the index, and nobody can type."""
+    return f"{_SCOPE}{sid}"
+
+
+def sought(db: apsw.Connection, term: Term, *, skip: int = 0) -> Sought:
+    """Return what to ask for a term; of a beginning of many words, those after the `skip` commonest."""
+    if term.run:
+        pairs = [indexed(pair) for pair in pairs_of("".join(term.tokens))]
+        signs = tuple(Sign(f'parts : "{pair}"', count) for pair, count in _counted(db, pairs))
+        return Sought(f'parts : "{" ".join(pairs)}"', min(sign.count for sign in signs), signs)
+    tokens = [indexed(token) for token in term.tokens]
+    if len(tokens) > 1:
+        return _phrase(db, term, tokens, skip)
+    if is_unspaced(term.tokens[0]):
+        return _plain(f'text : "{tokens[0]}"', _sum(_counted(db, tokens)))
+    forms = dict(_counted(db, tokens) if term.exact else _forms(db, tokens[0]))
+    more = False
+    if term.prefix:
+        begun = _begun(db, tokens[0], skip)
+        more = len(begun) == FORMS_MAX
+        forms = {**({} if skip else forms), **dict(begun)}
+    return _plain(_any(f'"{form}"' for form in forms), _sum(forms.items()), more=more)
+
+
+def _plain(match: str, count: int, *, more: bool = False) -> Sought:
+    return Sought(match, count, (Sign(match, count),), more)
+
+
+def _phrase(db: apsw.Connection, term: Term, tokens: Sequence[str], skip: int) -> Sought:
+    column = "text : " if any(map(is_unspaced, term.tokens)) else ""
+    signs = tuple(Sign(f'{column}"{word}"', count) for word, count in _counted(db, tokens))
+    if not term.prefix:
+        return Sought(f'{column}"{" ".join(tokens)}"', min(sign.count for sign in signs), signs)
+    begun = _begun(db, tokens[-1], skip)
+    last = dict.fromkeys((*(() if skip else tokens[-1:]), *(word for word, _ in begun)))
+    match = _any(f'{column}"{" ".join((*tokens[:-1], word))}"' for word in last)
+    count = min(*(sign.count for sign in signs[:-1]), _sum(begun))
+    return Sought(match, count, signs[:-1], len(begun) == FORMS_MAX)
+
+
+def _any(phrases: Iterable[str]) -> str:
+    """Return what finds any of the phrases; of none, a phrase that nothing has."""
+    return f"({' OR '.join(phrases) or NOTHING})"
+
+
+def _forms(db: apsw.Connection, word: str) -> list[tuple[str, int]]:
+    """Return the words of the index that are forms of one, itself first, and in how many messages each is."""
+    of_stem = stem(word)
+    found = db.execute(QUERIES["forms"], {"word": word, "stem": of_stem, "limit": FORMS_MAX})
+    forms = {form: count for form, count in found if stem(form) == of_stem}
+    return list({word: 0, **forms}.items())
+
+
+def _begun(db: apsw.Connection, beginning: str, skip: int) -> list[tuple[str, int]]:
+    values = {"first": beginning, "after": beginning + _LAST, "limit": FORMS_MAX, "skip": skip}
+    return list(db.execute(QUERIES["begun"], values))
+
+
+def _counted(db: apsw.Connection, words: Iterable[str]) -> list[tuple[str, int]]:
+    """Return in how many messages each word is, 0 for one that is not in the table."""
+    return [(word, next(iter(db.execute(QUERIES["term"], (word,))), (0,))[0]) for word in words]
+
+
+def _sum(counted: Iterable[tuple[str, int]]) -> int:
+    return sum(count for _, count in counted)
+
+
+def _stem_of(word: str) -> str | None:
+    """Return the stem of a word, None when that is the word itself."""
+    of_word = stem(word)
+    return None if of_word == word else of_word
