@@ -33,7 +33,7 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from chatkeep.core.model import Draft, Selection, Unit
+from chatkeep.core.model import Draft, Role, Selection, Unit
 from chatkeep.core.query import parse_query
 from chatkeep.core.search import Search
 from chatkeep.store.files.store import FilesStore
@@ -147,7 +147,8 @@ def cjk_table(cases: list[Any], corpus: list[Any]) -> Table:
 
 def _asked(conversations: list[Any], questions: list[Question]) -> tuple[Score, dict[int, Score], float]:
     """Return the scores of questions over a store of conversations, and the mean time of a search in ms."""
-    overall, by_category = Score(), defaultdict(Score)
+    overall = Score()
+    by_category: defaultdict[int, Score] = defaultdict(Score)
     taken_s = 0.0
     with _filled(_turns(conversations)) as store:
         for question in questions:
@@ -202,7 +203,7 @@ def _turns(conversations: list[Any]) -> Iterator[tuple[str, list[Draft]]]:
             for place, turn in enumerate(said[name]):
                 image = f" [image: {turn['blip_caption']}]" if turn.get("blip_caption") else ""
                 text = f"{turn['speaker']}: {turn['text']}{image}"
-                role = "user" if turn["speaker"] == said["speaker_a"] else "assistant"
+                role: Role = "user" if turn["speaker"] == said["speaker_a"] else "assistant"
                 sent_at = _BEGIN + timedelta(days=7 * day, seconds=20 * place)
                 drafts.append(Draft(role=role, content=text, sent_at=sent_at, id=f"m{place + 1}"))
             if drafts:

@@ -1,4 +1,4 @@
-"""Measure a server over HTTP on loopback: list, history, durable append, search, start, reindex, memory.
+"""Measure a server over HTTP on loopback: list, history, durable append, start, reindex, memory.
 
     python bench/server.py WORKSPACE [--rounds 300] [--reindex]
 
@@ -23,10 +23,25 @@ from urllib.parse import quote
 
 _PORT = 18765
 _LONGEST = "telegram:100000000"
-_TERMS = ("database", "prime", "the", "the of", "quick server error", "人工智能", "zzzznothing")
 
 
-class Server:
+class Client:
+    """A kept connection to the server."""
+
+    def __init__(self, token: str) -> None:
+        """Take the token."""
+        self._token = token
+        self._connection = http.client.HTTPConnection("127.0.0.1", _PORT)
+
+    def request(self, method: str, path: str, body: object = None) -> tuple[int, bytes]:
+        """Return the status and the body of an answer."""
+        headers = {"Authorization": f"Bearer {self._token}", "Content-Type": "application/json"}
+        self._connection.request(method, path, None if body is None else json.dumps(body), headers)
+        answer = self._connection.getresponse()
+        return answer.status, answer.read()
+
+
+class Server(Client):
     """A running server and a connection to it."""
 
     def __init__(self, workspace: Path) -> None:
@@ -40,14 +55,11 @@ class Server:
         while not self._answers():
             time.sleep(0.01)
         self.start_s = time.perf_counter() - began
-        self._connection = http.client.HTTPConnection("127.0.0.1", _PORT)
+        super().__init__(self.token)
 
-    def request(self, method: str, path: str, body: object = None) -> tuple[int, bytes]:
-        """Return the status and the body of an answer."""
-        headers = {"Authorization": f"Bearer {self.token}", "Content-Type": "application/json"}
-        self._connection.request(method, path, None if body is None else json.dumps(body), headers)
-        answer = self._connection.getresponse()
-        return answer.status, answer.read()
+    def another(self) -> Client:
+        """Return another connection to the server."""
+        return Client(self.token)
 
     def memory_mb(self) -> float:
         """Return the resident memory of the server's process."""
@@ -111,9 +123,6 @@ def main() -> None:
             {"role": "user", "content": "a message of the bench " * 9},
         )
         measured(f"append to {key}", rounds, lambda _, path=path, said=said: server.request("POST", path, said))  # type: ignore[misc]
-    for term in _TERMS:
-        path = f"/api/sessions/search?q={quote(term)}"
-        measured(f"search {term!r}", max(5, rounds // 30), lambda _, path=path: server.request("GET", path))  # type: ignore[misc]
     print(f"memory {server.memory_mb():.0f} MB")
     server.stop()
 

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Annotated, get_args
 
@@ -14,9 +15,10 @@ from chatkeep import wire
 from chatkeep.bodies import parse_time
 from chatkeep.cli import facts, screen
 from chatkeep.cli.options import AsJson, Channel, Key, Prefix, Workspace, opened_sessions
+from chatkeep.core.excerpts import highlights
 from chatkeep.core.keys import parse_key
 from chatkeep.core.model import ROLES, Hit, Json, Message, Role, Selection, Sort, Summary, Unit, Window
-from chatkeep.core.query import parse_query
+from chatkeep.core.query import Query, parse_query
 from chatkeep.core.search import DEFAULT_ROLES, Search
 from chatkeep.errors import InvalidError
 from chatkeep.sessions import Sessions
@@ -85,7 +87,7 @@ def search(
     """Find sessions by what was said in them."""
     with opened_sessions(workspace) as sessions:
         if open_at:
-            _show_around(sessions, open_at, as_json=as_json)
+            _show_around(sessions, open_at, parse_query(text), as_json=as_json)
             return
         if not text.strip():
             raise InvalidError("TEXT", "say what to search for, or which hit to --open")
@@ -110,7 +112,9 @@ def search(
     else:
         _show_hits(hits.hits, now)
         if hits.mode == "any":
-            screen.say("No session has all of these words; these have some.")
+            screen.say("Not all of these have all of the words.")
+        if hits.partial:
+            screen.say("There was no time to look everywhere: add words or filters to find more.")
 
 
 def _row(summary: Summary, now: datetime) -> tuple[str | Text, ...]:
@@ -119,9 +123,20 @@ def _row(summary: Summary, now: datetime) -> tuple[str | Text, ...]:
     return (header.key, title, f"{summary.message_count:,}", header.channel, screen.ago(summary.updated_at, now))
 
 
-def _show(sessions: Sessions, key: str, limit: int, before: int | None, *, as_json: bool) -> None:
+def _show(
+    sessions: Sessions,
+    key: str,
+    limit: int,
+    before: int | None,
+    *,
+    as_json: bool,
+    marked: int | None = None,
+    query: Query | None = None,
+) -> None:
     summary = sessions.get(key)
     window = sessions.window(key, limit=limit, before=before)
+    if marked is not None and marked not in [message.seq for message in window.messages]:
+        raise InvalidError("--open", f"names no message: {key} has {screen.counted(summary.message_count, 'message')}")
     if as_json:
         detail = facts.detailed(summary, sessions.now())
         screen.show_json({"session": detail, "messages": window.messages, "has_more": window.has_more})
@@ -131,23 +146,27 @@ def _show(sessions: Sessions, key: str, limit: int, before: int | None, *, as_js
     screen.say(screen.styled(f"{key} · {screen.counted(summary.message_count, 'message')} · {updated}", "dim"))
     if summary.damage:
         screen.say(screen.styled(f"Damaged, read-only: {summary.damage}. Run `chatkeep doctor`.", "red"))
-    _show_messages(window)
+    _show_messages(window, marked, query)
     if window.has_more:
         screen.say(screen.styled(f"Earlier messages: --before {window.messages[0].seq}", "dim"))
 
 
-def _show_around(sessions: Sessions, place: str, *, as_json: bool) -> None:
+def _show_around(sessions: Sessions, place: str, query: Query, *, as_json: bool) -> None:
     key, _, seq = place.rpartition("#")
     if not key or not (seq.isascii() and seq.isdigit()) or len(seq) > len("9007199254740992"):
         raise InvalidError("--open", "must be KEY#SEQ, as the search prints it")
-    _show(sessions, parse_key(key), 2 * _AROUND + 1, int(seq) + _AROUND + 1, as_json=as_json)
+    last = int(seq) + _AROUND + 1
+    _show(sessions, parse_key(key), 2 * _AROUND + 1, last, as_json=as_json, marked=int(seq), query=query)
 
 
-def _show_messages(window: Window) -> None:
+def _show_messages(window: Window, marked: int | None, query: Query | None) -> None:
     for message in window.messages:
         screen.say()
-        screen.say(_heading(message))
-        if message.text:
+        heading = _heading(message)
+        screen.say(Text("\u25b6 ", "bold yellow").append(heading) if message.seq == marked else heading)
+        if message.text and query is not None and query.terms:
+            screen.say(_marked(message.text, highlights(message.text, query)))
+        elif message.text:
             screen.say(screen.styled(message.text, "dim" if message.role == "tool" else ""))
         for call in message.tool_calls or ():
             screen.say(screen.styled(_call(call), "yellow"))
@@ -177,14 +196,22 @@ def _show_hits(hits: tuple[Hit, ...], now: datetime) -> None:
 
 
 def _excerpt(hit: Hit) -> Text:
-    """Return the excerpt with its hits marked; pieces are made safe one by one, so that the marks stay in place."""
-    text = Text("  ")
+    return Text("  ").append(_marked(hit.excerpt, hit.highlights, one_line=True))
+
+
+def _marked(text: str, places: Iterable[tuple[int, int]], *, one_line: bool = False) -> Text:
+    """Return a text with its hits marked; pieces are made safe one by one, so that the marks stay in place."""
+
+    def safe(piece: str) -> str:
+        return screen.visible(piece).replace("\n", " ") if one_line else screen.visible(piece)
+
+    marked = Text()
     end = 0
-    for first, last in hit.highlights:
-        text.append(screen.visible(hit.excerpt[end:first]).replace("\n", " "))
-        text.append(screen.visible(hit.excerpt[first:last]).replace("\n", " "), "bold yellow")
+    for first, last in places:
+        marked.append(safe(text[end:first]))
+        marked.append(safe(text[first:last]), "bold yellow")
         end = last
-    return text.append(screen.visible(hit.excerpt[end:]).replace("\n", " "))
+    return marked.append(safe(text[end:]))
 
 
 def _roles(role: str) -> tuple[Role, ...] | None:

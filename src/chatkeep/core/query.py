@@ -26,7 +26,7 @@ TERMS_MAX: Final = 32
 QUERY_CHARS_MAX: Final = 1000
 _LONG_RUN: Final = 6  # characters of a script without spaces that hold more than one word
 _PIECE: Final = re.compile(r'"([^"]*)"|(\S+)')
-_ENGLISH_ENDING: Final = re.compile(r"['\u2019](?:s|t|d|m|ll|re|ve)(?![^\W_])", re.IGNORECASE)
+_ENGLISH_ENDING: Final = re.compile(r"(\W*[^\W_]+)['\u2019](?:s|t|d|m|ll|re|ve)(\W*)", re.IGNORECASE)
 
 
 class Term(Struct, frozen=True):
@@ -60,11 +60,12 @@ class Words(Struct, frozen=True):
 
 def parse_query(text: str) -> Query:
     """Return the terms of a query; at most 32, the rest is left out."""
-    found = list(_terms(text))
+    found = dict(_terms(text))
     telling = [term for term in found if term.exact or not _says_nothing(term)]
-    terms = tuple(dict.fromkeys((telling or found)[:TERMS_MAX]))
-    relaxed = tuple(dict.fromkeys(part for term in terms for part in _parts(term, alone=len(terms) == 1)))[:TERMS_MAX]
-    return Query(text, terms, relaxed, is_question=len(terms) > 1 and _is_question(text))
+    terms = tuple((telling or list(found))[:TERMS_MAX])
+    relaxed = dict.fromkeys(part for term in terms for part in _parts(term, found[term], alone=len(terms) == 1))
+    is_question = len(terms) > 1 and _is_question(text)
+    return Query(text, terms, tuple(relaxed)[:TERMS_MAX], is_question=is_question)
 
 
 def phrases(terms: Sequence[Term]) -> list[tuple[int, Term]]:
@@ -72,7 +73,7 @@ def phrases(terms: Sequence[Term]) -> list[tuple[int, Term]]:
     return [
         (place, Term(one.tokens + other.tokens, exact=True))
         for place, (one, other) in enumerate(pairwise(terms))
-        if len(one.tokens) == len(other.tokens) == 1 and not is_unspaced(one.tokens[0] + other.tokens[0])
+        if len(one.tokens) == len(other.tokens) == 1 and not any(map(is_unspaced, one.tokens + other.tokens))
     ]
 
 
@@ -116,21 +117,31 @@ def _goes_on(tokens: Sequence[Token], first: int, term: Term) -> bool:
     )
 
 
-def _terms(text: str) -> Iterator[Term]:
+def _terms(text: str) -> Iterator[tuple[Term, list[Term]]]:
+    """Yield each term of a query with the terms of its tokens, of which runs stay together."""
     for piece in _PIECE.finditer(text):
         quoted, word = piece.groups()
-        is_last = piece.end() == len(text)
         if quoted is not None:
             tokens = tokens_of(quoted)
             if tokens:
-                yield Term(_texts(tokens), exact=True, run=_is_run(tokens))
+                yield Term(_texts(tokens), exact=True, run=_is_run(tokens)), _single(tokens)
             continue
-        plain = _ENGLISH_ENDING.sub("", word)
+        plain = ending.group(1) + ending.group(2) if (ending := _ENGLISH_ENDING.fullmatch(word)) else word
         tokens = tokens_of(plain)
         for row in _runs(tokens) if all(is_unspaced(token.text) for token in tokens) else [tokens]:
-            is_open = is_last and (row[-1].end == len(plain) or plain.endswith("*"))
+            is_open = piece.end() == len(text) and (row[-1].end == len(plain) or plain.endswith("*"))
             prefix = is_open and may_go_on(row[-1].text)
-            yield Term(_texts(row), prefix=prefix, exact=len(row) > 1, run=_is_run(row))
+            yield Term(_texts(row), prefix=prefix, exact=len(row) > 1, run=_is_run(row)), _single(row)
+
+
+def _single(tokens: Sequence[Token]) -> list[Term]:
+    """Return a term for each token, and one for each run of a script without spaces."""
+    found = []
+    for of_script, same in groupby(tokens, key=lambda token: is_unspaced(token.text) is not None):
+        row_tokens = list(same)
+        rows = _runs(row_tokens) if of_script else ([token] for token in row_tokens)
+        found += [Term(_texts(row), exact=len(row) > 1, run=_is_run(row)) for row in rows]
+    return found
 
 
 def _runs(tokens: Sequence[Token]) -> Iterator[Sequence[Token]]:
@@ -154,18 +165,13 @@ def _says_nothing(term: Term) -> bool:
     return all(token in STOP_WORDS for token in term.tokens)
 
 
-def _parts(term: Term, *, alone: bool) -> Iterator[Term]:
+def _parts(term: Term, single: Sequence[Term], *, alone: bool) -> Iterator[Term]:
     """Yield what may stand for a term when it is not found whole."""
     is_phrase = len(term.tokens) > 1 and not term.run
-    if is_phrase and alone and not any(map(is_unspaced, term.tokens)):
-        yield term
-    elif is_phrase:
-        for of_script, same in groupby(term.tokens, key=lambda token: is_unspaced(token) is not None):
-            tokens = tuple(same)
-            if of_script:
-                yield from _pieces(Term(tokens, exact=len(tokens) > 1, run=len(tokens) > 1))
-            else:
-                yield from (Term((token,)) for token in tokens if token not in STOP_WORDS)
+    if is_phrase and not (alone and not any(map(is_unspaced, term.tokens))):
+        for part in single:
+            if not _says_nothing(part):
+                yield from _pieces(part)
     else:
         yield from _pieces(term)
 

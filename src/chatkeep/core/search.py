@@ -34,7 +34,7 @@ class Search(Struct, frozen=True, kw_only=True):
     sort: Sort = "relevance"
     unit: Unit = "session"
     limit: int = 20
-    deadline_s: float = 1.0
+    deadline_s: float = 0.8
 
 
 def is_enough(search: Search, message_count: int, session_count: int) -> bool:

@@ -106,7 +106,8 @@ class Documents:
 
     def _newest_before(self, zone: int) -> int:
         """Return the newest time in a zone and in those of lower documents."""
-        return next(iter(self._db.execute(QUERIES["newest_before"], (zone,))))[0] or -_UNBOUNDED
+        ((newest,),) = self._db.execute(QUERIES["newest_before"], (zone,))
+        return -_UNBOUNDED if newest is None else int(newest)
 
     def in_order(self, in_zone: Mapping[int, Sequence[int]], count: int) -> Iterator[tuple[list[int], int]]:
         """Yield the documents of zones, those with the newest messages first, and the newest time in what follows.

@@ -25,7 +25,7 @@ Value = Any
 
 ZONE_DOCS: Final = 256
 ROLE_NUMBERS: Final = {role: number for number, role in enumerate(ROLES)}
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_EPOCH: Final = datetime(2024, 1, 1, tzinfo=UTC)  # of which times of these years are near, and so short
 _MICROSECOND: Final = timedelta(microseconds=1)
 _NEVER_REVISED: Final = frozenset(("key", "channel", "created_at"))
 
@@ -151,7 +151,7 @@ def next_doc(db: Database) -> int:
 
 
 def microseconds(at: datetime) -> int:
-    """Return a time as microseconds since 1970."""
+    """Return a time as microseconds since 2024."""
     return (at - _EPOCH) // _MICROSECOND
 
 
@@ -256,6 +256,6 @@ def row_of(values: Sequence[Value]) -> Row:
 
 
 def hash_of(key: str, message_id: str) -> int:
-    """Return 32 bits that stand for a message id of a session; another may have the same."""
-    digest = blake2b(f"{key}\0{message_id}".encode(), digest_size=4).digest()
+    """Return 24 bits that stand for a message id of a session; another may have the same."""
+    digest = blake2b(f"{key}\0{message_id}".encode(), digest_size=3).digest()
     return int.from_bytes(digest, "big", signed=True)

@@ -3,7 +3,7 @@
 -- A change of this file, of the queries' meaning or of what is put in makes another index version
 -- (see index.py): the old one is thrown away and built anew, never migrated.
 --
--- Times are microseconds since 1970. `name` is the file's name in sessions/.
+-- Times are microseconds since 2024. `name` is the file's name in sessions/.
 
 -- One row per session that can be served. The second group is folded from its messages, the third
 -- tells which state of the file the row describes. `body` is where the messages begin in the file,

@@ -32,9 +32,9 @@ from chatkeep.store.files.documents import Documents, Matches, ranges, zone_of
 from chatkeep.store.files.rows import ZONE_DOCS, Found
 from chatkeep.store.files.vocabulary import Sign, Sought
 
-_LISTED: Final = 12_000  # documents that are listed for all rarer terms together
+_LISTED: Final = 6_000  # documents that are listed for all rarer terms together
 _LISTED_FOR_PHRASES: Final = 40_000  # the same, where a phrase would have to be looked for otherwise
-_CANDIDATES: Final = 600  # messages that are ranked
+_CANDIDATES: Final = 500  # messages that are ranked
 _WALKED: Final = 300  # messages that a walk from the newest on is to find
 _LOOKED_UP: Final = 500  # candidates in which every term is looked up
 _REVIEWED: Final = 50  # best candidates in which the commoner terms are looked up
@@ -100,18 +100,14 @@ class _Searching:
     # Messages that have every term
 
     def gather_whole(self) -> None:
-        """Gather messages that have every term; more and more words for one that is only begun."""
-        skip = 0
-        while True:
+        """Gather messages that have every term; by more and more words, where one is only begun."""
+        sought = [vocabulary.sought(self._db, term) for term in self._terms]
+        self._weigh(sought)
+        self._gather_whole(sought)
+        while (skip := max(one.more for one in sought)) and not self._fills(self._whole) and not self._is_over():
             sought = [vocabulary.sought(self._db, term, skip=skip if term.prefix else 0) for term in self._terms]
-            if not skip:
-                self._weigh(sought)
             self._gather_whole(sought)
-            has_more = any(one.more for one in sought)
-            if not has_more or self._fills(self._whole) or self._is_over():
-                self._is_complete = self._is_complete and not has_more
-                return
-            skip += vocabulary.FORMS_MAX
+        self._is_complete = self._is_complete and not skip
 
     def _gather_whole(self, sought: Sequence[Sought]) -> None:
         everything = (1 << len(sought)) - 1
@@ -141,6 +137,15 @@ class _Searching:
         self._terms = self._search.query.relaxed
         self._weigh([vocabulary.sought(self._db, term) for term in self._terms])
         self._loose = {}
+        self._gather_loose()
+        while (skip := max(one.more for one in self._sought)) and not self._fills(self._loose) and not self._is_over():
+            place = next(place for place, one in enumerate(self._sought) if one.more)
+            more = vocabulary.sought(self._db, self._terms[place], skip=skip)
+            self._sought[place] = more
+            self._add(place, self._walked(more.match, more.signs))
+        self._is_complete = self._is_complete and not skip
+
+    def _gather_loose(self) -> None:
         if self._search.sort == "recent":
             self._loose = self._walked(_any(one.match for one in self._sought), ())
             return
@@ -155,11 +160,16 @@ class _Searching:
         self._gather_best(bits)
         self._unknown = rarest_first[len(listed) :]
         for place in self._unknown:
-            if self._fills(self._loose) or self._is_over():
+            if self._fills(self._loose or {}) or self._is_over():
                 self._is_complete = False
                 break
-            for doc, match in self._walked(self._sought[place].match, self._sought[place].signs).items():
-                self._loose.setdefault(doc, match).terms |= 1 << place
+            self._add(place, self._walked(self._sought[place].match, self._sought[place].signs))
+
+    def _add(self, place: int, found: Matches) -> None:
+        """Add messages that have a term to those that have some."""
+        loose = self._loose if self._loose is not None else {}
+        for doc, match in found.items():
+            loose.setdefault(doc, match).terms |= 1 << place
 
     def _gather_best(self, bits: Mapping[int, int]) -> None:
         """Gather the candidates whose terms weigh most; of those that have the same, the newest."""
@@ -185,7 +195,7 @@ class _Searching:
             return
         scores = Scores(found.values(), self._weights)
         self._scored = {doc: scores.of(match) for doc, match in found.items()}
-        best = nlargest(_REVIEWED, self._scored, key=lambda doc: (self._scored[doc], doc))
+        best = nlargest(_REVIEWED, self._scored, key=lambda doc: (self._scored[doc], found[doc].at, doc))
         for place in self._unknown:
             lacking = [doc for doc in best if not found[doc].terms >> place & 1]
             for doc in self._documents.those_of(lacking, self._sought[place].match):
@@ -267,8 +277,9 @@ class _Searching:
         """Return about how many documents a term has."""
         return min(sought.count, self._documents.scope_count)
 
-    def _newest_of(self, docs: Collection[int], wanted: int = _CANDIDATES) -> Matches:
+    def _newest_of(self, docs: Collection[int], most: int | None = None) -> Matches:
         """Return the messages of documents; of very many, the newest that are wanted and as many as an answer has."""
+        wanted = _CANDIDATES if most is None else most
         if len(docs) <= max(wanted, self._search.limit):
             return self._documents.messages(docs)
         in_zone: defaultdict[int, list[int]] = defaultdict(list)

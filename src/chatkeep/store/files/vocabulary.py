@@ -12,6 +12,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from itertools import accumulate
 from typing import Final
 
 import apsw
@@ -22,7 +23,10 @@ from chatkeep.core.stems import stem
 from chatkeep.core.words import GAP, indexed, is_unspaced, pairs_of
 from chatkeep.store.files.sql import QUERIES
 
-FORMS_MAX: Final = 50
+_FORMS: Final = 50
+_FORMS_MOST: Final = 400  # when they are rare
+_RARE: Final = 20_000  # messages that have one of them
+_LONGEST: Final = 1000
 _KNOWN_MAX: Final = 200_000
 _TALLIED_MAX: Final = 1000
 _ASCII_WORD: Final = re.compile(r"[a-z0-9]+")
@@ -42,13 +46,13 @@ class Sought(Struct, frozen=True):
     """What the full-text index is asked for one term, and about how many messages have it at most.
 
     `signs` are single words that every message has which has the term: easily listed, where a phrase
-    is not. `more` tells that the term is a beginning of more words than these.
+    is not. A term that is a beginning of more words than these has the next ones after `more` words.
     """
 
     match: str
     count: int
     signs: tuple[Sign, ...]
-    more: bool = False
+    more: int = 0
 
 
 class Tally:
@@ -68,7 +72,7 @@ class Tally:
             words.update(part for part in parts.split() if not is_mark(part))
             self._counts.update(words)
             self._message_count += 1
-            fresh.update((word, _stem_of(word)) for word in words - self._known)
+            fresh.update((word, _stem_of(word)) for word in words - self._known if len(word) <= _LONGEST)
         db.executemany(QUERIES["put_term"], fresh.items())
         if len(self._known) > _KNOWN_MAX:
             self._known.clear()
@@ -96,7 +100,7 @@ def fill(db: apsw.Connection) -> None:
     """Make the table from a full-text index that is complete."""
     db.execute("CREATE VIRTUAL TABLE temp.vocabulary USING fts5vocab(main, words, row)")
     found = ((word, _stem_of(word), count) for word, count in db.execute("SELECT term, doc FROM temp.vocabulary"))
-    db.executemany(QUERIES["fill_term"], (row for row in found if not is_mark(row[0])))
+    db.executemany(QUERIES["fill_term"], (row for row in found if not is_mark(row[0]) and len(row[0]) <= _LONGEST))
     db.execute("DROP TABLE temp.vocabulary")
 
 
@@ -122,15 +126,14 @@ def sought(db: apsw.Connection, term: Term, *, skip: int = 0) -> Sought:
     if is_unspaced(term.tokens[0]):
         return _plain(f'text : "{tokens[0]}"', _sum(_counted(db, tokens)))
     forms = dict(_counted(db, tokens) if term.exact else _forms(db, tokens[0]))
-    more = False
+    more = 0
     if term.prefix:
-        begun = _begun(db, tokens[0], skip)
-        more = len(begun) == FORMS_MAX
+        begun, more = _begun(db, tokens[0], skip)
         forms = {**({} if skip else forms), **dict(begun)}
     return _plain(_any(f'"{form}"' for form in forms), _sum(forms.items()), more=more)
 
 
-def _plain(match: str, count: int, *, more: bool = False) -> Sought:
+def _plain(match: str, count: int, *, more: int = 0) -> Sought:
     return Sought(match, count, (Sign(match, count),), more)
 
 
@@ -139,11 +142,11 @@ def _phrase(db: apsw.Connection, term: Term, tokens: Sequence[str], skip: int) -
     signs = tuple(Sign(f'{column}"{word}"', count) for word, count in _counted(db, tokens))
     if not term.prefix:
         return Sought(f'{column}"{" ".join(tokens)}"', min(sign.count for sign in signs), signs)
-    begun = _begun(db, tokens[-1], skip)
+    begun, more = _begun(db, tokens[-1], skip)
     last = dict.fromkeys((*(() if skip else tokens[-1:]), *(word for word, _ in begun)))
     match = _any(f'{column}"{" ".join((*tokens[:-1], word))}"' for word in last)
     count = min(*(sign.count for sign in signs[:-1]), _sum(begun))
-    return Sought(match, count, signs[:-1], len(begun) == FORMS_MAX)
+    return Sought(match, count, signs[:-1], more)
 
 
 def _any(phrases: Iterable[str]) -> str:
@@ -154,14 +157,24 @@ def _any(phrases: Iterable[str]) -> str:
 def _forms(db: apsw.Connection, word: str) -> list[tuple[str, int]]:
     """Return the words of the index that are forms of one, itself first, and in how many messages each is."""
     of_stem = stem(word)
-    found = db.execute(QUERIES["forms"], {"word": word, "stem": of_stem, "limit": FORMS_MAX})
+    found = db.execute(QUERIES["forms"], {"word": word, "stem": of_stem, "limit": _FORMS})
     forms = {form: count for form, count in found if stem(form) == of_stem}
     return list({word: 0, **forms}.items())
 
 
-def _begun(db: apsw.Connection, beginning: str, skip: int) -> list[tuple[str, int]]:
-    values = {"first": beginning, "after": beginning + _LAST, "limit": FORMS_MAX, "skip": skip}
-    return list(db.execute(QUERIES["begun"], values))
+def _begun(db: apsw.Connection, beginning: str, skip: int) -> tuple[list[tuple[str, int]], int]:
+    """Return the commonest words with a beginning, after some, and after how many the next ones come, if there are.
+
+    There are more of them when they are rare: then all are needed, and cost little.
+    """
+    values = {"first": beginning, "after": beginning + _LAST, "limit": _FORMS_MOST + 1, "skip": skip}
+    found = list(db.execute(QUERIES["begun"], values))
+    totals = accumulate(count for _, count in found)
+    shown = [
+        word for place, (word, total) in enumerate(zip(found, totals, strict=True)) if place < _FORMS or total < _RARE
+    ]
+    shown = shown[:_FORMS_MOST]
+    return shown, skip + len(shown) if len(shown) < len(found) else 0
 
 
 def _counted(db: apsw.Connection, words: Iterable[str]) -> list[tuple[str, int]]:

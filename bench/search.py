@@ -1,0 +1,216 @@
+"""Measure searches over HTTP on loopback, by what is asked for, and how they grow with the store.
+
+    python bench/search.py WORKSPACE [LARGER_WORKSPACE] [--rounds 200] [--beside]
+
+Make the workspaces with bench/generate.py (200,000 and 2,000,000 messages, say). The words of each
+class are drawn from the workspace by how many of its messages have them; phrases and pieces are cut
+from its messages. One client, one request at a time; median and 99th percentile in milliseconds of
+both sorts, and with two workspaces how many times as long the larger one takes. At the end: appends
+alone, and while searches run. With --beside the same queries are put, in this process, to a plain FTS5
+table of the same messages, ordered by bm25, as search over SQLite is usually done.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random
+import re
+import statistics
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from urllib.parse import urlencode
+
+import apsw
+from rich.console import Console
+from rich.progress import track
+from rich.table import Table
+
+from chatkeep.store.files import format as session_file
+from server import Server
+
+_SEED = 20261121
+_BANDS = {"rare": (2e-6, 5e-5), "middle": (0.002, 0.0075), "frequent": (0.03, 0.1), "common": (0.3, 1.0)}
+_APPENDS = 300
+
+
+class Asker:
+    """Makes up queries of each class from what a workspace holds."""
+
+    def __init__(self, workspace: Path) -> None:
+        """Read the words of the workspace and the texts of some sessions."""
+        self._dice = random.Random(_SEED)
+        (path,) = workspace.glob("index-*.sqlite3")
+        db = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY)
+        ((total,),) = db.execute("SELECT sum(message_count) FROM totals")
+        found = db.execute("SELECT word, message_count FROM terms WHERE word GLOB '[a-z]*'")
+        self._words = [(word, count / total) for word, count in found if word.isalpha()]
+        self._texts = list(_texts(workspace, self._dice))
+        self._chinese = [piece for text in self._texts for piece in re.findall(r"[\u4e00-\u9fff]{8,}", text)]
+
+    def classes(self) -> dict[str, Callable[[], str]]:
+        """Return what makes a query of each class."""
+        bands = {
+            name: [word for word, share in self._words if low <= share < high] for name, (low, high) in _BANDS.items()
+        }
+        scarce = sorted(self._words, key=lambda word: word[1])[: max(50, len(self._words) // 20)]
+        bands["rare"] = bands["rare"] or [word for word, _ in scarce]
+        one = {name: lambda words=words: f"{self._dice.choice(words)} " for name, words in bands.items() if words}
+        return {
+            **one,
+            "2 common": lambda: self._several(bands["common"], 2),
+            "3 common": lambda: self._several(bands["common"], 3),
+            "middle and common": lambda: self._several(bands["middle"], 1) + self._several(bands["common"], 1),
+            "2 middle": lambda: self._several(bands["middle"], 2),
+            "phrase of 2": lambda: self._phrase(2),
+            "phrase of 3": lambda: self._phrase(3),
+            **{f"first {n}": lambda n=n: self._dice.choice(self._drawn())[:n] for n in (1, 2, 3, 4)},
+            "question of 8": lambda: f"how do {' '.join(self._drawn(6))}?",
+            "question of 12": lambda: f"what is the {' '.join(self._drawn(9))}?",
+            **{f"Chinese {n}": lambda n=n: self._piece(n) for n in (1, 2, 4)},
+            "no hit": lambda: f"zzqx{self._dice.randrange(10**6)} ",
+        }
+
+    def _several(self, words: list[str], count: int) -> str:
+        return "".join(f"{word} " for word in self._dice.choices(words, k=count))
+
+    def _drawn(self, count: int = 20) -> list[str]:
+        """Return words as often as they are said."""
+        words, shares = zip(*((word, share) for word, share in self._words if len(word) > 3), strict=True)
+        return [str(word) for word in self._dice.choices(words, shares, k=count)]
+
+    def _phrase(self, count: int) -> str:
+        while True:
+            words = re.findall(r"[a-z]+", self._dice.choice(self._texts))
+            if len(words) > count:
+                start = self._dice.randrange(len(words) - count)
+                return f'"{" ".join(words[start : start + count])}"'
+
+    def _piece(self, count: int) -> str:
+        piece = self._dice.choice(self._chinese)
+        start = self._dice.randrange(len(piece) - count + 1)
+        return piece[start : start + count]
+
+
+def main() -> None:
+    """Print the tables."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("workspaces", type=Path, nargs="+")
+    parser.add_argument("--rounds", type=int, default=200)
+    parser.add_argument("--beside", action="store_true")
+    options = parser.parse_args()
+    console = Console(width=150)
+    measured = [_measured(workspace, options.rounds) for workspace in options.workspaces]
+    console.print(_table(options.workspaces, measured))
+    if options.beside:
+        console.print(_beside(options.workspaces[-1], options.rounds // 10, measured[-1]))
+
+
+def _measured(workspace: Path, rounds: int) -> dict[tuple[str, str], tuple[float, float, int]]:
+    """Return median, 99th percentile and how many were partial, for each class and sort."""
+    server = Server(workspace)
+    times: dict[tuple[str, str], tuple[float, float, int]] = {}
+    classes = Asker(workspace).classes()
+    for name, ask in track(list(classes.items()), description=f"searching {workspace.name}"):
+        for sort in ("relevance", "recent"):
+            taken, partial = [], 0
+            for _ in range(rounds):
+                path = f"/api/sessions/search?{urlencode({'q': ask(), 'sort': sort})}"
+                began = time.perf_counter()
+                status, body = server.request("GET", path)
+                taken.append((time.perf_counter() - began) * 1000)
+                if status != 200:
+                    sys.exit(f"{name}: {status} {body[:200]!r}")
+                partial += json.loads(body)["partial"]
+            times[name, sort] = (statistics.median(taken), sorted(taken)[int(rounds * 0.99)], partial)
+    print(f"{workspace.name}: appends {_appends(server, None)} ms, while searches run {_appends(server, classes)} ms")
+    server.stop()
+    return times
+
+
+def _appends(server: Server, classes: dict[str, Callable[[], str]] | None) -> str:
+    """Return median and 99th percentile of appends, with searches running beside them if there are classes."""
+    stop = threading.Event()
+    beside = server.another()
+
+    def search() -> None:
+        while classes and not stop.is_set():
+            for ask in classes.values():
+                beside.request("GET", f"/api/sessions/search?{urlencode({'q': ask()})}")
+
+    thread = threading.Thread(target=search)
+    thread.start()
+    taken = []
+    for _ in range(_APPENDS):
+        began = time.perf_counter()
+        server.request("POST", "/api/v1/messages?session=bench:appends", {"role": "user", "content": "a word " * 40})
+        taken.append((time.perf_counter() - began) * 1000)
+    stop.set()
+    thread.join()
+    return f"{statistics.median(taken):.2f} / {sorted(taken)[int(_APPENDS * 0.99)]:.2f}"
+
+
+def _table(workspaces: list[Path], measured: list[dict[tuple[str, str], tuple[float, float, int]]]) -> Table:
+    table = Table(title="Searches over HTTP, ms")
+    table.add_column("class")
+    for workspace in workspaces:
+        for sort in ("relevance", "recent"):
+            table.add_column(f"{workspace.name} {sort}\np50 / p99 (partial)", justify="right")
+    if len(workspaces) > 1:
+        table.add_column("growth", justify="right")
+    for name in dict.fromkeys(name for name, _ in measured[0]):
+        cells = []
+        for times in measured:
+            for sort in ("relevance", "recent"):
+                median, last, partial = times[name, sort]
+                cells.append(f"{median:.1f} / {last:.1f}" + (f" ({partial})" if partial else ""))
+        if len(workspaces) > 1:
+            cells.append(
+                ", ".join(
+                    f"{measured[-1][name, sort][0] / measured[0][name, sort][0]:.1f}x"
+                    for sort in ("relevance", "recent")
+                )
+            )
+        table.add_row(name, *cells)
+    return table
+
+
+def _beside(workspace: Path, rounds: int, ours: dict[tuple[str, str], tuple[float, float, int]]) -> Table:
+    """Return how long a plain FTS5 table takes for the same, by bm25."""
+    db = apsw.Connection(":memory:")
+    db.execute("CREATE VIRTUAL TABLE said USING fts5 (text, content='', tokenize='porter unicode61')")
+    with db:
+        for path in track(sorted((workspace / "sessions").iterdir()), description="the plain table"):
+            texts = [(message.text,) for message in session_file.scan(path.read_bytes()).messages]
+            db.executemany("INSERT INTO said (text) VALUES (?)", texts)
+    table = Table(title="The same by FTS5 alone: any word, ORDER BY bm25 LIMIT 20, no session, no excerpt, no HTTP")
+    for column in ("class", "plain p50 ms", "ours p50 ms", "plain / ours"):
+        table.add_column(column, justify="right" if column != "class" else "left")
+    for name, ask in Asker(workspace).classes().items():
+        taken = []
+        for _ in range(max(3, rounds)):
+            asked = ask()
+            words = re.findall(r"\w+", asked)
+            match = f'"{" ".join(words)}"' if asked.startswith('"') else " OR ".join(f'"{word}"' for word in words)
+            match += "*" if name.startswith("first") else ""
+            began = time.perf_counter()
+            list(db.execute("SELECT rowid FROM said WHERE said MATCH ? ORDER BY bm25(said) LIMIT 20", (match,)))
+            taken.append((time.perf_counter() - began) * 1000)
+        median, own = statistics.median(taken), ours[name, "relevance"][0]
+        table.add_row(name, f"{median:.1f}", f"{own:.1f}", f"{median / own:.1f}x")
+    return table
+
+
+def _texts(workspace: Path, dice: random.Random) -> Iterator[str]:
+    """Yield the texts of some sessions."""
+    for path in dice.sample(sorted((workspace / "sessions").iterdir()), 400):
+        if path.stat().st_size < 1 << 20:
+            for message in session_file.scan(path.read_bytes()).messages:
+                yield message.text
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,51 @@
+"""Other forms of a word have its stem; words that say nothing are known."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from chatkeep.core.stems import QUESTION_WORDS, STOP_WORDS, stem
+
+
+@pytest.mark.parametrize(
+    "word,other",
+    [
+        ("books", "book"),
+        ("running", "runs"),
+        ("parties", "party"),
+        ("книги", "книга"),
+        ("книгами", "книга"),
+        ("δρομοι", "δρομος"),
+        ("कमरे", "कमरा"),
+    ],
+)
+def test_stem_of_other_forms(word: str, other: str) -> None:
+    """Endings do not matter in the languages that have a stemmer here."""
+    assert stem(other) == stem(word)
+
+
+@pytest.mark.parametrize("word", ["is", "as", "go", "東", "ส", "🎉", "404", "x" * 41, "4th", ""])
+def test_stem_of_what_has_none(word: str) -> None:
+    """Short words, very long ones, numbers and what is of no such script stay as they are."""
+    assert word == stem(word)
+
+
+@pytest.mark.parametrize("one,other", [("universal", "book"), ("news", "nest"), ("книга", "комната")])
+def test_stem_of_other_words(one: str, other: str) -> None:
+    """Other words have other stems."""
+    assert stem(one) != stem(other)
+
+
+@given(st.text(max_size=60))
+def test_stem_of_any_text(token: str) -> None:
+    """No text fails, and the same one has the same stem each time."""
+    assert stem(token) == stem(token)
+
+
+def test_stop_words() -> None:
+    """Question words are stop words; all are lower case; words with a meaning of their own are none."""
+    assert QUESTION_WORDS < STOP_WORDS
+    assert {word for word in STOP_WORDS if word == word.casefold() and word.isalpha()} == STOP_WORDS
+    assert not {"room", "prime", "or not", "error", "none", "null", "true", "next", "like"} & STOP_WORDS

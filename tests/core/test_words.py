@@ -1,0 +1,167 @@
+"""Any text cuts into words at their places, and into the same ones whichever way one comes by it."""
+
+from __future__ import annotations
+
+import unicodedata
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from chatkeep.core.words import GAP, compounds_of, folded, indexed, may_go_on, pairs_of, rows_of, spaced, tokens_of
+from chatkeep.testing import NASTY_TEXTS
+
+EMOJI = "🎉👍❤👨👩👧🇩🇪🚀"
+
+
+@pytest.mark.parametrize(
+    "text,tokens",
+    [
+        ("Don't stop_me now!", ["don", "t", "stop", "me", "now"]),
+        ("ÀÉÎ õü Ёё Ω", ["aei", "ou", "ее", "ω"]),
+        ("Ｆｕｌｌ ﬁre ２", ["full", "fire", "2"]),
+        ("İstanbul ıssız", ["istanbul", "ıssız"]),
+        ("東京タワー", ["東", "京", "タ", "ワ", "ー"]),
+        ("ガラス", ["ガ", "ラ", "ス"]),
+        ("か\u3099", ["が"]),
+        ("한국어 abc漢字", ["한", "국", "어", "abc", "漢", "字"]),
+        ("สวัสดี", ["ส", "ว", "ั", "ส", "ด", "ี"]),
+        ("ສະບາຍ ភាសា မြန်", ["ສ", "ະ", "ບ", "າ", "ຍ", "ភ", "ា", "ស", "ា", "မ", "ြ", "န", "်"]),
+        ("मैं हिन्दी", ["मैं", "हिन्दी"]),
+        ("بَيْت בַּיִת", ["بيت", "בית"]),
+        ("zebra🎉1\ufe0f\u20e3 ❤\ufe0f", ["zebra", "🎉", "1", "❤"]),
+        ("👍🏽👍🏿", ["👍", "👍"]),
+        ("👨\u200d👩\u200d👧", ["👨", "👩", "👧"]),
+        ("🇩🇪", ["🇩", "🇪"]),
+        ("a\u20bfb a\u2028b", ["a", "b", "a", "b"]),
+        ("nul\0 \ue000\ue001\ue002 \ufffd\udc80", ["nul"]),
+    ],
+)
+def test_tokens_of(text: str, tokens: list[str]) -> None:
+    """Words come folded; scripts without spaces and emoji come one by one; the rest falls away."""
+    assert tokens == [token.text for token in tokens_of(text)]
+
+
+@pytest.mark.parametrize(
+    "one,other",
+    [
+        ("ｶﾞﾗｽ", "ガラス"),
+        ("ﾊﾟﾘ", "パリ"),
+        ("STRASSE", "straße"),
+        ("Cafe\u0301", "café"),
+        ("ΣΊΣΥΦΟΣ", "σίσυφος"),
+        ("㍿", "株式会社"),
+        ("㌔", "キロ"),
+    ],
+)
+def test_tokens_of_one_word_in_two_forms(one: str, other: str) -> None:
+    """Width, case, accents and compatibility forms do not matter."""
+    assert [token.text for token in tokens_of(other)] == [token.text for token in tokens_of(one)]
+
+
+@given(st.text())
+@example("".join(NASTY_TEXTS[:16]))
+@example("か\u309a e\u0301 \u1100\u1161 ا\u0653 ក្ក")
+@example("น้ำ ㍿ ﬃ ｶﾞ")
+def test_tokens_of_any_text(text: str) -> None:
+    """Tokens stand in order at their places, and what stands there folds to them."""
+    tokens = tokens_of(text)
+    for token in tokens:
+        assert 0 <= token.start < token.end <= len(text)
+        assert token.text in folded(text[token.start : token.end])
+    starts = [token.start for token in tokens]
+    assert sorted(starts) == starts
+
+
+@given(st.text())
+@example("A👍🏽東京 🇩🇪")
+def test_spaced_text(text: str) -> None:
+    """What an index takes has the same tokens, in their index form, with white space between."""
+    wanted = [indexed(token.text) for token in tokens_of(text)]
+    taken = spaced(text)
+    assert wanted == ([token.text for token in tokens_of(text)] if text.isascii() else taken.split())
+
+
+@given(st.text())
+def test_tokens_of_tokens(text: str) -> None:
+    """Folded tokens fold to themselves."""
+    tokens = [token.text for token in tokens_of(text)]
+    assert tokens == [token.text for token in tokens_of(" ".join(tokens))]
+
+
+@given(st.text(alphabet=st.characters(max_codepoint=0x17F, categories=("L", "Nd", "Zs"))))
+@example("Straße ŒUVRE ÿ")
+def test_tokens_in_upper_case(text: str) -> None:
+    """Case does not matter, whichever way it is turned."""
+    text = text.replace("ı", "i").replace("ŉ", "n")  # the two whose upper case is that of other letters
+    assert [token.text for token in tokens_of(text)] == [token.text for token in tokens_of(text.upper())]
+
+
+@given(st.text())
+def test_tokens_of_decomposed_text(text: str) -> None:
+    """Letters and their marks may be one character or several."""
+    tokens = [token.text for token in tokens_of(text)]
+    assert tokens == [token.text for token in tokens_of(unicodedata.normalize("NFD", text))]
+
+
+@pytest.mark.parametrize(
+    "text,parts",
+    [
+        ("call getUserName now", [["get", "user", "name"]]),
+        ("HTTPServer v2", [["http", "server"]]),
+        ("E1234 ORA01017", [["1234"], ["ora", "01017"]]),
+        ("sha256sum", [["sha", "256", "sum"]]),
+        ("parseJSONBody", [["parse", "json", "body"]]),
+        ("snake_case_name", []),
+        ("snake_caseName", [["case", "name"]]),
+        ("plain words, McDonald", [["mc", "donald"]]),
+        ("aB" * 40, []),
+        ("éCole", []),
+    ],
+)
+def test_compounds_of(text: str, parts: list[list[str]]) -> None:
+    """Identifiers come apart where case or digits change; parts of one character and blobs are left out."""
+    assert parts == [[part.text for part in compound] for compound in compounds_of(text)]
+
+
+@given(st.text(alphabet="abAB12_ é漢"))
+def test_compounds_of_any_text(text: str) -> None:
+    """Each part stands at its place."""
+    for part in (part for compound in compounds_of(text) for part in compound):
+        assert part.text == text[part.start : part.end].lower()
+
+
+@pytest.mark.parametrize(
+    "text,rows",
+    [
+        ("plain words", ""),
+        ("getUserName", "get user name"),
+        ("人工智能", "人工 工智 智能"),
+        ("人工, 智能", f"人工 {GAP} 智能"),
+        ("人", ""),
+        ("parseXml 東京", f"parse xml {GAP} 東京"),
+    ],
+)
+def test_rows_of(text: str, rows: str) -> None:
+    """The pairs of a run and the parts of a compound are rows, with a gap between, so that no phrase crosses it."""
+    assert rows == rows_of(text)
+
+
+def test_pairs_of() -> None:
+    """Pairs overlap; a single character has none."""
+    assert [["ab", "bc"], ["ab"], [], []] == [pairs_of(run) for run in ("abc", "ab", "a", "")]
+
+
+@given(st.text(alphabet=EMOJI + "a漢\U0001f980\U0001e922", min_size=1))
+def test_indexed(token: str) -> None:
+    """What an index may not know is told by characters that every index knows, and no two alike."""
+    taken = indexed(token)
+    assert all(ord(character) < 0x10000 for character in taken)
+    assert not set(EMOJI) & set(taken)
+    assert len({indexed(character) for character in token}) == len(set(token))
+
+
+@pytest.mark.parametrize("token,expected", [("prim", True), ("4", True), ("東", False), ("ส", False), ("🎉", False)])
+def test_may_go_on(token: str, expected: bool) -> None:  # noqa: FBT001 - what is expected
+    """A word may be the beginning of a longer one; a character that is a token by itself may not."""
+    assert expected == may_go_on(token)

@@ -1,0 +1,484 @@
+"""The search of the files: what it answers when more matches than it looks at, and after every loss of the index."""
+
+from __future__ import annotations
+
+import random
+import unicodedata
+from collections.abc import Iterator, Sequence
+from datetime import timedelta
+from itertools import product
+from pathlib import Path
+from typing import Final
+
+import apsw
+import msgspec
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from chatkeep.core.excerpts import highlights
+from chatkeep.core.model import Draft, Hits, Revision, Role, Selection, Sort, Unit
+from chatkeep.core.query import is_in, parse_query, words_of
+from chatkeep.core.search import Search
+from chatkeep.core.stems import stem
+from chatkeep.core.words import indexed, rows_of, spaced, tokens_of
+from chatkeep.store.files import documents, rows, searching
+from chatkeep.store.files.sql import SCHEMA
+from chatkeep.store.files.store import FilesStore
+from chatkeep.store.files.vocabulary import is_mark
+from chatkeep.store.memory import MemoryStore
+from chatkeep.store.protocol import Store
+from chatkeep.testing import NASTY_TEXTS, at, draft, search_for
+
+RARE: Final = ["zebra", "giraffe", "Straße", "E1234", "getUserName", "snake_case_name", "人工智能", "東京", "🎉", "น้ำ"]
+MIDDLE: Final = ["meeting", "meetings", "room", "rooms", "prime", "number", "café", "안녕하세요", "学习", "horse"]
+COMMON: Final = ["please", "report", "the", "is", "data", "好"]
+WORD_MAX: Final = 8000  # bytes of a word that an index tells from a longer one
+ROLES: Final[tuple[Role, ...]] = ("user", "assistant", "assistant", "tool")
+SMALL: Final = {
+    "_LISTED": 40,
+    "_LISTED_FOR_PHRASES": 60,
+    "_CANDIDATES": 12,
+    "_WALKED": 4,
+    "_LOOKED_UP": 8,
+    "_REVIEWED": 5,
+    "_ZONES_NEAR": 2,
+    "_SCOPE_MAX": 2,
+    "_PART_FIRST": 3,
+}
+UNITS: Final[tuple[Unit, ...]] = ("session", "message")
+SORTS: Final[tuple[Sort, ...]] = ("relevance", "recent")
+QUERIES: Final = [
+    "zebra",
+    "please",
+    "please ",
+    "report data ",
+    "the data is in the report",
+    "please report the zebra",
+    "meeting room ",
+    '"meeting room"',
+    '"please report"',
+    "prime number zebra giraffe ",
+    "Where is the meeting room, please?",
+    "What is the zebra number?",
+    "which prime giraffe data is a report?",
+    "p",
+    "pr",
+    "mee",
+    "report p",
+    "E1234",
+    "1234",
+    "user name",
+    "snake_case",
+    "case_name report ",
+    "strasse",
+    "cafe",
+    "人工智能",
+    "智",
+    "好",
+    "好 学习",
+    "人工学习智能",
+    "안녕",
+    "น้ำ",
+    "🎉",
+    "🎉 please",
+    "nothing_has_this ",
+    "nothing data ",
+]
+BEGINNINGS: Final = ["w", "w1", "w2 ", "please w", "w please", "zebra w", "no_such w", "Which room data is w"]
+
+
+@pytest.fixture
+def few_candidates(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make every bound so small that a small workspace goes beyond it."""
+    for name, bound in SMALL.items():
+        module = next(module for module in (searching, documents) if hasattr(module, name))
+        monkeypatch.setattr(module, name, bound)
+    for module in (rows, documents):
+        monkeypatch.setattr(module, "ZONE_DOCS", 8)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[FilesStore]:
+    """Yield a store in an empty workspace."""
+    opened = _open(tmp_path)
+    yield opened
+    opened.close()
+
+
+def _open(workspace: Path) -> FilesStore:
+    return FilesStore.open(workspace, durability="none")
+
+
+def _talks(seed: int, *, session_count: int = 30, batch_count: int = 60) -> list[tuple[str, list[Draft]]]:
+    """Return batches of messages, the same for a seed, their times in no order; some times are equal."""
+    dice = random.Random(seed)  # noqa: S311 - the same at each run
+    talks = []
+    for batch in range(batch_count):
+        said = []
+        for place in range(dice.randint(1, 20)):
+            words = dice.choices(COMMON, k=dice.randint(0, 6)) + dice.choices(MIDDLE, k=dice.randint(0, 2))
+            words += [f"w{dice.randint(0, 300)}"]
+            words += [dice.choice(RARE)] if dice.random() < 0.1 else []
+            dice.shuffle(words)
+            message = draft(" ".join(words), dice.randint(0, 3000), id=f"{batch}-{place}", role=dice.choice(ROLES))
+            said.append(message)
+        prefix = "telegram" if dice.random() < 0.3 else "api"
+        talks.append((f"{prefix}:{dice.randrange(session_count)}", said))
+    return talks
+
+
+def _fill(stores: list[Store], seed: int) -> None:
+    for key, said in _talks(seed):
+        for store in stores:
+            store.append(key, said)
+
+
+def _settled(workspace: Path, seed: int, *others: Store) -> FilesStore:
+    """Return a store with what is made of a seed, all of its words counted."""
+    store = _open(workspace)
+    _fill([store, *others], seed)
+    store.close()
+    return _open(workspace)
+
+
+def _searches(queries: Sequence[str] = QUERIES, **fields: object) -> list[Search]:
+    return [
+        search_for(query, unit=unit, sort=sort, **fields)  # type: ignore[arg-type]
+        for query, unit, sort in product(queries, UNITS, SORTS)
+    ]
+
+
+def _filters() -> list[dict[str, object]]:
+    return [
+        {},
+        {"limit": 3},
+        {"limit": 100},
+        {"roles": None, "limit": 7},
+        {"roles": ("tool",)},
+        {"selection": Selection(prefixes=("telegram:",))},
+        {"selection": Selection(prefixes=("api:1",))},
+        {"selection": Selection(channel="telegram"), "since": at(1000)},
+        {"since": at(500), "until": at(700)},
+        {"until": at(100), "limit": 50},
+    ]
+
+
+def _ids(hits: Hits) -> list[tuple[str, int]]:
+    return [(hit.key, hit.seq) for hit in hits.hits]
+
+
+# What is answered when there are more matches than are looked at
+
+
+@pytest.mark.usefixtures("few_candidates")
+@pytest.mark.parametrize("fields", _filters(), ids=str)
+@pytest.mark.parametrize("queries", [QUERIES, BEGINNINGS], ids=["words", "beginnings"])
+def test_find_recent(store: FilesStore, queries: list[str], fields: dict[str, object]) -> None:
+    """By time, the answer is that of a store which looks at everything, whatever the bounds and the filters."""
+    memory = MemoryStore()
+    _fill([store, memory], seed=1)
+    for search in _searches(queries, **fields):
+        if search.sort == "recent":
+            expected, found = memory.search(search), store.search(search)
+            assert (search.query.text, expected.mode, _ids(expected)) == (search.query.text, found.mode, _ids(found))
+            assert expected.hits == found.hits, search.query.text
+
+
+@pytest.mark.usefixtures("few_candidates")
+@pytest.mark.parametrize("fields", _filters(), ids=str)
+@pytest.mark.parametrize("queries", [QUERIES, BEGINNINGS], ids=["words", "beginnings"])
+def test_find_relevant(store: FilesStore, queries: list[str], fields: dict[str, object]) -> None:
+    """As many are answered as by a store that looks at everything, and nothing but true matches."""
+    memory = MemoryStore()
+    _fill([store, memory], seed=2)
+    for search in _searches(queries, **fields):
+        expected, found = memory.search(search), store.search(search)
+        assert (search.query.text, len(expected.hits)) == (search.query.text, len(found.hits))
+        assert len(found.hits) == len(set(_ids(found)))
+        for hit in found.hits:
+            _justify(memory, search, found, hit.key, hit.seq)
+
+
+@pytest.mark.usefixtures("few_candidates")
+@pytest.mark.parametrize("queries", [QUERIES, BEGINNINGS], ids=["words", "beginnings"])
+def test_find_match_counts(store: FilesStore, queries: list[str]) -> None:
+    """The matches of a session are counted whether they were looked at or not."""
+    memory = MemoryStore()
+    _fill([store, memory], seed=2)
+    for search in _searches(queries, limit=5):
+        expected, found = memory.search(msgspec.structs.replace(search, limit=500)), store.search(search)
+        counts = {hit.key: hit.match_count for hit in expected.hits}
+        if expected.mode == found.mode:
+            for hit in found.hits:
+                assert (search.query.text, counts[hit.key]) == (search.query.text, hit.match_count)
+
+
+def _justify(memory: MemoryStore, search: Search, found: Hits, key: str, seq: int) -> None:
+    """Fail unless a message matches, and passes the filters."""
+    message = memory.read(key).messages[seq - 1]
+    words, query = words_of(message.text), search.query
+    if found.mode == "all":
+        assert all(is_in(words, term) for term in query.terms)
+    else:
+        assert any(is_in(words, term) for term in query.relaxed)
+    assert search.roles is None or message.role in search.roles
+    assert search.since is None or message.sent_at >= search.since
+    assert search.until is None or message.sent_at < search.until
+    assert key.startswith(search.selection.prefix or "")
+
+
+@pytest.mark.usefixtures("few_candidates")
+@pytest.mark.parametrize("unit,sort", list(product(UNITS, SORTS)))
+def test_find_with_a_smaller_limit(store: FilesStore, unit: Unit, sort: Sort) -> None:
+    """When everything that matches is looked at, a smaller limit answers the first of what a greater one does."""
+    _fill([store], seed=3)
+    for query in ("zebra", "人工智能", "E1234", '"prime number"'):
+        every = _ids(store.search(search_for(query, unit=unit, sort=sort, limit=9)))
+        for limit in (1, 4):
+            assert every[:limit] == _ids(store.search(search_for(query, unit=unit, sort=sort, limit=limit)))
+
+
+def test_find_all_when_there_are_few(store: FilesStore) -> None:
+    """Within the bounds all is found that matches."""
+    memory = MemoryStore()
+    _fill([store, memory], seed=4)
+    for search in _searches(roles=None, limit=500):
+        expected, found = memory.search(search), store.search(search)
+        answers = [
+            {hit.key if search.unit == "session" else (hit.key, hit.seq) for hit in hits.hits}
+            for hits in (expected, found)
+        ]
+        assert (search.query.text, expected.mode, answers[0]) == (search.query.text, found.mode, answers[1])
+
+
+# The index comes and goes
+
+
+@pytest.mark.usefixtures("few_candidates")
+@pytest.mark.parametrize("seed", [5, 6])
+def test_find_after_loss_of_the_index(tmp_path: Path, seed: int) -> None:
+    """An index that is made again from the files answers the same, in the same order."""
+    asked = [search for fields in _filters()[::3] for search in _searches([*QUERIES, *BEGINNINGS], **fields)]
+    store = _settled(tmp_path, seed)
+    before = [store.search(search) for search in asked]
+    store.close()
+    for path in tmp_path.glob("index*"):
+        path.unlink()
+    store = _open(tmp_path)
+    for search, expected in zip(asked, before, strict=True):
+        found = store.search(search)
+        assert (search, expected.mode, _ids(expected)) == (search, found.mode, _ids(found))
+        assert expected == found
+    store.close()
+
+
+@pytest.mark.usefixtures("few_candidates")
+def test_find_after_loss_of_the_index_and_deletions(tmp_path: Path) -> None:
+    """Sessions that were deleted leave no trace in the matches and counts of what is left."""
+    store = _open(tmp_path)
+    _fill([store], seed=7)
+    for n in range(0, 30, 2):
+        for prefix in ("api", "telegram"):
+            if store.keys(Selection(prefixes=(f"{prefix}:{n}",)), limit=1).keys[:1] == (f"{prefix}:{n}",):
+                store.delete(f"{prefix}:{n}")
+    asked = [search for search in _searches(limit=500) if search.unit == "message" or search.sort == "recent"]
+    before = [store.search(search) for search in asked]
+    store.close()
+    for path in tmp_path.glob("index*"):
+        path.unlink()
+    store = _open(tmp_path)
+    for search, expected in zip(asked, before, strict=True):
+        found = store.search(search)
+        assert (search, expected.mode, set(_ids(expected))) == (search, found.mode, set(_ids(found)))
+    store.close()
+
+
+def test_find_after_reopening(tmp_path: Path) -> None:
+    """What one store took in, another over the same workspace finds, at once and after the first is closed."""
+    first, second = _open(tmp_path), _open(tmp_path)
+    first.append("api:1", [draft("Giraffes are tall")])
+    second.append("api:2", [draft("A giraffe slept, 東京タワー")])
+    for store in (first, second):
+        assert {"api:1", "api:2"} == {hit.key for hit in store.search(search_for("giraf")).hits}
+        assert {"api:1", "api:2"} == {hit.key for hit in store.search(search_for("giraffe ")).hits}
+    first.close()
+    second.close()
+    third = _open(tmp_path)
+    assert ["api:2"] == [hit.key for hit in third.search(search_for("giraffe タワ")).hits]
+    third.close()
+
+
+@pytest.mark.parametrize("typed", ["okapi", "okapis ", "oka", "o", "Okapi*", "okapi's"])
+def test_find_a_new_word(store: FilesStore, typed: str) -> None:
+    """A word that nobody used before is found at once: whole, by its beginning, in its other forms."""
+    _fill([store], seed=8)
+    store.append("new:1", [draft("Two okapis!", 5000)])
+    assert "new:1" == store.search(search_for(typed, sort="recent")).hits[0].key
+    store.delete("new:1")
+    assert "new:1" not in {hit.key for hit in store.search(search_for(typed, limit=500)).hits}
+    store.append("new:1", [draft("One okapi.", 5000)])
+    store.revise("new:1", Revision(title="Mine"))
+    assert [("new:1", "Mine")] == [(hit.key, hit.title) for hit in store.search(search_for("okapis ")).hits]
+
+
+def test_find_newest_of_a_beginning_of_many_words(store: FilesStore) -> None:
+    """The newest messages are found by a beginning, however many commoner words begin alike."""
+    said = [draft(f"w{n:03}", n) for n in range(400)]
+    store.append("api:1", [*said, *(draft(f"w{n:03}", -n) for n in range(80))])
+    hits = store.search(search_for("w", sort="recent", unit="message", limit=5))
+    assert [400, 399, 398, 397, 396] == [hit.seq for hit in hits.hits]
+
+
+# The deadline
+
+
+@pytest.mark.usefixtures("few_candidates")
+def test_find_without_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without time an answer says that it is a part, holds true matches only, and nothing fails; later all is well."""
+    memory = MemoryStore()
+    store = _settled(tmp_path, 9, memory)
+    asked = _searches()
+    before = [store.search(search) for search in asked]
+    partial_count = 0
+    for steps in (1, 50, 1000, searching._CLOCK_STEPS):
+        monkeypatch.setattr(searching, "_CLOCK_STEPS", steps)
+        for search, whole in zip(asked, before, strict=True):
+            hits = store.search(msgspec.structs.replace(search, deadline_s=0.0))
+            assert hits.partial or whole == hits
+            partial_count += hits.partial
+            for hit in hits.hits:
+                _justify(memory, search, hits, hit.key, hit.seq)
+    assert partial_count > len(asked)
+    assert before == [store.search(search) for search in asked]
+    store.close()
+
+
+def test_find_without_time_says_so(store: FilesStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A search of common words that is cut off says so."""
+    monkeypatch.setattr(searching, "_CLOCK_STEPS", 1)
+    _fill([store], seed=9)
+    hits = store.search(msgspec.structs.replace(search_for("please report data"), deadline_s=0.0))
+    assert (True, ()) == (hits.partial, hits.hits)
+
+
+# The table of words
+
+
+@pytest.mark.parametrize("is_rebuilt", [False, True])
+def test_terms_after_a_quiet_moment(tmp_path: Path, is_rebuilt: bool) -> None:  # noqa: FBT001 - a case
+    """Each word of the full-text index is in the table, in as many messages, with its stem; no other is."""
+    store = _open(tmp_path)
+    _fill([store], seed=10)
+    store.append("nasty:1", [draft(text) for text in NASTY_TEXTS if 0 < len(text) < WORD_MAX])
+    if is_rebuilt:
+        store.reindex()
+    store.close()
+    (path,) = tmp_path.glob("index-*.sqlite3")
+    db = apsw.Connection(str(path))
+    db.execute("CREATE VIRTUAL TABLE temp.found USING fts5vocab(main, words, row)")
+    found = {word: count for word, count in db.execute("SELECT term, doc FROM temp.found") if not is_mark(word)}
+    table = list(db.execute("SELECT word, stem, message_count FROM terms"))
+    db.close()
+    assert found == {word: count for word, _, count in table}
+    assert {word: None if stem(word) == word else stem(word) for word in found} == {word: of for word, of, _ in table}
+    assert len(found) > 300
+
+
+@given(st.text())
+@example("\n".join(text for text in NASTY_TEXTS if len(text) < WORD_MAX))
+@example("İI ıi ΣΑΣ ᎠꭰꮿᏰ Ǆ ǆ Ⓐ ⓐ ﬀ Ԥ ӾӾ ẞ Ꞌ ꝏ 𐐀𐐨 𞤀 Ა ა ᲀ в")
+@example("a🎉b 👍🏽 🇩🇪 ①½ ² ٣ ५ 東京 나 เ ๑")
+def test_words_of_the_full_text_index(text: str) -> None:
+    """The tokenizer of the index cuts a text, as it is given to it, into the words of the core and nothing else."""
+    db = apsw.Connection(":memory:")
+    db.execute(SCHEMA)
+    db.execute("INSERT INTO words (rowid, text, parts) VALUES (1, ?, ?)", (spaced(text), rows_of(text)))
+    db.execute("CREATE VIRTUAL TABLE temp.found USING fts5vocab(main, words, instance)")
+    found = [word for (word,) in db.execute("SELECT term FROM temp.found WHERE col = 'text' ORDER BY offset")]
+    parts = [word for (word,) in db.execute("SELECT term FROM temp.found WHERE col = 'parts' ORDER BY offset")]
+    db.close()
+    assert [indexed(token.text) for token in tokens_of(text)] == found
+    assert rows_of(text).split() == parts
+
+
+# Highlights
+
+FORMS: Final = [
+    *("zebra", "zebras", "giraffe", "meeting", "meetings", "running", "runs", "prime", "café", "straße", "œuvre"),
+    *("привет", "книги", "ελλάδα", "שלום", "हिन्दी", "getUserName", "E1234", "snake_case_name", "src/core/words.py"),
+    *("人工智能", "機器學習", "東京タワー", "안녕하세요", "สวัสดี", "น้ำ", "🎉", "👍🏽", "🇩🇪", "👨\u200d👩\u200d👧", "42"),
+]
+GLUE: Final = [" ", "  ", "\n", ", ", ". ", " – ", "\r\n\r\n", " (", ") "]
+
+
+def _written(dice: random.Random, word: str) -> str:
+    """Return a word in one of the ways to write it."""
+    ways = (
+        str,
+        str,
+        str.upper,
+        lambda text: unicodedata.normalize("NFD", text),
+        lambda text: "".join(chr(ord(each) + 0xFEE0) if "!" <= each <= "~" else each for each in text),
+    )
+    return str(dice.choice(ways)(word))
+
+
+def _said(dice: random.Random, count: int, forms: Sequence[str] = FORMS) -> str:
+    return "".join(_written(dice, dice.choice(forms)) + dice.choice(GLUE) for _ in range(count))
+
+
+def _plain(text: str) -> str:
+    """Return a text without case, width, accents and skin tones; written apart from the product's own folding."""
+    folded = unicodedata.normalize("NFKD", unicodedata.normalize("NFKC", text).casefold())
+    kept = [each for each in folded if not (unicodedata.combining(each) and ord(each) < 0x370)]
+    return "".join(each for each in kept if each not in "\u200d🏽" and not "\u0591" <= each <= "\u05c7")
+
+
+def _is_hit(shown: str, asked: str) -> bool:
+    """Tell whether a highlight is what was asked for: the same, begun so, or another form of it."""
+    found, wanted = _plain(shown), _plain(asked)
+    return found.startswith(wanted) or (found.isalpha() and stem(found) == stem(wanted))
+
+
+def test_highlights_of_a_hundred_thousand_hits(store: FilesStore) -> None:
+    """Every highlight cuts out what folds to the term, begins with it or shares its stem; the store says the same."""
+    dice = random.Random(11)  # noqa: S311 - the same at each run
+    checked = 0
+    while checked < 100_000:
+        said = dice.sample(FORMS, 5)
+        text = _said(dice, 120, said)
+        for asked in said:
+            for start, end in highlights(text, parse_query(asked)):
+                assert _is_hit(text[start:end], asked), (text[start:end], asked)
+                checked += 1
+    for n in range(40):
+        store.append(f"api:{n}", [draft(_said(dice, 60), n + m) for m in range(10)])
+    stored = 0
+    for asked, sort in product(FORMS, SORTS):
+        for hit in store.search(search_for(asked, unit="message", sort=sort, limit=60)).hits:
+            assert hit.highlights
+            for start, end in hit.highlights:
+                assert _is_hit(hit.excerpt[start:end], asked), (hit.excerpt[start:end], asked)
+                stored += 1
+    assert stored > 3000
+
+
+def test_highlights_of_every_word(store: FilesStore) -> None:
+    """No word is found that is not shown: the hits of a text are as many as a plain count of what was put in."""
+    dice = random.Random(12)  # noqa: S311 - the same at each run
+    for _ in range(200):
+        said = dice.choices(["zebra", "東京タワー", "🎉", "café", "E1234"], k=30)
+        text = "".join(_written(dice, word) + " " for word in said)
+        for asked in set(said):
+            assert said.count(asked) == len(highlights(text, parse_query(f'"{asked}"')))
+
+
+def test_find_in_time_of_messages_far_apart(store: FilesStore) -> None:
+    """Messages of any year stand in the order of their times."""
+    years = [3000, 1970, 2024, 9000, 1800, 2023]
+    for year in years:
+        sent_at = at(0) + timedelta(days=365 * (year - 2024))
+        store.append(f"api:{year}", [msgspec.structs.replace(draft("zebra"), sent_at=sent_at)])
+    found = [hit.key for hit in store.search(search_for("zebra", sort="recent")).hits]
+    assert [f"api:{year}" for year in sorted(years, reverse=True)] == found
