@@ -21,6 +21,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from urllib.parse import urlencode
 
@@ -58,7 +59,7 @@ class Asker:
         }
         scarce = sorted(self._words, key=lambda word: word[1])[: max(50, len(self._words) // 20)]
         bands["rare"] = bands["rare"] or [word for word, _ in scarce]
-        one = {name: lambda words=words: f"{self._dice.choice(words)} " for name, words in bands.items() if words}
+        one = {name: partial(self._several, words, 1) for name, words in bands.items() if words}
         return {
             **one,
             "2 common": lambda: self._several(bands["common"], 2),
@@ -67,20 +68,23 @@ class Asker:
             "2 middle": lambda: self._several(bands["middle"], 2),
             "phrase of 2": lambda: self._phrase(2),
             "phrase of 3": lambda: self._phrase(3),
-            **{f"first {n}": lambda n=n: self._dice.choice(self._drawn())[:n] for n in (1, 2, 3, 4)},
+            **{f"first {count}": partial(self._beginning, count) for count in (1, 2, 3, 4)},
             "question of 8": lambda: f"how do {' '.join(self._drawn(6))}?",
             "question of 12": lambda: f"what is the {' '.join(self._drawn(9))}?",
-            **{f"Chinese {n}": lambda n=n: self._piece(n) for n in (1, 2, 4)},
+            **{f"Chinese {count}": partial(self._piece, count) for count in (1, 2, 4)},
             "no hit": lambda: f"zzqx{self._dice.randrange(10**6)} ",
         }
 
     def _several(self, words: list[str], count: int) -> str:
         return "".join(f"{word} " for word in self._dice.choices(words, k=count))
 
-    def _drawn(self, count: int = 20) -> list[str]:
+    def _drawn(self, count: int) -> list[str]:
         """Return words as often as they are said."""
         words, shares = zip(*((word, share) for word, share in self._words if len(word) > 3), strict=True)
         return [str(word) for word in self._dice.choices(words, shares, k=count)]
+
+    def _beginning(self, count: int) -> str:
+        return self._drawn(1)[0][:count]
 
     def _phrase(self, count: int) -> str:
         while True:
@@ -90,7 +94,7 @@ class Asker:
                 return f'"{" ".join(words[start : start + count])}"'
 
     def _piece(self, count: int) -> str:
-        piece = self._dice.choice(self._chinese)
+        piece: str = self._dice.choice(self._chinese)
         start = self._dice.randrange(len(piece) - count + 1)
         return piece[start : start + count]
 
@@ -116,7 +120,7 @@ def _measured(workspace: Path, rounds: int) -> dict[tuple[str, str], tuple[float
     classes = Asker(workspace).classes()
     for name, ask in track(list(classes.items()), description=f"searching {workspace.name}"):
         for sort in ("relevance", "recent"):
-            taken, partial = [], 0
+            taken, partial_count = [], 0
             for _ in range(rounds):
                 path = f"/api/sessions/search?{urlencode({'q': ask(), 'sort': sort})}"
                 began = time.perf_counter()
@@ -124,8 +128,8 @@ def _measured(workspace: Path, rounds: int) -> dict[tuple[str, str], tuple[float
                 taken.append((time.perf_counter() - began) * 1000)
                 if status != 200:
                     sys.exit(f"{name}: {status} {body[:200]!r}")
-                partial += json.loads(body)["partial"]
-            times[name, sort] = (statistics.median(taken), sorted(taken)[int(rounds * 0.99)], partial)
+                partial_count += json.loads(body)["partial"]
+            times[name, sort] = (statistics.median(taken), sorted(taken)[int(rounds * 0.99)], partial_count)
     print(f"{workspace.name}: appends {_appends(server, None)} ms, while searches run {_appends(server, classes)} ms")
     server.stop()
     return times
@@ -165,8 +169,8 @@ def _table(workspaces: list[Path], measured: list[dict[tuple[str, str], tuple[fl
         cells = []
         for times in measured:
             for sort in ("relevance", "recent"):
-                median, last, partial = times[name, sort]
-                cells.append(f"{median:.1f} / {last:.1f}" + (f" ({partial})" if partial else ""))
+                median, last, cut = times[name, sort]
+                cells.append(f"{median:.1f} / {last:.1f}" + (f" ({cut})" if cut else ""))
         if len(workspaces) > 1:
             cells.append(
                 ", ".join(

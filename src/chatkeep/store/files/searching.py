@@ -37,7 +37,7 @@ _LISTED_FOR_PHRASES: Final = 40_000  # the same, where a phrase would have to be
 _CANDIDATES: Final = 500  # messages that are ranked
 _WALKED: Final = 300  # messages that a walk from the newest on is to find
 _LOOKED_UP: Final = 500  # candidates in which every term is looked up
-_REVIEWED: Final = 50  # best candidates in which the commoner terms are looked up
+_REVIEWED: Final = 40  # best candidates in which the commoner terms are looked up
 _ZONES_NEAR: Final = 40  # of the newest messages, where walks end that find much
 _PHRASE_COST: Final = 30  # how much longer than a look at one more document it takes to look up a phrase in one
 _PHRASES: Final = 6
@@ -134,8 +134,9 @@ class _Searching:
         """Gather messages that have some of the terms, or of their parts."""
         if self._search.query.relaxed == self._terms[:1]:
             return
-        self._terms = self._search.query.relaxed
-        self._weigh([vocabulary.sought(self._db, term) for term in self._terms])
+        if self._search.query.relaxed != self._terms:
+            self._terms = self._search.query.relaxed
+            self._weigh([vocabulary.sought(self._db, term) for term in self._terms])
         self._loose = {}
         self._gather_loose()
         while (skip := max(one.more for one in self._sought)) and not self._fills(self._loose) and not self._is_over():
