@@ -36,7 +36,7 @@ from chatkeep.core.search import Search
 from chatkeep.store.files import searching, vocabulary
 from chatkeep.store.files.disk import Stamp
 from chatkeep.store.files.format import FORMAT
-from chatkeep.store.files.rows import Database, Row, Spot, Value, hash_of, row_of
+from chatkeep.store.files.rows import EPOCH_US, Database, Row, Spot, Value, hash_of, row_of
 from chatkeep.store.files.searching import Answer
 from chatkeep.store.files.selecting import conditions, key_bounds, unindexed
 from chatkeep.store.files.sql import LATE_INDEXES, QUERIES, SCHEMA
@@ -186,7 +186,7 @@ class Index:
         total = self._total(selection, where, values)
         if after is not None:
             where = [*where, "updated_at <= :at", "(updated_at < :at OR key > :past)"]
-            values = {**values, "at": after.at_us, "past": after.key}
+            values = {**values, "at": after.at_us - EPOCH_US, "past": after.key}
         where = [unindexed(condition, keep="key" if few else "time") for condition in where]
         sql = QUERIES["page_of_few" if few else "page"].replace("{where}", " AND ".join(where) or "true")
         return [row_of(row).summary for row in self._rows(sql, {**values, "limit": limit})], total

@@ -27,6 +27,7 @@ ZONE_DOCS: Final = 256
 ROLE_NUMBERS: Final = {role: number for number, role in enumerate(ROLES)}
 _EPOCH: Final = datetime(2024, 1, 1, tzinfo=UTC)  # of which times of these years are near, and so short
 _MICROSECOND: Final = timedelta(microseconds=1)
+EPOCH_US: Final = (_EPOCH - datetime(1970, 1, 1, tzinfo=UTC)) // _MICROSECOND  # since 1970
 _NEVER_REVISED: Final = frozenset(("key", "channel", "created_at"))
 
 

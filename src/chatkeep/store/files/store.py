@@ -211,7 +211,7 @@ class FilesStore:
         after = None if cursor is None else place_of(cursor, scope)
         found, total = self._upkeep.ask(lambda index: index.page(selection, limit=limit + 1, after=after))
         sessions = tuple(found[:limit])
-        place = Place(sessions[-1].header.key, rows.microseconds(sessions[-1].updated_at)) if sessions else None
+        place = _place(sessions[-1]) if sessions else None
         next_cursor = cursor_at(place, scope) if place and found[limit:] else None
         return Page(sessions=sessions, total=total, next_cursor=next_cursor)
 
@@ -435,6 +435,10 @@ class FilesStore:
             highlights=highlights,
             match_count=found.match_count,
         )
+
+
+def _place(last: Summary) -> Place:
+    return Place(last.header.key, rows.microseconds(last.updated_at) + rows.EPOCH_US)
 
 
 def _has_tail(file: LockedFile, row: Row) -> bool:
