@@ -14,10 +14,10 @@ import apsw
 
 from chatkeep.core.ranking import Match
 from chatkeep.core.search import Search
-from chatkeep.store.files.rows import ROLE_NUMBERS, ZONE_DOCS, Found, Spot, Value, microseconds, row_of
+from chatkeep.store.files.rows import ROLE_NUMBERS, SPOKEN, ZONE_DOCS, Found, Spot, Value, microseconds, row_of
 from chatkeep.store.files.selecting import conditions
 from chatkeep.store.files.sql import QUERIES
-from chatkeep.store.files.vocabulary import NOTHING, scope_word
+from chatkeep.store.files.vocabulary import NOTHING, role_word, scope_word
 
 Matches = dict[int, Match]
 """Messages by document."""
@@ -32,19 +32,22 @@ class Documents:
     """The documents that a search may find.
 
     A part of few sessions is named in what is asked (`scope`), so that only their messages are looked
-    at; `scope_count` is how many those are.
+    at; `session_count` and `scope_count` are how many those are. So are messages of rare roles.
     """
 
     def __init__(self, db: apsw.Connection, search: Search) -> None:
         """Work out how the filters are put."""
         self._db = db
-        self.scope_count = _UNBOUNDED
+        self.scope_count = self.session_count = _UNBOUNDED
         self._scope: tuple[str, ...] = ()
         where, self._values = conditions(search.selection)
         if where and (few := self._few_sessions(where)) is not None:
             self._scope = (scope_of(few),)
             self.scope_count = sum(few.values())
+            self.session_count = len(few)
             where, self._values = [], {}
+        if search.roles is not None and not set(search.roles) & set(SPOKEN):
+            self._scope += (f"parts : ({' OR '.join(map(quoted, map(role_word, search.roles))) or NOTHING})",)
         of_messages = self._of_messages(search)
         of_sessions = [f"s.{condition}" for condition in where]
         self._of_messages_sql = " AND ".join(of_messages) or "true"
@@ -186,8 +189,13 @@ def zone_of(doc: int) -> int:
 
 def scope_of(sids: Iterable[object]) -> str:
     """Return what finds the messages of these sessions."""
-    words = " OR ".join(f'"{scope_word(sid)}"' for sid in sids)
+    words = " OR ".join(map(quoted, map(scope_word, sids)))
     return f"parts : ({words or NOTHING})"
+
+
+def quoted(word: str) -> str:
+    """Return a word as FTS5 takes any word."""
+    return f'"{word}"'
 
 
 def _matches(rows: Iterable[tuple[int, int, int, int, int]]) -> Matches:

@@ -14,16 +14,17 @@ import apsw
 import msgspec
 from msgspec import Struct
 
-from chatkeep.core.model import ROLES, Digest, Header, Message, Summary, summary
+from chatkeep.core.model import ROLES, Digest, Header, Message, Role, Summary, summary
 from chatkeep.core.words import rows_of, spaced
 from chatkeep.store.files.disk import Stamp
 from chatkeep.store.files.sql import QUERIES
-from chatkeep.store.files.vocabulary import Tally, scope_word
+from chatkeep.store.files.vocabulary import Tally, role_word, scope_word
 
 Value = Any
 """What SQLite keeps: text, a number or nothing; the schema says which."""
 
 ZONE_DOCS: Final = 256
+SPOKEN: Final[tuple[Role, ...]] = ("user", "assistant")
 ROLE_NUMBERS: Final = {role: number for number, role in enumerate(ROLES)}
 _EPOCH: Final = datetime(2024, 1, 1, tzinfo=UTC)  # of which times of these years are near, and so short
 _MICROSECOND: Final = timedelta(microseconds=1)
@@ -178,12 +179,18 @@ def _put_messages(db: Database, entry: Entry, sid: int, doc: int | None) -> int:
         ],
     )
     texts = [spaced(message.text) for message in entry.messages]
-    parts = [f"{scope_word(sid)} {rows_of(message.text)}" for message in entry.messages]
+    parts = [_parts(sid, message) for message in entry.messages]
     db.executemany(QUERIES["put_words"], zip(range(first, first + len(texts)), texts, parts, strict=True))
     _widen_zones(db, first, [microseconds(message.sent_at) for message in entry.messages])
     if db.tally is not None:
         db.tally.add(db, zip(texts, parts, strict=True))
     return first + len(entry.messages)
+
+
+def _parts(sid: int, message: Message) -> str:
+    """Return what the index has of a message beside its tokens."""
+    marks = scope_word(sid) if message.role in SPOKEN else f"{scope_word(sid)} {role_word(message.role)}"
+    return f"{marks} {rows_of(message.text)}"
 
 
 def _widen_zones(db: Database, first: int, times: Sequence[int]) -> None:

@@ -58,8 +58,9 @@ class Answer(Struct, frozen=True):
 def find(db: apsw.Connection, search: Search) -> Answer:
     """Return what a search finds."""
     searching = _Searching(db, search)
-    with searching.deadline():
+    with searching.deadline(search.deadline_s / 2):
         searching.gather_whole()
+    with searching.deadline(search.deadline_s):
         if not searching.is_enough():
             searching.gather_loose()
         searching.review()
@@ -72,10 +73,13 @@ class _Searching:
     def __init__(self, db: apsw.Connection, search: Search) -> None:
         self._db = db
         self._search = search
-        self._until = time.monotonic() + search.deadline_s
-        self._is_late = False
+        self._began = self._until = time.monotonic()
+        self._is_late = self._is_partial = False
         self._documents = Documents(db, search)
         self._total = self._documents.total()
+        self._limit = search.limit
+        if search.unit == "session":
+            self._limit = min(search.limit, self._documents.session_count)
         self._whole: Matches = {}
         self._loose: Matches | None = None
         self._is_complete = True  # whether every message that matches is gathered
@@ -87,8 +91,9 @@ class _Searching:
         self._scored: dict[int, float] = {}
 
     @contextlib.contextmanager
-    def deadline(self) -> Iterator[None]:
+    def deadline(self, after_s: float) -> Iterator[None]:
         """Cut off what is done in here when its time is over; what was found by then stays."""
+        self._until, self._is_late = self._began + after_s, False
         self._db.set_progress_handler(self._is_over, _CLOCK_STEPS)
         try:
             yield
@@ -96,6 +101,7 @@ class _Searching:
             self._is_late = True
         finally:
             self._db.set_progress_handler(None)
+            self._is_partial = self._is_partial or self._is_late
 
     # Messages that have every term
 
@@ -134,12 +140,16 @@ class _Searching:
         """Gather messages that have some of the terms, or of their parts."""
         if self._search.query.relaxed == self._terms[:1]:
             return
-        if self._search.query.relaxed != self._terms:
+        if self._search.query.relaxed != self._terms or not self._sought:
             self._terms = self._search.query.relaxed
             self._weigh([vocabulary.sought(self._db, term) for term in self._terms])
         self._loose = {}
         self._gather_loose()
-        while (skip := max(one.more for one in self._sought)) and not self._fills(self._loose) and not self._is_over():
+        while (
+            (skip := max((one.more for one in self._sought), default=0))
+            and not self._fills(self._loose)
+            and not self._is_over()
+        ):
             place = next(place for place, one in enumerate(self._sought) if one.more)
             more = vocabulary.sought(self._db, self._terms[place], skip=skip)
             self._sought[place] = more
@@ -210,7 +220,7 @@ class _Searching:
     def is_enough(self) -> bool:
         """Tell whether the messages with every term are an answer."""
         sessions = {match.session for match in self._whole.values()}
-        return self._is_late or is_enough(self._search, len(self._whole), len(sessions))
+        return is_enough(self._search, len(self._whole), len(sessions))
 
     def answer(self) -> Answer:
         """Return the best of what was gathered."""
@@ -227,7 +237,7 @@ class _Searching:
         counts = self._match_counts(found, best)
         shown = (self._documents.found(docs[match.session, match.seq], counts[match.session]) for match in best)
         is_all = all((match.session, match.seq) in whole for match in best)
-        return Answer([one for one in shown if one], "all" if is_all else "any", self._is_late)
+        return Answer([one for one in shown if one], "all" if is_all else "any", self._is_partial)
 
     def _places_of_whole(self, found: Matches) -> set[tuple[object, int]]:
         """Return the places (session, seq) of the messages that have every term of the query."""
@@ -248,7 +258,7 @@ class _Searching:
     def _match_counts(self, found: Matches, best: Sequence[Match]) -> Mapping[object, int]:
         """Return how many messages of each session match."""
         counts = Counter(match.session for match in found.values())
-        if not self._is_complete and not self._is_late:
+        if not self._is_complete and not self._is_partial:
             matching = (one.match for one in self._sought)
             match = _all(matching) if self._loose is None else _any(matching)
             counts |= Counter(self._documents.match_counts(match, {match.session for match in best}, _COUNTED))
@@ -281,13 +291,13 @@ class _Searching:
     def _newest_of(self, docs: Collection[int], most: int | None = None) -> Matches:
         """Return the messages of documents; of very many, the newest that are wanted and as many as an answer has."""
         wanted = _CANDIDATES if most is None else most
-        if len(docs) <= max(wanted, self._search.limit):
+        if len(docs) <= max(wanted, self._limit):
             return self._documents.messages(docs)
         in_zone: defaultdict[int, list[int]] = defaultdict(list)
         for doc in docs:
             in_zone[zone_of(doc)].append(doc)
         found: Matches = {}
-        enough = max(wanted, self._search.limit)
+        enough = max(wanted, self._limit)
         for inside, next_newest in self._documents.in_order(in_zone, enough):
             found.update(self._documents.messages(inside))
             if (settled := self._settled(found, next_newest, wanted)) is not None:
@@ -341,14 +351,14 @@ class _Searching:
         for place, (at, doc) in enumerate(newest):
             sessions.add(found[doc].session)
             distinct = len(sessions) if self._search.unit == "session" else place + 1
-            if place + 1 >= wanted and distinct >= self._search.limit:
+            if place + 1 >= wanted and distinct >= self._limit:
                 return {doc: found[doc] for same_at, doc in newest[: place + 1 + _TIES] if same_at <= at}
         return None
 
     def _fills(self, found: Matches) -> bool:
         """Tell whether the answer can be filled."""
         distinct = {match.session for match in found.values()} if self._search.unit == "session" else found
-        return len(distinct) >= self._search.limit
+        return len(distinct) >= self._limit
 
     def _is_over(self) -> bool:
         self._is_late = self._is_late or time.monotonic() > self._until

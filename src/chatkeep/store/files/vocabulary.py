@@ -18,6 +18,7 @@ from typing import Final
 import apsw
 from msgspec import Struct
 
+from chatkeep.core.model import Role
 from chatkeep.core.query import Term
 from chatkeep.core.stems import stem
 from chatkeep.core.words import GAP, indexed, is_unspaced, pairs_of
@@ -112,6 +113,11 @@ def is_mark(word: str) -> bool:
 def scope_word(sid: object) -> str:
     """Return the word that every message of a session has in the index, and nobody can type."""
     return f"{_SCOPE}{sid}"
+
+
+def role_word(role: Role) -> str:
+    """Return the word of the messages of a role that is rare; user and assistant have none."""
+    return f"{_SCOPE}{role}"
 
 
 def sought(db: apsw.Connection, term: Term, *, skip: int = 0) -> Sought:
