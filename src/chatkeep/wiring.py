@@ -3,40 +3,33 @@
 from __future__ import annotations
 
 import logging
-import re
+import os
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final
 
-from msgspec import Struct
-
 from chatkeep.config import Settings
-from chatkeep.core.model import Selection
+from chatkeep.errors import StorageError
 from chatkeep.sessions import Sessions
+from chatkeep.store.files import remedies
+from chatkeep.store.files.checkup import Cuts, cuts_in, examined, set_aside_in
+from chatkeep.store.files.findings import Finding, Remedy
+from chatkeep.store.files.remedies import Outcome
 from chatkeep.store.files.store import FilesStore
-from chatkeep.store.files.tree import file_name
 from chatkeep.tokens import TokenFile
 
 Backend = FilesStore
 """The backend in use; `doctor` and `reindex` ask more of it than a store promises."""
+
+__all__ = ("Cuts", "Finding", "Outcome", "cuts_in", "set_aside_in")
 
 _LOCAL_HOSTS: Final = ("localhost", "127.0.0.1", "::1")
 _CONNECTIONS_MAX: Final = 1000
 _KEEP_ALIVE_S: Final = 15
 _FAREWELL_S: Final = 10
 
-_CUT: Final = re.compile(r"-\d+-[0-9a-f]+\.cut$")
-
 _log = logging.getLogger("chatkeep")
-
-
-class Cuts(Struct, frozen=True):
-    """What repairs have cut off one file; `names` are those in the folder `quarantine`."""
-
-    file: str
-    key: str | None
-    names: tuple[str, ...]
 
 
 def opened_store(
@@ -56,13 +49,21 @@ def opened_store(
     )
 
 
-def cuts_of(store: FilesStore) -> list[Cuts]:
-    """Return what repairs have cut off the files of sessions, and where it is kept."""
-    names: dict[str, list[str]] = {}
-    for name in store.quarantined():
-        names.setdefault(_CUT.sub("", name), []).append(name)
-    keys = {file_name(key): key for key in store.keys(Selection(archived=None)).keys} if names else {}
-    return [Cuts(file=file, key=keys.get(file), names=tuple(cut)) for file, cut in names.items()]
+def findings_in(workspace: Path, on_progress: Callable[[int, int], None] | None = None) -> Iterator[Finding]:
+    """Yield what there is against a workspace and its tokens; nothing is opened for writing, nothing is changed."""
+    yield from examined(workspace, on_progress)
+    path = workspace / "tokens.json"
+    try:
+        TokenFile(path).all()
+    except StorageError as error:
+        if path.is_file() and not path.is_symlink():  # what is no file is a finding of its own
+            remedy: Remedy = "set aside" if os.access(path, os.R_OK) else "leave"
+            yield Finding(file=path.name, kind="tokens", reason=str(error).rstrip("."), remedy=remedy)
+
+
+def fixed(workspace: Path, on_progress: Callable[[int, int], None] | None = None) -> list[Outcome]:
+    """Put right what can be in a workspace, and return what became of each finding, as `remedies.fixed` says."""
+    return remedies.fixed(workspace, lambda: findings_in(workspace, on_progress))
 
 
 def start_log() -> None:

@@ -54,8 +54,9 @@ def test_find_what_is_damaged(run: Run, workspace: Path) -> None:
     (sessions / "notes.json").write_text("[]")
     (sessions / "link.json").symlink_to(damaged)
     before = {file: file.read_bytes() for file in sessions.iterdir()}
-    found = {one["file"]: one for one in run("doctor", "--json", code=7).json["findings"]}
-    assert {damaged.name, "notes.json", "link.json"} == set(found)
+    found = {Path(one["file"]).name: one for one in run("doctor", "--json", code=7).json["findings"]}
+    index = next(workspace.glob("index-*")).name
+    assert {damaged.name, "notes.json", "link.json", index} == set(found)
     assert all(one["reason"] and one["advice"] for one in found.values())
     assert "damaged" == found[damaged.name]["kind"]
     assert "need care" in run("doctor", code=7).out
@@ -87,6 +88,40 @@ def test_find_what_repairs_cut_off(run: Run, workspace: Path) -> None:
     assert str(workspace / "quarantine") in told
     assert f"2 cuts of {file.name} (torn)" in told
     assert "1 file" in run("stats").out
+
+
+def test_put_right_what_can_be(run: Run, workspace: Path) -> None:
+    """What would be done is said, then done, and said again; what is left needs care until somebody has cared."""
+    for key in ("torn", "hurt", "pipe"):
+        for text in ("one", "two", "three"):
+            run("append", key, text, "--role", "user")
+    torn, hurt, pipe = (next((workspace / "sessions").glob(f"{key}-*")) for key in ("torn", "hurt", "pipe"))
+    torn.write_bytes(torn.read_bytes().rstrip(b"\n") + b"half")
+    hurt.write_bytes(hurt.read_bytes().replace(b'{"seq":2,', b'{"seq":x,'))
+    pipe.unlink()
+    os.mkfifo(pipe)
+    for path in (torn, hurt):
+        os.utime(path, (0, 0))
+    told = run("doctor", code=7).out
+    assert 2 == told.count("`chatkeep doctor --fix` ") - told.count("brings it up to date")
+    assert "2 files need care." in told
+    facts = run("doctor", "--fix", "--json", code=7).json
+    outcomes = {Path(one["file"]).name: one["done"] is not None for one in facts["findings"]}
+    assert {torn.name: True, hurt.name: False, pipe.name: True}.items() <= outcomes.items()
+    assert (1, 1, 1) == (facts["need_care"], len(facts["cuts"]), len(facts["set_aside"]))
+    assert (workspace / facts["set_aside"][0]).is_fifo()
+    assert "1 file needs care." in run("doctor", "--fix", code=7).out
+    run("append", "torn", "four", "--role", "user")
+    run("append", "pipe", "anew", "--role", "user")
+    run("delete", "hurt", "--yes")
+    assert "All files are well." in run("doctor").out
+    assert "1 file set aside" in run("doctor", "--fix").out
+
+
+def test_look_at_nothing(run: Run, workspace: Path) -> None:
+    """Looking for damage in a workspace that does not exist makes none."""
+    assert "All files are well." in run("doctor").out
+    assert not workspace.exists()
 
 
 def test_find_a_damaged_token_file(run: Run, workspace: Path) -> None:

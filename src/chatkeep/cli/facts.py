@@ -9,7 +9,7 @@ from datetime import datetime
 
 import msgspec
 
-from chatkeep import wire
+from chatkeep import wire, wiring
 from chatkeep.core.model import Json, Page, Summary
 
 
@@ -28,3 +28,9 @@ def detailed(summary: Summary, now: datetime) -> dict[str, Json]:
     """Return a session with all its facts."""
     counts = {"message_count": summary.message_count, "talk_count": summary.talk_count}
     return {"id": summary.header.key, **msgspec.to_builtins(wire.session_detail(summary, now)), **counts}
+
+
+def cut_facts(cuts: wiring.Cuts) -> dict[str, Json]:
+    """Return what repairs have cut off a file."""
+    names = [f"quarantine/{name}" for name in cuts.names]
+    return {"file": cuts.file, "key": cuts.key, "count": len(names), "names": names}

@@ -367,7 +367,7 @@ def test_open_with_a_name_that_is_no_text(workspace: Path, opened: Callable[...,
     store = opened(watch=True)
 
     assert 2 == store.status().session_count
-    assert ["bad\\xff.json"] == [finding.file for finding in store.check()]
+    assert ["sessions/bad\\xff.json"] == [finding.file for finding in store.check()]
     store.append("new:1", talk(1))
 
 

@@ -210,6 +210,6 @@ def test_sweep_leaves_what_is_held(tree: Tree) -> None:
     os.utime(left, (0, 0))
     young = tree.workspace / "tmp" / "young"
     young.write_bytes(b"")
-    Tree(tree.workspace).close()
+    tree.sweep()
 
     assert ["young"] == _names(tree.workspace / "tmp")

@@ -46,6 +46,7 @@ _MESSAGES_OPEN: Final = b',"messages":['
 _TRAILER: Final = b'],"message_count":%d}\n'
 _CONTINUED: Final = b" }\n"
 _SECTOR_BYTES: Final = 512
+_BOM: Final = b"\xef\xbb\xbf"
 _UNWRITTEN: Final = re.compile(rb"(?:[^\n]{0,40}\})?\n+|\0+")  # an old trailer's end has at most 40 bytes
 _NO_JSON: Final = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, InvalidError)
 _ONLY_WHEN_SET: Final = frozenset(("archived", "pinned", "tags"))
@@ -176,7 +177,7 @@ def scan(data: bytes, committed_count: int = 0) -> Scan:
 
 def loose_lines(data: bytes) -> list[bytes]:
     """Return the message lines of a session in another layout, numbered, everything else in them kept."""
-    document = msgspec.json.decode(data)
+    document = _document(data)
     messages = [{**message, "seq": seq} for seq, message in enumerate(document["messages"], start=1)]
     ordered = ({"seq": message.pop("seq"), **message} for message in messages)
     return [(b"," if seq else b"") + msgspec.json.encode(message) + b"\n" for seq, message in enumerate(ordered)]
@@ -184,8 +185,7 @@ def loose_lines(data: bytes) -> list[bytes]:
 
 def loose_header(data: bytes) -> bytes:
     """Return the unknown header fields of a session in another layout, in the form `header_line` keeps them."""
-    document = msgspec.json.decode(data)
-    strange = {name: value for name, value in document.items() if name not in {"messages", "message_count"}}
+    strange = {name: value for name, value in _document(data).items() if name not in {"messages", "message_count"}}
     return msgspec.json.encode(strange)[:-1] + _MESSAGES_OPEN
 
 
@@ -310,13 +310,18 @@ def _scan_loose(data: bytes) -> Scan:
     if not data.strip(b"\n\0 "):
         return Scan(state="damaged", reason="the file is empty")
     try:
-        document = msgspec.json.decode(data)
+        document = _document(data)
         header = _header(msgspec.convert(document, _HeaderLine))
         numbered = [{**message, "seq": seq} for seq, message in enumerate(document["messages"], start=1)]
         messages = [_in_utc(message) for message in msgspec.convert(numbered, list[Message])]
     except (*_NO_JSON, KeyError, TypeError) as error:
         return Scan(state="damaged", reason=f"not a session file: {_first_words(error)}")
     return Scan(state="loose", reason="another layout", header=header, messages=messages)
+
+
+def _document(data: bytes) -> Json:
+    """Return what bytes in another layout say; editors may have put a mark of their encoding in front."""
+    return msgspec.json.decode(data.removeprefix(_BOM))
 
 
 def _first_words(error: Exception) -> str:

@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from functools import partial
 from itertools import islice
-from typing import Final, Literal
+from typing import Final
 
 from msgspec import Struct
 
@@ -38,37 +38,25 @@ Progress = Callable[[int, int], None]
 """Told how many files are done, and of how many."""
 
 ARRIVING: Final = "incomplete, and perhaps still being written"
-_NOT_A_FILE: Final = "not a regular file: links, pipes and folders are never followed"
-_STRANGE_NAME: Final = "not a session file: its name does not end in .json"
-_NO_TEXT: Final = "not a session file: its name is no text"
-_TOO_LARGE: Final = "larger than 2 GiB"
-_SIZE_MAX: Final = 2 << 30
-_SETTLED_S: Final = 2.0
+NOT_A_FILE: Final = "not a regular file: links, pipes and folders are never followed"
+STRANGE_NAME: Final = "not a session file: its name does not end in .json"
+NO_TEXT: Final = "not a session file: its name is no text"
+TOO_LARGE: Final = "larger than 2 GiB"
+SIZE_MAX: Final = 2 << 30
+SETTLED_S: Final = 2.0
 _CHUNK_BYTES: Final = 1 << 21
 _CHUNK_FILES: Final = 500
 _CHUNKS_AHEAD: Final = 2
-_NEVER: Final = Stamp(0, 0, 0, 0)
+NEVER: Final = Stamp(0, 0, 0, 0)
 
 
 class Problem(Struct, frozen=True):
-    """A name that cannot be served, and why."""
+    """A name that cannot be served, and why. `rightful` is the name that the session in it has to have."""
 
     name: str
     reason: str
     stamp: Stamp
-
-
-class Finding(Struct, frozen=True, kw_only=True):
-    """What a check has against a file; `key` is None when it is not known.
-
-    `torn` and `loose` files are put right when they are next written, `damaged` ones are read-only,
-    `foreign` ones are not served.
-    """
-
-    file: str
-    key: str | None
-    kind: Literal["torn", "loose", "damaged", "foreign"]
-    reason: str
+    rightful: str | None = None
 
 
 class _Change(Struct, frozen=True):
@@ -125,34 +113,21 @@ class Intake:
             BusyError: when the file may still be being written from elsewhere.
         """
         data, stamp = file.read(), file.stamp()
-        found = _examined(file.name, data, stamp, index.row(file.name))
+        found = judged(file.name, data, stamp, index.row(file.name))
         if isinstance(found, Problem):
             self._put(index, found)
             return None
         if found.state == "torn" and _may_be_arriving(index, file.name, stamp):
-            self._put(index, _entry(file.name, found, _NEVER, damage=ARRIVING))
+            self._put(index, entry_of(file.name, found, NEVER, damage=ARRIVING))
             raise BusyError
         if found.state == "loose":
-            found = self._rewrite(file, data, found)
+            found = rewrite(self._tree, file, data, found)
         elif found.state == "torn":
-            self._cut(file, data, found)
+            cut_tail(self._tree, file, data, found)
         file.flush()
         self._tree.flush_names()
-        self._put(index, _entry(file.name, found, file.stamp()))
+        self._put(index, entry_of(file.name, found, file.stamp()))
         return index.row(file.name)
-
-    def check(self, index: Index) -> Iterator[Finding]:
-        """Read every file through and yield what there is against it; changes nothing."""
-        for name in self._tree.unreadable_names():
-            yield Finding(file=name, key=None, kind="foreign", reason=_NO_TEXT)
-        for name, _ in self._tree.stamps():
-            found = self._read(name, index.row(name))
-            if isinstance(found, Problem):
-                yield Finding(file=name, key=None, kind="foreign", reason=found.reason)
-            elif found is not None and found[0].state != "whole":
-                scan = found[0]
-                key = None if scan.header is None else scan.header.key
-                yield Finding(file=name, key=key, kind=scan.state, reason=scan.reason)  # type: ignore[arg-type]
 
     def report(self, name: str, reason: str | None) -> None:
         """Tell of a name that cannot be served whole, once for each reason; None when nothing is wrong with it."""
@@ -169,7 +144,7 @@ class Intake:
             found = self._read(name, index.row(name) if seen else None)
             if isinstance(found, tuple):
                 scan, stamp = found
-                yield _Change(name, seen, _entry(name, scan, stamp)), scan.state
+                yield _Change(name, seen, entry_of(name, scan, stamp)), scan.state
                 size += stamp.size
             else:
                 yield _Change(name, seen, found), ""
@@ -182,16 +157,16 @@ class Intake:
             stamp = self._tree.stamp(name)
             if stamp is None:
                 return None
-            if not name.endswith(SUFFIX) or stamp.size > _SIZE_MAX:
-                return Problem(name, _TOO_LARGE if name.endswith(SUFFIX) else _STRANGE_NAME, stamp)
+            if not name.endswith(SUFFIX) or stamp.size > SIZE_MAX:
+                return Problem(name, TOO_LARGE if name.endswith(SUFFIX) else STRANGE_NAME, stamp)
             data, stamp = self._tree.read(name)
         except FileNotFoundError:
             return None
         except NotRegularError:
-            return Problem(name, _NOT_A_FILE, _NEVER)
+            return Problem(name, NOT_A_FILE, NEVER)
         except StorageError as error:
-            return Problem(name, str(error), _NEVER)
-        found = _examined(name, data, stamp, known)
+            return Problem(name, str(error), NEVER)
+        found = judged(name, data, stamp, known)
         return found if isinstance(found, Problem) else (found, stamp)
 
     def _apply(self, db: Database, changes: Sequence[_Change]) -> None:
@@ -210,7 +185,7 @@ class Intake:
 
     def _is_still(self, change: _Change) -> bool:
         expected = change.found.stamp if change.found else None
-        if expected == _NEVER:
+        if expected == NEVER:
             return True
         try:
             return self._tree.stamp(change.name) == expected
@@ -227,26 +202,28 @@ class Intake:
         index.write(change)
         self.report(found.name, _reason(found))
 
-    def _cut(self, file: LockedFile, data: bytes, scan: Scan) -> None:
-        """Cut what an interrupted append left off a file's tail; the bytes are kept in quarantine."""
-        left = data[scan.tail :].rstrip(b"\n")
-        if left:
-            self._tree.quarantine(file.name, left)
-        trailer = session_file.trailer(len(scan.messages))
-        file.overwrite_tail(scan.tail, trailer + b"\n" * (len(data) - scan.tail - len(trailer)))
 
-    def _rewrite(self, file: LockedFile, data: bytes, scan: Scan) -> Scan:
-        """Bring a file of another layout into that of a session file, everything in it kept."""
-        if scan.header is None:
-            raise ValueError(file.name)
-        first_line = session_file.header_line(scan.header, session_file.loose_header(data))
-        lines = session_file.loose_lines(data)
-        content = session_file.whole_file(first_line, lines, len(lines))
-        self._tree.replace(file, content)
-        return session_file.scan(content)
+def cut_tail(tree: Tree, file: LockedFile, data: bytes, scan: Scan) -> None:
+    """Cut what an interrupted append left off a locked file's tail; the bytes are kept in quarantine."""
+    left = data[scan.tail :].rstrip(b"\n")
+    if left:
+        tree.quarantine(file.name, left)
+    trailer = session_file.trailer(len(scan.messages))
+    file.overwrite_tail(scan.tail, trailer + b"\n" * (len(data) - scan.tail - len(trailer)))
 
 
-def _examined(name: str, data: bytes, stamp: Stamp, known: Row | None) -> Scan | Problem:
+def rewrite(tree: Tree, file: LockedFile, data: bytes, scan: Scan) -> Scan:
+    """Bring a locked file of another layout into that of a session file, everything in it kept."""
+    if scan.header is None:
+        raise ValueError(file.name)
+    first_line = session_file.header_line(scan.header, session_file.loose_header(data))
+    lines = session_file.loose_lines(data)
+    content = session_file.whole_file(first_line, lines, len(lines))
+    tree.replace(file, content)
+    return session_file.scan(content)
+
+
+def judged(name: str, data: bytes, stamp: Stamp, known: Row | None) -> Scan | Problem:
     """Return what bytes under a name hold, if they may be served under that name."""
     scan = session_file.scan(data, _committed_count(known))
     if scan.header is None:
@@ -256,7 +233,7 @@ def _examined(name: str, data: bytes, stamp: Stamp, known: Row | None) -> Scan |
     except InvalidKeyError as error:
         return Problem(name, str(error), stamp)
     if name != rightful:
-        return Problem(name, f"the session in it belongs in a file named {rightful}", stamp)
+        return Problem(name, f"the session in it belongs in a file named {rightful}", stamp, rightful)
     return scan
 
 
@@ -267,7 +244,8 @@ def _committed_count(known: Row | None) -> int:
     return known.digest.message_count if known.damage is None else sys.maxsize
 
 
-def _entry(name: str, scan: Scan, stamp: Stamp, *, damage: str | None = None) -> Entry:
+def entry_of(name: str, scan: Scan, stamp: Stamp, *, damage: str | None = None) -> Entry:
+    """Return what a file brings into the index; it has to have a header."""
     if scan.header is None:
         raise ValueError(name)
     return Entry(
@@ -302,4 +280,4 @@ def _may_be_arriving(index: Index, name: str, stamp: Stamp) -> bool:
     """Tell whether an incomplete file is not one that was served whole, and has not kept still."""
     known = index.row(name)
     is_ours = known is not None and known.damage is None
-    return not is_ours and 0 <= time.time() - stamp.modified_ns / 1e9 < _SETTLED_S
+    return not is_ours and 0 <= time.time() - stamp.modified_ns / 1e9 < SETTLED_S

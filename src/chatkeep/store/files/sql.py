@@ -21,3 +21,4 @@ def _named(text: str) -> dict[str, str]:
 SCHEMA: Final = text_of("schema.sql")
 LATE_INDEXES: Final = text_of("late_indexes.sql")
 QUERIES: Final = _named(text_of("queries.sql"))
+AUDIT: Final = _named(text_of("audit.sql"))

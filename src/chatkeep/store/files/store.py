@@ -42,8 +42,10 @@ from chatkeep.errors import (
 )
 from chatkeep.store.files import format as session_file
 from chatkeep.store.files import rows
+from chatkeep.store.files.checkup import examined
 from chatkeep.store.files.disk import Durability
-from chatkeep.store.files.intake import Finding, Progress
+from chatkeep.store.files.findings import Finding
+from chatkeep.store.files.intake import Progress
 from chatkeep.store.files.rows import Entry, Found, Row, Spot
 from chatkeep.store.files.tree import LockedFile, NotRegularError, Tree, file_name
 from chatkeep.store.files.upkeep import Upkeep
@@ -85,6 +87,7 @@ class FilesStore:
         """
         tree = Tree(workspace, durability=durability, lock_timeout_s=lock_timeout_s)
         try:
+            tree.sweep()
             upkeep = Upkeep(tree, watch=watch, on_progress=on_progress, on_problem=on_problem)
         except BaseException:
             tree.close()
@@ -247,12 +250,8 @@ class FilesStore:
     # Beyond the protocol: what only files have
 
     def check(self) -> Iterator[Finding]:
-        """Read every file through and yield what there is against it; changes nothing."""
-        return self._upkeep.check()
-
-    def quarantined(self) -> tuple[str, ...]:
-        """Return the names of what repairs have cut off files: FILE-NANOSECONDS-DICE.cut."""
-        return tuple(self._tree.quarantined())
+        """Read every file through and yield what there is against the workspace; changes nothing."""
+        return examined(self._tree.workspace)
 
     def reindex(self, on_progress: Progress | None = None) -> None:
         """Build the index anew from the files."""

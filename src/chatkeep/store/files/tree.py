@@ -2,7 +2,7 @@
 
     <workspace>/sessions/    one file per session, written by every process that has the workspace open
     <workspace>/tmp/         files that are not born yet; what an ended process left here is removed
-    <workspace>/quarantine/  bytes that repairs cut off
+    <workspace>/quarantine/  bytes that repairs cut off (.cut), and files that they set aside (.old)
 
 Whoever writes a file holds `flock` on it. A lock belongs to an inode, not to a name, so after taking
 it the inode is compared with what the name stands for now: a file that was deleted or replaced
@@ -30,7 +30,7 @@ import unicodedata
 from base64 import b32encode
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal
 
 from chatkeep.store.files.disk import (
     Durability,
@@ -47,8 +47,13 @@ from chatkeep.store.files.format import reserved_size
 from chatkeep.store.files.locks import Turns, flock
 
 SUFFIX: Final = ".json"
+KEPT: Final = re.compile(r"(?s)(.+)-[0-9]{10,}-[0-9a-f]{8}\.(cut|old)")
+"""The name of what is kept in quarantine: of what, when in nanoseconds, a number drawn by lot, in which way."""
+
+_A_FILE_NAME: Final = re.compile(r"[a-z0-9-]{1,60}-[a-z2-7]{20}\.json")
 _READABLE_CHARS: Final = 60
 _HASH_CHARS: Final = 20  # 100 bits: nobody finds two keys with one name
+_KEPT_CHARS: Final = 150
 _COPY_BYTES: Final = 1 << 20
 _UNBORN_GRACE_S: Final = 10
 
@@ -66,6 +71,16 @@ def file_name(key: str) -> str:
     readable = re.sub(r"[^a-z0-9]+", "-", plain)[:_READABLE_CHARS].strip("-") or "session"
     digest = b32encode(hashlib.sha256(key.encode()).digest()).decode().lower()
     return f"{readable}-{digest[:_HASH_CHARS]}{SUFFIX}"
+
+
+def is_file_name(name: str) -> bool:
+    """Tell whether a name can be that of some key's file."""
+    return _A_FILE_NAME.fullmatch(name) is not None
+
+
+def kept_name(name: str, way: Literal["cut", "old"]) -> str:
+    """Return a name for something to keep in quarantine that nothing there has, as `KEPT` says."""
+    return f"{name[:_KEPT_CHARS]}-{time.time_ns()}-{os.urandom(4).hex()}.{way}"
 
 
 class LockedFile:
@@ -160,7 +175,6 @@ class Tree:
             self._folders = {name: open_folder(workspace / name) for name in ("sessions", "tmp", "quarantine")}
         self._sessions, self._tmp, self._quarantine = self._folders.values()
         self.sessions_path = workspace / "sessions"
-        self._sweep()
 
     def close(self) -> None:
         """Close the folders; once is enough, twice does no harm."""
@@ -191,7 +205,7 @@ class Tree:
         """Yield every name in the folder with the state of its file, None for what is no regular file."""
         with told(), os.scandir(self._sessions) as entries:
             for entry in entries:
-                if entry.name.startswith(".") or not _is_text(entry.name):
+                if entry.name.startswith(".") or not is_text(entry.name):
                     continue
                 with contextlib.suppress(FileNotFoundError):
                     found = entry.stat(follow_symlinks=False)
@@ -200,7 +214,7 @@ class Tree:
     def unreadable_names(self) -> list[str]:
         """Return the names in the folder that are no text, in a form that is."""
         with told(), os.scandir(self._sessions) as entries:
-            names = [entry.name for entry in entries if not _is_text(entry.name)]
+            names = [entry.name for entry in entries if not is_text(entry.name)]
         return [os.fsencode(name).decode(errors="backslashreplace") for name in names]
 
     def stamp(self, name: str) -> Stamp | None:
@@ -296,7 +310,7 @@ class Tree:
     def quarantine(self, name: str, content: bytes) -> None:
         """Keep bytes that a repair is about to cut off a file."""
         self._make_place()
-        kept = f"{name}-{time.time_ns()}-{os.urandom(4).hex()}.cut"
+        kept = kept_name(name, "cut")
         with told():
             fd = os.open(kept, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600, dir_fd=self._quarantine)
             try:
@@ -305,16 +319,11 @@ class Tree:
                 os.close(fd)
             self._flush_folder(self._quarantine)
 
-    def quarantined(self) -> list[str]:
-        """Return the names of the bytes that repairs have cut off: FILE-NANOSECONDS-DICE.cut."""
-        with told(), os.scandir(self._quarantine) as entries:
-            return sorted(entry.name for entry in entries)
-
     def drop_quarantined(self, name: str) -> None:
         """Forget what repairs have cut off a file."""
         with told(), os.scandir(self._quarantine) as entries:
             for entry in entries:
-                if entry.name.startswith(f"{name}-"):
+                if entry.name.startswith(f"{name}-") and not entry.is_dir(follow_symlinks=False):
                     with contextlib.suppress(FileNotFoundError):
                         os.unlink(entry.name, dir_fd=self._quarantine)
 
@@ -398,11 +407,11 @@ class Tree:
             raise NotRegularError(name)
         return fd
 
-    def _sweep(self) -> None:
+    def sweep(self) -> None:
         """Remove unborn files that nobody holds any more."""
         with told(), os.scandir(self._tmp) as entries:
             for entry in entries:
-                if entry.is_file(follow_symlinks=False) and not _is_held(entry.name, self._tmp):
+                if entry.is_file(follow_symlinks=False) and not is_held(entry.name, self._tmp):
                     with contextlib.suppress(FileNotFoundError):
                         os.unlink(entry.name, dir_fd=self._tmp)
 
@@ -414,7 +423,7 @@ def _restore(fd: int, start: int, before: bytes) -> None:
         to_disk(fd)
 
 
-def _is_held(unborn: str, folder: int) -> bool:
+def is_held(unborn: str, folder: int) -> bool:
     """Tell whether a process still works on an unborn file: it is locked, or too young to be."""
     try:
         fd = os.open(unborn, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=folder)
@@ -436,5 +445,6 @@ def _is_regular(fd: int) -> bool:
         return False
 
 
-def _is_text(name: str) -> bool:
+def is_text(name: str) -> bool:
+    """Tell whether a name is text, and not other bytes."""
     return not any("\ud800" <= character <= "\udfff" for character in name)

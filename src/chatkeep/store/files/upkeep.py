@@ -20,7 +20,7 @@ from chatkeep.errors import BusyError, StorageError
 from chatkeep.store.files import format as session_file
 from chatkeep.store.files.disk import Stamp
 from chatkeep.store.files.index import Index, IndexBehindError, IndexLostError
-from chatkeep.store.files.intake import Finding, Intake, Progress
+from chatkeep.store.files.intake import Intake, Progress
 from chatkeep.store.files.rows import Database, Row
 from chatkeep.store.files.tree import LockedFile, NotRegularError, Tree
 
@@ -30,7 +30,7 @@ _PATIENCE_S: Final = 20.0
 _ROUND_MS: Final = 100
 _DEBOUNCE_MS: Final = 100
 _STEP_MS: Final = 25
-_AN_INDEX: Final = re.compile(r"index-[0-9a-f]{10}\.sqlite3(\.new)?(-wal|-shm)?")
+AN_INDEX: Final = re.compile(r"index-[0-9a-f]{10}\.sqlite3(\.new)?(-wal|-shm)?")
 _log = logging.getLogger("chatkeep.store")
 
 
@@ -116,10 +116,6 @@ class Upkeep:
         lines = [data[scan.body : scan.tail]]
         self._tree.replace(file, session_file.whole_file(data[: scan.body], lines, len(scan.messages)))
 
-    def check(self) -> Iterator[Finding]:
-        """Read every file through and yield what there is against it; changes nothing."""
-        return self._intake.check(self.index)
-
     def refresh(self, name: str) -> None:
         """Bring the index up to date with one file."""
         self.ask(lambda index: self._intake.take_in(index, [(name, index.stamp(name))]))
@@ -127,7 +123,7 @@ class Upkeep:
     def rebuild(self, on_progress: Progress | None = None) -> None:
         """Build the index anew from the files and put it in the place of the present one."""
         with self._replacing:
-            with _build_lock(self._tree.workspace):
+            with build_lock(self._tree.workspace):
                 self._build(on_progress)
             self._replace()
 
@@ -138,7 +134,7 @@ class Upkeep:
                 raise StorageError("The store is closed.")
             if self.index is not lost:
                 return
-            with _build_lock(self._tree.workspace):
+            with build_lock(self._tree.workspace):
                 if lost.is_in_place() or not self._path.exists():
                     self._build(None)
             self._replace()
@@ -156,7 +152,7 @@ class Upkeep:
         self.index = new
 
     def _opened(self, on_progress: Progress | None) -> Index:
-        with _build_lock(self._tree.workspace):
+        with build_lock(self._tree.workspace):
             with contextlib.suppress(IndexLostError):
                 return self._existing()
             self._build(on_progress)
@@ -184,7 +180,7 @@ class Upkeep:
         building = self._path.with_name(f"{self._path.name}.new")
         for old in self._tree.workspace.iterdir():
             is_another = not old.name.startswith(self._path.name) or old.name.startswith(building.name)
-            if is_another and _AN_INDEX.fullmatch(old.name) and old.is_file():
+            if is_another and AN_INDEX.fullmatch(old.name) and old.is_file():
                 old.unlink(missing_ok=True)
         try:
             Index.make(building)
@@ -277,7 +273,7 @@ class Upkeep:
 
 
 @contextlib.contextmanager
-def _build_lock(workspace: Path) -> Iterator[None]:
+def build_lock(workspace: Path) -> Iterator[None]:
     """Let one process at a time open or build the index of a workspace."""
     try:
         fd = os.open(workspace / "lock", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)

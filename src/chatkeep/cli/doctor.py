@@ -1,0 +1,130 @@
+"""The command `doctor`: what is wrong in a workspace, and what is done about it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from chatkeep import wire, wiring
+from chatkeep.cli import screen
+from chatkeep.cli.facts import cut_facts
+from chatkeep.cli.options import AsJson, Workspace, named
+from chatkeep.config import workspace_from
+from chatkeep.core.model import Json
+from chatkeep.errors import SessionDamagedError
+
+_REMEDIES = {
+    "mend": "cuts it back to its whole messages and keeps what is cut; so does the next append",
+    "rewrite": "brings it into form and keeps the file as it was; the next append brings it into form too",
+    "rename": "gives it the name that its session has to have",
+    "set aside": "moves it to the folder `quarantine`",
+    "protect": "gives it to the owner of the workspace alone",
+    "copy": "copies it to a file of its own; the other names keep the old one",
+    "rebuild": "keeps it aside and builds it anew from the files",
+    "update": "brings it up to date; so does every other command",
+}
+_ADVICE = {
+    "damaged": "It is read-only and never overwritten: put a backup copy in its place, or delete the session.",
+    "foreign": "It is not served: move it away, or put a backup copy in its place.",
+    "odd": "It is served as it is: only its owner knows what was meant.",
+    "access": "Give it to the owner of the workspace alone.",
+    "busy": "Look again; if it stays so, a program hangs that has the file open.",
+    "stray": "It does no harm: move it away if nobody needs it.",
+    "tokens": "No token is accepted: mend or remove the file, then `chatkeep token create`.",
+}
+_UNKNOWN = "Look at it; nothing is done about it here."
+
+
+def doctor(
+    *,
+    fix: Annotated[bool, typer.Option("--fix", help="Put right what can be; no byte is deleted.")] = False,
+    workspace: Workspace = None,
+    as_json: AsJson = False,
+) -> None:
+    """Read everything through, and name what is wrong and what --fix would do about it; else nothing is changed."""
+    place = workspace_from(workspace, os.environ)
+    with named(place), screen.count_bar("Reading") as on_progress:
+        if fix:
+            outcomes = wiring.fixed(place, on_progress)
+        else:
+            outcomes = [wiring.Outcome(finding=one) for one in wiring.findings_in(place, on_progress)]
+    bad = [outcome for outcome in outcomes if outcome.finding.needs_care and outcome.done is None]
+    if as_json:
+        screen.show_json(
+            {
+                "findings": list(map(_facts, outcomes)),
+                "need_care": len(bad),
+                "cuts": list(map(cut_facts, wiring.cuts_in(place))),
+                "set_aside": [f"quarantine/{name}" for name in wiring.set_aside_in(place)],
+            }
+        )
+    else:
+        for outcome in outcomes:
+            _tell(outcome)
+        _tell_sum(outcomes, bad)
+        _tell_kept(place)
+    if bad:
+        raise typer.Exit(wire.exit_code_of(SessionDamagedError))
+
+
+def _facts(outcome: wiring.Outcome) -> dict[str, Json]:
+    finding = outcome.finding
+    return {
+        "file": finding.file,
+        "key": finding.key,
+        "kind": finding.kind,
+        "reason": finding.reason,
+        "needs_care": finding.needs_care,
+        "remedy": finding.remedy,
+        "advice": _advice(finding),
+        "done": outcome.done,
+        "hindrance": outcome.hindrance,
+    }
+
+
+def _advice(finding: wiring.Finding) -> str:
+    if finding.remedy == "leave":
+        return _ADVICE.get(finding.kind, _UNKNOWN)
+    return f"`chatkeep doctor --fix` {_REMEDIES[finding.remedy]}."
+
+
+def _tell(outcome: wiring.Outcome) -> None:
+    finding = outcome.finding
+    key = f" ({screen.visible(finding.key, one_line=True)})" if finding.key else ""
+    screen.say(screen.styled(f"{screen.visible(finding.file, one_line=True)}{key}", "bold"))
+    screen.say(screen.styled(f"  {finding.kind}: {screen.visible(finding.reason, one_line=True)}", ""))
+    if outcome.done is not None:
+        screen.say(screen.styled(f"  Done: {outcome.done}.", "green"))
+    elif outcome.hindrance is not None:
+        screen.say(screen.styled(f"  Not done: {outcome.hindrance}.", "red"))
+    else:
+        screen.say(screen.styled(f"  {_advice(finding)}", ""))
+
+
+def _tell_sum(outcomes: Sequence[wiring.Outcome], bad: Sequence[wiring.Outcome]) -> None:
+    places = len({outcome.finding.file for outcome in bad})
+    done = sum(outcome.done is not None for outcome in outcomes)
+    if done:
+        screen.say(f"{screen.counted(done, 'finding')} put right.")
+    if bad:
+        screen.say(f"{screen.counted(places, 'file')} {'needs' if places == 1 else 'need'} care.")
+    else:
+        screen.say("All files are well.")
+
+
+def _tell_kept(workspace: Path) -> None:
+    kept = workspace / "quarantine"
+    cuts, aside = wiring.cuts_in(workspace), wiring.set_aside_in(workspace)
+    if cuts:
+        screen.say(f"Repairs have cut off or replaced what was not stored whole; it is kept in {kept}:")
+    for cut in cuts:
+        key = f" ({screen.visible(cut.key, one_line=True)})" if cut.key else ""
+        screen.say(f"  {screen.counted(len(cut.names), 'cut')} of {screen.visible(cut.file, one_line=True)}{key}")
+    if aside:
+        screen.say(f"{screen.counted(len(aside), 'file')} set aside in {kept}:")
+    for name in aside:
+        screen.say(f"  {screen.visible(name, one_line=True)}")

@@ -1,0 +1,176 @@
+"""Looking a workspace through: every file is read, the index is compared with them, nothing is changed.
+
+The store is not opened for it, since that puts right what it can.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+from msgspec import Struct
+
+from chatkeep.errors import BusyError
+from chatkeep.store.files import audit
+from chatkeep.store.files.audit import Audit
+from chatkeep.store.files.findings import Finding, Remedy, access_findings
+from chatkeep.store.files.index import Index
+from chatkeep.store.files.inspection import SessionFiles
+from chatkeep.store.files.intake import Progress
+from chatkeep.store.files.locks import flock
+from chatkeep.store.files.tree import KEPT, is_held, is_text
+from chatkeep.store.files.upkeep import AN_INDEX
+
+_FOLDERS: Final = ("sessions", "tmp", "quarantine")
+_PRIVATE: Final = ("tokens.json", "tokens.lock", "lock", "limits.sqlite3")
+_UNFINISHED_TOKENS: Final = ".tokens.json.new"
+
+
+class Cuts(Struct, frozen=True):
+    """What repairs have cut off one file; `names` are those in the folder `quarantine`."""
+
+    file: str
+    key: str | None
+    names: tuple[str, ...]
+
+
+def examined(workspace: Path, on_progress: Progress | None = None) -> Iterator[Finding]:
+    """Yield what there is against a workspace, folders first; nothing when there is none."""
+    if not os.path.lexists(workspace):
+        return
+    owner = workspace.stat().st_uid
+    yield from _folder_findings(workspace, owner)
+    yield from _private_findings(workspace, owner)
+    yield from _leftovers(workspace)
+    with audit.opened(workspace) as index:
+        try:
+            with SessionFiles(workspace, index) as files:
+                yield from files.findings(on_progress)
+                yield from _index_findings(workspace, index, files)
+        except PermissionError:
+            yield Finding(file="sessions", kind="access", reason="it cannot be looked into")
+        except (FileNotFoundError, NotADirectoryError):
+            pass  # there are no sessions, or it was named above
+    yield from _index_leftovers(workspace)
+
+
+def cuts_in(workspace: Path) -> list[Cuts]:
+    """Return what repairs have cut off the files of sessions, and where it is kept."""
+    names: dict[str, list[str]] = {}
+    for name in _names_in(workspace / "quarantine"):
+        if (kept := KEPT.fullmatch(name)) and kept[2] == "cut":
+            names.setdefault(kept[1], []).append(name)
+    if not names or not (workspace / "sessions").is_dir():
+        return [Cuts(file=file, key=None, names=tuple(cut)) for file, cut in names.items()]
+    with SessionFiles(workspace, None) as files:
+        return [Cuts(file=file, key=files.key(file), names=tuple(cut)) for file, cut in names.items()]
+
+
+def set_aside_in(workspace: Path) -> list[str]:
+    """Return the names in `quarantine` of what was in the way of something, or was replaced."""
+    return [name for name in _names_in(workspace / "quarantine") if (kept := KEPT.fullmatch(name)) and kept[2] == "old"]
+
+
+def _folder_findings(workspace: Path, owner: int) -> Iterator[Finding]:
+    yield from access_findings(".", workspace.stat(), owner)
+    for name in _FOLDERS:
+        path = workspace / name
+        if path.is_dir() and not path.is_symlink():
+            yield from access_findings(name, path.lstat(), owner)
+        elif os.path.lexists(path):
+            remedy: Remedy = "set aside" if name == "tmp" else "leave"
+            yield Finding(file=name, kind="foreign", reason="it has to be a folder", remedy=remedy)
+
+
+def _private_findings(workspace: Path, owner: int) -> Iterator[Finding]:
+    """Yield what is wrong with the files beside the folders. What they say is not looked at here."""
+    for name in (*_PRIVATE, Index.path_in(workspace).name):
+        path = workspace / name
+        if not os.path.lexists(path):
+            continue
+        held = path.lstat()
+        if stat.S_ISREG(held.st_mode):
+            yield from access_findings(name, held, owner)
+        elif name in _PRIVATE:
+            yield Finding(file=name, kind="foreign", reason="it has to be a regular file", remedy="set aside")
+
+
+def _leftovers(workspace: Path) -> Iterator[Finding]:
+    """Yield what ended processes left behind, and what no repair has put where repairs put things."""
+    if os.path.lexists(workspace / _UNFINISHED_TOKENS):
+        reason = "a token file that was not finished"
+        yield Finding(file=_UNFINISHED_TOKENS, kind="leftover", reason=reason, remedy="set aside")
+    for name in () if (workspace / "tmp").is_symlink() else _names_in(workspace / "tmp"):
+        path = workspace / "tmp" / name
+        if path.is_symlink() or not path.is_file():
+            yield Finding(file=f"tmp/{name}", kind="stray", reason="nothing of Chatkeep's: no regular file")
+        elif not _is_in_use(path):
+            reason = "an ended process left it; it was never a session's file"
+            yield Finding(file=f"tmp/{name}", kind="leftover", reason=reason, remedy="set aside")
+    for name in () if (workspace / "quarantine").is_symlink() else _names_in(workspace / "quarantine"):
+        if not KEPT.fullmatch(name):
+            yield Finding(file=f"quarantine/{name}", kind="stray", reason="no repair has put it there")
+
+
+def _index_leftovers(workspace: Path) -> Iterator[Finding]:
+    current = Index.path_in(workspace).name
+    for name in _names_in(workspace):
+        is_building = name.startswith(f"{current}.new") and _is_held(workspace / "lock")
+        is_another = not name.startswith(current) or name.startswith(f"{current}.new")
+        if AN_INDEX.fullmatch(name) and is_another and not is_building:
+            reason = "an index that is not in use: of another version, or not finished"
+            yield Finding(file=name, kind="leftover", reason=reason, remedy="set aside")
+
+
+def _index_findings(workspace: Path, index: Audit | None, files: SessionFiles) -> Iterator[Finding]:
+    name = Index.path_in(workspace).name
+    if index is None:
+        if any(not each.startswith(".") for each in files.names()):
+            yield Finding(file=name, kind="behind", reason="there is no index", remedy="update")
+        return
+    behind = {*files.behind, *(each for each in index.names() if not files.is_there(each))}
+    faults = list(index.faults())
+    if files.wrong:
+        faults.append(f"it says something else than {_counted(len(files.wrong), 'file')}")
+    for reason in faults:
+        yield Finding(file=name, kind="index", reason=reason, remedy="rebuild")
+    if behind:
+        reason = f"it is behind {_counted(len(behind), 'file')}"
+        yield Finding(file=name, kind="behind", reason=reason, remedy="update")
+
+
+def _is_in_use(path: Path) -> bool:
+    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        return is_held(path.name, folder)
+    finally:
+        os.close(folder)
+
+
+def _is_held(path: Path) -> bool:
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        flock(fd, time.monotonic())
+    except BusyError:
+        return True
+    finally:
+        os.close(fd)
+    return False
+
+
+def _names_in(folder: Path) -> list[str]:
+    try:
+        return sorted(path.name for path in folder.iterdir() if is_text(path.name))
+    except OSError:
+        return []
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count} {noun}{'' if count == 1 else 's'}"

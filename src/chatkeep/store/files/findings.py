@@ -1,0 +1,64 @@
+"""Findings: what a checkup has against a file, and what would be done about it."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterator
+from typing import Final, Literal
+
+from msgspec import Struct
+
+Kind = Literal[
+    "torn",
+    "loose",
+    "damaged",
+    "foreign",
+    "odd",
+    "linked",
+    "access",
+    "busy",
+    "index",
+    "behind",
+    "leftover",
+    "stray",
+    "tokens",
+]
+Remedy = Literal["mend", "rewrite", "rename", "set aside", "protect", "copy", "rebuild", "update", "leave"]
+
+HARMLESS: Final[frozenset[Kind]] = frozenset(("torn", "loose", "behind", "leftover", "stray"))
+"""What needs nobody's care: it is put right by itself, or means nothing."""
+
+_FILE_MODE: Final = 0o600
+_FOLDER_MODE: Final = 0o700
+
+
+class Finding(Struct, frozen=True, kw_only=True):
+    """What a check has against a file, and what would be done about it. `key` is None when it is not known.
+
+    `file` is its path in the workspace, `.` the workspace itself.
+    """
+
+    file: str
+    kind: Kind
+    reason: str
+    remedy: Remedy = "leave"
+    key: str | None = None
+
+    @property
+    def needs_care(self) -> bool:
+        """Whether it is neither harmless nor put right by itself."""
+        return self.kind not in HARMLESS
+
+
+def access_findings(file: str, held: os.stat_result, owner: int) -> Iterator[Finding]:
+    """Yield what is wrong with mode and owner. What has other names is not touched: they may be outside."""
+    usual = _FOLDER_MODE if stat.S_ISDIR(held.st_mode) else _FILE_MODE
+    is_ours = stat.S_ISDIR(held.st_mode) or held.st_nlink == 1
+    remedy: Remedy = "protect" if is_ours else "leave"
+    if stat.S_IMODE(held.st_mode) & 0o777 != usual:
+        reason = f"its mode is {stat.S_IMODE(held.st_mode):04o}, and is to be {usual:04o}"
+        yield Finding(file=file, kind="access", reason=reason, remedy=remedy)
+    if held.st_uid != owner:
+        reason = f"it belongs to user {held.st_uid}, the workspace to user {owner}"
+        yield Finding(file=file, kind="access", reason=reason, remedy=remedy)

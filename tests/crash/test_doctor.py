@@ -1,0 +1,286 @@
+"""The doctor finds all damage that is planted, has nothing against good files, and deletes no byte."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Collection
+from pathlib import Path
+
+import apsw
+import pytest
+
+from chatkeep import wiring
+from chatkeep.core.model import Revision, Selection
+from chatkeep.exporters import exported
+from chatkeep.store.files import remedies
+from chatkeep.store.files.findings import Finding
+from chatkeep.store.files.index import Index
+from chatkeep.store.files.store import FilesStore
+from chatkeep.store.files.tree import Tree, file_name
+from chatkeep.testing import draft, talk
+from tests.crash.damage import EDITS, Planted, plant_all, plant_in_unknown
+
+GOOD = int(os.environ.get("CHATKEEP_TEST_GOOD_FILES", "2000"))
+_TEXTS = ("Grüße, 世界", "a\r\n\tb\\u0000 \\", "🧑‍🚀 rocket", '{"seq":1}', "x" * 5000, '],"message_count":1}', "\u2028")
+_KEYS = ("plain", "Grüße", "世界", "a/b\\c", "🧑‍🚀", "x" * 100, "../up", "A:B.json")
+Look = dict[str, tuple[int, bytes | str]]
+
+
+def test_find_all_planted_damage(tmp_path: Path) -> None:
+    """Of more than 40 kinds of damage all are found, as what they are, and nothing else is; nothing is changed."""
+    workspace = _workspace(tmp_path, 20)
+    planted = plant_all(workspace, tmp_path / "outside")
+    assert len(EDITS) >= 40
+    before = _look(tmp_path)
+    found = _findings(workspace)
+    assert sorted(map(repr, planted)) == sorted(repr(Planted(one.file, one.kind, one.remedy)) for one in found)
+    assert all(one.reason for one in found)
+    assert before == _look(tmp_path)
+
+
+def test_fix_all_planted_damage(tmp_path: Path) -> None:
+    """What can be put right is, once and for all; the rest is left and told. No byte is lost, none outside touched."""
+    workspace = _workspace(tmp_path, 20)
+    planted = plant_all(workspace, tmp_path / "outside")
+    before, outside = _look(workspace), _look(tmp_path / "outside")
+    outcomes = wiring.fixed(workspace)
+    assert [] == [one for one in outcomes if one.hindrance is not None]
+    assert [] == [one for one in outcomes if (one.done is None) != (one.finding.remedy == "leave")]
+    assert outside == _look(tmp_path / "outside")
+    assert [] == _lost(workspace, before, updated={Index.path_in(workspace).name})
+    left = {one.file for one in planted if one.remedy == "leave"} - {
+        one.file for one in planted if one.kind == "linked"
+    }
+    assert left == {one.file for one in _findings(workspace)}
+    _check_served(workspace, 20)
+    keys = [f"edited:{number}" for number, (_, _, remedy) in enumerate(EDITS.values()) if remedy != "leave"]
+    store = FilesStore.open(workspace)
+    for key in (*keys, "misplaced:lost", "misplaced:linked", "misplaced:pipe", "misplaced:0"):
+        store.append(key, [draft("and on it goes")])
+    store.close()
+    assert b"and on it goes" not in (tmp_path / "outside" / "linked").read_bytes()
+
+
+def test_fix_files_that_no_index_knows(tmp_path: Path) -> None:
+    """Files that were cut are found and mended also when the index is lost."""
+    workspace = _workspace(tmp_path, 3)
+    planted = plant_in_unknown(workspace)
+    before = _look(workspace)
+    found = _findings(workspace)
+    assert sorted(map(repr, planted)) == sorted(repr(Planted(one.file, one.kind, one.remedy)) for one in found)
+    assert [] == [one for one in wiring.fixed(workspace) if one.done is None]
+    assert [] == _lost(workspace, before)
+    assert [] == _findings(workspace)
+    _check_served(workspace, 3)
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "INSERT INTO problems VALUES ('gone.json', 'x', 1, 1, 1, 1)",
+        "UPDATE sessions SET user_title = 'never given' WHERE sid = 2",
+        "UPDATE sessions SET tail = tail + 1 WHERE sid = 2",
+        "UPDATE sessions SET modified_ns = 1 WHERE sid = 2",
+        "UPDATE messages SET start = start + 1 WHERE doc = 3",
+        "UPDATE messages SET sid = 99 WHERE doc = 3",
+        "DELETE FROM messages WHERE doc = 3",
+        "DELETE FROM words WHERE rowid = 3",
+        "UPDATE totals SET message_count = message_count + 1",
+        "DELETE FROM sessions WHERE sid = 2",
+        "UPDATE words_data SET block = zeroblob(length(block)) WHERE id > 10",
+        "DROP TABLE messages",
+    ],
+)
+def test_find_an_index_that_lies(tmp_path: Path, statement: str) -> None:
+    """Whatever the index says falsely is found, and put right from the files."""
+    workspace = _workspace(tmp_path, 5)
+    db = apsw.Connection(str(Index.path_in(workspace)))
+    db.execute(statement)
+    db.close()
+    before = _look(workspace)
+    found = _findings(workspace)
+    assert {Index.path_in(workspace).name} == {one.file for one in found}
+    assert {one.kind for one in found} <= {"index", "behind"}
+    assert before == _look(workspace)
+    assert [] == [one for one in wiring.fixed(workspace) if one.done is None]
+    assert [] == _findings(workspace)
+    updated = {one.file for one in found if one.remedy == "update"}
+    assert [] == _lost(workspace, before, updated=updated)
+    _check_served(workspace, 5)
+
+
+@pytest.mark.parametrize("damage", ["no byte", "garbage", "a page", "half", "a pipe", "a folder", "a link"])
+def test_find_an_index_that_is_none(tmp_path: Path, damage: str) -> None:
+    """An index that cannot be read is found, kept, and built anew."""
+    workspace = _workspace(tmp_path, 60)
+    path = Index.path_in(workspace)
+    data = path.read_bytes()
+    path.unlink()
+    if damage == "a pipe":
+        os.mkfifo(path)
+    elif damage == "a folder":
+        path.mkdir()
+    elif damage == "a link":
+        path.symlink_to(tmp_path / "nowhere")
+    else:
+        kept = {"no byte": b"", "garbage": b"garbage" * 999, "half": data[: len(data) // 2]}
+        path.write_bytes(kept.get(damage, data[:8192] + bytes(4096) + data[12288:]))
+        path.chmod(0o600)
+    before = _look(workspace)
+    found = _findings(workspace)
+    assert {(path.name, "index", "rebuild")} == {(one.file, one.kind, one.remedy) for one in found}
+    assert before == _look(workspace)
+    assert [] == [one for one in wiring.fixed(workspace) if one.done is None]
+    assert [] == _lost(workspace, before)
+    assert [] == _findings(workspace)
+    assert not (tmp_path / "nowhere").exists()
+    _check_served(workspace, 60)
+
+
+@pytest.mark.parametrize("thing", ["text", "pipe", "link", "folder"])
+def test_find_a_token_file_that_is_none(tmp_path: Path, thing: str) -> None:
+    """A token file that nobody can use is found without waiting for it, and set aside."""
+    workspace = _workspace(tmp_path, 1)
+    path = workspace / "tokens.json"
+    if thing == "text":
+        path.touch(0o600)
+        path.write_text("{")
+    elif thing == "pipe":
+        os.mkfifo(path)
+    elif thing == "link":
+        path.symlink_to("/dev/null")
+    else:
+        path.mkdir()
+    (found,) = _findings(workspace)
+    assert ("tokens.json", "set aside") == (found.file, found.remedy)
+    (outcome,) = wiring.fixed(workspace)
+    assert (found, None) == (outcome.finding, outcome.hindrance)
+    wiring.token_file(workspace).create("again")
+    assert [] == _findings(workspace)
+
+
+def test_find_folders_that_are_none(tmp_path: Path) -> None:
+    """A folder of the workspace that is something else is named; only the one for unborn files can be moved away."""
+    workspace = _workspace(tmp_path, 1)
+    for name in ("sessions", "tmp"):
+        (workspace / name).rename(tmp_path / name)
+        (workspace / name).symlink_to(tmp_path / name)
+    found = {one.file: one.remedy for one in _findings(workspace)}
+    assert {"sessions": "leave", "tmp": "set aside"} == found
+    outcomes = {one.finding.file: one.done is not None for one in wiring.fixed(workspace)}
+    assert {"sessions": False, "tmp": True} == outcomes
+    assert (tmp_path / "tmp").is_dir()
+
+
+def test_find_nothing_against_good_files(tmp_path: Path) -> None:
+    """Of thousands of good files, written in all the ways there are, none is complained of."""
+    workspace = tmp_path / "workspace"
+    store = FilesStore.open(workspace, durability="none")
+    for number in range(GOOD):
+        key = f"good:{number} {_KEYS[number % len(_KEYS)]}"
+        for text in _TEXTS[: 1 + number % len(_TEXTS)]:
+            store.append(
+                key, [draft(text, metadata={"n": [number, 1.5, None]}), draft([{"type": "text", "text": text}])]
+            )
+        if number % 5 == 0:
+            store.revise(key, Revision(title=f"Title {number}", pinned=True, tags=("a", "é"), metadata={"a": {}}))
+        if number % 50 == 0:
+            store.delete(key)
+    wiring.token_file(workspace).create("one")
+    assert [] == list(wiring.findings_in(workspace))  # while it is open
+    store.close()
+    before = _look(workspace)
+    told: list[tuple[int, int]] = []
+    assert [] == list(wiring.findings_in(workspace, lambda done, total: told.append((done, total))))
+    assert [] == wiring.fixed(workspace)
+    assert before == _look(workspace)
+    assert told[-1][0] == told[-1][1] == len(os.listdir(workspace / "sessions"))  # noqa: PTH208 - names will do
+
+
+def test_see_a_lost_byte(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The check of this module finds what a remedy loses that keeps nothing."""
+    workspace = _workspace(tmp_path, 3)
+    plant_in_unknown(workspace)
+    before = _look(workspace)
+    monkeypatch.setattr(Tree, "quarantine", lambda *_: None)
+    wiring.fixed(workspace)
+    assert 4 >= len(_lost(workspace, before)) > 0
+
+
+def test_fix_what_changes_meanwhile(tmp_path: Path) -> None:
+    """A file that somebody put right between look and remedy is left alone."""
+    workspace = _workspace(tmp_path, 1)
+    path = workspace / "sessions" / file_name("good:0")
+    good = path.read_bytes()
+    path.write_bytes(good[: good.rindex(b"],")])
+    os.utime(path, (0, 0))
+    found = _findings(workspace)
+    path.write_bytes(good)
+    os.utime(path, (0, 0))
+    looks = iter([found, [], []])
+    outcomes = remedies.fixed(workspace, lambda: next(looks))
+    assert "it has changed meanwhile" in {one.hindrance for one in outcomes}
+    assert good == path.read_bytes()
+    assert [] == list((workspace / "quarantine").iterdir())
+
+
+def _workspace(folder: Path, count: int) -> Path:
+    workspace = folder / "workspace"
+    store = FilesStore.open(workspace, durability="none")
+    for number in range(count):
+        store.append(f"good:{number}", talk(5))
+    store.close()
+    return workspace
+
+
+def _findings(workspace: Path) -> list[Finding]:
+    return list(wiring.findings_in(workspace))
+
+
+def _check_served(workspace: Path, count: int) -> None:
+    """Check that the good sessions are there and whole, and that the index tells the truth."""
+    store = FilesStore.open(workspace)
+    keys = store.keys(Selection(archived=None, prefixes=("good:",))).keys
+    assert count == len(keys)
+    assert all(len(store.read(key).messages) == 5 for key in keys)
+    b"".join(exported((store.read(key) for key in keys), "jsonl", single=False))
+    store.close()
+
+
+def _look(folder: Path) -> Look:
+    """Return everything in a folder: the mode of each path, and what is in it."""
+    found: Look = {}
+    for path in sorted(folder.rglob("*")):
+        held = path.lstat()
+        content: bytes | str = stat.filemode(held.st_mode)[0]
+        if stat.S_ISREG(held.st_mode) and held.st_size < 1 << 30:
+            content = path.read_bytes()
+        elif stat.S_ISLNK(held.st_mode):
+            content = f"link to {path.readlink()}"
+        found[os.fsdecode(bytes(path.relative_to(folder)))] = (held.st_mode, content)
+    return found
+
+
+def _lost(workspace: Path, before: Look, *, updated: Collection[str] = ()) -> list[str]:
+    """Return the files whose bytes are not all there any more: at a name, or at two of which one is in quarantine."""
+    after = _look(workspace)
+    contents = {content for _, content in after.values()}
+    kept = [content for name, (_, content) in after.items() if name.startswith("quarantine/")]
+    lost = []
+    for name, (_, content) in before.items():
+        if content in contents or name in updated:
+            continue
+        now = after.get(name, (0, b""))[1]
+        if not any(_joins(content, now, cut) for cut in kept):
+            lost.append(name)
+    return lost
+
+
+def _joins(content: bytes | str, now: bytes | str, cut: bytes | str) -> bool:
+    """Tell whether a content is the beginning of what is there now and, after it, what was cut off."""
+    if not (isinstance(content, bytes) and isinstance(now, bytes) and isinstance(cut, bytes)):
+        return False
+    whole = content.rstrip(b"\n")
+    begins = whole[: len(whole) - len(cut)]
+    return whole == begins + cut and now.startswith(begins)
