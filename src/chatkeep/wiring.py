@@ -13,6 +13,7 @@ from chatkeep.config import Settings
 from chatkeep.errors import StorageError
 from chatkeep.sessions import Sessions
 from chatkeep.store.files import remedies
+from chatkeep.store.files.backups import Backup, Item, Restored, Written, is_empty, missing_in, restore, write_backup
 from chatkeep.store.files.checkup import Cuts, cuts_in, examined, set_aside_in
 from chatkeep.store.files.findings import Finding, Remedy
 from chatkeep.store.files.remedies import Outcome
@@ -22,7 +23,11 @@ from chatkeep.tokens import TokenFile
 Backend = FilesStore
 """The backend in use; `doctor` and `reindex` ask more of it than a store promises."""
 
-__all__ = ("Cuts", "Finding", "Outcome", "cuts_in", "set_aside_in")
+__all__ = (
+    "Backup", "Cuts", "Finding", "Item", "Outcome", "Restored", "Written",
+    "cuts_in", "is_empty", "missing_in", "restore", "set_aside_in", "write_backup",
+)  # fmt: skip
+"""What the command line gets from the backend in use, besides what is below."""
 
 _LOCAL_HOSTS: Final = ("localhost", "127.0.0.1", "::1")
 _CONNECTIONS_MAX: Final = 1000

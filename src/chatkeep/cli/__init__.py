@@ -16,7 +16,7 @@ import typer
 from typer.exceptions import TyperException
 
 import chatkeep
-from chatkeep.cli import access, doctor, reading, screen, serving, transfer, upkeep, writing
+from chatkeep.cli import access, backups, doctor, reading, screen, serving, transfer, upkeep, writing
 from chatkeep.errors import ChatkeepError, InvalidError, SessionNotFoundError
 from chatkeep.wire import exit_code_of
 
@@ -40,6 +40,8 @@ app.command("import")(transfer.import_)
 app.add_typer(access.app, name="token")
 app.command("stats")(upkeep.stats)
 app.command("doctor")(doctor.doctor)
+app.command("backup")(backups.backup)
+app.command("restore")(backups.restore)
 app.command("reindex")(upkeep.reindex)
 app.command("demo")(transfer.demo)
 

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import shlex
 import sys
-import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from importlib.resources import as_file, files
 from pathlib import Path
@@ -17,6 +15,7 @@ import typer
 from chatkeep import importers
 from chatkeep.cli import screen
 from chatkeep.cli.options import AsJson, Workspace, opened_sessions, path_of
+from chatkeep.cli.output import fresh_file
 from chatkeep.core.model import Selection, Session
 from chatkeep.errors import InvalidError, NotFoundError, SessionDamagedError, SessionNotFoundError
 from chatkeep.exporters import FORMATS, exported
@@ -55,7 +54,8 @@ def export(
         if output is None:
             _print(pieces)
         else:
-            _write(output, pieces)
+            with fresh_file(output) as file:
+                file.writelines(pieces)
     if damaged:
         screen.complain(f"Damaged, so left out or not whole: {', '.join(damaged)}. Run `chatkeep doctor`.")
         raise typer.Exit(exit_code_of(SessionDamagedError))
@@ -140,26 +140,6 @@ def _print(pieces: Iterable[bytes]) -> None:
         else:
             sys.stdout.buffer.write(piece)
     sys.stdout.flush()
-
-
-def _write(output: Path, pieces: Iterable[bytes]) -> None:
-    """Write the file beside its place, readable to its owner alone, and put it there when it is whole."""
-    try:
-        descriptor, unfinished = tempfile.mkstemp(prefix=f".{output.name[:100]}.", dir=output.absolute().parent)
-    except OSError as error:
-        raise OSError(error.errno, error.strerror, str(output)) from error
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.writelines(pieces)
-            file.flush()
-            os.fsync(descriptor)
-        Path(unfinished).replace(output)
-    except OSError as error:
-        Path(unfinished).unlink(missing_ok=True)
-        raise OSError(error.errno, error.strerror, str(output)) from error
-    except BaseException:
-        Path(unfinished).unlink(missing_ok=True)
-        raise
 
 
 def _source(path: Path) -> Source:

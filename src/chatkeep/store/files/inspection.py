@@ -35,7 +35,7 @@ from chatkeep.store.files.intake import (
 )
 from chatkeep.store.files.locks import flock
 from chatkeep.store.files.rows import Row
-from chatkeep.store.files.tree import SUFFIX, is_file_name, is_text
+from chatkeep.store.files.tree import SUFFIX, NotRegularError, is_file_name, is_text
 
 _LOCK_WAIT_S: Final = 2.0
 _LINE_BYTES_MAX: Final = model.MESSAGE_BYTES_MAX + (1 << 12)  # a stored message has a seq, an id and a time besides
@@ -82,18 +82,18 @@ class SessionFiles:
         if not found and name not in self.behind | self.wrong:
             return found
         try:
-            with self._locked(name):
+            with self.locked(name):
                 return self._look(name)
         except BusyError:
             return [_session_finding(name, "busy", f"somebody has kept it locked for {_LOCK_WAIT_S:.0f} seconds")]
-        except OSError:
+        except (OSError, NotRegularError):
             return self._look(name)
 
     def key(self, name: str) -> str | None:
         """Return the key of a file's session, None if it cannot be told."""
         try:
-            header = session_file.scan(self._read(name)[0]).header
-        except OSError:
+            header = session_file.scan(self.read(name)[0]).header
+        except (OSError, NotRegularError):
             return None
         return None if header is None else header.key
 
@@ -114,8 +114,8 @@ class SessionFiles:
                 return [_session_finding(name, "foreign", NOT_A_FILE, _unblocking(name))]
             found = [*_link_findings(name, held), *access_findings(f"sessions/{name}", held, self._owner)]
             return [*found, *self._file_findings(name, held, is_named=bool(found))]
-        except FileNotFoundError:
-            return []
+        except (FileNotFoundError, NotRegularError):
+            return []  # gone, or gone while it was opened
 
     def _file_findings(self, name: str, held: os.stat_result, *, is_named: bool) -> Iterator[Finding]:
         """Yield what there is against a regular file; `is_named` tells that it has a finding that may explain this."""
@@ -124,7 +124,7 @@ class SessionFiles:
             yield _session_finding(name, "foreign", reason, _unblocking(name))
             return
         try:
-            data, stamp = self._read(name)
+            data, stamp = self.read(name)
         except PermissionError:
             if not is_named:
                 yield _session_finding(name, "access", "it may not be read")
@@ -163,16 +163,22 @@ class SessionFiles:
             return _session_finding(name, "foreign", f"{problem.reason}, which is there", _unblocking(name))
         return _session_finding(name, "foreign", problem.reason, "rename")
 
-    def _read(self, name: str) -> tuple[bytes, Stamp]:
+    def read(self, name: str) -> tuple[bytes, Stamp]:
+        """Return a file's bytes and its state from before they were read; of one that is too large only the state.
+
+        Raises:
+            FileNotFoundError: when there is none.
+            NotRegularError: when the name stands for something that is no file.
+        """
         fd = self._opened(name)
         try:
             stamp = stamp_of(os.fstat(fd))
-            return read_at(fd, 0, stamp.size), stamp
+            return (read_at(fd, 0, stamp.size) if stamp.size <= SIZE_MAX else b""), stamp
         finally:
             os.close(fd)
 
     @contextlib.contextmanager
-    def _locked(self, name: str) -> Iterator[None]:
+    def locked(self, name: str) -> Iterator[None]:
         """Keep writers from a file; which file has the name may change until then, and does no harm."""
         fd = self._opened(name)
         try:
@@ -182,11 +188,13 @@ class SessionFiles:
             os.close(fd)
 
     def _opened(self, name: str) -> int:
-        flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-        fd = os.open(name, flags, dir_fd=self._folder)
+        held = os.stat(name, dir_fd=self._folder, follow_symlinks=False)
+        if not stat.S_ISREG(held.st_mode):
+            raise NotRegularError(name)
+        fd = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=self._folder)
         if not stat.S_ISREG(os.fstat(fd).st_mode):
             os.close(fd)
-            raise FileNotFoundError(name)
+            raise NotRegularError(name)
         return fd
 
 
