@@ -249,7 +249,9 @@ def test_say_times_and_sizes() -> None:
 def test_start_quickly_and_help(run: Run) -> None:
     """Help lists every command, and the version is printed."""
     printed = run("--help").out
-    commands = "serve list show search append rename delete export import token stats doctor reindex demo"
+    commands = (
+        "serve list show search append rename delete export import token stats doctor backup restore reindex demo"
+    )
     for command in commands.split():
         assert command in printed
     assert run("--version").out.startswith("chatkeep 0.")

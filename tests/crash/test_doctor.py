@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+import threading
 from collections.abc import Collection
 from pathlib import Path
 
@@ -23,6 +24,7 @@ from tests.crash.damage import EDITS, Planted, plant_all, plant_in_unknown
 
 GOOD = int(os.environ.get("CHATKEEP_TEST_GOOD_FILES", "2000"))
 _TEXTS = ("Grüße, 世界", "a\r\n\tb\\u0000 \\", "🧑‍🚀 rocket", '{"seq":1}', "x" * 5000, '],"message_count":1}', "\u2028")
+_LOOKS = 40
 _KEYS = ("plain", "Grüße", "世界", "a/b\\c", "🧑‍🚀", "x" * 100, "../up", "A:B.json")
 Look = dict[str, tuple[int, bytes | str]]
 
@@ -196,6 +198,38 @@ def test_find_nothing_against_good_files(tmp_path: Path) -> None:
     assert [] == wiring.fixed(workspace)
     assert before == _look(workspace)
     assert told[-1][0] == told[-1][1] == len(os.listdir(workspace / "sessions"))  # noqa: PTH208 - names will do
+
+
+def test_find_nothing_while_others_write(tmp_path: Path) -> None:
+    """What is under way is no damage, however often one looks."""
+    workspace = _workspace(tmp_path, 3)
+    stop = threading.Event()
+    writers = [threading.Thread(target=_write, args=(workspace, number, stop)) for number in range(3)]
+    for writer in writers:
+        writer.start()
+    try:
+        found = [_findings(workspace) for _ in range(_LOOKS)]
+    finally:
+        stop.set()
+        for writer in writers:
+            writer.join()
+    assert [] == [one for look in found for one in look]
+    assert [] == _findings(workspace)
+
+
+def _write(workspace: Path, number: int, stop: threading.Event) -> None:
+    """Append, rename, delete and create until told to stop."""
+    store = FilesStore.open(workspace, durability="none")
+    count = 0
+    while not stop.is_set():
+        count += 1
+        store.append(f"busy:{count % 3}", [draft("x" * (count % 7) * 3000) for _ in range(1 + count % 3)])
+        if count % 3 == 0:
+            store.revise(f"busy:{count % 3}", Revision(title=f"{count}"))
+        if count % 20 == 0:
+            store.append(f"brief:{number}", [draft()])
+            store.delete(f"brief:{number}")
+    store.close()
 
 
 def test_see_a_lost_byte(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -213,8 +213,8 @@ def missing_in(workspace: Path, backup: Backup, items: Sequence[Item]) -> Sequen
     if others:
         named = ", ".join(map(repr, others[:_NAMED])) + (" ..." if len(others) > _NAMED else "")
         raise ConflictError(
-            f"{len(others)} of the sessions have other content here, and are never overwritten: {named}. "
-            "Delete or move them first; or unpack the backup and `chatkeep import` its folder, which merges sessions."
+            f"Sessions that have other content here are never overwritten: {named}. Delete them first; "
+            "or unpack the backup and `chatkeep import` its folder, which merges."
         )
     return missing
 

@@ -27,6 +27,7 @@ from chatkeep.store.files.upkeep import AN_INDEX
 
 _FOLDERS: Final = ("sessions", "tmp", "quarantine")
 _PRIVATE: Final = ("tokens.json", "tokens.lock", "lock", "limits.sqlite3")
+_TELLING_S: Final = 0.5
 _UNFINISHED_TOKENS: Final = ".tokens.json.new"
 
 
@@ -132,7 +133,7 @@ def _index_findings(workspace: Path, index: Audit | None, files: SessionFiles) -
         if any(not each.startswith(".") for each in files.names()):
             yield Finding(file=name, kind="behind", reason="there is no index", remedy="update")
         return
-    behind = {*files.behind, *(each for each in index.names() if not files.is_there(each))}
+    behind = {*files.behind, *_gone(index, files)}
     faults = list(index.faults())
     if files.wrong:
         faults.append(f"it says something else than {_counted(len(files.wrong), 'file')}")
@@ -141,6 +142,16 @@ def _index_findings(workspace: Path, index: Audit | None, files: SessionFiles) -
     if behind:
         reason = f"it is behind {_counted(len(behind), 'file')}"
         yield Finding(file=name, kind="behind", reason=reason, remedy="update")
+
+
+def _gone(index: Audit, files: SessionFiles) -> set[str]:
+    """Return the names that the index knows and nobody else. Whoever removes a file tells the index right after."""
+    gone = {name for name in index.names() if not files.is_there(name)}
+    until = time.monotonic() + _TELLING_S
+    while gone and time.monotonic() < until:
+        time.sleep(_TELLING_S / 20)
+        gone = {name for name in gone.intersection(index.names()) if not files.is_there(name)}
+    return gone
 
 
 def _is_in_use(path: Path) -> bool:

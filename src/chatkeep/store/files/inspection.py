@@ -179,13 +179,23 @@ class SessionFiles:
 
     @contextlib.contextmanager
     def locked(self, name: str) -> Iterator[None]:
-        """Keep writers from a file; which file has the name may change until then, and does no harm."""
-        fd = self._opened(name)
-        try:
-            flock(fd, time.monotonic() + _LOCK_WAIT_S)
-            yield
-        finally:
-            os.close(fd)
+        """Keep writers from a file. It is the one that has the name once the lock is held.
+
+        Raises:
+            FileNotFoundError, NotRegularError: as `read` says.
+            BusyError: when somebody keeps it longer than two seconds.
+        """
+        deadline = time.monotonic() + _LOCK_WAIT_S
+        is_it = False
+        while not is_it:
+            fd = self._opened(name)
+            try:
+                flock(fd, deadline)
+                is_it = os.path.samestat(os.fstat(fd), os.stat(name, dir_fd=self._folder, follow_symlinks=False))
+                if is_it:
+                    yield
+            finally:
+                os.close(fd)
 
     def _opened(self, name: str) -> int:
         held = os.stat(name, dir_fd=self._folder, follow_symlinks=False)
