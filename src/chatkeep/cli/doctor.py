@@ -20,6 +20,7 @@ from chatkeep.errors import SessionDamagedError
 _REMEDIES = {
     "mend": "cuts it back to its whole messages and keeps what is cut; so does the next append",
     "rewrite": "brings it into form and keeps the file as it was; the next append brings it into form too",
+    "recover": "gives it a header with what can be read of it, and keeps the file as it was",
     "rename": "gives it the name that its session has to have",
     "set aside": "moves it to the folder `quarantine`",
     "protect": "gives it to the owner of the workspace alone",

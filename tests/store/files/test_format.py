@@ -16,6 +16,10 @@ from chatkeep.testing import at, draft, session
 
 HEADER = Header(key="a:b", channel="api", title=None, created_at=at(0))
 FIRST_LINE = session_file.header_line(HEADER)
+FULL_HEADER = msgspec.structs.replace(
+    HEADER, title="Kept", metadata={"a": {"title": "x", "tags": ["t"]}}, pinned=True, tags=("x", "y")
+)
+FULL_LINE = session_file.header_line(FULL_HEADER)
 texts = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=60)
 drafts = st.builds(
     draft, texts, st.integers(0, 10**9), id=texts.filter(bool), metadata=st.none() | st.just({"a": [1.5]})
@@ -139,3 +143,38 @@ def test_reserved_size(used: int) -> None:
 
     assert size % session_file.RESERVE_STEP_BYTES == 0
     assert used <= size <= used + session_file.RESERVE_STEP_BYTES + (1 << 18)
+
+
+def test_read_through_a_damaged_header() -> None:
+    """A flipped bit loses no message, unless it hits the key, and nothing is read that was not said."""
+    messages = _messages("one", "two")
+    lines = session_file.message_lines(messages)
+    good = session_file.whole_file(FULL_LINE, lines, len(lines))
+    unread = set()
+    for bit in range(8 * len(FULL_LINE)):
+        data = bytearray(good)
+        data[bit // 8] ^= 1 << bit % 8
+        scan = session_file.scan(bytes(data))
+        if scan.header is None:
+            mended = session_file.with_new_header(bytes(data), lambda key: key == "a:b")
+            if mended is None:
+                unread.add(bit // 8)
+                continue
+            scan = session_file.scan(mended[1])
+            assert scan.header is not None
+            assert scan.header.title in {None, FULL_HEADER.title} or _differ(scan.header.title, FULL_HEADER.title)
+            assert scan.header.metadata in ({}, FULL_HEADER.metadata)
+            assert set(scan.header.tags) <= {"x", "y"}
+        assert ("whole", messages) == (scan.state, list(scan.messages))
+    assert unread == {*range(12, 24), len(FULL_LINE) - 1}  # "key":"a:b", and the end of the line
+
+
+def test_read_through_a_header_that_is_well() -> None:
+    """Only a header that does not parse is replaced."""
+    assert session_file.with_new_header(_file(_messages("one")), lambda _: True) is None
+    assert session_file.with_new_header(b"", lambda _: True) is None
+
+
+def _differ(found: str | None, expected: str | None) -> bool:
+    """Tell whether two titles differ in the one character that was hit."""
+    return sum(one != other for one, other in zip(found or "", expected or "", strict=True)) == 1

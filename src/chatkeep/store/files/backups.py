@@ -129,12 +129,11 @@ class Backup:
         Raises:
             BrokenInputError: when it is no backup, is cut off, or its list is not what it has to be.
         """
-        size = source.seek(0, os.SEEK_END)
         try:
             self._zip = zipfile.ZipFile(source)
             infos = self._zip.infolist()
             self._infos = {info.filename: info for info in infos}
-            if len(self._infos) != len(infos) or sum(info.compress_size for info in infos) > size:
+            if len(self._infos) != len(infos):
                 raise BrokenInputError("The backup is damaged: it has the same thing twice.")
             self.manifest = _manifest_in(self._zip, self._infos.get(_MANIFEST))
         except (*_UNREADABLE, msgspec.MsgspecError, UnicodeError, RecursionError) as error:

@@ -24,7 +24,7 @@ Kind = Literal[
     "stray",
     "tokens",
 ]
-Remedy = Literal["mend", "rewrite", "rename", "set aside", "protect", "copy", "rebuild", "update", "leave"]
+Remedy = Literal["mend", "rewrite", "recover", "rename", "set aside", "protect", "copy", "rebuild", "update", "leave"]
 
 HARMLESS: Final[frozenset[Kind]] = frozenset(("torn", "loose", "behind", "leftover", "stray"))
 """What needs nobody's care: it is put right by itself, or means nothing."""

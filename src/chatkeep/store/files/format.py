@@ -28,14 +28,17 @@ What a scan finds is one of four *states*:
 
 from __future__ import annotations
 
+import contextlib
+import json
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Final, Literal
 
 import msgspec
 from msgspec import Struct, field
 
+from chatkeep.core.keys import channel_of
 from chatkeep.core.model import Header, Json, Message, utc
 from chatkeep.errors import InvalidError
 
@@ -86,6 +89,7 @@ class Scan(Struct, frozen=True, kw_only=True):
 
 
 _decode_header = msgspec.json.Decoder(_HeaderLine).decode
+_decode_any = json.JSONDecoder()  # the one that can stop at the end of a value
 _decode_message = msgspec.json.Decoder(Message).decode
 
 
@@ -187,6 +191,49 @@ def loose_header(data: bytes) -> bytes:
     """Return the unknown header fields of a session in another layout, in the form `header_line` keeps them."""
     strange = {name: value for name, value in _document(data).items() if name not in {"messages", "message_count"}}
     return msgspec.json.encode(strange)[:-1] + _MESSAGES_OPEN
+
+
+def with_new_header(data: bytes, is_right: Callable[[str], bool]) -> tuple[str, bytes] | None:
+    """Return the key and the bytes of a session file whose header alone is damaged, with a header that parses.
+
+    None when that is not so, or its key cannot be made out; `is_right` tells whether it is the one of this file.
+    What else of the header can be read is kept, up to the damage.
+    """
+    body = data.find(b"\n") + 1
+    found = _legible(data[:body].decode(errors="replace"))
+    key, first = found.get("key"), _message_at(data, body, 1)
+    if not isinstance(key, str) or not is_right(key) or first is None or _parse_header(data[: body - 1]) is not None:
+        return None
+    fields: dict[str, Json] = {"format": FORMAT, "channel": channel_of(key), "title": None}
+    fields |= {"key": key, "created_at": first[0].sent_at}
+    for name, value in found.items():
+        with contextlib.suppress(msgspec.ValidationError):
+            msgspec.convert({**fields, name: value}, _HeaderLine)
+            fields[name] = value
+    mended = header_line(_header(msgspec.convert(fields, _HeaderLine))) + data[body:]
+    return None if scan(mended).state == "damaged" else (key, mended)
+
+
+def _legible(line: str) -> dict[str, Json]:
+    """Return the fields of a damaged header that can be read.
+
+    Names of fields may stand in the metadata too, and in what follows them. So up to the metadata a field is
+    taken wherever it is, and from there on right after the one before. The key can be proved.
+    """
+    found: dict[str, Json] = {}
+    place, free = 0, max(line.find('"metadata":'), 0)
+    for name in _HeaderLine.__struct_fields__[1:]:
+        mark = f'"{name}":'
+        at = line.find(mark, place)
+        if at < 0 or not (name == "key" or at < free or at == place + 1):
+            continue
+        try:
+            value, end = _decode_any.raw_decode(line, at + len(mark))
+        except (ValueError, RecursionError):
+            continue
+        if line[end : end + 1] == "," and "\ufffd" not in f"{value}":
+            found[name], place = value, end
+    return found
 
 
 def _message_at(data: bytes, place: int, seq: int) -> tuple[Message, int, int] | None:

@@ -35,7 +35,7 @@ from chatkeep.store.files.intake import (
 )
 from chatkeep.store.files.locks import flock
 from chatkeep.store.files.rows import Row
-from chatkeep.store.files.tree import SUFFIX, NotRegularError, is_file_name, is_text
+from chatkeep.store.files.tree import SUFFIX, NotRegularError, file_name, is_file_name, is_text
 
 _LOCK_WAIT_S: Final = 2.0
 _LINE_BYTES_MAX: Final = model.MESSAGE_BYTES_MAX + (1 << 12)  # a stored message has a seq, an id and a time besides
@@ -143,7 +143,7 @@ class SessionFiles:
             if verdict != "true" and not (isinstance(found, Scan) and found.state in {"torn", "loose"}):
                 (self.behind if verdict == "behind" else self.wrong).add(name)
         if isinstance(found, Problem):
-            yield self._foreign(name, found)
+            yield self._foreign(name, found, data)
             return
         key = found.header.key if found.header else None
         if found.state == "torn":
@@ -155,12 +155,19 @@ class SessionFiles:
             yield _session_finding(name, "damaged", found.reason, key=key)
         yield from (_session_finding(name, "odd", reason, key=key) for reason in _oddities(data, found))
 
-    def _foreign(self, name: str, problem: Problem) -> Finding:
-        """Return a finding for a file that is no session of its name; a session under a wrong name gets its own."""
-        if problem.rightful is None:
+    def _foreign(self, name: str, problem: Problem, data: bytes) -> Finding:
+        """Return a finding for a file that is no session of its name.
+
+        A session under a name of its owner's making gets its own. Under one that another key has, either of the
+        two may be wrong, and a session must not turn up under a key that others may read.
+        """
+        if mended := session_file.with_new_header(data, lambda key: file_name(key) == name):
+            reason = "its header does not parse, its messages do"
+            return _session_finding(name, "foreign", reason, "recover", mended[0])
+        if problem.rightful is None or is_file_name(name):
             return _session_finding(name, "foreign", problem.reason, _unblocking(name))
         if self.is_there(problem.rightful):
-            return _session_finding(name, "foreign", f"{problem.reason}, which is there", _unblocking(name))
+            return _session_finding(name, "foreign", f"{problem.reason}, which is there")
         return _session_finding(name, "foreign", problem.reason, "rename")
 
     def read(self, name: str) -> tuple[bytes, Stamp]:

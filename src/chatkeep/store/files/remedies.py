@@ -19,6 +19,7 @@ from msgspec import Struct
 
 from chatkeep.errors import ChatkeepError, StorageError
 from chatkeep.store.files import audit
+from chatkeep.store.files import format as session_file
 from chatkeep.store.files.disk import open_folder, told
 from chatkeep.store.files.findings import Finding
 from chatkeep.store.files.format import Scan
@@ -26,7 +27,7 @@ from chatkeep.store.files.index import Index
 from chatkeep.store.files.inspection import SessionFiles
 from chatkeep.store.files.intake import SETTLED_S, Problem, cut_tail, judged, rewrite
 from chatkeep.store.files.store import FilesStore
-from chatkeep.store.files.tree import LockedFile, NotRegularError, Tree, kept_name
+from chatkeep.store.files.tree import LockedFile, NotRegularError, Tree, file_name, kept_name
 from chatkeep.store.files.upkeep import build_lock
 
 _ROUNDS: Final = 8
@@ -95,6 +96,17 @@ def _rewrite(workspace: Path, finding: Finding) -> str:
     return "brought into form; the file as it was is in quarantine"
 
 
+def _recover(workspace: Path, finding: Finding) -> str:
+    name = _name(finding)
+    with _tree(workspace) as tree, tree.locked(name) as file:
+        mended = session_file.with_new_header(data := file.read(), lambda key: file_name(key) == name)
+        if mended is None:
+            raise _changed()
+        tree.quarantine(name, data)
+        tree.replace(file, mended[1])
+    return "given a header with what could be read of it; the file as it was is in quarantine"
+
+
 def _copy(workspace: Path, finding: Finding) -> str:
     name = _name(finding)
     with _tree(workspace) as tree, tree.locked(name) as file:
@@ -161,6 +173,7 @@ def _rebuild(workspace: Path, _: Finding) -> str:
 _REMEDIES: Final[dict[str, Callable[[Path, Finding], str]]] = {
     "mend": _mend,
     "rewrite": _rewrite,
+    "recover": _recover,
     "copy": _copy,
     "rename": _rename,
     "protect": _protect,
