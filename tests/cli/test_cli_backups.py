@@ -5,14 +5,19 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shutil
 import stat
 import struct
 import zipfile
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+
+from chatkeep.errors import StorageFullError
+from chatkeep.store.files.tree import LockedFile, Tree
 
 if TYPE_CHECKING:
     from tests.cli.conftest import Run
@@ -248,6 +253,37 @@ def test_restore_a_backup_with_flipped_bits(run: Run, saved: Path, tmp_path: Pat
             assert _files(tmp_path / "workspace") == _files(tmp_path / f"bit{place}")
     assert refused > 100
     assert not (tmp_path / "other").exists()
+
+
+def test_restore_until_the_disk_is_full(
+    run: Run, workspace: Path, saved: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was put in place until then is whole, the error says how to go on, and going on does the rest."""
+    new = tmp_path / "new"
+    whole = Tree.created
+    left = iter(range(3))
+
+    def created(tree: Tree, name: str, content: bytes) -> AbstractContextManager[LockedFile]:
+        if next(left, None) is None:
+            raise StorageFullError
+        return whole(tree, name, content)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Tree, "created", created)
+        told = run("restore", str(saved), "-w", str(new), code=1).err
+    assert "No space is left" in told
+    assert "3 sessions restored so far; go on with --add" in told
+    assert 3 == len(_files(new))
+    assert _files(new).items() <= _files(workspace).items()
+    assert "Restored 8 sessions" in run("restore", str(saved), "-w", str(new), "--add").out
+    assert _files(workspace) == _files(new)
+
+
+def test_restore_what_does_not_fit(run: Run, saved: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where there is no room for all of it nothing is begun."""
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(1000, 999, 1))
+    assert "No space is left" in run("restore", str(saved), "-w", str(tmp_path / "new"), code=1).err
+    assert not (tmp_path / "new").exists()
 
 
 def test_restore_from_what_is_no_file(run: Run, tmp_path: Path) -> None:

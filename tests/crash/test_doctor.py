@@ -289,11 +289,22 @@ def _look(folder: Path) -> Look:
         held = path.lstat()
         content: bytes | str = stat.filemode(held.st_mode)[0]
         if stat.S_ISREG(held.st_mode) and held.st_size < 1 << 30:
-            content = path.read_bytes()
+            content = _content(path, held.st_mode)
         elif stat.S_ISLNK(held.st_mode):
             content = f"link to {path.readlink()}"
         found[os.fsdecode(bytes(path.relative_to(folder)))] = (held.st_mode, content)
     return found
+
+
+def _content(path: Path, mode: int) -> bytes:
+    """Return what is in a file, also in one that may not be read."""
+    try:
+        return path.read_bytes()
+    except PermissionError:
+        path.chmod(0o600)
+        content = path.read_bytes()
+        path.chmod(stat.S_IMODE(mode))
+        return content
 
 
 def _lost(workspace: Path, before: Look, *, updated: Collection[str] = ()) -> list[str]:

@@ -107,9 +107,13 @@ def _leftovers(workspace: Path) -> Iterator[Finding]:
         yield Finding(file=_UNFINISHED_TOKENS, kind="leftover", reason=reason, remedy="set aside")
     for name in () if (workspace / "tmp").is_symlink() else _names_in(workspace / "tmp"):
         path = workspace / "tmp" / name
-        if path.is_symlink() or not path.is_file():
+        try:
+            is_file = stat.S_ISREG(path.lstat().st_mode)
+        except FileNotFoundError:
+            continue  # it has been born
+        if not is_file:
             yield Finding(file=f"tmp/{name}", kind="stray", reason="nothing of Chatkeep's: no regular file")
-        elif not _is_in_use(path):
+        elif not _is_in_use(path) and os.path.lexists(path):
             reason = "an ended process left it; it was never a session's file"
             yield Finding(file=f"tmp/{name}", kind="leftover", reason=reason, remedy="set aside")
     for name in () if (workspace / "quarantine").is_symlink() else _names_in(workspace / "quarantine"):
