@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import platformdirs
@@ -84,6 +85,13 @@ def test_refuse_bad_file(tmp_path: Path, text: str, reason: str) -> None:
     """A bad line of the workspace's file is named."""
     (tmp_path / "chatkeep.toml").write_text(text)
     with pytest.raises(InvalidError, match=reason):
+        settings_from({"workspace": tmp_path}, {})
+
+
+def test_refuse_a_file_that_is_none(tmp_path: Path) -> None:
+    """A pipe in the place of the settings is not waited for."""
+    os.mkfifo(tmp_path / "chatkeep.toml")
+    with pytest.raises(InvalidError, match="not a regular file"):
         settings_from({"workspace": tmp_path}, {})
 
 

@@ -103,6 +103,8 @@ def workspace_from(flag: object, environ: Mapping[str, str]) -> Path:
 
 def _file_values(path: Path) -> Mapping[str, object]:
     try:
+        if path.exists() and not path.is_file():  # reading a pipe would wait for ever
+            raise InvalidError(FILE_NAME, "is not a regular file")
         values = tomllib.loads(path.read_text("utf-8"))
     except FileNotFoundError:
         return {}

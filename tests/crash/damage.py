@@ -223,6 +223,8 @@ def _beside(workspace: Path) -> Iterator[Planted]:
     (workspace / "tokens.json").chmod(0o644)
     yield Planted("tokens.json", "access", "protect")
     yield Planted("tokens.json", "tokens", "set aside")
+    os.mkfifo(workspace / "chatkeep.toml")
+    yield Planted("chatkeep.toml", "foreign", "leave")
     (workspace / "tokens.lock").mkdir()
     yield Planted("tokens.lock", "foreign", "set aside")
     (workspace / "lock").unlink()

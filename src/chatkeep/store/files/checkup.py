@@ -27,6 +27,7 @@ from chatkeep.store.files.upkeep import AN_INDEX
 
 _FOLDERS: Final = ("sessions", "tmp", "quarantine")
 _PRIVATE: Final = ("tokens.json", "tokens.lock", "lock", "limits.sqlite3")
+_SETTINGS: Final = "chatkeep.toml"
 _TELLING_S: Final = 0.5
 _UNFINISHED_TOKENS: Final = ".tokens.json.new"
 
@@ -46,6 +47,7 @@ def examined(workspace: Path, on_progress: Progress | None = None) -> Iterator[F
     owner = workspace.stat().st_uid
     yield from _folder_findings(workspace, owner)
     yield from _private_findings(workspace, owner)
+    yield from _settings_findings(workspace)
     yield from _leftovers(workspace)
     with audit.opened(workspace) as index:
         try:
@@ -98,6 +100,12 @@ def _private_findings(workspace: Path, owner: int) -> Iterator[Finding]:
             yield from access_findings(name, held, owner)
         elif name in _PRIVATE:
             yield Finding(file=name, kind="foreign", reason="it has to be a regular file", remedy="set aside")
+
+
+def _settings_findings(workspace: Path) -> Iterator[Finding]:
+    path = workspace / _SETTINGS
+    if os.path.lexists(path) and not path.is_file():  # a link to a file is somebody's choice
+        yield Finding(file=_SETTINGS, kind="foreign", reason="it has to be a regular file, or a link to one")
 
 
 def _leftovers(workspace: Path) -> Iterator[Finding]:
