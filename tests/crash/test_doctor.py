@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import stat
 import threading
@@ -14,7 +15,8 @@ import pytest
 from chatkeep import wiring
 from chatkeep.core.model import Revision, Selection
 from chatkeep.exporters import exported
-from chatkeep.store.files import remedies
+from chatkeep.store.files import format as session_file
+from chatkeep.store.files import inspection, remedies
 from chatkeep.store.files.findings import Finding
 from chatkeep.store.files.index import Index
 from chatkeep.store.files.store import FilesStore
@@ -230,6 +232,37 @@ def _write(workspace: Path, number: int, stop: threading.Event) -> None:
             store.append(f"brief:{number}", [draft()])
             store.delete(f"brief:{number}")
     store.close()
+
+
+def test_find_a_file_that_somebody_keeps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file that looks wrong while somebody keeps it locked is not judged, and nobody waits for ever."""
+    monkeypatch.setattr(inspection, "_LOCK_WAIT_S", 0.05)
+    workspace = _workspace(tmp_path, 2)
+    path = workspace / "sessions" / file_name("good:0")
+    data = path.read_bytes()
+    with path.open("r+b") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        path.write_bytes(data[: data.rindex(b"],")])
+        (found,) = _findings(workspace)
+    assert (f"sessions/{path.name}", "busy", "leave") == (found.file, found.kind, found.remedy)
+    assert {"torn"} == {one.kind for one in _findings(workspace)}
+
+
+def test_fix_a_file_that_arrives(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file that is cut, young and unknown may be on its way: it is mended once it has kept still."""
+    monkeypatch.setattr(remedies, "SETTLED_S", 0.3)
+    workspace = _workspace(tmp_path, 2)
+    path = workspace / "sessions" / file_name("good:0")
+    data = path.read_bytes()
+    Index.path_in(workspace).unlink()
+    path.write_bytes(data[: data.index(b"line 3")])
+    kinds = {one.kind: one.reason for one in _findings(workspace)}
+    assert "perhaps still being written" in kinds["torn"]
+    assert [] == [one for one in wiring.fixed(workspace) if one.done is None]
+    scan = session_file.scan(path.read_bytes())
+    assert ("whole", 0) == (scan.state, len(scan.messages))  # the five were one append
+    (kept,) = (workspace / "quarantine").iterdir()
+    assert data[scan.tail : data.index(b"line 3")] == kept.read_bytes()
 
 
 def test_see_a_lost_byte(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
