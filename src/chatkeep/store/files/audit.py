@@ -17,12 +17,13 @@ from chatkeep.store.files.index import Index
 from chatkeep.store.files.intake import Problem, entry_of
 from chatkeep.store.files.rows import Row, Value, row_of
 from chatkeep.store.files.sql import AUDIT, QUERIES
+from chatkeep.store.files.vocabulary import scope_word
 
 _BUSY_MS: Final = 3000
 _ALL: Final = 1 << 60
 _CLAIMS: Final = {
     "strays": "it has messages without a session",
-    "wordless": "it cannot find each message",
+    "misplaced": "it says of messages that they are of other times",
     "miscounts": "its totals are not those of the sessions",
 }
 
@@ -71,8 +72,13 @@ class Audit:
             for (count,) in self._rows(AUDIT[name], {}):
                 if count:
                     yield claim
+        if any(self._is_unfound(sid) for (sid,) in self._rows(AUDIT["sids"], {})):
+            yield "it has messages that no search finds"
         if self.damage:
             yield self.damage
+
+    def _is_unfound(self, sid: int) -> bool:
+        return any(count for (count,) in self._rows(AUDIT["unfound"], {"sid": sid, "word": scope_word(sid)}))
 
     def _rows(self, sql: str, values: dict[str, Value]) -> list[tuple[Value, ...]]:
         if self._db is None or self.damage:

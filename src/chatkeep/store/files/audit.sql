@@ -8,10 +8,16 @@ SELECT
     WHERE s.message_count <> coalesce(m.n, 0)
   );
 
--- wordless: How many messages have no words to be found by, and how many words have no message.
-SELECT
-  (SELECT count(*) FROM messages WHERE doc NOT IN (SELECT id FROM words_docsize))
-  + (SELECT count(*) FROM words_docsize WHERE id NOT IN (SELECT doc FROM messages));
+-- misplaced: How many messages are outside of the times of their zone.
+SELECT count(*) FROM messages m LEFT JOIN zones z ON z.zone = m.doc / 256
+WHERE z.zone IS NULL OR m.at NOT BETWEEN z.oldest AND z.newest;
+
+-- sids: Every session.
+SELECT sid FROM sessions;
+
+-- unfound: How many messages of a session are not among the documents that its word finds.
+SELECT count(*) FROM messages
+WHERE sid = :sid AND doc NOT IN (SELECT rowid FROM words WHERE words MATCH 'parts : "' || :word || '"');
 
 -- miscounts: How many totals are not those of the sessions.
 SELECT count(*) FROM (
