@@ -51,6 +51,7 @@ _CONTINUED: Final = b" }\n"
 _SECTOR_BYTES: Final = 512
 _BOM: Final = b"\xef\xbb\xbf"
 _UNWRITTEN: Final = re.compile(rb"(?:[^\n]{0,40}\})?\n+|\0+")  # an old trailer's end has at most 40 bytes
+_LINE: Final = re.compile(rb"[^\n]+\n?")  # not the reserved newlines, which are many and hold nothing
 _NO_JSON: Final = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, InvalidError)
 _ONLY_WHEN_SET: Final = frozenset(("archived", "pinned", "tags"))
 _HEADER_FIELDS: Final = frozenset(("format", "key", "channel", "title", "created_at", "metadata")) | _ONLY_WHEN_SET
@@ -308,14 +309,15 @@ def _after(data: bytes, place: int, seq: int) -> tuple[list[tuple[Message, int, 
     after a broken line was written before it broke.
     """
     found: list[tuple[Message, int, int]] = []
-    while (end := data.find(b"\n", place)) >= 0:
-        start = place + (data[place : place + 1] == b",")
+    for line in _LINE.finditer(data, place):
+        if not line[0].endswith(b"\n"):
+            break
+        start, end = line.start() + line[0].startswith(b","), line.end() - 1
         message = _any_message(data[start:end])
         if message is not None and message.seq > (found[-1][0].seq if found else seq):
             found.append((message, start, end))
-        elif data[place:end] == trailer(found[-1][0].seq if found else seq)[:-1]:
+        elif line[0] == trailer(found[-1][0].seq if found else seq):
             return found, True
-        place = end + 1
     return found, bool(found)
 
 
