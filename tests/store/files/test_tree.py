@@ -213,3 +213,31 @@ def test_sweep_leaves_what_is_held(tree: Tree) -> None:
     tree.sweep()
 
     assert ["young"] == _names(tree.workspace / "tmp")
+
+
+def test_created_without_a_durable_name(tree: Tree, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A name that cannot be made durable is taken back."""
+
+    def refuse(fd: int) -> None:
+        raise OSError(5, "Input/output error")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", refuse)
+        with pytest.raises(StorageError), tree.created(NAME, b"{}\n"):
+            pass
+    assert [] == list(tree.sessions_path.iterdir())
+
+
+def test_open_makes_folders_durable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Folders that are made are flushed into those that hold them, so that no session vanishes with its folder."""
+    flushed: list[str] = []
+    real = os.fsync
+
+    def flush(fd: int) -> None:
+        flushed.append(str(Path(f"/proc/self/fd/{fd}").readlink()))
+        real(fd)
+
+    monkeypatch.setattr(os, "fsync", flush)
+    Tree(tmp_path / "above" / "workspace").close()
+
+    assert {str(tmp_path), str(tmp_path / "above"), str(tmp_path / "above" / "workspace")} <= set(flushed)

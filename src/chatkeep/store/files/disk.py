@@ -50,9 +50,33 @@ def storage_error(error: OSError) -> StorageError:
     return StorageError(f"The storage refused: {os.strerror(error.errno or 0)}.")
 
 
+def make_folder(path: Path) -> None:
+    """Make a folder, and those above it, where they are missing: private to their owner, their names durable."""
+    try:
+        path.mkdir(mode=0o700)
+    except FileNotFoundError:
+        make_folder(path.parent)
+        make_folder(path)
+    except OSError:
+        if not path.is_dir():
+            raise
+    else:
+        with contextlib.suppress(PermissionError):  # a folder that may be written need not be readable
+            flush_folder(path.parent)
+
+
+def flush_folder(path: Path) -> None:
+    """Return when the names in a folder are durable."""
+    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
 def open_folder(path: Path) -> int:
     """Open a folder, making it, private to its owner, if it is missing."""
-    path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    make_folder(path)
     return os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
 
 

@@ -35,7 +35,9 @@ from typing import Final, Literal
 from chatkeep.store.files.disk import (
     Durability,
     Stamp,
+    flush_folder,
     is_at,
+    make_folder,
     open_folder,
     read_at,
     stamp_of,
@@ -171,8 +173,10 @@ class Tree:
         self.moves = 0  # how often a folder was found in the place of another one
         self._moving = threading.Lock()
         with told():
-            workspace.mkdir(mode=0o700, parents=True, exist_ok=True)
+            make_folder(workspace)
             self._folders = {name: open_folder(workspace / name) for name in ("sessions", "tmp", "quarantine")}
+            if durability != "none":
+                flush_folder(workspace)  # whoever made the folders may have died before theirs was flushed
         self._sessions, self._tmp, self._quarantine = self._folders.values()
         self.sessions_path = workspace / "sessions"
 
@@ -198,7 +202,7 @@ class Tree:
         """Make the folders that are missing, and follow them. Only a write does that: others may be at work here."""
         with told():
             for name in self._folders:
-                (self.workspace / name).mkdir(mode=0o700, parents=True, exist_ok=True)
+                make_folder(self.workspace / name)
         self.find_place()
 
     def stamps(self) -> Iterator[tuple[str, Stamp | None]]:
@@ -286,7 +290,8 @@ class Tree:
         """Put a new file in the place of a locked one, all at once and durably; `file` is the new one then.
 
         Raises:
-            StorageError: when the disk refuses; the old file stays then.
+            StorageError: when the disk refuses; the old file stays then, unless it is the name that
+                cannot be made durable.
         """
         with self._born(file.name, content, self._take_over) as new, told():
             os.dup2(new.fd, file.fd, inheritable=False)  # the lock goes with it
@@ -320,12 +325,19 @@ class Tree:
             self._flush_folder(self._quarantine)
 
     def drop_quarantined(self, name: str) -> None:
-        """Forget what repairs have cut off a file."""
-        with told(), os.scandir(self._quarantine) as entries:
-            for entry in entries:
-                if entry.name.startswith(f"{name}-") and not entry.is_dir(follow_symlinks=False):
-                    with contextlib.suppress(FileNotFoundError):
-                        os.unlink(entry.name, dir_fd=self._quarantine)
+        """Forget what repairs have cut off a file, durably."""
+        with told():
+            with os.scandir(self._quarantine) as entries:
+                names = [
+                    entry.name
+                    for entry in entries
+                    if entry.name.startswith(f"{name}-") and not entry.is_dir(follow_symlinks=False)
+                ]
+            for kept in names:
+                with contextlib.suppress(FileNotFoundError):
+                    os.unlink(kept, dir_fd=self._quarantine)
+            if names:
+                self._flush_folder(self._quarantine)
 
     @contextlib.contextmanager
     def _born(self, name: str, content: bytes, give_name: Callable[[str, str], None]) -> Iterator[LockedFile]:
@@ -340,18 +352,24 @@ class Tree:
                     self._write(fd, content)
                     give_name(unborn, name)
                 finally:
-                    with contextlib.suppress(FileNotFoundError):
+                    with contextlib.suppress(OSError):  # what stays is swept when the workspace is opened next
                         os.unlink(unborn, dir_fd=self._tmp)
-                self._flush_folder(self._sessions)
             yield LockedFile(fd, name, self._durability)
         finally:
             os.close(fd)
 
     def _claim(self, unborn: str, name: str) -> None:
         os.link(unborn, name, src_dir_fd=self._tmp, dst_dir_fd=self._sessions, follow_symlinks=False)
+        try:
+            self._flush_folder(self._sessions)
+        except OSError:
+            with contextlib.suppress(OSError):
+                os.unlink(name, dir_fd=self._sessions)  # it is locked: nobody was told of anything in it
+            raise
 
     def _take_over(self, unborn: str, name: str) -> None:
         os.rename(unborn, name, src_dir_fd=self._tmp, dst_dir_fd=self._sessions)
+        self._flush_folder(self._sessions)
 
     def _write(self, fd: int, content: bytes) -> None:
         view = memoryview(content)
@@ -428,7 +446,7 @@ def is_held(unborn: str, folder: int) -> bool:
     try:
         fd = os.open(unborn, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=folder)
     except OSError:
-        return False
+        return True  # or it is gone already
     try:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         return time.time() - os.fstat(fd).st_mtime < _UNBORN_GRACE_S
