@@ -34,7 +34,7 @@ from chatkeep.core.model import Selection, Summary
 from chatkeep.core.paging import Place
 from chatkeep.core.search import Search
 from chatkeep.store.files import searching, vocabulary
-from chatkeep.store.files.disk import Stamp
+from chatkeep.store.files.disk import Stamp, told
 from chatkeep.store.files.format import FORMAT
 from chatkeep.store.files.rows import EPOCH_US, Database, Row, Spot, Value, hash_of, row_of
 from chatkeep.store.files.searching import Answer
@@ -74,7 +74,7 @@ class Index:
     def __init__(self, path: Path, *, is_building: bool = False) -> None:
         """Open the database of this name, which must exist; one that is being built needs `finish`."""
         self.path = path
-        with _lost_as_such():
+        with _lost_as_such(), told():
             self._inode = path.stat().st_ino if path.exists() else 0
             self._writer = _connected(path)
         self._writer.tally = None if is_building else vocabulary.Tally()

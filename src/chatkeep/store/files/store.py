@@ -136,9 +136,10 @@ class FilesStore:
             first_line = session_file.header_line(header, old[: row.body - 1])
             content = session_file.whole_file(first_line, [old[row.body : row.tail]], row.digest.message_count)
             self._tree.replace(file, content)
-            stamp, body = file.stamp(), len(first_line)
-            tail = row.tail + body - row.body
-            self._upkeep.note(row.name, lambda db: rows.revise(db, row, header, stamp, body=body, tail=tail))
+            with self._upkeep.telling(row.name):
+                stamp, body = file.stamp(), len(first_line)
+                tail = row.tail + body - row.body
+                self._upkeep.note(lambda db: rows.revise(db, row, header, stamp, body=body, tail=tail))
         return msgspec.structs.replace(row, header=header).summary
 
     def delete(self, key: str) -> None:
@@ -152,7 +153,9 @@ class FilesStore:
             self._tree.remove(name)
             self._forget(name)
         except FileNotFoundError:
+            self._tree.flush_names()  # whoever removed it may have failed before that was durable
             self._forget(name)
+            self._tree.drop_quarantined(name)
             raise SessionNotFoundError(key) from None
         self._tree.drop_quarantined(name)
 
@@ -330,19 +333,20 @@ class FilesStore:
         lines = session_file.message_lines(messages)
         file.overwrite_tail(row.tail, b"".join(lines) + session_file.trailer(digest.message_count))
         starts, ends = session_file.places(lines, row.tail)
-        entry = Entry(
-            name=row.name,
-            header=row.header,
-            digest=digest,
-            stamp=file.stamp(),
-            body=row.body,
-            tail=ends[-1] + 1,
-            messages=messages,
-            starts=starts,
-            ends=ends,
-        )
-        if self._upkeep.note(row.name, lambda db: rows.grow(db, row, entry)) is False:
-            self._upkeep.heal(file)
+        with self._upkeep.telling(row.name):
+            entry = Entry(
+                name=row.name,
+                header=row.header,
+                digest=digest,
+                stamp=file.stamp(),
+                body=row.body,
+                tail=ends[-1] + 1,
+                messages=messages,
+                starts=starts,
+                ends=ends,
+            )
+            if not self._upkeep.note(lambda db: rows.grow(db, row, entry)):
+                self._upkeep.heal(file)
 
     def _create(self, header: Header, messages: Sequence[Message]) -> None:
         """Make a session's file and row.
@@ -354,7 +358,8 @@ class FilesStore:
         first_line = session_file.header_line(header)
         lines = session_file.message_lines(messages)
         starts, ends = session_file.places(lines, len(first_line))
-        with self._tree.created(name, session_file.whole_file(first_line, lines, len(lines))) as file:
+        content = session_file.whole_file(first_line, lines, len(lines))
+        with self._tree.created(name, content) as file, self._upkeep.telling(name):
             entry = Entry(
                 name=name,
                 header=header,
@@ -366,10 +371,11 @@ class FilesStore:
                 starts=starts,
                 ends=ends,
             )
-            self._upkeep.note(name, lambda db: rows.replace(db, entry))
+            self._upkeep.note(lambda db: rows.replace(db, entry))
 
     def _forget(self, name: str) -> None:
-        self._upkeep.note(name, lambda db: rows.drop(db, name))
+        with self._upkeep.telling(name):
+            self._upkeep.note(lambda db: rows.drop(db, name))
 
     def _stored(self, file: LockedFile, row: Row, wanted: dict[str, T]) -> dict[str, Message]:
         """Return the stored messages that have one of these ids."""

@@ -18,7 +18,7 @@ import watchfiles
 
 from chatkeep.errors import BusyError, StorageError
 from chatkeep.store.files import format as session_file
-from chatkeep.store.files.disk import Stamp
+from chatkeep.store.files.disk import Stamp, told
 from chatkeep.store.files.index import Index, IndexBehindError, IndexLostError
 from chatkeep.store.files.intake import Intake, Progress
 from chatkeep.store.files.rows import Database, Row
@@ -88,19 +88,23 @@ class Upkeep:
                 raise BusyError("index") from None
         raise StorageError("The index is lost as often as it is built.")
 
-    def note(self, name: str, change: Callable[[Database], T]) -> T | None:
-        """Tell the index of a change that a file has already; None when it could not be told now.
+    def note(self, change: Callable[[Database], T]) -> T:
+        """Tell the index of a change, and return what that returns."""
+        if (index := self.index).is_replaced():  # another process has built a new one: that is to be told
+            self._reopen(index)
+        return self.ask(lambda index: index.write(change))
+
+    @contextlib.contextmanager
+    def telling(self, name: str) -> Iterator[None]:
+        """Let the index be told of a change that a file has already, or not, if it cannot be told now.
 
         The file is the truth, and durable: an index that is full or kept by somebody is brought up
         to date later, and the change is answered all the same.
         """
         try:
-            if (index := self.index).is_replaced():  # another process has built a new one: that is to be told
-                self._reopen(index)
-            return self.ask(lambda index: index.write(change))
+            yield
         except (BusyError, StorageError):
             self._restless[name] = None
-            return None
 
     def heal(self, file: LockedFile) -> Row | None:
         """Put a locked file right if it has to be, index it, and return its row, as `Intake.heal` says."""
@@ -134,7 +138,7 @@ class Upkeep:
                 raise StorageError("The store is closed.")
             if self.index is not lost:
                 return
-            with build_lock(self._tree.workspace):
+            with build_lock(self._tree.workspace), told():
                 if lost.is_in_place() or not self._path.exists():
                     self._build(None)
             self._replace()
@@ -152,7 +156,7 @@ class Upkeep:
         self.index = new
 
     def _opened(self, on_progress: Progress | None) -> Index:
-        with build_lock(self._tree.workspace):
+        with build_lock(self._tree.workspace), told():
             with contextlib.suppress(IndexLostError):
                 return self._existing()
             self._build(on_progress)
@@ -280,7 +284,8 @@ def build_lock(workspace: Path) -> Iterator[None]:
     except OSError as error:
         raise StorageError(f"The workspace cannot be locked: {os.strerror(error.errno or 0)}.") from error
     try:
-        fcntl.flock(fd, fcntl.LOCK_EX)
+        with told():
+            fcntl.flock(fd, fcntl.LOCK_EX)
         yield
     finally:
         os.close(fd)
