@@ -95,6 +95,32 @@ def test_open_after_a_cut_append(workspace: Path, opened: Callable[..., FilesSto
     assert 1 == len(list((workspace / "quarantine").iterdir()))
 
 
+@pytest.mark.parametrize("index", ["kept", "lost"])
+def test_open_with_a_torn_file_and_a_full_disk(
+    workspace: Path, opened: Callable[..., FilesStore], monkeypatch: pytest.MonkeyPatch, index: str
+) -> None:
+    """A torn file that cannot be put right hides no other, is told of, and is put right when there is space again."""
+    _tear(workspace)
+    if index == "lost":
+        for path in workspace.glob("index*"):
+            path.unlink()
+    os.utime(_file(workspace), (0, 0))
+    told: list[str] = []
+
+    def refuse(fd: int, data: bytes, place: int) -> int:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "pwrite", refuse)
+        store = opened(on_problem=lambda name, _: told.append(name))
+        assert 1 == len(_texts(store, "other:1"))
+    assert [NAME] == told
+    os.utime(_file(workspace), (0, 0))
+    assert ["line 1", "line 2", "line 3"] == _texts(store)
+    assert 4 == store.append(KEY, [draft("next")]).message_count
+    assert ({}, []) == (store.status().problems, list(store.check()))
+
+
 def test_append_after_a_cut_append(workspace: Path, opened: Callable[..., FilesStore]) -> None:
     """A store that is open meets the torn tail at its next append, and puts it right first."""
     store = opened()

@@ -103,8 +103,19 @@ class Intake:
         for outcome in waiting:
             outcome.result()
         for name in torn:
-            with contextlib.suppress(FileNotFoundError, NotRegularError, BusyError), self._tree.locked(name) as file:
+            with contextlib.suppress(FileNotFoundError, NotRegularError, BusyError):
+                self._put_right(index, name)
+
+    def _put_right(self, index: Index, name: str) -> None:
+        """Put a file right. One that the disk refuses to write hides no other, and is served as far as it is known."""
+        try:
+            with self._tree.locked(name) as file:
                 self.heal(index, file)
+        except StorageError as error:
+            if index.row(name) is None:
+                self._put(index, Problem(name, str(error), _NEVER))
+            else:
+                self.report(name, str(error))
 
     def heal(self, index: Index, file: LockedFile) -> Row | None:
         """Put a locked file right if it has to be, index it, and return its row, None if it cannot be served.
