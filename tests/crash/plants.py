@@ -1,0 +1,68 @@
+"""Bugs to plant in the store, so that each checker can be seen to find them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+
+from chatkeep.store.files import format as session_file
+from chatkeep.store.files.tree import LockedFile, Tree
+
+
+def none() -> None:
+    """Plant nothing."""
+
+
+def no_flush_of_files() -> None:
+    """Answer an append before it is on the disk."""
+    LockedFile._flush = lambda *_: None  # type: ignore[method-assign]
+
+
+def no_flush_of_folders() -> None:
+    """Answer before a name is on the disk."""
+    Tree._flush_folder = lambda *_: None  # type: ignore[method-assign]
+
+
+def rename_before_flush() -> None:
+    """Give a file its name before its content is on the disk."""
+
+    def write(self: Tree, fd: int, content: bytes) -> None:
+        os.write(fd, content)
+
+    Tree._write = write  # type: ignore[method-assign]
+
+
+def reserve_with_blanks() -> None:
+    """Reserve space with blanks, which damaged text may hold and still parse."""
+
+    def reserve(self: LockedFile, size: int, needed: int) -> None:
+        goal = session_file.reserved_size(needed)
+        if needed > size:
+            os.pwrite(self.fd, b" " * (goal - size), size)
+            self._flush()
+
+    LockedFile._reserve = reserve  # type: ignore[method-assign]
+
+
+def cut_without_flush() -> None:
+    """Cut a torn file before what is cut off has reached the disk."""
+
+    def keep(self: Tree, name: str, content: bytes) -> None:
+        fd = os.open(f"{name}-1-1.cut", os.O_WRONLY | os.O_CREAT, 0o600, dir_fd=self._quarantine)
+        os.write(fd, content)
+        os.close(fd)
+
+    Tree.quarantine = keep  # type: ignore[method-assign]
+
+
+PLANTS: dict[str, Callable[[], None]] = {
+    plant.__name__: plant
+    for plant in (
+        none,
+        no_flush_of_files,
+        no_flush_of_folders,
+        rename_before_flush,
+        reserve_with_blanks,
+        cut_without_flush,
+    )
+}
