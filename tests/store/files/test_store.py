@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from chatkeep.core.model import Revision, Selection
-from chatkeep.errors import BusyError, SessionDamagedError, SessionNotFoundError, StorageError
+from chatkeep.errors import BusyError, SessionDamagedError, SessionNotFoundError, StorageError, StorageFullError
 from chatkeep.store.files.store import FilesStore
 from chatkeep.store.files.tree import file_name
 from chatkeep.testing import at, draft, search_for, talk
@@ -465,6 +465,22 @@ def test_append_while_the_index_is_kept(workspace: Path, opened: Callable[..., F
         assert 3 == store.get(KEY).message_count
         keeper.communicate(b"")
     assert _soon(lambda: store.get(KEY).message_count == 4)
+
+
+def test_get_with_a_full_index(workspace: Path, opened: Callable[..., FilesStore]) -> None:
+    """An index without space keeps nobody from storing, and says what is the matter where it is needed."""
+    content = _file(workspace).read_bytes()
+    _file(workspace).unlink()
+    store = opened()
+    writer = store._upkeep.index._writer
+    pages = writer.execute("PRAGMA page_count").get
+    writer.execute(f"PRAGMA max_page_count = {pages}")
+    words = " ".join(f"word{number}" for number in range(20_000))
+
+    assert 2 == store.append("other:1", [draft(words)]).message_count
+    _file(workspace).write_bytes(content.replace(b"line 3", words.encode()))
+    with pytest.raises(StorageFullError):
+        store.get(KEY)
 
 
 def test_reindex_while_others_append(workspace: Path, opened: Callable[..., FilesStore]) -> None:

@@ -65,7 +65,12 @@ class IndexLostError(Exception):
 
 
 class IndexBehindError(Exception):
-    """The database could not be written now: it is full, or somebody keeps it. The files say more than it."""
+    """The database could not be written now: somebody keeps it, or the disk is full. The files say more than it."""
+
+    def __init__(self, *, is_full: bool) -> None:
+        """Say which of the two it is."""
+        super().__init__("full" if is_full else "busy")
+        self.is_full = is_full
 
 
 class Index:
@@ -359,7 +364,7 @@ def _lost_as_such() -> Iterator[None]:
             raise
         raise IndexLostError(type(error).__name__) from error
     except (apsw.BusyError, apsw.FullError) as error:
-        raise IndexBehindError(type(error).__name__) from error
+        raise IndexBehindError(is_full=isinstance(error, apsw.FullError)) from error
 
 
 def _version() -> str:

@@ -16,7 +16,7 @@ from typing import Final, TypeVar
 import apsw
 import watchfiles
 
-from chatkeep.errors import BusyError, StorageError
+from chatkeep.errors import BusyError, StorageError, StorageFullError
 from chatkeep.store.files import format as session_file
 from chatkeep.store.files.disk import Stamp, told
 from chatkeep.store.files.index import Index, IndexBehindError, IndexLostError
@@ -75,6 +75,7 @@ class Upkeep:
 
         Raises:
             BusyError: when the index cannot be written now.
+            StorageFullError: when there is no space for it.
             StorageError: when it is lost again and again, or closed.
         """
         deadline = time.monotonic() + _PATIENCE_S
@@ -84,8 +85,8 @@ class Upkeep:
                 return question(index)
             except IndexLostError:
                 self._reopen(index)
-            except IndexBehindError:
-                raise BusyError("index") from None
+            except IndexBehindError as error:
+                raise (StorageFullError() if error.is_full else BusyError("index")) from None
         raise StorageError("The index is lost as often as it is built.")
 
     def note(self, change: Callable[[Database], T]) -> T:
