@@ -1,0 +1,248 @@
+"""Real file systems whose power is cut: what was acknowledged before is there after the journal was replayed.
+
+An image is mounted, writers append, and the file system is shut down under them: whatever it has not written yet
+is dropped. Only what was acknowledged before that moment counts, for a flush that races with the shutdown
+may still be answered. `CHATKEEP_POWER_CUTS` says how often; it needs root and loop devices.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import random
+import shutil
+import signal
+import struct
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import closing, suppress
+from dataclasses import dataclass, field
+from itertools import count
+from pathlib import Path
+
+import pytest
+
+from chatkeep.core.model import Revision, Selection
+from chatkeep.store.files import tree
+from chatkeep.store.files.format import scan
+from chatkeep.store.files.store import FilesStore
+from tests.crash.history import History, draft_of
+
+CUTS = int(os.environ.get("CHATKEEP_POWER_CUTS", "30"))
+_WRITERS = 3
+_SESSIONS = 5
+_SHUTDOWN = 0x8004587D
+_WITHOUT_LOG = struct.pack("I", 2)
+_IMAGE_MIB = {"ext4": 512, "xfs": 512}
+_A_WHILE_S = 60
+_CUTS_EACH = 25
+
+pytestmark = pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+
+
+@dataclass
+class Disk:
+    """A file system in an image, and where it is mounted."""
+
+    kind: str
+    folder: Path
+    cuts: int = 0
+    torn: int = 0
+    acknowledged: int = 0
+    history: History = field(default_factory=History)
+
+    @property
+    def place(self) -> Path:
+        """Where it is mounted."""
+        return self.folder / "disk"
+
+    @property
+    def workspace(self) -> Path:
+        """The workspace on it."""
+        return self.place / "workspace"
+
+    def make(self) -> None:
+        """Make the file system and mount it."""
+        image = self.folder / "image"
+        with image.open("wb") as file:
+            file.truncate(_IMAGE_MIB[self.kind] << 20)
+        _run(f"mkfs.{self.kind}", "-q", str(image))
+        self.place.mkdir()
+        self.mount()
+
+    def mount(self) -> None:
+        """Mount the file system, which replays its journal."""
+        _run("mount", "-o", "loop", "-t", self.kind, str(self.folder / "image"), str(self.place))
+
+    def unmount(self) -> None:
+        """Take the file system away."""
+        for _ in range(100):  # a process that was killed lets go of its files a moment later
+            with suppress(subprocess.CalledProcessError):
+                _run("umount", str(self.place))
+                return
+            time.sleep(0.02)
+        _run("umount", "--lazy", str(self.place))
+
+    def cut(self, dice: random.Random) -> None:
+        """Let writers write for a while, cut the power, kill them, and let it come back."""
+        writers = [_Writer(f"w{self.cuts}-{number}", self.workspace, dice.random()) for number in range(_WRITERS)]
+        until = time.monotonic() + dice.uniform(0.05, 0.25)
+        while time.monotonic() < until:
+            self._drain(writers)
+            time.sleep(0.002)
+        self._drain(writers)
+        with closing(_Folder(self.place)) as folder:
+            fcntl.ioctl(folder.fd, _SHUTDOWN, _WITHOUT_LOG)
+        for writer in writers:
+            self.history.take(writer.name, [line for line in writer.ended() if line.startswith("try")])
+        self.unmount()
+        self.mount()
+        self.cuts += 1
+
+    def faults(self) -> list[str]:
+        """Recover, and return what is wrong with what is there then."""
+        for path in (self.workspace / "sessions").iterdir():
+            os.utime(path, (time.time() - _A_WHILE_S,) * 2)  # a machine needs a while to come back
+            self.torn += scan(path.read_bytes()).state == "torn"
+        with closing(FilesStore.open(self.workspace)) as store:
+            found = [f"{finding.file}: {finding.reason}" for finding in store.check()]
+            found += [
+                f"{path.name} does not parse" for path in (self.workspace / "sessions").iterdir() if _is_broken(path)
+            ]
+            keys = set(store.keys(Selection(archived=None)).keys)
+            found += [f"{key} is gone" for key in sorted(self.history.keys() - keys)]
+            return found + [fault for key in sorted(keys) for fault in self.history.faults(store.read(key))]
+
+    def begin_anew(self) -> None:
+        """Remove all sessions, so that the image does not fill up; what was acknowledged is counted and forgotten."""
+        self.acknowledged += sum(map(len, self.history.acknowledged.values()))
+        self.history = History()
+        with closing(FilesStore.open(self.workspace)) as store:
+            for key in store.keys(Selection(archived=None)).keys:
+                store.delete(key)
+
+    def _drain(self, writers: list[_Writer]) -> None:
+        for writer in writers:
+            self.history.take(writer.name, writer.notes())
+
+
+class _Folder:
+    def __init__(self, path: Path) -> None:
+        self.fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+
+    def close(self) -> None:
+        os.close(self.fd)
+
+
+class _Writer:
+    """A process that appends for ever and notes every try and every answer in a pipe."""
+
+    def __init__(self, name: str, workspace: Path, seed: float) -> None:
+        self.name = name
+        self._left = ""
+        self._pipe, notes = os.pipe()
+        self._pid = os.fork()
+        if self._pid == 0:
+            try:
+                _write(workspace, name, seed, notes)
+            finally:
+                os._exit(1)
+        os.close(notes)
+        os.set_blocking(self._pipe, False)
+
+    def notes(self) -> list[str]:
+        """Return the whole lines that came since the last look."""
+        with suppress(BlockingIOError):
+            while data := os.read(self._pipe, 1 << 16):
+                self._left += data.decode()
+        *lines, self._left = self._left.split("\n")
+        return lines
+
+    def ended(self) -> list[str]:
+        """Kill the process and return what else it noted."""
+        os.kill(self._pid, signal.SIGKILL)
+        os.waitpid(self._pid, 0)
+        lines = self.notes()
+        os.close(self._pipe)
+        return lines
+
+
+def _write(workspace: Path, name: str, seed: float, notes: int) -> None:
+    """Append to sessions that the other writers append to, now and then giving one a title."""
+    dice = random.Random(seed)  # noqa: S311 - repeatable
+    store = FilesStore.open(workspace)
+    for number in count():
+        key = f"cut:{dice.randrange(_SESSIONS)}"
+        batch = [
+            (f"{name}.{number}.{part}", dice.choice((1, 200, 200, 3_000, 20_000)))
+            for part in range(dice.choice((1, 1, 1, 3)))
+        ]
+        os.write(notes, "".join(f"try {key} {one} {size}\n" for one, size in batch).encode())
+        store.append(key, [draft_of(one, size) for one, size in batch])
+        os.write(notes, "".join(f"ack {key} {one}\n" for one, _ in batch).encode())
+        if dice.random() < 0.05:
+            store.revise(key, Revision(title=f"{name} {number}"))
+
+
+def _is_broken(path: Path) -> bool:
+    try:
+        json.loads(path.read_bytes())
+    except ValueError:
+        return True
+    return False
+
+
+def _run(*command: str) -> None:
+    subprocess.run(command, check=True, capture_output=True)
+
+
+@pytest.fixture
+def disk(request: pytest.FixtureRequest, scratch: Path) -> Iterator[Disk]:
+    """Give a mounted file system of a kind, or say why there can be none."""
+    kind: str = request.param
+    if os.geteuid() != 0:
+        pytest.skip("a file system can be mounted, and shut down, by root only")
+    if shutil.which(f"mkfs.{kind}") is None:
+        pytest.skip(f"mkfs.{kind} is not installed")
+    if not Path("/dev/loop-control").exists():
+        pytest.skip("there are no loop devices")
+    disk = Disk(kind, scratch)
+    try:
+        disk.make()
+    except subprocess.CalledProcessError as error:
+        pytest.skip(f"{kind} cannot be mounted here: {error.stderr.decode().strip()}")
+    yield disk
+    disk.unmount()
+
+
+@pytest.mark.parametrize("disk,cuts", [("ext4", CUTS), ("xfs", CUTS // 3)], indirect=["disk"])
+def test_power_cut_of_a_file_system(disk: Disk, cuts: int) -> None:
+    """After each cut every acknowledged message is there once, unaltered and in order, and every file parses."""
+    FilesStore.open(disk.workspace).close()
+    dice = random.Random(cuts)  # noqa: S311 - repeatable
+    while disk.cuts < cuts:
+        disk.cut(dice)
+        assert [] == disk.faults()
+        if disk.cuts % _CUTS_EACH == 0 or disk.cuts == cuts:
+            disk.begin_anew()
+    print(f"{disk.kind}: {cuts} cuts, {disk.acknowledged} acknowledged, {disk.torn} torn")  # noqa: T201 - for the record
+    assert disk.acknowledged > cuts
+
+
+@pytest.mark.parametrize("disk", ["ext4", "xfs"], indirect=True)
+def test_power_cut_finds_what_is_planted(disk: Disk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A store that answers before its flush is found out."""
+    monkeypatch.setattr(tree, "to_disk", lambda _: None)
+    FilesStore.open(disk.workspace).close()
+    dice = random.Random(1)  # noqa: S311 - repeatable
+    found: list[str] = []
+    for _ in range(5):
+        disk.cut(dice)
+        if not disk.workspace.joinpath("sessions").is_dir():
+            found.append("the sessions are gone")
+            break
+        found += disk.faults()
+
+    assert any("lost" in fault or "gone" in fault for fault in found)
