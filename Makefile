@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 WORKSPACE ?= .demo
 PORT ?= 8000
 
-.PHONY: run test lint format bench clean
+.PHONY: run test crash lint format bench clean
 
 run: $(VENV)/ready
 	@$(BIN)/chatkeep demo --workspace "$(WORKSPACE)"
@@ -14,6 +14,9 @@ run: $(VENV)/ready
 
 test: $(VENV)/ready
 	$(BIN)/python -m pytest
+
+crash: $(VENV)/ready
+	CHATKEEP_CRASH_STATES=1000000 CHATKEEP_POWER_CUTS=5000 $(BIN)/python -m pytest -s -rs tests/crash
 
 lint: $(VENV)/ready
 	$(BIN)/ruff format --check src tests bench

@@ -354,12 +354,11 @@ class FilesStore:
         Raises:
             FileExistsError: when somebody else has made it meanwhile.
         """
-        name = file_name(header.key)
-        first_line = session_file.header_line(header)
+        name, first_line = file_name(header.key), session_file.header_line(header)
         lines = session_file.message_lines(messages)
-        starts, ends = session_file.places(lines, len(first_line))
         content = session_file.whole_file(first_line, lines, len(lines))
         with self._tree.created(name, content) as file, self._upkeep.telling(name):
+            starts, ends = session_file.places(lines, len(first_line))
             entry = Entry(
                 name=name,
                 header=header,
