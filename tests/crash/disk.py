@@ -33,6 +33,7 @@ class Inode:
     now: bytearray = field(default_factory=bytearray)
     pieces: dict[int, list[bytes]] = field(default_factory=dict)
     sizes: list[int] = field(default_factory=list)
+    lost: set[int] = field(default_factory=set)
 
     def write(self, start: int, data: bytes) -> None:
         """Put data at a place."""
@@ -51,9 +52,18 @@ class Inode:
             self._note(size, old)
 
     def flush(self) -> None:
-        """Make the present content durable."""
-        self.durable = bytes(self.now)
-        self.pieces, self.sizes = {}, []
+        """Make the present content durable, all but the pieces that a flush has failed on since they were written."""
+        content, kept = bytearray(self.now), {}
+        for place in self.lost:
+            before = self.durable[place : place + PIECE_BYTES]
+            content[place : place + PIECE_BYTES] = before.ljust(PIECE_BYTES, b"\0")[: max(0, len(content) - place)]
+            kept[place] = self.pieces[place]
+        self.durable = bytes(content)
+        self.pieces, self.sizes = kept, []
+
+    def fail(self) -> None:
+        """Take what is not durable for written, as Linux does when a flush fails: it may never be, whatever follows."""
+        self.lost = set(self.pieces)
 
     def dials(self) -> Content:
         """Return what a power cut may leave now."""
@@ -67,6 +77,7 @@ class Inode:
         for place in range(start - start % PIECE_BYTES, end, PIECE_BYTES):
             version = bytes(self.now[place : place + PIECE_BYTES]).ljust(PIECE_BYTES, b"\0")
             self.pieces.setdefault(place, []).append(version)
+            self.lost.discard(place)
 
 
 @dataclass(frozen=True)
@@ -144,6 +155,12 @@ class Disk:
         """Do what a call did."""
         if (do := _DOINGS.get(call.name)) is not None:
             do(self, call)
+
+    def fail(self, number: int) -> None:
+        """Let a flush of a descriptor fail."""
+        found, _ = self._open[number]
+        if isinstance(found, Inode):
+            found.fail()
 
     def is_there(self, path: PurePosixPath) -> bool:
         """Tell whether a folder's name, and those above it, are durable."""

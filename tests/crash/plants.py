@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import random
 from collections.abc import Callable
 
 from chatkeep.store.files import format as session_file
+from chatkeep.store.files import tree
 from chatkeep.store.files.tree import LockedFile, Tree
 
 
@@ -55,6 +58,31 @@ def cut_without_flush() -> None:
     Tree.quarantine = keep  # type: ignore[method-assign]
 
 
+def flushes_fail() -> None:
+    """Let every fifth flush of a file or so fail, and note which. No bug: the store has to stand it."""
+    tree.to_disk = _failing_flush()  # type: ignore[attr-defined,assignment]
+
+
+def flushes_fail_and_are_trusted() -> None:
+    """Ask a flush again that has failed."""
+    flush = _failing_flush()
+    tree.to_disk = flush  # type: ignore[attr-defined,assignment]
+    LockedFile._flush = lambda self: flush(self.fd)  # type: ignore[method-assign]
+    tree._restore = lambda *_: None
+
+
+def _failing_flush() -> Callable[[int], None]:
+    dice = random.Random(1)  # noqa: S311 - repeatable
+
+    def flush(fd: int) -> None:
+        if dice.random() < 0.2:
+            os.write(1, b"lost %d\n" % fd)
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        os.fdatasync(fd)
+
+    return flush
+
+
 PLANTS: dict[str, Callable[[], None]] = {
     plant.__name__: plant
     for plant in (
@@ -64,5 +92,7 @@ PLANTS: dict[str, Callable[[], None]] = {
         rename_before_flush,
         reserve_with_blanks,
         cut_without_flush,
+        flushes_fail,
+        flushes_fail_and_are_trusted,
     )
 }

@@ -143,6 +143,8 @@ def crashes(workspace: Path, steps: Sequence[Step], plant: str = "none") -> Iter
             watch.disk.apply(call)
         elif note[0] == b"try":
             doing = steps[int(note[1])]
+        elif note[0] == b"lost":
+            watch.disk.fail(int(note[1]))
         if doing is None or call.name in _NOISE:
             continue
         done = doing.after(told.get(doing.key))
@@ -324,9 +326,9 @@ def _all_files(workspace: Path) -> dict[str, bytes]:
 
 
 def _unwritable(store: FilesStore, labelled: Mapping[str, State]) -> list[str]:
-    """Return what refuses a next message."""
+    """Return what refuses a next message, of some of the sessions."""
     found = []
-    for label, state in labelled.items():
+    for label, state in islice(labelled.items(), 0, None, 5):
         try:
             said = store.append(label, [_NEXT])
             if said.message_count != len(store.read(label).messages):

@@ -53,8 +53,23 @@ def test_power_cut_at_any_moment(scratch: Path) -> None:
     assert done > STATES * 0.8
 
 
+def test_power_cut_after_flushes_that_failed(scratch: Path) -> None:
+    """What was answered after a flush had failed, and the same was sent again, is there once all the same."""
+    moments = _moments(_new(scratch / "once") / "workspace", _dice(1), "flushes_fail")
+    for states in _chunks(some_states(moments, STATES // 10, _dice(1))):
+        assert [] == faults(states, scratch / "recovered")[:5]
+        shutil.rmtree(scratch / "recovered")
+
+
 @pytest.mark.parametrize(
-    "plant", ["no_flush_of_files", "no_flush_of_folders", "rename_before_flush", "reserve_with_blanks"]
+    "plant",
+    [
+        "no_flush_of_files",
+        "no_flush_of_folders",
+        "rename_before_flush",
+        "reserve_with_blanks",
+        "flushes_fail_and_are_trusted",
+    ],
 )
 def test_power_cut_finds_what_is_planted(scratch: Path, plant: str) -> None:
     """A store that answers too early, or reserves with blanks, is found out."""
@@ -108,6 +123,20 @@ def test_disk_states_of_a_write() -> None:
     assert (1,) == inode.dials().dials
 
 
+def test_disk_states_after_a_failed_flush() -> None:
+    """A piece whose flush failed stays uncertain, whatever is flushed later, until it is written again."""
+    inode = Inode(b"a" * 512, bytearray(b"a" * 512))
+    inode.write(0, b"b" * 512)
+    inode.fail()
+    inode.flush()
+    content = inode.dials()
+    assert {b"a" * 512, b"b" * 512} == {content.at(turned) for turned in positions(content.dials, _dice(1))}
+    inode.write(0, b"c")
+    inode.flush()
+    assert b"c" + b"b" * 511 == inode.durable
+    assert (1,) == inode.dials().dials
+
+
 def _new(folder: Path) -> Path:
     folder.mkdir()
     return folder
@@ -117,10 +146,10 @@ def _dice(seed: int) -> random.Random:
     return random.Random(seed)  # noqa: S311 - repeatable
 
 
-def _moments(workspace: Path, dice: random.Random) -> list[Crash]:
+def _moments(workspace: Path, dice: random.Random, plant: str = "none") -> list[Crash]:
     """Return the moments of a random program."""
     steps = [step for number in range(_SESSIONS) for step in _steps(f"w{number:09}", dice)]
-    return list(crashes(workspace, steps))
+    return list(crashes(workspace, steps, plant))
 
 
 def _steps(key: str, dice: random.Random) -> Iterator[Step]:

@@ -8,19 +8,22 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
-from typing import Literal
+from typing import Final, Literal
 
 import msgspec
 from msgspec import Struct
 
 from chatkeep.core.model import Header, Json, Message, Revision, Session
+from chatkeep.errors import StorageError
 from chatkeep.store.files.store import FilesStore
 from chatkeep.store.files.tree import file_name
 from chatkeep.testing import at
 from tests.crash.history import content_of, draft_of
 from tests.crash.plants import PLANTS
 
+_ATTEMPTS: Final = 30
 Verb = Literal["append", "merge", "title", "delete", "tear"]
 
 
@@ -80,12 +83,21 @@ def _tear(path: Path) -> None:
     os.close(fd)
 
 
+def _do_at_last(workspace: Path, store: FilesStore, step: Step) -> None:
+    """Do a step, again and again where the storage refuses."""
+    for _ in range(_ATTEMPTS):
+        with suppress(StorageError):
+            do(workspace, store, step)
+            return
+    do(workspace, store, step)
+
+
 def main(workspace: Path, steps: Sequence[Step], note: Callable[[bytes], object]) -> None:
     """Do steps, noting each try and each answer."""
     store = FilesStore.open(workspace)
     for number, step in enumerate(steps):
         note(b"try %d\n" % number)
-        do(workspace, store, step)
+        _do_at_last(workspace, store, step)
         note(b"ack %d\n" % number)
     store.close()
 
