@@ -52,11 +52,10 @@ def storage_error(error: OSError) -> StorageError:
 
 def make_folder(path: Path) -> None:
     """Make a folder, and those above it, where they are missing: private to their owner, their names durable."""
+    if not path.parent.is_dir():
+        make_folder(path.parent)
     try:
         path.mkdir(mode=0o700)
-    except FileNotFoundError:
-        make_folder(path.parent)
-        make_folder(path)
     except OSError:
         if not path.is_dir():
             raise
