@@ -113,7 +113,7 @@ class Intake:
                 self.heal(index, file)
         except StorageError as error:
             if index.row(name) is None:
-                self._put(index, Problem(name, str(error), _NEVER))
+                self._put(index, Problem(name, str(error), NEVER))
             else:
                 self.report(name, str(error))
 
