@@ -37,7 +37,6 @@ WORD_MAX: Final = 8000  # bytes of a word that an index tells from a longer one
 ROLES: Final[tuple[Role, ...]] = ("user", "assistant", "assistant", "tool")
 SMALL: Final = {
     "_LISTED": 40,
-    "_LISTED_FOR_PHRASES": 60,
     "_CANDIDATES": 12,
     "_WALKED": 4,
     "_LOOKED_UP": 8,

@@ -23,8 +23,7 @@ Matches = dict[int, Match]
 """Messages by document."""
 
 _SCOPE_MAX = 200  # sessions that are named one by one; of a larger part, each message is asked
-_ZONES_FIRST = 2
-_PART_FIRST = 100
+_PART_FIRST = 25
 _UNBOUNDED = 1 << 60
 
 
@@ -79,13 +78,13 @@ class Documents:
         values = {**self._values, "match": self._in_scope(match), "low": low, "high": high}
         return _matches(self._db.execute(self._filtered("candidates"), values))
 
-    def zones(self, most: int) -> Iterator[tuple[list[int], int]]:
-        """Yield more and more zones, those with the newest messages first, and the newest time in all that follow.
+    def zones(self, first: int, most: int) -> Iterator[tuple[list[int], int]]:
+        """Yield zones, those with the newest messages first, and the newest time in all that follow.
 
-        No more than about `most` are yielded.
+        First some, then more and more, until it was `most` or more.
         """
         rows = self._db.execute(QUERIES["zones"], self._times())
-        size, count = _ZONES_FIRST, 0
+        size, count = first, 0
         ahead = list(islice(rows, size))
         while ahead and count < most:
             zones = [zone for zone, _ in ahead]
@@ -94,18 +93,23 @@ class Documents:
             ahead = list(islice(rows, size))
             yield zones, ahead[0][1] if ahead else -_UNBOUNDED
 
-    def backwards(self, match: str) -> Iterator[tuple[int, Matches]]:
-        """Yield the messages that match from the last document on, and before them the newest time in what follows.
+    def backwards(self, match: str) -> Iterator[tuple[Matches, int, int]]:
+        """Yield the messages that match from the last document on, in parts that grow.
 
-        They come in parts that grow.
+        With each comes how many documents the way was long, and the newest time in what follows.
         """
         values = {**self._values, "match": self._in_scope(match), "low": 0, "high": _UNBOUNDED}
         rows = self._db.execute(self._filtered("candidates"), values)
-        size = _PART_FIRST
+        size, last = _PART_FIRST, 0
         while part := list(islice(rows, size)):
-            size *= 2
-            yield self._newest_before(zone_of(part[-1][0])), _matches(part)
-        yield -_UNBOUNDED, {}
+            size, first = size * 2, part[-1][0]
+            last = last or self._last_doc()
+            yield _matches(part), last - first, self._newest_before(zone_of(first))
+        yield {}, last, -_UNBOUNDED
+
+    def _last_doc(self) -> int:
+        ((next_doc,),) = self._db.execute(QUERIES["next_doc"])
+        return int(next_doc) - 1
 
     def _newest_before(self, zone: int) -> int:
         """Return the newest time in a zone and in those of lower documents."""

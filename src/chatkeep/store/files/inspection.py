@@ -48,6 +48,7 @@ class SessionFiles:
         """Open the folder; `index` is what is known of its files."""
         self._folder = os.open(workspace / "sessions", os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
         self._owner = workspace.stat().st_uid
+        self._tmp = workspace / "tmp"
         self._index = index
         self.behind: set[str] = set()
         self.wrong: set[str] = set()
@@ -112,10 +113,25 @@ class SessionFiles:
             held = os.stat(name, dir_fd=self._folder, follow_symlinks=False)
             if not stat.S_ISREG(held.st_mode):
                 return [_session_finding(name, "foreign", NOT_A_FILE, _unblocking(name))]
-            found = [*_link_findings(name, held), *access_findings(f"sessions/{name}", held, self._owner)]
+            found = [*self._link_findings(name, held), *access_findings(f"sessions/{name}", held, self._owner)]
             return [*found, *self._file_findings(name, held, is_named=bool(found))]
         except (FileNotFoundError, NotRegularError):
             return []  # gone, or gone while it was opened
+
+    def _link_findings(self, name: str, held: os.stat_result) -> Iterator[Finding]:
+        """Yield that a file has other names; the one in `tmp` that it was born under does no harm."""
+        others = held.st_nlink - 1 - (self._names_in_tmp(held) if held.st_nlink > 1 else 0)
+        if others > 0:
+            reason = f"its bytes have {others} other name(s), through which an append changes something else"
+            yield _session_finding(name, "linked", reason, "copy")
+
+    def _names_in_tmp(self, held: os.stat_result) -> int:
+        count = 0
+        with contextlib.suppress(OSError), os.scandir(self._tmp) as entries:
+            for entry in entries:
+                with contextlib.suppress(FileNotFoundError):
+                    count += os.path.samestat(entry.stat(follow_symlinks=False), held)
+        return count
 
     def _file_findings(self, name: str, held: os.stat_result, *, is_named: bool) -> Iterator[Finding]:
         """Yield what there is against a regular file; `is_named` tells that it has a finding that may explain this."""
@@ -222,12 +238,6 @@ def _session_finding(name: str, kind: Kind, reason: str, remedy: Remedy = "leave
 def _unblocking(name: str) -> Remedy:
     """Return what is to be done with something that is no session: it is moved only if a session needs its name."""
     return "set aside" if is_file_name(name) else "leave"
-
-
-def _link_findings(name: str, held: os.stat_result) -> Iterator[Finding]:
-    if held.st_nlink > 1:
-        reason = f"its bytes have {held.st_nlink - 1} other name(s), through which an append changes something else"
-        yield _session_finding(name, "linked", reason, "copy")
 
 
 def _oddities(data: bytes, scan: Scan) -> Iterator[str]:

@@ -30,16 +30,16 @@ from chatkeep.core.search import Search, is_enough
 from chatkeep.store.files import vocabulary
 from chatkeep.store.files.documents import Documents, Matches, ranges, zone_of
 from chatkeep.store.files.rows import ZONE_DOCS, Found
-from chatkeep.store.files.vocabulary import Sign, Sought
+from chatkeep.store.files.vocabulary import Sought
 
 _LISTED: Final = 6_000  # documents that are listed for all rarer terms together
-_LISTED_FOR_PHRASES: Final = 40_000  # the same, where a phrase would have to be looked for otherwise
 _CANDIDATES: Final = 500  # messages that are ranked
 _WALKED: Final = 300  # messages that a walk from the newest on is to find
 _LOOKED_UP: Final = 500  # candidates in which every term is looked up
-_REVIEWED: Final = 40  # best candidates in which the commoner terms are looked up
+_REVIEWED: Final = 25  # best candidates in which the commoner terms are looked up
 _ZONES_NEAR: Final = 40  # of the newest messages, where walks end that find much
-_PHRASE_COST: Final = 30  # how much longer than a look at one more document it takes to look up a phrase in one
+_PHRASE_SHARE: Final = 0.02  # of the messages that have its words, those that may have a phrase
+_LONG_WAY: Final = 0.03  # of all documents
 _PHRASES: Final = 6
 _FEW_TERMS: Final = 3
 _COUNTED: Final = 5000
@@ -118,18 +118,19 @@ class _Searching:
     def _gather_whole(self, sought: Sequence[Sought]) -> None:
         everything = (1 << len(sought)) - 1
         rarest_first = sorted(sought, key=lambda one: one.count)
-        signs = sorted({sign for one in sought for sign in one.signs}, key=lambda sign: sign.count)
-        listed = self._listed(signs, _LISTED if len(signs) == len(sought) else _LISTED_FOR_PHRASES, alone=_LOOKED_UP)
+        listed = self._listed(rarest_first, alone=_LOOKED_UP)
         docs = set.intersection(*map(set, listed)) if listed else None
-        if docs is not None and (len(docs) <= _LOOKED_UP or len(listed) == len(signs) == len(sought)):
-            known = {sign.match for sign in signs[: len(listed)]}
-            for one in rarest_first:
-                docs = docs if one.match in known else self._those_of(docs, one)
+        if docs is not None and (len(docs) <= _LOOKED_UP or len(listed) == len(sought)):
+            for place, one in enumerate(rarest_first[len(listed) :], start=len(listed)):
+                if one.is_phrase:  # to look one up in a document is to look for it from the beginning on
+                    docs &= set(self._documents.all_of(_all(known.match for known in rarest_first[: place + 1])))
+                else:
+                    docs = self._documents.those_of(docs, one.match)
             found = self._newest_of(docs)
         elif self._search.query.is_question and len(sought) > _FEW_TERMS:
             found = {}  # it would be a long walk; those that have every term are the best of those with some
         else:
-            found = self._walked(_all(one.match for one in rarest_first), signs)
+            found = self._walked(rarest_first)
         for match in found.values():
             match.terms = everything
         self._whole = found | self._whole
@@ -153,17 +154,15 @@ class _Searching:
             place = next(place for place, one in enumerate(self._sought) if one.more)
             more = vocabulary.sought(self._db, self._terms[place], skip=skip)
             self._sought[place] = more
-            self._add(place, self._walked(more.match, more.signs))
+            self._add(place, self._walked([more]))
         self._is_complete = self._is_complete and not skip
 
     def _gather_loose(self) -> None:
         if self._search.sort == "recent":
-            self._loose = self._walked(_any(one.match for one in self._sought), ())
+            self._loose = self._walked([_either(self._sought)])
             return
         rarest_first = sorted(range(len(self._sought)), key=lambda place: self._sought[place].count)
-        listed = self._listed(
-            [Sign(self._sought[place].match, self._sought[place].count) for place in rarest_first], _LISTED
-        )
+        listed = self._listed([self._sought[place] for place in rarest_first])
         bits: defaultdict[int, int] = defaultdict(int)
         for place, docs in zip(rarest_first, listed, strict=False):
             for doc in docs:
@@ -174,7 +173,7 @@ class _Searching:
             if self._fills(self._loose or {}) or self._is_over():
                 self._is_complete = False
                 break
-            self._add(place, self._walked(self._sought[place].match, self._sought[place].signs))
+            self._add(place, self._walked([self._sought[place]]))
 
     def _add(self, place: int, found: Matches) -> None:
         """Add messages that have a term to those that have some."""
@@ -270,21 +269,21 @@ class _Searching:
         self._sought = sought
         self._weights = [ranking.weight(one.count, self._total) for one in sought]
 
-    def _listed(self, rarest_first: Sequence[Sign], most: int, *, alone: int = _LISTED) -> list[list[int]]:
-        """Return all documents of each sign, for as many of the rarest as have no more than `most` together.
+    def _listed(self, rarest_first: Sequence[Sought], *, alone: int = _LISTED) -> list[list[int]]:
+        """Return all documents of each term, for as many of the rarest as it is cheap for.
 
-        A single one that has more than `alone` is not listed: there is nothing to compare it with.
+        A single word that has more than `alone` is not listed: there is nothing to compare it with.
         """
         counts = accumulate(map(self._count, rarest_first))
-        few = [one.match for one, count in zip(rarest_first, counts, strict=False) if count <= most]
-        if len(few) == 1 and self._count(rarest_first[0]) > alone:
+        few = [one.match for one, count in zip(rarest_first, counts, strict=False) if count <= _LISTED]
+        if len(few) == 1 and self._count(rarest_first[0]) > alone and not rarest_first[0].is_phrase:
             return []
         for match in few:
             if match not in self._lists:
                 self._lists[match] = self._documents.all_of(match)
         return [self._lists[match] for match in few]
 
-    def _count(self, sought: Sign) -> int:
+    def _count(self, sought: Sought) -> int:
         """Return about how many documents a term has."""
         return min(sought.count, self._documents.scope_count)
 
@@ -307,37 +306,31 @@ class _Searching:
                 break
         return found
 
-    def _those_of(self, docs: Collection[int], one: Sought) -> set[int]:
-        """Return which of the documents have a term; a phrase that is rare enough is looked for everywhere."""
-        if len(one.signs) > 1 and self._count(min(one.signs, key=self._count)) < len(docs) * _PHRASE_COST:
-            return set(docs) & set(self._documents.all_of(one.match))
-        return self._documents.those_of(docs, one.match)
-
-    def _walked(self, match: str, signs: Iterable[Sign]) -> Matches:
-        """Return the newest messages that match, if there are as many as an answer has.
+    def _walked(self, sought: Sequence[Sought]) -> Matches:
+        """Return the newest messages that have all terms, if there are as many as an answer has.
 
         Where they are likely to be found near, `zones` tell where to look; else the way is from end to
-        end. The longer it is, the fewer are wanted to choose from.
+        end. When it was long, no more are wanted than an answer has.
         """
-        found: Matches = {}
+        match = _all(one.match for one in sought)
         wanted = 1 if self._search.sort == "recent" else _WALKED
         likely = float(self._total)
-        for sign in signs:
-            likely *= min(1.0, self._count(sign) / max(1, self._total))
-        near = self._documents.zones(_ZONES_NEAR) if likely * _ZONES_NEAR * ZONE_DOCS > wanted * self._total else ()
-        for zones, next_newest in near:
+        for one in sought:
+            likely *= min(1.0, self._count(one) / max(1, self._total)) * (_PHRASE_SHARE if one.is_phrase else 1)
+        way = 1.2 * max(wanted, self._limit) * self._total / max(likely, 1e-9) / ZONE_DOCS  # in zones
+        found: Matches = {}
+        for zones, next_newest in self._documents.zones(int(way) + 1, _ZONES_NEAR) if way < _ZONES_NEAR else ():
             for low, high in ranges(zones):
                 found.update(self._documents.between(match, low, high))
             if (settled := self._settled(found, next_newest, wanted)) is not None:
                 self._is_complete = False
                 return settled
-        walk = self._documents.backwards(match)
-        for next_newest, fresh in walk:
+        for fresh, way, next_newest in self._documents.backwards(match):
             found.update(fresh)
-            if (settled := self._settled(found, next_newest, wanted)) is not None:
+            enough = 1 if way > self._total * _LONG_WAY else wanted
+            if (settled := self._settled(found, next_newest, enough)) is not None:
                 self._is_complete = False
                 return settled
-            wanted = max(1, wanted // 2)
             if self._is_over():
                 break
         return found
@@ -363,6 +356,11 @@ class _Searching:
     def _is_over(self) -> bool:
         self._is_late = self._is_late or time.monotonic() > self._until
         return self._is_late
+
+
+def _either(sought: Sequence[Sought]) -> Sought:
+    """Return what is asked for any of the terms."""
+    return Sought(_any(one.match for one in sought), sum(one.count for one in sought))
 
 
 def _all(matches: Iterable[str]) -> str:

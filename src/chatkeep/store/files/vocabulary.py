@@ -36,24 +36,16 @@ _SCOPE: Final = "\ue002"
 NOTHING: Final = f'"{GAP}{GAP}"'
 
 
-class Sign(Struct, frozen=True):
-    """Something the full-text index can be asked for, and about how many messages have it."""
-
-    match: str
-    count: int
-
-
 class Sought(Struct, frozen=True):
     """What the full-text index is asked for one term, and about how many messages have it at most.
 
-    `signs` are single words that every message has which has the term: easily listed, where a phrase
-    is not. A term that is a beginning of more words than these has the next ones after `more` words.
+    A term that is a beginning of more words than these has the next ones after `more` words.
     """
 
     match: str
     count: int
-    signs: tuple[Sign, ...]
     more: int = 0
+    is_phrase: bool = False
 
 
 class Tally:
@@ -124,35 +116,30 @@ def sought(db: apsw.Connection, term: Term, *, skip: int = 0) -> Sought:
     """Return what to ask for a term; of a beginning of many words, those after the `skip` commonest."""
     if term.run:
         pairs = [indexed(pair) for pair in pairs_of("".join(term.tokens))]
-        signs = tuple(Sign(f'parts : "{pair}"', count) for pair, count in _counted(db, pairs))
-        return Sought(f'parts : "{" ".join(pairs)}"', min(sign.count for sign in signs), signs)
+        count = min(count for _, count in _counted(db, pairs))
+        return Sought(f'parts : "{" ".join(pairs)}"', count, is_phrase=len(pairs) > 1)
     tokens = [indexed(token) for token in term.tokens]
     if len(tokens) > 1:
         return _phrase(db, term, tokens, skip)
     if is_unspaced(term.tokens[0]):
-        return _plain(f'text : "{tokens[0]}"', _sum(_counted(db, tokens)))
+        return Sought(f'text : "{tokens[0]}"', _sum(_counted(db, tokens)))
     forms = dict(_counted(db, tokens) if term.exact else _forms(db, tokens[0]))
     more = 0
     if term.prefix:
         begun, more = _begun(db, tokens[0], skip)
         forms = {**({} if skip else forms), **dict(begun)}
-    return _plain(_any(f'"{form}"' for form in forms), _sum(forms.items()), more=more)
-
-
-def _plain(match: str, count: int, *, more: int = 0) -> Sought:
-    return Sought(match, count, (Sign(match, count),), more)
+    return Sought(_any(f'"{form}"' for form in forms), _sum(forms.items()), more)
 
 
 def _phrase(db: apsw.Connection, term: Term, tokens: Sequence[str], skip: int) -> Sought:
     column = "text : " if any(map(is_unspaced, term.tokens)) else ""
-    signs = tuple(Sign(f'{column}"{word}"', count) for word, count in _counted(db, tokens))
+    counts = [count for _, count in _counted(db, tokens)]
     if not term.prefix:
-        return Sought(f'{column}"{" ".join(tokens)}"', min(sign.count for sign in signs), signs)
+        return Sought(f'{column}"{" ".join(tokens)}"', min(counts), is_phrase=True)
     begun, more = _begun(db, tokens[-1], skip)
     last = dict.fromkeys((*(() if skip else tokens[-1:]), *(word for word, _ in begun)))
     match = _any(f'{column}"{" ".join((*tokens[:-1], word))}"' for word in last)
-    count = min(*(sign.count for sign in signs[:-1]), _sum(begun))
-    return Sought(match, count, signs[:-1], more)
+    return Sought(match, min(*counts[:-1], _sum(begun)), more, is_phrase=True)
 
 
 def _any(phrases: Iterable[str]) -> str:
