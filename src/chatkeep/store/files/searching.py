@@ -33,10 +33,10 @@ from chatkeep.store.files.rows import ZONE_DOCS, Found
 from chatkeep.store.files.vocabulary import Sought
 
 _LISTED: Final = 6_000  # documents that are listed for all rarer terms together
-_CANDIDATES: Final = 500  # messages that are ranked
+_CANDIDATES: Final = 400  # messages that are ranked
 _WALKED: Final = 300  # messages that a walk from the newest on is to find
 _LOOKED_UP: Final = 500  # candidates in which every term is looked up
-_REVIEWED: Final = 25  # best candidates in which the commoner terms are looked up
+_REVIEWED: Final = 20  # best candidates in which the commoner terms are looked up
 _ZONES_NEAR: Final = 40  # of the newest messages, where walks end that find much
 _PHRASE_SHARE: Final = 0.02  # of the messages that have its words, those that may have a phrase
 _LONG_WAY: Final = 0.03  # of all documents
@@ -212,8 +212,9 @@ class _Searching:
                 found[doc].terms |= 1 << place
         for place, phrase in phrases(self._terms)[:_PHRASES]:
             having = [doc for doc in best if found[doc].terms >> place & 3 == 3]  # noqa: PLR2004 - both words
-            for doc in self._documents.those_of(having, vocabulary.sought(self._db, phrase).match):
-                found[doc].phrases |= 1 << place
+            if having:
+                for doc in self._documents.those_of(having, vocabulary.sought(self._db, phrase).match):
+                    found[doc].phrases |= 1 << place
         self._scored.update((doc, scores.of(found[doc])) for doc in best)
 
     def is_enough(self) -> bool:

@@ -24,7 +24,7 @@ from chatkeep.core.stems import stem
 from chatkeep.core.words import GAP, indexed, is_unspaced, pairs_of
 from chatkeep.store.files.sql import QUERIES
 
-_FORMS: Final = 50
+_FORMS: Final = 32
 _FORMS_MOST: Final = 400  # when they are rare
 _RARE: Final = 20_000  # messages that have one of them
 _LONGEST: Final = 1000
