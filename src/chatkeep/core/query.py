@@ -13,8 +13,9 @@ when that finds nothing, or too little for a question, its parts may do (`relaxe
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
-from itertools import groupby, pairwise
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import chain, groupby, pairwise
 from typing import Final
 
 from msgspec import Struct
@@ -52,10 +53,11 @@ class Query(Struct, frozen=True):
 
 
 class Words(Struct, frozen=True):
-    """A text cut up: its tokens, and the parts of each of its compounds."""
+    """A text cut up: its tokens, the parts of each of its compounds, and all of them by their stems."""
 
     tokens: Sequence[Token]
     compounds: Sequence[Sequence[Token]]
+    by_stem: Mapping[str, Sequence[Token]]
 
 
 def parse_query(text: str) -> Query:
@@ -79,34 +81,45 @@ def phrases(terms: Sequence[Term]) -> list[tuple[int, Term]]:
 
 def words_of(text: str) -> Words:
     """Return a text cut up."""
-    return Words(tokens_of(text), list(compounds_of(text)))
+    tokens, compounds = tokens_of(text), list(compounds_of(text))
+    by_stem: defaultdict[str, list[Token]] = defaultdict(list)
+    for token in chain(tokens, *compounds):
+        by_stem[stem(token.text)].append(token)
+    return Words(tokens, compounds, by_stem)
 
 
 def spans(words: Words, term: Term) -> list[tuple[int, int]]:
     """Return the characters [start, end) of each place where the term stands."""
-    rows = (words.tokens, *words.compounds)
-    return [place for row in rows for place in _spans(row, term)]
+    return list(_spans(words, term))
 
 
 def is_in(words: Words, term: Term) -> bool:
     """Tell whether the term stands anywhere."""
-    return any(True for row in (words.tokens, *words.compounds) for _ in _spans(row, term))
+    return any(True for _ in _spans(words, term))
 
 
-def _spans(tokens: Sequence[Token], term: Term) -> Iterator[tuple[int, int]]:
+def _spans(words: Words, term: Term) -> Iterator[tuple[int, int]]:
+    if len(term.tokens) == 1 and not term.prefix:
+        for token in words.by_stem.get(stem(term.tokens[0]), ()):
+            if not term.exact or token.text == term.tokens[0]:
+                yield token.start, token.end
+    else:
+        for row in (words.tokens, *words.compounds):
+            yield from _spans_in(row, term)
+
+
+def _spans_in(tokens: Sequence[Token], term: Term) -> Iterator[tuple[int, int]]:
     length = len(term.tokens)
-    first_token, last_token = term.tokens[0], term.tokens[-1]
-    wanted = None if term.exact else stem(first_token)
+    last_token = term.tokens[-1]
+    wanted = stem(last_token)
     for first in range(len(tokens) - length + 1):
-        last = tokens[first + length - 1]
-        if length > 1:
-            if tokens[first].text != first_token or not _goes_on(tokens, first, term):
-                continue
-            is_found = last.text == last_token
+        last = tokens[first + length - 1].text
+        if last == last_token or (term.prefix and last.startswith(last_token)):
+            is_found = length == 1 or _goes_on(tokens, first, term)
         else:
-            is_found = last.text == last_token if wanted is None else stem(last.text) == wanted
-        if is_found or (term.prefix and last.text.startswith(last_token)):
-            yield tokens[first].start, last.end
+            is_found = length == 1 and not term.exact and stem(last) == wanted
+        if is_found:
+            yield tokens[first].start, tokens[first + length - 1].end
 
 
 def _goes_on(tokens: Sequence[Token], first: int, term: Term) -> bool:

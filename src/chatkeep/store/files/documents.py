@@ -116,18 +116,13 @@ class Documents:
         ((newest,),) = self._db.execute(QUERIES["newest_before"], (zone,))
         return -_UNBOUNDED if newest is None else int(newest)
 
-    def in_order(self, in_zone: Mapping[int, Sequence[int]], count: int) -> Iterator[tuple[list[int], int]]:
-        """Yield the documents of zones, those with the newest messages first, and the newest time in what follows.
-
-        They come in parts of about `count` documents.
-        """
-        inside: list[int] = []
-        for zone, newest in self._db.execute(QUERIES["zones"], self._times()):
-            if len(inside) >= count:
-                yield inside, newest
-                inside = []
-            inside += in_zone.get(zone, ())
-        yield inside, -_UNBOUNDED
+    def from_last(self, docs: Iterable[int], size: int) -> Iterator[tuple[list[int], int]]:
+        """Yield documents from the last on, in parts that grow, and the newest time in what follows."""
+        left = sorted(docs, reverse=True)
+        while left:
+            part, left = left[:size], left[size:]
+            size *= 2
+            yield part, self._newest_before(zone_of(left[0])) if left else -_UNBOUNDED
 
     def match_counts(self, match: str, sids: Iterable[object], limit: int) -> dict[object, int]:
         """Return how many messages of sessions match; looks at no more than `limit` of them."""

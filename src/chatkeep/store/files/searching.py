@@ -28,7 +28,7 @@ from chatkeep.core.query import Term, phrases
 from chatkeep.core.ranking import Match, Scores
 from chatkeep.core.search import Search, is_enough
 from chatkeep.store.files import vocabulary
-from chatkeep.store.files.documents import Documents, Matches, ranges, zone_of
+from chatkeep.store.files.documents import Documents, Matches, ranges
 from chatkeep.store.files.rows import ZONE_DOCS, Found
 from chatkeep.store.files.vocabulary import Sought
 
@@ -293,13 +293,9 @@ class _Searching:
         wanted = _CANDIDATES if most is None else most
         if len(docs) <= max(wanted, self._limit):
             return self._documents.messages(docs)
-        in_zone: defaultdict[int, list[int]] = defaultdict(list)
-        for doc in docs:
-            in_zone[zone_of(doc)].append(doc)
         found: Matches = {}
-        enough = max(wanted, self._limit)
-        for inside, next_newest in self._documents.in_order(in_zone, enough):
-            found.update(self._documents.messages(inside))
+        for part, next_newest in self._documents.from_last(docs, max(wanted, self._limit)):
+            found.update(self._documents.messages(part))
             if (settled := self._settled(found, next_newest, wanted)) is not None:
                 self._is_complete = False
                 return settled
