@@ -78,10 +78,10 @@ class Documents:
         values = {**self._values, "match": self._in_scope(match), "low": low, "high": high}
         return _matches(self._db.execute(self._filtered("candidates"), values))
 
-    def zones(self, first: int, most: int) -> Iterator[tuple[list[int], int]]:
-        """Yield zones, those with the newest messages first, and the newest time in all that follow.
+    def near(self, match: str, first: int, most: int) -> Iterator[tuple[Matches, int, int]]:
+        """Yield the messages that match, in the zones with the newest messages, as `backwards` does.
 
-        First some, then more and more, until it was `most` or more.
+        First of so many zones, then of more and more, until they were `most` or more.
         """
         rows = self._db.execute(QUERIES["zones"], self._times())
         size, count = first, 0
@@ -91,7 +91,10 @@ class Documents:
             count += size
             size *= 4
             ahead = list(islice(rows, size))
-            yield zones, ahead[0][1] if ahead else -_UNBOUNDED
+            found: Matches = {}
+            for low, high in _ranges(zones):
+                found.update(self.between(match, low, high))
+            yield found, 0, ahead[0][1] if ahead else -_UNBOUNDED
 
     def backwards(self, match: str) -> Iterator[tuple[Matches, int, int]]:
         """Yield the messages that match from the last document on, in parts that grow.
@@ -171,7 +174,7 @@ class Documents:
         return where
 
 
-def ranges(zones: Iterable[int]) -> Iterator[tuple[int, int]]:
+def _ranges(zones: Iterable[int]) -> Iterator[tuple[int, int]]:
     """Yield the first and last documents of zones, neighbouring zones together."""
     ordered = sorted(zones)
     first = 0

@@ -16,7 +16,7 @@ import time
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from heapq import nlargest
-from itertools import accumulate
+from itertools import accumulate, chain
 from typing import Final
 
 import apsw
@@ -28,7 +28,7 @@ from chatkeep.core.query import Term, phrases
 from chatkeep.core.ranking import Match, Scores
 from chatkeep.core.search import Search, is_enough
 from chatkeep.store.files import vocabulary
-from chatkeep.store.files.documents import Documents, Matches, ranges
+from chatkeep.store.files.documents import Documents, Matches
 from chatkeep.store.files.rows import ZONE_DOCS, Found
 from chatkeep.store.files.vocabulary import Sought
 
@@ -314,22 +314,22 @@ class _Searching:
         likely = float(self._total)
         for one in sought:
             likely *= min(1.0, self._count(one) / max(1, self._total)) * (_PHRASE_SHARE if one.is_phrase else 1)
-        way = 1.2 * max(wanted, self._limit) * self._total / max(likely, 1e-9) / ZONE_DOCS  # in zones
+        near = int(1.2 * max(wanted, self._limit) * self._total / max(likely, 1e-9) / ZONE_DOCS) + 1
         found: Matches = {}
-        for zones, next_newest in self._documents.zones(int(way) + 1, _ZONES_NEAR) if way < _ZONES_NEAR else ():
-            for low, high in ranges(zones):
-                found.update(self._documents.between(match, low, high))
-            if (settled := self._settled(found, next_newest, wanted)) is not None:
-                self._is_complete = False
-                return settled
-        for fresh, way, next_newest in self._documents.backwards(match):
-            found.update(fresh)
-            enough = 1 if way > self._total * _LONG_WAY else wanted
-            if (settled := self._settled(found, next_newest, enough)) is not None:
-                self._is_complete = False
-                return settled
-            if self._is_over():
-                break
+        try:
+            for fresh, way, next_newest in chain(
+                self._documents.near(match, near, _ZONES_NEAR) if near < _ZONES_NEAR else (),
+                self._documents.backwards(match),
+            ):
+                found.update(fresh)
+                enough = 1 if way > self._total * _LONG_WAY else wanted
+                if (settled := self._settled(found, next_newest, enough)) is not None:
+                    self._is_complete = False
+                    return settled
+                if self._is_over():
+                    break
+        except apsw.InterruptError:
+            self._is_late = True
         return found
 
     def _settled(self, found: Matches, after: int, wanted: int) -> Matches | None:
