@@ -116,3 +116,22 @@ def _folds_to(piece: str, term: Term) -> bool:
     )
     is_compound = folded(piece).startswith("".join(wanted))
     return (first[:-1] == wanted[:-1] and is_last) or is_compound
+
+
+def test_excerpt_of_a_very_long_text() -> None:
+    """A hit is shown wherever it is, the place with all terms rather than one before it; words are never cut in two."""
+    text = "zebra needlework " + "word " * 50_000 + "a needle for a zebra " + "é" * 50_000 + " giraffe"
+    shown, places = excerpt(text, parse_query("needle zebra "))
+    assert ["needle", "zebra"] == [shown[start:end] for start, end in places]
+    shown, places = excerpt(text, parse_query("GIRAFFE"))
+    assert ["giraffe"] == [shown[start:end] for start, end in places]
+    for asked in ("work ", "rd ", "eedle "):
+        assert () == excerpt(text, parse_query(asked))[1]
+
+
+@given(st.integers(0, 40_000), st.sampled_from(["東京タワー", "needle", "Straße", "foo:bar"]))
+def test_excerpt_around_any_place(place: int, word: str) -> None:
+    """Wherever in a long text a word stands, it is found."""
+    text = ("filler " * 6000)[:place] + f" {word} " + "more " * 6000
+    shown, places = excerpt(text, parse_query(f'"{word}"'))
+    assert [word] == [shown[start:end] for start, end in places]

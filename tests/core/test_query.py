@@ -261,3 +261,18 @@ def test_parse_query_of_folded_text(text: str) -> None:
     assert {token for term in parse_query(ended).terms for token in term.tokens} <= {
         token.text for token in tokens_of(text)
     }
+
+
+@pytest.mark.parametrize(
+    "text,terms",
+    [
+        ("it's", [Term(("it",))]),
+        ("Caroline\u2019s flight", [Term(("caroline",)), Term(("flight",), prefix=True)]),
+        ("\u201cbrown quick\u201d", [Term(("brown", "quick"), exact=True)]),
+        ("\u00abbrown quick\u00bb", [Term(("brown", "quick"), exact=True)]),
+        ("soft\u00adhyphen ", [Term(("softhyphen",))]),
+    ],
+)
+def test_parse_query_as_people_type(text: str, terms: list[Term]) -> None:
+    """An English ending ends a word, quotes of every kind make a phrase, what nobody sees is not there."""
+    assert tuple(terms) == parse_query(text).terms

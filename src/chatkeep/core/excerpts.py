@@ -5,9 +5,12 @@ from __future__ import annotations
 from bisect import bisect_left
 from typing import Final
 
-from chatkeep.core.query import Query, spans, words_of
+from chatkeep.core.query import QUERY_CHARS_MAX, Query, Term, spans, words_of
+from chatkeep.core.words import folded, is_unspaced
 
 EXCERPT_CHARS: Final = 200
+_SLICE_CHARS: Final = 8000
+_FORMS_SHARE: Final = 2  # characters at the beginning of a word that all its forms have
 _LOOKED_AT: Final = 1000
 _LEAD_CHARS: Final = 60  # of the excerpt before the first hit, so that it is read in its context
 
@@ -19,11 +22,45 @@ def highlights(text: str, query: Query) -> list[tuple[int, int]]:
 
 def excerpt(text: str, query: Query) -> tuple[str, tuple[tuple[int, int], ...]]:
     """Return about 200 characters of the text with as many terms as possible, and the hits as offsets into them."""
+    if len(text) > 2 * _SLICE_CHARS:
+        text = _telling_slice(text, query)
     hits = _hits(text, query)
     found = _joined([place for places in hits for place in places])
     start, end = _bounds(text, *(_best(hits, found) if found else (0, 0)))
     inside = ((first - start, last - start) for first, last in found if first >= start and last <= end)
     return text[start:end], tuple(inside)
+
+
+def _telling_slice(text: str, query: Query) -> str:
+    """Return the slice of a long text that has the most terms, the first of several.
+
+    Slices that cannot have more terms than the best one so far are not cut into words.
+    """
+    signs = [_sign(term) for term in (*query.terms, *query.relaxed)]
+    best, most = text[:_SLICE_CHARS], 0
+    for start in range(0, len(text), _SLICE_CHARS):
+        piece = text[_break(text, start - QUERY_CHARS_MAX) : _break(text, start + _SLICE_CHARS)]
+        plain = folded(piece)
+        if sum(sign in plain for sign in signs) > most:
+            count = sum(map(bool, _hits(piece, query)))
+            if count > most:
+                best, most = piece, count
+            if count >= len(query.terms):
+                break
+    return best
+
+
+def _break(text: str, place: int) -> int:
+    """Return a place shortly before one at which no word is cut in two, if there is one."""
+    if not 0 < place < len(text):
+        return min(max(0, place), len(text))
+    near = range(place, max(0, place - QUERY_CHARS_MAX), -1)
+    return next((at for at in near if not text[at - 1].isalnum() or is_unspaced(text[at])), place)
+
+
+def _sign(term: Term) -> str:
+    """Return what a text has, folded, that has the term in any form."""
+    return term.tokens[0] if term.exact else term.tokens[0][:_FORMS_SHARE]
 
 
 def _hits(text: str, query: Query) -> list[list[tuple[int, int]]]:

@@ -27,6 +27,7 @@ TERMS_MAX: Final = 32
 QUERY_CHARS_MAX: Final = 1000
 _LONG_RUN: Final = 6  # characters of a script without spaces that hold more than one word
 _PIECE: Final = re.compile(r'"([^"]*)"|(\S+)')
+_QUOTES: Final = str.maketrans(dict.fromkeys("\u201c\u201d\u201e\u00ab\u00bb", '"'))
 _ENGLISH_ENDING: Final = re.compile(r"(\W*[^\W_]+)['\u2019](?:s|t|d|m|ll|re|ve)(\W*)", re.IGNORECASE)
 
 
@@ -132,17 +133,18 @@ def _goes_on(tokens: Sequence[Token], first: int, term: Term) -> bool:
 
 def _terms(text: str) -> Iterator[tuple[Term, list[Term]]]:
     """Yield each term of a query with the terms of its tokens, of which runs stay together."""
-    for piece in _PIECE.finditer(text):
+    for piece in _PIECE.finditer(text.translate(_QUOTES)):
         quoted, word = piece.groups()
         if quoted is not None:
             tokens = tokens_of(quoted)
             if tokens:
                 yield Term(_texts(tokens), exact=True, run=_is_run(tokens)), _single(tokens)
             continue
-        plain = ending.group(1) + ending.group(2) if (ending := _ENGLISH_ENDING.fullmatch(word)) else word
+        ending = _ENGLISH_ENDING.fullmatch(word)
+        plain = word if ending is None else ending.group(1) + ending.group(2)
         tokens = tokens_of(plain)
         for row in _runs(tokens) if all(is_unspaced(token.text) for token in tokens) else [tokens]:
-            is_open = piece.end() == len(text) and (row[-1].end == len(plain) or plain.endswith("*"))
+            is_open = ending is None and piece.end() == len(text) and (row[-1].end == len(plain) or plain.endswith("*"))
             prefix = is_open and may_go_on(row[-1].text)
             yield Term(_texts(row), prefix=prefix, exact=len(row) > 1, run=_is_run(row)), _single(row)
 

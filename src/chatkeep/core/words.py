@@ -8,6 +8,7 @@ Arabic ones. Then it is cut into *tokens*:
 - in scripts that put no spaces between words (Han, Kana, Hangul, Thai, Lao, Khmer, Myanmar) every
   character is one, so that any piece of Chinese text is a row of neighbouring tokens;
 - every emoji is one, without its skin tone;
+- characters that only say how others join or break are not there at all;
 - all else falls away.
 
 Beside the tokens a text has *rows* of parts: the pairs of neighbouring characters of those scripts,
@@ -39,7 +40,7 @@ _RUN_KINDS: Final = re.compile(r"cc+")
 _CLUSTER: Final = regex.compile(r"(?s).[\p{M}\u1160-\u11ff\uff9e\uff9f]*")
 _HALF_WIDTH: Final = re.compile("[\uff66-\uff9d][\uff9e\uff9f]")  # a kana and its mark, two characters for one
 _IS_DECORATION: Final = regex.compile(
-    r"(?=\p{M})[\u0300-\u06ff]|[\p{Me}\p{Variation_Selector}\U0001f3fb-\U0001f3ff]"
+    r"(?=\p{M})[\u0300-\u06ff]|[\p{Me}\p{Variation_Selector}\u00ad\u200c\u2060\ufeff\U0001f3fb-\U0001f3ff]"
 ).match
 _IS_EMOJI: Final = regex.compile(r"[\p{Extended_Pictographic}\p{Regional_Indicator}]").match
 _HUMP: Final = r"(?:[a-z][A-Z]|[A-Z]{2}[a-z]|[A-Za-z][0-9]|[0-9][A-Za-z])"

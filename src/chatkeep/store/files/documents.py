@@ -101,7 +101,11 @@ class Documents:
 
         With each comes how many documents the way was long, and the newest time in what follows.
         """
-        values = {**self._values, "match": self._in_scope(match), "low": 0, "high": _UNBOUNDED}
+        low, high = next(iter(self._db.execute(QUERIES["zone_bounds"], self._times())))
+        if low is None:
+            return
+        bounds = {"low": low * ZONE_DOCS, "high": high * ZONE_DOCS + ZONE_DOCS - 1}
+        values = {**self._values, **bounds, "match": self._in_scope(match)}
         rows = self._db.execute(self._filtered("candidates"), values)
         size, last = _PART_FIRST, 0
         while part := list(islice(rows, size)):

@@ -139,6 +139,9 @@ SELECT sid, count(*) FROM (
 SELECT zone, newest FROM zones WHERE (:since IS NULL OR newest >= :since) AND (:until IS NULL OR oldest < :until)
 ORDER BY newest DESC;
 
+-- zone_bounds: The first and the last zone with messages of a time.
+SELECT min(zone), max(zone) FROM zones WHERE (:since IS NULL OR newest >= :since) AND (:until IS NULL OR oldest < :until);
+
 -- newest_before: The newest time in a zone and in those before it.
 SELECT max(newest) FROM zones WHERE zone <= ?1;
 

@@ -58,7 +58,7 @@ class Answer(Struct, frozen=True):
 def find(db: apsw.Connection, search: Search) -> Answer:
     """Return what a search finds."""
     searching = _Searching(db, search)
-    with searching.deadline(search.deadline_s / 2):
+    with searching.deadline(search.deadline_s / 2 if searching.may_be_loose else search.deadline_s):
         searching.gather_whole()
     with searching.deadline(search.deadline_s):
         if not searching.is_enough():
@@ -89,6 +89,12 @@ class _Searching:
         self._weights: list[float] = []
         self._lists: dict[str, list[int]] = {}
         self._scored: dict[int, float] = {}
+
+    @property
+    def may_be_loose(self) -> bool:
+        """Whether there are parts that may stand for the terms."""
+        query = self._search.query
+        return query.relaxed != query.terms[:1]
 
     @contextlib.contextmanager
     def deadline(self, after_s: float) -> Iterator[None]:
@@ -139,7 +145,7 @@ class _Searching:
 
     def gather_loose(self) -> None:
         """Gather messages that have some of the terms, or of their parts."""
-        if self._search.query.relaxed == self._terms[:1]:
+        if not self.may_be_loose:
             return
         if self._search.query.relaxed != self._terms or not self._sought:
             self._terms = self._search.query.relaxed
