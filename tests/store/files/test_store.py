@@ -11,12 +11,15 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 
+import apsw
 import pytest
 
 from chatkeep.core.model import Revision, Selection
 from chatkeep.errors import BusyError, SessionDamagedError, SessionNotFoundError, StorageError, StorageFullError
+from chatkeep.store.files.index import Index
 from chatkeep.store.files.store import FilesStore
 from chatkeep.store.files.tree import file_name
 from chatkeep.testing import at, draft, search_for, talk
@@ -224,6 +227,49 @@ def test_delete_leaves_no_trace(workspace: Path, opened: Callable[..., FilesStor
     assert [] == list((workspace / "quarantine").iterdir())
     assert not _file(workspace).exists()
     assert () == store.search(search_for("line", selection=Selection(prefixes=("telegram:",), archived=None))).hits
+
+
+def test_append_to_an_index_that_somebody_keeps(
+    opened: Callable[..., FilesStore], workspace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An append is answered all the same; a list is refused until it can tell of it, and then does."""
+    monkeypatch.setattr("chatkeep.store.files.index._BUSY_S", 0.1)
+    store = opened()
+    with closing(apsw.Connection(str(Index.path_in(workspace)))) as keeper:
+        keeper.execute("BEGIN IMMEDIATE")
+        assert 4 == store.append(KEY, [draft("more")]).message_count
+        with pytest.raises(BusyError):
+            store.list(Selection(), limit=10)
+    assert 4 == max(each.message_count for each in store.list(Selection(), limit=10).sessions)
+
+
+def test_append_to_an_index_that_is_full(opened: Callable[..., FilesStore], monkeypatch: pytest.MonkeyPatch) -> None:
+    """An append is answered, lists go on as they were, and tell of it once there is space."""
+    store = opened()
+
+    def refuse(*_: object) -> None:
+        raise apsw.FullError
+
+    with monkeypatch.context() as patch:
+        patch.setattr("chatkeep.store.files.rows.grow", refuse)
+        patch.setattr("chatkeep.store.files.rows.drop", refuse)
+        assert 4 == store.append(KEY, [draft("more")]).message_count
+        assert 2 == len(store.list(Selection(), limit=10).sessions)
+    assert 4 == len(_texts(store))
+
+
+@pytest.mark.parametrize("watch", [False, True])
+def test_append_to_an_index_of_another_program(
+    workspace: Path, opened: Callable[..., FilesStore], tmp_path: Path, *, watch: bool
+) -> None:
+    """A database of something else in the place of the index is replaced, and every answer is as before."""
+    store = opened(watch=watch)
+    with closing(apsw.Connection(str(tmp_path / "theirs"))) as db:
+        db.execute("CREATE TABLE bookmarks (title TEXT)")
+    (tmp_path / "theirs").rename(Index.path_in(workspace))
+
+    assert 4 == store.append(KEY, [draft("more")]).message_count
+    assert 4 == max(each.message_count for each in store.list(Selection(), limit=10).sessions)
 
 
 def test_revise_keeps_unknown_fields(workspace: Path, opened: Callable[..., FilesStore]) -> None:
@@ -462,7 +508,9 @@ def test_append_while_the_index_is_kept(workspace: Path, opened: Callable[..., F
         assert keeper.stdout is not None
         keeper.stdout.readline()
         assert 4 == store.append(KEY, [draft("more")]).message_count
-        assert 3 == store.get(KEY).message_count
+        with pytest.raises(BusyError):
+            store.get(KEY)
+        assert 1 == store.get("other:1").message_count
         keeper.communicate(b"")
     assert _soon(lambda: store.get(KEY).message_count == 4)
 

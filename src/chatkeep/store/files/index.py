@@ -36,7 +36,7 @@ from chatkeep.core.search import Search
 from chatkeep.store.files import searching, vocabulary
 from chatkeep.store.files.disk import Stamp, told
 from chatkeep.store.files.format import FORMAT
-from chatkeep.store.files.rows import EPOCH_US, Database, Row, Spot, Value, hash_of, row_of
+from chatkeep.store.files.rows import EPOCH_US, Database, Row, Spot, UnreadableRowError, Value, hash_of, row_of
 from chatkeep.store.files.searching import Answer
 from chatkeep.store.files.selecting import conditions, key_bounds, unindexed
 from chatkeep.store.files.sql import LATE_INDEXES, QUERIES, SCHEMA
@@ -57,6 +57,9 @@ _LOST: Final = (
     apsw.CantOpenError,
     apsw.SQLError,
     apsw.ReadOnlyError,
+    apsw.ConstraintError,
+    UnreadableRowError,
+    UnicodeDecodeError,
 )
 
 
@@ -150,7 +153,8 @@ class Index:
     def row(self, name: str) -> Row | None:
         """Return what is known of a file's session."""
         rows = self._rows(QUERIES["session"], {"name": name})
-        return row_of(rows[0]) if rows else None
+        with _lost_as_such():
+            return row_of(rows[0]) if rows else None
 
     def problem(self, name: str) -> str | None:
         """Return why a name cannot be served."""
@@ -194,7 +198,9 @@ class Index:
             values = {**values, "at": after.at_us - EPOCH_US, "past": after.key}
         where = [unindexed(condition, keep="key" if few else "time") for condition in where]
         sql = QUERIES["page_of_few" if few else "page"].replace("{where}", " AND ".join(where) or "true")
-        return [row_of(row).summary for row in self._rows(sql, {**values, "limit": limit})], total
+        found = self._rows(sql, {**values, "limit": limit})
+        with _lost_as_such():
+            return [row_of(row).summary for row in found], total
 
     def keys(self, selection: Selection, *, limit: int | None, after: Place | None) -> tuple[list[str], int]:
         """Return keys by code point that follow a place, and how many there are in all."""

@@ -38,6 +38,10 @@ class Database(apsw.Connection):
     tally: Tally | None = None
 
 
+class UnreadableRowError(Exception):
+    """A row holds what nobody has put there."""
+
+
 class Row(Struct, frozen=True, kw_only=True):
     """What the index knows of one session and its file."""
 
@@ -230,7 +234,18 @@ def _stamp_values(stamp: Stamp) -> dict[str, Value]:
 
 
 def row_of(values: Sequence[Value]) -> Row:
-    """Return what a row of `sessions` or `listed` says."""
+    """Return what a row of `sessions` or `listed` says.
+
+    Raises:
+        UnreadableRowError: when that cannot be: the database is damaged.
+    """
+    try:
+        return _row_of(values)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise UnreadableRowError from error
+
+
+def _row_of(values: Sequence[Value]) -> Row:
     (
         sid, name, key, channel, user_title, created_at, metadata, archived, pinned, tags,
         message_count, talk_count, auto_title, preview, latest_at, _,

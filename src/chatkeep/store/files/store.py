@@ -197,8 +197,10 @@ class FilesStore:
         """Return neighbouring messages, oldest first, as `Store.window` says."""
         name = file_name(key)
         for _ in range(_ATTEMPTS):
-            spots = self._upkeep.ask(lambda index: index.spots(name, limit=limit + 1, before=before, after=after))
-            if not spots and self._upkeep.ask(lambda index: index.row(name)) is not None:
+            spots = self._upkeep.answer(
+                lambda index: index.spots(name, limit=limit + 1, before=before, after=after), name
+            )
+            if not spots and self._upkeep.answer(lambda index: index.row(name), name) is not None:
                 return Window(messages=(), has_more=False)
             if not spots:
                 self._row(key)  # takes the file in, or says that there is none
@@ -215,7 +217,7 @@ class FilesStore:
         """Return sessions by latest activity, as `Store.list` says."""
         scope = scope_of("sessions", selection)
         after = None if cursor is None else place_of(cursor, scope)
-        found, total = self._upkeep.ask(lambda index: index.page(selection, limit=limit + 1, after=after))
+        found, total = self._upkeep.answer(lambda index: index.page(selection, limit=limit + 1, after=after))
         sessions = tuple(found[:limit])
         place = _place(sessions[-1]) if sessions else None
         next_cursor = cursor_at(place, scope) if place and found[limit:] else None
@@ -226,7 +228,7 @@ class FilesStore:
         scope = scope_of("keys", selection)
         after = None if cursor is None else place_of(cursor, scope)
         one_more = None if limit is None else limit + 1
-        found, total = self._upkeep.ask(lambda index: index.keys(selection, limit=one_more, after=after))
+        found, total = self._upkeep.answer(lambda index: index.keys(selection, limit=one_more, after=after))
         keys = tuple(found[:limit])
         has_more = limit is not None and len(found) > limit
         return KeyPage(keys=keys, total=total, next_cursor=cursor_at(Place(keys[-1]), scope) if has_more else None)
@@ -235,19 +237,19 @@ class FilesStore:
         """Return the messages that the query finds, as `core.search` describes it."""
         if not search.query.terms:
             return Hits(hits=())
-        answer = self._upkeep.ask(lambda index: index.find(search))
+        answer = self._upkeep.answer(lambda index: index.find(search))
         hits = tuple(hit for one in answer.found if (hit := self._hit(one, search.query)) is not None)
         return Hits(hits=hits, mode=answer.mode, partial=answer.partial)
 
     def status(self, prefix: str = "") -> Status:
         """Return counts and sizes of the sessions whose keys begin with the prefix."""
-        totals = self._upkeep.ask(lambda index: index.totals(prefix))
+        totals = self._upkeep.answer(lambda index: index.totals(prefix))
         return Status(
             session_count=sum(count for _, count, _, _ in totals),
             message_count=sum(messages for _, _, messages, _ in totals),
             size_bytes=sum(size for _, _, _, size in totals),
             channels={channel: count for channel, count, _, _ in totals},
-            problems=self._upkeep.ask(lambda index: index.problems(prefix)),
+            problems=self._upkeep.answer(lambda index: index.problems(prefix)),
         )
 
     # Beyond the protocol: what only files have
@@ -395,12 +397,12 @@ class FilesStore:
             SessionNotFoundError, SessionDamagedError: as `Store.get` says.
         """
         name = file_name(key)
-        row = self._upkeep.ask(lambda index: index.row(name))
+        row = self._upkeep.answer(lambda index: index.row(name), name)
         if row is None:
             self._upkeep.refresh(name)
-            row = self._upkeep.ask(lambda index: index.row(name))
+            row = self._upkeep.answer(lambda index: index.row(name), name)
         if row is None:
-            problem = self._upkeep.ask(lambda index: index.problem(name))
+            problem = self._upkeep.answer(lambda index: index.problem(name), name)
             raise SessionNotFoundError(key) if problem is None else SessionDamagedError(key, problem)
         return row
 

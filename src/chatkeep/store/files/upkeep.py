@@ -27,6 +27,7 @@ from chatkeep.store.files.tree import LockedFile, NotRegularError, Tree
 T = TypeVar("T")
 
 _PATIENCE_S: Final = 20.0
+_REPLACEMENTS: Final = 3
 _ROUND_MS: Final = 100
 _DEBOUNCE_MS: Final = 100
 _STEP_MS: Final = 25
@@ -52,6 +53,8 @@ class Upkeep:
         self._replacing = threading.Lock()
         self._stop = threading.Event()
         self._restless: dict[str, Stamp | None] = {}
+        self._owed: dict[str, object] = {}
+        self._owing = threading.Lock()
         self._is_watching = threading.Event()
         self.index = self._opened(on_progress)
         self._watcher = threading.Thread(target=self._watch, name="chatkeep-watch", daemon=True) if watch else None
@@ -81,18 +84,35 @@ class Upkeep:
         deadline = time.monotonic() + _PATIENCE_S
         while time.monotonic() < deadline:
             index = self.index
-            try:
-                return question(index)
-            except IndexLostError:
-                self._reopen(index)
-            except IndexBehindError as error:
-                raise (StorageFullError() if error.is_full else BusyError("index")) from None
+            with _behind_as_such():
+                try:
+                    return question(index)
+                except IndexLostError:
+                    self._reopen(index)
         raise StorageError("The index is lost as often as it is built.")
+
+    def answer(self, question: Callable[[Index], T], name: str | None = None) -> T:
+        """Return what the index answers (of one name), told first of what it could not be told in its time.
+
+        Not for who holds a file's lock. What a full disk keeps from it is answered when there is space.
+
+        Raises:
+            BusyError: when it still cannot be told, for somebody keeps it; and as `ask` says.
+        """
+        for owed, debt in list(self._owed.items()):
+            if name in {None, owed}:
+                with contextlib.suppress(StorageFullError):
+                    self.refresh(owed)
+                    with self._owing:
+                        if self._owed.get(owed) is debt:
+                            del self._owed[owed]
+        return self.ask(question)
 
     def note(self, change: Callable[[Database], T]) -> T:
         """Tell the index of a change, and return what that returns."""
         if (index := self.index).is_replaced():  # another process has built a new one: that is to be told
-            self._reopen(index)
+            with _behind_as_such():
+                self._reopen(index)
         return self.ask(lambda index: index.write(change))
 
     @contextlib.contextmanager
@@ -100,11 +120,13 @@ class Upkeep:
         """Let the index be told of a change that a file has already, or not, if it cannot be told now.
 
         The file is the truth, and durable: an index that is full or kept by somebody is brought up
-        to date later, and the change is answered all the same.
+        to date later, before the next answer, and the change is answered all the same.
         """
         try:
             yield
         except (BusyError, StorageError):
+            with self._owing:
+                self._owed[name] = object()
             self._restless[name] = None
 
     def heal(self, file: LockedFile) -> Row | None:
@@ -139,10 +161,15 @@ class Upkeep:
                 raise StorageError("The store is closed.")
             if self.index is not lost:
                 return
-            with build_lock(self._tree.workspace), told():
-                if lost.is_in_place() or not self._path.exists():
-                    self._build(None)
-            self._replace()
+            is_lost = lost.is_in_place()
+            for _ in range(_REPLACEMENTS):
+                with build_lock(self._tree.workspace), told():
+                    if is_lost or not self._path.exists():
+                        self._build(None)
+                with contextlib.suppress(IndexLostError):
+                    self._replace()
+                    return
+                is_lost = True  # what somebody put in place is worth nothing either
 
     def _replace(self) -> None:
         """Take the index that is in place.
@@ -151,9 +178,13 @@ class Upkeep:
         first, and whoever asks it then comes back here and waits.
         """
         new = Index(self._path)
-        self._catch_up(new)
-        self.index.close()
-        self._catch_up(new)
+        try:
+            self._catch_up(new)
+            self.index.close()
+            self._catch_up(new)
+        except BaseException:
+            new.close()
+            raise
         self.index = new
 
     def _opened(self, on_progress: Progress | None) -> Index:
@@ -275,6 +306,15 @@ class Upkeep:
                 self._restless.pop(name, None)
         else:
             self._restless[name] = now
+
+
+@contextlib.contextmanager
+def _behind_as_such() -> Iterator[None]:
+    """Tell of an index that cannot be written in the words of the contract."""
+    try:
+        yield
+    except IndexBehindError as error:
+        raise (StorageFullError() if error.is_full else BusyError("index")) from None
 
 
 @contextlib.contextmanager
