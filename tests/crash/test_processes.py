@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import os
-import socket
 import subprocess
 import sys
-import time
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from pathlib import Path
 
 import httpx
@@ -17,9 +14,9 @@ import pytest
 from chatkeep.store.files.store import FilesStore
 from chatkeep.tokens import TokenFile
 from tests.crash.history import History
+from tests.crash.serving import served
 
 MESSAGES = 20_000
-_UNLIMITED = {**os.environ, "CHATKEEP_RATE_LIMIT_IP": "0", "CHATKEEP_RATE_LIMIT_TOKEN": "0"}
 
 # What each kind of writer runs: its name, the workspace or the server, the token, the number of
 # messages and of sessions, and the file of its notes are given. Each notes its tries and answers as
@@ -92,7 +89,7 @@ def test_append_from_eight_processes(tmp_path: Path, sessions: int) -> None:
     workspace, history = tmp_path / "workspace", History()
     FilesStore.open(workspace).close()
     secret, _ = TokenFile(workspace / "tokens.json").create(name="test", scopes=("admin",))
-    with _served(workspace) as first, _served(workspace) as second:
+    with served(workspace) as first, served(workspace) as second:
         places = {"client-a": first, "client-b": second}
         writers = {
             name: _started(name, places.get(name, str(workspace)), secret, str(share), str(sessions), tmp_path / name)
@@ -109,35 +106,6 @@ def test_append_from_eight_processes(tmp_path: Path, sessions: int) -> None:
     with closing(FilesStore.open(workspace)) as store:
         assert [] == [fault for key in sorted(history.keys()) for fault in history.faults(store.read(key))]
         assert MESSAGES == store.status().message_count
-
-
-@contextmanager
-def _served(workspace: Path) -> Iterator[str]:
-    """Run a server on the workspace and give its address."""
-    with closing(socket.socket()) as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    command = [sys.executable, "-m", "chatkeep", "serve", "--workspace", str(workspace), "--port", str(port)]
-    server = subprocess.Popen(command, env=_UNLIMITED, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    try:
-        address = f"http://127.0.0.1:{port}"
-        _wait_for(address)
-        yield address
-    finally:
-        server.terminate()
-        server.wait(timeout=20)
-
-
-def _wait_for(address: str) -> None:
-    deadline = time.monotonic() + 20
-    while time.monotonic() < deadline:
-        try:
-            httpx.get(f"{address}/health").raise_for_status()
-        except httpx.TransportError:
-            time.sleep(0.05)
-        else:
-            return
-    raise TimeoutError(address)
 
 
 def _started(name: str, *arguments: str | Path) -> subprocess.Popen[str]:
