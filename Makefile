@@ -16,7 +16,8 @@ test: $(VENV)/ready
 	$(BIN)/python -m pytest
 
 crash: $(VENV)/ready
-	CHATKEEP_CRASH_STATES=1000000 CHATKEEP_POWER_CUTS=5000 $(BIN)/python -m pytest -s -rs tests/crash
+	CHATKEEP_CRASH_STATES=1000000 CHATKEEP_POWER_CUTS=5000 CHATKEEP_CRASH_DAMAGES=1000 CHATKEEP_CRASH_RETRIES=10000 \
+		$(BIN)/python -m pytest -s -rs tests/crash
 
 lint: $(VENV)/ready
 	$(BIN)/ruff format --check src tests bench
