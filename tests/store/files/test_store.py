@@ -272,6 +272,26 @@ def test_append_to_an_index_of_another_program(
     assert 4 == max(each.message_count for each in store.list(Selection(), limit=10).sessions)
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        "UPDATE sessions SET created_at = 'never' WHERE name = ?",
+        "UPDATE sessions SET channel = CAST(X'ff' AS TEXT) WHERE name = ?",
+        "UPDATE sessions SET name = 'another.json' WHERE name = ?",
+    ],
+)
+def test_answers_from_rows_that_cannot_be(workspace: Path, opened: Callable[..., FilesStore], change: str) -> None:
+    """An index that holds what nobody has put there is told of, and built again when that is met."""
+    store = opened()
+    with closing(apsw.Connection(str(Index.path_in(workspace)))) as db:
+        db.execute(change, (NAME,))
+    assert [] != list(store.check())
+
+    assert 4 == store.append(KEY, [draft("more")]).message_count
+    assert [4, 1] == sorted((each.message_count for each in store.list(Selection(), limit=10).sessions), reverse=True)
+    assert [] == list(store.check())
+
+
 def test_revise_keeps_unknown_fields(workspace: Path, opened: Callable[..., FilesStore]) -> None:
     """What others wrote into the file outlives a rename and an append."""
     data = _file(workspace).read_bytes()

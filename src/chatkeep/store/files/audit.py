@@ -15,7 +15,7 @@ from chatkeep.store.files.disk import Stamp
 from chatkeep.store.files.format import Scan
 from chatkeep.store.files.index import Index
 from chatkeep.store.files.intake import Problem, entry_of
-from chatkeep.store.files.rows import Row, Value, row_of
+from chatkeep.store.files.rows import Row, UnreadableRowError, Value, row_of
 from chatkeep.store.files.sql import AUDIT, QUERIES
 from chatkeep.store.files.vocabulary import scope_word
 
@@ -39,7 +39,11 @@ class Audit:
     def row(self, name: str) -> Row | None:
         """Return what is known of a file's session."""
         rows = self._rows(QUERIES["session"], {"name": name})
-        return row_of(rows[0]) if rows else None
+        try:
+            return row_of(rows[0]) if rows else None
+        except UnreadableRowError:
+            self.damage = "it holds what nobody has put there"
+            return None
 
     def names(self) -> Sequence[str]:
         """Return every name that the index knows."""
@@ -85,7 +89,7 @@ class Audit:
             return []
         try:
             return list(self._db.execute(sql, values))
-        except apsw.Error as error:
+        except (apsw.Error, UnicodeDecodeError) as error:
             self.damage = f"it cannot be read ({type(error).__name__})"
             return []
 
