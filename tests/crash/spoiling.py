@@ -125,9 +125,12 @@ def make_spares(spare: Path, older: Path, theirs: Path) -> None:
     """Keep what the damages put in the place of an index: copies of two, and a database of another program."""
     spare.mkdir(exist_ok=True)
     for name, workspace in (("older", older), ("theirs", theirs)):
-        (spare / name).unlink(missing_ok=True)
+        fresh = spare / "fresh"
+        fresh.unlink(missing_ok=True)
         with closing(apsw.Connection(str(next(workspace.glob(_PATTERN))))) as db:
-            db.execute("VACUUM INTO ?", (str(spare / name),))
+            with suppress(apsw.CorruptError):  # a damage that nobody has met yet: the copy of before does as well
+                db.execute("VACUUM INTO ?", (str(fresh),))
+                fresh.rename(spare / name)
     with closing(apsw.Connection(str(spare / "alien"))) as db:
         db.execute("CREATE TABLE IF NOT EXISTS bookmarks (title TEXT)")
 
