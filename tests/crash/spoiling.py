@@ -127,10 +127,11 @@ def make_spares(spare: Path, older: Path, theirs: Path) -> None:
     for name, workspace in (("older", older), ("theirs", theirs)):
         fresh = spare / "fresh"
         fresh.unlink(missing_ok=True)
-        with closing(apsw.Connection(str(next(workspace.glob(_PATTERN))))) as db:
-            with suppress(apsw.CorruptError):  # a damage that nobody has met yet: the copy of before does as well
-                db.execute("VACUUM INTO ?", (str(fresh),))
-                fresh.rename(spare / name)
+        index = next(workspace.glob(_PATTERN))
+        # A damage that nobody has met yet: the copy of before does as well.
+        with suppress(apsw.CorruptError), closing(apsw.Connection(str(index))) as db:
+            db.execute("VACUUM INTO ?", (str(fresh),))
+            fresh.rename(spare / name)
     with closing(apsw.Connection(str(spare / "alien"))) as db:
         db.execute("CREATE TABLE IF NOT EXISTS bookmarks (title TEXT)")
 

@@ -209,7 +209,7 @@ def test_files_while_the_index_lies(scratch: Path) -> None:
 @pytest.mark.parametrize(
     "kind,plant,bug",
     [
-        ("lock", "answer", Upkeep.ask),
+        ("lock", "answer", lambda self, question, _=None: self.ask(question)),
         ("replace_by_older", "_catch_up", lambda *_: None),
         ("replace_by_foreign", "_catch_up", lambda *_: None),
     ],
