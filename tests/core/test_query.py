@@ -136,7 +136,8 @@ def test_parse_query_of_a_question(text: str, is_question: bool) -> None:  # noq
         ('"out of the box" zebra ', [_word("box"), _word("zebra")]),
         ("人工智能", [_run("人工智能")]),
         ("我喜欢人工智能", [_run(pair) for pair in ("我喜", "喜欢", "欢人", "人工", "工智", "智能")]),
-        ("GPT模型", [_word("gpt"), _run("模型")]),
+        ("GPT模型", [_exact("gpt", "模", "型")]),
+        ("GPT是什么模型", [_word("gpt"), _run("是什么模型")]),
     ],
 )
 def test_parse_query_relaxed(text: str, relaxed: list[Term]) -> None:

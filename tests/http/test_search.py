@@ -142,7 +142,7 @@ def _plain(text: str) -> str:
     """Return a text without case, width and marks on letters that can do without."""
     folded = unicodedata.normalize("NFD", unicodedata.normalize("NFKC", text).casefold())
     kept = (each for each in folded if each > "\u0900" or unicodedata.category(each) != "Mn")
-    return "".join(kept).replace("\u200d", "").replace("\ufe0f", "")
+    return "".join(kept).replace("\u200d", " ").replace("\ufe0f", "")
 
 
 @lru_cache(maxsize=4096)

@@ -182,13 +182,12 @@ def _says_nothing(term: Term) -> bool:
 
 def _parts(term: Term, single: Sequence[Term], *, alone: bool) -> Iterator[Term]:
     """Yield what may stand for a term when it is not found whole."""
-    is_phrase = len(term.tokens) > 1 and not term.run
-    if is_phrase and not (alone and not any(map(is_unspaced, term.tokens))):
-        for part in single:
-            if not _says_nothing(part):
-                yield from _pieces(part)
-    else:
+    is_mixed = any(map(is_unspaced, term.tokens))
+    is_whole = len(term.tokens) < _LONG_RUN if is_mixed else alone
+    if len(term.tokens) == 1 or term.run or is_whole:
         yield from _pieces(term)
+    else:
+        yield from (piece for part in single if not _says_nothing(part) for piece in _pieces(part))
 
 
 def _pieces(term: Term) -> Iterator[Term]:
