@@ -211,6 +211,7 @@ options = st.sampled_from(["", "&unit=message", "&sort=recent", "&unit=message&s
 
 @settings(
     max_examples=QUERY_COUNT // BATCH,
+    derandomize=True,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.large_base_example],
 )
