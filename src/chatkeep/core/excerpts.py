@@ -10,7 +10,6 @@ from chatkeep.core.words import folded, is_unspaced
 
 EXCERPT_CHARS: Final = 200
 _SLICE_CHARS: Final = 8000
-_FORMS_SHARE: Final = 2  # characters at the beginning of a word that all its forms have
 _LOOKED_AT: Final = 1000
 _LEAD_CHARS: Final = 60  # of the excerpt before the first hit, so that it is read in its context
 
@@ -59,13 +58,14 @@ def _break(text: str, place: int) -> int:
 
 
 def _sign(term: Term) -> str:
-    """Return what a text has, folded, that has the term in any form."""
-    return term.tokens[0] if term.exact else term.tokens[0][:_FORMS_SHARE]
+    """Return what a text has, folded, that has the term in any form: of English words the first letter."""
+    first = term.tokens[0]
+    return first if term.exact else first[:1] if first.isascii() else ""
 
 
 def _hits(text: str, query: Query) -> list[list[tuple[int, int]]]:
     """Return where each term stands; of a text that has not every term, where their parts do too."""
-    words = words_of(text)
+    words = words_of(text, query)
     found = [spans(words, term) for term in query.terms]
     if not all(found):
         found += [spans(words, part) for part in query.relaxed if part not in query.terms]

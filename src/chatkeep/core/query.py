@@ -80,13 +80,24 @@ def phrases(terms: Sequence[Term]) -> list[tuple[int, Term]]:
     ]
 
 
-def words_of(text: str) -> Words:
-    """Return a text cut up."""
-    tokens, compounds = tokens_of(text), list(compounds_of(text))
+def words_of(text: str, about: Query | None = None) -> Words:
+    """Return a text cut up; what no term that it is `about` can stand for may be left out."""
+    begun = None if about is None else _begun(about)
+    tokens, compounds = tokens_of(text, begun), list(compounds_of(text))
     by_stem: defaultdict[str, list[Token]] = defaultdict(list)
     for token in chain(tokens, *compounds):
         by_stem[stem(token.text)].append(token)
     return Words(tokens, compounds, by_stem)
+
+
+def _begun(query: Query) -> str | None:
+    """Return the characters that begin all forms of the terms, None where they say nothing of what stands there.
+
+    In a phrase, what stands beside a word counts too; and forms in other scripts may differ from the beginning on.
+    """
+    words = [term.tokens[0] for term in (*query.terms, *query.relaxed) if len(term.tokens) == 1]
+    is_simple = len(words) == len(query.terms) + len(query.relaxed) and all(map(str.isascii, words))
+    return "".join(sorted({word[0] for word in words})) if is_simple else None
 
 
 def spans(words: Words, term: Term) -> list[tuple[int, int]]:

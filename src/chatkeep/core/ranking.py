@@ -127,23 +127,24 @@ def best(
     Those that are in `whole` (session, seq) have every term and stand before the others. Ties go by
     time, newest first, then by the session's key, which `keys_of` tells.
     """
-    if search.sort == "recent":
-        values = [(0.0, -match.at) for match in matches]
-    else:
-        first = [(match.session, match.seq) in whole for match in matches]
-        values = [
-            (-score(match) - _WHOLE * is_first, -match.at) for match, is_first in zip(matches, first, strict=True)
-        ]
-    ordered = sorted(zip(values, matches, strict=True), key=lambda entry: (*entry[0], -entry[1].seq))
+    ordered: list[tuple[float, int, int, int]] = sorted(
+        (
+            0.0 if search.sort == "recent" else -score(match) - _WHOLE * ((match.session, match.seq) in whole),
+            -match.at,
+            -match.seq,
+            place,
+        )
+        for place, match in enumerate(matches)
+    )
     if search.unit == "session":
-        firsts: dict[Hashable, tuple[tuple[float, int], Match]] = {}
-        for value, match in ordered:
-            firsts.setdefault(match.session, (value, match))
+        firsts: dict[Hashable, tuple[float, int, int, int]] = {}
+        for entry in ordered:
+            firsts.setdefault(matches[entry[-1]].session, entry)
         ordered = list(firsts.values())
     if not ordered:
         return []
-    last = ordered[: search.limit][-1][0]
-    head = [(value, match) for value, match in ordered[: search.limit + _TIES_MAX] if value <= last]
+    last = ordered[: search.limit][-1][:2]
+    head = [(entry[:2], matches[entry[-1]]) for entry in ordered[: search.limit + _TIES_MAX] if entry[:2] <= last]
     keys = keys_of({match.session for _, match in head})
     head.sort(key=lambda entry: (entry[0], keys.get(entry[1].session, ""), -entry[1].seq))
     return [match for _, match in head[: search.limit]]

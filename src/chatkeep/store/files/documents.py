@@ -9,12 +9,13 @@ from __future__ import annotations
 import json
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
+from typing import Final
 
 import apsw
 
 from chatkeep.core.ranking import Match
 from chatkeep.core.search import Search
-from chatkeep.store.files.rows import ROLE_NUMBERS, SPOKEN, ZONE_DOCS, Found, Spot, Value, microseconds, row_of
+from chatkeep.store.files.rows import ROLE_NUMBERS, SPOKEN, ZONE_DOCS, Row, Spot, Value, microseconds, row_of
 from chatkeep.store.files.selecting import conditions
 from chatkeep.store.files.sql import QUERIES
 from chatkeep.store.files.vocabulary import NOTHING, role_word, scope_word
@@ -22,9 +23,10 @@ from chatkeep.store.files.vocabulary import NOTHING, role_word, scope_word
 Matches = dict[int, Match]
 """Messages by document."""
 
-_SCOPE_MAX = 200  # sessions that are named one by one; of a larger part, each message is asked
-_PART_FIRST = 25
-_UNBOUNDED = 1 << 60
+_SCOPE_MAX: Final = 200  # sessions that are named one by one; of a larger part, each message is asked
+_PART_FIRST: Final = 16  # zones
+_PART_MOST: Final = 4096  # zones, a million documents: what is interrupted in a part is lost
+_UNBOUNDED: Final = 1 << 60
 
 
 class Documents:
@@ -97,26 +99,17 @@ class Documents:
             yield found, 0, ahead[0][1] if ahead else -_UNBOUNDED
 
     def backwards(self, match: str) -> Iterator[tuple[Matches, int, int]]:
-        """Yield the messages that match from the last document on, in parts that grow.
+        """Yield the messages that match from the last zone on, in parts that grow.
 
         With each comes how many documents the way was long, and the newest time in what follows.
         """
         low, high = next(iter(self._db.execute(QUERIES["zone_bounds"], self._times())))
-        if low is None:
-            return
-        bounds = {"low": low * ZONE_DOCS, "high": high * ZONE_DOCS + ZONE_DOCS - 1}
-        values = {**self._values, **bounds, "match": self._in_scope(match)}
-        rows = self._db.execute(self._filtered("candidates"), values)
-        size, last = _PART_FIRST, 0
-        while part := list(islice(rows, size)):
-            size, first = size * 2, part[-1][0]
-            last = last or self._last_doc()
-            yield _matches(part), last - first, self._newest_before(zone_of(first))
-        yield {}, last, -_UNBOUNDED
-
-    def _last_doc(self) -> int:
-        ((next_doc,),) = self._db.execute(QUERIES["next_doc"])
-        return int(next_doc) - 1
+        size, last = _PART_FIRST, high
+        while last is not None and last >= low:
+            first = max(low, last - size + 1)
+            found = self.between(match, first * ZONE_DOCS, last * ZONE_DOCS + ZONE_DOCS - 1)
+            yield found, (high - first + 1) * ZONE_DOCS, self._newest_before(first - 1) if first > low else -_UNBOUNDED
+            size, last = min(size * 4, _PART_MOST), first - 1
 
     def _newest_before(self, zone: int) -> int:
         """Return the newest time in a zone and in those of lower documents."""
@@ -141,11 +134,10 @@ class Documents:
         """Return the keys of sessions."""
         return dict(self._db.execute(QUERIES["keys_of"], {"sids": json.dumps(list(sids))}))
 
-    def found(self, doc: int, match_count: int) -> Found | None:
-        """Return where a document's message is, None if it is gone."""
-        for row in self._db.execute(QUERIES["found"], {"doc": doc}):
-            return Found(row_of(row[:-3]), Spot(*row[-3:]), match_count)
-        return None
+    def places(self, docs: Sequence[int]) -> dict[int, tuple[Row, Spot]]:
+        """Return where the messages of documents are, without those that are gone."""
+        rows = self._db.execute(QUERIES["places"], {"docs": json.dumps(docs)})
+        return {doc: (row_of(row[:-3]), Spot(*row[-3:])) for doc, *row in rows}
 
     def _times(self) -> dict[str, Value]:
         return {"since": self._values.get("since"), "until": self._values.get("until")}

@@ -327,7 +327,7 @@ def _connected(path: Path, *, read_only: bool = False) -> Database:
     db.set_busy_handler(_waits())
     db.execute("PRAGMA synchronous = NORMAL")
     db.execute("PRAGMA temp_store = MEMORY")
-    db.execute(f"PRAGMA cache_size = {-4096 if read_only else -16384}")
+    db.execute("PRAGMA cache_size = -16384")
     if not read_only:
         db.execute("PRAGMA journal_size_limit = 67108864")
     return db

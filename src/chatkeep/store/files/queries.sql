@@ -117,8 +117,7 @@ SELECT sid, message_count FROM sessions WHERE {where} LIMIT :limit;
 
 -- candidates: Messages that match, of some documents.
 SELECT m.doc, m.sid, m.seq, m.at, m.size FROM words w CROSS JOIN messages m ON m.doc = w.rowid {sessions}
-WHERE w.words MATCH :match AND w.rowid BETWEEN :low AND :high AND {where}
-ORDER BY w.rowid DESC;
+WHERE w.words MATCH :match AND w.rowid BETWEEN :low AND :high AND {where};
 
 -- docs: All documents that match.
 SELECT rowid FROM words WHERE words MATCH :match;
@@ -148,8 +147,9 @@ SELECT max(newest) FROM zones WHERE zone <= ?1;
 -- keys_of: The keys of some sessions.
 SELECT sid, key FROM sessions WHERE sid IN (SELECT value FROM json_each(:sids));
 
--- found: A session's row, and where in its file one of its messages is.
-SELECT s.*, m.seq, s.body + m.start, m.size FROM messages m CROSS JOIN sessions s ON s.sid = m.sid WHERE m.doc = :doc;
+-- places: The messages of some documents, each with its session's row and where in its file it is.
+SELECT m.doc, s.*, m.seq, s.body + m.start, m.size
+FROM json_each(:docs) d CROSS JOIN messages m ON m.doc = d.value CROSS JOIN sessions s ON s.sid = m.sid;
 
 -- put_zone: Widen the times of a zone.
 INSERT INTO zones VALUES (?1, ?2, ?3)

@@ -36,11 +36,12 @@ _LISTED: Final = 6_000  # documents that are listed for all rarer terms together
 _CANDIDATES: Final = 400  # messages that are ranked
 _WALKED: Final = 300  # messages that a walk from the newest on is to find
 _LOOKED_UP: Final = 500  # candidates in which every term is looked up
-_REVIEWED: Final = 20  # best candidates in which the commoner terms are looked up
+_REVIEWED: Final = 10  # best candidates in which the commoner terms are looked up
 _ZONES_NEAR: Final = 40  # of the newest messages, where walks end that find much
 _PHRASE_SHARE: Final = 0.02  # of the messages that have its words, those that may have a phrase
 _LONG_WAY: Final = 0.03  # of all documents
 _PHRASES: Final = 6
+_PHRASE_PACE: Final = 1000  # documents that a search for a phrase gets past while one is looked up
 _FEW_TERMS: Final = 3
 _COUNTED: Final = 5000
 _TIES: Final = 1000
@@ -125,13 +126,10 @@ class _Searching:
         everything = (1 << len(sought)) - 1
         rarest_first = sorted(sought, key=lambda one: one.count)
         listed = self._listed(rarest_first, alone=_LOOKED_UP)
-        docs = set.intersection(*map(set, listed)) if listed else None
-        if docs is not None and (len(docs) <= _LOOKED_UP or len(listed) == len(sought)):
-            for place, one in enumerate(rarest_first[len(listed) :], start=len(listed)):
-                if one.is_phrase:  # to look one up in a document is to look for it from the beginning on
-                    docs &= set(self._documents.all_of(_all(known.match for known in rarest_first[: place + 1])))
-                else:
-                    docs = self._documents.those_of(docs, one.match)
+        if listed:
+            docs = set.intersection(*map(set, listed))
+            if docs and len(listed) < len(sought):
+                docs = set(self._documents.all_of(_all(one.match for one in rarest_first)))
             found = self._newest_of(docs)
         elif self._search.query.is_question and len(sought) > _FEW_TERMS:
             found = {}  # it would be a long walk; those that have every term are the best of those with some
@@ -219,9 +217,15 @@ class _Searching:
         for place, phrase in phrases(self._terms)[:_PHRASES]:
             having = [doc for doc in best if found[doc].terms >> place & 3 == 3]  # noqa: PLR2004 - both words
             if having:
-                for doc in self._documents.those_of(having, vocabulary.sought(self._db, phrase).match):
+                for doc in self._having(having, vocabulary.sought(self._db, phrase)):
                     found[doc].phrases |= 1 << place
         self._scored.update((doc, scores.of(found[doc])) for doc in best)
+
+    def _having(self, docs: Collection[int], phrase: Sought) -> set[int]:
+        """Return which documents have a phrase. To look one up is to go on to the next document that has it."""
+        if phrase.count > _PHRASE_PACE * len(docs):
+            return self._documents.those_of(docs, phrase.match)
+        return set(self._documents.all_of(phrase.match)).intersection(docs)
 
     def is_enough(self) -> bool:
         """Tell whether the messages with every term are an answer."""
@@ -241,9 +245,14 @@ class _Searching:
             self._documents.keys_of,
         )
         counts = self._match_counts(found, best)
-        shown = (self._documents.found(docs[match.session, match.seq], counts[match.session]) for match in best)
+        places = self._documents.places([docs[match.session, match.seq] for match in best])
+        shown = [
+            Found(*places[doc], counts[match.session])
+            for match in best
+            if (doc := docs[match.session, match.seq]) in places
+        ]
         is_all = all((match.session, match.seq) in whole for match in best)
-        return Answer([one for one in shown if one], "all" if is_all else "any", self._is_partial)
+        return Answer(shown, "all" if is_all else "any", self._is_partial)
 
     def _places_of_whole(self, found: Matches) -> set[tuple[object, int]]:
         """Return the places (session, seq) of the messages that have every term of the query."""
