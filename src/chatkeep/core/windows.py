@@ -1,28 +1,93 @@
-"""Windows for a model: the newest messages that fit a budget, never a tool call without its results.
+"""Windows: neighbouring messages of a session, and the newest of them that fit a model's budget of tokens.
 
-The token count of a message is an estimate: four ASCII characters, or one other character, are one
-token, and four more stand for the message's frame. It is a little high for the tokenizers in use,
-so that what it lets through fits.
+A model is sent whole turns, the newest that fit, behind the system prompt. When not even the newest turn
+fits, as in a long run of tool calls, it is sent that turn's question and the newest that followed it: a
+call and its results always together. So the history is valid wherever it is cut.
+
+How many tokens a text has, a function tells that the caller passes. `estimate` is the one for models whose
+tokenizer is not known. Beyond text, a message has a frame of 4 tokens, a picture counts 1,600 (what Anthropic
+takes for a large one; OpenAI's are between 85 and 1,500), and 3 open the answer.
+
+Source: OpenAI Cookbook, How to count tokens with tiktoken; Anthropic, Vision.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import string
+from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
-from chatkeep.core.model import Message, Window, encoded_json
+from chatkeep.core.model import Json, Message, Window, encoded_json
+from chatkeep.core.shapes import anthropic_messages, openai_messages
+from chatkeep.core.turns import Part, Said, answers, prompt, said_of, talk
+from chatkeep.errors import InvalidError
+
+Count = Callable[[str], int]
 
 _FRAME_TOKENS: Final = 4
-_ASCII_CHARS_PER_TOKEN: Final = 4
+_IMAGE_TOKENS: Final = 1600
+_ANSWER_TOKENS: Final = 3
+_PLAIN: Final = (string.ascii_letters + string.whitespace).encode()
 
 
-def token_estimate(message: Message) -> int:
-    """Return about how many tokens a model takes for a message."""
-    text = message.content if isinstance(message.content, str) else _json_text(message.content)
-    if message.tool_calls:
-        text += _json_text(message.tool_calls)
-    ascii_count = len(text.encode("ascii", "ignore"))
-    return _FRAME_TOKENS + -(-ascii_count // _ASCII_CHARS_PER_TOKEN) + len(text) - ascii_count
+def estimate(text: str) -> int:
+    """Return about how many tokens a model takes for a text, rather too many than too few.
+
+    Four ASCII letters or white space are one token, three other ASCII characters two, and three characters
+    of another script four.
+    """
+    in_ascii = text.encode("ascii", "ignore")
+    other = len(in_ascii.translate(None, _PLAIN))
+    return -(-(3 * (len(in_ascii) - other) + 8 * other + 16 * (len(text) - len(in_ascii))) // 12)
+
+
+def tokens(said: Said, count: Count) -> int:
+    """Return how many tokens a message takes, with its calls and its results."""
+    total = _FRAME_TOKENS + _tokens_of(said.parts, count) + (1 + count(said.name) if said.name else 0)
+    for call in said.calls:
+        total += _FRAME_TOKENS + count(call.name) + count(call.arguments)
+    for result in said.results:
+        total += _FRAME_TOKENS + _tokens_of(result.parts, count)
+    return total
+
+
+def for_openai(
+    messages: Sequence[Message],
+    *,
+    budget: int,
+    count: Count = estimate,
+    system: str | None = None,
+    tools: Sequence[Json] = (),
+) -> list[dict[str, Json]]:
+    """Return the newest messages that fit `budget` tokens, as OpenAI's chat messages, oldest first.
+
+    Before them stands one `system` message: `system`, and every system and developer message of the
+    history. It counts, and so do the definitions of `tools`, which the caller sends beside the messages. Without a
+    question in the history there is nothing but the prompt. Costs a look at every message, and a count of those
+    that fit and of one turn more.
+
+    Raises:
+        InvalidError: when not even the prompt and the newest question fit.
+    """
+    return openai_messages(*_newest(messages, budget, count, system, tools))
+
+
+def for_anthropic(
+    messages: Sequence[Message],
+    *,
+    budget: int,
+    count: Count = estimate,
+    system: str | None = None,
+    tools: Sequence[Json] = (),
+) -> dict[str, Json]:
+    """Return the same as `for_openai`, as Anthropic's `messages` and `system`; no `system` without a prompt.
+
+    Anthropic wants `tools` beside a history that has tool calls: the caller sends them.
+
+    Raises:
+        InvalidError: when not even the prompt and the newest question fit.
+    """
+    return anthropic_messages(*_newest(messages, budget, count, system, tools))
 
 
 def neighbours(messages: Sequence[Message], *, limit: int, before: int | None, after: int | None) -> Window:
@@ -35,35 +100,75 @@ def neighbours(messages: Sequence[Message], *, limit: int, before: int | None, a
 
 
 def fitting(window: Window, tokens_max: int) -> Window:
-    """Return the newest whole exchanges of a window that fit the budget.
+    """Return the newest messages of a window that fit, as they are stored, by the estimate.
 
-    A tool call and its results stay together; results whose call is not in the window are left out.
+    A tool call and its results stay together, with what was said between them; results that answer no call
+    of the window are left out.
     """
-    start = len(window.messages)
-    kept: list[Message] = []
-    tokens = 0
-    for first, last in reversed(_exchanges(window.messages)):
-        exchange = window.messages[first:last]
-        tokens += sum(map(token_estimate, exchange))
-        if tokens > tokens_max:
+    history = [said_of(message) for message in window.messages]
+    kept: list[int] = []
+    for run in reversed(list(_runs(history))):
+        tokens_max -= sum(tokens(history[place], estimate) for place in run)
+        if tokens_max < 0:
             break
-        kept[:0] = exchange
-        start = first
-    return Window(messages=tuple(kept), has_more=window.has_more or start > 0)
+        kept += reversed(run)
+    left_out = bool(history) and kept[-1:] != [0]
+    return Window(
+        messages=tuple(window.messages[place] for place in reversed(kept)), has_more=window.has_more or left_out
+    )
 
 
-def _exchanges(messages: Sequence[Message]) -> list[tuple[int, int]]:
-    """Return [first, last) of the runs that must not be split: a call with the tool messages after it."""
-    runs: list[tuple[int, int]] = []
-    orphaned = True
-    for place, message in enumerate(messages):
-        if message.role != "tool":
-            runs.append((place, place + 1))
-            orphaned = not message.tool_calls
-        elif not orphaned:
-            runs[-1] = (runs[-1][0], place + 1)
-    return runs
+def _newest(
+    messages: Sequence[Message], budget: int, count: Count, system: str | None, tools: Sequence[Json]
+) -> tuple[str, list[Said]]:
+    """Return the prompt, and the newest turns that fit beside it."""
+    history = [said_of(message) for message in messages]
+    prompted, turns = prompt(history, system), talk(history)
+    room = budget - _ANSWER_TOKENS - (_FRAME_TOKENS + count(prompted) if prompted else 0)
+    room -= count(encoded_json("tools", list(tools)).decode()) if tools else 0
+    kept = _that_fit(turns, room, count)
+    if not kept and turns:
+        question, *followed = turns[-1]
+        room -= tokens(question, count)
+        kept = [[question], *_that_fit([[said] for said in followed], room, count)]
+    if room < 0:
+        raise InvalidError("message", f"does not fit {budget} tokens together with the system prompt: shorten it")
+    return prompted, [said for turn in kept for said in turn]
 
 
-def _json_text(value: object) -> str:
-    return encoded_json("content", value).decode() if value else ""
+def _that_fit(turns: Sequence[list[Said]], room: int, count: Count) -> list[list[Said]]:
+    """Return the last turns that fit, oldest first."""
+    first = len(turns)
+    while first:
+        for said in turns[first - 1]:
+            room -= tokens(said, count)
+            if room < 0:
+                return [*turns[first:]]
+        first -= 1
+    return [*turns]
+
+
+def _runs(history: Sequence[Said]) -> Iterator[list[int]]:
+    """Yield the places of messages that must not be split, without those that hold orphaned results alone."""
+    pairs = [(call, result) for (call, _), (result, _) in answers(history).items()]
+    last: dict[int, int] = {}
+    for call, result in pairs:
+        last[call] = max(result, last.get(call, result))
+    answering = {result for _, result in pairs}
+    run: list[int] = []
+    end = -1
+    for place, said in enumerate(history):
+        if place > end and run:
+            yield run
+            run = []
+        end = max(end, last.get(place, place))
+        if said.parts or said.calls or not said.results or place in answering:
+            run.append(place)
+    if run:
+        yield run
+
+
+def _tokens_of(parts: Sequence[Part], count: Count) -> int:
+    """Count the parts, and a line break between two."""
+    counted = sum(count(part) if isinstance(part, str) else _IMAGE_TOKENS for part in parts)
+    return counted + max(0, len(parts) - 1)
