@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 WORKSPACE ?= .demo
 PORT ?= 8000
 
-.PHONY: run test crash lint format bench clean
+.PHONY: run test coverage crash lint format bench clean
 
 run: $(VENV)/ready
 	@$(BIN)/chatkeep demo --workspace "$(WORKSPACE)"
@@ -14,6 +14,11 @@ run: $(VENV)/ready
 
 test: $(VENV)/ready
 	$(BIN)/python -m pytest
+
+coverage: $(VENV)/ready
+	$(BIN)/coverage run -m pytest tests/store/files/test_format.py tests/store/files/test_tree.py \
+		tests/store/files/test_store.py tests/http/test_guard.py
+	$(BIN)/coverage report
 
 crash: $(VENV)/ready
 	CHATKEEP_CRASH_STATES=1000000 CHATKEEP_POWER_CUTS=5000 CHATKEEP_CRASH_DAMAGES=1000 CHATKEEP_CRASH_RETRIES=10000 \
@@ -42,4 +47,4 @@ $(VENV)/ready: pyproject.toml constraints.txt
 	@touch $@
 
 clean:
-	rm -rf $(VENV) .demo .bench build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) .demo .bench build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage

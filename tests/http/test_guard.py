@@ -473,6 +473,30 @@ def test_websocket_is_closed(server: Server) -> None:
     assert ["websocket.close"] == [message["type"] for message in sent]
 
 
+def test_lifespan_passes() -> None:
+    """What is no request is for the application."""
+    passed: list[str] = []
+
+    async def app(scope: Scope, _: Receive, __: Send) -> None:
+        passed.append(scope["type"])
+
+    async def receive() -> Message:
+        return {"type": "lifespan.startup"}
+
+    async def send(message: Message) -> None:
+        raise AssertionError(message)
+
+    guarded = GuardMiddleware(app, Guard(TokenFile(Path("none")), Limits(None), hosts=()))
+    asyncio.run(_awaited(guarded, {"type": "lifespan"}, receive, send))
+    assert ["lifespan"] == passed
+
+
+def test_options_need_no_token(server: Server) -> None:
+    """They are answered without a grant; no other method is."""
+    assert (200, b"null") == ((reply := server.ask(method="OPTIONS")).status, reply.body)
+    assert 401 == server.ask(method="HEAD").status
+
+
 def grant_of(*scopes: str, prefix: str = "") -> Grant:
     """Return a grant."""
     return Grant(scopes=frozenset(scopes), prefix=prefix, token_id="t")  # noqa: S106 - an id, no secret

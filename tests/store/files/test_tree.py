@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import stat
 import subprocess
@@ -15,7 +16,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chatkeep.errors import BusyError, StorageError, StorageFullError
-from chatkeep.store.files.tree import NotRegularError, Tree, file_name
+from chatkeep.store.files import locks
+from chatkeep.store.files.tree import NotRegularError, Tree, file_name, is_file_name, is_held
 
 NAME = "a-1.json"
 texts = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=128)
@@ -36,6 +38,7 @@ def test_file_name_is_the_keys_own(one: str, other: str) -> None:
 
     assert (one == other) == (names[0].casefold() == names[1].casefold())
     assert all(len(name) <= 86 and name.isascii() and not name.startswith((".", "-")) for name in names)
+    assert all(map(is_file_name, names))
 
 
 @pytest.mark.parametrize("keys", [("a:b", "a/b", "a_b", "a b", "a@b", "A:b"), ("é", "e\u0301"), ("con", "CON", "con.")])
@@ -241,3 +244,117 @@ def test_open_makes_folders_durable(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     Tree(tmp_path / "above" / "workspace").close()
 
     assert {str(tmp_path), str(tmp_path / "above"), str(tmp_path / "above" / "workspace")} <= set(flushed)
+
+
+def test_is_file_name_of_others() -> None:
+    """What people call their files is no name of ours."""
+    assert not any(map(is_file_name, ["notes.json", f"{file_name('a')}.bak", file_name("a").upper(), "", ".json"]))
+
+
+@pytest.mark.parametrize("takes_part", [True, False])
+def test_overwrite_tail_gives_back_what_it_reserved(
+    tree: Tree,
+    monkeypatch: pytest.MonkeyPatch,
+    takes_part: bool,  # noqa: FBT001 - drawn from a table
+) -> None:
+    """A disk that is full before the write begins leaves the file as it was, byte by byte and in size."""
+    real = os.pwrite
+
+    def refuse(fd: int, content: bytes, place: int) -> int:
+        if takes_part and place == 100:
+            return real(fd, content[:10], place)
+        raise OSError(28, "No space left on device")
+
+    with tree.created(NAME, b"a" * 100) as file:
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "pwrite", refuse)
+            with pytest.raises(StorageFullError):
+                file.overwrite_tail(50, b"b" * 100)
+        assert b"a" * 100 == file.read().rstrip(b"\n")
+
+
+def test_flushing_nothing_when_nothing_has_to_last(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without durability, no write waits for the disk."""
+
+    def refuse(fd: int) -> None:
+        raise AssertionError(fd)
+
+    made = Tree(tmp_path / "workspace")  # its folders are flushed once
+    made.close()
+    monkeypatch.setattr(os, "fsync", refuse)
+    monkeypatch.setattr(os, "fdatasync", refuse)
+    tree = Tree(tmp_path / "workspace", durability="none")
+    with tree.created(NAME, b"{}\n") as file:
+        file.overwrite_tail(2, b"x\n")
+        tree.replace(file, b"[]\n")
+    tree.quarantine(NAME, b"cut")
+    tree.remove(NAME)
+    tree.close()
+
+
+def test_unreadable_names(tree: Tree) -> None:
+    """Names that are no text are told in a form that is, and are no sessions."""
+    (tree.sessions_path / os.fsdecode(b"caf\xe9.json")).write_bytes(b"{}")
+    (tree.sessions_path / NAME).write_bytes(b"{}")
+    assert [r"caf\xe9.json"] == tree.unreadable_names()
+    assert [NAME] == [name for name, _ in tree.stamps()]
+
+
+@pytest.mark.parametrize("other", [b"new\n", None])
+def test_locked_while_the_name_changes(tree: Tree, monkeypatch: pytest.MonkeyPatch, other: bytes | None) -> None:
+    """A lock on a file that lost its name just then is let go: the new file is locked, or there is none."""
+    with tree.created(NAME, b"old\n"):
+        pass
+    path, real = tree.sessions_path / NAME, locks.flock
+    waits: list[int] = []
+
+    def flock(fd: int, deadline: float) -> None:
+        real(fd, deadline)
+        waits.append(fd)
+        if len(waits) == 1:
+            path.unlink()
+            if other is not None:
+                path.write_bytes(other)
+
+    monkeypatch.setattr("chatkeep.store.files.tree.flock", flock)
+    descriptors = _descriptor_count()
+    if other is None:
+        with pytest.raises(FileNotFoundError), tree.locked(NAME):
+            pass
+    else:
+        with tree.locked(NAME) as file:
+            assert other == file.read()
+    assert descriptors == _descriptor_count()
+
+
+def test_is_held(tree: Tree) -> None:
+    """An unborn file is held while it is locked; one that is gone is nobody's to remove."""
+    folder = os.open(tree.workspace / "tmp", os.O_RDONLY)
+    unborn = tree.workspace / "tmp" / "unborn"
+    unborn.write_bytes(b"")
+    os.utime(unborn, (0, 0))
+    assert (True, False) == (is_held("gone", folder), is_held("unborn", folder))
+    with unborn.open("rb") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        assert is_held("unborn", folder)
+    os.close(folder)
+
+
+def test_looking_at_a_file_that_the_disk_refuses(tree: Tree, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is the storage that failed: nothing says that the file is none, and it is closed."""
+    with tree.created(NAME, b"{}\n"):
+        pass
+
+    def refuse(fd: int) -> os.stat_result:
+        raise OSError(5, "Input/output error")
+
+    descriptors = _descriptor_count()
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fstat", refuse)
+        with pytest.raises(StorageError):
+            tree.read(NAME)
+    assert descriptors == _descriptor_count()
+
+
+def _descriptor_count() -> int:
+    return len(list(Path("/proc/self/fd").iterdir()))

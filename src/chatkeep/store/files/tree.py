@@ -32,6 +32,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final, Literal
 
+from chatkeep.errors import StorageError
 from chatkeep.store.files.disk import (
     Durability,
     Stamp,
@@ -420,7 +421,13 @@ class Tree:
             if error.errno == errno.ENOENT:
                 raise
             raise storage_error(error) from error
-        if not _is_regular(fd):
+        try:
+            with told():
+                is_regular = stat.S_ISREG(os.fstat(fd).st_mode)
+        except StorageError:
+            os.close(fd)
+            raise
+        if not is_regular:
             os.close(fd)
             raise NotRegularError(name)
         return fd
@@ -454,13 +461,6 @@ def is_held(unborn: str, folder: int) -> bool:
         return True
     finally:
         os.close(fd)
-
-
-def _is_regular(fd: int) -> bool:
-    try:
-        return stat.S_ISREG(os.fstat(fd).st_mode)
-    except OSError:
-        return False
 
 
 def is_text(name: str) -> bool:
