@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import resource
 import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -30,7 +31,7 @@ __all__ = (
 """What the command line gets from the backend in use, besides what is below."""
 
 _LOCAL_HOSTS: Final = ("localhost", "127.0.0.1", "::1")
-_CONNECTIONS_MAX: Final = 1000
+_OPEN_FILES: Final = 4096
 _KEEP_ALIVE_S: Final = 15
 _FAREWELL_S: Final = 10
 
@@ -99,6 +100,7 @@ def run(settings: Settings, store: FilesStore, listener: socket.socket) -> None:
     from chatkeep.http.limits import Limits  # noqa: PLC0415
     from chatkeep.http.protocol import BoundedProtocol  # noqa: PLC0415
 
+    _allow_open_files()
     limits = Limits(settings.workspace / "limits.sqlite3")
     guard = Guard(
         token_file(settings.workspace),
@@ -117,7 +119,6 @@ def run(settings: Settings, store: FilesStore, listener: socket.socket) -> None:
         access_log=False,
         proxy_headers=False,  # the guard alone decides whom to believe
         server_header=False,
-        limit_concurrency=_CONNECTIONS_MAX,
         timeout_keep_alive=_KEEP_ALIVE_S,
         timeout_graceful_shutdown=_FAREWELL_S,
     )
@@ -125,3 +126,11 @@ def run(settings: Settings, store: FilesStore, listener: socket.socket) -> None:
         uvicorn.Server(config).run(sockets=[listener])
     finally:
         limits.close()
+
+
+def _allow_open_files() -> None:
+    """Let there be more open files than connections may take: many systems allow 1024 unless asked."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = _OPEN_FILES if hard == resource.RLIM_INFINITY else min(_OPEN_FILES, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))

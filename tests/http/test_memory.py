@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
@@ -68,6 +69,11 @@ class Process:
         status = Path(f"/proc/{self._process.pid}/status").read_text()
         return int(re.search(rf"{row}:\s+(\d+)", status)[1]) << 10  # type: ignore[index]
 
+    def forget_peak(self) -> int:
+        """Begin to measure the most that it holds anew, and return what it holds now."""
+        Path(f"/proc/{self._process.pid}/clear_refs").write_text("5")
+        return self.resident_bytes("VmRSS")
+
     def post(self, path: str, body: bytes) -> int:
         """Return the status that a body is answered with."""
         headers = {"Authorization": f"Bearer {self.token}", **JSON}
@@ -79,18 +85,27 @@ class Process:
         self._process.communicate(timeout=20)
 
 
-@pytest.fixture
-def process(tmp_path: Path) -> Iterator[Process]:
+@contextmanager
+def running_process(workspace: Path) -> Iterator[Process]:
     """A fresh server that has answered once."""
-    process = Process(tmp_path)
+    process = Process(workspace)
     for _ in range(100):
         try:
             assert process.post(APPEND, b'{"role":"user","content":"x"}') == 201
             break
         except httpx.ConnectError:
             time.sleep(0.1)
-    yield process
-    process.stop()
+    try:
+        yield process
+    finally:
+        process.stop()
+
+
+@pytest.fixture
+def process(tmp_path: Path) -> Iterator[Process]:
+    """A server in a process of its own."""
+    with running_process(tmp_path) as process:
+        yield process
 
 
 def test_sending_many_small_values_leaves_memory_alone(process: Process) -> None:

@@ -1,4 +1,11 @@
-"""HTTP/1.1 as uvicorn speaks it, with bounds on the head of a request, in size and in time: nothing else has them.
+"""HTTP/1.1 as uvicorn speaks it, with bounds on what a connection may cost: nothing else has them.
+
+The head of a request is bounded in size and in time, so are its trailers, and what still arrives of a
+body when its request is answered. A client that does not take its answer is waited for as long. What
+comes in one piece is parsed bit by bit, so that a thousand requests in it are not a thousand in memory.
+
+There are at most so many connections. One more costs one its place that waits for its client: the
+oldest of the address that has most of those. So nobody is kept out by connections that do nothing.
 
 What is no HTTP is answered in the shape of all other errors. A request that names its host in its
 target (absolute form) is one for that host, whatever its `Host` header says (RFC 9112, section 3.2.2).
@@ -7,21 +14,28 @@ target (absolute form) is one for that host, whatever its `Host` header says (RF
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from chatkeep import wire
-from chatkeep.errors import BrokenInputError
+from chatkeep.errors import BrokenInputError, BusyError, ChatkeepError
+from chatkeep.http.guard import canonical
 
 if TYPE_CHECKING:
     from asyncio import TimerHandle, Transport
 
 HEAD_BYTES_MAX: Final = 1 << 16
 HEAD_WAIT_S: Final = 15.0
+READER_WAIT_S: Final = 30.0
+CONNECTIONS_MAX: Final = 1000
+_REST_BYTES_MAX: Final = 16 << 20  # many clients read no answer before they have sent all
+_PIECE_BYTES: Final = 2048  # a hundred of the shortest requests
 _REFUSAL: Final = (
-    b"HTTP/1.1 400 Bad Request\r\n"
+    b"HTTP/1.1 %d %b\r\n"
     b"content-type: application/problem+json\r\n"
     b"content-length: %d\r\n"
     b"x-content-type-options: nosniff\r\n"
@@ -30,31 +44,46 @@ _REFUSAL: Final = (
 
 
 class BoundedProtocol(HttpToolsProtocol):
-    """A connection that is closed when the head of a request gets too large or takes too long, or its trailers do."""
+    """A connection that is closed when it costs too much."""
 
     head_wait_s = HEAD_WAIT_S
+    reader_wait_s = READER_WAIT_S
+    connections_max = CONNECTIONS_MAX
     _in_head = True
     _head_bytes = 0
+    _rest_bytes = 0
+    _unparsed = b""
+    _has_ended = False
     _deadline: TimerHandle | None = None
+    _reader_deadline: TimerHandle | None = None
 
     def connection_made(self, transport: Transport) -> None:  # type: ignore[override]
-        """Begin to wait for a request."""
+        """Begin to wait for a request, if there is room for one more connection."""
         super().connection_made(transport)
+        self.address = canonical(self.client[0]) if self.client else ""
+        self.waits_since = asyncio.get_running_loop().time()
         self._expect()
+        if len(self.connections) > self.connections_max and not self._displace_another():
+            self._refuse(BusyError("server"))
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Wait for nothing any more."""
+        self._unparsed = b""
+        self.pipeline.clear()
         self._relax()
+        self.resume_writing()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
         """Take bytes from the client."""
-        if self._in_head:
-            self._head_bytes += len(data)
-            self._expect()
-        super().data_received(data)
-        if self._head_bytes > HEAD_BYTES_MAX and self._in_head:
-            self._refuse("The head of the request is too large.")
+        self._unparsed += data
+        self._parse()
+
+    def eof_received(self) -> bool:  # type: ignore[override]
+        """Answer what has been asked: the client may only say that it will ask no more."""
+        self._has_ended = True
+        self._parse()
+        return self._is_answering()
 
     def on_message_begin(self) -> None:
         """Begin a request."""
@@ -66,7 +95,7 @@ class BoundedProtocol(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         """Begin its body."""
         self._in_head = False
-        self._head_bytes = 0
+        self._head_bytes = self._rest_bytes = 0
         self._relax()
         if not self.url.startswith((b"/", b"*")):
             named = urlsplit(self.url.decode("ascii", "replace")).netloc.encode()
@@ -80,22 +109,91 @@ class BoundedProtocol(HttpToolsProtocol):
             return
         self._head_bytes += len(name) + len(value)
         if self._head_bytes > HEAD_BYTES_MAX:
-            self._refuse("The head of the request is too large.")
+            self._refuse(BrokenInputError("The head of the request is too large."))
+
+    def on_body(self, body: bytes) -> None:
+        """Take a piece of a body; what nobody waits for any more is bounded."""
+        super().on_body(body)
+        if self.cycle.response_complete:
+            self._rest_bytes += len(body)
+            if self._rest_bytes > _REST_BYTES_MAX:
+                self.transport.close()
 
     def on_message_complete(self) -> None:
         """Begin to count the bytes of the next request's head."""
         super().on_message_complete()
         self._in_head = True
         self._head_bytes = 0
+        if not self._is_answering():  # all that came of this body was for nobody
+            self._relax()
+            self._expect()
+
+    def on_response_complete(self) -> None:
+        """Go on with the next request, or with what is still to come of this one."""
+        super().on_response_complete()
+        self.waits_since = asyncio.get_running_loop().time()
+        if not self._in_head and not self._is_answering():
+            self._expect()
+        self._parse()
+
+    def pause_writing(self) -> None:
+        """Begin to wait for the client to take its answer."""
+        super().pause_writing()
+        if self._reader_deadline is None:
+            self._reader_deadline = asyncio.get_running_loop().call_later(self.reader_wait_s, self.transport.abort)
+
+    def resume_writing(self) -> None:
+        """Go on writing the answer."""
+        super().resume_writing()
+        if self._reader_deadline is not None:
+            self._reader_deadline.cancel()
+            self._reader_deadline = None
+
+    @property
+    def may_go(self) -> bool:
+        """Tell whether only the client keeps this connection: it asks nothing, or does not take its answer."""
+        return not self.transport.is_closing() and (not self._is_answering() or self.flow.write_paused)
 
     def send_400_response(self, msg: str) -> None:
         """Answer what is no request, and close."""
-        problem = wire.encoded(wire.problem(BrokenInputError(msg)))
-        self.transport.write(_REFUSAL % (len(problem), problem))
-        self.transport.close()
+        self._refuse(BrokenInputError(msg))
+
+    def _parse(self) -> None:
+        """Parse what has come, until requests queue up."""
+        data, place = self._unparsed, 0
+        while place < len(data) and not self.pipeline and not self.transport.is_closing():
+            piece = data[place : place + _PIECE_BYTES]
+            place += len(piece)
+            if self._in_head:
+                self._head_bytes += len(piece)
+                self._expect()
+            super().data_received(piece)
+            if self._head_bytes > HEAD_BYTES_MAX and self._in_head:
+                self._refuse(BrokenInputError("The head of the request is too large."))
+        self._unparsed = data[place:]
+        if self._unparsed and not self.transport.is_closing():
+            self.flow.pause_reading()
+        elif self._has_ended and self._is_answering() and not self.cycle.more_body:
+            self.cycle.keep_alive = False
+        elif self._has_ended:
+            self.transport.close()
+
+    def _is_answering(self) -> bool:
+        return self.cycle is not None and not self.cycle.response_complete
+
+    def _displace_another(self) -> bool:
+        """Close the connection that has waited longest for its client, at the address with most of them, if any."""
+        waiting = [other for other in self.connections if isinstance(other, BoundedProtocol) and other.may_go]
+        waiting.remove(self)
+        if not waiting:
+            return False
+        [(address, _)] = Counter(other.address for other in waiting).most_common(1)
+        oldest = min((one for one in waiting if one.address == address), key=lambda one: one.waits_since)
+        oldest.transport.abort()
+        return True
 
     def _expect(self) -> None:
-        """Begin to wait for the rest of a head, unless that has begun."""
+        """Begin to wait for the rest of a head, or of a body that is for nobody, unless that has begun."""
         if self._deadline is None:
             self._deadline = asyncio.get_running_loop().call_later(self.head_wait_s, self._expire)
 
@@ -106,14 +204,18 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def _expire(self) -> None:
         self._deadline = None
-        if self.cycle is None or self.cycle.response_complete:
-            self._refuse("The head of the request did not arrive in time.")
-        else:  # the one before is not answered yet
+        if self._is_answering():  # the one before is not answered yet
             self._expect()
+        elif self._in_head:
+            self._refuse(BrokenInputError("The head of the request did not arrive in time."))
+        else:
+            self.transport.close()
 
-    def _refuse(self, sentence: str) -> None:
+    def _refuse(self, error: ChatkeepError) -> None:
         if not self.transport.is_closing():
-            self.send_400_response(sentence)
+            status, problem = HTTPStatus(wire.status_of(error)), wire.encoded(wire.problem(error))
+            self.transport.write(_REFUSAL % (status, status.phrase.encode(), len(problem), problem))
+            self.transport.close()
 
     def _unsupported_upgrade_warning(self) -> None:
         """Say nothing: what asks for a WebSocket is answered as if it had not."""
