@@ -44,6 +44,8 @@ class Client:
 class Server(Client):
     """A running server and a connection to it."""
 
+    port = _PORT
+
     def __init__(self, workspace: Path) -> None:
         """Start it and wait until it answers."""
         self._env = {**os.environ, "CHATKEEP_RATE_LIMIT_IP": "0", "CHATKEEP_RATE_LIMIT_TOKEN": "0"}
@@ -65,6 +67,10 @@ class Server(Client):
         """Return the resident memory of the server's process."""
         status = Path(f"/proc/{self._process.pid}/status").read_text(encoding="ascii")
         return int(re.search(r"VmRSS:\s+(\d+)", status)[1]) / 1024  # type: ignore[index]
+
+    def open_files(self) -> int:
+        """Return how many descriptors the server's process has open."""
+        return len(list(Path(f"/proc/{self._process.pid}/fd").iterdir()))
 
     def stop(self) -> None:
         """Stop it."""
