@@ -33,7 +33,8 @@ HEAD_WAIT_S: Final = 15.0
 READER_WAIT_S: Final = 30.0
 CONNECTIONS_MAX: Final = 1000
 _REST_BYTES_MAX: Final = 16 << 20  # many clients read no answer before they have sent all
-_PIECE_BYTES: Final = 2048  # a hundred of the shortest requests
+_HEAD_PIECE_BYTES: Final = 2048  # a hundred of the shortest requests
+_BODY_PIECE_BYTES: Final = 1 << 15
 _REFUSAL: Final = (
     b"HTTP/1.1 %d %b\r\n"
     b"content-type: application/problem+json\r\n"
@@ -162,7 +163,7 @@ class BoundedProtocol(HttpToolsProtocol):
         """Parse what has come, until requests queue up."""
         data, place = self._unparsed, 0
         while place < len(data) and not self.pipeline and not self.transport.is_closing():
-            piece = data[place : place + _PIECE_BYTES]
+            piece = data[place : place + (_HEAD_PIECE_BYTES if self._in_head else _BODY_PIECE_BYTES)]
             place += len(piece)
             if self._in_head:
                 self._head_bytes += len(piece)
