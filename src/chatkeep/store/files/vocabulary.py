@@ -163,10 +163,8 @@ def _begun(db: apsw.Connection, beginning: str, skip: int) -> tuple[list[tuple[s
     values = {"first": beginning, "after": beginning + _LAST, "limit": _FORMS_MOST + 1, "skip": skip}
     found = list(db.execute(QUERIES["begun"], values))
     totals = accumulate(count for _, count in found)
-    shown = [
-        word for place, (word, total) in enumerate(zip(found, totals, strict=True)) if place < _FORMS or total < _RARE
-    ]
-    shown = shown[:_FORMS_MOST]
+    rare = sum(total < _RARE for total in totals)
+    shown = found[: min(max(_FORMS, rare), _FORMS_MOST)]
     return shown, skip + len(shown) if len(shown) < len(found) else 0
 
 
