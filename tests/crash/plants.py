@@ -38,10 +38,11 @@ def rename_before_flush() -> None:
 def reserve_with_blanks() -> None:
     """Reserve space with blanks, which damaged text may hold and still parse."""
 
-    def reserve(self: LockedFile, size: int, needed: int) -> None:
-        goal = session_file.reserved_size(needed)
+    def reserve(self: LockedFile, needed: int) -> None:
+        size, goal = self.stamp().size, session_file.reserved_size(needed)
         if needed > size:
             os.pwrite(self.fd, b" " * (goal - size), size)
+            self.stamp()
             self._flush()
 
     LockedFile._reserve = reserve  # type: ignore[method-assign]

@@ -17,12 +17,13 @@ _UNLIMITED = {**os.environ, "CHATKEEP_RATE_LIMIT_IP": "0", "CHATKEEP_RATE_LIMIT_
 
 
 @contextmanager
-def served(workspace: Path) -> Iterator[str]:
-    """Run a server on the workspace and give its address."""
+def served(workspace: Path, plant: str = "") -> Iterator[str]:
+    """Run a server on the workspace and give its address. `plant` is code that it runs first."""
     with closing(socket.socket()) as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    command = [sys.executable, "-m", "chatkeep", "serve", "--workspace", str(workspace), "--port", str(port)]
+    code = f"{plant}\nfrom chatkeep.cli import main\nmain()"
+    command = [sys.executable, "-c", code, "serve", "--workspace", str(workspace), "--port", str(port)]
     server = subprocess.Popen(command, env=_UNLIMITED, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
         address = f"http://127.0.0.1:{port}"

@@ -63,7 +63,7 @@ class Audit:
         said = (row.header, row.digest, row.body, row.tail, row.damage is None) if row else None
         if said != (entry.header, entry.digest, entry.body, entry.tail, entry.damage is None):
             return "wrong"
-        spots = self._rows(QUERIES["following"], {"name": name, "after": -1, "limit": _ALL})
+        spots = [row[:3] for row in self._rows(QUERIES["following"], {"name": name, "after": -1, "limit": _ALL})]
         places = zip(entry.messages, entry.starts, entry.ends, strict=True)
         return "true" if spots == [(said.seq, start, end - start) for said, start, end in places] else "wrong"
 

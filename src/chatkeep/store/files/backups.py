@@ -31,7 +31,7 @@ from chatkeep.errors import BrokenInputError, BusyError, ConflictError, NotFound
 from chatkeep.store.files import audit
 from chatkeep.store.files import format as session_file
 from chatkeep.store.files.audit import Audit
-from chatkeep.store.files.disk import Durability
+from chatkeep.store.files.disk import Durability, is_folder
 from chatkeep.store.files.format import Scan
 from chatkeep.store.files.inspection import SessionFiles
 from chatkeep.store.files.intake import NEVER, NOT_A_FILE, SIZE_MAX, TOO_LARGE, Problem, Progress, judged
@@ -95,7 +95,7 @@ def write_backup(
     Raises:
         NotFoundError: when there is no workspace.
     """
-    if not (workspace / "sessions").is_dir():
+    if not is_folder(workspace / "sessions"):
         raise NotFoundError(f"There is no workspace in {workspace}.")
     items: list[Item] = []
     left_out: dict[str, str] = {}

@@ -21,8 +21,8 @@ from chatkeep.store.files.findings import Finding, Remedy, access_findings
 from chatkeep.store.files.index import Index
 from chatkeep.store.files.inspection import SessionFiles
 from chatkeep.store.files.intake import Progress
-from chatkeep.store.files.locks import flock
-from chatkeep.store.files.tree import KEPT, is_held, is_text
+from chatkeep.store.files.locks import flock, is_held
+from chatkeep.store.files.tree import KEPT, is_text
 from chatkeep.store.files.upkeep import AN_INDEX
 
 _FOLDERS: Final = ("sessions", "tmp", "quarantine")

@@ -6,6 +6,8 @@ import contextlib
 import errno
 import fcntl
 import os
+import stat
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final, Literal
@@ -74,9 +76,34 @@ def flush_folder(path: Path) -> None:
 
 
 def open_folder(path: Path) -> int:
-    """Open a folder, making it, private to its owner, if it is missing."""
+    """Open a folder, making it, private to its owner, if it is missing.
+
+    Raises:
+        StorageError: when the name stands for something else, which is never followed.
+    """
+    if os.path.lexists(path) and not is_folder(path):
+        raise StorageError(f"'{path.name}' has to be a folder, and no link to one: move it away.")
     make_folder(path)
     return os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+
+
+def is_folder(path: Path) -> bool:
+    """Tell whether a path stands for a folder, and not for a link to one."""
+    try:
+        return stat.S_ISDIR(path.lstat().st_mode)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+
+
+def open_nowhere() -> int:
+    """Open a folder that is gone: nothing is in it, and nothing can be put there."""
+    with tempfile.TemporaryDirectory() as brief:
+        return os.open(brief, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+
+
+def is_nowhere(fd: int) -> bool:
+    """Tell whether an open folder is gone."""
+    return os.fstat(fd).st_nlink == 0
 
 
 def is_at(fd: int, path: Path) -> bool:

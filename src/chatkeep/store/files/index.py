@@ -83,7 +83,9 @@ class Index:
         """Open the database of this name, which must exist; one that is being built needs `finish`."""
         self.path = path
         with _lost_as_such(), told():
-            self._inode = path.stat().st_ino if path.exists() else 0
+            if not path.is_file() or path.is_symlink():
+                raise IndexLostError("no file")  # a link would lead SQLite to a database of somebody else
+            self._inode = path.stat().st_ino
             self._writer = _connected(path)
         self._writer.tally = None if is_building else vocabulary.Tally()
         self._readers: queue.LifoQueue[Database] = queue.LifoQueue()
@@ -139,7 +141,7 @@ class Index:
 
     def _inode_in_place(self) -> int | None:
         try:
-            return self.path.stat().st_ino
+            return self.path.lstat().st_ino
         except OSError:
             return None
 
@@ -175,13 +177,14 @@ class Index:
         rows = self._rows(QUERIES["damaged"], key_bounds(prefix)) if prefix else self._rows(QUERIES["problems"])
         return {str(name): str(reason) for name, reason in rows}
 
-    def spots(self, name: str, *, limit: int, before: int | None, after: int | None) -> list[Spot]:
-        """Return where neighbouring messages are, oldest first, as `Store.window` says."""
+    def spots(self, name: str, *, limit: int, before: int | None, after: int | None) -> tuple[list[Spot], Stamp | None]:
+        """Return where neighbouring messages are, oldest first, as `Store.window` says, and of which state."""
         if after is not None and before is None:
             found = self._rows(QUERIES["following"], {"name": name, "after": after, "limit": limit})
-            return [Spot(*row) for row in found]
-        bounds = {"name": name, "before": _or(before, 1 << 60), "after": _or(after, -1), "limit": limit}
-        return [Spot(*row) for row in reversed(self._rows(QUERIES["newest"], bounds))]
+        else:
+            bounds = {"name": name, "before": _or(before, 1 << 60), "after": _or(after, -1), "limit": limit}
+            found = self._rows(QUERIES["newest"], bounds)[::-1]
+        return [Spot(*row[:3]) for row in found], Stamp(*found[0][3:]) if found else None
 
     def spots_of_id(self, row: Row, message_id: str) -> list[Spot]:
         """Return where messages are that may have this id; the hash of another may be the same."""

@@ -25,16 +25,15 @@ from chatkeep.store.files.intake import (
     ARRIVING,
     NO_TEXT,
     NOT_A_FILE,
-    SETTLED_S,
     SIZE_MAX,
     STRANGE_NAME,
     TOO_LARGE,
     Problem,
     Progress,
     judged,
+    may_be_arriving,
 )
 from chatkeep.store.files.locks import flock
-from chatkeep.store.files.rows import Row
 from chatkeep.store.files.tree import SUFFIX, NotRegularError, file_name, is_file_name, is_text
 
 _LOCK_WAIT_S: Final = 2.0
@@ -163,7 +162,7 @@ class SessionFiles:
             return
         key = found.header.key if found.header else None
         if found.state == "torn":
-            reason = ARRIVING if _may_be_arriving(row, stamp) else found.reason
+            reason = ARRIVING if may_be_arriving(data, stamp, row) else found.reason
             yield _session_finding(name, "torn", reason, "mend", key)
         elif found.state == "loose":
             yield _session_finding(name, "loose", found.reason, "rewrite", key)
@@ -268,8 +267,3 @@ def _check_header(header: model.Header) -> None:
     model.check_channel(header.channel)
     model.check_tags(header.tags)
     model.check_metadata(header.metadata)
-
-
-def _may_be_arriving(row: Row | None, stamp: Stamp) -> bool:
-    is_ours = row is not None and row.damage is None
-    return not is_ours and 0 <= time.time() - stamp.modified_ns / 1e9 < SETTLED_S

@@ -123,12 +123,13 @@ class Intake:
         Raises:
             BusyError: when the file may still be being written from elsewhere.
         """
-        data, stamp = file.read(), file.stamp()
-        found = judged(file.name, data, stamp, index.row(file.name))
+        stamp = file.stamp()
+        data, known = file.read(), index.row(file.name)
+        found = judged(file.name, data, stamp, known)
         if isinstance(found, Problem):
             self._put(index, found)
             return None
-        if found.state == "torn" and _may_be_arriving(index, file.name, stamp):
+        if found.state == "torn" and may_be_arriving(data, stamp, known):
             self._put(index, entry_of(file.name, found, NEVER, damage=ARRIVING))
             raise BusyError
         if found.state == "loose":
@@ -137,7 +138,7 @@ class Intake:
             cut_tail(self._tree, file, data, found)
         file.flush()
         self._tree.flush_names()
-        self._put(index, entry_of(file.name, found, file.stamp()))
+        self._put(index, entry_of(file.name, found, file.stamp_seen()))
         return index.row(file.name)
 
     def report(self, name: str, reason: str | None) -> None:
@@ -287,8 +288,15 @@ def _put_found(db: Database, found: Entry | Problem | None, doc: int) -> int:
     return doc
 
 
-def _may_be_arriving(index: Index, name: str, stamp: Stamp) -> bool:
-    """Tell whether an incomplete file is not one that was served whole, and has not kept still."""
-    known = index.row(name)
-    is_ours = known is not None and known.damage is None
-    return not is_ours and 0 <= time.time() - stamp.modified_ns / 1e9 < SETTLED_S
+def may_be_arriving(data: bytes, stamp: Stamp, known: Row | None) -> bool:
+    """Tell whether somebody else may be writing an incomplete file: it has not kept still, and no append leaves it so.
+
+    An append is written into newlines at the end of a file that was served whole, which does not become shorter.
+    """
+    return 0 <= time.time() - stamp.modified_ns / 1e9 < SETTLED_S and not (
+        known is not None
+        and known.damage is None
+        and known.stamp.inode == stamp.inode
+        and known.stamp.size <= stamp.size
+        and data.endswith(b"\n")
+    )

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import os
 import random
 import threading
 import time
 from collections.abc import Iterator
+from typing import Final
 
 from chatkeep.errors import BusyError
 from chatkeep.store.files.disk import storage_error
+
+_UNBORN_GRACE_S: Final = 10
 
 
 class Turns:
@@ -20,6 +24,10 @@ class Turns:
         """Begin with nobody waiting."""
         self._guard = threading.Lock()
         self._locks: dict[str, tuple[threading.Lock, int]] = {}
+
+    def is_taken(self, name: str) -> bool:
+        """Tell whether it is somebody's turn."""
+        return name in self._locks
 
     @contextlib.contextmanager
     def turn(self, name: str, timeout_s: float) -> Iterator[None]:
@@ -66,3 +74,28 @@ def flock(fd: int, deadline: float) -> None:
             raise storage_error(error) from error
         else:
             return
+
+
+def is_held(unborn: str, folder: int) -> bool:
+    """Tell whether a process still works on an unborn file: it is locked, or too young to be."""
+    try:
+        found = os.stat(unborn, dir_fd=folder, follow_symlinks=False)
+    except OSError:
+        return True  # or it is gone already
+    return time.time() - found.st_mtime < _UNBORN_GRACE_S or is_locked(unborn, folder)
+
+
+def is_locked(name: str, folder: int) -> bool:
+    """Tell whether a file is locked, or cannot be opened."""
+    try:
+        fd = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=folder)
+    except OSError:
+        return True
+    try:
+        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    else:
+        return False
+    finally:
+        os.close(fd)

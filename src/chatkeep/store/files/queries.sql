@@ -28,12 +28,14 @@ SELECT name, damage FROM sessions WHERE damage IS NOT NULL AND key >= :first AND
 ORDER BY 1;
 
 -- newest: Where in its file a session's newest messages before a seq are.
-SELECT m.seq, s.body + m.start, m.size FROM sessions s CROSS JOIN messages m ON m.sid = s.sid
+SELECT m.seq, s.body + m.start, m.size,
+    s.size, s.modified_ns, s.changed_ns, s.inode FROM sessions s CROSS JOIN messages m ON m.sid = s.sid
 WHERE s.name = :name AND m.seq < :before AND m.seq > :after
 ORDER BY m.seq DESC LIMIT :limit;
 
 -- following: Where in its file a session's messages after a seq are.
-SELECT m.seq, s.body + m.start, m.size FROM sessions s CROSS JOIN messages m ON m.sid = s.sid
+SELECT m.seq, s.body + m.start, m.size,
+    s.size, s.modified_ns, s.changed_ns, s.inode FROM sessions s CROSS JOIN messages m ON m.sid = s.sid
 WHERE s.name = :name AND m.seq > :after
 ORDER BY m.seq LIMIT :limit;
 

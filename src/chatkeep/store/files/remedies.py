@@ -190,9 +190,10 @@ def _held(workspace: Path, finding: Finding) -> Iterator[tuple[Tree, LockedFile,
         age_s = time.time() - (workspace / finding.file).lstat().st_mtime
         time.sleep(min(max(SETTLED_S - age_s, 0), SETTLED_S))  # a copy that arrives is not cut
         with tree.locked(name) as file:
-            if 0 <= time.time() - file.stamp().modified_ns / 1e9 < SETTLED_S:
+            stamp = file.stamp()
+            if 0 <= time.time() - stamp.modified_ns / 1e9 < SETTLED_S:
                 raise StorageError("it is still being written")
-            data, stamp = file.read(), file.stamp()
+            data = file.read()
             with audit.opened(workspace) as index:
                 found = judged(name, data, stamp, index.row(name) if index else None)
             if isinstance(found, Problem) or found.state != finding.kind:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Final, TypeVar
 
@@ -22,7 +22,6 @@ from chatkeep.core.model import (
     Merged,
     Message,
     Page,
-    Receipt,
     Revision,
     Selection,
     Session,
@@ -35,15 +34,17 @@ from chatkeep.core.query import Query
 from chatkeep.core.search import Search
 from chatkeep.core.windows import neighbours
 from chatkeep.errors import (
+    BusyError,
     CountConflictError,
     MessageConflictError,
     SessionDamagedError,
     SessionNotFoundError,
+    StorageError,
 )
+from chatkeep.store.files import batches, rows
 from chatkeep.store.files import format as session_file
-from chatkeep.store.files import rows
 from chatkeep.store.files.checkup import examined
-from chatkeep.store.files.disk import Durability
+from chatkeep.store.files.disk import Durability, Stamp
 from chatkeep.store.files.findings import Finding
 from chatkeep.store.files.intake import Progress
 from chatkeep.store.files.rows import Entry, Found, Row, Spot
@@ -119,13 +120,13 @@ class FilesStore:
                 raise SessionNotFoundError(key)
             if expect_count:
                 raise CountConflictError(expect_count, 0)
-            new = _unrepeated(drafts)
-            messages = _numbered(new.values(), 0)
+            new = batches.unrepeated(drafts)
+            messages = batches.numbered(new.values(), 0)
             created_at = min(message.sent_at for message in messages)
             header = Header(key=key, channel=channel or channel_of(key), title=None, created_at=created_at)
             with contextlib.suppress(FileExistsError):
                 self._create(header, messages)
-                return _appended(key, drafts, {message.id: message for message in messages}, messages, 0)
+                return batches.appended(key, drafts, {message.id: message for message in messages}, messages, 0)
 
     def revise(self, key: str, revision: Revision) -> Summary:
         """Change a session's header, as `Store.revise` says."""
@@ -137,7 +138,7 @@ class FilesStore:
             content = session_file.whole_file(first_line, [old[row.body : row.tail]], row.digest.message_count)
             self._tree.replace(file, content)
             with self._upkeep.telling(row.name):
-                stamp, body = file.stamp(), len(first_line)
+                stamp, body = file.stamp_seen(), len(first_line)
                 tail = row.tail + body - row.body
                 self._upkeep.note(lambda db: rows.revise(db, row, header, stamp, body=body, tail=tail))
         return msgspec.structs.replace(row, header=header).summary
@@ -166,9 +167,9 @@ class FilesStore:
             with self._held(key) as file:
                 if file is not None:
                     return self._merge_into(file, self._current(file, key), session.messages)
-            new, conflicts = _sorted_out(session.messages, {})
+            new, conflicts = batches.sorted_out(session.messages, {})
             with contextlib.suppress(FileExistsError):
-                self._create(session.header, _numbered(new, 0))
+                self._create(session.header, batches.numbered(new, 0))
                 skipped = len(session.messages) - len(new) - len(conflicts)
                 return Merged(created=True, added_count=len(new), skipped_count=skipped, conflicts=conflicts)
 
@@ -197,7 +198,7 @@ class FilesStore:
         """Return neighbouring messages, oldest first, as `Store.window` says."""
         name = file_name(key)
         for _ in range(_ATTEMPTS):
-            spots = self._upkeep.answer(
+            spots, stamp = self._upkeep.answer(
                 lambda index: index.spots(name, limit=limit + 1, before=before, after=after), name
             )
             if not spots and self._upkeep.answer(lambda index: index.row(name), name) is not None:
@@ -206,10 +207,9 @@ class FilesStore:
                 self._row(key)  # takes the file in, or says that there is none
                 continue
             forward = after is not None and before is None
-            messages = self._messages(name, spots[:limit] if forward else spots[-limit:])
+            messages = self._messages(name, stamp, spots[:limit] if forward else spots[-limit:])
             if messages is not None:
                 return Window(messages=messages, has_more=len(spots) > limit)
-            self._upkeep.refresh(name)
         messages = self.read(key).messages  # the file changes faster than its index
         return neighbours(messages, limit=limit, before=before, after=after)
 
@@ -237,8 +237,12 @@ class FilesStore:
         """Return the messages that the query finds, as `core.search` describes it."""
         if not search.query.terms:
             return Hits(hits=())
-        answer = self._upkeep.answer(lambda index: index.find(search))
-        hits = tuple(hit for one in answer.found if (hit := self._hit(one, search.query)) is not None)
+        for _ in range(_ATTEMPTS):
+            answer = self._upkeep.answer(lambda index: index.find(search))
+            shown = [self._hit(one, search.query) for one in answer.found]
+            if None not in shown:
+                break
+        hits = tuple(hit for hit in shown if hit is not None)
         return Hits(hits=hits, mode=answer.mode, partial=answer.partial)
 
     def status(self, prefix: str = "") -> Status:
@@ -307,7 +311,7 @@ class FilesStore:
         return row
 
     def _extend(self, file: LockedFile, row: Row, drafts: Sequence[Draft], expect_count: int | None) -> Appended:
-        unrepeated = _unrepeated(drafts)
+        unrepeated = batches.unrepeated(drafts)
         stored = self._stored(file, row, unrepeated)
         for message_id, message in stored.items():
             if not message.says_the_same(unrepeated[message_id]):
@@ -316,14 +320,16 @@ class FilesStore:
         count = row.digest.message_count
         if new and expect_count not in {None, count}:
             raise CountConflictError(expect_count or 0, count)
-        messages = _numbered(new, count)
+        messages = batches.numbered(new, count)
         self._put_at_end(file, row, messages)
-        return _appended(row.header.key, drafts, {**stored, **{said.id: said for said in messages}}, messages, count)
+        return batches.appended(
+            row.header.key, drafts, {**stored, **{said.id: said for said in messages}}, messages, count
+        )
 
     def _merge_into(self, file: LockedFile, row: Row, messages: Sequence[Message]) -> Merged:
         stored = self._stored(file, row, {message.id: message for message in messages})
-        new, conflicts = _sorted_out(messages, stored)
-        self._put_at_end(file, row, _numbered(new, row.digest.message_count))
+        new, conflicts = batches.sorted_out(messages, stored)
+        self._put_at_end(file, row, batches.numbered(new, row.digest.message_count))
         skipped = len(messages) - len(new) - len(conflicts)
         return Merged(created=False, added_count=len(new), skipped_count=skipped, conflicts=conflicts)
 
@@ -333,14 +339,17 @@ class FilesStore:
             return
         digest = row.digest.plus(*messages)
         lines = session_file.message_lines(messages)
-        file.overwrite_tail(row.tail, b"".join(lines) + session_file.trailer(digest.message_count))
+        content = b"".join(lines) + session_file.trailer(digest.message_count)
+        file.overwrite_tail(row.tail, content)
+        if not self._tree.has_kept(file, row.tail, content):
+            raise BusyError  # somebody who knows of no lock has put something else there, which stays
         starts, ends = session_file.places(lines, row.tail)
         with self._upkeep.telling(row.name):
             entry = Entry(
                 name=row.name,
                 header=row.header,
                 digest=digest,
-                stamp=file.stamp(),
+                stamp=file.stamp_seen(),
                 body=row.body,
                 tail=ends[-1] + 1,
                 messages=messages,
@@ -365,7 +374,7 @@ class FilesStore:
                 name=name,
                 header=header,
                 digest=Digest().plus(*messages),
-                stamp=file.stamp(),
+                stamp=file.stamp_seen(),
                 body=len(first_line),
                 tail=ends[-1] + 1 if ends else len(first_line),
                 messages=messages,
@@ -406,41 +415,34 @@ class FilesStore:
             raise SessionNotFoundError(key) if problem is None else SessionDamagedError(key, problem)
         return row
 
-    def _messages(self, name: str, spots: Sequence[Spot]) -> tuple[Message, ...] | None:
-        """Return the messages at these places, None if the file has something else there."""
-        if not spots:
+    def _messages(self, name: str, stamp: Stamp | None, spots: Sequence[Spot]) -> tuple[Message, ...] | None:
+        """Return the messages at these places of a state of a file, None if it is in another by now.
+
+        An append under way changes the state, and no message. What else does, the index is told of first.
+        """
+        if not spots or stamp is None:
             return ()
         first, end = spots[0].start, spots[-1].start + spots[-1].size
         try:
-            data = self._tree.read_at(name, first, end - first)
+            data, now = self._tree.read_at(name, first, end - first)
         except (FileNotFoundError, NotRegularError):
-            return None
-        found = [
-            session_file.parse_message(data[spot.start - first : spot.start - first + spot.size], spot.seq)
-            for spot in spots
-        ]
+            data, now = b"", stamp
+        parts = (data[spot.start - first : spot.start - first + spot.size] for spot in spots)
+        found = [session_file.parse_message(part, spot.seq) for part, spot in zip(parts, spots, strict=True)]
         messages = tuple(message for message in found if message is not None)
-        return messages if len(messages) == len(spots) else None
+        is_meant = now == stamp or (now.inode == stamp.inode and self._tree.is_held(name))
+        if is_meant and len(messages) == len(spots):
+            return messages
+        if stamp == self._upkeep.ask(lambda index: index.stamp(name)):
+            self._upkeep.refresh(name)
+        return None
 
     def _hit(self, found: Found, query: Query) -> Hit | None:
-        """Return how a found message is shown, None if the file has changed meanwhile."""
-        messages = self._messages(found.row.name, [found.spot])
-        if messages is None:
-            return None
-        known, (message,) = found.row.summary, messages
-        shown, highlights = excerpt(message.text, query)
-        return Hit(
-            key=known.header.key,
-            title=known.title,
-            channel=known.header.channel,
-            updated_at=known.updated_at,
-            seq=message.seq,
-            message_id=message.id,
-            role=message.role,
-            excerpt=shown,
-            highlights=highlights,
-            match_count=found.match_count,
-        )
+        """Return how a found message is shown, None if the file has changed meanwhile, or cannot be read."""
+        with contextlib.suppress(StorageError):
+            if messages := self._messages(found.row.name, found.row.stamp, [found.spot]):
+                return _shown(found, messages[0], query)
+        return None
 
 
 def _place(last: Summary) -> Place:
@@ -451,50 +453,18 @@ def _has_tail(file: LockedFile, row: Row) -> bool:
     return session_file.is_tail(file.read_at(row.tail, _TAIL_READ_BYTES), row.digest.message_count)
 
 
-def _unrepeated(drafts: Sequence[Draft]) -> dict[str, Draft]:
-    """Return the drafts by id, in order.
-
-    Raises:
-        MessageConflictError: when two have one id and not the same content.
-    """
-    found: dict[str, Draft] = {}
-    for draft in drafts:
-        message_id = draft.id or ""
-        if message_id in found and not found[message_id].says_the_same(draft):
-            raise MessageConflictError(message_id)
-        found.setdefault(message_id, draft)
-    return found
-
-
-def _sorted_out(messages: Sequence[Message], stored: dict[str, Message]) -> tuple[list[Message], tuple[str, ...]]:
-    """Return the messages that are not stored yet, and the ids taken by other content."""
-    known = dict(stored)
-    new: list[Message] = []
-    conflicts: list[str] = []
-    for message in messages:
-        if message.id not in known:
-            known[message.id] = message
-            new.append(message)
-        elif not known[message.id].says_the_same(message):
-            conflicts.append(message.id)
-    return new, tuple(conflicts)
-
-
-def _numbered(said: Iterable[Draft | Message], count: int) -> list[Message]:
-    """Return messages with the seqs that follow `count`."""
-    return [
-        Message(**{**msgspec.structs.asdict(one), "seq": seq})  # one way for both: a draft has all fields but seq
-        for seq, one in enumerate(said, start=count + 1)
-    ]
-
-
-def _appended(
-    key: str, drafts: Sequence[Draft], placed: dict[str, Message], stored: Sequence[Message], count: int
-) -> Appended:
-    messages = (placed[draft.id or ""] for draft in drafts)
-    return Appended(
-        key=key,
-        message_count=count + len(stored),
-        stored_count=len(stored),
-        receipts=tuple(Receipt(seq=said.seq, id=said.id, sent_at=said.sent_at) for said in messages),
+def _shown(found: Found, message: Message, query: Query) -> Hit:
+    known = found.row.summary
+    shown, highlights = excerpt(message.text, query)
+    return Hit(
+        key=known.header.key,
+        title=known.title,
+        channel=known.header.channel,
+        updated_at=known.updated_at,
+        seq=message.seq,
+        message_id=message.id,
+        role=message.role,
+        excerpt=shown,
+        highlights=highlights,
+        match_count=found.match_count,
     )

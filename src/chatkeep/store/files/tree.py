@@ -11,6 +11,9 @@ meanwhile is let go, and the name is opened anew.
 A new inode (a new session, a changed header) is locked before it gets its name and until the folder
 is flushed. So nobody can be told that a message is stored in a file whose name may not survive.
 
+Others, who know of no lock, may change or replace a file at any moment. So right before a write the
+file must be as it was when it was looked at, and after it what was written must be in the file that has the name.
+
 Assumed of the file system: it is local, honours flock and flush, and a power cut leaves bytes
 outside of the range being written alone.
 """
@@ -29,17 +32,21 @@ import time
 import unicodedata
 from base64 import b32encode
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Final, Literal
 
-from chatkeep.errors import StorageError
+from chatkeep.errors import BusyError, StorageError
 from chatkeep.store.files.disk import (
     Durability,
     Stamp,
     flush_folder,
     is_at,
+    is_folder,
+    is_nowhere,
     make_folder,
     open_folder,
+    open_nowhere,
     read_at,
     stamp_of,
     storage_error,
@@ -47,7 +54,7 @@ from chatkeep.store.files.disk import (
     told,
 )
 from chatkeep.store.files.format import reserved_size
-from chatkeep.store.files.locks import Turns, flock
+from chatkeep.store.files.locks import Turns, flock, is_held, is_locked
 
 SUFFIX: Final = ".json"
 KEPT: Final = re.compile(r"(?s)(.+)-[0-9]{10,}-[0-9a-f]{8}\.(cut|old)")
@@ -58,7 +65,6 @@ _READABLE_CHARS: Final = 60
 _HASH_CHARS: Final = 20  # 100 bits: nobody finds two keys with one name
 _KEPT_CHARS: Final = 150
 _COPY_BYTES: Final = 1 << 20
-_UNBORN_GRACE_S: Final = 10
 
 
 class NotRegularError(Exception):
@@ -95,11 +101,27 @@ class LockedFile:
         self.name = name
         self.is_suspect = False  # a flush has failed: what is in memory may never reach the disk
         self._durability = durability
+        self._seen = self.stamp()
 
     def stamp(self) -> Stamp:
-        """Return the present state of the file."""
+        """Look at the file, and return its present state."""
         with told():
-            return stamp_of(os.fstat(self.fd))
+            self._seen = stamp_of(os.fstat(self.fd))
+        return self._seen
+
+    def stamp_seen(self) -> Stamp:
+        """Return the state that this thread has last seen or written; if others wrote since, one that never was.
+
+        The time of a change is that of now, for it changes with the names of a file too.
+        """
+        with told():
+            now = stamp_of(os.fstat(self.fd))
+        return Stamp(self._seen.size, self._seen.modified_ns, now.changed_ns, now.inode)
+
+    def is_as_seen(self) -> bool:
+        """Tell whether nobody else has written since this thread looked at the file, or wrote it."""
+        with told():
+            return self.stamp_seen() == stamp_of(os.fstat(self.fd))
 
     def read(self) -> bytes:
         """Return all bytes of the file."""
@@ -111,6 +133,10 @@ class LockedFile:
         with told():
             return read_at(self.fd, start, size)
 
+    def became(self, new: LockedFile) -> None:
+        """Take over what is known of the file that this one's descriptor stands for now."""
+        self._seen, self.is_suspect = new._seen, False
+
     def flush(self) -> None:
         """Return when what is written is durable."""
         with told():
@@ -120,24 +146,29 @@ class LockedFile:
         """Put `content` in place of everything from `tail` on, durably, or leave the file as it was.
 
         Raises:
+            BusyError: when somebody else has written since the file was looked at; theirs stays.
             StorageFullError: when there is no space; the file is as it was.
             StorageError: when the disk refuses; the file is as it was, or torn there at worst.
         """
         before = self.read_at(tail, len(content))
         with told():
-            self._reserve(os.fstat(self.fd).st_size, tail + len(content))
+            self._reserve(tail + len(content))
+            if not self.is_as_seen():
+                raise BusyError
             try:
                 written = 0
                 while written < len(content):
                     written += os.pwrite(self.fd, content[written:], tail + written)
+                self._seen = stamp_of(os.fstat(self.fd))
                 self._flush()
             except OSError:
                 _restore(self.fd, tail, before + b"\n" * (len(content) - len(before)))
                 raise
 
-    def _reserve(self, size: int, needed: int) -> None:
+    def _reserve(self, needed: int) -> None:
         """Make room ahead of a write, in newlines, so that a full disk is met before anything is touched."""
-        if needed <= size:
+        size = self._seen.size
+        if needed <= size or not self.is_as_seen():
             return
         goal = reserved_size(needed)
         try:
@@ -147,6 +178,7 @@ class LockedFile:
             with contextlib.suppress(OSError):
                 os.ftruncate(self.fd, size)
             raise
+        self.stamp()
         self._flush()
 
     def _flush(self) -> None:
@@ -189,21 +221,22 @@ class Tree:
             self._sessions = self._tmp = self._quarantine = -1
 
     def find_place(self) -> None:
-        """Follow a folder that another one was put in the place of."""
+        """Follow a folder that another one was put in the place of, or nothing."""
         with told(), self._moving:
             for name, fd in self._folders.items():
                 path = self.workspace / name
-                if path.is_dir() and not is_at(fd, path):
-                    new = open_folder(path)
-                    os.dup2(new, fd, inheritable=False)
-                    os.close(new)
-                    self.moves += 1
+                if is_at(fd, path) or (is_nowhere(fd) and not is_folder(path)):
+                    continue
+                new = open_folder(path) if is_folder(path) else open_nowhere()
+                os.dup2(new, fd, inheritable=False)
+                os.close(new)
+                self.moves += 1
 
     def _make_place(self) -> None:
         """Make the folders that are missing, and follow them. Only a write does that: others may be at work here."""
         with told():
             for name in self._folders:
-                make_folder(self.workspace / name)
+                os.close(open_folder(self.workspace / name))
         self.find_place()
 
     def stamps(self) -> Iterator[tuple[str, Stamp | None]]:
@@ -248,15 +281,19 @@ class Tree:
             stamp = stamp_of(os.fstat(fd))
             return read_at(fd, 0, stamp.size), stamp
 
-    def read_at(self, name: str, start: int, size: int) -> bytes:
-        """Return so many bytes of a file from a place, fewer at its end. Takes no lock.
+    def read_at(self, name: str, start: int, size: int) -> tuple[bytes, Stamp]:
+        """Return so many bytes of a file from a place, fewer at its end, and its state after that. Takes no lock.
 
         Raises:
             FileNotFoundError: when there is none.
             NotRegularError: when the name stands for something that is no file.
         """
         with told(FileNotFoundError), self._opened(name, os.O_RDONLY) as fd:
-            return read_at(fd, start, size)
+            return read_at(fd, start, size), stamp_of(os.fstat(fd))
+
+    def is_held(self, name: str) -> bool:
+        """Tell whether somebody has a file locked now."""
+        return self._turns.is_taken(name) or is_locked(name, self._sessions)
 
     @contextlib.contextmanager
     def locked(self, name: str) -> Iterator[LockedFile]:
@@ -291,12 +328,17 @@ class Tree:
         """Put a new file in the place of a locked one, all at once and durably; `file` is the new one then.
 
         Raises:
+            BusyError: when somebody else has changed or replaced the old file since it was looked at; theirs stays.
             StorageError: when the disk refuses; the old file stays then, unless it is the name that
                 cannot be made durable.
         """
-        with self._born(file.name, content, self._take_over) as new, told():
+        with self._born(file.name, content, partial(self._take_over, file)) as new, told():
             os.dup2(new.fd, file.fd, inheritable=False)  # the lock goes with it
-            file.is_suspect = False
+            file.became(new)
+
+    def has_kept(self, file: LockedFile, start: int, content: bytes) -> bool:
+        """Tell whether a locked file is still the one of its name and has these bytes there."""
+        return self._is_named(file.fd, file.name) and file.read_at(start, len(content)) == content
 
     def flush_names(self) -> None:
         """Return when all names in the folder are durable."""
@@ -351,11 +393,12 @@ class Tree:
                 fcntl.flock(fd, fcntl.LOCK_EX)
                 try:
                     self._write(fd, content)
+                    file = LockedFile(fd, name, self._durability)
                     give_name(unborn, name)
                 finally:
                     with contextlib.suppress(OSError):  # what stays is swept when the workspace is opened next
                         os.unlink(unborn, dir_fd=self._tmp)
-            yield LockedFile(fd, name, self._durability)
+            yield file
         finally:
             os.close(fd)
 
@@ -368,7 +411,9 @@ class Tree:
                 os.unlink(name, dir_fd=self._sessions)  # it is locked: nobody was told of anything in it
             raise
 
-    def _take_over(self, unborn: str, name: str) -> None:
+    def _take_over(self, old: LockedFile, unborn: str, name: str) -> None:
+        if not (old.is_as_seen() and self._is_named(old.fd, name)):
+            raise BusyError
         os.rename(unborn, name, src_dir_fd=self._tmp, dst_dir_fd=self._sessions)
         self._flush_folder(self._sessions)
 
@@ -446,21 +491,6 @@ def _restore(fd: int, start: int, before: bytes) -> None:
     with contextlib.suppress(OSError):
         os.pwrite(fd, before, start)
         to_disk(fd)
-
-
-def is_held(unborn: str, folder: int) -> bool:
-    """Tell whether a process still works on an unborn file: it is locked, or too young to be."""
-    try:
-        fd = os.open(unborn, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=folder)
-    except OSError:
-        return True  # or it is gone already
-    try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        return time.time() - os.fstat(fd).st_mtime < _UNBORN_GRACE_S
-    except BlockingIOError:
-        return True
-    finally:
-        os.close(fd)
 
 
 def is_text(name: str) -> bool:

@@ -18,7 +18,7 @@ import watchfiles
 
 from chatkeep.errors import BusyError, StorageError, StorageFullError
 from chatkeep.store.files import format as session_file
-from chatkeep.store.files.disk import Stamp, told
+from chatkeep.store.files.disk import Stamp, is_folder, told
 from chatkeep.store.files.index import Index, IndexBehindError, IndexLostError
 from chatkeep.store.files.intake import Intake, Progress
 from chatkeep.store.files.rows import Database, Row
@@ -196,8 +196,6 @@ class Upkeep:
 
     def _existing(self) -> Index:
         """Open the index that is there, with a look at whether it answers at all and is worth keeping."""
-        if not self._path.exists():
-            raise IndexLostError
         index = Index(self._path)
         try:
             index.totals()
@@ -249,11 +247,15 @@ class Upkeep:
 
     def _watch(self) -> None:
         """Take in what happens in the folder, whatever goes wrong with single rounds, until the store is closed."""
+        failed = ""
         while not self._stop.is_set():
             try:
                 self._watch_folder()
+                failed = ""
             except Exception as error:  # noqa: BLE001 - the watch goes on
-                _log.warning("watching the session files failed (%s); trying again", type(error).__name__)
+                if failed != type(error).__name__:
+                    failed = type(error).__name__
+                    _log.warning("watching the session files failed (%s); trying again", failed)
                 self._is_watching.set()
                 self._stop.wait(_ROUND_MS / 1000)
 
@@ -263,6 +265,11 @@ class Upkeep:
         A look at all of it catches what happened before the watch began; whoever opens the store has the first.
         """
         self._tree.find_place()
+        if not is_folder(self._tree.sessions_path):
+            self._is_watching.set()
+            self.ask(self._catch_up)
+            self._stop.wait(_ROUND_MS / 1000)
+            return
         moves, is_looked_at = self._tree.moves, not self._is_watching.is_set()
         for happened in watchfiles.watch(
             self._tree.sessions_path,
