@@ -102,7 +102,7 @@ class Hand:
         hand.join()
         if appended:
             writer.join()
-        finals = [new] if new is None else [new, (*new, *appended)]
+        finals: list[Truth] = [new] if new is None else [new, (*new, *appended)]
         if new is None and appended:
             finals.append(appended)
         self._see(name, finals, ended, errors)

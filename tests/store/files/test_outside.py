@@ -13,6 +13,7 @@ import pytest
 from chatkeep.core.model import Revision, Selection
 from chatkeep.errors import BusyError, SessionDamagedError, SessionNotFoundError, StorageError
 from chatkeep.store.files import tree
+from chatkeep.store.files.disk import to_disk
 from chatkeep.store.files.index import Index
 from chatkeep.store.files.store import FilesStore
 from chatkeep.store.files.tree import LockedFile, Tree, file_name
@@ -92,7 +93,7 @@ def test_append_while_the_file_is_edited(
 
 def test_append_while_the_file_is_replaced(store: FilesStore, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """An append is not answered that went into a file which somebody replaced during its flush."""
-    flush = tree.to_disk
+    flush = to_disk
 
     def replace_first(fd: int) -> None:
         _by_rename(path)
@@ -110,7 +111,7 @@ def test_append_while_an_earlier_message_is_edited(
     store: FilesStore, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """An edit in place during the flush of an append is noticed, though the size is what the append made it."""
-    flush = tree.to_disk
+    flush = to_disk
 
     def edit_first(fd: int) -> None:
         time.sleep(0.01)  # kernels that tell the time in ticks

@@ -106,7 +106,7 @@ def write_backup(
     ):
         names = [name for name in files.names() if not name.startswith(".")]
         for done, name in enumerate(names, start=1):
-            found = _copied(files, index, name)
+            found = _copied(files, index, name) if is_text(name) else _unnamed(name)
             if isinstance(found, Problem):
                 left_out[found.name] = found.reason
             elif found is not None:
@@ -262,8 +262,6 @@ def is_empty(workspace: Path) -> bool:
 
 def _copied(files: SessionFiles, index: Audit | None, name: str) -> tuple[Item, bytes] | Problem | None:
     """Return a committed state of a session's file, why there is none, or None when the file is gone."""
-    if not is_text(name):
-        return Problem(os.fsencode(name).decode(errors="backslashreplace"), NO_TEXT, NEVER)
     try:
         found = _scanned(files, index, name)
         if isinstance(found, tuple) and found[0].state != "whole":
@@ -294,6 +292,10 @@ def _copied(files: SessionFiles, index: Audit | None, name: str) -> tuple[Item, 
         damage=scan.reason if scan.state == "damaged" else None,
     )
     return item, data
+
+
+def _unnamed(name: str) -> Problem:
+    return Problem(os.fsencode(name).decode(errors="backslashreplace"), NO_TEXT, NEVER)
 
 
 def _scanned(files: SessionFiles, index: Audit | None, name: str) -> tuple[Scan, bytes] | Problem:
