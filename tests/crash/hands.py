@@ -131,7 +131,11 @@ def move_folder_away(sessions: Path) -> Callable[[], None]:
     """Move the whole folder away; return the way back."""
     away = sessions.with_name("away")
     sessions.rename(away)
-    return lambda: away.rename(sessions) and None  # type: ignore[func-returns-value]
+
+    def move_back() -> None:
+        away.rename(sessions)
+
+    return move_back
 
 
 def _in_pieces(path: Path, data: bytes, mode: str) -> None:
