@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 
 from chatkeep.errors import BusyError, StorageError, StorageFullError
 from chatkeep.store.files import locks
-from chatkeep.store.files.tree import NotRegularError, Tree, file_name, is_file_name, is_held
+from chatkeep.store.files.locks import is_held
+from chatkeep.store.files.tree import NotRegularError, Tree, file_name, is_file_name
 
 NAME = "a-1.json"
 texts = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=128)
