@@ -41,7 +41,7 @@ def reserve_with_blanks() -> None:
     def reserve(self: LockedFile, needed: int) -> None:
         size, goal = self.stamp().size, session_file.reserved_size(needed)
         if needed > size:
-            os.pwrite(self.fd, b" " * (goal - size), size)
+            os.pwrite(self.fd, b" " * (goal - size - 1) + b"\n", size)
             self.stamp()
             self._flush()
 

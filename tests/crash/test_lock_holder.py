@@ -41,6 +41,7 @@ overwrite = LockedFile.overwrite_tail
 
 def stopped(self, tail, content):
     os.pwrite(self.fd, content[: len(content) // 2], tail)
+    self.stamp()
     print("holding", flush=True)
     sys.stdin.readline()
     overwrite(self, tail, content)
