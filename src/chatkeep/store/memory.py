@@ -6,17 +6,19 @@ else: one lock, no index, no cleverness. It forgets everything when it is closed
 
 from __future__ import annotations
 
+import secrets
 import threading
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
-from itertools import groupby
+from itertools import groupby, islice
 from typing import Final, TypeVar
 
 import msgspec
 from msgspec import Struct
 
 from chatkeep.core.excerpts import excerpt
+from chatkeep.core.feed import CHANGES_KEPT, Change, ChangeKind, Changes, number_of, position_of
 from chatkeep.core.keys import channel_of
 from chatkeep.core.model import (
     Appended,
@@ -73,6 +75,9 @@ class MemoryStore:
         """Begin without sessions."""
         self._lock = threading.RLock()
         self._sessions: dict[str, _Stored] = {}
+        self._changes: deque[Change] = deque(maxlen=CHANGES_KEPT)
+        self._change_count = 0
+        self._epoch = secrets.token_bytes(16)
 
     def append(
         self,
@@ -96,6 +101,8 @@ class MemoryStore:
                 raise CountConflictError(expect_count, count)
             stored = (found or _Stored(_new_header(key, channel, fresh))).plus(fresh)
             self._sessions[key] = stored
+            if fresh:
+                self._note("appended" if found else "created", key, fresh)
         by_id = {message.id: message for message in stored.messages}
         return Appended(
             key=key,
@@ -172,6 +179,7 @@ class MemoryStore:
             stored = self._stored(key)
             revised = msgspec.structs.replace(stored, header=_copy(revision.applied_to(stored.header)))
             self._sessions[key] = revised
+            self._note("revised", key)
         return revised.summary
 
     def delete(self, key: str) -> None:
@@ -179,6 +187,7 @@ class MemoryStore:
         with self._lock:
             self._stored(key)
             del self._sessions[key]
+            self._note("deleted", key)
 
     def merge(self, session: Session) -> Merged:
         """Take in a session: create it, or append the messages whose ids are not stored yet."""
@@ -188,6 +197,8 @@ class MemoryStore:
             stored = found or _Stored(_copy(session.header))
             fresh, conflicts = _fresh(stored.messages, session.messages)
             self._sessions[key] = stored.plus(fresh)
+            if fresh or found is None:
+                self._note("appended" if found else "created", key, fresh)
         return Merged(
             created=found is None,
             added_count=len(fresh),
@@ -207,8 +218,35 @@ class MemoryStore:
             problems={},
         )
 
+    def changes(self, after: str | None, *, limit: int) -> Changes:
+        """Return changes that follow a position, oldest first; without one, only the present position."""
+        with self._lock:
+            present = position_of(self._change_count, self._epoch)
+            number = self._change_count if after is None else number_of(after, self._epoch)
+            behind = None if number is None else self._change_count - number
+            if behind is None or not 0 <= behind <= len(self._changes):
+                return Changes(changes=(), position=present, is_known=False)
+            found = list(islice(self._changes, len(self._changes) - behind, None))[:limit]
+            told = tuple(msgspec.structs.replace(change, summary=self._known(change.key)) for change in found)
+        return Changes(changes=told, position=told[-1].position if told else after or present)
+
     def close(self) -> None:
         """Hold on to nothing, as there is nothing to let go of."""
+
+    def _note(self, kind: ChangeKind, key: str, fresh: Sequence[Message] = ()) -> None:
+        self._change_count += 1
+        change = Change(
+            position=position_of(self._change_count, self._epoch),
+            kind=kind,
+            key=key,
+            first_seq=fresh[0].seq if fresh else None,
+            last_seq=fresh[-1].seq if fresh else None,
+        )
+        self._changes.append(change)
+
+    def _known(self, key: str) -> Summary | None:
+        stored = self._sessions.get(key)
+        return None if stored is None else _without_metadata(stored.summary)
 
     def _stored(self, key: str) -> _Stored:
         with self._lock:

@@ -20,6 +20,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
+from chatkeep.core.feed import Changes
 from chatkeep.core.model import (
     Appended,
     Draft,
@@ -156,6 +157,16 @@ class Store(Protocol):
 
     def status(self, prefix: str = "") -> Status:
         """Return counts and sizes of the sessions whose keys begin with the prefix."""
+        ...
+
+    def changes(self, after: str | None, *, limit: int) -> Changes:
+        """Return at most `limit` changes that follow a position, oldest first; without one, only the present position.
+
+        Every change that was answered is told, in the order in which it is to be seen, once. Asked with
+        the position of an answer, or of one of its changes, the next answer goes on from there, also
+        after the store was closed and opened. A position that is not known (it is another store's, or
+        older than the last 100,000 changes) is answered by the present one, and `is_known` false.
+        """
         ...
 
     def close(self) -> None:

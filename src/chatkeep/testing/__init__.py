@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from chatkeep.testing.append import AppendContract
 from chatkeep.testing.change import ChangeContract
+from chatkeep.testing.feed import FeedContract
 from chatkeep.testing.listing import ListContract
 from chatkeep.testing.merge import MergeContract
 from chatkeep.testing.read import ReadContract
@@ -47,6 +48,7 @@ class StoreContract(
     MergeContract,
     TextContract,
     ThreadContract,
+    FeedContract,
 ):
     """Every promise of a store. Subclass it and give the fixture `store`."""
 

@@ -30,10 +30,11 @@ from typing import Final, TypeVar
 
 import apsw
 
+from chatkeep.core.feed import Changes
 from chatkeep.core.model import Selection, Summary
 from chatkeep.core.paging import Place
 from chatkeep.core.search import Search
-from chatkeep.store.files import searching, vocabulary
+from chatkeep.store.files import feed, searching, vocabulary
 from chatkeep.store.files.disk import Stamp, told
 from chatkeep.store.files.format import FORMAT
 from chatkeep.store.files.rows import EPOCH_US, Database, Row, Spot, UnreadableRowError, Value, hash_of, row_of
@@ -225,6 +226,13 @@ class Index:
             raise IndexLostError("closed")
         with _lost_as_such(), self._reader() as db:
             return searching.find(db, search)
+
+    def changes(self, after: str | None, *, limit: int) -> Changes:
+        """Return what happened after a position, as `Store.changes` says."""
+        if self._is_closed:
+            raise IndexLostError("closed")
+        with _lost_as_such(), self._reader() as db:
+            return feed.changes(db, self._inode, after, limit)
 
     # Writing
 

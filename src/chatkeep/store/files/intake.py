@@ -26,8 +26,8 @@ from msgspec import Struct
 from chatkeep.core.keys import parse_key
 from chatkeep.core.model import Digest
 from chatkeep.errors import BusyError, InvalidKeyError, StorageError
+from chatkeep.store.files import feed, rows
 from chatkeep.store.files import format as session_file
-from chatkeep.store.files import rows
 from chatkeep.store.files.disk import Stamp
 from chatkeep.store.files.format import Scan
 from chatkeep.store.files.index import Index
@@ -190,9 +190,7 @@ class Intake:
         doc = rows.next_doc(db)
         for change in changes:
             if rows.known_stamp(db, change.name) == change.seen and self._is_still(change):
-                if change.seen is not None:
-                    rows.drop(db, change.name)
-                doc = _put_found(db, change.found, doc)
+                doc = _put_found(db, change.name, change.found, doc)
                 self.report(change.name, _reason(change.found))
 
     def _is_still(self, change: _Change) -> bool:
@@ -208,8 +206,7 @@ class Intake:
         """Tell the index what a locked file is now."""
 
         def change(db: Database) -> None:
-            rows.drop(db, found.name)
-            _put_found(db, found, rows.next_doc(db))
+            _put_found(db, found.name, found, rows.next_doc(db))
 
         index.write(change)
         self.report(found.name, _reason(found))
@@ -280,12 +277,12 @@ def _reason(found: Entry | Problem | None) -> str | None:
     return None if found is None else found.reason
 
 
-def _put_found(db: Database, found: Entry | Problem | None, doc: int) -> int:
+def _put_found(db: Database, name: str, found: Entry | Problem | None, doc: int) -> int:
     if isinstance(found, Problem):
-        rows.put_problem(db, found.name, found.reason, found.stamp)
-    elif found is not None:
-        return rows.put(db, found, doc)
-    return doc
+        free = feed.take(db, name, None, doc)
+        rows.put_problem(db, name, found.reason, found.stamp)
+        return free
+    return feed.take(db, name, found, doc)
 
 
 def may_be_arriving(data: bytes, stamp: Stamp, known: Row | None) -> bool:

@@ -87,6 +87,25 @@ DELETE FROM sessions WHERE sid = :sid;
 -- drop_problem: Forget why a name cannot be served.
 DELETE FROM problems WHERE name = :name;
 
+-- put_change: Note what happened to a session and return its number.
+INSERT INTO changes VALUES (NULL, ?1, ?2, ?3, ?4) RETURNING number;
+
+-- drop_changes: Forget what happened long ago.
+DELETE FROM changes WHERE number <= ?1;
+
+-- changes: What happened after a number, and the sessions as they are now.
+SELECT c.*, s.* FROM changes c LEFT JOIN listed s ON s.key = c.key
+WHERE c.number > :after ORDER BY c.number LIMIT :limit;
+
+-- kept: The first and the last number of what is remembered.
+SELECT coalesce((SELECT min(number) FROM changes), 1), coalesce((SELECT max(number) FROM changes), 0);
+
+-- epoch: What the numbers mean something together with.
+SELECT secret FROM epoch;
+
+-- identities: By what a session's messages are known again, in their order.
+SELECT hash, role, at FROM messages WHERE sid = :sid ORDER BY seq;
+
 -- page: Sessions by latest activity.
 SELECT * FROM listed WHERE {where} ORDER BY updated_at DESC, key LIMIT :limit;
 

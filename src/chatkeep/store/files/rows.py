@@ -14,6 +14,7 @@ import apsw
 import msgspec
 from msgspec import Struct
 
+from chatkeep.core.feed import CHANGES_KEPT, ChangeKind
 from chatkeep.core.model import ROLES, Digest, Header, Message, Role, Summary, summary
 from chatkeep.core.words import rows_of, spaced
 from chatkeep.store.files.disk import Stamp
@@ -29,6 +30,7 @@ ROLE_NUMBERS: Final = {role: number for number, role in enumerate(ROLES)}
 _EPOCH: Final = datetime(2024, 1, 1, tzinfo=UTC)  # of which times of these years are near, and so short
 _MICROSECOND: Final = timedelta(microseconds=1)
 EPOCH_US: Final = (_EPOCH - datetime(1970, 1, 1, tzinfo=UTC)) // _MICROSECOND  # since 1970
+_FORGOTTEN_AT_ONCE: Final = 1000
 _NEVER_REVISED: Final = frozenset(("key", "channel", "created_at"))
 
 
@@ -103,12 +105,6 @@ def put(db: Database, entry: Entry, doc: int | None = None) -> int:
     return _put_messages(db, entry, sid, doc)
 
 
-def replace(db: Database, entry: Entry) -> None:
-    """Put a session in the place of whatever the index has under its name."""
-    drop(db, entry.name)
-    put(db, entry)
-
-
 def grow(db: Database, row: Row, entry: Entry) -> bool:
     """Add appended messages to a session; `entry` holds only these, and all else as it is now.
 
@@ -122,13 +118,17 @@ def grow(db: Database, row: Row, entry: Entry) -> bool:
     db.execute(QUERIES["grow_session"], {**values, "name": row.name, "tail": entry.tail})
     ((sid,),) = db.execute(QUERIES["sid"], {"name": row.name})
     _put_messages(db, entry, sid, None)
+    note(db, "appended", row.header.key, entry.messages[0].seq, entry.messages[-1].seq)
     return True
 
 
 def revise(db: Database, row: Row, header: Header, stamp: Stamp, *, body: int, tail: int) -> None:
-    """Bring a session up to a new header in a new file."""
+    """Bring a session up to a new header in a new file, unless somebody has read that file meanwhile."""
+    if known_stamp(db, row.name) == stamp:
+        return
     values = {**_header_values(header), **_stamp_values(stamp), "name": row.name, "body": body, "tail": tail}
     db.execute(QUERIES["revise_session"], {name: values[name] for name in values if name not in _NEVER_REVISED})
+    note(db, "revised", row.header.key)
 
 
 def drop(db: Database, name: str) -> None:
@@ -143,6 +143,13 @@ def drop(db: Database, name: str) -> None:
 def put_problem(db: Database, name: str, reason: str, stamp: Stamp) -> None:
     """Remember why a name cannot be served."""
     db.execute(QUERIES["put_problem"], {"name": name, "reason": reason, **_stamp_values(stamp)})
+
+
+def note(db: Database, kind: ChangeKind, key: str, first_seq: int | None = None, last_seq: int | None = None) -> None:
+    """Remember that something happened to a session, and with it at least `CHANGES_KEPT` that happened before."""
+    ((number,),) = db.execute(QUERIES["put_change"], (kind, key, first_seq, last_seq))
+    if number % _FORGOTTEN_AT_ONCE == 0:
+        db.execute(QUERIES["drop_changes"], (number - CHANGES_KEPT,))
 
 
 def known_stamp(db: Database, name: str) -> Stamp | None:

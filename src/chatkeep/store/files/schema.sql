@@ -99,6 +99,20 @@ CREATE TABLE zones (
 );
 CREATE INDEX zones_by_time ON zones (newest);
 
+-- What happened to the sessions since the database was made, in the order of the commits; the oldest are
+-- dropped. Not filled by a build. The numbers mean something only together with the secret (see feed.py).
+CREATE TABLE changes (
+  number INTEGER PRIMARY KEY,
+  kind TEXT NOT NULL,
+  key TEXT NOT NULL,
+  first_seq INTEGER,
+  last_seq INTEGER
+);
+CREATE TABLE epoch (
+  secret BLOB NOT NULL
+);
+INSERT INTO epoch VALUES (randomblob(32));
+
 -- Counts, kept by the triggers below, so that a total costs nothing.
 CREATE TABLE totals (
   channel TEXT NOT NULL,

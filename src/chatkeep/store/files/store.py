@@ -10,6 +10,7 @@ from typing import Final, TypeVar
 import msgspec
 
 from chatkeep.core.excerpts import excerpt
+from chatkeep.core.feed import Changes
 from chatkeep.core.keys import channel_of
 from chatkeep.core.model import (
     Appended,
@@ -41,13 +42,13 @@ from chatkeep.errors import (
     SessionNotFoundError,
     StorageError,
 )
-from chatkeep.store.files import batches, rows
+from chatkeep.store.files import batches, feed, rows
 from chatkeep.store.files import format as session_file
 from chatkeep.store.files.checkup import examined
 from chatkeep.store.files.disk import Durability, Stamp
 from chatkeep.store.files.findings import Finding
 from chatkeep.store.files.intake import Progress
-from chatkeep.store.files.rows import Entry, Found, Row, Spot
+from chatkeep.store.files.rows import Database, Entry, Found, Row, Spot
 from chatkeep.store.files.tree import LockedFile, NotRegularError, Tree, file_name
 from chatkeep.store.files.upkeep import Upkeep
 
@@ -256,6 +257,10 @@ class FilesStore:
             problems=self._upkeep.answer(lambda index: index.problems(prefix)),
         )
 
+    def changes(self, after: str | None, *, limit: int) -> Changes:
+        """Return what happened after a position, as `Store.changes` says."""
+        return self._upkeep.answer(lambda index: index.changes(after, limit=limit))
+
     # Beyond the protocol: what only files have
 
     def check(self) -> Iterator[Finding]:
@@ -381,11 +386,23 @@ class FilesStore:
                 starts=starts,
                 ends=ends,
             )
-            self._upkeep.note(lambda db: rows.replace(db, entry))
+            self._upkeep.note(lambda db: feed.take(db, name, entry))
 
     def _forget(self, name: str) -> None:
+        """Take a file that is gone out of the index, unless that knows of one that was made in its place meanwhile."""
+
+        def change(db: Database) -> None:
+            if not self._describes(rows.known_stamp(db, name), name):
+                feed.take(db, name, None)
+
         with self._upkeep.telling(name):
-            self._upkeep.note(lambda db: rows.drop(db, name))
+            self._upkeep.note(change)
+
+    def _describes(self, stamp: Stamp | None, name: str) -> bool:
+        try:
+            return stamp is not None and stamp == self._tree.stamp(name)
+        except NotRegularError:
+            return False
 
     def _stored(self, file: LockedFile, row: Row, wanted: dict[str, T]) -> dict[str, Message]:
         """Return the stored messages that have one of these ids."""

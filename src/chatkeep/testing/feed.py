@@ -1,0 +1,127 @@
+"""The promises about telling what changed."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from chatkeep.core.feed import Change
+from chatkeep.core.model import Revision
+from chatkeep.errors import CountConflictError, MessageConflictError, SessionNotFoundError
+from chatkeep.store.protocol import Store
+from chatkeep.testing.samples import draft, session, talk
+
+KEY = "cli:default"
+
+
+def _told(store: Store, after: str) -> list[tuple[str, str, int | None, int | None]]:
+    return [_fact(change) for change in store.changes(after, limit=1000).changes]
+
+
+def _fact(change: Change) -> tuple[str, str, int | None, int | None]:
+    return change.kind, change.key, change.first_seq, change.last_seq
+
+
+class FeedContract:
+    """Promises of `Store.changes`."""
+
+    def test_changes_begin_with_now(self, store: Store) -> None:
+        """Without a position nothing is told, but from where to go on; there nothing follows yet."""
+        store.append(KEY, talk(1))
+        begun = store.changes(None, limit=10)
+        assert ((), True) == (begun.changes, begun.is_known)
+        assert begun == store.changes(begun.position, limit=10)
+
+    def test_changes_tell_of_appends(self, store: Store) -> None:
+        """The first append makes a session, the others make it longer; each tells its seqs."""
+        begun = store.changes(None, limit=1).position
+        store.append(KEY, talk(2))
+        store.append(KEY, [draft("more")])
+        assert [("created", KEY, 1, 2), ("appended", KEY, 3, 3)] == _told(store, begun)
+
+    def test_changes_tell_of_headers_and_ends(self, store: Store) -> None:
+        """A revised session, a deleted one, and a new one under its key."""
+        store.append(KEY, talk(1))
+        begun = store.changes(None, limit=1).position
+        store.revise(KEY, Revision(title="Mine"))
+        store.delete(KEY)
+        store.append(KEY, talk(1))
+        expected = [("revised", KEY, None, None), ("deleted", KEY, None, None), ("created", KEY, 1, 1)]
+        assert expected == _told(store, begun)
+
+    def test_changes_tell_of_merges(self, store: Store) -> None:
+        """A merge makes a session, without messages too, or brings it those that it lacks."""
+        begun = store.changes(None, limit=1).position
+        store.merge(session("empty"))
+        store.merge(session(KEY, talk(2)))
+        store.merge(session(KEY, talk(5)))
+        expected = [("created", "empty", None, None), ("created", KEY, 1, 2), ("appended", KEY, 3, 5)]
+        assert expected == _told(store, begun)
+
+    def test_changes_tell_nothing_of_nothing(self, store: Store) -> None:
+        """What was stored already, and what failed, is no change."""
+        store.append(KEY, talk(2))
+        begun = store.changes(None, limit=1).position
+        store.append(KEY, talk(2))
+        store.merge(session(KEY, talk(2)))
+        with pytest.raises(CountConflictError):
+            store.append(KEY, [draft("late")], expect_count=1)
+        with pytest.raises(MessageConflictError):
+            store.append(KEY, [draft("other", id="id-1")])
+        for fail in (store.delete, lambda key: store.revise(key, Revision(title="Mine"))):
+            with pytest.raises(SessionNotFoundError):
+                fail("missing")
+        assert [] == _told(store, begun)
+
+    def test_changes_show_the_session_as_it_is(self, store: Store) -> None:
+        """A change comes with its session as a list shows it now; a session that is gone is None."""
+        begun = store.changes(None, limit=1).position
+        store.append(KEY, talk(1))
+        store.append("gone", talk(1))
+        store.revise(KEY, Revision(title="Mine", metadata={"long": "enough"}))
+        store.delete("gone")
+        shown = [change.summary for change in store.changes(begun, limit=10).changes]
+        listed = store.get(KEY)
+        assert [(KEY, "Mine", {}), None, (KEY, "Mine", {}), None] == [
+            known and (known.header.key, known.title, known.header.metadata) for known in shown
+        ]
+        assert {listed.preview} == {known.preview for known in shown if known}
+
+    def test_changes_go_on_anywhere(self, store: Store) -> None:
+        """From the position of an answer, and of each of its changes, exactly the rest follows."""
+        begun = store.changes(None, limit=1).position
+        for number in range(5):
+            store.append(f"k{number}", talk(1))
+        every = store.changes(begun, limit=1000)
+        assert 5 == len({change.position for change in every.changes})
+        assert every.position == every.changes[-1].position
+        for place, change in enumerate(every.changes, start=1):
+            assert every.changes[place:] == store.changes(change.position, limit=1000).changes
+        first = store.changes(begun, limit=2)
+        assert every.changes[:2] == first.changes
+        assert every.changes[2:] == store.changes(first.position, limit=1000).changes
+
+    @pytest.mark.parametrize("position", ["", "0", "A" * 22, "-" * 22, "é" * 22, "x" * 4000])
+    def test_changes_from_nowhere(self, store: Store, position: str) -> None:
+        """A position that is none is said to be unknown, and answered by the present one."""
+        store.append(KEY, talk(1))
+        answer = store.changes(position, limit=10)
+        assert ((), False) == (answer.changes, answer.is_known)
+        assert answer.position == store.changes(None, limit=10).position
+
+    def test_changes_of_many_writers(self, store: Store) -> None:
+        """While many write, who follows sees every message once, the ones of a session in their order."""
+        position = store.changes(None, limit=1).position
+        seen: dict[str, list[int]] = {}
+        with ThreadPoolExecutor(4) as pool:
+            jobs = [pool.submit(store.append, f"many:{number % 3}", [draft(str(number))]) for number in range(60)]
+            while sum(map(len, seen.values())) < len(jobs):
+                answer = store.changes(position, limit=7)
+                is_over = all(job.done() for job in jobs)
+                for change in answer.changes:
+                    seqs = range(change.first_seq or 0, (change.last_seq or 0) + 1)
+                    seen.setdefault(change.key, []).extend(seqs)
+                assert answer.changes or not is_over or store.changes(position, limit=1).changes
+                position = answer.position
+        assert {f"many:{number}": [*range(1, 21)] for number in range(3)} == seen
