@@ -34,6 +34,7 @@ from chatkeep.errors import (
     UnreachableError,
 )
 from chatkeep.http.app import create_app
+from chatkeep.http.feed import Feed
 from chatkeep.http.guard import Guard
 from chatkeep.http.limits import Limits
 from chatkeep.sessions import Sessions
@@ -44,7 +45,7 @@ from chatkeep.tokens import TokenFile
 
 KEY = "cli:default"
 VERBS = {
-    *("append", "close", "delete", "delete_all", "existing", "get", "keys", "list"),
+    *("append", "changes", "close", "delete", "delete_all", "existing", "get", "keys", "list"),
     *("merge", "read", "read_all", "rename", "revise", "search", "status", "window"),
 }
 
@@ -61,6 +62,7 @@ class Server:
     def emptied(self) -> Server:
         """Return the server with nothing stored."""
         self.app.state.sessions = Sessions(MemoryStore())
+        self.app.state.feed = Feed(self.app.state.sessions, self.app.state.pools)
         return self
 
 
@@ -478,7 +480,7 @@ def parameters(function: Callable[..., object]) -> list[tuple[str, object, objec
 def test_clients_have_the_verbs_of_sessions(kind: type) -> None:
     """What is written for sessions runs on a client."""
     public = {name for name in vars(kind) if not name.startswith("_")}
-    assert VERBS == public
+    assert VERBS | {"events"} == public  # where sessions are asked again and again, a client follows
     for verb in VERBS - {"close"}:
         assert parameters(getattr(Sessions, verb)) == parameters(getattr(kind, verb)), verb
 

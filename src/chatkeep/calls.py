@@ -7,7 +7,7 @@ Errors come back as the classes that the server raised, told by their code.
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, Generic, TypeVar
@@ -38,12 +38,15 @@ from chatkeep.core.model import (
     utc,
 )
 from chatkeep.core.search import DEFAULT_ROLES, Search
-from chatkeep.errors import InvalidError, MessageConflictError, UnreachableError
+from chatkeep.errors import ChatkeepError, InvalidError, MessageConflictError, UnreachableError
+from chatkeep.events import Event, EventReader
 from chatkeep.exporters import exported
 
 RETRIES_MAX: Final = 4
 _PAUSE_S: Final = 0.1  # doubled with every retry
 _PAUSE_S_MAX: Final = 10.0  # who is asked to wait for longer hears of it
+_RESUMES_MAX: Final = 16
+_RESUME_S_MAX: Final = 5.0
 _TRY_AGAIN: Final = 503
 _FAILED: Final = 400
 
@@ -70,13 +73,12 @@ class Call(Generic[Answer]):
         Raises:
             ChatkeepError: the error that it answered with; UnreachableError when this is no answer of Chatkeep's.
         """
+        if status >= _FAILED:
+            raise error_in(status, body, key=self.key)
         try:
-            if status < _FAILED:
-                return self.decode(body)
-            problem = msgspec.json.decode(body, type=wire.Problem)
+            return self.decode(body)
         except msgspec.MsgspecError as error:
-            raise UnreachableError(f"The server answered {status}, but not as Chatkeep does.") from error
-        raise wire.error_of(problem, key=self.key)
+            raise _no_answer(status) from error
 
     def pause_s(self, retries: int, status: int | None, retry_after: str | None = None) -> float | None:
         """Return how long to wait before sending the call again, None when its outcome stands.
@@ -89,6 +91,14 @@ class Call(Generic[Answer]):
         if asked_s > _PAUSE_S_MAX:
             return None
         return max(asked_s, _PAUSE_S * (1 << retries))
+
+
+def error_in(status: int, body: bytes, *, key: str = "") -> ChatkeepError:
+    """Return the error that the server answered with; `key` is what was asked for."""
+    try:
+        return wire.error_of(msgspec.json.decode(body, type=wire.Problem), key=key)
+    except msgspec.MsgspecError:
+        return _no_answer(status)
 
 
 def append(
@@ -231,10 +241,53 @@ def status(prefix: str) -> Call[Status]:
     )
 
 
+class Following:
+    """Where in the feed a client is, and when it asks again: in each connection for what follows the last event."""
+
+    path: Final = "/api/v1/events"
+
+    def __init__(self, after: str | None) -> None:
+        """Take the position to begin at; None begins with what happens from now on."""
+        self._position = after
+        self._retries = 0
+        self._reader = EventReader()
+
+    def headers(self) -> dict[str, str]:
+        """Return the headers of the next connection, which begins now."""
+        self._reader = EventReader()
+        return {} if self._position is None else {"Last-Event-ID": quote(self._position, errors="replace")}
+
+    def read(self, piece: bytes) -> Iterator[Event]:
+        """Yield the events that a piece of the stream makes whole."""
+        for event in self._reader.read(piece):
+            self._position, self._retries = event.id, 0
+            yield event
+
+    def pause_s(self, status: int | None, body: bytes = b"") -> float:
+        """Return how long to wait after a connection ended; a server that is started again has about a minute.
+
+        `status` None is one that broke, `body` the answer if that is no stream.
+
+        Raises:
+            ChatkeepError: what the server answered; UnreachableError when it has told nothing for too long.
+        """
+        is_over = self._retries >= _RESUMES_MAX
+        if status is not None and status >= _FAILED and (status != _TRY_AGAIN or is_over):
+            raise error_in(status, body)
+        if is_over:
+            raise UnreachableError("The server does not tell of changes.")
+        self._retries += 1
+        return min(_PAUSE_S * (1 << self._retries), _RESUME_S_MAX)
+
+
 class _Messages(Struct, frozen=True):
     """The part of an exported session that is not its header."""
 
     messages: tuple[Message, ...]
+
+
+def _no_answer(status: int) -> UnreachableError:
+    return UnreachableError(f"The server answered {status}, but not as Chatkeep does.")
 
 
 def _decoded(body: bytes, kind: type[Answer]) -> Answer:

@@ -14,7 +14,8 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Generator, Iterable, Iterator, Sequence
+from contextlib import aclosing, closing
 from datetime import UTC, datetime
 from types import TracebackType
 from typing import Final, Self, TypeVar
@@ -25,8 +26,9 @@ import msgspec
 
 from chatkeep import calls
 from chatkeep.bodies import BULK_KEYS_MAX
-from chatkeep.calls import Call
+from chatkeep.calls import Call, Following
 from chatkeep.core import ids
+from chatkeep.core.feed import Change, Changes
 from chatkeep.core.model import (
     Appended,
     Draft,
@@ -44,8 +46,10 @@ from chatkeep.core.model import (
 from chatkeep.core.paging import LIST_LIMIT_DEFAULT
 from chatkeep.core.search import Search
 from chatkeep.errors import SessionNotFoundError, UnreachableError
+from chatkeep.events import RESET, Event
 
 TIMEOUT_S: Final = 30.0
+_FOLLOWING_TIMEOUT: Final = httpx.Timeout(TIMEOUT_S, read=60.0)  # signs of life come more often
 _LISTED: Final = Selection()
 _NO_PAGE: Final = Page(sessions=(), total=0, next_cursor=None)
 _NO_HITS: Final = Hits(hits=())
@@ -169,6 +173,33 @@ class Client:
         """Return counts and sizes of the sessions that the token sees and whose keys begin with the prefix."""
         return self._do(calls.status(prefix))
 
+    def changes(self, after: str | None, *, limit: int = LIST_LIMIT_DEFAULT) -> Changes:
+        """Return what changed after a position, oldest first, as `Store.changes`; without one, only the present."""
+        told: list[Change] = []
+        with closing(self._follow(after)) as followed:
+            for event in followed:
+                if (change := event.change) is None:
+                    return _told(told, event.id)
+                if change.kind == RESET:
+                    return _told(told, event.id, is_known=bool(told))
+                told.append(change)
+                if len(told) == limit:
+                    break
+        return _told(told, told[-1].position)
+
+    def events(self, after: str | None = None) -> Iterator[Change]:
+        """Yield what changes from now on, or after a position, without end; goes on where a connection broke.
+
+        A change of the kind `reset` says that changes cannot be told: what is shown has to be read again.
+
+        Raises:
+            ChatkeepError: when the server refuses; UnreachableError when it is gone for about a minute.
+        """
+        with closing(self._follow(after)) as followed:
+            for event in followed:
+                if (change := event.change) is not None:
+                    yield change
+
     def close(self) -> None:
         """Close the connection that this client opened."""
         if self._owns_http:
@@ -180,6 +211,27 @@ class Client:
         except SessionNotFoundError:
             return False
         return True
+
+    def _follow(self, after: str | None) -> Generator[Event]:
+        """Yield the events after a position, without end."""
+        following = Following(after)
+        while True:
+            try:
+                with self._http.stream(
+                    "GET",
+                    self._url + Following.path,
+                    headers={**_authorization(self._token), **following.headers()},
+                    timeout=_FOLLOWING_TIMEOUT,
+                ) as response:
+                    if response.is_success:
+                        for piece in response.iter_bytes():
+                            yield from following.read(piece)
+                        pause_s = following.pause_s(response.status_code)
+                    else:
+                        pause_s = following.pause_s(response.status_code, response.read())
+            except httpx.TransportError:
+                pause_s = following.pause_s(None)
+            self._sleep(pause_s)
 
     def _do(self, call: Call[Answer]) -> Answer:
         """Return the answer to a call, sent again as often as it may and needs to be."""
@@ -320,6 +372,27 @@ class AsyncClient:
         """Return counts and sizes of the sessions that the token sees and whose keys begin with the prefix."""
         return await self._do(calls.status(prefix))
 
+    async def changes(self, after: str | None, *, limit: int = LIST_LIMIT_DEFAULT) -> Changes:
+        """Return what changed after a position, oldest first, as `Store.changes`; without one, only the present."""
+        told: list[Change] = []
+        async with aclosing(self._follow(after)) as followed:
+            async for event in followed:
+                if (change := event.change) is None:
+                    return _told(told, event.id)
+                if change.kind == RESET:
+                    return _told(told, event.id, is_known=bool(told))
+                told.append(change)
+                if len(told) == limit:
+                    break
+        return _told(told, told[-1].position)
+
+    async def events(self, after: str | None = None) -> AsyncIterator[Change]:
+        """Yield what changes from now on, or after a position, without end; goes on where a connection broke."""
+        async with aclosing(self._follow(after)) as followed:
+            async for event in followed:
+                if (change := event.change) is not None:
+                    yield change
+
     async def close(self) -> None:
         """Close the connection that this client opened."""
         if self._owns_http:
@@ -331,6 +404,28 @@ class AsyncClient:
         except SessionNotFoundError:
             return False
         return True
+
+    async def _follow(self, after: str | None) -> AsyncGenerator[Event]:
+        """Yield the events after a position, without end."""
+        following = Following(after)
+        while True:
+            try:
+                async with self._http.stream(
+                    "GET",
+                    self._url + Following.path,
+                    headers={**_authorization(self._token), **following.headers()},
+                    timeout=_FOLLOWING_TIMEOUT,
+                ) as response:
+                    if response.is_success:
+                        async for piece in response.aiter_bytes():
+                            for event in following.read(piece):
+                                yield event
+                        pause_s = following.pause_s(response.status_code)
+                    else:
+                        pause_s = following.pause_s(response.status_code, await response.aread())
+            except httpx.TransportError:
+                pause_s = following.pause_s(None)
+            await self._sleep(pause_s)
 
     async def _do(self, call: Call[Answer]) -> Answer:
         """Return the answer to a call, sent again as often as it may and needs to be."""
@@ -376,12 +471,19 @@ def _portions(keys: Iterable[str]) -> Iterator[tuple[str, ...]]:
 
 
 def _headers(token: str, call: Call[Answer]) -> dict[str, str]:
-    headers = {}
-    if token:  # escaped, a text that cannot be a token is an unknown one, and no broken header
-        headers["Authorization"] = "Bearer " + quote(token, errors="replace")
+    headers = _authorization(token)
     if call.body is not None:
         headers["Content-Type"] = call.media_type
     return headers
+
+
+def _authorization(token: str) -> dict[str, str]:
+    # Escaped, a text that cannot be a token is an unknown one, and no broken header
+    return {"Authorization": "Bearer " + quote(token, errors="replace")} if token else {}
+
+
+def _told(changes: Sequence[Change], position: str, *, is_known: bool = True) -> Changes:
+    return Changes(changes=tuple(changes), position=changes[-1].position if changes else position, is_known=is_known)
 
 
 def _pause_s(call: Call[Answer], retries: int, response: httpx.Response) -> float | None:

@@ -18,6 +18,7 @@
     ├─ ForbiddenError              forbidden           the token lacks a scope
     ├─ UnknownHostError            unknown_host        the Host header names another server
     ├─ RateLimitedError            rate_limited        too many requests; says when to come back
+    │  └─ TooManyStreamsError      too_many_streams    too many event streams are open
     ├─ BusyError                   busy                somebody else holds the session for too long
     ├─ StorageError                storage_failed      the disk refused
     │  └─ StorageFullError         storage_full        no space left
@@ -27,6 +28,10 @@
 """
 
 from __future__ import annotations
+
+from typing import Final
+
+_STREAM_WAIT_S: Final = 5  # after which somebody may have gone
 
 
 class ChatkeepError(Exception):
@@ -203,6 +208,17 @@ class RateLimitedError(ChatkeepError):
         super().__init__("Rate limit exceeded")
         self.limit = limit
         self.retry_after_s = retry_after_s
+
+
+class TooManyStreamsError(RateLimitedError):
+    """Too many event streams are open at the same time. `limit` says how many may be."""
+
+    code = "too_many_streams"
+
+    def __init__(self, where: str, limit: int) -> None:
+        """Say where they are open, and how many there may be."""
+        super().__init__(limit, _STREAM_WAIT_S)
+        self.args = (f"There are {limit} event streams open {where} already; close one.",)
 
 
 class BusyError(ChatkeepError):

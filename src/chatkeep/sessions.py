@@ -16,6 +16,7 @@ from typing import Final
 import msgspec
 
 from chatkeep.core import ids
+from chatkeep.core.feed import Changes
 from chatkeep.core.keys import KEY_CHARS_MAX, parse_key
 from chatkeep.core.model import (
     Appended,
@@ -259,6 +260,23 @@ class Sessions:
         if within is None:
             return Status(session_count=0, message_count=0, size_bytes=0, channels={}, problems={})
         return self._store.status(within)
+
+    def changes(self, after: str | None, *, limit: int = LIST_LIMIT_DEFAULT) -> Changes:
+        """Return what changed after a position, oldest first, as `Store.changes` says.
+
+        At most `limit` changes are looked at; of these one gets what one may see, and the position behind all.
+
+        Raises:
+            InvalidError: for a limit out of 1..500.
+        """
+        _check_limit(limit, LIST_LIMIT_MAX)
+        found = self._store.changes(after, limit=limit)
+        seen = tuple(change for change in found.changes if self.sees(change.key))
+        return msgspec.structs.replace(found, changes=seen)
+
+    def sees(self, key: str) -> bool:
+        """Tell whether a key is one of those that one is confined to."""
+        return key.startswith(self._prefix)
 
     def _new_key(self) -> str:
         key = f"{self._prefix or 'api:'}{secrets.token_hex(6)}"

@@ -7,7 +7,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
@@ -16,9 +16,15 @@ import httpx
 _UNLIMITED = {**os.environ, "CHATKEEP_RATE_LIMIT_IP": "0", "CHATKEEP_RATE_LIMIT_TOKEN": "0"}
 
 
+End = Callable[["subprocess.Popen[bytes]"], None]
+
+
 @contextmanager
-def served(workspace: Path, plant: str = "") -> Iterator[str]:
-    """Run a server on the workspace and give its address. `plant` is code that it runs first."""
+def served(workspace: Path, plant: str = "", end: End = subprocess.Popen.terminate) -> Iterator[str]:
+    """Run a server on the workspace and give its address.
+
+    `plant` is code that it runs first, `end` how it is ended.
+    """
     with closing(socket.socket()) as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -30,7 +36,7 @@ def served(workspace: Path, plant: str = "") -> Iterator[str]:
         _wait_for(address)
         yield address
     finally:
-        server.terminate()
+        end(server)
         server.wait(timeout=20)
 
 

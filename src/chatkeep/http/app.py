@@ -20,9 +20,11 @@ from starlette.responses import Response
 import chatkeep
 from chatkeep import bodies, exporters, wire
 from chatkeep.core.model import Message, Window
-from chatkeep.http import docs, keys_api, problems, server_api, sessions_api
+from chatkeep.events import MEDIA_TYPE, EventData
+from chatkeep.http import docs, events_api, keys_api, problems, server_api, sessions_api
 from chatkeep.http.access import DELETE, PUBLIC, READ, READ_EVERYWHERE, WRITE, Pools, Rule, room_for_body
 from chatkeep.http.envelope import Envelope
+from chatkeep.http.feed import Feed
 from chatkeep.http.guard import RATE_HEADERS, Guard, GuardMiddleware
 from chatkeep.http.metrics import Metrics
 from chatkeep.http.openapi import Answer, Body, described, extra, responses
@@ -89,6 +91,7 @@ ROUTES: Final = (
     ),
     Route("GET", "/api/v1/export", READ, keys_api.export_sessions, Answer(media_types=_EXPORTS)),
     Route("POST", "/api/v1/import", WRITE, keys_api.import_sessions, Answer(wire.ImportAnswer), Body()),
+    Route("GET", "/api/v1/events", READ, events_api.follow_events, Answer(EventData, media_types=(MEDIA_TYPE,))),
     # the server itself
     Route("GET", "/api/v1/status", READ, server_api.get_status, Answer(wire.StatusAnswer)),
     Route("GET", "/metrics", READ_EVERYWHERE, server_api.get_metrics, Answer(media_types=_TEXT)),
@@ -122,13 +125,15 @@ def create_app(sessions: Sessions, guard: Guard, *, cors_origins: Sequence[str] 
             CORSMiddleware,
             allow_origins=list(cors_origins),
             allow_methods=sorted({route.method for route in ROUTES}),
-            allow_headers=["Authorization", "Content-Type"],
+            allow_headers=["Authorization", "Content-Type", "Last-Event-ID"],
             expose_headers=["Retry-After", "X-Request-ID", *RATE_HEADERS],
         )
     app.add_middleware(Envelope, seen=metrics.seen)
     document = described(app)
     app.state.sessions = sessions
+    app.state.guard = guard
     app.state.pools = Pools()
+    app.state.feed = Feed(sessions, app.state.pools)
     app.state.metrics = metrics
     app.state.started = time.monotonic()
     app.state.description = msgspec.json.encode(document)

@@ -56,6 +56,7 @@ class Envelope:
         sent = _Sent(send, _request_id(scope), is_head=scope["method"] == "HEAD")
         state = scope.setdefault("state", {})
         state["route"] = UNROUTED
+        state["is_head"] = sent.is_head
         began = time.perf_counter()
         try:
             await self._answer(scope, receive, sent)

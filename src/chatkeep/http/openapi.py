@@ -11,6 +11,7 @@ from msgspec import Struct
 
 from chatkeep import bodies, wire
 from chatkeep.core.model import Json, Message, Window
+from chatkeep.events import EventData
 from chatkeep.http.access import JSON_TYPE, PUBLIC, Rule
 from chatkeep.http.problems import PROBLEM_TYPE
 
@@ -48,6 +49,7 @@ _KINDS: Final[tuple[Any, ...]] = (
     wire.ImportAnswer,
     wire.StatusAnswer,
     wire.Problem,
+    EventData,
     bodies.TitleBody,
     bodies.RevisionBody,
     bodies.DraftsBody,
@@ -72,7 +74,7 @@ class Body(Struct, frozen=True):
 def responses(answer: Answer, body: Body | None, rule: Rule, path: str) -> dict[int | str, dict[str, Any]]:
     """Return what FastAPI is told of a route's answers, refusals included."""
     problems = {421: _ALWAYS[421]} if rule is PUBLIC else dict(_ALWAYS)
-    problems |= {} if rule is PUBLIC or path.endswith(("/status", "/metrics")) else _ADDRESSED
+    problems |= {} if rule is PUBLIC or path.endswith(("/status", "/metrics", "/events")) else _ADDRESSED
     problems |= _WITH_BODY if body else {}
     problems |= {507: _WITH_BODY[507]} if rule is not PUBLIC else {}
     problem = {PROBLEM_TYPE: {"schema": _schema(wire.Problem)}}

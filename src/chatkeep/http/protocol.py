@@ -101,6 +101,7 @@ class BoundedProtocol(HttpToolsProtocol):
         if not self.url.startswith((b"/", b"*")):
             named = urlsplit(self.url.decode("ascii", "replace")).netloc.encode()
             self.headers[:] = [(name, named if name == b"host" else value) for name, value in self.headers]
+        self.scope["state"]["abort"] = self.transport.abort
         super().on_headers_complete()
 
     def on_header(self, name: bytes, value: bytes) -> None:
@@ -154,6 +155,12 @@ class BoundedProtocol(HttpToolsProtocol):
     def may_go(self) -> bool:
         """Tell whether only the client keeps this connection: it asks nothing, or does not take its answer."""
         return not self.transport.is_closing() and (not self._is_answering() or self.flow.write_paused)
+
+    def shutdown(self) -> None:
+        """Let the answer under way be finished; tell one that goes on for ever."""
+        super().shutdown()
+        if end := (self.scope or {}).get("state", {}).get("end"):
+            end()
 
     def send_400_response(self, msg: str) -> None:
         """Answer what is no request, and close."""
