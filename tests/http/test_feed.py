@@ -1,0 +1,288 @@
+"""The event stream: who is told what, and how it ends."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, cast
+
+import httpx
+import pytest
+from starlette.types import Message
+
+from chatkeep.core.model import Draft
+from chatkeep.errors import BusyError
+from chatkeep.http import events_api, feed
+from chatkeep.http.access import Pools
+from chatkeep.http.guard import Grant, Guard
+from chatkeep.sessions import Sessions
+from chatkeep.store.files.store import FilesStore
+from chatkeep.store.memory import MemoryStore
+from chatkeep.tokens import TokenFile
+from tests.crash.serving import served
+from tests.http.conftest import Server
+
+PATH = "/api/v1/events"
+PATIENCE_S = 20.0
+Told = tuple[str, str, dict[str, Any]]
+
+
+@contextlib.contextmanager
+def followed(client: httpx.Client, after: str | None = None) -> Iterator[Iterator[Told]]:
+    """Yield the events of a new stream: name, id, data; a heartbeat is an event without a name."""
+    headers = {} if after is None else {"Last-Event-ID": after}
+    with client.stream("GET", PATH, headers=headers) as answer:
+        assert 200 == answer.status_code, answer.read()
+        assert "text/event-stream; charset=utf-8" == answer.headers["content-type"]
+        yield _told(answer)
+
+
+def _told(answer: httpx.Response) -> Iterator[Told]:
+    rest = b""
+    for piece in answer.iter_bytes():
+        *blocks, rest = (rest + piece).split(b"\n\n")
+        for block in blocks:
+            fields = dict(line.split(": ", 1) for line in block.decode().split("\n") if ": " in line)
+            yield fields.get("event", ""), fields.get("id", ""), json.loads(fields.get("data", "{}"))
+
+
+def _say(sessions: Sessions, key: str, text: str = "Hello") -> None:
+    sessions.append(key, [Draft(role="user", content=text)])
+
+
+def _soon(is_so: Callable[[], bool]) -> bool:
+    deadline = time.monotonic() + PATIENCE_S
+    while not is_so() and time.monotonic() < deadline:
+        time.sleep(0.02)
+    return is_so()
+
+
+def test_follow_tells_what_happens(server: Server, client: httpx.Client) -> None:
+    """The stream says that it is ready, and then what happens, with the session as a list shows it."""
+    with followed(client) as events:
+        assert ("ready", {}) == next(events)[::2]
+        _say(server.sessions, "feed:one")
+        name, _, data = next(events)
+        assert ("created", "feed:one", 1, 1) == (name, data["key"], data["first_seq"], data["last_seq"])
+        (listed,) = client.get("/api/sessions?prefix=feed:one").json()["sessions"]
+        assert listed == data["session"]
+        client.post("/api/sessions/feed:one/title", json={"title": "Mine"})
+        name, _, data = next(events)
+        assert ("revised", "Mine") == (name, data["session"]["title"])
+        client.delete("/api/v1/sessions/feed:one")
+        name, _, data = next(events)
+        assert ("deleted", {"key": "feed:one", "session": None}) == (name, data)
+
+
+def test_follow_goes_on(server: Server, client: httpx.Client) -> None:
+    """Who comes back with an id is told first what followed that, then that nothing is missing."""
+    with followed(client) as events:
+        begun = next(events)[1]
+    for number in range(450):  # more than one question to the store
+        _say(server.sessions, f"on:{number % 3}")
+    with followed(client, begun) as events:
+        told = [next(events) for _ in range(451)]
+    assert ["ready"] == [name for name, _, _ in told[450:]]
+    seqs = [(data["key"], data["first_seq"]) for _, _, data in told[:450]]
+    assert [(f"on:{number % 3}", number // 3 + 1) for number in range(450)] == seqs
+    with followed(client, told[100][1]) as events:
+        assert told[101][1] == next(events)[1]
+
+
+@pytest.mark.parametrize("after", ["", "x", "A" * 22, "0" * 5000])
+def test_follow_from_nowhere(server: Server, client: httpx.Client, after: str) -> None:
+    """An id that is not known is answered by a reset, and what happens then."""
+    with followed(client, after) as events:
+        assert ("reset", {}) == next(events)[::2]
+        _say(server.sessions, "nowhere:1")
+        assert "nowhere:1" == next(events)[2]["key"]
+
+
+def test_follow_confined(server: Server) -> None:
+    """A confined token is told of its own sessions alone, missed or live."""
+    secret, _ = server.tokens.create("confined", scopes=("read",), prefix="own:")
+    with server.client(secret) as client:
+        with followed(client) as events:
+            _, begun, _ = next(events)
+            for key in ("other:1", "own:1", "other:2", "own:2"):
+                _say(server.sessions, key)
+            assert ["own:1", "own:2"] == [next(events)[2]["key"] for _ in range(2)]
+        with followed(client, begun) as events:
+            assert ["own:1", "own:2", None] == [next(events)[2].get("key") for _ in range(3)]
+
+
+def test_follow_gives_signs_of_life(server: Server, client: httpx.Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While there is nothing to tell, a comment is sent now and then, also when others have much to tell."""
+    secret, _ = server.tokens.create("quiet", scopes=("read",), prefix="quiet:")
+    monkeypatch.setattr(server.app.state.feed, "_heartbeat_s", 0.3)
+    with server.client(secret) as quiet, followed(quiet) as events:
+        assert "ready" == next(events)[0]
+        for number in range(20):
+            _say(server.sessions, f"loud:{number}")
+            time.sleep(0.02)
+        assert ["", ""] == [next(events)[0] for _ in range(2)]
+
+
+@pytest.mark.parametrize("end", ["revoked", "expired", "changed"])
+def test_follow_ends_with_its_token(server: Server, monkeypatch: pytest.MonkeyPatch, end: str) -> None:
+    """A token that is revoked, expires or is changed ends its streams, and in order."""
+    monkeypatch.setattr(events_api, "TOKEN_CHECK_S", 0.05)
+    lifetime = timedelta(seconds=2) if end == "expired" else None
+    secret, token = server.tokens.create(end, scopes=("read",), lifetime=lifetime)
+    with server.client(secret) as client, followed(client) as events:
+        assert "ready" == next(events)[0]
+        if end == "revoked":
+            server.tokens.revoke(token.id)
+        elif end == "changed":
+            path = server.tokens._path
+            path.write_bytes(path.read_bytes().replace(b'"name": "changed"', b'"name": "again"'))
+        assert "" not in [name for name, _, _ in events]
+
+
+def test_follow_is_limited(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    """So many streams to a token, so many in all; one that ends makes room."""
+    monkeypatch.setattr(feed, "STREAMS_PER_TOKEN", 2)
+    secret, _ = server.tokens.create("many", scopes=("read",))
+    with server.client(secret) as client, contextlib.ExitStack() as streams:
+        held = [streams.enter_context(followed(client)) for _ in range(2)]
+        assert ["ready", "ready"] == [next(events)[0] for events in held]
+        refused = client.get(PATH)
+        assert (429, "too_many_streams", 2) == (
+            refused.status_code,
+            refused.json()["code"],
+            refused.json()["limit"],
+        )
+        assert "retry-after" in refused.headers
+        monkeypatch.setattr(feed, "STREAMS_MAX", 2)
+        with server.client() as other:
+            assert "on this server" in other.get(PATH).json()["detail"]
+        streams.close()
+        assert _soon(lambda: not server.app.state.feed._open)
+        with followed(client) as events:
+            assert "ready" == next(events)[0]
+    assert _soon(lambda: server.app.state.feed._following is None)
+
+
+def test_follow_head(client: httpx.Client, server: Server) -> None:
+    """HEAD says what GET would, and ends."""
+    answer = client.head(PATH)
+    assert (200, b"") == (answer.status_code, answer.content)
+    assert answer.headers["content-type"].startswith("text/event-stream")
+    assert "no-store" == answer.headers["cache-control"]
+    assert _soon(lambda: not server.app.state.feed._open)
+
+
+def test_follow_needs_a_token(server: Server) -> None:
+    """No token is 401, one that may not read is 403, and a misspelt parameter is refused."""
+    secret, _ = server.tokens.create("writer", scopes=("write",))
+    with server.client(secret) as client:
+        assert 403 == client.get(PATH).status_code
+        assert 401 == client.get(PATH, headers={"Authorization": ""}).status_code
+    with server.client() as client:
+        assert 422 == client.get(PATH, params={"after": "x"}).status_code
+
+
+def test_follow_a_store_that_cannot_tell(server: Server, client: httpx.Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A store that is busy at the beginning is 503; one that is busy later is asked again."""
+
+    def busy(*_: object, **__: object) -> None:
+        raise BusyError("index")
+
+    monkeypatch.setattr(feed, "_PAUSE_S", 0.05)
+    with monkeypatch.context() as patch:
+        patch.setattr(server.sessions._store, "changes", busy)
+        assert 503 == client.get(PATH).status_code
+    with followed(client) as events:
+        next(events)
+        with monkeypatch.context() as patch:
+            patch.setattr(server.sessions._store, "changes", busy)
+            _say(server.sessions, "busy:1")
+            time.sleep(0.2)
+        assert "busy:1" == next(events)[2]["key"]
+
+
+def test_follow_slowly(server: Server, client: httpx.Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A reader that does not read holds nobody up, and is told everything once when it does."""
+    monkeypatch.setattr(feed, "_RECENT_MAX", 50)
+    where = httpx.URL(server.url)
+    with followed(client) as events, socket.socket() as slow:
+        next(events)
+        slow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        slow.connect((where.host, where.port))
+        slow.settimeout(PATIENCE_S)
+        head = f"GET {PATH} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {server.secret}\r\n\r\n"
+        slow.sendall(head.encode())
+        got = b""
+        while b"event: ready" not in got:
+            got += slow.recv(4096)
+        for number in range(1500):
+            _say(server.sessions, "slow:1", f"{number} {'long ' * 40}")
+        assert [*range(1, 1501)] == [next(events)[2]["first_seq"] for _ in range(1500)]
+        while got.count(b"event: appended") + got.count(b"event: created") < 1500:
+            piece = slow.recv(1 << 16)
+            assert piece
+            got += piece
+    assert b"event: reset" not in got
+    assert 1 == got.count(b'"first_seq":1500,')
+
+
+def test_follow_without_reading(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A reader that takes nothing for too long loses its place, and its connection."""
+    monkeypatch.setattr(events_api, "SEND_WAIT_S", 0.05)
+    monkeypatch.setattr(events_api, "_FAREWELL_S", 0.05)
+    secret, _ = TokenFile(tmp_path / "tokens.json").create("reader", scopes=("read",))
+    guard = Guard(TokenFile(tmp_path / "tokens.json"), cast("Any", None), hosts=())
+    sessions = Sessions(MemoryStore())
+
+    async def run() -> bool:
+        is_gone = asyncio.Event()
+        hub = feed.Feed(sessions, Pools())
+        stream = events_api.EventStream(hub, guard, sessions, None)
+        grant = Grant(scopes=frozenset(("read",)), prefix="", token_id="t")  # noqa: S106 - no secret
+        scope = {
+            "type": "http",
+            "headers": [(b"authorization", f"Bearer {secret}".encode())],
+            "state": {"grant": grant, "is_head": False, "abort": is_gone.set},
+        }
+
+        async def receive() -> Message:
+            await is_gone.wait()
+            return {"type": "http.disconnect"}
+
+        async def send(message: Message) -> None:
+            if message["type"] == "http.response.body":
+                await asyncio.Event().wait()
+
+        await asyncio.wait_for(stream(scope, receive, send), PATIENCE_S)
+        return is_gone.is_set() and not hub._open
+
+    assert asyncio.run(run())
+
+
+def test_follow_until_the_server_ends(tmp_path: Path) -> None:
+    """A server that is stopped ends its streams in order: what waits for its grace to be over is cut off instead."""
+    workspace = tmp_path / "workspace"
+    FilesStore.open(workspace).close()
+    secret, _ = TokenFile(workspace / "tokens.json").create("reader", scopes=("read",))
+    is_ready = threading.Event()
+
+    def follow(address: str) -> list[str]:
+        headers = {"Authorization": f"Bearer {secret}"}
+        with httpx.Client(base_url=address, headers=headers, timeout=PATIENCE_S) as client, followed(client) as events:
+            assert "ready" == next(events)[0]
+            is_ready.set()
+            return [name for name, _, _ in events if name]
+
+    with ThreadPoolExecutor(1) as pool:
+        with served(workspace) as address:
+            ended = pool.submit(follow, address)
+            assert is_ready.wait(PATIENCE_S)
+        assert [] == ended.result()  # one that is cut off raises
