@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import inspect
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import aclosing, closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -468,6 +469,142 @@ def test_async_append_over_a_broken_connection_is_stored_once(server: Server) ->
 
     assert 1 == asyncio.run(talk())
     assert [0.1, 0.2] == pauses_s
+
+
+class Cut(httpx.SyncByteStream, httpx.AsyncByteStream):
+    """A stream that breaks after so many bytes."""
+
+    def __init__(self, stream: httpx.SyncByteStream | httpx.AsyncByteStream, size: int) -> None:
+        """Take the whole stream."""
+        self._stream, self._size = stream, size
+
+    def __iter__(self) -> Iterator[bytes]:
+        """Yield what comes through."""
+        assert isinstance(self._stream, httpx.SyncByteStream)
+        for piece in self._stream:
+            yield self._cut(piece)
+            if self._size <= 0:
+                raise httpx.ReadError("broken")
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        """Yield what comes through."""
+        assert isinstance(self._stream, httpx.AsyncByteStream)
+        async for piece in self._stream:
+            yield self._cut(piece)
+            if self._size <= 0:
+                raise httpx.ReadError("broken")
+
+    def close(self) -> None:
+        """Close what is cut."""
+        assert isinstance(self._stream, httpx.SyncByteStream)
+        self._stream.close()
+
+    async def aclose(self) -> None:
+        """Close what is cut."""
+        assert isinstance(self._stream, httpx.AsyncByteStream)
+        await self._stream.aclose()
+
+    def _cut(self, piece: bytes) -> bytes:
+        self._size -= len(piece)
+        return piece if self._size >= 0 else piece[: self._size]
+
+
+class CuttingTransport(httpx.HTTPTransport):
+    """A network that breaks every event stream soon."""
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        """Pass a request on; a stream that is answered to it will break."""
+        answer = super().handle_request(request)
+        if request.url.path == "/api/v1/events":
+            answer.stream = Cut(answer.stream, 900)
+        return answer
+
+
+class AsyncCuttingTransport(httpx.AsyncHTTPTransport):
+    """The same for asynchronous programs."""
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        """Pass a request on; a stream that is answered to it will break."""
+        answer = await super().handle_async_request(request)
+        if request.url.path == "/api/v1/events":
+            answer.stream = Cut(answer.stream, 900)
+        return answer
+
+
+def _six(server: Server) -> str:
+    """Store six sessions and return the position before them."""
+    sessions: Sessions = server.app.state.sessions
+    begun = sessions.changes(None).position
+    for number in range(6):
+        sessions.append(f"k{number}", [said("Hello")])
+    return begun
+
+
+def test_events_over_connections_that_break(server: Server) -> None:
+    """Every change comes once, in order, however often the connection breaks."""
+    begun = _six(server)
+    pauses_s: list[float] = []
+    with (
+        httpx.Client(transport=CuttingTransport()) as http,
+        Client(server.url, server.secret, http=http, sleep=pauses_s.append) as client,
+        closing(client.events(begun)) as events,
+    ):
+        assert [f"k{number}" for number in range(6)] == [next(events).key for _ in range(6)]
+    assert len(pauses_s) > 1
+
+
+def test_events_of_an_async_client(server: Server) -> None:
+    """The same, awaited; the changes of a position too."""
+    begun = _six(server)
+
+    async def sleep(_: float) -> None:
+        pass
+
+    async def follow() -> list[str]:
+        async with (
+            httpx.AsyncClient(transport=AsyncCuttingTransport()) as http,
+            AsyncClient(server.url, server.secret, http=http, sleep=sleep) as client,
+        ):
+            answer = await client.changes(begun, limit=4)
+            found = [change.key for change in answer.changes]
+            async with aclosing(client.events(answer.position)) as events:
+                async for change in events:
+                    found.append(change.key)
+                    if len(found) == 6:
+                        break
+            assert not (await client.changes("nowhere", limit=4)).is_known
+        return found
+
+    assert [f"k{number}" for number in range(6)] == asyncio.run(follow())
+
+
+def test_events_reset(client: Client) -> None:
+    """A position that is not known is told by a change of its own, and what comes then follows."""
+    with closing(client.events("nowhere")) as events:
+        assert "reset" == next(events).kind
+        client.append(KEY, [said("Hello")])
+        assert KEY == next(events).key
+
+
+def test_events_of_nobody(server: Server) -> None:
+    """A refusal is raised as it is, at once; a server that is gone after about a minute of pauses."""
+    with Client(server.url, "wrong") as stranger, pytest.raises(UnauthorizedError):
+        next(stranger.events())
+    pauses_s: list[float] = []
+    with Client("http://127.0.0.1:1", "t", sleep=pauses_s.append) as client, pytest.raises(UnreachableError):
+        next(client.events())
+    assert 50 < sum(pauses_s) < 80
+
+
+def test_events_of_something_else() -> None:
+    """A page of another program is no feed: that is told in the end, and no event of it."""
+    page = httpx.MockTransport(lambda _: httpx.Response(200, text="id: 1\nevent: party\ndata: {}\n<html>"))
+    with (
+        httpx.Client(transport=page) as http,
+        Client("http://x", "t", http=http, sleep=lambda _: None) as client,
+        pytest.raises(UnreachableError),
+    ):
+        next(client.events())
 
 
 def parameters(function: Callable[..., object]) -> list[tuple[str, object, object]]:

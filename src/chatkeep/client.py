@@ -187,7 +187,7 @@ class Client:
                     break
         return _told(told, told[-1].position)
 
-    def events(self, after: str | None = None) -> Iterator[Change]:
+    def events(self, after: str | None = None) -> Generator[Change]:
         """Yield what changes from now on, or after a position, without end; goes on where a connection broke.
 
         A change of the kind `reset` says that changes cannot be told: what is shown has to be read again.
@@ -386,7 +386,7 @@ class AsyncClient:
                     break
         return _told(told, told[-1].position)
 
-    async def events(self, after: str | None = None) -> AsyncIterator[Change]:
+    async def events(self, after: str | None = None) -> AsyncGenerator[Change]:
         """Yield what changes from now on, or after a position, without end; goes on where a connection broke."""
         async with aclosing(self._follow(after)) as followed:
             async for event in followed:

@@ -75,6 +75,12 @@ def show_json(value: object) -> None:
     _write_json(sys.stdout, value)
 
 
+def show_json_line(value: object) -> None:
+    """Print a value as one line of JSON, at once."""
+    _write_json(sys.stdout, value, indent=-1)
+    sys.stdout.flush()
+
+
 def complain_json(value: object) -> None:
     """Print a value as indented JSON on stderr."""
     _write_json(sys.stderr, value)
@@ -169,9 +175,11 @@ def _console(*, stderr: bool = False) -> Console:
     return _Console(stderr=stderr, width=width, markup=False, highlight=False, emoji=False)
 
 
-def _write_json(stream: TextIO, value: object) -> None:
+def _write_json(stream: TextIO, value: object, indent: int = 2) -> None:
     ascii_only = (stream.encoding or "utf-8").lower().replace("-", "") != "utf8"
-    stream.write(visible_json(msgspec.json.format(msgspec.json.encode(value), indent=2), ascii_only=ascii_only) + "\n")
+    stream.write(
+        visible_json(msgspec.json.format(msgspec.json.encode(value), indent=indent), ascii_only=ascii_only) + "\n"
+    )
 
 
 class _Console(Console):

@@ -12,6 +12,7 @@ Promises of every store, each of them tested by the contract kit in `chatkeep.te
   first place, and stores nothing twice.
 - Keys are compared exactly. No key ever reaches another key's session.
 - What is answered is whole: a list, a search or a count never shows half a write.
+- Every change is told in the order in which it is to be seen, once.
 - Stores are safe to use from many threads, and from several processes where they share a place.
 """
 

@@ -1,0 +1,63 @@
+"""The command `watch`: what changes in a workspace, line by line."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Iterator
+
+from rich.text import Text
+
+from chatkeep.cli import facts, screen
+from chatkeep.cli.options import AsJson, Prefix, Workspace, opened_store, settings
+from chatkeep.core.feed import Change
+from chatkeep.core.model import Json
+from chatkeep.errors import BusyError
+from chatkeep.sessions import Sessions
+
+_POLL_S = 0.2
+_STYLES = {"created": "green", "appended": "cyan", "revised": "yellow", "deleted": "red"}
+
+
+def watch(*, prefix: Prefix = "", workspace: Workspace = None, as_json: AsJson = False) -> None:
+    """Tell what changes, whoever changes it, until Ctrl-C."""
+    with contextlib.suppress(KeyboardInterrupt), opened_store(settings(workspace), watch=True) as store:
+        for change in _changes(Sessions(store, prefix=prefix)):
+            if as_json:
+                screen.show_json_line(_fact(change))
+            else:
+                screen.say(_line(change))
+
+
+def _changes(sessions: Sessions) -> Iterator[Change]:
+    position = sessions.changes(None).position
+    screen.complain("Watching; Ctrl-C stops.")
+    while True:
+        with contextlib.suppress(BusyError):  # somebody keeps the index: it tells later
+            answer = sessions.changes(position)
+            if not answer.is_known:
+                yield Change(position=answer.position, kind="reset")
+            yield from answer.changes
+            if answer.position != position:
+                position = answer.position
+                continue
+        time.sleep(_POLL_S)
+
+
+def _fact(change: Change) -> dict[str, Json]:
+    return {
+        "event": change.kind,
+        "key": change.key,
+        "first_seq": change.first_seq,
+        "last_seq": change.last_seq,
+        "session": None if change.summary is None else facts.listed(change.summary),
+    }
+
+
+def _line(change: Change) -> Text:
+    if change.kind == "reset":
+        return Text("What changed meanwhile cannot be told.")
+    seqs = "" if change.last_seq is None else f" {change.first_seq}-{change.last_seq}"
+    title = "" if change.summary is None else f"  {screen.visible(change.summary.title, one_line=True)}"
+    kind = screen.styled(f"{change.kind:8}", _STYLES[change.kind])
+    return Text.assemble(kind, f" {screen.visible(change.key, one_line=True)}{seqs}{title}")
