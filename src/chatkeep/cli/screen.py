@@ -177,9 +177,8 @@ def _console(*, stderr: bool = False) -> Console:
 
 def _write_json(stream: TextIO, value: object, indent: int = 2) -> None:
     ascii_only = (stream.encoding or "utf-8").lower().replace("-", "") != "utf8"
-    stream.write(
-        visible_json(msgspec.json.format(msgspec.json.encode(value), indent=indent), ascii_only=ascii_only) + "\n"
-    )
+    formatted = msgspec.json.format(msgspec.json.encode(value), indent=indent)
+    stream.write(visible_json(formatted, ascii_only=ascii_only) + "\n")
 
 
 class _Console(Console):
