@@ -168,7 +168,7 @@ def _followed(workspace: Path, reconnects: int, restarts: int, resume: Resume = 
         threads = [threading.Thread(target=writer.run, args=(is_over,)) for writer in writers]
         for number in range(restarts + 1):
             end = subprocess.Popen.kill if number % 2 else subprocess.Popen.terminate
-            with served(workspace, end) as address:
+            with served(workspace, end=end) as address:
                 theirs.address = address
                 if not number:
                     reader.connect(address, 1, 10)  # from here on everything is to be told
