@@ -116,7 +116,7 @@ def test_links_lead_somewhere(document: Path) -> None:
 
 @pytest.mark.parametrize(
     "pattern,lines_max",
-    [("README.md", 100), ("docs/architecture.md", 150), ("docs/decisions/*.md", 60)],
+    [("README.md", 100), ("docs/architecture.md", 180), ("docs/decisions/*.md", 60)],
 )
 def test_documents_are_short(pattern: str, lines_max: int) -> None:
     """What is to be read at one sitting can be."""
