@@ -11,6 +11,9 @@ from typing import TYPE_CHECKING
 import pytest
 import zstandard
 
+from chatkeep.core.model import Summary
+from chatkeep.sessions import Sessions
+
 if TYPE_CHECKING:
     from tests.cli.conftest import Run
 
@@ -51,6 +54,21 @@ def test_export_one_session(run: Run, workspace: Path) -> None:
     (file,) = (workspace / "sessions").glob("*.json")
     assert file.read_text().rstrip("\n") + "\n" == run("export", "a/b").out
     assert run("export", "a/b", "--format", "md").out.startswith("# hé\n")
+
+
+def test_export_deleted_meanwhile(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A session that is deleted between the look at it and the reading is told as missing; no empty file is left."""
+    run("append", "a", "x", "--role", "user")
+    get = Sessions.get
+
+    def deleted_after(sessions: Sessions, key: str) -> Summary:
+        found = get(sessions, key)
+        sessions.delete(key)
+        return found
+
+    monkeypatch.setattr(Sessions, "get", deleted_after)
+    run("export", "a", "--output", str(tmp_path / "out.json"), code=3)
+    assert not (tmp_path / "out.json").exists()
 
 
 def test_export_nothing(run: Run, tmp_path: Path) -> None:

@@ -44,7 +44,9 @@ def export(
     damaged: list[str] = []
     with opened_sessions(workspace) as sessions:
         if key is not None:
-            chosen: Iterable[Session] = _readable(sessions, [sessions.get(key).header.key], damaged)
+            known = sessions.get(key)
+            damaged += [known.header.key] if known.damage else []
+            chosen: Iterable[Session] = [sessions.read(key)]
         elif keys := sessions.keys(Selection(archived=None)).keys:
             chosen = _readable(sessions, keys, damaged)
             damaged.extend(sessions.status().problems)
