@@ -7,8 +7,9 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -22,6 +23,7 @@ from chatkeep.store.protocol import Store
 from chatkeep.testing import draft, search_for
 from chatkeep.tokens import TokenFile
 from chatkeep.wire import STATUS
+from tests.crash import doors
 from tests.crash.serving import served
 
 _SESSIONS = 5
@@ -51,13 +53,31 @@ FilesStore.open(Path(sys.argv[1])).append(sys.argv[2], [draft("the holder's", id
 print("answered", flush=True)
 """
 
+# The same inside a transaction of the index, the message being in its file.
+_INDEX_HOLDER = _HOLDER.replace(
+    "LockedFile.overwrite_tail = stopped",
+    """
+from chatkeep.store.files import rows
+
+grow = rows.grow
+
+def stopped(db, row, entry):
+    found = grow(db, row, entry)
+    print("holding", flush=True)
+    sys.stdin.readline()
+    return found
+
+rows.grow = stopped
+""",
+)
+
 
 @contextmanager
-def _held(workspace: Path, key: str) -> Iterator[subprocess.Popen[str]]:
+def _held(workspace: Path, key: str, program: str = _HOLDER) -> Iterator[subprocess.Popen[str]]:
     """Give a process that is stopped while it holds a session."""
     root = Path(__file__).parents[2]
     holder = subprocess.Popen(
-        [sys.executable, "-c", _HOLDER, str(workspace), key],
+        [sys.executable, "-c", program, str(workspace), key],
         env={**os.environ, "PYTHONPATH": str(root / "src")},
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
@@ -142,6 +162,63 @@ def test_append_over_http_while_the_holder_is_stopped(scratch: Path) -> None:
         assert count + 1 == client.status().message_count
         assert "answered\n" == _go_on(holder)
         assert 3 == client.append(key, [draft("again")]).message_count
+
+
+def _outcome(call: Callable[[], object]) -> str:
+    """Return how a call ends, which it does in bounded time."""
+    began_s = time.monotonic()
+    try:
+        call()
+    except BusyError:
+        outcome = "busy"
+    else:
+        outcome = "answered"
+    return outcome if time.monotonic() - began_s < _BOUND_S else "late"
+
+
+def test_work_while_the_index_is_kept(scratch: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Appends are durable and answered; what the index cannot tell now is busy, and nothing waits for ever."""
+    key = _fill(scratch)
+    monkeypatch.setattr("chatkeep.store.files.index._BUSY_S", _TIMEOUT_S)
+    with (
+        closing(FilesStore.open(scratch, lock_timeout_s=_TIMEOUT_S)) as store,
+        _held(scratch, key, _INDEX_HOLDER) as holder,
+    ):
+        others = [f"held:{number}" for number in range(1, _SESSIONS)]
+        assert "answered" == _outcome(lambda: store.list(_ALL, limit=50))
+        assert ["answered"] * len(others) == [_outcome(partial(store.append, one, [draft("kept")])) for one in others]
+        assert 1 == len(store.read(key).messages)  # what is not answered yet may still be taken back
+        assert {"busy"} == {_outcome(partial(store.read, one)) for one in others}
+        assert "busy" == _outcome(lambda: store.append(others[0], [draft("again")]))
+        assert "busy" == _outcome(lambda: store.list(_ALL, limit=50))
+        assert "busy" == _outcome(lambda: FilesStore.open(scratch))
+        assert "answered\n" == _go_on(holder)
+        store.append(others[0], [draft("again")])
+        assert [2, 3, *[2] * (len(others) - 1)] == [len(store.read(one).messages) for one in (key, *others)]
+        assert len(others) == len(store.search(search_for("kept")).hits)
+        assert 2 * _SESSIONS + 1 == store.status().message_count
+
+
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")  # nothing else runs when the server is made
+def test_requests_while_the_index_is_kept(scratch: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server answers appends with 201, other sessions with 200, and 503 where it would not tell the truth."""
+    key = _fill(scratch)
+    token, _ = TokenFile(scratch / "tokens.json").create(name="test", scopes=("admin",))
+    monkeypatch.setattr("chatkeep.store.files.index._BUSY_S", _TIMEOUT_S)
+    port = doors.free_port()
+    server = doors.forked(partial(doors.serve, scratch, port), scratch / "problem")
+    try:
+        with doors.client(port, token) as client, _held(scratch, key, _INDEX_HOLDER) as holder:
+            monkeypatch.setattr(client, "_sleep", _fail)
+            assert 2 == client.append("held:1", [draft("meanwhile")]).message_count
+            assert 1 == len(client.read("held:2").messages)
+            with pytest.raises(_AskedToWaitError):
+                client.read("held:1")
+            assert "answered\n" == _go_on(holder)
+            assert 2 == len(client.read("held:1").messages)
+            assert _SESSIONS + 2 == client.status().message_count
+    finally:
+        assert doors.is_killed(server)
 
 
 class _AskedToWaitError(Exception):

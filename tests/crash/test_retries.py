@@ -10,19 +10,23 @@ import os
 import threading
 import time
 from collections import Counter
+from collections.abc import Sequence
 from contextlib import closing, suppress
 from itertools import count
 from pathlib import Path
+from typing import cast
 from urllib.parse import urlsplit
 
 import httpx
 
 from chatkeep.client import Client
+from chatkeep.core.model import Appended, Draft
 from chatkeep.errors import UnreachableError
 from chatkeep.store.files.store import FilesStore
 from chatkeep.tokens import TokenFile
+from tests.crash.checker import faults
 from tests.crash.cutting import CuttingProxy, cutting_proxy
-from tests.crash.history import History, draft_of
+from tests.crash.history import Door, Witness, acknowledged_in, operations_in
 from tests.crash.serving import served
 
 RETRIES = int(os.environ.get("CHATKEEP_CRASH_RETRIES", "300"))
@@ -38,33 +42,31 @@ def _pause(_: float) -> None:
 
 
 class _Writer:
-    """Somebody who appends through the proxy, and notes what was tried and answered."""
+    """Somebody who appends through the proxy, and sends the same again for as long as there is no answer."""
 
     def __init__(self, name: str, proxy: CuttingProxy, token: str, transport: type[httpx.HTTPTransport]) -> None:
-        self.name, self._proxy, self._token, self._transport = name, proxy, token, transport
-        self.notes: list[str] = []
+        self._proxy = proxy
+        self._http = httpx.Client(transport=transport(), timeout=_TIMEOUT_S)
+        self._client = Client(proxy.address, token, http=self._http, sleep=_pause)
+        self.notes: list[bytes] = []
         self.problems: list[Exception] = []
+        self._witness = Witness(name, cast("Door", self), self.notes.append)  # it appends only
 
     def run(self, goal: int) -> None:
         """Append until so many appends were in doubt."""
         try:
-            with httpx.Client(transport=self._transport(), timeout=_TIMEOUT_S) as http:
-                client = Client(self._proxy.address, self._token, http=http, sleep=_pause)
+            with self._http:
                 for number in count():
                     if _in_doubt(self._proxy) >= goal:
                         return
-                    self._append(client, f"retry:{number % _SESSIONS}", [f"{self.name}.{number}.{n}" for n in (0, 1)])
+                    self._witness.append(f"retry:{number % _SESSIONS}", self._witness.new_ids(_SIZE, _SIZE))
         except Exception as error:  # noqa: BLE001 - the test tells of it
             self.problems.append(error)
 
-    def _append(self, client: Client, key: str, ids: list[str]) -> None:
-        self.notes += [f"try {key} {one} {_SIZE}" for one in ids]
-        drafts = [draft_of(one, _SIZE) for one in ids]
+    def append(self, key: str, drafts: Sequence[Draft]) -> Appended:
         while True:
             with suppress(UnreachableError):  # the client has tried five times: its caller sends the same again
-                assert len(ids) == len(client.append(key, drafts).receipts)
-                break
-        self.notes += [f"ack {key} {one}" for one in ids]
+                return self._client.append(key, drafts)
 
 
 def _in_doubt(proxy: CuttingProxy) -> int:
@@ -75,7 +77,7 @@ def _faults(workspace: Path, goal: int, transport: type[httpx.HTTPTransport] = h
     """Let writers append through a proxy that cuts, and return what is wrong with what is stored then."""
     FilesStore.open(workspace).close()
     token, _ = TokenFile(workspace / "tokens.json").create(name="test", scopes=("admin",))
-    history = History()
+    lines: list[bytes] = []
     with served(workspace) as address:
         where = urlsplit(address)
         with cutting_proxy((str(where.hostname), int(where.port or 0)), seed=1) as proxy:
@@ -85,15 +87,21 @@ def _faults(workspace: Path, goal: int, transport: type[httpx.HTTPTransport] = h
                 thread.start()
             for writer, thread in zip(writers, threads, strict=True):
                 thread.join()
-                history.take(writer.name, writer.notes)
+                lines += writer.notes
                 assert [] == writer.problems
         with Client(address, token) as client:
-            found = [fault for key in sorted(history.keys()) for fault in history.faults(client.read(key))]
-    told = sum(map(len, history.acknowledged.values()))
+            _read_all(Witness("client", client, lines.append))
+    told = len(acknowledged_in(operations_in(lines)))
     print(f"{told} messages acknowledged, cuts: {dict(proxy.cuts)}")  # noqa: T201 - the figure belongs to the record
     assert told > goal // 10
     with closing(FilesStore.open(workspace)) as store:
-        return found + [fault for key in sorted(history.keys()) for fault in history.faults(store.read(key))]
+        _read_all(Witness("store", store, lines.append))
+    return faults(operations_in(lines))
+
+
+def _read_all(reader: Witness) -> None:
+    for number in range(_SESSIONS):
+        reader.read(f"retry:{number}")
 
 
 class _Renaming(httpx.HTTPTransport):
@@ -121,4 +129,4 @@ def test_append_whose_answer_is_lost(scratch: Path) -> None:
 
 def test_append_finds_doubles(scratch: Path) -> None:
     """A client that gives what it sends again another id is found out."""
-    assert any("nobody sent again" in fault for fault in _faults(scratch / "workspace", 20, _Renaming))
+    assert any("nobody sent altered again" in fault for fault in _faults(scratch / "workspace", 20, _Renaming))

@@ -63,7 +63,7 @@ def do(workspace: Path, store: FilesStore, step: Step) -> None:
     elif step.verb == "delete":
         store.delete(step.key)
     else:
-        _tear(workspace / "sessions" / file_name(step.key))
+        tear(workspace / "sessions" / file_name(step.key))
 
 
 def _session(step: Step) -> Session:
@@ -75,7 +75,8 @@ def _session(step: Step) -> Session:
     return Session(header=header, messages=messages)
 
 
-def _tear(path: Path) -> None:
+def tear(path: Path) -> None:
+    """Leave at the end of a session file what a killed append leaves."""
     tail = path.read_bytes().rindex(b'],"message_count"')
     fd = os.open(path, os.O_RDWR)
     os.pwrite(fd, b',{"seq":99,"role":"user","content":"' + b"cut " * 30, tail)

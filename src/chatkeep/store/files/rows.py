@@ -16,6 +16,7 @@ from msgspec import Struct
 
 from chatkeep.core.feed import CHANGES_KEPT, ChangeKind
 from chatkeep.core.model import ROLES, Digest, Header, Message, Role, Summary, summary
+from chatkeep.core.paging import Place
 from chatkeep.core.words import rows_of, spaced
 from chatkeep.store.files.disk import Stamp
 from chatkeep.store.files.sql import QUERIES
@@ -161,6 +162,11 @@ def known_stamp(db: Database, name: str) -> Stamp | None:
 def next_doc(db: Database) -> int:
     """Return the number of the next document."""
     return int(next(db.execute(QUERIES["next_doc"]))[0])
+
+
+def place_in_list(session: Summary) -> Place:
+    """Return where a list goes on after a session."""
+    return Place(session.header.key, microseconds(session.updated_at) + EPOCH_US)
 
 
 def microseconds(at: datetime) -> int:

@@ -181,10 +181,10 @@ class FilesStore:
         return self._row(key).summary
 
     def read(self, key: str) -> Session:
-        """Return a whole session, as `Store.read` says."""
-        self._row(key)
+        """Return a whole session, as `Store.read` says: nothing yet of a change that is not answered."""
+        row = self._row(key)
         try:
-            data, _ = self._tree.read(file_name(key))
+            data, stamp = self._tree.read(file_name(key))
         except FileNotFoundError:
             self._upkeep.refresh(file_name(key))
             raise SessionNotFoundError(key) from None
@@ -193,7 +193,10 @@ class FilesStore:
         scan = session_file.scan(data)
         if scan.header is None or scan.header.key != key:
             raise SessionDamagedError(key, scan.reason or "another session's file")
-        return Session(header=scan.header, messages=tuple(scan.messages))
+        header, messages = scan.header, scan.messages
+        if row.stamp != stamp and row.header.created_at == header.created_at and self._tree.is_held(row.name):
+            header, messages = row.header, messages[: row.digest.message_count]
+        return Session(header=header, messages=tuple(messages))
 
     def window(self, key: str, *, limit: int, before: int | None = None, after: int | None = None) -> Window:
         """Return neighbouring messages, oldest first, as `Store.window` says."""
@@ -220,8 +223,7 @@ class FilesStore:
         after = None if cursor is None else place_of(cursor, scope)
         found, total = self._upkeep.answer(lambda index: index.page(selection, limit=limit + 1, after=after))
         sessions = tuple(found[:limit])
-        place = _place(sessions[-1]) if sessions else None
-        next_cursor = cursor_at(place, scope) if place and found[limit:] else None
+        next_cursor = cursor_at(rows.place_in_list(sessions[-1]), scope) if found[limit:] else None
         return Page(sessions=sessions, total=total, next_cursor=next_cursor)
 
     def keys(self, selection: Selection, *, limit: int | None = None, cursor: str | None = None) -> KeyPage:
@@ -296,6 +298,7 @@ class FilesStore:
     def _existing(self, key: str) -> Iterator[LockedFile]:
         with self._held(key) as file:
             if file is None:
+                self._upkeep.refresh(file_name(key))
                 raise SessionNotFoundError(key)
             yield file
 
@@ -439,9 +442,9 @@ class FilesStore:
         """
         if not spots or stamp is None:
             return ()
-        first, end = spots[0].start, spots[-1].start + spots[-1].size
+        first, last = spots[0].start, spots[-1]
         try:
-            data, now = self._tree.read_at(name, first, end - first)
+            data, now = self._tree.read_at(name, first, last.start + last.size - first)
         except (FileNotFoundError, NotRegularError):
             data, now = b"", stamp
         parts = (data[spot.start - first : spot.start - first + spot.size] for spot in spots)
@@ -460,10 +463,6 @@ class FilesStore:
             if messages := self._messages(found.row.name, found.row.stamp, [found.spot]):
                 return _shown(found, messages[0], query)
         return None
-
-
-def _place(last: Summary) -> Place:
-    return Place(last.header.key, rows.microseconds(last.updated_at) + rows.EPOCH_US)
 
 
 def _has_tail(file: LockedFile, row: Row) -> bool:
