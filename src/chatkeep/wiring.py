@@ -16,6 +16,7 @@ from chatkeep.sessions import Sessions
 from chatkeep.store.files import remedies
 from chatkeep.store.files.backups import Backup, Item, Restored, Written, is_empty, missing_in, restore, write_backup
 from chatkeep.store.files.checkup import Cuts, cuts_in, examined, set_aside_in
+from chatkeep.store.files.disk import flush_folder
 from chatkeep.store.files.findings import Finding, Remedy
 from chatkeep.store.files.remedies import Outcome
 from chatkeep.store.files.store import FilesStore
@@ -26,7 +27,7 @@ Backend = FilesStore
 
 __all__ = (
     "Backup", "Cuts", "Finding", "Item", "Outcome", "Restored", "Written",
-    "cuts_in", "is_empty", "missing_in", "restore", "set_aside_in", "write_backup",
+    "cuts_in", "flush_folder", "is_empty", "missing_in", "restore", "set_aside_in", "write_backup",
 )  # fmt: skip
 """What the command line gets from the backend in use, besides what is below."""
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from chatkeep.errors import ConflictError
+from chatkeep.wiring import flush_folder
 
 
 @contextmanager
@@ -32,7 +33,7 @@ def fresh_file(output: Path, *, replace: bool = True) -> Iterator[BinaryIO]:
             file.flush()
             os.fsync(descriptor)
         _give_name(unfinished, output, replace=replace)
-        _flush_folder(output.absolute().parent)
+        flush_folder(output.absolute().parent)
     except OSError as error:
         raise OSError(error.errno, error.strerror, str(output)) from error
     finally:
@@ -58,11 +59,3 @@ def _give_name(unfinished: Path, output: Path, *, replace: bool) -> None:
 
 def _taken(output: Path) -> ConflictError:
     return ConflictError(f"{output} exists; --force replaces it.")
-
-
-def _flush_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -20,7 +20,7 @@ from msgspec import Struct
 from chatkeep.errors import ChatkeepError, StorageError
 from chatkeep.store.files import audit
 from chatkeep.store.files import format as session_file
-from chatkeep.store.files.disk import open_folder, told
+from chatkeep.store.files.disk import flush_folder, open_folder, told
 from chatkeep.store.files.findings import Finding
 from chatkeep.store.files.format import Scan
 from chatkeep.store.files.index import Index
@@ -218,7 +218,7 @@ def _move_away(workspace: Path, file: str) -> str:
             os.fsync(to)
         finally:
             os.close(to)
-        _flush_folder(path.parent)
+        flush_folder(path.parent)
     return f"quarantine/{kept}"
 
 
@@ -228,11 +228,3 @@ def _changed() -> StorageError:
 
 def _name(finding: Finding) -> str:
     return finding.file.removeprefix("sessions/")
-
-
-def _flush_folder(path: Path) -> None:
-    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
