@@ -15,6 +15,7 @@ import contextlib
 import time
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from heapq import nlargest
 from itertools import accumulate, chain
 from typing import Final
@@ -167,11 +168,7 @@ class _Searching:
             return
         rarest_first = sorted(range(len(self._sought)), key=lambda place: self._sought[place].count)
         listed = self._listed([self._sought[place] for place in rarest_first])
-        bits: defaultdict[int, int] = defaultdict(int)
-        for place, docs in zip(rarest_first, listed, strict=False):
-            for doc in docs:
-                bits[doc] |= 1 << place
-        self._gather_best(bits)
+        self._gather_best(_by_terms(dict(zip(rarest_first, map(set, listed), strict=False))))
         self._unknown = rarest_first[len(listed) :]
         for place in self._unknown:
             if self._fills(self._loose or {}) or self._is_over():
@@ -185,12 +182,9 @@ class _Searching:
         for doc, match in found.items():
             loose.setdefault(doc, match).terms |= 1 << place
 
-    def _gather_best(self, bits: Mapping[int, int]) -> None:
+    def _gather_best(self, same: Mapping[int, Collection[int]]) -> None:
         """Gather the candidates whose terms weigh most; of those that have the same, the newest."""
         found = self._loose if self._loose is not None else {}
-        same: defaultdict[int, list[int]] = defaultdict(list)
-        for doc, terms in bits.items():
-            same[terms].append(doc)
         for terms in sorted(same, key=lambda terms: (-ranking.sum_of(self._weights, terms), terms)):
             fresh = self._newest_of(same[terms], _CANDIDATES - len(found))
             for match in fresh.values():
@@ -368,6 +362,19 @@ class _Searching:
     def _is_over(self) -> bool:
         self._is_late = self._is_late or time.monotonic() > self._until
         return self._is_late
+
+
+def _by_terms(having: Mapping[int, AbstractSet[int]]) -> Mapping[int, Collection[int]]:
+    """Return documents by the terms that they have, as bits, from those that have each term."""
+    seen: set[int] = set()
+    several: set[int] = set()
+    for docs in having.values():
+        several |= seen & docs
+        seen |= docs
+    same: defaultdict[int, list[int]] = defaultdict(list)
+    for doc in several:
+        same[sum(1 << place for place, docs in having.items() if doc in docs)].append(doc)
+    return {**{1 << place: docs - several for place, docs in having.items()}, **same}
 
 
 def _either(sought: Sequence[Sought]) -> Sought:
