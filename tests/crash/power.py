@@ -286,9 +286,20 @@ def _faults_of(state: State, label: str, store: FilesStore, path: Path, kept: Se
 
 def _difference(told: Told | None, allowed: Sequence[Told | None]) -> str:
     """Return in words what is there instead of what may be there."""
-    ids = [one for one, _ in told.messages] if told else None
-    expected = [[one for one, _ in may.messages] if may else None for may in allowed]
-    return f"found {told.title if told else None!r} {ids}, expected one of {expected}"
+    ids = _ids(told)
+    expected = [_ids(may) for may in allowed]
+    words = "altered"
+    if missing := set.intersection(*map(set, expected)) - set(ids):
+        words = f"lost {sorted(missing)}"
+    elif len(set(ids)) < len(ids):
+        words = "doubled ids"
+    elif invented := set(ids) - set().union(*expected):
+        words = f"nobody sent {sorted(invented)}"
+    return f"{words}: found {told.title if told else None!r} {ids}, expected one of {expected}"
+
+
+def _ids(told: Told | None) -> list[str]:
+    return [one for one, _ in told.messages] if told else []
 
 
 def _quarantine_faults(state: State, label: str, now: bytes | None, kept: Sequence[bytes]) -> list[str]:

@@ -3,24 +3,30 @@
 from __future__ import annotations
 
 import io
+import os
 import threading
 import time
+from collections import Counter
 from pathlib import Path
+
+import pytest
 
 from chatkeep.core.model import Message, Revision, Selection
 from chatkeep.sessions import now_utc
 from chatkeep.store.files.backups import Backup, restore, write_backup
 from chatkeep.store.files.store import FilesStore
 from chatkeep.testing import draft
+from tests.crash.scorecard import Score
 
 _WRITERS = 4
 _SESSIONS = 6
-_BACKUPS = 12
+_BACKUPS = int(os.environ.get("CHATKEEP_CRASH_BACKUPS", "12"))
 _BETWEEN = 20
 _SIZES = (1, 100, 3000, 40_000)
 
 
-def test_back_up_while_others_append(tmp_path: Path) -> None:
+@pytest.mark.campaign("backups under way of appends")
+def test_back_up_while_others_append(tmp_path: Path, score: Score) -> None:
     """Each restored session is a beginning of what the session became, whole, and has all that was acknowledged."""
     workspace = tmp_path / "workspace"
     stores = [FilesStore.open(workspace, durability="none") for _ in range(_WRITERS)]
@@ -51,7 +57,8 @@ def test_back_up_while_others_append(tmp_path: Path) -> None:
         assert [] == [item.key for item in backup.manifest.sessions if item.damage]
         place = tmp_path / f"restored{number}"
         restore(place, backup, backup.chosen([]), durability="none")
-        _check(place, before, final)
+        score.count(1, _faults(place, before, final))
+    score.note(acknowledged=sum(map(len, acknowledged)))
 
 
 def _write(store: FilesStore, number: int, acknowledged: list[tuple[str, str]], stop: threading.Event) -> None:
@@ -67,17 +74,18 @@ def _write(store: FilesStore, number: int, acknowledged: list[tuple[str, str]], 
             store.revise(key, Revision(title=f"{number}.{count}"))
 
 
-def _check(place: Path, before: set[tuple[str, str]], final: dict[str, tuple[Message, ...]]) -> None:
+def _faults(place: Path, before: set[tuple[str, str]], final: dict[str, tuple[Message, ...]]) -> list[str]:
+    """Return what is wrong with what was restored, given what was answered before the backup and what came of it."""
     store = FilesStore.open(place)
     keys = store.keys(Selection(archived=None)).keys
     restored = {key: store.read(key).messages for key in keys}
-    assert [] == list((place / "quarantine").iterdir())
     store.close()
-    found = {(key, message.id) for key, messages in restored.items() for message in messages}
-    assert set() == before - found
+    there = {(key, message.id) for key, messages in restored.items() for message in messages}
+    found = [f"{path.name} was torn" for path in (place / "quarantine").iterdir()]
+    found += [f"lost {message_id} of {key}" for key, message_id in before - there]
     for key, messages in restored.items():
-        assert messages == final[key][: len(messages)]
-        batches = {(message.id.rpartition(".")[0], message.id.count(".")) for message in messages}
-        for batch, _ in batches:
-            size = 1 + int(batch.split(".")[1]) % 3
-            assert size == sum(message.id.startswith(f"{batch}.") for message in messages)
+        if messages != final[key][: len(messages)]:
+            found.append(f"{key} is no beginning of what it became")
+        sizes = Counter(message.id.rpartition(".")[0] for message in messages)
+        found += [f"half of {batch}" for batch, size in sizes.items() if size != 1 + int(batch.split(".")[1]) % 3]
+    return found

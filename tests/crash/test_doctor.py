@@ -6,6 +6,7 @@ import fcntl
 import os
 import stat
 import threading
+from collections import Counter
 from collections.abc import Collection
 from pathlib import Path
 
@@ -23,27 +24,33 @@ from chatkeep.store.files.store import FilesStore
 from chatkeep.store.files.tree import Tree, file_name
 from chatkeep.testing import draft, talk
 from tests.crash.damage import EDITS, Planted, plant_all, plant_in_unknown
+from tests.crash.scorecard import Score
 
-GOOD = int(os.environ.get("CHATKEEP_TEST_GOOD_FILES", "2000"))
+GOOD = int(os.environ.get("CHATKEEP_CRASH_GOOD_FILES", "2000"))
 _TEXTS = ("Grüße, 世界", "a\r\n\tb\\u0000 \\", "🧑‍🚀 rocket", '{"seq":1}', "x" * 5000, '],"message_count":1}', "\u2028")
 _LOOKS = 40
 _KEYS = ("plain", "Grüße", "世界", "a/b\\c", "🧑‍🚀", "x" * 100, "../up", "A:B.json")
 Look = dict[str, tuple[int, bytes | str]]
 
 
-def test_find_all_planted_damage(tmp_path: Path) -> None:
+@pytest.mark.campaign("doctor: planted damage found")
+def test_find_all_planted_damage(tmp_path: Path, score: Score) -> None:
     """Of more than 40 kinds of damage all are found, as what they are, and nothing else is; nothing is changed."""
     workspace = _workspace(tmp_path, 20)
     planted = plant_all(workspace, tmp_path / "outside")
     assert len(EDITS) >= 40
     before = _look(tmp_path)
     found = _findings(workspace)
-    assert sorted(map(repr, planted)) == sorted(repr(Planted(one.file, one.kind, one.remedy)) for one in found)
+    expected, actual = Counter(planted), Counter(Planted(one.file, one.kind, one.remedy) for one in found)
+    score.count(
+        len(planted), [f"missed: {one}" for one in expected - actual] + [f"alarm: {one}" for one in actual - expected]
+    )
     assert all(one.reason for one in found)
     assert before == _look(tmp_path)
 
 
-def test_fix_all_planted_damage(tmp_path: Path) -> None:
+@pytest.mark.campaign("doctor: planted damage put right")
+def test_fix_all_planted_damage(tmp_path: Path, score: Score) -> None:
     """What can be put right is, once and for all; the rest is left and told. No byte is lost, none outside touched."""
     workspace = _workspace(tmp_path, 20)
     planted = plant_all(workspace, tmp_path / "outside")
@@ -52,7 +59,10 @@ def test_fix_all_planted_damage(tmp_path: Path) -> None:
     assert [] == [one for one in outcomes if one.hindrance is not None]
     assert [] == [one for one in outcomes if (one.done is None) != (one.finding.remedy == "leave")]
     assert outside == _look(tmp_path / "outside")
-    assert [] == _lost(workspace, before, updated={Index.path_in(workspace).name})
+    score.count(
+        len(planted),
+        (f"lost bytes of {one}" for one in _lost(workspace, before, updated={Index.path_in(workspace).name})),
+    )
     left = {one.file for one in planted if one.remedy == "leave"} - {
         one.file for one in planted if one.kind == "linked"
     }
@@ -179,7 +189,8 @@ def test_find_folders_that_are_none(tmp_path: Path) -> None:
     assert (tmp_path / "tmp").is_dir()
 
 
-def test_find_nothing_against_good_files(tmp_path: Path) -> None:
+@pytest.mark.campaign("doctor: good files")
+def test_find_nothing_against_good_files(tmp_path: Path, score: Score) -> None:
     """Of thousands of good files, written in all the ways there are, none is complained of."""
     workspace = tmp_path / "workspace"
     store = FilesStore.open(workspace, durability="none")
@@ -198,7 +209,8 @@ def test_find_nothing_against_good_files(tmp_path: Path) -> None:
     store.close()
     before = _look(workspace)
     told: list[tuple[int, int]] = []
-    assert [] == list(wiring.findings_in(workspace, lambda done, total: told.append((done, total))))
+    found = list(wiring.findings_in(workspace, lambda done, total: told.append((done, total))))
+    score.count(GOOD, (f"alarm: {one}" for one in found))
     assert [] == wiring.fixed(workspace)
     assert before == _look(workspace)
     assert told[-1][0] == told[-1][1] == len(os.listdir(workspace / "sessions"))  # noqa: PTH208 - names will do

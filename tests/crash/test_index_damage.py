@@ -28,6 +28,7 @@ from chatkeep.store.files.upkeep import Upkeep
 from chatkeep.store.memory import MemoryStore
 from chatkeep.store.protocol import Store
 from chatkeep.testing import at, search_for
+from tests.crash.scorecard import Score
 from tests.crash.spoiling import LOUD, SILENT, Spoiler, make_spares, spoiler
 
 T = TypeVar("T")
@@ -173,7 +174,8 @@ def _file_faults(pair: Pair) -> list[str]:
     return found
 
 
-def test_answers_while_the_index_is_damaged(scratch: Path) -> None:
+@pytest.mark.campaign("index damage")
+def test_answers_while_the_index_is_damaged(scratch: Path, score: Score) -> None:
     """No answer is wrong, whatever was removed, cut, replaced or kept by somebody; nothing has to be mended by hand."""
     done: Counter[str] = Counter()
     with _ordeal(scratch, 1) as (pair, program):
@@ -184,26 +186,25 @@ def test_answers_while_the_index_is_damaged(scratch: Path) -> None:
                 make_spares(scratch / "spare", pair.workspace, scratch / "theirs")
             answer, wrong = _damage(pair, program, kind)
             done[kind] += answer == "done"
-            assert [] == wrong, (done, kind)
+            score.count(answer == "done", (f"{kind}: {fault}" for fault in wrong))
         pair.reopen(watch=False)
-        assert [] == _file_faults(pair)
-    print(f"{DAMAGES} damages, {pair.count} appends, 0 wrong answers, {dict(pair.errors)}, {dict(done)}")  # noqa: T201 - the figure belongs to the record
+        score.count(0, _file_faults(pair))
+    score.note(appends=pair.count, asked_again=pair.errors.total())
 
 
-def test_files_while_the_index_lies(scratch: Path) -> None:
+@pytest.mark.campaign("index damage that SQLite cannot see: the files")
+def test_files_while_the_index_lies(scratch: Path, score: Score) -> None:
     """What SQLite cannot notice makes answers wrong, but no file, and a new index is right."""
     done: Counter[str] = Counter()
-    lies: Counter[str] = Counter()
     with _ordeal(scratch, 2) as (pair, program):
         while done.total() < DAMAGES // 3:
             kind = pair.dice.choice([*SILENT])
             answer, wrong = _damage(pair, program, kind)
             done[kind] += answer == "done"
-            lies[kind] += bool(wrong)
-            assert [] == _file_faults(pair), (done, answer, wrong)
+            score.note(wrong_answers_until_rebuilt=bool(wrong))
+            files = _file_faults(pair)
             pair.store.reindex()
-            assert [] == pair.differences()
-    print(f"{dict(done)} damages, of which with wrong answers {dict(lies)}")  # noqa: T201 - the figure belongs to the record
+            score.count(answer == "done", files + pair.differences())
 
 
 @pytest.mark.parametrize(

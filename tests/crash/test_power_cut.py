@@ -31,6 +31,7 @@ from chatkeep.store.files.format import scan
 from chatkeep.store.files.store import FilesStore
 from tests.crash.checker import faults
 from tests.crash.history import Witness, acknowledged_in, operations_in
+from tests.crash.scorecard import Score
 
 CUTS = int(os.environ.get("CHATKEEP_POWER_CUTS", "30"))
 _WRITERS = 3
@@ -54,6 +55,7 @@ class Disk:
     torn: int = 0
     acknowledged: int = 0
     lines: list[bytes] = field(default_factory=list)
+    recoveries_ms: list[float] = field(default_factory=list)
 
     @property
     def place(self) -> Path:
@@ -108,7 +110,10 @@ class Disk:
         for path in (self.workspace / "sessions").iterdir():
             os.utime(path, (time.time() - _A_WHILE_S,) * 2)  # a machine needs a while to come back
             self.torn += scan(path.read_bytes()).state == "torn"
-        with closing(FilesStore.open(self.workspace)) as store:
+        began_s = time.perf_counter()
+        store = FilesStore.open(self.workspace)
+        self.recoveries_ms.append((time.perf_counter() - began_s) * 1000)
+        with closing(store):
             found = [f"{one.file}: {one.reason}" for one in store.check() if not one.file.startswith("tmp/")]
             found += [
                 f"{path.name} does not parse" for path in (self.workspace / "sessions").iterdir() if _is_broken(path)
@@ -225,17 +230,25 @@ def disk(request: pytest.FixtureRequest, scratch: Path) -> Iterator[Disk]:
     disk.unmount()
 
 
-@pytest.mark.parametrize("disk,cuts", [("ext4", CUTS), ("xfs", CUTS // 3)], indirect=["disk"])
-def test_power_cut_of_a_file_system(disk: Disk, cuts: int) -> None:
+@pytest.mark.parametrize(
+    "disk,cuts",
+    [
+        pytest.param("ext4", CUTS, marks=pytest.mark.campaign("power cuts of ext4")),
+        pytest.param("xfs", CUTS // 3, marks=pytest.mark.campaign("power cuts of XFS")),
+    ],
+    indirect=["disk"],
+)
+def test_power_cut_of_a_file_system(disk: Disk, cuts: int, score: Score) -> None:
     """After each cut every acknowledged message is there once, unaltered and in order, and every file parses."""
     FilesStore.open(disk.workspace).close()
     dice = random.Random(cuts)  # noqa: S311 - repeatable
     while disk.cuts < cuts:
         disk.cut(dice)
-        assert [] == disk.faults()
+        score.count(1, disk.faults())
         if disk.cuts % _CUTS_EACH == 0 or disk.cuts == cuts:
             disk.begin_anew()
-    print(f"{disk.kind}: {cuts} cuts, {disk.acknowledged} acknowledged, {disk.torn} torn")  # noqa: T201 - for the record
+    score.note(acknowledged=disk.acknowledged, torn=disk.torn)
+    score.took("recovery", disk.recoveries_ms)
     assert disk.acknowledged > cuts
 
 

@@ -18,6 +18,7 @@ from typing import cast
 from urllib.parse import urlsplit
 
 import httpx
+import pytest
 
 from chatkeep.client import Client
 from chatkeep.core.model import Appended, Draft
@@ -27,6 +28,7 @@ from chatkeep.tokens import TokenFile
 from tests.crash.checker import faults
 from tests.crash.cutting import CuttingProxy, cutting_proxy
 from tests.crash.history import Door, Witness, acknowledged_in, operations_in
+from tests.crash.scorecard import Score
 from tests.crash.serving import served
 
 RETRIES = int(os.environ.get("CHATKEEP_CRASH_RETRIES", "300"))
@@ -73,7 +75,9 @@ def _in_doubt(proxy: CuttingProxy) -> int:
     return proxy.cuts["reply"] + proxy.cuts["half a reply"] + proxy.cuts["request"]
 
 
-def _faults(workspace: Path, goal: int, transport: type[httpx.HTTPTransport] = httpx.HTTPTransport) -> list[str]:
+def _faults(
+    workspace: Path, goal: int, score: Score, transport: type[httpx.HTTPTransport] = httpx.HTTPTransport
+) -> list[str]:
     """Let writers append through a proxy that cuts, and return what is wrong with what is stored then."""
     FilesStore.open(workspace).close()
     token, _ = TokenFile(workspace / "tokens.json").create(name="test", scopes=("admin",))
@@ -92,7 +96,8 @@ def _faults(workspace: Path, goal: int, transport: type[httpx.HTTPTransport] = h
         with Client(address, token) as client:
             _read_all(Witness("client", client, lines.append))
     told = len(acknowledged_in(operations_in(lines)))
-    print(f"{told} messages acknowledged, cuts: {dict(proxy.cuts)}")  # noqa: T201 - the figure belongs to the record
+    lost_answers = proxy.cuts["reply"] + proxy.cuts["half a reply"]
+    score.note(messages=told, lost_answers=lost_answers, cut_requests=proxy.cuts["request"])
     assert told > goal // 10
     with closing(FilesStore.open(workspace)) as store:
         _read_all(Witness("store", store, lines.append))
@@ -122,11 +127,13 @@ class _Renaming(httpx.HTTPTransport):
         return super().handle_request(httpx.Request(request.method, request.url, headers=headers, content=renamed))
 
 
-def test_append_whose_answer_is_lost(scratch: Path) -> None:
+@pytest.mark.campaign("retries")
+def test_append_whose_answer_is_lost(scratch: Path, score: Score) -> None:
     """Every message is there once, in the order each writer was told."""
-    assert [] == _faults(scratch / "workspace", RETRIES)
+    score.count(RETRIES, _faults(scratch / "workspace", RETRIES, score))
 
 
 def test_append_finds_doubles(scratch: Path) -> None:
     """A client that gives what it sends again another id is found out."""
-    assert any("nobody sent altered again" in fault for fault in _faults(scratch / "workspace", 20, _Renaming))
+    found = _faults(scratch / "workspace", 20, Score("planted"), _Renaming)
+    assert any("nobody sent altered again" in fault for fault in found)
