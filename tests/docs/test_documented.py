@@ -156,6 +156,16 @@ def test_names_avoid_words_not_used() -> None:
     assert [] == found
 
 
+def test_durability_names_its_tests() -> None:
+    """Each campaign and each bug on the durability page leads to a test that is there."""
+    text = (DOCS / "durability.md").read_text("utf-8")
+    named = re.findall(r"`(tests/[a-z_/]+\.py)`(?: `(test_[a-z_0-9]+)`)?", text)
+    bugs = _rows(text.partition("## Bugs")[2])
+    assert len(bugs) > 10
+    assert [] == [row for row in bugs if not re.search(r"\.py` `test_", row[2])]
+    assert [] == [(file, name) for file, name in named if f"def {name}" not in (ROOT / file).read_text("utf-8")]
+
+
 def _commands(command: object, path: str) -> Iterator[tuple[str, set[str]]]:
     """Yield each command that does something, with its long options."""
     if isinstance(command, TyperGroup):
