@@ -13,7 +13,7 @@ run: $(VENV)/ready
 	@$(BIN)/chatkeep serve --workspace "$(WORKSPACE)" --port "$(PORT)"
 
 test: $(VENV)/ready
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist worksteal
 
 coverage: $(VENV)/ready
 	$(BIN)/coverage run -m pytest tests/store/files/test_format.py tests/store/files/test_tree.py \
@@ -21,10 +21,11 @@ coverage: $(VENV)/ready
 	$(BIN)/coverage report
 
 crash: $(VENV)/ready
-	CHATKEEP_CRASH_STATES=1000000 CHATKEEP_POWER_CUTS=5000 CHATKEEP_CRASH_DAMAGES=1000 CHATKEEP_CRASH_RETRIES=10000 \
+	CHATKEEP_CRASH_STATES=100000 CHATKEEP_CRASH_CUTS=750 CHATKEEP_CRASH_DAMAGES=1000 CHATKEEP_CRASH_RETRIES=10000 \
+		CHATKEEP_CRASH_GOOD_FILES=10000 CHATKEEP_CRASH_REPAIRS=1000 CHATKEEP_CRASH_LONG_BYTES=100000000 \
 		CHATKEEP_CRASH_EDITS=2000 CHATKEEP_CRASH_JUNK=100000 CHATKEEP_CRASH_RECONNECTS=1000 \
 		CHATKEEP_CRASH_KILLS=10000 CHATKEEP_CRASH_OPERATIONS=100000 \
-		$(BIN)/python -m pytest -s -rs tests/crash
+		$(BIN)/python -m pytest -rs tests/crash
 
 lint: $(VENV)/ready
 	$(BIN)/ruff format --check src tests bench

@@ -8,7 +8,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -117,10 +116,6 @@ def test_serve_on_a_port_that_is_taken(tmp_path: Path) -> None:
 
 def test_start_quickly() -> None:
     """Help is there at once: nothing that only servers need is imported for it."""
-    began = time.monotonic()
-    subprocess.run([*COMMAND, "--help"], check=True, capture_output=True, timeout=20)
-    took_s = time.monotonic() - began
     script = "import sys, chatkeep.cli; print([m for m in ('fastapi', 'uvicorn', 'httpx') if m in sys.modules])"
     loaded = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True, timeout=20)
     assert "[]" == loaded.stdout.strip()
-    assert took_s < 3

@@ -1,4 +1,7 @@
-"""A backup that is taken while others write has all that was answered before it began, and nothing in halves."""
+"""A backup that is taken while others write has all that was answered before it began, and nothing in halves.
+
+`CHATKEEP_CRASH_BACKUPS` says how many backups.
+"""
 
 from __future__ import annotations
 

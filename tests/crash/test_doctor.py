@@ -1,4 +1,7 @@
-"""The doctor finds all damage that is planted, has nothing against good files, and deletes no byte."""
+"""The doctor finds all damage that is planted, has nothing against good files, and deletes no byte.
+
+`CHATKEEP_CRASH_GOOD_FILES` says how many good files.
+"""
 
 from __future__ import annotations
 

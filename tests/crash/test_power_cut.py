@@ -2,7 +2,7 @@
 
 An image is mounted, writers append, and the file system is shut down under them: whatever it has not written yet
 is dropped. Only what was acknowledged before that moment counts, for a flush that races with the shutdown
-may still be answered. `CHATKEEP_POWER_CUTS` says how often; it needs root and loop devices.
+may still be answered. `CHATKEEP_CRASH_CUTS` says how often; it needs root and loop devices.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from tests.crash.checker import faults
 from tests.crash.history import Witness, acknowledged_in, operations_in
 from tests.crash.scorecard import Score
 
-CUTS = int(os.environ.get("CHATKEEP_POWER_CUTS", "30"))
+CUTS = int(os.environ.get("CHATKEEP_CRASH_CUTS", "30"))
 _WRITERS = 3
 _SESSIONS = 5
 _SHUTDOWN = 0x8004587D
