@@ -127,7 +127,7 @@ class Watch:
 def run(workspace: Path, steps: Sequence[Step], plant: str = "none") -> list[Call]:
     """Do steps in a workspace, with a bug planted, and return the calls that were made."""
     program = [sys.executable, "-m", "tests.crash.workload", str(workspace), msgspec.json.encode(steps).decode(), plant]
-    return traced(program, workspace.parent.with_name(f"{workspace.parent.name}-calls"))
+    return traced(program, workspace.parent.parent)
 
 
 def crashes(workspace: Path, steps: Sequence[Step], plant: str = "none") -> Iterator[Crash]:

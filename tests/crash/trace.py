@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +16,7 @@ CALLS = (
     "openat,close,dup2,dup3,write,pwrite64,ftruncate,fsync,fdatasync,"
     "rename,renameat,renameat2,link,linkat,unlink,unlinkat,mkdir,mkdirat"
 )
-_LINE = re.compile(r"(\w+)\((.*)\)\s+= (-?\d+)(?:<([^>]*)>)?")
+_LINE = re.compile(r"[\d.]+ (\w+)\((.*)\)\s+= (-?\d+)(?:<([^>]*)>)?")
 _DESCRIPTOR = re.compile(r"(-?\d+|AT_FDCWD)(?:<([^>]*)>)?(?:\(deleted\))?")
 
 
@@ -60,18 +61,32 @@ def why_not() -> str:
     return "" if tried.returncode == 0 else "strace is not allowed to trace here"
 
 
-def traced(command: Sequence[str], notes: Path) -> list[Call]:
-    """Run a program to its end and return the calls of its first thread."""
-    strace = ["strace", "-ff", "-qq", "-y", "-xx", "-s", str(1 << 24), "-e", f"trace={CALLS}", "-o", str(notes)]
-    done = subprocess.run([*strace, *command], check=False, capture_output=True, text=True, timeout=600)
-    if done.returncode != 0:
-        raise RuntimeError(f"the traced program failed: {done.stderr[-2000:]}")
-    threads = sorted(notes.parent.glob(f"{notes.name}.*"), key=lambda path: int(path.suffix[1:]))
-    with threads[0].open(encoding="ascii") as lines:
-        return list(_calls(lines))
+def traced(command: Sequence[str], scratch: Path) -> list[Call]:
+    """Run a program to its end and return the calls of its first thread; notes of that are made in a scratch folder."""
+    with tempfile.TemporaryDirectory(dir=scratch) as folder:
+        notes = Path(folder) / "calls"
+        strace = [
+            "strace",
+            "-ff",
+            "-qq",
+            "-ttt",
+            "-y",
+            "-xx",
+            "-s",
+            str(1 << 24),
+            "-e",
+            f"trace={CALLS}",
+            "-o",
+            str(notes),
+        ]
+        done = subprocess.run([*strace, *command], check=False, capture_output=True, text=True, timeout=600)
+        if done.returncode != 0:
+            raise RuntimeError(f"the traced program failed: {done.stderr[-2000:]}")
+        threads = [path.read_text("ascii").splitlines() for path in notes.parent.iterdir()]
+        return list(_calls(min(filter(None, threads))))  # each line begins with its time
 
 
-def _calls(lines: Iterator[str]) -> Iterator[Call]:
+def _calls(lines: Sequence[str]) -> Iterator[Call]:
     for line in lines:
         found = _LINE.match(line)
         if found is not None and int(found[3]) >= 0:
