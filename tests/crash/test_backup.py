@@ -1,12 +1,8 @@
-"""A backup that is taken while others write has all that was answered before it began, and nothing in halves.
-
-`CHATKEEP_CRASH_BACKUPS` says how many backups.
-"""
+"""A backup that is taken while others write has all that was answered before it began, and nothing in halves."""
 
 from __future__ import annotations
 
 import io
-import os
 import threading
 import time
 from collections import Counter
@@ -23,7 +19,7 @@ from tests.crash.scorecard import Score
 
 _WRITERS = 4
 _SESSIONS = 6
-_BACKUPS = int(os.environ.get("CHATKEEP_CRASH_BACKUPS", "12"))
+_BACKUPS = 12
 _BETWEEN = 20
 _SIZES = (1, 100, 3000, 40_000)
 
@@ -42,16 +38,18 @@ def test_back_up_while_others_append(tmp_path: Path, score: Score) -> None:
     for thread in threads:
         thread.start()
     backups: list[tuple[set[tuple[str, str]], io.BytesIO]] = []
-    for number in range(1, _BACKUPS + 1):
-        while sum(map(len, acknowledged)) < number * _BETWEEN:
-            time.sleep(0.001)
-        before = {said for each in acknowledged for said in list(each)}
-        saved = io.BytesIO()
-        assert {} == write_backup(workspace, saved, now_utc()).left_out
-        backups.append((before, saved))
-    stop.set()
-    for thread in threads:
-        thread.join()
+    try:
+        for number in range(1, _BACKUPS + 1):
+            while sum(map(len, acknowledged)) < number * _BETWEEN:
+                time.sleep(0.001)
+            before = {said for each in acknowledged for said in list(each)}
+            saved = io.BytesIO()
+            assert {} == write_backup(workspace, saved, now_utc()).left_out
+            backups.append((before, saved))
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join()
     final = {key: stores[0].read(key).messages for key in stores[0].keys(Selection(archived=None)).keys}
     for store in stores:
         store.close()
