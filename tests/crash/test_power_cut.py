@@ -107,8 +107,9 @@ class Disk:
 
     def faults(self) -> list[str]:
         """Recover, and return what is wrong with what is there then."""
-        for path in (self.workspace / "sessions").iterdir():
+        for path in (*(self.workspace / "tmp").iterdir(), *(self.workspace / "sessions").iterdir()):
             os.utime(path, (time.time() - _A_WHILE_S,) * 2)  # a machine needs a while to come back
+        for path in (self.workspace / "sessions").iterdir():
             self.torn += scan(path.read_bytes()).state == "torn"
         began_s = time.perf_counter()
         store = FilesStore.open(self.workspace)
