@@ -98,6 +98,48 @@ def test_open_after_a_cut_append(workspace: Path, opened: Callable[..., FilesSto
     assert 1 == len(list((workspace / "quarantine").iterdir()))
 
 
+@pytest.mark.parametrize("stored", [0, 2])
+def test_open_after_an_append_that_the_index_missed(
+    workspace: Path, opened: Callable[..., FilesStore], stored: int
+) -> None:
+    """However long a session is, only what the index has not is put into it when a cut or an unknown append is met."""
+    docs = _docs(workspace)
+    (workspace / "aside").mkdir()
+    for path in workspace.glob("index*"):
+        shutil.copy2(path, workspace / "aside")
+    with closing(opened()) as store:
+        for number in range(stored):
+            store.append(KEY, [draft(f"unknown {number}")])
+    for path in (workspace / "aside").iterdir():
+        shutil.copy2(path, workspace)
+    _tear(workspace)
+    with closing(opened()) as store:
+        assert ["line 1", "line 2", "line 3", *(f"unknown {number}" for number in range(stored))] == _texts(store)
+        assert stored == len(store.search(search_for("unknown", unit="message")).hits)
+        assert 3 + stored + 1 == store.append(KEY, [draft("next")]).message_count
+        assert [] == list(store.check())
+
+    assert docs == _docs(workspace)[: len(docs)]
+
+
+def test_open_after_a_cut_append_and_an_edit(workspace: Path, opened: Callable[..., FilesStore]) -> None:
+    """A change of stored bytes that leaves all sizes as they were is seen all the same."""
+    _tear(workspace)
+    _file(workspace).write_bytes(_file(workspace).read_bytes().replace(b"line 2", b"word 2"))
+    store = opened()
+
+    assert ["line 1", "word 2", "line 3"] == _texts(store)
+    assert 1 == len(store.search(search_for("word", unit="message", roles=None)).hits)
+    assert [] == list(store.check())
+
+
+def _docs(workspace: Path) -> list[tuple[object, ...]]:
+    """Return which documents of the index the messages are."""
+    with closing(apsw.Connection(str(Index.path_in(workspace)))) as db:
+        sql = "SELECT m.seq, m.doc FROM messages m JOIN sessions s USING (sid) WHERE key = ? ORDER BY seq"
+        return list(db.execute(sql, (KEY,)))
+
+
 @pytest.mark.parametrize("index", ["kept", "lost"])
 def test_open_with_a_torn_file_and_a_full_disk(
     workspace: Path, opened: Callable[..., FilesStore], monkeypatch: pytest.MonkeyPatch, index: str

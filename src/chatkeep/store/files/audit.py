@@ -60,8 +60,8 @@ class Audit:
         if not stamps or Stamp(*stamps[0]) != stamp:
             return "behind"
         entry = entry_of(name, found, stamp)
-        said = (row.header, row.digest, row.body, row.tail, row.damage is None) if row else None
-        if said != (entry.header, entry.digest, entry.body, entry.tail, entry.damage is None):
+        said = (row.header, row.digest, row.body, row.tail, row.checksum, row.damage is None) if row else None
+        if said != (entry.header, entry.digest, entry.body, entry.tail, entry.checksum, entry.damage is None):
             return "wrong"
         spots = [row[:3] for row in self._rows(QUERIES["following"], {"name": name, "after": -1, "limit": _ALL})]
         places = zip(entry.messages, entry.starts, entry.ends, strict=True)

@@ -42,10 +42,11 @@ def take(db: Database, name: str, found: Entry | None, doc: int | None = None) -
     nothing is noted: all of it is new.
     """
     before = _known(db, name) if db.tally is not None else None
-    rows.drop(db, name)
-    free = rows.next_doc(db) if doc is None else doc
-    if found is not None:
-        free = rows.put(db, found, free)
+    if found is None:
+        rows.drop(db, name)
+        free = rows.next_doc(db) if doc is None else doc
+    else:
+        free = rows.replace(db, found, doc)
     if db.tally is not None:
         for kind, first, last in _differences(before, found):
             key = found.header.key if found else before.row.header.key if before else ""

@@ -34,6 +34,7 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Final, Literal
+from zlib import crc32
 
 import msgspec
 from msgspec import Struct, field
@@ -76,7 +77,8 @@ class _HeaderLine(Struct, frozen=True, kw_only=True):
 class Scan(Struct, frozen=True, kw_only=True):
     """What a session file holds. Message `i` is `data[starts[i]:ends[i]]`, a JSON object.
 
-    `body` is where the first message line begins, `tail` where the trailer is or has to be.
+    `body` is where the first message line begins, `tail` where the trailer is or has to be. `checksums[i]` is that of
+    all lines up to message `i`; a damaged or loose file has none.
     """
 
     state: State
@@ -86,6 +88,7 @@ class Scan(Struct, frozen=True, kw_only=True):
     messages: Sequence[Message] = ()
     starts: Sequence[int] = ()
     ends: Sequence[int] = ()
+    checksums: Sequence[int] = ()
     tail: int = 0
 
 
@@ -116,14 +119,19 @@ def message_lines(messages: Sequence[Message]) -> list[bytes]:
     ]
 
 
-def places(lines: Sequence[bytes], first: int) -> tuple[list[int], list[int]]:
-    """Return where the JSON of each line starts and ends when the first line is put at `first`."""
-    starts, ends = [], []
+def places(lines: Sequence[bytes], first: int, checksum: int = 0) -> tuple[list[int], list[int], list[int]]:
+    """Return where the JSON of each line starts and ends when the first line is put at `first`, and the checksums.
+
+    `checksum` is that of the lines before.
+    """
+    starts, ends, checksums = [], [], []
     for line in lines:
         starts.append(first + line.startswith(b","))
         first += len(line)
         ends.append(first - 1)
-    return starts, ends
+        checksum = crc32(line, checksum)
+        checksums.append(checksum)
+    return starts, ends, checksums
 
 
 def trailer(message_count: int) -> bytes:
@@ -168,16 +176,27 @@ def scan(data: bytes, committed_count: int = 0) -> Scan:
     messages: list[Message] = []
     starts: list[int] = []
     ends: list[int] = []
-    place = body
+    checksums: list[int] = []
+    place, checksum, view = body, 0, memoryview(data)
     while (found := _message_at(data, place, len(messages) + 1)) is not None:
         message, start, end = found
         messages.append(message)
         starts.append(start)
         ends.append(end)
+        checksum = crc32(view[place : end + 1], checksum)
+        checksums.append(checksum)
         place = end + 1
-    if is_tail(data[place:], len(messages)):
-        return Scan(state="whole", header=header, body=body, messages=messages, starts=starts, ends=ends, tail=place)
-    return _scan_broken(data, header, body, (messages, starts, ends), committed_count)
+    good = Scan(
+        state="whole",
+        header=header,
+        body=body,
+        messages=messages,
+        starts=starts,
+        ends=ends,
+        checksums=checksums,
+        tail=place,
+    )
+    return good if is_tail(data[place:], len(messages)) else _scan_broken(data, good, committed_count)
 
 
 def loose_lines(data: bytes) -> list[bytes]:
@@ -262,39 +281,32 @@ def _header(line: _HeaderLine) -> Header:
     return Header(**{**fields, "created_at": utc(line.created_at)})
 
 
-def _scan_broken(
-    data: bytes,
-    header: Header,
-    body: int,
-    good: tuple[list[Message], list[int], list[int]],
-    committed_count: int,
-) -> Scan:
+def _scan_broken(data: bytes, good: Scan, committed_count: int) -> Scan:
     """Return a scan of a file in which something does not parse after the good messages."""
-    messages, starts, ends = good
-    broken = ends[-1] + 1 if ends else body
+    messages, starts, ends, broken = good.messages, good.starts, good.ends, good.tail
     later, found_end = _after(data, broken, len(messages) + 1)
     kept = len(ends)
     while kept and data[ends[kept - 1] - 2 : ends[kept - 1] + 1] == _CONTINUED:
         kept -= 1
     is_torn = not found_end or (_is_one_append(data, later) and _lost_a_piece(data, broken, later))
     if is_torn and kept >= committed_count:
-        return Scan(
+        return msgspec.structs.replace(
+            good,
             state="torn",
             reason="an append was cut short",
-            header=header,
-            body=body,
             messages=messages[:kept],
             starts=starts[:kept],
             ends=ends[:kept],
-            tail=ends[kept - 1] + 1 if kept else body,
+            checksums=good.checksums[:kept],
+            tail=ends[kept - 1] + 1 if kept else good.body,
         )
     return Scan(
         state="damaged",
         reason=f"message {len(messages) + 1} does not parse"
         if found_end
         else f"it ends in message {len(messages) + 1}",
-        header=header,
-        body=body,
+        header=good.header,
+        body=good.body,
         messages=[*messages, *(message for message, _, _ in later)],
         starts=[*starts, *(start for _, start, _ in later)],
         ends=[*ends, *(end for _, _, end in later)],

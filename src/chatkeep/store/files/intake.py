@@ -263,10 +263,10 @@ def entry_of(name: str, scan: Scan, stamp: Stamp, *, damage: str | None = None) 
         digest=Digest().plus(*scan.messages),
         stamp=stamp,
         body=scan.body,
-        tail=scan.tail,
         messages=scan.messages,
         starts=scan.starts,
         ends=scan.ends,
+        checksums=scan.checksums,
         damage=damage or (scan.reason if scan.state == "damaged" else None),
     )
 

@@ -55,6 +55,7 @@ class Row(Struct, frozen=True, kw_only=True):
     stamp: Stamp
     body: int
     tail: int
+    checksum: int
     damage: str | None
 
     @property
@@ -72,18 +73,43 @@ class Spot(Struct, frozen=True):
 
 
 class Entry(Struct, frozen=True, kw_only=True):
-    """What a file brings into the index. `starts` and `ends` are places in the file, one for each message."""
+    """What a file brings into the index. `starts` and `ends` are places in the file, one for each message.
+
+    `checksums` has that of all lines up to each message, if the file is whole.
+    """
 
     name: str
     header: Header
     digest: Digest
     stamp: Stamp
     body: int
-    tail: int
     messages: Sequence[Message]
     starts: Sequence[int]
     ends: Sequence[int]
+    checksums: Sequence[int]
     damage: str | None = None
+
+    @property
+    def tail(self) -> int:
+        """Where the trailer is."""
+        return self.ends[-1] + 1 if self.ends else self.body
+
+    @property
+    def checksum(self) -> int:
+        """The checksum of all lines."""
+        return self.checksums[-1] if self.checksums else 0
+
+    def continues(self, row: Row) -> bool:
+        """Tell whether the file has what a row describes, byte by byte, and perhaps more messages after it."""
+        count = row.digest.message_count
+        return (
+            row.damage is None
+            and self.damage is None
+            and row.stamp != self.stamp  # else it is the row that is doubted
+            and (row.header.channel, row.header.created_at) == (self.header.channel, self.header.created_at)
+            and 0 < count <= len(self.checksums)
+            and row.checksum == self.checksums[count - 1]
+        )
 
 
 class Found(Struct, frozen=True):
@@ -102,8 +128,28 @@ def put(db: Database, entry: Entry, doc: int | None = None) -> int:
         **_stamp_values(entry.stamp),
     }
     places = {"name": entry.name, "body": entry.body, "tail": entry.tail, "damage": entry.damage}
-    ((sid,),) = db.execute(QUERIES["put_session"], {**values, **places})
+    ((sid,),) = db.execute(QUERIES["put_session"], {**values, **places, "checksum": entry.checksum})
     return _put_messages(db, entry, sid, doc)
+
+
+def replace(db: Database, entry: Entry, doc: int | None = None) -> int:
+    """Put a session in the place of whatever the index has under its name; return the next free row of `words`.
+
+    Messages that the index has already, of the same bytes, stay: a long session whose last append was cut is put
+    right as quickly as a short one.
+    """
+    known = [row_of(values) for values in db.execute(QUERIES["session"], {"name": entry.name})]
+    if not (known and entry.continues(known[0])):
+        drop(db, entry.name)
+        return put(db, entry, doc)
+    row = known[0]
+    _revise(db, row, entry.header, entry.stamp, body=entry.body, tail=entry.tail)
+    _grow(db, row, entry)
+    count = row.digest.message_count
+    new = msgspec.structs.replace(
+        entry, messages=entry.messages[count:], starts=entry.starts[count:], ends=entry.ends[count:]
+    )
+    return _put_messages(db, new, row.sid, doc)
 
 
 def grow(db: Database, row: Row, entry: Entry) -> bool:
@@ -115,21 +161,29 @@ def grow(db: Database, row: Row, entry: Entry) -> bool:
     known = known_stamp(db, row.name)
     if known != row.stamp:
         return known == entry.stamp
-    values = {**_digest_values(row.header, entry.digest), **_stamp_values(entry.stamp)}
-    db.execute(QUERIES["grow_session"], {**values, "name": row.name, "tail": entry.tail})
+    _grow(db, row, entry)
     ((sid,),) = db.execute(QUERIES["sid"], {"name": row.name})
     _put_messages(db, entry, sid, None)
     note(db, "appended", row.header.key, entry.messages[0].seq, entry.messages[-1].seq)
     return True
 
 
+def _grow(db: Database, row: Row, entry: Entry) -> None:
+    values = {**_digest_values(entry.header, entry.digest), **_stamp_values(entry.stamp)}
+    db.execute(QUERIES["grow_session"], {**values, "name": row.name, "tail": entry.tail, "checksum": entry.checksum})
+
+
 def revise(db: Database, row: Row, header: Header, stamp: Stamp, *, body: int, tail: int) -> None:
     """Bring a session up to a new header in a new file, unless somebody has read that file meanwhile."""
     if known_stamp(db, row.name) == stamp:
         return
+    _revise(db, row, header, stamp, body=body, tail=tail)
+    note(db, "revised", row.header.key)
+
+
+def _revise(db: Database, row: Row, header: Header, stamp: Stamp, *, body: int, tail: int) -> None:
     values = {**_header_values(header), **_stamp_values(stamp), "name": row.name, "body": body, "tail": tail}
     db.execute(QUERIES["revise_session"], {name: values[name] for name in values if name not in _NEVER_REVISED})
-    note(db, "revised", row.header.key)
 
 
 def drop(db: Database, name: str) -> None:
@@ -262,7 +316,7 @@ def _row_of(values: Sequence[Value]) -> Row:
     (
         sid, name, key, channel, user_title, created_at, metadata, archived, pinned, tags,
         message_count, talk_count, auto_title, preview, latest_at, _,
-        size, modified_ns, changed_ns, inode, body, tail, damage,
+        size, modified_ns, changed_ns, inode, body, tail, checksum, damage,
     ) = values  # fmt: skip
     return Row(
         sid=sid,
@@ -287,6 +341,7 @@ def _row_of(values: Sequence[Value]) -> Row:
         stamp=Stamp(size, modified_ns, changed_ns, inode),
         body=body,
         tail=tail,
+        checksum=checksum,
         damage=damage,
     )
 

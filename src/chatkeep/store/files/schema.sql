@@ -7,7 +7,7 @@
 
 -- One row per session that can be served. The second group is folded from its messages, the third
 -- tells which state of the file the row describes. `body` is where the messages begin in the file,
--- `tail` where its trailer is. `damage` says why the session is read-only, NULL for a whole one.
+-- `tail` where its trailer is, `checksum` is that of the bytes between. `damage` says why the session is read-only, NULL for a whole one.
 CREATE TABLE sessions (
   sid INTEGER PRIMARY KEY,
   name TEXT NOT NULL UNIQUE,
@@ -33,6 +33,7 @@ CREATE TABLE sessions (
   inode INTEGER NOT NULL,
   body INTEGER NOT NULL,
   tail INTEGER NOT NULL,
+  checksum INTEGER NOT NULL,
   damage TEXT
 );
 
@@ -40,7 +41,7 @@ CREATE TABLE sessions (
 CREATE VIEW listed AS SELECT
   sid, name, key, channel, user_title, created_at, '{}' AS metadata, archived, pinned, tags,
   message_count, talk_count, auto_title, preview, latest_at, updated_at,
-  size, modified_ns, changed_ns, inode, body, tail, damage
+  size, modified_ns, changed_ns, inode, body, tail, checksum, damage
 FROM sessions;
 
 -- Names in the folder that cannot be served, and why. A name that is no file has only zeros.

@@ -351,7 +351,7 @@ class FilesStore:
         file.overwrite_tail(row.tail, content)
         if not self._tree.has_kept(file, row.tail, content):
             raise BusyError  # somebody who knows of no lock has put something else there, which stays
-        starts, ends = session_file.places(lines, row.tail)
+        starts, ends, checksums = session_file.places(lines, row.tail, row.checksum)
         with self._upkeep.telling(row.name):
             entry = Entry(
                 name=row.name,
@@ -359,10 +359,10 @@ class FilesStore:
                 digest=digest,
                 stamp=file.stamp_seen(),
                 body=row.body,
-                tail=ends[-1] + 1,
                 messages=messages,
                 starts=starts,
                 ends=ends,
+                checksums=checksums,
             )
             if not self._upkeep.note(lambda db: rows.grow(db, row, entry)):
                 self._upkeep.heal(file)
@@ -377,17 +377,17 @@ class FilesStore:
         lines = session_file.message_lines(messages)
         content = session_file.whole_file(first_line, lines, len(lines))
         with self._tree.created(name, content) as file, self._upkeep.telling(name):
-            starts, ends = session_file.places(lines, len(first_line))
+            starts, ends, checksums = session_file.places(lines, len(first_line))
             entry = Entry(
                 name=name,
                 header=header,
                 digest=Digest().plus(*messages),
                 stamp=file.stamp_seen(),
                 body=len(first_line),
-                tail=ends[-1] + 1 if ends else len(first_line),
                 messages=messages,
                 starts=starts,
                 ends=ends,
+                checksums=checksums,
             )
             self._upkeep.note(lambda db: feed.take(db, name, entry))
 
