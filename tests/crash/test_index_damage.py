@@ -12,7 +12,7 @@ import random
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TypeVar
 
@@ -37,6 +37,7 @@ DAMAGES = int(os.environ.get("CHATKEEP_CRASH_DAMAGES", "60"))
 _SESSIONS = 12
 _WORDS = ("apple", "pear", "plum", "cherry", "quince")
 _STEPS = 8
+_APPENDS_EACH = 400
 _PATIENCE_S = 20.0
 _ALL = Selection(archived=None)
 
@@ -75,6 +76,15 @@ class Pair:
         key = self._some_key()
         answer = self._at_last(lambda: self.store.append(key, [said]))
         assert answer.message_count == self.model.append(key, [said]).message_count
+
+    def begin_anew(self) -> None:
+        """Delete all sessions, so that a search never finds more than it may answer with."""
+        for key in self.model.keys(_ALL).keys:
+            self.model.delete(key)
+            with suppress(
+                SessionNotFoundError
+            ):  # a deletion is made again after an error, though it may have been done
+                self._at_last(lambda one=key: self.store.delete(one))  # type: ignore[misc]
 
     def rename(self) -> list[str]:
         """Rename a session in both."""
@@ -187,6 +197,8 @@ def test_answers_while_the_index_is_damaged(scratch: Path, score: Score) -> None
             answer, wrong = _damage(pair, program, kind)
             done[kind] += answer == "done"
             score.count(answer == "done", (f"{kind}: {fault}" for fault in wrong))
+            if pair.count % _APPENDS_EACH < _STEPS:
+                pair.begin_anew()
         pair.reopen(watch=False)
         score.count(0, _file_faults(pair))
     score.note(appends=pair.count, asked_again=pair.errors.total())
@@ -205,6 +217,8 @@ def test_files_while_the_index_lies(scratch: Path, score: Score) -> None:
             files = _file_faults(pair)
             pair.store.reindex()
             score.count(answer == "done", files + pair.differences())
+            if pair.count % _APPENDS_EACH < _STEPS:
+                pair.begin_anew()
 
 
 @pytest.mark.parametrize(

@@ -334,6 +334,20 @@ def test_answers_from_rows_that_cannot_be(workspace: Path, opened: Callable[...,
     assert [] == list(store.check())
 
 
+@pytest.mark.parametrize("start", ["-99999", "1 << 40", "1 << 62", "0.5"])
+def test_answers_from_places_that_cannot_be(workspace: Path, opened: Callable[..., FilesStore], start: str) -> None:
+    """An index that says where no message can be is built again; every answer is as before."""
+    texts, search = [f"line {number}" for number in (1, 2, 3)], search_for("line", unit="message", roles=None)
+    for ask in (lambda store: len(store.search(search).hits), _texts):
+        store = opened()
+        expected = ask(store)
+        with closing(apsw.Connection(str(Index.path_in(workspace)))) as db:
+            db.execute(f"UPDATE messages SET start = {start} WHERE seq = 2")  # noqa: S608 - written above
+        assert expected == ask(store)
+        assert texts == _texts(store)
+        store.close()
+
+
 def test_revise_keeps_unknown_fields(workspace: Path, opened: Callable[..., FilesStore]) -> None:
     """What others wrote into the file outlives a rename and an append."""
     data = _file(workspace).read_bytes()

@@ -15,7 +15,7 @@ import apsw
 
 from chatkeep.core.ranking import Match
 from chatkeep.core.search import Search
-from chatkeep.store.files.rows import ROLE_NUMBERS, SPOKEN, ZONE_DOCS, Row, Spot, Value, microseconds, row_of
+from chatkeep.store.files.rows import ROLE_NUMBERS, SPOKEN, ZONE_DOCS, Row, Spot, Value, microseconds, row_of, spot_of
 from chatkeep.store.files.selecting import conditions
 from chatkeep.store.files.sql import QUERIES
 from chatkeep.store.files.vocabulary import NOTHING, role_word, scope_word
@@ -137,7 +137,7 @@ class Documents:
     def places(self, docs: Sequence[int]) -> dict[int, tuple[Row, Spot]]:
         """Return where the messages of documents are, without those that are gone."""
         rows = self._db.execute(QUERIES["places"], {"docs": json.dumps(docs)})
-        return {doc: (row_of(row[:-3]), Spot(*row[-3:])) for doc, *row in rows}
+        return {doc: (row_of(row[:-3]), spot_of(row[-3:])) for doc, *row in rows}
 
     def _times(self) -> dict[str, Value]:
         return {"since": self._values.get("since"), "until": self._values.get("until")}

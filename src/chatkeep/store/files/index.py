@@ -37,7 +37,7 @@ from chatkeep.core.search import Search
 from chatkeep.store.files import feed, searching, vocabulary
 from chatkeep.store.files.disk import Stamp, told
 from chatkeep.store.files.format import FORMAT
-from chatkeep.store.files.rows import EPOCH_US, Database, Row, Spot, UnreadableRowError, Value, hash_of, row_of
+from chatkeep.store.files.rows import EPOCH_US, Database, Row, Spot, UnreadableRowError, Value, hash_of, row_of, spot_of
 from chatkeep.store.files.searching import Answer
 from chatkeep.store.files.selecting import conditions, key_bounds, unindexed
 from chatkeep.store.files.sql import LATE_INDEXES, QUERIES, SCHEMA
@@ -185,12 +185,14 @@ class Index:
         else:
             bounds = {"name": name, "before": _or(before, 1 << 60), "after": _or(after, -1), "limit": limit}
             found = self._rows(QUERIES["newest"], bounds)[::-1]
-        return [Spot(*row[:3]) for row in found], Stamp(*found[0][3:]) if found else None
+        with _lost_as_such():
+            return [spot_of(row[:3]) for row in found], Stamp(*found[0][3:]) if found else None
 
     def spots_of_id(self, row: Row, message_id: str) -> list[Spot]:
         """Return where messages are that may have this id; the hash of another may be the same."""
         wanted = {"hash": hash_of(row.header.key, message_id), "name": row.name}
-        return [Spot(*found) for found in self._rows(QUERIES["by_hash"], wanted)]
+        with _lost_as_such():
+            return [spot_of(found) for found in self._rows(QUERIES["by_hash"], wanted)]
 
     def page(self, selection: Selection, *, limit: int, after: Place | None) -> tuple[list[Summary], int]:
         """Return sessions by latest activity that follow a place, and how many there are in all."""

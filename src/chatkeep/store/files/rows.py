@@ -26,6 +26,7 @@ Value = Any
 """What SQLite keeps: text, a number or nothing; the schema says which."""
 
 ZONE_DOCS: Final = 256
+_PLACE_MAX: Final = 1 << 32  # twice the size of the largest file that is read
 SPOKEN: Final[tuple[Role, ...]] = ("user", "assistant")
 ROLE_NUMBERS: Final = {role: number for number, role in enumerate(ROLES)}
 _EPOCH: Final = datetime(2024, 1, 1, tzinfo=UTC)  # of which times of these years are near, and so short
@@ -310,6 +311,17 @@ def row_of(values: Sequence[Value]) -> Row:
         return _row_of(values)
     except (TypeError, ValueError, OverflowError) as error:
         raise UnreadableRowError from error
+
+
+def spot_of(values: Sequence[Value]) -> Spot:
+    """Return the place of a message that a row tells.
+
+    Raises:
+        UnreadableRowError: when there is no such place in any file: the database is damaged.
+    """
+    if not all(isinstance(value, int) and 0 <= value < _PLACE_MAX for value in values):
+        raise UnreadableRowError
+    return Spot(*values)
 
 
 def _row_of(values: Sequence[Value]) -> Row:
