@@ -26,6 +26,7 @@ from chatkeep.store.files.tree import file_name
 from chatkeep.tokens import TokenFile
 from tests.crash import hands
 from tests.crash.hands import Said, Truth, changed, document_of, lines_of, new_word, pretty
+from tests.crash.scorecard import Score
 from tests.crash.serving import served
 
 EDITS = int(os.environ.get("CHATKEEP_CRASH_EDITS", "36"))
@@ -48,15 +49,6 @@ class Seen:
     times_s: list[float] = field(default_factory=list)
     done: Counter[str] = field(default_factory=Counter)
     faults: list[str] = field(default_factory=list)
-
-    def __str__(self) -> str:
-        """Return the figures for the record."""
-        times = sorted(self.times_s)
-        shown = " ".join(f"{name} {times[int(share * (len(times) - 1))] * 1000:.0f} ms" for name, share in _SHARES)
-        return f"{len(times)} edits seen after {shown}; {dict(self.done)}"
-
-
-_SHARES = (("p50", 0.5), ("p90", 0.9), ("p99", 0.99), ("max", 1.0))
 
 
 class Hand:
@@ -238,7 +230,8 @@ def _see_all(workers: list[Hand], name: str, truths: list[Truth]) -> None:
         hand._see(name, [truth], ended, [])
 
 
-def test_edits_from_outside(scratch: Path) -> None:
+@pytest.mark.campaign("outside edits")
+def test_edits_from_outside(scratch: Path, score: Score) -> None:
     """Every edit is seen, nothing is misread meanwhile, nothing is overwritten; after a restart all is the same."""
     workspace = scratch / "workspace"
     dice = random.Random(EDITS)  # noqa: S311 - repeatable
@@ -247,8 +240,8 @@ def test_edits_from_outside(scratch: Path) -> None:
             _edit_all(workers)
             if dice.randrange(_FOLDER_EVERY) == 0:
                 _move_folder(workers, workspace, dice)
-        print(seen)  # noqa: T201 - the figure belongs to the record
-        assert [] == seen.faults
+        score.took("seen after", [took_s * 1000 for took_s in seen.times_s])
+        score.count(sum(seen.done.values()), seen.faults)
     store = FilesStore.open(workspace)
     assert [] == [fault for hand in workers for fault in hand.file_faults()]
     assert {hand.key for hand in workers if hand.truth is not None} == {
