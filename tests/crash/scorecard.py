@@ -16,9 +16,9 @@ import pytest
 from msgspec import Struct
 
 _KINDS: Final = {
-    "lost": re.compile(r"\blost\b|is gone|half of|not kept|not flushed"),
-    "doubled": re.compile(r"doubled"),
-    "phantom": re.compile(r"nobody sent|still there"),
+    "lost": re.compile(r"\blost\b|is gone|half of|a part|not kept|not flushed|not in quarantine"),
+    "doubled": re.compile(r"doubled|twice|in two lives"),
+    "phantom": re.compile(r"nobody|still there|comes back"),
     "unreadable": re.compile(r"not parse|json\.load|torn|damaged|Error\b"),
 }
 _OTHER: Final = "wrong"

@@ -29,6 +29,7 @@ from chatkeep.tokens import TokenFile
 from tests.crash import doors
 from tests.crash.checker import faults
 from tests.crash.history import Door, Witness, acknowledged_in, content_of, operations_in
+from tests.crash.scorecard import Score
 from tests.crash.workload import tear
 
 KILLS: Final = int(os.environ.get("CHATKEEP_CRASH_KILLS", "100"))
@@ -199,13 +200,14 @@ def _cut_off(torn: bytes, mended: bytes) -> bytes:
     return b"" if torn == mended else torn[kept:].rstrip(b"\n")
 
 
-def test_append_killed_at_any_moment(scratch: Path) -> None:
+@pytest.mark.campaign("kill -9")
+def test_append_killed_at_any_moment(scratch: Path, score: Score) -> None:
     """Nothing is lost, doubled, altered, invented or unreadable; what repairs cut off is kept."""
     campaign = Campaign(scratch)
-    while campaign.kills.total() < KILLS:
-        assert [] == campaign.faults(_A_ROUND)
-    kills = f"{campaign.kills.total()} kills: {dict(campaign.kills)}"
-    print(f"{kills}, {campaign.acknowledged} acknowledged, {campaign.cuts} torn")  # noqa: T201 - for the record
+    while (before := campaign.kills.total()) < KILLS:
+        found = campaign.faults(_A_ROUND)
+        score.count(campaign.kills.total() - before, found)
+    score.note(acknowledged=campaign.acknowledged, torn=campaign.cuts, **campaign.kills)
     assert {"program", "commands", "imports", "server"} == set(campaign.kills)
     assert campaign.acknowledged > KILLS // 4  # enough of them were really writing
 

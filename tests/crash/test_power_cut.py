@@ -115,7 +115,7 @@ class Disk:
         store = FilesStore.open(self.workspace)
         self.recoveries_ms.append((time.perf_counter() - began_s) * 1000)
         with closing(store):
-            found = [f"{one.file}: {one.reason}" for one in store.check() if not one.file.startswith("tmp/")]
+            found = [f"{one.file}: {one.reason}" for one in store.check()]
             found += [
                 f"{path.name} does not parse" for path in (self.workspace / "sessions").iterdir() if _is_broken(path)
             ]

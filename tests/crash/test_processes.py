@@ -25,6 +25,7 @@ from chatkeep.tokens import TokenFile
 from tests.crash import doors
 from tests.crash.checker import faults
 from tests.crash.history import Operation, Witness, operations_in
+from tests.crash.scorecard import Score
 
 OPERATIONS: Final = int(os.environ.get("CHATKEEP_CRASH_OPERATIONS", "1500"))
 _SESSIONS: Final = 8
@@ -126,14 +127,15 @@ def _noting(work: Callable[[Callable[[bytes], object]], None], path: Path) -> No
         work(file.write)
 
 
+@pytest.mark.campaign("eight processes")
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")  # nothing else runs when a child is made
-def test_work_of_eight_processes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_work_of_eight_processes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, score: Score) -> None:
     """Nothing is lost, doubled, invented, torn, out of order, stale, or back from the dead."""
     monkeypatch.setattr("chatkeep.store.files.index._BUSY_S", 60.0)  # test_lock_holder has an index that is kept
     history = _history(tmp_path / "workspace")
     done = Counter(one.verb for one in history if one.is_done)
-    print(f"{len(history)} operations, done: {dict(done)}")  # noqa: T201 - the figure belongs to the record
-    assert [] == faults(history)
+    score.note(**{f"{verb}s": count for verb, count in done.items()})
+    score.count(len(history), faults(history))
     assert len(history) >= OPERATIONS * 0.99
     assert {"append", "read", "rename", "delete"} == set(done)
 
