@@ -7,7 +7,8 @@
 
 -- One row per session that can be served. The second group is folded from its messages, the third
 -- tells which state of the file the row describes. `body` is where the messages begin in the file,
--- `tail` where its trailer is, `checksum` is that of the bytes between. `damage` says why the session is read-only, NULL for a whole one.
+-- `tail` where its trailer is, `checksum` is that of the bytes between. `damage` says why the session is
+-- read-only, NULL for a whole one.
 CREATE TABLE sessions (
   sid INTEGER PRIMARY KEY,
   name TEXT NOT NULL UNIQUE,
