@@ -33,7 +33,7 @@ from chatkeep.store.files.documents import Documents, Matches
 from chatkeep.store.files.rows import ZONE_DOCS, Found
 from chatkeep.store.files.vocabulary import Sought
 
-_LISTED: Final = 6_000  # documents that are listed for all rarer terms together
+_LISTED: Final = 4_000  # documents that are listed for all rarer terms together
 _CANDIDATES: Final = 400  # messages that are ranked
 _WALKED: Final = 300  # messages that a walk from the newest on is to find
 _LOOKED_UP: Final = 500  # candidates in which every term is looked up
@@ -41,7 +41,7 @@ _REVIEWED: Final = 10  # best candidates in which the commoner terms are looked 
 _ZONES_NEAR: Final = 40  # of the newest messages, where walks end that find much
 _PHRASE_SHARE: Final = 0.02  # of the messages that have its words, those that may have a phrase
 _LONG_WAY: Final = 0.03  # of all documents
-_PHRASES: Final = 6
+_PHRASES: Final = 4
 _PHRASE_PACE: Final = 1000  # documents that a search for a phrase gets past while one is looked up
 _FEW_TERMS: Final = 3
 _COUNTED: Final = 5000
