@@ -91,6 +91,21 @@ def test_append_while_the_file_is_edited(
     assert ["line 1", "LINE 2", "line 3", "x" * size] == _texts(store)
 
 
+def test_append_while_no_byte_changes(store: FilesStore, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another right or name for the file, between any two looks at it, is no edit."""
+    look = os.fstat
+
+    def look_and_touch(fd: int) -> os.stat_result:
+        found = look(fd)
+        path.chmod(path.stat().st_mode ^ 0o040)
+        return found
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fstat", look_and_touch)
+        store.append(KEY, [draft("x" * 6000, id="more")])
+    assert ["line 1", "line 2", "line 3", "x" * 6000] == _texts(store)
+
+
 def test_append_while_the_file_is_replaced(store: FilesStore, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """An append is not answered that went into a file which somebody replaced during its flush."""
     flush = to_disk

@@ -119,7 +119,8 @@ class LockedFile:
     def is_as_seen(self) -> bool:
         """Tell whether nobody else has written since this thread looked at the file, or wrote it."""
         with told():
-            return self.stamp_seen() == stamp_of(os.fstat(self.fd))
+            now = os.fstat(self.fd)
+        return (now.st_size, now.st_mtime_ns) == (self._seen.size, self._seen.modified_ns)
 
     def read(self) -> bytes:
         """Return all bytes of the file."""
