@@ -117,6 +117,16 @@ def test_changes_of_edited_files(workspace: Path, opened: Callable[..., FilesSto
     assert [("revised", KEY, None, None)] == _soon(store, begun, 1)
 
 
+def test_changes_of_damaged_files(workspace: Path, opened: Callable[..., FilesStore]) -> None:
+    """The seqs are those of the messages that are left."""
+    data = _file(workspace).read_bytes()
+    store = opened()
+    after = _now(store)
+    _file(workspace).write_bytes(data.replace(b'"seq":2', b'"seq":?'))
+    opened()
+    assert [("deleted", KEY, None, None), ("created", KEY, 1, 3)] == _told(store, after)
+
+
 def test_changes_of_files_that_come_and_go(workspace: Path, opened: Callable[..., FilesStore], tmp_path: Path) -> None:
     """A file that is taken away is a deletion, and put back a creation."""
     store = opened(watch=True)

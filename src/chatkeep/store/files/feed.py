@@ -18,6 +18,7 @@ from typing import Final
 from msgspec import Struct
 
 from chatkeep.core.feed import Change, ChangeKind, Changes, number_of, position_of
+from chatkeep.core.model import Message
 from chatkeep.store.files import rows
 from chatkeep.store.files.rows import ROLE_NUMBERS, Database, Entry, Row, Value, hash_of, microseconds, row_of
 from chatkeep.store.files.sql import QUERIES
@@ -81,19 +82,23 @@ def _differences(before: _Known | None, after: Entry | None) -> Iterator[tuple[C
         if before is not None:
             yield "deleted", None, None
         return
-    count = len(after.messages)
     if before is None or not _goes_on(before, after):
         if before is not None:
             yield "deleted", None, None
-        yield "created", 1 if count else None, count or None
+        yield "created", *_seqs(after.messages)
         return
-    has_more = count > len(before.messages)
+    has_more = len(after.messages) > len(before.messages)
     if has_more:
-        yield "appended", len(before.messages) + 1, count
+        yield "appended", *_seqs(after.messages[len(before.messages) :])
     is_touched = before.row.stamp.modified_ns != after.stamp.modified_ns
     is_other = (before.row.header, before.row.damage) != (after.header, after.damage)
     if is_other or (is_touched and not has_more):
         yield "revised", None, None
+
+
+def _seqs(messages: Sequence[Message]) -> tuple[int | None, int | None]:
+    """Return the first and the last seq; there may be fewer messages between them: some of a damaged file are gone."""
+    return (messages[0].seq, messages[-1].seq) if messages else (None, None)
 
 
 def _goes_on(before: _Known, after: Entry) -> bool:
