@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import socket
 import threading
 from collections.abc import Iterator
@@ -84,3 +85,23 @@ def test_asking_for_a_websocket_says_nothing_of_libraries(port: int, caplog: pyt
         answer = _sent(port, b"GET /health HTTP/1.1\r\nHost: localhost\r\n" + upgrade + b"\r\n")
     assert answer.startswith(b"HTTP/1.1 200")
     assert not [record for record in caplog.records if "WebSocket" in record.getMessage()]
+
+
+_MESSAGE = b'{"role":"user","content":"GET /health HTTP/1.1"}'
+_UPGRADE = b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQAAP__\r\n"
+
+
+@pytest.mark.parametrize("size", [1 << 16, 50])
+@pytest.mark.parametrize("is_chunked", [False, True])
+def test_asking_for_another_protocol_keeps_the_body(server: Server, port: int, size: int, *, is_chunked: bool) -> None:
+    """A request that would rather speak HTTP/2 (as Java's client asks) is served, and so is the next one."""
+    head = b"POST /api/v1/messages?session=h2c:%d HTTP/1.1\r\nHost: localhost\r\n" % (size + is_chunked)
+    head += b"Authorization: Bearer %b\r\nContent-Type: application/json\r\n" % server.secret.encode() + _UPGRADE
+    length = b"Content-Length: %d\r\n\r\n%b" % (len(_MESSAGE), _MESSAGE)
+    chunks = b"Transfer-Encoding: chunked\r\n\r\n%x\r\n%b\r\n0\r\n\r\n" % (len(_MESSAGE), _MESSAGE)
+    one = head + (chunks if is_chunked else length)
+    all_of_it = one + one + b"GET /health HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
+    answer = _sent(port, *(all_of_it[place : place + size] for place in range(0, len(all_of_it), size)))
+    assert [b"201", b"201", b"200"] == re.findall(rb"HTTP/1.1 (\d+)", answer)
+    read = server.sessions.read(f"h2c:{size + is_chunked}").messages
+    assert ["GET /health HTTP/1.1"] * 2 == [message.content for message in read]

@@ -9,6 +9,8 @@ oldest of the address that has most of those. So nobody is kept out by connectio
 
 What is no HTTP is answered in the shape of all other errors. A request that names its host in its
 target (absolute form) is one for that host, whatever its `Host` header says (RFC 9112, section 3.2.2).
+One that asks for another protocol is parsed once more as if it had not: the parser would leave its body
+to that protocol, and so take it for the next request.
 """
 
 from __future__ import annotations
@@ -19,6 +21,7 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
+import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from chatkeep import wire
@@ -54,6 +57,7 @@ class BoundedProtocol(HttpToolsProtocol):
     _head_bytes = 0
     _rest_bytes = 0
     _unparsed = b""
+    _head_again = b""
     _has_ended = False
     _deadline: TimerHandle | None = None
     _reader_deadline: TimerHandle | None = None
@@ -95,6 +99,9 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         """Begin its body."""
+        if self.parser.should_upgrade() and self.parser.get_method() != b"CONNECT":
+            self._head_again = self._head_without_upgrade()
+            return
         self._in_head = False
         self._head_bytes = self._rest_bytes = 0
         self._relax()
@@ -123,6 +130,8 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         """Begin to count the bytes of the next request's head."""
+        if self._head_again:
+            return
         super().on_message_complete()
         self._in_head = True
         self._head_bytes = 0
@@ -162,10 +171,6 @@ class BoundedProtocol(HttpToolsProtocol):
         if end := (self.scope or {}).get("state", {}).get("end"):
             end()
 
-    def send_400_response(self, msg: str) -> None:
-        """Answer what is no request, and close."""
-        self._refuse(BrokenInputError(msg))
-
     def _parse(self) -> None:
         """Parse what has come, until requests queue up."""
         data, place = self._unparsed, 0
@@ -175,7 +180,7 @@ class BoundedProtocol(HttpToolsProtocol):
             if self._in_head:
                 self._head_bytes += len(piece)
                 self._expect()
-            super().data_received(piece)
+            self._feed(piece)
             if self._head_bytes > HEAD_BYTES_MAX and self._in_head:
                 self._refuse(BrokenInputError("The head of the request is too large."))
         self._unparsed = data[place:]
@@ -185,6 +190,26 @@ class BoundedProtocol(HttpToolsProtocol):
             self.cycle.keep_alive = False
         elif self._has_ended:
             self.transport.close()
+
+    def _feed(self, piece: bytes) -> None:
+        self._unset_keepalive_if_required()
+        while piece:
+            try:
+                self.parser.feed_data(piece)
+            except httptools.HttpParserUpgrade as wish:
+                self.parser = httptools.HttpRequestParser(self)  # the old one may await no more requests
+                self.parser.set_dangerous_leniencies(lenient_data_after_close=True)
+                piece, self._head_again = self._head_again + piece[wish.args[0] :], b""
+            except httptools.HttpParserError:
+                self._refuse(BrokenInputError("Invalid HTTP request received."))
+                return
+            else:
+                return
+
+    def _head_without_upgrade(self) -> bytes:
+        version = self.parser.get_http_version().encode()
+        kept = (b"%b: %b\r\n" % header for header in self.headers if header[0] != b"upgrade")
+        return b"%b %b HTTP/%b\r\n%b\r\n" % (self.parser.get_method(), self.url, version, b"".join(kept))
 
     def _is_answering(self) -> bool:
         return self.cycle is not None and not self.cycle.response_complete
@@ -224,6 +249,3 @@ class BoundedProtocol(HttpToolsProtocol):
             status, problem = HTTPStatus(wire.status_of(error)), wire.encoded(wire.problem(error))
             self.transport.write(_REFUSAL % (status, status.phrase.encode(), len(problem), problem))
             self.transport.close()
-
-    def _unsupported_upgrade_warning(self) -> None:
-        """Say nothing: what asks for a WebSocket is answered as if it had not."""
