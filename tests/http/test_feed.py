@@ -286,3 +286,32 @@ def test_follow_until_the_server_ends(tmp_path: Path) -> None:
             ended = pool.submit(follow, address)
             assert is_ready.wait(PATIENCE_S)
         assert [] == ended.result()  # one that is cut off raises
+
+
+_NO_HEARTBEAT = "from chatkeep.http.feed import Feed; Feed.__init__.__kwdefaults__['heartbeat_s'] = 1e6"
+
+
+@pytest.mark.parametrize("more", [b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n", b"GET /he"])
+def test_follow_with_a_request_behind(tmp_path: Path, more: bytes) -> None:
+    """Whatever a reader has sent after its request, its stream ends when it is gone, and with the server."""
+    workspace = tmp_path / "workspace"
+    FilesStore.open(workspace).close()
+    secret, _ = TokenFile(workspace / "tokens.json").create("reader", scopes=("read",))
+    head = f"GET {PATH} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {secret}\r\n\r\n".encode()
+    readers: list[socket.socket] = []
+
+    def is_followed() -> bool:
+        readers.append(socket.create_connection((url.host, cast("int", url.port)), timeout=PATIENCE_S))
+        readers[-1].sendall(head + more)
+        return readers[-1].recv(1 << 16).startswith(b"HTTP/1.1 200")
+
+    with served(workspace, _NO_HEARTBEAT) as address:
+        url = httpx.URL(address)
+        assert all(is_followed() for _ in range(feed.STREAMS_PER_TOKEN))
+        while readers:
+            readers.pop().close()
+        assert _soon(is_followed)
+    rest = b"".join(iter(lambda: readers[-1].recv(1 << 16), b""))
+    while readers:
+        readers.pop().close()
+    assert b"0\r\n\r\n" in rest  # what is cut off has no end

@@ -31,6 +31,8 @@ from chatkeep.http.guard import canonical
 if TYPE_CHECKING:
     from asyncio import TimerHandle, Transport
 
+    from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
+
 HEAD_BYTES_MAX: Final = 1 << 16
 HEAD_WAIT_S: Final = 15.0
 READER_WAIT_S: Final = 30.0
@@ -58,6 +60,7 @@ class BoundedProtocol(HttpToolsProtocol):
     _rest_bytes = 0
     _unparsed = b""
     _head_again = b""
+    _begun: RequestResponseCycle | None = None
     _has_ended = False
     _deadline: TimerHandle | None = None
     _reader_deadline: TimerHandle | None = None
@@ -75,6 +78,7 @@ class BoundedProtocol(HttpToolsProtocol):
         """Wait for nothing any more."""
         self._unparsed = b""
         self.pipeline.clear()
+        self.cycle = self._begun or self.cycle  # it is to know, and those that queue do not begin
         self._relax()
         self.resume_writing()
         super().connection_lost(exc)
@@ -110,6 +114,8 @@ class BoundedProtocol(HttpToolsProtocol):
             self.headers[:] = [(name, named if name == b"host" else value) for name, value in self.headers]
         self.scope["state"]["abort"] = self.transport.abort
         super().on_headers_complete()
+        if not self.pipeline:
+            self._begun = self.cycle
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """Take a header, or a trailer."""
@@ -141,6 +147,8 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def on_response_complete(self) -> None:
         """Go on with the next request, or with what is still to come of this one."""
+        if self.pipeline:
+            self._begun = self.pipeline[-1][0]
         super().on_response_complete()
         self.waits_since = asyncio.get_running_loop().time()
         if not self._in_head and not self._is_answering():
@@ -168,7 +176,7 @@ class BoundedProtocol(HttpToolsProtocol):
     def shutdown(self) -> None:
         """Let the answer under way be finished; tell one that goes on for ever."""
         super().shutdown()
-        if end := (self.scope or {}).get("state", {}).get("end"):
+        if self._begun is not None and (end := self._begun.scope["state"].get("end")):
             end()
 
     def _parse(self) -> None:
