@@ -16,6 +16,8 @@ to that protocol, and so take it for the next request.
 from __future__ import annotations
 
 import asyncio
+import socket
+import struct
 from collections import Counter
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Final
@@ -40,6 +42,7 @@ CONNECTIONS_MAX: Final = 1000
 _REST_BYTES_MAX: Final = 16 << 20  # many clients read no answer before they have sent all
 _HEAD_PIECE_BYTES: Final = 2048  # a hundred of the shortest requests
 _BODY_PIECE_BYTES: Final = 1 << 15
+_AT_ONCE: Final = struct.pack("ii", 1, 0)
 _REFUSAL: Final = (
     b"HTTP/1.1 %d %b\r\n"
     b"content-type: application/problem+json\r\n"
@@ -112,7 +115,7 @@ class BoundedProtocol(HttpToolsProtocol):
         if not self.url.startswith((b"/", b"*")):
             named = urlsplit(self.url.decode("ascii", "replace")).netloc.encode()
             self.headers[:] = [(name, named if name == b"host" else value) for name, value in self.headers]
-        self.scope["state"]["abort"] = self.transport.abort
+        self.scope["state"]["abort"] = self.abort
         super().on_headers_complete()
         if not self.pipeline:
             self._begun = self.cycle
@@ -159,7 +162,7 @@ class BoundedProtocol(HttpToolsProtocol):
         """Begin to wait for the client to take its answer."""
         super().pause_writing()
         if self._reader_deadline is None:
-            self._reader_deadline = asyncio.get_running_loop().call_later(self.reader_wait_s, self.transport.abort)
+            self._reader_deadline = asyncio.get_running_loop().call_later(self.reader_wait_s, self.abort)
 
     def resume_writing(self) -> None:
         """Go on writing the answer."""
@@ -167,6 +170,11 @@ class BoundedProtocol(HttpToolsProtocol):
         if self._reader_deadline is not None:
             self._reader_deadline.cancel()
             self._reader_deadline = None
+
+    def abort(self) -> None:
+        """Break the connection off: else the kernel keeps what the client does not take, and may not tell it."""
+        self.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _AT_ONCE)
+        self.transport.abort()
 
     @property
     def may_go(self) -> bool:
@@ -230,7 +238,7 @@ class BoundedProtocol(HttpToolsProtocol):
             return False
         [(address, _)] = Counter(other.address for other in waiting).most_common(1)
         oldest = min((one for one in waiting if one.address == address), key=lambda one: one.waits_since)
-        oldest.transport.abort()
+        oldest.abort()
         return True
 
     def _expect(self) -> None:
