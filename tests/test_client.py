@@ -617,7 +617,7 @@ def parameters(function: Callable[..., object]) -> list[tuple[str, object, objec
 def test_clients_have_the_verbs_of_sessions(kind: type) -> None:
     """What is written for sessions runs on a client."""
     public = {name for name in vars(kind) if not name.startswith("_")}
-    assert VERBS | {"events"} == public  # where sessions are asked again and again, a client follows
+    assert VERBS | {"chat", "chat_stream", "events"} == public  # the model is the server's, and its feed
     for verb in VERBS - {"close"}:
         assert parameters(getattr(Sessions, verb)) == parameters(getattr(kind, verb)), verb
 

@@ -62,6 +62,15 @@ def test_settle_by_rank(tmp_path: Path) -> None:
         ("ALLOW_HOSTS", "http://a"),
         ("TRUSTED_PROXIES", "10.0.0.1/99"),
         ("CORS_ORIGINS", "*"),
+        ("MODEL_URL", "localhost:11434"),
+        ("MODEL_URL", "https://user:word@model.example/v1"),
+        ("MODEL_KEY", "sk-1 2"),
+        ("MODEL", "m" * 257),
+        ("MODEL_TIMEOUT", "0"),
+        ("MODEL_TIMEOUT", "nan"),
+        ("MODEL_RETRIES", "11"),
+        ("MODEL_TITLES", "perhaps"),
+        ("HISTORY_TOKENS", "0"),
     ],
 )
 def test_refuse_bad_variable(tmp_path: Path, name: str, value: str) -> None:
@@ -110,3 +119,15 @@ def test_refuse_bad_flag_and_workspace(tmp_path: Path) -> None:
         with pytest.raises(InvalidError, match=f"^workspace: .*{reason}"):
             settings_from({"workspace": given}, {})
     assert platformdirs.user_data_path("chatkeep") == settings_from({}, {"CHATKEEP_WORKSPACE": ""}).workspace
+
+
+def test_key_of_the_model_is_shown_nowhere(tmp_path: Path) -> None:
+    """Not in an error, not where settings are printed, and no flag takes it."""
+    chosen = settings_from(
+        {"workspace": tmp_path}, {"CHATKEEP_MODEL_KEY": "sk-secret", "CHATKEEP_MODEL_TITLES": "true"}
+    )
+    assert ("sk-secret", True) == (chosen.model_key, chosen.model_titles)
+    assert "sk-secret" not in repr(chosen)
+    with pytest.raises(InvalidError) as refused:
+        settings_from({"workspace": tmp_path}, {"CHATKEEP_MODEL_KEY": "sk-secret\n"})
+    assert "sk-secret" not in str(refused.value)

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from chatkeep.core.feed import Change
 from chatkeep.core.model import Draft, Summary
-from chatkeep.events import HEARTBEAT, READY, RESET, Event, EventReader, beginning, event_of
+from chatkeep.core.sse import COMMENT, Event, EventReader
+from chatkeep.events import READY, RESET, beginning, change_of, event_of
 from chatkeep.store.memory import MemoryStore
 from chatkeep.testing import at
 
@@ -39,13 +40,13 @@ CHANGES = st.one_of(
 @given(st.lists(CHANGES, max_size=4), st.lists(st.integers(0, 2000), max_size=8))
 def test_events_in_any_pieces(changes: list[Change], cuts: list[int]) -> None:
     """Changes come out as they went in, and once, wherever the stream is cut."""
-    stream = beginning(READY, "start") + HEARTBEAT.join([b"", *map(event_of, changes), b""])
+    stream = beginning(READY, "start") + COMMENT.join([b"", *map(event_of, changes), b""])
     places = [0, *sorted(cut for cut in cuts if cut < len(stream)), len(stream)]
     reader = EventReader()
     pieces = (stream[start:end] for start, end in pairwise(places))
     events = [event for piece in pieces for event in reader.read(piece)]
     assert ("ready", "start") == (events[0].name, events[0].id)
-    assert changes == [event.change for event in events[1:]]
+    assert changes == [change_of(event) for event in events[1:]]
 
 
 def test_event_that_is_cut_off() -> None:
@@ -58,6 +59,6 @@ def test_event_that_is_cut_off() -> None:
 def test_events_of_other_kinds() -> None:
     """A reset is a change without a key; what a later version may tell of is none."""
     (reset,) = EventReader().read(beginning(RESET, "now"))
-    assert Change(position="now", kind="reset") == reset.change
-    assert Event("merged", "p", msgspec.json.encode({"key": "k"})).change is None
-    assert Event("ready", "p", b"{}").change is None
+    assert Change(position="now", kind="reset") == change_of(reset)
+    assert change_of(Event("merged", msgspec.json.encode({"key": "k"}), "p")) is None
+    assert change_of(Event("ready", b"{}", "p")) is None

@@ -36,6 +36,9 @@ from chatkeep.errors import (
     InvalidError,
     InvalidKeyError,
     MessageConflictError,
+    ModelCutOffError,
+    ModelLimitedError,
+    ModelUnsetError,
     RateLimitedError,
     SessionDamagedError,
     SessionNotFoundError,
@@ -87,6 +90,8 @@ def test_every_error_has_a_status_an_exit_code_and_a_code_of_its_own(kind: type[
         (StorageFullError(), 507, 1),
         (BusyError(), 503, 1),
         (RateLimitedError(60, 5), 429, 5),
+        (ModelCutOffError(), 502, 1),
+        (ModelLimitedError(5), 503, 1),
     ],
 )
 def test_error_has_the_status_of_its_nearest_ancestor(error: ChatkeepError, status: int, exit_code: int) -> None:
@@ -105,6 +110,8 @@ def test_error_has_the_status_of_its_nearest_ancestor(error: ChatkeepError, stat
         CountConflictError(1, 2),
         RateLimitedError(60, 5),
         StorageFullError(),
+        ModelUnsetError("model"),
+        ModelLimitedError(5),
     ],
 )
 def test_error_comes_back_as_it_was(error: ChatkeepError) -> None:

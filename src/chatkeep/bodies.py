@@ -18,6 +18,8 @@ from chatkeep.errors import InvalidError
 
 BATCH_MAX: Final = 1000
 BULK_KEYS_MAX: Final = 10_000
+CHAT_CHARS_MAX: Final = 100_000
+MODEL_CHARS_MAX: Final = 256
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _YEAR_1: Final = -62135596800.0
 _YEAR_10000: Final = 253402300800.0
@@ -64,6 +66,11 @@ _SAYS_SOMETHING: Final[dict[str, Json]] = {
         {"properties": {"tool_calls": {"type": "array", "minItems": 1}}, "required": ["tool_calls"]},
     ]
 }
+_CHAT_KEY_SCHEMA: Final[dict[str, Json]] = {
+    "minLength": 1,
+    "maxLength": KEY_CHARS_MAX,
+    "pattern": r"^[\w:.@-]+$",
+}
 _FILTERS: Final = ("prefix", "channel", "older_than")
 _NAMES_SOME: Final[dict[str, Json]] = {
     "anyOf": [
@@ -100,6 +107,14 @@ class DraftBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, o
 
 
 DraftsBody = DraftBody | Annotated[list[DraftBody], Meta(min_length=1, max_length=BATCH_MAX)]
+
+
+class ChatBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A message to the model. Without a key a session is made; without a model the configured one answers."""
+
+    message: Annotated[str, Meta(min_length=1, max_length=CHAT_CHARS_MAX)]
+    session_key: Annotated[str, Meta(extra_json_schema=_CHAT_KEY_SCHEMA)] | None = None
+    model: Annotated[str, Meta(min_length=1, max_length=MODEL_CHARS_MAX)] | None = None
 
 
 class TitleBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

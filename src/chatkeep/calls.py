@@ -6,10 +6,11 @@ Errors come back as the classes that the server raised, told by their code.
 
 from __future__ import annotations
 
+import secrets
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Final, Generic, TypeVar
 from urllib.parse import quote
 
@@ -17,7 +18,10 @@ import msgspec
 from msgspec import Struct
 
 from chatkeep import wire
-from chatkeep.bodies import BulkBody, revision_body
+from chatkeep.bodies import BULK_KEYS_MAX, BulkBody, ChatBody, revision_body
+from chatkeep.chat_wire import ChatAnswer, ChatDone, ChatStart, ChatToken
+from chatkeep.core import ids
+from chatkeep.core.feed import Change, Changes
 from chatkeep.core.keys import parse_key
 from chatkeep.core.model import (
     Appended,
@@ -38,17 +42,22 @@ from chatkeep.core.model import (
     utc,
 )
 from chatkeep.core.search import DEFAULT_ROLES, Search
+from chatkeep.core.sse import MEDIA_TYPE, Event, EventReader
 from chatkeep.errors import ChatkeepError, InvalidError, MessageConflictError, UnreachableError
-from chatkeep.events import Event, EventReader
 from chatkeep.exporters import exported
 
 RETRIES_MAX: Final = 4
+CHAT_WAIT_S: Final = 600.0
 _PAUSE_S: Final = 0.1  # doubled with every retry
 _PAUSE_S_MAX: Final = 10.0  # who is asked to wait for longer hears of it
 _RESUMES_MAX: Final = 16
 _RESUME_S_MAX: Final = 5.0
 _TRY_AGAIN: Final = 503
 _FAILED: Final = 400
+_NO_HEADERS: Final[Mapping[str, str]] = {}
+
+ChatEvent = ChatStart | ChatToken | ChatDone
+_CHAT_EVENTS: Final[Mapping[str, type[ChatEvent]]] = {"start": ChatStart, "token": ChatToken, "done": ChatDone}
 
 Answer = TypeVar("Answer")
 Query = Mapping[str, str | int | bool | Sequence[str] | datetime | None]
@@ -66,6 +75,8 @@ class Call(Generic[Answer]):
     media_type: str = "application/json"
     key: str = ""
     repeatable: bool = True
+    wait_s: float | None = None
+    """How long the answer may take, None for as long as the client waits for others."""
 
     def answer(self, status: int, body: bytes) -> Answer:
         """Return what the server answered.
@@ -80,13 +91,14 @@ class Call(Generic[Answer]):
         except msgspec.MsgspecError as error:
             raise _no_answer(status) from error
 
-    def pause_s(self, retries: int, status: int | None, retry_after: str | None = None) -> float | None:
+    def pause_s(self, retries: int, status: int | None, headers: Mapping[str, str] = _NO_HEADERS) -> float | None:
         """Return how long to wait before sending the call again, None when its outcome stands.
 
-        `status` None is a connection that broke; `retry_after` is what the answer's header says.
+        `status` None is a connection that broke; `headers` are those of the answer, their names in lower case.
         """
         if not self.repeatable or retries >= RETRIES_MAX or status not in {None, _TRY_AGAIN}:
             return None
+        retry_after = headers.get("retry-after")
         asked_s = int(retry_after) if retry_after and retry_after.isascii() and retry_after.isdigit() else 0
         if asked_s > _PAUSE_S_MAX:
             return None
@@ -241,6 +253,65 @@ def status(prefix: str) -> Call[Status]:
     )
 
 
+def chat(message: str, *, key: str | None, model: str | None) -> Call[ChatAnswer]:
+    """Return the call that sends a message to the model; sent again it would be stored twice."""
+    return Call(
+        method="POST",
+        path="/api/v1/chat",
+        decode=lambda body: _decoded(body, ChatAnswer),
+        body=encoded_json("message", ChatBody(message=message, session_key=key, model=model)),
+        key=key or "",
+        repeatable=False,
+        wait_s=CHAT_WAIT_S,
+    )
+
+
+def chat_stream(message: str, *, key: str | None, model: str | None) -> Call[None]:
+    """Return the call that does the same and is answered with events, which `ChatEvents` reads."""
+    return Call(
+        method="POST",
+        path="/api/v1/chat/stream",
+        decode=_no_events,
+        body=encoded_json("message", ChatBody(message=message, session_key=key, model=model)),
+        key=key or "",
+        repeatable=False,
+    )
+
+
+class ChatEvents:
+    """Reads the events of an answer."""
+
+    def __init__(self, key: str) -> None:
+        """Take the key of the session that was asked for."""
+        self._key = key
+        self._reader = EventReader()
+        self._has_ended = False
+
+    def read(self, piece: bytes) -> Iterator[ChatEvent]:
+        """Yield the events that a piece of the stream makes whole.
+
+        Raises:
+            ChatkeepError: at the event `error`; UnreachableError when one is none of Chatkeep's.
+        """
+        for event in self._reader.read(piece):
+            try:
+                if event.name == "error":
+                    raise wire.error_of(msgspec.json.decode(event.data, type=wire.Problem), key=self._key)
+                self._has_ended = event.name == "done"
+                yield msgspec.json.decode(event.data, type=_CHAT_EVENTS[event.name])
+            except (msgspec.MsgspecError, KeyError) as error:
+                raise UnreachableError("The server sent an event, but not as Chatkeep does.") from error
+
+    def end(self) -> None:
+        """Check that the answer is complete.
+
+        Raises:
+            UnreachableError: when the last event was another than `done`.
+        """
+        if not self._has_ended:
+            raise UnreachableError("The connection broke before the answer was complete.")
+
+
 class Following:
     """Where in the feed a client is, and when it asks again: in each connection for what follows the last event."""
 
@@ -260,8 +331,9 @@ class Following:
     def read(self, piece: bytes) -> Iterator[Event]:
         """Yield the events that a piece of the stream makes whole."""
         for event in self._reader.read(piece):
-            self._position, self._retries = event.id, 0
-            yield event
+            if event.id:
+                self._position, self._retries = event.id, 0
+                yield event
 
     def pause_s(self, status: int | None, body: bytes = b"") -> float:
         """Return how long to wait after a connection ended; a server that is started again has about a minute.
@@ -280,6 +352,50 @@ class Following:
         return min(_PAUSE_S * (1 << self._retries), _RESUME_S_MAX)
 
 
+def with_ids(drafts: Sequence[Draft]) -> Sequence[Draft]:
+    """Return the messages with ids, so that they can be sent again."""
+    now = datetime.now(UTC)
+    return [
+        msgspec.structs.replace(draft, id=ids.message_id(now, secrets.randbits(ids.RANDOM_BITS)))
+        if draft.id is None
+        else draft
+        for draft in drafts
+    ]
+
+
+def finds_nothing(search: Search) -> bool:
+    """Tell whether a search needs no call."""
+    return not search.query.terms or search.selection.prefix is None
+
+
+def portions(keys: Iterable[str]) -> Iterator[tuple[str, ...]]:
+    """Yield the keys, each once, in portions that one request can hold."""
+    chosen = tuple(dict.fromkeys(keys))
+    for first in range(0, len(chosen), BULK_KEYS_MAX):
+        yield chosen[first : first + BULK_KEYS_MAX]
+
+
+def headers(token: str, call: Call[Answer]) -> dict[str, str]:
+    """Return the headers that a call is sent with."""
+    return authorization(token) | ({} if call.body is None else {"Content-Type": call.media_type})
+
+
+def authorization(token: str) -> dict[str, str]:
+    """Return the header that says who calls."""
+    # Escaped, a text that cannot be a token is an unknown one, and no broken header
+    return {"Authorization": "Bearer " + quote(token, errors="replace")} if token else {}
+
+
+def has_events(headers: Mapping[str, str]) -> bool:
+    """Tell from its headers whether an answer is a stream of events."""
+    return headers.get("content-type", "").startswith(MEDIA_TYPE)
+
+
+def changes_in(changes: Sequence[Change], position: str, *, is_known: bool = True) -> Changes:
+    """Return what was told, and the position behind it."""
+    return Changes(changes=tuple(changes), position=changes[-1].position if changes else position, is_known=is_known)
+
+
 class _Messages(Struct, frozen=True):
     """The part of an exported session that is not its header."""
 
@@ -292,6 +408,10 @@ def _no_answer(status: int) -> UnreachableError:
 
 def _decoded(body: bytes, kind: type[Answer]) -> Answer:
     return msgspec.json.decode(body, type=kind)
+
+
+def _no_events(_: bytes) -> None:
+    raise UnreachableError("The server answered, but not with events.")
 
 
 def _detail(body: bytes) -> Summary:

@@ -6,28 +6,24 @@
 `Client` waits, `AsyncClient` is awaited; what they say over the wire is the same, and stands in
 `calls`. Both raise the errors of `errors`, as if the sessions were here, and UnreachableError when
 there is no server. Every message gets its id before it is sent, so an append is sent again, a few
-times, when the connection breaks or the server is busy, and is stored once all the same.
+times, when the connection breaks or the server is busy, and is stored once all the same. `chat` is
+sent once: who gets no answer finds in the session what came of it.
 """
 
 from __future__ import annotations
 
 import asyncio
-import secrets
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import aclosing, closing
-from datetime import UTC, datetime
 from types import TracebackType
-from typing import Final, Self, TypeVar
-from urllib.parse import quote
+from typing import Any, Final, Self, TypeVar
 
 import httpx
-import msgspec
 
 from chatkeep import calls
-from chatkeep.bodies import BULK_KEYS_MAX
-from chatkeep.calls import Call, Following
-from chatkeep.core import ids
+from chatkeep.calls import Call, ChatEvent, Following
+from chatkeep.chat_wire import ChatAnswer
 from chatkeep.core.feed import Change, Changes
 from chatkeep.core.model import (
     Appended,
@@ -45,8 +41,9 @@ from chatkeep.core.model import (
 )
 from chatkeep.core.paging import LIST_LIMIT_DEFAULT
 from chatkeep.core.search import Search
+from chatkeep.core.sse import Event
 from chatkeep.errors import SessionNotFoundError, UnreachableError
-from chatkeep.events import RESET, Event
+from chatkeep.events import RESET, change_of
 
 TIMEOUT_S: Final = 30.0
 _FOLLOWING_TIMEOUT: Final = httpx.Timeout(TIMEOUT_S, read=60.0)  # signs of life come more often
@@ -95,7 +92,7 @@ class Client:
         expect_count: int | None = None,
     ) -> Appended:
         """Store messages at the end of a session, all or none; without a key the server makes one."""
-        named = _with_ids(drafts)
+        named = calls.with_ids(drafts)
         return self._do(calls.append(key, named, channel=channel, create=create, expect_count=expect_count))
 
     def get(self, key: str) -> Summary:
@@ -143,7 +140,7 @@ class Client:
 
     def search(self, search: Search) -> Hits:
         """Return what the query finds, as `core.search` describes it."""
-        return _NO_HITS if _finds_nothing(search) else self._do(calls.search(search))
+        return _NO_HITS if calls.finds_nothing(search) else self._do(calls.search(search))
 
     def rename(self, key: str, title: str) -> Summary:
         """Give a session a title of 1 to 200 characters."""
@@ -159,7 +156,7 @@ class Client:
 
     def delete_all(self, keys: Iterable[str]) -> tuple[str, ...]:
         """Remove the sessions of these keys that exist; return the keys that were removed, in order."""
-        return tuple(key for some in _portions(keys) for key in self._do(calls.delete_all(some)))
+        return tuple(key for some in calls.portions(keys) for key in self._do(calls.delete_all(some)))
 
     def existing(self, keys: Iterable[str]) -> tuple[str, ...]:
         """Return those of the keys that have a session."""
@@ -168,6 +165,29 @@ class Client:
     def merge(self, session: Session) -> Merged:
         """Take in a session from elsewhere: create it, or append the messages it has more."""
         return self._do(calls.merge(session))
+
+    def chat(self, message: str, *, key: str | None = None, model: str | None = None) -> ChatAnswer:
+        """Send a message to the model and return its answer, when both are stored; without a key a session is made."""
+        return self._do(calls.chat(message, key=key, model=model))
+
+    def chat_stream(
+        self, message: str, *, key: str | None = None, model: str | None = None
+    ) -> Generator[ChatEvent, None, None]:
+        """Do the same, and yield the answer as it comes: a ChatStart, ChatTokens, a ChatDone.
+
+        Whoever closes it before it ends stops the model; what came of the answer is stored, marked.
+        """
+        call = calls.chat_stream(message, key=key, model=model)
+        events = calls.ChatEvents(call.key)
+        try:
+            with self._http.stream(**_request(self._url, self._token, call)) as response:
+                if not calls.has_events(response.headers):
+                    call.answer(response.status_code, response.read())
+                for piece in response.iter_bytes():
+                    yield from events.read(piece)
+        except httpx.TransportError as error:
+            raise _unreachable(error) from error
+        events.end()
 
     def status(self, prefix: str = "") -> Status:
         """Return counts and sizes of the sessions that the token sees and whose keys begin with the prefix."""
@@ -178,14 +198,14 @@ class Client:
         told: list[Change] = []
         with closing(self._follow(after)) as followed:
             for event in followed:
-                if (change := event.change) is None:
-                    return _told(told, event.id)
+                if (change := change_of(event)) is None:
+                    return calls.changes_in(told, event.id)
                 if change.kind == RESET:
-                    return _told(told, event.id, is_known=bool(told))
+                    return calls.changes_in(told, event.id, is_known=bool(told))
                 told.append(change)
                 if len(told) == limit:
                     break
-        return _told(told, told[-1].position)
+        return calls.changes_in(told, told[-1].position)
 
     def events(self, after: str | None = None) -> Generator[Change]:
         """Yield what changes from now on, or after a position, without end; goes on where a connection broke.
@@ -197,7 +217,7 @@ class Client:
         """
         with closing(self._follow(after)) as followed:
             for event in followed:
-                if (change := event.change) is not None:
+                if (change := change_of(event)) is not None:
                     yield change
 
     def close(self) -> None:
@@ -220,7 +240,7 @@ class Client:
                 with self._http.stream(
                     "GET",
                     self._url + Following.path,
-                    headers={**_authorization(self._token), **following.headers()},
+                    headers=calls.authorization(self._token) | following.headers(),
                     timeout=_FOLLOWING_TIMEOUT,
                 ) as response:
                     if response.is_success:
@@ -238,18 +258,12 @@ class Client:
         retries = 0
         while True:
             try:
-                response = self._http.request(
-                    call.method,
-                    self._url + call.path,
-                    params=call.query,
-                    content=call.body,
-                    headers=_headers(self._token, call),
-                )
+                response = self._http.request(**_request(self._url, self._token, call))
             except httpx.TransportError as error:
                 if (pause_s := call.pause_s(retries, None)) is None:
                     raise _unreachable(error) from error
             else:
-                if (pause_s := _pause_s(call, retries, response)) is None:
+                if (pause_s := call.pause_s(retries, response.status_code, response.headers)) is None:
                     return call.answer(response.status_code, response.content)
             self._sleep(pause_s)
             retries += 1
@@ -292,7 +306,7 @@ class AsyncClient:
         expect_count: int | None = None,
     ) -> Appended:
         """Store messages at the end of a session, all or none; without a key the server makes one."""
-        named = _with_ids(drafts)
+        named = calls.with_ids(drafts)
         return await self._do(calls.append(key, named, channel=channel, create=create, expect_count=expect_count))
 
     async def get(self, key: str) -> Summary:
@@ -342,7 +356,7 @@ class AsyncClient:
 
     async def search(self, search: Search) -> Hits:
         """Return what the query finds, as `core.search` describes it."""
-        return _NO_HITS if _finds_nothing(search) else await self._do(calls.search(search))
+        return _NO_HITS if calls.finds_nothing(search) else await self._do(calls.search(search))
 
     async def rename(self, key: str, title: str) -> Summary:
         """Give a session a title of 1 to 200 characters."""
@@ -358,7 +372,7 @@ class AsyncClient:
 
     async def delete_all(self, keys: Iterable[str]) -> tuple[str, ...]:
         """Remove the sessions of these keys that exist; return the keys that were removed, in order."""
-        return tuple([key for some in _portions(keys) for key in await self._do(calls.delete_all(some))])
+        return tuple([key for some in calls.portions(keys) for key in await self._do(calls.delete_all(some))])
 
     async def existing(self, keys: Iterable[str]) -> tuple[str, ...]:
         """Return those of the keys that have a session."""
@@ -367,6 +381,30 @@ class AsyncClient:
     async def merge(self, session: Session) -> Merged:
         """Take in a session from elsewhere: create it, or append the messages it has more."""
         return await self._do(calls.merge(session))
+
+    async def chat(self, message: str, *, key: str | None = None, model: str | None = None) -> ChatAnswer:
+        """Send a message to the model and return its answer, when both are stored; without a key a session is made."""
+        return await self._do(calls.chat(message, key=key, model=model))
+
+    async def chat_stream(
+        self, message: str, *, key: str | None = None, model: str | None = None
+    ) -> AsyncGenerator[ChatEvent, None]:
+        """Do the same, and yield the answer as it comes: a ChatStart, ChatTokens, a ChatDone.
+
+        Whoever closes it before it ends stops the model; what came of the answer is stored, marked.
+        """
+        call = calls.chat_stream(message, key=key, model=model)
+        events = calls.ChatEvents(call.key)
+        try:
+            async with self._http.stream(**_request(self._url, self._token, call)) as response:
+                if not calls.has_events(response.headers):
+                    call.answer(response.status_code, await response.aread())
+                async for piece in response.aiter_bytes():
+                    for event in events.read(piece):
+                        yield event
+        except httpx.TransportError as error:
+            raise _unreachable(error) from error
+        events.end()
 
     async def status(self, prefix: str = "") -> Status:
         """Return counts and sizes of the sessions that the token sees and whose keys begin with the prefix."""
@@ -377,20 +415,20 @@ class AsyncClient:
         told: list[Change] = []
         async with aclosing(self._follow(after)) as followed:
             async for event in followed:
-                if (change := event.change) is None:
-                    return _told(told, event.id)
+                if (change := change_of(event)) is None:
+                    return calls.changes_in(told, event.id)
                 if change.kind == RESET:
-                    return _told(told, event.id, is_known=bool(told))
+                    return calls.changes_in(told, event.id, is_known=bool(told))
                 told.append(change)
                 if len(told) == limit:
                     break
-        return _told(told, told[-1].position)
+        return calls.changes_in(told, told[-1].position)
 
     async def events(self, after: str | None = None) -> AsyncGenerator[Change]:
         """Yield what changes from now on, or after a position, without end; goes on where a connection broke."""
         async with aclosing(self._follow(after)) as followed:
             async for event in followed:
-                if (change := event.change) is not None:
+                if (change := change_of(event)) is not None:
                     yield change
 
     async def close(self) -> None:
@@ -413,7 +451,7 @@ class AsyncClient:
                 async with self._http.stream(
                     "GET",
                     self._url + Following.path,
-                    headers={**_authorization(self._token), **following.headers()},
+                    headers=calls.authorization(self._token) | following.headers(),
                     timeout=_FOLLOWING_TIMEOUT,
                 ) as response:
                     if response.is_success:
@@ -432,62 +470,27 @@ class AsyncClient:
         retries = 0
         while True:
             try:
-                response = await self._http.request(
-                    call.method,
-                    self._url + call.path,
-                    params=call.query,
-                    content=call.body,
-                    headers=_headers(self._token, call),
-                )
+                response = await self._http.request(**_request(self._url, self._token, call))
             except httpx.TransportError as error:
                 if (pause_s := call.pause_s(retries, None)) is None:
                     raise _unreachable(error) from error
             else:
-                if (pause_s := _pause_s(call, retries, response)) is None:
+                if (pause_s := call.pause_s(retries, response.status_code, response.headers)) is None:
                     return call.answer(response.status_code, response.content)
             await self._sleep(pause_s)
             retries += 1
 
 
-def _with_ids(drafts: Sequence[Draft]) -> Sequence[Draft]:
-    now = datetime.now(UTC)
-    return [
-        msgspec.structs.replace(draft, id=ids.message_id(now, secrets.randbits(ids.RANDOM_BITS)))
-        if draft.id is None
-        else draft
-        for draft in drafts
-    ]
-
-
-def _finds_nothing(search: Search) -> bool:
-    return not search.query.terms or search.selection.prefix is None
-
-
-def _portions(keys: Iterable[str]) -> Iterator[tuple[str, ...]]:
-    """Yield the keys, each once, in portions that one request can hold."""
-    chosen = tuple(dict.fromkeys(keys))
-    for first in range(0, len(chosen), BULK_KEYS_MAX):
-        yield chosen[first : first + BULK_KEYS_MAX]
-
-
-def _headers(token: str, call: Call[Answer]) -> dict[str, str]:
-    headers = _authorization(token)
-    if call.body is not None:
-        headers["Content-Type"] = call.media_type
-    return headers
-
-
-def _authorization(token: str) -> dict[str, str]:
-    # Escaped, a text that cannot be a token is an unknown one, and no broken header
-    return {"Authorization": "Bearer " + quote(token, errors="replace")} if token else {}
-
-
-def _told(changes: Sequence[Change], position: str, *, is_known: bool = True) -> Changes:
-    return Changes(changes=tuple(changes), position=changes[-1].position if changes else position, is_known=is_known)
-
-
-def _pause_s(call: Call[Answer], retries: int, response: httpx.Response) -> float | None:
-    return call.pause_s(retries, response.status_code, response.headers.get("retry-after"))
+def _request(url: str, token: str, call: Call[Answer]) -> dict[str, Any]:
+    """Return what httpx takes to send a call."""
+    return {
+        "method": call.method,
+        "url": url + call.path,
+        "params": call.query,
+        "content": call.body,
+        "headers": calls.headers(token, call),
+        "timeout": httpx.USE_CLIENT_DEFAULT if call.wait_s is None else call.wait_s,
+    }
 
 
 def _unreachable(error: httpx.TransportError) -> UnreachableError:

@@ -17,11 +17,15 @@ import msgspec
 import platformdirs
 from msgspec import Meta, Struct
 
+from chatkeep.bodies import MODEL_CHARS_MAX
 from chatkeep.errors import InvalidError
 
 FILE_NAME: Final = "chatkeep.toml"
 WORKSPACE_VARIABLE: Final = "CHATKEEP_WORKSPACE"
 RATE_MAX: Final = 1_000_000
+TIMEOUT_MAX: Final = 3600
+RETRIES_MAX: Final = 10
+HISTORY_MAX: Final = 10_000_000
 
 Durability = Literal["full", "os", "none"]
 Name = Annotated[str, Meta(pattern=r"^[^\s,/]+$")]
@@ -29,7 +33,7 @@ Rate = Annotated[int, Meta(ge=0, le=RATE_MAX)]
 
 
 class Settings(Struct, frozen=True, kw_only=True):
-    """How a server runs. Rates are requests a minute, 0 for no limit; port 0 is any free one."""
+    """How a server runs. Rates are requests a minute, 0 for no limit; port 0 is any free one; times are in seconds."""
 
     workspace: Path
     host: Name = "127.0.0.1"
@@ -40,6 +44,18 @@ class Settings(Struct, frozen=True, kw_only=True):
     allow_hosts: tuple[Name, ...] = ()
     trusted_proxies: tuple[str, ...] = ()
     cors_origins: tuple[Annotated[str, Meta(pattern=r"^https?://[^\s/,]+$")], ...] = ()
+    model_url: Annotated[str, Meta(pattern=r"^(https?://[^\s@]+)?\Z")] = ""
+    model_key: Annotated[str, Meta(pattern=r"^[!-~]*\Z")] = ""
+    model: Annotated[str, Meta(max_length=MODEL_CHARS_MAX)] = ""
+    model_timeout: Annotated[float, Meta(gt=0, le=TIMEOUT_MAX)] = 120.0
+    model_retries: Annotated[int, Meta(ge=0, le=RETRIES_MAX)] = 2
+    model_titles: bool = False
+    system_prompt: str = ""
+    history_tokens: Annotated[int, Meta(ge=1, le=HISTORY_MAX)] = 8000
+
+    def __repr__(self) -> str:
+        """Leave the key out."""
+        return f"Settings(workspace={self.workspace!r})"
 
 
 _RULES: Final = {
@@ -51,6 +67,14 @@ _RULES: Final = {
     "allow_hosts": "must be host names without ports",
     "trusted_proxies": "must be addresses or networks such as 10.0.0.0/8",
     "cors_origins": "must be origins such as https://example.com",
+    "model_url": "must be the address of an OpenAI-compatible server, such as http://127.0.0.1:11434/v1",
+    "model_key": "must be printable ASCII without spaces",
+    "model": f"must be the name of a model, of at most {MODEL_CHARS_MAX} characters",
+    "model_timeout": f"must be more than 0 and at most {TIMEOUT_MAX} seconds",
+    "model_retries": f"must be 0 to {RETRIES_MAX}",
+    "model_titles": "must be true or false",
+    "system_prompt": "must be text",
+    "history_tokens": f"must be 1 to {HISTORY_MAX} tokens",
 }
 # The lists, with the flag that adds one item
 _FLAGS: Final = {"allow_hosts": "--allow-host", "trusted_proxies": "--trusted-proxy", "cors_origins": "--cors-origin"}

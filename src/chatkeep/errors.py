@@ -22,6 +22,13 @@
     ├─ BusyError                   busy                somebody else holds the session for too long
     ├─ StorageError                storage_failed      the disk refused
     │  └─ StorageFullError         storage_full        no space left
+    ├─ ModelError                  model_failed        the model's server failed, or said what cannot be read
+    │  ├─ ModelUnsetError          model_unset         no model is configured
+    │  ├─ ModelUnreachableError    model_unreachable   the model's server gives no answer
+    │  ├─ ModelRefusedError        model_refused       the model's server refuses the key, the model or the request
+    │  ├─ ModelLimitedError        model_limited       the model's server has too much to do; says when to come back
+    │  ├─ ContextTooLongError      context_too_long    the session's window is longer than the model holds
+    │  └─ ModelCutOffError         model_cut_off       the answer ended before its end
     └─ UnreachableError            unreachable         the client got no answer from the server
 
 `wire.STATUS` gives each class its HTTP status, `wire.EXIT` its exit code.
@@ -245,6 +252,70 @@ class StorageFullError(StorageError):
     def __init__(self) -> None:
         """Take no data."""
         super().__init__("No space is left on the storage; free some and try again.")
+
+
+class ModelError(ChatkeepError):
+    """The model's server failed, or said what cannot be read. What came of an answer is kept."""
+
+    code = "model_failed"
+
+
+class ModelUnsetError(ModelError):
+    """No model is configured, or none for this request."""
+
+    code = "model_unset"
+
+    def __init__(self, setting: str) -> None:
+        """Name the setting that is missing."""
+        variable = f"CHATKEEP_{setting.upper()}"
+        super().__init__(f"No model is configured: set {variable}, or {setting} in chatkeep.toml, and start again.")
+
+
+class ModelUnreachableError(ModelError):
+    """The model's server gives no answer."""
+
+    code = "model_unreachable"
+
+    def __init__(self, reason: str) -> None:
+        """Say in a few words what happened."""
+        super().__init__(f"The model's server {reason}; check that it runs, and that model_url leads to it.")
+
+
+class ModelRefusedError(ModelError):
+    """The model's server refuses the key, the model or the request."""
+
+    code = "model_refused"
+
+
+class ModelLimitedError(ModelError):
+    """The model's server has too much to do. `retry_after_s` says when to come back."""
+
+    code = "model_limited"
+
+    def __init__(self, retry_after_s: int) -> None:
+        """Give the seconds to wait."""
+        super().__init__(f"The model's server has too many requests; try again in {retry_after_s} s.")
+        self.retry_after_s = retry_after_s
+
+
+class ContextTooLongError(ModelError):
+    """The session's window is longer than the model holds."""
+
+    code = "context_too_long"
+
+    def __init__(self) -> None:
+        """Say what to do."""
+        super().__init__("This is longer than the model holds: send less, or set history_tokens lower.")
+
+
+class ModelCutOffError(ModelError):
+    """The answer ended before its end; what came of it is kept."""
+
+    code = "model_cut_off"
+
+    def __init__(self, reason: str = "the connection to the model's server broke") -> None:
+        """Say in a few words what happened."""
+        super().__init__(f"The answer was cut off: {reason}. What came of it is kept.")
 
 
 class UnreachableError(ChatkeepError):

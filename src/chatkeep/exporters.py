@@ -20,7 +20,7 @@ import msgspec
 from msgspec import Struct
 
 from chatkeep.core import titles
-from chatkeep.core.model import Header, Json, Message, Session
+from chatkeep.core.model import Header, Json, Message, Session, title_of
 from chatkeep.errors import InvalidError
 
 
@@ -125,10 +125,8 @@ def _blocks(message: Message) -> Iterator[str]:
 
 
 def _title(session: Session) -> str:
-    if session.header.title:
-        return session.header.title
     asked = (titles.first_line(message.text) for message in session.messages if message.role == "user")
-    return next(filter(None, asked), titles.NO_TITLE)
+    return title_of(session.header, next(filter(None, asked), None))
 
 
 def _time(at: datetime) -> str:

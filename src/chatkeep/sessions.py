@@ -86,6 +86,11 @@ class Sessions:
             raise ForbiddenError(f"Confined to keys that begin with {self._prefix!r}.")
         return Sessions(self._store, now=self._now, new_id=self._new_id, prefix=prefix)
 
+    @property
+    def prefix(self) -> str:
+        """How all keys begin that this object reaches."""
+        return self._prefix
+
     def now(self) -> datetime:
         """Return the time by this object's clock."""
         return self._now()

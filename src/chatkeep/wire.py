@@ -48,6 +48,10 @@ STATUS: Final[Mapping[type[ChatkeepError], int]] = {
     errors.BusyError: 503,
     errors.StorageError: 503,
     errors.StorageFullError: 507,
+    errors.ModelError: 502,
+    errors.ModelUnsetError: 503,
+    errors.ModelLimitedError: 503,
+    errors.ContextTooLongError: 413,
 }
 """The HTTP status of each class of errors; a class that is not here has that of its parent."""
 

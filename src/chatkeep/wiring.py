@@ -8,7 +8,7 @@ import resource
 import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from chatkeep.config import Settings
 from chatkeep.errors import StorageError
@@ -21,6 +21,9 @@ from chatkeep.store.files.findings import Finding, Remedy
 from chatkeep.store.files.remedies import Outcome
 from chatkeep.store.files.store import FilesStore
 from chatkeep.tokens import TokenFile
+
+if TYPE_CHECKING:
+    from chatkeep.chat import Chats
 
 Backend = FilesStore
 """The backend in use; `doctor` and `reindex` ask more of it than a store promises."""
@@ -76,7 +79,8 @@ def fixed(workspace: Path, on_progress: Callable[[int, int], None] | None = None
 def start_log() -> None:
     """Let the server's log go to stderr."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
-    logging.getLogger("watchfiles").setLevel(logging.WARNING)  # it tells of every append otherwise
+    for chatty in ("watchfiles", "httpx2", "openai"):  # they tell of every append, and of every question
+        logging.getLogger(chatty).setLevel(logging.WARNING)
 
 
 def warn_of(name: str, reason: str) -> None:
@@ -87,6 +91,28 @@ def warn_of(name: str, reason: str) -> None:
 def token_file(workspace: Path) -> TokenFile:
     """Return the tokens of the workspace."""
     return TokenFile(workspace / "tokens.json")
+
+
+def chats_of(settings: Settings) -> Chats | None:
+    """Return the turns with the model of the settings, None when none is named."""
+    if not settings.model_url:
+        return None
+    from chatkeep.chat import Chats  # noqa: PLC0415 - only for those who chat
+    from chatkeep.upstream import ModelSettings, Upstream  # noqa: PLC0415
+
+    asked = ModelSettings(
+        url=settings.model_url,
+        key=settings.model_key,
+        model=settings.model,
+        timeout_s=settings.model_timeout,
+        retries=settings.model_retries,
+    )
+    return Chats(
+        Upstream(asked),
+        history_tokens=settings.history_tokens,
+        system_prompt=settings.system_prompt,
+        titled=settings.model_titles,
+    )
 
 
 def run(settings: Settings, store: FilesStore, listener: socket.socket) -> None:
@@ -112,10 +138,10 @@ def run(settings: Settings, store: FilesStore, listener: socket.socket) -> None:
         trusted_proxies=settings.trusted_proxies,
     )
     config = uvicorn.Config(
-        create_app(Sessions(store), guard, cors_origins=settings.cors_origins),
+        create_app(Sessions(store), guard, chats=chats_of(settings), cors_origins=settings.cors_origins),
         http=BoundedProtocol,
         ws="none",
-        lifespan="off",
+        lifespan="on",
         log_config=None,
         access_log=False,
         proxy_headers=False,  # the guard alone decides whom to believe

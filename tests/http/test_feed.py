@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import json
 import socket
@@ -16,16 +15,13 @@ from typing import Any, cast
 
 import httpx
 import pytest
-from starlette.types import Message
 
 from chatkeep.core.model import Draft
 from chatkeep.errors import BusyError
+from chatkeep.http import events as streams
 from chatkeep.http import events_api, feed
-from chatkeep.http.access import Pools
-from chatkeep.http.guard import Grant, Guard
 from chatkeep.sessions import Sessions
 from chatkeep.store.files.store import FilesStore
-from chatkeep.store.memory import MemoryStore
 from chatkeep.tokens import TokenFile
 from tests.crash.serving import served
 from tests.http.conftest import Server
@@ -122,7 +118,7 @@ def test_follow_confined(server: Server) -> None:
 def test_follow_gives_signs_of_life(server: Server, client: httpx.Client, monkeypatch: pytest.MonkeyPatch) -> None:
     """While there is nothing to tell, a comment is sent now and then, also when others have much to tell."""
     secret, _ = server.tokens.create("quiet", scopes=("read",), prefix="quiet:")
-    monkeypatch.setattr(server.app.state.feed, "_heartbeat_s", 0.3)
+    monkeypatch.setattr(streams, "BEAT_S", 0.3)
     with server.client(secret) as quiet, followed(quiet) as events:
         assert "ready" == next(events)[0]
         for number in range(20):
@@ -234,39 +230,6 @@ def test_follow_slowly(server: Server, client: httpx.Client, monkeypatch: pytest
     assert 1 == got.count(b'"first_seq":1500,')
 
 
-def test_follow_without_reading(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A reader that takes nothing for too long loses its place, and its connection."""
-    monkeypatch.setattr(events_api, "SEND_WAIT_S", 0.05)
-    monkeypatch.setattr(events_api, "_FAREWELL_S", 0.05)
-    secret, _ = TokenFile(tmp_path / "tokens.json").create("reader", scopes=("read",))
-    guard = Guard(TokenFile(tmp_path / "tokens.json"), cast("Any", None), hosts=())
-    sessions = Sessions(MemoryStore())
-
-    async def run() -> bool:
-        is_gone = asyncio.Event()
-        hub = feed.Feed(sessions, Pools())
-        stream = events_api.EventStream(hub, guard, sessions, None)
-        grant = Grant(scopes=frozenset(("read",)), prefix="", token_id="t")  # noqa: S106 - no secret
-        scope = {
-            "type": "http",
-            "headers": [(b"authorization", f"Bearer {secret}".encode())],
-            "state": {"grant": grant, "is_head": False, "abort": is_gone.set},
-        }
-
-        async def receive() -> Message:
-            await is_gone.wait()
-            return {"type": "http.disconnect"}
-
-        async def send(message: Message) -> None:
-            if message["type"] == "http.response.body":
-                await asyncio.Event().wait()
-
-        await asyncio.wait_for(stream(scope, receive, send), PATIENCE_S)
-        return is_gone.is_set() and not hub._open
-
-    assert asyncio.run(run())
-
-
 def test_follow_until_the_server_ends(tmp_path: Path) -> None:
     """A server that is stopped ends its streams in order: what waits for its grace to be over is cut off instead."""
     workspace = tmp_path / "workspace"
@@ -288,7 +251,7 @@ def test_follow_until_the_server_ends(tmp_path: Path) -> None:
         assert [] == ended.result()  # one that is cut off raises
 
 
-_NO_HEARTBEAT = "from chatkeep.http.feed import Feed; Feed.__init__.__kwdefaults__['heartbeat_s'] = 1e6"
+_NO_HEARTBEAT = "from chatkeep.http import events; events.BEAT_S = 1e6"
 
 
 @pytest.mark.parametrize("more", [b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n", b"GET /he"])

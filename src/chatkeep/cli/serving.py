@@ -44,6 +44,21 @@ def serve(
     cors_origin: Annotated[
         list[str] | None, typer.Option(help="Origin whose pages may call this server; repeatable.")
     ] = None,
+    model_url: Annotated[str | None, typer.Option(help="Address of an OpenAI-compatible model server.")] = None,
+    model: Annotated[str | None, typer.Option(help="Model that answers when a request names none.")] = None,
+    model_timeout: Annotated[
+        float | None, typer.Option(help="Seconds that the model server may be silent.", show_default="120")
+    ] = None,
+    model_retries: Annotated[
+        int | None, typer.Option(help="How often it is asked again before it answers.", show_default="2")
+    ] = None,
+    model_titles: Annotated[
+        bool | None, typer.Option("--model-titles/--no-model-titles", help="Let the model make titles.")
+    ] = None,
+    system_prompt: Annotated[str | None, typer.Option(help="What the model is told before each session.")] = None,
+    history_tokens: Annotated[
+        int | None, typer.Option(help="How much of a session the model is sent.", show_default="8000")
+    ] = None,
 ) -> None:
     """Serve the workspace over HTTP until Ctrl-C. The first start makes an admin token and prints it once."""
     flags = {
@@ -56,6 +71,13 @@ def serve(
         "allow_hosts": allow_host,
         "trusted_proxies": trusted_proxy,
         "cors_origins": cors_origin,
+        "model_url": model_url,
+        "model": model,
+        "model_timeout": model_timeout,
+        "model_retries": model_retries,
+        "model_titles": model_titles,
+        "system_prompt": system_prompt,
+        "history_tokens": history_tokens,
     }
     chosen = settings_from(flags, os.environ)
     wiring.start_log()

@@ -35,6 +35,9 @@ METADATA_BYTES_MAX: Final = 1 << 16
 NAME_CHARS_MAX: Final = 128
 TAGS_MAX: Final = 64
 TITLE_CHARS_MAX: Final = 200
+MODEL_TITLE: Final = "model_title"
+"""The name in a session's metadata of the title that the model made; the user's own is another field."""
+
 BLANKS: Final = "\u034f\u115f\u1160\u200c\u200d\u2800\u3164\uffa0\ufe00-\ufe0f"
 """Characters that are allowed and show nothing, as they stand in a class of a pattern."""
 
@@ -143,11 +146,19 @@ def summary(header: Header, digest: Digest, damage: str | None = None) -> Summar
         header=header,
         message_count=digest.message_count,
         talk_count=digest.talk_count,
-        title=header.title or digest.auto_title or titles.NO_TITLE,
+        title=title_of(header, digest.auto_title),
         preview=digest.preview,
         updated_at=digest.latest_at or header.created_at,
         damage=damage,
     )
+
+
+def title_of(header: Header, auto_title: str | None) -> str:
+    """Return a session's title: the user's own, else the one that the model made, else that of its messages."""
+    made = header.metadata.get(MODEL_TITLE)
+    if not isinstance(made, str) or not 1 <= len(made) <= TITLE_CHARS_MAX:
+        made = None
+    return header.title or made or auto_title or titles.NO_TITLE
 
 
 class Receipt(Struct, frozen=True, kw_only=True):

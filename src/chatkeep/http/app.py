@@ -8,7 +8,8 @@ rule (scope), its handler (a few lines over `Sessions`), and leaves as ready byt
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from contextlib import asynccontextmanager
 from typing import Any, Final
 
 import msgspec
@@ -18,10 +19,12 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.responses import Response
 
 import chatkeep
-from chatkeep import bodies, exporters, wire
+from chatkeep import bodies, chat_wire, exporters, wire
+from chatkeep.chat import Chats
 from chatkeep.core.model import Message, Window
-from chatkeep.events import MEDIA_TYPE, EventData
-from chatkeep.http import docs, events_api, keys_api, problems, server_api, sessions_api
+from chatkeep.core.sse import MEDIA_TYPE
+from chatkeep.events import EventData
+from chatkeep.http import chat_api, docs, events_api, keys_api, problems, server_api, sessions_api
 from chatkeep.http.access import DELETE, PUBLIC, READ, READ_EVERYWHERE, WRITE, Pools, Rule, room_for_body
 from chatkeep.http.envelope import Envelope
 from chatkeep.http.feed import Feed
@@ -29,6 +32,7 @@ from chatkeep.http.guard import RATE_HEADERS, Guard, GuardMiddleware
 from chatkeep.http.metrics import Metrics
 from chatkeep.http.openapi import Answer, Body, described, extra, responses
 from chatkeep.sessions import Sessions
+from chatkeep.upstream import NoModel
 
 
 class Route(Struct, frozen=True):
@@ -40,11 +44,14 @@ class Route(Struct, frozen=True):
     endpoint: Callable[..., Coroutine[Any, Any, Response]]
     answer: Answer
     body: Body | None = None
+    lasts: bool = False
+    """It waits for others, so it sees itself to the room that its body takes."""
 
 
 _EXPORTS: Final = tuple(sorted({known.media_type.partition(";")[0] for known in exporters.FORMATS.values()}))
 _TEXT: Final = ("text/plain",)
 _HTML: Final = ("text/html",)
+_EVENTS: Final = (MEDIA_TYPE,)
 
 ROUTES: Final = (
     # the object dialect
@@ -91,7 +98,19 @@ ROUTES: Final = (
     ),
     Route("GET", "/api/v1/export", READ, keys_api.export_sessions, Answer(media_types=_EXPORTS)),
     Route("POST", "/api/v1/import", WRITE, keys_api.import_sessions, Answer(wire.ImportAnswer), Body()),
-    Route("GET", "/api/v1/events", READ, events_api.follow_events, Answer(EventData, media_types=(MEDIA_TYPE,))),
+    Route(
+        "POST", "/api/v1/chat", WRITE, chat_api.chat, Answer(chat_wire.ChatAnswer), Body(bodies.ChatBody), lasts=True
+    ),
+    Route(
+        "POST",
+        "/api/v1/chat/stream",
+        WRITE,
+        chat_api.stream_chat,
+        Answer(media_types=_EVENTS),
+        Body(bodies.ChatBody),
+        lasts=True,
+    ),
+    Route("GET", "/api/v1/events", READ, events_api.follow_events, Answer(EventData, media_types=_EVENTS)),
     # the server itself
     Route("GET", "/api/v1/status", READ, server_api.get_status, Answer(wire.StatusAnswer)),
     Route("GET", "/metrics", READ_EVERYWHERE, server_api.get_metrics, Answer(media_types=_TEXT)),
@@ -101,10 +120,12 @@ ROUTES: Final = (
 )
 
 
-def create_app(sessions: Sessions, guard: Guard, *, cors_origins: Sequence[str] = ()) -> FastAPI:
+def create_app(
+    sessions: Sessions, guard: Guard, *, chats: Chats | None = None, cors_origins: Sequence[str] = ()
+) -> FastAPI:
     """Return the application that serves these sessions to whom the guard lets in.
 
-    Pages of `cors_origins` may call it too, with a token like everybody.
+    Without `chats` there is no model to talk to. Pages of `cors_origins` may call it too, with a token like everybody.
     """
     app = FastAPI(
         title="Chatkeep",
@@ -114,6 +135,7 @@ def create_app(sessions: Sessions, guard: Guard, *, cors_origins: Sequence[str] 
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
+        lifespan=_life,
     )
     for route in ROUTES:
         _add(app, route)
@@ -131,6 +153,7 @@ def create_app(sessions: Sessions, guard: Guard, *, cors_origins: Sequence[str] 
     app.add_middleware(Envelope, seen=metrics.seen)
     document = described(app)
     app.state.sessions = sessions
+    app.state.chats = chats or Chats(NoModel(), history_tokens=0)
     app.state.guard = guard
     app.state.pools = Pools()
     app.state.feed = Feed(sessions, app.state.pools)
@@ -141,12 +164,19 @@ def create_app(sessions: Sessions, guard: Guard, *, cors_origins: Sequence[str] 
     return app
 
 
+@asynccontextmanager
+async def _life(app: FastAPI) -> AsyncIterator[None]:
+    """Wait, at the end, until answers that were cancelled are stored: the server does not."""
+    yield
+    await app.state.chats.close()
+
+
 def _add(app: FastAPI, route: Route) -> None:
     app.add_api_route(
         route.path,
         route.endpoint,
         methods=[route.method],
-        dependencies=[Depends(route.rule), *([Depends(room_for_body)] if route.body else [])],
+        dependencies=[Depends(route.rule), *([Depends(room_for_body)] if route.body and not route.lasts else [])],
         operation_id=route.endpoint.__name__,
         status_code=route.answer.statuses[-1],
         response_class=Response,

@@ -11,7 +11,7 @@ import asyncio
 import contextlib
 import logging
 from collections import Counter, deque
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import Iterator
 from itertools import islice
 from typing import Final
 
@@ -19,13 +19,13 @@ from msgspec import Struct
 
 from chatkeep.core.feed import Changes
 from chatkeep.errors import BusyError, TooManyStreamsError
-from chatkeep.events import HEARTBEAT, READY, RESET, beginning, event_of
+from chatkeep.events import READY, RESET, beginning, event_of
 from chatkeep.http.access import Pools
+from chatkeep.http.events import Emit
 from chatkeep.sessions import Sessions
 
 STREAMS_PER_TOKEN: Final = 20
 STREAMS_MAX: Final = 200
-HEARTBEAT_S: Final = 15.0
 _POLL_S: Final = 0.1
 _PAUSE_S: Final = 1.0
 _RECENT_MAX: Final = 1000
@@ -74,11 +74,10 @@ class _Recent:
 class Feed:
     """Who follows the sessions of a server, and what they are told."""
 
-    def __init__(self, sessions: Sessions, pools: Pools, *, heartbeat_s: float = HEARTBEAT_S) -> None:
+    def __init__(self, sessions: Sessions, pools: Pools) -> None:
         """Take all the sessions, and the threads to ask them in."""
         self._sessions = sessions
         self._pools = pools
-        self._heartbeat_s = heartbeat_s
         self._open: Counter[str] = Counter()
         self._recent = _Recent()
         self._moved = asyncio.Event()
@@ -115,28 +114,26 @@ class Feed:
         """
         return await self._pools.read(sessions.changes, after, limit=_AT_ONCE)
 
-    async def pieces(self, sessions: Sessions, after: str | None, first: Changes) -> AsyncGenerator[bytes]:
-        """Yield what a reader of these sessions is sent, without end: what it missed after a position, and what comes.
+    async def tell(self, emit: Emit, sessions: Sessions, after: str | None, first: Changes) -> None:
+        """Tell a reader of these sessions what it missed after a position, and what comes, without end.
 
         `first` is what `begin` returned for it.
         """
         answer, position = first, first.position if after is None else after
         while answer.is_known and answer.position != position:  # an answer that stays there says: no more
             if answer.changes:
-                yield _events(answer)
+                await emit(_events(answer))
             position = answer.position
             answer = await self._asked(sessions, position)
-        yield beginning(READY if answer.is_known else RESET, answer.position)
-        position, due_s = answer.position, self._next_beat_s()
+        await emit(beginning(READY if answer.is_known else RESET, answer.position))
+        position = answer.position
         while True:
             moved = self._moved
-            sent, next_position = await self._next(sessions, position)
-            if sent:
-                yield sent
-                due_s = self._next_beat_s()
-            elif next_position == position and not await _happens(moved, due_s):
-                yield HEARTBEAT
-                due_s = self._next_beat_s()
+            told, next_position = await self._next(sessions, position)
+            if told:
+                await emit(told)
+            elif next_position == position:
+                await moved.wait()
             position = next_position
 
     async def _next(self, sessions: Sessions, position: str) -> tuple[bytes, str]:
@@ -147,9 +144,6 @@ class Feed:
             return b"", position
         answer = await self._asked(sessions, position)
         return (_events(answer) if answer.is_known else beginning(RESET, answer.position)), answer.position
-
-    def _next_beat_s(self) -> float:
-        return asyncio.get_running_loop().time() + self._heartbeat_s
 
     async def _asked(self, sessions: Sessions, position: str | None) -> Changes:
         """Return what follows a position, as soon as the store can tell."""
@@ -180,16 +174,6 @@ class Feed:
                 self._moved = asyncio.Event()
             if len(answer.changes) < _AT_ONCE:
                 await asyncio.sleep(_POLL_S)
-
-
-async def _happens(moved: asyncio.Event, until_s: float) -> bool:
-    """Wait until something happened, and tell whether it did in time."""
-    try:
-        async with asyncio.timeout_at(until_s):
-            await moved.wait()
-    except TimeoutError:
-        return False
-    return True
 
 
 def _events(changes: Changes) -> bytes:

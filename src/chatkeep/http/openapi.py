@@ -9,7 +9,7 @@ import msgspec
 from fastapi import FastAPI
 from msgspec import Struct
 
-from chatkeep import bodies, wire
+from chatkeep import bodies, chat_wire, wire
 from chatkeep.core.model import Json, Message, Window
 from chatkeep.events import EventData
 from chatkeep.http.access import JSON_TYPE, PUBLIC, Rule
@@ -49,6 +49,11 @@ _KINDS: Final[tuple[Any, ...]] = (
     wire.ImportAnswer,
     wire.StatusAnswer,
     wire.Problem,
+    chat_wire.ChatAnswer,
+    chat_wire.ChatStart,
+    chat_wire.ChatToken,
+    chat_wire.ChatDone,
+    bodies.ChatBody,
     EventData,
     bodies.TitleBody,
     bodies.RevisionBody,
@@ -76,6 +81,7 @@ def responses(answer: Answer, body: Body | None, rule: Rule, path: str) -> dict[
     problems = {421: _ALWAYS[421]} if rule is PUBLIC else dict(_ALWAYS)
     problems |= {} if rule is PUBLIC or path.endswith(("/status", "/metrics", "/events")) else _ADDRESSED
     problems |= _WITH_BODY if body else {}
+    problems |= {502: "The model's server failed, or refuses."} if body and body.kind is bodies.ChatBody else {}
     problems |= {507: _WITH_BODY[507]} if rule is not PUBLIC else {}
     problem = {PROBLEM_TYPE: {"schema": _schema(wire.Problem)}}
     schema = _schema(answer.kind) if answer.kind else {}

@@ -17,6 +17,7 @@ from chatkeep import wire
 from chatkeep.errors import (
     ChatkeepError,
     MethodError,
+    ModelLimitedError,
     NotFoundError,
     RateLimitedError,
     UnauthorizedError,
@@ -80,7 +81,7 @@ def _headers(error: ChatkeepError) -> dict[str, str]:
         return {"WWW-Authenticate": "Bearer"}
     if isinstance(error, MethodError):
         return {"Allow": ", ".join(error.allowed)}
-    if isinstance(error, RateLimitedError):
+    if isinstance(error, RateLimitedError | ModelLimitedError):
         return {"Retry-After": str(error.retry_after_s)}
     return {"Retry-After": "1"} if wire.status_of(error) == _TRY_AGAIN else {}
 

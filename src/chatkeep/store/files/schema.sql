@@ -38,10 +38,18 @@ CREATE TABLE sessions (
   damage TEXT
 );
 
--- The sessions as a list shows them: without their metadata, which can be long.
+-- The sessions as a list shows them: without their metadata, which can be long. Of it only the title that the
+-- model made is looked at, by the rule of `core.model.title_of`.
 CREATE VIEW listed AS SELECT
   sid, name, key, channel, user_title, created_at, '{}' AS metadata, archived, pinned, tags,
-  message_count, talk_count, auto_title, preview, latest_at, updated_at,
+  message_count, talk_count,
+  CASE
+    WHEN instr(metadata, '"model_title"') AND json_valid(metadata)
+      AND json_type(metadata, '$.model_title') = 'text'
+      AND length(json_extract(metadata, '$.model_title')) BETWEEN 1 AND 200
+    THEN json_extract(metadata, '$.model_title') ELSE auto_title
+  END AS auto_title,
+  preview, latest_at, updated_at,
   size, modified_ns, changed_ns, inode, body, tail, checksum, damage
 FROM sessions;
 

@@ -1,0 +1,283 @@
+"""Chat: a message goes into a session and to the model, the answer comes back and into the session.
+
+The message is durable before the model is asked. The answer is appended when it is complete; if it breaks
+off, or nobody waits for it any more, what came of it is appended and marked `partial` in its metadata. An
+answer of which nothing came leaves nothing. Either way the session is whole and the next turn works.
+
+Turns on one session do not wait for each other. Each message is stored at once, in the order of arrival, and
+each turn asks with the messages up to its own, so a later one sees those of earlier ones; answers are stored
+in the order in which they are complete. A session that is deleted meanwhile stays so: its answer is dropped.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import re
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import aclosing
+from functools import partial
+from typing import Any, Final, ParamSpec, Protocol, TypeVar, cast
+
+from msgspec import Struct
+
+from chatkeep.core import titles
+from chatkeep.core.keys import KEY_CHARS_MAX
+from chatkeep.core.model import MODEL_TITLE, Draft, Json, Message, Receipt, Revision, Window, encoded_json
+from chatkeep.core.paging import LIST_LIMIT_MAX
+from chatkeep.core.turns import said_of
+from chatkeep.core.windows import Count, for_openai, tokens
+from chatkeep.errors import BusyError, ChatkeepError, InvalidKeyError
+from chatkeep.sessions import Sessions, message_id
+from chatkeep.tokenizers import counter
+from chatkeep.upstream import Ending, Model
+
+CLIENT_GONE: Final = "client_gone"
+SERVER_ENDED: Final = "server_ended"
+CLOSE_WAIT_S: Final = 10.0
+BUSY_WAIT_S: Final = 5.0
+_BUSY_PAUSE_S: Final = 0.1
+_KEY: Final = re.compile(r"[\w:.@-]+")
+_TITLE_SOURCE_CHARS: Final = 2000
+_TITLE_PROMPT: Final = (
+    "Give the following exchange a title of at most six words, in its language. "
+    "Answer with the title alone, without quotation marks and full stop."
+)
+_FRAME: Final = "\"'`*#«»„“” \t\n."  # what models put around a title all the same
+_P = ParamSpec("_P")
+_T = TypeVar("_T")
+_log = logging.getLogger("chatkeep")
+
+Emit = Callable[[str], Awaitable[None]]
+"""Takes a piece of the answer."""
+
+
+class Workers(Protocol):
+    """Threads for what would hold up the event loop."""
+
+    async def read(self, work: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> _T:
+        """Return what the work returns, which only reads."""
+        ...
+
+    async def write(self, work: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> _T:
+        """Return what the work returns."""
+        ...
+
+
+class Answered(Struct, frozen=True, kw_only=True):
+    """A complete answer, stored as the message with this seq."""
+
+    key: str
+    text: str
+    seq: int
+    ending: Ending
+
+
+class Chats:
+    """Turns of sessions with one model."""
+
+    def __init__(
+        self,
+        model: Model,
+        *,
+        history_tokens: int,
+        system_prompt: str = "",
+        titled: bool = False,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Take the model, how much of a session it is sent, and whether it makes titles too."""
+        self.model = model
+        self.history_tokens = history_tokens
+        self.system_prompt = system_prompt
+        self.clock = clock
+        self._titled = titled
+        self._background: set[asyncio.Task[None]] = set()
+        self.running: set[asyncio.Task[Any]] = set()
+
+    async def begin(
+        self, sessions: Sessions, workers: Workers, message: str, *, key: str | None = None, model: str | None = None
+    ) -> Turn:
+        """Store the message and return its turn; `key` and `model` None are made and the configured one.
+
+        Raises:
+            ModelUnsetError: when there is no model to ask.
+            InvalidError: when the message or the key breaks a rule.
+            ForbiddenError, TooLargeError, SessionDamagedError, BusyError, StorageError: as `Sessions.append` says.
+        """
+        chosen = self.model.model_for(model)
+        encoded_json("message", message)
+        if key is not None:
+            check_chat_key(key, sessions.prefix)
+        appended = await workers.write(sessions.append, key, [Draft(role="user", content=message)])
+        return Turn(self, sessions, workers, appended.key, appended.receipts[0].seq, chosen)
+
+    def title_soon(self, turn: Turn, answered: Answered) -> None:
+        """Let the model make a title in the background, if that is wanted."""
+        if self._titled:
+            task = asyncio.create_task(_give_title(self.model, turn, answered))
+            self._background.add(task)
+            task.add_done_callback(self._background.discard)
+
+    async def close(self) -> None:
+        """Wait until turns that were cancelled have stored what came of their answers."""
+        for task in self._background:
+            task.cancel()
+        if self.running:
+            await asyncio.wait(self.running, timeout=CLOSE_WAIT_S)
+
+
+class Turn:
+    """A message that is stored, and the answer to it. It runs once."""
+
+    def __init__(self, chats: Chats, sessions: Sessions, workers: Workers, key: str, seq: int, model: str) -> None:
+        """Take what was stored and whom to ask."""
+        self.key = key
+        self.seq = seq
+        self.model = model
+        self.sessions = sessions
+        self.workers = workers
+        self._chats = chats
+        self._pieces: list[str] = []
+
+    async def run(self, emit: Emit) -> Answered:
+        """Ask the model, hand on each piece of its answer as it comes, and store the answer.
+
+        Raises:
+            ModelError: when the model's server fails; what came of the answer is stored then.
+            SessionNotFoundError: when the session was deleted meanwhile.
+            BusyError, SessionDamagedError, StorageError: when the answer cannot be stored.
+        """
+        began = self._chats.clock()
+        if task := asyncio.current_task():
+            self._chats.running.add(task)
+            task.add_done_callback(self._chats.running.discard)
+        try:
+            window = await self.workers.read(self.sessions.window, self.key, before=self.seq + 1, limit=LIST_LIMIT_MAX)
+            asked = await self.workers.read(_asked, window.messages, self._chats, counter(self.model))
+            ending = await self._ask(asked, emit)
+        except ChatkeepError as error:
+            await self._store_partial(error.code, began)
+            raise
+        except asyncio.CancelledError as error:
+            await self._store_partial(reason_of(error), began)
+            raise
+        except Exception:  # nobody foresaw it
+            await self._store_partial(ChatkeepError.code, began)
+            raise
+        answered = await self._store(ending, began)
+        if _is_first(window):
+            self._chats.title_soon(self, answered)
+        return answered
+
+    async def _ask(self, asked: Sequence[Json], emit: Emit) -> Ending:
+        ending: Ending | None = None
+        async with aclosing(cast("Any", self._chats.model.answer(self.model, asked))) as said:
+            async for piece in said:
+                if isinstance(piece, Ending):
+                    ending = piece
+                    continue
+                self._pieces.append(piece)
+                await emit(piece)
+        assert ending is not None  # noqa: S101 - the promise of `Model.answer`
+        return ending
+
+    async def _store(self, ending: Ending, began: float) -> Answered:
+        facts: dict[str, Json] = {
+            "model": ending.model,
+            "finish_reason": ending.finish_reason,
+            "latency_ms": self._elapsed_ms(began),
+        }
+        if ending.prompt_tokens is not None:
+            counts = {"prompt_tokens": ending.prompt_tokens, "completion_tokens": ending.completion_tokens}
+            facts["usage"] = counts
+        if ending.cost is not None:
+            facts["cost"] = ending.cost
+        text = "".join(self._pieces)
+        receipt = await self._append(text, facts)
+        return Answered(key=self.key, text=text, seq=receipt.seq, ending=ending)
+
+    async def _store_partial(self, reason: str, began: float) -> None:
+        """Store what came of an answer, marked; never in the way of the error that is told."""
+        if not self._pieces:
+            return
+        facts = {"model": self.model, "latency_ms": self._elapsed_ms(began), "partial": True, "reason": reason}
+        try:
+            await self._append("".join(self._pieces), facts)
+        except ChatkeepError as error:
+            _log.warning("A partial answer could not be stored: %s", error.code)
+
+    async def _append(self, text: str, facts: dict[str, Json]) -> Receipt:
+        made_id = message_id(self.sessions.now())  # by which it is stored once, however often that is tried
+        draft = Draft(role="assistant", content=text, metadata=facts, id=made_id)
+        append = partial(self.sessions.append, self.key, [draft], create=False)
+        # Handed over before anything is waited for: no second cancellation, as of a server that ends, stops it
+        appended = await asyncio.shield(asyncio.get_running_loop().run_in_executor(None, patiently, append))
+        return appended.receipts[0]
+
+    def _elapsed_ms(self, began: float) -> int:
+        return round((self._chats.clock() - began) * 1000)
+
+
+def reason_of(cancelled: asyncio.CancelledError) -> str:
+    """Return why an answer is not waited for: whoever cancels it for its client says so, else the server ends."""
+    return CLIENT_GONE if CLIENT_GONE in cancelled.args else SERVER_ENDED
+
+
+def patiently(store: Callable[[], _T]) -> _T:
+    """Store an answer, which nobody can send again; while the store is busy, try again for some seconds.
+
+    Raises:
+        ChatkeepError: what storing raises, BusyError only at last.
+    """
+    deadline = time.monotonic() + BUSY_WAIT_S
+    while True:
+        try:
+            return store()
+        except BusyError:
+            if time.monotonic() > deadline:
+                raise
+        time.sleep(_BUSY_PAUSE_S)
+
+
+def check_chat_key(key: str, prefix: str = "") -> None:
+    """Check that a key is one that chat takes: narrower than others. A token's own prefix is not asked.
+
+    Source: grip-ai's Chat API.
+
+    Raises:
+        InvalidKeyError: when it has other characters, or too many.
+    """
+    if len(key) > KEY_CHARS_MAX or not _KEY.fullmatch(key.removeprefix(prefix)):
+        raise InvalidKeyError(f"must have 1 to {KEY_CHARS_MAX} letters, digits or _ : . @ -", "session_key")
+
+
+def _asked(messages: Sequence[Message], chats: Chats, count: Count) -> list[dict[str, Json]]:
+    """Return what the model is sent: the newest turns that fit, and in any case the last message."""
+    room = chats.history_tokens + tokens(said_of(messages[-1]), count) + count(chats.system_prompt)
+    return for_openai(messages, budget=room, count=count, system=chats.system_prompt or None)
+
+
+def _is_first(window: Window) -> bool:
+    return not window.has_more and all(map(_is_no_answer, window.messages))
+
+
+def _is_no_answer(message: Message) -> bool:
+    return message.role != "assistant" or bool((message.metadata or {}).get("partial"))
+
+
+async def _give_title(model: Model, turn: Turn, answered: Answered) -> None:
+    """Have a title made for a session, unless it has got one; failures are noted and nobody's concern."""
+    try:
+        header = (await turn.workers.read(turn.sessions.get, turn.key)).header
+        if header.title is not None or MODEL_TITLE in header.metadata:
+            return
+        asked = await turn.workers.read(turn.sessions.window, turn.key, before=turn.seq + 1, limit=1)
+        exchange = f"{asked.messages[0].text[:_TITLE_SOURCE_CHARS]}\n\n{answered.text[:_TITLE_SOURCE_CHARS]}"
+        request = [{"role": "system", "content": _TITLE_PROMPT}, {"role": "user", "content": exchange}]
+        pieces = [piece async for piece in model.answer(turn.model, request) if isinstance(piece, str)]
+        if title := titles.first_line("".join(pieces).strip(_FRAME)):
+            made = Revision(metadata={MODEL_TITLE: title.strip(_FRAME)})
+            await turn.workers.write(turn.sessions.revise, turn.key, made)
+    except ChatkeepError as error:
+        _log.warning("No title was made: %s", error.code)

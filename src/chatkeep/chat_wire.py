@@ -1,0 +1,45 @@
+"""The JSON that chat answers, at once or in events; the rest of what goes out is in `wire`."""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+
+class Usage(Struct, frozen=True, kw_only=True):
+    """What the model's server counted; zeros when it does not say."""
+
+    prompt_tokens: int
+    completion_tokens: int
+
+
+class ChatAnswer(Struct, frozen=True, kw_only=True):
+    """The model's answer. Tools are not called yet, so there is one iteration."""
+
+    response: str
+    iterations: int = 1
+    usage: Usage
+    tool_calls_made: tuple[str, ...] = ()
+    session_key: str
+
+
+class ChatStart(Struct, frozen=True, kw_only=True):
+    """The event `start`: the message is stored in this session, and the model is asked."""
+
+    session_key: str
+
+
+class ChatToken(Struct, frozen=True, kw_only=True):
+    """The event `token`: a piece of the answer."""
+
+    text: str
+
+
+class ChatDone(Struct, frozen=True, kw_only=True):
+    """The event `done`: the answer is stored, as the message with this seq."""
+
+    iterations: int = 1
+    usage: Usage
+    tool_calls_made: tuple[str, ...] = ()
+    session_key: str
+    seq: int
+    finish_reason: str

@@ -1,0 +1,88 @@
+"""Server-sent events: written whole, and read out of bytes that arrive in pieces of any size.
+
+Source: the event stream format of the WHATWG HTML standard, section 9.2.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+from msgspec import Struct
+
+from chatkeep.errors import BrokenInputError
+
+MEDIA_TYPE: Final = "text/event-stream"
+COMMENT: Final = b":\n\n"
+"""What means nothing: sent in a silence, it shows that somebody is there."""
+
+EVENT_BYTES_MAX: Final = 4 << 20
+_MARK: Final = b"\xef\xbb\xbf"  # of UTF-8, which may stand at the very beginning
+
+
+class Event(Struct, frozen=True):
+    """An event: its name, its data, and the id by which a stream is gone on with, empty for none."""
+
+    name: str
+    data: bytes
+    id: str = ""
+
+
+def encoded(event: Event, *, retry_ms: int | None = None) -> bytes:
+    """Return an event as bytes; its data has no line breaks, as JSON has none. `retry_ms`: when to come back."""
+    retry = b"" if retry_ms is None else b"retry: %d\n" % retry_ms
+    mark = b"id: %b\n" % event.id.encode() if event.id else b""
+    return b"%b%bevent: %b\ndata: %b\n\n" % (retry, mark, event.name.encode(), event.data)
+
+
+class EventReader:
+    """Puts events together again. One is kept until its end comes; one without data is none."""
+
+    def __init__(self, *, bytes_max: int = EVENT_BYTES_MAX) -> None:
+        """Begin before the first byte; no event may be longer than so many."""
+        self._bytes_max = bytes_max
+        self._mark = _MARK
+        self._rest = bytearray()
+        self._has_cr = False
+        self._name = ""
+        self._id = ""
+        self._data: list[bytes] = []
+
+    def read(self, piece: bytes) -> Iterator[Event]:
+        """Yield the events that this piece makes whole.
+
+        Raises:
+            BrokenInputError: when one is too long.
+        """
+        if self._has_cr and piece:  # which has ended its line, so the LF that belongs to it ends none
+            piece, self._has_cr = piece.removeprefix(b"\n"), False
+        first, *others = piece.replace(b"\r\n", b"\n").replace(b"\r", b"\n").split(b"\n")
+        self._has_cr = piece.endswith(b"\r") or (self._has_cr and not piece)
+        self._rest += first
+        for after in others:
+            if event := self._event_at(bytes(self._rest)):
+                yield event
+            self._rest = bytearray(after)
+        if len(self._rest) + sum(map(len, self._data)) > self._bytes_max:
+            raise BrokenInputError(f"An event has more than {self._bytes_max} bytes.")
+
+    def end(self) -> Iterator[Event]:
+        """Yield the event that the stream ended in, which lacks its end."""
+        yield from self.read(b"\n\n")
+
+    def _event_at(self, line: bytes) -> Event | None:
+        """Take in a line, and return the event that it ends."""
+        name, _, value = line.removeprefix(self._mark).partition(b":")
+        self._mark = b""
+        value = value.removeprefix(b" ")
+        if name == b"data":
+            self._data.append(value)
+        elif name == b"event":
+            self._name = value.decode(errors="replace")
+        elif name == b"id":
+            self._id = value.decode(errors="replace")
+        if line:
+            return None
+        event = Event(self._name or "message", b"\n".join(self._data), self._id) if self._data else None
+        self._name, self._data = "", []
+        return event

@@ -1,0 +1,41 @@
+"""A server of Chatkeep that dies in the midst of an answer has lost nothing that it acknowledged."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import httpx
+
+from chatkeep.store.files.store import FilesStore
+from chatkeep.tokens import TokenFile
+from tests.chat.completions import Answer
+from tests.chat.conftest import events_of
+from tests.chat.upstream import Upstream
+
+
+def test_killed_server_has_the_message_and_next_serves_the_session(tmp_path: Path, upstream: Upstream) -> None:
+    """After kill -9 the message is there, and of the answer nothing; the settings come from the environment."""
+    environ = {**os.environ, "CHATKEEP_MODEL_URL": upstream.url, "CHATKEEP_MODEL": "small-model"}
+    upstream.script(Answer("one two three", hold_after=2))
+    secret, _ = TokenFile(tmp_path / "tokens.json").create("admin", scopes=("admin",))
+    command = [sys.executable, "-m", "chatkeep", "serve", "--workspace", str(tmp_path), "--port", "0"]
+    server = subprocess.Popen(command, env=environ, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    assert server.stdout is not None
+    try:
+        address = next(line.split()[2] for line in server.stdout if line.startswith("Listening on"))
+        body = {"message": "Count", "session_key": "cli:default"}
+        headers = {"Authorization": f"Bearer {secret}"}
+        with httpx.stream("POST", f"{address}/api/v1/chat/stream", json=body, headers=headers, timeout=20) as response:
+            events = events_of(response.iter_lines())
+            assert ["start", "token", "token"] == [next(events)[0] for _ in range(3)]
+            server.kill()
+            server.wait(20)
+    finally:
+        server.kill()
+        server.communicate(timeout=20)
+    store = FilesStore.open(tmp_path)
+    assert ["Count"] == [message.content for message in store.read("cli:default").messages]
+    store.close()
