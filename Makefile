@@ -3,6 +3,7 @@
 
 VENV := .venv
 BIN := $(VENV)/bin
+CLIENT := tests/chat/js/node_modules/ready
 WORKSPACE ?= .demo
 PORT ?= 8000
 
@@ -12,7 +13,7 @@ run: $(VENV)/ready
 	@$(BIN)/chatkeep demo --workspace "$(WORKSPACE)"
 	@$(BIN)/chatkeep serve --workspace "$(WORKSPACE)" --port "$(PORT)"
 
-test: $(VENV)/ready
+test: $(VENV)/ready $(CLIENT)
 	$(BIN)/python -m pytest -n 2 --dist worksteal
 
 coverage: $(VENV)/ready
@@ -41,7 +42,13 @@ bench: $(VENV)/ready
 	@test -d .bench || $(BIN)/python bench/generate.py .bench --sessions 10000 --messages 200000 --longest 10000
 	$(BIN)/python bench/server.py .bench
 	$(BIN)/python bench/search.py .bench --rounds 50 --beside
+	$(BIN)/python bench/proxy.py
 	$(BIN)/python bench/alternatives.py
+
+# OpenAI's JavaScript client, for its tests; they are skipped where there is no npm
+$(CLIENT): tests/chat/js/package-lock.json
+	@if command -v npm >/dev/null; then npm ci --prefix tests/chat/js --silent --no-audit --no-fund; fi
+	@mkdir -p $(@D) && touch $@
 
 $(VENV)/ready: pyproject.toml constraints.txt
 	@echo "Setting up $(VENV) ..."
@@ -50,4 +57,5 @@ $(VENV)/ready: pyproject.toml constraints.txt
 	@touch $@
 
 clean:
-	rm -rf $(VENV) .demo .bench build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage
+	rm -rf $(VENV) .demo .bench build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage \
+		tests/chat/js/node_modules

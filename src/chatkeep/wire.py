@@ -222,12 +222,25 @@ class FieldError(Struct, frozen=True, kw_only=True):
     type: str
 
 
+class OpenAIError(Struct, frozen=True, kw_only=True):
+    """An error as clients of OpenAI's API read it."""
+
+    message: str
+    type: str
+    param: str | None
+    code: str
+
+
 class Problem(Struct, frozen=True, kw_only=True):
-    """An error, as `application/problem+json` (RFC 9457). The last six are facts of single codes."""
+    """An error, as `application/problem+json` (RFC 9457). The last six are facts of single codes.
+
+    `error` says the same to clients of OpenAI's API, on their routes.
+    """
 
     detail: str
     status: int
     code: str
+    error: OpenAIError | UnsetType = UNSET
     errors: tuple[FieldError, ...] | UnsetType = UNSET
     expected: int | UnsetType = UNSET
     found: int | UnsetType = UNSET
@@ -414,6 +427,13 @@ def problem(error: ChatkeepError) -> Problem:
     if isinstance(error, InvalidError):
         flaws = (FieldError(field=error.field, message=error.reason, type=error.code),)
     return Problem(detail=str(error), status=status_of(error), code=error.code, errors=flaws, **facts)
+
+
+def openai_problem(told: Problem) -> Problem:
+    """Return a problem that clients of OpenAI's API understand too."""
+    field = told.errors[0].field if told.errors else None
+    error = OpenAIError(message=told.detail, type=told.code, param=field, code=told.code)
+    return msgspec.structs.replace(told, error=error)
 
 
 def error_of(answer: Problem, *, key: str = "") -> ChatkeepError:

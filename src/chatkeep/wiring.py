@@ -24,6 +24,7 @@ from chatkeep.tokens import TokenFile
 
 if TYPE_CHECKING:
     from chatkeep.chat import Chats
+    from chatkeep.upstream import ModelSettings
 
 Backend = FilesStore
 """The backend in use; `doctor` and `reindex` ask more of it than a store promises."""
@@ -79,7 +80,7 @@ def fixed(workspace: Path, on_progress: Callable[[int, int], None] | None = None
 def start_log() -> None:
     """Let the server's log go to stderr."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
-    for chatty in ("watchfiles", "httpx2", "openai"):  # they tell of every append, and of every question
+    for chatty in ("watchfiles", "httpx", "httpx2", "openai"):  # they tell of every append, and of every question
         logging.getLogger(chatty).setLevel(logging.WARNING)
 
 
@@ -93,20 +94,29 @@ def token_file(workspace: Path) -> TokenFile:
     return TokenFile(workspace / "tokens.json")
 
 
-def chats_of(settings: Settings) -> Chats | None:
-    """Return the turns with the model of the settings, None when none is named."""
+def model_of(settings: Settings) -> ModelSettings | None:
+    """Return how the model's server is asked, None when none is named."""
     if not settings.model_url:
         return None
-    from chatkeep.chat import Chats  # noqa: PLC0415 - only for those who chat
-    from chatkeep.upstream import ModelSettings, Upstream  # noqa: PLC0415
+    from chatkeep.upstream import ModelSettings  # noqa: PLC0415 - only for those who chat
 
-    asked = ModelSettings(
+    return ModelSettings(
         url=settings.model_url,
         key=settings.model_key,
         model=settings.model,
         timeout_s=settings.model_timeout,
         retries=settings.model_retries,
     )
+
+
+def chats_of(settings: Settings) -> Chats | None:
+    """Return the turns with the model of the settings, None when none is named."""
+    asked = model_of(settings)
+    if asked is None:
+        return None
+    from chatkeep.chat import Chats  # noqa: PLC0415 - only for those who chat
+    from chatkeep.upstream import Upstream  # noqa: PLC0415
+
     return Chats(
         Upstream(asked),
         history_tokens=settings.history_tokens,
@@ -126,6 +136,7 @@ def run(settings: Settings, store: FilesStore, listener: socket.socket) -> None:
     from chatkeep.http.guard import Guard  # noqa: PLC0415
     from chatkeep.http.limits import Limits  # noqa: PLC0415
     from chatkeep.http.protocol import BoundedProtocol  # noqa: PLC0415
+    from chatkeep.http.relay import Relay  # noqa: PLC0415
 
     _allow_open_files()
     limits = Limits(settings.workspace / "limits.sqlite3")
@@ -138,7 +149,13 @@ def run(settings: Settings, store: FilesStore, listener: socket.socket) -> None:
         trusted_proxies=settings.trusted_proxies,
     )
     config = uvicorn.Config(
-        create_app(Sessions(store), guard, chats=chats_of(settings), cors_origins=settings.cors_origins),
+        create_app(
+            Sessions(store),
+            guard,
+            chats=chats_of(settings),
+            relay=Relay(model_of(settings)),
+            cors_origins=settings.cors_origins,
+        ),
         http=BoundedProtocol,
         ws="none",
         lifespan="on",

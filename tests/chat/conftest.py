@@ -23,6 +23,7 @@ from chatkeep.errors import SessionNotFoundError
 from chatkeep.http.app import create_app
 from chatkeep.http.guard import Guard
 from chatkeep.http.limits import Limits
+from chatkeep.http.relay import Relay
 from chatkeep.sessions import Sessions
 from chatkeep.store.files.store import FilesStore
 from chatkeep.tokens import TokenFile
@@ -144,8 +145,8 @@ def served(folder: Path, upstream: Upstream) -> Iterator[Chatting]:
     guard = Guard(tokens, limits, hosts={"127.0.0.1"}, rate_ip=0, rate_token=0)
     models = [Asked(settings_of(upstream))]
     usual = Chats(models[0], history_tokens=8000)
-    app = create_app(sessions, guard, chats=usual)
-    server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=0, log_config=None, lifespan="off"))
+    app = create_app(sessions, guard, chats=usual, relay=Relay(settings_of(upstream)))
+    server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=0, log_config=None, lifespan="on"))
 
     async def serve() -> None:
         await server.serve()

@@ -31,7 +31,7 @@ include-path = "/api/v1/sessions"
 checks.positive_data_acceptance.expected-statuses = ["2xx", "401", "403", "404", "409", "422"]
 
 [[operations]]
-include-path-regex = "^/api/v1/chat"
+include-path-regex = "^/api/v1/chat|^/v1/"
 checks.not_a_server_error.expected-statuses = ["2xx", "4xx", "503"]
 checks.positive_data_acceptance.expected-statuses = ["2xx", "401", "403", "404", "409", "422", "503"]
 

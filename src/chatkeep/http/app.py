@@ -24,13 +24,14 @@ from chatkeep.chat import Chats
 from chatkeep.core.model import Message, Window
 from chatkeep.core.sse import MEDIA_TYPE
 from chatkeep.events import EventData
-from chatkeep.http import chat_api, docs, events_api, keys_api, problems, server_api, sessions_api
-from chatkeep.http.access import DELETE, PUBLIC, READ, READ_EVERYWHERE, WRITE, Pools, Rule, room_for_body
+from chatkeep.http import chat_api, docs, events_api, keys_api, problems, proxy_api, server_api, sessions_api
+from chatkeep.http.access import DELETE, JSON_TYPE, PUBLIC, READ, READ_EVERYWHERE, WRITE, Pools, Rule, room_for_body
 from chatkeep.http.envelope import Envelope
 from chatkeep.http.feed import Feed
 from chatkeep.http.guard import RATE_HEADERS, Guard, GuardMiddleware
 from chatkeep.http.metrics import Metrics
 from chatkeep.http.openapi import Answer, Body, described, extra, responses
+from chatkeep.http.relay import Relay
 from chatkeep.sessions import Sessions
 from chatkeep.upstream import NoModel
 
@@ -110,6 +111,17 @@ ROUTES: Final = (
         Body(bodies.ChatBody),
         lasts=True,
     ),
+    # OpenAI's API, recorded
+    Route(
+        "POST",
+        "/v1/chat/completions",
+        WRITE,
+        proxy_api.complete_chat,
+        Answer(media_types=(JSON_TYPE, MEDIA_TYPE)),
+        Body(),
+        lasts=True,
+    ),
+    Route("GET", "/v1/models", READ, proxy_api.list_models, Answer()),
     Route("GET", "/api/v1/events", READ, events_api.follow_events, Answer(EventData, media_types=_EVENTS)),
     # the server itself
     Route("GET", "/api/v1/status", READ, server_api.get_status, Answer(wire.StatusAnswer)),
@@ -121,11 +133,17 @@ ROUTES: Final = (
 
 
 def create_app(
-    sessions: Sessions, guard: Guard, *, chats: Chats | None = None, cors_origins: Sequence[str] = ()
+    sessions: Sessions,
+    guard: Guard,
+    *,
+    chats: Chats | None = None,
+    relay: Relay | None = None,
+    cors_origins: Sequence[str] = (),
 ) -> FastAPI:
     """Return the application that serves these sessions to whom the guard lets in.
 
-    Without `chats` there is no model to talk to. Pages of `cors_origins` may call it too, with a token like everybody.
+    Without `chats` and `relay` there is no model to talk to. Pages of `cors_origins` may call it too, with a token
+    like everybody.
     """
     app = FastAPI(
         title="Chatkeep",
@@ -147,13 +165,14 @@ def create_app(
             CORSMiddleware,
             allow_origins=list(cors_origins),
             allow_methods=sorted({route.method for route in ROUTES}),
-            allow_headers=["Authorization", "Content-Type", "Last-Event-ID"],
-            expose_headers=["Retry-After", "X-Request-ID", *RATE_HEADERS],
+            allow_headers=["Authorization", "Content-Type", "Last-Event-ID", "X-Session-Key"],
+            expose_headers=["Retry-After", "X-Request-ID", "X-Session-Key", *RATE_HEADERS],
         )
     app.add_middleware(Envelope, seen=metrics.seen)
     document = described(app)
     app.state.sessions = sessions
     app.state.chats = chats or Chats(NoModel(), history_tokens=0)
+    app.state.relay = relay or Relay(None)
     app.state.guard = guard
     app.state.pools = Pools()
     app.state.feed = Feed(sessions, app.state.pools)
@@ -169,6 +188,7 @@ async def _life(app: FastAPI) -> AsyncIterator[None]:
     """Wait, at the end, until answers that were cancelled are stored: the server does not."""
     yield
     await app.state.chats.close()
+    await app.state.relay.close()
 
 
 def _add(app: FastAPI, route: Route) -> None:

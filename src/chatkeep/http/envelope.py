@@ -68,11 +68,11 @@ class Envelope:
             check_url(scope)
             await self._app(_as_get(scope) if sent.is_head else scope, receive, sent)
         except ChatkeepError as error:
-            await sent.instead(problems.response(error), scope, receive)
+            await sent.instead(problems.response(error, scope), scope, receive)
         except Exception as error:  # noqa: BLE001 - the last resort; only the places are logged, a message may quote content
             places = "".join(traceback.format_tb(error.__traceback__))
             _log.error("%s", _line(request_id=sent.request_id, failed=type(error).__name__, at=places))
-            await sent.instead(problems.unexpected(), scope, receive)
+            await sent.instead(problems.unexpected(scope), scope, receive)
 
     def _note(self, method: str, route: str, sent: _Sent, seconds: float) -> None:
         known = method if method in _KNOWN_METHODS else "OTHER"

@@ -180,7 +180,7 @@ class GuardMiddleware:
         try:
             grant = self._admitted(scope, headers)
         except ChatkeepError as error:
-            app = problems.response(error)
+            app = problems.response(error, scope)
         else:
             scope.setdefault("state", {})["grant"] = grant
             app = self._app

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Histogram, generate_latest
@@ -9,6 +10,8 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 from chatkeep.sessions import Sessions
+
+_log = logging.getLogger("chatkeep")
 
 MEDIA_TYPE = CONTENT_TYPE_LATEST
 
@@ -26,12 +29,23 @@ class Metrics:
         self._seconds = Histogram(
             "chatkeep_http_request_seconds", "Time to answer a request.", labels, registry=self._registry
         )
+        self._missed = Counter(
+            "chatkeep_recording_failures",
+            "Calls not recorded, or not whole.",
+            ("stage", "code"),
+            registry=self._registry,
+        )
         self._registry.register(_Stored(sessions))
 
     def seen(self, route: str, method: str, status: int, seconds: float) -> None:
         """Count an answer."""
         self._requests.labels(route, method, str(status)).inc()
         self._seconds.labels(route, method).observe(seconds)
+
+    def missed(self, stage: str, code: str) -> None:
+        """Count a call whose request or answer could not be recorded, and log it without its content."""
+        self._missed.labels(stage, code).inc()
+        _log.warning("not recorded: %s: %s", stage, code)
 
     def exposition(self) -> bytes:
         """Return all numbers as Prometheus reads them."""

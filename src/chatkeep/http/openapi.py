@@ -81,7 +81,7 @@ def responses(answer: Answer, body: Body | None, rule: Rule, path: str) -> dict[
     problems = {421: _ALWAYS[421]} if rule is PUBLIC else dict(_ALWAYS)
     problems |= {} if rule is PUBLIC or path.endswith(("/status", "/metrics", "/events")) else _ADDRESSED
     problems |= _WITH_BODY if body else {}
-    problems |= {502: "The model's server failed, or refuses."} if body and body.kind is bodies.ChatBody else {}
+    problems |= {502: "The model's server failed, or refuses."} if "chat" in path else {}
     problems |= {507: _WITH_BODY[507]} if rule is not PUBLIC else {}
     problem = {PROBLEM_TYPE: {"schema": _schema(wire.Problem)}}
     schema = _schema(answer.kind) if answer.kind else {}

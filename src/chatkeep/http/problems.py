@@ -26,16 +26,18 @@ from chatkeep.errors import (
 PROBLEM_TYPE = "application/problem+json"
 _METHODS = ("GET", "HEAD", "POST", "PATCH", "DELETE")
 _TRY_AGAIN = 503
+_OPENAI = "/v1/"
+_OPENAI_ROUTES = "Not found: of OpenAI's API there are POST /v1/chat/completions and GET /v1/models."
 
 
-def response(error: ChatkeepError) -> Response:
-    """Return the answer that an error becomes."""
-    return _response(wire.problem(error), _headers(error))
+def response(error: ChatkeepError, scope: Scope) -> Response:
+    """Return the answer that an error becomes at the address of a request."""
+    return _response(wire.problem(error), _headers(error), scope)
 
 
-def unexpected() -> Response:
+def unexpected(scope: Scope) -> Response:
     """Return the answer to what nobody foresaw: it says nothing of the cause."""
-    return response(ChatkeepError("Something went wrong; the server's log has the request's id."))
+    return response(ChatkeepError("Something went wrong; the server's log has the request's id."), scope)
 
 
 def register(app: FastAPI) -> None:
@@ -56,24 +58,30 @@ def allowed_methods(app: FastAPI, scope: Scope) -> tuple[str, ...]:
     return tuple(method for method in _METHODS if method in found)
 
 
-async def _answer_ours(_: Request, error: Exception) -> Response:
-    return response(error if isinstance(error, ChatkeepError) else ChatkeepError())
+async def _answer_ours(request: Request, error: Exception) -> Response:
+    return response(error if isinstance(error, ChatkeepError) else ChatkeepError(), request.scope)
 
 
-async def _answer_invalid(_: Request, error: Exception) -> Response:
+async def _answer_invalid(request: Request, error: Exception) -> Response:
     flaws = tuple(
         wire.FieldError(field=".".join(map(str, flaw["loc"][1:])), message=flaw["msg"], type=flaw["type"])
         for flaw in (error.errors() if isinstance(error, RequestValidationError) else ())
     )
     detail = "; ".join(f"{flaw.field}: {flaw.message}" for flaw in flaws)
-    return _response(wire.Problem(detail=detail, status=422, code="invalid", errors=flaws), {})
+    return _response(wire.Problem(detail=detail, status=422, code="invalid", errors=flaws), {}, request.scope)
 
 
 async def _answer_unrouted(request: Request, error: Exception) -> Response:
     status = error.status_code if isinstance(error, HTTPException) else 0
     if status == wire.STATUS[MethodError]:
-        return response(MethodError(allowed_methods(request.app, request.scope)))
-    return response(NotFoundError()) if status == wire.STATUS[NotFoundError] else unexpected()
+        return response(MethodError(allowed_methods(request.app, request.scope)), request.scope)
+    if status != wire.STATUS[NotFoundError]:
+        return unexpected(request.scope)
+    return response(NotFoundError(_OPENAI_ROUTES) if _is_openai(request.scope) else NotFoundError(), request.scope)
+
+
+def _is_openai(scope: Scope) -> bool:
+    return str(scope["path"]).startswith(_OPENAI)
 
 
 def _headers(error: ChatkeepError) -> dict[str, str]:
@@ -86,5 +94,6 @@ def _headers(error: ChatkeepError) -> dict[str, str]:
     return {"Retry-After": "1"} if wire.status_of(error) == _TRY_AGAIN else {}
 
 
-def _response(problem: wire.Problem, headers: dict[str, str]) -> Response:
-    return Response(wire.encoded(problem), problem.status, headers, PROBLEM_TYPE)
+def _response(problem: wire.Problem, headers: dict[str, str], scope: Scope) -> Response:
+    told = wire.openai_problem(problem) if _is_openai(scope) else problem
+    return Response(wire.encoded(told), problem.status, headers, PROBLEM_TYPE)

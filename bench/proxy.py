@@ -1,0 +1,136 @@
+"""Measure what the recording proxy adds to a call: until the first token, for each token, and until the end.
+
+    python bench/proxy.py [--rounds 200] [--words 50] [--history 0 100 1000]
+
+A model server (that of the tests) answers at once; one client asks it directly and through Chatkeep in turn,
+over kept connections, so that both meet the same machine. Calls go on with a conversation of so many messages
+that is stored already: a request brings it whole, and two messages are new. Times in milliseconds, medians
+(and 99th percentiles) of one run.
+"""
+
+from __future__ import annotations
+
+import argparse
+import http.client
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from urllib.parse import urlsplit
+
+_ROOT = Path(__file__).parents[1]
+_PORT = 18767
+_WORDS_OF_A_MESSAGE = 50
+
+Times = dict[str, list[float]]
+
+
+class Asker:
+    """A kept connection to where a model answers."""
+
+    def __init__(self, address: str, token: str) -> None:
+        """Take host:port and the token."""
+        self._connection = http.client.HTTPConnection(address)
+        self._headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
+        self.times: Times = {"first token": [], "whole answer": [], "not streamed": []}
+
+    def ask(self, messages: list[dict[str, str]], key: str) -> str:
+        """Ask once in each way, and return the answer."""
+        body = {"model": "small-model", "messages": messages}
+        began = time.perf_counter()
+        response = self._sent(json.dumps(body | {"stream": True}), key)
+        text = ""
+        for line in response:
+            if line.startswith(b"data: {") and (delta := json.loads(line[6:])["choices"][0]["delta"]).get("content"):
+                if not text:
+                    self.times["first token"].append(time.perf_counter() - began)
+                text += delta["content"]
+        self.times["whole answer"].append(time.perf_counter() - began)
+        began = time.perf_counter()
+        self._sent(json.dumps(body), f"{key}:whole").read()
+        self.times["not streamed"].append(time.perf_counter() - began)
+        return text
+
+    def _sent(self, body: str, key: str) -> http.client.HTTPResponse:
+        self._connection.request("POST", "/v1/chat/completions", body, self._headers | {"X-Session-Key": key})
+        response = self._connection.getresponse()
+        if response.status != 200:
+            sys.exit(f"{response.status} {response.read()[:200]!r}")
+        return response
+
+
+def measure(direct: Asker, through: Asker, history: int, rounds: int) -> None:
+    """Ask in turn, with conversations that go on after so many messages."""
+    filler = " ".join(["word"] * _WORDS_OF_A_MESSAGE)
+    messages = [{"role": ("user", "assistant")[place % 2], "content": f"{place} {filler}"} for place in range(history)]
+    for number in range(rounds):
+        messages.append({"role": "user", "content": f"question {number}"})
+        text = direct.ask(messages, "")
+        through.ask(messages, f"bench:{history}")
+        messages.append({"role": "assistant", "content": text})
+        if not history:
+            messages.clear()
+            messages.append({"role": "system", "content": f"Round {number}."})
+
+
+def tell(history: int, direct: Asker, through: Asker) -> None:
+    """Print a line for each time."""
+    for name, near in direct.times.items():
+        far = through.times[name]
+        near_ms, far_ms = statistics.median(near) * 1000, statistics.median(far) * 1000
+        late = [statistics.quantiles(times, n=100)[98] * 1000 for times in (near, far)]
+        print(
+            f"{history:6} messages  {name:13} direct {near_ms:7.2f} ({late[0]:7.2f})  through {far_ms:7.2f} "
+            f"({late[1]:7.2f})  added {far_ms - near_ms:6.2f}  ratio {far_ms / near_ms:5.2f}"
+        )
+
+
+def main() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=200)
+    parser.add_argument("--words", type=int, default=50, help="of each answer")
+    parser.add_argument("--history", type=int, nargs="+", default=[0, 100, 1000], help="messages before")
+    chosen = parser.parse_args()
+    told = [sys.executable, "-m", "tests.chat.upstream", "--words", str(chosen.words)]
+    model = subprocess.Popen(told, cwd=_ROOT, stdout=subprocess.PIPE, text=True)
+    assert model.stdout is not None  # noqa: S101
+    url = model.stdout.readline().strip()
+    limits = {"CHATKEEP_RATE_LIMIT_IP": "0", "CHATKEEP_RATE_LIMIT_TOKEN": "0"}
+    environ = {**os.environ, **limits, "CHATKEEP_MODEL_URL": url}
+    with tempfile.TemporaryDirectory() as folder:
+        command = [sys.executable, "-m", "chatkeep"]
+        make = [*command, "token", "create", "--workspace", folder, "--json"]
+        token = json.loads(subprocess.run(make, env=environ, capture_output=True, check=True).stdout)["token"]
+        serve = [*command, "serve", "--workspace", folder, "--port", str(_PORT)]
+        server = subprocess.Popen(serve, env=environ, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        try:
+            _wait()
+            for history in chosen.history:
+                direct, through = Asker(urlsplit(url).netloc, "any"), Asker(f"127.0.0.1:{_PORT}", token)
+                measure(direct, through, history, chosen.rounds)
+                tell(history, direct, through)
+        finally:
+            for process in (server, model):
+                process.terminate()
+                process.wait(20)
+
+
+def _wait() -> None:
+    while True:
+        try:
+            connection = http.client.HTTPConnection("127.0.0.1", _PORT)
+            connection.request("GET", "/health")
+            connection.getresponse().read()
+        except OSError:
+            time.sleep(0.05)
+        else:
+            return
+
+
+if __name__ == "__main__":
+    main()

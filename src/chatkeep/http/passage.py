@@ -1,0 +1,180 @@
+"""Passing an answer of the model's server on while it comes, and recording it beside that.
+
+Whatever the server answers is the answer, errors included, so that clients behave as if they had asked it
+themselves. Each piece is passed on before anything else is done with it. Only the end of an answer that is
+recorded (the last event of a stream, the last piece of what is not streamed) waits until it is stored, and
+not for long: who has seen the end of an answer finds it in its session.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import aclosing
+from typing import Final, Literal
+
+import httpx
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from chatkeep.chat import CLIENT_GONE, patiently, reason_of
+from chatkeep.core.completions import END
+from chatkeep.core.sse import MEDIA_TYPE
+from chatkeep.errors import ChatkeepError, ModelCutOffError
+from chatkeep.http.access import Pools
+from chatkeep.http.events import until_gone
+from chatkeep.http.relay import Relay, told_headers
+from chatkeep.recording import Recording, Tape
+
+Stage = Literal["request", "answer"]
+Missed = Callable[[Stage, str], None]
+"""Is told what could not be recorded, and the code of the error that is why."""
+
+STORE_WAIT_S: Final = 2.0
+_OK: Final = 200
+
+
+class Recorder:
+    """A call's recording as the event loop sees it: nothing of it fails, and nothing is waited for for long."""
+
+    def __init__(self, relay: Relay, recording: Recording | None, threads: Pools, missed: Missed) -> None:
+        """Take who waits for it at the end, what is recorded, None for nothing, where, and who is told of failures."""
+        self.relay = relay
+        self._recording = recording
+        self._threads = threads
+        self._missed = missed
+        self._tape: Tape | None = None
+        self._work: asyncio.Task[None] | None = None
+        self._began = time.perf_counter()
+
+    @property
+    def key(self) -> str | None:
+        """The session that holds the request, None when it is not stored."""
+        return None if self._recording is None else self._recording.key
+
+    @property
+    def has_heard_all(self) -> bool:
+        """Whether the answer has come to its end."""
+        return self._tape is not None and self._tape.is_complete
+
+    async def begin(self) -> None:
+        """Have the request stored."""
+        if self._recording is not None:
+            await self._patiently("request", self._recording.begin)
+
+    def listen(self, content_type: str) -> None:
+        """Begin to hear an answer of this media type."""
+        self._tape = None if self._recording is None else Tape(content_type)
+
+    def hear(self, piece: bytes) -> None:
+        """Take in a piece of the answer."""
+        if self._tape is not None:
+            self._tape.add(piece)
+
+    async def finish(self, cut: str) -> None:
+        """Have the answer stored, unless it is; `cut` is why, if it is not complete."""
+        tape, recording, self._tape = self._tape, self._recording, None
+        if tape is None or recording is None:
+            return
+        tape.close()
+        draft = tape.draft(round((time.perf_counter() - self._began) * 1000), cut)
+        if draft is not None:
+            await self._patiently("answer", lambda: recording.finish(draft))
+
+    async def _patiently(self, stage: Stage, work: Callable[[], None]) -> None:
+        """Wait for the work, but not for long; it is done afterwards then."""
+        self._work = self.relay.start(self._done(stage, work, self._work))
+        await asyncio.wait((self._work,), timeout=STORE_WAIT_S)
+
+    async def _done(self, stage: Stage, work: Callable[[], None], before: asyncio.Task[None] | None) -> None:
+        if before is not None:
+            await before
+        try:
+            await self._threads.write(patiently, work)
+        except ChatkeepError as error:
+            self._missed(stage, error.code)
+        except Exception as error:  # noqa: BLE001 - the call goes on, whatever is wrong with its recording
+            self._missed(stage, type(error).__name__)
+
+
+class Passage(Response):
+    """An answer that is passed on as it comes, to whom it reaches."""
+
+    def __init__(self, ask: Callable[[], Awaitable[httpx.Response]], recorder: Recorder) -> None:
+        """Take what asks for the answer, and its recorder, which has stored the request."""
+        super().__init__()
+        self._ask = ask
+        self._recorder = recorder
+
+    async def __call__(self, _: Scope, receive: Receive, send: Send) -> None:
+        """Ask, and pass the answer on until it ends or nobody takes it."""
+        passing = self._recorder.relay.start(self._pass(send))
+        gone = asyncio.create_task(until_gone(receive))
+        try:
+            await asyncio.wait((passing, gone), return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            passing.cancel(CLIENT_GONE if gone.done() else None)
+            gone.cancel()
+            await asyncio.gather(passing, gone, return_exceptions=True)
+        if not passing.cancelled():
+            passing.result()
+
+    async def _pass(self, send: Send) -> None:
+        answer = await self._ask()
+        cut = ModelCutOffError.code
+        try:
+            await send({"type": "http.response.start", "status": answer.status_code, "headers": self._told(answer)})
+            if answer.status_code == _OK:
+                self._recorder.listen(answer.headers.get("content-type", ""))
+            async with aclosing(self._pieces(answer)) as pieces:
+                async for piece in pieces:
+                    await send({"type": "http.response.body", "body": piece, "more_body": True})
+            await self._recorder.finish(ModelCutOffError.code)
+            await send({"type": "http.response.body", "body": b"", "more_body": False})
+        except httpx.TransportError:
+            pass  # left without its end, so that the client's connection breaks too
+        except asyncio.CancelledError as error:
+            cut = reason_of(error)
+            raise
+        finally:
+            await answer.aclose()
+            await self._recorder.finish(cut)
+
+    def _pieces(self, answer: httpx.Response) -> AsyncGenerator[bytes]:
+        is_stream = answer.headers.get("content-type", "").startswith(MEDIA_TYPE)
+        return self._events(answer) if is_stream else self._whole(answer)
+
+    async def _events(self, answer: httpx.Response) -> AsyncGenerator[bytes]:
+        """Yield what comes at once; before the last event the answer is stored."""
+        async for piece in answer.aiter_bytes():
+            end = piece.find(END)
+            start = len(piece) if end < 0 else piece.rfind(b"\n", 0, end) + 1
+            said, ending = piece[:start], piece[start:]
+            if said:
+                yield said
+                self._recorder.hear(said)
+            if ending:
+                self._recorder.hear(ending)
+                if self._recorder.has_heard_all:
+                    await self._recorder.finish(ModelCutOffError.code)
+                yield ending
+
+    async def _whole(self, answer: httpx.Response) -> AsyncGenerator[bytes]:
+        """Yield what comes when more does, and the last piece when the answer is stored."""
+        last = b""
+        async for piece in answer.aiter_bytes():
+            if last:
+                yield last
+            last = piece
+            self._recorder.hear(piece)
+        await self._recorder.finish(ModelCutOffError.code)
+        yield last
+
+    def _told(self, answer: httpx.Response) -> list[tuple[bytes, bytes]]:
+        key = self._recorder.key
+        return [
+            *told_headers(answer),
+            (b"x-accel-buffering", b"no"),
+            *([(b"x-session-key", key.encode())] if key is not None else []),
+        ]

@@ -1,0 +1,85 @@
+"""The recording proxy: `/v1/...` as OpenAI's API, so that any client of it is recorded by its base URL alone."""
+
+from __future__ import annotations
+
+import json
+from contextlib import asynccontextmanager
+from typing import Annotated
+
+import msgspec
+from fastapi import Header, Request
+from starlette.responses import Response
+
+from chatkeep.core.completions import drafts_of, storable
+from chatkeep.core.model import Draft, Json
+from chatkeep.errors import ChatkeepError, InvalidKeyError
+from chatkeep.http.access import Own, Threads, room_for_body
+from chatkeep.http.body import DEPTH_MAX, LARGE_BYTES, body_of, check_values
+from chatkeep.http.metrics import Metrics
+from chatkeep.http.passage import Passage, Recorder
+from chatkeep.http.relay import Relay
+from chatkeep.recording import Recording, root_key
+
+NamedKey = Annotated[
+    str | None,
+    Header(alias="X-Session-Key", description="The session that the conversation is stored in; else it is recognised."),
+]
+
+
+async def complete_chat(request: Request, sessions: Own, threads: Threads, named: NamedKey = None) -> Response:
+    """Pass a request for a completion on to the model's server, and its answer back; both are recorded."""
+    relay: Relay = request.app.state.relay
+    metrics: Metrics = request.app.state.metrics
+    relay.client()  # or say that there is none, before anything is stored
+    async with asynccontextmanager(room_for_body)(request):  # only while it is read: the model may take minutes
+        body = await body_of(request)
+        asked = _asked(body) if len(body) <= LARGE_BYTES else await threads.read(_asked, body)
+        recording = None
+        if asked is None:
+            metrics.missed("request", "unreadable")
+        else:
+            key = root_key(sessions, *asked, None if named is None else _text(named), request.state.grant.token_id)
+            recording = Recording(sessions, key, asked[1])
+        recorder = Recorder(relay, recording, threads, metrics.missed)
+        await recorder.begin()
+    return Passage(lambda: relay.ask("POST", "chat/completions", request.headers, body), recorder)
+
+
+async def list_models(request: Request, threads: Threads) -> Response:
+    """Tell which models there are, as the model's server tells it."""
+    relay: Relay = request.app.state.relay
+    relay.client()
+    recorder = Recorder(relay, None, threads, request.app.state.metrics.missed)
+    return Passage(lambda: relay.ask("GET", "models", request.headers), recorder)
+
+
+def _asked(body: bytes) -> tuple[dict[str, Json], list[Draft]] | None:
+    """Return a request and its messages, None for what is none: the model's server says what is wrong with it."""
+    try:
+        check_values(body)
+        request, odd = msgspec.json.decode(body), False
+    except msgspec.DecodeError:  # lone surrogates, and numbers that JSON does not have, or no JSON at all
+        try:
+            request, odd = json.loads(body), True
+        except (ValueError, RecursionError):
+            return None
+    except (ChatkeepError, ValueError, RecursionError):
+        return None
+    drafts = None if _is_deeper(request, DEPTH_MAX) else drafts_of(request)
+    if drafts is None:
+        return None
+    return request, list(map(storable, drafts)) if odd else drafts
+
+
+def _is_deeper(value: Json, depth: int) -> bool:
+    """Tell whether a value is nested deeper than that; of a long request this is faster than looking at its bytes."""
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return depth < 0 or any(_is_deeper(one, depth - 1) for one in inner if isinstance(one, dict | list))
+
+
+def _text(header: str) -> str:
+    """Return the text of a header that was sent as UTF-8."""
+    try:
+        return header.encode("latin-1").decode()
+    except UnicodeError as error:
+        raise InvalidKeyError("must be UTF-8", "X-Session-Key") from error

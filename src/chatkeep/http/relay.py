@@ -1,0 +1,104 @@
+"""Where requests are passed on to: the model's server, over connections that are kept.
+
+The token of a client is ours and never leaves; the key of the model's server stands in its place. Of the
+other headers only those pass that are known to matter, either way.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine, Iterator, Mapping
+from typing import Any, Final
+
+import httpx
+
+from chatkeep.chat import CLOSE_WAIT_S
+from chatkeep.errors import ModelCutOffError, ModelUnreachableError, ModelUnsetError
+from chatkeep.upstream import CONNECT_WAIT_S, ModelSettings
+
+_CONNECTIONS_KEPT: Final = 100
+_KEPT_S: Final = 60.0
+_ASKED: Final = ("accept", "content-type", "http-referer", "idempotency-key", "openai-beta", "user-agent", "x-title")
+_TOLD: Final = ("content-type", "retry-after", "retry-after-ms", "x-should-retry")
+_TOLD_BEGINNINGS: Final = ("openai-", "x-ratelimit-")
+_UNTOLD: Final = frozenset(  # our own of these names, and whose the key is
+    ("x-ratelimit-limit", "x-ratelimit-remaining", "x-ratelimit-reset", "openai-organization", "openai-project")
+)
+
+
+class Relay:
+    """The model's server, to be asked in one event loop."""
+
+    def __init__(self, settings: ModelSettings | None) -> None:
+        """Take where the server is, None when there is none; nobody is asked anything yet."""
+        self._client = None if settings is None else _client(settings)
+        self._running: set[asyncio.Task[Any]] = set()
+
+    def client(self) -> httpx.AsyncClient:
+        """Return the connections to the server.
+
+        Raises:
+            ModelUnsetError: when there is none.
+        """
+        if self._client is None:
+            raise ModelUnsetError("model_url")
+        return self._client
+
+    async def ask(
+        self, method: str, path: str, headers: Mapping[str, str], body: bytes | None = None
+    ) -> httpx.Response:
+        """Return the server's answer as soon as it begins; whoever asks closes it.
+
+        Raises:
+            ModelUnsetError: when there is none.
+            ModelUnreachableError, ModelCutOffError: when it gives no answer.
+        """
+        client = self.client()
+        passed = {name: headers[name] for name in _ASKED if name in headers}
+        request = client.build_request(method, path, headers=passed, content=body)
+        try:
+            return await client.send(request, stream=True)
+        except httpx.ReadTimeout as error:
+            raise ModelUnreachableError(f"did not answer within {client.timeout.read:g} s") from error
+        except (httpx.ConnectError, httpx.TimeoutException) as error:
+            raise ModelUnreachableError("cannot be reached") from error
+        except httpx.TransportError as error:
+            raise ModelCutOffError from error
+
+    def start(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """Return a task that is waited for before all ends."""
+        task = asyncio.create_task(work)
+        self._running.add(task)
+        task.add_done_callback(self._running.discard)
+        return task
+
+    async def close(self) -> None:
+        """Wait until what was said in calls is stored, and close the connections."""
+        deadline = asyncio.get_running_loop().time() + CLOSE_WAIT_S
+        while self._running and asyncio.get_running_loop().time() < deadline:  # what ends may have begun another
+            await asyncio.wait(self._running, timeout=CLOSE_WAIT_S)
+        if self._client is not None:
+            await self._client.aclose()
+
+
+def told_headers(answer: httpx.Response) -> Iterator[tuple[bytes, bytes]]:
+    """Yield the headers of an answer that pass."""
+    for name, value in answer.headers.items():
+        if name in _TOLD or (name.startswith(_TOLD_BEGINNINGS) and name not in _UNTOLD):
+            yield name.encode("ascii"), value.encode("latin-1")
+    if "content-length" in answer.headers and "content-encoding" not in answer.headers:
+        yield b"content-length", answer.headers["content-length"].encode("ascii")
+
+
+def _client(settings: ModelSettings) -> httpx.AsyncClient:
+    return httpx.AsyncClient(
+        base_url=settings.url,
+        headers={
+            "Accept-Encoding": "identity",  # what is compressed comes in blocks, not as it is said
+            **({"Authorization": f"Bearer {settings.key}"} if settings.key else {}),
+        },
+        timeout=httpx.Timeout(settings.timeout_s, connect=min(CONNECT_WAIT_S, settings.timeout_s)),
+        limits=httpx.Limits(
+            max_connections=None, max_keepalive_connections=_CONNECTIONS_KEPT, keepalive_expiry=_KEPT_S
+        ),
+    )

@@ -1,0 +1,268 @@
+"""Conversations that are sent again and again are stored once, every branch of them."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from chatkeep import recording
+from chatkeep.core.model import Draft, Message, Selection
+from chatkeep.core.recognition import fork_key
+from chatkeep.recording import Recording, hold
+from chatkeep.sessions import Sessions
+from chatkeep.store.files.store import FilesStore
+from chatkeep.store.memory import MemoryStore
+
+ROOT = "openai:tests"
+Path_ = tuple[tuple[str, str], ...]
+Hold = Callable[[Sessions, str, Sequence[Draft]], str]
+
+
+@pytest.fixture
+def sessions() -> Sessions:
+    """Sessions that nobody has used."""
+    return Sessions(MemoryStore())
+
+
+def test_append_only_what_is_new(sessions: Sessions) -> None:
+    """A client that sends all of its conversation each turn has it stored once, in one session."""
+    said: list[Draft] = []
+    for turn in range(30):
+        said.append(user(f"question {turn}"))
+        assert ROOT == hold(sessions, ROOT, said)
+        said.append(answer(f"answer {turn}"))
+        assert ROOT == hold(sessions, ROOT, said)
+    assert (ROOT,) == sessions.keys().keys
+    assert path_of(said) == path_of(sessions.read(ROOT).messages)
+
+
+def test_recognise_what_clients_change(sessions: Sessions) -> None:
+    """Answers that come back trimmed, without thoughts, as parts or encoded anew are the same."""
+    call = {"id": "c1", "type": "function", "function": {"name": "f", "arguments": '{"a": 1, "b": [2]}'}}
+    again = {"id": "c1", "type": "function", "function": {"name": "f", "arguments": '{"b":[2],"a":1}'}}
+    hold(
+        sessions,
+        ROOT,
+        [
+            Draft(role="system", content="Be brief."),
+            user("hello"),
+            Draft(role="assistant", content="<think>\nA greeting.\n</think>\n\nHi there! ", metadata={"model": "m"}),
+            user("call"),
+            Draft(role="assistant", content="I call.", tool_calls=[call]),
+        ],
+    )
+    key = hold(
+        sessions,
+        ROOT,
+        [
+            Draft(role="developer", content="Be brief."),
+            Draft(role="user", content=[{"type": "text", "text": "hello"}]),
+            answer("Hi there!"),
+            user("call"),
+            Draft(role="assistant", content=None, tool_calls=[again]),
+            Draft(role="tool", content="3", tool_call_id="c1"),
+        ],
+    )
+    assert ROOT == key
+    assert 6 == len(sessions.read(ROOT).messages)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        Draft(role="user", content=[{"type": "image_url", "image_url": {"url": "data:image/png;base64,BBBB"}}]),
+        Draft(role="user", content="", name="bob"),
+        Draft(role="assistant", content="", metadata={"openai": {"refusal": "No."}}),
+        Draft(role="assistant", content=None, tool_calls=[{"id": "c1", "function": {"name": "f", "arguments": "{}"}}]),
+        Draft(role="tool", content="", tool_call_id="c1"),
+    ],
+)
+def test_tell_apart_what_differs_beside_text(sessions: Sessions, other: Draft) -> None:
+    """Messages without a different word may still differ."""
+    same_role = Draft(role=other.role, content="", name="alice", tool_call_id="c0" if other.role == "tool" else None)
+    hold(sessions, ROOT, [user("hello"), same_role])
+    assert ROOT != hold(sessions, ROOT, [user("hello"), other])
+
+
+def test_fork_where_a_conversation_leaves_a_session(sessions: Sessions) -> None:
+    """An edit makes a session of its own, which begins with what is shared and says where it left."""
+    hold(sessions, ROOT, [user("one"), answer("1"), user("two"), answer("2")])
+    key = hold(sessions, ROOT, [user("one"), answer("1"), user("other")])
+    assert key != ROOT
+    fork, origin = sessions.read(key), sessions.read(ROOT)
+    assert {"forked_from": {"session": ROOT, "seq": 2}} == fork.header.metadata
+    assert origin.messages[:2] == fork.messages[:2]
+    assert ["one", "1", "other"] == [message.text for message in fork.messages]
+    assert ["one", "1", "two", "2"] == [message.text for message in origin.messages]
+
+
+def test_retry_adds_only_the_answer(sessions: Sessions) -> None:
+    """A request that is sent again before it was answered is there already."""
+    said = [user("one")]
+    for _ in range(3):
+        assert ROOT == hold(sessions, ROOT, said)
+    assert ROOT == hold(sessions, ROOT, [*said, answer("1")])
+    assert 2 == len(sessions.read(ROOT).messages)
+
+
+def test_retry_goes_on_after_an_answer_that_was_cut_off(sessions: Sessions) -> None:
+    """What came of an answer stays, marked; the next one follows it, and so does the conversation."""
+    cut = Draft(role="assistant", content="Hello wo", metadata={"partial": True, "reason": "model_cut_off"})
+    whole = Draft(role="assistant", content="Hello world", metadata={"finish_reason": "stop"})
+    hold(sessions, ROOT, [user("hi"), cut])
+    hold(sessions, ROOT, [user("hi"), whole])
+    hold(sessions, ROOT, [user("hi"), answer("Hello world"), user("more")])
+    assert (ROOT,) == sessions.keys().keys
+    assert ["hi", "Hello wo", "Hello world", "more"] == [said.text for said in sessions.read(ROOT).messages]
+
+
+def test_stopped_answer_comes_back_shorter(sessions: Sessions) -> None:
+    """Who stops an answer may have seen less of it than was stored."""
+    cut = Draft(role="assistant", content="Hello world", metadata={"partial": True, "reason": "client_gone"})
+    hold(sessions, ROOT, [user("hi"), cut])
+    assert ROOT == hold(sessions, ROOT, [user("hi"), answer("Hello"), user("more")])
+    assert ["hi", "Hello world", "more"] == [said.text for said in sessions.read(ROOT).messages]
+
+
+def test_find_a_fork_without_its_root(sessions: Sessions) -> None:
+    """A fork goes on when the session that it left was deleted."""
+    hold(sessions, ROOT, [user("one"), answer("1")])
+    key = hold(sessions, ROOT, [user("one"), answer("other")])
+    sessions.delete(ROOT)
+    assert key == hold(sessions, ROOT, [user("one"), answer("other"), user("two")])
+    assert (key,) == sessions.keys().keys
+
+
+def test_answer_to_a_deleted_session_is_dropped(sessions: Sessions) -> None:
+    """Who deletes a session while the model answers does not get it back."""
+    call = Recording(sessions, ROOT, [user("one")])
+    call.begin()
+    sessions.delete(ROOT)
+    call.finish(answer("1"))
+    assert () == sessions.keys().keys
+
+
+def test_make_another_key_when_one_is_taken(sessions: Sessions) -> None:
+    """A session that happens to have a fork's key stays as it is."""
+    said = [user("one"), answer("other")]
+    hold(sessions, ROOT, [user("one"), answer("1")])
+    taken = fork_key(ROOT, said)
+    sessions.append(taken, [user("something else")])
+    key = hold(sessions, ROOT, said)
+    assert key not in (ROOT, taken)
+    assert key == hold(sessions, ROOT, said)
+    assert ["something else"] == [message.text for message in sessions.read(taken).messages]
+
+
+def test_hold_histories_longer_than_one_append(sessions: Sessions) -> None:
+    """A first request may bring any number of messages."""
+    said = [user(str(number)) if number % 2 else answer(str(number)) for number in range(2500)]
+    hold(sessions, ROOT, said)
+    key = hold(sessions, ROOT, [*said[:2400], user("other"), *said[:1200]])
+    assert path_of(said) == path_of(sessions.read(ROOT).messages)
+    assert 3601 == len(sessions.read(key).messages)
+
+
+def test_hold_from_many_threads_and_stores(tmp_path: Path) -> None:
+    """Requests at the same time, in several processes' stores, leave every branch once."""
+    stores = [FilesStore.open(tmp_path, durability="none") for _ in range(2)]
+    branches = [[user("hi"), answer(f"answer {number % 4}"), user("more")] for number in range(16)]
+    barrier = threading.Barrier(len(branches))
+
+    def client(number: int) -> None:
+        own = Sessions(stores[number % 2])
+        barrier.wait()
+        for length in (1, 2, 3):
+            hold(own, ROOT, branches[number][:length])
+
+    threads = [threading.Thread(target=client, args=(number,)) for number in range(len(branches))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    check_branches(Sessions(stores[0]), branches)
+    for store in stores:
+        store.close()
+
+
+texts = st.sampled_from(["a", "b", "c"])
+moves = st.tuples(
+    st.integers(0, 3), st.sampled_from(["say", "edit", "regenerate", "retry"]), texts, texts, st.integers(0, 8)
+)
+
+
+@given(st.lists(moves, max_size=40))
+def test_store_every_branch_once(said: list[tuple[int, str, str, str, int]]) -> None:
+    """Whatever clients do at once, each leaf of the tree of their conversations is one session, and no other is."""
+    sessions = Sessions(MemoryStore())
+    check_branches(sessions, played(sessions, said, hold))
+
+
+@pytest.mark.parametrize("flaw", ["append all", "never fork", "fork anew"])
+def test_find_flaws_in_recording(monkeypatch: pytest.MonkeyPatch, flaw: str) -> None:
+    """The check of branches fails when recording doubles, drops or mixes them."""
+    numbers = iter(range(1000))
+
+    def append_all(sessions: Sessions, root: str, drafts: Sequence[Draft]) -> str:
+        return sessions.append(root, drafts).key
+
+    def never_fork(sessions: Sessions, root: str, drafts: Sequence[Draft]) -> str:
+        count = len(sessions.read(root).messages) if root in sessions.keys().keys else 0
+        return sessions.append(root, drafts[count:]).key if drafts[count:] else root
+
+    if flaw == "fork anew":
+        monkeypatch.setattr(recording, "fork_key", lambda *_: f"{ROOT}.{next(numbers)}")
+    flawed = {"append all": append_all, "never fork": never_fork, "fork anew": hold}[flaw]
+    sessions = Sessions(MemoryStore())
+    moves = [(0, "say", "a", "b", 0), (0, "edit", "b", "a", 0), (1, "say", "a", "c", 0), (0, "say", "c", "a", 0)]
+    branches = played(sessions, moves * 2, flawed)
+    with pytest.raises(AssertionError):
+        check_branches(sessions, branches)
+
+
+def played(sessions: Sessions, moves: Sequence[tuple[int, str, str, str, int]], hold: Hold) -> list[list[Draft]]:
+    """Have clients talk, and return all conversations that were sent or answered."""
+    clients: list[list[Draft]] = [[], [], [], []]
+    sent = []
+    for number, kind, asked, answered, place in moves:
+        history = clients[number]
+        if kind == "edit" or not history:
+            history = [*history[: place // 2 * 2], user(asked)]
+        elif kind == "say":
+            history = [*history, user(asked)]
+        else:
+            history = history[:-1]
+        for _ in range(2 if kind == "retry" else 1):
+            hold(sessions, ROOT, history)
+        clients[number] = [*history, answer(answered)]
+        hold(sessions, ROOT, clients[number])
+        sent.append(clients[number])
+    return sent
+
+
+def check_branches(sessions: Sessions, branches: Sequence[Sequence[Draft]]) -> None:
+    """Check that the sessions are the leaves of the tree of these conversations."""
+    paths = {path_of(branch) for branch in branches}
+    leaves = [path for path in paths if not any(path == other[: len(path)] for other in paths if other != path)]
+    stored = [path_of(session.messages) for session in sessions.read_all(Selection(archived=None))]
+    assert sorted(leaves) == sorted(stored)
+
+
+def path_of(said: Sequence[Draft | Message]) -> Path_:
+    """Return what a conversation says."""
+    return tuple((one.role, str(one.content)) for one in said)
+
+
+def user(text: str) -> Draft:
+    """Return a user's message."""
+    return Draft(role="user", content=text)
+
+
+def answer(text: str) -> Draft:
+    """Return an answer."""
+    return Draft(role="assistant", content=text)
