@@ -17,7 +17,7 @@ from chatkeep.cli import facts, screen
 from chatkeep.cli.options import AsJson, Channel, Key, Prefix, Workspace, opened_sessions
 from chatkeep.core.excerpts import highlights
 from chatkeep.core.keys import parse_key
-from chatkeep.core.model import ROLES, Hit, Json, Message, Role, Selection, Sort, Summary, Unit, Window
+from chatkeep.core.model import ROLES, Hit, Hits, Json, Message, Role, Selection, Sort, Summary, Unit
 from chatkeep.core.query import Query, parse_query
 from chatkeep.core.search import DEFAULT_ROLES, Search
 from chatkeep.errors import InvalidError
@@ -107,14 +107,49 @@ def search(
         now = sessions.now()
     if as_json:
         screen.show_json(wire.hit_page(hits))
-    elif not hits.hits:
-        screen.say("Nothing found.")
     else:
-        _show_hits(hits.hits, now)
-        if hits.mode == "any":
-            screen.say("Not all of these have all of the words.")
-        if hits.partial:
-            screen.say("There was no time to look everywhere: add words or filters to find more.")
+        show_hits(hits, now)
+
+
+def show_head(summary: Summary, now: datetime) -> None:
+    """Print a session's title and what is known of it."""
+    screen.say(screen.styled(summary.title, "bold"))
+    count = screen.counted(summary.message_count, "message")
+    screen.say(screen.styled(f"{summary.header.key} · {count} · {screen.ago(summary.updated_at, now)}", "dim"))
+    if summary.damage:
+        screen.say(screen.styled(f"Damaged, read-only: {summary.damage}. Run `chatkeep doctor`.", "red"))
+
+
+def show_messages(messages: Iterable[Message], marked: int | None = None, query: Query | None = None) -> None:
+    """Print messages, a blank line before each: the one of the seq `marked` with a mark, and the query's words."""
+    for message in messages:
+        screen.say()
+        heading = _heading(message)
+        screen.say(Text("\u25b6 ", "bold yellow").append(heading) if message.seq == marked else heading)
+        if message.text and query is not None and query.terms:
+            screen.say(_marked(message.text, highlights(message.text, query)))
+        elif message.text:
+            screen.say(screen.styled(message.text, "dim" if message.role == "tool" else ""))
+        for call in message.tool_calls or ():
+            screen.say(screen.styled(_call(call), "yellow"))
+
+
+def show_hits(hits: Hits, now: datetime) -> None:
+    """Print what a search found."""
+    if not hits.hits:
+        screen.say("Nothing found.")
+        return
+    for place, hit in enumerate(hits.hits):
+        if place:
+            screen.say()
+        head = screen.styled(f"{hit.key}#{hit.seq}", "bold")
+        told = f"  {screen.visible(hit.title, one_line=True)} · {hit.role} · {screen.ago(hit.updated_at, now)}"
+        screen.say(head.append(told, "not bold dim"))
+        screen.say(_excerpt(hit))
+    if hits.mode == "any":
+        screen.say("Not all of these have all of the words.")
+    if hits.partial:
+        screen.say("There was no time to look everywhere: add words or filters to find more.")
 
 
 def _row(summary: Summary, now: datetime) -> tuple[str | Text, ...]:
@@ -141,12 +176,8 @@ def _show(
         detail = facts.detailed(summary, sessions.now())
         screen.show_json({"session": detail, "messages": window.messages, "has_more": window.has_more})
         return
-    screen.say(screen.styled(summary.title, "bold"))
-    updated = screen.ago(summary.updated_at, sessions.now())
-    screen.say(screen.styled(f"{key} · {screen.counted(summary.message_count, 'message')} · {updated}", "dim"))
-    if summary.damage:
-        screen.say(screen.styled(f"Damaged, read-only: {summary.damage}. Run `chatkeep doctor`.", "red"))
-    _show_messages(window, marked, query)
+    show_head(summary, sessions.now())
+    show_messages(window.messages, marked, query)
     if window.has_more:
         screen.say(screen.styled(f"Earlier messages: --before {window.messages[0].seq}", "dim"))
 
@@ -157,19 +188,6 @@ def _show_around(sessions: Sessions, place: str, query: Query, *, as_json: bool)
         raise InvalidError("--open", "must be KEY#SEQ, as the search prints it")
     last = int(seq) + _AROUND + 1
     _show(sessions, parse_key(key), 2 * _AROUND + 1, last, as_json=as_json, marked=int(seq), query=query)
-
-
-def _show_messages(window: Window, marked: int | None, query: Query | None) -> None:
-    for message in window.messages:
-        screen.say()
-        heading = _heading(message)
-        screen.say(Text("\u25b6 ", "bold yellow").append(heading) if message.seq == marked else heading)
-        if message.text and query is not None and query.terms:
-            screen.say(_marked(message.text, highlights(message.text, query)))
-        elif message.text:
-            screen.say(screen.styled(message.text, "dim" if message.role == "tool" else ""))
-        for call in message.tool_calls or ():
-            screen.say(screen.styled(_call(call), "yellow"))
 
 
 def _heading(message: Message) -> Text:
@@ -183,16 +201,6 @@ def _call(call: Json) -> str:
     if not isinstance(function, dict):
         return f"calls {call}"
     return f"calls {function.get('name')}({function.get('arguments')})"
-
-
-def _show_hits(hits: tuple[Hit, ...], now: datetime) -> None:
-    for place, hit in enumerate(hits):
-        if place:
-            screen.say()
-        head = screen.styled(f"{hit.key}#{hit.seq}", "bold")
-        told = f"  {screen.visible(hit.title, one_line=True)} · {hit.role} · {screen.ago(hit.updated_at, now)}"
-        screen.say(head.append(told, "not bold dim"))
-        screen.say(_excerpt(hit))
 
 
 def _excerpt(hit: Hit) -> Text:

@@ -42,7 +42,7 @@ def append(
 
     From stdin, one line end at the end is left out.
     """
-    content = _stdin_text() if text == "-" else text
+    content = stdin_text() if text == "-" else text
     if not content:
         raise InvalidError("text", "there is nothing to append")
     draft = Draft(role=_role(role), content=content, id=message_id)
@@ -102,6 +102,22 @@ def delete(
         screen.say(screen.visible(key, one_line=True))
 
 
+def stdin_text() -> str:
+    """Return all of stdin as a text without one line end at its end.
+
+    Raises:
+        InvalidError: when it is not UTF-8.
+    """
+    data = sys.stdin.buffer.read(MESSAGE_BYTES_MAX + 2)
+    try:
+        text = data.decode()
+    except UnicodeDecodeError as error:
+        if len(data) > MESSAGE_BYTES_MAX:  # cut within a character; the size is refused further on
+            return data.decode(errors="replace")
+        raise InvalidError("stdin", "is not UTF-8 text") from error
+    return text.removesuffix("\n").removesuffix("\r") if text.endswith("\n") else text
+
+
 def _existing(sessions: Sessions, keys: Sequence[str]) -> Sequence[str]:
     parsed = tuple(dict.fromkeys(map(parse_key, keys)))
     for key in parsed:
@@ -134,17 +150,6 @@ def _ask(keys: Sequence[str], *, yes: bool) -> None:
         screen.complain(f"... and {len(keys) - _NAMED_KEYS:,} more")
     if not typer.confirm(f"Delete {screen.counted(len(keys), 'session')} for good?", err=True):
         raise ChatkeepError("Nothing was deleted.")
-
-
-def _stdin_text() -> str:
-    data = sys.stdin.buffer.read(MESSAGE_BYTES_MAX + 2)
-    try:
-        text = data.decode()
-    except UnicodeDecodeError as error:
-        if len(data) > MESSAGE_BYTES_MAX:  # cut within a character; the size is refused further on
-            return data.decode(errors="replace")
-        raise InvalidError("stdin", "is not UTF-8 text") from error
-    return text.removesuffix("\n").removesuffix("\r") if text.endswith("\n") else text
 
 
 def _role(role: str) -> Role:
