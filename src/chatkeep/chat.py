@@ -22,6 +22,7 @@ from typing import Any, Final, ParamSpec, Protocol, TypeVar, cast
 
 from msgspec import Struct
 
+from chatkeep.chat_wire import ChatDone, Usage
 from chatkeep.core import titles
 from chatkeep.core.keys import KEY_CHARS_MAX
 from chatkeep.core.model import MODEL_TITLE, Draft, Json, Message, Receipt, Revision, Window, encoded_json
@@ -74,6 +75,13 @@ class Answered(Struct, frozen=True, kw_only=True):
     ending: Ending
 
 
+def done_of(answered: Answered) -> ChatDone:
+    """Return what those hear last who follow an answer."""
+    ending = answered.ending
+    usage = Usage(prompt_tokens=ending.prompt_tokens or 0, completion_tokens=ending.completion_tokens or 0)
+    return ChatDone(usage=usage, session_key=answered.key, seq=answered.seq, finish_reason=ending.finish_reason)
+
+
 class Chats:
     """Turns of sessions with one model."""
 
@@ -96,9 +104,18 @@ class Chats:
         self.running: set[asyncio.Task[Any]] = set()
 
     async def begin(
-        self, sessions: Sessions, workers: Workers, message: str, *, key: str | None = None, model: str | None = None
+        self,
+        sessions: Sessions,
+        workers: Workers,
+        message: str,
+        *,
+        key: str | None = None,
+        model: str | None = None,
+        channel: str | None = None,
     ) -> Turn:
         """Store the message and return its turn; `key` and `model` None are made and the configured one.
+
+        `channel` is that of a new session, None for the one that its key names.
 
         Raises:
             ModelUnsetError: when there is no model to ask.
@@ -107,9 +124,8 @@ class Chats:
         """
         chosen = self.model.model_for(model)
         encoded_json("message", message)
-        if key is not None:
-            check_chat_key(key, sessions.prefix)
-        appended = await workers.write(sessions.append, key, [Draft(role="user", content=message)])
+        draft = Draft(role="user", content=message)
+        appended = await workers.write(sessions.append, key, [draft], channel=channel)
         return Turn(self, sessions, workers, appended.key, appended.receipts[0].seq, chosen)
 
     def title_soon(self, turn: Turn, answered: Answered) -> None:
@@ -119,12 +135,18 @@ class Chats:
             self._background.add(task)
             task.add_done_callback(self._background.discard)
 
+    async def settle(self) -> None:
+        """Wait, but not for long, until the titles under way are made."""
+        if self._background:
+            await asyncio.wait(self._background, timeout=CLOSE_WAIT_S)
+
     async def close(self) -> None:
-        """Wait until turns that were cancelled have stored what came of their answers."""
+        """Wait until turns that were cancelled have stored what came of their answers; then let go of the model."""
         for task in self._background:
             task.cancel()
         if self.running:
             await asyncio.wait(self.running, timeout=CLOSE_WAIT_S)
+        await self.model.close()
 
 
 class Turn:
@@ -137,6 +159,8 @@ class Turn:
         self.model = model
         self.sessions = sessions
         self.workers = workers
+        self.answer_seq: int | None = None
+        """Where the answer, or what came of it, is stored; None as long as it is not."""
         self._chats = chats
         self._pieces: list[str] = []
 
@@ -213,6 +237,7 @@ class Turn:
         append = partial(self.sessions.append, self.key, [draft], create=False)
         # Handed over before anything is waited for: no second cancellation, as of a server that ends, stops it
         appended = await asyncio.shield(asyncio.get_running_loop().run_in_executor(None, patiently, append))
+        self.answer_seq = appended.receipts[0].seq
         return appended.receipts[0]
 
     def _elapsed_ms(self, began: float) -> int:

@@ -128,6 +128,10 @@ class Model(Protocol):
         """
         ...
 
+    async def close(self) -> None:
+        """Close the connections to it."""
+        ...
+
 
 class NoModel:
     """What stands for a model when none is configured."""
@@ -139,6 +143,9 @@ class NoModel:
     def answer(self, _: str, __: Sequence[Json], /) -> AsyncIterator[str | Ending]:
         """Raise ModelUnsetError."""
         raise ModelUnsetError("model_url")
+
+    async def close(self) -> None:
+        """Do nothing: there are no connections."""
 
 
 class Upstream:

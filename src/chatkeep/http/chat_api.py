@@ -12,13 +12,12 @@ from starlette.responses import Response
 
 from chatkeep import chat_wire, wire
 from chatkeep.bodies import ChatBody
-from chatkeep.chat import Chats, Turn
+from chatkeep.chat import Chats, Turn, check_chat_key, done_of
 from chatkeep.core.sse import Event, encoded
 from chatkeep.http.access import Own, Pools, Threads, json_response, room_for_body
 from chatkeep.http.body import json_of
 from chatkeep.http.events import Emit, EventStream
 from chatkeep.sessions import Sessions
-from chatkeep.upstream import Ending
 
 _CHAT: Final = Decoder(ChatBody)
 
@@ -27,7 +26,7 @@ async def chat(request: Request, sessions: Own, threads: Threads) -> Response:
     """Send a message to the model and answer when its answer is stored."""
     turn = await _begun(request, sessions, threads)
     answered = await turn.run(_hear_nothing)
-    told = chat_wire.ChatAnswer(response=answered.text, usage=_usage(answered.ending), session_key=turn.key)
+    told = chat_wire.ChatAnswer(response=answered.text, usage=done_of(answered).usage, session_key=turn.key)
     return json_response(wire.encoded(told))
 
 
@@ -38,11 +37,7 @@ async def stream_chat(request: Request, sessions: Own, threads: Threads) -> Resp
     async def write(emit: Emit) -> None:
         await emit(_event("start", chat_wire.ChatStart(session_key=turn.key)))
         answered = await turn.run(lambda text: emit(_event("token", chat_wire.ChatToken(text=text))))
-        ending = answered.ending
-        told = chat_wire.ChatDone(
-            usage=_usage(ending), session_key=turn.key, seq=answered.seq, finish_reason=ending.finish_reason
-        )
-        await emit(_event("done", told))
+        await emit(_event("done", done_of(answered)))
 
     return EventStream(write)
 
@@ -50,16 +45,14 @@ async def stream_chat(request: Request, sessions: Own, threads: Threads) -> Resp
 async def _begun(request: Request, sessions: Sessions, threads: Pools) -> Turn:
     async with asynccontextmanager(room_for_body)(request):  # only while it is read: the model may take minutes
         body = await json_of(request, _CHAT)
+    if body.session_key is not None:
+        check_chat_key(body.session_key, sessions.prefix)
     chats: Chats = request.app.state.chats
     return await chats.begin(sessions, threads, body.message, key=body.session_key, model=body.model)
 
 
 def _event(name: str, data: Struct) -> bytes:
     return encoded(Event(name, wire.encoded(data)))
-
-
-def _usage(ending: Ending) -> chat_wire.Usage:
-    return chat_wire.Usage(prompt_tokens=ending.prompt_tokens or 0, completion_tokens=ending.completion_tokens or 0)
 
 
 async def _hear_nothing(_: str) -> None:
