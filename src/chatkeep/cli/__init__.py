@@ -16,7 +16,19 @@ import typer
 from typer.exceptions import TyperException
 
 import chatkeep
-from chatkeep.cli import access, backups, doctor, reading, screen, serving, transfer, upkeep, watching, writing
+from chatkeep.cli import (
+    access,
+    backups,
+    chatting,
+    doctor,
+    reading,
+    screen,
+    serving,
+    transfer,
+    upkeep,
+    watching,
+    writing,
+)
 from chatkeep.errors import ChatkeepError, InvalidError, SessionNotFoundError
 from chatkeep.wire import exit_code_of
 
@@ -33,6 +45,7 @@ app.command("list")(reading.list_sessions)
 app.command("show")(reading.show)
 app.command("search")(reading.search)
 app.command("watch")(watching.watch)
+app.command("chat")(chatting.chat)
 app.command("append")(writing.append)
 app.command("rename")(writing.rename)
 app.command("delete")(writing.delete)

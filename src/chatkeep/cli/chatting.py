@@ -1,0 +1,77 @@
+"""The command `chat`: a session with the model, on a terminal or through pipes.
+
+What it takes to ask the model and to edit lines is loaded when a chat begins: other commands do without.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from typing import Annotated, Final
+
+import typer
+
+from chatkeep import wiring
+from chatkeep.cli.options import AsJson, Workspace, opened_store
+from chatkeep.cli.writing import stdin_text
+from chatkeep.config import settings_from
+from chatkeep.core.keys import parse_key
+from chatkeep.core.model import MESSAGE_BYTES_MAX
+from chatkeep.errors import InvalidError, ModelUnsetError
+from chatkeep.sessions import Sessions
+
+DEFAULT_KEY: Final = "cli:default"
+
+
+def chat(
+    key: Annotated[str, typer.Argument(help="The key of the session, which need not exist.")] = DEFAULT_KEY,
+    text: Annotated[
+        str | None,
+        typer.Argument(help="A message, or - to read one from stdin; else you are asked.", show_default=False),
+    ] = None,
+    *,
+    model: Annotated[str | None, typer.Option(help="Model that answers, if not the one of the settings.")] = None,
+    workspace: Workspace = None,
+    as_json: AsJson = False,
+) -> None:
+    """Chat with the model. Where stdin is no terminal, each of its lines is a message."""
+    if key == "-" and text is None:
+        key, text = DEFAULT_KEY, "-"
+    key = parse_key(key)
+    settings = settings_from({"workspace": workspace, "model": model}, os.environ)
+    chats = wiring.chats_of(settings)
+    if chats is None:
+        raise ModelUnsetError("model_url")
+    chats.model.model_for(None)
+    from chatkeep.cli import answers  # noqa: PLC0415 - loads what chats
+
+    is_talk = text is None and not as_json and sys.stdin.isatty() and sys.stdout.isatty()
+    with opened_store(settings, watch=is_talk) as store:
+        if is_talk:
+            from chatkeep.cli.talk import Talk  # noqa: PLC0415 - loads the editor of lines
+
+            answers.run(Talk(Sessions(store), chats, key).hold())
+        else:
+            shown = answers.AsEvents() if as_json else answers.AsText()
+            answers.run(answers.answer_all(Sessions(store), chats, key, _texts(text), shown))
+
+
+def _texts(text: str | None) -> Iterator[str]:
+    """Yield the messages that there are to send: one, or the lines of stdin that are not blank."""
+    if text is not None:
+        only = stdin_text() if text == "-" else text
+        if not only.strip():
+            raise InvalidError("text", "there is nothing to send")
+        yield only
+        return
+    number = 0
+    while line := sys.stdin.buffer.readline(MESSAGE_BYTES_MAX + 2):
+        number += 1
+        try:
+            said = line.decode().rstrip("\r\n")
+        except UnicodeDecodeError as error:
+            reason = "is not UTF-8 text" if len(line) <= MESSAGE_BYTES_MAX else "is larger than a message may be"
+            raise InvalidError(f"line {number} of stdin", reason) from error
+        if said.strip():
+            yield said
