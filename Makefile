@@ -18,7 +18,7 @@ test: $(VENV)/ready $(CLIENT)
 
 coverage: $(VENV)/ready
 	$(BIN)/coverage run -m pytest tests/store/files/test_format.py tests/store/files/test_tree.py \
-		tests/store/files/test_store.py tests/http/test_guard.py
+		tests/store/files/test_store.py tests/store/files/test_outside.py tests/http/test_guard.py
 	$(BIN)/coverage report
 
 crash: $(VENV)/ready
