@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 import logging
 import os
 import resource
@@ -37,6 +39,7 @@ __all__ = (
 
 _LOCAL_HOSTS: Final = ("localhost", "127.0.0.1", "::1")
 _OPEN_FILES: Final = 4096
+_ALLOCATOR: Final = ((-1, 1 << 20), (-3, 1 << 18), (-8, 1))  # trim and mmap thresholds in bytes; arenas (malloc.h)
 _KEEP_ALIVE_S: Final = 15
 _FAREWELL_S: Final = 10
 
@@ -139,6 +142,7 @@ def run(settings: Settings, store: FilesStore, listener: socket.socket) -> None:
     from chatkeep.http.relay import Relay  # noqa: PLC0415
 
     _allow_open_files()
+    _give_memory_back()
     limits = Limits(settings.workspace / "limits.sqlite3")
     guard = Guard(
         token_file(settings.workspace),
@@ -178,3 +182,10 @@ def _allow_open_files() -> None:
     wanted = _OPEN_FILES if hard == resource.RLIM_INFINITY else min(_OPEN_FILES, hard)
     if soft != resource.RLIM_INFINITY and soft < wanted:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
+def _give_memory_back() -> None:
+    """Let the allocator, where it is glibc's, return what large bodies took instead of keeping it."""
+    with contextlib.suppress(OSError, AttributeError):
+        for option, value in _ALLOCATOR:
+            ctypes.CDLL(None).mallopt(option, value)

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
 import pytest
-import uvicorn
 from fastapi import FastAPI
 
 from chatkeep.http.app import create_app
@@ -18,6 +16,7 @@ from chatkeep.http.limits import Limits
 from chatkeep.sessions import Sessions
 from chatkeep.store.files.store import FilesStore
 from chatkeep.tokens import TokenFile
+from tests.http.listening import listening
 
 
 @dataclass(frozen=True)
@@ -48,15 +47,8 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     limits = Limits(folder / "limits.sqlite")
     guard = Guard(tokens, limits, hosts={"127.0.0.1", "localhost"}, rate_ip=0, rate_token=0)
     app = create_app(sessions, guard)
-    running = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=0, log_config=None, access_log=False))
-    thread = threading.Thread(target=running.run, daemon=True)
-    thread.start()
-    while not running.started:
-        thread.join(0.01)
-    port = running.servers[0].sockets[0].getsockname()[1]
-    yield Server(f"http://127.0.0.1:{port}", secret, tokens, sessions, app, folder / "workspace")
-    running.should_exit = True
-    thread.join(10)
+    with listening(app, access_log=False) as port:
+        yield Server(f"http://127.0.0.1:{port}", secret, tokens, sessions, app, folder / "workspace")
     limits.close()
     store.close()
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import socket
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -14,10 +13,10 @@ from typing import TYPE_CHECKING
 import httpx
 import msgspec
 import pytest
-import uvicorn
 
 from chatkeep.http import protocol
 from chatkeep.http.protocol import BoundedProtocol
+from tests.http.listening import listening
 from tests.http.test_memory import GROWTH_BYTES_MAX, Process, running_process
 from tests.http.test_protocol import _sent
 
@@ -41,15 +40,8 @@ class Small(BoundedProtocol):
 @pytest.fixture(scope="module")
 def port(server: Server) -> Iterator[int]:
     """The same application behind that protocol."""
-    config = uvicorn.Config(server.app, port=0, http=Small, ws="none", lifespan="off", log_config=None)
-    running = uvicorn.Server(config)
-    thread = threading.Thread(target=running.run, daemon=True)
-    thread.start()
-    while not running.started:
-        thread.join(0.01)
-    yield running.servers[0].sockets[0].getsockname()[1]
-    running.should_exit = True
-    thread.join(10)
+    with listening(server.app, http=Small, ws="none", lifespan="off") as port:
+        yield port
 
 
 @contextmanager

@@ -5,15 +5,14 @@ from __future__ import annotations
 import logging
 import re
 import socket
-import threading
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import msgspec
 import pytest
-import uvicorn
 
 from chatkeep.http.protocol import BoundedProtocol
+from tests.http.listening import listening
 
 if TYPE_CHECKING:
     from tests.http.conftest import Server
@@ -28,15 +27,8 @@ class Impatient(BoundedProtocol):
 @pytest.fixture(scope="module")
 def port(server: Server) -> Iterator[int]:
     """The same application behind the protocol that `serve` uses, with little patience."""
-    config = uvicorn.Config(server.app, port=0, http=Impatient, ws="none", lifespan="off", log_config=None)
-    running = uvicorn.Server(config)
-    thread = threading.Thread(target=running.run, daemon=True)
-    thread.start()
-    while not running.started:
-        thread.join(0.01)
-    yield running.servers[0].sockets[0].getsockname()[1]
-    running.should_exit = True
-    thread.join(10)
+    with listening(server.app, http=Impatient, ws="none", lifespan="off") as port:
+        yield port
 
 
 def _sent(port: int, *pieces: bytes) -> bytes:

@@ -61,25 +61,10 @@ def serve(
     ] = None,
 ) -> None:
     """Serve the workspace over HTTP until Ctrl-C. The first start makes an admin token and prints it once."""
-    flags = {
-        "workspace": workspace,
-        "host": host,
-        "port": port,
-        "rate_limit_ip": rate_limit_ip,
-        "rate_limit_token": rate_limit_token,
-        "durability": durability,
-        "allow_hosts": allow_host,
-        "trusted_proxies": trusted_proxy,
-        "cors_origins": cors_origin,
-        "model_url": model_url,
-        "model": model,
-        "model_timeout": model_timeout,
-        "model_retries": model_retries,
-        "model_titles": model_titles,
-        "system_prompt": system_prompt,
-        "history_tokens": history_tokens,
-    }
-    chosen = settings_from(flags, os.environ)
+    flags = locals().copy()  # each setting has the name of its parameter, but for the lists
+    chosen = settings_from(
+        flags | {"allow_hosts": allow_host, "trusted_proxies": trusted_proxy, "cors_origins": cors_origin}, os.environ
+    )
     wiring.start_log()
     with _bound(chosen) as listener, opened_store(chosen, watch=True, on_problem=wiring.warn_of) as store:
         _greet(chosen, listener.getsockname()[1])
