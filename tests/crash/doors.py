@@ -132,8 +132,9 @@ class CommandLine:
         except SystemExit as end:
             if end.code == exit_code_of(SessionNotFoundError):
                 raise SessionNotFoundError(key) from None
-            if f"{BusyError('index')}" in said.getvalue():
-                raise BusyError("index") from None
+            for held in ("index", "session"):
+                if f"{BusyError(held)}" in said.getvalue():
+                    raise BusyError(held) from None
             if end.code:
                 raise ChatkeepError(f"{arguments[0]} ended with {end.code}: {said.getvalue()}") from None
 

@@ -42,7 +42,7 @@ class Score(Struct):
         told = list(faults)
         self.tried += tried
         self.faults = Counter(self.faults) + Counter(map(kind_of, told))
-        assert [] == told[:_TOLD], f"{len(told)} faults in {self.campaign}"
+        assert not told, "\n".join((f"{len(told)} faults in {self.campaign}", *told[:_TOLD]))
 
     def note(self, **figures: int) -> None:
         """Add to figures that belong to the record."""
