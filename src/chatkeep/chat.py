@@ -177,8 +177,7 @@ class Turn:
             self._chats.running.add(task)
             task.add_done_callback(self._chats.running.discard)
         try:
-            window = await self.workers.read(self.sessions.window, self.key, before=self.seq + 1, limit=LIST_LIMIT_MAX)
-            asked = await self.workers.read(_asked, window.messages, self._chats, counter(self.model))
+            window, asked = await self.workers.read(self._history)
             ending = await self._ask(asked, emit)
         except ChatkeepError as error:
             await self._store_partial(error.code, began)
@@ -193,6 +192,11 @@ class Turn:
         if _is_first(window):
             self._chats.title_soon(self, answered)
         return answered
+
+    def _history(self) -> tuple[Window, list[dict[str, Json]]]:
+        """Return the session up to this turn, and what the model is sent of it."""
+        window = self.sessions.window(self.key, before=self.seq + 1, limit=LIST_LIMIT_MAX)
+        return window, _asked(window.messages, self._chats, counter(self.model))
 
     async def _ask(self, asked: Sequence[Json], emit: Emit) -> Ending:
         ending: Ending | None = None

@@ -1,6 +1,6 @@
 """Recording what any client says to a model, by what passes through.
 
-A request brings the whole conversation. `Recording.begin` has it stored before the model is asked,
+A request brings the whole conversation. `Recording.begin` has it stored while the model is asked,
 `Recording.finish` the answer after it; both come down to `hold`, which finds where the conversation goes
 on with what is stored (`core.recognition`), appends what is new, and makes a fork where it leaves a stored
 session. It remembers nothing: what it needs is in the store, so it goes on after a restart and beside

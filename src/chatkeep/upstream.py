@@ -165,12 +165,13 @@ class Upstream:
 
     async def answer(self, model: str, messages: Sequence[Json], /) -> AsyncIterator[str | Ending]:
         """Yield the answer's text in pieces, then its ending, as `Model.answer` says."""
-        asked: Any = {"model": model, "messages": list(messages), "stream_options": {"include_usage": True}}
+        # Past the client's way to look through each message, which holds up the event loop for 0.15 ms a message
+        body = {"messages": messages, "stream_options": {"include_usage": True}}
         ending: dict[str, Any] = {"model": model, "finish_reason": ""}
         length = 0
         completions = self._client.chat.completions.with_streaming_response
         with self._translated(model):
-            async with completions.create(**asked, stream=True) as response:
+            async with completions.create(model=model, messages=[], stream=True, extra_body=body) as response:
                 async for chunk in _chunks(response.iter_bytes()):
                     if chunk.error is not None:
                         raise ModelCutOffError(f"the model's server said {self._told(str(chunk.error))!r}")

@@ -1,9 +1,9 @@
 """Passing an answer of the model's server on while it comes, and recording it beside that.
 
 Whatever the server answers is the answer, errors included, so that clients behave as if they had asked it
-themselves. Each piece is passed on before anything else is done with it. Only the end of an answer that is
-recorded (the last event of a stream, the last piece of what is not streamed) waits until it is stored, and
-not for long: who has seen the end of an answer finds it in its session.
+themselves. Each piece is passed on before anything else is done with it. Only the beginning of an answer waits
+until the request is stored, and its end (the last event of a stream, the last piece of what is not streamed)
+until the answer is, neither for long: who has seen the end of an answer finds it in its session.
 """
 
 from __future__ import annotations
@@ -58,10 +58,15 @@ class Recorder:
         """Whether the answer has come to its end."""
         return self._tape is not None and self._tape.is_complete
 
-    async def begin(self) -> None:
-        """Have the request stored."""
+    def begin(self) -> None:
+        """Begin to have the request stored."""
         if self._recording is not None:
-            await self._patiently("request", self._recording.begin)
+            self._start("request", self._recording.begin)
+
+    async def has_begun(self) -> None:
+        """Wait until the request is stored, but not for long."""
+        if self._work is not None:
+            await asyncio.wait((self._work,), timeout=STORE_WAIT_S)
 
     def listen(self, content_type: str) -> None:
         """Begin to hear an answer of this media type."""
@@ -80,12 +85,12 @@ class Recorder:
         tape.close()
         draft = tape.draft(round((time.perf_counter() - self._began) * 1000), cut)
         if draft is not None:
-            await self._patiently("answer", lambda: recording.finish(draft))
+            await asyncio.wait((self._start("answer", lambda: recording.finish(draft)),), timeout=STORE_WAIT_S)
 
-    async def _patiently(self, stage: Stage, work: Callable[[], None]) -> None:
-        """Wait for the work, but not for long; it is done afterwards then."""
+    def _start(self, stage: Stage, work: Callable[[], None]) -> asyncio.Task[None]:
+        """Begin the work; it is done even if nobody waits for it."""
         self._work = self.relay.start(self._done(stage, work, self._work))
-        await asyncio.wait((self._work,), timeout=STORE_WAIT_S)
+        return self._work
 
     async def _done(self, stage: Stage, work: Callable[[], None], before: asyncio.Task[None] | None) -> None:
         if before is not None:
@@ -102,7 +107,7 @@ class Passage(Response):
     """An answer that is passed on as it comes, to whom it reaches."""
 
     def __init__(self, ask: Callable[[], Awaitable[httpx.Response]], recorder: Recorder) -> None:
-        """Take what asks for the answer, and its recorder, which has stored the request."""
+        """Take what asks for the answer, and its recorder, which stores the request meanwhile."""
         super().__init__()
         self._ask = ask
         self._recorder = recorder
@@ -124,6 +129,7 @@ class Passage(Response):
         answer = await self._ask()
         cut = ModelCutOffError.code
         try:
+            await self._recorder.has_begun()  # so nobody has seen an answer to what is not stored
             await send({"type": "http.response.start", "status": answer.status_code, "headers": self._told(answer)})
             if answer.status_code == _OK:
                 self._recorder.listen(answer.headers.get("content-type", ""))

@@ -41,7 +41,7 @@ async def complete_chat(request: Request, sessions: Own, threads: Threads, named
             key = root_key(sessions, *asked, None if named is None else _text(named), request.state.grant.token_id)
             recording = Recording(sessions, key, asked[1])
         recorder = Recorder(relay, recording, threads, metrics.missed)
-        await recorder.begin()
+        recorder.begin()
     return Passage(lambda: relay.ask("POST", "chat/completions", request.headers, body), recorder)
 
 
