@@ -88,6 +88,9 @@ def test_refuse_bad_variable(tmp_path: Path, name: str, value: str) -> None:
         ("port =", "is not TOML"),
         ('workspace = "/x"', "is not a setting"),
         ('trusted_proxies = ["x"]', "toml: trusted_proxies: must be"),
+        (r'host = "localhost\n"', "toml: host: must be"),
+        (r'allow_hosts = ["localhost\n"]', "toml: allow_hosts: must be"),
+        (r'cors_origins = ["https://a.example\n"]', "toml: cors_origins: must be"),
     ],
 )
 def test_refuse_bad_file(tmp_path: Path, text: str, reason: str) -> None:

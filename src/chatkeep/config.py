@@ -28,7 +28,7 @@ RETRIES_MAX: Final = 10
 HISTORY_MAX: Final = 10_000_000
 
 Durability = Literal["full", "os", "none"]
-Name = Annotated[str, Meta(pattern=r"^[^\s,/]+$")]
+Name = Annotated[str, Meta(pattern=r"^[^\s,/]+\Z")]
 Rate = Annotated[int, Meta(ge=0, le=RATE_MAX)]
 
 
@@ -43,7 +43,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     durability: Durability = "full"
     allow_hosts: tuple[Name, ...] = ()
     trusted_proxies: tuple[str, ...] = ()
-    cors_origins: tuple[Annotated[str, Meta(pattern=r"^https?://[^\s/,]+$")], ...] = ()
+    cors_origins: tuple[Annotated[str, Meta(pattern=r"^https?://[^\s/,]+\Z")], ...] = ()
     model_url: Annotated[str, Meta(pattern=r"^(https?://[^\s@]+)?\Z")] = ""
     model_key: Annotated[str, Meta(pattern=r"^[!-~]*\Z")] = ""
     model: Annotated[str, Meta(max_length=MODEL_CHARS_MAX)] = ""
