@@ -54,13 +54,14 @@ _RESUMES_MAX: Final = 16
 _RESUME_S_MAX: Final = 5.0
 _TRY_AGAIN: Final = 503
 _FAILED: Final = 400
+_CHOICES: Final = {True: "true", False: "false", None: "all"}
 _NO_HEADERS: Final[Mapping[str, str]] = {}
 
 ChatEvent = ChatStart | ChatToken | ChatDone
 _CHAT_EVENTS: Final[Mapping[str, type[ChatEvent]]] = {"start": ChatStart, "token": ChatToken, "done": ChatDone}
 
 Answer = TypeVar("Answer")
-Query = Mapping[str, str | int | bool | Sequence[str] | datetime | None]
+Query = Mapping[str, str | int | bool | tuple[str, ...] | datetime | None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -191,7 +192,7 @@ def search(asked: Search) -> Call[Hits]:
     query: Query = {
         **_filters(asked.selection),
         "q": asked.query.text,
-        "role": None if asked.roles == DEFAULT_ROLES else asked.roles or "any",
+        "role": None if asked.roles == DEFAULT_ROLES else ",".join(asked.roles or ("any",)),
         "since": asked.since,
         "until": asked.until,
         "sort": asked.sort,
@@ -445,28 +446,34 @@ def _session_path(key: str) -> str:
     return "/api/v1/sessions/" + quote(parse_key(key), safe="").replace(".", "%2E")
 
 
-def _filters(selection: Selection) -> dict[str, str | datetime | None]:
-    archived = {True: "true", False: "false", None: "all"}[selection.archived]
+def _filters(selection: Selection) -> dict[str, str | tuple[str, ...] | datetime | None]:
     return {
         "prefix": selection.prefix or None,
         "channel": selection.channel,
-        "archived": archived,
+        "archived": _CHOICES[selection.archived],
+        "pinned": None if selection.pinned is None else _CHOICES[selection.pinned],
+        "tag": selection.tags,
         "updated_before": selection.updated_before,
     }
 
 
 def _pairs(query: Query) -> tuple[tuple[str, str], ...]:
-    """Return the query as text, without what is None."""
-    pairs = tuple((name, _text(value)) for name, value in query.items() if value is not None)
+    """Return the query as text, without what is None; what has several values is there several times."""
+    pairs = tuple(
+        (name, _text(value))
+        for name, given in query.items()
+        if given is not None
+        for value in (given if isinstance(given, tuple) else (given,))
+    )
     for name, text in pairs:
         if any(unicodedata.category(character) == "Cs" for character in text):
             raise InvalidError(name, "has a lone surrogate: text must be valid Unicode")
     return pairs
 
 
-def _text(value: str | int | bool | Sequence[str] | datetime) -> str:  # noqa: FBT001 - a value, no switch
+def _text(value: str | int | bool | datetime) -> str:  # noqa: FBT001 - a value, no switch
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, datetime):
         return utc(value).isoformat().replace("+00:00", "Z")
-    return ",".join(value) if isinstance(value, list | tuple) else str(value)
+    return str(value)

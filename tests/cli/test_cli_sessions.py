@@ -132,6 +132,27 @@ def test_list_on_a_narrow_terminal(talk: Run, monkeypatch: pytest.MonkeyPatch) -
     assert "…" in lines[2]
 
 
+def test_list_of_a_tag_or_of_pins(talk: Run, tmp_path: Path) -> None:
+    """Lists and searches can be narrowed to tags, of which a session must have all, and to pins or what has none."""
+    tagged = {
+        "messages": [{"seq": 1, "role": "user", "content": "bread", "timestamp": "2024-01-15T10:30:00Z", "id": "1"}]
+    }
+    for key, tags, pinned in (("a", ["x"], True), ("b", ["x", "y"], False)):
+        (tmp_path / f"{key}.json").write_text(json.dumps({**tagged, "key": key, "tags": tags, "pinned": pinned}))
+        talk("import", str(tmp_path / f"{key}.json"))
+    for options, expected in (
+        (["--tag", "x"], ["a", "b"]),
+        (["--tag", "x", "--tag", "y"], ["b"]),
+        (["--tag", "x", "--pinned"], ["a"]),
+        (["--tag", "x", "--no-pinned"], ["b"]),
+        (["--pinned"], ["a"]),
+        (["--tag", ""], []),
+    ):
+        for command in (["list"], ["search", "bread"]):
+            page = talk(*command, *options, "--json").json
+            assert expected == sorted(session["id"] for session in page["sessions"])
+
+
 def test_list_nothing(run: Run) -> None:
     """An empty workspace says so."""
     assert run("list").out.startswith("No sessions.")

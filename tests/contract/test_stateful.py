@@ -44,6 +44,7 @@ revisions = st.builds(
     Revision,
     title=st.sampled_from([msgspec.UNSET, None, "Mine", "東" * 200]),
     archived=st.sampled_from([msgspec.UNSET, True, False]),
+    pinned=st.sampled_from([msgspec.UNSET, True, False]),
     tags=st.sampled_from([msgspec.UNSET, (), ("x", "y")]),
     metadata=st.sampled_from([msgspec.UNSET, {"a": None}, {"a": 1, "b": {"c": "x" * 5000}}]),
 )
@@ -175,6 +176,8 @@ class FilesBesideMemory(RuleBasedStateMachine):
     @invariant()
     def list_agrees(self) -> None:
         """Lists, keys and counts are the same."""
+        for marked in (Selection(tags=("y",)), Selection(pinned=True, archived=None)):
+            assert self.model.keys(marked) == self.files.keys(marked)
         for selection in (Selection(), EVERY, Selection(prefixes=("a",), archived=None)):
             for cursor in (None, self.model.list(selection, limit=2).next_cursor):
                 assert self.model.list(selection, limit=2, cursor=cursor) == self.files.list(

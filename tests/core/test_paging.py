@@ -83,9 +83,15 @@ def test_place_of_another_list() -> None:
         scope_of("sessions", Selection(channel="a")),
         scope_of("sessions", Selection(archived=None)),
         scope_of("sessions", Selection(archived=None, prefixes=("a",))),
+        scope_of("sessions", Selection(pinned=True)),
+        scope_of("sessions", Selection(pinned=False)),
+        scope_of("sessions", Selection(tags=("a",))),
+        scope_of("sessions", Selection(tags=("a", "b"))),
+        scope_of("sessions", Selection(tags=("a,b",))),
     ]
     assert len(scopes) == len(set(scopes))
     for scope in scopes[1:]:
         with pytest.raises(InvalidCursorError):
             place_of(cursor_at(Place("a"), scopes[0]), scope)
     assert scopes[2] == scope_of("sessions", Selection(prefixes=("", "a")))
+    assert scopes[9] == scope_of("sessions", Selection(tags=("b", "a", "b")))

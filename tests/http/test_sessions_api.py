@@ -47,6 +47,34 @@ def test_list_skips_and_repeats_nothing_while_sessions_change(client: httpx.Clie
     assert rest.json()["next_cursor"] is None
 
 
+def test_list_of_a_tag_or_of_pins(client: httpx.Client, prefix: str) -> None:
+    """Both dialects and the search take `tag`, several of them for sessions that have all, and `pinned`."""
+    for number, tags in enumerate((["x"], ["x", "a, b"], ["a, b"])):
+        client.patch(f"/api/v1/sessions/{prefix}{number}", json={"tags": tags, "pinned": number == 0})
+    for chosen, expected in (
+        ("tag=x", "10"),
+        ("tag=x&tag=a,%20b", "1"),
+        ("tag=x&pinned=true", "0"),
+        ("tag=x&pinned=false", "1"),
+        ("tag=x&pinned=all", "10"),
+        ("tag=X", ""),
+        ("tag=", ""),
+        ("tag=%00", ""),
+        ("pinned=false", "4321"),
+    ):
+        keys = [f"{prefix}{number}" for number in expected]
+        answer = client.get(f"/api/sessions?prefix={prefix}&{chosen}")
+        assert (_ids(answer), answer.json()["total"]) == (keys, len(keys))
+        listed = client.get(f"/api/v1/sessions?prefix={prefix}&{chosen}&limit=5").json()
+        assert (listed["sessions"], listed["count"]) == (sorted(keys), len(keys))
+        found = client.get(f"/api/sessions/search?q=hello&sort=recent&prefix={prefix}&{chosen}")
+        assert _ids(found) == keys
+    cursor = client.get(f"/api/sessions?prefix={prefix}&tag=x&limit=1").json()["next_cursor"]
+    page = client.get("/api/sessions", params={"prefix": prefix, "tag": "x", "limit": 1, "cursor": cursor})
+    assert (_ids(page), page.json()["next_cursor"]) == ([f"{prefix}0"], None)
+    assert client.get("/api/sessions", params={"prefix": prefix, "tag": "y", "cursor": cursor}).status_code == 422
+
+
 def test_list_shows_archived_sessions_only_when_asked(client: httpx.Client, prefix: str) -> None:
     """`archived=true` shows them alone, `all` among the others."""
     client.patch(f"/api/v1/sessions/{prefix}1", json={"archived": True})

@@ -38,6 +38,11 @@ Workspace = Annotated[
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 Channel = Annotated[str | None, typer.Option(help="Only sessions of this channel.", show_default=False)]
 Prefix = Annotated[str, typer.Option(help="Only sessions whose key begins like this.", show_default=False)]
+Tags = Annotated[
+    list[str] | None,
+    typer.Option("--tag", metavar="TAG", help="Only sessions with this tag; repeated, with all.", show_default=False),
+]
+Pinned = Annotated[bool | None, typer.Option(help="Only pinned sessions, or only others.", show_default=False)]
 Key = Annotated[str, typer.Argument(help="The key of the session.", show_default=False)]
 
 

@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Annotated, get_args
 
@@ -14,7 +14,7 @@ from rich.text import Text
 from chatkeep import wire
 from chatkeep.bodies import parse_time
 from chatkeep.cli import facts, screen
-from chatkeep.cli.options import AsJson, Channel, Key, Prefix, Workspace, opened_sessions
+from chatkeep.cli.options import AsJson, Channel, Key, Pinned, Prefix, Tags, Workspace, opened_sessions
 from chatkeep.core.excerpts import highlights
 from chatkeep.core.keys import parse_key
 from chatkeep.core.model import ROLES, Hit, Hits, Json, Message, Role, Selection, Sort, Summary, Unit
@@ -32,13 +32,15 @@ def list_sessions(
     cursor: Annotated[str | None, typer.Option(help="Go on where a list ended.", show_default=False)] = None,
     channel: Channel = None,
     prefix: Prefix = "",
+    tag: Tags = None,
+    pinned: Pinned = None,
     archived: Annotated[bool, typer.Option("--archived", help="Only archived sessions.")] = False,
     everything: Annotated[bool, typer.Option("--all", help="Archived sessions too.")] = False,
     workspace: Workspace = None,
     as_json: AsJson = False,
 ) -> None:
     """List sessions, the latest activity first."""
-    selection = Selection(prefixes=(prefix,), channel=channel, archived=None if everything else archived)
+    selection = _selection(prefix, channel, tag, pinned=pinned, archived=None if everything else archived)
     with opened_sessions(workspace) as sessions:
         page = sessions.list(selection, limit=limit, cursor=cursor)
         now = sessions.now()
@@ -75,6 +77,8 @@ def search(
     limit: Annotated[int, typer.Option("--limit", "-n", help="How many, 1 to 200.")] = 20,
     channel: Channel = None,
     prefix: Prefix = "",
+    tag: Tags = None,
+    pinned: Pinned = None,
     role: Annotated[str, typer.Option(help=f"{', '.join(ROLES)} or any; else user and assistant.")] = "",
     since: Annotated[str, typer.Option(help="From this time on, as 2024-01-15T10:30:00Z.")] = "",
     until: Annotated[str, typer.Option(help="Before this time.")] = "",
@@ -95,7 +99,7 @@ def search(
             raise InvalidError("--limit", "must be 1 to 200")
         wanted = Search(
             query=parse_query(text),
-            selection=Selection(prefixes=(prefix,), channel=channel, archived=None),
+            selection=_selection(prefix, channel, tag, pinned=pinned, archived=None),
             roles=_roles(role),
             since=parse_time("--since", since) if since else None,
             until=parse_time("--until", until) if until else None,
@@ -150,6 +154,12 @@ def show_hits(hits: Hits, now: datetime) -> None:
         screen.say("Not all of these have all of the words.")
     if hits.partial:
         screen.say("There was no time to look everywhere: add words or filters to find more.")
+
+
+def _selection(
+    prefix: str, channel: str | None, tags: Sequence[str] | None, *, pinned: bool | None, archived: bool | None
+) -> Selection:
+    return Selection(prefixes=(prefix,), channel=channel, archived=archived, pinned=pinned, tags=tuple(tags or ()))
 
 
 def _row(summary: Summary, now: datetime) -> tuple[str | Text, ...]:

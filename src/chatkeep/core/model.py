@@ -213,11 +213,16 @@ class Revision(Struct, frozen=True, kw_only=True):
 
 
 class Selection(Struct, frozen=True, kw_only=True):
-    """Which sessions are meant. `archived` None means both; `prefixes` must all begin the key."""
+    """Which sessions are meant. `archived` or `pinned` None means both.
+
+    `prefixes` must all begin the key, and a session must have all of the `tags`, each of them exactly.
+    """
 
     prefixes: tuple[str, ...] = ()
     channel: str | None = None
     archived: bool | None = False
+    pinned: bool | None = None
+    tags: tuple[str, ...] = ()
     updated_before: datetime | None = None
 
     @property
@@ -225,6 +230,11 @@ class Selection(Struct, frozen=True, kw_only=True):
         """The one prefix that stands for all of them, or None when no key can begin with all."""
         longest = max(self.prefixes, key=len, default="")
         return longest if all(longest.startswith(prefix) for prefix in self.prefixes) else None
+
+    @property
+    def is_by_marks(self) -> bool:
+        """Whether sessions are chosen by tags or pins, for which a store may have to look at every one."""
+        return self.pinned is not None or bool(self.tags)
 
 
 class Page(Struct, frozen=True, kw_only=True):

@@ -42,7 +42,7 @@ async def list_keys(
     cursor: given.Cursor = None,
 ) -> Response:
     """List session keys by code point."""
-    if limit is None:  # a long answer, so not on the event loop
+    if limit is None or selected.is_by_marks:  # a long answer is not for the event loop either
         return json_response(await threads.read(_encoded_keys, sessions, selected, limit, cursor))
     return json_response(_encoded_keys(sessions, selected, limit, cursor))
 

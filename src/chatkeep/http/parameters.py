@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from typing import Annotated, Final, Literal
 
+import msgspec
 from fastapi import Depends, Path, Query
 
 from chatkeep.bodies import KEY_SCHEMA, LABEL_SCHEMA, parse_time
 from chatkeep.core.keys import parse_key
-from chatkeep.core.model import ROLES, Role, Selection
+from chatkeep.core.model import ROLES, TAGS_MAX, Role, Selection
 from chatkeep.core.paging import LIST_LIMIT_MAX, SEARCH_LIMIT_MAX
 from chatkeep.core.search import DEFAULT_ROLES
 from chatkeep.errors import InvalidKeyError
 
 _SEQ_MAX: Final = (1 << 53) - 1
-_ARCHIVED: Final = {"true": True, "false": False, "all": None}
+_CHOICES: Final = {"true": True, "false": False, "all": None}
 
 PathKey = Annotated[str, Path(description="The session's key, exactly.", json_schema_extra=KEY_SCHEMA)]
 QueryKey = Annotated[str, Query(description="The session's key, exactly.", json_schema_extra=KEY_SCHEMA)]
@@ -31,6 +32,10 @@ Channel = Annotated[str | None, Query(description="Only sessions of this channel
 NewChannel = Annotated[str | None, Query(description="The channel of a new session.", json_schema_extra=LABEL_SCHEMA)]
 Prefix = Annotated[str | None, Query(description="Only sessions whose key begins so.")]
 Archived = Annotated[Literal["true", "false", "all"], Query(description="Archived sessions: only, none, or too.")]
+Pinned = Annotated[Literal["true", "false", "all"], Query(description="Pinned sessions: only, none, or too.")]
+Tags = Annotated[
+    list[str], Query(alias="tag", max_length=TAGS_MAX, description="Only sessions with this tag; repeated, with all.")
+]
 Seq = Annotated[int | None, Query(ge=0, le=_SEQ_MAX, description="A message's seq; itself is left out.")]
 Count = Annotated[int | None, Query(ge=0, le=_SEQ_MAX)]
 Time = Annotated[str | None, Query(description="RFC 3339.", json_schema_extra={"format": "date-time"})]
@@ -39,16 +44,31 @@ ExportFormat = Literal["json", "jsonl", "md"]
 ImportFormat = Literal["json", "jsonl"]
 
 
+async def _marked(pinned: Pinned = "all", tags: Tags = []) -> Selection:  # noqa: B006 - FastAPI gives a new list
+    return Selection(pinned=_CHOICES[pinned], tags=tuple(tags))
+
+
+Marked = Annotated[Selection, Depends(_marked)]
+
+
 async def _listed(
-    channel: Channel = None, prefix: Prefix = None, archived: Archived = "false", updated_before: Time = None
+    marked: Marked,
+    channel: Channel = None,
+    prefix: Prefix = None,
+    archived: Archived = "false",
+    updated_before: Time = None,
 ) -> Selection:
-    return selection(channel, prefix, archived, updated_before)
+    return selection(channel, prefix, archived, updated_before, marked)
 
 
 async def _searched(
-    channel: Channel = None, prefix: Prefix = None, archived: Archived = "all", updated_before: Time = None
+    marked: Marked,
+    channel: Channel = None,
+    prefix: Prefix = None,
+    archived: Archived = "all",
+    updated_before: Time = None,
 ) -> Selection:
-    return selection(channel, prefix, archived, updated_before)
+    return selection(channel, prefix, archived, updated_before, marked)
 
 
 Selected = Annotated[Selection, Depends(_listed)]
@@ -68,13 +88,18 @@ def key(name: str, text: str) -> str:
 
 
 def selection(
-    channel: str | None, prefix: str | None, archived: str = "all", updated_before: str | None = None
+    channel: str | None,
+    prefix: str | None,
+    archived: str = "all",
+    updated_before: str | None = None,
+    marked: Selection = Selection(),  # noqa: B008 - an immutable value
 ) -> Selection:
-    """Return which sessions are meant."""
-    return Selection(
+    """Return which sessions are meant, of those that are marked so."""
+    return msgspec.structs.replace(
+        marked,
         prefixes=(prefix,) if prefix else (),
         channel=channel,
-        archived=_ARCHIVED[archived],
+        archived=_CHOICES[archived],
         updated_before=None if updated_before is None else parse_time("updated_before", updated_before),
     )
 

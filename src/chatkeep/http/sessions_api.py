@@ -23,12 +23,17 @@ _TITLE: Final = Decoder(TitleBody)
 
 async def list_sessions(
     sessions: Own,
+    threads: Threads,
     selected: given.Selected,
     limit: given.ListLimit = LIST_LIMIT_DEFAULT,
     cursor: given.Cursor = None,
 ) -> Response:
     """List sessions, newest activity first."""
-    return json_response(wire.encoded(wire.session_page(sessions.list(selected, limit=limit, cursor=cursor))))
+    if selected.is_by_marks:
+        page = await threads.read(sessions.list, selected, limit=limit, cursor=cursor)
+    else:
+        page = sessions.list(selected, limit=limit, cursor=cursor)
+    return json_response(wire.encoded(wire.session_page(page)))
 
 
 async def search_sessions(  # noqa: PLR0913 - one parameter per query parameter

@@ -288,6 +288,8 @@ def _is_selected(stored: _Stored, selection: Selection) -> bool:
         and header.key.startswith(selection.prefix)
         and selection.channel in (None, header.channel)
         and selection.archived in (None, header.archived)
+        and selection.pinned in (None, header.pinned)
+        and set(selection.tags) <= set(header.tags)
         and (before is None or stored.summary.updated_at < before)
     )
 

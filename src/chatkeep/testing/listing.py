@@ -85,6 +85,35 @@ class ListContract:
             assert (expected, len(expected)) == (sorted(_listed(page)), page.total)
             assert _listed(page) == _walked(store, selection, limit=1)
 
+    def test_list_of_a_tag(self, store: Store) -> None:
+        """A tag chooses the sessions that have exactly it, several those that have all of them, in any order."""
+        for key, tags in _TAGS.items():
+            store.merge(session(key, [draft()], tags=tags))
+        for tag in {tag for tags in _TAGS.values() for tag in tags} | {"wor", "k", "", "[]", '"', "%", "x\0"}:
+            expected = sorted(key for key, tags in _TAGS.items() if tag in tags)
+            page = store.list(Selection(tags=(tag,)), limit=20)
+            assert (expected, len(expected)) == (sorted(_listed(page)), page.total)
+            assert expected == list(store.keys(Selection(tags=(tag,))).keys)
+        for tags in (("work", "home"), ("home", "work", "home")):
+            assert ["both"] == _walked(store, Selection(tags=tags), limit=1)
+        assert () == store.keys(Selection(tags=("work", "nowhere"))).keys
+
+    def test_list_of_marks_that_change(self, store: Store) -> None:
+        """Tags and pins are those that a session has now, and choose together with the other filters."""
+        for n in range(6):
+            store.merge(session(f"k:{n}", [draft("Hello", n)], tags=("work",), pinned=n % 2 == 0, archived=n == 4))
+        chosen = Selection(prefixes=("k:",), tags=("work",), pinned=True)
+        assert ["k:2", "k:0"] == _walked(store, chosen, limit=1)
+        first = store.list(Selection(tags=("work",)), limit=2)
+        assert (["k:5", "k:3"], 5) == (_listed(first), first.total)
+        store.revise("k:2", Revision(tags=()))
+        store.revise("k:1", Revision(pinned=True))
+        store.revise("k:4", Revision(archived=False))
+        store.delete("k:0")
+        assert ["k:4", "k:1"] == _walked(store, chosen, limit=1)
+        rest = store.list(Selection(tags=("work",)), limit=9, cursor=first.next_cursor)
+        assert (["k:1"], 4) == (_listed(rest), rest.total)
+
     def test_list_updated_before(self, store: Store) -> None:
         """Sessions can be chosen by age: those whose latest activity is before a time."""
         _furnish(store)
@@ -108,7 +137,8 @@ class ListContract:
         of_list = store.list(Selection(), limit=1).next_cursor
         of_keys = store.keys(Selection(), limit=1).next_cursor
         narrower = Selection(prefixes=("a:",))
-        for selection, cursor in ((narrower, of_list), (Selection(), of_keys)):
+        tagged, pinned = Selection(tags=("x",)), Selection(pinned=False)
+        for selection, cursor in ((narrower, of_list), (Selection(), of_keys), (tagged, of_list), (pinned, of_list)):
             with pytest.raises(InvalidCursorError):
                 store.list(selection, limit=1, cursor=cursor)
         for selection, cursor in ((narrower, of_keys), (Selection(), of_list)):
@@ -192,14 +222,33 @@ _SELECTIONS = [
     (Selection(channel="fax"), ["ab:1"]),
     (Selection(channel="fax", prefixes=("a:",), archived=True), ["a:2"]),
     (Selection(channel="telex"), []),
+    (Selection(pinned=True), ["c:1"]),
+    (Selection(pinned=False), ["a:1", "ab:1", "b:1"]),
+    (Selection(tags=("x",), archived=None), ["a:2", "c:1"]),
+    (Selection(tags=("x",), pinned=False, archived=None, channel="fax"), ["a:2"]),
+    (Selection(tags=("x",), prefixes=("c",)), ["c:1"]),
+    (Selection(tags=("x",), prefixes=("c", "d")), []),
 ]
+
+_TAGS: dict[str, tuple[str, ...]] = {
+    "none": (),
+    "work": ("work",),
+    "other case": ("Work",),
+    "both": ("home", "work"),
+    "longer": ("workshop", "homework"),
+    "quoted": ('x"work"', 'x"work', "'work'"),
+    "commas": ("x,", "y", ",", "work,home"),
+    "json": ('["work"]', "\\work", '\\"work\\"', "\\u0077ork"),
+    "é": ("café", "工作", "🎉"),
+    "e and accent": ("cafe\u0301",),
+}
 
 
 def _furnish(store: Store) -> None:
     store.merge(session("a:1", [draft("Hello", 5), draft("Hello", 6)]))
-    store.merge(session("a:2", [draft("Hello", 4)], channel="fax", archived=True))
+    store.merge(session("a:2", [draft("Hello", 4)], channel="fax", archived=True, tags=("y", "x")))
     store.merge(session("b:1", [draft("Hello", 3)]))
-    store.merge(session("c:1", [draft("Hello", 2.5)]))
+    store.merge(session("c:1", [draft("Hello", 2.5)], pinned=True, tags=("x",)))
     store.merge(session("ab:1", [draft("Hello", 2)], channel="fax"))
 
 

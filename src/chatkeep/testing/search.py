@@ -274,14 +274,20 @@ class SearchContract:
     def test_search_selection(self, store: Store) -> None:
         """Only sessions of the selection are searched; others do not even decide the mode."""
         store.merge(session("a:1", [draft("zebra")]))
-        store.merge(session("a:2", [draft("zebra")], channel="fax"))
-        store.merge(session("b:1", [draft("zebra horse")]))
+        store.merge(session("a:2", [draft("zebra")], channel="fax", tags=("y", "x")))
+        store.merge(session("b:1", [draft("zebra horse")], pinned=True, tags=("x",)))
         for selection, expected in [
             (Selection(archived=None), ["a:1", "a:2", "b:1"]),
             (Selection(prefixes=("a:",)), ["a:1", "a:2"]),
             (Selection(prefixes=("a:", "a:2")), ["a:2"]),
             (Selection(prefixes=("a:", "b:")), []),
             (Selection(channel="fax"), ["a:2"]),
+            (Selection(pinned=True), ["b:1"]),
+            (Selection(pinned=False), ["a:1", "a:2"]),
+            (Selection(tags=("x",)), ["a:2", "b:1"]),
+            (Selection(tags=("x", "y")), ["a:2"]),
+            (Selection(tags=("x",), prefixes=("b:",)), ["b:1"]),
+            (Selection(tags=("z",)), []),
         ]:
             hits = store.search(search_for("zebra", selection=selection)).hits
             assert expected == sorted(hit.key for hit in hits)

@@ -197,8 +197,8 @@ class Index:
     def page(self, selection: Selection, *, limit: int, after: Place | None) -> tuple[list[Summary], int]:
         """Return sessions by latest activity that follow a place, and how many there are in all."""
         where, values = conditions(selection)
-        few = bool(selection.prefix) and self._count_few(selection.prefix or "") < _FEW
         total = self._total(selection, where, values)
+        few = total < _FEW if selection.is_by_marks else self._has_few(selection.prefix)
         if after is not None:
             where = [*where, "updated_at <= :at", "(updated_at < :at OR key > :past)"]
             values = {**values, "at": after.at_us - EPOCH_US, "past": after.key}
@@ -316,11 +316,13 @@ class Index:
         yield db  # after an error the connection is dropped, not given back
         self._readers.put(db)
 
-    def _count_few(self, prefix: str) -> int:
-        return _number(self._rows(QUERIES["count_few"], {**key_bounds(prefix), "few": _FEW}))
+    def _has_few(self, prefix: str | None) -> bool:
+        return (
+            bool(prefix) and _number(self._rows(QUERIES["count_few"], {**key_bounds(prefix or ""), "few": _FEW})) < _FEW
+        )
 
     def _total(self, selection: Selection, where: Sequence[str], values: Mapping[str, Value]) -> int:
-        if selection.prefix == "" and selection.updated_before is None:
+        if selection.prefix == "" and selection.updated_before is None and not selection.is_by_marks:
             wanted = {"archived": selection.archived, "channel": selection.channel}
             return _number(self._rows(QUERIES["total"], wanted))
         return _number(self._rows(QUERIES["count"].replace("{where}", " AND ".join(where) or "true"), values))

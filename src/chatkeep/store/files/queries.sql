@@ -110,7 +110,7 @@ SELECT hash, role, at FROM messages WHERE sid = :sid ORDER BY seq;
 -- page: Sessions by latest activity.
 SELECT * FROM listed WHERE {where} ORDER BY updated_at DESC, key LIMIT :limit;
 
--- page_of_few: The same, where the prefix leaves few: those are looked at and sorted.
+-- page_of_few: The same, where the filters leave few: those are sorted.
 SELECT * FROM listed WHERE {where} ORDER BY +updated_at DESC, +key LIMIT :limit;
 
 -- keys: Keys by code point.

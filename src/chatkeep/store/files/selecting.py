@@ -3,9 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Final
+
+import msgspec
 
 from chatkeep.core.model import Selection
 from chatkeep.store.files.rows import Value, microseconds
+
+# Few texts have the tag in quotes, and of these json_each tells which have it as a tag, and the others too
+_TAGGED: Final = (
+    "tags <> '[]' AND instr(tags, :tag)"
+    " AND NOT EXISTS (SELECT value FROM json_each(:tags) EXCEPT SELECT value FROM json_each(tags))"
+)
 
 
 def conditions(selection: Selection) -> tuple[list[str], dict[str, Value]]:
@@ -20,6 +29,13 @@ def conditions(selection: Selection) -> tuple[list[str], dict[str, Value]]:
     if selection.channel is not None:
         where.append("channel = :channel")
         values["channel"] = selection.channel
+    if selection.pinned is not None:
+        where.append("pinned = :pinned")
+        values["pinned"] = selection.pinned
+    if selection.tags:
+        where.append(_TAGGED)
+        values["tag"] = msgspec.json.encode(selection.tags[0]).decode()
+        values["tags"] = msgspec.json.encode(selection.tags).decode()
     if selection.prefix:
         bounds = key_bounds(selection.prefix)
         where.append("key >= :first")
