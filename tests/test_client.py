@@ -47,7 +47,7 @@ from chatkeep.tokens import TokenFile
 KEY = "cli:default"
 VERBS = {
     *("append", "changes", "close", "delete", "delete_all", "existing", "get", "keys", "list"),
-    *("merge", "read", "read_all", "rename", "revise", "search", "status", "window"),
+    *("merge", "read", "read_all", "rename", "revise", "search", "stats", "status", "window"),
 }
 
 
@@ -395,6 +395,8 @@ def test_call_with_a_confined_token_stays_inside(server: Server, client: Client)
         assert (made,) == confined.keys().keys
         assert 1 == confined.status().session_count
         assert 0 == confined.status("b:").session_count
+        assert [made] == [one.key for one in confined.stats().largest]
+        assert () == confined.stats("b:").channels
         assert [made] == [hit.key for hit in confined.search(Search(query=parse_query("zebra"))).hits]
         assert () == confined.delete_all(["b:1"])
         with pytest.raises(SessionNotFoundError):
@@ -432,6 +434,7 @@ def test_async_client_does_the_same(server: Server) -> None:
             assert (KEY,) == (await client.keys()).keys
             assert [KEY] == [hit.key for hit in (await client.search(Search(query=parse_query("zebra")))).hits]
             assert 1 == (await client.status()).message_count
+            assert 1 == (await client.stats(unit="day")).periods[-1].message_count
             assert (KEY,) == await client.existing([KEY, "none"])
             session = await client.read(KEY)
             assert [session] == [whole async for whole in client.read_all(Selection())]

@@ -132,6 +132,8 @@ def test_confined_reads(confined: Sessions) -> None:
     assert [MINE] == [one.header.key for one in confined.read_all(Selection())]
     assert (MINE,) == confined.existing([THEIRS, MINE])
     assert 1 == confined.status().session_count
+    assert 1 == confined.stats().session_count
+    assert 0 == confined.stats("elsewhere:", unit="day").session_count
 
 
 def test_confined_writes(sessions: Sessions, confined: Sessions) -> None:

@@ -6,7 +6,7 @@ patterns here only tell the same rules to readers of the OpenAPI document, and t
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Annotated, Final
 
 import msgspec
@@ -186,6 +186,18 @@ def parse_time(field: str, text: str) -> datetime:
         return utc(msgspec.convert(text, At))
     except (msgspec.ValidationError, InvalidError) as error:
         raise InvalidError(field, "must be a time such as 2024-01-15T10:30:00Z") from error
+
+
+def parse_date(field: str, text: str) -> date:
+    """Return the day that a text such as `2024-01-15` names.
+
+    Raises:
+        InvalidError: naming the field, when it names none.
+    """
+    try:
+        return msgspec.convert(text, date)
+    except msgspec.ValidationError as error:
+        raise InvalidError(field, "must be a day such as 2024-01-15") from error
 
 
 def parse_duration(field: str, text: str) -> timedelta:

@@ -10,7 +10,7 @@ import secrets
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from typing import Final, Generic, TypeVar
 from urllib.parse import quote
 
@@ -43,6 +43,7 @@ from chatkeep.core.model import (
 )
 from chatkeep.core.search import DEFAULT_ROLES, Search
 from chatkeep.core.sse import MEDIA_TYPE, Event, EventReader
+from chatkeep.core.stats import PeriodUnit, Stats
 from chatkeep.errors import ChatkeepError, InvalidError, MessageConflictError, UnreachableError
 from chatkeep.exporters import exported
 
@@ -254,6 +255,16 @@ def status(prefix: str) -> Call[Status]:
     )
 
 
+def stats(prefix: str, unit: PeriodUnit, since: date | None) -> Call[Stats]:
+    """Return the call that tells counts over time, by channel and tag, and the largest sessions."""
+    return Call(
+        method="GET",
+        path="/api/v1/stats",
+        decode=lambda body: _decoded(body, Stats),
+        query=_pairs({"prefix": prefix or None, "unit": unit, "since": None if since is None else since.isoformat()}),
+    )
+
+
 def chat(message: str, *, key: str | None, model: str | None) -> Call[ChatAnswer]:
     """Return the call that sends a message to the model; sent again it would be stored twice."""
     return Call(
@@ -401,6 +412,11 @@ class _Messages(Struct, frozen=True):
     """The part of an exported session that is not its header."""
 
     messages: tuple[Message, ...]
+
+
+def unreachable(error: Exception) -> UnreachableError:
+    """Return the error that stands for one of the network."""
+    return UnreachableError(f"No answer from the server: {error or type(error).__name__}.")
 
 
 def _no_answer(status: int) -> UnreachableError:

@@ -16,6 +16,7 @@ import asyncio
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import aclosing, closing
+from datetime import date
 from types import TracebackType
 from typing import Any, Final, Self, TypeVar
 
@@ -42,15 +43,13 @@ from chatkeep.core.model import (
 from chatkeep.core.paging import LIST_LIMIT_DEFAULT
 from chatkeep.core.search import Search
 from chatkeep.core.sse import Event
-from chatkeep.errors import SessionNotFoundError, UnreachableError
+from chatkeep.core.stats import PeriodUnit, Stats
+from chatkeep.errors import SessionNotFoundError
 from chatkeep.events import RESET, change_of
 
 TIMEOUT_S: Final = 30.0
 _FOLLOWING_TIMEOUT: Final = httpx.Timeout(TIMEOUT_S, read=60.0)  # signs of life come more often
 _LISTED: Final = Selection()
-_NO_PAGE: Final = Page(sessions=(), total=0, next_cursor=None)
-_NO_HITS: Final = Hits(hits=())
-_NO_KEYS: Final = KeyPage(keys=(), total=0, next_cursor=None)
 
 Answer = TypeVar("Answer")
 
@@ -129,18 +128,18 @@ class Client:
     ) -> Page:
         """Return sessions by latest activity, newest first, ties by key."""
         if selection.prefix is None:
-            return _NO_PAGE
+            return Page(sessions=(), total=0, next_cursor=None)
         return self._do(calls.sessions(selection, limit=limit, cursor=cursor))
 
     def keys(self, selection: Selection = _LISTED, *, limit: int | None = None, cursor: str | None = None) -> KeyPage:
         """Return keys by code point; all of them without a limit."""
         if selection.prefix is None:
-            return _NO_KEYS
+            return KeyPage(keys=(), total=0, next_cursor=None)
         return self._do(calls.keys(selection, limit=limit, cursor=cursor))
 
     def search(self, search: Search) -> Hits:
         """Return what the query finds, as `core.search` describes it."""
-        return _NO_HITS if calls.finds_nothing(search) else self._do(calls.search(search))
+        return Hits(hits=()) if calls.finds_nothing(search) else self._do(calls.search(search))
 
     def rename(self, key: str, title: str) -> Summary:
         """Give a session a title of 1 to 200 characters."""
@@ -186,12 +185,16 @@ class Client:
                 for piece in response.iter_bytes():
                     yield from events.read(piece)
         except httpx.TransportError as error:
-            raise _unreachable(error) from error
+            raise calls.unreachable(error) from error
         events.end()
 
     def status(self, prefix: str = "") -> Status:
         """Return counts and sizes of the sessions that the token sees and whose keys begin with the prefix."""
         return self._do(calls.status(prefix))
+
+    def stats(self, prefix: str = "", *, unit: PeriodUnit = "month", since: date | None = None) -> Stats:
+        """Return counts over time, by channel and tag, and the largest sessions, as `Sessions.stats` says."""
+        return self._do(calls.stats(prefix, unit, since))
 
     def changes(self, after: str | None, *, limit: int = LIST_LIMIT_DEFAULT) -> Changes:
         """Return what changed after a position, oldest first, as `Store.changes`; without one, only the present."""
@@ -261,7 +264,7 @@ class Client:
                 response = self._http.request(**_request(self._url, self._token, call))
             except httpx.TransportError as error:
                 if (pause_s := call.pause_s(retries, None)) is None:
-                    raise _unreachable(error) from error
+                    raise calls.unreachable(error) from error
             else:
                 if (pause_s := call.pause_s(retries, response.status_code, response.headers)) is None:
                     return call.answer(response.status_code, response.content)
@@ -343,7 +346,7 @@ class AsyncClient:
     ) -> Page:
         """Return sessions by latest activity, newest first, ties by key."""
         if selection.prefix is None:
-            return _NO_PAGE
+            return Page(sessions=(), total=0, next_cursor=None)
         return await self._do(calls.sessions(selection, limit=limit, cursor=cursor))
 
     async def keys(
@@ -351,12 +354,12 @@ class AsyncClient:
     ) -> KeyPage:
         """Return keys by code point; all of them without a limit."""
         if selection.prefix is None:
-            return _NO_KEYS
+            return KeyPage(keys=(), total=0, next_cursor=None)
         return await self._do(calls.keys(selection, limit=limit, cursor=cursor))
 
     async def search(self, search: Search) -> Hits:
         """Return what the query finds, as `core.search` describes it."""
-        return _NO_HITS if calls.finds_nothing(search) else await self._do(calls.search(search))
+        return Hits(hits=()) if calls.finds_nothing(search) else await self._do(calls.search(search))
 
     async def rename(self, key: str, title: str) -> Summary:
         """Give a session a title of 1 to 200 characters."""
@@ -403,12 +406,16 @@ class AsyncClient:
                     for event in events.read(piece):
                         yield event
         except httpx.TransportError as error:
-            raise _unreachable(error) from error
+            raise calls.unreachable(error) from error
         events.end()
 
     async def status(self, prefix: str = "") -> Status:
         """Return counts and sizes of the sessions that the token sees and whose keys begin with the prefix."""
         return await self._do(calls.status(prefix))
+
+    async def stats(self, prefix: str = "", *, unit: PeriodUnit = "month", since: date | None = None) -> Stats:
+        """Return counts over time, by channel and tag, and the largest sessions, as `Sessions.stats` says."""
+        return await self._do(calls.stats(prefix, unit, since))
 
     async def changes(self, after: str | None, *, limit: int = LIST_LIMIT_DEFAULT) -> Changes:
         """Return what changed after a position, oldest first, as `Store.changes`; without one, only the present."""
@@ -473,7 +480,7 @@ class AsyncClient:
                 response = await self._http.request(**_request(self._url, self._token, call))
             except httpx.TransportError as error:
                 if (pause_s := call.pause_s(retries, None)) is None:
-                    raise _unreachable(error) from error
+                    raise calls.unreachable(error) from error
             else:
                 if (pause_s := call.pause_s(retries, response.status_code, response.headers)) is None:
                     return call.answer(response.status_code, response.content)
@@ -491,7 +498,3 @@ def _request(url: str, token: str, call: Call[Answer]) -> dict[str, Any]:
         "headers": calls.headers(token, call),
         "timeout": httpx.USE_CLIENT_DEFAULT if call.wait_s is None else call.wait_s,
     }
-
-
-def _unreachable(error: httpx.TransportError) -> UnreachableError:
-    return UnreachableError(f"No answer from the server: {error or type(error).__name__}.")

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime, timedelta
 from typing import Final
 
 import msgspec
@@ -42,6 +42,7 @@ from chatkeep.core.model import (
 )
 from chatkeep.core.paging import LIST_LIMIT_DEFAULT, LIST_LIMIT_MAX
 from chatkeep.core.search import Search
+from chatkeep.core.stats import DAYS_SHOWN, NO_STATS, PeriodUnit, Stats
 from chatkeep.core.windows import fitting
 from chatkeep.errors import ForbiddenError, InvalidError, InvalidKeyError, SessionDamagedError, SessionNotFoundError
 from chatkeep.store.protocol import Store
@@ -265,6 +266,21 @@ class Sessions:
         if within is None:
             return Status(session_count=0, message_count=0, size_bytes=0, channels={}, problems={})
         return self._store.status(within)
+
+    def stats(self, prefix: str = "", *, unit: PeriodUnit = "month", since: date | None = None) -> Stats:
+        """Return counts of the sessions one may see and whose keys begin with the prefix, as `core.stats` says.
+
+        With `since`, periods that begin before that day are left out; days without it are the past 60, today included.
+        """
+        within = Selection(prefixes=(prefix, self._prefix)).prefix
+        if within is None:
+            return msgspec.structs.replace(NO_STATS, unit=unit)
+        if unit == "month" or since is not None:
+            return self._store.stats(within, unit=unit, since=since)
+        today = self._now().date()
+        found = self._store.stats(within, unit=unit, since=today - timedelta(days=DAYS_SHOWN - 1))
+        past = tuple(period for period in found.periods if period.start <= today)
+        return msgspec.structs.replace(found, periods=past)
 
     def changes(self, after: str | None, *, limit: int = LIST_LIMIT_DEFAULT) -> Changes:
         """Return what changed after a position, oldest first, as `Store.changes` says.

@@ -23,10 +23,21 @@ def test_count_everything(run: Run, workspace: Path) -> None:
         facts["status"]["session_count"],
         True,
     )
-    counts = [one["message_count"] for one in facts["largest"]]
-    assert 10 == len(counts)
-    assert sorted(counts, reverse=True) == counts
-    assert "11 sessions" in run("stats").out
+    for name, column in (("largest", "size_bytes"), ("longest", "message_count")):
+        sizes = [one[column] for one in facts[name]]
+        assert (10, sorted(sizes, reverse=True)) == (len(sizes), sizes)
+    assert facts["message_count"] == sum(one["message_count"] for one in facts["periods"])
+    assert 11 == sum(one["session_count"] for one in facts["channels"])
+    shown = run("stats").out
+    assert "11 sessions" in shown
+    assert re.search(r"^2024-05 +8 +151$", shown, re.MULTILINE)
+    assert re.search(r"^telegram +2 +26$", shown, re.MULTILINE)
+    assert re.search(r"^voucher +1$", shown, re.MULTILINE)
+    assert "must be one of month, day" in run("stats", "--unit", "week", code=2).err
+    run("append", "today", "Hi", "--role", "user")
+    (today,) = run("stats", "--unit", "day", "--json").json["periods"]
+    assert (1, 1) == (today["session_count"], today["message_count"])
+    assert re.search(r"^20\d\d-\d\d-\d\d +1 +1$", run("stats", "--unit", "day").out, re.MULTILINE)
     assert "0 sessions, 0 messages" in run("stats", "--workspace", str(workspace / "empty")).out
 
 

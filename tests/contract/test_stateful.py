@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from chatkeep.core.model import Draft, Hits, Message, Revision, Role, Selection, Session
+from chatkeep.core.stats import PeriodUnit
 from chatkeep.errors import ChatkeepError, ConflictError
 from chatkeep.store.files.store import FilesStore
 from chatkeep.store.files.tree import file_name
@@ -172,6 +173,14 @@ class FilesBesideMemory(RuleBasedStateMachine):
             if self.exists(key):
                 self.model.delete(key)
             self.model.merge(whole)
+
+    @rule(prefix=st.sampled_from(["", "a"]), unit=st.sampled_from(["month", "day"]))
+    def count(self, prefix: str, unit: PeriodUnit) -> None:
+        """What is counted is the same, but for the bytes."""
+        expected, actual = (one.stats(prefix, unit=unit) for one in (self.model, self.files))
+        for name in ("session_count", "message_count", "periods", "tags"):
+            assert getattr(expected, name) == getattr(actual, name)
+        assert [one.key for one in expected.longest] == [one.key for one in actual.longest]
 
     @invariant()
     def list_agrees(self) -> None:

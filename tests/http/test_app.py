@@ -27,6 +27,7 @@ PAGES = [
     "/api/sessions",
     "/api/v1/sessions",
     "/api/v1/status",
+    "/api/v1/stats",
     "/api/v1/export",
     "/api/sessions/search?q=x",
 ]

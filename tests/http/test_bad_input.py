@@ -105,6 +105,13 @@ QUERIES = [
     "/api/v1/messages",
     "/api/v1/messages?session=x&max_tokens=-1",
     "/api/v1/messages?session=x&after=x",
+    "/api/v1/stats?unit=week",
+    "/api/v1/stats?unit=",
+    "/api/v1/stats?since=yesterday",
+    "/api/v1/stats?since=2024-02-30",
+    "/api/v1/stats?since=0",
+    "/api/v1/stats?since=2024-01-15T00:00:00Z",
+    "/api/v1/stats?tag=x",
     "/api/v1/export?format=txt",
     "/api/v1/export?session=" + "y" * 129,
 ]

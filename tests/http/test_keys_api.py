@@ -225,6 +225,10 @@ def test_token_of_a_prefix_sees_nothing_else(server: Server, client: httpx.Clien
         assert [hit["id"] for hit in hits] == ["mine:1"]
         assert all(session["key"].startswith("mine:") for session in mine.get("/api/v1/export").json())
         assert mine.get("/api/v1/status").json()["session_count"] == mine.get("/api/v1/sessions").json()["count"]
+        counted = mine.get("/api/v1/stats").json()
+        assert counted["session_count"] == mine.get("/api/v1/status").json()["session_count"]
+        assert all(one["key"].startswith("mine:") for one in counted["largest"] + counted["longest"])
+        assert mine.get("/api/v1/stats?prefix=theirs:").json()["session_count"] == 0
         assert mine.post("/api/v1/sessions/delete", json={"keys": ["theirs:1"], "dry_run": False}).json()["count"] == 0
         report = mine.post("/api/v1/import", json={"key": "theirs:9", "messages": [HI]}).json()
         assert (report["sessions_created"], len(report["errors"])) == (0, 1)

@@ -13,7 +13,8 @@ import typer
 from chatkeep import wiring
 from chatkeep.cli import screen
 from chatkeep.config import Settings, settings_from
-from chatkeep.errors import StorageError
+from chatkeep.core.model import Json
+from chatkeep.errors import InvalidError, StorageError
 from chatkeep.sessions import Sessions
 
 
@@ -44,6 +45,13 @@ Tags = Annotated[
 ]
 Pinned = Annotated[bool | None, typer.Option(help="Only pinned sessions, or only others.", show_default=False)]
 Key = Annotated[str, typer.Argument(help="The key of the session.", show_default=False)]
+
+
+def choice(option: str, given: str, allowed: tuple[str, ...]) -> Json:
+    """Return what is given to an option that has these choices."""
+    if given not in allowed:
+        raise InvalidError(option, f"must be one of {', '.join(allowed)}")
+    return given
 
 
 def settings(workspace: Path | None) -> Settings:

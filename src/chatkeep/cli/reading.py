@@ -14,7 +14,7 @@ from rich.text import Text
 from chatkeep import wire
 from chatkeep.bodies import parse_time
 from chatkeep.cli import facts, screen
-from chatkeep.cli.options import AsJson, Channel, Key, Pinned, Prefix, Tags, Workspace, opened_sessions
+from chatkeep.cli.options import AsJson, Channel, Key, Pinned, Prefix, Tags, Workspace, choice, opened_sessions
 from chatkeep.core.excerpts import highlights
 from chatkeep.core.keys import parse_key
 from chatkeep.core.model import ROLES, Hit, Hits, Json, Message, Role, Selection, Sort, Summary, Unit
@@ -103,8 +103,8 @@ def search(
             roles=_roles(role),
             since=parse_time("--since", since) if since else None,
             until=parse_time("--until", until) if until else None,
-            sort=_choice("--sort", sort, get_args(Sort)),
-            unit=_choice("--unit", unit, get_args(Unit)),
+            sort=choice("--sort", sort, get_args(Sort)),
+            unit=choice("--unit", unit, get_args(Unit)),
             limit=limit,
         )
         hits = sessions.search(wanted)
@@ -237,10 +237,4 @@ def _roles(role: str) -> tuple[Role, ...] | None:
         return DEFAULT_ROLES
     if role == "any":
         return None
-    return (_choice("--role", role, ROLES),)
-
-
-def _choice(option: str, given: str, allowed: tuple[str, ...]) -> Json:
-    if given not in allowed:
-        raise InvalidError(option, f"must be one of {', '.join(allowed)}")
-    return given
+    return (choice("--role", role, ROLES),)

@@ -2,57 +2,49 @@
 
 from __future__ import annotations
 
-import heapq
 import time
-from collections.abc import Iterator
+from collections.abc import Sequence
+from typing import Annotated, Final, get_args
+
+import msgspec
+import typer
 
 from chatkeep import wiring
 from chatkeep.cli import screen
 from chatkeep.cli.facts import cut_facts
-from chatkeep.cli.options import AsJson, Workspace, opened_store, settings
-from chatkeep.core.model import Selection, Summary
-from chatkeep.core.paging import LIST_LIMIT_MAX
+from chatkeep.cli.options import AsJson, Workspace, choice, opened_store, settings
+from chatkeep.core.stats import PeriodUnit, Stats
 from chatkeep.sessions import Sessions
 
-_LARGEST = 10
+_PERIODS: Final = 12
+_TAGS: Final = 20
 
 
-def stats(*, workspace: Workspace = None, as_json: AsJson = False) -> None:
-    """Show how many sessions and messages there are, where, and how large."""
+def stats(
+    *,
+    unit: Annotated[str, typer.Option(help="month, or day: the past 60.")] = "month",
+    workspace: Workspace = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show how many sessions and messages there are, where, since when, and how large."""
     chosen = settings(workspace)
     with opened_store(chosen) as store:
         sessions = Sessions(store)
+        found = sessions.stats(unit=choice("--unit", unit, get_args(PeriodUnit)))
         status = sessions.status()
-        largest = heapq.nlargest(_LARGEST, _all(sessions), key=lambda summary: summary.message_count)
     cuts = wiring.cuts_in(chosen.workspace)
     if as_json:
-        shown = [{"key": one.header.key, "title": one.title, "message_count": one.message_count} for one in largest]
-        screen.show_json(
-            {
-                "workspace": str(chosen.workspace),
-                "status": status,
-                "largest": shown,
-                "cuts": list(map(cut_facts, cuts)),
-            }
-        )
+        facts = {"workspace": str(chosen.workspace), "status": status, **msgspec.to_builtins(found)}
+        screen.show_json({**facts, "cuts": list(map(cut_facts, cuts))})
         return
-    messages = screen.counted(status.message_count, "message")
-    screen.say(f"{screen.counted(status.session_count, 'session')}, {messages}, {screen.size(status.size_bytes)}")
+    messages = screen.counted(found.message_count, "message")
+    screen.say(f"{screen.counted(found.session_count, 'session')}, {messages}, {screen.size(found.size_bytes)}")
     screen.say(f"in {chosen.workspace}")
     if status.problems:
         screen.say(f"{screen.counted(len(status.problems), 'file')} cannot be served; run `chatkeep doctor`.")
     if cuts:
         screen.say(f"Repairs have cut bytes off {screen.counted(len(cuts), 'file')}; `chatkeep doctor` names them.")
-    if status.channels:
-        screen.say()
-        rows = [(name, f"{count:,}") for name, count in sorted(status.channels.items(), key=lambda one: -one[1])]
-        screen.show_table(("CHANNEL", "SESSIONS"), rows, numbers=("SESSIONS",))
-        screen.say()
-        screen.show_table(
-            ("LARGEST", "TITLE", "MESSAGES"),
-            [(one.header.key, one.title, f"{one.message_count:,}") for one in largest],
-            numbers=("MESSAGES",),
-        )
+    _show_counts(found)
 
 
 def reindex(*, workspace: Workspace = None, as_json: AsJson = False) -> None:
@@ -71,11 +63,21 @@ def reindex(*, workspace: Workspace = None, as_json: AsJson = False) -> None:
     screen.say(f"Indexed {screen.counted(status.session_count, 'session')}, {messages}, in {took_s} s.")
 
 
-def _all(sessions: Sessions) -> Iterator[Summary]:
-    cursor = None
-    while True:
-        page = sessions.list(Selection(archived=None), limit=LIST_LIMIT_MAX, cursor=cursor)
-        yield from page.sessions
-        cursor = page.next_cursor
-        if cursor is None:
-            return
+def _show_counts(found: Stats) -> None:
+    """Print tables of what there is, each only if it has rows."""
+    form = "%Y-%m" if found.unit == "month" else "%Y-%m-%d"
+    periods = [(f"{one.start:{form}}", one.session_count, one.message_count) for one in found.periods[-_PERIODS:]]
+    channels = [(one.channel, one.session_count, one.message_count) for one in found.channels]
+    tags = [(one.tag, one.session_count) for one in found.tags[:_TAGS]]
+    largest = [(one.key, one.title, one.message_count, screen.size(one.size_bytes)) for one in found.largest]
+    _show_table((found.unit.upper(), "SESSIONS", "MESSAGES"), periods)
+    _show_table(("CHANNEL", "SESSIONS", "MESSAGES"), channels)
+    _show_table(("TAG", "SESSIONS"), tags)
+    _show_table(("LARGEST", "TITLE", "MESSAGES", "SIZE"), largest)
+
+
+def _show_table(columns: Sequence[str], rows: Sequence[Sequence[str | int]]) -> None:
+    if rows:
+        screen.say()
+        shown = [[f"{cell:,}" if isinstance(cell, int) else cell for cell in row] for row in rows]
+        screen.show_table(columns, shown, numbers=("SESSIONS", "MESSAGES", "SIZE"))

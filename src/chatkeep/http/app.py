@@ -23,6 +23,7 @@ from chatkeep import bodies, chat_wire, exporters, wire
 from chatkeep.chat import Chats
 from chatkeep.core.model import Message, Window
 from chatkeep.core.sse import MEDIA_TYPE
+from chatkeep.core.stats import Stats
 from chatkeep.events import EventData
 from chatkeep.http import chat_api, docs, events_api, keys_api, problems, proxy_api, server_api, sessions_api
 from chatkeep.http.access import DELETE, JSON_TYPE, PUBLIC, READ, READ_EVERYWHERE, WRITE, Pools, Rule, room_for_body
@@ -125,6 +126,7 @@ ROUTES: Final = (
     Route("GET", "/api/v1/events", READ, events_api.follow_events, Answer(EventData, media_types=_EVENTS)),
     # the server itself
     Route("GET", "/api/v1/status", READ, server_api.get_status, Answer(wire.StatusAnswer)),
+    Route("GET", "/api/v1/stats", READ, server_api.get_stats, Answer(Stats)),
     Route("GET", "/metrics", READ_EVERYWHERE, server_api.get_metrics, Answer(media_types=_TEXT)),
     Route("GET", "/health", PUBLIC, server_api.get_health, Answer(wire.Done)),
     Route("GET", "/openapi.json", PUBLIC, server_api.get_openapi, Answer(dict)),

@@ -11,6 +11,7 @@ from msgspec import Struct
 
 from chatkeep import bodies, chat_wire, wire
 from chatkeep.core.model import Json, Message, Window
+from chatkeep.core.stats import Stats
 from chatkeep.events import EventData
 from chatkeep.http.access import JSON_TYPE, PUBLIC, Rule
 from chatkeep.http.problems import PROBLEM_TYPE
@@ -48,6 +49,7 @@ _KINDS: Final[tuple[Any, ...]] = (
     wire.BulkAnswer,
     wire.ImportAnswer,
     wire.StatusAnswer,
+    Stats,
     wire.Problem,
     chat_wire.ChatAnswer,
     chat_wire.ChatStart,
@@ -79,7 +81,7 @@ class Body(Struct, frozen=True):
 def responses(answer: Answer, body: Body | None, rule: Rule, path: str) -> dict[int | str, dict[str, Any]]:
     """Return what FastAPI is told of a route's answers, refusals included."""
     problems = {421: _ALWAYS[421]} if rule is PUBLIC else dict(_ALWAYS)
-    problems |= {} if rule is PUBLIC or path.endswith(("/status", "/metrics", "/events")) else _ADDRESSED
+    problems |= {} if rule is PUBLIC or path.endswith(("/status", "/stats", "/metrics", "/events")) else _ADDRESSED
     problems |= _WITH_BODY if body else {}
     problems |= {502: "The model's server failed, or refuses."} if "chat" in path else {}
     problems |= {507: _WITH_BODY[507]} if rule is not PUBLIC else {}

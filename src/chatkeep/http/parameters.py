@@ -39,6 +39,7 @@ Tags = Annotated[
 Seq = Annotated[int | None, Query(ge=0, le=_SEQ_MAX, description="A message's seq; itself is left out.")]
 Count = Annotated[int | None, Query(ge=0, le=_SEQ_MAX)]
 Time = Annotated[str | None, Query(description="RFC 3339.", json_schema_extra={"format": "date-time"})]
+Day = Annotated[str | None, Query(description="A day, as 2024-01-15.", json_schema_extra={"format": "date"})]
 SearchRole = Annotated[Role | Literal["any"] | None, Query(description="Only messages of this role.")]
 ExportFormat = Literal["json", "jsonl", "md"]
 ImportFormat = Literal["json", "jsonl"]

@@ -9,6 +9,8 @@ from starlette.responses import Response
 
 import chatkeep
 from chatkeep import wire
+from chatkeep.bodies import parse_date
+from chatkeep.core.stats import PeriodUnit
 from chatkeep.http import docs, metrics
 from chatkeep.http import parameters as given
 from chatkeep.http.access import Own, Threads, json_response
@@ -24,6 +26,19 @@ async def get_status(request: Request, sessions: Own, threads: Threads, prefix: 
     uptime_s = time.monotonic() - request.app.state.started
     status = await threads.read(sessions.status, prefix or "")
     return json_response(wire.encoded(wire.status_answer(status, version=chatkeep.__version__, uptime_s=uptime_s)))
+
+
+async def get_stats(
+    sessions: Own,
+    threads: Threads,
+    *,
+    prefix: given.Prefix = None,
+    unit: PeriodUnit = "month",
+    since: given.Day = None,
+) -> Response:
+    """Count the sessions that the token sees: over time, by channel and tag; and name the largest."""
+    first = None if since is None else parse_date("since", since)
+    return json_response(wire.encoded(await threads.read(sessions.stats, prefix or "", unit=unit, since=first)))
 
 
 async def get_metrics(request: Request, threads: Threads) -> Response:

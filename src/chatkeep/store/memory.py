@@ -10,7 +10,7 @@ import secrets
 import threading
 from collections import Counter, deque
 from collections.abc import Iterable, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from itertools import groupby, islice
 from typing import Final, TypeVar
 
@@ -45,6 +45,16 @@ from chatkeep.core.query import Query, Term, Words, is_in, phrases, words_of
 from chatkeep.core.ranking import Match, Scores, weight
 from chatkeep.core.ranking import best as best_of
 from chatkeep.core.search import Search, is_enough
+from chatkeep.core.stats import (
+    LARGEST_SHOWN,
+    TAGS_SHOWN,
+    ChannelCount,
+    Measure,
+    PeriodUnit,
+    Stats,
+    TagCount,
+    periods_of,
+)
 from chatkeep.core.windows import neighbours
 from chatkeep.errors import CountConflictError, MessageConflictError, SessionNotFoundError
 
@@ -61,6 +71,10 @@ class _Stored(Struct, frozen=True):
     @property
     def summary(self) -> Summary:
         return summary(self.header, self.digest)
+
+    @property
+    def size(self) -> int:
+        return len(msgspec.json.encode((self.header, self.messages)))
 
     def plus(self, fresh: Sequence[Message]) -> _Stored:
         """Return the session with these messages at its end."""
@@ -213,9 +227,35 @@ class MemoryStore:
         return Status(
             session_count=len(sessions),
             message_count=sum(len(stored.messages) for stored in sessions),
-            size_bytes=sum(len(msgspec.json.encode((stored.header, stored.messages))) for stored in sessions),
+            size_bytes=sum(stored.size for stored in sessions),
             channels={channel: len(list(same)) for channel, same in groupby(channels)},
             problems={},
+        )
+
+    def stats(self, prefix: str = "", *, unit: PeriodUnit = "month", since: date | None = None) -> Stats:
+        """Return counts over time, by channel and tag, and the largest sessions."""
+        sessions = self._selected(Selection(prefixes=(prefix,), archived=None))
+        created = Counter(stored.header.created_at.date() for stored in sessions)
+        said = Counter(message.sent_at.date() for stored in sessions for message in stored.messages)
+        tags = Counter(tag for stored in sessions for tag in set(stored.header.tags))
+        channels = {stored.header.channel for stored in sessions}
+        counts = [
+            _channel_count(name, [one for one in sessions if one.header.channel == name]) for name in sorted(channels)
+        ]
+        measures = sorted(map(_measure, sessions), key=lambda one: one.key)
+        return Stats(
+            session_count=len(sessions),
+            message_count=sum(one.message_count for one in measures),
+            size_bytes=sum(one.size_bytes for one in measures),
+            unit=unit,
+            periods=periods_of(created, said, unit, since),
+            channels=tuple(sorted(counts, key=lambda one: -one.session_count)),
+            tags=tuple(
+                TagCount(tag=tag, session_count=count)
+                for tag, count in sorted(tags.items(), key=lambda one: (-one[1], one[0]))[:TAGS_SHOWN]
+            ),
+            largest=tuple(sorted(measures, key=lambda one: -one.size_bytes)[:LARGEST_SHOWN]),
+            longest=tuple(sorted(measures, key=lambda one: -one.message_count)[:LARGEST_SHOWN]),
         )
 
     def changes(self, after: str | None, *, limit: int) -> Changes:
@@ -341,6 +381,24 @@ def _message(seq: int, said: Draft | Message) -> Message:
 
 def _receipt(message: Message) -> Receipt:
     return Receipt(seq=message.seq, id=message.id, sent_at=message.sent_at)
+
+
+def _channel_count(channel: str, sessions: Sequence[_Stored]) -> ChannelCount:
+    return ChannelCount(
+        channel=channel,
+        session_count=len(sessions),
+        message_count=sum(len(stored.messages) for stored in sessions),
+        size_bytes=sum(stored.size for stored in sessions),
+    )
+
+
+def _measure(stored: _Stored) -> Measure:
+    return Measure(
+        key=stored.header.key,
+        title=stored.summary.title,
+        message_count=len(stored.messages),
+        size_bytes=stored.size,
+    )
 
 
 def _place(known: Summary) -> Place:

@@ -19,6 +19,7 @@ Promises of every store, each of them tested by the contract kit in `chatkeep.te
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import date
 from typing import Protocol
 
 from chatkeep.core.feed import Changes
@@ -37,6 +38,7 @@ from chatkeep.core.model import (
     Window,
 )
 from chatkeep.core.search import Search
+from chatkeep.core.stats import PeriodUnit, Stats
 
 
 class Store(Protocol):
@@ -158,6 +160,13 @@ class Store(Protocol):
 
     def status(self, prefix: str = "") -> Status:
         """Return counts and sizes of the sessions whose keys begin with the prefix."""
+        ...
+
+    def stats(self, prefix: str = "", *, unit: PeriodUnit = "month", since: date | None = None) -> Stats:
+        """Return counts of the sessions whose keys begin with the prefix, as `core.stats` describes them.
+
+        With `since`, periods that begin before that day are left out.
+        """
         ...
 
     def changes(self, after: str | None, *, limit: int) -> Changes:

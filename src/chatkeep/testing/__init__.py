@@ -23,6 +23,7 @@ from chatkeep.testing.merge import MergeContract
 from chatkeep.testing.read import ReadContract
 from chatkeep.testing.samples import START, at, draft, search_for, session, talk
 from chatkeep.testing.search import SearchContract
+from chatkeep.testing.stats import StatsContract
 from chatkeep.testing.texts import NASTY_KEYS, NASTY_TEXTS, TextContract
 from chatkeep.testing.threads import ThreadContract
 
@@ -49,6 +50,7 @@ class StoreContract(
     TextContract,
     ThreadContract,
     FeedContract,
+    StatsContract,
 ):
     """Every promise of a store. Subclass it and give the fixture `store`."""
 

@@ -23,6 +23,7 @@ import time
 import unicodedata
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
+from datetime import date
 from hashlib import blake2b
 from importlib import metadata
 from pathlib import Path
@@ -34,7 +35,8 @@ from chatkeep.core.feed import Changes
 from chatkeep.core.model import Selection, Summary
 from chatkeep.core.paging import Place
 from chatkeep.core.search import Search
-from chatkeep.store.files import feed, searching, vocabulary
+from chatkeep.core.stats import PeriodUnit, Stats
+from chatkeep.store.files import counting, feed, searching, vocabulary
 from chatkeep.store.files.disk import Stamp, told
 from chatkeep.store.files.format import FORMAT
 from chatkeep.store.files.rows import EPOCH_US, Database, Row, Spot, UnreadableRowError, Value, hash_of, row_of, spot_of
@@ -224,17 +226,15 @@ class Index:
 
     def find(self, search: Search) -> Answer:
         """Return what a search finds."""
-        if self._is_closed:
-            raise IndexLostError("closed")
-        with _lost_as_such(), self._reader() as db:
-            return searching.find(db, search)
+        return self._read(lambda db: searching.find(db, search))
+
+    def stats(self, prefix: str, unit: PeriodUnit, since: date | None) -> Stats:
+        """Return what `Store.stats` says."""
+        return self._read(lambda db: counting.stats(db, prefix, unit, since))
 
     def changes(self, after: str | None, *, limit: int) -> Changes:
         """Return what happened after a position, as `Store.changes` says."""
-        if self._is_closed:
-            raise IndexLostError("closed")
-        with _lost_as_such(), self._reader() as db:
-            return feed.changes(db, self._inode, after, limit)
+        return self._read(lambda db: feed.changes(db, self._inode, after, limit))
 
     # Writing
 
@@ -300,10 +300,14 @@ class Index:
                 outcome.set_result(answer)
 
     def _rows(self, sql: str, values: Mapping[str, Value] | None = None) -> list[tuple[Value, ...]]:
+        return self._read(lambda db: list(db.execute(sql, values)))
+
+    def _read(self, question: Callable[[Database], T]) -> T:
+        """Return what a reading connection answers."""
         if self._is_closed:
             raise IndexLostError("closed")
         with _lost_as_such(), self._reader() as db:
-            return list(db.execute(sql, values))
+            return question(db)
 
     @contextlib.contextmanager
     def _reader(self) -> Iterator[Database]:

@@ -202,3 +202,37 @@ SELECT max(next_doc, (SELECT coalesce(max(doc), 0) + 1 FROM messages)) - 1, (SEL
 
 -- message_count: How many messages there are.
 SELECT coalesce(sum(message_count), 0) FROM totals;
+
+-- created: How many sessions were created on each day, by its number since the year 1.
+SELECT (created_at + 63839750400000000) / 86400000000, count(*) FROM sessions
+WHERE created_at >= :since AND {where} GROUP BY 1;
+
+-- said: How many messages in ranges of documents were sent on each day.
+SELECT (m.at + 63839750400000000) / 86400000000, count(*)
+FROM json_each(:ranges) r CROSS JOIN messages m ON m.doc BETWEEN r.value ->> 0 AND r.value ->> 1
+WHERE m.at >= :since AND (:everywhere OR +m.sid IN (SELECT sid FROM sessions WHERE {where})) GROUP BY 1;
+
+-- said_under: How many messages under a prefix were sent on each day.
+SELECT (m.at + 63839750400000000) / 86400000000, count(*) FROM sessions s CROSS JOIN messages m ON m.sid = s.sid
+WHERE s.key >= :first AND (:after IS NULL OR s.key < :after) AND m.at >= :since GROUP BY 1;
+
+-- said_between: How many messages are in each range of documents.
+SELECT r.key, (
+  SELECT count(*) FROM messages m WHERE m.doc BETWEEN r.value ->> 0 AND r.value ->> 1
+    AND (:everywhere OR +m.sid IN (SELECT sid FROM sessions WHERE {where}))
+) FROM json_each(:ranges) r;
+
+-- zones_since: Between which times the messages of each zone were sent.
+SELECT zone, oldest, newest FROM zones WHERE newest >= :since ORDER BY zone;
+
+-- tags: The commonest tags, and how many sessions have each.
+SELECT t.value, count(DISTINCT s.sid) FROM (SELECT sid, tags FROM sessions WHERE tags <> '[]' AND {where}) s,
+  json_each(s.tags) t
+GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT :limit;
+
+-- most: The sessions that have the most of something.
+SELECT * FROM listed WHERE sid IN (SELECT sid FROM sessions WHERE {where} ORDER BY {column} DESC, key LIMIT :limit)
+ORDER BY {column} DESC, key;
+
+-- totals_where: Sessions, messages and bytes of each channel of some sessions.
+SELECT channel, count(*), sum(message_count), sum(size) FROM sessions WHERE {where} GROUP BY channel;

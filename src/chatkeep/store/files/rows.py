@@ -32,6 +32,8 @@ ROLE_NUMBERS: Final = {role: number for number, role in enumerate(ROLES)}
 _EPOCH: Final = datetime(2024, 1, 1, tzinfo=UTC)  # of which times of these years are near, and so short
 _MICROSECOND: Final = timedelta(microseconds=1)
 EPOCH_US: Final = (_EPOCH - datetime(1970, 1, 1, tzinfo=UTC)) // _MICROSECOND  # since 1970
+EPOCH_DAY: Final = _EPOCH.toordinal()
+DAY_US: Final = 86_400_000_000
 _FORGOTTEN_AT_ONCE: Final = 1000
 _NEVER_REVISED: Final = frozenset(("key", "channel", "created_at"))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator, Sequence
+from datetime import date
 from pathlib import Path
 from typing import Final, TypeVar
 
@@ -33,6 +34,7 @@ from chatkeep.core.model import (
 from chatkeep.core.paging import Place, cursor_at, place_of, scope_of
 from chatkeep.core.query import Query
 from chatkeep.core.search import Search
+from chatkeep.core.stats import PeriodUnit, Stats
 from chatkeep.core.windows import neighbours
 from chatkeep.errors import (
     BusyError,
@@ -258,6 +260,10 @@ class FilesStore:
             channels={channel: count for channel, count, _, _ in totals},
             problems=self._upkeep.answer(lambda index: index.problems(prefix)),
         )
+
+    def stats(self, prefix: str = "", *, unit: PeriodUnit = "month", since: date | None = None) -> Stats:
+        """Return counts over time, by channel and tag, and the largest sessions, as `Store.stats` says."""
+        return self._upkeep.answer(lambda index: index.stats(prefix, unit, since))
 
     def changes(self, after: str | None, *, limit: int) -> Changes:
         """Return what happened after a position, as `Store.changes` says."""
