@@ -55,6 +55,19 @@ def test_append_without_a_key(sessions: Sessions) -> None:
     assert sessions.confined("mine:").append(None, [draft()]).key.startswith("mine:")
 
 
+def test_read_all_goes_on_page_by_page(sessions: Sessions, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every session comes once, by key; one that is deleted meanwhile is left out."""
+    monkeypatch.setattr("chatkeep.sessions._KEYS_AT_ONCE", 2)
+    for number in range(7):
+        sessions.append(f"s:{number}", talk(1))
+    read = sessions.read_all(Selection())
+    first = next(read).header.key
+    sessions.delete("s:1")
+    sessions.delete("s:4")
+
+    assert ["s:0", "s:2", "s:3", "s:5", "s:6"] == [first, *(one.header.key for one in read)]
+
+
 @pytest.mark.parametrize("number", [0, 1001])
 def test_append_too_few_or_many(sessions: Sessions, number: int) -> None:
     """An append has 1 to 1000 messages."""

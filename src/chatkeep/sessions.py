@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from datetime import UTC, date, datetime, timedelta
 from typing import Final
 
@@ -48,6 +49,7 @@ from chatkeep.errors import ForbiddenError, InvalidError, InvalidKeyError, Sessi
 from chatkeep.store.protocol import Store
 
 BATCH_MAX: Final = 1000
+_KEYS_AT_ONCE: Final = 1000
 
 
 def now_utc() -> datetime:
@@ -137,12 +139,15 @@ class Sessions:
 
     def read_all(self, selection: Selection) -> Iterator[Session]:
         """Yield whole sessions by key, without those deleted meanwhile or damaged beyond reading (see `status`)."""
-        for key in self.keys(selection).keys:
-            try:
-                session = self._store.read(key)
-            except (SessionNotFoundError, SessionDamagedError):
-                continue
-            yield session
+        cursor: str | None = None
+        while True:
+            page = self.keys(selection, limit=_KEYS_AT_ONCE, cursor=cursor)
+            for key in page.keys:
+                with suppress(SessionNotFoundError, SessionDamagedError):
+                    yield self._store.read(key)
+            cursor = page.next_cursor
+            if cursor is None:
+                return
 
     def window(
         self,

@@ -25,6 +25,7 @@ from chatkeep.sessions import Sessions
 READS_AT_ONCE: Final = 8
 WRITES_AT_ONCE: Final = 16
 SEARCHES_AT_ONCE: Final = 2
+EXPORTS_AT_ONCE: Final = 2
 LARGE_BODIES_AT_ONCE: Final = 2
 JSON_TYPE: Final = "application/json"
 _NAME_CHARS_MAX: Final = 64  # of a name that is told back
@@ -73,6 +74,7 @@ class Pools:
         self._reads = CapacityLimiter(READS_AT_ONCE)
         self._writes = CapacityLimiter(WRITES_AT_ONCE)
         self._searches = CapacityLimiter(SEARCHES_AT_ONCE)
+        self._exports = CapacityLimiter(EXPORTS_AT_ONCE)
         self._imports = CapacityLimiter(1)
         self._large_bodies = asyncio.Semaphore(LARGE_BODIES_AT_ONCE)
 
@@ -87,6 +89,10 @@ class Pools:
     async def search(self, work: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> _T:
         """Return what the work returns, done among the searches."""
         return await to_thread.run_sync(partial(work, *args, **kwargs), limiter=self._searches)
+
+    async def export(self, work: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> _T:
+        """Return what the work returns, done among the exports: they go on for long, and reads do not wait for them."""
+        return await to_thread.run_sync(partial(work, *args, **kwargs), limiter=self._exports)
 
     async def import_(self, work: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> _T:
         """Return what the work returns, done alone among the imports: each may take much memory."""

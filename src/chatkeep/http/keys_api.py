@@ -126,7 +126,7 @@ async def export_sessions(
         chosen, name = iter([await threads.read(sessions.read, given.key("session", session))]), session
     pieces = exporters.exported(chosen, format, single=session is not None)
     headers = {"Content-Disposition": disposition(name, exporters.FORMATS[format].suffix)}
-    first = await threads.read(_chunk, pieces)  # so that what fails at once fails with a status
+    first = await threads.export(_chunk, pieces)  # so that what fails at once fails with a status
     return StreamingResponse(
         _chunks(first, pieces, threads), headers=headers, media_type=exporters.FORMATS[format].media_type
     )
@@ -206,4 +206,4 @@ async def _chunks(first: bytes, pieces: Iterator[bytes], threads: Pools) -> Asyn
     chunk = first
     while chunk:
         yield chunk
-        chunk = await threads.read(_chunk, pieces)
+        chunk = await threads.export(_chunk, pieces)
