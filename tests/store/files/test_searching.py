@@ -43,7 +43,8 @@ SMALL: Final = {
     "_REVIEWED": 5,
     "_ZONES_NEAR": 2,
     "_SCOPE_MAX": 2,
-    "_PART_FIRST": 3,
+    "_LONG_WAY": 60,
+    "_HELD": 3,
 }
 UNITS: Final[tuple[Unit, ...]] = ("session", "message")
 SORTS: Final[tuple[Sort, ...]] = ("relevance", "recent")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from itertools import islice
 from typing import Final
 
@@ -22,11 +23,12 @@ from chatkeep.store.files.vocabulary import NOTHING, role_word, scope_word
 
 Matches = dict[int, Match]
 """Messages by document."""
+Part = tuple[Matches, int, int]
+"""Messages, how many documents the way to them was long, and the newest time of those that follow."""
 
 _SCOPE_MAX: Final = 200  # sessions that are named one by one; of a larger part, each message is asked
-_PART_FIRST: Final = 16  # zones
-_PART_MOST: Final = 4096  # zones, a million documents: what is interrupted in a part is lost
 _UNBOUNDED: Final = 1 << 60
+ALWAYS: Final = -_UNBOUNDED  # a time before all others
 
 
 class Documents:
@@ -72,15 +74,15 @@ class Documents:
 
     def messages(self, docs: Collection[int]) -> Matches:
         """Return the messages of these documents that the filters let through."""
-        values = {**self._values, "docs": json.dumps(list(docs))}
+        values = {**self._values, "docs": json.dumps(sorted(docs))}  # neighbours on the disk one after the other
         return _matches(self._db.execute(self._filtered("messages_of"), values))
 
-    def between(self, match: str, low: int, high: int) -> Matches:
-        """Return the messages of a range of documents that match and that the filters let through."""
+    def between(self, match: str, low: int, high: int) -> Iterator[tuple[int, int, int, int, int]]:
+        """Yield the messages of a range of documents that match and that the filters let through, the last first."""
         values = {**self._values, "match": self._in_scope(match), "low": low, "high": high}
-        return _matches(self._db.execute(self._filtered("candidates"), values))
+        return iter(self._db.execute(self._filtered("candidates"), values))
 
-    def near(self, match: str, first: int, most: int) -> Iterator[tuple[Matches, int, int]]:
+    def near(self, match: str, first: int, most: int) -> Iterator[Part]:
         """Yield the messages that match, in the zones with the newest messages, as `backwards` does.
 
         First of so many zones, then of more and more, until they were `most` or more.
@@ -95,26 +97,43 @@ class Documents:
             ahead = list(islice(rows, size))
             found: Matches = {}
             for low, high in _ranges(zones):
-                found.update(self.between(match, low, high))
-            yield found, 0, ahead[0][1] if ahead else -_UNBOUNDED
+                found.update(_matches(self.between(match, low, high)))
+            yield found, 0, ahead[0][1] if ahead else ALWAYS
 
-    def backwards(self, match: str) -> Iterator[tuple[Matches, int, int]]:
-        """Yield the messages that match from the last zone on, in parts that grow.
+    def is_in_order(self, most: int) -> bool:
+        """Tell whether the zones with the newest messages, so many of them, are the last ones."""
+        zones = {zone for zone, _ in islice(self._db.execute(QUERIES["zones"], self._times()), most)}
+        return not zones or (max(zones) - min(zones) < len(zones) and max(zones) == self._bounds()[1])
 
-        With each comes how many documents the way was long, and the newest time in what follows.
+    def backwards(self, match: str, size: int, full: AbstractSet[object]) -> Iterator[Part]:
+        """Yield the messages that match from the last one on, in parts that grow; first so many.
+
+        Sessions that become `full` meanwhile are passed over from there on.
         """
-        low, high = next(iter(self._db.execute(QUERIES["zone_bounds"], self._times())))
-        size, last = _PART_FIRST, high
-        while last is not None and last >= low:
-            first = max(low, last - size + 1)
-            found = self.between(match, first * ZONE_DOCS, last * ZONE_DOCS + ZONE_DOCS - 1)
-            yield found, (high - first + 1) * ZONE_DOCS, self._newest_before(first - 1) if first > low else -_UNBOUNDED
-            size, last = min(size * 4, _PART_MOST), first - 1
+        low, high = self._bounds()
+        first, last = low * ZONE_DOCS, high * ZONE_DOCS + ZONE_DOCS - 1
+        end, passed_over, seen = last, -1, 0
+        while True:
+            if len(full) > passed_over:
+                rows = self.between(f"({match}) NOT ({scope_of(full)})" if full else match, first, last)
+                passed_over = len(full)
+            if not (part := _matches(islice(rows, size))):
+                break
+            last = min(part) - 1
+            yield part, end - last, self._newest_before(zone_of(last))
+            seen += len(part)
+            size = seen // 2 + 1
+        yield {}, end - first, ALWAYS
+
+    def _bounds(self) -> tuple[int, int]:
+        """Return the first and the last zone that has messages of the times that are asked for; of none, 0 and -1."""
+        ((low, high),) = self._db.execute(QUERIES["zone_bounds"], self._times())
+        return (0, -1) if high is None else (low, high)
 
     def _newest_before(self, zone: int) -> int:
         """Return the newest time in a zone and in those of lower documents."""
         ((newest,),) = self._db.execute(QUERIES["newest_before"], (zone,))
-        return -_UNBOUNDED if newest is None else int(newest)
+        return ALWAYS if newest is None else int(newest)
 
     def from_last(self, docs: Iterable[int], size: int) -> Iterator[tuple[list[int], int]]:
         """Yield documents from the last on, in parts that grow, and the newest time in what follows."""
@@ -122,7 +141,7 @@ class Documents:
         while left:
             part, left = left[:size], left[size:]
             size *= 2
-            yield part, self._newest_before(zone_of(left[0])) if left else -_UNBOUNDED
+            yield part, self._newest_before(zone_of(left[0])) if left else ALWAYS
 
     def match_counts(self, match: str, sids: Iterable[object], limit: int) -> dict[object, int]:
         """Return how many messages of sessions match; looks at no more than `limit` of them."""

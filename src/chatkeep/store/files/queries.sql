@@ -137,9 +137,9 @@ WHERE key >= :first AND (:after IS NULL OR key < :after) GROUP BY channel ORDER 
 -- sessions_in: Some sessions of a selection, and how many messages each has.
 SELECT sid, message_count FROM sessions WHERE {where} LIMIT :limit;
 
--- candidates: Messages that match, of some documents.
+-- candidates: Messages that match, of some documents, the last first.
 SELECT m.doc, m.sid, m.seq, m.at, m.size FROM words w CROSS JOIN messages m ON m.doc = w.rowid {sessions}
-WHERE w.words MATCH :match AND w.rowid BETWEEN :low AND :high AND {where};
+WHERE w.words MATCH :match AND w.rowid BETWEEN :low AND :high AND {where} ORDER BY w.rowid DESC;
 
 -- docs: All documents that match.
 SELECT rowid FROM words WHERE words MATCH :match;

@@ -29,7 +29,7 @@ from chatkeep.core.query import Term, phrases
 from chatkeep.core.ranking import Match, Scores
 from chatkeep.core.search import Search, is_enough
 from chatkeep.store.files import vocabulary
-from chatkeep.store.files.documents import Documents, Matches
+from chatkeep.store.files.documents import ALWAYS, Documents, Matches, Part
 from chatkeep.store.files.rows import ZONE_DOCS, Found
 from chatkeep.store.files.vocabulary import Sought
 
@@ -40,12 +40,13 @@ _LOOKED_UP: Final = 500  # candidates in which every term is looked up
 _REVIEWED: Final = 10  # best candidates in which the commoner terms are looked up
 _ZONES_NEAR: Final = 40  # of the newest messages, where walks end that find much
 _PHRASE_SHARE: Final = 0.02  # of the messages that have its words, those that may have a phrase
-_LONG_WAY: Final = 0.03  # of all documents
+_LONG_WAY: Final = 40_000  # documents
 _PHRASES: Final = 4
 _PHRASE_PACE: Final = 1000  # documents that a search for a phrase gets past while one is looked up
 _FEW_TERMS: Final = 3
-_COUNTED: Final = 5000
+_COUNTED: Final = 20_000  # messages that match, in the sessions of an answer
 _TIES: Final = 1000
+_HELD: Final = 100  # newest messages of a session that is answered once
 _CLOCK_STEPS: Final = 20_000  # virtual machine steps between looks at the clock, about a millisecond
 
 
@@ -305,7 +306,7 @@ class _Searching:
         found: Matches = {}
         for part, next_newest in self._documents.from_last(docs, max(wanted, self._limit)):
             found.update(self._documents.messages(part))
-            if (settled := self._settled(found, next_newest, wanted)) is not None:
+            if (settled := self._settled(found, next_newest, wanted, set())) is not None:
                 self._is_complete = False
                 return settled
             if self._is_over():
@@ -315,37 +316,48 @@ class _Searching:
     def _walked(self, sought: Sequence[Sought]) -> Matches:
         """Return the newest messages that have all terms, if there are as many as an answer has.
 
-        Where they are likely to be found near, `zones` tell where to look; else the way is from end to
-        end. When it was long, no more are wanted than an answer has.
+        When the way was long, no more are wanted than an answer has.
         """
-        match = _all(one.match for one in sought)
         wanted = 1 if self._search.sort == "recent" else _WALKED
-        likely = float(self._total)
-        for one in sought:
-            likely *= min(1.0, self._count(one) / max(1, self._total)) * (_PHRASE_SHARE if one.is_phrase else 1)
-        near = int(1.2 * max(wanted, self._limit) * self._total / max(likely, 1e-9) / ZONE_DOCS) + 1
         found: Matches = {}
+        full: set[object] = set()
         try:
-            for fresh, way, next_newest in chain(
-                self._documents.near(match, near, _ZONES_NEAR) if near < _ZONES_NEAR else (),
-                self._documents.backwards(match),
-            ):
+            for fresh, way, next_newest in self._parts(sought, max(wanted, self._limit), full):
                 found.update(fresh)
-                enough = 1 if way > self._total * _LONG_WAY else wanted
-                if (settled := self._settled(found, next_newest, enough)) is not None:
+                enough = 1 if way > _LONG_WAY else wanted
+                if (settled := self._settled(found, next_newest, enough, full)) is not None:
                     self._is_complete = False
                     return settled
                 if self._is_over():
                     break
         except apsw.InterruptError:
             self._is_late = True
-        return found
+        self._is_complete = self._is_complete and not full
+        return {doc: found[doc] for _, doc in self._newest(found, ALWAYS, full)}
 
-    def _settled(self, found: Matches, after: int, wanted: int) -> Matches | None:
+    def _parts(self, sought: Sequence[Sought], wanted: int, full: AbstractSet[object]) -> Iterator[Part]:
+        """Return the messages that have all terms, part by part, from the last on.
+
+        Where messages did not come in the order of their times, first those of the `zones` that tell of the
+        newest ones, if so many messages are likely to be there as are wanted.
+        """
+        match = _all(one.match for one in sought)
+        likely = float(self._total)
+        for one in sought:
+            likely *= min(1.0, self._count(one) / max(1, self._total)) * (_PHRASE_SHARE if one.is_phrase else 1)
+        near = int(1.2 * wanted * self._total / max(likely, 1e-9) / ZONE_DOCS) + 1
+        if near >= _ZONES_NEAR:
+            return self._documents.backwards(match, self._limit, full)
+        backwards = self._documents.backwards(match, wanted, full)
+        if self._documents.is_in_order(_ZONES_NEAR):
+            return backwards
+        return chain(self._documents.near(match, near, _ZONES_NEAR), backwards)
+
+    def _settled(self, found: Matches, after: int, wanted: int, full: set[object]) -> Matches | None:
         """Return the newest of what is found, of which all is known after a time; None if that is not enough."""
         if len(found) < wanted:
             return None
-        newest = sorted((-match.at, doc) for doc, match in found.items() if match.at > after)
+        newest = self._newest(found, after, full)
         sessions: set[object] = set()
         for place, (at, doc) in enumerate(newest):
             sessions.add(found[doc].session)
@@ -353,6 +365,27 @@ class _Searching:
             if place + 1 >= wanted and distinct >= self._limit:
                 return {doc: found[doc] for same_at, doc in newest[: place + 1 + _TIES] if same_at <= at}
         return None
+
+    def _newest(self, found: Matches, after: int, full: set[object]) -> list[tuple[int, int]]:
+        """Return the times (negative) and documents of what is found after a time, newest first.
+
+        Of a session that is answered once, only so many; then it is `full`.
+        """
+        newest = sorted((-match.at, doc) for doc, match in found.items() if match.at > after)
+        if self._search.unit == "message" or len(newest) <= _HELD:
+            return newest
+        held: Counter[object] = Counter(found[doc].session for _, doc in newest)
+        full.update(session for session, count in held.items() if count > _HELD)
+        if full.isdisjoint(held):
+            return newest
+        kept: list[tuple[int, int]] = []
+        held.clear()
+        for entry in newest:
+            session = found[entry[1]].session
+            held[session] += 1
+            if held[session] <= _HELD:
+                kept.append(entry)
+        return kept
 
     def _fills(self, found: Matches) -> bool:
         """Tell whether the answer can be filled."""
