@@ -53,6 +53,7 @@ _GROUP_MAX: Final = 256
 _BUSY_S: Final = 3.0
 _WASTE_MIN: Final = 10_000
 _QUIET_S: Final = 0.3
+_JOINED_PAGES: Final = 300  # a few milliseconds
 _LOST: Final = (
     apsw.CorruptError,
     apsw.NotADBError,
@@ -277,11 +278,13 @@ class Index:
         return self._writer.tally is not None and not self._writer.tally.is_empty
 
     def _flush_tally(self) -> None:
-        """Put the counts of words into the table; that they are lost does no harm."""
+        """Put the counts of words into the table, and join small parts of the full-text index; neither has to be."""
         tally = self._writer.tally
         if tally is not None and not tally.is_empty:
             with contextlib.suppress(IndexLostError, IndexBehindError), _lost_as_such(), _transaction(self._writer):
                 tally.flush(self._writer)
+                self._writer.execute(QUERIES["join_pairs"])
+                self._writer.execute(QUERIES["join_parts"], (_JOINED_PAGES,))
 
     def _commit(self, group: Sequence[tuple[Write[object], Future[object]]]) -> None:
         """Make the changes in one transaction; if one fails, each in its own, so that it fails alone."""
