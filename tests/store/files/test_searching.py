@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import random
 import unicodedata
 from collections.abc import Iterator, Sequence
@@ -330,6 +331,17 @@ def test_find_newest_of_a_beginning_of_many_words(store: FilesStore) -> None:
     assert [400, 399, 398, 397, 396] == [hit.seq for hit in hits.hits]
 
 
+@pytest.mark.parametrize("sort", SORTS)
+def test_find_beside_a_long_session(store: FilesStore, sort: Sort) -> None:
+    """One session that has all of the newest matches is answered once, and fully counted; others fill the answer."""
+    for n in range(40):
+        store.append(f"api:{n}", [draft("a word", n)])
+    store.append("api:long", [draft("a word", 1000 + n) for n in range(1200)])
+    hits = store.search(search_for("word ", sort=sort, limit=41)).hits
+    expected = {"api:long": 1200} | {f"api:{n}": 1 for n in range(40)}
+    assert (41, expected) == (len(hits), {hit.key: hit.match_count for hit in hits})
+
+
 # The deadline
 
 
@@ -383,6 +395,19 @@ def test_terms_after_a_quiet_moment(tmp_path: Path, is_rebuilt: bool) -> None:  
     assert found == {word: count for word, _, count in table}
     assert {word: None if stem(word) == word else stem(word) for word in found} == {word: of for word, of, _ in table}
     assert len(found) > 300
+
+
+def test_parts_after_a_quiet_moment(tmp_path: Path) -> None:
+    """The parts that appends leave in the full-text index are joined."""
+    store = _open(tmp_path)
+    for n in range(2):
+        store.append(f"api:{n}", [draft(f"please report w{n}")])
+    (path,) = tmp_path.glob("index-*.sqlite3")
+    with contextlib.closing(apsw.Connection(str(path))) as db:
+        counting = "SELECT count(DISTINCT segid) FROM words_idx"
+        before = list(db.execute(counting))
+        store.close()
+        assert ([(2,)], [(1,)]) == (before, list(db.execute(counting)))
 
 
 @given(st.text())
