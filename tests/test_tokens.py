@@ -17,7 +17,7 @@ import pytest
 
 from chatkeep import tokens as module
 from chatkeep.errors import BusyError, InvalidError, NotFoundError, StorageError, UnauthorizedError
-from chatkeep.tokens import TokenFile
+from chatkeep.tokens import SignInCode, TokenFile
 
 NOON = datetime(2024, 1, 15, 12, tzinfo=UTC)
 
@@ -104,7 +104,7 @@ def test_create_first_makes_one_administrator(tokens: TokenFile) -> None:
 def test_create_first_in_many_processes_makes_one(path: Path) -> None:
     """Of servers that start together exactly one prints a token."""
     program = (
-        "import pathlib, sys; from chatkeep.tokens import TokenFile;"
+        "import pathlib, sys; from chatkeep.tokens import SignInCode, TokenFile;"
         "print(TokenFile(pathlib.Path(sys.argv[1])).create_first() is not None)"
     )
     command = [sys.executable, "-c", program, str(path)]
@@ -116,7 +116,7 @@ def test_create_first_in_many_processes_makes_one(path: Path) -> None:
 def test_create_in_many_processes_loses_none(path: Path) -> None:
     """Every token that was made is in the file."""
     program = (
-        "import pathlib, sys; from chatkeep.tokens import TokenFile;"
+        "import pathlib, sys; from chatkeep.tokens import SignInCode, TokenFile;"
         "[TokenFile(pathlib.Path(sys.argv[1])).create() for _ in range(10)]"
     )
     started = [subprocess.Popen([sys.executable, "-c", program, str(path)]) for _ in range(3)]
@@ -295,3 +295,54 @@ def test_create_with_a_bad_name_is_invalid(tokens: TokenFile, name: str) -> None
     """A name is printed in tables: no control characters."""
     with pytest.raises(InvalidError, match=r"^name: "):
         tokens.create(name)
+
+
+def test_sign_in_code_is_good_once(tokens: TokenFile) -> None:
+    """It makes one token for everything, for 30 days, which is known to be the page's."""
+    code = SignInCode(tokens)
+    text = code.unspent
+    assert text is not None
+    secret, token = code.spend(text)
+    assert token == tokens.find(secret)
+    assert (("admin",), True) == (token.scopes, token.for_page)
+    assert token.expires_at is not None
+    assert timedelta(days=30) == token.expires_at - token.created_at
+    assert code.unspent is None
+    with pytest.raises(UnauthorizedError):
+        code.spend(text)
+    assert (token,) == tokens.all()
+
+
+@pytest.mark.parametrize("wrong", ["", "x", "\ud800", "a" * 256])
+def test_sign_in_with_another_code_is_unauthorized(tokens: TokenFile, wrong: str) -> None:
+    """Guessing makes no token, and does not spend the code."""
+    code = SignInCode(tokens)
+    with pytest.raises(UnauthorizedError):
+        code.spend(wrong)
+    assert () == tokens.all()
+    assert code.unspent is not None
+
+
+def test_sign_in_code_has_an_hour(tokens: TokenFile) -> None:
+    """A link that lies around is worth nothing."""
+    seconds = [100.0]
+    code = SignInCode(tokens, clock=lambda: seconds[0])
+    text = code.unspent
+    assert text is not None
+    seconds[0] += 3600
+    assert code.unspent is None
+    with pytest.raises(UnauthorizedError):
+        code.spend(text)
+
+
+def test_sign_in_code_survives_a_disk_that_refuses(tokens: TokenFile, path: Path) -> None:
+    """A code that made no token is not spent."""
+    code = SignInCode(tokens)
+    text = code.unspent
+    assert text is not None
+    path.parent.mkdir()
+    path.write_text("{")
+    with pytest.raises(StorageError):
+        code.spend(text)
+    path.unlink()
+    assert code.spend(text)[1].for_page

@@ -117,6 +117,13 @@ class ChatBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     model: Annotated[str, Meta(min_length=1, max_length=MODEL_CHARS_MAX)] | None = None
 
 
+class SignInBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What a browser signs in with: the code of the link that the server printed, or a token."""
+
+    code: Annotated[str, Meta(max_length=256)] = ""
+    token: Annotated[str, Meta(max_length=256)] = ""
+
+
 class TitleBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The new title: 1 to 200 characters after trimming."""
 

@@ -19,6 +19,7 @@ import hmac
 import os
 import secrets
 import stat
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -48,6 +49,8 @@ NAME_CHARS_MAX: Final = 128
 RATE_MAX: Final = 1_000_000
 _MARK: Final = "ck_"  # tells scanners of leaked secrets whose it is
 _SECRET_CHARS_MAX: Final = 256
+PAGE_LIFETIME: Final = timedelta(days=30)
+_LINK_S: Final = 3600
 _LOCK_WAIT_S: Final = 5.0
 _LOCK_POLL_S: Final = 0.01
 
@@ -63,6 +66,8 @@ class Token(Struct, frozen=True, kw_only=True):
     created_at: datetime
     expires_at: datetime | None = None
     rate: int | None = None
+    for_page: bool = False
+    """It came from a sign-in link, and goes when its browser signs out."""
 
     def expired(self, now: datetime) -> bool:
         """Tell whether the token's time is over."""
@@ -126,6 +131,18 @@ class TokenFile:
             if self._read().entries:
                 return None
             secret, token = self._made(name, FIRST_SCOPES, "", None, None)
+            self._add(token)
+        return secret, token
+
+    def create_for_page(self) -> tuple[str, Token]:
+        """Make the token of a browser that was handed a sign-in link: for everything, for 30 days.
+
+        Raises:
+            BusyError, StorageError: as `create` says.
+        """
+        secret, token = self._made("page", FIRST_SCOPES, "", PAGE_LIFETIME, None)
+        token = msgspec.structs.replace(token, for_page=True)
+        with self._locked():
             self._add(token)
         return secret, token
 
@@ -233,6 +250,40 @@ class TokenFile:
             yield
         finally:
             os.close(descriptor)
+
+
+class SignInCode:
+    """A code that is good for one token, once, within an hour: who starts a server hands it to a browser.
+
+    It is in the memory of the server alone.
+    """
+
+    def __init__(self, tokens: TokenFile, *, clock: Callable[[], float] = time.monotonic) -> None:
+        """Take the tokens to add to, and a clock."""
+        self._tokens = tokens
+        self._clock = clock
+        self._until_s = clock() + _LINK_S
+        self._lock = threading.Lock()
+        self._unspent: str | None = secrets.token_urlsafe(24)
+
+    @property
+    def unspent(self) -> str | None:
+        """The code, None when it has been spent or its time is over."""
+        return self._unspent if self._clock() < self._until_s else None
+
+    def spend(self, code: str) -> tuple[str, Token]:
+        """Return a new token for the code, as `TokenFile.create_for_page` does.
+
+        Raises:
+            UnauthorizedError: when it is not this code, or not any more.
+            BusyError, StorageError: as `TokenFile.create` says.
+        """
+        with self._lock:
+            if self.unspent is None or not hmac.compare_digest(_digest(self.unspent), _digest(code)):
+                raise UnauthorizedError
+            made = self._tokens.create_for_page()
+            self._unspent = None
+        return made
 
 
 def _digest(secret: str) -> str:

@@ -22,7 +22,7 @@ from chatkeep.store.files.disk import flush_folder
 from chatkeep.store.files.findings import Finding, Remedy
 from chatkeep.store.files.remedies import Outcome
 from chatkeep.store.files.store import FilesStore
-from chatkeep.tokens import TokenFile
+from chatkeep.tokens import SignInCode, TokenFile
 
 if TYPE_CHECKING:
     from chatkeep.chat import Chats
@@ -128,10 +128,15 @@ def chats_of(settings: Settings) -> Chats | None:
     )
 
 
-def run(settings: Settings, store: FilesStore, listener: socket.socket) -> None:
+def sign_in_code(workspace: Path) -> SignInCode:
+    """Return a code for one browser, to be handed to `run`."""
+    return SignInCode(token_file(workspace))
+
+
+def run(settings: Settings, store: FilesStore, listener: socket.socket, code: SignInCode) -> None:
     """Serve the store over HTTP on a socket that listens, until the process is told to stop.
 
-    A second signal does not wait for the requests under way.
+    The code opens the page. A second signal does not wait for the requests under way.
     """
     import uvicorn  # noqa: PLC0415 - half a second that only servers spend
 
@@ -159,6 +164,7 @@ def run(settings: Settings, store: FilesStore, listener: socket.socket) -> None:
             chats=chats_of(settings),
             relay=Relay(model_of(settings)),
             cors_origins=settings.cors_origins,
+            code=code,
         ),
         http=BoundedProtocol,
         ws="none",

@@ -51,6 +51,11 @@ def test_serve_for_the_first_time(tmp_path: Path) -> None:
         assert secret is not None
         assert f"Workspace: {tmp_path / 'w'}" in printed
         assert f"curl -H 'Authorization: Bearer {secret[0]}' {address}/api/sessions" in printed
+        link = re.search(rf"{re.escape(address)}/#code=([\w-]+)\n", printed)
+        assert link is not None
+        page = {"Sec-Fetch-Site": "same-origin"}
+        answers = [httpx.post(f"{address}/signin", json={"code": link[1]}, headers=page) for _ in range(2)]
+        assert [200, 401] == [answer.status_code for answer in answers]
         with httpx.Client(base_url=address, headers={"Authorization": f"Bearer {secret[0]}"}) as client:
             said = {"role": "user", "content": "hi"}
             assert 201 == client.post("/api/v1/messages?session=a/b", json=said).status_code

@@ -28,6 +28,7 @@ _SCOPES = {
     access.READ: "read",
     access.READ_EVERYWHERE: "read",
     access.WRITE: "write",
+    access.SIGN_IN: "sign-in",
     access.DELETE: "delete",
 }
 _BLOCK = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)

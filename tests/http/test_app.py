@@ -12,9 +12,9 @@ import httpx
 import pytest
 from fastapi.routing import APIRoute
 
-from chatkeep.http.access import PUBLIC, Rule
+from chatkeep.http.access import PUBLIC, SIGN_IN, Rule
 from chatkeep.http.app import ROUTES
-from chatkeep.http.guard import PUBLIC_PATHS
+from chatkeep.http.guard import SIGN_IN_PATH, is_public
 
 if TYPE_CHECKING:
     from tests.http.conftest import Server
@@ -47,13 +47,16 @@ def test_every_route_has_a_rule(server: Server) -> None:
 
 def test_only_public_paths_have_the_public_rule() -> None:
     """What the guard lets in without a token is what the table calls public."""
-    assert frozenset(route.path for route in ROUTES if route.rule is PUBLIC) == PUBLIC_PATHS
+    assert [route.path for route in ROUTES if route.rule is PUBLIC] == [
+        route.path for route in ROUTES if is_public(route.path)
+    ]
+    assert {route.path for route in ROUTES if route.rule is SIGN_IN} == {SIGN_IN_PATH}
 
 
 def test_asking_without_a_token_is_refused_everywhere_else(server: Server) -> None:
     """401 with the challenge, whatever else is wrong with the request."""
     for route in ROUTES:
-        if route.rule is PUBLIC:
+        if route.rule in (PUBLIC, SIGN_IN):
             continue
         path = re.sub(r"{.*?}", "x", route.path)
         answer = httpx.request(route.method, server.url + path)
@@ -85,7 +88,9 @@ def test_unknown_method_names_those_that_exist(method: str, path: str, allowed: 
     assert (answer.status_code, answer.headers["allow"]) == (405, allowed)
 
 
-@pytest.mark.parametrize("path", ["/nope", "/", "/api", "/api/sessions/", "/api/v1/sessions/", "/api/v1/status/"])
+@pytest.mark.parametrize(
+    "path", ["/nope", "/index.html", "/api", "/api/sessions/", "/api/v1/sessions/", "/api/v1/status/"]
+)
 def test_unknown_address_is_a_problem(path: str, client: httpx.Client) -> None:
     """404 as problem+json, and no redirect to a spelling with or without a slash."""
     answer = client.get(path)
@@ -179,5 +184,5 @@ def test_openapi_document_has_every_route_and_its_answers(client: httpx.Client) 
     for route in ROUTES:
         operation = document["paths"][route.path.replace(":path", "")][route.method.lower()]
         assert ("requestBody" in operation) == (route.body is not None)
-        assert operation["security"] == ([] if route.rule is PUBLIC else [{"bearer": []}])
+        assert operation["security"] == ([] if route.rule in (PUBLIC, SIGN_IN) else [{"bearer": []}])
         assert set(map(str, route.answer.statuses)) <= set(operation["responses"])

@@ -497,6 +497,103 @@ def test_options_need_no_token(server: Server) -> None:
     assert 401 == server.ask(method="HEAD").status
 
 
+PAGE = ("sec-fetch-site", "same-origin")
+
+
+def cookie(token: str, name: str = "chatkeep-8000") -> tuple[str, str]:
+    """Return a header with cookies, ours among them."""
+    return ("cookie", f"theme=dark; {name}={token}; a=b")
+
+
+@pytest.mark.parametrize(
+    "method,headers",
+    [
+        ("GET", [PAGE]),
+        ("DELETE", [PAGE]),
+        ("GET", []),
+        ("HEAD", []),
+        ("POST", [("origin", "http://localhost:8000")]),
+        ("POST", [("origin", "https://LOCALHOST:8000")]),
+    ],
+)
+def test_cookie_lets_the_own_page_in(server: Server, token: str, method: str, headers: Pairs) -> None:
+    """A page of this server gets in with the token in its cookie."""
+    reply = server.ask(method=method, headers=[cookie(token), *headers])
+    assert 200 == reply.status
+    assert b"token_id" in reply.body
+
+
+@pytest.mark.parametrize(
+    "method,headers",
+    [
+        *(
+            (method, [("sec-fetch-site", site)])
+            for method in ("GET", "POST")
+            for site in ("cross-site", "same-site", "none")
+        ),
+        ("GET", [("sec-fetch-site", "cross-site"), ("origin", "http://localhost:8000")]),
+        ("POST", []),
+        ("DELETE", []),
+        *((method, [("origin", "http://localhost:9000")]) for method in ("GET", "POST")),
+        ("POST", [("origin", "http://evil.example")]),
+        ("POST", [("origin", "null")]),
+    ],
+)
+def test_cookie_from_another_page_is_nothing(server: Server, token: str, method: str, headers: Pairs) -> None:
+    """Browsers send the cookie for pages of others too, also for one on another port: it opens nothing there."""
+    assert 401 == server.ask(method=method, headers=[cookie(token), *headers]).status
+
+
+@pytest.mark.parametrize("name", ["chatkeep", "chatkeep-80", "chatkeep-80000", "Chatkeep-8000", "x-chatkeep-8000"])
+def test_cookie_of_another_name_is_nothing(server: Server, token: str, name: str) -> None:
+    """Servers on other ports of the same machine have cookies of their own."""
+    assert 401 == server.ask(headers=[cookie(token, name), PAGE]).status
+
+
+def test_cookie_without_a_port_has_the_plain_name(server: Server, token: str) -> None:
+    """Behind a proxy there is often no port."""
+    assert 200 == server.ask(host="localhost", headers=[cookie(token, "chatkeep"), PAGE]).status
+
+
+def test_cookie_does_not_help_a_wrong_header(server: Server, token: str) -> None:
+    """Who sends a token is judged by that alone."""
+    assert 401 == server.ask("ck_wrong", headers=[cookie(token), PAGE]).status
+
+
+def test_page_has_a_limit_of_its_own(server: Server, token: str) -> None:
+    """It may ask far more often than a program with the same token, and takes nothing from it; but not without end."""
+    limits = {server.ask(headers=[cookie(token), PAGE]).headers["x-ratelimit-limit"] for _ in range(1200)}
+    assert {"1200"} == limits
+    assert 429 == server.ask(headers=[cookie(token), PAGE]).status
+    assert ("60", "59") == (
+        (reply := server.ask(token)).headers["x-ratelimit-limit"],
+        reply.headers["x-ratelimit-remaining"],
+    )
+
+
+def test_page_with_a_limited_token_keeps_its_limit(server: Server) -> None:
+    """The limit that a token was given holds wherever it is used."""
+    secret, _ = server.tokens.create(rate=2)
+    assert [200, 200, 429] == [server.ask(headers=[cookie(secret), PAGE]).status for _ in range(3)]
+
+
+def test_wrong_cookies_count_against_the_address(server: Server) -> None:
+    """Guessing is as slow in a cookie as in the header."""
+    statuses = [server.ask(headers=[cookie("ck_guess"), PAGE]).status for _ in range(61)]
+    assert [401] * 60 + [429] == statuses
+
+
+def test_sign_in_needs_no_token_and_is_counted(server: Server) -> None:
+    """Here one gets a token; guessing codes is slow."""
+    assert [200] * 60 + [429] == [server.ask(path="/signin", method="POST").status for _ in range(61)]
+
+
+@pytest.mark.parametrize("path", ["/", "/page/0123/main.js"])
+def test_files_of_the_page_are_public(server: Server, path: str) -> None:
+    """Who may not see a session may see the page that asks for a token; it is not counted."""
+    assert [(200, b"null")] * 61 == [((reply := server.ask(path=path)).status, reply.body) for _ in range(61)]
+
+
 def grant_of(*scopes: str, prefix: str = "") -> Grant:
     """Return a grant."""
     return Grant(scopes=frozenset(scopes), prefix=prefix, token_id="t")  # noqa: S106 - an id, no secret

@@ -67,8 +67,9 @@ def serve(
     )
     wiring.start_log()
     with _bound(chosen) as listener, opened_store(chosen, watch=True, on_problem=wiring.warn_of) as store:
-        _greet(chosen, listener.getsockname()[1])
-        wiring.run(chosen, store, listener)
+        code = wiring.sign_in_code(chosen.workspace)
+        _greet(chosen, listener.getsockname()[1], code.unspent)
+        wiring.run(chosen, store, listener, code)
 
 
 def _bound(chosen: Settings) -> socket.socket:
@@ -81,13 +82,14 @@ def _bound(chosen: Settings) -> socket.socket:
         raise ChatkeepError(f"Cannot listen on {place}: {reason}. Choose others with --host and --port.") from error
 
 
-def _greet(chosen: Settings, port: int) -> None:
+def _greet(chosen: Settings, port: int, code: str | None) -> None:
     shown = "127.0.0.1" if chosen.host in _EVERYWHERE else chosen.host
     address = f"http://{f'[{shown}]' if ':' in shown else shown}:{port}"
     with named(chosen.workspace):
         first = wiring.token_file(chosen.workspace).create_first()
     screen.say(f"Workspace: {chosen.workspace}")
     screen.say(f"Listening on {address}  (docs at {address}/docs, Ctrl-C stops)")
+    screen.say(f"Open the page, once within an hour: {address}/#code={code}")
     if chosen.host in _EVERYWHERE and not chosen.allow_hosts:
         screen.say("Known as localhost only; add the names that others call it by with --allow-host.")
     if first is not None:

@@ -60,6 +60,8 @@ class Rule:
 
 
 PUBLIC: Final = Rule(lambda _: None)
+SIGN_IN: Final = Rule(lambda _: None)
+"""As public, but counted."""
 READ: Final = Rule(partial(authorise, scope="read"))
 READ_EVERYWHERE: Final = Rule(partial(authorise_everywhere, scope="read"))
 WRITE: Final = Rule(partial(authorise, scope="write"))

@@ -25,8 +25,8 @@ from chatkeep.core.model import Message, Window
 from chatkeep.core.sse import MEDIA_TYPE
 from chatkeep.core.stats import Stats
 from chatkeep.events import EventData
-from chatkeep.http import chat_api, docs, events_api, keys_api, problems, proxy_api, server_api, sessions_api
-from chatkeep.http.access import DELETE, JSON_TYPE, PUBLIC, READ, READ_EVERYWHERE, WRITE, Pools, Rule, room_for_body
+from chatkeep.http import chat_api, docs, events_api, keys_api, page, problems, proxy_api, server_api, sessions_api
+from chatkeep.http.access import DELETE, JSON_TYPE, PUBLIC, READ, READ_EVERYWHERE, SIGN_IN, WRITE, Pools, Rule, room_for_body
 from chatkeep.http.envelope import Envelope
 from chatkeep.http.feed import Feed
 from chatkeep.http.guard import RATE_HEADERS, Guard, GuardMiddleware
@@ -34,6 +34,7 @@ from chatkeep.http.metrics import Metrics
 from chatkeep.http.openapi import Answer, Body, described, extra, responses
 from chatkeep.http.relay import Relay
 from chatkeep.sessions import Sessions
+from chatkeep.tokens import SignInCode
 from chatkeep.upstream import NoModel
 
 
@@ -124,6 +125,11 @@ ROUTES: Final = (
     ),
     Route("GET", "/v1/models", READ, proxy_api.list_models, Answer()),
     Route("GET", "/api/v1/events", READ, events_api.follow_events, Answer(EventData, media_types=_EVENTS)),
+    # the page
+    Route("GET", "/", PUBLIC, page.get_page, Answer(media_types=_HTML)),
+    Route("GET", "/page/{edition}/{name:path}", PUBLIC, page.get_page_file, Answer(media_types=page.MEDIA_TYPES)),
+    Route("POST", "/signin", SIGN_IN, page.sign_in, Answer(wire.Done), Body(bodies.SignInBody)),
+    Route("DELETE", "/signin", SIGN_IN, page.sign_out, Answer(wire.Done)),
     # the server itself
     Route("GET", "/api/v1/status", READ, server_api.get_status, Answer(wire.StatusAnswer)),
     Route("GET", "/api/v1/stats", READ, server_api.get_stats, Answer(Stats)),
@@ -141,11 +147,12 @@ def create_app(
     chats: Chats | None = None,
     relay: Relay | None = None,
     cors_origins: Sequence[str] = (),
+    code: SignInCode | None = None,
 ) -> FastAPI:
     """Return the application that serves these sessions to whom the guard lets in.
 
     Without `chats` and `relay` there is no model to talk to. Pages of `cors_origins` may call it too, with a token
-    like everybody.
+    like everybody. Who has the code may sign in with it.
     """
     app = FastAPI(
         title="Chatkeep",
@@ -176,6 +183,7 @@ def create_app(
     app.state.chats = chats or Chats(NoModel(), history_tokens=0)
     app.state.relay = relay or Relay(None)
     app.state.guard = guard
+    app.state.code = code
     app.state.pools = Pools()
     app.state.feed = Feed(sessions, app.state.pools)
     app.state.metrics = metrics

@@ -6,7 +6,6 @@ import asyncio
 from typing import Annotated, Final
 
 from fastapi import Header, Request
-from starlette.datastructures import Headers
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
@@ -49,15 +48,15 @@ class FeedStream(Response):
 
             async def write(emit: Emit) -> None:
                 if not scope["state"]["is_head"]:
-                    await self._tell(emit, first, Headers(scope=scope))
+                    await self._tell(emit, first, scope)
 
             await EventStream(write, is_endless=True)(scope, receive, send)
 
-    async def _tell(self, emit: Emit, first: Changes, headers: Headers) -> None:
+    async def _tell(self, emit: Emit, first: Changes, scope: Scope) -> None:
         """Tell what happens for as long as the token is good."""
         parts = [
             asyncio.create_task(self._feed.tell(emit, self._sessions, self._after, first)),
-            asyncio.create_task(self._watch(headers)),
+            asyncio.create_task(self._watch(scope)),
         ]
         try:
             done, _ = await asyncio.wait(parts, return_when=asyncio.FIRST_COMPLETED)
@@ -68,11 +67,11 @@ class FeedStream(Response):
         for part in done:
             part.result()
 
-    async def _watch(self, headers: Headers) -> None:
+    async def _watch(self, scope: Scope) -> None:
         """End when the token is revoked, has expired, or is changed."""
         try:
-            token = self._guard.find(headers)
-            while token == self._guard.find(headers):  # noqa: ASYNC110 - nobody tells when the file changes
+            token = self._guard.find(scope)
+            while token == self._guard.find(scope):  # noqa: ASYNC110 - nobody tells when the file changes
                 await asyncio.sleep(TOKEN_CHECK_S)
         except ChatkeepError:
             return

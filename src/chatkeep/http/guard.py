@@ -5,6 +5,9 @@ to this machine gets nothing); the token is looked up; the request is counted ag
 refused ones too, so that guessing is slow; without a valid token it ends here. What a grant allows
 is checked by `authorise`, and its prefix by `Sessions.confined`.
 
+A token comes in the `Authorization` header, or from a browser that signed in, in a cookie. The cookie
+counts only beside what shows that our own page asks: browsers send cookies for other pages as well.
+
 There is no exception for requests from this machine, no token in an address, and no identity taken
 from a header, except the address that a configured proxy has seen.
 """
@@ -31,13 +34,18 @@ from chatkeep.http import problems
 from chatkeep.http.limits import Limits, Standing
 from chatkeep.tokens import Token, TokenFile
 
-PUBLIC_PATHS: Final = frozenset(("/health", "/openapi.json", "/docs"))
+PUBLIC_PATHS: Final = frozenset(("/", "/health", "/openapi.json", "/docs"))
+PAGE_FILES: Final = "/page/"
+SIGN_IN_PATH: Final = "/signin"
 UNCOUNTED_PATHS: Final = PUBLIC_PATHS | {"/metrics"}
 RATE_DEFAULT: Final = 60
+RATE_PAGE: Final = 1200
+"""What a page that scrolls and searches as one types may ask in a minute."""
 RATE_HEADERS: Final = ("X-RateLimit-Limit", "X-RateLimit-Remaining", "X-RateLimit-Reset")
 _HOST = re.compile(r"(\[[0-9a-f.]*:[0-9a-f:.]+\]|[^\s:/?#@\[\]\\]+)(?::[0-9]{1,5})?", re.ASCII)
 _IPV6_BITS_OF_A_SITE: Final = 64
 _ADMIN: Final = "admin"
+_SAFE_METHODS: Final = frozenset(("GET", "HEAD"))
 
 _Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 _Network = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -97,7 +105,7 @@ class Guard:
         Raises:
             ValueError: when a proxy is neither an address nor a network.
         """
-        self._tokens = tokens
+        self.tokens = tokens
         self._limits = limits
         self._hosts = frozenset(host.lower().strip("[]") for host in hosts)
         self._rate_ip = rate_ip
@@ -115,26 +123,30 @@ class Guard:
         if not found or found[1].strip("[]") not in self._hosts or not scope["path"].startswith("/"):
             raise UnknownHostError
 
-    def find(self, headers: Headers) -> Token:
-        """Return the token that a request bears.
+    def find(self, scope: Scope) -> Token:
+        """Return the token that a request bears, in its header, or else in the cookie of our page.
 
         Raises:
             UnauthorizedError: when it bears none, several, or one that is not valid.
         """
-        borne = headers.getlist("authorization")
+        borne = Headers(scope=scope).getlist("authorization")
+        if not borne and is_from_page(scope):
+            return self.tokens.find(cookie_of(scope))
         scheme, _, secret = borne[0].partition(" ") if len(borne) == 1 else ("", "", "")
         if scheme.lower() != "bearer":
             raise UnauthorizedError
-        return self._tokens.find(secret.strip(" "))
+        return self.tokens.find(secret.strip(" "))
 
     def count(self, scope: Scope, token: Token | None) -> Standing | None:
-        """Count a request against its own token's limit, or against its address and its valid token.
+        """Count a request against its own token's limit, or the page's, or its address and its valid token.
 
         Raises:
             RateLimitedError, BusyError: as `Limits.take` says.
         """
         if token is not None and token.rate is not None:
             return self._limits.take(((f"token:{token.id}", token.rate),))
+        if token is not None and "authorization" not in Headers(scope=scope):
+            return self._limits.take(((f"page:{token.id}", RATE_PAGE),))
         buckets = [(f"ip:{self._client(scope)}", self._rate_ip)]
         if token is not None:
             buckets.append((f"token:{token.id}", self._rate_token))
@@ -190,7 +202,7 @@ class GuardMiddleware:
         """Return the grant of a request, and fill in the headers that any answer to it gets."""
         self._guard.check_host(scope)
         path = scope["path"]
-        if path in PUBLIC_PATHS:
+        if is_public(path):
             return None
         token = self._bearer(scope)
         if path not in UNCOUNTED_PATHS:
@@ -199,6 +211,8 @@ class GuardMiddleware:
             except RateLimitedError as error:
                 headers.update(_rate_headers(Standing(error.limit, 0, error.retry_after_s)))
                 raise
+        if path == SIGN_IN_PATH:
+            return None  # here one gets a token, or lets go of it
         if token is None and scope["method"] == "OPTIONS":
             return None  # no route has it: answered with the methods there are, and nothing else
         if token is None:
@@ -207,9 +221,42 @@ class GuardMiddleware:
 
     def _bearer(self, scope: Scope) -> Token | None:
         try:
-            return self._guard.find(Headers(scope=scope))
+            return self._guard.find(scope)
         except UnauthorizedError:
             return None  # refused further on, when it has been counted
+
+
+def is_public(path: str) -> bool:
+    """Tell whether everybody may read what is at this path."""
+    return path in PUBLIC_PATHS or path.startswith(PAGE_FILES)
+
+
+def is_from_page(scope: Scope) -> bool:
+    """Tell whether a browser says that a page of this very server asks.
+
+    Browsers leave `Sec-Fetch-Site` out where a server is reached by plain HTTP under a name of its own;
+    then `Origin` decides, which they send with every request that changes something.
+    """
+    headers = Headers(scope=scope)
+    site, origin = headers.get("sec-fetch-site"), headers.get("origin")
+    if site is not None:
+        return site == "same-origin"
+    if origin is not None:
+        return origin.partition("://")[2].lower() == headers["host"].lower()
+    return scope["method"] in _SAFE_METHODS
+
+
+def cookie_name(scope: Scope) -> str:
+    """Return the name of our cookie: servers on other ports of the same machine share its cookies."""
+    port = re.search(r":([0-9]+)$", Headers(scope=scope)["host"])
+    return f"chatkeep-{port[1]}" if port else "chatkeep"
+
+
+def cookie_of(scope: Scope) -> str:
+    """Return what our cookie holds, nothing when there is none."""
+    wanted = cookie_name(scope)
+    pairs = (pair.strip().partition("=") for pair in Headers(scope=scope).get("cookie", "").split(";"))
+    return next((text for name, _, text in pairs if name == wanted), "")
 
 
 def canonical(host: str) -> str:

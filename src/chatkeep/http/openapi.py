@@ -13,7 +13,7 @@ from chatkeep import bodies, chat_wire, wire
 from chatkeep.core.model import Json, Message, Window
 from chatkeep.core.stats import Stats
 from chatkeep.events import EventData
-from chatkeep.http.access import JSON_TYPE, PUBLIC, Rule
+from chatkeep.http.access import JSON_TYPE, PUBLIC, SIGN_IN, Rule
 from chatkeep.http.problems import PROBLEM_TYPE
 
 Document = dict[str, Json]
@@ -58,6 +58,7 @@ _KINDS: Final[tuple[Any, ...]] = (
     bodies.ChatBody,
     EventData,
     bodies.TitleBody,
+    bodies.SignInBody,
     bodies.RevisionBody,
     bodies.DraftsBody,
     bodies.BulkBody,
@@ -96,7 +97,7 @@ def responses(answer: Answer, body: Body | None, rule: Rule, path: str) -> dict[
 
 def extra(body: Body | None, rule: Rule) -> Document:
     """Return what FastAPI does not know of a route: its body, and that it needs a token."""
-    told: Document = {"security": [] if rule is PUBLIC else [{"bearer": []}]}
+    told: Document = {"security": [] if rule in (PUBLIC, SIGN_IN) else [{"bearer": []}]}
     if body is not None:
         schema = _schema(body.kind) if body.kind else {}
         told["requestBody"] = {"required": True, "content": {JSON_TYPE: {"schema": schema}}}

@@ -1,0 +1,170 @@
+"""The page: its files, which everybody may read, and how a browser signs in.
+
+The files in `static/` are sent as they are. Their addresses contain a digest of all of them, so that
+browsers may keep them for ever and never mix two editions. What the page shows it asks of the API.
+
+To sign in, the page hands over the code of the link that the server printed, or a token; the answer
+puts a token into a cookie that no script can read. `guard` says when that cookie counts.
+"""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+from functools import cache
+from importlib.resources import files
+from importlib.resources.abc import Traversable
+from typing import Final
+
+from fastapi import Request
+from msgspec import Struct
+from msgspec.json import Decoder
+from starlette.datastructures import Headers
+from starlette.responses import Response
+
+from chatkeep import wire
+from chatkeep.bodies import SignInBody
+from chatkeep.errors import ForbiddenError, InvalidError, NotFoundError, UnauthorizedError
+from chatkeep.http.access import Threads, json_response
+from chatkeep.http.body import json_of
+from chatkeep.http.guard import Guard, cookie_name, cookie_of, is_from_page
+from chatkeep.tokens import PAGE_LIFETIME, SignInCode
+
+POLICY: Final = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; "
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'; "
+    "require-trusted-types-for 'script'; trusted-types dompurify"
+)
+_TYPES: Final = {
+    ".html": "text/html",
+    ".js": "text/javascript",
+    ".css": "text/css",
+    ".svg": "image/svg+xml",
+    ".txt": "text/plain",
+}
+MEDIA_TYPES: Final = tuple(_TYPES.values())
+_FOR_EVER: Final = "public, max-age=31536000, immutable"
+_EDITION: Final = b"{edition}"
+_FRONT: Final = "index.html"
+_BODY: Final = Decoder(SignInBody)
+
+
+class File(Struct, frozen=True):
+    """A file of the page, plain and compressed."""
+
+    plain: bytes
+    compressed: bytes
+    media_type: str
+
+
+class Edition(Struct, frozen=True):
+    """The files of the page by name, and a digest of all of them."""
+
+    name: str
+    files: dict[str, File]
+
+
+async def get_page(request: Request) -> Response:
+    """Show the sessions, as a page."""
+    front = edition().files[_FRONT]
+    return _sent(front, request, {"Content-Security-Policy": POLICY, "Cache-Control": "no-cache"})
+
+
+async def get_page_file(request: Request, edition: str, name: str) -> Response:
+    """Send a file that the page is made of."""
+    found = _current(edition).get(name)
+    if found is None:
+        raise NotFoundError("The page has no such file; load it again.")
+    return _sent(found, request, {"Cache-Control": _FOR_EVER})
+
+
+async def sign_in(request: Request, threads: Threads) -> Response:
+    """Put a token into a cookie of the browser: a new one for a code, or the one that is handed over."""
+    if not is_from_page(request.scope):
+        raise ForbiddenError("Only the page of this server signs in here; programs send `Authorization`.")
+    body = await json_of(request, _BODY)
+    if bool(body.code) == bool(body.token):
+        raise InvalidError("code", "give either a code or a token")
+    secret = body.token or await threads.write(_spent, request.app.state.code, body.code)
+    guard: Guard = request.app.state.guard
+    guard.tokens.find(secret)
+    answer = json_response(wire.encoded(wire.Done()))
+    _set_cookie(answer, request, secret, int(PAGE_LIFETIME.total_seconds()))
+    return answer
+
+
+async def sign_out(request: Request, threads: Threads) -> Response:
+    """Take the cookie back, and the token in it if a link had made it."""
+    if not is_from_page(request.scope):
+        raise ForbiddenError("Only the page of this server signs out here.")
+    guard: Guard = request.app.state.guard
+    await threads.write(_let_go, guard, cookie_of(request.scope))
+    answer = json_response(wire.encoded(wire.Done()))
+    _set_cookie(answer, request, "", 0)
+    return answer
+
+
+@cache
+def edition() -> Edition:
+    """Return the files of the page, read once."""
+    plain = dict(_read(files(__package__) / "static"))
+    name = hashlib.sha256(repr(sorted(plain.items())).encode()).hexdigest()[:16]
+    plain[_FRONT] = plain[_FRONT].replace(_EDITION, name.encode())
+    return Edition(
+        name, {path: File(data, gzip.compress(data, 9, mtime=0), _type_of(path)) for path, data in plain.items()}
+    )
+
+
+def _current(name: str) -> dict[str, File]:
+    known = edition()
+    return known.files if name == known.name else {}
+
+
+def _read(folder: Traversable, prefix: str = "") -> list[tuple[str, bytes]]:
+    found = []
+    for entry in folder.iterdir():
+        if entry.is_dir():
+            found += _read(entry, f"{prefix}{entry.name}/")
+        else:
+            found.append((prefix + entry.name, entry.read_bytes()))
+    return found
+
+
+def _type_of(path: str) -> str:
+    return _TYPES.get(path[path.rfind(".") :], _TYPES[".txt"])
+
+
+def _sent(file: File, request: Request, headers: dict[str, str]) -> Response:
+    takes_gzip = "gzip" in Headers(scope=request.scope).get("accept-encoding", "")
+    coding = {"Content-Encoding": "gzip"} if takes_gzip else {}
+    return Response(
+        file.compressed if takes_gzip else file.plain,
+        headers={**headers, **coding, "Vary": "Accept-Encoding"},
+        media_type=file.media_type,
+    )
+
+
+def _spent(code: SignInCode | None, text: str) -> str:
+    if code is None:
+        raise UnauthorizedError
+    return code.spend(text)[0]
+
+
+def _let_go(guard: Guard, secret: str) -> None:
+    try:
+        token = guard.tokens.find(secret)
+    except UnauthorizedError:
+        return  # it is gone already
+    if token.for_page:
+        guard.tokens.revoke(token.id)
+
+
+def _set_cookie(answer: Response, request: Request, secret: str, lifetime_s: int) -> None:
+    answer.set_cookie(
+        cookie_name(request.scope),
+        secret,
+        max_age=lifetime_s,
+        httponly=True,
+        samesite="strict",
+        secure=request.headers.get("origin", "").startswith("https:"),
+    )

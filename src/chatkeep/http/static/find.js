@@ -1,0 +1,100 @@
+// Find within the open session, and jump to a day of it.
+
+import { html, useEffect, useRef, useState } from "./vendor/preact.js";
+import * as api from "./api.js";
+import { icon } from "./icons.js";
+import { notices } from "./notices.js";
+import { go, sessionLink } from "./routes.js";
+import { seqAt } from "./window.js";
+
+const PAUSE_MS = 60;
+const LIMIT = 200;
+
+export function FindBar({ session, last, close }) {
+  const [text, setText] = useState("");
+  const [seqs, setSeqs] = useState([]);
+  const [at, setAt] = useState(0);
+  const input = useRef();
+  useEffect(() => input.current.focus(), []);
+  useEffect(() => () => light(""), []);
+  useEffect(() => {
+    const asking = new AbortController();
+    const timer = setTimeout(() => seek(session, text, asking.signal).then(setSeqs, complain), PAUSE_MS);
+    return () => {
+      clearTimeout(timer);
+      asking.abort();
+    };
+  }, [session, text]);
+  useEffect(() => {
+    setAt(seqs.length - 1);
+    if (seqs.length) go(sessionLink(session, seqs.at(-1)), { replace: true });
+    light(text);
+  }, [seqs]);
+  useEffect(() => {
+    const timer = setTimeout(() => light(text), 150); // when the messages around are drawn
+    return () => clearTimeout(timer);
+  }, [at, seqs]);
+  const step = (by) => {
+    if (!seqs.length) return;
+    const next = (at + by + seqs.length) % seqs.length;
+    setAt(next);
+    go(sessionLink(session, seqs[next]), { replace: true });
+  };
+  const keys = (event) => {
+    if (event.key === "Enter") step(event.shiftKey ? 1 : -1);
+    if (event.key === "Escape") close();
+  };
+  const jump = async (event) => {
+    const day = new Date(`${event.target.value}T00:00`);
+    if (Number.isNaN(+day) || !last) return;
+    const newest = await api.readMessages({ session, limit: 1 });
+    go(sessionLink(session, await seqAt(session, day, newest.messages.at(-1)?.seq ?? last)));
+  };
+  return html`
+    <div class="find" role="search">
+      <input
+        type="search" aria-label="Find in this session" placeholder="Find in this session" ref=${input} value=${text} dir="auto"
+        onInput=${(event) => setText(event.target.value)} onKeyDown=${keys}
+      />
+      <span class="count" role="status">${text.trim() && (seqs.length ? `${at + 1} of ${seqs.length}${seqs.length === LIMIT ? "+" : ""}` : "none")}</span>
+      <button class="quiet" aria-label="Earlier hit" onClick=${() => step(-1)}>${icon("up")}</button>
+      <button class="quiet" aria-label="Later hit" onClick=${() => step(1)}>${icon("down")}</button>
+      <label class="date" title="Jump to a day"><span class="unseen">Jump to a day</span><input type="date" onChange=${jump} /></label>
+      <button class="quiet" aria-label="Close" onClick=${close}>${icon("close")}</button>
+    </div>
+  `;
+}
+
+/** The seqs of the messages of one session that match. A prefix finds longer keys too: they fall away. */
+async function seek(session, text, signal) {
+  if (!text.trim()) return [];
+  const asked = { q: text, prefix: session, role: "any", unit: "message", sort: "recent", limit: LIMIT };
+  const { sessions } = await api.searchSessions(asked, signal);
+  return sessions.filter((hit) => hit.id === session).map((hit) => hit.seq).sort((one, other) => one - other);
+}
+
+const complain = (error) => error.name !== "AbortError" && notices.complain(error);
+
+/** Marks the words in what is drawn, without touching an element. */
+function light(text) {
+  if (!CSS.highlights) return;
+  CSS.highlights.delete("found");
+  const words = text.toLowerCase().split(/[\s"“”]+/).filter(Boolean);
+  const box = document.querySelector(".messages");
+  if (!words.length || !box) return;
+  const ranges = [];
+  const walker = document.createTreeWalker(box, NodeFilter.SHOW_TEXT);
+  for (let node = walker.nextNode(); node; node = walker.nextNode()) {
+    const content = node.data.toLowerCase();
+    if (content.length !== node.data.length) continue; // lower case of some letters is longer
+    for (const word of words) {
+      for (let at = content.indexOf(word); at >= 0; at = content.indexOf(word, at + word.length)) {
+        const range = new Range();
+        range.setStart(node, at);
+        range.setEnd(node, at + word.length);
+        ranges.push(range);
+      }
+    }
+  }
+  CSS.highlights.set("found", new Highlight(...ranges));
+}

@@ -1,0 +1,85 @@
+// The keys, and the sheet that tells them.
+
+import { html } from "./vendor/preact.js";
+import * as actions from "./actions.js";
+import { icon } from "./icons.js";
+import { askTags, askTitle, dialog } from "./menu.js";
+import { go, place, sessionLink } from "./routes.js";
+import { openSearch } from "./search.js";
+import { sessions } from "./sessions.js";
+
+const SHEET = [
+  ["/ or Ctrl K", "Search all messages"],
+  ["j / k", "Next or previous session"],
+  ["f", "Find in this session, or jump to a day"],
+  ["g / G", "Beginning or end of this session"],
+  ["r", "Rename"],
+  ["p", "Pin or unpin"],
+  ["t", "Tags"],
+  ["e", "Archive, or back to the list"],
+  ["x", "Select for actions on several"],
+  ["Delete", "Delete; there is time to undo"],
+  ["n", "New chat"],
+  ["h", "Overview"],
+  ["Esc", "Close, or back to the list"],
+  ["?", "This sheet"],
+];
+
+export function openHelp() {
+  const body = html`
+    <div class="sheet">
+      <header><h2>Keyboard</h2><button class="quiet" aria-label="Close" onClick=${dialog.close}>${icon("close")}</button></header>
+      <dl>${SHEET.map(([key, words]) => html`<div><dt><kbd>${key}</kbd></dt><dd>${words}</dd></div>`)}</dl>
+    </div>
+  `;
+  dialog.open({ kind: "small", label: "Keyboard", body });
+}
+
+function step(by) {
+  const rows = sessions.shown;
+  if (!rows.length) return;
+  const at = rows.findIndex((row) => row.id === place.key);
+  const next = at < 0 ? 0 : Math.min(rows.length - 1, Math.max(0, at + by));
+  go(sessionLink(rows[next].id));
+}
+
+const onRow = (act) => () => {
+  const row = sessions.find(place.key);
+  if (row) act(row);
+};
+
+const KEYS = {
+  "/": openSearch,
+  "?": openHelp,
+  j: () => step(1),
+  k: () => step(-1),
+  f: () => dispatchEvent(new Event("chatkeep:find")),
+  g: () => place.key && go(sessionLink(place.key, 1)),
+  G: () => place.key && go(sessionLink(place.key)),
+  r: onRow(askTitle),
+  p: onRow(actions.pin),
+  t: onRow(askTags),
+  e: onRow((row) => actions.archive([row], !row.archived)),
+  x: onRow((row) => sessions.toggle(row.id)),
+  Delete: onRow((row) => actions.remove([row])),
+  n: () => go("#/new"),
+  h: () => go("#/"),
+  Escape: () => go("#/"),
+};
+
+const WRITING = "input, textarea, select, [contenteditable]";
+
+export function listenToKeys() {
+  addEventListener("keydown", (event) => {
+    if ((event.ctrlKey || event.metaKey) && event.key.toLowerCase() === "k") {
+      event.preventDefault();
+      openSearch();
+      return;
+    }
+    const isOurs = !event.ctrlKey && !event.metaKey && !event.altKey && !event.isComposing;
+    const act = KEYS[event.key];
+    if (!act || !isOurs || dialog.content || event.target.closest?.(WRITING)) return;
+    event.preventDefault();
+    act();
+  });
+}

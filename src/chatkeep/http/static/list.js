@@ -1,0 +1,176 @@
+// The list of sessions. Only the rows in sight are elements, however many there are.
+
+import { html, useCallback, useEffect, useLayoutEffect, useRef, useState } from "./vendor/preact.js";
+import * as actions from "./actions.js";
+import { channelIcon, icon } from "./icons.js";
+import { openMenu } from "./menu.js";
+import { useModel } from "./model.js";
+import { place, sessionLink } from "./routes.js";
+import { openSearch } from "./search.js";
+import { sessions } from "./sessions.js";
+import { ago, exact } from "./times.js";
+
+const ROW_PX = 76; // as in the style sheet
+const AROUND = 8; // rows above and below that are drawn too
+const AHEAD = 100; // rows that are read before they come into sight
+
+export function SessionPane({ channels, openHelp }) {
+  useModel(sessions);
+  return html`
+    <nav class="pane" aria-label="Sessions">
+      <header class="pane-head">
+        <a class="brand" href="#/">Chatkeep</a>
+        <button class="search-button" onClick=${openSearch}>${icon("search")}<span>Search</span><kbd>/</kbd></button>
+        <button class="quiet" aria-label="Keyboard help" title="Keyboard help (?)" onClick=${openHelp}>${icon("help")}</button>
+      </header>
+      <${Filters} channels=${channels} />
+      ${sessions.selected.size ? html`<${Selection} />` : null}
+      <${Rows} />
+    </nav>
+  `;
+}
+
+function Filters({ channels }) {
+  const { filter, total, isLoading } = sessions;
+  const choose = (name) => (event) => sessions.choose({ [name]: event.target.value });
+  const until = (event) =>
+    sessions.choose({ updated_before: event.target.value ? new Date(`${event.target.value}T23:59:59.999`).toISOString() : "" });
+  return html`
+    <div class="filters">
+      <select aria-label="Channel" value=${filter.channel} onChange=${choose("channel")}>
+        <option value="">All channels</option>
+        ${Object.keys(channels).map((name) => html`<option value=${name}>${name}</option>`)}
+      </select>
+      <select aria-label="Archived" value=${filter.archived} onChange=${choose("archived")}>
+        <option value="false">Current</option>
+        <option value="true">Archived</option>
+        <option value="all">All</option>
+      </select>
+      <label class="date" title="Only sessions until this day">
+        <span class="unseen">Until</span><input type="date" class=${filter.updated_before ? "set" : ""} onChange=${until} />
+      </label>
+      <span class="count" aria-live="polite">${isLoading && !sessions.rows.length ? "" : total.toLocaleString()}</span>
+    </div>
+  `;
+}
+
+function Selection() {
+  const rows = sessions.rows.filter((row) => sessions.selected.has(row.id));
+  const clear = () => {
+    sessions.selected.clear();
+    sessions.changed();
+  };
+  const then = (act) => () => {
+    act();
+    clear();
+  };
+  return html`
+    <div class="selection" role="toolbar" aria-label="Selected sessions">
+      <strong>${rows.length} selected</strong>
+      <button onClick=${then(() => actions.archive(rows, true))}>Archive</button>
+      <button onClick=${() => actions.save(rows, "jsonl")}>Save</button>
+      <button class="danger" onClick=${then(() => actions.remove(rows))}>Delete</button>
+      <button class="quiet" aria-label="Select none" onClick=${clear}>${icon("close", 14)}</button>
+    </div>
+  `;
+}
+
+function Rows() {
+  useModel(place);
+  const box = useRef();
+  const [first, setFirst] = useState(0);
+  const [fitting, setFitting] = useState(12);
+  const rows = sessions.shown;
+  const look = useCallback(() => {
+    const { scrollTop, clientHeight } = box.current;
+    setFirst(Math.max(0, Math.floor(scrollTop / ROW_PX) - AROUND));
+    setFitting(Math.ceil(clientHeight / ROW_PX) + 2 * AROUND);
+  }, []);
+  useLayoutEffect(() => {
+    const sizes = new ResizeObserver(look);
+    sizes.observe(box.current);
+    return () => sizes.disconnect();
+  }, []);
+  useEffect(() => {
+    if (first + fitting + AHEAD > rows.length) sessions.more();
+  });
+  useLayoutEffect(() => {
+    const at = rows.findIndex((row) => row.id === place.key);
+    if (at >= 0) reveal(box.current, at);
+  }, [place.key]);
+  if (!rows.length) return html`<div class="rows" ref=${box}><${Nothing} /></div>`;
+  return html`
+    <div class="rows" ref=${box} onScroll=${look}>
+      <ul style=${{ height: `${rows.length * ROW_PX}px` }}>
+        ${rows.slice(first, first + fitting).map(
+          (row, nth) => html`<${Row} key=${row.id} row=${row} at=${first + nth} count=${sessions.total} />`,
+        )}
+      </ul>
+    </div>
+  `;
+}
+
+function reveal(box, at) {
+  const top = at * ROW_PX;
+  if (top < box.scrollTop) box.scrollTop = top;
+  else if (top + ROW_PX > box.scrollTop + box.clientHeight) box.scrollTop = top + ROW_PX - box.clientHeight;
+}
+
+function Nothing() {
+  if (sessions.problem) {
+    return html`
+      <div class="nothing" role="alert">
+        <p>${sessions.problem.message}</p>
+        <button onClick=${() => sessions.load()}>Try again</button>
+      </div>
+    `;
+  }
+  if (sessions.isLoading) {
+    return html`<div class="ghosts" aria-label="Loading">${Array.from({ length: 9 }, () => html`<div class="ghost"></div>`)}</div>`;
+  }
+  const { filter } = sessions;
+  const isFiltered = filter.channel || filter.updated_before || filter.archived !== "false";
+  return html`
+    <div class="nothing">
+      <p>${isFiltered ? "No session matches these filters." : "No sessions yet."}</p>
+      ${!isFiltered && html`<p>Append a message over the API, import your history with <code>chatkeep import</code>, or try <code>chatkeep demo</code>.</p>`}
+    </div>
+  `;
+}
+
+function Row({ row, at, count }) {
+  const isOpen = place.key === row.id;
+  const isSelected = sessions.selected.has(row.id);
+  return html`
+    <li
+      class=${`row ${isOpen ? "open" : ""} ${isSelected ? "selected" : ""}`}
+      style=${{ transform: `translateY(${at * ROW_PX}px)` }}
+      aria-setsize=${count}
+      aria-posinset=${at + 1}
+    >
+      <a href=${sessionLink(row.id)} aria-current=${isOpen ? "page" : undefined}>
+        <span class="channel" title=${row.channel}>${channelIcon(row.channel)}</span>
+        <span class="title" dir="auto">${row.title}</span>
+        <time datetime=${row.updated_at} title=${exact(row.updated_at)}>${ago(row.updated_at)}</time>
+        <span class="preview" dir="auto">${row.preview}</span>
+        <span class="facts">
+          ${row.pinned && html`<span class="pinned" title="Pinned">${icon("pin", 12)}<span class="unseen">Pinned</span></span>`}
+          ${row.damage && html`<span class="damaged" title=${row.damage}>damaged</span>`}
+          ${row.tags.slice(0, 3).map((tag) => html`<bdi class="tag">${tag}</bdi>`)}
+          <span class="size">${row.message_count.toLocaleString()}<span class="unseen"> messages</span></span>
+        </span>
+      </a>
+      <span class="row-tools">
+        <input
+          type="checkbox"
+          aria-label=${`Select ${row.title}`}
+          checked=${isSelected}
+          onChange=${() => sessions.toggle(row.id)}
+        />
+        <button class="quiet" aria-haspopup="menu" aria-label=${`Actions for ${row.title}`} onClick=${(event) => openMenu(event.currentTarget, row)}>
+          ${icon("more")}
+        </button>
+      </span>
+    </li>
+  `;
+}

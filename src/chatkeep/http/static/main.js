@@ -1,0 +1,83 @@
+// The page begins here: sign in, then the list on one side and what is open on the other.
+
+import { html, render, useEffect, useState } from "./vendor/preact.js";
+import * as api from "./api.js";
+import { follow } from "./feed.js";
+import { listenToKeys, openHelp } from "./help.js";
+import { SessionPane } from "./list.js";
+import { DialogStage } from "./menu.js";
+import { useMedia, useModel } from "./model.js";
+import { NoticeBoard } from "./notices.js";
+import { Overview } from "./overview.js";
+import { place } from "./routes.js";
+import { sessions } from "./sessions.js";
+import { SignIn, spendCode } from "./signin.js";
+import { SessionScreen } from "./thread.js";
+
+const MINUTE_MS = 60_000;
+
+/** Who wants to know which session got messages. */
+const appended = {
+  listeners: new Set(),
+  listen(listener) {
+    this.listeners.add(listener);
+    return () => this.listeners.delete(listener);
+  },
+  tell(key) {
+    for (const listener of this.listeners) listener(key);
+  },
+};
+
+function App() {
+  const [reason, setReason] = useState(null);
+  const [isIn, setIn] = useState(null);
+  const enter = async () => {
+    await sessions.load();
+    setIn(sessions.problem?.status !== 401);
+  };
+  useEffect(() => {
+    spendCode().then((why) => {
+      setReason(why);
+      enter();
+    });
+  }, []);
+  if (isIn === false) return html`<${SignIn} reason=${reason} enter=${enter} />`;
+  return html`<${Panes} isIn=${isIn} leave=${() => setIn(false)} />`;
+}
+
+function Panes({ isIn, leave }) {
+  useModel(place);
+  const isWide = useMedia("(min-width: 50rem)");
+  const [status, setStatus] = useState(null);
+  const [, setMinute] = useState(0);
+  useEffect(() => {
+    if (!isIn) return undefined;
+    api.status().then(setStatus, () => {});
+    follow((name, data) => take(name, data, leave));
+    listenToKeys();
+    const timer = setInterval(() => setMinute((count) => count + 1), MINUTE_MS); // so that "5 min" becomes "6 min"
+    return () => clearInterval(timer);
+  }, [isIn]);
+  const isOpen = place.screen !== "home";
+  return html`
+    <div class=${`panes ${isOpen ? "is-open" : ""}`}>
+      ${(isWide || !isOpen) && html`<${SessionPane} channels=${status?.channels ?? {}} openHelp=${openHelp} />`}
+      ${place.screen === "session" &&
+      html`<${SessionScreen} key=${place.key} session=${place.key} seq=${place.seq} appended=${appended} />`}
+      ${place.screen !== "session" && (isWide || isOpen) && html`<${Overview} status=${status} leave=${leave} />`}
+    </div>
+    <${DialogStage} />
+    <${NoticeBoard} />
+  `;
+}
+
+/** Takes in what the feed tells. */
+function take(name, data, leave) {
+  if (name === "signed out") leave();
+  else if (name === "again") sessions.load();
+  else if (name === "deleted" || !data.session) sessions.remove(data.key);
+  else sessions.put(data.session);
+  if (name === "appended" || name === "again" || name === "revised") appended.tell(data.key ?? place.key);
+}
+
+render(html`<${App} />`, document.getElementById("page"));

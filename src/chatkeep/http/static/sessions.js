@@ -1,0 +1,116 @@
+// The sessions that match a filter, newest activity first: read page by page, kept true by the feed.
+
+import * as api from "./api.js";
+import { Model } from "./model.js";
+
+const FIRST_PAGE = 50;
+const NEXT_PAGE = 500;
+
+export class SessionList extends Model {
+  filter = { archived: "false", channel: "", updated_before: "" };
+  rows = [];
+  total = 0;
+  problem = null;
+  isLoading = false;
+  selected = new Set();
+  /** Sessions that are deleted for the reader, but not yet on the server. */
+  hidden = new Set();
+  #cursor = null;
+  #reading = null;
+
+  get shown() {
+    return this.hidden.size ? this.rows.filter((row) => !this.hidden.has(row.id)) : this.rows;
+  }
+
+  get hasMore() {
+    return this.#cursor !== null;
+  }
+
+  /** Reads the list anew; what is shown stays until the answer is there. */
+  async load() {
+    this.#reading?.abort();
+    this.#cursor = null;
+    await this.#read(FIRST_PAGE, (page) => (this.rows = page.sessions));
+  }
+
+  async more() {
+    if (this.isLoading || !this.hasMore || this.problem) return;
+    await this.#read(NEXT_PAGE, (page) => {
+      const known = new Set(this.rows.map((row) => row.id));
+      this.rows = this.rows.concat(page.sessions.filter((row) => !known.has(row.id)));
+    });
+  }
+
+  async #read(limit, take) {
+    const reading = new AbortController();
+    this.#reading = reading;
+    this.isLoading = true;
+    this.problem = null;
+    this.changed();
+    try {
+      const page = await api.listSessions({ ...this.filter, limit, cursor: this.#cursor }, reading.signal);
+      take(page);
+      this.total = page.total;
+      this.#cursor = page.next_cursor;
+    } catch (error) {
+      if (error.name === "AbortError") return;
+      this.problem = error;
+    } finally {
+      if (this.#reading === reading) {
+        this.isLoading = false;
+        this.changed();
+      }
+    }
+  }
+
+  choose(filter) {
+    this.filter = { ...this.filter, ...filter };
+    this.selected.clear();
+    this.rows = [];
+    return this.load();
+  }
+
+  find(key) {
+    return this.rows.find((row) => row.id === key);
+  }
+
+  /** Puts a session where it belongs now, or takes it out. */
+  put(row) {
+    const wasHere = this.#take(row.id);
+    const after = this.rows.findIndex((other) => other.updated_at < row.updated_at);
+    if (this.#matches(row) && (after >= 0 || !this.hasMore)) {
+      this.rows.splice(after < 0 ? this.rows.length : after, 0, row);
+    }
+    this.total += Number(this.#matches(row)) - Number(wasHere);
+    this.rows = [...this.rows];
+    this.changed();
+  }
+
+  remove(key) {
+    this.total -= Number(this.#take(key));
+    this.rows = [...this.rows];
+    this.changed();
+  }
+
+  toggle(key) {
+    if (!this.selected.delete(key)) this.selected.add(key);
+    this.changed();
+  }
+
+  #take(key) {
+    const at = this.rows.findIndex((row) => row.id === key);
+    if (at >= 0) this.rows.splice(at, 1);
+    return at >= 0;
+  }
+
+  #matches(row) {
+    const { archived, channel, updated_before: before } = this.filter;
+    return (
+      (archived === "all" || String(row.archived) === archived) &&
+      (!channel || row.channel === channel) &&
+      (!before || row.updated_at < before)
+    );
+  }
+}
+
+export const sessions = new SessionList();

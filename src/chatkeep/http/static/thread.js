@@ -1,0 +1,185 @@
+// A session: its messages by day, read by windows while one scrolls, from the end or from a message.
+
+import { html, useEffect, useLayoutEffect, useMemo, useRef, useState } from "./vendor/preact.js";
+import * as api from "./api.js";
+import { Composer } from "./composer.js";
+import { FindBar } from "./find.js";
+import { channelIcon, icon } from "./icons.js";
+import { askTitle, openMenu } from "./menu.js";
+import { Message } from "./message.js";
+import { useModel } from "./model.js";
+import { place, sessionLink } from "./routes.js";
+import { sessions } from "./sessions.js";
+import { dayName, exact, sameDay } from "./times.js";
+import { MessageWindow } from "./window.js";
+
+const NEAR_PX = 1200; // how near an end of the window comes before more is read
+const AT_END_PX = 80;
+
+export function SessionScreen({ session, seq, appended }) {
+  useModel(sessions);
+  const window = useMemo(() => new MessageWindow(session), [session]);
+  useModel(window);
+  const known = sessions.find(session);
+  const [detail, setDetail] = useState(null);
+  const [isFinding, setFinding] = useState(false);
+  useEffect(() => () => window.end(), [window]);
+  useEffect(() => {
+    if (!window.isReady || (seq && !window.holds(seq))) window.open(seq);
+  }, [window, seq]);
+  useEffect(() => appended.listen((key) => key === session && window.follow()), [window]);
+  useEffect(() => {
+    setDetail(null);
+    if (!known) api.getSession(session).then((one) => setDetail(rowOf(one)), () => {});
+  }, [session]);
+  useEffect(() => {
+    const toggle = () => setFinding((was) => !was);
+    addEventListener("chatkeep:find", toggle);
+    return () => removeEventListener("chatkeep:find", toggle);
+  }, []);
+  const row = known ?? detail;
+  useEffect(() => {
+    document.title = row ? `${row.title} · Chatkeep` : "Chatkeep";
+    return () => (document.title = "Chatkeep");
+  }, [row?.title]);
+  return html`
+    <main class="thread" aria-label="Session">
+      <${Head} session=${session} row=${row} toggleFind=${() => setFinding(!isFinding)} isFinding=${isFinding} />
+      ${isFinding && html`<${FindBar} session=${session} last=${window.last} close=${() => setFinding(false)} />`}
+      <${Scroll} session=${session} seq=${seq} window=${window} />
+      <${Composer} session=${session} window=${window} />
+    </main>
+  `;
+}
+
+const rowOf = (one) => ({
+  ...one,
+  id: one.key,
+  message_count: one.total_message_count,
+  updated_at: new Date(one.updated_at * 1000).toISOString(),
+});
+
+function Head({ session, row, toggleFind, isFinding }) {
+  return html`
+    <header class="thread-head">
+      <a class="button quiet back" href="#/" aria-label="Back to the list">${icon("back")}</a>
+      <div class="heading">
+        <h1 dir="auto">${row
+          ? html`<button class="rename" title="Rename (r)" onClick=${() => askTitle(row)}>${row.title}</button>`
+          : session}</h1>
+        <p class="aside">
+          ${row && html`<span class="channel">${channelIcon(row.channel, 13)} ${row.channel}</span> · `}
+          <bdi class="key" title="The session's key">${session}</bdi>
+          ${row && ` · ${row.message_count.toLocaleString()} messages`}
+        </p>
+      </div>
+      <button class="quiet" aria-label="Find in this session" title="Find in this session (f)" aria-pressed=${isFinding} onClick=${toggleFind}>
+        ${icon("search")}
+      </button>
+      ${row && html`<button class="quiet" aria-haspopup="menu" aria-label="Actions" title="Actions" onClick=${(event) => openMenu(event.currentTarget, row)}>
+        ${icon("more")}
+      </button>`}
+    </header>
+    ${row?.damage && html`<p class="warning" role="note">This session is damaged (${row.damage}) and can only be read; chatkeep doctor says more.</p>`}
+  `;
+}
+
+function Scroll({ session, seq, window }) {
+  const box = useRef();
+  const held = useRef(null); // where the reader is: a message and how far below the top it stands, or the end
+  const { messages, isReady, problem } = window;
+  const isFresh = useRef(true);
+  useEffect(() => void (isFresh.current = true), [window, seq]);
+
+  useLayoutEffect(() => {
+    if (!isReady || !messages.length) return;
+    if (isFresh.current && (!seq || window.holds(seq))) {
+      isFresh.current = false;
+      arrive(box.current, seq);
+    } else {
+      restore(box.current, held.current);
+    }
+    held.current = spot(box.current, window);
+  }, [messages, seq]);
+
+  const look = () => {
+    const { scrollTop, scrollHeight, clientHeight } = box.current;
+    held.current = spot(box.current, window);
+    if (scrollTop < NEAR_PX) window.older();
+    else if (scrollHeight - scrollTop - clientHeight < NEAR_PX) window.newer();
+  };
+  useEffect(() => {
+    if (isReady && !window.isLoading && !problem) look();
+  });
+  if (problem) return html`<${Trouble} problem=${problem} again=${() => window.open(seq)} />`;
+  if (!isReady) return html`<div class="scroll" ref=${box} aria-busy="true"><div class="messages ghosts" aria-label="Loading">${[1, 2, 3, 4].map(() => html`<div class="ghost tall"></div>`)}</div></div>`;
+  if (!messages.length) return html`<div class="scroll" ref=${box}><p class="nothing">No messages yet.</p></div>`;
+  return html`
+    <div class="scroll" ref=${box} onScroll=${look} tabindex="0" role="region" aria-label="Messages">
+      <div class="messages">
+        ${!window.hasOlder && html`<p class="edge">The beginning</p>`}
+        ${drawn(session, messages, seq)}
+      </div>
+    </div>
+    ${window.hasNewer && html`<a class="button to-end" href=${sessionLink(session)} onClick=${() => window.open()}>${icon("down")} To the end</a>`}
+  `;
+}
+
+/** The messages with a line where a day begins; results of calls in sight stand with their calls. */
+function drawn(session, messages, seq) {
+  const asked = new Set(messages.flatMap((one) => (one.tool_calls ?? []).map((call) => call.id)));
+  const results = new Map(messages.filter((one) => one.role === "tool").map((one) => [one.tool_call_id, one]));
+  const shown = messages.filter((one) => one.role !== "tool" || !asked.has(one.tool_call_id));
+  const elements = [];
+  let before = null;
+  for (const message of shown) {
+    if (!before || !sameDay(before.timestamp, message.timestamp)) {
+      elements.push(html`<h2 class="day" key=${`day${message.seq}`} title=${exact(message.timestamp)}>${dayName(message.timestamp)}</h2>`);
+    }
+    const isMarked = message.seq === seq || (message.tool_calls ?? []).some((call) => seq && results.get(call.id)?.seq === seq);
+    elements.push(html`<${Message} key=${message.seq} session=${session} message=${message} results=${results} isMarked=${isMarked} />`);
+    before = message;
+  }
+  return elements;
+}
+
+const elementOf = (box, seq) => box.querySelector(`[data-seq="${seq}"]`);
+
+function arrive(box, seq) {
+  const target = seq && elementOf(box, seq);
+  if (!target) box.scrollTop = box.scrollHeight;
+  else target.scrollIntoView({ block: target.offsetHeight > box.clientHeight * 0.8 ? "start" : "center" });
+}
+
+function spot(box, window) {
+  const { scrollTop, scrollHeight, clientHeight } = box;
+  if (!window.hasNewer && scrollHeight - scrollTop - clientHeight < AT_END_PX) return { isEnd: true };
+  const edge = box.getBoundingClientRect().top;
+  for (const message of box.querySelectorAll(".message")) {
+    const { bottom, top } = message.getBoundingClientRect();
+    if (bottom > edge) return { seq: message.dataset.seq, top: top - edge };
+  }
+  return null;
+}
+
+function restore(box, kept) {
+  if (!kept) return;
+  if (kept.isEnd) {
+    box.scrollTop = box.scrollHeight;
+    return;
+  }
+  const message = elementOf(box, kept.seq);
+  if (message) box.scrollTop += message.getBoundingClientRect().top - box.getBoundingClientRect().top - kept.top;
+}
+
+function Trouble({ problem, again }) {
+  const words = problem.status === 404 ? "There is no session with this key. It may have been deleted." : problem.message;
+  return html`
+    <div class="scroll">
+      <div class="nothing" role="alert">
+        <p>${words}</p>
+        <button onClick=${again}>Try again</button>
+      </div>
+    </div>
+  `;
+}

@@ -1,0 +1,113 @@
+// The messages of a session that are on the page: a window that slides over all of them.
+
+import * as api from "./api.js";
+import { Model } from "./model.js";
+
+const STEP = 40;
+const HELD_MAX = 240; // more would make the page slow, not the reader wiser
+
+export class MessageWindow extends Model {
+  messages = [];
+  hasOlder = false;
+  hasNewer = false;
+  isReady = false;
+  isLoading = false;
+  problem = null;
+  #ended = new AbortController();
+
+  constructor(key) {
+    super();
+    this.key = key;
+  }
+
+  get first() {
+    return this.messages[0]?.seq ?? 0;
+  }
+
+  get last() {
+    return this.messages.at(-1)?.seq ?? 0;
+  }
+
+  holds(seq) {
+    return this.first <= seq && seq <= this.last;
+  }
+
+  /** Shows the end, or the surroundings of a message. */
+  open(seq = null) {
+    return this.#read(async (read) => {
+      const half = STEP / 2;
+      const [older, newer] = await Promise.all(
+        seq ? [read({ before: seq, limit: half }), read({ after: seq - 1, limit: half })] : [read({ limit: STEP })],
+      );
+      this.messages = [...older.messages, ...(newer?.messages ?? [])];
+      this.hasOlder = older.has_more;
+      this.hasNewer = newer?.has_more ?? false;
+      this.isReady = true;
+    });
+  }
+
+  older() {
+    if (!this.hasOlder || this.isLoading) return undefined;
+    return this.#read(async (read) => {
+      const page = await read({ before: this.first, limit: STEP });
+      const held = [...page.messages, ...this.messages];
+      this.hasOlder = page.has_more;
+      this.hasNewer ||= held.length > HELD_MAX;
+      this.messages = held.slice(0, HELD_MAX);
+    });
+  }
+
+  newer() {
+    if (!this.hasNewer || this.isLoading) return undefined;
+    return this.#read((read) => this.#append(read));
+  }
+
+  /** Takes in what was appended, if the end is shown; else it is read when the reader comes there. */
+  async follow() {
+    if (this.hasNewer || !this.isReady || this.isLoading) {
+      this.hasNewer = true;
+      this.changed();
+    } else {
+      await this.#read((read) => this.#append(read));
+    }
+  }
+
+  end() {
+    this.#ended.abort();
+  }
+
+  async #append(read) {
+    const page = await read({ after: this.last, limit: STEP });
+    const held = [...this.messages, ...page.messages];
+    this.hasNewer = page.has_more;
+    this.hasOlder ||= held.length > HELD_MAX;
+    this.messages = held.slice(-HELD_MAX);
+  }
+
+  async #read(work) {
+    this.isLoading = true;
+    this.problem = null;
+    this.changed();
+    try {
+      await work((query) => api.readMessages({ session: this.key, ...query }, this.#ended.signal));
+    } catch (error) {
+      if (error.name !== "AbortError") this.problem = error;
+    } finally {
+      this.isLoading = false;
+      this.changed();
+    }
+  }
+}
+
+/** The seq of the first message at or after a time: a search by halves, for times rise with the seqs. */
+export async function seqAt(key, time, last) {
+  let low = 1;
+  let high = last;
+  while (low < high) {
+    const middle = Math.floor((low + high) / 2);
+    const { messages } = await api.readMessages({ session: key, after: middle - 1, limit: 1 });
+    if (messages.length && new Date(messages[0].timestamp) < time) low = middle + 1;
+    else high = middle;
+  }
+  return low;
+}
