@@ -3,17 +3,17 @@
 
 VENV := .venv
 BIN := $(VENV)/bin
-CLIENT := tests/chat/js/node_modules/ready
+PACKAGES := tests/chat/js/node_modules/ready tests/page/js/node_modules/ready
 WORKSPACE ?= .demo
 PORT ?= 8000
 
-.PHONY: run test coverage crash lint format bench clean
+.PHONY: run test coverage crash page lint format bench clean
 
 run: $(VENV)/ready
 	@$(BIN)/chatkeep demo --workspace "$(WORKSPACE)"
 	@$(BIN)/chatkeep serve --workspace "$(WORKSPACE)" --port "$(PORT)"
 
-test: $(VENV)/ready $(CLIENT)
+test: $(VENV)/ready $(PACKAGES)
 	$(BIN)/python -m pytest -n 2 --dist worksteal
 
 coverage: $(VENV)/ready
@@ -27,6 +27,9 @@ crash: $(VENV)/ready
 		CHATKEEP_CRASH_EDITS=2000 CHATKEEP_CRASH_JUNK=100000 CHATKEEP_CRASH_RECONNECTS=1000 \
 		CHATKEEP_CRASH_KILLS=10000 CHATKEEP_CRASH_OPERATIONS=100000 \
 		$(BIN)/python -m pytest -rs tests/crash
+
+page: $(VENV)/ready $(PACKAGES)
+	CHATKEEP_PAGE_PAYLOADS=500 CHATKEEP_PAGE_VIEWS=all $(BIN)/python -m pytest -s -rs tests/page
 
 lint: $(VENV)/ready
 	$(BIN)/ruff format --check src tests bench
@@ -43,11 +46,12 @@ bench: $(VENV)/ready
 	$(BIN)/python bench/server.py .bench
 	$(BIN)/python bench/search.py .bench --rounds 50 --beside
 	$(BIN)/python bench/proxy.py
+	$(BIN)/python bench/page.py .bench
 	$(BIN)/python bench/alternatives.py
 
-# OpenAI's JavaScript client, for its tests; they are skipped where there is no npm
-$(CLIENT): tests/chat/js/package-lock.json
-	@if command -v npm >/dev/null; then npm ci --prefix tests/chat/js --silent --no-audit --no-fund; fi
+# Packages of npm that tests need; those tests are skipped where there is no npm
+%/node_modules/ready: %/package-lock.json
+	@if command -v npm >/dev/null; then npm ci --prefix $* --silent --no-audit --no-fund --ignore-scripts; fi
 	@mkdir -p $(@D) && touch $@
 
 $(VENV)/ready: pyproject.toml constraints.txt
@@ -58,4 +62,4 @@ $(VENV)/ready: pyproject.toml constraints.txt
 
 clean:
 	rm -rf $(VENV) .demo .bench build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage \
-		tests/chat/js/node_modules
+		tests/chat/js/node_modules tests/page/js/node_modules

@@ -4,7 +4,7 @@ import * as api from "./api.js";
 
 const PAUSE_MS = 2000;
 
-/** Tells `tell(name, data)` of every change from now on; "again" means: read anew what is shown. */
+/** Tells `tell(name, data)` of every change; "again" means: read anew what is shown. Returns what ends it. */
 export function follow(tell) {
   let lastId = null;
   let reading = null;
@@ -15,8 +15,9 @@ export function follow(tell) {
     while (!signal.aborted) {
       try {
         for await (const [name, data, id] of api.followEvents(lastId, signal)) {
+          const isFresh = lastId === null; // nobody has told what happened since the list was read
           lastId = id;
-          if (name === "reset") tell("again", {});
+          if (name === "reset" || (name === "ready" && isFresh)) tell("again", {});
           else if (name !== "ready") tell(name, data);
         }
       } catch (error) {
@@ -27,9 +28,14 @@ export function follow(tell) {
     }
   }
 
-  document.addEventListener("visibilitychange", () => {
+  const look = () => {
     reading?.abort();
     if (!document.hidden) read();
-  });
-  if (!document.hidden) read();
+  };
+  document.addEventListener("visibilitychange", look);
+  look();
+  return () => {
+    document.removeEventListener("visibilitychange", look);
+    reading?.abort();
+  };
 }

@@ -16,7 +16,6 @@ export function FindBar({ session, last, close }) {
   const [at, setAt] = useState(0);
   const input = useRef();
   useEffect(() => input.current.focus(), []);
-  useEffect(() => () => light(""), []);
   useEffect(() => {
     const asking = new AbortController();
     const timer = setTimeout(() => seek(session, text, asking.signal).then(setSeqs, complain), PAUSE_MS);
@@ -28,12 +27,16 @@ export function FindBar({ session, last, close }) {
   useEffect(() => {
     setAt(seqs.length - 1);
     if (seqs.length) go(sessionLink(session, seqs.at(-1)), { replace: true });
-    light(text);
   }, [seqs]);
   useEffect(() => {
-    const timer = setTimeout(() => light(text), 150); // when the messages around are drawn
-    return () => clearTimeout(timer);
-  }, [at, seqs]);
+    const again = new MutationObserver(() => light(text)); // also what is drawn later
+    again.observe(document.querySelector(".thread"), { childList: true, subtree: true });
+    light(text);
+    return () => {
+      again.disconnect();
+      light("");
+    };
+  }, [text]);
   const step = (by) => {
     if (!seqs.length) return;
     const next = (at + by + seqs.length) % seqs.length;

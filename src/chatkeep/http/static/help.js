@@ -69,8 +69,9 @@ const KEYS = {
 
 const WRITING = "input, textarea, select, [contenteditable]";
 
+/** Acts on keys until what it returns is called. */
 export function listenToKeys() {
-  addEventListener("keydown", (event) => {
+  const listen = (event) => {
     if ((event.ctrlKey || event.metaKey) && event.key.toLowerCase() === "k") {
       event.preventDefault();
       openSearch();
@@ -81,5 +82,7 @@ export function listenToKeys() {
     if (!act || !isOurs || dialog.content || event.target.closest?.(WRITING)) return;
     event.preventDefault();
     act();
-  });
+  };
+  addEventListener("keydown", listen);
+  return () => removeEventListener("keydown", listen);
 }

@@ -14,19 +14,21 @@ const ROW_PX = 76; // as in the style sheet
 const AROUND = 8; // rows above and below that are drawn too
 const AHEAD = 100; // rows that are read before they come into sight
 
-export function SessionPane({ channels, openHelp }) {
+/** The pane with the list; on a small screen it is all there is, and so the main part. */
+export function SessionPane({ channels, isMain, openHelp }) {
   useModel(sessions);
+  const [frame, head] = isMain ? ["main", "h1"] : ["nav", "p"];
   return html`
-    <nav class="pane" aria-label="Sessions">
+    <${frame} class="pane" aria-label="Sessions">
       <header class="pane-head">
-        <a class="brand" href="#/">Chatkeep</a>
+        <${head} class="brand"><a href="#/">Chatkeep</a><//>
         <button class="search-button" onClick=${openSearch}>${icon("search")}<span>Search</span><kbd>/</kbd></button>
         <button class="quiet" aria-label="Keyboard help" title="Keyboard help (?)" onClick=${openHelp}>${icon("help")}</button>
       </header>
       <${Filters} channels=${channels} />
       ${sessions.selected.size ? html`<${Selection} />` : null}
       <${Rows} />
-    </nav>
+    <//>
   `;
 }
 

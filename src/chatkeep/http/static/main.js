@@ -1,6 +1,7 @@
 // The page begins here: sign in, then the list on one side and what is open on the other.
 
 import { html, render, useEffect, useState } from "./vendor/preact.js";
+import { copy } from "./actions.js";
 import * as api from "./api.js";
 import { follow } from "./feed.js";
 import { listenToKeys, openHelp } from "./help.js";
@@ -15,6 +16,12 @@ import { SignIn, spendCode } from "./signin.js";
 import { SessionScreen } from "./thread.js";
 
 const MINUTE_MS = 60_000;
+
+// The buttons on code lie in rendered text, so they are listened to here.
+addEventListener("click", (event) => {
+  const button = event.target.closest?.("button[data-copies]");
+  if (button) copy(button.closest("figure").querySelector("pre").textContent, "the code");
+});
 
 /** Who wants to know which session got messages. */
 const appended = {
@@ -53,15 +60,18 @@ function Panes({ isIn, leave }) {
   useEffect(() => {
     if (!isIn) return undefined;
     api.status().then(setStatus, () => {});
-    follow((name, data) => take(name, data, leave));
-    listenToKeys();
+    const end = follow((name, data) => take(name, data, leave));
     const timer = setInterval(() => setMinute((count) => count + 1), MINUTE_MS); // so that "5 min" becomes "6 min"
-    return () => clearInterval(timer);
+    return () => {
+      end();
+      clearInterval(timer);
+    };
   }, [isIn]);
+  useEffect(listenToKeys, []);
   const isOpen = place.screen !== "home";
   return html`
     <div class=${`panes ${isOpen ? "is-open" : ""}`}>
-      ${(isWide || !isOpen) && html`<${SessionPane} channels=${status?.channels ?? {}} openHelp=${openHelp} />`}
+      ${(isWide || !isOpen) && html`<${SessionPane} channels=${status?.channels ?? {}} isMain=${!isWide} openHelp=${openHelp} />`}
       ${place.screen === "session" &&
       html`<${SessionScreen} key=${place.key} session=${place.key} seq=${place.seq} appended=${appended} />`}
       ${place.screen !== "session" && (isWide || isOpen) && html`<${Overview} status=${status} leave=${leave} />`}

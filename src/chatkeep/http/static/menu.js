@@ -1,6 +1,6 @@
 // The menu of a session, and the small dialogs it opens.
 
-import { html, useEffect, useRef } from "./vendor/preact.js";
+import { html, useLayoutEffect, useRef } from "./vendor/preact.js";
 import * as actions from "./actions.js";
 import { icon } from "./icons.js";
 import { Model, useModel } from "./model.js";
@@ -22,12 +22,13 @@ export const dialog = new Dialog();
 export function DialogStage() {
   const { content } = useModel(dialog);
   const box = useRef();
-  useEffect(() => {
+  useLayoutEffect(() => {
     if (content && !box.current.open) box.current.showModal();
     if (!content && box.current.open) box.current.close();
   }, [content]);
+  const ended = () => !box.current.open && dialog.close(); // it is told late: the next one may be open by then
   const beside = (event) => event.target === box.current && dialog.close();
-  return html`<dialog ref=${box} class=${content?.kind ?? ""} aria-label=${content?.label ?? "Dialog"} onClose=${dialog.close} onClick=${beside}>
+  return html`<dialog ref=${box} class=${content?.kind ?? ""} aria-label=${content?.label ?? "Dialog"} onClose=${ended} onClick=${beside}>
     ${content?.body}
   </dialog>`;
 }

@@ -29,7 +29,8 @@ function Search() {
   };
   const steer = (event) => {
     const step = { ArrowDown: 1, ArrowUp: -1 }[event.key];
-    if (step && hits.length) {
+    if (event.key === "Escape") dialog.close(); // else the browser only empties the field
+    else if (step && hits.length) {
       event.preventDefault();
       setAt((at + step + hits.length) % hits.length);
     } else if (event.key === "Enter" && hits[at] && !event.isComposing) {

@@ -25,7 +25,7 @@ export function SessionScreen({ session, seq, appended }) {
   const [isFinding, setFinding] = useState(false);
   useEffect(() => () => window.end(), [window]);
   useEffect(() => {
-    if (!window.isReady || (seq && !window.holds(seq))) window.open(seq);
+    if (!window.isReady || (seq ? !window.holds(seq) : window.hasNewer)) window.open(seq);
   }, [window, seq]);
   useEffect(() => appended.listen((key) => key === session && window.follow()), [window]);
   useEffect(() => {
@@ -88,13 +88,14 @@ function Scroll({ session, seq, window }) {
   const box = useRef();
   const held = useRef(null); // where the reader is: a message and how far below the top it stands, or the end
   const { messages, isReady, problem } = window;
-  const isFresh = useRef(true);
-  useEffect(() => void (isFresh.current = true), [window, seq]);
+  const arrivedAt = useRef(null);
+  const drawings = useRef(new Map());
 
   useLayoutEffect(() => {
     if (!isReady || !messages.length) return;
-    if (isFresh.current && (!seq || window.holds(seq))) {
-      isFresh.current = false;
+    const goal = seq ?? "end";
+    if (arrivedAt.current !== goal && (seq ? window.holds(seq) : !window.hasNewer)) {
+      arrivedAt.current = goal;
       arrive(box.current, seq);
     } else {
       restore(box.current, held.current);
@@ -111,6 +112,10 @@ function Scroll({ session, seq, window }) {
   useEffect(() => {
     if (isReady && !window.isLoading && !problem) look();
   });
+  const toEnd = () => {
+    arrivedAt.current = null;
+    if (!seq) window.open();
+  };
   if (problem) return html`<${Trouble} problem=${problem} again=${() => window.open(seq)} />`;
   if (!isReady) return html`<div class="scroll" ref=${box} aria-busy="true"><div class="messages ghosts" aria-label="Loading">${[1, 2, 3, 4].map(() => html`<div class="ghost tall"></div>`)}</div></div>`;
   if (!messages.length) return html`<div class="scroll" ref=${box}><p class="nothing">No messages yet.</p></div>`;
@@ -118,15 +123,18 @@ function Scroll({ session, seq, window }) {
     <div class="scroll" ref=${box} onScroll=${look} tabindex="0" role="region" aria-label="Messages">
       <div class="messages">
         ${!window.hasOlder && html`<p class="edge">The beginning</p>`}
-        ${drawn(session, messages, seq)}
+        ${drawn(session, messages, seq, drawings.current)}
       </div>
     </div>
-    ${window.hasNewer && html`<a class="button to-end" href=${sessionLink(session)} onClick=${() => window.open()}>${icon("down")} To the end</a>`}
+    ${window.hasNewer && html`<a class="button to-end" href=${sessionLink(session)} onClick=${toEnd}>${icon("down")} To the end</a>`}
   `;
 }
 
-/** The messages with a line where a day begins; results of calls in sight stand with their calls. */
-function drawn(session, messages, seq) {
+/**
+ * The messages with a line where a day begins; results of calls in sight stand with their calls.
+ * A message that was drawn before is the same element again, so that it costs nothing.
+ */
+function drawn(session, messages, seq, drawings) {
   const asked = new Set(messages.flatMap((one) => (one.tool_calls ?? []).map((call) => call.id)));
   const results = new Map(messages.filter((one) => one.role === "tool").map((one) => [one.tool_call_id, one]));
   const shown = messages.filter((one) => one.role !== "tool" || !asked.has(one.tool_call_id));
@@ -136,10 +144,19 @@ function drawn(session, messages, seq) {
     if (!before || !sameDay(before.timestamp, message.timestamp)) {
       elements.push(html`<h2 class="day" key=${`day${message.seq}`} title=${exact(message.timestamp)}>${dayName(message.timestamp)}</h2>`);
     }
-    const isMarked = message.seq === seq || (message.tool_calls ?? []).some((call) => seq && results.get(call.id)?.seq === seq);
-    elements.push(html`<${Message} key=${message.seq} session=${session} message=${message} results=${results} isMarked=${isMarked} />`);
+    const own = (message.tool_calls ?? []).map((call) => results.get(call.id)).filter(Boolean);
+    const isMarked = message.seq === seq || own.some((result) => result.seq === seq);
+    const state = `${isMarked} ${own.map((result) => result.seq)}`;
+    let drawing = drawings.get(message);
+    if (drawing?.state !== state) {
+      const element = html`<${Message} key=${message.seq} session=${session} message=${message} results=${results} isMarked=${isMarked} />`;
+      drawing = { state, element };
+      drawings.set(message, drawing);
+    }
+    elements.push(drawing.element);
     before = message;
   }
+  for (const message of drawings.keys()) if (!messages.includes(message)) drawings.delete(message);
   return elements;
 }
 

@@ -3,7 +3,8 @@
 import * as api from "./api.js";
 import { Model } from "./model.js";
 
-const STEP = 40;
+const FIRST = 40;
+const STEP = 20; // few enough to be drawn between two frames
 const HELD_MAX = 240; // more would make the page slow, not the reader wiser
 
 export class MessageWindow extends Model {
@@ -35,9 +36,9 @@ export class MessageWindow extends Model {
   /** Shows the end, or the surroundings of a message. */
   open(seq = null) {
     return this.#read(async (read) => {
-      const half = STEP / 2;
+      const half = FIRST / 2;
       const [older, newer] = await Promise.all(
-        seq ? [read({ before: seq, limit: half }), read({ after: seq - 1, limit: half })] : [read({ limit: STEP })],
+        seq ? [read({ before: seq, limit: half }), read({ after: seq - 1, limit: half })] : [read({ limit: FIRST })],
       );
       this.messages = [...older.messages, ...(newer?.messages ?? [])];
       this.hasOlder = older.has_more;

@@ -1,0 +1,111 @@
+"""A real browser, signed in to a server on a loopback port."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Request, sync_playwright
+
+from chatkeep.core.model import Draft
+from tests.http.conftest import Server, server
+
+__all__ = ("server",)
+
+CHROMIUM: Final = shutil.which("chromium")
+PACKAGES: Final = Path(__file__).parent / "js" / "node_modules"
+NOON: Final = datetime(2024, 3, 1, 12, tzinfo=UTC)
+_EXPECTED: Final = "401 (Unauthorized)"
+
+
+@dataclass
+class Seen:
+    """What happened in a browser that should not: requests to others, scripts that were smuggled in, complaints."""
+
+    outside: list[str] = field(default_factory=list)
+    ran: list[str] = field(default_factory=list)
+    complaints: list[str] = field(default_factory=list)
+
+
+Visit = Callable[..., Page]
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """Debian's Chromium; for one module, because Playwright's event loop must not meet those of other tests."""
+    if CHROMIUM is None:
+        pytest.skip("there is no `chromium` here: apt-get install chromium")
+    with sync_playwright() as playwright:
+        yield playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+
+
+@pytest.fixture
+def seen() -> Seen:
+    """What the browser of this test did."""
+    return Seen()
+
+
+@pytest.fixture
+def visit(browser: Browser, server: Server, seen: Seen) -> Iterator[Visit]:
+    """Open the page signed in, at a place, in a browser with these options."""
+    contexts: list[BrowserContext] = []
+
+    def visited(place: str = "", **options: Any) -> Page:  # noqa: ANN401 - what Playwright takes
+        context = browser.new_context(**options)
+        contexts.append(context)
+        context.add_cookies(
+            [{"name": f"chatkeep-{server.url.rpartition(':')[2]}", "value": server.secret, "url": server.url}]
+        )
+        context.on("request", lambda request: _note(request, server.url, seen))
+        context.expose_binding("pwned", lambda _, what: seen.ran.append(str(what)))
+        page = context.new_page()
+        page.on("dialog", lambda dialog: seen.ran.append(dialog.message))
+        page.on("pageerror", lambda error: seen.complaints.append(str(error)))
+        page.on("console", lambda message: _hear(message, seen))
+        page.goto(f"{server.url}/{place}")
+        page.wait_for_selector(".row, .nothing, .sign-in")
+        return page
+
+    yield visited
+    for context in contexts:
+        context.close()
+
+
+def _note(request: Request, url: str, seen: Seen) -> None:
+    if not request.url.startswith((f"{url}/", "data:", "blob:")):
+        seen.outside.append(request.url)
+
+
+def _hear(message: ConsoleMessage, seen: Seen) -> None:
+    if message.type == "error" and _EXPECTED not in message.text:
+        seen.complaints.append(message.text)
+
+
+def store(server: Server, key: str, drafts: Sequence[Draft], channel: str | None = None) -> None:
+    """Store a session: its messages a minute apart."""
+    for begin in range(0, len(drafts), 1000):
+        server.sessions.append(key, list(drafts[begin : begin + 1000]), channel=channel)
+
+
+def said(number: int, content: str, role: str = "user") -> Draft:
+    """Return the message with this number."""
+    return Draft(role=role, content=content, sent_at=NOON + timedelta(minutes=number))  # type: ignore[arg-type]
+
+
+def called(name: str, arguments: object, result: str) -> list[Draft]:
+    """Return a call of a tool, and its result."""
+    call = {
+        "id": f"call-{name[:40]}",
+        "type": "function",
+        "function": {"name": name, "arguments": json.dumps(arguments)},
+    }
+    return [
+        Draft(role="assistant", content="Let me look.", tool_calls=[call], sent_at=NOON),
+        Draft(role="tool", content=result, tool_call_id=call["id"], sent_at=NOON),  # type: ignore[arg-type]
+    ]

@@ -1,0 +1,345 @@
+"""What people do with the page, done in a real browser."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from importlib.resources import files
+from pathlib import Path
+from urllib.parse import quote
+
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+from chatkeep.core.model import Draft
+from chatkeep.errors import NotFoundError
+from chatkeep.http import page as served
+from chatkeep.tokens import SignInCode
+from tests.http.conftest import Server
+from tests.page.conftest import PACKAGES, Seen, Visit, called, said, store
+
+PATIENCE_S = 10
+TOPMOST = "[...document.querySelectorAll('.message')].find((m) => m.getBoundingClientRect().bottom > 200).dataset.seq"
+DOT = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
+
+
+@pytest.fixture(autouse=True)
+def _quiet(seen: Seen) -> object:
+    """After each test: nothing was asked of others, nothing ran that should not, nothing failed."""
+    yield
+    assert Seen() == seen
+
+
+def link(key: str, seq: int | None = None) -> str:
+    """Return the address of a session, or of a message in it."""
+    return f"#/s/{quote(key, safe='')}" + (f"/{seq}" if seq else "")
+
+
+def rows(page: Page) -> list[str]:
+    """Return the titles in the list, from the top."""
+    return [row.strip() for row in page.locator(".row .title").all_inner_texts()]
+
+
+def until(holds: Callable[[], bool]) -> bool:
+    """Wait until something holds on the server, and tell whether it did in time."""
+    give_up_at = time.monotonic() + PATIENCE_S
+    while not holds() and time.monotonic() < give_up_at:
+        time.sleep(0.05)
+    return holds()
+
+
+def is_gone(server: Server, key: str) -> bool:
+    """Tell whether there is no such session."""
+    try:
+        server.sessions.get(key)
+    except NotFoundError:
+        return True
+    return False
+
+
+def test_sign_in_with_the_link(server: Server, browser: Browser) -> None:
+    """The link shows the sessions and leaves no code in the address; used again it says why it opens nothing."""
+    server.app.state.code = code = SignInCode(server.tokens)
+    store(server, "page:link", [said(1, "Signed in by a link")])
+    address = f"{server.url}/#code={code.unspent}"
+    with browser.new_context() as context:
+        page = context.new_page()
+        page.goto(address)
+        expect(page.locator(".row").first).to_be_visible()
+        assert "code" not in page.url
+        page.reload()
+        expect(page.locator(".row").first).to_be_visible()
+        page.get_by_role("button", name="Sign out").click()
+        expect(page.get_by_label("Token")).to_be_visible()
+    with browser.new_context() as context:
+        page = context.new_page()
+        page.goto(address)
+        expect(page.get_by_role("alert")).to_contain_text("has been used")
+
+
+def test_sign_in_with_a_token(server: Server, browser: Browser) -> None:
+    """A wrong token is told; the right one shows the sessions, and stays out of the reach of scripts."""
+    store(server, "page:token", [said(1, "Signed in by a token")])
+    with browser.new_context() as context:
+        page = context.new_page()
+        page.goto(server.url)
+        page.get_by_label("Token").fill("ck_wrong")
+        page.get_by_role("button", name="Sign in").click()
+        expect(page.get_by_role("alert")).to_contain_text("does not know this token")
+        page.get_by_label("Token").fill(server.secret)
+        page.get_by_role("button", name="Sign in").click()
+        expect(page.locator(".row").first).to_be_visible()
+        assert page.evaluate("document.cookie + JSON.stringify({...localStorage, ...sessionStorage})") == "{}"
+
+
+def test_list_follows_what_others_do(server: Server, visit: Visit) -> None:
+    """A session that grows comes to the top; one that is renamed or deleted elsewhere is so here."""
+    store(server, "page:live-a", [said(600_000, "First of two")])
+    store(server, "page:live-b", [said(600_001, "Second of two")])
+    page = visit()
+    assert ["Second of two", "First of two"] == rows(page)[:2]
+    store(server, "page:live-a", [said(600_002, "and more")])
+    expect(page.locator(".row .title").first).to_have_text("First of two")
+    server.sessions.rename("page:live-b", "Another name")
+    expect(page.locator(".row .title").nth(1)).to_have_text("Another name")
+    server.sessions.delete("page:live-b")
+    expect(page.get_by_text("Another name")).to_have_count(0)
+
+
+def test_open_session_follows_what_is_appended(server: Server, visit: Visit) -> None:
+    """Who is at the end stays at the end."""
+    store(server, "page:grows", [said(number, f"Line {number}\n\n" * 5) for number in range(30)])
+    page = visit(link("page:grows"))
+    expect(page.locator("#m30")).to_be_in_viewport()
+    store(server, "page:grows", [said(40, "The newest one", "assistant")])
+    expect(page.locator(".message").get_by_text("The newest one")).to_be_in_viewport()
+
+
+def test_rename_pin_tag_and_archive(server: Server, visit: Visit) -> None:
+    """What the menu and the keys do is done on the server; archiving can be undone."""
+    key = "page:marks/ä b"
+    store(server, key, [said(1, "Before")])
+    page = visit(link(key))
+    page.get_by_role("button", name="Before", exact=True).click()
+    page.get_by_role("textbox", name="Title").fill("After <b>it</b>")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("heading", level=1)).to_have_text("After <b>it</b>")
+    assert until(lambda: server.sessions.get(key).title == "After <b>it</b>")
+    page.keyboard.press("p")
+    assert until(lambda: server.sessions.get(key).header.pinned)
+    page.keyboard.press("t")
+    page.get_by_role("textbox", name="Tags").fill("work, 東京,work")
+    page.keyboard.press("Enter")
+    assert until(lambda: server.sessions.get(key).header.tags == ("work", "東京"))
+    page.locator(".thread-head").get_by_role("button", name="Actions").click()
+    page.keyboard.press("ArrowDown")
+    page.get_by_role("menuitem", name="Archive").click()
+    assert until(lambda: server.sessions.get(key).header.archived)
+    page.get_by_role("button", name="Undo").click()
+    assert until(lambda: not server.sessions.get(key).header.archived)
+
+
+def test_delete_waits_and_can_be_undone(server: Server, visit: Visit) -> None:
+    """A deletion shows at once and asks the server later; undone, it never does. Who leaves the page meant it."""
+    for name in ("one", "two"):
+        store(server, f"page:gone-{name}", [said(1, f"Delete {name}")])
+    page = visit(link("page:gone-one"))
+    page.clock.install()
+    page.keyboard.press("Delete")
+    page.get_by_role("button", name="Undo").click()
+    page.clock.run_for(10_000)
+    assert not is_gone(server, "page:gone-one")
+    page.goto(f"{server.url}/{link('page:gone-two')}")
+    expect(page.get_by_role("heading", level=1)).to_have_text("Delete two")
+    page.keyboard.press("Delete")
+    expect(page.get_by_text("Deleted: Delete two")).to_be_visible()
+    assert not is_gone(server, "page:gone-two")
+    page.clock.run_for(7_000)
+    assert until(lambda: is_gone(server, "page:gone-two"))
+    page.goto(f"{server.url}/{link('page:gone-one')}")
+    expect(page.get_by_role("heading", level=1)).to_have_text("Delete one")
+    page.keyboard.press("Delete")
+    expect(page.get_by_text("Deleted: Delete one")).to_be_visible()
+    page.goto("about:blank")
+    assert until(lambda: is_gone(server, "page:gone-one"))
+
+
+def test_several_at_once(server: Server, visit: Visit) -> None:
+    """Selected sessions are saved as one file of lines, and archived together."""
+    for number in (1, 2):
+        store(server, f"page:many-{number}", [said(700_000 + number, f"Many {number}")], channel="many")
+    page = visit()
+    page.get_by_label("Channel").select_option("many")
+    expect(page.locator(".row")).to_have_count(2)
+    for number in (1, 2):
+        page.get_by_role("checkbox", name=f"Select Many {number}").check()
+    with page.expect_download() as started:
+        page.get_by_role("toolbar").get_by_role("button", name="Save").click()
+    assert 2 == Path(started.value.path()).read_text("utf-8").count('"key":')
+    page.get_by_role("toolbar").get_by_role("button", name="Archive").click()
+    expect(page.get_by_text("No session matches")).to_be_visible()
+    page.get_by_label("Archived").select_option("true")
+    expect(page.locator(".row")).to_have_count(2)
+
+
+def test_search_as_you_type_opens_the_message(server: Server, visit: Visit) -> None:
+    """Results come while one types, hits are marked exactly; Enter opens the very message, marked."""
+    drafts = [said(number, f"Filler {number}") for number in range(1, 300)]
+    drafts[149] = said(150, "😀😀 the quokkas of Rottnest 😀")
+    store(server, "page:found", drafts)
+    page = visit()
+    page.keyboard.press("/")
+    page.keyboard.type("rottnest quokka")
+    expect(page.locator(".hit")).to_have_count(1)
+    expect(page.locator(".hit mark")).to_have_text(["quokkas", "Rottnest"])
+    page.keyboard.press("Enter")
+    expect(page.locator(".message.marked")).to_contain_text("quokkas")
+    expect(page.locator(".message.marked")).to_be_in_viewport()
+    assert page.url.endswith(link("page:found", 150))
+    expect(page.locator("#m149")).to_be_in_viewport()
+
+
+def test_search_says_what_it_did(server: Server, visit: Visit) -> None:
+    """Arrows choose, no hit is told, and Escape leads back."""
+    for number in (1, 2):
+        store(server, f"page:arrow-{number}", [said(number, f"wombat number {number}")])
+    page = visit()
+    page.keyboard.press("Control+k")
+    page.keyboard.type("wombat")
+    expect(page.locator(".hit")).to_have_count(2)
+    page.keyboard.press("ArrowDown")
+    expect(page.locator(".hit").nth(1)).to_have_attribute("aria-selected", "true")
+    page.get_by_role("combobox", name="Search all messages").fill("nosuchwordanywhere")
+    expect(page.get_by_text("Nothing found.")).to_be_visible()
+    page.keyboard.press("Escape")
+    expect(page.get_by_role("combobox", name="Search all messages")).to_have_count(0)
+
+
+def test_long_session_is_read_by_windows(server: Server, visit: Visit) -> None:
+    """It opens at its end with few elements; scrolling up reads what is older, in order, without a gap or a jump."""
+    store(
+        server, "page:long", [said(number, f"Message {number} " + "word " * (number % 90)) for number in range(1, 2001)]
+    )
+    page = visit(link("page:long"))
+    expect(page.locator("#m2000")).to_be_in_viewport()
+    assert page.locator(".message").count() <= 100
+    box = page.locator(".scroll")
+    box.hover()
+    for _ in range(60):
+        top = page.evaluate(TOPMOST)
+        page.mouse.wheel(0, -900)
+        page.wait_for_timeout(20)
+        now = page.evaluate(TOPMOST)
+        assert int(top) - 40 < int(now) <= int(top)
+    seqs = page.evaluate("[...document.querySelectorAll('.message')].map((m) => Number(m.dataset.seq))")
+    assert list(range(seqs[0], seqs[0] + len(seqs))) == seqs
+    assert seqs[0] < 1800
+    assert len(seqs) <= 240
+    page.get_by_role("link", name="To the end").click()
+    expect(page.locator("#m2000")).to_be_in_viewport()
+
+
+def test_find_within_a_session(server: Server, visit: Visit) -> None:
+    """Hits of this session alone, from the newest to older ones; a day can be jumped to."""
+    store(
+        server,
+        "page:find",
+        [said(number * 60, f"note {'numbat' if number % 50 == 7 else 'x'} {number}") for number in range(200)],
+    )
+    store(server, "page:find-other", [said(1, "numbat elsewhere")])
+    page = visit(link("page:find"), timezone_id="UTC")
+    expect(page.locator("#m200")).to_be_in_viewport()
+    page.keyboard.press("f")
+    page.keyboard.type("numbat")
+    expect(page.get_by_text("4 of 4")).to_be_visible()
+    expect(page.locator(".message.marked")).to_contain_text("numbat 157")
+    page.keyboard.press("Enter")
+    expect(page.locator(".message.marked")).to_contain_text("numbat 107")
+    page.wait_for_function("CSS.highlights.get('found').size > 0")
+    page.get_by_label("Jump to a day").fill("2024-03-04")
+    expect(page.locator(".message.marked")).to_be_in_viewport()
+    expect(page.locator(".message.marked")).to_contain_text("note x 60")
+
+
+def test_messages_are_drawn_as_meant(server: Server, visit: Visit) -> None:
+    """Markdown, tables and code are; raw HTML is text; calls hold their results; long ones are folded."""
+    markdown = (
+        "# Head\n\n**bold** <u>raw</u>\n\n| a | b |\n|---|---|\n| 1 | 2 |\n\n```python\nprint('hi')\n```\n\n- [x] done"
+    )
+    picture = f"data:image/png;base64,{DOT}"
+    parts = Draft(
+        role="user",
+        content=[
+            {"type": "text", "text": "שלום עולם"},
+            {"type": "image_url", "image_url": {"url": picture}},
+            {"type": "image_url", "image_url": {"url": "http://elsewhere.example/x.png"}},
+        ],
+    )
+    long = "\n\n".join(f"Paragraph {number}" for number in range(500))
+    store(
+        server,
+        "page:drawn",
+        [said(1, markdown, "assistant"), parts, *called("look_up", {"q": 1}, '{"a": [1]}'), said(5, long)],
+    )
+    page = visit(link("page:drawn", 1))
+    first = page.locator("#m1")
+    expect(first.locator("strong")).to_have_text("bold")
+    expect(first.get_by_text("<u>raw</u>")).to_be_visible()
+    expect(first.locator("td")).to_have_text(["1", "2"])
+    expect(first.locator(".hljs-string")).to_have_text("'hi'")
+    expect(first.get_by_text("☑ done")).to_be_visible()
+    expect(page.locator("#m2 img")).to_have_count(1)
+    assert "rtl" == page.locator("#m2 p").evaluate("(element) => getComputedStyle(element).direction")
+    step = page.locator("#m3 details")
+    expect(page.locator("#m4")).to_have_count(0)
+    step.locator("summary").click()
+    expect(step.locator("pre").nth(1)).to_have_text('{\n  "a": [\n    1\n  ]\n}')
+    expect(page.get_by_text("Paragraph 499")).to_have_count(0)
+    page.get_by_role("button", name="Show the rest").click()
+    expect(page.get_by_text("Paragraph 499")).to_be_visible()
+
+
+def test_copy_button_copies_the_code(server: Server, visit: Visit) -> None:
+    """What lands in the clipboard is the code as it was written."""
+    store(server, "page:copy", [said(1, "```\nx = '<b>'\n\ty\n```", "assistant")])
+    page = visit(link("page:copy"), permissions=["clipboard-read", "clipboard-write"])
+    page.get_by_role("button", name="Copy", exact=True).click()
+    assert "x = '<b>'\n\ty\n" == page.evaluate("navigator.clipboard.readText()")
+
+
+def test_phone_shows_one_pane(server: Server, visit: Visit) -> None:
+    """The list, then the session, then back; nothing is wider than the screen."""
+    store(server, "page:phone", [said(900_000, "On a phone " + "x" * 300)])
+    page = visit(viewport={"width": 360, "height": 700}, has_touch=True)
+    page.locator(".row").first.click()
+    expect(page.locator(".message").first).to_be_visible()
+    expect(page.locator(".row")).to_have_count(0)
+    assert page.evaluate("document.documentElement.scrollWidth") <= 360
+    page.get_by_role("link", name="Back to the list").click()
+    expect(page.locator(".row").first).to_be_visible()
+
+
+def test_what_is_missing_is_told(server: Server, visit: Visit, seen: Seen) -> None:
+    """A session that is not there, and a server that went away, are told in words with a way on."""
+    page = visit(link("page:never-was"))
+    expect(page.get_by_role("alert")).to_contain_text("no session with this key")
+    store(server, "page:down", [said(1, "Still here")])
+    page.route("**/api/v1/messages*", lambda route: route.abort())
+    page.goto(f"{server.url}/{link('page:down')}")
+    expect(page.get_by_role("alert")).to_contain_text("does not answer")
+    page.unroute("**/api/v1/messages*")
+    page.get_by_role("button", name="Try again").click()
+    expect(page.locator("#m1")).to_contain_text("Still here")
+    seen.complaints.clear()  # the browser's own words about both
+
+
+def test_vendored_files_are_as_in_the_packages() -> None:
+    """What `npm ci` brings is, byte for byte, what the page loads."""
+    if not (PACKAGES / "marked").exists():
+        pytest.skip("the packages are not here: make test gets them with npm")
+    lines = files("chatkeep.http").joinpath("static", "vendor", "VERSIONS.txt").read_text("utf-8").splitlines()
+    found = [line.split("\t") for line in lines if line.count("\t") == 5][1:]
+    assert len(found) == 4
+    for name, package, version, path, _, _ in found:
+        assert (PACKAGES / package / path).read_bytes() == served.edition().files[f"vendor/{name}"].plain
+        assert f'"version": "{version}"' in (PACKAGES / package / "package.json").read_text("utf-8")
