@@ -65,6 +65,8 @@ export async function* eventsOf(answer) {
   }
 }
 
+export const listModels = () => json("/v1/models");
+
 /** Streams the answer of a model, as [name, data]. */
 export async function* chat(body, signal) {
   yield* eventsOf(await request("/api/v1/chat/stream", { method: "POST", body, signal }));

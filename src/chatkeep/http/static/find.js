@@ -1,6 +1,6 @@
 // Find within the open session, and jump to a day of it.
 
-import { html, useEffect, useRef, useState } from "./vendor/preact.js";
+import { html, useEffect, useLayoutEffect, useRef, useState } from "./vendor/preact.js";
 import * as api from "./api.js";
 import { icon } from "./icons.js";
 import { notices } from "./notices.js";
@@ -15,7 +15,7 @@ export function FindBar({ session, last, close }) {
   const [seqs, setSeqs] = useState([]);
   const [at, setAt] = useState(0);
   const input = useRef();
-  useEffect(() => input.current.focus(), []);
+  useLayoutEffect(() => input.current.focus(), []); // at once: the next key is for it
   useEffect(() => {
     const asking = new AbortController();
     const timer = setTimeout(() => seek(session, text, asking.signal).then(setSeqs, complain), PAUSE_MS);

@@ -63,7 +63,7 @@ const KEYS = {
   x: onRow((row) => sessions.toggle(row.id)),
   Delete: onRow((row) => actions.remove([row])),
   n: () => go("#/new"),
-  h: () => go("#/"),
+  h: () => go("#/overview"),
   Escape: () => go("#/"),
 };
 

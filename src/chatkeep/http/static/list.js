@@ -23,6 +23,8 @@ export function SessionPane({ channels, isMain, openHelp }) {
       <header class="pane-head">
         <${head} class="brand"><a href="#/">Chatkeep</a><//>
         <button class="search-button" onClick=${openSearch}>${icon("search")}<span>Search</span><kbd>/</kbd></button>
+        <a class="button quiet" href="#/overview" aria-label="Overview" title="Overview (h)">${icon("chart")}</a>
+        <a class="button quiet" href="#/new" aria-label="New chat" title="New chat (n)">${icon("new")}</a>
         <button class="quiet" aria-label="Keyboard help" title="Keyboard help (?)" onClick=${openHelp}>${icon("help")}</button>
       </header>
       <${Filters} channels=${channels} />
@@ -159,7 +161,7 @@ function Row({ row, at, count }) {
           ${row.pinned && html`<span class="pinned" title="Pinned">${icon("pin", 12)}<span class="unseen">Pinned</span></span>`}
           ${row.damage && html`<span class="damaged" title=${row.damage}>damaged</span>`}
           ${row.tags.slice(0, 3).map((tag) => html`<bdi class="tag">${tag}</bdi>`)}
-          <span class="size">${row.message_count.toLocaleString()}<span class="unseen"> messages</span></span>
+          <span class="size">${row.message_count.toLocaleString()}<span class="words"> ${row.message_count === 1 ? "message" : "messages"}</span></span>
         </span>
       </a>
       <span class="row-tools">

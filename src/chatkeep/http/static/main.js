@@ -3,8 +3,10 @@
 import { html, render, useEffect, useState } from "./vendor/preact.js";
 import { copy } from "./actions.js";
 import * as api from "./api.js";
+import { Composer } from "./composer.js";
 import { follow } from "./feed.js";
 import { listenToKeys, openHelp } from "./help.js";
+import { icon } from "./icons.js";
 import { SessionPane } from "./list.js";
 import { DialogStage } from "./menu.js";
 import { useMedia, useModel } from "./model.js";
@@ -74,10 +76,25 @@ function Panes({ isIn, leave }) {
       ${(isWide || !isOpen) && html`<${SessionPane} channels=${status?.channels ?? {}} isMain=${!isWide} openHelp=${openHelp} />`}
       ${place.screen === "session" &&
       html`<${SessionScreen} key=${place.key} session=${place.key} seq=${place.seq} appended=${appended} />`}
-      ${place.screen !== "session" && (isWide || isOpen) && html`<${Overview} status=${status} leave=${leave} />`}
+      ${place.screen === "new" && html`<${NewChat} />`}
+      ${place.screen === "home" && isWide && html`<${Overview} status=${status} leave=${leave} />`}
+      ${place.screen === "overview" && html`<${Overview} status=${status} leave=${leave} />`}
     </div>
     <${DialogStage} />
     <${NoticeBoard} />
+  `;
+}
+
+function NewChat() {
+  return html`
+    <main class="thread" aria-label="New chat">
+      <header class="thread-head">
+        <a class="button quiet back" href="#/" aria-label="Back to the list">${icon("back")}</a>
+        <h1>New chat</h1>
+      </header>
+      <div class="scroll"></div>
+      <${Composer} />
+    </main>
   `;
 }
 

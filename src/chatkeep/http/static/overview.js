@@ -26,6 +26,7 @@ export function Overview({ status, leave }) {
   return html`
     <main class="overview" aria-label="Overview">
       <header>
+        <a class="button quiet back" href="#/" aria-label="Back to the list">${icon("back")}</a>
         <h1>Overview</h1>
         <button onClick=${openSearch}>${icon("search")} Search</button>
         <a class="button" href="/docs">API</a>
@@ -74,7 +75,7 @@ function Months({ months: { earlier, bars } }) {
           ({ start, count }) => html`
             <div class="month" title=${`${longFormat.format(start)}: ${count.toLocaleString()} sessions`}>
               <span class="figure">${count ? count.toLocaleString() : ""}</span>
-              <span class="bar" style=${{ height: `${(100 * count) / most}%` }}></span>
+              <span class="bar" style=${{ height: `calc((100% - 1.3rem) * ${count / most})` }}></span>
               <span class="name">${monthFormat.format(start)}</span>
             </div>
           `,

@@ -47,7 +47,7 @@ export function SessionScreen({ session, seq, appended }) {
       <${Head} session=${session} row=${row} toggleFind=${() => setFinding(!isFinding)} isFinding=${isFinding} />
       ${isFinding && html`<${FindBar} session=${session} last=${window.last} close=${() => setFinding(false)} />`}
       <${Scroll} session=${session} seq=${seq} window=${window} />
-      <${Composer} session=${session} window=${window} />
+      <${Composer} session=${session} follow=${() => window.follow()} />
     </main>
   `;
 }
