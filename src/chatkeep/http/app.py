@@ -26,7 +26,18 @@ from chatkeep.core.sse import MEDIA_TYPE
 from chatkeep.core.stats import Stats
 from chatkeep.events import EventData
 from chatkeep.http import chat_api, docs, events_api, keys_api, page, problems, proxy_api, server_api, sessions_api
-from chatkeep.http.access import DELETE, JSON_TYPE, PUBLIC, READ, READ_EVERYWHERE, SIGN_IN, WRITE, Pools, Rule, room_for_body
+from chatkeep.http.access import (
+    DELETE,
+    JSON_TYPE,
+    PUBLIC,
+    READ,
+    READ_EVERYWHERE,
+    SIGN_IN,
+    WRITE,
+    Pools,
+    Rule,
+    room_for_body,
+)
 from chatkeep.http.envelope import Envelope
 from chatkeep.http.feed import Feed
 from chatkeep.http.guard import RATE_HEADERS, Guard, GuardMiddleware
