@@ -83,6 +83,7 @@ def responses(answer: Answer, body: Body | None, rule: Rule, path: str) -> dict[
     """Return what FastAPI is told of a route's answers, refusals included."""
     problems = {421: _ALWAYS[421]} if rule is PUBLIC else dict(_ALWAYS)
     problems |= {} if rule is PUBLIC or path.endswith(("/status", "/stats", "/metrics", "/events")) else _ADDRESSED
+    problems |= {404: "There is no such file.", 422: _ALWAYS[422]} if rule is PUBLIC and "{" in path else {}
     problems |= _WITH_BODY if body else {}
     problems |= {502: "The model's server failed, or refuses."} if "chat" in path else {}
     problems |= {507: _WITH_BODY[507]} if rule is not PUBLIC else {}

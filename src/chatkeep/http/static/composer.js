@@ -6,12 +6,15 @@ import { icon } from "./icons.js";
 import { rendered } from "./markdown.js";
 import { go, sessionLink } from "./routes.js";
 
-let asked = null; // what the server says of its models, asked once
+let asked = null; // what the server says of its models, asked until it has some
 
 const models = () =>
   (asked ??= api.listModels().then(
     (answer) => ({ names: (answer.data ?? []).map((model) => model.id) }),
-    (problem) => ({ problem }),
+    (problem) => {
+      asked = null; // it may be there next time
+      return { problem };
+    },
   ));
 
 /** What the server says of its models: null while it is asked, then `names` or a `problem`. */
