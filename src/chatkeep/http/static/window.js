@@ -5,7 +5,7 @@ import { Model } from "./model.js";
 
 const FIRST = 40;
 const STEP = 20; // few enough to be drawn between two frames
-const HELD_MAX = 240; // more would make the page slow, not the reader wiser
+const HELD_MAX = 120; // each is laid out and painted anew at every step; this fills a tall screen and both margins
 
 export class MessageWindow extends Model {
   messages = [];
