@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import quote
 
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import Browser, Page, sync_playwright
 
 from chatkeep.http import page as served
 from chatkeep.tokens import TokenFile
@@ -59,7 +59,7 @@ def main() -> None:
         _show("first list", given.rounds, lambda: _first_list(page, url))
         _show("search, after the last key", given.rounds, lambda: _search(page, given.word))
         _show(f"last screen of {count:,} messages", given.rounds, lambda: _open(page, url, key, count))
-        _scroll_back(page, 5000)
+        _scroll_back(browser, page, 5000)
         print(f"requests to others: {sum(not request.startswith((url, 'data:')) for request in requests)}")
         browser.close()
 
@@ -108,7 +108,7 @@ def _open(page: Page, url: str, key: str, count: int) -> float:
     return painted - float(began)
 
 
-def _scroll_back(page: Page, count: int) -> None:
+def _scroll_back(browser: Browser, page: Page, count: int) -> None:
     """Scroll up until this many messages went by, and print the longest time the page did not answer.
 
     A task takes longer where other programs take the processor; what it takes itself is told beside it.
@@ -117,8 +117,6 @@ def _scroll_back(page: Page, count: int) -> None:
     first = "() => Number(document.querySelector('.message').dataset.seq)"
     begin = int(page.evaluate(first))
     page.locator(".scroll").hover()
-    browser = page.context.browser
-    assert browser is not None
     browser.start_tracing(page=page, categories=["toplevel"])
     while begin - int(page.evaluate(first)) < count and int(page.evaluate(first)) > 1:
         page.mouse.wheel(0, -1500)

@@ -157,7 +157,7 @@ def test_lists_and_answers_come_back_as_they_were() -> None:
     appended = Appended(key="k", message_count=2, stored_count=1, receipts=(Receipt(seq=2, id="m", sent_at=AT),))
     assert wire.appended_of(_through(wire.append_answer(appended))) == appended
     status = Status(session_count=1, message_count=2, size_bytes=3, channels={"api": 1}, problems={"f": "torn"})
-    assert wire.counts_of(_through(wire.status_answer(status, version="1", uptime_s=1.0))) == status
+    assert wire.counts_of(_through(wire.status_answer(status, version="1", uptime_s=1.0, chat=False))) == status
 
 
 def test_bodies_come_back_as_they_were() -> None:

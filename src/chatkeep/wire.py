@@ -172,6 +172,8 @@ class StatusAnswer(Struct, frozen=True, kw_only=True):
     size_bytes: int
     channels: dict[str, int]
     problems: dict[str, str]
+    chat: bool = False
+    """Whether there is a model's server to chat with."""
 
 
 class Done(Struct, frozen=True, kw_only=True):
@@ -402,10 +404,10 @@ def appended_of(answer: AppendAnswer) -> Appended:
     )
 
 
-def status_answer(status: Status, *, version: str, uptime_s: float) -> StatusAnswer:
+def status_answer(status: Status, *, version: str, uptime_s: float, chat: bool) -> StatusAnswer:
     """Return the state of the server."""
     return StatusAnswer(
-        status="ok", version=version, uptime_seconds=round(uptime_s, 1), **msgspec.structs.asdict(status)
+        status="ok", version=version, uptime_seconds=round(uptime_s, 1), chat=chat, **msgspec.structs.asdict(status)
     )
 
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import pytest
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Request, sync_playwright
@@ -21,7 +22,7 @@ __all__ = ("server",)
 CHROMIUM: Final = shutil.which("chromium")
 PACKAGES: Final = Path(__file__).parent / "js" / "node_modules"
 NOON: Final = datetime(2024, 3, 1, 12, tzinfo=UTC)
-_EXPECTED: Final = ("401 (Unauthorized)", "/v1/models")
+_EXPECTED: Final = ("401 (Unauthorized)",)
 
 
 @dataclass
@@ -33,12 +34,21 @@ class Seen:
     complaints: list[str] = field(default_factory=list)
 
 
+class Signed(Protocol):
+    """A server, and a token for it."""
+
+    @property
+    def url(self) -> str: ...
+    @property
+    def secret(self) -> str: ...
+
+
 Visit = Callable[..., Page]
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def browser() -> Iterator[Browser]:
-    """Debian's Chromium; for one module, because Playwright's event loop must not meet those of other tests."""
+    """Debian's Chromium; for this package, because Playwright's event loop must not meet those of other tests."""
     if CHROMIUM is None:
         pytest.skip("there is no `chromium` here: apt-get install chromium")
     with sync_playwright() as playwright:
@@ -54,6 +64,13 @@ def seen() -> Seen:
 @pytest.fixture
 def visit(browser: Browser, server: Server, seen: Seen) -> Iterator[Visit]:
     """Open the page signed in, at a place, in a browser with these options."""
+    with visiting(browser, server, seen) as visit:
+        yield visit
+
+
+@contextmanager
+def visiting(browser: Browser, server: Signed, seen: Seen) -> Iterator[Visit]:
+    """Hand over what opens the page of a server, and close all that it opened."""
     contexts: list[BrowserContext] = []
 
     def visited(place: str = "", **options: Any) -> Page:  # noqa: ANN401 - what Playwright takes

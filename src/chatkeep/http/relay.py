@@ -34,6 +34,11 @@ class Relay:
         self._client = None if settings is None else _client(settings)
         self._running: set[asyncio.Task[Any]] = set()
 
+    @property
+    def is_set(self) -> bool:
+        """Whether there is a server to ask."""
+        return self._client is not None
+
     def client(self) -> httpx.AsyncClient:
         """Return the connections to the server.
 

@@ -25,7 +25,9 @@ async def get_status(request: Request, sessions: Own, threads: Threads, prefix: 
     """Tell counts and sizes of the sessions that the token sees."""
     uptime_s = time.monotonic() - request.app.state.started
     status = await threads.read(sessions.status, prefix or "")
-    return json_response(wire.encoded(wire.status_answer(status, version=chatkeep.__version__, uptime_s=uptime_s)))
+    chat = request.app.state.relay.is_set
+    told = wire.status_answer(status, version=chatkeep.__version__, uptime_s=uptime_s, chat=chat)
+    return json_response(wire.encoded(told))
 
 
 async def get_stats(

@@ -54,7 +54,7 @@ export async function* eventsOf(answer) {
   const reader = answer.body.pipeThrough(new TextDecoderStream()).getReader();
   let rest = "";
   for (;;) {
-    const { value, done } = await reader.read();
+    const { value, done } = await reader.read().catch(broken);
     if (done) return;
     const blocks = (rest + value.replaceAll("\r", "")).split("\n\n");
     rest = blocks.pop();
@@ -63,6 +63,10 @@ export async function* eventsOf(answer) {
       if (fields.event) yield [fields.event, JSON.parse(fields.data || "{}"), fields.id];
     }
   }
+}
+
+function broken(error) {
+  throw error.name === "AbortError" ? error : new Problem(0, "unreachable", "The connection to the server broke off.");
 }
 
 export const listModels = () => json("/v1/models");

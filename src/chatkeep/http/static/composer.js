@@ -4,55 +4,41 @@ import { html, useEffect, useLayoutEffect, useRef, useState } from "./vendor/pre
 import * as api from "./api.js";
 import { icon } from "./icons.js";
 import { rendered } from "./markdown.js";
-import { go, sessionLink } from "./routes.js";
+import { useModel } from "./model.js";
+import { turns } from "./turns.js";
 
-let asked = null; // what the server says of its models, asked until it has some
+let asked = null; // the names of the models, asked once
 
 const models = () =>
   (asked ??= api.listModels().then(
-    (answer) => ({ names: (answer.data ?? []).map((model) => model.id) }),
-    (problem) => {
-      asked = null; // it may be there next time
-      return { problem };
+    (answer) => (answer.data ?? []).map((model) => model.id),
+    () => {
+      asked = null; // they may be told next time
+      return [];
     },
   ));
 
-/** What the server says of its models: null while it is asked, then `names` or a `problem`. */
-function useModels() {
-  const [known, setKnown] = useState(null);
-  useEffect(() => void models().then(setKnown), []);
-  return known;
-}
-
-/** The place to write in. Without a session a new one is made, and opened. */
-export function Composer({ session, follow }) {
-  const known = useModels();
-  const [answer, setAnswer] = useState(null);
-  const [problem, setProblem] = useState(null);
+/** The place to write in. Without a session a new one is made, and opened. `hasModel` is null until it is known. */
+export function Composer({ session = null, hasModel, follow }) {
+  useModel(turns);
+  const [names, setNames] = useState([]);
   const [model, setModel] = useState("");
-  const answering = useRef(null);
-  useEffect(() => () => answering.current?.abort(), [session]);
-  if (!known) return null;
-  if (known.problem) return session ? null : html`<p class="nothing">${whyNot(known.problem)}</p>`;
-  const send = async (event) => {
+  const field = useRef();
+  const turn = turns.of(session);
+  useEffect(() => void (hasModel && models().then(setNames)), [hasModel]);
+  useEffect(() => {
+    if (turn && !turn.isAnswering) Promise.resolve(follow?.()).then(() => turns.close(turn));
+  }, [turn?.isAnswering]);
+  useEffect(() => {
+    if (turn?.unsent && !field.current.value) field.current.value = turn.unsent;
+  }, [turn?.unsent]);
+  if (!hasModel) return session || hasModel === null ? null : html`<${NoModel} />`;
+  const send = (event) => {
     event.preventDefault();
-    const field = event.target.elements.message;
-    const message = field.value.trim();
-    if (!message || answering.current) return;
-    field.value = "";
-    setProblem(null);
-    setAnswer("");
-    answering.current = new AbortController();
-    try {
-      await listen(session, message, model, answering.current.signal, setAnswer, follow);
-    } catch (error) {
-      if (error.name !== "AbortError") setProblem(error.message);
-      if (!field.value && error.status) field.value = message;
-    } finally {
-      answering.current = null;
-      setAnswer(null);
-      follow?.();
-    }
+    const message = field.current.value.trim();
+    if (!message || turn?.isAnswering) return;
+    field.current.value = "";
+    turns.begin(session, message, model);
   };
   const keys = (event) => {
     if (event.key !== "Enter" || event.shiftKey || event.isComposing) return;
@@ -61,47 +47,40 @@ export function Composer({ session, follow }) {
   };
   return html`
     <div class="composer">
-      ${answer !== null && html`<${Answer} text=${answer} />`}
-      ${problem && html`<p class="warning" role="alert">${problem}</p>`}
+      ${turn && turn.text !== null && html`<${Answer} text=${turn.text} />`}
+      ${turn?.problem && html`<p class="warning" role="alert">${turn.problem}</p>`}
       <form onSubmit=${send}>
-        <textarea name="message" rows="2" maxlength="100000" dir="auto" aria-label="Message" placeholder="Write a message" onKeyDown=${keys} autofocus=${!session}></textarea>
-        ${known.names.length > 1 &&
+        <textarea ref=${field} rows="2" maxlength="100000" dir="auto" aria-label="Message" placeholder="Write a message" onKeyDown=${keys} autofocus=${!session}></textarea>
+        ${names.length > 1 &&
         html`<select aria-label="Model" value=${model} onChange=${(event) => setModel(event.target.value)}>
-          <option value="">Model</option>
-          ${known.names.map((name) => html`<option value=${name}>${name}</option>`)}
+          <option value="">Usual model</option>
+          ${names.map((name) => html`<option value=${name}>${name}</option>`)}
         </select>`}
-        ${answer === null
-          ? html`<button class="strong" aria-label="Send">${icon("send")}</button>`
-          : html`<button type="button" aria-label="Stop" onClick=${() => answering.current?.abort()}>${icon("stop")}</button>`}
+        ${turn?.isAnswering
+          ? html`<button type="button" aria-label="Stop" onClick=${() => turn.stop()}>${icon("stop")}</button>`
+          : html`<button class="strong" aria-label="Send">${icon("send")}</button>`}
       </form>
     </div>
   `;
 }
 
-/** Sends a message and hands over the answer as it grows. A new session is opened when the answer is whole. */
-async function listen(session, message, model, signal, hear, follow) {
-  let text = "";
-  let key = session;
-  const body = { message, ...(session && { session_key: session }), ...(model && { model }) };
-  for await (const [name, data] of api.chat(body, signal)) {
-    if (name === "start") {
-      key = data.session_key;
-      follow?.();
-    } else if (name === "token") hear((text += data.text));
-    else if (name === "error") throw new Error(data.detail);
-  }
-  if (!session && key) go(sessionLink(key));
-}
-
 function Answer({ text }) {
   const box = useRef();
   useLayoutEffect(() => {
-    box.current.replaceChildren(rendered(text));
+    box.current.replaceChildren(rendered(text, { isGrowing: true }));
     box.current.scrollTop = box.current.scrollHeight;
   }, [text]);
-  return html`<div class="answer text" aria-live="polite" aria-busy="true" dir="auto" ref=${box}></div>`;
+  return html`<div class="answer text" role="log" aria-label="Answer" aria-busy="true" dir="auto" ref=${box}></div>`;
 }
 
-function whyNot(problem) {
-  return problem.status === 404 ? "This server does not chat." : problem.message;
+function NoModel() {
+  return html`
+    <div class="nothing">
+      <p>No model is configured, so there is nobody to talk to.</p>
+      <p>
+        Set <code>model_url</code> and <code>model</code> in <code>chatkeep.toml</code>, or <code>CHATKEEP_MODEL_URL</code> and
+        ${" "}<code>CHATKEEP_MODEL</code>, to any server that speaks OpenAI's API, and start <code>chatkeep serve</code> again.
+      </p>
+    </div>
+  `;
 }

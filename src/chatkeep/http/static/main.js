@@ -70,13 +70,14 @@ function Panes({ isIn, leave }) {
     };
   }, [isIn]);
   useEffect(listenToKeys, []);
+  const hasModel = status?.chat ?? null;
   const isOpen = place.screen !== "home";
   return html`
     <div class=${`panes ${isOpen ? "is-open" : ""}`}>
       ${(isWide || !isOpen) && html`<${SessionPane} channels=${status?.channels ?? {}} isMain=${!isWide} openHelp=${openHelp} />`}
       ${place.screen === "session" &&
-      html`<${SessionScreen} key=${place.key} session=${place.key} seq=${place.seq} appended=${appended} />`}
-      ${place.screen === "new" && html`<${NewChat} />`}
+      html`<${SessionScreen} key=${place.key} session=${place.key} seq=${place.seq} hasModel=${hasModel} appended=${appended} />`}
+      ${place.screen === "new" && html`<${NewChat} hasModel=${hasModel} />`}
       ${place.screen === "home" && isWide && html`<${Overview} status=${status} leave=${leave} />`}
       ${place.screen === "overview" && html`<${Overview} status=${status} leave=${leave} />`}
     </div>
@@ -85,7 +86,7 @@ function Panes({ isIn, leave }) {
   `;
 }
 
-function NewChat() {
+function NewChat({ hasModel }) {
   return html`
     <main class="thread" aria-label="New chat">
       <header class="thread-head">
@@ -93,7 +94,7 @@ function NewChat() {
         <h1>New chat</h1>
       </header>
       <div class="scroll"></div>
-      <${Composer} />
+      <${Composer} hasModel=${hasModel} />
     </main>
   `;
 }

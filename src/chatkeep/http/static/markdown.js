@@ -45,8 +45,8 @@ DOMPurify.addHook("afterSanitizeAttributes", (element) => {
 
 export const isPicture = (address) => /^data:image\/(?:png|jpeg|gif|webp|avif);base64,/i.test(address);
 
-/** Returns markdown as a fragment of safe elements; code gets a button to copy it. */
-export function rendered(text) {
+/** Returns markdown as a fragment of safe elements; code gets a button to copy it, and colours unless it still grows. */
+export function rendered(text, { isGrowing = false } = {}) {
   let source;
   try {
     source = marked.parse(text);
@@ -54,13 +54,13 @@ export function rendered(text) {
     source = `<p>${escaped(text)}</p>`; // nested deeper than the parser goes
   }
   const fragment = DOMPurify.sanitize(source, RULES);
-  fragment.querySelectorAll("pre").forEach(frameCode);
+  fragment.querySelectorAll("pre").forEach((pre) => frameCode(pre, isGrowing));
   fragment.querySelectorAll("table").forEach(frameTable);
   for (const block of fragment.querySelectorAll("p, li, h3, td, th, blockquote")) block.dir = "auto";
   return fragment;
 }
 
-function frameCode(pre) {
+function frameCode(pre, isGrowing) {
   const code = pre.querySelector("code");
   const language = /(?:^| )language-([\w+#.-]{1,20})/.exec(code?.className ?? "")?.[1] ?? "";
   const frame = element("figure", "code");
@@ -73,7 +73,7 @@ function frameCode(pre) {
   pre.dir = "ltr";
   pre.replaceWith(frame);
   frame.append(head, pre);
-  if (code && code.textContent.length <= HIGHLIGHTED_CHARS_MAX) {
+  if (code && !isGrowing && code.textContent.length <= HIGHLIGHTED_CHARS_MAX) {
     code.dataset.language = language;
     watcher.observe(code);
   }

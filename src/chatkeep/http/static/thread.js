@@ -16,7 +16,7 @@ import { MessageWindow } from "./window.js";
 const NEAR_PX = 1200; // how near an end of the window comes before more is read
 const AT_END_PX = 80;
 
-export function SessionScreen({ session, seq, appended }) {
+export function SessionScreen({ session, seq, hasModel, appended }) {
   useModel(sessions);
   const window = useMemo(() => new MessageWindow(session), [session]);
   useModel(window);
@@ -47,7 +47,7 @@ export function SessionScreen({ session, seq, appended }) {
       <${Head} session=${session} row=${row} toggleFind=${() => setFinding(!isFinding)} isFinding=${isFinding} />
       ${isFinding && html`<${FindBar} session=${session} last=${window.last} close=${() => setFinding(false)} />`}
       <${Scroll} session=${session} seq=${seq} window=${window} />
-      <${Composer} session=${session} follow=${() => window.follow()} />
+      <${Composer} session=${session} hasModel=${hasModel} follow=${() => window.follow()} />
     </main>
   `;
 }

@@ -1,0 +1,94 @@
+"""Chat on the page, with a model's server on a real socket."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+from tests.chat.completions import Answer, broken
+from tests.chat.conftest import MODEL_KEY, Chatting, served
+from tests.chat.upstream import Upstream
+from tests.page.conftest import Seen, Visit, visiting
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chatting]:
+    """A server with a model, for these tests."""
+    with Upstream(key=MODEL_KEY) as upstream, served(tmp_path_factory.mktemp("chatting"), upstream) as chatting:
+        yield chatting
+
+
+@pytest.fixture
+def visit(browser: Browser, running: Chatting, seen: Seen) -> Iterator[Visit]:
+    """Open the page of that server; nothing complains."""
+    running.upstream.forget()
+    with visiting(browser, running, seen) as visit:
+        yield visit
+    assert Seen() == seen
+
+
+def say(page: Page, words: str) -> None:
+    """Write a message and send it."""
+    page.get_by_label("Message", exact=True).fill(words)
+    page.keyboard.press("Enter")
+
+
+def key_of(page: Page) -> str:
+    """Return the key of the session that is open."""
+    page.wait_for_url("**/#/s/*")
+    return page.locator(".thread-head .key").inner_text()
+
+
+def test_begin_go_on_stop_and_fail(running: Chatting, visit: Visit) -> None:
+    """A new session opens while its answer comes; it goes on, can be stopped, and says why a model fails.
+
+    Whatever happens, what was said is stored, and so is what came of an answer.
+    """
+    upstream = running.upstream
+    page = visit("#/new")
+    upstream.script(Answer("Hello **you** there", hold_after=2))
+    page.get_by_label("Model", exact=True).select_option("large-model")
+    say(page, "Hello model")
+    key = key_of(page)
+    expect(page.locator("#m1")).to_contain_text("Hello model")
+    expect(page.get_by_role("log", name="Answer")).to_contain_text("Hello")
+    upstream.release()
+    expect(page.locator("#m2 strong")).to_have_text("you")
+    expect(page.get_by_role("log", name="Answer")).to_have_count(0)
+    assert "large-model" == upstream.seen[-1].body["model"]
+
+    say(page, "Go on")
+    expect(page.locator("#m4")).to_contain_text("Go on")
+    assert ["user", "assistant", "user"] == [message["role"] for message in upstream.seen[-1].body["messages"]]
+
+    upstream.script(Answer("one two three four", hold_after=2))
+    say(page, "Count")
+    expect(page.get_by_role("log", name="Answer")).to_contain_text("two")
+    page.get_by_role("button", name="Stop").click()
+    expect(page.locator("#m6")).to_contain_text("This answer was cut off.")
+    assert ("assistant", "one two ") == running.said(key)[-1]
+
+    upstream.script(broken())
+    say(page, "Are you well?")
+    expect(page.get_by_role("alert")).to_contain_text("500")
+    expect(page.locator("#m7")).to_contain_text("Are you well?")
+    say(page, "Still there?")
+    expect(page.locator("#m9")).to_be_visible()
+    expect(page.get_by_role("alert")).to_have_count(0)
+    assert ("user", "Are you well?") == running.said(key)[6]
+
+
+def test_what_is_not_taken_stays_to_be_sent(running: Chatting, visit: Visit, seen: Seen) -> None:
+    """A message that the server did not take is told, and stands in its place again."""
+    page = visit("#/new")
+    page.route("**/api/v1/chat/stream", lambda route: route.abort())
+    say(page, "Hello?")
+    expect(page.get_by_role("alert")).to_contain_text("does not answer")
+    expect(page.get_by_label("Message", exact=True)).to_have_value("Hello?")
+    page.unroute("**/api/v1/chat/stream")
+    page.keyboard.press("Enter")
+    assert ("user", "Hello?") == running.said(key_of(page))[0]
+    expect(page.locator("#m2")).to_be_visible()
+    seen.complaints.clear()  # the browser's own words about the request that failed
