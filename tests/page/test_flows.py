@@ -115,16 +115,50 @@ def test_open_session_follows_what_is_appended(server: Server, visit: Visit) -> 
     expect(page.locator(".message").get_by_text("The newest one")).to_be_in_viewport()
 
 
-def test_rename_pin_tag_and_archive(server: Server, visit: Visit) -> None:
-    """What the menu and the keys do is done on the server; archiving can be undone."""
-    key = "page:marks/ä b"
-    store(server, key, [said(1, "Before")])
-    page = visit(link(key))
-    page.get_by_role("button", name="Before", exact=True).click()
-    page.get_by_role("textbox", name="Title").fill("After <b>it</b>")
+def test_rename_in_place(server: Server, visit: Visit, seen: Seen) -> None:
+    """In the list and in the head: Enter saves, Escape does not, a refusal keeps the text and says why."""
+    key = "page:rename/ä b"
+    store(server, key, [said(500_000, "Before")])
+    page = visit()
+    row = page.locator(f'.row[data-key="{key}"]')
+    field = page.get_by_role("textbox", name="Title")
+    row.get_by_role("link").focus()
+    page.keyboard.press("F2")
+    expect(field).to_have_value("Before")
+    page.keyboard.type("Not this")
+    page.keyboard.press("Escape")
+    expect(row.locator(".title")).to_have_text("Before")
+    expect(row.get_by_role("link")).to_be_focused()
+    row.locator(".title").dblclick()
+    field.fill("x" * 201)
+    page.keyboard.press("Enter")
+    expect(row.get_by_role("alert")).to_contain_text("200")
+    expect(field).to_have_value("x" * 201)
+    assert "Before" == server.sessions.get(key).title
+    field.fill("From the list")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("heading", level=1)).to_have_text("From the list")
+    expect(row.locator(".title")).to_have_text("From the list")
+    page.locator(".thread-head").get_by_role("button", name="Actions").click()
+    page.get_by_role("menuitem", name="Rename").click()
+    field.fill("After <b>it</b>")
     page.keyboard.press("Enter")
     expect(page.get_by_role("heading", level=1)).to_have_text("After <b>it</b>")
-    assert until(lambda: server.sessions.get(key).title == "After <b>it</b>")
+    assert "After <b>it</b>" == server.sessions.get(key).title
+    page.get_by_role("button", name="After <b>it</b>", exact=True).click()
+    field.fill("")
+    page.keyboard.press("Enter")
+    expect(row.locator(".title")).to_have_text("Before")
+    assert server.sessions.get(key).header.title is None
+    seen.complaints.clear()  # the browser's own words about the refusal
+
+
+def test_pin_tag_and_archive(server: Server, visit: Visit) -> None:
+    """What the menu and the keys do is done on the server; archiving can be undone."""
+    key = "page:marks/ä b"
+    store(server, key, [said(1, "Marked")])
+    page = visit(link(key))
+    expect(page.get_by_role("heading", level=1)).to_have_text("Marked")
     page.keyboard.press("p")
     assert until(lambda: server.sessions.get(key).header.pinned)
     page.keyboard.press("t")

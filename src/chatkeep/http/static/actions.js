@@ -7,13 +7,11 @@ import { sessions } from "./sessions.js";
 
 const GRACE_MS = 6000;
 
-/** Changes title, marks or tags of a session; tells whether the server agreed. */
+/** Changes marks or tags of a session; tells whether the server agreed. */
 export async function revise(row, change) {
-  const { title, ...marks } = change;
-  sessions.put({ ...row, ...marks, title: title === undefined ? row.title : title || row.title });
+  sessions.put({ ...row, ...change });
   try {
-    const detail = await api.reviseSession(row.id, change);
-    sessions.put({ ...row, ...marks, title: detail.title, user_title: detail.user_title });
+    await api.reviseSession(row.id, change);
     return true;
   } catch (error) {
     sessions.put(row);

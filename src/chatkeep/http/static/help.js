@@ -3,7 +3,8 @@
 import { html } from "./vendor/preact.js";
 import * as actions from "./actions.js";
 import { icon } from "./icons.js";
-import { askTags, askTitle, dialog } from "./menu.js";
+import { askTags, dialog } from "./menu.js";
+import { renaming } from "./renaming.js";
 import { go, place, sessionLink } from "./routes.js";
 import { openSearch } from "./search.js";
 import { sessions } from "./sessions.js";
@@ -13,7 +14,7 @@ const SHEET = [
   ["j / k", "Next or previous session"],
   ["f", "Find in this session, or jump to a day"],
   ["g / G", "Beginning or end of this session"],
-  ["r", "Rename"],
+  ["r or F2", "Rename; F2 in the list: the session there"],
   ["p", "Pin or unpin"],
   ["t", "Tags"],
   ["e", "Archive, or back to the list"],
@@ -48,6 +49,13 @@ const onRow = (act) => () => {
   if (row) act(row);
 };
 
+/** Renames the session that has the focus in the list, else the one that is open. */
+function renameThere() {
+  const key = document.activeElement.closest(".row")?.dataset.key;
+  const row = sessions.find(key ?? place.key);
+  if (row) renaming.begin(key ? "list" : "head", row);
+}
+
 const KEYS = {
   "/": openSearch,
   "?": openHelp,
@@ -56,7 +64,8 @@ const KEYS = {
   f: () => dispatchEvent(new Event("chatkeep:find")),
   g: () => place.key && go(sessionLink(place.key, 1)),
   G: () => place.key && go(sessionLink(place.key)),
-  r: onRow(askTitle),
+  r: onRow((row) => renaming.begin("head", row)),
+  F2: renameThere,
   p: onRow(actions.pin),
   t: onRow(askTags),
   e: onRow((row) => actions.archive([row], !row.archived)),

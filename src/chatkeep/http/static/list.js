@@ -5,6 +5,7 @@ import * as actions from "./actions.js";
 import { channelIcon, icon } from "./icons.js";
 import { openMenu } from "./menu.js";
 import { useModel } from "./model.js";
+import { renaming, TitleField } from "./renaming.js";
 import { place, sessionLink } from "./routes.js";
 import { openSearch } from "./search.js";
 import { sessions } from "./sessions.js";
@@ -143,38 +144,48 @@ function Nothing() {
 }
 
 function Row({ row, at, count }) {
+  useModel(renaming);
   const isOpen = place.key === row.id;
   const isSelected = sessions.selected.has(row.id);
+  const isRenamed = renaming.isAt("list", row);
   return html`
     <li
       class=${`row ${isOpen ? "open" : ""} ${isSelected ? "selected" : ""}`}
       style=${{ transform: `translateY(${at * ROW_PX}px)` }}
+      data-key=${row.id}
       aria-setsize=${count}
       aria-posinset=${at + 1}
+      onDblClick=${(event) => !event.target.closest(".row-tools, input") && renaming.begin("list", row)}
     >
-      <a href=${sessionLink(row.id)} aria-current=${isOpen ? "page" : undefined}>
-        <span class="channel" title=${row.channel}>${channelIcon(row.channel)}</span>
-        <span class="title" dir="auto">${row.title}</span>
-        <time datetime=${row.updated_at} title=${exact(row.updated_at)}>${ago(row.updated_at)}</time>
-        <span class="preview" dir="auto">${row.preview}</span>
-        <span class="facts">
-          ${row.pinned && html`<span class="pinned" title="Pinned">${icon("pin", 12)}<span class="unseen">Pinned</span></span>`}
-          ${row.damage && html`<span class="damaged" title=${row.damage}>damaged</span>`}
-          ${row.tags.slice(0, 3).map((tag) => html`<bdi class="tag">${tag}</bdi>`)}
-          <span class="size">${row.message_count.toLocaleString()}<span class="words"> ${row.message_count === 1 ? "message" : "messages"}</span></span>
-        </span>
-      </a>
-      <span class="row-tools">
+      ${isRenamed
+        ? html`<div class="row-card"><span class="channel">${channelIcon(row.channel)}</span><div class="row-field"><${TitleField} /></div></div>`
+        : html`<a class="row-card" href=${sessionLink(row.id)} aria-current=${isOpen ? "page" : undefined}><${Facts} row=${row} /></a>`}
+      <span class="row-tools" hidden=${isRenamed}>
         <input
           type="checkbox"
           aria-label=${`Select ${row.title}`}
           checked=${isSelected}
           onChange=${() => sessions.toggle(row.id)}
         />
-        <button class="quiet" aria-haspopup="menu" aria-label=${`Actions for ${row.title}`} onClick=${(event) => openMenu(event.currentTarget, row)}>
+        <button class="quiet" aria-haspopup="menu" aria-label=${`Actions for ${row.title}`} onClick=${(event) => openMenu(event.currentTarget, row, "list")}>
           ${icon("more")}
         </button>
       </span>
     </li>
+  `;
+}
+
+function Facts({ row }) {
+  return html`
+    <span class="channel" title=${row.channel}>${channelIcon(row.channel)}</span>
+    <span class="title" dir="auto">${row.title}</span>
+    <time datetime=${row.updated_at} title=${exact(row.updated_at)}>${ago(row.updated_at)}</time>
+    <span class="preview" dir="auto">${row.preview}</span>
+    <span class="facts">
+      ${row.pinned && html`<span class="pinned" title="Pinned">${icon("pin", 12)}<span class="unseen">Pinned</span></span>`}
+      ${row.damage && html`<span class="damaged" title=${row.damage}>damaged</span>`}
+      ${row.tags.slice(0, 3).map((tag) => html`<bdi class="tag">${tag}</bdi>`)}
+      <span class="size">${row.message_count.toLocaleString()}<span class="words"> ${row.message_count === 1 ? "message" : "messages"}</span></span>
+    </span>
   `;
 }

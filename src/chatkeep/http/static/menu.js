@@ -4,6 +4,7 @@ import { html, useLayoutEffect, useRef } from "./vendor/preact.js";
 import * as actions from "./actions.js";
 import { icon } from "./icons.js";
 import { Model, useModel } from "./model.js";
+import { renaming } from "./renaming.js";
 
 class Dialog extends Model {
   content = null;
@@ -54,21 +55,16 @@ export function askText({ label, hint, text }, take) {
   dialog.open({ kind: "small", label, body });
 }
 
-export const askTitle = (row) =>
-  askText({ label: "Title", hint: "Empty: named by its first message.", text: row.user_title ?? row.title }, (title) => {
-    if (title !== row.title) actions.revise(row, { title: title || null });
-  });
-
 export const askTags = (row) =>
   askText({ label: "Tags", hint: "Separated by commas.", text: row.tags.join(", ") }, (text) => {
     const tags = [...new Set(text.split(/[,，、]/).map((tag) => tag.trim()).filter(Boolean))];
     actions.revise(row, { tags });
   });
 
-/** The entries for one session, as [icon, words, key, what it does]. */
-export function entries(row) {
+/** The entries for one session, as [icon, words, key, what it does]; it is renamed where the menu was opened. */
+function entries(row, place) {
   return [
-    ["edit", "Rename", "r", () => askTitle(row)],
+    ["edit", "Rename", "r", () => renaming.begin(place, row)],
     ["pin", row.pinned ? "Unpin" : "Pin", "p", () => actions.pin(row)],
     ["tag", "Tags", "t", () => askTags(row)],
     ["archive", row.archived ? "Back to the list" : "Archive", "e", () => actions.archive([row], !row.archived)],
@@ -79,7 +75,7 @@ export function entries(row) {
 }
 
 /** Opens the menu of a session beside a button. */
-export function openMenu(button, row) {
+export function openMenu(button, row, place) {
   const opener = document.activeElement;
   const choose = (act) => () => {
     dialog.close();
@@ -95,10 +91,10 @@ export function openMenu(button, row) {
     items[(at + step + items.length) % items.length].focus();
   };
   const { bottom, right } = button.getBoundingClientRect();
-  const place = { top: `${Math.min(bottom + 4, innerHeight - 300)}px`, left: `${Math.max(8, right - 232)}px` };
+  const corner = { top: `${Math.min(bottom + 4, innerHeight - 300)}px`, left: `${Math.max(8, right - 232)}px` };
   const body = html`
-    <div class="menu" role="menu" aria-label=${`Actions for ${row.title}`} style=${place} onKeyDown=${walk}>
-      ${entries(row).map(
+    <div class="menu" role="menu" aria-label=${`Actions for ${row.title}`} style=${corner} onKeyDown=${walk}>
+      ${entries(row, place).map(
         ([drawing, words, key, act]) => html`
           <button role="menuitem" onClick=${choose(act)}>${icon(drawing)}<span>${words}</span>${key && html`<kbd>${key}</kbd>`}</button>
         `,

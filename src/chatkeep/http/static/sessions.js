@@ -13,6 +13,7 @@ export class SessionList extends Model {
   problem = null;
   isLoading = false;
   selected = new Set();
+  opened = null;
   /** Sessions that are deleted for the reader, but not yet on the server. */
   hidden = new Set();
   #cursor = null;
@@ -71,11 +72,23 @@ export class SessionList extends Model {
   }
 
   find(key) {
-    return this.rows.find((row) => row.id === key);
+    return this.rows.find((row) => row.id === key) ?? (this.opened?.id === key ? this.opened : undefined);
+  }
+
+  /** Keeps the session that is open, which need not be in the list; asks for it when it is not known. */
+  async open(key) {
+    this.opened = this.find(key) ?? null;
+    if (this.opened) return;
+    const one = await api.getSession(key).catch(() => null); // whoever reads its messages says why not
+    if (!one) return;
+    const updated_at = new Date(one.updated_at * 1000).toISOString();
+    this.opened = { ...one, id: one.key, message_count: one.total_message_count, updated_at };
+    this.changed();
   }
 
   /** Puts a session where it belongs now, or takes it out. */
   put(row) {
+    if (this.opened?.id === row.id) this.opened = row;
     const wasHere = this.#take(row.id);
     const after = this.rows.findIndex((other) => other.updated_at < row.updated_at);
     if (this.#matches(row) && (after >= 0 || !this.hasMore)) {

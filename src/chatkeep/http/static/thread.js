@@ -1,13 +1,13 @@
 // A session: its messages by day, read by windows while one scrolls, from the end or from a message.
 
 import { html, useEffect, useLayoutEffect, useMemo, useRef, useState } from "./vendor/preact.js";
-import * as api from "./api.js";
 import { Composer } from "./composer.js";
 import { FindBar } from "./find.js";
 import { channelIcon, icon } from "./icons.js";
-import { askTitle, openMenu } from "./menu.js";
+import { openMenu } from "./menu.js";
 import { Message } from "./message.js";
 import { useModel } from "./model.js";
+import { renaming, TitleField } from "./renaming.js";
 import { place, sessionLink } from "./routes.js";
 import { sessions } from "./sessions.js";
 import { dayName, exact, sameDay } from "./times.js";
@@ -20,24 +20,19 @@ export function SessionScreen({ session, seq, hasModel, appended }) {
   useModel(sessions);
   const window = useMemo(() => new MessageWindow(session), [session]);
   useModel(window);
-  const known = sessions.find(session);
-  const [detail, setDetail] = useState(null);
+  const row = sessions.find(session);
   const [isFinding, setFinding] = useState(false);
   useEffect(() => () => window.end(), [window]);
   useEffect(() => {
     if (!window.isReady || (seq ? !window.holds(seq) : window.hasNewer)) window.open(seq);
   }, [window, seq]);
   useEffect(() => appended.listen((key) => key === session && window.follow()), [window]);
-  useEffect(() => {
-    setDetail(null);
-    if (!known) api.getSession(session).then((one) => setDetail(rowOf(one)), () => {});
-  }, [session]);
+  useEffect(() => void sessions.open(session), [session]);
   useEffect(() => {
     const toggle = () => setFinding((was) => !was);
     addEventListener("chatkeep:find", toggle);
     return () => removeEventListener("chatkeep:find", toggle);
   }, []);
-  const row = known ?? detail;
   useEffect(() => {
     document.title = row ? `${row.title} · Chatkeep` : "Chatkeep";
     return () => (document.title = "Chatkeep");
@@ -52,21 +47,14 @@ export function SessionScreen({ session, seq, hasModel, appended }) {
   `;
 }
 
-const rowOf = (one) => ({
-  ...one,
-  id: one.key,
-  message_count: one.total_message_count,
-  updated_at: new Date(one.updated_at * 1000).toISOString(),
-});
-
 function Head({ session, row, toggleFind, isFinding }) {
+  useModel(renaming);
+  const title = () => html`<button class="rename" title="Rename (r)" onClick=${() => renaming.begin("head", row)}>${row.title}</button>`;
   return html`
     <header class="thread-head">
       <a class="button quiet back" href="#/" aria-label="Back to the list">${icon("back")}</a>
       <div class="heading">
-        <h1 dir="auto">${row
-          ? html`<button class="rename" title="Rename (r)" onClick=${() => askTitle(row)}>${row.title}</button>`
-          : session}</h1>
+        <h1 dir="auto">${row && renaming.isAt("head", row) ? html`<${TitleField} />` : row ? title() : session}</h1>
         <p class="aside">
           ${row && html`<span class="channel">${channelIcon(row.channel, 13)} ${row.channel}</span> · `}
           <bdi class="key" title="The session's key">${session}</bdi>
@@ -76,7 +64,7 @@ function Head({ session, row, toggleFind, isFinding }) {
       <button class="quiet" aria-label="Find in this session" title="Find in this session (f)" aria-pressed=${isFinding} onClick=${toggleFind}>
         ${icon("search")}
       </button>
-      ${row && html`<button class="quiet" aria-haspopup="menu" aria-label="Actions" title="Actions" onClick=${(event) => openMenu(event.currentTarget, row)}>
+      ${row && html`<button class="quiet" aria-haspopup="menu" aria-label="Actions" title="Actions" onClick=${(event) => openMenu(event.currentTarget, row, "head")}>
         ${icon("more")}
       </button>`}
     </header>
