@@ -11,7 +11,7 @@ from urllib.parse import quote
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from chatkeep.core.model import Draft
+from chatkeep.core.model import Draft, Revision
 from chatkeep.errors import NotFoundError
 from chatkeep.http import page as served
 from chatkeep.tokens import SignInCode
@@ -212,8 +212,60 @@ def test_several_at_once(server: Server, visit: Visit) -> None:
     assert 2 == Path(started.value.path()).read_text("utf-8").count('"key":')
     page.get_by_role("toolbar").get_by_role("button", name="Archive").click()
     expect(page.get_by_text("No session matches")).to_be_visible()
-    page.get_by_label("Archived").select_option("true")
+    page.get_by_label("State").select_option("archived")
     expect(page.locator(".row")).to_have_count(2)
+
+
+def test_filters(server: Server, visit: Visit) -> None:
+    """By channel, tag, pin and days of the reader's zone; what comes to match shows at once, with its count."""
+    for number, name in enumerate(("early", "middle", "late")):
+        store(server, f"page:sift-{name}", [said((number - 2) * 24 * 60, f"Sift {name}")], channel="sift")
+    server.sessions.revise("page:sift-early", Revision(tags=("gold", "x"), pinned=True))
+    server.sessions.revise("page:sift-middle", Revision(tags=("gold",)))
+    page = visit(timezone_id="Pacific/Auckland")
+    page.get_by_label("Channel").select_option("sift")
+    expect(page.locator(".row .title")).to_have_text(["Sift late", "Sift middle", "Sift early"])
+    page.get_by_role("button", name="More filters").click()
+    page.get_by_label("Tag").select_option("gold")
+    expect(page.locator(".row .title")).to_have_text(["Sift middle", "Sift early"])
+    page.get_by_label("State").select_option("pinned")
+    expect(page.locator(".row .title")).to_have_text(["Sift early"])
+    server.sessions.revise("page:sift-middle", Revision(pinned=True))
+    expect(page.locator(".row .title")).to_have_text(["Sift middle", "Sift early"])
+    page.get_by_label("Until").fill("2024-02-29")
+    expect(page.locator(".row .title")).to_have_text(["Sift early"])
+    page.get_by_role("button", name="Clear filters").click()
+    page.get_by_label("Channel").select_option("sift")
+    page.get_by_label("From").fill("2024-03-01")
+    expect(page.locator(".row .title")).to_have_text(["Sift late", "Sift middle"])
+    expect(page.locator(".filters .count")).to_have_text("2 sessions")
+    page.get_by_label("From").fill("2024-03-02")
+    expect(page.locator(".row .title")).to_have_text(["Sift late"])
+    page.get_by_label("From").fill("2024-03-03")
+    page.get_by_role("button", name="Clear filters").last.click()
+    expect(page.locator(".row").nth(3)).to_be_visible()
+
+
+def test_overview_counts(server: Server, visit: Visit) -> None:
+    """The figures are those of the server, over time too; a large session is a link."""
+    store(server, "page:largest", [said(number, "word " * 2000) for number in range(200)])
+    with server.client() as client:
+        stats = client.get("/api/v1/stats").json()
+    page = visit()
+    figures = page.locator(".figures dd")
+    expect(figures.nth(0)).to_have_text(f"{stats['session_count']:,}")
+    expect(figures.nth(1)).to_have_text(f"{stats['message_count']:,}")
+    for title, of in (("New sessions by month", "session_count"), ("Messages by month", "message_count")):
+        plot = page.locator("section", has=page.get_by_role("heading", name=title))
+        plot.get_by_text("Figures").click()
+        march = next(period for period in stats["periods"] if period["start"] == "2024-03-01")
+        expect(plot.get_by_role("row", name="March 2024").get_by_role("cell")).to_have_text(f"{march[of]:,}")
+    for one in stats["channels"][:3]:
+        expect(page.locator(".ranks").first.get_by_role("row", name=one["channel"]).first).to_contain_text(
+            f"{one['message_count']:,}"
+        )
+    page.locator(".ranks").last.get_by_role("link").first.click()
+    assert page.url.endswith(link(stats["largest"][0]["key"]))
 
 
 def test_search_as_you_type_opens_the_message(server: Server, visit: Visit) -> None:

@@ -2,6 +2,7 @@
 
 import { html, useCallback, useEffect, useLayoutEffect, useRef, useState } from "./vendor/preact.js";
 import * as actions from "./actions.js";
+import { useCounts } from "./counts.js";
 import { channelIcon, icon } from "./icons.js";
 import { openMenu } from "./menu.js";
 import { useModel } from "./model.js";
@@ -36,28 +37,41 @@ export function SessionPane({ channels, isMain, openHelp }) {
 }
 
 function Filters({ channels }) {
-  const { filter, total, isLoading } = sessions;
+  const { filter, total, isLoading, isFiltered } = sessions;
+  const [isOpen, setOpen] = useState(false);
   const choose = (name) => (event) => sessions.choose({ [name]: event.target.value });
-  const until = (event) =>
-    sessions.choose({ updated_before: event.target.value ? new Date(`${event.target.value}T23:59:59.999`).toISOString() : "" });
+  const choice = (name, label, options) => html`
+    <select aria-label=${label} value=${filter[name]} class=${filter[name] === options[0][0] ? "" : "set"} onChange=${choose(name)}>
+      ${options.map(([value, words]) => html`<option value=${value}>${words}</option>`)}
+    </select>
+  `;
+  const day = (name, label) => html`
+    <label>${label}<input type="date" value=${filter[name]} class=${filter[name] ? "set" : ""} onChange=${choose(name)} /></label>
+  `;
   return html`
-    <div class="filters">
-      <select aria-label="Channel" value=${filter.channel} onChange=${choose("channel")}>
-        <option value="">All channels</option>
-        ${Object.keys(channels).map((name) => html`<option value=${name}>${name}</option>`)}
-      </select>
-      <select aria-label="Archived" value=${filter.archived} onChange=${choose("archived")}>
-        <option value="false">Current</option>
-        <option value="true">Archived</option>
-        <option value="all">All</option>
-      </select>
-      <label class="date" title="Only sessions until this day">
-        <span class="unseen">Until</span><input type="date" class=${filter.updated_before ? "set" : ""} onChange=${until} />
-      </label>
-      <span class="count" aria-live="polite">${isLoading && !sessions.rows.length ? "" : total.toLocaleString()}</span>
+    <div class="filters" role="group" aria-label="Filters">
+      ${choice("channel", "Channel", named("All channels", Object.keys(channels)))}
+      ${choice("state", "State", [["current", "Current"], ["pinned", "Pinned"], ["archived", "Archived"], ["all", "All"]])}
+      <button class="quiet" aria-label="More filters" title="Tag and dates" aria-expanded=${isOpen} aria-pressed=${isOpen || Boolean(filter.tag || filter.from || filter.until)} onClick=${() => setOpen(!isOpen)}>
+        ${icon("filter")}
+      </button>
+      ${isFiltered && html`<button class="quiet" aria-label="Clear filters" title="Clear filters" onClick=${() => sessions.choose()}>${icon("close")}</button>`}
+      <span class="count" aria-live="polite">${isLoading && !sessions.rows.length ? "" : total.toLocaleString()}<span class="unseen"> sessions</span></span>
+      ${isOpen &&
+      html`<div class="more-filters">
+        <${Tags} choice=${choice} /> ${day("from", "From")} ${day("until", "Until")}
+      </div>`}
     </div>
   `;
 }
+
+/** The choice of a tag; which there are is asked when it is shown. */
+function Tags({ choice }) {
+  const tags = (useCounts().stats?.tags ?? []).map((one) => one.tag);
+  return choice("tag", "Tag", named(tags.length ? "All tags" : "No tags yet", tags));
+}
+
+const named = (words, names) => [["", words], ...names.map((name) => [name, name])];
 
 function Selection() {
   const rows = sessions.rows.filter((row) => sessions.selected.has(row.id));
@@ -133,11 +147,11 @@ function Nothing() {
   if (sessions.isLoading) {
     return html`<div class="ghosts" aria-label="Loading">${Array.from({ length: 9 }, () => html`<div class="ghost"></div>`)}</div>`;
   }
-  const { filter } = sessions;
-  const isFiltered = filter.channel || filter.updated_before || filter.archived !== "false";
+  const { isFiltered } = sessions;
   return html`
     <div class="nothing">
       <p>${isFiltered ? "No session matches these filters." : "No sessions yet."}</p>
+      ${isFiltered && html`<button onClick=${() => sessions.choose()}>Clear filters</button>`}
       ${!isFiltered && html`<p>Append a message over the API, import your history with <code>chatkeep import</code>, or try <code>chatkeep demo</code>.</p>`}
     </div>
   `;
@@ -184,8 +198,8 @@ function Facts({ row }) {
     <span class="facts">
       ${row.pinned && html`<span class="pinned" title="Pinned">${icon("pin", 12)}<span class="unseen">Pinned</span></span>`}
       ${row.damage && html`<span class="damaged" title=${row.damage}>damaged</span>`}
-      ${row.tags.slice(0, 3).map((tag) => html`<bdi class="tag">${tag}</bdi>`)}
       <span class="size">${row.message_count.toLocaleString()}<span class="words"> ${row.message_count === 1 ? "message" : "messages"}</span></span>
+      ${row.tags.slice(0, 3).map((tag) => html`<bdi class="tag">${tag}</bdi>`)}
     </span>
   `;
 }

@@ -56,7 +56,9 @@ export function rendered(text, { isGrowing = false } = {}) {
   const fragment = DOMPurify.sanitize(source, RULES);
   fragment.querySelectorAll("pre").forEach((pre) => frameCode(pre, isGrowing));
   fragment.querySelectorAll("table").forEach(frameTable);
-  for (const block of fragment.querySelectorAll("p, li, h3, td, th, blockquote")) block.dir = "auto";
+  for (const block of fragment.querySelectorAll("p, h3, ul, ol, td, th, blockquote")) {
+    if (!block.parentElement?.closest("[dir]")) block.dir = "auto"; // the outermost tells where bullets and bars stand
+  }
   return fragment;
 }
 

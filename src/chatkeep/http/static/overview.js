@@ -1,20 +1,19 @@
 // What there is, in figures: the page that is shown when no session is open.
 
-import { html, useEffect, useState } from "./vendor/preact.js";
+import { html } from "./vendor/preact.js";
 import * as api from "./api.js";
+import { useCounts } from "./counts.js";
 import { channelIcon, icon } from "./icons.js";
 import { notices } from "./notices.js";
+import { Months } from "./plots.js";
+import { sessionLink } from "./routes.js";
 import { openSearch } from "./search.js";
 
-const MONTHS = 12;
-const monthFormat = new Intl.DateTimeFormat("en", { month: "short" });
-const longFormat = new Intl.DateTimeFormat("en", { month: "long", year: "numeric" });
+const CHANNELS_SHOWN = 12;
 
 export function Overview({ status, leave }) {
-  const [months, setMonths] = useState(null);
-  useEffect(() => {
-    if (status) activity().then(setMonths, () => {});
-  }, [status]);
+  const counts = useCounts();
+  const { stats, problem } = counts;
   const signOut = async () => {
     try {
       await api.signOut();
@@ -28,82 +27,89 @@ export function Overview({ status, leave }) {
       <header>
         <a class="button quiet back" href="#/" aria-label="Back to the list">${icon("back")}</a>
         <h1>Overview</h1>
-        <button onClick=${openSearch}>${icon("search")} Search</button>
+        <button aria-label="Search" onClick=${openSearch}>${icon("search")}<span class="words">Search</span></button>
         <a class="button" href="/docs">API</a>
         <button onClick=${signOut}>${icon("leave")} Sign out</button>
       </header>
-      ${status && html`<${Figures} status=${status} />`}
-      ${months && html`<${Months} months=${months} />`}
-      ${status && html`<${Channels} channels=${status.channels} />`}
+      <${Figures} status=${status} stats=${stats} />
+      ${problem && html`<div class="nothing" role="alert"><p>${problem.message}</p><button onClick=${() => counts.load()}>Try again</button></div>`}
+      ${stats && stats.session_count > 0 && html`<${Plots} stats=${stats} />`}
     </main>
   `;
 }
 
-function Figures({ status }) {
+function Figures({ status, stats }) {
+  const known = stats ?? status;
   const figures = [
-    [status.session_count.toLocaleString(), "sessions"],
-    [status.message_count.toLocaleString(), "messages"],
-    [size(status.size_bytes), "on the disk"],
+    [known?.session_count.toLocaleString(), "sessions"],
+    [known?.message_count.toLocaleString(), "messages"],
+    [known && size(known.size_bytes), "on the disk"],
   ];
-  const problems = Object.entries(status.problems);
+  const problems = Object.keys(status?.problems ?? {}).length;
   return html`
-    <dl class="figures">
-      ${figures.map(([figure, words]) => html`<div><dt>${words}</dt><dd>${figure}</dd></div>`)}
+    <dl class="figures" aria-busy=${!known}>
+      ${figures.map(([figure, words]) => html`<div><dt>${words}</dt><dd>${figure ?? "…"}</dd></div>`)}
     </dl>
-    ${problems.length > 0 &&
-    html`<p class="warning">${problems.length} ${problems.length === 1 ? "file" : "files"} cannot be served whole: chatkeep doctor says more.</p>`}
+    ${problems > 0 &&
+    html`<p class="warning">${problems} ${problems === 1 ? "file" : "files"} cannot be served whole: <code>chatkeep doctor</code> says more.</p>`}
   `;
 }
 
-/** How many sessions were last active in each of the past months: the differences of what lists count. */
-async function activity() {
-  const now = new Date();
-  const starts = Array.from({ length: MONTHS }, (_, back) => new Date(now.getFullYear(), now.getMonth() - MONTHS + 1 + back, 1));
-  const before = (time) => api.listSessions({ archived: "all", updated_before: time?.toISOString(), limit: 1 });
-  const counts = (await Promise.all([...starts, null].map(before))).map((page) => page.total);
-  return { earlier: counts[0], bars: starts.map((start, nth) => ({ start, count: counts[nth + 1] - counts[nth] })) };
-}
-
-function Months({ months: { earlier, bars } }) {
-  const most = Math.max(1, ...bars.map((bar) => bar.count));
-  const told = bars.map(({ start, count }) => `${longFormat.format(start)}: ${count}`).join(", ");
+function Plots({ stats }) {
   return html`
-    <section>
-      <h2>Sessions by the month of their last message</h2>
-      <div class="months" role="img" aria-label=${told}>
-        ${bars.map(
-          ({ start, count }) => html`
-            <div class="month" title=${`${longFormat.format(start)}: ${count.toLocaleString()} sessions`}>
-              <span class="figure">${count ? count.toLocaleString() : ""}</span>
-              <span class="bar" style=${{ height: `calc((100% - 1.3rem) * ${count / most})` }}></span>
-              <span class="name">${monthFormat.format(start)}</span>
-            </div>
-          `,
-        )}
-      </div>
-      ${earlier > 0 && html`<p class="aside">${earlier.toLocaleString()} sessions are older.</p>`}
-    </section>
+    <div class="plots">
+      <${Months} title="New sessions by month" periods=${stats.periods} count=${(period) => period.session_count} />
+      <${Months} title="Messages by month" periods=${stats.periods} count=${(period) => period.message_count} />
+      <${Channels} channels=${stats.channels} />
+      <${Largest} sessions=${stats.largest} />
+    </div>
   `;
 }
 
 function Channels({ channels }) {
-  const all = Object.entries(channels).sort(([, one], [, other]) => other - one);
-  if (!all.length) return null;
-  const most = all[0][1];
+  const most = Math.max(1, ...channels.map((one) => one.session_count));
   return html`
     <section>
-      <h2>Sessions by channel</h2>
-      <ul class="channels">
-        ${all.slice(0, 12).map(
-          ([name, count]) => html`
-            <li>
-              <span class="name">${channelIcon(name)} <bdi>${name}</bdi></span>
-              <span class="track"><span class="bar" style=${{ width: `${(100 * count) / most}%` }}></span></span>
-              <span class="figure">${count.toLocaleString()}</span>
-            </li>
-          `,
-        )}
-      </ul>
+      <h2>Channels</h2>
+      <table class="ranks">
+        <thead><tr><th>Channel</th><th class="figure">Sessions</th><th class="figure">Messages</th><th class="figure">Size</th></tr></thead>
+        <tbody>
+          ${channels.slice(0, CHANNELS_SHOWN).map(
+            (one) => html`
+              <tr>
+                <th scope="row">${channelIcon(one.channel, 14)} <bdi>${one.channel}</bdi><span class="bar" style=${{ width: `${(100 * one.session_count) / most}%` }}></span></th>
+                <td class="figure">${one.session_count.toLocaleString()}</td>
+                <td class="figure">${one.message_count.toLocaleString()}</td>
+                <td class="figure">${size(one.size_bytes)}</td>
+              </tr>
+            `,
+          )}
+        </tbody>
+      </table>
+      ${channels.length > CHANNELS_SHOWN && html`<p class="aside">And ${channels.length - CHANNELS_SHOWN} more.</p>`}
+    </section>
+  `;
+}
+
+function Largest({ sessions }) {
+  const most = Math.max(1, ...sessions.map((one) => one.size_bytes));
+  return html`
+    <section>
+      <h2>Largest sessions</h2>
+      <table class="ranks">
+        <thead><tr><th>Session</th><th class="figure">Messages</th><th class="figure">Size</th></tr></thead>
+        <tbody>
+          ${sessions.map(
+            (one) => html`
+              <tr>
+                <th scope="row"><a href=${sessionLink(one.key)} title=${one.key} dir="auto">${one.title}</a><span class="bar" style=${{ width: `${(100 * one.size_bytes) / most}%` }}></span></th>
+                <td class="figure">${one.message_count.toLocaleString()}</td>
+                <td class="figure">${size(one.size_bytes)}</td>
+              </tr>
+            `,
+          )}
+        </tbody>
+      </table>
     </section>
   `;
 }

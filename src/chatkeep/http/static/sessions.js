@@ -5,9 +5,17 @@ import { Model } from "./model.js";
 
 const FIRST_PAGE = 50;
 const NEXT_PAGE = 500;
+const UNFILTERED = { channel: "", state: "current", tag: "", from: "", until: "" };
+const STATES = {
+  current: { archived: "false" },
+  pinned: { archived: "false", pinned: "true" },
+  archived: { archived: "true" },
+  all: { archived: "all" },
+};
 
 export class SessionList extends Model {
-  filter = { archived: "false", channel: "", updated_before: "" };
+  /** Days are those of the reader's zone, as inputs give them; `until` is the last one. */
+  filter = UNFILTERED;
   rows = [];
   total = 0;
   problem = null;
@@ -18,6 +26,7 @@ export class SessionList extends Model {
   hidden = new Set();
   #cursor = null;
   #reading = null;
+  #earlier = 0; // sessions that the server counts, but that were last active before the first day
 
   get shown() {
     return this.hidden.size ? this.rows.filter((row) => !this.hidden.has(row.id)) : this.rows;
@@ -31,14 +40,14 @@ export class SessionList extends Model {
   async load() {
     this.#reading?.abort();
     this.#cursor = null;
-    await this.#read(FIRST_PAGE, (page) => (this.rows = page.sessions));
+    await this.#read(FIRST_PAGE, (rows) => (this.rows = rows));
   }
 
   async more() {
     if (this.isLoading || !this.hasMore || this.problem) return;
-    await this.#read(NEXT_PAGE, (page) => {
+    await this.#read(NEXT_PAGE, (rows) => {
       const known = new Set(this.rows.map((row) => row.id));
-      this.rows = this.rows.concat(page.sessions.filter((row) => !known.has(row.id)));
+      this.rows = this.rows.concat(rows.filter((row) => !known.has(row.id)));
     });
   }
 
@@ -49,10 +58,17 @@ export class SessionList extends Model {
     this.problem = null;
     this.changed();
     try {
-      const page = await api.listSessions({ ...this.filter, limit, cursor: this.#cursor }, reading.signal);
-      take(page);
-      this.total = page.total;
-      this.#cursor = page.next_cursor;
+      const { signal } = reading;
+      const since = dayStart(this.filter.from);
+      const [page, before] = await Promise.all([
+        api.listSessions({ ...this.#query, limit, cursor: this.#cursor }, signal),
+        since && !this.#cursor && api.listSessions({ ...this.#query, updated_before: since.toISOString(), limit: 1 }, signal),
+      ]);
+      const wanted = page.sessions.filter((row) => !since || new Date(row.updated_at) >= since);
+      take(wanted);
+      if (!this.#cursor) this.#earlier = before ? before.total : 0;
+      this.total = page.total - this.#earlier;
+      this.#cursor = wanted.length < page.sessions.length ? null : page.next_cursor; // the rest is older still
     } catch (error) {
       if (error.name === "AbortError") return;
       this.problem = error;
@@ -64,7 +80,11 @@ export class SessionList extends Model {
     }
   }
 
-  choose(filter) {
+  get isFiltered() {
+    return Object.entries(UNFILTERED).some(([name, value]) => this.filter[name] !== value);
+  }
+
+  choose(filter = UNFILTERED) {
     this.filter = { ...this.filter, ...filter };
     this.selected.clear();
     this.rows = [];
@@ -116,14 +136,32 @@ export class SessionList extends Model {
     return at >= 0;
   }
 
+  get #query() {
+    const { channel, tag, state, until } = this.filter;
+    return { channel, tag, ...STATES[state], updated_before: dayStart(until, 1)?.toISOString() };
+  }
+
   #matches(row) {
-    const { archived, channel, updated_before: before } = this.filter;
+    const { channel, tag, state, from, until } = this.filter;
+    const { archived, pinned } = STATES[state];
+    const at = new Date(row.updated_at);
     return (
       (archived === "all" || String(row.archived) === archived) &&
+      (!pinned || row.pinned) &&
       (!channel || row.channel === channel) &&
-      (!before || row.updated_at < before)
+      (!tag || row.tags.includes(tag)) &&
+      (!from || at >= dayStart(from)) &&
+      (!until || at < dayStart(until, 1))
     );
   }
+}
+
+/** When a day begins in the reader's zone, or one some days later; null for none. */
+function dayStart(day, later = 0) {
+  if (!day) return null;
+  const start = new Date(`${day}T00:00`);
+  start.setDate(start.getDate() + later);
+  return start;
 }
 
 export const sessions = new SessionList();
