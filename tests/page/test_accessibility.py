@@ -26,7 +26,7 @@ RICH = (
 
 def violations(page: Page) -> list[str]:
     """Return what axe finds against the page as it stands."""
-    found: Any = page.evaluate("() => axe.run()")
+    found: Any = page.evaluate("() => axe.run({ rules: { 'target-size': { enabled: true } } })")
     return [
         f"{rule['id']}: {node['html'][:200]} {node['failureSummary'][:300]}"
         for rule in found["violations"]
@@ -51,6 +51,14 @@ def test_axe_finds_nothing(server: Server, visit: Visit, theme: str, size: str) 
     page = visit(color_scheme=theme, viewport={"width": width, "height": height}, bypass_csp=True)
     page.add_script_tag(path=AXE)
     found = {"list": violations(page)}
+    page.get_by_role("button", name="More filters").click()
+    found["filters"] = violations(page)
+    page.evaluate("() => { location.hash = '#/overview'; }")
+    expect(page.locator(".columns").first).to_be_visible()
+    found["overview"] = violations(page)
+    page.evaluate("() => { location.hash = '#/new'; }")
+    expect(page.get_by_text("No model is configured")).to_be_visible()
+    found["new chat"] = violations(page)
     page.evaluate("(hash) => { location.hash = hash; }", link(key, 2))
     expect(page.locator(".hljs-string").first).to_be_visible()
     page.locator("details.step summary").click()
