@@ -43,7 +43,6 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("workspace", type=Path)
     parser.add_argument("--rounds", type=int, default=10)
-    parser.add_argument("--session", help="the key of a long session")
     parser.add_argument("--word", default="meeting tomorrow")
     given = parser.parse_args()
     weight = sum(len(file.compressed) for file in served.edition().files.values())
@@ -55,7 +54,7 @@ def main() -> None:
         requests: list[str] = []
         context.on("request", lambda request: requests.append(request.url))
         page = context.new_page()
-        key, count = _long_session(page, url, given.session)
+        key, count = _longest(page, url)
         _show("first list", given.rounds, lambda: _first_list(page, url))
         _show("search, after the last key", given.rounds, lambda: _search(page, given.word))
         _show(f"last screen of {count:,} messages", given.rounds, lambda: _open(page, url, key, count))
@@ -139,13 +138,11 @@ def _processor_ms(events: list[dict[str, Any]]) -> list[float]:
     return [event["tdur"] / 1000 for event in events if (event["pid"], event["tid"]) == main and "tdur" in event]
 
 
-def _long_session(page: Page, url: str, key: str | None) -> tuple[str, int]:
-    """Return the session of this key, else that with the most messages among the newest 500."""
+def _longest(page: Page, url: str) -> tuple[str, int]:
+    """Return the key of the session with the most messages, and how many."""
     page.goto(url)
-    query = f"prefix={quote(key, safe='')}" if key else ""
-    rows = page.evaluate(f"async () => (await (await fetch('/api/sessions?limit=500&{query}')).json()).sessions")
-    longest = max(rows, key=lambda row: row["message_count"])
-    return longest["id"], longest["message_count"]
+    longest = page.evaluate("async () => (await (await fetch('/api/v1/stats')).json()).longest[0]")
+    return longest["key"], longest["message_count"]
 
 
 @contextmanager

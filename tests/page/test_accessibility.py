@@ -25,10 +25,11 @@ RICH = (
 
 
 def violations(page: Page, inside: str = "html") -> list[str]:
-    """Return what axe finds against a part of the page as it stands; of the rows of the list three stand for all."""
+    """Return what axe finds against a part of the page; of the rows of the list three stand for all."""
     found: Any = page.evaluate(
         """(inside) => axe.run(
-            { include: [[inside]], exclude: [[".row:nth-child(n+4)"]] }, { rules: { "target-size": { enabled: true } } },
+            { include: [[inside]], exclude: [[".row:nth-child(n+4)"]] },
+            { rules: { "target-size": { enabled: true } } },
         )""",
         inside,
     )

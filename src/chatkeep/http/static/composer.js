@@ -25,6 +25,7 @@ export function Composer({ session = null, hasModel, follow }) {
   const [model, setModel] = useState("");
   const field = useRef();
   const turn = turns.of(session);
+  useEffect(() => void (session || field.current?.focus()), [hasModel]);
   useEffect(() => void (hasModel && models().then(setNames)), [hasModel]);
   useEffect(() => {
     if (turn && !turn.isAnswering) Promise.resolve(follow?.()).then(() => turns.close(turn));
@@ -50,7 +51,7 @@ export function Composer({ session = null, hasModel, follow }) {
       ${turn && turn.text !== null && html`<${Answer} text=${turn.text} />`}
       ${turn?.problem && html`<p class="warning" role="alert">${turn.problem}</p>`}
       <form onSubmit=${send}>
-        <textarea ref=${field} rows="2" maxlength="100000" dir="auto" aria-label="Message" placeholder="Write a message" onKeyDown=${keys} autofocus=${!session}></textarea>
+        <textarea ref=${field} rows="2" maxlength="100000" dir="auto" aria-label="Message" placeholder="Write a message" onKeyDown=${keys}></textarea>
         ${names.length > 1 &&
         html`<select aria-label="Model" value=${model} onChange=${(event) => setModel(event.target.value)}>
           <option value="">Usual model</option>

@@ -145,7 +145,7 @@ function Nothing() {
     `;
   }
   if (sessions.isLoading) {
-    return html`<div class="ghosts" aria-label="Loading">${Array.from({ length: 9 }, () => html`<div class="ghost"></div>`)}</div>`;
+    return html`<div class="ghosts" role="status" aria-label="Loading">${Array.from({ length: 9 }, () => html`<div class="ghost"></div>`)}</div>`;
   }
   const { isFiltered } = sessions;
   return html`

@@ -93,7 +93,7 @@ function NewChat({ hasModel }) {
         <a class="button quiet back" href="#/" aria-label="Back to the list">${icon("back")}</a>
         <h1>New chat</h1>
       </header>
-      <div class="scroll"></div>
+      <div class="scroll">${hasModel && html`<p class="nothing">What you write begins a new session.</p>`}</div>
       <${Composer} hasModel=${hasModel} />
     </main>
   `;

@@ -12,8 +12,6 @@ import { openSearch } from "./search.js";
 const CHANNELS_SHOWN = 12;
 
 export function Overview({ status, leave }) {
-  const counts = useCounts();
-  const { stats, problem } = counts;
   const signOut = async () => {
     try {
       await api.signOut();
@@ -31,23 +29,21 @@ export function Overview({ status, leave }) {
         <a class="button" href="/docs">API</a>
         <button onClick=${signOut}>${icon("leave")} Sign out</button>
       </header>
-      <${Figures} status=${status} stats=${stats} />
-      ${problem && html`<div class="nothing" role="alert"><p>${problem.message}</p><button onClick=${() => counts.load()}>Try again</button></div>`}
-      ${stats && stats.session_count > 0 && html`<${Plots} stats=${stats} />`}
+      <${Figures} status=${status} />
+      ${status && html`<${Plots} />`}
     </main>
   `;
 }
 
-function Figures({ status, stats }) {
-  const known = stats ?? status;
+function Figures({ status }) {
   const figures = [
-    [known?.session_count.toLocaleString(), "sessions"],
-    [known?.message_count.toLocaleString(), "messages"],
-    [known && size(known.size_bytes), "on the disk"],
+    [status?.session_count.toLocaleString(), "sessions"],
+    [status?.message_count.toLocaleString(), "messages"],
+    [status && size(status.size_bytes), "on the disk"],
   ];
   const problems = Object.keys(status?.problems ?? {}).length;
   return html`
-    <dl class="figures" aria-busy=${!known}>
+    <dl class="figures" aria-busy=${!status}>
       ${figures.map(([figure, words]) => html`<div><dt>${words}</dt><dd>${figure ?? "…"}</dd></div>`)}
     </dl>
     ${problems > 0 &&
@@ -55,7 +51,13 @@ function Figures({ status, stats }) {
   `;
 }
 
-function Plots({ stats }) {
+/** What takes the server longer to count: asked when the list is there. */
+function Plots() {
+  const counts = useCounts();
+  const { stats, problem } = counts;
+  if (problem) return html`<div class="nothing" role="alert"><p>${problem.message}</p><button onClick=${() => counts.load()}>Try again</button></div>`;
+  if (!stats) return html`<div class="ghosts" role="status" aria-label="Counting">${[1, 2, 3].map(() => html`<div class="ghost tall"></div>`)}</div>`;
+  if (!stats.session_count) return null;
   return html`
     <div class="plots">
       <${Months} title="New sessions by month" periods=${stats.periods} count=${(period) => period.session_count} />

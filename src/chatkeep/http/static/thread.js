@@ -42,7 +42,7 @@ export function SessionScreen({ session, seq, hasModel, appended }) {
       <${Head} session=${session} row=${row} toggleFind=${() => setFinding(!isFinding)} isFinding=${isFinding} />
       ${isFinding && html`<${FindBar} session=${session} last=${window.last} close=${() => setFinding(false)} />`}
       <${Scroll} session=${session} seq=${seq} window=${window} />
-      <${Composer} session=${session} hasModel=${hasModel} follow=${() => window.follow()} />
+      ${!window.problem && html`<${Composer} session=${session} hasModel=${hasModel} follow=${() => window.follow()} />`}
     </main>
   `;
 }
@@ -105,7 +105,7 @@ function Scroll({ session, seq, window }) {
     if (!seq) window.open();
   };
   if (problem) return html`<${Trouble} problem=${problem} again=${() => window.open(seq)} />`;
-  if (!isReady) return html`<div class="scroll" ref=${box} aria-busy="true"><div class="messages ghosts" aria-label="Loading">${[1, 2, 3, 4].map(() => html`<div class="ghost tall"></div>`)}</div></div>`;
+  if (!isReady) return html`<div class="scroll" ref=${box} aria-busy="true"><div class="messages ghosts" role="status" aria-label="Loading">${[1, 2, 3, 4].map(() => html`<div class="ghost tall"></div>`)}</div></div>`;
   if (!messages.length) return html`<div class="scroll" ref=${box}><p class="nothing">No messages yet.</p></div>`;
   return html`
     <div class="scroll" ref=${box} onScroll=${look} tabindex="0" role="region" aria-label="Messages">
