@@ -101,7 +101,7 @@ def test_axe_sees_a_fault(visit: Visit) -> None:
     page = visit(bypass_csp=True)
     page.add_script_tag(path=AXE)
     page.evaluate(
-        "(text) => document.querySelector('main').insertAdjacentHTML('beforeend', text)",
+        "(text) => document.querySelector('main').insertAdjacentHTML('afterbegin', text)",
         "<button></button><p style='color:#ccc;background:#fff'>faint</p>",
     )
     assert {"button-name", "color-contrast"} == {one.partition(":")[0] for one in violations(page)}
