@@ -285,6 +285,27 @@ def test_append_to_an_index_that_somebody_keeps(
     assert 4 == max(each.message_count for each in store.list(Selection(), limit=10).sessions)
 
 
+def test_open_while_somebody_keeps_the_index(
+    opened: Callable[..., FilesStore], workspace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """To open waits for its turn to bring the index up to date, and ends when that does not come."""
+    monkeypatch.setattr("chatkeep.store.files.index._BUSY_S", 0.1)
+    opened().close()
+    content = _file(workspace).read_bytes()
+    _file(workspace).unlink()
+    with closing(apsw.Connection(str(Index.path_in(workspace)))) as keeper:
+        keeper.execute("BEGIN IMMEDIATE")
+        release = threading.Timer(0.5, keeper.execute, ("COMMIT",))
+        release.start()
+        assert ("other:1",) == opened().keys(Selection(archived=None)).keys
+        release.join()
+        _file(workspace).write_bytes(content)
+        keeper.execute("BEGIN IMMEDIATE")
+        monkeypatch.setattr("chatkeep.store.files.upkeep._PATIENCE_S", 0.3)
+        with pytest.raises(BusyError):
+            opened()
+
+
 def test_append_to_an_index_that_is_full(opened: Callable[..., FilesStore], monkeypatch: pytest.MonkeyPatch) -> None:
     """An append is answered, lists go on as they were, and tell of it once there is space."""
     store = opened()

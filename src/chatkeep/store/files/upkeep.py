@@ -61,9 +61,19 @@ class Upkeep:
         if self._watcher is not None:
             self._watcher.start()
             self._is_watching.wait(_PATIENCE_S)  # what happens from now on is seen; the look below sees the rest
-        self.ask(lambda index: self._catch_up(index, on_progress))
+        self._catch_up_patiently(on_progress)
         for name, reason in self.ask(lambda index: index.problems()).items():
             self._intake.report(name, reason)
+
+    def _catch_up_patiently(self, on_progress: Progress | None) -> None:
+        """Bring the index up to date; others may be at it for long, above all where many were killed at once."""
+        deadline = time.monotonic() + _PATIENCE_S
+        while True:
+            try:
+                return self.ask(lambda index: self._catch_up(index, on_progress))
+            except BusyError:
+                if time.monotonic() > deadline:
+                    raise
 
     def close(self) -> None:
         """Stop watching and close the index."""
