@@ -469,6 +469,7 @@ def _filters(selection: Selection) -> dict[str, str | tuple[str, ...] | datetime
         "archived": _CHOICES[selection.archived],
         "pinned": None if selection.pinned is None else _CHOICES[selection.pinned],
         "tag": selection.tags,
+        "updated_after": selection.updated_after,
         "updated_before": selection.updated_before,
     }
 

@@ -216,6 +216,7 @@ class Selection(Struct, frozen=True, kw_only=True):
     """Which sessions are meant. `archived` or `pinned` None means both.
 
     `prefixes` must all begin the key, and a session must have all of the `tags`, each of them exactly.
+    `updated_after` includes that time, `updated_before` does not.
     """
 
     prefixes: tuple[str, ...] = ()
@@ -223,6 +224,7 @@ class Selection(Struct, frozen=True, kw_only=True):
     archived: bool | None = False
     pinned: bool | None = None
     tags: tuple[str, ...] = ()
+    updated_after: datetime | None = None
     updated_before: datetime | None = None
 
     @property

@@ -43,7 +43,8 @@ class _Content(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fiel
 def scope_of(kind: Literal["sessions", "keys"], selection: Selection) -> str:
     """Return a short fingerprint of a list: its kind and its filters."""
     marks = (selection.archived, selection.pinned, sorted(set(selection.tags)))
-    filters = (kind, selection.prefix, selection.channel, *marks, selection.updated_before)
+    times = (selection.updated_after, selection.updated_before)
+    filters = (kind, selection.prefix, selection.channel, *marks, *times)
     return hashlib.blake2b(msgspec.json.encode(filters), digest_size=_SCOPE_BYTES).hexdigest()
 
 

@@ -57,9 +57,10 @@ async def _listed(
     channel: Channel = None,
     prefix: Prefix = None,
     archived: Archived = "false",
+    updated_after: Time = None,
     updated_before: Time = None,
 ) -> Selection:
-    return selection(channel, prefix, archived, updated_before, marked)
+    return selection(channel, prefix, archived, (updated_after, updated_before), marked)
 
 
 async def _searched(
@@ -67,9 +68,10 @@ async def _searched(
     channel: Channel = None,
     prefix: Prefix = None,
     archived: Archived = "all",
+    updated_after: Time = None,
     updated_before: Time = None,
 ) -> Selection:
-    return selection(channel, prefix, archived, updated_before, marked)
+    return selection(channel, prefix, archived, (updated_after, updated_before), marked)
 
 
 Selected = Annotated[Selection, Depends(_listed)]
@@ -92,16 +94,18 @@ def selection(
     channel: str | None,
     prefix: str | None,
     archived: str = "all",
-    updated_before: str | None = None,
+    updated: tuple[str | None, str | None] = (None, None),
     marked: Selection = Selection(),  # noqa: B008 - an immutable value
 ) -> Selection:
-    """Return which sessions are meant, of those that are marked so."""
+    """Return which sessions are meant, of those that are marked so; `updated` is after, and before, a time."""
+    after, before = updated
     return msgspec.structs.replace(
         marked,
         prefixes=(prefix,) if prefix else (),
         channel=channel,
         archived=_CHOICES[archived],
-        updated_before=None if updated_before is None else parse_time("updated_before", updated_before),
+        updated_after=None if after is None else parse_time("updated_after", after),
+        updated_before=None if before is None else parse_time("updated_before", before),
     )
 
 

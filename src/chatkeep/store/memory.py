@@ -322,7 +322,7 @@ def _fresh(stored: Sequence[Message], said: Iterable[Draft | Message]) -> tuple[
 
 
 def _is_selected(stored: _Stored, selection: Selection) -> bool:
-    header, before = stored.header, selection.updated_before
+    header, after, before = stored.header, selection.updated_after, selection.updated_before
     return (
         selection.prefix is not None
         and header.key.startswith(selection.prefix)
@@ -330,6 +330,7 @@ def _is_selected(stored: _Stored, selection: Selection) -> bool:
         and selection.archived in (None, header.archived)
         and selection.pinned in (None, header.pinned)
         and set(selection.tags) <= set(header.tags)
+        and (after is None or stored.summary.updated_at >= after)
         and (before is None or stored.summary.updated_at < before)
     )
 

@@ -114,9 +114,15 @@ class ListContract:
         rest = store.list(Selection(tags=("work",)), limit=9, cursor=first.next_cursor)
         assert (["k:1"], 4) == (_listed(rest), rest.total)
 
-    def test_list_updated_before(self, store: Store) -> None:
-        """Sessions can be chosen by age: those whose latest activity is before a time."""
+    def test_list_by_time(self, store: Store) -> None:
+        """Sessions can be chosen by age: those whose latest activity is before a time, or is that time or after it."""
         _furnish(store)
+        everything = _listed(store.list(Selection(), limit=10))
+        newer = store.list(Selection(updated_after=at(3)), limit=1)
+        assert everything[: newer.total] == _walked(store, Selection(updated_after=at(3)), limit=1)
+        assert everything[newer.total :] == ["c:1", "ab:1"]
+        assert ["c:1"] == _listed(store.list(Selection(updated_after=at(2.1), updated_before=at(3)), limit=10))
+        assert ["ab:1"] == list(store.keys(Selection(updated_after=at(2), updated_before=at(2.5))).keys)
         assert ["c:1", "ab:1"] == _listed(store.list(Selection(updated_before=at(3)), limit=10))
         assert ["ab:1", "c:1"] == list(store.keys(Selection(updated_before=at(3))).keys)
         assert 1 == store.list(Selection(updated_before=at(2.5), channel="fax"), limit=10).total

@@ -26,7 +26,6 @@ export class SessionList extends Model {
   hidden = new Set();
   #cursor = null;
   #reading = null;
-  #earlier = 0; // sessions that the server counts, but that were last active before the first day
 
   get shown() {
     return this.hidden.size ? this.rows.filter((row) => !this.hidden.has(row.id)) : this.rows;
@@ -58,17 +57,10 @@ export class SessionList extends Model {
     this.problem = null;
     this.changed();
     try {
-      const { signal } = reading;
-      const since = dayStart(this.filter.from);
-      const [page, before] = await Promise.all([
-        api.listSessions({ ...this.#query, limit, cursor: this.#cursor }, signal),
-        since && !this.#cursor && api.listSessions({ ...this.#query, updated_before: since.toISOString(), limit: 1 }, signal),
-      ]);
-      const wanted = page.sessions.filter((row) => !since || new Date(row.updated_at) >= since);
-      take(wanted);
-      if (!this.#cursor) this.#earlier = before ? before.total : 0;
-      this.total = page.total - this.#earlier;
-      this.#cursor = wanted.length < page.sessions.length ? null : page.next_cursor; // the rest is older still
+      const page = await api.listSessions({ ...this.#query, limit, cursor: this.#cursor }, reading.signal);
+      take(page.sessions);
+      this.total = page.total;
+      this.#cursor = page.next_cursor;
     } catch (error) {
       if (error.name === "AbortError") return;
       this.problem = error;
@@ -137,8 +129,9 @@ export class SessionList extends Model {
   }
 
   get #query() {
-    const { channel, tag, state, until } = this.filter;
-    return { channel, tag, ...STATES[state], updated_before: dayStart(until, 1)?.toISOString() };
+    const { channel, tag, state, from, until } = this.filter;
+    const days = { updated_after: dayStart(from)?.toISOString(), updated_before: dayStart(until, 1)?.toISOString() };
+    return { channel, tag, ...STATES[state], ...days };
   }
 
   #matches(row) {

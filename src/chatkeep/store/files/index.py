@@ -329,7 +329,8 @@ class Index:
         )
 
     def _total(self, selection: Selection, where: Sequence[str], values: Mapping[str, Value]) -> int:
-        if selection.prefix == "" and selection.updated_before is None and not selection.is_by_marks:
+        times = (selection.updated_after, selection.updated_before)
+        if selection.prefix == "" and times == (None, None) and not selection.is_by_marks:
             wanted = {"archived": selection.archived, "channel": selection.channel}
             return _number(self._rows(QUERIES["total"], wanted))
         return _number(self._rows(QUERIES["count"].replace("{where}", " AND ".join(where) or "true"), values))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Final
 
 import msgspec
@@ -23,15 +24,16 @@ def conditions(selection: Selection) -> tuple[list[str], dict[str, Value]]:
         return ["false"], {}
     where: list[str] = []
     values: dict[str, Value] = {}
-    if selection.archived is not None:
-        where.append("archived = :archived")
-        values["archived"] = selection.archived
-    if selection.channel is not None:
-        where.append("channel = :channel")
-        values["channel"] = selection.channel
-    if selection.pinned is not None:
-        where.append("pinned = :pinned")
-        values["pinned"] = selection.pinned
+    for name, compare, wanted in (
+        ("archived", "archived =", selection.archived),
+        ("channel", "channel =", selection.channel),
+        ("pinned", "pinned =", selection.pinned),
+        ("updated_after", "updated_at >=", _us(selection.updated_after)),
+        ("updated_before", "updated_at <", _us(selection.updated_before)),
+    ):
+        if wanted is not None:
+            where.append(f"{compare} :{name}")
+            values[name] = wanted
     if selection.tags:
         where.append(_TAGGED)
         values["tag"] = msgspec.json.encode(selection.tags[0]).decode()
@@ -42,10 +44,11 @@ def conditions(selection: Selection) -> tuple[list[str], dict[str, Value]]:
         if bounds["after"] is not None:
             where.append("key < :after")
         values.update((name, value) for name, value in bounds.items() if value is not None)
-    if selection.updated_before is not None:
-        where.append("updated_at < :before")
-        values["before"] = microseconds(selection.updated_before)
     return where, values
+
+
+def _us(time: datetime | None) -> int | None:
+    return None if time is None else microseconds(time)
 
 
 def unindexed(condition: str, *, keep: str) -> str:
