@@ -342,6 +342,15 @@ def test_find_beside_a_long_session(store: FilesStore, sort: Sort) -> None:
     assert (41, expected) == (len(hits), {hit.key: hit.match_count for hit in hits})
 
 
+@pytest.mark.usefixtures("few_candidates")
+def test_find_the_last_of_one_time(tmp_path: Path) -> None:
+    """Of many messages of a session that were sent at the same time, the last is answered."""
+    with contextlib.closing(_open(tmp_path)) as store:
+        store.append("api:1", [draft("a word", id=str(n)) for n in range(20)])
+    with contextlib.closing(_open(tmp_path)) as store:
+        assert [("api:1", 20)] == _ids(store.search(search_for("word ", sort="recent")))
+
+
 # The deadline
 
 

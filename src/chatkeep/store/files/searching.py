@@ -363,15 +363,15 @@ class _Searching:
             sessions.add(found[doc].session)
             distinct = len(sessions) if self._search.unit == "session" else place + 1
             if place + 1 >= wanted and distinct >= self._limit:
-                return {doc: found[doc] for same_at, doc in newest[: place + 1 + _TIES] if same_at <= at}
+                return {doc: found[doc] for same_at, doc in newest[: place + 1 + _TIES] if same_at >= at}
         return None
 
     def _newest(self, found: Matches, after: int, full: set[object]) -> list[tuple[int, int]]:
-        """Return the times (negative) and documents of what is found after a time, newest first.
+        """Return the times and documents of what is found after a time, newest first, at the same time the last said.
 
         Of a session that is answered once, only so many; then it is `full`.
         """
-        newest = sorted((-match.at, doc) for doc, match in found.items() if match.at > after)
+        newest = sorted(((match.at, doc) for doc, match in found.items() if match.at > after), reverse=True)
         if self._search.unit == "message" or len(newest) <= _HELD:
             return newest
         held: Counter[object] = Counter(found[doc].session for _, doc in newest)
