@@ -351,6 +351,16 @@ def test_find_the_last_of_one_time(tmp_path: Path) -> None:
         assert [("api:1", 20)] == _ids(store.search(search_for("word ", sort="recent")))
 
 
+def test_count_the_few_that_filters_leave(tmp_path: Path) -> None:
+    """Where filters leave few of very many matches, most of them of one session, those are all counted."""
+    with contextlib.closing(_open(tmp_path)) as store:
+        store.append("api:1", [draft("a word", role="tool") for _ in range(600)])
+        store.append("api:2", [draft("a word") for _ in range(150)])
+    with contextlib.closing(_open(tmp_path)) as store:
+        (hit,) = store.search(search_for("word ")).hits
+    assert ("api:2", 150) == (hit.key, hit.match_count)
+
+
 # The deadline
 
 

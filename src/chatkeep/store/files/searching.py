@@ -332,8 +332,9 @@ class _Searching:
                     break
         except apsw.InterruptError:
             self._is_late = True
+        newest = self._newest(found, ALWAYS, full)
         self._is_complete = self._is_complete and not full
-        return {doc: found[doc] for _, doc in self._newest(found, ALWAYS, full)}
+        return {doc: found[doc] for _, doc in newest}
 
     def _parts(self, sought: Sequence[Sought], wanted: int, full: AbstractSet[object]) -> Iterator[Part]:
         """Return the messages that have all terms, part by part, from the last on.
