@@ -407,6 +407,14 @@ def test_answer_while_it_is_being_stored(
     assert ["user", "assistant"] == [message.role for message in sessions.read("slow").messages]
 
 
+def test_store_what_is_asked_before_an_error_is_told(chatting: Chatting, client: httpx.Client) -> None:
+    """Who learns that the model is not there finds in the session what was asked, however slow the store is."""
+    sessions = Sessions(SlowStore())
+    with instead(chatting, sessions=sessions, relay=Relay(settings_of(chatting.upstream, url="http://127.0.0.1:9/v1"))):
+        assert 502 == client.post(PATH, json=asked("x"), headers=keyed("slow")).status_code
+        assert ["x"] == [message.content for message in sessions.read("slow").messages]
+
+
 def test_say_that_there_is_no_model(chatting: Chatting, client: httpx.Client) -> None:
     """Without a model nothing is stored, and the answer says how to have one."""
     with instead(chatting, relay=Relay(None)):

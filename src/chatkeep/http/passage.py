@@ -126,7 +126,11 @@ class Passage(Response):
             passing.result()
 
     async def _pass(self, send: Send) -> None:
-        answer = await self._ask()
+        try:
+            answer = await self._ask()
+        except ChatkeepError:
+            await self._recorder.has_begun()  # who is told of an error finds what was asked, too
+            raise
         cut = ModelCutOffError.code
         try:
             await self._recorder.has_begun()  # so nobody has seen an answer to what is not stored
