@@ -385,6 +385,18 @@ def test_messages_are_drawn_as_meant(server: Server, visit: Visit) -> None:
     expect(page.get_by_text("Paragraph 499")).to_be_visible()
 
 
+def test_results_stand_with_their_own_calls(server: Server, visit: Visit) -> None:
+    """Ids of calls that are used again in every turn mix up no results; one that no call asked for stands alone."""
+    turns = [draft for number in range(3) for draft in called("again", {"q": number}, f"Result {number}")]
+    store(server, "page:ids", [*turns, turns[-1]])
+    page = visit(link("page:ids"))
+    for number, seq in enumerate((1, 3, 5)):
+        page.locator(f"#m{seq} summary").click()
+        expect(page.locator(f"#m{seq} pre").nth(1)).to_have_text(f"Result {number}")
+    expect(page.locator(".message")).to_have_count(4)
+    expect(page.locator("#m7 summary")).to_contain_text("Result 2")
+
+
 def test_copy_button_copies_the_code(server: Server, visit: Visit) -> None:
     """What lands in the clipboard is the code as it was written."""
     store(server, "page:copy", [said(1, "```\nx = '<b>'\n\ty\n```", "assistant")])

@@ -43,7 +43,7 @@ export function Message({ session, message, results, isMarked }) {
       ${role === "tool"
         ? html`<${Step} name=${name ?? "result"} result=${message} />`
         : parts.map((part, place) => html`<${Part} key=${place} part=${part} />`)}
-      ${calls.map((call, place) => html`<${Step} key=${place} ...${callFacts(call)} result=${results.get(call.id)} />`)}
+      ${calls.map((call, place) => html`<${Step} key=${place} ...${callFacts(call)} result=${results.get(call)} />`)}
       ${message.metadata?.partial && html`<p class="aside">This answer was cut off.</p>`}
     </article>
   `;

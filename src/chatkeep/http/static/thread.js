@@ -123,16 +123,16 @@ function Scroll({ session, seq, window }) {
  * A message that was drawn before is the same element again, so that it costs nothing.
  */
 function drawn(session, messages, seq, drawings) {
-  const asked = new Set(messages.flatMap((one) => (one.tool_calls ?? []).map((call) => call.id)));
-  const results = new Map(messages.filter((one) => one.role === "tool").map((one) => [one.tool_call_id, one]));
-  const shown = messages.filter((one) => one.role !== "tool" || !asked.has(one.tool_call_id));
+  const results = resultsOf(messages);
+  const told = new Set(results.values());
+  const shown = messages.filter((one) => !told.has(one));
   const elements = [];
   let before = null;
   for (const message of shown) {
     if (!before || !sameDay(before.timestamp, message.timestamp)) {
       elements.push(html`<h2 class="day" key=${`day${message.seq}`} title=${exact(message.timestamp)}>${dayName(message.timestamp)}</h2>`);
     }
-    const own = (message.tool_calls ?? []).map((call) => results.get(call.id)).filter(Boolean);
+    const own = (message.tool_calls ?? []).map((call) => results.get(call)).filter(Boolean);
     const isMarked = message.seq === seq || own.some((result) => result.seq === seq);
     const state = `${isMarked} ${own.map((result) => result.seq)}`;
     let drawing = drawings.get(message);
@@ -146,6 +146,20 @@ function drawn(session, messages, seq, drawings) {
   }
   for (const message of drawings.keys()) if (!messages.includes(message)) drawings.delete(message);
   return elements;
+}
+
+/** What came of each call. Some programs use ids again in every turn: a result is that of the newest call before it. */
+function resultsOf(messages) {
+  const open = new Map();
+  const results = new Map();
+  for (const message of messages) {
+    for (const call of message.tool_calls ?? []) open.set(call.id, call);
+    const call = message.role === "tool" && open.get(message.tool_call_id);
+    if (!call) continue;
+    results.set(call, message);
+    open.delete(message.tool_call_id);
+  }
+  return results;
 }
 
 const elementOf = (box, seq) => box.querySelector(`[data-seq="${seq}"]`);
