@@ -31,6 +31,7 @@ export function SessionPane({ channels, isMain, openHelp }) {
       </header>
       <${Filters} channels=${channels} />
       ${sessions.selected.size ? html`<${Selection} />` : null}
+      ${sessions.problem && sessions.rows.length > 0 && html`<p class="warning" role="alert">${sessions.problem.message} <button onClick=${() => sessions.again()}>Try again</button></p>`}
       <${Rows} />
     <//>
   `;
@@ -140,7 +141,7 @@ function Nothing() {
     return html`
       <div class="nothing" role="alert">
         <p>${sessions.problem.message}</p>
-        <button onClick=${() => sessions.load()}>Try again</button>
+        <button onClick=${() => sessions.again()}>Try again</button>
       </div>
     `;
   }

@@ -5,6 +5,7 @@ import { Model } from "./model.js";
 
 const FIRST_PAGE = 50;
 const NEXT_PAGE = 500;
+const COUNT_PAUSE_MS = 500;
 const UNFILTERED = { channel: "", state: "current", tag: "", from: "", until: "" };
 const STATES = {
   current: { archived: "false" },
@@ -26,6 +27,7 @@ export class SessionList extends Model {
   hidden = new Set();
   #cursor = null;
   #reading = null;
+  #counting = null;
 
   get shown() {
     return this.hidden.size ? this.rows.filter((row) => !this.hidden.has(row.id)) : this.rows;
@@ -40,6 +42,13 @@ export class SessionList extends Model {
     this.#reading?.abort();
     this.#cursor = null;
     await this.#read(FIRST_PAGE, (rows) => (this.rows = rows));
+  }
+
+  /** Goes on where reading failed. */
+  async again() {
+    if (!this.hasMore) return this.load();
+    this.problem = null;
+    return this.more();
   }
 
   async more() {
@@ -107,12 +116,17 @@ export class SessionList extends Model {
       this.rows.splice(after < 0 ? this.rows.length : after, 0, row);
     }
     this.total += Number(this.#matches(row)) - Number(wasHere);
+    if (!wasHere) this.#countAnew();
     this.rows = [...this.rows];
     this.changed();
   }
 
   remove(key) {
-    this.total -= Number(this.#take(key));
+    if (this.opened?.id === key) this.opened = null;
+    this.selected.delete(key);
+    const wasHere = this.#take(key);
+    this.total -= Number(wasHere);
+    if (!wasHere) this.#countAnew();
     this.rows = [...this.rows];
     this.changed();
   }
@@ -120,6 +134,19 @@ export class SessionList extends Model {
   toggle(key) {
     if (!this.selected.delete(key)) this.selected.add(key);
     this.changed();
+  }
+
+  /** Asks how many there are, once for many changes: to what is not read yet they may or may not make a difference. */
+  #countAnew() {
+    if (!this.hasMore || this.#counting) return;
+    this.#counting = setTimeout(async () => {
+      this.#counting = null;
+      const { filter } = this;
+      const page = await api.listSessions({ ...this.#query, limit: 1 }).catch(() => null);
+      if (!page || filter !== this.filter) return;
+      this.total = page.total;
+      this.changed();
+    }, COUNT_PAUSE_MS);
   }
 
   #take(key) {
