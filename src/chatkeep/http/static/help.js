@@ -14,7 +14,7 @@ const SHEET = [
   ["j / k", "Next or previous session"],
   ["f", "Find in this session, or jump to a day"],
   ["g / G", "Beginning or end of this session"],
-  ["r or F2", "Rename; F2 in the list: the session there"],
+  ["r or F2", "Rename"],
   ["p", "Pin or unpin"],
   ["t", "Tags"],
   ["e", "Archive, or back to the list"],
@@ -30,6 +30,7 @@ export function openHelp() {
   const body = html`
     <div class="sheet">
       <header><h2>Keyboard</h2><button class="quiet" aria-label="Close" onClick=${dialog.close}>${icon("close")}</button></header>
+      <p class="aside">What changes a session changes the one that has the focus in the list, else the open one.</p>
       <dl>${SHEET.map(([key, words]) => html`<div><dt><kbd>${key}</kbd></dt><dd>${words}</dd></div>`)}</dl>
     </div>
   `;
@@ -44,17 +45,14 @@ function step(by) {
   go(sessionLink(rows[next].id));
 }
 
+/** Acts on the session that has the focus in the list, else on the one that is open. */
 const onRow = (act) => () => {
-  const row = sessions.find(place.key);
-  if (row) act(row);
-};
-
-/** Renames the session that has the focus in the list, else the one that is open. */
-function renameThere() {
   const key = document.activeElement.closest(".row")?.dataset.key;
   const row = sessions.find(key ?? place.key);
-  if (row) renaming.begin(key ? "list" : "head", row);
-}
+  if (row) act(row, key ? "list" : "head");
+};
+
+const rename = onRow((row, where) => renaming.begin(where, row));
 
 const KEYS = {
   "/": openSearch,
@@ -64,8 +62,8 @@ const KEYS = {
   f: () => dispatchEvent(new Event("chatkeep:find")),
   g: () => place.key && go(sessionLink(place.key, 1)),
   G: () => place.key && go(sessionLink(place.key)),
-  r: onRow((row) => renaming.begin("head", row)),
-  F2: renameThere,
+  r: rename,
+  F2: rename,
   p: onRow(actions.pin),
   t: onRow(askTags),
   e: onRow((row) => actions.archive([row], !row.archived)),
@@ -76,7 +74,7 @@ const KEYS = {
   Escape: () => go("#/"),
 };
 
-const WRITING = "input, textarea, select, [contenteditable]";
+const WRITING = "input:not([type=checkbox]), textarea, select, [contenteditable]";
 
 /** Acts on keys until what it returns is called. */
 export function listenToKeys() {

@@ -44,7 +44,7 @@ export function askText({ label, hint, text }, take) {
   };
   const body = html`
     <form class="ask" onSubmit=${submit}>
-      <label>${label}<input name="text" value=${text} maxlength="1000" autocomplete="off" dir="auto" autofocus /></label>
+      <label>${label}<input name="text" value=${text} maxlength="5000" autocomplete="off" dir="auto" autofocus /></label>
       ${hint && html`<p class="aside">${hint}</p>`}
       <footer>
         <button type="button" onClick=${dialog.close}>Cancel</button>
@@ -55,11 +55,14 @@ export function askText({ label, hint, text }, take) {
   dialog.open({ kind: "small", label, body });
 }
 
-export const askTags = (row) =>
-  askText({ label: "Tags", hint: "Separated by commas.", text: row.tags.join(", ") }, (text) => {
+export function askTags(row) {
+  const before = row.tags.join(", ");
+  askText({ label: "Tags", hint: "Separated by commas.", text: before }, (text) => {
+    if (text === before) return; // a tag from elsewhere may have a comma in it
     const tags = [...new Set(text.split(/[,，、]/).map((tag) => tag.trim()).filter(Boolean))];
     actions.revise(row, { tags });
   });
+}
 
 /** The entries for one session, as [icon, words, key, what it does]; it is renamed where the menu was opened. */
 function entries(row, place) {
