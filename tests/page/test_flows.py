@@ -165,12 +165,17 @@ def test_pin_tag_and_archive(server: Server, visit: Visit) -> None:
     page.get_by_role("textbox", name="Tags").fill("work, 東京,work")
     page.keyboard.press("Enter")
     assert until(lambda: server.sessions.get(key).header.tags == ("work", "東京"))
+    server.sessions.revise(key, Revision(tags=("a, b",)))
+    expect(page.locator(".row .tag").get_by_text("a, b")).to_have_count(1)
+    page.keyboard.press("t")
+    page.keyboard.press("Enter")
     page.locator(".thread-head").get_by_role("button", name="Actions").click()
     page.keyboard.press("ArrowDown")
     page.get_by_role("menuitem", name="Archive").click()
     assert until(lambda: server.sessions.get(key).header.archived)
     page.get_by_role("button", name="Undo").click()
     assert until(lambda: not server.sessions.get(key).header.archived)
+    assert ("a, b",) == server.sessions.get(key).header.tags
 
 
 def test_delete_waits_and_can_be_undone(server: Server, visit: Visit) -> None:
@@ -214,6 +219,45 @@ def test_several_at_once(server: Server, visit: Visit) -> None:
     expect(page.get_by_text("No session matches")).to_be_visible()
     page.get_by_label("State").select_option("archived")
     expect(page.locator(".row")).to_have_count(2)
+
+
+def test_keys_act_where_the_focus_is(server: Server, visit: Visit) -> None:
+    """They scroll a session that is opened, and change the session that has the focus in the list, else the open one."""
+    store(server, "page:focus-a", [said(900_002, "Focus a")])
+    store(server, "page:focus-b", [said(900_001 - number, f"Focus b {number}") for number in range(30, 0, -1)])
+    page = visit()
+    page.locator(".row").get_by_role("link", name="Focus b").press("Enter")
+    expect(page.locator("#m30")).to_be_in_viewport()
+    page.keyboard.press("Home")
+    expect(page.locator("#m1")).to_be_in_viewport()
+    page.locator(".row").get_by_role("link", name="Focus a").focus()
+    page.keyboard.press("p")
+    assert until(lambda: server.sessions.get("page:focus-a").header.pinned)
+    page.get_by_role("checkbox", name="Select Focus a").check()
+    page.keyboard.press("e")
+    assert until(lambda: server.sessions.get("page:focus-a").header.archived)
+    assert not server.sessions.get("page:focus-b").header.pinned
+    page.goto(f"{server.url}/#/no-such-place")
+    expect(page.get_by_role("heading", name="Overview")).to_be_visible()
+
+
+def test_what_is_not_read_yet_counts(server: Server, visit: Visit, seen: Seen) -> None:
+    """Where reading on failed it is told and can be tried again; the count is right though a row was never seen."""
+    for number in range(52):
+        store(server, f"page:deep-{number}", [said(number, f"Deep {number}")], channel="deep")
+    page = visit()
+    page.route("**/api/sessions?*limit=500*", lambda route: route.fulfill(status=429, json={"detail": "Slow down."}))
+    page.get_by_label("Channel").select_option("deep")
+    expect(page.get_by_role("alert")).to_contain_text("Slow down.")
+    expect(page.locator(".filters .count")).to_have_text("52 sessions")
+    server.sessions.delete("page:deep-0")
+    expect(page.locator(".filters .count")).to_have_text("51 sessions")
+    page.unroute("**/api/sessions?*limit=500*")
+    page.get_by_role("button", name="Try again").click()
+    expect(page.get_by_role("alert")).to_have_count(0)
+    page.locator(".rows").evaluate("(box) => { box.scrollTop = box.scrollHeight; }")
+    expect(page.locator(".row .title").last).to_have_text("Deep 1")
+    seen.complaints.clear()  # the browser's own words about the refusal
 
 
 def test_filters(server: Server, visit: Visit) -> None:
@@ -285,6 +329,21 @@ def test_search_as_you_type_opens_the_message(server: Server, visit: Visit) -> N
     expect(page.locator("#m149")).to_be_in_viewport()
 
 
+def test_what_was_found_is_unfolded(server: Server, visit: Visit) -> None:
+    """A hit far down in a long message is there to be read, and so is one in the result of a call."""
+    long = "\n\n".join(f"Line {number}" for number in range(80)) + " bandicoot"
+    store(server, "page:unfold", [said(1, long), *called("look_up", {}, "the potoroo")])
+    page = visit(link("page:unfold"))
+    for word, role in (("bandicoot", "any"), ("potoroo", "any")):
+        expect(page.get_by_text(word)).to_have_count(0)
+        page.keyboard.press("/")
+        page.get_by_label("Who said it").select_option(role)
+        page.get_by_role("combobox", name="Search all messages").fill(word)
+        expect(page.locator(".hit mark")).to_have_text(word)
+        page.keyboard.press("Enter")
+        expect(page.locator(".message.marked").get_by_text(word)).to_be_visible()
+
+
 def test_search_says_what_it_did(server: Server, visit: Visit) -> None:
     """Arrows choose, no hit is told, and Escape leads back."""
     for number in (1, 2):
@@ -322,6 +381,10 @@ def test_long_session_is_read_by_windows(server: Server, visit: Visit) -> None:
     assert seqs[0] < 460
     assert len(seqs) <= 120
     page.get_by_role("link", name="To the end").click()
+    expect(page.locator("#m600")).to_be_in_viewport()
+    box.evaluate("(box) => { box.scrollTop = 0; }")
+    expect(page.locator("#m600")).not_to_be_in_viewport()
+    page.keyboard.press("G")
     expect(page.locator("#m600")).to_be_in_viewport()
 
 
@@ -428,6 +491,17 @@ def test_what_is_missing_is_told(server: Server, visit: Visit, seen: Seen) -> No
     page.unroute("**/api/v1/messages*")
     page.get_by_role("button", name="Try again").click()
     expect(page.locator("#m1")).to_contain_text("Still here")
+    page.route("**/api/v1/messages*", lambda route: route.fulfill(status=429, json={"detail": "Slow down."}))
+    store(server, "page:down", [said(2, "More")])
+    expect(page.get_by_role("alert")).to_contain_text("Slow down.")
+    expect(page.locator("#m1")).to_contain_text("Still here")
+    page.unroute("**/api/v1/messages*")
+    page.get_by_role("button", name="Try again").click()
+    expect(page.locator("#m2")).to_contain_text("More")
+    page.get_by_role("checkbox", name="Select Still here").check()
+    server.sessions.delete("page:down")
+    expect(page.get_by_role("alert")).to_contain_text("no session with this key")
+    expect(page.get_by_role("toolbar")).to_have_count(0)
     seen.complaints.clear()  # the browser's own words about both
 
 

@@ -25,15 +25,15 @@ addEventListener("click", (event) => {
   if (button) copy(button.closest("figure").querySelector("pre").textContent, "the code");
 });
 
-/** Who wants to know which session got messages. */
+/** Who wants to know which session got messages, or is gone. */
 const appended = {
   listeners: new Set(),
   listen(listener) {
     this.listeners.add(listener);
     return () => this.listeners.delete(listener);
   },
-  tell(key) {
-    for (const listener of this.listeners) listener(key);
+  tell(key, isGone = false) {
+    for (const listener of this.listeners) listener(key, isGone);
   },
 };
 
@@ -51,7 +51,7 @@ function App() {
     });
   }, []);
   if (isIn === false) return html`<${SignIn} reason=${reason} enter=${enter} />`;
-  return html`<${Panes} isIn=${isIn} leave=${() => setIn(false)} />`;
+  return html`<${Panes} isIn=${isIn} leave=${() => location.reload()} />`;
 }
 
 function Panes({ isIn, leave }) {
@@ -61,7 +61,6 @@ function Panes({ isIn, leave }) {
   const [, setMinute] = useState(0);
   useEffect(() => {
     if (!isIn) return undefined;
-    api.status().then(setStatus, () => {});
     const end = follow((name, data) => take(name, data, leave));
     const timer = setInterval(() => setMinute((count) => count + 1), MINUTE_MS); // so that "5 min" becomes "6 min"
     return () => {
@@ -69,6 +68,9 @@ function Panes({ isIn, leave }) {
       clearInterval(timer);
     };
   }, [isIn]);
+  useEffect(() => {
+    if (isIn) api.status().then(setStatus, () => {});
+  }, [isIn, place.screen]);
   useEffect(listenToKeys, []);
   const hasModel = status?.chat ?? null;
   const isOpen = place.screen !== "home";
@@ -76,7 +78,7 @@ function Panes({ isIn, leave }) {
     <div class=${`panes ${isOpen ? "is-open" : ""}`}>
       ${(isWide || !isOpen) && html`<${SessionPane} channels=${status?.channels ?? {}} isMain=${!isWide} openHelp=${openHelp} />`}
       ${place.screen === "session" &&
-      html`<${SessionScreen} key=${place.key} session=${place.key} seq=${place.seq} hasModel=${hasModel} appended=${appended} />`}
+      html`<${SessionScreen} key=${place.key} session=${place.key} seq=${place.seq} visit=${place.visit} hasModel=${hasModel} appended=${appended} />`}
       ${place.screen === "new" && html`<${NewChat} hasModel=${hasModel} />`}
       ${place.screen === "home" && isWide && html`<${Overview} status=${status} leave=${leave} />`}
       ${place.screen === "overview" && html`<${Overview} status=${status} leave=${leave} />`}
@@ -103,9 +105,9 @@ function NewChat({ hasModel }) {
 function take(name, data, leave) {
   if (name === "signed out") leave();
   else if (name === "again") sessions.load();
-  else if (name === "deleted" || !data.session) sessions.remove(data.key);
-  else sessions.put(data.session);
-  if (name === "appended" || name === "again" || name === "revised") appended.tell(data.key ?? place.key);
+  else if (data.session) sessions.put(data.session);
+  else sessions.remove(data.key);
+  if (name !== "signed out") appended.tell(data.key ?? place.key, name === "deleted");
 }
 
 render(html`<${App} />`, document.getElementById("page"));

@@ -18,7 +18,8 @@ export function textOf(content) {
   return (content ?? []).map((part) => (typeof part === "string" ? part : part.text ?? "")).join("\n\n");
 }
 
-export function Message({ session, message, results, isMarked }) {
+/** `sought` is the seq of the message that the address names, if it is drawn here: it is shown unfolded. */
+export function Message({ session, message, results, sought }) {
   const { role, seq, timestamp, name, content } = message;
   const parts = typeof content === "string" ? [{ type: "text", text: content }] : content ?? [];
   const calls = message.tool_calls ?? [];
@@ -27,7 +28,7 @@ export function Message({ session, message, results, isMarked }) {
     <article
       id=${`m${seq}`}
       data-seq=${seq}
-      class=${`message ${role} ${isMarked ? "marked" : ""}`}
+      class=${`message ${role} ${sought ? "marked" : ""}`}
       aria-label=${`${ROLE_NAMES[role]}, message ${seq}`}
       tabindex="-1"
     >
@@ -41,27 +42,28 @@ export function Message({ session, message, results, isMarked }) {
         </button>`}
       </header>
       ${role === "tool"
-        ? html`<${Step} name=${name ?? "result"} result=${message} />`
-        : parts.map((part, place) => html`<${Part} key=${place} part=${part} />`)}
-      ${calls.map((call, place) => html`<${Step} key=${place} ...${callFacts(call)} result=${results.get(call)} />`)}
+        ? html`<${Step} name=${name ?? "result"} result=${message} isSought=${sought === seq} />`
+        : parts.map((part, place) => html`<${Part} key=${place} part=${part} isSought=${sought === seq} />`)}
+      ${calls.map((call, place) => html`<${Step} key=${place} ...${callFacts(call)} result=${results.get(call)} isSought=${sought === results.get(call)?.seq} />`)}
       ${message.metadata?.partial && html`<p class="aside">This answer was cut off.</p>`}
     </article>
   `;
 }
 
-function Part({ part }) {
-  if (typeof part === "string") return html`<${Text} text=${part} />`;
+function Part({ part, isSought }) {
+  if (typeof part === "string") return html`<${Text} text=${part} isSought=${isSought} />`;
   const source = part.image_url?.url ?? part.image_url ?? part.url;
   const picture = part.source?.type === "base64" ? `data:${part.source.media_type};base64,${part.source.data}` : source;
-  if (typeof part.text === "string" && part.type !== "thinking") return html`<${Text} text=${part.text} />`;
+  if (typeof part.text === "string" && part.type !== "thinking") return html`<${Text} text=${part.text} isSought=${isSought} />`;
   if (typeof picture === "string" && isPicture(picture)) return html`<img class="picture" src=${picture} alt="Picture in this message" />`;
   const thought = part.thinking ?? part.reasoning ?? part.text;
   if (typeof thought === "string") return html`<${Fold} kind="thought" title="Thinking" body=${thought} />`;
   return html`<${Fold} kind="part" title=${String(part.type ?? "part")} body=${pretty(part)} />`;
 }
 
-function Text({ text }) {
-  const [isWhole, setWhole] = useState(false);
+function Text({ text, isSought }) {
+  const [chosen, setWhole] = useState(null);
+  const isWhole = chosen ?? (isSought && text.length <= PLAIN_CHARS);
   const shown = useMemo(() => (isWhole ? text : folded(text)), [text, isWhole]);
   const box = useRef();
   useLayoutEffect(() => {
@@ -74,7 +76,7 @@ function Text({ text }) {
     html`<button class="more" onClick=${() => setWhole(true)}>
       Show the rest, ${(text.length - shown.length).toLocaleString()} characters
     </button>`}
-    ${isWhole && html`<button class="more" onClick=${() => setWhole(false)}>Show less</button>`}
+    ${chosen && html`<button class="more" onClick=${() => setWhole(false)}>Show less</button>`}
   `;
 }
 
@@ -93,12 +95,13 @@ function callFacts(call) {
 }
 
 /** A tool call and what came of it; what is inside is drawn when it is opened. */
-function Step({ name, given, result }) {
-  const [isOpen, setOpen] = useState(false);
+function Step({ name, given, result, isSought }) {
+  const [chosen, setOpen] = useState(null);
+  const isOpen = chosen ?? isSought;
   const outcome = result ? textOf(result.content) || pretty(result.content) : null;
   const line = given === undefined ? (outcome ?? "").slice(0, 200) : oneLine(given);
   return html`
-    <details class="step" onToggle=${(event) => setOpen(event.target.open)} data-seq=${result?.seq}>
+    <details class="step" open=${isOpen} onToggle=${(event) => setOpen(event.target.open)} data-seq=${result?.seq}>
       <summary>
         ${icon("tool", 14)} <bdi class="name">${name}</bdi> <span class="given" dir="ltr">${line}</span>
         ${given !== undefined && html`<span class="state">${result ? "" : "no result"}</span>`}

@@ -2,7 +2,11 @@
 
 import { Model } from "./model.js";
 
+const SCREENS = ["new", "overview"];
+
 class Place extends Model {
+  visit = 0; // counts the arrivals, for one may come again to where one is
+
   constructor() {
     super();
     this.#read();
@@ -14,7 +18,8 @@ class Place extends Model {
 
   #read() {
     const [, screen = "", key = "", seq = ""] = location.hash.slice(1).split("/");
-    this.screen = screen === "s" && key ? "session" : screen || "home";
+    this.visit += 1;
+    this.screen = screen === "s" && key ? "session" : SCREENS.includes(screen) ? screen : "home";
     this.key = this.screen === "session" ? decoded(key) : null;
     this.seq = /^[1-9]\d{0,15}$/.test(seq) ? Number(seq) : null;
   }
@@ -32,8 +37,9 @@ export const place = new Place();
 
 export const sessionLink = (key, seq) => `#/s/${encodeURIComponent(key)}${seq ? `/${seq}` : ""}`;
 
+/** Leads to a place, and to its message again where the reader is there but has scrolled away. */
 export function go(hash, { replace = false } = {}) {
-  if (replace) {
+  if (replace || hash === location.hash) {
     history.replaceState(null, "", hash);
     dispatchEvent(new HashChangeEvent("hashchange"));
   } else {

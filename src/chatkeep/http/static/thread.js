@@ -8,7 +8,7 @@ import { openMenu } from "./menu.js";
 import { Message } from "./message.js";
 import { useModel } from "./model.js";
 import { renaming, TitleField } from "./renaming.js";
-import { place, sessionLink } from "./routes.js";
+import { go, sessionLink } from "./routes.js";
 import { sessions } from "./sessions.js";
 import { dayName, exact, sameDay } from "./times.js";
 import { MessageWindow } from "./window.js";
@@ -16,7 +16,7 @@ import { MessageWindow } from "./window.js";
 const NEAR_PX = 1200; // how near an end of the window comes before more is read
 const AT_END_PX = 80;
 
-export function SessionScreen({ session, seq, hasModel, appended }) {
+export function SessionScreen({ session, seq, visit, hasModel, appended }) {
   useModel(sessions);
   const window = useMemo(() => new MessageWindow(session), [session]);
   useModel(window);
@@ -24,9 +24,9 @@ export function SessionScreen({ session, seq, hasModel, appended }) {
   const [isFinding, setFinding] = useState(false);
   useEffect(() => () => window.end(), [window]);
   useEffect(() => {
-    if (!window.isReady || (seq ? !window.holds(seq) : window.hasNewer)) window.open(seq);
-  }, [window, seq]);
-  useEffect(() => appended.listen((key) => key === session && window.follow()), [window]);
+    if (!window.isReady || window.isLoading || (seq ? !window.holds(seq) : window.hasNewer)) window.open(seq);
+  }, [window, visit]);
+  useEffect(() => appended.listen((key, isGone) => key === session && (isGone ? window.open() : window.follow())), [window]);
   useEffect(() => void sessions.open(session), [session]);
   useEffect(() => {
     const toggle = () => setFinding((was) => !was);
@@ -41,8 +41,8 @@ export function SessionScreen({ session, seq, hasModel, appended }) {
     <main class="thread" aria-label="Session">
       <${Head} session=${session} row=${row} toggleFind=${() => setFinding(!isFinding)} isFinding=${isFinding} />
       ${isFinding && html`<${FindBar} session=${session} last=${window.last} close=${() => setFinding(false)} />`}
-      <${Scroll} session=${session} seq=${seq} window=${window} />
-      ${!window.problem && html`<${Composer} session=${session} hasModel=${hasModel} follow=${() => window.follow()} />`}
+      <${Scroll} session=${session} seq=${seq} visit=${visit} window=${window} />
+      ${window.problem?.status !== 404 && html`<${Composer} session=${session} hasModel=${hasModel} follow=${() => window.follow()} />`}
     </main>
   `;
 }
@@ -58,7 +58,7 @@ function Head({ session, row, toggleFind, isFinding }) {
         <p class="aside">
           ${row && html`<span class="channel">${channelIcon(row.channel, 13)} ${row.channel}</span> · `}
           <bdi class="key" title="The session's key">${session}</bdi>
-          ${row && ` · ${row.message_count.toLocaleString()} messages`}
+          ${row && ` · ${row.message_count.toLocaleString()} ${row.message_count === 1 ? "message" : "messages"}`}
         </p>
       </div>
       <button class="quiet" aria-label="Find in this session" title="Find in this session (f)" aria-pressed=${isFinding} onClick=${toggleFind}>
@@ -72,7 +72,7 @@ function Head({ session, row, toggleFind, isFinding }) {
   `;
 }
 
-function Scroll({ session, seq, window }) {
+function Scroll({ session, seq, visit, window }) {
   const box = useRef();
   const held = useRef(null); // where the reader is: a message and how far below the top it stands, or the end
   const { messages, isReady, problem } = window;
@@ -81,40 +81,45 @@ function Scroll({ session, seq, window }) {
 
   useLayoutEffect(() => {
     if (!isReady || !messages.length) return;
-    const goal = seq ?? "end";
-    if (arrivedAt.current !== goal && (seq ? window.holds(seq) : !window.hasNewer)) {
-      arrivedAt.current = goal;
+    if (arrivedAt.current !== visit && (seq ? window.holds(seq) : !window.hasNewer)) {
+      arrivedAt.current = visit;
       arrive(box.current, seq);
     } else {
       restore(box.current, held.current);
     }
     held.current = spot(box.current, window);
-  }, [messages, seq]);
+  }, [messages, visit]);
 
   const look = () => {
     const { scrollTop, scrollHeight, clientHeight } = box.current;
     held.current = spot(box.current, window);
-    if (scrollTop < NEAR_PX) window.older();
+    if (window.hasOlder && scrollTop < NEAR_PX) window.older();
     else if (scrollHeight - scrollTop - clientHeight < NEAR_PX) window.newer();
   };
   useEffect(() => {
     if (isReady && !window.isLoading && !problem) look();
   });
-  const toEnd = () => {
-    arrivedAt.current = null;
-    if (!seq) window.open();
+  useEffect(() => {
+    if (isReady && document.activeElement.matches("body, .row-card")) box.current?.focus({ preventScroll: true }); // keys scroll it
+  }, [isReady]);
+  const toEnd = (event) => {
+    event.preventDefault(); // the browser does nothing where the address is this one already
+    box.current.focus(); // the link goes
+    go(sessionLink(session));
   };
-  if (problem) return html`<${Trouble} problem=${problem} again=${() => window.open(seq)} />`;
+  if (problem && (!isReady || problem.status === 404)) return html`<${Trouble} problem=${problem} again=${() => window.open(seq)} />`;
   if (!isReady) return html`<div class="scroll" ref=${box} aria-busy="true"><div class="messages ghosts" role="status" aria-label="Loading">${[1, 2, 3, 4].map(() => html`<div class="ghost tall"></div>`)}</div></div>`;
   if (!messages.length) return html`<div class="scroll" ref=${box}><p class="nothing">No messages yet.</p></div>`;
   return html`
     <div class="scroll" ref=${box} onScroll=${look} tabindex="0" role="region" aria-label="Messages">
       <div class="messages">
         ${!window.hasOlder && html`<p class="edge">The beginning</p>`}
+        ${(window.hasOlder || window.hasNewer) && html`<p class="edge on-paper">Messages ${window.first} to ${window.last}. Save the session as Markdown to have all of them.</p>`}
         ${drawn(session, messages, seq, drawings.current)}
       </div>
     </div>
-    ${window.hasNewer && html`<a class="button to-end" href=${sessionLink(session)} onClick=${toEnd}>${icon("down")} To the end</a>`}
+    ${problem && html`<p class="warning" role="alert">${problem.message} <button onClick=${() => window.resume()}>Try again</button></p>`}
+    ${window.hasNewer && !problem && html`<a class="button to-end" href=${sessionLink(session)} onClick=${toEnd}>${icon("down")} To the end</a>`}
   `;
 }
 
@@ -133,11 +138,11 @@ function drawn(session, messages, seq, drawings) {
       elements.push(html`<h2 class="day" key=${`day${message.seq}`} title=${exact(message.timestamp)}>${dayName(message.timestamp)}</h2>`);
     }
     const own = (message.tool_calls ?? []).map((call) => results.get(call)).filter(Boolean);
-    const isMarked = message.seq === seq || own.some((result) => result.seq === seq);
-    const state = `${isMarked} ${own.map((result) => result.seq)}`;
+    const sought = [message, ...own].some((one) => one.seq === seq) ? seq : null;
+    const state = `${sought} ${own.map((result) => result.seq)}`;
     let drawing = drawings.get(message);
     if (drawing?.state !== state) {
-      const element = html`<${Message} key=${message.seq} session=${session} message=${message} results=${results} isMarked=${isMarked} />`;
+      const element = html`<${Message} key=${message.seq} session=${session} message=${message} results=${results} sought=${sought} />`;
       drawing = { state, element };
       drawings.set(message, drawing);
     }

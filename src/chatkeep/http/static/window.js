@@ -14,6 +14,7 @@ export class MessageWindow extends Model {
   isReady = false;
   isLoading = false;
   problem = null;
+  #isBehind = false; // something was appended while something else was read
   #ended = new AbortController();
 
   constructor(key) {
@@ -35,6 +36,8 @@ export class MessageWindow extends Model {
 
   /** Shows the end, or the surroundings of a message. */
   open(seq = null) {
+    this.#ended.abort(); // what is still read belongs to another place
+    this.#ended = new AbortController();
     return this.#read(async (read) => {
       const half = FIRST / 2;
       const [older, newer] = await Promise.all(
@@ -48,7 +51,7 @@ export class MessageWindow extends Model {
   }
 
   older() {
-    if (!this.hasOlder || this.isLoading) return undefined;
+    if (!this.hasOlder || this.isLoading || this.problem) return undefined;
     return this.#read(async (read) => {
       const page = await read({ before: this.first, limit: STEP });
       const held = [...page.messages, ...this.messages];
@@ -59,18 +62,24 @@ export class MessageWindow extends Model {
   }
 
   newer() {
-    if (!this.hasNewer || this.isLoading) return undefined;
+    if (!this.hasNewer || this.isLoading || this.problem) return undefined;
     return this.#read((read) => this.#append(read));
   }
 
   /** Takes in what was appended, if the end is shown; else it is read when the reader comes there. */
   async follow() {
-    if (this.hasNewer || !this.isReady || this.isLoading) {
-      this.hasNewer = true;
-      this.changed();
-    } else {
+    if (this.isLoading) this.#isBehind = true;
+    else if (this.hasNewer) this.resume();
+    else if (this.isReady) {
       await this.#read((read) => this.#append(read));
+      if (this.problem) this.hasNewer = true;
     }
+  }
+
+  /** Goes on after a problem: what is missing is read when the reader is near it. */
+  resume() {
+    this.problem = null;
+    this.changed();
   }
 
   end() {
@@ -86,16 +95,21 @@ export class MessageWindow extends Model {
   }
 
   async #read(work) {
+    const { signal } = this.#ended;
     this.isLoading = true;
     this.problem = null;
     this.changed();
     try {
-      await work((query) => api.readMessages({ session: this.key, ...query }, this.#ended.signal));
+      await work((query) => api.readMessages({ session: this.key, ...query }, signal));
     } catch (error) {
-      if (error.name !== "AbortError") this.problem = error;
-    } finally {
-      this.isLoading = false;
-      this.changed();
+      if (!signal.aborted) this.problem = error;
+    }
+    if (signal.aborted) return;
+    this.isLoading = false;
+    this.changed();
+    if (this.#isBehind) {
+      this.#isBehind = false;
+      await this.follow();
     }
   }
 }
