@@ -222,7 +222,7 @@ def test_several_at_once(server: Server, visit: Visit) -> None:
 
 
 def test_keys_act_where_the_focus_is(server: Server, visit: Visit) -> None:
-    """They scroll a session that is opened, and change the session that has the focus in the list, else the open one."""
+    """They scroll a session that was opened, and change the one that has the focus in the list, else the open one."""
     store(server, "page:focus-a", [said(900_002, "Focus a")])
     store(server, "page:focus-b", [said(900_001 - number, f"Focus b {number}") for number in range(30, 0, -1)])
     page = visit()
