@@ -408,6 +408,8 @@ def test_find_within_a_session(server: Server, visit: Visit) -> None:
     page.get_by_label("Jump to a day").fill("2024-03-04")
     expect(page.locator(".message.marked")).to_be_in_viewport()
     expect(page.locator(".message.marked")).to_contain_text("note x 60")
+    page.get_by_label("Find in this session").last.press("Escape")
+    expect(page.locator(".scroll")).to_be_focused()
 
 
 def test_messages_are_drawn_as_meant(server: Server, visit: Visit) -> None:
@@ -484,7 +486,7 @@ def test_what_is_missing_is_told(server: Server, visit: Visit, seen: Seen) -> No
     """A session that is not there, and a server that went away, are told in words with a way on."""
     page = visit(link("page:never-was"))
     expect(page.get_by_role("alert")).to_contain_text("no session with this key")
-    store(server, "page:down", [said(1, "Still here")])
+    store(server, "page:down", [said(950_001, "Still here")])
     page.route("**/api/v1/messages*", lambda route: route.abort())
     page.goto(f"{server.url}/{link('page:down')}")
     expect(page.get_by_role("alert")).to_contain_text("does not answer")
@@ -492,7 +494,7 @@ def test_what_is_missing_is_told(server: Server, visit: Visit, seen: Seen) -> No
     page.get_by_role("button", name="Try again").click()
     expect(page.locator("#m1")).to_contain_text("Still here")
     page.route("**/api/v1/messages*", lambda route: route.fulfill(status=429, json={"detail": "Slow down."}))
-    store(server, "page:down", [said(2, "More")])
+    store(server, "page:down", [said(950_002, "More")])
     expect(page.get_by_role("alert")).to_contain_text("Slow down.")
     expect(page.locator("#m1")).to_contain_text("Still here")
     page.unroute("**/api/v1/messages*")

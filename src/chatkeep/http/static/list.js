@@ -47,7 +47,7 @@ function Filters({ channels }) {
     </select>
   `;
   const day = (name, label) => html`
-    <label>${label}<input type="date" value=${filter[name]} class=${filter[name] ? "set" : ""} onChange=${choose(name)} /></label>
+    <label>${label}<input type="date" max="2999-12-31" value=${filter[name]} class=${filter[name] ? "set" : ""} onChange=${choose(name)} /></label>
   `;
   return html`
     <div class="filters" role="group" aria-label="Filters">

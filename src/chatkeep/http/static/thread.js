@@ -22,6 +22,10 @@ export function SessionScreen({ session, seq, visit, hasModel, appended }) {
   useModel(window);
   const row = sessions.find(session);
   const [isFinding, setFinding] = useState(false);
+  const endFinding = () => {
+    setFinding(false);
+    document.querySelector(".scroll").focus(); // the field that has the focus goes
+  };
   useEffect(() => () => window.end(), [window]);
   useEffect(() => {
     if (!window.isReady || window.isLoading || (seq ? !window.holds(seq) : window.hasNewer)) window.open(seq);
@@ -40,7 +44,7 @@ export function SessionScreen({ session, seq, visit, hasModel, appended }) {
   return html`
     <main class="thread" aria-label="Session">
       <${Head} session=${session} row=${row} toggleFind=${() => setFinding(!isFinding)} isFinding=${isFinding} />
-      ${isFinding && html`<${FindBar} session=${session} last=${window.last} close=${() => setFinding(false)} />`}
+      ${isFinding && html`<${FindBar} session=${session} last=${window.last} close=${endFinding} />`}
       <${Scroll} session=${session} seq=${seq} visit=${visit} window=${window} />
       ${window.problem?.status !== 404 && html`<${Composer} session=${session} hasModel=${hasModel} follow=${() => window.follow()} />`}
     </main>
