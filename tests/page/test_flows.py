@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable
 from importlib.resources import files
@@ -9,7 +10,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Page, Route, expect
 
 from chatkeep.core.model import Draft, Revision
 from chatkeep.errors import NotFoundError
@@ -386,6 +387,23 @@ def test_long_session_is_read_by_windows(server: Server, visit: Visit) -> None:
     expect(page.locator("#m600")).not_to_be_in_viewport()
     page.keyboard.press("G")
     expect(page.locator("#m600")).to_be_in_viewport()
+
+
+def test_append_while_the_session_is_read(server: Server, visit: Visit) -> None:
+    """What is appended after the server has read the messages, and before they are here, is shown all the same."""
+    store(server, "page:late", [said(610_000, "Early")])
+    page = visit()
+    expect(page.locator(".row", has_text="Early")).to_be_visible()
+
+    def append_meanwhile(route: Route) -> None:
+        answer = route.fetch()
+        store(server, "page:late", [said(610_001, "late")])
+        expect(page.locator(".row", has_text="late").get_by_text("2 messages")).to_be_visible()
+        route.fulfill(response=answer)
+
+    page.route("**/api/v1/messages?*", append_meanwhile, times=1)
+    page.locator(".row", has_text="Early").click()
+    expect(page.locator("#m2")).to_have_text(re.compile("late"))
 
 
 def test_find_within_a_session(server: Server, visit: Visit) -> None:

@@ -15,10 +15,11 @@ export function FindBar({ session, last, close }) {
   const [seqs, setSeqs] = useState([]);
   const [at, setAt] = useState(0);
   const input = useRef();
+  const take = (found) => setSeqs((known) => (`${found}` === `${known}` ? known : found)); // the same hits are no reason to move
   useLayoutEffect(() => input.current.focus(), []); // at once: the next key is for it
   useEffect(() => {
     const asking = new AbortController();
-    const timer = setTimeout(() => seek(session, text, asking.signal).then(setSeqs, complain), PAUSE_MS);
+    const timer = setTimeout(() => seek(session, text, asking.signal).then(take, complain), PAUSE_MS);
     return () => {
       clearTimeout(timer);
       asking.abort();
