@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+from contextlib import suppress
 from functools import cache
 from importlib.resources import files
 from importlib.resources.abc import Traversable
@@ -151,12 +152,10 @@ def _spent(code: SignInCode | None, text: str) -> str:
 
 
 def _let_go(guard: Guard, secret: str) -> None:
-    try:
+    with suppress(UnauthorizedError, NotFoundError):  # it is gone already
         token = guard.tokens.find(secret)
-    except UnauthorizedError:
-        return  # it is gone already
-    if token.for_page:
-        guard.tokens.revoke(token.id)
+        if token.for_page:
+            guard.tokens.revoke(token.id)
 
 
 def _set_cookie(answer: Response, request: Request, secret: str, lifetime_s: int) -> None:
