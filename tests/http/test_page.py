@@ -49,7 +49,9 @@ def test_page_leads_to_its_files_and_nowhere_else(browser: httpx.Client) -> None
 
 def test_page_policy_lets_only_its_own_files_in(browser: httpx.Client) -> None:
     """No inline script or style, no other host, no frame, and no text becomes HTML unchecked."""
-    policy = browser.get("/").headers["content-security-policy"]
+    headers = browser.get("/").headers
+    assert "same-origin" == headers["cross-origin-opener-policy"]
+    policy = headers["content-security-policy"]
     rules = dict(rule.split(" ", 1) for rule in policy.split("; "))
     assert ("'none'", "'self'", "'self'") == (rules["default-src"], rules["script-src"], rules["style-src"])
     assert ("'self'", "'self' data:") == (rules["connect-src"], rules["img-src"])

@@ -46,9 +46,9 @@ class Signed(Protocol):
 Visit = Callable[..., Page]
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """Debian's Chromium; for this package, because Playwright's event loop must not meet those of other tests."""
+    """Debian's Chromium; for a module, because Playwright's event loop must not meet those of other tests."""
     if CHROMIUM is None:
         pytest.skip("there is no `chromium` here: apt-get install chromium")
     with sync_playwright() as playwright:

@@ -68,7 +68,8 @@ class Edition(Struct, frozen=True):
 async def get_page(request: Request) -> Response:
     """Show the sessions, as a page."""
     front = edition().files[_FRONT]
-    return _sent(front, request, {"Content-Security-Policy": POLICY, "Cache-Control": "no-cache"})
+    alone = {"Content-Security-Policy": POLICY, "Cross-Origin-Opener-Policy": "same-origin"}
+    return _sent(front, request, {**alone, "Cache-Control": "no-cache"})
 
 
 async def get_page_file(request: Request, edition: str, name: str) -> Response:
