@@ -27,8 +27,9 @@ from pathlib import Path
 
 import httpx
 
+from server import Server
+
 _ROOT = Path(__file__).parents[1]
-_PORT = 18766
 _LIST_PAUSE_S = 0.02
 _WARM_S = 1.0
 _BETWEEN_STARTS_S = 0.01
@@ -60,7 +61,7 @@ async def heard_through(chats: int, token: str) -> list[float]:
     """Return the delays of all tokens through Chatkeep."""
     bodies = [{"message": "Go", "session_key": f"bench:{number}:{time.time_ns()}"} for number in range(chats)]
     answers = await asyncio.gather(
-        *(heard(number, _PORT, "/api/v1/chat/stream", body, token) for number, body in enumerate(bodies))
+        *(heard(number, Server.port, "/api/v1/chat/stream", body, token) for number, body in enumerate(bodies))
     )
     return [delay for delays in answers for delay in delays]
 
@@ -69,7 +70,8 @@ def listed(token: str) -> list[float]:
     """Return how long lists took, one after the other, until this process is told to stop."""
     times: list[float] = []
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(print(json.dumps(times))))
-    with httpx.Client(base_url=f"http://127.0.0.1:{_PORT}", headers={"Authorization": f"Bearer {token}"}) as client:
+    bearer = {"Authorization": f"Bearer {token}"}
+    with httpx.Client(base_url=f"http://127.0.0.1:{Server.port}", headers=bearer) as client:
         while True:
             began = time.perf_counter()
             client.get("/api/sessions?limit=50").raise_for_status()
@@ -87,8 +89,9 @@ def beside(what: str, token: str) -> Iterator[None]:
     _tell(what, json.loads(lister.communicate()[0]))
 
 
-def measure(chosen: argparse.Namespace, model_port: int, token: str, pid: int) -> None:
+def measure(chosen: argparse.Namespace, model_port: int, server: Server) -> None:
     """Print what the chats hear, directly and through Chatkeep."""
+    token, pid = server.token, server.pid
     asyncio.run(heard_through(1, token))  # what is loaded once is loaded
     with beside("list, nobody chats", token):
         time.sleep(2)
@@ -120,31 +123,14 @@ def main() -> None:
     )
     assert model.stdout is not None  # noqa: S101
     url = model.stdout.readline().strip()
-    limits = {"CHATKEEP_RATE_LIMIT_IP": "0", "CHATKEEP_RATE_LIMIT_TOKEN": "0"}
-    environ = {**os.environ, **limits, "CHATKEEP_MODEL_URL": url, "CHATKEEP_MODEL": "small-model"}
     with tempfile.TemporaryDirectory() as folder:
-        command = [sys.executable, "-m", "chatkeep"]
-        make = [*command, "token", "create", "--workspace", folder, "--scope", "admin", "--json"]
-        token = json.loads(subprocess.run(make, env=environ, capture_output=True, check=True).stdout)["token"]
-        serve = [*command, "serve", "--workspace", folder, "--port", str(_PORT)]
-        server = subprocess.Popen(serve, env=environ, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        server = Server(Path(folder), model_url=url, model="small-model")
         try:
-            _wait()
-            measure(chosen, int(url.split(":")[2].split("/")[0]), token, server.pid)
+            measure(chosen, int(url.split(":")[2].split("/")[0]), server)
         finally:
-            for process in (server, model):
-                process.terminate()
-                process.wait(20)
-
-
-def _wait() -> None:
-    while True:
-        try:
-            httpx.get(f"http://127.0.0.1:{_PORT}/health").raise_for_status()
-        except httpx.TransportError:
-            time.sleep(0.05)
-        else:
-            return
+            server.stop()
+            model.terminate()
+            model.wait(20)
 
 
 def _processor_s(pid: int) -> float:

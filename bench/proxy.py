@@ -1,11 +1,11 @@
 """Measure what the recording proxy adds to a call: until the first token, for each token, and until the end.
 
-    python bench/proxy.py [--rounds 200] [--words 50] [--history 0 100 1000]
+    python bench/proxy.py [--rounds 200] [--words 50] [--pause 0] [--history 0 100 1000]
 
-A model server (that of the tests) answers at once; one client asks it directly and through Chatkeep in turn,
-over kept connections, so that both meet the same machine. Calls go on with a conversation of so many messages
-that is stored already: a request brings it whole, and two messages are new. Times in milliseconds, medians
-(and 99th percentiles) of one run.
+A model server (that of the tests) answers at once, or takes a pause before each word; one client asks it
+directly and through Chatkeep in turn, over kept connections, so that both meet the same machine. Calls go on
+with a conversation of so many messages that is stored already: a request brings it whole, and two messages are
+new; with 0 each begins a conversation. Times in milliseconds, medians (and 99th percentiles) of one run.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ from __future__ import annotations
 import argparse
 import http.client
 import json
-import os
 import statistics
 import subprocess
 import sys
@@ -22,8 +21,9 @@ import time
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from server import Server
+
 _ROOT = Path(__file__).parents[1]
-_PORT = 18767
 _WORDS_OF_A_MESSAGE = 50
 
 Times = dict[str, list[float]]
@@ -70,11 +70,10 @@ def measure(direct: Asker, through: Asker, history: int, rounds: int) -> None:
     for number in range(rounds):
         messages.append({"role": "user", "content": f"question {number}"})
         text = direct.ask(messages, "")
-        through.ask(messages, f"bench:{history}")
+        through.ask(messages, f"bench:{history}" if history else f"bench:new:{number}")
         messages.append({"role": "assistant", "content": text})
         if not history:
             messages.clear()
-            messages.append({"role": "system", "content": f"Round {number}."})
 
 
 def tell(history: int, direct: Asker, through: Asker) -> None:
@@ -94,42 +93,24 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=200)
     parser.add_argument("--words", type=int, default=50, help="of each answer")
+    parser.add_argument("--pause", type=float, default=0, help="seconds before each word")
     parser.add_argument("--history", type=int, nargs="+", default=[0, 100, 1000], help="messages before")
     chosen = parser.parse_args()
-    told = [sys.executable, "-m", "tests.chat.upstream", "--words", str(chosen.words)]
+    told = [sys.executable, "-m", "tests.chat.upstream", "--words", str(chosen.words), "--pause", str(chosen.pause)]
     model = subprocess.Popen(told, cwd=_ROOT, stdout=subprocess.PIPE, text=True)
     assert model.stdout is not None  # noqa: S101
     url = model.stdout.readline().strip()
-    limits = {"CHATKEEP_RATE_LIMIT_IP": "0", "CHATKEEP_RATE_LIMIT_TOKEN": "0"}
-    environ = {**os.environ, **limits, "CHATKEEP_MODEL_URL": url}
     with tempfile.TemporaryDirectory() as folder:
-        command = [sys.executable, "-m", "chatkeep"]
-        make = [*command, "token", "create", "--workspace", folder, "--json"]
-        token = json.loads(subprocess.run(make, env=environ, capture_output=True, check=True).stdout)["token"]
-        serve = [*command, "serve", "--workspace", folder, "--port", str(_PORT)]
-        server = subprocess.Popen(serve, env=environ, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        server = Server(Path(folder), model_url=url)
         try:
-            _wait()
             for history in chosen.history:
-                direct, through = Asker(urlsplit(url).netloc, "any"), Asker(f"127.0.0.1:{_PORT}", token)
+                direct, through = Asker(urlsplit(url).netloc, "any"), Asker(f"127.0.0.1:{Server.port}", server.token)
                 measure(direct, through, history, chosen.rounds)
                 tell(history, direct, through)
         finally:
-            for process in (server, model):
-                process.terminate()
-                process.wait(20)
-
-
-def _wait() -> None:
-    while True:
-        try:
-            connection = http.client.HTTPConnection("127.0.0.1", _PORT)
-            connection.request("GET", "/health")
-            connection.getresponse().read()
-        except OSError:
-            time.sleep(0.05)
-        else:
-            return
+            server.stop()
+            model.terminate()
+            model.wait(20)
 
 
 if __name__ == "__main__":

@@ -46,9 +46,11 @@ class Server(Client):
 
     port = _PORT
 
-    def __init__(self, workspace: Path) -> None:
-        """Start it and wait until it answers."""
-        self._env = {**os.environ, "CHATKEEP_RATE_LIMIT_IP": "0", "CHATKEEP_RATE_LIMIT_TOKEN": "0"}
+    def __init__(self, workspace: Path, **settings: str) -> None:
+        """Start it with these settings, and wait until it answers."""
+        unlimited = {"CHATKEEP_RATE_LIMIT_IP": "0", "CHATKEEP_RATE_LIMIT_TOKEN": "0"}
+        chosen = {f"CHATKEEP_{name.upper()}": value for name, value in settings.items()}
+        self._env = {**os.environ, **unlimited, **chosen}
         self._workspace = workspace
         self.token = self._made_token()
         began = time.perf_counter()
@@ -57,6 +59,7 @@ class Server(Client):
         while not self._answers():
             time.sleep(0.01)
         self.start_s = time.perf_counter() - began
+        self.pid = self._process.pid
         super().__init__(self.token)
 
     def another(self) -> Client:
@@ -65,12 +68,12 @@ class Server(Client):
 
     def memory_mb(self) -> float:
         """Return the resident memory of the server's process."""
-        status = Path(f"/proc/{self._process.pid}/status").read_text(encoding="ascii")
+        status = Path(f"/proc/{self.pid}/status").read_text(encoding="ascii")
         return int(re.search(r"VmRSS:\s+(\d+)", status)[1]) / 1024  # type: ignore[index]
 
     def open_files(self) -> int:
         """Return how many descriptors the server's process has open."""
-        return len(list(Path(f"/proc/{self._process.pid}/fd").iterdir()))
+        return len(list(Path(f"/proc/{self.pid}/fd").iterdir()))
 
     def stop(self) -> None:
         """Stop it."""
