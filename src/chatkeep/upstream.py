@@ -244,6 +244,7 @@ def _client(settings: ModelSettings) -> AsyncOpenAI:
         timeout=openai.Timeout(settings.timeout_s, connect=min(CONNECT_WAIT_S, settings.timeout_s)),
     )
     client.organization = client.project = None  # the client took them from the environment
+    _ = client.chat.completions.with_streaming_response  # loads the rest of it now, not at the first question
     return client
 
 
