@@ -10,10 +10,12 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import multiprocessing
 import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
+from multiprocessing.synchronize import Event
 from pathlib import Path
 from typing import Final
 
@@ -24,11 +26,12 @@ _POST: Final = b"POST /api/v1/messages?session=bench:greedy"
 _CHUNK: Final = b"10000\r\n" + b"x" * 0x10000 + b"\r\n"
 _GB: Final = 1 << 30
 
-Attack = Callable[[socket.socket, threading.Event], None]
+Attack = Callable[[socket.socket, Event], None]
+_FORK: Final = multiprocessing.get_context("fork")
 
 
 def _dripping(first: bytes, piece: bytes) -> Attack:
-    def attack(connection: socket.socket, over: threading.Event) -> None:
+    def attack(connection: socket.socket, over: Event) -> None:
         connection.sendall(first)
         while piece and not over.wait(1):
             connection.sendall(piece)
@@ -38,7 +41,7 @@ def _dripping(first: bytes, piece: bytes) -> Attack:
 
 
 def _pouring(first: bytes, piece: bytes, size: int) -> Attack:
-    def attack(connection: socket.socket, over: threading.Event) -> None:
+    def attack(connection: socket.socket, over: Event) -> None:
         connection.sendall(first)
         for _ in range(size // len(piece)):
             connection.sendall(piece)
@@ -69,8 +72,16 @@ def kinds(token: bytes) -> Iterator[tuple[str, int, Attack]]:
 @contextlib.contextmanager
 def attacked(port: int, count: int, attack: Attack) -> Iterator[None]:
     """Attack from so many connections, which are opened anew when they are closed."""
-    over = threading.Event()
+    over = _FORK.Event()
+    attacker = _FORK.Process(target=_attack, args=(port, count, attack, over))  # whose work is not the client's
+    attacker.start()
+    time.sleep(1)
+    yield
+    over.set()
+    attacker.join(40)
 
+
+def _attack(port: int, count: int, attack: Attack, over: Event) -> None:
     def keep_on() -> None:
         while not over.is_set():
             with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=30) as connection:
@@ -79,14 +90,11 @@ def attacked(port: int, count: int, attack: Attack) -> Iterator[None]:
             over.wait(0.1)
 
     threading.stack_size(1 << 18)
-    threads = [threading.Thread(target=keep_on, daemon=True) for _ in range(count)]
+    threads = [threading.Thread(target=keep_on) for _ in range(count)]
     for thread in threads:
         thread.start()
-    time.sleep(1)
-    yield
-    over.set()
     for thread in threads:
-        thread.join(40)
+        thread.join()
 
 
 def p99_ms(client: Client, rounds: int) -> float:

@@ -40,6 +40,7 @@ HEAD_WAIT_S: Final = 15.0
 READER_WAIT_S: Final = 30.0
 CONNECTIONS_MAX: Final = 1000
 _REST_BYTES_MAX: Final = 16 << 20  # many clients read no answer before they have sent all
+_REST_PAUSE_S: Final = 0.01  # after each piece of it, so that others come first
 _HEAD_PIECE_BYTES: Final = 2048  # a hundred of the shortest requests
 _BODY_PIECE_BYTES: Final = 1 << 15
 _AT_ONCE: Final = struct.pack("ii", 1, 0)
@@ -65,6 +66,7 @@ class BoundedProtocol(HttpToolsProtocol):
     _head_again = b""
     _begun: RequestResponseCycle | None = None
     _has_ended = False
+    _is_slowed = False
     _deadline: TimerHandle | None = None
     _reader_deadline: TimerHandle | None = None
 
@@ -136,6 +138,10 @@ class BoundedProtocol(HttpToolsProtocol):
             self._rest_bytes += len(body)
             if self._rest_bytes > _REST_BYTES_MAX:
                 self.transport.close()
+            elif not self._is_slowed:
+                self._is_slowed = True
+                self.flow.pause_reading()
+                asyncio.get_running_loop().call_later(_REST_PAUSE_S, self._read_on)
 
     def on_message_complete(self) -> None:
         """Begin to count the bytes of the next request's head."""
@@ -226,6 +232,11 @@ class BoundedProtocol(HttpToolsProtocol):
         version = self.parser.get_http_version().encode()
         kept = (b"%b: %b\r\n" % header for header in self.headers if header[0] != b"upgrade")
         return b"%b %b HTTP/%b\r\n%b\r\n" % (self.parser.get_method(), self.url, version, b"".join(kept))
+
+    def _read_on(self) -> None:
+        self._is_slowed = False
+        if not self._unparsed and not self.transport.is_closing():
+            self.flow.resume_reading()
 
     def _is_answering(self) -> bool:
         return self.cycle is not None and not self.cycle.response_complete
