@@ -18,7 +18,11 @@ from typing import Self
 _WAIT_S = 30.0
 _SIZE = struct.pack("HHHH", 40, 100, 0, 0)
 # The terminal is to be that of the session, or Ctrl-C reaches nobody
-_START = "import fcntl, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0); from chatkeep.cli import main; main()"
+_START = (
+    "import fcntl, signal, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0); "
+    "signal.signal(signal.SIGHUP, signal.SIG_DFL); "  # which those started by nohup ignore
+    "from chatkeep.cli import main; main()"
+)
 _DRAWN = re.compile(r"\x1b\[(?!\?2004h)[0-9;?]*[A-Za-z]")
 _CUT = re.compile(r"\x1b(\[[0-9;?]*)?\Z")
 ENTER, ALT_ENTER, UP, CTRL_C, CTRL_D = "\r", "\x1b\r", "\x1b[A", "\x03", "\x04"
