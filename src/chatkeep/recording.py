@@ -9,7 +9,7 @@ other processes, and to hold what is held changes nothing. Nothing that is store
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Final
 
@@ -39,10 +39,6 @@ _STEPS_MAX: Final = 1000
 _SESSION_KEY: Final = "session_key"
 
 
-def _ignore(_: str) -> None:
-    pass
-
-
 class Recording:
     """One call: the conversation that its request brings, and then the answer to it."""
 
@@ -53,13 +49,13 @@ class Recording:
         self._root = root
         self._drafts = drafts
 
-    def begin(self, found: Callable[[str], None] = _ignore) -> None:
-        """Have the messages of the request stored, in the session `key`; `found` is told of it before.
+    def begin(self) -> None:
+        """Have the messages of the request stored, in the session `key`.
 
         Raises:
             InvalidKeyError, SessionDamagedError, BusyError, StorageError: when they cannot be.
         """
-        self._hold(found)
+        self._hold()
 
     def finish(self, answer: Draft) -> None:
         """Have the answer stored, and the request if it is not; nothing if its session was deleted meanwhile.
@@ -69,14 +65,14 @@ class Recording:
         """
         if self.key is None or _stored(self._sessions, self.key):
             self._drafts = (*self._drafts, answer)
-            self._hold(_ignore)
+            self._hold()
 
-    def _hold(self, found: Callable[[str], None]) -> None:
+    def _hold(self) -> None:
         try:
-            self.key = hold(self._sessions, self._root, self._drafts, found)
+            self.key = hold(self._sessions, self._root, self._drafts)
         except (InvalidError, TooLargeError):  # few messages are such that they must be looked at before
             self._drafts = tuple(map(storable, self._drafts))
-            self.key = hold(self._sessions, self._root, self._drafts, found)
+            self.key = hold(self._sessions, self._root, self._drafts)
 
 
 class Tape:
@@ -159,11 +155,10 @@ def root_key(
     return key
 
 
-def hold(sessions: Sessions, root: str, drafts: Sequence[Draft], on_key: Callable[[str], None] = _ignore) -> str:
+def hold(sessions: Sessions, root: str, drafts: Sequence[Draft]) -> str:
     """Have a conversation stored whole in one session, and return its key.
 
-    It takes a step for each stored session that the conversation leaves; most leave none. `on_key` is told of
-    the key as soon as it is found; it is another one if somebody else says something else there meanwhile.
+    It takes a step for each stored session that the conversation leaves; most leave none.
 
     Raises:
         InvalidError, SessionDamagedError, StorageError: as `Sessions.append` says.
@@ -182,7 +177,6 @@ def hold(sessions: Sessions, root: str, drafts: Sequence[Draft], on_key: Callabl
         if shared == len(drafts):
             return key
         if stored is None or found.at_end:
-            on_key(key)
             with suppress(CountConflictError):
                 return _extended(sessions, key, drafts[shared:], len(messages))
             continue

@@ -379,6 +379,7 @@ def test_answer_when_nothing_can_be_stored(
         answer = client.post(PATH, json=asked("x", stream=stream))
     assert 200 == answer.status_code
     assert "You " in answer.text
+    assert "x-session-key" not in answer.headers
     for stage in ("request", "answer"):
         assert 1 == metrics_of(client)[f"{stage} {code}"] - before.get(f"{stage} {code}", 0)
 

@@ -2,8 +2,8 @@
 
 Whatever the server answers is the answer, errors included, so that clients behave as if they had asked it
 themselves. Each piece is passed on before anything else is done with it. Only the beginning of an answer waits
-until its session is known, and its end (the last event of a stream, the last piece of what is not streamed)
-until all is stored, neither for long: who has seen the end of an answer finds it in its session.
+until the request is stored, and its end (the last event of a stream, the last piece of what is not streamed)
+until the answer is, neither for long: who has seen the end of an answer finds it in its session.
 """
 
 from __future__ import annotations
@@ -46,15 +46,11 @@ class Recorder:
         self._missed = missed
         self._tape: Tape | None = None
         self._work: asyncio.Task[None] | None = None
-        self._loop = asyncio.get_running_loop()
-        self._place: asyncio.Future[str] = self._loop.create_future()
         self._began = time.perf_counter()
 
     @property
     def key(self) -> str | None:
-        """The session that the request goes into, None when it is not known, or there is none."""
-        if self._place.done():
-            return self._place.result()
+        """The session that holds the request, None when it is not stored."""
         return None if self._recording is None else self._recording.key
 
     @property
@@ -64,14 +60,8 @@ class Recorder:
 
     def begin(self) -> None:
         """Begin to have the request stored."""
-        if (recording := self._recording) is not None:
-            self._start("request", lambda: recording.begin(self._found))
-
-    async def has_key(self) -> None:
-        """Wait until it is known which session the request goes into, but not for long."""
-        if self._work is not None:
-            waited = (self._place, self._work)
-            await asyncio.wait(waited, timeout=STORE_WAIT_S, return_when=asyncio.FIRST_COMPLETED)
+        if self._recording is not None:
+            self._start("request", self._recording.begin)
 
     async def has_begun(self) -> None:
         """Wait until the request is stored, but not for long."""
@@ -96,14 +86,6 @@ class Recorder:
         draft = tape.draft(round((time.perf_counter() - self._began) * 1000), cut)
         if draft is not None:
             await asyncio.wait((self._start("answer", lambda: recording.finish(draft)),), timeout=STORE_WAIT_S)
-
-    def _found(self, key: str) -> None:
-        """Take note of where the request goes; another thread says it."""
-        self._loop.call_soon_threadsafe(self._take_place, key)
-
-    def _take_place(self, key: str) -> None:
-        if not self._place.done():
-            self._place.set_result(key)
 
     def _start(self, stage: Stage, work: Callable[[], None]) -> asyncio.Task[None]:
         """Begin the work; it is done even if nobody waits for it."""
@@ -151,7 +133,7 @@ class Passage(Response):
             raise
         cut = ModelCutOffError.code
         try:
-            await self._recorder.has_key()
+            await self._recorder.has_begun()  # so nobody has seen an answer to what is not stored
             await send({"type": "http.response.start", "status": answer.status_code, "headers": self._told(answer)})
             if answer.status_code == _OK:
                 self._recorder.listen(answer.headers.get("content-type", ""))
