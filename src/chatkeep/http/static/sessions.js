@@ -67,11 +67,12 @@ export class SessionList extends Model {
     this.changed();
     try {
       const page = await api.listSessions({ ...this.#query, limit, cursor: this.#cursor }, reading.signal);
+      if (reading.signal.aborted) return;
       take(page.sessions);
       this.total = page.total;
       this.#cursor = page.next_cursor;
     } catch (error) {
-      if (error.name === "AbortError") return;
+      if (reading.signal.aborted) return; // whatever it is, nobody waits for it any more
       this.problem = error;
     } finally {
       if (this.#reading === reading) {
