@@ -283,7 +283,6 @@ class Index:
         if tally is not None and not tally.is_empty:
             with contextlib.suppress(IndexLostError, IndexBehindError), _lost_as_such(), _transaction(self._writer):
                 tally.flush(self._writer)
-                self._writer.execute(QUERIES["join_pairs"])
                 self._writer.execute(QUERIES["join_parts"], (_JOINED_PAGES,))
 
     def _commit(self, group: Sequence[tuple[Write[object], Future[object]]]) -> None:

@@ -237,8 +237,5 @@ ORDER BY {column} DESC, key;
 -- totals_where: Sessions, messages and bytes of each channel of some sessions.
 SELECT channel, count(*), sum(message_count), sum(size) FROM sessions WHERE {where} GROUP BY channel;
 
--- join_pairs: Let already two parts of the full-text index of like size be joined: a search asks each of them for each word.
-INSERT INTO words (words, rank) VALUES ('usermerge', 2);
-
 -- join_parts: Join parts of the full-text index, writing no more than so many pages.
 INSERT INTO words (words, rank) VALUES ('merge', ?1);
