@@ -181,13 +181,7 @@ def create_app(
     metrics = Metrics(sessions)
     app.add_middleware(GuardMiddleware, guard=guard)
     if cors_origins:
-        app.add_middleware(
-            CORSMiddleware,
-            allow_origins=list(cors_origins),
-            allow_methods=sorted({route.method for route in ROUTES}),
-            allow_headers=["Authorization", "Content-Type", "Last-Event-ID", "X-Session-Key"],
-            expose_headers=["Retry-After", "X-Request-ID", "X-Session-Key", *RATE_HEADERS],
-        )
+        _let_pages_call(app, cors_origins)
     app.add_middleware(Envelope, seen=metrics.seen)
     document = described(app)
     app.state.sessions = sessions
@@ -202,6 +196,16 @@ def create_app(
     app.state.description = msgspec.json.encode(document)
     app.state.docs = docs.page(document)
     return app
+
+
+def _let_pages_call(app: FastAPI, origins: Sequence[str]) -> None:
+    app.add_middleware(
+        CORSMiddleware,
+        allow_origins=list(origins),
+        allow_methods=sorted({route.method for route in ROUTES}),
+        allow_headers=["Authorization", "Content-Type", "Last-Event-ID", "X-Session-Key"],
+        expose_headers=["Retry-After", "X-Request-ID", "X-Session-Key", *RATE_HEADERS],
+    )
 
 
 @asynccontextmanager
