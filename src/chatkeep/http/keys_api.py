@@ -188,8 +188,8 @@ def _meant(sessions: Sessions, body: BulkBody) -> tuple[str, ...]:
         return sessions.existing(body.keys)
     older_than = body.older_than
     before = None if older_than is None else parse_age("older_than", older_than, sessions.now())
-    chosen = given.selection(body.channel, body.prefix)
-    return sessions.keys(msgspec.structs.replace(chosen, updated_before=before)).keys
+    chosen = Selection(prefixes=(body.prefix or "",), channel=body.channel, archived=None, updated_before=before)
+    return sessions.keys(chosen).keys
 
 
 def _chunk(pieces: Iterator[bytes]) -> bytes:

@@ -45,33 +45,34 @@ ExportFormat = Literal["json", "jsonl", "md"]
 ImportFormat = Literal["json", "jsonl"]
 
 
-async def _marked(pinned: Pinned = "all", tags: Tags = []) -> Selection:  # noqa: B006 - FastAPI gives a new list
-    return Selection(pinned=_CHOICES[pinned], tags=tuple(tags))
-
-
-Marked = Annotated[Selection, Depends(_marked)]
-
-
-async def _listed(
-    marked: Marked,
+async def _filtered(
     channel: Channel = None,
     prefix: Prefix = None,
-    archived: Archived = "false",
+    tags: Tags = [],  # noqa: B006 - FastAPI gives a new list
+    pinned: Pinned = "all",
     updated_after: Time = None,
     updated_before: Time = None,
 ) -> Selection:
-    return selection(channel, prefix, archived, (updated_after, updated_before), marked)
+    return Selection(
+        prefixes=(prefix,) if prefix else (),
+        channel=channel,
+        archived=None,
+        pinned=_CHOICES[pinned],
+        tags=tuple(tags),
+        updated_after=None if updated_after is None else parse_time("updated_after", updated_after),
+        updated_before=None if updated_before is None else parse_time("updated_before", updated_before),
+    )
 
 
-async def _searched(
-    marked: Marked,
-    channel: Channel = None,
-    prefix: Prefix = None,
-    archived: Archived = "all",
-    updated_after: Time = None,
-    updated_before: Time = None,
-) -> Selection:
-    return selection(channel, prefix, archived, (updated_after, updated_before), marked)
+Filtered = Annotated[Selection, Depends(_filtered)]
+
+
+async def _listed(filtered: Filtered, archived: Archived = "false") -> Selection:
+    return msgspec.structs.replace(filtered, archived=_CHOICES[archived])
+
+
+async def _searched(filtered: Filtered, archived: Archived = "all") -> Selection:
+    return msgspec.structs.replace(filtered, archived=_CHOICES[archived])
 
 
 Selected = Annotated[Selection, Depends(_listed)]
@@ -88,25 +89,6 @@ def key(name: str, text: str) -> str:
         return parse_key(text)
     except InvalidKeyError as error:
         raise InvalidKeyError(error.reason, name) from error
-
-
-def selection(
-    channel: str | None,
-    prefix: str | None,
-    archived: str = "all",
-    updated: tuple[str | None, str | None] = (None, None),
-    marked: Selection = Selection(),  # noqa: B008 - an immutable value
-) -> Selection:
-    """Return which sessions are meant, of those that are marked so; `updated` is after, and before, a time."""
-    after, before = updated
-    return msgspec.structs.replace(
-        marked,
-        prefixes=(prefix,) if prefix else (),
-        channel=channel,
-        archived=_CHOICES[archived],
-        updated_after=None if after is None else parse_time("updated_after", after),
-        updated_before=None if before is None else parse_time("updated_before", before),
-    )
 
 
 def roles(role: Role | Literal["any"] | None) -> tuple[Role, ...] | None:
