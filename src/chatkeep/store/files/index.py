@@ -96,6 +96,7 @@ class Index:
         self._tasks: queue.SimpleQueue[tuple[Write[object], Future[object]] | None] = queue.SimpleQueue()
         self._gate = threading.Lock()
         self._is_closed = False
+        self._is_untidy = not is_building
         self._thread = threading.Thread(target=self._write_all, name="chatkeep-index", daemon=True)
         self._thread.start()
 
@@ -265,25 +266,28 @@ class Index:
             self._commit(group)
             if ended:
                 break
-        self._flush_tally()
+        self._tidy()
 
     def _next_task(self) -> tuple[Write[object], Future[object]] | None:
-        """Return what is to be written next; in a quiet moment before that, the counts of words."""
-        with contextlib.suppress(queue.Empty):
-            return self._tasks.get(timeout=_QUIET_S if self._has_counts() else None)
-        self._flush_tally()
-        return self._tasks.get()
+        """Return what is to be written next; in quiet moments before that, tidy up."""
+        while True:
+            with contextlib.suppress(queue.Empty):
+                return self._tasks.get(timeout=_QUIET_S if self._is_untidy else None)
+            self._is_untidy = self._tidy()
 
-    def _has_counts(self) -> bool:
-        return self._writer.tally is not None and not self._writer.tally.is_empty
+    def _tidy(self) -> bool:
+        """Put the counts of words into the table, join small parts of the full-text index; tell if more can be joined.
 
-    def _flush_tally(self) -> None:
-        """Put the counts of words into the table, and join small parts of the full-text index; neither has to be."""
-        tally = self._writer.tally
-        if tally is not None and not tally.is_empty:
-            with contextlib.suppress(IndexLostError, IndexBehindError), _lost_as_such(), _transaction(self._writer):
-                tally.flush(self._writer)
-                self._writer.execute(QUERIES["join_parts"], (_JOINED_PAGES,))
+        Neither has to be.
+        """
+        if (tally := self._writer.tally) is None:
+            return False
+        with contextlib.suppress(IndexLostError, IndexBehindError), _lost_as_such(), _transaction(self._writer):
+            tally.flush(self._writer)
+            before = self._writer.total_changes()
+            self._writer.execute(QUERIES["join_parts"], (_JOINED_PAGES,))
+            return self._writer.total_changes() - before > 1  # by one it grows whatever is done
+        return False
 
     def _commit(self, group: Sequence[tuple[Write[object], Future[object]]]) -> None:
         """Make the changes in one transaction; if one fails, each in its own, so that it fails alone."""
@@ -298,6 +302,7 @@ class Index:
                 for task in group:
                     self._commit([task])
         else:
+            self._is_untidy = True
             for (_, outcome), answer in zip(group, answers, strict=True):
                 outcome.set_result(answer)
 
@@ -349,7 +354,7 @@ def _connected(path: Path, *, read_only: bool = False) -> Database:
     db.set_busy_handler(_waits())
     db.execute("PRAGMA synchronous = NORMAL")
     db.execute("PRAGMA temp_store = MEMORY")
-    db.execute("PRAGMA cache_size = -16384")
+    db.execute("PRAGMA cache_size = -32768")
     if not read_only:
         db.execute("PRAGMA journal_size_limit = 67108864")
     return db
