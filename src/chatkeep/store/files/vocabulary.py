@@ -10,6 +10,7 @@ and are not taken back when a session is deleted.
 from __future__ import annotations
 
 import re
+from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from itertools import accumulate
@@ -27,6 +28,8 @@ from chatkeep.store.files.sql import QUERIES
 _FORMS: Final = 32
 _FORMS_MOST: Final = 400  # when they are rare
 _RARE: Final = 20_000  # messages that have one of them
+_FORMS_LEAST: Final = 8  # when they are common
+_COMMON: Final = 400_000  # messages that have one of them
 _LONGEST: Final = 1000
 _KNOWN_MAX: Final = 200_000
 _TALLIED_MAX: Final = 1000
@@ -158,13 +161,13 @@ def _forms(db: apsw.Connection, word: str) -> list[tuple[str, int]]:
 def _begun(db: apsw.Connection, beginning: str, skip: int) -> tuple[list[tuple[str, int]], int]:
     """Return the commonest words with a beginning, after some, and after how many the next ones come, if there are.
 
-    There are more of them when they are rare: then all are needed, and cost little.
+    There are more of them when they are rare: then all are needed, and cost little; and fewer when they are common.
     """
     values = {"first": beginning, "after": beginning + _LAST, "limit": _FORMS_MOST + 1, "skip": skip}
     found = list(db.execute(QUERIES["begun"], values))
-    totals = accumulate(count for _, count in found)
-    rare = sum(total < _RARE for total in totals)
-    shown = found[: min(max(_FORMS, rare), _FORMS_MOST)]
+    totals = list(accumulate(count for _, count in found))
+    rare, uncommon = bisect_left(totals, _RARE), bisect_left(totals, _COMMON)
+    shown = found[: min(max(rare, _FORMS_LEAST, min(uncommon, _FORMS)), _FORMS_MOST)]
     return shown, skip + len(shown) if len(shown) < len(found) else 0
 
 
