@@ -42,8 +42,9 @@ def _best(
     limit: int = 50,
 ) -> list[tuple[Hashable, int]]:
     search = Search(query=parse_query("x"), sort=sort, unit=unit, limit=limit)
-    found = best(matches, Scores(matches, weights).of, search, set(whole), lambda sids: {sid: str(sid) for sid in sids})
-    return [(each.session, each.seq) for each in found]
+    are_whole = [(each.session, each.seq) in set(whole) for each in matches]
+    found = best(matches, scores(matches, weights), are_whole, search, lambda sids: {sid: str(sid) for sid in sids})
+    return [(matches[place].session, matches[place].seq) for place in found]
 
 
 @given(st.integers(0, 10_000), st.integers(0, 10_000), st.integers(0, 10_000))

@@ -15,7 +15,6 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
-from collections.abc import Set as AbstractSet
 from typing import Final
 
 from msgspec import Struct
@@ -67,17 +66,19 @@ class Scores:
         """Take all matches; `weights` are those of the terms."""
         self._weights = weights
         self._sums = _Sums(weights)
-        self._whole = self._sums[(1 << len(weights)) - 1] or 1.0
+        whole = self._sums[(1 << len(weights)) - 1] or 1.0
+        self._parts = _Parts(len(weights))
         self._terms_at: defaultdict[Hashable, dict[int, int]] = defaultdict(dict)
-        self._held: defaultdict[Hashable, int] = defaultdict(int)
+        held: defaultdict[Hashable, int] = defaultdict(int)
         size = count = 0
         self._newest = 0
         for match in matches:
             self._terms_at[match.session][match.seq] = match.terms
-            self._held[match.session] |= match.terms
+            held[match.session] |= match.terms
             self._newest = max(self._newest, match.at)
             size += match.size
             count += 1
+        self._of_session = {session: 1 + _SESSION * self._sums[terms] / whole for session, terms in held.items()}
         self._mean_size = size / (count or 1) or 1.0
 
     def of(self, match: Match) -> float:
@@ -94,8 +95,7 @@ class Scores:
                 min(self._weights[place : place + 2]) for place in range(count) if match.phrases >> place & 1
             )
         if count > 1:
-            score *= (match.terms.bit_count() / count) ** _COVERAGE
-            score *= 1 + _SESSION * self._sums[self._held[match.session]] / self._whole
+            score *= self._parts[match.terms] * self._of_session[match.session]
         return round(score * (1 + _RECENT * math.exp2((match.at - self._newest) / _RECENT_US)), 9)
 
     def _near(self, match: Match) -> list[int]:
@@ -117,37 +117,33 @@ class Scores:
 
 def best(
     matches: Sequence[Match],
-    score: Callable[[Match], float],
+    scores: Sequence[float],
+    whole: Sequence[bool],
     search: Search,
-    whole: AbstractSet[tuple[Hashable, int]],
     keys_of: Callable[[Iterable[Hashable]], Mapping[Hashable, str]],
-) -> list[Match]:
-    """Return the matches that answer a search, best first: of each session one, or all, up to the limit.
+) -> list[int]:
+    """Return the places of the matches that answer a search, best first: of each session one, or all, up to the limit.
 
-    Those that are in `whole` (session, seq) have every term and stand before the others. Ties go by
-    time, newest first, then by the session's key, which `keys_of` tells.
+    Those that are `whole` have every term and stand before the others. Ties go by time, newest first, then by the
+    session's key, which `keys_of` tells.
     """
-    ordered: list[tuple[float, int, int, int]] = sorted(
-        (
-            0.0 if search.sort == "recent" else -score(match) - _WHOLE * ((match.session, match.seq) in whole),
-            -match.at,
-            -match.seq,
-            place,
-        )
-        for place, match in enumerate(matches)
+    by_time = search.sort == "recent"
+    ordered = sorted(
+        (0.0 if by_time else -score - _WHOLE * is_whole, -match.at, -match.seq, place)
+        for place, (match, score, is_whole) in enumerate(zip(matches, scores, whole, strict=True))
     )
     if search.unit == "session":
-        firsts: dict[Hashable, tuple[float, int, int, int]] = {}
+        of_session: dict[Hashable, tuple[float, int, int, int]] = {}
         for entry in ordered:
-            firsts.setdefault(matches[entry[-1]].session, entry)
-        ordered = list(firsts.values())
+            of_session.setdefault(matches[entry[-1]].session, entry)
+        ordered = list(of_session.values())
     if not ordered:
         return []
     last = ordered[: search.limit][-1][:2]
-    head = [(entry[:2], matches[entry[-1]]) for entry in ordered[: search.limit + _TIES_MAX] if entry[:2] <= last]
-    keys = keys_of({match.session for _, match in head})
-    head.sort(key=lambda entry: (entry[0], keys.get(entry[1].session, ""), -entry[1].seq))
-    return [match for _, match in head[: search.limit]]
+    head = [entry for entry in ordered[: search.limit + _TIES_MAX] if entry[:2] <= last]
+    keys = keys_of({matches[entry[-1]].session for entry in head})
+    head.sort(key=lambda entry: (entry[:2], keys.get(matches[entry[-1]].session, ""), entry[2]))
+    return [entry[-1] for entry in head[: search.limit]]
 
 
 class _Sums(dict[int, float]):
@@ -159,4 +155,16 @@ class _Sums(dict[int, float]):
 
     def __missing__(self, terms: int) -> float:
         self[terms] = sum_of(self._weights, terms)
+        return self[terms]
+
+
+class _Parts(dict[int, float]):
+    """What it counts to have some of so many terms."""
+
+    def __init__(self, count: int) -> None:
+        super().__init__()
+        self._count = count
+
+    def __missing__(self, terms: int) -> float:
+        self[terms] = (terms.bit_count() / self._count) ** _COVERAGE
         return self[terms]

@@ -181,10 +181,19 @@ class MemoryStore:
             found = _matches(said, terms, needed=1)
         weights = [weight(sum(is_in(words, term) for _, _, words in said), len(said)) for term in terms]
         places = {(match.session, match.seq) for match in whole}
-        best = best_of(found, Scores(found, weights).of, search, places, lambda keys: {key: str(key) for key in keys})
+        scores = Scores(found, weights)
+        are_whole = [(match.session, match.seq) in places for match in found]
+        ranked = best_of(
+            found,
+            [scores.of(match) for match in found],
+            are_whole,
+            search,
+            lambda keys: {key: str(key) for key in keys},
+        )
+        best = [found[place] for place in ranked]
         counts = Counter(match.session for match in found)
         hits = (_hit(sessions[str(match.session)], match.seq, query, counts[match.session]) for match in best)
-        is_all = all((match.session, match.seq) in places for match in best)
+        is_all = all(are_whole[place] for place in ranked)
         return Hits(hits=tuple(hits), mode="all" if is_all else "any")
 
     def revise(self, key: str, revision: Revision) -> Summary:

@@ -7,9 +7,11 @@ a count that is known to be small, or by a walk from the newest on that ends whe
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from bisect import bisect_right
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from itertools import islice
+from functools import partial
+from itertools import accumulate, chain, islice
 from typing import Final
 
 import apsw
@@ -21,14 +23,21 @@ from chatkeep.store.files.selecting import conditions
 from chatkeep.store.files.sql import QUERIES
 from chatkeep.store.files.vocabulary import NOTHING, role_word, scope_word
 
+Found = tuple[int, int, int, int, int]
+"""A message: document, session, seq, time and size."""
 Matches = dict[int, Match]
 """Messages by document."""
 Part = tuple[Matches, int, int]
 """Messages, how many documents the way to them was long, and the newest time of those that follow."""
+Stretch = tuple[int, int, Callable[[int], int]]
+"""The first and the last zone of some, and what tells the newest time in one of them and in all that follow it."""
 
 _SCOPE_MAX: Final = 200  # sessions that are named one by one; of a larger part, each message is asked
 _UNBOUNDED: Final = 1 << 60
 ALWAYS: Final = -_UNBOUNDED  # a time before all others
+_GAP_ZONES: Final = 4  # that are rather walked through than left out
+_SPARE: Final = 8  # documents beyond those that are wanted
+_PASSED_OVER: Final = 128  # documents of sessions that are full, before all that follow are
 
 
 class Documents:
@@ -77,58 +86,84 @@ class Documents:
         values = {**self._values, "docs": json.dumps(sorted(docs))}  # neighbours on the disk one after the other
         return _matches(self._db.execute(self._filtered("messages_of"), values))
 
-    def between(self, match: str, low: int, high: int) -> Iterator[tuple[int, int, int, int, int]]:
+    def between(self, match: str, low: int, high: int) -> Iterator[Found]:
         """Yield the messages of a range of documents that match and that the filters let through, the last first."""
         values = {**self._values, "match": self._in_scope(match), "low": low, "high": high}
         return iter(self._db.execute(self._filtered("candidates"), values))
 
-    def near(self, match: str, first: int, most: int) -> Iterator[Part]:
-        """Yield the messages that match, in the zones with the newest messages, as `backwards` does.
+    def newest_first(
+        self, match: str, size: int, zone_count: int, most: int, full: AbstractSet[object]
+    ) -> Iterator[Part]:
+        """Yield the messages that match, those of the zones with the newest ones first, in parts that grow.
 
-        First of so many zones, then of more and more, until they were `most` or more.
+        The first part has `size` of them. First so many zones are looked at, then more and more; after `most` stretches
+        of them, all, from the last one on. Sessions that become `full` meanwhile are passed over from there on.
         """
-        rows = self._db.execute(QUERIES["zones"], self._times())
-        size, count = first, 0
-        ahead = list(islice(rows, size))
-        while ahead and count < most:
-            zones = [zone for zone, _ in ahead]
-            count += size
-            size *= 4
-            ahead = list(islice(rows, size))
-            found: Matches = {}
-            for low, high in _ranges(zones):
-                found.update(_matches(self.between(match, low, high)))
-            yield found, 0, ahead[0][1] if ahead else ALWAYS
-
-    def is_in_order(self, most: int) -> bool:
-        """Tell whether the zones with the newest messages, so many of them, are the last ones."""
-        zones = {zone for zone, _ in islice(self._db.execute(QUERIES["zones"], self._times()), most)}
-        return not zones or (max(zones) - min(zones) < len(zones) and max(zones) == self._bounds()[1])
+        stretches = self._stretches(zone_count)
+        rest = (everything for _ in islice(stretches, 1) for everything in self._all())
+        return self._walk(match, size, chain(islice(stretches, most), rest), full)
 
     def backwards(self, match: str, size: int, full: AbstractSet[object]) -> Iterator[Part]:
-        """Yield the messages that match from the last one on, in parts that grow; first so many.
+        """Yield the messages that match as `newest_first` does, but from the last one on."""
+        return self._walk(match, size, self._all(), full)
 
-        Sessions that become `full` meanwhile are passed over from there on.
-        """
-        low, high = self._bounds()
-        first, last = low * ZONE_DOCS, high * ZONE_DOCS + ZONE_DOCS - 1
-        end, passed_over, seen = last, -1, 0
-        while True:
-            if len(full) > passed_over:
-                rows = self.between(f"({match}) NOT ({scope_of(full)})" if full else match, first, last)
-                passed_over = len(full)
-            if not (part := _matches(islice(rows, size))):
-                break
-            last = min(part) - 1
-            yield part, end - last, self._newest_before(zone_of(last))
-            seen += len(part)
-            size = seen // 2 + 1
-        yield {}, end - first, ALWAYS
+    def _walk(self, match: str, size: int, stretches: Iterable[Stretch], full: AbstractSet[object]) -> Iterator[Part]:
+        found: Matches = {}
+        way, seen, newest_after = 0, 0, ALWAYS
+        for low, high, newest_from in stretches:
+            first, last = low * ZONE_DOCS, high * ZONE_DOCS + ZONE_DOCS - 1
+            rows = self._of_others(match, first, last, full)
+            while True:
+                wanted = size - len(found)
+                part = _matches(islice(rows, wanted))
+                found.update(part)
+                if len(part) < wanted:
+                    break
+                next_doc = min(part) - 1
+                yield found, way + last - next_doc, newest_from(zone_of(next_doc))
+                seen += len(found)
+                found, size = {}, seen // 2 + 1
+            way += last - first + 1
+            newest_after = newest_from(low - 1)
+        yield found, way, newest_after
 
-    def _bounds(self) -> tuple[int, int]:
-        """Return the first and the last zone that has messages of the times that are asked for; of none, 0 and -1."""
+    def _of_others(self, match: str, first: int, last: int, full: AbstractSet[object]) -> Iterator[Found]:
+        """Yield the messages of a range of documents that match, without those of some sessions, the last first."""
+        most = _PASSED_OVER
+        while first <= last:
+            passed_over = 0
+            for row in self.between(match, first, last):
+                last = row[0] - 1
+                if row[1] not in full:
+                    passed_over = 0
+                    yield row
+                elif (passed_over := passed_over + 1) == most:
+                    break
+            else:
+                return
+            values = {"first": first, "last": last, "sids": json.dumps(list(full))}
+            ((last,),) = self._db.execute(QUERIES["last_of_others"], values)
+            most *= 2
+
+    def _stretches(self, zone_count: int) -> Iterator[Stretch]:
+        """Yield all zones, about in the order of their newest messages; neighbours of about the same time together."""
+        rows = self._db.execute(QUERIES["zones"], self._times())
+        following = list(islice(rows, zone_count))
+        while following:
+            found = sorted(following)
+            zone_count *= 2
+            following = list(islice(rows, zone_count))
+            after = following[0][1] if following else ALWAYS
+            zones = [zone for zone, _ in found]
+            newest = [after, *accumulate((time for _, time in found), max)]
+            for low, high in _ranges(zones):
+                yield low, high, partial(_newest_in, zones, newest)
+
+    def _all(self) -> Iterator[Stretch]:
+        """Yield the one stretch of all zones, if there are any."""
         ((low, high),) = self._db.execute(QUERIES["zone_bounds"], self._times())
-        return (0, -1) if high is None else (low, high)
+        if high is not None:
+            yield low, high, self._newest_before
 
     def _newest_before(self, zone: int) -> int:
         """Return the newest time in a zone and in those of lower documents."""
@@ -138,9 +173,10 @@ class Documents:
     def from_last(self, docs: Iterable[int], size: int) -> Iterator[tuple[list[int], int]]:
         """Yield documents from the last on, in parts that grow, and the newest time in what follows."""
         left = sorted(docs, reverse=True)
+        end, more = size + size // 8 + _SPARE, size // 4  # a little more than are wanted, as times decide
         while left:
-            part, left = left[:size], left[size:]
-            size *= 2
+            part, left = left[:end], left[end:]
+            end = more = 2 * more
             yield part, self._newest_before(zone_of(left[0])) if left else ALWAYS
 
     def match_counts(self, match: str, sids: Iterable[object], limit: int) -> dict[object, int]:
@@ -189,14 +225,20 @@ class Documents:
         return where
 
 
-def _ranges(zones: Iterable[int]) -> Iterator[tuple[int, int]]:
-    """Yield the first and last documents of zones, neighbouring zones together."""
-    ordered = sorted(zones)
-    first = 0
-    for place in range(1, len(ordered) + 1):
-        if place == len(ordered) or ordered[place] != ordered[place - 1] + 1:
-            yield ordered[first] * ZONE_DOCS, ordered[place - 1] * ZONE_DOCS + ZONE_DOCS - 1
-            first = place
+def _ranges(zones: Sequence[int]) -> Iterator[tuple[int, int]]:
+    """Yield the first and last zones of neighbouring ones, the last ones first, of zones in order."""
+    high = low = zones[-1]
+    for zone in reversed(zones):
+        if zone < low - 1 - _GAP_ZONES:
+            yield low, high
+            high = zone
+        low = zone
+    yield low, high
+
+
+def _newest_in(zones: Sequence[int], newest: Sequence[int], zone: int) -> int:
+    """Return the newest time in a zone, in those before it and in all that follow these zones, which are in order."""
+    return newest[bisect_right(zones, zone)]
 
 
 def zone_of(doc: int) -> int:
@@ -215,5 +257,5 @@ def quoted(word: str) -> str:
     return f'"{word}"'
 
 
-def _matches(rows: Iterable[tuple[int, int, int, int, int]]) -> Matches:
+def _matches(rows: Iterable[Found]) -> Matches:
     return {doc: Match(sid, seq, at, size, 0) for doc, sid, seq, at, size in rows}

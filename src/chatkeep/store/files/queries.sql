@@ -141,6 +141,12 @@ SELECT sid, message_count FROM sessions WHERE {where} LIMIT :limit;
 SELECT m.doc, m.sid, m.seq, m.at, m.size FROM words w CROSS JOIN messages m ON m.doc = w.rowid {sessions}
 WHERE w.words MATCH :match AND w.rowid BETWEEN :low AND :high AND {where} ORDER BY w.rowid DESC;
 
+-- last_of_others: The last of some documents that is not of some sessions; of none, -1.
+SELECT coalesce((
+  SELECT doc FROM messages WHERE doc BETWEEN :first AND :last AND sid NOT IN (SELECT value FROM json_each(:sids))
+  ORDER BY doc DESC LIMIT 1
+), -1);
+
 -- docs: All documents that match.
 SELECT rowid FROM words WHERE words MATCH :match;
 
@@ -158,7 +164,7 @@ SELECT sid, count(*) FROM (
 
 -- zones: Where documents are by their times, latest first.
 SELECT zone, newest FROM zones WHERE (:since IS NULL OR newest >= :since) AND (:until IS NULL OR oldest < :until)
-ORDER BY newest DESC;
+ORDER BY newest DESC, zone DESC;
 
 -- zone_bounds: The first and the last zone with messages of a time.
 SELECT min(zone), max(zone) FROM zones WHERE (:since IS NULL OR newest >= :since) AND (:until IS NULL OR oldest < :until);

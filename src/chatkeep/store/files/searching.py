@@ -17,7 +17,7 @@ from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from heapq import nlargest
-from itertools import accumulate, chain
+from itertools import accumulate
 from typing import Final
 
 import apsw
@@ -26,7 +26,7 @@ from msgspec import Struct
 from chatkeep.core import ranking
 from chatkeep.core.model import Mode
 from chatkeep.core.query import Term, phrases
-from chatkeep.core.ranking import Match, Scores
+from chatkeep.core.ranking import Scores
 from chatkeep.core.search import Search, is_enough
 from chatkeep.store.files import vocabulary
 from chatkeep.store.files.documents import ALWAYS, Documents, Matches, Part
@@ -35,10 +35,13 @@ from chatkeep.store.files.vocabulary import Sought
 
 _LISTED: Final = 4_000  # documents that are listed for all rarer terms together
 _CANDIDATES: Final = 400  # messages that are ranked
+_CANDIDATES_OF_MANY: Final = 250  # where looking one up takes longer
+_MANY: Final = 100_000  # messages in all
 _WALKED: Final = 300  # messages that a walk from the newest on is to find
 _LOOKED_UP: Final = 500  # candidates in which every term is looked up
 _REVIEWED: Final = 10  # best candidates in which the commoner terms are looked up
 _ZONES_NEAR: Final = 40  # of the newest messages, where walks end that find much
+_STRETCHES: Final = 40  # of neighbouring zones that such a walk takes
 _PHRASE_SHARE: Final = 0.02  # of the messages that have its words, those that may have a phrase
 _LONG_WAY: Final = 40_000  # documents
 _PHRASES: Final = 4
@@ -80,6 +83,7 @@ class _Searching:
         self._is_late = self._is_partial = False
         self._documents = Documents(db, search)
         self._total = self._documents.total()
+        self._most = _CANDIDATES if self._total < _MANY else _CANDIDATES_OF_MANY
         self._limit = search.limit
         if search.unit == "session":
             self._limit = min(search.limit, self._documents.session_count)
@@ -187,11 +191,11 @@ class _Searching:
         """Gather the candidates whose terms weigh most; of those that have the same, the newest."""
         found = self._loose if self._loose is not None else {}
         for terms in sorted(same, key=lambda terms: (-ranking.sum_of(self._weights, terms), terms)):
-            fresh = self._newest_of(same[terms], _CANDIDATES - len(found))
+            fresh = self._newest_of(same[terms], self._most - len(found))
             for match in fresh.values():
                 match.terms = terms
             found.update(fresh)
-            if len(found) >= _CANDIDATES and self._fills(found):
+            if len(found) >= self._most and self._fills(found):
                 self._is_complete = False
                 break
 
@@ -204,7 +208,8 @@ class _Searching:
             return
         scores = Scores(found.values(), self._weights)
         self._scored = {doc: scores.of(match) for doc, match in found.items()}
-        best = nlargest(_REVIEWED, self._scored, key=lambda doc: (self._scored[doc], found[doc].at, doc))
+        ranked = nlargest(_REVIEWED, ((score, found[doc].at, doc) for doc, score in self._scored.items()))
+        best = [doc for _, _, doc in ranked]
         for place in self._unknown:
             lacking = [doc for doc in best if not found[doc].terms >> place & 1]
             for doc in self._documents.those_of(lacking, self._sought[place].match):
@@ -230,32 +235,21 @@ class _Searching:
     def answer(self) -> Answer:
         """Return the best of what was gathered."""
         found = self._gathered()
-        docs = {(match.session, match.seq): doc for doc, match in found.items()}
-        whole = self._places_of_whole(found)
-        best = ranking.best(
-            list(found.values()),
-            lambda match: self._scored.get(docs[match.session, match.seq], 0.0),
-            self._search,
-            whole,
-            self._documents.keys_of,
-        )
-        counts = self._match_counts(found, best)
-        places = self._documents.places([docs[match.session, match.seq] for match in best])
-        shown = [
-            Found(*places[doc], counts[match.session])
-            for match in best
-            if (doc := docs[match.session, match.seq]) in places
-        ]
-        is_all = all((match.session, match.seq) in whole for match in best)
-        return Answer(shown, "all" if is_all else "any", self._is_partial)
+        docs = list(found)
+        matches = list(found.values())
+        scores = [self._scored.get(doc, 0.0) for doc in docs]
+        whole = self._are_whole(found)
+        best = ranking.best(matches, scores, whole, self._search, self._documents.keys_of)
+        counts = self._match_counts(found, {matches[place].session for place in best})
+        places = self._documents.places([docs[place] for place in best])
+        shown = [Found(*places[docs[place]], counts[matches[place].session]) for place in best if docs[place] in places]
+        return Answer(shown, "all" if all(whole[place] for place in best) else "any", self._is_partial)
 
-    def _places_of_whole(self, found: Matches) -> set[tuple[object, int]]:
-        """Return the places (session, seq) of the messages that have every term of the query."""
-        places = {(match.session, match.seq) for match in self._whole.values()}
-        if self._terms == self._search.query.terms:
-            everything = (1 << len(self._terms)) - 1
-            places |= {(match.session, match.seq) for match in found.values() if match.terms == everything}
-        return places
+    def _are_whole(self, found: Matches) -> list[bool]:
+        """Return, for each message, whether it has every term of the query."""
+        are_all = self._terms == self._search.query.terms
+        everything = (1 << len(self._terms)) - 1
+        return [doc in self._whole or (are_all and match.terms == everything) for doc, match in found.items()]
 
     def _gathered(self) -> Matches:
         return self._whole if self._loose is None else {**self._loose, **self._whole_again()}
@@ -265,13 +259,13 @@ class _Searching:
         loose = self._loose or {}
         return {doc: loose.get(doc, match) for doc, match in self._whole.items()}
 
-    def _match_counts(self, found: Matches, best: Sequence[Match]) -> Mapping[object, int]:
-        """Return how many messages of each session match."""
+    def _match_counts(self, found: Matches, sessions: AbstractSet[object]) -> Mapping[object, int]:
+        """Return how many messages of each session match, of those that are answered all."""
         counts = Counter(match.session for match in found.values())
         if not self._is_complete and not self._is_partial:
             matching = (one.match for one in self._sought)
             match = _all(matching) if self._loose is None else _any(matching)
-            counts |= Counter(self._documents.match_counts(match, {match.session for match in best}, _COUNTED))
+            counts |= Counter(self._documents.match_counts(match, sessions, _COUNTED))
         return counts
 
     # How documents are gathered
@@ -300,7 +294,7 @@ class _Searching:
 
     def _newest_of(self, docs: Collection[int], most: int | None = None) -> Matches:
         """Return the messages of documents; of very many, the newest that are wanted and as many as an answer has."""
-        wanted = _CANDIDATES if most is None else most
+        wanted = self._most if most is None else most
         if len(docs) <= max(wanted, self._limit):
             return self._documents.messages(docs)
         found: Matches = {}
@@ -339,8 +333,7 @@ class _Searching:
     def _parts(self, sought: Sequence[Sought], wanted: int, full: AbstractSet[object]) -> Iterator[Part]:
         """Return the messages that have all terms, part by part, from the last on.
 
-        Where messages did not come in the order of their times, first those of the `zones` that tell of the
-        newest ones, if so many messages are likely to be there as are wanted.
+        If as many are likely to be among the newest ones as are wanted, by their times, in whatever order they came.
         """
         match = _all(one.match for one in sought)
         likely = float(self._total)
@@ -349,10 +342,7 @@ class _Searching:
         near = int(1.2 * wanted * self._total / max(likely, 1e-9) / ZONE_DOCS) + 1
         if near >= _ZONES_NEAR:
             return self._documents.backwards(match, self._limit, full)
-        backwards = self._documents.backwards(match, wanted, full)
-        if self._documents.is_in_order(_ZONES_NEAR):
-            return backwards
-        return chain(self._documents.near(match, near, _ZONES_NEAR), backwards)
+        return self._documents.newest_first(match, wanted, near, _STRETCHES, full)
 
     def _settled(self, found: Matches, after: int, wanted: int, full: set[object]) -> Matches | None:
         """Return the newest of what is found, of which all is known after a time; None if that is not enough."""
