@@ -15,6 +15,7 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from itertools import pairwise
 from typing import Final
 
 from msgspec import Struct
@@ -141,8 +142,10 @@ def best(
         return []
     last = ordered[: search.limit][-1][:2]
     head = [entry for entry in ordered[: search.limit + _TIES_MAX] if entry[:2] <= last]
-    keys = keys_of({matches[entry[-1]].session for entry in head})
-    head.sort(key=lambda entry: (entry[:2], keys.get(matches[entry[-1]].session, ""), entry[2]))
+    tied = [entry for pair in pairwise(head) if pair[0][:2] == pair[1][:2] for entry in pair]
+    if tied:
+        keys = keys_of({matches[entry[-1]].session for entry in tied})
+        head.sort(key=lambda entry: (entry[:2], keys.get(matches[entry[-1]].session, ""), entry[2]))
     return [entry[-1] for entry in head[: search.limit]]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import random
+import time
 import unicodedata
 from collections.abc import Iterator, Sequence
 from datetime import timedelta
@@ -23,7 +24,8 @@ from chatkeep.core.query import is_in, parse_query, words_of
 from chatkeep.core.search import Search
 from chatkeep.core.stems import stem
 from chatkeep.core.words import indexed, rows_of, spaced, tokens_of
-from chatkeep.store.files import documents, rows, searching
+from chatkeep.store.files import documents, index, rows, searching
+from chatkeep.store.files.index import Index
 from chatkeep.store.files.sql import SCHEMA
 from chatkeep.store.files.store import FilesStore
 from chatkeep.store.files.vocabulary import is_mark
@@ -427,6 +429,27 @@ def test_parts_after_a_quiet_moment(tmp_path: Path) -> None:
         before = list(db.execute(counting))
         store.close()
         assert ([(2,)], [(1,)]) == (before, list(db.execute(counting)))
+
+
+def test_parts_of_an_index_that_is_opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Parts that nobody had time to join are joined, step by step, by whoever opens the store next."""
+    with monkeypatch.context() as patch:
+        patch.setattr(Index, "_tidy", lambda _: False)
+        with contextlib.closing(_open(tmp_path)) as store:
+            for n in range(15):
+                store.append(f"api:{n}", [draft(f"please report w{n}")])
+    monkeypatch.setattr(index, "_QUIET_S", 0.01)
+    monkeypatch.setattr(index, "_JOINED_PAGES", 1)
+    with contextlib.closing(_open(tmp_path)) as store:
+        (path,) = tmp_path.glob("index-*.sqlite3")
+        with contextlib.closing(apsw.Connection(str(path))) as db:
+            counting = "SELECT count(DISTINCT segid) FROM words_idx"
+            (before,) = db.execute(counting).fetchone()
+            deadline = time.monotonic() + 20
+            while (count := db.execute(counting).fetchone()[0]) > 4 and time.monotonic() < deadline:
+                time.sleep(0.01)
+        assert (True, True) == (before > 4, count <= 4)
+        assert 15 == len(store.search(search_for("report ")).hits)
 
 
 @given(st.text())
