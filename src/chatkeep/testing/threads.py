@@ -81,6 +81,25 @@ class ThreadContract:
         assert [ROUNDS // 5] * THREADS * 5 == [known.message_count for known in page.sessions]
         assert THREADS * ROUNDS == store.status().message_count
 
+    def test_read_beside_appends(self, store: Store) -> None:
+        """What was seen once is seen from then on, whichever verb is asked."""
+        store.append(KEY, [draft("first")])
+
+        def append_or_look(thread: int) -> list[int]:
+            seen = []
+            for _ in range(ROUNDS):
+                if thread % 2:
+                    store.append(KEY, [draft("more")])
+                else:
+                    seen.append(len(store.read(KEY).messages))
+                    seen.append(store.window(KEY, limit=1).messages[-1].seq)
+                    seen.append(store.get(KEY).message_count)
+            return seen
+
+        for seen in _at_once(append_or_look):
+            assert sorted(seen) == seen
+        assert 1 + THREADS // 2 * ROUNDS == store.get(KEY).message_count
+
     def test_revise_from_threads(self, store: Store) -> None:
         """Patches of different members all count, and appends beside them are not lost."""
         store.append(KEY, [draft("first")])

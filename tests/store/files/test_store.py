@@ -21,7 +21,8 @@ from chatkeep.core.model import Revision, Selection
 from chatkeep.errors import BusyError, SessionDamagedError, SessionNotFoundError, StorageError, StorageFullError
 from chatkeep.store.files.index import Index
 from chatkeep.store.files.store import FilesStore
-from chatkeep.store.files.tree import file_name
+from chatkeep.store.files.tree import Tree, file_name
+from chatkeep.store.files.upkeep import Upkeep
 from chatkeep.testing import at, draft, search_for, talk
 
 KEY = "telegram:1"
@@ -239,6 +240,23 @@ def test_append_while_somebody_keeps_the_file(workspace: Path, opened: Callable[
         assert 2 == store.append("other:1", [draft("more")]).message_count
         assert 3 == len(_texts(store))
     assert 4 == store.append(KEY, [draft("more")]).message_count
+
+
+def test_read_while_an_append_is_under_way(opened: Callable[..., FilesStore], monkeypatch: pytest.MonkeyPatch) -> None:
+    """A message is read when its append is answered, also when it came between a look at the file and its bytes."""
+    store = opened()
+    answered, read = threading.Event(), Tree.read
+    (_, seen), note = store._tree.read(NAME), Upkeep.note
+    monkeypatch.setattr(Tree, "read", lambda tree, name: (read(tree, name)[0], seen))
+    monkeypatch.setattr(Upkeep, "note", lambda upkeep, change: (answered.wait(10), note(upkeep, change))[1])
+    append = threading.Thread(target=store.append, args=(KEY, [draft("a fourth")]))
+    append.start()
+    while b"a fourth" not in read(store._tree, NAME)[0]:
+        time.sleep(0.001)
+    assert 3 == len(store.read(KEY).messages)
+    answered.set()
+    append.join()
+    assert 4 == len(store.read(KEY).messages)
 
 
 def test_append_after_a_failed_flush(

@@ -196,7 +196,10 @@ class FilesStore:
         if scan.header is None or scan.header.key != key:
             raise SessionDamagedError(key, scan.reason or "another session's file")
         header, messages = scan.header, scan.messages
-        if row.stamp != stamp and row.header.created_at == header.created_at and self._tree.is_held(row.name):
+        is_known = (
+            row.stamp == stamp and len(messages) == row.digest.message_count
+        )  # the stamp is from before they came
+        if not is_known and row.header.created_at == header.created_at and self._tree.is_held(row.name):
             header, messages = row.header, messages[: row.digest.message_count]
         return Session(header=header, messages=tuple(messages))
 
