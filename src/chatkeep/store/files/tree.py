@@ -30,7 +30,7 @@ import time
 import unicodedata
 from base64 import b32encode
 from collections.abc import Callable, Iterator
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Final, Literal
 
@@ -69,6 +69,7 @@ class NotRegularError(Exception):
     """A name in the folder is a link, a device, a pipe or a folder. It is never opened."""
 
 
+@lru_cache(maxsize=1024)
 def file_name(key: str) -> str:
     """Return the name of a key's file: a readable part, and a hash that makes it the key's own.
 
@@ -206,7 +207,8 @@ class Tree:
         self._moving = threading.Lock()
         with told():
             make_folder(workspace)
-            self._folders = {name: open_folder(workspace / name) for name in ("sessions", "tmp", "quarantine")}
+            names = ("sessions", "tmp", "quarantine")
+            self._folders = {(path := workspace / name): open_folder(path) for name in names}
             if durability != "none":
                 flush_folder(workspace)  # whoever made the folders may have died before theirs was flushed
         self._sessions, self._tmp, self._quarantine = self._folders.values()
@@ -222,8 +224,7 @@ class Tree:
     def find_place(self) -> None:
         """Follow a folder that another one was put in the place of, or nothing."""
         with told(), self._moving:
-            for name, fd in self._folders.items():
-                path = self.workspace / name
+            for path, fd in self._folders.items():
                 if is_at(fd, path) or (is_nowhere(fd) and not is_folder(path)):
                     continue
                 new = open_folder(path) if is_folder(path) else open_nowhere()
@@ -234,8 +235,9 @@ class Tree:
     def _make_place(self) -> None:
         """Make the folders that are missing, and follow them. Only a write does that: others may be at work here."""
         with told():
-            for name in self._folders:
-                os.close(open_folder(self.workspace / name))
+            for path, fd in self._folders.items():
+                if not is_at(fd, path):
+                    os.close(open_folder(path))
         self.find_place()
 
     def stamps(self) -> Iterator[tuple[str, Stamp | None]]:
@@ -312,16 +314,14 @@ class Tree:
             finally:
                 os.close(fd)
 
-    @contextlib.contextmanager
-    def created(self, name: str, content: bytes) -> Iterator[LockedFile]:
+    def created(self, name: str, content: bytes) -> contextlib.AbstractContextManager[LockedFile]:
         """Give a new file its name, durably, and to this thread alone.
 
         Raises:
             FileExistsError: when the name is taken.
             StorageError: when the disk refuses; there is no such file then.
         """
-        with self._born(name, content, self._claim) as file:
-            yield file
+        return self._born(name, content, self._claim)
 
     def replace(self, file: LockedFile, content: bytes) -> None:
         """Put a new file in the place of a locked one, all at once and durably; `file` is the new one then.
