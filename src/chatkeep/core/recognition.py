@@ -27,7 +27,6 @@ from chatkeep.core.model import Draft, Json, Message, text_of
 
 DIGEST_CHARS: Final = 12
 _THOUGHT: Final = re.compile(r"\s*<think>.*?</think>", re.DOTALL)
-_PLAIN: Final = ("role", "content", "tool_calls", "tool_call_id", "name")
 
 Said = Message | Draft
 
@@ -89,12 +88,17 @@ def is_same(stored: Message, said: Draft) -> bool:
 
     Of an answer that was cut off, the client may have seen less than was stored.
     """
-    if all(getattr(stored, name) == getattr(said, name) for name in _PLAIN):
+    if _plain(stored) == _plain(said):
         return True
     if _is_partial(stored) and said.role == "assistant" and "finish_reason" not in (said.metadata or {}):
         text = _text(said)
         return bool(text) and _text(stored).startswith(text)
     return bool(_form(stored) == _form(said))
+
+
+def _plain(said: Said) -> tuple[Json, ...]:
+    """Return all that a message may say, as it stands."""
+    return said.role, said.content, said.tool_calls, said.tool_call_id, said.name
 
 
 def _is_partial(stored: Message) -> bool:
