@@ -165,6 +165,9 @@ def hold(sessions: Sessions, root: str, drafts: Sequence[Draft]) -> str:
         BusyError: when others change the session all the time.
     """
     key, attempt = _start(sessions, root, drafts), 0
+    if not any(said.role == "assistant" for said in drafts):  # most likely a new conversation: nothing to look at
+        with suppress(CountConflictError):
+            return _extended(sessions, key, drafts, 0)
     left: tuple[Session, tuple[Message, ...]] | None = None
     for _ in range(_STEPS_MAX):
         stored = _stored(sessions, key)
