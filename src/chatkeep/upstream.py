@@ -237,11 +237,14 @@ class Upstream:
 def _client(settings: ModelSettings) -> AsyncOpenAI:
     import openai  # noqa: PLC0415 - half a second that only servers with a model spend
 
+    from chatkeep.connections import transport_to  # noqa: PLC0415
+
     client = openai.AsyncOpenAI(
         base_url=settings.url,
         api_key=settings.key or "none",  # a local server asks for none, the client does
         max_retries=settings.retries,
         timeout=openai.Timeout(settings.timeout_s, connect=min(CONNECT_WAIT_S, settings.timeout_s)),
+        http_client=openai.DefaultAsyncHttpxClient(transport=transport_to(settings.url)),
     )
     client.organization = client.project = None  # the client took them from the environment
     _ = client.chat.completions.with_streaming_response  # loads the rest of it now, not at the first question

@@ -14,7 +14,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
 from typing import Final, Literal
 
-import httpx
+import httpx2
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
@@ -106,7 +106,7 @@ class Recorder:
 class Passage(Response):
     """An answer that is passed on as it comes, to whom it reaches."""
 
-    def __init__(self, ask: Callable[[], Awaitable[httpx.Response]], recorder: Recorder) -> None:
+    def __init__(self, ask: Callable[[], Awaitable[httpx2.Response]], recorder: Recorder) -> None:
         """Take what asks for the answer, and its recorder, which stores the request meanwhile."""
         super().__init__()
         self._ask = ask
@@ -142,7 +142,7 @@ class Passage(Response):
                     await send({"type": "http.response.body", "body": piece, "more_body": True})
             await self._recorder.finish(ModelCutOffError.code)
             await send({"type": "http.response.body", "body": b"", "more_body": False})
-        except httpx.TransportError:
+        except httpx2.TransportError:
             pass  # left without its end, so that the client's connection breaks too
         except asyncio.CancelledError as error:
             cut = reason_of(error)
@@ -151,11 +151,11 @@ class Passage(Response):
             await answer.aclose()
             await self._recorder.finish(cut)
 
-    def _pieces(self, answer: httpx.Response) -> AsyncGenerator[bytes]:
+    def _pieces(self, answer: httpx2.Response) -> AsyncGenerator[bytes]:
         is_stream = answer.headers.get("content-type", "").startswith(MEDIA_TYPE)
         return self._events(answer) if is_stream else self._whole(answer)
 
-    async def _events(self, answer: httpx.Response) -> AsyncGenerator[bytes]:
+    async def _events(self, answer: httpx2.Response) -> AsyncGenerator[bytes]:
         """Yield what comes at once; before the last event the answer is stored."""
         async for piece in answer.aiter_bytes():
             end = piece.find(END)
@@ -170,7 +170,7 @@ class Passage(Response):
                     await self._recorder.finish(ModelCutOffError.code)
                 yield ending
 
-    async def _whole(self, answer: httpx.Response) -> AsyncGenerator[bytes]:
+    async def _whole(self, answer: httpx2.Response) -> AsyncGenerator[bytes]:
         """Yield what comes when more does, and the last piece when the answer is stored."""
         last = b""
         async for piece in answer.aiter_bytes():
@@ -181,7 +181,7 @@ class Passage(Response):
         await self._recorder.finish(ModelCutOffError.code)
         yield last
 
-    def _told(self, answer: httpx.Response) -> list[tuple[bytes, bytes]]:
+    def _told(self, answer: httpx2.Response) -> list[tuple[bytes, bytes]]:
         key = self._recorder.key
         return [
             *told_headers(answer),

@@ -30,7 +30,7 @@ async def complete_chat(request: Request, sessions: Own, threads: Threads, named
     """Pass a request for a completion on to the model's server, and its answer back; both are recorded."""
     relay: Relay = request.app.state.relay
     metrics: Metrics = request.app.state.metrics
-    relay.client()  # or say that there is none, before anything is stored
+    relay.check()  # or say that there is none, before anything is stored
     async with asynccontextmanager(room_for_body)(request):  # only while it is read: the model may take minutes
         body = await body_of(request)
         asked = _asked(body) if len(body) <= LARGE_BYTES else await threads.read(_asked, body)
@@ -48,7 +48,7 @@ async def complete_chat(request: Request, sessions: Own, threads: Threads, named
 async def list_models(request: Request, threads: Threads) -> Response:
     """Tell which models there are, as the model's server tells it."""
     relay: Relay = request.app.state.relay
-    relay.client()
+    relay.check()
     recorder = Recorder(relay, None, threads, request.app.state.metrics.missed)
     return Passage(lambda: relay.ask("GET", "models", request.headers), recorder)
 

@@ -10,15 +10,19 @@ import asyncio
 from collections.abc import Coroutine, Iterator, Mapping
 from typing import Any, Final
 
-import httpx
+import httpx2
 
 from chatkeep.chat import CLOSE_WAIT_S
+from chatkeep.connections import transport_to
 from chatkeep.errors import ModelCutOffError, ModelUnreachableError, ModelUnsetError
 from chatkeep.upstream import CONNECT_WAIT_S, ModelSettings
 
-_CONNECTIONS_KEPT: Final = 100
-_KEPT_S: Final = 60.0
 _ASKED: Final = ("accept", "content-type", "http-referer", "idempotency-key", "openai-beta", "user-agent", "x-title")
+_OURS: Final = {
+    "accept": "*/*",
+    "user-agent": "chatkeep",
+    "accept-encoding": "identity",  # what is compressed comes in blocks, not as it is said
+}
 _TOLD: Final = ("content-type", "retry-after", "retry-after-ms", "x-should-retry")
 _TOLD_BEGINNINGS: Final = ("openai-", "x-ratelimit-")
 _UNTOLD: Final = frozenset(  # our own of these names, and whose the key is
@@ -31,43 +35,41 @@ class Relay:
 
     def __init__(self, settings: ModelSettings | None) -> None:
         """Take where the server is, None when there is none; nobody is asked anything yet."""
-        self._client = None if settings is None else _client(settings)
+        self._settings = settings
+        self._transport = None if settings is None else transport_to(settings.url)
         self._running: set[asyncio.Task[Any]] = set()
 
     @property
     def is_set(self) -> bool:
         """Whether there is a server to ask."""
-        return self._client is not None
+        return self._settings is not None
 
-    def client(self) -> httpx.AsyncClient:
-        """Return the connections to the server.
+    def check(self) -> None:
+        """Check that there is a server.
 
         Raises:
             ModelUnsetError: when there is none.
         """
-        if self._client is None:
+        if self._settings is None:
             raise ModelUnsetError("model_url")
-        return self._client
 
-    async def ask(
-        self, method: str, path: str, headers: Mapping[str, str], body: bytes | None = None
-    ) -> httpx.Response:
+    async def ask(self, method: str, path: str, headers: Mapping[str, str], body: bytes = b"") -> httpx2.Response:
         """Return the server's answer as soon as it begins; whoever asks closes it.
 
         Raises:
             ModelUnsetError: when there is none.
             ModelUnreachableError, ModelCutOffError: when it gives no answer.
         """
-        client = self.client()
-        passed = {name: headers[name] for name in _ASKED if name in headers}
-        request = client.build_request(method, path, headers=passed, content=body)
+        settings = self._settings
+        if settings is None or self._transport is None:
+            raise ModelUnsetError("model_url")
         try:
-            return await client.send(request, stream=True)
-        except httpx.ReadTimeout as error:
-            raise ModelUnreachableError(f"did not answer within {client.timeout.read:g} s") from error
-        except (httpx.ConnectError, httpx.TimeoutException) as error:
+            return await self._transport.handle_async_request(_request(settings, method, path, headers, body))
+        except httpx2.ReadTimeout as error:
+            raise ModelUnreachableError(f"did not answer within {settings.timeout_s:g} s") from error
+        except (httpx2.ConnectError, httpx2.TimeoutException) as error:
             raise ModelUnreachableError("cannot be reached") from error
-        except httpx.TransportError as error:
+        except httpx2.TransportError as error:
             raise ModelCutOffError from error
 
     def start(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
@@ -82,11 +84,11 @@ class Relay:
         deadline = asyncio.get_running_loop().time() + CLOSE_WAIT_S
         while self._running and asyncio.get_running_loop().time() < deadline:  # what ends may have begun another
             await asyncio.wait(self._running, timeout=CLOSE_WAIT_S)
-        if self._client is not None:
-            await self._client.aclose()
+        if self._transport is not None:
+            await self._transport.aclose()
 
 
-def told_headers(answer: httpx.Response) -> Iterator[tuple[bytes, bytes]]:
+def told_headers(answer: httpx2.Response) -> Iterator[tuple[bytes, bytes]]:
     """Yield the headers of an answer that pass."""
     for name, value in answer.headers.items():
         if name in _TOLD or (name.startswith(_TOLD_BEGINNINGS) and name not in _UNTOLD):
@@ -95,15 +97,13 @@ def told_headers(answer: httpx.Response) -> Iterator[tuple[bytes, bytes]]:
         yield b"content-length", answer.headers["content-length"].encode("ascii")
 
 
-def _client(settings: ModelSettings) -> httpx.AsyncClient:
-    return httpx.AsyncClient(
-        base_url=settings.url,
-        headers={
-            "Accept-Encoding": "identity",  # what is compressed comes in blocks, not as it is said
-            **({"Authorization": f"Bearer {settings.key}"} if settings.key else {}),
-        },
-        timeout=httpx.Timeout(settings.timeout_s, connect=min(CONNECT_WAIT_S, settings.timeout_s)),
-        limits=httpx.Limits(
-            max_connections=None, max_keepalive_connections=_CONNECTIONS_KEPT, keepalive_expiry=_KEPT_S
-        ),
+def _request(
+    settings: ModelSettings, method: str, path: str, headers: Mapping[str, str], body: bytes
+) -> httpx2.Request:
+    passed = {name: headers[name] for name in _ASKED if name in headers}
+    own = {"authorization": f"Bearer {settings.key}"} if settings.key else {}
+    waits = httpx2.Timeout(settings.timeout_s, connect=min(CONNECT_WAIT_S, settings.timeout_s))
+    url = f"{settings.url.rstrip('/')}/{path}"
+    return httpx2.Request(
+        method, url, headers=_OURS | own | passed, content=body, extensions={"timeout": waits.as_dict()}
     )

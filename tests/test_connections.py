@@ -1,0 +1,279 @@
+"""Connections to a model's server give all that came, in order, and are used again only when that is safe."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+
+import httpx2
+import pytest
+
+from chatkeep.connections import Connections
+
+WAIT_S = 5.0
+BLINK_S = 0.05
+
+Visit = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+
+
+@asynccontextmanager
+async def served(visit: Visit) -> AsyncIterator[httpx2.URL]:
+    """Give the address of a server that does this with each connection."""
+
+    async def visited(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            await visit(reader, writer)
+        except (ConnectionError, asyncio.IncompleteReadError):
+            pass
+        finally:
+            writer.close()
+
+    server = await asyncio.start_server(visited, "127.0.0.1", 0)
+    try:
+        yield httpx2.URL(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1")
+    finally:
+        server.close()
+
+
+def saying(*answers: bytes, closes: bool = True) -> Visit:
+    """Return a visit that gives one answer to each request of a connection."""
+
+    async def visit(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        for answer in answers:
+            await reader.readuntil(b"\r\n\r\n")
+            writer.write(answer)
+            await writer.drain()
+        if not closes:
+            await reader.read()
+
+    return visit
+
+
+def asked(url: httpx2.URL, content: bytes = b"", wait_s: float = WAIT_S) -> httpx2.Request:
+    """Return a request."""
+    return httpx2.Request("POST", url, content=content, extensions={"timeout": httpx2.Timeout(wait_s).as_dict()})
+
+
+async def told(connections: Connections, request: httpx2.Request) -> tuple[int, bytes, str]:
+    """Return status, all that came of the body, and the name of the error that ended it."""
+    answer = await connections.handle_async_request(request)
+    came, error = b"", ""
+    try:
+        async for piece in answer.aiter_bytes():
+            came += piece
+    except httpx2.TransportError as failed:
+        error = type(failed).__name__
+    await answer.aclose()
+    return answer.status_code, came, error
+
+
+async def heard(visit: Visit, wait_s: float = WAIT_S) -> tuple[int, bytes, str]:
+    """Return what one request is told."""
+    async with served(visit) as url:
+        connections = Connections()
+        try:
+            return await told(connections, asked(url, wait_s=wait_s))
+        finally:
+            await connections.aclose()
+
+
+SWITCHING = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: a\r\nConnection: upgrade\r\n\r\n"
+CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    "said, expected",
+    [
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi", (200, b"hi", "")),
+        (b"HTTP/1.1 404 Not Found\r\nContent-Length: 2\r\n\r\nhi", (404, b"hi", "")),
+        (b"HTTP/1.1 204 No Content\r\n\r\n", (204, b"", "")),
+        (CHUNKED + b"1\r\nh\r\n1;more=1\r\ni\r\n0\r\nTrailer: 1\r\n\r\n", (200, b"hi", "")),
+        (b"HTTP/1.1 200 OK\r\n\r\nhi", (200, b"hi", "")),
+        (b"HTTP/1.0 200 OK\r\n\r\nhi", (200, b"hi", "")),
+        (
+            b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Hints\r\nLink: a\r\n\r\n" + CHUNKED + b"0\r\n\r\n",
+            (200, b"", ""),
+        ),
+        (b"HTTP/1.1 200 OK\nContent-Length: 2\n\nhi", (200, b"hi", "")),
+        (CHUNKED + b"2 \r\nhi\r\n0\r\n\r\n", (200, b"hi", "")),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nhi", (200, b"hi", "RemoteProtocolError")),
+        (CHUNKED + b"2\r\nhi\r\n", (200, b"hi", "RemoteProtocolError")),
+        (CHUNKED + b"2\r\nhi\r\nno number\r\n", (200, b"hi", "RemoteProtocolError")),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi, and more", (200, b"hi", "")),
+    ],
+)
+def test_give_all_that_came(said: bytes, expected: tuple[int, bytes, str]) -> None:
+    """Nothing of an answer is lost, not even of one that breaks off, and who breaks off is found out."""
+    assert asyncio.run(heard(saying(said))) == expected
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        b"",
+        b"HTTP/1.1 200 OK\r\n",
+        b"no HTTP",
+        SWITCHING,
+    ],
+)
+def test_find_no_answer(said: bytes) -> None:
+    """What is no answer is an error, however it ends."""
+    with pytest.raises(httpx2.RemoteProtocolError):
+        asyncio.run(heard(saying(said)))
+
+
+def test_refuse_a_head_without_end() -> None:
+    """A server cannot fill the memory with headers."""
+
+    async def visit(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 200 OK\r\n")
+        while True:
+            writer.write(b"name: %b\r\n" % (b"v" * 1000))
+            await writer.drain()
+
+    with pytest.raises(httpx2.RemoteProtocolError):
+        asyncio.run(heard(visit))
+
+
+@pytest.mark.parametrize("said, error", [(b"", "head"), (CHUNKED + b"2\r\nhi\r\n", "ReadTimeout")])
+def test_wait_for_silence_no_longer_than_told(said: bytes, error: str) -> None:
+    """Who says nothing for so long is not waited for, before the answer and in it; what came before is given."""
+    visit = saying(said, closes=False)
+    if error == "head":
+        with pytest.raises(httpx2.ReadTimeout):
+            asyncio.run(heard(visit, BLINK_S))
+    else:
+        assert asyncio.run(heard(visit, BLINK_S)) == (200, b"hi", error)
+
+
+def test_find_nobody() -> None:
+    """Where nobody listens there is no connection."""
+
+    async def nobody() -> None:
+        async with served(saying()) as url:
+            pass
+        await Connections().handle_async_request(asked(url))
+
+    with pytest.raises(httpx2.ConnectError):
+        asyncio.run(nobody())
+
+
+async def visits_for(said: bytes, *, rests: bool = True, closes: bool = False) -> int:
+    """Return how many connections two requests take, the second asked when the first is answered."""
+    count = 0
+
+    async def visit(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal count
+        count += 1
+        await saying(*([said] if closes else [said, said]), closes=closes)(reader, writer)
+
+    async with served(visit) as url:
+        connections = Connections()
+        for _ in range(2):
+            answer = await connections.handle_async_request(asked(url))
+            if rests:
+                await answer.aread()
+            await answer.aclose()
+            await asyncio.sleep(BLINK_S)  # what else the server does arrives
+        await connections.aclose()
+    return count
+
+
+WHOLE = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi"
+
+
+def test_use_a_connection_again() -> None:
+    """A second request goes where the first was answered."""
+    assert asyncio.run(visits_for(WHOLE)) == 1
+
+
+@pytest.mark.parametrize(
+    "said, rests, closes",
+    [
+        (WHOLE, True, True),
+        (WHOLE.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n"), True, False),
+        (WHOLE + WHOLE, True, False),
+        (WHOLE[:-1], False, False),
+        (b"HTTP/1.0 200 OK\r\n\r\n", False, False),
+    ],
+)
+def test_use_no_connection_again_that_may_mislead(said: bytes, rests: bool, closes: bool) -> None:  # noqa: FBT001 - parameters
+    """One that was closed, is to close, says more than was asked, or was left before its end has no second request."""
+    assert asyncio.run(visits_for(said, rests=rests, closes=closes)) == 2
+
+
+def test_use_no_connection_at_once_that_said_more() -> None:
+    """What was said beyond an answer is never taken for the next one, not even by who asks right away."""
+
+    async def twice() -> list[tuple[int, bytes, str]]:
+        async with served(saying(WHOLE + WHOLE.replace(b"hi", b"no"), closes=False)) as url:
+            connections = Connections()
+            return [await told(connections, asked(url)) for _ in range(2)]
+
+    assert asyncio.run(twice()) == [(200, b"hi", "")] * 2
+
+
+def test_take_an_answer_before_all_is_sent() -> None:
+    """A server may refuse a long request before it has read it."""
+    enough = asyncio.Event()
+
+    async def visit(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 413 Too Large\r\nContent-Length: 2\r\n\r\nno")
+        await enough.wait()  # and reads no more
+
+    async def refused() -> tuple[int, bytes, str]:
+        async with served(visit) as url:
+            answer = await told(Connections(), asked(url, b"x" * (64 << 20)))
+            enough.set()
+            return answer
+
+    assert asyncio.run(refused()) == (413, b"no", "")
+
+
+def test_send_a_long_request_whole() -> None:
+    """All of a long request arrives, at a server that takes its time."""
+    content = bytes(range(256)) * (1 << 14)
+    seen = b""
+
+    async def visit(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal seen
+        await asyncio.sleep(BLINK_S)
+        await reader.readuntil(b"\r\n\r\n")
+        seen = await reader.readexactly(len(content))
+        writer.write(WHOLE)
+
+    async def sent() -> tuple[int, bytes, str]:
+        async with served(visit) as url:
+            return await told(Connections(), asked(url, content))
+
+    assert asyncio.run(sent()) == (200, b"hi", "")
+    assert seen == content
+
+
+def test_hold_little_of_what_nobody_takes() -> None:
+    """A reader that is slow holds up the server, and then gets all."""
+    size, sent = 64 << 20, 0
+
+    async def visit(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal sent
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % size)
+        while sent < size:
+            writer.write(b"x" * (1 << 16))
+            sent += 1 << 16
+            await writer.drain()
+
+    async def taken() -> tuple[int, int]:
+        async with served(visit) as url:
+            answer = await Connections().handle_async_request(asked(url))
+            before = -1
+            while before != sent:  # until it gets no further
+                before = sent
+                await asyncio.sleep(BLINK_S)
+            return before, len(await answer.aread())
+
+    held, got = asyncio.run(taken())
+    assert held < size // 2
+    assert got == size
