@@ -8,6 +8,7 @@ of it is one piece, and all of it is given before the error that ends it.
 from __future__ import annotations
 
 import asyncio
+import select
 from collections.abc import AsyncIterator
 from ssl import SSLContext
 from typing import Final, cast
@@ -133,6 +134,13 @@ class _Connection(asyncio.Protocol):
         """Whether another request may follow: the answer is complete, and neither side wants to end."""
         in_the_way = self._is_lost or self._is_choked or self._pieces or self._error
         return self._may_go_on and not in_the_way
+
+    @property
+    def has_news(self) -> bool:
+        """Whether the server has said or closed something that the event loop has not come to yet."""
+        poll = select.poll()
+        poll.register(self._transport.get_extra_info("socket").fileno(), select.POLLIN)
+        return bool(poll.poll(0))
 
     async def send(self, request: httpx2.Request, wait_s: float) -> None:
         """Send a request; of a long one nearly all is on its way then, or it is answered already."""
@@ -269,7 +277,7 @@ def _taken(kept: list[_Connection]) -> _Connection | None:
         kept.pop(0).close()
     while kept:
         connection = kept.pop()
-        if connection.may_be_kept:
+        if connection.may_be_kept and not connection.has_news:
             return connection
         connection.close()
     return None
