@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import socket
+import struct
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
@@ -145,6 +147,39 @@ def test_wait_for_silence_no_longer_than_told(said: bytes, error: str) -> None:
             asyncio.run(heard(visit, BLINK_S))
     else:
         assert asyncio.run(heard(visit, BLINK_S)) == (200, b"hi", error)
+
+
+@pytest.mark.parametrize("head", [b"HTTP/1.1 200 OK\r\n\r\n", CHUNKED])
+def test_find_a_reset(head: bytes) -> None:
+    """An answer that is reset is not at its end, whether it told a length or not."""
+
+    async def visit(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(head)
+        await writer.drain()
+        await asyncio.sleep(BLINK_S)
+        linger = struct.pack("ii", 1, 0)
+        writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+
+    assert asyncio.run(heard(visit)) == (200, b"", "RemoteProtocolError")
+
+
+def test_keep_a_connection_once() -> None:
+    """Who closes an answer twice gives its connection back once: two requests at once take two."""
+
+    async def twice() -> int:
+        connections = Connections()
+        async with served(saying(WHOLE, WHOLE, closes=False)) as url:
+            answer = await connections.handle_async_request(asked(url))
+            await answer.aread()
+            assert isinstance(answer.stream, httpx2.AsyncByteStream)
+            await answer.stream.aclose()
+            both = [await connections.handle_async_request(asked(url)) for _ in range(2)]
+            bodies = [await each.aread() for each in both]
+            await connections.aclose()
+            return len(bodies)
+
+    assert asyncio.run(asyncio.wait_for(twice(), WAIT_S)) == 2
 
 
 def test_find_nobody() -> None:

@@ -101,6 +101,8 @@ class _Body(httpx2.AsyncByteStream):
             yield piece
 
     async def aclose(self) -> None:
+        if self._connection in self._kept:
+            return
         if self._connection.may_be_kept and len(self._kept) < _KEPT_MAX:
             self._connection.kept_since = asyncio.get_running_loop().time()
             self._kept.append(self._connection)
@@ -198,9 +200,9 @@ class _Connection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Take note: an answer of no told length ends so, others break off."""
         self._is_lost = True
-        if self._head is not None and exc is None and not _has_length(self._head[1]):
-            self._is_complete = True
-        elif not self._is_complete:
+        is_the_end = self._head is not None and not _has_length(self._head[1]) and (exc or self._error) is None
+        self._is_complete = self._is_complete or is_the_end
+        if not self._is_complete:
             self._fail("broken off")
         self._wake()
 
