@@ -165,11 +165,18 @@ def test_find_a_reset(head: bytes) -> None:
 
 
 def test_keep_a_connection_once() -> None:
-    """Who closes an answer twice gives its connection back once: two requests at once take two."""
+    """Who closes an answer twice gives its connection back once: of two requests at once each has its own."""
 
-    async def twice() -> int:
+    async def visit(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while True:
+            await reader.readuntil(b"\r\n\r\n")
+            writer.write(CHUNKED)
+            await asyncio.sleep(BLINK_S)
+            writer.write(b"2\r\nhi\r\n0\r\n\r\n")
+
+    async def twice() -> list[bytes]:
         connections = Connections()
-        async with served(saying(WHOLE, WHOLE, closes=False)) as url:
+        async with served(visit) as url:
             answer = await connections.handle_async_request(asked(url))
             await answer.aread()
             assert isinstance(answer.stream, httpx2.AsyncByteStream)
@@ -177,9 +184,9 @@ def test_keep_a_connection_once() -> None:
             both = [await connections.handle_async_request(asked(url)) for _ in range(2)]
             bodies = [await each.aread() for each in both]
             await connections.aclose()
-            return len(bodies)
+            return bodies
 
-    assert asyncio.run(asyncio.wait_for(twice(), WAIT_S)) == 2
+    assert asyncio.run(twice()) == [b"hi", b"hi"]
 
 
 def test_find_nobody() -> None:
