@@ -29,7 +29,7 @@ _FORMS: Final = 32
 _FORMS_MOST: Final = 400  # when they are rare
 _RARE: Final = 20_000  # messages that have one of them
 _FORMS_LEAST: Final = 8  # when they are common
-_COMMON: Final = 400_000  # messages that have one of them
+_COMMON: Final = 5  # a part of all messages, which have one of them
 _LONGEST: Final = 1000
 _KNOWN_MAX: Final = 200_000
 _TALLIED_MAX: Final = 1000
@@ -166,7 +166,8 @@ def _begun(db: apsw.Connection, beginning: str, skip: int) -> tuple[list[tuple[s
     values = {"first": beginning, "after": beginning + _LAST, "limit": _FORMS_MOST + 1, "skip": skip}
     found = list(db.execute(QUERIES["begun"], values))
     totals = list(accumulate(count for _, count in found))
-    rare, uncommon = bisect_left(totals, _RARE), bisect_left(totals, _COMMON)
+    ((message_count,),) = db.execute(QUERIES["message_count"])
+    rare, uncommon = bisect_left(totals, _RARE), bisect_left(totals, message_count // _COMMON)
     shown = found[: min(max(rare, _FORMS_LEAST, min(uncommon, _FORMS)), _FORMS_MOST)]
     return shown, skip + len(shown) if len(shown) < len(found) else 0
 
