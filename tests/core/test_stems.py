@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import re
+from collections import defaultdict
+from itertools import product
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chatkeep.core.stems import QUESTION_WORDS, STOP_WORDS, stem
+from chatkeep.core.stems import QUESTION_WORDS, STOP_WORDS, common_beginning, stem
 
 
 @pytest.mark.parametrize(
@@ -49,3 +53,43 @@ def test_stop_words() -> None:
     assert QUESTION_WORDS < STOP_WORDS
     assert {word for word in STOP_WORDS if word == word.casefold() and word.isalpha()} == STOP_WORDS
     assert not {"room", "prime", "or not", "error", "none", "null", "true", "next", "like"} & STOP_WORDS
+
+
+def test_common_beginning() -> None:
+    """All words of a stem begin alike, the irregular and the very short ones too."""
+    letters = "abcdefghijklmnopqrstuvwxyz0"
+    endings = [
+        "s",
+        "es",
+        "ed",
+        "ing",
+        "ly",
+        "er",
+        "ies",
+        "ied",
+        "y",
+        "e",
+        "ness",
+        "ment",
+        "ation",
+        "al",
+        "ive",
+        "ize",
+        "ous",
+        "ful",
+        "est",
+        "eed",
+        "eedly",
+        "edly",
+        "ingly",
+    ]
+    beginnings = [*letters, *map("".join, product(letters, repeat=2)), "sky", "ski", "dy", "ly", "ty", "tie", "lie"]
+    words = {beginning + ending for beginning in beginnings for ending in ("", *endings)}
+    of_stem = defaultdict(list)
+    for word in words:
+        of_stem[stem(word)].append(word)
+    for alike in of_stem.values():
+        for word in alike:
+            begins = re.compile(common_beginning(word)).match
+            assert [] == [other for other in alike if not begins(other)], word
+    assert common_beginning("meeting") == "me"

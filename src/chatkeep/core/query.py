@@ -15,12 +15,13 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache
 from itertools import chain, groupby, pairwise
 from typing import Final
 
 from msgspec import Struct
 
-from chatkeep.core.stems import QUESTION_WORDS, STOP_WORDS, stem
+from chatkeep.core.stems import QUESTION_WORDS, STOP_WORDS, common_beginning, stem
 from chatkeep.core.words import Token, compounds_of, is_unspaced, may_go_on, pairs_of, tokens_of
 
 TERMS_MAX: Final = 32
@@ -90,14 +91,15 @@ def words_of(text: str, about: Query | None = None) -> Words:
     return Words(tokens, compounds, by_stem)
 
 
-def _begun(query: Query) -> str | None:
-    """Return the characters that begin all forms of the terms, None where they say nothing of what stands there.
+@lru_cache(maxsize=64)
+def _begun(query: Query) -> tuple[str, ...] | None:
+    """Return what all forms of the terms begin with, None where that says nothing of what stands there.
 
     In a phrase, what stands beside a word counts too; and forms in other scripts may differ from the beginning on.
     """
     words = [term.tokens[0] for term in (*query.terms, *query.relaxed) if len(term.tokens) == 1]
     is_simple = len(words) == len(query.terms) + len(query.relaxed) and all(map(str.isascii, words))
-    return "".join(sorted({word[0] for word in words})) if is_simple else None
+    return tuple(sorted(set(map(common_beginning, words)))) if is_simple else None
 
 
 def spans(words: Words, term: Term) -> list[tuple[int, int]]:

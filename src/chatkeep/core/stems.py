@@ -51,3 +51,13 @@ def stem(token: str) -> str:
             if first <= token[0] <= last:
                 return str(stemmer.stemWord(token))
     return token
+
+
+def common_beginning(word: str) -> str:
+    """Return what all words of a stem begin with, as a regular expression, of one of ASCII letters and digits.
+
+    The second letter of English words stays, but for `y` and `i` (`dying`, `die`), unless only one is left (`aed`).
+    """
+    if len(word) == 1 or len(stem(word)) == 1:
+        return word[0]
+    return f"{word[0]}[iy]" if word[1] in "iy" else word[:2]

@@ -82,10 +82,10 @@ def folded(text: str) -> str:
     return text.lower() if text.isascii() else _composed(text).translate(_FOLDS)
 
 
-def tokens_of(text: str, begun: str | None = None) -> list[Token]:
+def tokens_of(text: str, begun: tuple[str, ...] | None = None) -> list[Token]:
     """Return the tokens of a text, each with its place in it.
 
-    With `begun`, some ASCII letters and digits, tokens that begin otherwise may be left out: that is quick.
+    With `begun`, some regular expressions of ASCII, tokens that begin otherwise may be left out: that is quick.
     """
     if text.isascii():
         wanted = _ASCII_TOKEN if begun is None else _token_begun(begun)
@@ -140,8 +140,8 @@ def may_go_on(token: str) -> bool:
 
 
 @lru_cache(maxsize=1 << 10)
-def _token_begun(characters: str) -> re.Pattern[str]:
-    return re.compile(f"(?<![a-z0-9])[{characters}][a-z0-9]*")
+def _token_begun(beginnings: tuple[str, ...]) -> re.Pattern[str]:
+    return re.compile(f"(?<![a-z0-9])(?:{'|'.join(beginnings)})[a-z0-9]*")
 
 
 def _end(pieces: list[str], starts: list[int], place: int) -> int:
