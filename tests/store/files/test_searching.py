@@ -344,6 +344,17 @@ def test_find_beside_a_long_session(store: FilesStore, sort: Sort) -> None:
     assert (41, expected) == (len(hits), {hit.key: hit.match_count for hit in hits})
 
 
+def test_find_one_of_many(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An answer of one message, of messages in no order of their times, is found in time."""
+    monkeypatch.setattr(searching, "_CANDIDATES", 1)
+    monkeypatch.setattr(documents, "_SPARE", 0)
+    with contextlib.closing(_open(tmp_path)) as store:
+        store.append("api:1", [draft(f"a rare word {n}", -n) for n in range(30)])
+        store.append("api:2", [draft("a word", n) for n in range(30)])
+        hits = store.search(search_for("word rare ", limit=1, unit="message"))
+    assert ([("api:1", 1)], False) == (_ids(hits), hits.partial)
+
+
 @pytest.mark.usefixtures("few_candidates")
 def test_find_the_last_of_one_time(tmp_path: Path) -> None:
     """Of many messages of a session that were sent at the same time, the last is answered."""

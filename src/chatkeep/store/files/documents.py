@@ -173,7 +173,7 @@ class Documents:
     def from_last(self, docs: Iterable[int], size: int) -> Iterator[tuple[list[int], int]]:
         """Yield documents from the last on, in parts that grow, and the newest time in what follows."""
         left = sorted(docs, reverse=True)
-        end, more = size + size // 8 + _SPARE, size // 4  # a little more than are wanted, as times decide
+        end, more = size + size // 8 + _SPARE, size // 4 + 1  # a little more than are wanted, as times decide
         while left:
             part, left = left[:end], left[end:]
             end = more = 2 * more
