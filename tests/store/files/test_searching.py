@@ -344,6 +344,14 @@ def test_find_beside_a_long_session(store: FilesStore, sort: Sort) -> None:
     assert (41, expected) == (len(hits), {hit.key: hit.match_count for hit in hits})
 
 
+@pytest.mark.usefixtures("few_candidates")
+def test_find_nothing_where_nothing_is(store: FilesStore) -> None:
+    """Whatever is asked for in a part without sessions, the answer is empty, and all of it."""
+    _fill([store], seed=1)
+    for search in _searches([*QUERIES, *BEGINNINGS], selection=Selection(prefixes=("nowhere:",))):
+        assert Hits(hits=()) == store.search(search)
+
+
 def test_find_one_of_many(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """An answer of one message, of messages in no order of their times, is found in time."""
     monkeypatch.setattr(searching, "_CANDIDATES", 1)

@@ -64,6 +64,8 @@ class Answer(Struct, frozen=True):
 def find(db: apsw.Connection, search: Search) -> Answer:
     """Return what a search finds."""
     searching = _Searching(db, search)
+    if searching.is_nowhere:
+        return Answer([])
     with searching.deadline(search.deadline_s / 2 if searching.may_be_loose else search.deadline_s):
         searching.gather_whole()
     with searching.deadline(search.deadline_s):
@@ -96,6 +98,11 @@ class _Searching:
         self._weights: list[float] = []
         self._lists: dict[str, list[int]] = {}
         self._scored: dict[int, float] = {}
+
+    @property
+    def is_nowhere(self) -> bool:
+        """Whether the filters leave no session."""
+        return self._documents.session_count == 0
 
     @property
     def may_be_loose(self) -> bool:
