@@ -14,11 +14,11 @@ from __future__ import annotations
 
 import argparse
 import json
+import multiprocessing
 import random
 import re
 import statistics
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -31,11 +31,12 @@ from rich.progress import track
 from rich.table import Table
 
 from chatkeep.store.files import format as session_file
-from server import Server
+from server import Client, Server
 
 _SEED = 20261121
 _BANDS = {"rare": (2e-6, 5e-5), "middle": (0.002, 0.0075), "frequent": (0.03, 0.1), "common": (0.3, 1.0)}
 _APPENDS = 300
+_FORK = multiprocessing.get_context("fork")
 
 
 class Asker:
@@ -130,31 +131,32 @@ def _measured(workspace: Path, rounds: int) -> dict[tuple[str, str], tuple[float
                     sys.exit(f"{name}: {status} {body[:200]!r}")
                 partial_count += json.loads(body)["partial"]
             times[name, sort] = (statistics.median(taken), sorted(taken)[int(rounds * 0.99)], partial_count)
-    print(f"{workspace.name}: appends {_appends(server, None)} ms, while searches run {_appends(server, classes)} ms")
+    asked = [f"/api/sessions/search?{urlencode({'q': ask()})}" for _ in range(10) for ask in classes.values()]
+    print(f"{workspace.name}: appends {_appends(server, [])} ms, while searches run {_appends(server, asked)} ms")
     server.stop()
     return times
 
 
-def _appends(server: Server, classes: dict[str, Callable[[], str]] | None) -> str:
-    """Return median and 99th percentile of appends, with searches running beside them if there are classes."""
-    stop = threading.Event()
-    beside = server.another()
-
-    def search() -> None:
-        while classes and not stop.is_set():
-            for ask in classes.values():
-                beside.request("GET", f"/api/sessions/search?{urlencode({'q': ask()})}")
-
-    thread = threading.Thread(target=search)
-    thread.start()
+def _appends(server: Server, asked: list[str]) -> str:
+    """Return median and 99th percentile of appends, with these searches running beside them, if there are any."""
+    beside = _FORK.Process(target=_search, args=(server.token, asked), daemon=True)  # whose work is not the client's
+    beside.start()
     taken = []
     for _ in range(_APPENDS):
         began = time.perf_counter()
         server.request("POST", "/api/v1/messages?session=bench:appends", {"role": "user", "content": "a word " * 40})
         taken.append((time.perf_counter() - began) * 1000)
-    stop.set()
-    thread.join()
+    beside.terminate()
+    beside.join()
     return f"{statistics.median(taken):.2f} / {sorted(taken)[int(_APPENDS * 0.99)]:.2f}"
+
+
+def _search(token: str, asked: list[str]) -> None:
+    """Search one after the other until somebody ends it."""
+    client = Client(token)
+    while asked:
+        for path in asked:
+            client.request("GET", path)
 
 
 def _table(workspaces: list[Path], measured: list[dict[tuple[str, str], tuple[float, float, int]]]) -> Table:
