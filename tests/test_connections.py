@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import ssl
 import struct
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import httpx2
 import pytest
@@ -15,12 +17,13 @@ from chatkeep.connections import Connections
 
 WAIT_S = 5.0
 BLINK_S = 0.05
+CERTIFICATE = Path(__file__).parent / "localhost.pem"  # signed by itself, for a hundred years
 
 Visit = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 
 @asynccontextmanager
-async def served(visit: Visit) -> AsyncIterator[httpx2.URL]:
+async def served(visit: Visit, tls: ssl.SSLContext | None = None) -> AsyncIterator[httpx2.URL]:
     """Give the address of a server that does this with each connection."""
 
     async def visited(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -31,9 +34,9 @@ async def served(visit: Visit) -> AsyncIterator[httpx2.URL]:
         finally:
             writer.close()
 
-    server = await asyncio.start_server(visited, "127.0.0.1", 0)
+    server = await asyncio.start_server(visited, "127.0.0.1", 0, ssl=tls)
     try:
-        yield httpx2.URL(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1")
+        yield httpx2.URL(f"http{'s' if tls else ''}://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1")
     finally:
         server.close()
 
@@ -117,6 +120,8 @@ def test_give_all_that_came(said: bytes, expected: tuple[int, bytes, str]) -> No
         b"HTTP/1.1 200 OK\r\n",
         b"no HTTP",
         SWITCHING,
+        b"HTTP/1.1 999 Odd\r\nContent-Length: 0\r\n\r\n",
+        b"HTTP/1.1 000 Odd\r\nContent-Length: 0\r\n\r\n",
     ],
 )
 def test_find_no_answer(said: bytes) -> None:
@@ -125,17 +130,90 @@ def test_find_no_answer(said: bytes) -> None:
         asyncio.run(heard(saying(said)))
 
 
-def test_refuse_a_head_without_end() -> None:
-    """A server cannot fill the memory with headers."""
+def endless(begin: bytes, more: bytes) -> Visit:
+    """Return a visit that says more and more."""
 
     async def visit(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        writer.write(b"HTTP/1.1 200 OK\r\n")
+        writer.write(begin)
         while True:
-            writer.write(b"name: %b\r\n" % (b"v" * 1000))
+            writer.write(more)
             await writer.drain()
 
-    with pytest.raises(httpx2.RemoteProtocolError):
-        asyncio.run(heard(visit))
+    return visit
+
+
+@pytest.mark.parametrize(
+    "begin, more",
+    [
+        (b"HTTP/1.1 200 OK\r\n", b"name: %b\r\n" % (b"v" * 1000)),
+        (b"HTTP/1.1 200 OK\r\nname: ", b"v" * 1000),
+        (b"", b"HTTP/1.1 103 Hints\r\nLink: a\r\n\r\n" * 30),
+    ],
+)
+def test_refuse_a_head_without_end(begin: bytes, more: bytes) -> None:
+    """A server cannot fill the memory with headers, nor one of them, nor announce an answer for ever."""
+    with pytest.raises(httpx2.RemoteProtocolError, match="too large a head"):
+        asyncio.run(heard(endless(begin, more)))
+
+
+def test_refuse_a_trailer_without_end() -> None:
+    """What follows the body has bounds, too; the body is given."""
+    visit = endless(CHUNKED + b"2\r\nhi\r\n0\r\nname: ", b"v" * 1000)
+    assert asyncio.run(heard(visit)) == (200, b"hi", "RemoteProtocolError")
+
+
+def test_send_the_body_again_where_a_server_sends_elsewhere() -> None:
+    """A client that follows a server elsewhere asks there what it asked here."""
+    seen = []
+
+    async def visit(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        for answer in (b"HTTP/1.1 307 Elsewhere\r\nLocation: /there\r\nContent-Length: 0\r\n\r\n", WHOLE):
+            head = await reader.readuntil(b"\r\n\r\n")
+            seen.append((head.partition(b" HTTP")[0], await reader.readexactly(4)))
+            writer.write(answer)
+
+    async def followed() -> bytes:
+        async with served(visit) as url, httpx2.AsyncClient(transport=Connections(), follow_redirects=True) as client:
+            return (await client.post(url, content=b"what")).content
+
+    assert asyncio.run(followed()) == b"hi"
+    assert seen == [(b"POST /v1", b"what"), (b"POST /there", b"what")]
+
+
+async def said_by_tls(count: int) -> list[tuple[int, bytes, str]]:
+    """Return what requests are told, one after the other, by a server that ends each connection after its answer."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(CERTIFICATE)
+    connections, answers = Connections(), []
+    async with served(saying(WHOLE), tls=context) as url:
+        for turn in range(count):
+            answers.append(await told(connections, asked(url)))
+            for _ in range(turn % 9):  # the end is at another place of its way each time
+                await asyncio.sleep(0)
+    await connections.aclose()
+    return answers
+
+
+def test_use_no_connection_again_whose_tls_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A connection that is on its way to its end is not asked any more."""
+    monkeypatch.setenv("SSL_CERT_FILE", str(CERTIFICATE))
+    assert asyncio.run(said_by_tls(45)) == [(200, b"hi", "")] * 45
+
+
+@pytest.mark.parametrize("trusted", [None, "missing.pem"])
+def test_trust_nobody_unknown(monkeypatch: pytest.MonkeyPatch, trusted: str | None) -> None:
+    """There is no connection to a server whose certificate nobody vouches for, or when what to trust is missing."""
+    monkeypatch.delenv("SSL_CERT_FILE", raising=False)
+    if trusted:
+        monkeypatch.setenv("SSL_CERT_FILE", trusted)
+    with pytest.raises(httpx2.ConnectError):
+        asyncio.run(said_by_tls(1))
+
+
+def test_find_no_port_so_high() -> None:
+    """A port that cannot be has nobody who listens."""
+    with pytest.raises(httpx2.ConnectError):
+        asyncio.run(told(Connections(), asked(httpx2.URL("http://127.0.0.1:99999/"))))
 
 
 @pytest.mark.parametrize("said, error", [(b"", "head"), (CHUNKED + b"2\r\nhi\r\n", "ReadTimeout")])

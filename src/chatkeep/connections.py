@@ -27,6 +27,7 @@ _SLOPPY: Final = {  # what some servers say, and httpx2 takes
     "lenient_spaces_after_chunk_size": True,
 }
 _INFORMATIONAL: Final = range(100, 200)
+_FINAL: Final = range(200, 600)
 
 
 def transport_to(url: str) -> httpx2.AsyncBaseTransport:
@@ -74,16 +75,17 @@ class Connections(httpx2.AsyncBaseTransport):
                 kept.pop().close()
 
     async def _opened(self, server: httpx2.URL, wait_s: float) -> _Connection:
-        if server.scheme == "https" and self._tls is None:
-            self._tls = httpx2.create_ssl_context()
-        tls = self._tls if server.scheme == "https" else None
-        host, port = server.raw_host.decode("ascii").strip("[]"), server.port or (443 if tls else 80)
+        host, is_tls = server.raw_host.decode("ascii").strip("[]"), server.scheme == "https"
+        port = server.port or (443 if is_tls else 80)
         try:
+            if is_tls and self._tls is None:
+                self._tls = httpx2.create_ssl_context()
+            tls = self._tls if is_tls else None
             async with asyncio.timeout(wait_s):
                 _, connection = await asyncio.get_running_loop().create_connection(_Connection, host, port, ssl=tls)
         except TimeoutError as error:
             raise httpx2.ConnectTimeout("connecting") from error
-        except (OSError, UnicodeError) as error:
+        except (OSError, UnicodeError, OverflowError) as error:  # there is nothing by that name, or no such port
             raise httpx2.ConnectError("connecting") from error
         return connection
 
@@ -118,23 +120,23 @@ class _Connection(asyncio.Protocol):
         self._waiter: asyncio.Future[None] | None = None
         self._is_choked = False
         self._is_lost = False
-        self._begin()
+        self.begin()
 
-    def _begin(self) -> None:
+    def begin(self) -> None:
         """Begin to wait for an answer."""
         self._parser = httptools.HttpResponseParser(self)
         self._parser.set_dangerous_leniencies(**_SLOPPY)
         self._head: tuple[int, list[tuple[bytes, bytes]]] | None = None
         self._headers: list[tuple[bytes, bytes]] = []
         self._pieces: list[bytes] = []
-        self._size = 0
+        self._size = self._mute_size = 0
         self._is_complete = self._may_go_on = False
         self._error: httpx2.TransportError | None = None
 
     @property
     def may_be_kept(self) -> bool:
         """Whether another request may follow: the answer is complete, and neither side wants to end."""
-        in_the_way = self._is_lost or self._is_choked or self._pieces or self._error
+        in_the_way = self._is_choked or self._pieces or self._error or self._transport.is_closing()
         return self._may_go_on and not in_the_way
 
     @property
@@ -146,11 +148,12 @@ class _Connection(asyncio.Protocol):
 
     async def send(self, request: httpx2.Request, wait_s: float) -> None:
         """Send a request; of a long one nearly all is on its way then, or it is answered already."""
-        self._begin()
+        content = await request.aread()  # which is not read yet where a server sends elsewhere
         target = request.url.raw_path
         lines = (b"%b: %b\r\n" % header for header in request.headers.raw)
         head = b"%b %b HTTP/1.1\r\n%b\r\n" % (request.method.encode("ascii"), target, b"".join(lines))
-        self._transport.write(head + request.content)
+        if not self._transport.is_closing():
+            self._transport.write(head + content)
         while self._is_choked and not (self._head or self._is_lost):
             await self._news(wait_s, httpx2.WriteTimeout("sending"))
 
@@ -188,14 +191,21 @@ class _Connection(asyncio.Protocol):
         self._transport = cast("asyncio.Transport", transport)  # uvloop's does not say so
 
     def data_received(self, data: bytes) -> None:
-        """Take in what comes; nothing is to come between answers."""
+        """Take in what comes; nothing is to come between answers, and no head or trailer without end."""
+        self._mute_size += len(data)
         try:
             self._parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade):
             self._fail("no HTTP")
+        if self._mute_size > _HEAD_BYTES_MAX:
+            self._fail("too large a head")
         if self._size > _UNTAKEN_BYTES_MAX:
             self._transport.pause_reading()
         self._wake()
+
+    def eof_received(self) -> None:
+        """Take note that no other request is to follow."""
+        self._may_go_on = False
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Take note: an answer of no told length ends so, others break off."""
@@ -225,22 +235,24 @@ class _Connection(asyncio.Protocol):
         """Take a header; what comes after the body is let go by."""
         if self._head is None:
             self._headers.append((name, value))
-            self._size += len(name) + len(value)
-            if self._size > _HEAD_BYTES_MAX:
-                self._fail("too large a head")
 
     def on_headers_complete(self) -> None:
         """Have the head, unless more is announced."""
         status = self._parser.get_status_code()
-        self._size = 0
-        if self._head is None and status not in _INFORMATIONAL:
-            self._head = status, self._headers
+        if self._head is not None or status in _INFORMATIONAL:
+            return
+        if status not in _FINAL:
+            self._fail("no HTTP")
+            return
+        self._mute_size = 0
+        self._head = status, self._headers
 
     def on_body(self, body: bytes) -> None:
         """Take a part of the body."""
         if not self._is_complete:
             self._pieces.append(body)
             self._size += len(body)
+            self._mute_size = 0
 
     def on_message_complete(self) -> None:
         """Have it all."""
@@ -280,6 +292,7 @@ def _taken(kept: list[_Connection]) -> _Connection | None:
     while kept:
         connection = kept.pop()
         if connection.may_be_kept and not connection.has_news:
+            connection.begin()
             return connection
         connection.close()
     return None
