@@ -1,14 +1,19 @@
-"""The relay asks the model's server directly, unless the environment names a proxy for it."""
+"""The relay asks the model's server directly, unless the environment names a proxy; what it answers passes."""
 
 from __future__ import annotations
 
 import asyncio
 
+import httpx2
 import pytest
+from starlette.types import Message
 
-from chatkeep.http.relay import Relay
+from chatkeep.errors import ModelRefusedError
+from chatkeep.http.access import Pools
+from chatkeep.http.passage import Passage, Recorder
+from chatkeep.http.relay import Relay, told_headers
 from chatkeep.upstream import ModelSettings
-from tests.test_connections import WAIT_S, WHOLE, served
+from tests.test_connections import WAIT_S, WHOLE, saying, served
 
 
 async def first_line(monkeypatch: pytest.MonkeyPatch, url: str, **environment: str) -> bytes:
@@ -52,3 +57,78 @@ def test_ask_directly(monkeypatch: pytest.MonkeyPatch, environment: dict[str, st
     """A proxy for others is not asked."""
     line = asyncio.run(first_line(monkeypatch, "http://{server}/v1/", **environment))
     assert line == b"POST /v1/chat/completions HTTP/1.1\r\n"
+
+
+def relay_to(server: httpx2.URL) -> Relay:
+    """Return what asks a server."""
+    return Relay(ModelSettings(url=str(server), key="", model="any", timeout_s=WAIT_S, retries=0))
+
+
+def test_refuse_to_be_sent_elsewhere() -> None:
+    """Where a server sends elsewhere, its address is most likely wrong; who asks is told so."""
+
+    async def sent() -> None:
+        async with served(saying(b"HTTP/1.1 301 Moved\r\nLocation: /\r\nContent-Length: 0\r\n\r\n")) as server:
+            await relay_to(server).ask("POST", "chat/completions", {}, b"{}")
+
+    with pytest.raises(ModelRefusedError, match="is model_url right"):
+        asyncio.run(sent())
+
+
+def test_pass_headers_of_any_bytes() -> None:
+    """Headers pass as they are, also those that are no ASCII."""
+    lines: list[bytes] = []
+
+    async def visit(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        lines.extend((await reader.readuntil(b"\r\n\r\n")).splitlines())
+        writer.write(
+            "HTTP/1.1 200 OK\r\nOpenAI-Model: gr\u00f6\u00dfer als 5 \u20ac\r\nContent-Length: 0\r\n\r\n".encode()
+        )
+
+    async def passed() -> list[tuple[bytes, bytes]]:
+        async with served(visit) as server:
+            answer = await relay_to(server).ask("GET", "models", {"x-title": "gr\xf6\xdfer"})
+            await answer.aclose()
+            return [*told_headers(answer)]
+
+    expected = [(b"openai-model", "gr\u00f6\u00dfer als 5 \u20ac".encode()), (b"content-length", b"0")]
+    assert expected == asyncio.run(passed())
+    assert b"x-title: gr\xf6\xdfer" in lines
+
+
+@pytest.mark.parametrize(
+    "status, more",
+    [
+        (204, {}),
+        (304, {}),
+        (200, {"content-type": "text/event-stream"}),
+        (200, {"content-encoding": "gzip"}),
+    ],
+)
+def test_tell_no_length_that_may_mislead(status: int, more: dict[str, str]) -> None:
+    """A length is told only of a body that comes, as long, and whose last byte does not end it."""
+    names = [name for name, _ in told_headers(httpx2.Response(status, headers={"content-length": "5", **more}))]
+    assert b"content-length" not in names
+
+
+def test_break_off_what_cannot_be_unpacked() -> None:
+    """An answer that is not packed as it says has no end for the client, and is no failure of ours."""
+    said: list[Message] = []
+
+    async def send(message: Message) -> None:
+        said.append(message)
+
+    async def receive() -> Message:
+        await asyncio.Event().wait()
+        return {}
+
+    async def passed() -> None:
+        broken = b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 9\r\n\r\nno gzip!!"
+        async with served(saying(broken)) as server:
+            relay = relay_to(server)
+            recorder = Recorder(relay, None, Pools(), lambda _, __: None)
+            await Passage(lambda: relay.ask("GET", "models", {}), recorder)({}, receive, send)
+            await relay.close()
+
+    asyncio.run(passed())
+    assert [message["type"] for message in said] == ["http.response.start"]

@@ -20,11 +20,10 @@ from starlette.types import Receive, Scope, Send
 
 from chatkeep.chat import CLIENT_GONE, patiently, reason_of
 from chatkeep.core.completions import END
-from chatkeep.core.sse import MEDIA_TYPE
 from chatkeep.errors import ChatkeepError, ModelCutOffError
 from chatkeep.http.access import Pools
 from chatkeep.http.events import until_gone
-from chatkeep.http.relay import Relay, told_headers
+from chatkeep.http.relay import Relay, is_stream, told_headers
 from chatkeep.recording import Recording, Tape
 
 Stage = Literal["request", "answer"]
@@ -142,7 +141,7 @@ class Passage(Response):
                     await send({"type": "http.response.body", "body": piece, "more_body": True})
             await self._recorder.finish(ModelCutOffError.code)
             await send({"type": "http.response.body", "body": b"", "more_body": False})
-        except httpx2.TransportError:
+        except httpx2.RequestError:
             pass  # left without its end, so that the client's connection breaks too
         except asyncio.CancelledError as error:
             cut = reason_of(error)
@@ -152,8 +151,7 @@ class Passage(Response):
             await self._recorder.finish(cut)
 
     def _pieces(self, answer: httpx2.Response) -> AsyncGenerator[bytes]:
-        is_stream = answer.headers.get("content-type", "").startswith(MEDIA_TYPE)
-        return self._events(answer) if is_stream else self._whole(answer)
+        return self._events(answer) if is_stream(answer) else self._whole(answer)
 
     async def _events(self, answer: httpx2.Response) -> AsyncGenerator[bytes]:
         """Yield what comes at once; before the last event the answer is stored."""

@@ -14,14 +14,16 @@ import httpx2
 
 from chatkeep.chat import CLOSE_WAIT_S
 from chatkeep.connections import transport_to
-from chatkeep.errors import ModelCutOffError, ModelUnreachableError, ModelUnsetError
+from chatkeep.core.sse import MEDIA_TYPE
+from chatkeep.errors import ModelCutOffError, ModelRefusedError, ModelUnreachableError, ModelUnsetError
 from chatkeep.upstream import CONNECT_WAIT_S, ModelSettings
 
+_NO_BODY: Final = (204, 304)
 _ASKED: Final = ("accept", "content-type", "http-referer", "idempotency-key", "openai-beta", "user-agent", "x-title")
 _OURS: Final = {
-    "accept": "*/*",
-    "user-agent": "chatkeep",
-    "accept-encoding": "identity",  # what is compressed comes in blocks, not as it is said
+    "accept": b"*/*",
+    "user-agent": b"chatkeep",
+    "accept-encoding": b"identity",  # what is compressed comes in blocks, not as it is said
 }
 _TOLD: Final = ("content-type", "retry-after", "retry-after-ms", "x-should-retry")
 _TOLD_BEGINNINGS: Final = ("openai-", "x-ratelimit-")
@@ -59,18 +61,23 @@ class Relay:
         Raises:
             ModelUnsetError: when there is none.
             ModelUnreachableError, ModelCutOffError: when it gives no answer.
+            ModelRefusedError: when it sends elsewhere.
         """
         settings = self._settings
         if settings is None or self._transport is None:
             raise ModelUnsetError("model_url")
         try:
-            return await self._transport.handle_async_request(_request(settings, method, path, headers, body))
+            answer = await self._transport.handle_async_request(_request(settings, method, path, headers, body))
         except httpx2.ReadTimeout as error:
             raise ModelUnreachableError(f"did not answer within {settings.timeout_s:g} s") from error
         except (httpx2.ConnectError, httpx2.TimeoutException) as error:
             raise ModelUnreachableError("cannot be reached") from error
         except httpx2.TransportError as error:
             raise ModelCutOffError from error
+        if answer.has_redirect_location:
+            await answer.aclose()
+            raise ModelRefusedError(f"The model's server sends elsewhere ({answer.status_code}); is model_url right?")
+        return answer
 
     def start(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         """Return a task that is waited for before all ends."""
@@ -90,20 +97,32 @@ class Relay:
 
 def told_headers(answer: httpx2.Response) -> Iterator[tuple[bytes, bytes]]:
     """Yield the headers of an answer that pass."""
-    for name, value in answer.headers.items():
+    for raw, value in answer.headers.raw:
+        name = raw.lower().decode("ascii")
         if name in _TOLD or (name.startswith(_TOLD_BEGINNINGS) and name not in _UNTOLD):
-            yield name.encode("ascii"), value.encode("latin-1")
-    if "content-length" in answer.headers and "content-encoding" not in answer.headers:
+            yield name.encode("ascii"), value
+    is_told = "content-length" in answer.headers and answer.status_code not in _NO_BODY
+    is_counted = "content-encoding" not in answer.headers and not is_stream(answer)  # whose end waits for the store
+    if is_told and is_counted:
         yield b"content-length", answer.headers["content-length"].encode("ascii")
+
+
+def is_stream(answer: httpx2.Response) -> bool:
+    """Tell whether an answer is a stream of events."""
+    return answer.headers.get("content-type", "").startswith(MEDIA_TYPE)
 
 
 def _request(
     settings: ModelSettings, method: str, path: str, headers: Mapping[str, str], body: bytes
 ) -> httpx2.Request:
-    passed = {name: headers[name] for name in _ASKED if name in headers}
-    own = {"authorization": f"Bearer {settings.key}"} if settings.key else {}
+    passed = {name: headers[name].encode("latin-1") for name in _ASKED if name in headers}
+    own = {"authorization": f"Bearer {settings.key}".encode("ascii")} if settings.key else {}
     waits = httpx2.Timeout(settings.timeout_s, connect=min(CONNECT_WAIT_S, settings.timeout_s))
     url = f"{settings.url.rstrip('/')}/{path}"
     return httpx2.Request(
-        method, url, headers=_OURS | own | passed, content=body, extensions={"timeout": waits.as_dict()}
+        method,
+        url,
+        headers=[(name.encode("ascii"), value) for name, value in (_OURS | own | passed).items()],
+        content=body,
+        extensions={"timeout": waits.as_dict()},
     )
