@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from chatkeep import recording
 from chatkeep.core.model import Draft, Message, Selection
 from chatkeep.core.recognition import fork_key
-from chatkeep.recording import Recording, hold
+from chatkeep.recording import Recording, Tape, hold
 from chatkeep.sessions import Sessions
 from chatkeep.store.files.store import FilesStore
 from chatkeep.store.memory import MemoryStore
@@ -201,6 +201,24 @@ def test_store_every_branch_once(said: list[tuple[int, str, str, str, int]]) -> 
     """Whatever clients do at once, each leaf of the tree of their conversations is one session, and no other is."""
     sessions = Sessions(MemoryStore())
     check_branches(sessions, played(sessions, said, hold))
+
+
+@pytest.mark.parametrize(
+    "odd, kept, is_complete",
+    [
+        (b'{"choices":[{"delta":{"content":"\\ud83d"}}]}', "a\ufffdb", True),
+        (b"[" * 100_000, "ab", False),
+    ],
+)
+def test_keep_what_stands_around_an_odd_event(odd: bytes, kept: str, *, is_complete: bool) -> None:
+    """Half a character is told as such, and what is nested without end is left out; all else is kept."""
+    event = b'data: {"choices":[{"delta":{"content":"%b"}}]}\n\n'
+    tape = Tape("text/event-stream")
+    tape.add(event % b"a" + b"data: " + odd + b"\n\n" + event % b"b" + b"data: [DONE]\n\n")
+    assert is_complete == tape.is_complete
+    draft = tape.draft(1, "cut")
+    assert draft is not None
+    assert kept == draft.content
 
 
 @pytest.mark.parametrize("flaw", ["append all", "never fork", "fork anew"])

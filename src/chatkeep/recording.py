@@ -9,6 +9,7 @@ other processes, and to hold what is held changes nothing. Nothing that is store
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Final
@@ -122,9 +123,16 @@ class Tape:
             self._answer.end()
             return
         try:
-            self._answer.add(msgspec.json.decode(event))
-        except (msgspec.DecodeError, UnicodeDecodeError):
+            self._answer.add(_decoded(event))
+        except (ValueError, RecursionError):
             self._answer.fail()
+
+
+def _decoded(event: bytes) -> Json:
+    try:
+        return msgspec.json.decode(event)
+    except msgspec.DecodeError:  # half a pair of surrogates is JSON, too, and no reason to lose an answer
+        return json.loads(event)
 
 
 def root_key(
