@@ -210,7 +210,7 @@ class Upstream:
             raise ModelCutOffError from error
         except httpx2.TransportError as error:
             raise ModelCutOffError from error
-        except (msgspec.MsgspecError, ValueError, BrokenInputError) as error:
+        except (msgspec.MsgspecError, ValueError, RecursionError, BrokenInputError, httpx2.DecodingError) as error:
             raise ModelError("The model's server sent what cannot be read; is model_url right?") from error
 
     def _refusal(self, error: APIStatusError, model: str) -> ModelError:

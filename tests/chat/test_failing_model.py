@@ -13,7 +13,7 @@ import pytest
 from chatkeep import chat
 from chatkeep.chat import Chats
 from chatkeep.core.model import Appended, Draft
-from chatkeep.errors import BusyError
+from chatkeep.errors import BusyError, ModelError
 from chatkeep.http.access import Pools
 from chatkeep.sessions import Sessions
 from chatkeep.store.memory import MemoryStore
@@ -23,6 +23,8 @@ from tests.chat import completions
 from tests.chat.completions import Answer
 from tests.chat.conftest import MODEL_KEY, Chatting, events_of, settings_of, streamed
 from tests.chat.upstream import Upstream
+from tests.test_connections import WAIT_S, saying
+from tests.test_connections import served as listening
 
 CHAT = "/api/v1/chat"
 TOKENS = ("one ", "two ", "three ", "four ", "five")
@@ -291,3 +293,26 @@ def test_answer_that_cannot_be_stored_for_long_is_an_error(
     monkeypatch.setattr(chatting.sessions._store, "append", busy)
     assert ("busy", 503) == ((problem := told(client, "always-busy", stream=True))["code"], problem["status"])
     assert [("user", "Hi")] == chatting.said("always-busy")
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        b"Content-Encoding: gzip\r\n\r\nno gzip",
+        b'Content-Type: text/event-stream\r\n\r\ndata: {"error":%b\n\n' % (b"[" * 100_000),
+    ],
+)
+def test_tell_that_an_answer_cannot_be_read(said: bytes) -> None:
+    """What is not packed as it says, or nested without end, is an error of the model's server."""
+
+    async def asked() -> None:
+        async with listening(saying(b"HTTP/1.1 200 OK\r\n" + said)) as server:
+            model = Asked(ModelSettings(url=str(server), key="", model="any", timeout_s=WAIT_S, retries=0))
+            try:
+                async for _ in model.answer("any", []):
+                    pass
+            finally:
+                await model.close()
+
+    with pytest.raises(ModelError, match="cannot be read"):
+        asyncio.run(asked())
