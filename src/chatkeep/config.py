@@ -28,6 +28,8 @@ RETRIES_MAX: Final = 10
 HISTORY_MAX: Final = 10_000_000
 
 Durability = Literal["full", "os", "none"]
+# No name and password in it, and no query, which would stand before the rest of the path
+_MODEL_URL: Final = r"^(https?://([^\s@/?#:\[\]]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?(/[^\s@?#]*)?)?\Z"
 Name = Annotated[str, Meta(pattern=r"^[^\s,/]+\Z")]
 Rate = Annotated[int, Meta(ge=0, le=RATE_MAX)]
 
@@ -44,7 +46,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     allow_hosts: tuple[Name, ...] = ()
     trusted_proxies: tuple[str, ...] = ()
     cors_origins: tuple[Annotated[str, Meta(pattern=r"^https?://[^\s/,]+\Z")], ...] = ()
-    model_url: Annotated[str, Meta(pattern=r"^(https?://[^\s@]+)?\Z")] = ""
+    model_url: Annotated[str, Meta(pattern=_MODEL_URL)] = ""
     model_key: Annotated[str, Meta(pattern=r"^[!-~]*\Z")] = ""
     model: Annotated[str, Meta(max_length=MODEL_CHARS_MAX)] = ""
     model_timeout: Annotated[float, Meta(gt=0, le=TIMEOUT_MAX)] = 120.0
