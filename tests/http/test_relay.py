@@ -8,12 +8,16 @@ import httpx2
 import pytest
 from starlette.types import Message
 
+from chatkeep.core.model import Draft
 from chatkeep.errors import ModelRefusedError
 from chatkeep.http.access import Pools
 from chatkeep.http.passage import Passage, Recorder
 from chatkeep.http.relay import Relay, told_headers
+from chatkeep.recording import Recording
+from chatkeep.sessions import Sessions
+from chatkeep.store.memory import MemoryStore
 from chatkeep.upstream import ModelSettings
-from tests.test_connections import WAIT_S, WHOLE, saying, served
+from tests.test_connections import BLINK_S, WAIT_S, WHOLE, saying, served
 
 
 async def first_line(monkeypatch: pytest.MonkeyPatch, url: str, **environment: str) -> bytes:
@@ -132,3 +136,41 @@ def test_break_off_what_cannot_be_unpacked() -> None:
 
     asyncio.run(passed())
     assert [message["type"] for message in said] == ["http.response.start"]
+
+
+@pytest.mark.parametrize("cut", range(1, 15))
+def test_store_before_the_end_is_told_in_pieces(cut: int) -> None:
+    """Who has seen the end of an answer finds it in its session, wherever the end was cut in two on its way."""
+    sessions = Sessions(MemoryStore())
+    event = b'data: {"choices":[{"delta":{"content":"Hello"}}]}\n\n'
+    end = b"data: [DONE]\n\n"
+    passed, stored = b"", 0
+
+    async def visit(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n" + event + end[:cut])
+        await asyncio.sleep(BLINK_S)
+        writer.write(end[cut:])
+
+    async def send(message: Message) -> None:
+        nonlocal passed, stored
+        before, passed = passed, passed + message.get("body", b"")
+        if b"]\n" in passed and b"]\n" not in before:
+            stored = len(sessions.read("a").messages)
+
+    async def receive() -> Message:
+        await asyncio.Event().wait()
+        return {}
+
+    async def pass_on() -> None:
+        async with served(visit) as server:
+            relay = relay_to(server)
+            recording = Recording(sessions, "a", [Draft(role="user", content="Hi")])
+            recorder = Recorder(relay, recording, Pools(), lambda _, __: None)
+            recorder.begin()
+            await Passage(lambda: relay.ask("GET", "models", {}), recorder)({}, receive, send)
+            await relay.close()
+
+    asyncio.run(pass_on())
+    assert event + end == passed
+    assert stored == 2

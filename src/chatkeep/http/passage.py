@@ -154,11 +154,16 @@ class Passage(Response):
         return self._events(answer) if is_stream(answer) else self._whole(answer)
 
     async def _events(self, answer: httpx2.Response) -> AsyncGenerator[bytes]:
-        """Yield what comes at once; before the last event the answer is stored."""
-        async for piece in answer.aiter_bytes():
+        """Yield what comes at once; before the last event, which may come in pieces, the answer is stored."""
+        held = b""
+        async for came in answer.aiter_bytes():
+            piece = held + came
             end = piece.find(END)
-            start = len(piece) if end < 0 else piece.rfind(b"\n", 0, end) + 1
-            said, ending = piece[:start], piece[start:]
+            start = piece.rfind(b"\n", 0, end if end >= 0 else None) + 1
+            held = piece[start:] if _may_become_last(piece[start:]) else b""
+            if end < 0 and not held:
+                start = len(piece)
+            said, ending = piece[:start], piece[start + len(held) :]
             if said:
                 yield said
                 self._recorder.hear(said)
@@ -167,6 +172,10 @@ class Passage(Response):
                 if self._recorder.has_heard_all:
                     await self._recorder.finish(ModelCutOffError.code)
                 yield ending
+        if held:
+            self._recorder.hear(held)
+            await self._recorder.finish(ModelCutOffError.code)
+            yield held
 
     async def _whole(self, answer: httpx2.Response) -> AsyncGenerator[bytes]:
         """Yield what comes when more does, and the last piece when the answer is stored."""
@@ -186,3 +195,10 @@ class Passage(Response):
             (b"x-accel-buffering", b"no"),
             *([(b"x-session-key", key.encode())] if key is not None else []),
         ]
+
+
+def _may_become_last(begun: bytes) -> bool:
+    """Tell whether an event that has begun may become the last one."""
+    line = begun.rstrip(b"\r\n")
+    is_whole = begun[len(line) :].count(b"\n") > 1
+    return bool(line) and not is_whole and (b"data:" + END).startswith(line.replace(b" ", b""))
