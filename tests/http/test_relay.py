@@ -174,3 +174,31 @@ def test_store_before_the_end_is_told_in_pieces(cut: int) -> None:
     asyncio.run(pass_on())
     assert event + end == passed
     assert stored == 2
+
+
+def test_tell_of_an_answer_that_is_too_deep() -> None:
+    """An answer that is nested so deep that it cannot be looked through passes; that it is not stored is told."""
+    missed: list[tuple[str, str]] = []
+    deep = b'{"a":' * 900 + b"1" + b"}" * 900
+    body = b'{"choices":[{"message":{"role":"assistant","content":"Hi","deep":%b}}]}' % deep
+
+    async def send(message: Message) -> None:
+        passed.append(message.get("body", b""))
+
+    async def receive() -> Message:
+        await asyncio.Event().wait()
+        return {}
+
+    async def pass_on() -> None:
+        head = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(body)
+        async with served(saying(head + body)) as server:
+            relay = relay_to(server)
+            recording = Recording(Sessions(MemoryStore()), "a", [Draft(role="user", content="Hi")])
+            recorder = Recorder(relay, recording, Pools(), lambda stage, code: missed.append((stage, code)))
+            recorder.begin()
+            await Passage(lambda: relay.ask("GET", "models", {}), recorder)({}, receive, send)
+            await relay.close()
+
+    passed: list[bytes] = []
+    asyncio.run(pass_on())
+    assert (body, [("answer", "RecursionError")]) == (b"".join(passed), missed)

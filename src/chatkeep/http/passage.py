@@ -82,7 +82,11 @@ class Recorder:
         if tape is None or recording is None:
             return
         tape.close()
-        draft = tape.draft(round((time.perf_counter() - self._began) * 1000), cut)
+        try:
+            draft = tape.draft(round((time.perf_counter() - self._began) * 1000), cut)
+        except RecursionError as error:
+            self._missed("answer", type(error).__name__)
+            return
         if draft is not None:
             await asyncio.wait((self._start("answer", lambda: recording.finish(draft)),), timeout=STORE_WAIT_S)
 
