@@ -372,6 +372,22 @@ def test_find_the_last_of_one_time(tmp_path: Path) -> None:
         assert [("api:1", 20)] == _ids(store.search(search_for("word ", sort="recent")))
 
 
+@pytest.mark.usefixtures("few_candidates")
+def test_find_before_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of messages before a time the same ones are candidates, whether later ones came before or after them."""
+    monkeypatch.setattr(searching, "_ZONES_NEAR", 0)
+    early = [draft("a word", 0, id="short"), *(draft("a word and more", n, id=str(n)) for n in range(1, 20))]
+    late = [draft("a word", 1000 + n, id=str(n)) for n in range(40)]
+    answers = []
+    for name, talks in (("late", [("api:2", late), ("api:1", early)]), ("early", [("api:1", early), ("api:2", late)])):
+        with contextlib.closing(_open(tmp_path / name)) as store:
+            for key, said in talks:
+                store.append(key, said)
+        with contextlib.closing(_open(tmp_path / name)) as store:
+            answers.append(_ids(store.search(search_for('"a word"', unit="message", until=at(500), limit=1))))
+    assert answers[0] == answers[1]
+
+
 def test_count_the_few_that_filters_leave(tmp_path: Path) -> None:
     """Where filters leave few of very many matches, most of them of one session, those are all counted."""
     with contextlib.closing(_open(tmp_path)) as store:

@@ -166,8 +166,8 @@ class Documents:
             yield low, high, self._newest_before
 
     def _newest_before(self, zone: int) -> int:
-        """Return the newest time in a zone and in those of lower documents."""
-        ((newest,),) = self._db.execute(QUERIES["newest_before"], (zone,))
+        """Return the newest time in a zone and in those of lower documents, of those with messages of a time."""
+        ((newest,),) = self._db.execute(QUERIES["newest_before"], {**self._times(), "zone": zone})
         return ALWAYS if newest is None else int(newest)
 
     def from_last(self, docs: Iterable[int], size: int) -> Iterator[tuple[list[int], int]]:

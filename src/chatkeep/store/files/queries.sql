@@ -169,8 +169,9 @@ ORDER BY newest DESC, zone DESC;
 -- zone_bounds: The first and the last zone with messages of a time.
 SELECT min(zone), max(zone) FROM zones WHERE (:since IS NULL OR newest >= :since) AND (:until IS NULL OR oldest < :until);
 
--- newest_before: The newest time in a zone and in those before it.
-SELECT max(newest) FROM zones WHERE zone <= ?1;
+-- newest_before: The newest time in a zone and in those before it, of those with messages of a time.
+SELECT max(newest) FROM zones
+WHERE zone <= :zone AND (:since IS NULL OR newest >= :since) AND (:until IS NULL OR oldest < :until);
 
 -- keys_of: The keys of some sessions.
 SELECT sid, key FROM sessions WHERE sid IN (SELECT value FROM json_each(:sids));
