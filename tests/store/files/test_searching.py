@@ -388,6 +388,14 @@ def test_find_before_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     assert answers[0] == answers[1]
 
 
+def test_find_recent_of_a_question_of_common_words(store: FilesStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By time, too, a message that has every word of a question stands before newer ones that have some."""
+    monkeypatch.setattr(searching, "_LISTED", -1)
+    store.append("api:1", [draft("report of the data in a meeting room", 0), draft("a room", 1)])
+    hits = store.search(search_for("Which meeting room has the report data?", sort="recent", limit=1))
+    assert ("all", [("api:1", 1)]) == (hits.mode, _ids(hits))
+
+
 def test_count_the_few_that_filters_leave(tmp_path: Path) -> None:
     """Where filters leave few of very many matches, most of them of one session, those are all counted."""
     with contextlib.closing(_open(tmp_path)) as store:

@@ -144,7 +144,7 @@ class _Searching:
             if docs and len(listed) < len(sought):
                 docs = set(self._documents.all_of(_all(one.match for one in rarest_first)))
             found = self._newest_of(docs)
-        elif self._search.query.is_question and len(sought) > _FEW_TERMS:
+        elif self._search.query.is_question and len(sought) > _FEW_TERMS and self._search.sort != "recent":
             found = {}  # it would be a long walk; those that have every term are the best of those with some
         else:
             found = self._walked(rarest_first)
