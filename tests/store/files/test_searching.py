@@ -396,6 +396,16 @@ def test_find_recent_of_a_question_of_common_words(store: FilesStore, monkeypatc
     assert ("all", [("api:1", 1)]) == (hits.mode, _ids(hits))
 
 
+@pytest.mark.parametrize("keys", ["ab", "ba"])
+def test_find_a_phrase_among_equals(store: FilesStore, monkeypatch: pytest.MonkeyPatch, keys: str) -> None:
+    """Of messages that are as good as each other all are looked at for a phrase, in whatever order they came."""
+    monkeypatch.setattr(searching, "_REVIEWED", 1)
+    said = {"a": "zebra tall", "b": "tall zebra"}
+    for key in keys:
+        store.append(f"api:{key}", [draft(said[key], id="1")])
+    assert [("api:b", 1), ("api:a", 1)] == _ids(store.search(search_for("tall zebra ")))
+
+
 def test_count_the_few_that_filters_leave(tmp_path: Path) -> None:
     """Where filters leave few of very many matches, most of them of one session, those are all counted."""
     with contextlib.closing(_open(tmp_path)) as store:

@@ -215,8 +215,9 @@ class _Searching:
             return
         scores = Scores(found.values(), self._weights)
         self._scored = {doc: scores.of(match) for doc, match in found.items()}
-        ranked = nlargest(_REVIEWED, ((score, found[doc].at, doc) for doc, score in self._scored.items()))
-        best = [doc for _, _, doc in ranked]
+        ranked = {doc: (score, found[doc].at) for doc, score in self._scored.items()}
+        last = min(nlargest(_REVIEWED, ranked.values()), default=None)
+        best = [doc for doc, rank in ranked.items() if last is not None and rank >= last]
         for place in self._unknown:
             lacking = [doc for doc in best if not found[doc].terms >> place & 1]
             for doc in self._documents.those_of(lacking, self._sought[place].match):
