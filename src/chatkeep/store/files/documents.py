@@ -44,7 +44,8 @@ class Documents:
     """The documents that a search may find.
 
     A part of few sessions is named in what is asked (`scope`), so that only their messages are looked
-    at; `session_count` and `scope_count` are how many those are. So are messages of rare roles.
+    at; `session_count` and `scope_count` are how many those are. So are messages of rare roles. By all else
+    messages are `is_filtered`: one that matches may be left out.
     """
 
     def __init__(self, db: apsw.Connection, search: Search) -> None:
@@ -63,6 +64,7 @@ class Documents:
         of_messages = self._of_messages(search)
         of_sessions = [f"s.{condition}" for condition in where]
         self._of_messages_sql = " AND ".join(of_messages) or "true"
+        self.is_filtered = bool(of_messages or of_sessions)
         self._filters = {
             "{where}": " AND ".join((*of_messages, *of_sessions)) or "true",
             "{sessions}": "CROSS JOIN sessions s ON s.sid = m.sid" if of_sessions else "",

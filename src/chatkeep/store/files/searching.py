@@ -318,15 +318,16 @@ class _Searching:
     def _walked(self, sought: Sequence[Sought]) -> Matches:
         """Return the newest messages that have all terms, if there are as many as an answer has.
 
-        When the way was long, no more are wanted than an answer has.
+        Not more are wanted than a way that is not long is likely to have. Filters make it longer than is known before.
         """
-        wanted = 1 if self._search.sort == "recent" else _WALKED
+        share = self._share(sought)
+        wanted = 1 if self._search.sort == "recent" else max(1, min(_WALKED, int(_LONG_WAY * share)))
         found: Matches = {}
         full: set[object] = set()
         try:
-            for fresh, way, next_newest in self._parts(sought, max(wanted, self._limit), full):
+            for fresh, way, next_newest in self._parts(sought, share, max(wanted, self._limit), full):
                 found.update(fresh)
-                enough = 1 if way > _LONG_WAY else wanted
+                enough = 1 if way > _LONG_WAY and self._documents.is_filtered else wanted
                 if (settled := self._settled(found, next_newest, enough, full)) is not None:
                     self._is_complete = False
                     return settled
@@ -338,16 +339,20 @@ class _Searching:
         self._is_complete = self._is_complete and not full
         return {doc: found[doc] for _, doc in newest}
 
-    def _parts(self, sought: Sequence[Sought], wanted: int, full: AbstractSet[object]) -> Iterator[Part]:
+    def _share(self, sought: Sequence[Sought]) -> float:
+        """Return what part of all messages is likely to have all terms."""
+        share = 1.0
+        for one in sought:
+            share *= min(1.0, self._count(one) / max(1, self._total)) * (_PHRASE_SHARE if one.is_phrase else 1)
+        return share
+
+    def _parts(self, sought: Sequence[Sought], share: float, wanted: int, full: AbstractSet[object]) -> Iterator[Part]:
         """Return the messages that have all terms, part by part, from the last on.
 
         If as many are likely to be among the newest ones as are wanted, by their times, in whatever order they came.
         """
         match = _all(one.match for one in sought)
-        likely = float(self._total)
-        for one in sought:
-            likely *= min(1.0, self._count(one) / max(1, self._total)) * (_PHRASE_SHARE if one.is_phrase else 1)
-        near = int(1.2 * wanted * self._total / max(likely, 1e-9) / ZONE_DOCS) + 1
+        near = int(1.2 * wanted / max(share, 1e-9) / ZONE_DOCS) + 1
         if near >= _ZONES_NEAR:
             return self._documents.backwards(match, self._limit, full)
         return self._documents.newest_first(match, wanted, near, _STRETCHES, full)
