@@ -47,6 +47,10 @@ SMALL: Final = {
     "_ZONES_NEAR": 2,
     "_SCOPE_MAX": 2,
     "_LONG_WAY": 60,
+    "_GAP_ZONES": 1,
+    "_PASSED_OVER": 2,
+    "_SPARE": 1,
+    "_STRETCHES": 3,
     "_HELD": 3,
 }
 UNITS: Final[tuple[Unit, ...]] = ("session", "message")
@@ -97,7 +101,7 @@ def few_candidates(monkeypatch: pytest.MonkeyPatch) -> None:
     for name, bound in SMALL.items():
         module = next(module for module in (searching, documents) if hasattr(module, name))
         monkeypatch.setattr(module, name, bound)
-    for module in (rows, documents):
+    for module in (rows, documents, searching):
         monkeypatch.setattr(module, "ZONE_DOCS", 8)
 
 
