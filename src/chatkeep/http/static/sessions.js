@@ -27,6 +27,7 @@ export class SessionList extends Model {
   hidden = new Set();
   #cursor = null;
   #reading = null;
+  #meanwhile = []; // what changed while a page is read, which may be from before that
   #counting = null;
 
   get shown() {
@@ -62,6 +63,7 @@ export class SessionList extends Model {
   async #read(limit, take) {
     const reading = new AbortController();
     this.#reading = reading;
+    this.#meanwhile = [];
     this.isLoading = true;
     this.problem = null;
     this.changed();
@@ -71,6 +73,7 @@ export class SessionList extends Model {
       take(page.sessions);
       this.total = page.total;
       this.#cursor = page.next_cursor;
+      for (const change of this.#meanwhile.splice(0)) change();
     } catch (error) {
       if (reading.signal.aborted) return; // whatever it is, nobody waits for it any more
       this.problem = error;
@@ -110,6 +113,18 @@ export class SessionList extends Model {
 
   /** Puts a session where it belongs now, or takes it out. */
   put(row) {
+    if (this.isLoading) this.#meanwhile.push(() => this.#place(row));
+    this.#place(row);
+    this.changed();
+  }
+
+  remove(key) {
+    if (this.isLoading) this.#meanwhile.push(() => this.#drop(key));
+    this.#drop(key);
+    this.changed();
+  }
+
+  #place(row) {
     if (this.opened?.id === row.id) this.opened = row;
     const wasHere = this.#take(row.id);
     const after = this.rows.findIndex((other) => other.updated_at < row.updated_at);
@@ -119,17 +134,15 @@ export class SessionList extends Model {
     this.total += Number(this.#matches(row)) - Number(wasHere);
     if (!wasHere) this.#countAnew();
     this.rows = [...this.rows];
-    this.changed();
   }
 
-  remove(key) {
+  #drop(key) {
     if (this.opened?.id === key) this.opened = null;
     this.selected.delete(key);
     const wasHere = this.#take(key);
     this.total -= Number(wasHere);
     if (!wasHere) this.#countAnew();
     this.rows = [...this.rows];
-    this.changed();
   }
 
   toggle(key) {
