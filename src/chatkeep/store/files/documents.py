@@ -181,11 +181,22 @@ class Documents:
             end = more = 2 * more
             yield part, self._newest_before(zone_of(left[0])) if left else ALWAYS
 
-    def match_counts(self, match: str, sids: Iterable[object], limit: int) -> dict[object, int]:
-        """Return how many messages of sessions match; looks at no more than `limit` of them."""
-        sql = QUERIES["match_counts"].replace("{where}", self._of_messages_sql)
-        values = {**self._values, "match": f"({scope_of(sids)}) AND ({match})", "limit": limit}
-        return dict(self._db.execute(sql, values))
+    def counted(
+        self, matches: Sequence[str], sids: Collection[object], docs: Collection[int], limit: int
+    ) -> tuple[dict[object, int], list[list[int]]]:
+        """Return how many messages of sessions match, of so many looked at, and which of some documents match each."""
+        sql = QUERIES["counted"].replace("{where}", self._of_messages_sql)
+        match = f"({scope_of(sids)}) AND ({' OR '.join(f'({match})' for match in matches)})"
+        rows = self._db.execute(sql, {**self._values, "match": match, "docs": json.dumps(list(docs)), "limit": limit})
+        places = [place for place, match in enumerate(matches) for _ in range(phrase_count(match))]
+        having: list[list[int]] = [[] for _ in matches]
+        counts = {}
+        for sid, count, found in rows:
+            counts[sid] = count
+            for doc, numbers in json.loads(found).items():
+                for place in {places[number - len(sids)] for number in json.loads(numbers) if number >= len(sids)}:
+                    having[place].append(int(doc))
+        return counts, having
 
     def keys_of(self, sids: Iterable[object]) -> Mapping[object, str]:
         """Return the keys of sessions."""
@@ -261,3 +272,13 @@ def quoted(word: str) -> str:
 
 def _matches(rows: Iterable[Found]) -> Matches:
     return {doc: Match(sid, seq, at, size, 0) for doc, sid, seq, at, size in rows}
+
+
+def phrase_count(match: str) -> int:
+    """Return how many phrases are asked for."""
+    return match.count('"') // 2
+
+
+def phrases_of(row: apsw.FTS5ExtensionApi, *_: object) -> str:
+    """Return which phrases of what is asked for a row has, in JSON, by their numbers; a function for queries."""
+    return json.dumps([number for number in range(row.phrase_count) if row.phrase_columns(number)])

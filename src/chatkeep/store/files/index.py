@@ -38,6 +38,7 @@ from chatkeep.core.search import Search
 from chatkeep.core.stats import PeriodUnit, Stats
 from chatkeep.store.files import counting, feed, searching, vocabulary
 from chatkeep.store.files.disk import Stamp, told
+from chatkeep.store.files.documents import phrases_of
 from chatkeep.store.files.format import FORMAT
 from chatkeep.store.files.rows import EPOCH_US, Database, Row, Spot, UnreadableRowError, Value, hash_of, row_of, spot_of
 from chatkeep.store.files.searching import Answer
@@ -355,6 +356,7 @@ def _connected(path: Path, *, read_only: bool = False) -> Database:
     db.execute("PRAGMA synchronous = NORMAL")
     db.execute("PRAGMA temp_store = MEMORY")
     db.execute("PRAGMA cache_size = -32768")
+    db.register_fts5_function("phrases_of", phrases_of)
     if not read_only:
         db.execute("PRAGMA journal_size_limit = 67108864")
     return db

@@ -157,9 +157,10 @@ SELECT rowid FROM words WHERE words MATCH :match AND rowid IN (SELECT value FROM
 SELECT m.doc, m.sid, m.seq, m.at, m.size FROM json_each(:docs) d CROSS JOIN messages m ON m.doc = d.value {sessions}
 WHERE {where};
 
--- match_counts: How many messages of each session match; no more than a limit is looked at.
-SELECT sid, count(*) FROM (
-  SELECT m.sid FROM words w CROSS JOIN messages m ON m.doc = w.rowid WHERE w.words MATCH :match AND {where} LIMIT :limit
+-- counted: How many messages of each session match, no more than a limit looked at; and what some documents have.
+SELECT sid, count(*), json_group_object(doc, phrases) FILTER (WHERE phrases IS NOT NULL) FROM (
+  SELECT m.sid, m.doc, CASE WHEN m.doc IN (SELECT value FROM json_each(:docs)) THEN phrases_of(w.words) END AS phrases
+  FROM words w CROSS JOIN messages m ON m.doc = w.rowid WHERE w.words MATCH :match AND {where} LIMIT :limit
 ) GROUP BY sid;
 
 -- zones: Where documents are by their times, latest first.

@@ -71,6 +71,8 @@ def find(db: apsw.Connection, search: Search) -> Answer:
     with searching.deadline(search.deadline_s):
         if not searching.is_enough():
             searching.gather_loose()
+    searching.rank()
+    with searching.deadline(search.deadline_s):
         searching.review()
     return searching.answer()
 
@@ -97,7 +99,11 @@ class _Searching:
         self._unknown: list[int] = []  # the places of terms that were not looked up in all candidates
         self._weights: list[float] = []
         self._lists: dict[str, list[int]] = {}
+        self._found: Matches = {}
+        self._everything: int | None = None
         self._scored: dict[int, float] = {}
+        self._short: list[int] = []  # the best documents
+        self._counts: Mapping[object, int] = {}  # messages that match, by session
 
     @property
     def is_nowhere(self) -> bool:
@@ -208,26 +214,48 @@ class _Searching:
 
     # What is best, and what is answered
 
+    def rank(self) -> None:
+        """Put what was gathered in order."""
+        self._found = self._gathered()
+        if self._terms == self._search.query.terms:
+            self._everything = (1 << len(self._terms)) - 1
+        if self._search.sort != "recent":
+            self._scores = Scores(self._found.values(), self._weights)
+            self._scored = {doc: self._scores.of(match) for doc, match in self._found.items()}
+        self._short = self._best(self._found)
+
     def review(self) -> None:
-        """Look up, in what is best so far, the terms that were not yet, and words that stand side by side."""
-        found = self._gathered()
-        if self._search.sort == "recent":
-            return
-        scores = Scores(found.values(), self._weights)
-        self._scored = {doc: scores.of(match) for doc, match in found.items()}
-        ranked = {doc: (score, found[doc].at) for doc, score in self._scored.items()}
+        """Look up, in what is best so far, the terms that were not yet, and words that stand side by side.
+
+        That makes these messages only better, so no others come into the answer.
+        """
+        ranked = {doc: (score, self._found[doc].at) for doc, score in self._scored.items()}
         last = min(nlargest(_REVIEWED, ranked.values()), default=None)
         best = [doc for doc, rank in ranked.items() if last is not None and rank >= last]
-        for place in self._unknown:
-            lacking = [doc for doc in best if not found[doc].terms >> place & 1]
-            for doc in self._documents.those_of(lacking, self._sought[place].match):
-                found[doc].terms |= 1 << place
+        for place, docs in self._looked_up(best):
+            for doc in docs:
+                self._found[doc].terms |= 1 << place
         for place, phrase in phrases(self._terms)[:_PHRASES]:
-            having = [doc for doc in best if found[doc].terms >> place & 3 == 3]  # noqa: PLR2004 - both words
+            having = [doc for doc in best if self._found[doc].terms >> place & 3 == 3]  # noqa: PLR2004 - both words
             if having:
                 for doc in self._having(having, vocabulary.sought(self._db, phrase)):
-                    found[doc].phrases |= 1 << place
-        self._scored.update((doc, scores.of(found[doc])) for doc in best)
+                    self._found[doc].phrases |= 1 << place
+        self._scored.update((doc, self._scores.of(self._found[doc])) for doc in best)
+        self._short = self._best(dict.fromkeys((*self._short, *best)))
+
+    def _looked_up(self, docs: Collection[int]) -> Iterable[tuple[int, Collection[int]]]:
+        """Return which of some documents have each term, and count what matches in the sessions of the answer."""
+        if self._is_complete or self._is_partial:
+            return ()
+        sessions = {self._found[doc].session for doc in (*self._short, *docs)}
+        matches = [one.match for one in self._sought]
+        if self._loose is None:
+            self._counts, _ = self._documents.counted([_all(matches)], sessions, (), _COUNTED)
+            return ()
+        self._counts, having = self._documents.counted(matches, sessions, docs, _COUNTED)
+        if sum(self._counts.values()) == _COUNTED:
+            return ((place, self._documents.those_of(docs, matches[place])) for place in self._unknown)
+        return enumerate(having)
 
     def _having(self, docs: Collection[int], phrase: Sought) -> set[int]:
         """Return which documents have a phrase. To look one up is to go on to the next document that has it."""
@@ -242,22 +270,29 @@ class _Searching:
 
     def answer(self) -> Answer:
         """Return the best of what was gathered."""
-        found = self._gathered()
-        docs = list(found)
-        matches = list(found.values())
-        scores = [self._scored.get(doc, 0.0) for doc in docs]
-        whole = self._are_whole(found)
-        best = ranking.best(matches, scores, whole, self._search, self._documents.keys_of)
-        counts = self._match_counts(found, {matches[place].session for place in best})
-        places = self._documents.places([docs[place] for place in best])
-        shown = [Found(*places[docs[place]], counts[matches[place].session]) for place in best if docs[place] in places]
-        return Answer(shown, "all" if all(whole[place] for place in best) else "any", self._is_partial)
+        found = self._found
+        gathered = Counter(match.session for match in found.values())
+        places = self._documents.places(self._short)
+        shown = []
+        for doc in self._short:
+            if doc in places:
+                session = found[doc].session
+                shown.append(Found(*places[doc], max(gathered[session], self._counts.get(session, 0))))
+        are_whole = all(self._is_whole(doc) for doc in self._short)
+        return Answer(shown, "all" if are_whole else "any", self._is_partial)
 
-    def _are_whole(self, found: Matches) -> list[bool]:
-        """Return, for each message, whether it has every term of the query."""
-        are_all = self._terms == self._search.query.terms
-        everything = (1 << len(self._terms)) - 1
-        return [doc in self._whole or (are_all and match.terms == everything) for doc, match in found.items()]
+    def _best(self, of: Iterable[int]) -> list[int]:
+        """Return the best of some documents, as many as an answer has."""
+        docs = list(of)
+        matches = [self._found[doc] for doc in docs]
+        scores = [self._scored.get(doc, 0.0) for doc in docs]
+        whole = [self._is_whole(doc) for doc in docs]
+        places = ranking.best(matches, scores, whole, self._search, self._documents.keys_of)
+        return [docs[place] for place in places]
+
+    def _is_whole(self, doc: int) -> bool:
+        """Tell whether a message has every term of the query."""
+        return doc in self._whole or self._found[doc].terms == self._everything
 
     def _gathered(self) -> Matches:
         return self._whole if self._loose is None else {**self._loose, **self._whole_again()}
@@ -266,15 +301,6 @@ class _Searching:
         """Return the messages with every term, as they stand among those with some."""
         loose = self._loose or {}
         return {doc: loose.get(doc, match) for doc, match in self._whole.items()}
-
-    def _match_counts(self, found: Matches, sessions: AbstractSet[object]) -> Mapping[object, int]:
-        """Return how many messages of each session match, of those that are answered all."""
-        counts = Counter(match.session for match in found.values())
-        if not self._is_complete and not self._is_partial:
-            matching = (one.match for one in self._sought)
-            match = _all(matching) if self._loose is None else _any(matching)
-            counts |= Counter(self._documents.match_counts(match, sessions, _COUNTED))
-        return counts
 
     # How documents are gathered
 
