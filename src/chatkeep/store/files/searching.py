@@ -33,9 +33,10 @@ from chatkeep.store.files.documents import ALWAYS, Documents, Matches, Part
 from chatkeep.store.files.rows import ZONE_DOCS, Found
 from chatkeep.store.files.vocabulary import Sought
 
-_LISTED: Final = 4_000  # documents that are listed for all rarer terms together
+_LISTED: Final = 2_500  # documents that are listed for all rarer terms together
 _CANDIDATES: Final = 400  # messages that are ranked
 _CANDIDATES_OF_MANY: Final = 250  # where looking one up takes longer
+_CANDIDATES_OF_SESSIONS: Final = 150  # where the best message of each is enough
 _MANY: Final = 100_000  # messages in all
 _WALKED: Final = 300  # messages that a walk from the newest on is to find
 _LOOKED_UP: Final = 500  # candidates in which every term is looked up
@@ -90,6 +91,7 @@ class _Searching:
         self._most = _CANDIDATES if self._total < _MANY else _CANDIDATES_OF_MANY
         self._limit = search.limit
         if search.unit == "session":
+            self._most = _CANDIDATES_OF_SESSIONS
             self._limit = min(search.limit, self._documents.session_count)
         self._whole: Matches = {}
         self._loose: Matches | None = None
