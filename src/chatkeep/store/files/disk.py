@@ -126,6 +126,13 @@ def read_at(fd: int, start: int, size: int) -> bytes:
     return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
 
+def will_read(fd: int, start: int, size: int) -> None:
+    """Have the system read a part of a file that is wanted soon, without waiting for it; where it takes such hints."""
+    if hasattr(os, "posix_fadvise"):
+        with contextlib.suppress(OSError):
+            os.posix_fadvise(fd, start, size, os.POSIX_FADV_WILLNEED)
+
+
 def to_disk(fd: int) -> None:
     """Return when what was written to a file has reached the disk itself."""
     if hasattr(fcntl, "F_FULLFSYNC"):  # macOS, whose fsync leaves the disk's cache alone

@@ -10,7 +10,6 @@ from typing import Final, TypeVar
 
 import msgspec
 
-from chatkeep.core.excerpts import excerpt
 from chatkeep.core.feed import Changes
 from chatkeep.core.keys import channel_of
 from chatkeep.core.model import (
@@ -44,12 +43,13 @@ from chatkeep.errors import (
     SessionNotFoundError,
     StorageError,
 )
-from chatkeep.store.files import batches, feed, rows
+from chatkeep.store.files import batches, feed, rows, searching
 from chatkeep.store.files import format as session_file
 from chatkeep.store.files.checkup import examined
 from chatkeep.store.files.disk import Durability, Stamp
 from chatkeep.store.files.findings import Finding
 from chatkeep.store.files.intake import Progress
+from chatkeep.store.files.pieces import Piece, Reading, readings
 from chatkeep.store.files.rows import Database, Entry, Found, Row, Spot
 from chatkeep.store.files.tree import LockedFile, NotRegularError, Tree, file_name
 from chatkeep.store.files.upkeep import Upkeep
@@ -196,9 +196,8 @@ class FilesStore:
         if scan.header is None or scan.header.key != key:
             raise SessionDamagedError(key, scan.reason or "another session's file")
         header, messages = scan.header, scan.messages
-        is_known = (
-            row.stamp == stamp and len(messages) == row.digest.message_count
-        )  # the stamp is from before they came
+        # the stamp is from before they came
+        is_known = row.stamp == stamp and len(messages) == row.digest.message_count
         if not is_known and row.header.created_at == header.created_at and self._tree.is_held(row.name):
             header, messages = row.header, messages[: row.digest.message_count]
         return Session(header=header, messages=tuple(messages))
@@ -247,7 +246,9 @@ class FilesStore:
             return Hits(hits=())
         for _ in range(_ATTEMPTS):
             answer = self._upkeep.answer(lambda index: index.find(search))
-            shown = [self._hit(one, search.query) for one in answer.found]
+            pieces = [Piece(one.row.name, one.spot.start, one.spot.size) for one in answer.found]
+            read = zip(answer.found, readings(self._tree, pieces), strict=True)
+            shown = [self._hit(one, reading, search.query) for one, reading in read]
             if None not in shown:
                 break
         hits = tuple(hit for hit in shown if hit is not None)
@@ -445,15 +446,21 @@ class FilesStore:
         return row
 
     def _messages(self, name: str, stamp: Stamp | None, spots: Sequence[Spot]) -> tuple[Message, ...] | None:
-        """Return the messages at these places of a state of a file, None if it is in another by now.
-
-        An append under way changes the state, and no message. What else does, the index is told of first.
-        """
+        """Return the messages at these places of a state of a file, None if it is in another by now."""
         if not spots or stamp is None:
             return ()
         first, last = spots[0].start, spots[-1]
+        with contextlib.closing(Reading(self._tree, Piece(name, first, last.start + last.size - first))) as reading:
+            return self._read_messages(reading, stamp, spots)
+
+    def _read_messages(self, reading: Reading, stamp: Stamp, spots: Sequence[Spot]) -> tuple[Message, ...] | None:
+        """Return the messages of a piece of a file, None if it is in another state by now.
+
+        An append under way changes the state, and no message. What else does, the index is told of first.
+        """
+        name, first = reading.piece.name, reading.piece.start
         try:
-            data, now = self._tree.read_at(name, first, last.start + last.size - first)
+            data, now = reading.read()
         except (FileNotFoundError, NotRegularError):
             data, now = b"", stamp
         parts = (data[spot.start - first : spot.start - first + spot.size] for spot in spots)
@@ -466,30 +473,13 @@ class FilesStore:
             self._upkeep.refresh(name)
         return None
 
-    def _hit(self, found: Found, query: Query) -> Hit | None:
+    def _hit(self, found: Found, reading: Reading, query: Query) -> Hit | None:
         """Return how a found message is shown, None if the file has changed meanwhile, or cannot be read."""
         with contextlib.suppress(StorageError):
-            if messages := self._messages(found.row.name, found.row.stamp, [found.spot]):
-                return _shown(found, messages[0], query)
+            if messages := self._read_messages(reading, found.row.stamp, [found.spot]):
+                return searching.hit_of(found, messages[0], query)
         return None
 
 
 def _has_tail(file: LockedFile, row: Row) -> bool:
     return session_file.is_tail(file.read_at(row.tail, _TAIL_READ_BYTES), row.digest.message_count)
-
-
-def _shown(found: Found, message: Message, query: Query) -> Hit:
-    known = found.row.summary
-    shown, highlights = excerpt(message.text, query)
-    return Hit(
-        key=known.header.key,
-        title=known.title,
-        channel=known.header.channel,
-        updated_at=known.updated_at,
-        seq=message.seq,
-        message_id=message.id,
-        role=message.role,
-        excerpt=shown,
-        highlights=highlights,
-        match_count=found.match_count,
-    )

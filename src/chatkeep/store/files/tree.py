@@ -278,19 +278,39 @@ class Tree:
             FileNotFoundError: when there is none.
             NotRegularError: when the name stands for something that is no file.
         """
-        with told(FileNotFoundError), self._opened(name, os.O_RDONLY) as fd:
-            stamp = stamp_of(os.fstat(fd))
-            return read_at(fd, 0, stamp.size), stamp
+        fd = self.open(name)
+        try:
+            with told():
+                stamp = stamp_of(os.fstat(fd))
+                return read_at(fd, 0, stamp.size), stamp
+        finally:
+            os.close(fd)
 
-    def read_at(self, name: str, start: int, size: int) -> tuple[bytes, Stamp]:
-        """Return so many bytes of a file from a place, fewer at its end, and its state after that. Takes no lock.
+    def open(self, name: str, flags: int = os.O_RDONLY) -> int:
+        """Return a descriptor of a file, which somebody has to close.
 
         Raises:
             FileNotFoundError: when there is none.
             NotRegularError: when the name stands for something that is no file.
         """
-        with told(FileNotFoundError), self._opened(name, os.O_RDONLY) as fd:
-            return read_at(fd, start, size), stamp_of(os.fstat(fd))
+        try:
+            fd = os.open(name, flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=self._sessions)
+        except OSError as error:
+            if error.errno in {errno.ELOOP, errno.EMLINK, errno.EISDIR, errno.ENXIO}:
+                raise NotRegularError(name) from error
+            if error.errno == errno.ENOENT:
+                raise
+            raise storage_error(error) from error
+        try:
+            with told():
+                is_regular = stat.S_ISREG(os.fstat(fd).st_mode)
+        except StorageError:
+            os.close(fd)
+            raise
+        if not is_regular:
+            os.close(fd)
+            raise NotRegularError(name)
+        return fd
 
     def is_held(self, name: str) -> bool:
         """Tell whether somebody has a file locked now."""
@@ -432,7 +452,7 @@ class Tree:
 
     def _lock(self, name: str, deadline: float) -> int:
         while True:
-            fd = self._open(name, os.O_RDWR)
+            fd = self.open(name, os.O_RDWR)
             try:
                 flock(fd, deadline)
                 if self._is_named(fd, name):
@@ -450,34 +470,6 @@ class Tree:
         except FileNotFoundError:
             return False
         return (held.st_dev, held.st_ino) == (named.st_dev, named.st_ino)
-
-    @contextlib.contextmanager
-    def _opened(self, name: str, flags: int) -> Iterator[int]:
-        fd = self._open(name, flags)
-        try:
-            yield fd
-        finally:
-            os.close(fd)
-
-    def _open(self, name: str, flags: int) -> int:
-        try:
-            fd = os.open(name, flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=self._sessions)
-        except OSError as error:
-            if error.errno in {errno.ELOOP, errno.EMLINK, errno.EISDIR, errno.ENXIO}:
-                raise NotRegularError(name) from error
-            if error.errno == errno.ENOENT:
-                raise
-            raise storage_error(error) from error
-        try:
-            with told():
-                is_regular = stat.S_ISREG(os.fstat(fd).st_mode)
-        except StorageError:
-            os.close(fd)
-            raise
-        if not is_regular:
-            os.close(fd)
-            raise NotRegularError(name)
-        return fd
 
     def sweep(self) -> None:
         """Remove unborn files that nobody holds any more."""
