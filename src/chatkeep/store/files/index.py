@@ -15,6 +15,7 @@ commit). Reading uses connections of its own, one to each reader at a time, and 
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import queue
 import random
@@ -52,6 +53,8 @@ _REVISION: Final = 4  # raised when what is put into the index changes, but no f
 _FEW: Final = 2000
 _GROUP_MAX: Final = 256
 _BUSY_S: Final = 3.0
+_CACHE_KB: Final = 32_768
+_FIRST_CACHE_KB: Final = 98_304  # of the connection that reads most
 _WASTE_MIN: Final = 10_000
 _QUIET_S: Final = 0.3
 _JOINED_PAGES: Final = 300  # a few milliseconds
@@ -93,7 +96,8 @@ class Index:
             self._inode = path.stat().st_ino
             self._writer = _connected(path)
         self._writer.tally = None if is_building else vocabulary.Tally()
-        self._readers: queue.LifoQueue[Database] = queue.LifoQueue()
+        self._readers: queue.PriorityQueue[tuple[int, Database | None]] = queue.PriorityQueue()
+        self._reader_count = itertools.count()
         self._tasks: queue.SimpleQueue[tuple[Write[object], Future[object]] | None] = queue.SimpleQueue()
         self._gate = threading.Lock()
         self._is_closed = False
@@ -133,7 +137,8 @@ class Index:
         self._thread.join()
         with contextlib.suppress(queue.Empty, apsw.Error):
             while True:
-                self._readers.get_nowait().close()
+                if (reader := self._readers.get_nowait()[1]) is not None:
+                    reader.close()
         with contextlib.suppress(apsw.Error):
             self._writer.close()
 
@@ -319,14 +324,21 @@ class Index:
 
     @contextlib.contextmanager
     def _reader(self) -> Iterator[Database]:
+        """Lend a connection: the first one that is free, as that has the most pages in memory, or a new one."""
         try:
-            db = self._readers.get_nowait()
+            place, db = self._readers.get_nowait()
         except queue.Empty:
-            if not self.is_in_place():
-                raise IndexLostError("replaced") from None
-            db = _connected(self.path, read_only=True)
-        yield db  # after an error the connection is dropped, not given back
-        self._readers.put(db)
+            place, db = next(self._reader_count), None
+        lent = None  # after an error a connection is dropped, not given back
+        try:
+            if db is None:
+                if not self.is_in_place():
+                    raise IndexLostError("replaced")
+                db = _connected(self.path, read_only=True, cache_kb=_CACHE_KB if place else _FIRST_CACHE_KB)
+            yield db
+            lent = db
+        finally:
+            self._readers.put((place, lent))
 
     def _has_few(self, prefix: str | None) -> bool:
         return (
@@ -349,13 +361,13 @@ def _number(rows: Sequence[Sequence[Value]]) -> int:
     return int(rows[0][0] or 0)
 
 
-def _connected(path: Path, *, read_only: bool = False) -> Database:
+def _connected(path: Path, *, read_only: bool = False, cache_kb: int = _CACHE_KB) -> Database:
     flags = apsw.SQLITE_OPEN_READONLY if read_only else apsw.SQLITE_OPEN_READWRITE
     db = Database(str(path), flags=flags)
     db.set_busy_handler(_waits())
     db.execute("PRAGMA synchronous = NORMAL")
     db.execute("PRAGMA temp_store = MEMORY")
-    db.execute("PRAGMA cache_size = -32768")
+    db.execute(f"PRAGMA cache_size = -{cache_kb}")
     db.register_fts5_function("phrases_of", phrases_of)
     if not read_only:
         db.execute("PRAGMA journal_size_limit = 67108864")
