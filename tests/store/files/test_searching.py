@@ -41,6 +41,7 @@ ROLES: Final[tuple[Role, ...]] = ("user", "assistant", "assistant", "tool")
 SMALL: Final = {
     "_LISTED": 40,
     "_CANDIDATES": 12,
+    "_CANDIDATES_OF_SESSIONS": 9,
     "_WALKED": 4,
     "_LOOKED_UP": 8,
     "_REVIEWED": 5,
@@ -219,6 +220,19 @@ def test_find_match_counts(store: FilesStore, queries: list[str]) -> None:
         if expected.mode == found.mode:
             for hit in found.hits:
                 assert (search.query.text, counts[hit.key]) == (search.query.text, hit.match_count)
+
+
+@pytest.mark.usefixtures("few_candidates")
+@pytest.mark.parametrize("seed", range(3))
+def test_find_the_same_however_few_are_counted(store: FilesStore, monkeypatch: pytest.MonkeyPatch, seed: int) -> None:
+    """The terms of the best messages are known whether they were seen while matches were counted or looked up."""
+    _fill([store], seed=seed)
+    for search in _searches([*QUERIES, *BEGINNINGS, *NASTY_TEXTS], limit=5):
+        expected = store.search(search)
+        with monkeypatch.context() as patched:
+            patched.setattr(searching, "_COUNTED", 1)
+            found = store.search(search)
+        assert (expected.mode, _ids(expected)) == (found.mode, _ids(found)), search.query.text
 
 
 def _justify(memory: MemoryStore, search: Search, found: Hits, key: str, seq: int) -> None:
