@@ -42,7 +42,6 @@ SMALL: Final = {
     "_LISTED": 40,
     "_CANDIDATES": 12,
     "_CANDIDATES_OF_SESSIONS": 9,
-    "_WALKED": 4,
     "_LOOKED_UP": 8,
     "_REVIEWED": 5,
     "_ZONES_NEAR": 2,

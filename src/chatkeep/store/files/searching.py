@@ -35,11 +35,10 @@ from chatkeep.store.files.rows import ZONE_DOCS, Found
 from chatkeep.store.files.vocabulary import Sought
 
 _LISTED: Final = 2_500  # documents that are listed for all rarer terms together
-_CANDIDATES: Final = 400  # messages that are ranked
+_CANDIDATES: Final = 400  # messages that are ranked, at most
 _CANDIDATES_OF_MANY: Final = 250  # where looking one up takes longer
 _CANDIDATES_OF_SESSIONS: Final = 150  # where the best message of each is enough
 _MANY: Final = 100_000  # messages in all
-_WALKED: Final = 300  # messages that a walk from the newest on is to find
 _LOOKED_UP: Final = 500  # candidates in which every term is looked up
 _REVIEWED: Final = 10  # best candidates in which the commoner terms are looked up
 _ZONES_NEAR: Final = 40  # of the newest messages, where walks end that find much
@@ -368,7 +367,7 @@ class _Searching:
         Not more are wanted than a way that is not long is likely to have. Filters make it longer than is known before.
         """
         share = self._share(sought)
-        wanted = 1 if self._search.sort == "recent" else max(1, min(_WALKED, int(_LONG_WAY * share)))
+        wanted = 1 if self._search.sort == "recent" else max(1, min(self._most, int(_LONG_WAY * share)))
         found: Matches = {}
         full: set[object] = set()
         try:
