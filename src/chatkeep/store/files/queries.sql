@@ -211,6 +211,9 @@ SELECT max(next_doc, (SELECT coalesce(max(doc), 0) + 1 FROM messages)) - 1, (SEL
 -- message_count: How many messages there are.
 SELECT coalesce(sum(message_count), 0) FROM totals;
 
+-- warm_up: Look at so many of the newest messages, so that their rows are in memory.
+SELECT sum(size) FROM messages NOT INDEXED WHERE doc > (SELECT max(doc) FROM messages) - :most;
+
 -- created: How many sessions were created on each day, by its number since the year 1.
 SELECT (created_at + 63839750400000000) / 86400000000, count(*) FROM sessions
 WHERE created_at >= :since AND {where} GROUP BY 1;

@@ -64,6 +64,8 @@ class Upkeep:
         self._catch_up_patiently(on_progress)
         for name, reason in self.ask(lambda index: index.problems()).items():
             self._intake.report(name, reason)
+        if watch:  # somebody means to stay
+            threading.Thread(target=self._warm_up, name="chatkeep-warm", daemon=True).start()
 
     def _catch_up_patiently(self, on_progress: Progress | None) -> None:
         """Bring the index up to date; others may be at it for long, above all where many were killed at once."""
@@ -252,6 +254,10 @@ class Upkeep:
         names = [*((name, seen) for _, name, seen in changed), *known.items()]
         del changed, known
         self._intake.take_in(index, names, on_progress)
+
+    def _warm_up(self) -> None:
+        with contextlib.suppress(IndexLostError, IndexBehindError):  # whoever asks next learns of it
+            self.index.warm_up()
 
     # Changes from outside
 
