@@ -73,7 +73,10 @@ export class SessionList extends Model {
       take(page.sessions);
       this.total = page.total;
       this.#cursor = page.next_cursor;
-      for (const change of this.#meanwhile.splice(0)) change();
+      const meanwhile = this.#meanwhile.splice(0);
+      for (const change of meanwhile) change();
+      if (!this.hasMore) this.total = this.rows.length;
+      else if (meanwhile.length) this.#countAnew();
     } catch (error) {
       if (reading.signal.aborted) return; // whatever it is, nobody waits for it any more
       this.problem = error;
@@ -155,11 +158,12 @@ export class SessionList extends Model {
     if (!this.hasMore || this.#counting) return;
     this.#counting = setTimeout(async () => {
       this.#counting = null;
-      const { filter } = this;
+      const { filter, rows } = this;
       const page = await api.listSessions({ ...this.#query, limit: 1 }).catch(() => null);
-      if (!page || filter !== this.filter) return;
+      if (!page || filter !== this.filter || !this.hasMore) return;
       this.total = page.total;
       this.changed();
+      if (rows !== this.rows) this.#countAnew(); // this count may be from before what came meanwhile
     }, COUNT_PAUSE_MS);
   }
 

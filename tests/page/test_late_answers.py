@@ -1,0 +1,80 @@
+"""An answer that comes late, after something else has happened, undoes nothing of that."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+import pytest
+from playwright.sync_api import Page, Route, expect
+
+from tests.http.conftest import Server
+from tests.page.conftest import Seen, Visit, said, store
+from tests.page.test_flows import until
+
+AS_LONG_AS_IT_TAKES = "async () => { for (let nth = 0; nth < 10; nth += 1) await fetch('/api/v1/status'); }"
+
+
+@pytest.fixture(autouse=True)
+def _quiet(seen: Seen) -> object:
+    """After each test: nothing was asked of others, nothing ran that should not, nothing failed."""
+    yield
+    assert Seen() == seen
+
+
+def held(page: Page, pattern: str | re.Pattern[str], meanwhile: Callable[[], None], do: Callable[[], object]) -> None:
+    """Do something on the page; the answer to its first such request comes after what is done meanwhile."""
+    released: list[bool] = []
+
+    def hold(route: Route) -> None:
+        answer = route.fetch()
+        meanwhile()
+        route.fulfill(response=answer)
+        released.append(True)
+
+    page.route(pattern, hold, times=1)
+    do()
+    assert until(lambda: bool(page.evaluate("true") and released))
+    page.evaluate(AS_LONG_AS_IT_TAKES)
+
+
+def many(server: Server, channel: str, count: int) -> None:
+    """Store sessions of a channel, which are more than the first page of the list."""
+    for number in range(count):
+        store(server, f"page:{channel}-{number}", [said(number, f"{channel} {number}")], channel=channel)
+
+
+def test_deletion_while_the_list_is_read_on(server: Server, visit: Visit) -> None:
+    """The count is right though the page of the list, and its count, are from before a deletion."""
+    many(server, "onward", 55)
+    page = visit()
+    count = page.locator(".filters .count")
+    gone = page.locator("[data-key='page:onward-54']")
+
+    def delete() -> None:
+        expect(gone).to_be_visible()
+        server.sessions.delete("page:onward-54")
+        expect(gone).to_have_count(0)
+
+    held(page, "**/api/sessions?*limit=500*", delete, lambda: page.get_by_label("Channel").select_option("onward"))
+    expect(page.locator(".row").first).to_have_attribute("aria-setsize", "54")
+    expect(count).to_have_text("54 sessions")
+
+
+def test_deletion_while_it_is_counted(server: Server, visit: Visit, seen: Seen) -> None:
+    """A count from before a deletion does not last."""
+    many(server, "tally", 52)
+    page = visit()
+    page.route("**/api/sessions?*limit=500*", lambda route: route.fulfill(status=429, json={"detail": "Slow down."}))
+    page.get_by_label("Channel").select_option("tally")
+    expect(page.get_by_role("alert")).to_contain_text("Slow down.")
+    gone = page.locator("[data-key='page:tally-51']")
+
+    def delete() -> None:
+        expect(gone).to_be_visible()
+        server.sessions.delete("page:tally-51")
+        expect(gone).to_have_count(0)
+
+    held(page, re.compile(r"/api/sessions\?.*limit=1$"), delete, lambda: server.sessions.delete("page:tally-0"))
+    expect(page.locator(".filters .count")).to_have_text("50 sessions")
+    seen.complaints.clear()  # the browser's own words about the refusal
