@@ -8,6 +8,7 @@ from collections.abc import Callable
 import pytest
 from playwright.sync_api import Page, Route, expect
 
+from chatkeep.core.model import Revision
 from tests.http.conftest import Server
 from tests.page.conftest import Seen, Visit, said, store
 from tests.page.test_flows import until
@@ -77,4 +78,19 @@ def test_deletion_while_it_is_counted(server: Server, visit: Visit, seen: Seen) 
 
     held(page, re.compile(r"/api/sessions\?.*limit=1$"), delete, lambda: server.sessions.delete("page:tally-0"))
     expect(page.locator(".filters .count")).to_have_text("50 sessions")
+    seen.complaints.clear()  # the browser's own words about the refusal
+
+
+def test_change_of_the_last_row_read(server: Server, visit: Visit, seen: Seen) -> None:
+    """The last session that was read stays in the list when it changes in place, though more are to be read."""
+    many(server, "brink", 52)
+    page = visit()
+    page.route("**/api/sessions?*limit=500*", lambda route: route.fulfill(status=429, json={"detail": "Slow down."}))
+    page.get_by_label("Channel").select_option("brink")
+    expect(page.get_by_role("alert")).to_contain_text("Slow down.")
+    page.locator(".rows").evaluate("(box) => { box.scrollTop = box.scrollHeight; }")
+    last = page.locator("[data-key='page:brink-2']")
+    expect(last).to_be_visible()
+    server.sessions.revise("page:brink-2", Revision(title="Still the last"))
+    expect(last).to_contain_text("Still the last")
     seen.complaints.clear()  # the browser's own words about the refusal

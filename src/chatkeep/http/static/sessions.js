@@ -26,6 +26,7 @@ export class SessionList extends Model {
   /** Sessions that are deleted for the reader, but not yet on the server. */
   hidden = new Set();
   #cursor = null;
+  #readTo = ""; // the time of the last session before the cursor; one that is older comes with a later page
   #reading = null;
   #meanwhile = []; // what changed while a page is read, which may be from before that
   #counting = null;
@@ -73,6 +74,7 @@ export class SessionList extends Model {
       take(page.sessions);
       this.total = page.total;
       this.#cursor = page.next_cursor;
+      this.#readTo = this.hasMore ? page.sessions.at(-1).updated_at : "";
       const meanwhile = this.#meanwhile.splice(0);
       for (const change of meanwhile) change();
       if (!this.hasMore) this.total = this.rows.length;
@@ -131,7 +133,7 @@ export class SessionList extends Model {
     if (this.opened?.id === row.id) this.opened = row;
     const wasHere = this.#take(row.id);
     const after = this.rows.findIndex((other) => other.updated_at < row.updated_at);
-    if (this.#matches(row) && (after >= 0 || !this.hasMore)) {
+    if (this.#matches(row) && row.updated_at >= this.#readTo) {
       this.rows.splice(after < 0 ? this.rows.length : after, 0, row);
     }
     this.total += Number(this.#matches(row)) - Number(wasHere);
