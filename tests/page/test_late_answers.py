@@ -94,3 +94,44 @@ def test_change_of_the_last_row_read(server: Server, visit: Visit, seen: Seen) -
     server.sessions.revise("page:brink-2", Revision(title="Still the last"))
     expect(last).to_contain_text("Still the last")
     seen.complaints.clear()  # the browser's own words about the refusal
+
+
+def test_refusal_after_a_deletion(server: Server, visit: Visit, seen: Seen) -> None:
+    """A change that is refused because the session is gone does not bring it back to the list."""
+    store(server, "page:refused", [said(630_000, "Refused")])
+    page = visit()
+    row = page.locator("[data-key='page:refused']")
+    row.get_by_role("link").focus()
+
+    def refuse(route: Route) -> None:
+        server.sessions.delete("page:refused")
+        answer = route.fetch()
+        expect(row).to_have_count(0)
+        route.fulfill(response=answer)
+
+    page.route("**/api/v1/sessions/page%3Arefused", refuse, times=1)
+    page.keyboard.press("p")
+    expect(page.locator(".notice.problem")).to_have_count(1)
+    expect(row).to_have_count(0)
+    seen.complaints.clear()  # the browser's own words about the refusal
+
+
+def test_refusal_after_a_change(server: Server, visit: Visit, seen: Seen) -> None:
+    """A change that is refused takes back itself alone."""
+    store(server, "page:kept", [said(631_000, "Kept")])
+    page = visit()
+    row = page.locator("[data-key='page:kept']")
+    row.get_by_role("link").focus()
+
+    def refuse(route: Route) -> None:
+        expect(row.get_by_text("Pinned")).to_have_count(1)
+        store(server, "page:kept", [said(631_001, "More")])
+        expect(row.get_by_text("2 messages")).to_be_visible()
+        route.fulfill(status=429, json={"detail": "Slow down."})
+
+    page.route("**/api/v1/sessions/page%3Akept", refuse, times=1)
+    page.keyboard.press("p")
+    expect(page.get_by_text("Slow down.")).to_be_visible()
+    expect(row.get_by_text("Pinned")).to_have_count(0)
+    expect(row.get_by_text("2 messages")).to_be_visible()
+    seen.complaints.clear()  # the browser's own words about the refusal

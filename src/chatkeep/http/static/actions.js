@@ -9,12 +9,15 @@ const GRACE_MS = 6000;
 
 /** Changes marks or tags of a session; tells whether the server agreed. */
 export async function revise(row, change) {
-  sessions.put({ ...row, ...change });
+  const now = () => sessions.find(row.id) ?? row; // the feed may have told more since
+  const before = Object.fromEntries(Object.keys(change).map((name) => [name, now()[name]]));
+  sessions.put({ ...now(), ...change });
   try {
     await api.reviseSession(row.id, change);
     return true;
   } catch (error) {
-    sessions.put(row);
+    if (error.status === 404) sessions.remove(row.id);
+    else sessions.put({ ...now(), ...before });
     notices.complain(error);
     return false;
   }
