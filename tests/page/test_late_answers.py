@@ -135,3 +135,41 @@ def test_refusal_after_a_change(server: Server, visit: Visit, seen: Seen) -> Non
     expect(row.get_by_text("Pinned")).to_have_count(0)
     expect(row.get_by_text("2 messages")).to_be_visible()
     seen.complaints.clear()  # the browser's own words about the refusal
+
+
+def rename(page: Page, key: str, title: str) -> None:
+    """Give a session of the list another title."""
+    page.locator(f"[data-key='{key}'] .title").dblclick()
+    page.get_by_role("textbox", name="Title").fill(title)
+    page.keyboard.press("Enter")
+
+
+def test_deletion_while_a_title_is_saved(server: Server, visit: Visit, seen: Seen) -> None:
+    """The answer to a renaming does not bring back a session that was deleted after it."""
+    store(server, "page:named", [said(632_000, "Named")])
+    page = visit()
+    row = page.locator("[data-key='page:named']")
+
+    def delete() -> None:
+        server.sessions.delete("page:named")
+        expect(row).to_have_count(0)
+
+    held(page, "**/api/v1/sessions/page%3Anamed", delete, lambda: rename(page, "page:named", "Mine"))
+    expect(row).to_have_count(0)
+    seen.complaints.clear()  # the browser's own words about the session that is gone
+
+
+def test_renaming_while_a_title_is_saved(server: Server, visit: Visit) -> None:
+    """The answer to a renaming does not undo a later one from elsewhere."""
+    store(server, "page:renamed", [said(633_000, "Renamed")])
+    store(server, "page:other", [said(633_001, "Other")])
+    page = visit()
+    row = page.locator("[data-key='page:renamed']")
+
+    def rename_again() -> None:
+        server.sessions.rename("page:renamed", "Theirs")
+        page.keyboard.press("Escape")
+        expect(row.locator(".title")).to_have_text("Theirs")
+
+    held(page, "**/api/v1/sessions/page%3Arenamed", rename_again, lambda: rename(page, "page:renamed", "Mine"))
+    expect(row.locator(".title")).to_have_text("Theirs")

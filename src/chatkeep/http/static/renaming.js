@@ -35,9 +35,12 @@ class Renaming extends Model {
     const { row, text } = this;
     const title = text.trim();
     if (title === row.title) return this.end();
+    const before = sessions.find(row.id)?.title;
     try {
       const detail = await api.reviseSession(row.id, { title: title || null });
-      sessions.put({ ...(sessions.find(row.id) ?? row), title: detail.title, user_title: detail.user_title });
+      const now = sessions.find(row.id);
+      const isToldSince = now?.title !== before; // by the feed: this title, or one that is newer
+      if (now && !isToldSince) sessions.put({ ...now, title: detail.title, user_title: detail.user_title });
       if (this.row?.id === row.id) this.end();
     } catch (error) {
       if (this.row?.id !== row.id) return;
