@@ -11,7 +11,7 @@ from playwright.sync_api import Page, Route, expect
 from chatkeep.core.model import Revision
 from tests.http.conftest import Server
 from tests.page.conftest import Seen, Visit, said, store
-from tests.page.test_flows import until
+from tests.page.test_flows import link, until
 
 AS_LONG_AS_IT_TAKES = "async () => { for (let nth = 0; nth < 10; nth += 1) await fetch('/api/v1/status'); }"
 
@@ -173,3 +173,37 @@ def test_renaming_while_a_title_is_saved(server: Server, visit: Visit) -> None:
 
     held(page, "**/api/v1/sessions/page%3Arenamed", rename_again, lambda: rename(page, "page:renamed", "Mine"))
     expect(row.locator(".title")).to_have_text("Theirs")
+
+
+def test_another_session_while_one_is_asked_for(server: Server, visit: Visit) -> None:
+    """The head is that of the session that is open, not of one that was opened before and answered later."""
+    for number, name in enumerate(("slow", "quick")):
+        store(server, f"page:{name}", [said(640_000 + number, name)])
+        server.sessions.revise(f"page:{name}", Revision(archived=True))
+    page = visit()
+    head = page.get_by_role("heading", level=1)
+
+    def go_on() -> None:
+        page.evaluate("(hash) => { location.hash = hash; }", link("page:quick"))
+        expect(head).to_have_text("quick")
+
+    slow = "**/api/v1/sessions/page%3Aslow"
+    held(page, slow, go_on, lambda: page.evaluate("(hash) => { location.hash = hash; }", link("page:slow")))
+    expect(head).to_have_text("quick")
+
+
+def test_change_while_a_session_is_asked_for(server: Server, visit: Visit) -> None:
+    """What the feed tells of a session that is being opened is not undone by an answer from before that."""
+    store(server, "page:asked", [said(641_000, "Asked")])
+    server.sessions.revise("page:asked", Revision(archived=True))
+    page = visit()
+    head = page.get_by_role("heading", level=1)
+
+    def change() -> None:
+        server.sessions.rename("page:asked", "Newer")
+        store(server, "page:after", [said(641_001, "Told after it")])
+        expect(page.locator("[data-key='page:after']")).to_be_visible()
+
+    asked = "**/api/v1/sessions/page%3Aasked"
+    held(page, asked, change, lambda: page.evaluate("(hash) => { location.hash = hash; }", link("page:asked")))
+    expect(head).to_have_text("Newer")

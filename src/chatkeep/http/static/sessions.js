@@ -23,6 +23,7 @@ export class SessionList extends Model {
   isLoading = false;
   selected = new Set();
   opened = null;
+  #wanted = null; // the key of what is open, or will be when it is here
   /** Sessions that are deleted for the reader, but not yet on the server. */
   hidden = new Set();
   #cursor = null;
@@ -107,10 +108,11 @@ export class SessionList extends Model {
 
   /** Keeps the session that is open, which need not be in the list; asks for it when it is not known. */
   async open(key) {
+    this.#wanted = key;
     this.opened = this.find(key) ?? null;
     if (this.opened) return;
     const one = await api.getSession(key).catch(() => null); // whoever reads its messages says why not
-    if (!one) return;
+    if (!one || this.opened || this.#wanted !== key) return; // the feed was faster, or the reader went on
     const updated_at = new Date(one.updated_at * 1000).toISOString();
     this.opened = { ...one, id: one.key, message_count: one.total_message_count, updated_at };
     this.changed();
@@ -130,7 +132,7 @@ export class SessionList extends Model {
   }
 
   #place(row) {
-    if (this.opened?.id === row.id) this.opened = row;
+    if (this.#wanted === row.id) this.opened = row;
     const wasHere = this.#take(row.id);
     const after = this.rows.findIndex((other) => other.updated_at < row.updated_at);
     if (this.#matches(row) && row.updated_at >= this.#readTo) {
@@ -142,7 +144,7 @@ export class SessionList extends Model {
   }
 
   #drop(key) {
-    if (this.opened?.id === key) this.opened = null;
+    if (this.#wanted === key) this.opened = this.#wanted = null;
     this.selected.delete(key);
     const wasHere = this.#take(key);
     this.total -= Number(wasHere);
