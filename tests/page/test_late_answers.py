@@ -207,3 +207,16 @@ def test_change_while_a_session_is_asked_for(server: Server, visit: Visit) -> No
     asked = "**/api/v1/sessions/page%3Aasked"
     held(page, asked, change, lambda: page.evaluate("(hash) => { location.hash = hash; }", link("page:asked")))
     expect(head).to_have_text("Newer")
+
+
+def test_session_begun_anew_while_it_is_open(server: Server, visit: Visit, seen: Seen) -> None:
+    """A session that was deleted and has begun anew shows what is in it now, and nothing of what was."""
+    store(server, "page:anew", [said(number, f"Old {number}") for number in range(3)])
+    page = visit(link("page:anew"))
+    expect(page.locator("#m3")).to_be_visible()
+    server.sessions.delete("page:anew")
+    expect(page.get_by_role("alert")).to_contain_text("no session with this key")
+    store(server, "page:anew", [said(642_000, "New")])
+    expect(page.locator(".message")).to_have_count(1)
+    expect(page.locator("#m1")).to_contain_text("New")
+    seen.complaints.clear()  # the browser's own words about the session that was gone

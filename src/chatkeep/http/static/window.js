@@ -69,6 +69,7 @@ export class MessageWindow extends Model {
   /** Takes in what was appended, if the end is shown; else it is read when the reader comes there. */
   async follow() {
     if (this.isLoading) this.#isBehind = true;
+    else if (this.problem?.status === 404) await this.open(); // what was shown is gone: this is another beginning
     else if (this.hasNewer) this.resume();
     else if (this.isReady) {
       await this.#read((read) => this.#append(read));
