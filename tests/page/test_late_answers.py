@@ -220,3 +220,23 @@ def test_session_begun_anew_while_it_is_open(server: Server, visit: Visit, seen:
     expect(page.locator(".message")).to_have_count(1)
     expect(page.locator("#m1")).to_contain_text("New")
     seen.complaints.clear()  # the browser's own words about the session that was gone
+
+
+def test_another_day_while_one_is_looked_for(server: Server, visit: Visit) -> None:
+    """Only the day that was chosen last is jumped to, and none when the reader is elsewhere by then."""
+    store(server, "page:days", [said(number * 60, f"Hour {number}") for number in range(100)])
+    page = visit(link("page:days"), timezone_id="UTC")
+    expect(page.locator("#m100")).to_be_in_viewport()
+    page.keyboard.press("f")
+    day = page.get_by_label("Jump to a day")
+
+    def choose_another() -> None:
+        day.fill("2024-03-04")
+        expect(page.locator(".message.marked")).to_contain_text("Hour 60")
+
+    newest = "**/api/v1/messages?session=page%3Adays&limit=1"
+    held(page, newest, choose_another, lambda: day.fill("2024-03-02"))
+    expect(page.locator(".message.marked")).to_contain_text("Hour 60")
+    away = page.get_by_role("link", name="Chatkeep")
+    held(page, newest, away.click, lambda: day.fill("2024-03-03"))
+    expect(page.get_by_role("heading", name="Overview")).to_be_visible()

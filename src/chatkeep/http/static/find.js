@@ -15,6 +15,7 @@ export function FindBar({ session, last, close }) {
   const [seqs, setSeqs] = useState([]);
   const [at, setAt] = useState(0);
   const input = useRef();
+  const jumping = useRef();
   const take = (found) => setSeqs((known) => (`${found}` === `${known}` ? known : found)); // the same hits are no reason to move
   useLayoutEffect(() => input.current.focus(), []); // at once: the next key is for it
   useEffect(() => {
@@ -48,11 +49,18 @@ export function FindBar({ session, last, close }) {
     if (event.key === "Enter") step(event.shiftKey ? 1 : -1);
     if (event.key === "Escape") close();
   };
+  useEffect(() => () => jumping.current?.abort(), [session]);
   const jump = async (event) => {
+    jumping.current?.abort();
     const day = new Date(`${event.target.value}T00:00`);
     if (Number.isNaN(+day) || !last) return;
-    const newest = await api.readMessages({ session, limit: 1 });
-    go(sessionLink(session, await seqAt(session, day, newest.messages.at(-1)?.seq ?? last)));
+    const { signal } = (jumping.current = new AbortController());
+    try {
+      const newest = await api.readMessages({ session, limit: 1 }, signal);
+      go(sessionLink(session, await seqAt(session, day, newest.messages.at(-1)?.seq ?? last, signal)));
+    } catch (error) {
+      complain(error);
+    }
   };
   return html`
     <div class="find" role="search">

@@ -116,12 +116,12 @@ export class MessageWindow extends Model {
 }
 
 /** The seq of the first message at or after a time: a search by halves, for times rise with the seqs. */
-export async function seqAt(key, time, last) {
+export async function seqAt(key, time, last, signal) {
   let low = 1;
   let high = last;
   while (low < high) {
     const middle = Math.floor((low + high) / 2);
-    const { messages } = await api.readMessages({ session: key, after: middle - 1, limit: 1 });
+    const { messages } = await api.readMessages({ session: key, after: middle - 1, limit: 1 }, signal);
     if (messages.length && new Date(messages[0].timestamp) < time) low = middle + 1;
     else high = middle;
   }
