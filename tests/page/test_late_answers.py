@@ -240,3 +240,20 @@ def test_another_day_while_one_is_looked_for(server: Server, visit: Visit) -> No
     away = page.get_by_role("link", name="Chatkeep")
     held(page, newest, away.click, lambda: day.fill("2024-03-03"))
     expect(page.get_by_role("heading", name="Overview")).to_be_visible()
+
+
+def test_figures_that_come_late(server: Server, visit: Visit) -> None:
+    """Older figures that come after newer ones are left aside."""
+    store(server, "page:figure", [said(650_000, "Figure")])
+    page = visit()
+    figure = page.locator(".figures dd").first
+    expect(figure).not_to_have_text("…")
+    count = int(figure.inner_text().replace(",", ""))
+
+    def come_back() -> None:
+        store(server, "page:figure-more", [said(650_001, "One more")])
+        page.get_by_role("link", name="Chatkeep").click()
+        expect(figure).to_have_text(f"{count + 1:,}")
+
+    held(page, "**/api/v1/status", come_back, page.locator("[data-key='page:figure'] a").click)
+    expect(figure).to_have_text(f"{count + 1:,}")

@@ -29,7 +29,7 @@ const sessionPath = (key) => `/api/v1/sessions/${encodeURIComponent(key)}`;
 
 export const signIn = (body) => json("/signin", { method: "POST", body });
 export const signOut = () => json("/signin", { method: "DELETE" });
-export const status = () => json("/api/v1/status");
+export const status = (signal) => json("/api/v1/status", { signal });
 export const stats = () => json("/api/v1/stats");
 export const listSessions = (query, signal) => json("/api/sessions", { query, signal });
 export const searchSessions = (query, signal) => json("/api/sessions/search", { query, signal });

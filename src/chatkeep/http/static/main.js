@@ -69,7 +69,10 @@ function Panes({ isIn, leave }) {
     };
   }, [isIn]);
   useEffect(() => {
-    if (isIn) api.status().then(setStatus, () => {});
+    if (!isIn) return undefined;
+    const asking = new AbortController();
+    api.status(asking.signal).then(setStatus, () => {});
+    return () => asking.abort();
   }, [isIn, place.screen]);
   useEffect(listenToKeys, []);
   const hasModel = status?.chat ?? null;
