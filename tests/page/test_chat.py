@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Page, Route, expect
 
+from chatkeep.core.model import Draft
 from tests.chat.completions import Answer, broken
 from tests.chat.conftest import MODEL_KEY, Chatting, served
 from tests.chat.upstream import Upstream
@@ -78,6 +79,33 @@ def test_begin_go_on_stop_and_fail(running: Chatting, visit: Visit) -> None:
     expect(page.locator("#m9")).to_be_visible()
     expect(page.get_by_role("alert")).to_have_count(0)
     assert ("user", "Are you well?") == running.said(key)[6]
+
+
+def test_answer_stays_until_it_is_read(running: Chatting, visit: Visit) -> None:
+    """An answer that is complete is seen until its message is there, though something else was being read."""
+    upstream = running.upstream
+    page = visit("#/new")
+    upstream.script(Answer("All of it", hold_after=2))
+    say(page, "Tell me")
+    key = key_of(page)
+    expect(page.locator("#m1")).to_be_visible()
+    answer = page.get_by_role("log", name="Answer")
+    expect(answer).to_contain_text("All")
+    shown: list[int] = []
+
+    def hold(route: Route) -> None:
+        got = route.fetch()
+        upstream.release()
+        expect(page.get_by_role("button", name="Send")).to_be_visible()
+        page.evaluate("() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
+        shown.append(answer.count())
+        route.fulfill(response=got)
+
+    page.route("**/api/v1/messages?*", hold, times=1)
+    running.sessions.append(key, [Draft(role="user", content="From elsewhere")])
+    expect(page.locator("#m3")).to_be_visible()
+    expect(answer).to_have_count(0)
+    assert [1] == shown
 
 
 def test_what_is_not_taken_stays_to_be_sent(running: Chatting, visit: Visit, seen: Seen) -> None:

@@ -15,6 +15,7 @@ export class MessageWindow extends Model {
   isLoading = false;
   problem = null;
   #isBehind = false; // something was appended while something else was read
+  #reading = null; // ends when that is read too
   #ended = new AbortController();
 
   constructor(key) {
@@ -68,8 +69,10 @@ export class MessageWindow extends Model {
 
   /** Takes in what was appended, if the end is shown; else it is read when the reader comes there. */
   async follow() {
-    if (this.isLoading) this.#isBehind = true;
-    else if (this.problem?.status === 404) await this.open(); // what was shown is gone: this is another beginning
+    if (this.isLoading) {
+      this.#isBehind = true;
+      await this.#reading;
+    } else if (this.problem?.status === 404) await this.open(); // what was shown is gone: this is another beginning
     else if (this.hasNewer) this.resume();
     else if (this.isReady) {
       await this.#read((read) => this.#append(read));
@@ -95,7 +98,11 @@ export class MessageWindow extends Model {
     this.messages = held.slice(-HELD_MAX);
   }
 
-  async #read(work) {
+  #read(work) {
+    return (this.#reading = this.#carryOut(work));
+  }
+
+  async #carryOut(work) {
     const { signal } = this.#ended;
     this.isLoading = true;
     this.problem = null;
