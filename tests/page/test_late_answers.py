@@ -257,3 +257,22 @@ def test_figures_that_come_late(server: Server, visit: Visit) -> None:
 
     held(page, "**/api/v1/status", come_back, page.locator("[data-key='page:figure'] a").click)
     expect(figure).to_have_text(f"{count + 1:,}")
+
+
+def test_reset_while_a_session_beside_the_list_is_open(server: Server, visit: Visit) -> None:
+    """When the feed has lost its place, what is open is asked about anew, though no list has it."""
+    store(server, "page:beside", [said(630_000, "Old name")])
+    server.sessions.revise("page:beside", Revision(archived=True))
+    page = visit()
+    events = iter(["ready", "reset"])
+
+    def tell(route: Route) -> None:
+        name = next(events, "ready")
+        route.fulfill(content_type="text/event-stream", body=f"event: {name}\nid: {name}\ndata: {{}}\n\n")
+
+    page.route("**/api/v1/events", tell)
+    page.goto(server.url + "/" + link("page:beside"))
+    page.reload()
+    expect(page.get_by_role("heading", name="Old name")).to_be_visible()
+    server.sessions.revise("page:beside", Revision(title="New name"))
+    expect(page.get_by_role("heading", name="New name")).to_be_visible()

@@ -107,7 +107,7 @@ function NewChat({ hasModel }) {
 /** Takes in what the feed tells. */
 function take(name, data, leave) {
   if (name === "signed out") leave();
-  else if (name === "again") sessions.load();
+  else if (name === "again") sessions.refresh();
   else if (data.session) sessions.put(data.session);
   else sessions.remove(data.key);
   if (name !== "signed out") appended.tell(data.key ?? place.key, name === "deleted");

@@ -110,9 +110,18 @@ export class SessionList extends Model {
   async open(key) {
     this.#wanted = key;
     this.opened = this.find(key) ?? null;
-    if (this.opened) return;
+    if (!this.opened) await this.#ask();
+  }
+
+  /** Reads anew what is shown: nobody can tell what happened to it. */
+  async refresh() {
+    await Promise.all([this.load(), this.#wanted && this.#ask()]);
+  }
+
+  async #ask() {
+    const [key, before] = [this.#wanted, this.opened];
     const one = await api.getSession(key).catch(() => null); // whoever reads its messages says why not
-    if (!one || this.opened || this.#wanted !== key) return; // the feed was faster, or the reader went on
+    if (!one || this.opened !== before || this.#wanted !== key) return; // the feed was faster, or the reader went on
     const updated_at = new Date(one.updated_at * 1000).toISOString();
     this.opened = { ...one, id: one.key, message_count: one.total_message_count, updated_at };
     this.changed();
