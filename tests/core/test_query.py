@@ -134,6 +134,7 @@ def test_parse_query_of_a_question(text: str, is_question: bool) -> None:  # noq
         ("foo:bar ", [_exact("foo", "bar")]),
         ("foo:bar baz ", [_word("foo"), _word("bar"), _word("baz")]),
         ('"out of the box" zebra ', [_word("box"), _word("zebra")]),
+        ('"to be" "by us"', [_exact("to", "be"), _exact("by", "us")]),
         ("人工智能", [_run("人工智能")]),
         ("我喜欢人工智能", [_run(pair) for pair in ("我喜", "喜欢", "欢人", "人工", "工智", "智能")]),
         ("GPT模型", [_exact("gpt", "模", "型")]),

@@ -7,7 +7,8 @@ A piece of a script without spaces (`人工智能`) is found inside any longer p
 unless something follows it, may be the beginning of a longer one.
 
 Words that say nothing are left out when others remain. What is left has to be found whole (`terms`);
-when that finds nothing, or too little for a question, its parts may do (`relaxed`).
+when that finds nothing, or too little for a question, its parts may do (`relaxed`); phrases of words
+that say nothing stay whole when there is nothing else.
 """
 
 from __future__ import annotations
@@ -69,7 +70,7 @@ def parse_query(text: str) -> Query:
     terms = tuple((telling or list(found))[:TERMS_MAX])
     relaxed = dict.fromkeys(part for term in terms for part in _parts(term, found[term], alone=len(terms) == 1))
     is_question = len(terms) > 1 and _is_question(text)
-    return Query(text, terms, tuple(relaxed)[:TERMS_MAX], is_question=is_question)
+    return Query(text, terms, tuple(relaxed)[:TERMS_MAX] or terms, is_question=is_question)
 
 
 def phrases(terms: Sequence[Term]) -> list[tuple[int, Term]]:

@@ -91,6 +91,9 @@ QUERIES: Final = [
     "🎉 please",
     "nothing_has_this ",
     "nothing data ",
+    '"the is" "is the"?',
+    '"the is" "is to"',
+    "to-be by-us",
 ]
 BEGINNINGS: Final = ["w", "w1", "w2 ", "please w", "w please", "zebra w", "no_such w", "Which room data is w"]
 
