@@ -613,6 +613,27 @@ def test_verbs_after_close(workspace: Path, opened: Callable[..., FilesStore]) -
             verb()
 
 
+def test_close_while_the_index_is_read(workspace: Path, opened: Callable[..., FilesStore]) -> None:
+    """Whoever still reads then reads to the end, and nothing of the index stays open after that."""
+    store = opened()
+    reads, is_closed = threading.Event(), threading.Event()
+
+    def read() -> int:
+        reads.set()
+        is_closed.wait(SEEN_S)
+        return 0
+
+    index = store._upkeep.index
+    reader = threading.Thread(target=index._read, args=[lambda db: (read(), db.execute("SELECT 1").get)])
+    reader.start()
+    assert reads.wait(SEEN_S)
+    store.close()
+    is_closed.set()
+    reader.join()
+
+    assert [] == [path for path in Path("/proc/self/fd").iterdir() if str(index.path) in os.path.realpath(path)]
+
+
 def test_append_while_the_index_is_kept(workspace: Path, opened: Callable[..., FilesStore]) -> None:
     """Somebody who keeps the index keeps nobody from storing: the file is the truth, the index follows."""
     store = opened(watch=True)

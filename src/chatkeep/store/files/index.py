@@ -136,12 +136,16 @@ class Index:
             self._is_closed = True
             self._tasks.put(None)
         self._thread.join()
+        self._close_readers()
+        with contextlib.suppress(apsw.Error):
+            self._writer.close()
+
+    def _close_readers(self) -> None:
+        """Close the connections that nobody has; whoever has one closes it after that."""
         with contextlib.suppress(queue.Empty, apsw.Error):
             while True:
                 if (reader := self._readers.get_nowait()[1]) is not None:
                     reader.close()
-        with contextlib.suppress(apsw.Error):
-            self._writer.close()
 
     def is_in_place(self) -> bool:
         """Tell whether the name still stands for the database that is open."""
@@ -344,6 +348,8 @@ class Index:
             lent = db
         finally:
             self._readers.put((place, lent))
+            if self._is_closed:
+                self._close_readers()
 
     def _has_few(self, prefix: str | None) -> bool:
         return (
