@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,7 +14,8 @@ from chatkeep.store.files.pieces import Piece, readings
 from chatkeep.store.files.tree import NotRegularError, Tree
 
 COUNT = 70
-OPEN_MAX = 21  # twenty ahead of the one that is read
+OPEN_MAX = 20
+SPARE = 3  # descriptors
 
 
 @pytest.fixture
@@ -60,6 +62,37 @@ def test_pieces_that_cannot_be_read(tree: Tree, tmp_path: Path) -> None:
             told.append(type(error))
 
     assert told == [b"012", FileNotFoundError, NotRegularError, b"012"]
+
+
+@pytest.mark.parametrize("spare", [1, 2, SPARE])
+def test_pieces_with_few_descriptors(tree: Tree, spare: int) -> None:
+    """Where few files can be open at once, all are read all the same."""
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    highest = max(int(path.name) for path in Path("/proc/self/fd").iterdir())
+    holes = [os.open("/", os.O_RDONLY) for _ in range(highest + 1 - _open_count())]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (highest + 1 + spare, limits[1]))
+    try:
+        found = [reading.read()[0] for reading in readings(tree, [Piece(f"{n}.json", 0, 3) for n in range(COUNT)])]
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+        for fd in holes:
+            os.close(fd)
+
+    assert found == [b"012"] * COUNT
+
+
+def test_pieces_for_several_at_once(tree: Tree) -> None:
+    """Together they hold no more files open ahead than one does, and each reads all of its own."""
+    before = _open_count()
+    wanted = [readings(tree, [Piece(f"{number}.json", 0, 3) for number in range(COUNT)]) for _ in range(8)]
+    found, most = [], 0
+    for together in zip(*wanted, strict=True):
+        found += [reading.read()[0] for reading in together]
+        most = max(most, _open_count() - before)
+
+    assert found == [b"012"] * (8 * COUNT)
+    assert most <= OPEN_MAX + len(wanted)
+    assert _open_count() == before
 
 
 def test_pieces_that_nobody_wants_any_more(tree: Tree) -> None:

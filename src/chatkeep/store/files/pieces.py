@@ -6,11 +6,11 @@ one after the other takes as long as all of them together; the disk does several
 
 from __future__ import annotations
 
+import contextlib
 import os
+import threading
 from collections import deque
 from collections.abc import Generator, Iterable
-from contextlib import closing
-from itertools import islice
 from typing import Final
 
 from msgspec import Struct
@@ -19,7 +19,8 @@ from chatkeep.errors import StorageError
 from chatkeep.store.files.disk import Stamp, read_at, stamp_of, told, will_read
 from chatkeep.store.files.tree import NotRegularError, Tree
 
-_AHEAD: Final = 20
+_AHEAD_MAX: Final = 20
+_room = threading.BoundedSemaphore(_AHEAD_MAX)  # for files that are open ahead, whoever wants them: descriptors are few
 
 
 class Piece(Struct, frozen=True):
@@ -31,18 +32,23 @@ class Piece(Struct, frozen=True):
 
 
 class Reading:
-    """A piece on its way: the file is open, and the disk has been asked."""
+    """A piece on its way: its file is open and the disk has been asked, if there is room for that."""
 
     def __init__(self, tree: Tree, piece: Piece) -> None:
-        """Begin; what cannot be opened is told when it is read."""
+        """Begin; what stands in the way is told when it is read."""
         self.piece = piece
-        self._file: int | OSError | NotRegularError | StorageError
-        try:
-            self._file = tree.open(piece.name)
-        except (OSError, NotRegularError, StorageError) as error:
-            self._file = error
-        else:
-            will_read(self._file, piece.start, piece.size)
+        self._tree = tree
+        self._fd: int | None = None
+        self._has_room = _room.acquire(blocking=False)
+        if self._has_room:
+            with contextlib.suppress(OSError, NotRegularError, StorageError):
+                self._fd = tree.open(piece.name)
+                will_read(self._fd, piece.start, piece.size)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the disk has been asked."""
+        return self._fd is not None
 
     def read(self) -> tuple[bytes, Stamp]:
         """Return the bytes, fewer at the end of the file, and the file's state after that. Takes no lock.
@@ -52,27 +58,33 @@ class Reading:
             NotRegularError: when the name stands for something that is no file.
             StorageError: when the disk refuses.
         """
-        if not isinstance(self._file, int):
-            raise self._file
+        if self._fd is None:
+            self._fd = self._tree.open(self.piece.name)
         with told():
-            return read_at(self._file, self.piece.start, self.piece.size), stamp_of(os.fstat(self._file))
+            return read_at(self._fd, self.piece.start, self.piece.size), stamp_of(os.fstat(self._fd))
 
     def close(self) -> None:
-        """Close the file."""
-        if isinstance(self._file, int):
-            os.close(self._file)
+        """Close the file and give back its room."""
+        if self._fd is not None:
+            os.close(self._fd)
+        if self._has_room:
+            _room.release()
 
 
 def readings(tree: Tree, pieces: Iterable[Piece]) -> Generator[Reading]:
-    """Yield pieces on their way; each can be read until the next one is asked for."""
+    """Yield pieces on their way; each can be read until the next one is asked for.
+
+    Where one could not be opened ahead, no later one is: it may need the descriptor itself when it is read.
+    """
     left = iter(pieces)
     begun: deque[Reading] = deque()
     try:
         while True:
-            begun.extend(Reading(tree, piece) for piece in islice(left, _AHEAD - len(begun)))
+            while (not begun or begun[-1].is_open) and (piece := next(left, None)) is not None:
+                begun.append(Reading(tree, piece))
             if not begun:
                 return
-            with closing(begun.popleft()) as reading:
+            with contextlib.closing(begun.popleft()) as reading:
                 yield reading
     finally:
         for reading in begun:
