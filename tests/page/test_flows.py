@@ -406,31 +406,6 @@ def test_append_while_the_session_is_read(server: Server, visit: Visit) -> None:
     expect(page.locator("#m2")).to_have_text(re.compile("late"))
 
 
-def test_change_while_the_list_is_read(server: Server, visit: Visit) -> None:
-    """A list that the server made before something changed does not undo what the feed told meanwhile."""
-    store(server, "page:changed", [said(620_000, "One")])
-    store(server, "page:gone", [said(620_001, "Three")])
-    page = visit()
-    changed = page.locator("[data-key='page:changed']")
-    gone = page.locator("[data-key='page:gone']")
-    expect(gone).to_be_visible()
-
-    def change_meanwhile(route: Route) -> None:
-        answer = route.fetch()
-        store(server, "page:changed", [said(620_002, "Two")])
-        server.sessions.delete("page:gone")
-        expect(changed.get_by_text("2 messages")).to_be_visible()
-        expect(gone).to_have_count(0)
-        route.fulfill(response=answer)
-
-    page.route("**/api/sessions?*archived=all*", change_meanwhile, times=1)
-    with page.expect_response("**/api/sessions?*archived=all*"):
-        page.get_by_label("State").select_option("all")
-    page.evaluate("() => new Promise(requestAnimationFrame)")
-    expect(changed.get_by_text("2 messages")).to_be_visible()
-    expect(gone).to_have_count(0)
-
-
 def test_find_within_a_session(server: Server, visit: Visit) -> None:
     """Hits of this session alone, from the newest to older ones; a day can be jumped to."""
     store(

@@ -39,10 +39,35 @@ def held(page: Page, pattern: str | re.Pattern[str], meanwhile: Callable[[], Non
     page.evaluate(AS_LONG_AS_IT_TAKES)
 
 
+def refuse(page: Page, pattern: str) -> None:
+    """Let the server refuse such requests of the page."""
+    page.route(pattern, lambda route: route.fulfill(status=429, json={"detail": "Slow down."}))
+
+
 def many(server: Server, channel: str, count: int) -> None:
     """Store sessions of a channel, which are more than the first page of the list."""
     for number in range(count):
         store(server, f"page:{channel}-{number}", [said(number, f"{channel} {number}")], channel=channel)
+
+
+def test_change_while_the_list_is_read(server: Server, visit: Visit) -> None:
+    """A list that the server made before something changed does not undo what the feed told meanwhile."""
+    store(server, "page:changed", [said(620_000, "One")])
+    store(server, "page:gone", [said(620_001, "Three")])
+    page = visit()
+    changed = page.locator("[data-key='page:changed']")
+    gone = page.locator("[data-key='page:gone']")
+    expect(gone).to_be_visible()
+
+    def change() -> None:
+        store(server, "page:changed", [said(620_002, "Two")])
+        server.sessions.delete("page:gone")
+        expect(changed.get_by_text("2 messages")).to_be_visible()
+        expect(gone).to_have_count(0)
+
+    held(page, "**/api/sessions?*archived=all*", change, lambda: page.get_by_label("State").select_option("all"))
+    expect(changed.get_by_text("2 messages")).to_be_visible()
+    expect(gone).to_have_count(0)
 
 
 def test_deletion_while_the_list_is_read_on(server: Server, visit: Visit) -> None:
@@ -66,7 +91,7 @@ def test_deletion_while_it_is_counted(server: Server, visit: Visit, seen: Seen) 
     """A count from before a deletion does not last."""
     many(server, "tally", 52)
     page = visit()
-    page.route("**/api/sessions?*limit=500*", lambda route: route.fulfill(status=429, json={"detail": "Slow down."}))
+    refuse(page, "**/api/sessions?*limit=500*")
     page.get_by_label("Channel").select_option("tally")
     expect(page.get_by_role("alert")).to_contain_text("Slow down.")
     gone = page.locator("[data-key='page:tally-51']")
@@ -85,7 +110,7 @@ def test_change_of_the_last_row_read(server: Server, visit: Visit, seen: Seen) -
     """The last session that was read stays in the list when it changes in place, though more are to be read."""
     many(server, "brink", 52)
     page = visit()
-    page.route("**/api/sessions?*limit=500*", lambda route: route.fulfill(status=429, json={"detail": "Slow down."}))
+    refuse(page, "**/api/sessions?*limit=500*")
     page.get_by_label("Channel").select_option("brink")
     expect(page.get_by_role("alert")).to_contain_text("Slow down.")
     page.locator(".rows").evaluate("(box) => { box.scrollTop = box.scrollHeight; }")
@@ -103,13 +128,13 @@ def test_refusal_after_a_deletion(server: Server, visit: Visit, seen: Seen) -> N
     row = page.locator("[data-key='page:refused']")
     row.get_by_role("link").focus()
 
-    def refuse(route: Route) -> None:
+    def delete_and_ask(route: Route) -> None:
         server.sessions.delete("page:refused")
         answer = route.fetch()
         expect(row).to_have_count(0)
         route.fulfill(response=answer)
 
-    page.route("**/api/v1/sessions/page%3Arefused", refuse, times=1)
+    page.route("**/api/v1/sessions/page%3Arefused", delete_and_ask, times=1)
     page.keyboard.press("p")
     expect(page.locator(".notice.problem")).to_have_count(1)
     expect(row).to_have_count(0)
@@ -123,13 +148,13 @@ def test_refusal_after_a_change(server: Server, visit: Visit, seen: Seen) -> Non
     row = page.locator("[data-key='page:kept']")
     row.get_by_role("link").focus()
 
-    def refuse(route: Route) -> None:
+    def change_and_refuse(route: Route) -> None:
         expect(row.get_by_text("Pinned")).to_have_count(1)
         store(server, "page:kept", [said(631_001, "More")])
         expect(row.get_by_text("2 messages")).to_be_visible()
         route.fulfill(status=429, json={"detail": "Slow down."})
 
-    page.route("**/api/v1/sessions/page%3Akept", refuse, times=1)
+    page.route("**/api/v1/sessions/page%3Akept", change_and_refuse, times=1)
     page.keyboard.press("p")
     expect(page.get_by_text("Slow down.")).to_be_visible()
     expect(row.get_by_text("Pinned")).to_have_count(0)
@@ -240,6 +265,18 @@ def test_another_day_while_one_is_looked_for(server: Server, visit: Visit) -> No
     away = page.get_by_role("link", name="Chatkeep")
     held(page, newest, away.click, lambda: day.fill("2024-03-03"))
     expect(page.get_by_role("heading", name="Overview")).to_be_visible()
+
+
+def test_day_that_cannot_be_looked_for(server: Server, visit: Visit, seen: Seen) -> None:
+    """A jump that is refused says why."""
+    store(server, "page:no-day", [said(0, "One")])
+    page = visit(link("page:no-day"))
+    expect(page.locator("#m1")).to_be_visible()
+    page.keyboard.press("f")
+    refuse(page, "**/api/v1/messages?session=page%3Ano-day&limit=1")
+    page.get_by_label("Jump to a day").fill("2024-03-02")
+    expect(page.locator(".notice.problem")).to_contain_text("Slow down.")
+    seen.complaints.clear()  # the browser's own words about the refusal
 
 
 def test_figures_that_come_late(server: Server, visit: Visit) -> None:

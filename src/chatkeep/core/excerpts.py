@@ -5,6 +5,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from typing import Final
 
+from chatkeep.core.model import Hit, Message, Summary
 from chatkeep.core.query import QUERY_CHARS_MAX, Query, Term, spans, words_of
 from chatkeep.core.words import folded, is_unspaced
 
@@ -28,6 +29,23 @@ def excerpt(text: str, query: Query) -> tuple[str, tuple[tuple[int, int], ...]]:
     start, end = _bounds(text, *(_best(hits, found) if found else (0, 0)))
     inside = ((first - start, last - start) for first, last in found if first >= start and last <= end)
     return text[start:end], tuple(inside)
+
+
+def hit_of(known: Summary, message: Message, query: Query, match_count: int) -> Hit:
+    """Return how a message that was found in a session is shown."""
+    shown, highlighted = excerpt(message.text, query)
+    return Hit(
+        key=known.header.key,
+        title=known.title,
+        channel=known.header.channel,
+        updated_at=known.updated_at,
+        seq=message.seq,
+        message_id=message.id,
+        role=message.role,
+        excerpt=shown,
+        highlights=highlighted,
+        match_count=match_count,
+    )
 
 
 def _telling_slice(text: str, query: Query) -> str:

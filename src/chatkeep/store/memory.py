@@ -17,7 +17,7 @@ from typing import Final, TypeVar
 import msgspec
 from msgspec import Struct
 
-from chatkeep.core.excerpts import excerpt
+from chatkeep.core.excerpts import hit_of
 from chatkeep.core.feed import CHANGES_KEPT, Change, ChangeKind, Changes, number_of, position_of
 from chatkeep.core.keys import channel_of
 from chatkeep.core.model import (
@@ -25,7 +25,6 @@ from chatkeep.core.model import (
     Digest,
     Draft,
     Header,
-    Hit,
     Hits,
     KeyPage,
     Merged,
@@ -41,7 +40,7 @@ from chatkeep.core.model import (
     summary,
 )
 from chatkeep.core.paging import Place, cursor_at, place_of, scope_of
-from chatkeep.core.query import Query, Term, Words, is_in, phrases, words_of
+from chatkeep.core.query import Term, Words, is_in, phrases, words_of
 from chatkeep.core.ranking import Match, Scores, weight
 from chatkeep.core.ranking import best as best_of
 from chatkeep.core.search import Search, is_enough
@@ -192,7 +191,10 @@ class MemoryStore:
         )
         best = [found[place] for place in ranked]
         counts = Counter(match.session for match in found)
-        hits = (_hit(sessions[str(match.session)], match.seq, query, counts[match.session]) for match in best)
+        hits = []
+        for match in best:
+            stored = sessions[str(match.session)]
+            hits.append(hit_of(stored.summary, stored.messages[match.seq - 1], query, counts[match.session]))
         is_all = all(are_whole[place] for place in ranked)
         return Hits(hits=tuple(hits), mode="all" if is_all else "any")
 
@@ -365,23 +367,6 @@ def _is_candidate(message: Message, search: Search) -> bool:
         (search.roles is None or message.role in search.roles)
         and (search.since is None or message.sent_at >= search.since)
         and (search.until is None or message.sent_at < search.until)
-    )
-
-
-def _hit(stored: _Stored, seq: int, query: Query, match_count: int) -> Hit:
-    known, message = stored.summary, stored.messages[seq - 1]
-    text, places = excerpt(message.text, query)
-    return Hit(
-        key=known.header.key,
-        title=known.title,
-        channel=known.header.channel,
-        updated_at=known.updated_at,
-        seq=seq,
-        message_id=message.id,
-        role=message.role,
-        excerpt=text,
-        highlights=places,
-        match_count=match_count,
     )
 
 

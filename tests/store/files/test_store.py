@@ -634,6 +634,41 @@ def test_close_while_the_index_is_read(workspace: Path, opened: Callable[..., Fi
     assert [] == [path for path in Path("/proc/self/fd").iterdir() if str(index.path) in os.path.realpath(path)]
 
 
+def test_rows_are_in_memory_when_a_server_starts(workspace: Path, opened: Callable[..., FilesStore]) -> None:
+    """What a search looks up is read from the index once, at the start, by the connection that is lent first."""
+    store = opened()
+    store.append("api:1", [draft(f"message {number}", number) for number in range(1000)])
+    store.close()
+    store = opened()
+    index, misses = store._upkeep.index, []
+    for _ in range(2):
+        one, another = index._reader(), index._reader()
+        first, second = one.__enter__(), another.__enter__()
+        assert second is not first
+        one.__exit__(None, None, None)
+        another.__exit__(None, None, None)
+        with index._reader() as lent:
+            assert lent is first
+            before = lent.status(apsw.SQLITE_DBSTATUS_CACHE_MISS)[0]
+            for doc in range(1, 1001, 10):
+                assert lent.execute("SELECT size FROM messages WHERE doc = ?", (doc,)).get
+            misses.append(lent.status(apsw.SQLITE_DBSTATUS_CACHE_MISS)[0] - before)
+        store.close()
+        store = opened()
+        index = store._upkeep.index
+        index.warm_up()
+
+    assert misses[0] > 0
+    assert misses[1] == 0
+
+
+def test_warming_up_a_closed_index(opened: Callable[..., FilesStore]) -> None:
+    """Who closes the store before its index is in memory sees nothing of that."""
+    store = opened()
+    store.close()
+    store._upkeep._warm_up()
+
+
 def test_append_while_the_index_is_kept(workspace: Path, opened: Callable[..., FilesStore]) -> None:
     """Somebody who keeps the index keeps nobody from storing: the file is the truth, the index follows."""
     store = opened(watch=True)

@@ -24,9 +24,8 @@ import apsw
 from msgspec import Struct
 
 from chatkeep.core import ranking
-from chatkeep.core.excerpts import excerpt
-from chatkeep.core.model import Hit, Message, Mode
-from chatkeep.core.query import Query, Term, phrases
+from chatkeep.core.model import Mode
+from chatkeep.core.query import Term, phrases
 from chatkeep.core.ranking import Scores
 from chatkeep.core.search import Search, is_enough
 from chatkeep.store.files import vocabulary
@@ -76,24 +75,6 @@ def find(db: apsw.Connection, search: Search) -> Answer:
     with searching.deadline(search.deadline_s):
         searching.review()
     return searching.answer()
-
-
-def hit_of(found: Found, message: Message, query: Query) -> Hit:
-    """Return how a message that was found is shown."""
-    known = found.row.summary
-    shown, highlights = excerpt(message.text, query)
-    return Hit(
-        key=known.header.key,
-        title=known.title,
-        channel=known.header.channel,
-        updated_at=known.updated_at,
-        seq=message.seq,
-        message_id=message.id,
-        role=message.role,
-        excerpt=shown,
-        highlights=highlights,
-        match_count=found.match_count,
-    )
 
 
 class _Searching:

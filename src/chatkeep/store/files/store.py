@@ -10,6 +10,7 @@ from typing import Final, TypeVar
 
 import msgspec
 
+from chatkeep.core.excerpts import hit_of
 from chatkeep.core.feed import Changes
 from chatkeep.core.keys import channel_of
 from chatkeep.core.model import (
@@ -43,7 +44,7 @@ from chatkeep.errors import (
     SessionNotFoundError,
     StorageError,
 )
-from chatkeep.store.files import batches, feed, rows, searching
+from chatkeep.store.files import batches, feed, rows
 from chatkeep.store.files import format as session_file
 from chatkeep.store.files.checkup import examined
 from chatkeep.store.files.disk import Durability, Stamp
@@ -477,7 +478,7 @@ class FilesStore:
         """Return how a found message is shown, None if the file has changed meanwhile, or cannot be read."""
         with contextlib.suppress(StorageError):
             if messages := self._read_messages(reading, found.row.stamp, [found.spot]):
-                return searching.hit_of(found, messages[0], query)
+                return hit_of(found.row.summary, messages[0], query, found.match_count)
         return None
 
 

@@ -292,6 +292,7 @@ class Tree:
         Raises:
             FileNotFoundError: when there is none.
             NotRegularError: when the name stands for something that is no file.
+            StorageError: when the disk refuses.
         """
         try:
             fd = os.open(name, flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=self._sessions)
