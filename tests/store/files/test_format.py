@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
 
 import msgspec
 import pytest
@@ -178,3 +179,27 @@ def test_read_through_a_header_that_is_well() -> None:
 def _differ(found: str | None, expected: str | None) -> bool:
     """Tell whether two titles differ in the one character that was hit."""
     return sum(one != other for one, other in zip(found or "", expected or "", strict=True)) == 1
+
+
+@pytest.mark.parametrize(
+    "head,began",
+    [
+        (b'{"format":1,"key":"a","created_at":"2024-01-15T10:30:00Z","messages":[', 1705314600.0),
+        (b'{ "created_at": "2024-01-15T12:30:00.5+02:00"', 1705314600.5),
+        (b'{"created_at":"2024-01-15T10:30:00"', 1705314600.0),
+        (b'{"created_at":"0001-01-01T00:00:00+14:00"', -62135647200.0),
+        (rb'{"title":"\"created_at\":\"2020-01-01T00:00:00Z\"",', None),
+        (b'{"created_at":"2024-13-15T10:30:00Z"', None),
+        (b"", None),
+    ],
+)
+def test_begun_at(head: bytes, began: float | None) -> None:
+    """The first bytes of a file tell when its session began, whoever wrote it; what only looks so does not."""
+    assert began == session_file.begun_at(head)
+
+
+@given(st.datetimes(timezones=st.just(UTC)))
+def test_begun_at_of_a_header(created_at: datetime) -> None:
+    """A header tells the time that it was given."""
+    line = session_file.header_line(Header(key="a", channel="api", title='"created_at":"x"', created_at=created_at))
+    assert created_at.timestamp() == session_file.begun_at(line)

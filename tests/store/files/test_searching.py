@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import random
 import time
 import unicodedata
@@ -28,6 +29,7 @@ from chatkeep.store.files import documents, index, rows, searching
 from chatkeep.store.files.index import Index
 from chatkeep.store.files.sql import SCHEMA
 from chatkeep.store.files.store import FilesStore
+from chatkeep.store.files.tree import file_name
 from chatkeep.store.files.vocabulary import is_mark
 from chatkeep.store.memory import MemoryStore
 from chatkeep.store.protocol import Store
@@ -315,6 +317,22 @@ def test_find_after_loss_of_the_index_and_deletions(tmp_path: Path) -> None:
         found = store.search(search)
         assert (search, expected.mode, set(_ids(expected))) == (search, found.mode, set(_ids(found)))
     store.close()
+
+
+def test_build_in_order_of_time(tmp_path: Path) -> None:
+    """Files enter a new index as their sessions began, whenever somebody copied them there."""
+    with contextlib.closing(_open(tmp_path)) as store:
+        for n in (3, 0, 4, 1, 2):
+            store.append(f"api:{n}", [draft("please report", 1000 * n)])
+    for path in tmp_path.glob("index*"):
+        path.unlink()
+    for n in range(5):
+        os.utime(tmp_path / "sessions" / file_name(f"api:{n}"), (10**9 - n, 10**9 - n))
+    with contextlib.closing(_open(tmp_path)):
+        (path,) = tmp_path.glob("index-*.sqlite3")
+        with contextlib.closing(apsw.Connection(str(path))) as db:
+            keys = [key for (key,) in db.execute("SELECT key FROM messages JOIN sessions USING (sid) ORDER BY doc")]
+    assert [f"api:{n}" for n in range(5)] == keys
 
 
 def test_find_after_reopening(tmp_path: Path) -> None:

@@ -52,6 +52,7 @@ _CONTINUED: Final = b" }\n"
 _SECTOR_BYTES: Final = 512
 _BOM: Final = b"\xef\xbb\xbf"
 _UNWRITTEN: Final = re.compile(rb"(?:[^\n]{0,40}\})?\n+|\0+")  # an old trailer's end has at most 40 bytes
+_BEGUN: Final = re.compile(rb'(?<!\\)"created_at": ?"([0-9TZ:.+-]{10,40})"')
 _LINE: Final = re.compile(rb"[^\n]+\n?")  # not the reserved newlines, which are many and hold nothing
 _NO_JSON: Final = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, InvalidError)
 _ONLY_WHEN_SET: Final = frozenset(("archived", "pinned", "tags"))
@@ -161,6 +162,16 @@ def parse_message(line: bytes, seq: int) -> Message | None:
     """Return the message of a line if it is one and has this seq, else None."""
     message = _any_message(line)
     return message if message is not None and message.seq == seq else None
+
+
+def begun_at(head: bytes) -> float | None:
+    """Return when a session says that it began, in seconds since 1970, by the first bytes of its file, if they tell."""
+    found = _BEGUN.search(head)
+    try:
+        began = None if found is None else datetime.fromisoformat(found[1].decode())
+    except ValueError:
+        return None
+    return None if began is None else began.replace(tzinfo=began.tzinfo or UTC).timestamp()
 
 
 def scan(data: bytes, committed_count: int = 0) -> Scan:

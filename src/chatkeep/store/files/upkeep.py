@@ -21,6 +21,7 @@ from chatkeep.store.files import format as session_file
 from chatkeep.store.files.disk import Stamp, is_folder, told
 from chatkeep.store.files.index import Index, IndexBehindError, IndexLostError
 from chatkeep.store.files.intake import Intake, Progress
+from chatkeep.store.files.pieces import Piece, readings
 from chatkeep.store.files.rows import Database, Row
 from chatkeep.store.files.tree import LockedFile, NotRegularError, Tree
 
@@ -31,6 +32,7 @@ _REPLACEMENTS: Final = 3
 _ROUND_MS: Final = 100
 _DEBOUNCE_MS: Final = 100
 _STEP_MS: Final = 25
+_HEAD_BYTES: Final = 1024
 AN_INDEX: Final = re.compile(r"index-[0-9a-f]{10}\.sqlite3(\.new)?(-wal|-shm)?")
 _log = logging.getLogger("chatkeep.store")
 
@@ -243,17 +245,20 @@ class Upkeep:
             raise StorageError("The index cannot be built: its place is taken, full or not writable.") from error
 
     def _catch_up(self, index: Index, on_progress: Progress | None = None) -> None:
-        """Bring an index up to date. Cost: one look at each name, and a reading of what changed."""
+        """Bring an index up to date. Cost: one look at each name, and a reading of what changed.
+
+        Sessions enter it as they began: where its rows follow the times of messages, a search finds the newest soon.
+        """
         known = index.stamps()
-        changed: list[tuple[int, str, Stamp | None]] = []
+        changed: dict[str, Stamp | None] = {}
+        times: dict[str, float] = {}
         for name, stamp in self._tree.stamps():
             seen = known.pop(name, None)
             if stamp is None or stamp != seen:
-                changed.append((stamp.modified_ns if stamp else 0, name, seen))
-        changed.sort(key=lambda change: change[:2])
-        names = [*((name, seen) for _, name, seen in changed), *known.items()]
-        del changed, known
-        self._intake.take_in(index, names, on_progress)
+                changed[name], times[name] = seen, stamp.modified_ns / 1e9 if stamp else 0.0
+        times.update(_beginnings(self._tree, changed))
+        ordered = sorted(changed.items(), key=lambda change: (times[change[0]], change[0]))
+        self._intake.take_in(index, [*ordered, *known.items()], on_progress)
 
     def _warm_up(self) -> None:
         with contextlib.suppress(IndexLostError, IndexBehindError):  # whoever asks next learns of it
@@ -329,6 +334,15 @@ class Upkeep:
                 self._restless.pop(name, None)
         else:
             self._restless[name] = now
+
+
+def _beginnings(tree: Tree, names: Iterable[str]) -> Iterator[tuple[str, float]]:
+    """Yield when sessions began, in seconds since 1970, of those whose files tell."""
+    for reading in readings(tree, (Piece(name, 0, _HEAD_BYTES) for name in names)):
+        with contextlib.suppress(FileNotFoundError, NotRegularError, StorageError):
+            head, _ = reading.read()
+            if (began := session_file.begun_at(head)) is not None:
+                yield reading.piece.name, began
 
 
 @contextlib.contextmanager
