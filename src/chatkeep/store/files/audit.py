@@ -15,8 +15,8 @@ from chatkeep.store.files.disk import Stamp
 from chatkeep.store.files.format import Scan
 from chatkeep.store.files.index import Index
 from chatkeep.store.files.intake import Problem, entry_of
-from chatkeep.store.files.rows import Row, UnreadableRowError, Value, row_of
-from chatkeep.store.files.sql import AUDIT, QUERIES
+from chatkeep.store.files.rows import Row, Value, row_of
+from chatkeep.store.files.sql import AUDIT, QUERIES, UnreadableRowError
 from chatkeep.store.files.vocabulary import scope_word
 
 _BUSY_MS: Final = 3000

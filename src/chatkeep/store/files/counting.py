@@ -25,9 +25,9 @@ from chatkeep.core.stats import (
     periods_of,
     start_of,
 )
-from chatkeep.store.files.rows import DAY_US, EPOCH_DAY, ZONE_DOCS, Database, UnreadableRowError, Value, row_of
+from chatkeep.store.files.rows import DAY_US, EPOCH_DAY, ZONE_DOCS, Database, Value, row_of
 from chatkeep.store.files.selecting import conditions, key_bounds, unindexed
-from chatkeep.store.files.sql import QUERIES
+from chatkeep.store.files.sql import QUERIES, UnreadableRowError
 
 _Row = tuple[Value, ...]
 _EVER: Final = -1 << 62

@@ -15,12 +15,13 @@ from itertools import accumulate, chain, islice
 from typing import Final
 
 import apsw
+import msgspec
 
 from chatkeep.core.ranking import Match
 from chatkeep.core.search import Search
 from chatkeep.store.files.rows import ROLE_NUMBERS, SPOKEN, ZONE_DOCS, Row, Spot, Value, microseconds, row_of, spot_of
 from chatkeep.store.files.selecting import conditions
-from chatkeep.store.files.sql import QUERIES
+from chatkeep.store.files.sql import QUERIES, one_row
 from chatkeep.store.files.vocabulary import NOTHING, role_word, scope_word
 
 Found = tuple[int, int, int, int, int]
@@ -32,6 +33,8 @@ Part = tuple[Matches, int, int]
 Stretch = tuple[int, int, Callable[[int], int]]
 """The first and the last zone of some, and what tells the newest time in one of them and in all that follow it."""
 
+_DOCS: Final = msgspec.json.Decoder(list[int])
+_FOUND: Final = msgspec.json.Decoder(list[Found])
 _SCOPE_MAX: Final = 200  # sessions that are named one by one; of a larger part, each message is asked
 _UNBOUNDED: Final = 1 << 60
 ALWAYS: Final = -_UNBOUNDED  # a time before all others
@@ -76,17 +79,19 @@ class Documents:
 
     def all_of(self, match: str) -> list[int]:
         """Return all documents that match, filters aside."""
-        return [doc for (doc,) in self._db.execute(QUERIES["docs"], {"match": self._in_scope(match)})]
+        return one_row(self._db, QUERIES["docs"], {"match": self._in_scope(match)}, _DOCS)
 
     def those_of(self, docs: Collection[int], match: str) -> set[int]:
         """Return which of these documents match."""
-        values = {"match": match, "docs": json.dumps(list(docs))}
-        return {doc for (doc,) in self._db.execute(QUERIES["docs_of"], values)} if docs else set()
+        values = {"match": match, "docs": _json(list(docs))}
+        found = one_row(self._db, QUERIES["docs_of"], values, _DOCS) if docs else []
+        return set(found)
 
     def messages(self, docs: Collection[int]) -> Matches:
         """Return the messages of these documents that the filters let through."""
-        values = {**self._values, "docs": json.dumps(sorted(docs))}  # neighbours on the disk one after the other
-        return _matches(self._db.execute(self._filtered("messages_of"), values))
+        values = {**self._values, "docs": _json(sorted(docs))}  # neighbours on the disk one after the other
+        found = one_row(self._db, self._filtered("messages_of"), values, _FOUND)
+        return {message[0]: _match(message) for message in found}
 
     def between(self, match: str, low: int, high: int) -> Iterator[Found]:
         """Yield the messages of a range of documents that match and that the filters let through, the last first."""
@@ -114,17 +119,17 @@ class Documents:
         way, seen, newest_after = 0, 0, ALWAYS
         for low, high, newest_from in stretches:
             first, last = low * ZONE_DOCS, high * ZONE_DOCS + ZONE_DOCS - 1
-            rows = self._of_others(match, first, last, full)
-            while True:
-                wanted = size - len(found)
-                part = _matches(islice(rows, wanted))
-                found.update(part)
-                if len(part) < wanted:
-                    break
-                next_doc = min(part) - 1
-                yield found, way + last - next_doc, newest_from(zone_of(next_doc))
-                seen += len(found)
-                found, size = {}, seen // 2 + 1
+            try:
+                for message in self._of_others(match, first, last, full):
+                    doc = message[0]
+                    found[doc] = _match(message)
+                    if len(found) == size:
+                        yield found, way + last - doc + 1, newest_from(zone_of(doc - 1))
+                        seen += len(found)
+                        found, size = {}, seen // 2 + 1
+            except apsw.InterruptError:  # what was found by now is kept
+                yield found, way, ALWAYS
+                return
             way += last - first + 1
             newest_after = newest_from(low - 1)
         yield found, way, newest_after
@@ -143,7 +148,7 @@ class Documents:
                     break
             else:
                 return
-            values = {"first": first, "last": last, "sids": json.dumps(list(full))}
+            values = {"first": first, "last": last, "sids": _json(list(full))}
             ((last,),) = self._db.execute(QUERIES["last_of_others"], values)
             most *= 2
 
@@ -187,7 +192,7 @@ class Documents:
         """Return how many messages of sessions match, of so many looked at, and which of some documents match each."""
         sql = QUERIES["counted"].replace("{where}", self._of_messages_sql)
         match = f"({scope_of(sids)}) AND ({' OR '.join(f'({match})' for match in matches)})"
-        rows = self._db.execute(sql, {**self._values, "match": match, "docs": json.dumps(list(docs)), "limit": limit})
+        rows = self._db.execute(sql, {**self._values, "match": match, "docs": _json(list(docs)), "limit": limit})
         places = [place for place, match in enumerate(matches) for _ in range(phrase_count(match))]
         having: list[list[int]] = [[] for _ in matches]
         counts = {}
@@ -200,11 +205,11 @@ class Documents:
 
     def keys_of(self, sids: Iterable[object]) -> Mapping[object, str]:
         """Return the keys of sessions."""
-        return dict(self._db.execute(QUERIES["keys_of"], {"sids": json.dumps(list(sids))}))
+        return dict(self._db.execute(QUERIES["keys_of"], {"sids": _json(list(sids))}))
 
     def places(self, docs: Sequence[int]) -> dict[int, tuple[Row, Spot]]:
         """Return where the messages of documents are, without those that are gone."""
-        rows = self._db.execute(QUERIES["places"], {"docs": json.dumps(docs)})
+        rows = self._db.execute(QUERIES["places"], {"docs": _json(docs)})
         return {doc: (row_of(row[:-3]), spot_of(row[-3:])) for doc, *row in rows}
 
     def _times(self) -> dict[str, Value]:
@@ -270,8 +275,14 @@ def quoted(word: str) -> str:
     return f'"{word}"'
 
 
-def _matches(rows: Iterable[Found]) -> Matches:
-    return {doc: Match(sid, seq, at, size, 0) for doc, sid, seq, at, size in rows}
+def _match(message: Found) -> Match:
+    _, sid, seq, at, size = message
+    return Match(sid, seq, at, size, 0)
+
+
+def _json(values: Sequence[object]) -> str:
+    """Return values as `json_each` takes them."""
+    return msgspec.json.encode(values).decode()
 
 
 def phrase_count(match: str) -> int:

@@ -41,10 +41,10 @@ from chatkeep.store.files import counting, feed, searching, vocabulary
 from chatkeep.store.files.disk import Stamp, told
 from chatkeep.store.files.documents import phrases_of
 from chatkeep.store.files.format import FORMAT
-from chatkeep.store.files.rows import EPOCH_US, Database, Row, Spot, UnreadableRowError, Value, hash_of, row_of, spot_of
+from chatkeep.store.files.rows import EPOCH_US, Database, Row, Spot, Value, hash_of, row_of, spot_of
 from chatkeep.store.files.searching import Answer
 from chatkeep.store.files.selecting import conditions, key_bounds, unindexed
-from chatkeep.store.files.sql import LATE_INDEXES, QUERIES, SCHEMA
+from chatkeep.store.files.sql import LATE_INDEXES, QUERIES, SCHEMA, UnreadableRowError
 
 T = TypeVar("T")
 Write = Callable[[Database], T]

@@ -6,7 +6,6 @@ one after the other takes as long as all of them together; the disk does several
 
 from __future__ import annotations
 
-import contextlib
 import os
 import threading
 from collections import deque
@@ -16,11 +15,10 @@ from typing import Final
 from msgspec import Struct
 
 from chatkeep.errors import StorageError
-from chatkeep.store.files.disk import Stamp, read_at, stamp_of, told, will_read
+from chatkeep.store.files.disk import Stamp, read_at, stamp_of, storage_error, will_read
 from chatkeep.store.files.tree import NotRegularError, Tree
 
 _AHEAD_MAX: Final = 20
-_room = threading.BoundedSemaphore(_AHEAD_MAX)  # for files that are open ahead, whoever wants them: descriptors are few
 
 
 class Piece(Struct, frozen=True):
@@ -31,24 +29,54 @@ class Piece(Struct, frozen=True):
     size: int
 
 
+class _Room:
+    """How many more files may be open ahead, whoever wants them: descriptors are few."""
+
+    def __init__(self, count: int) -> None:
+        self._lock = threading.Lock()
+        self._count = count
+
+    def take(self) -> bool:
+        """Take room for one file, if there is any."""
+        with self._lock:
+            is_there = self._count > 0
+            self._count -= is_there
+        return is_there
+
+    def give_back(self) -> None:
+        """Give back the room of one file."""
+        with self._lock:
+            self._count += 1
+
+
+_room = _Room(_AHEAD_MAX)
+
+
 class Reading:
-    """A piece on its way: its file is open and the disk has been asked, if there is room for that."""
+    """A piece of a file that is to be read."""
+
+    __slots__ = ("_fd", "_has_room", "_tree", "piece")
 
     def __init__(self, tree: Tree, piece: Piece) -> None:
-        """Begin; what stands in the way is told when it is read."""
+        """Take the piece; nothing is opened yet."""
         self.piece = piece
         self._tree = tree
         self._fd: int | None = None
-        self._has_room = _room.acquire(blocking=False)
-        if self._has_room:
-            with contextlib.suppress(OSError, NotRegularError, StorageError):
-                self._fd = tree.open(piece.name)
-                will_read(self._fd, piece.start, piece.size)
+        self._has_room = False
 
-    @property
-    def is_open(self) -> bool:
-        """Whether the disk has been asked."""
-        return self._fd is not None
+    def begin(self) -> bool:
+        """Open the file and ask the disk ahead, if there is room for that, and tell whether that was done.
+
+        What stands in the way is told when the piece is read.
+        """
+        self._has_room = _room.take()
+        if self._has_room:
+            try:
+                self._fd = self._tree.open(self.piece.name)
+            except (OSError, NotRegularError, StorageError):
+                return False
+            will_read(self._fd, self.piece.start, self.piece.size)
+        return self._has_room
 
     def read(self) -> tuple[bytes, Stamp]:
         """Return the bytes, fewer at the end of the file, and the file's state after that. Takes no lock.
@@ -60,15 +88,17 @@ class Reading:
         """
         if self._fd is None:
             self._fd = self._tree.open(self.piece.name)
-        with told():
+        try:
             return read_at(self._fd, self.piece.start, self.piece.size), stamp_of(os.fstat(self._fd))
+        except OSError as error:
+            raise storage_error(error) from error
 
     def close(self) -> None:
         """Close the file and give back its room."""
         if self._fd is not None:
             os.close(self._fd)
         if self._has_room:
-            _room.release()
+            _room.give_back()
 
 
 def readings(tree: Tree, pieces: Iterable[Piece]) -> Generator[Reading]:
@@ -78,14 +108,16 @@ def readings(tree: Tree, pieces: Iterable[Piece]) -> Generator[Reading]:
     """
     left = iter(pieces)
     begun: deque[Reading] = deque()
+    is_ahead = True
     try:
         while True:
-            while (not begun or begun[-1].is_open) and (piece := next(left, None)) is not None:
+            while (is_ahead or not begun) and (piece := next(left, None)) is not None:
                 begun.append(Reading(tree, piece))
+                is_ahead = begun[-1].begin()
             if not begun:
                 return
-            with contextlib.closing(begun.popleft()) as reading:
-                yield reading
+            yield begun[0]
+            begun.popleft().close()
     finally:
         for reading in begun:
             reading.close()

@@ -147,15 +147,15 @@ SELECT coalesce((
   ORDER BY doc DESC LIMIT 1
 ), -1);
 
--- docs: All documents that match.
-SELECT rowid FROM words WHERE words MATCH :match;
+-- docs: All documents that match, in one row.
+SELECT '[' || coalesce(group_concat(rowid), '') || ']' FROM words WHERE words MATCH :match;
 
--- docs_of: Which of some documents match.
-SELECT rowid FROM words WHERE words MATCH :match AND rowid IN (SELECT value FROM json_each(:docs));
+-- docs_of: Which of some documents match, in one row.
+SELECT json_group_array(rowid) FROM words WHERE words MATCH :match AND rowid IN (SELECT value FROM json_each(:docs));
 
--- messages_of: The messages of some documents.
-SELECT m.doc, m.sid, m.seq, m.at, m.size FROM json_each(:docs) d CROSS JOIN messages m ON m.doc = d.value {sessions}
-WHERE {where};
+-- messages_of: The messages of some documents, in one row.
+SELECT json_group_array(json_array(m.doc, m.sid, m.seq, m.at, m.size))
+FROM json_each(:docs) d CROSS JOIN messages m ON m.doc = d.value {sessions} WHERE {where};
 
 -- counted: How many messages of each session match, no more than a limit looked at; and what some documents have.
 SELECT sid, count(*), json_group_object(doc, phrases) FILTER (WHERE phrases IS NOT NULL) FROM (
@@ -167,8 +167,10 @@ SELECT sid, count(*), json_group_object(doc, phrases) FILTER (WHERE phrases IS N
 SELECT zone, newest FROM zones WHERE (:since IS NULL OR newest >= :since) AND (:until IS NULL OR oldest < :until)
 ORDER BY newest DESC, zone DESC;
 
--- zone_bounds: The first and the last zone with messages of a time.
-SELECT min(zone), max(zone) FROM zones WHERE (:since IS NULL OR newest >= :since) AND (:until IS NULL OR oldest < :until);
+-- zone_bounds: The first and the last zone with messages of a time; each is found from its end.
+SELECT
+  (SELECT min(zone) FROM zones WHERE (:since IS NULL OR newest >= :since) AND (:until IS NULL OR oldest < :until)),
+  (SELECT max(zone) FROM zones WHERE (:since IS NULL OR newest >= :since) AND (:until IS NULL OR oldest < :until));
 
 -- newest_before: The newest time in a zone and in those before it, of those with messages of a time.
 SELECT max(newest) FROM zones

@@ -19,7 +19,7 @@ from chatkeep.core.model import ROLES, Digest, Header, Message, Role, Summary, s
 from chatkeep.core.paging import Place
 from chatkeep.core.words import rows_of, spaced
 from chatkeep.store.files.disk import Stamp
-from chatkeep.store.files.sql import QUERIES
+from chatkeep.store.files.sql import QUERIES, UnreadableRowError
 from chatkeep.store.files.vocabulary import Tally, role_word, scope_word
 
 Value = Any
@@ -42,10 +42,6 @@ class Database(apsw.Connection):
     """A connection that changes the index. Without a tally the table of words is to be made later."""
 
     tally: Tally | None = None
-
-
-class UnreadableRowError(Exception):
-    """A row holds what nobody has put there."""
 
 
 class Row(Struct, frozen=True, kw_only=True):

@@ -1,15 +1,44 @@
-"""The statements of the index, read from the `.sql` files beside this module."""
+"""The statements of the index, read from the `.sql` files beside this module, and answers that come in one row.
+
+Each row that SQLite hands over costs as much as some ten of them cost inside it, and while it works on the
+next one, other threads may take their turn. So many rows come as one, as JSON.
+"""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from importlib import resources
-from typing import Final
+from typing import Final, TypeVar
+
+import apsw
+import msgspec
+
+T = TypeVar("T")
+
+
+class UnreadableRowError(Exception):
+    """A row holds what nobody has put there."""
 
 
 def text_of(name: str) -> str:
     """Return the text of a file beside this module."""
     return resources.files(__package__).joinpath(name).read_text(encoding="utf-8")
+
+
+def one_row(
+    db: apsw.Connection, sql: str, values: Mapping[str, apsw.SQLiteValue], decoder: msgspec.json.Decoder[T]
+) -> T:
+    """Return what a query answers in one row of JSON.
+
+    Raises:
+        UnreadableRowError: when that cannot be: the database is damaged.
+    """
+    ((found,),) = db.execute(sql, values)
+    try:
+        return decoder.decode(found)
+    except (TypeError, msgspec.DecodeError) as error:
+        raise UnreadableRowError from error
 
 
 def _named(text: str) -> dict[str, str]:

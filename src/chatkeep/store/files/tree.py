@@ -303,11 +303,10 @@ class Tree:
                 raise
             raise storage_error(error) from error
         try:
-            with told():
-                is_regular = stat.S_ISREG(os.fstat(fd).st_mode)
-        except StorageError:
+            is_regular = stat.S_ISREG(os.fstat(fd).st_mode)
+        except OSError as error:
             os.close(fd)
-            raise
+            raise storage_error(error) from error
         if not is_regular:
             os.close(fd)
             raise NotRegularError(name)
