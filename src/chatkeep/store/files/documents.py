@@ -28,8 +28,11 @@ Found = tuple[int, int, int, int, int]
 """A message: document, session, seq, time and size."""
 Matches = dict[int, Match]
 """Messages by document."""
-Part = tuple[Matches, int, int]
-"""Messages, how many documents the way to them was long, and the newest time of those that follow."""
+Range = tuple[int, int]
+"""The first and the last of some documents."""
+Part = tuple[Matches, int, int, Range | None]
+"""Messages, how many documents the way to them was long, the newest time of those that follow, and of which documents
+all that match have been found by now, where these are in a row."""
 Stretch = tuple[int, int, Callable[[int], int]]
 """The first and the last zone of some, and what tells the newest time in one of them and in all that follow it."""
 
@@ -38,6 +41,7 @@ _FOUND: Final = msgspec.json.Decoder(list[Found])
 _SCOPE_MAX: Final = 200  # sessions that are named one by one; of a larger part, each message is asked
 _UNBOUNDED: Final = 1 << 60
 ALWAYS: Final = -_UNBOUNDED  # a time before all others
+LAST: Final = _UNBOUNDED  # a document after all others
 _GAP_ZONES: Final = 4  # that are rather walked through than left out
 _SPARE: Final = 8  # documents beyond those that are wanted
 _PASSED_OVER: Final = 128  # documents of sessions that are full, before all that follow are
@@ -117,22 +121,25 @@ class Documents:
     def _walk(self, match: str, size: int, stretches: Iterable[Stretch], full: AbstractSet[object]) -> Iterator[Part]:
         found: Matches = {}
         way, seen, newest_after = 0, 0, ALWAYS
-        for low, high, newest_from in stretches:
+        known: Range | None = None
+        for place, (low, high, newest_from) in enumerate(stretches):
             first, last = low * ZONE_DOCS, high * ZONE_DOCS + ZONE_DOCS - 1
             try:
                 for message in self._of_others(match, first, last, full):
                     doc = message[0]
                     found[doc] = _match(message)
                     if len(found) == size:
-                        yield found, way + last - doc + 1, newest_from(zone_of(doc - 1))
+                        known = None if place else (doc, last)
+                        yield found, way + last - doc + 1, newest_from(zone_of(doc - 1)), known
                         seen += len(found)
                         found, size = {}, seen // 2 + 1
             except apsw.InterruptError:  # what was found by now is kept
-                yield found, way, ALWAYS
+                yield found, way, ALWAYS, None
                 return
             way += last - first + 1
             newest_after = newest_from(low - 1)
-        yield found, way, newest_after
+            known = None if place else (first, last)
+        yield found, way, newest_after, known
 
     def _of_others(self, match: str, first: int, last: int, full: AbstractSet[object]) -> Iterator[Found]:
         """Yield the messages of a range of documents that match, without those of some sessions, the last first."""
@@ -202,6 +209,11 @@ class Documents:
                 for place in {places[number - len(sids)] for number in json.loads(numbers) if number >= len(sids)}:
                     having[place].append(int(doc))
         return counts, having
+
+    def lying_in(self, sids: Iterable[object], docs: Range) -> set[object]:
+        """Return which sessions have all their messages among these documents."""
+        values = {"sids": _json(list(sids)), "first": docs[0], "last": docs[1]}
+        return {sid for (sid,) in self._db.execute(QUERIES["lying_in"], values)}
 
     def keys_of(self, sids: Iterable[object]) -> Mapping[object, str]:
         """Return the keys of sessions."""

@@ -176,6 +176,11 @@ SELECT
 SELECT max(newest) FROM zones
 WHERE zone <= :zone AND (:since IS NULL OR newest >= :since) AND (:until IS NULL OR oldest < :until);
 
+-- lying_in: Which sessions have all their messages among some documents; these follow the order of messages.
+SELECT value FROM json_each(:sids)
+WHERE (SELECT doc FROM messages WHERE sid = value ORDER BY seq LIMIT 1) >= :first
+  AND (SELECT doc FROM messages WHERE sid = value ORDER BY seq DESC LIMIT 1) <= :last;
+
 -- keys_of: The keys of some sessions.
 SELECT sid, key FROM sessions WHERE sid IN (SELECT value FROM json_each(:sids));
 

@@ -29,7 +29,7 @@ from chatkeep.core.query import Term, phrases
 from chatkeep.core.ranking import Scores
 from chatkeep.core.search import Search, is_enough
 from chatkeep.store.files import vocabulary
-from chatkeep.store.files.documents import ALWAYS, Documents, Matches, Part
+from chatkeep.store.files.documents import ALWAYS, LAST, Documents, Matches, Part, Range
 from chatkeep.store.files.rows import ZONE_DOCS, Found
 from chatkeep.store.files.vocabulary import Sought
 
@@ -104,7 +104,9 @@ class _Searching:
         self._everything: int | None = None
         self._scored: dict[int, float] = {}
         self._short: list[int] = []  # the best documents
-        self._counts: Mapping[object, int] = {}  # messages that match, by session
+        self._counts: dict[object, int] = {}  # messages that match, by session
+        self._seen: Range | None = None  # documents of which all that match the whole query were found
+        self._seen_counts: Counter[object] = Counter()  # those, by session
 
     @property
     def is_nowhere(self) -> bool:
@@ -140,6 +142,7 @@ class _Searching:
         while (skip := max(one.more for one in sought)) and not self._fills(self._whole) and not self._is_over():
             sought = [vocabulary.sought(self._db, term, skip=skip if term.prefix else 0) for term in self._terms]
             self._gather_whole(sought)
+            self._seen = None  # some of these may have been found before
         self._is_complete = self._is_complete and not skip
 
     def _gather_whole(self, sought: Sequence[Sought]) -> None:
@@ -251,12 +254,21 @@ class _Searching:
         sessions = {self._found[doc].session for doc in (*self._short, *docs)}
         matches = [one.match for one in self._sought]
         if self._loose is None:
-            self._counts, _ = self._documents.counted([_all(matches)], sessions, (), _COUNTED)
+            self._counts = self._counts_seen(sessions)
+            if left := sessions - self._counts.keys():
+                self._counts.update(self._documents.counted([_all(matches)], left, (), _COUNTED)[0])
             return ()
         self._counts, having = self._documents.counted(matches, sessions, docs, _COUNTED)
         if sum(self._counts.values()) == _COUNTED:
             return ((place, self._documents.those_of(docs, matches[place])) for place in self._unknown)
         return enumerate(having)
+
+    def _counts_seen(self, sessions: set[object]) -> dict[object, int]:
+        """Return how many messages match of those sessions that were seen whole on the way."""
+        if self._seen is None:
+            return {}
+        seen = self._documents.lying_in(self._seen_counts.keys() & sessions, self._seen)
+        return {session: self._seen_counts[session] for session in seen}
 
     def _having(self, docs: Collection[int], phrase: Sought) -> set[int]:
         """Return which documents have a phrase. To look one up is to go on to the next document that has it."""
@@ -337,6 +349,7 @@ class _Searching:
             found.update(self._documents.messages(part))
             if (settled := self._settled(found, next_newest, wanted, set())) is not None:
                 self._is_complete = False
+                self._see(found, (part[-1], LAST), ())
                 return settled
             if self._is_over():
                 break
@@ -352,11 +365,12 @@ class _Searching:
         found: Matches = {}
         full: set[object] = set()
         try:
-            for fresh, way, next_newest in self._parts(sought, share, max(wanted, self._limit), full):
+            for fresh, way, next_newest, seen in self._parts(sought, share, max(wanted, self._limit), full):
                 found.update(fresh)
                 enough = 1 if way > _LONG_WAY and self._documents.is_filtered else wanted
                 if (settled := self._settled(found, next_newest, enough, full)) is not None:
                     self._is_complete = False
+                    self._see(found, seen, full)
                     return settled
                 if self._is_over():
                     break
@@ -365,6 +379,11 @@ class _Searching:
         newest = self._newest(found, ALWAYS, full)
         self._is_complete = self._is_complete and not full
         return {doc: found[doc] for _, doc in newest}
+
+    def _see(self, found: Matches, docs: Range | None, full: Collection[object]) -> None:
+        """Remember that all that match of some documents are among what was found, but for sessions that are full."""
+        self._seen = docs
+        self._seen_counts = Counter(match.session for match in found.values() if match.session not in full)
 
     def _share(self, sought: Sequence[Sought]) -> float:
         """Return what part of all messages is likely to have all terms."""
