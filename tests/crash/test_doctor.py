@@ -104,6 +104,7 @@ def test_fix_files_that_no_index_knows(tmp_path: Path) -> None:
         "DELETE FROM messages WHERE doc = 3",
         "DELETE FROM zones",
         "UPDATE zones SET newest = oldest - 1",
+        "UPDATE zones SET newest_so_far = newest - 1",
         "UPDATE sessions SET sid = 99 WHERE sid = 2; UPDATE messages SET sid = 99 WHERE sid = 2",
         "UPDATE totals SET message_count = message_count + 1",
         "DELETE FROM sessions WHERE sid = 2",

@@ -8,9 +8,15 @@ SELECT
     WHERE s.message_count <> coalesce(m.n, 0)
   );
 
--- misplaced: How many messages are outside of the times of their zone.
-SELECT count(*) FROM messages m LEFT JOIN zones z ON z.zone = m.doc / 256
-WHERE z.zone IS NULL OR m.at NOT BETWEEN z.oldest AND z.newest;
+-- misplaced: How many messages are outside of the times of their zone, and how many zones forget what was before.
+SELECT
+  (
+    SELECT count(*) FROM messages m LEFT JOIN zones z ON z.zone = m.doc / 256
+    WHERE z.zone IS NULL OR m.at NOT BETWEEN z.oldest AND z.newest
+  ) + (
+    SELECT count(*) FROM (SELECT newest_so_far, max(newest) OVER (ORDER BY zone) AS known FROM zones)
+    WHERE newest_so_far < known
+  );
 
 -- sids: Every session.
 SELECT sid FROM sessions;

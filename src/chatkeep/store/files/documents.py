@@ -180,8 +180,10 @@ class Documents:
             yield low, high, self._newest_before
 
     def _newest_before(self, zone: int) -> int:
-        """Return the newest time in a zone and in those of lower documents, of those with messages of a time."""
-        ((newest,),) = self._db.execute(QUERIES["newest_before"], {**self._times(), "zone": zone})
+        """Return the newest time in a zone and in those of lower documents, or a later one, but within `until`."""
+        until = self._values.get("until")
+        query = QUERIES["newest_before" if until is None else "newest_before_until"]
+        newest = next(iter(self._db.execute(query, {"zone": zone, "until": until})), (None,))[0]
         return ALWAYS if newest is None else int(newest)
 
     def from_last(self, docs: Iterable[int], size: int) -> Iterator[tuple[list[int], int]]:

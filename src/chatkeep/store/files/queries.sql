@@ -172,9 +172,11 @@ SELECT
   (SELECT min(zone) FROM zones WHERE (:since IS NULL OR newest >= :since) AND (:until IS NULL OR oldest < :until)),
   (SELECT max(zone) FROM zones WHERE (:since IS NULL OR newest >= :since) AND (:until IS NULL OR oldest < :until));
 
--- newest_before: The newest time in a zone and in those before it, of those with messages of a time.
-SELECT max(newest) FROM zones
-WHERE zone <= :zone AND (:since IS NULL OR newest >= :since) AND (:until IS NULL OR oldest < :until);
+-- newest_before: The newest time in a zone and in those before it.
+SELECT newest_so_far FROM zones WHERE zone <= :zone ORDER BY zone DESC LIMIT 1;
+
+-- newest_before_until: The same, of the zones with messages before a time.
+SELECT max(newest) FROM zones WHERE zone <= :zone AND oldest < :until;
 
 -- lying_in: Which sessions have all their messages among some documents; these follow the order of messages.
 SELECT value FROM json_each(:sids)
@@ -189,8 +191,12 @@ SELECT m.doc, s.*, m.seq, s.body + m.start, m.size
 FROM json_each(:docs) d CROSS JOIN messages m ON m.doc = d.value CROSS JOIN sessions s ON s.sid = m.sid;
 
 -- put_zone: Widen the times of a zone.
-INSERT INTO zones VALUES (?1, ?2, ?3)
-ON CONFLICT DO UPDATE SET oldest = min(oldest, excluded.oldest), newest = max(newest, excluded.newest);
+INSERT INTO zones VALUES (
+  ?1, ?2, ?3, max(?3, coalesce((SELECT newest_so_far FROM zones WHERE zone < ?1 ORDER BY zone DESC LIMIT 1), ?3))
+) ON CONFLICT DO UPDATE SET
+  oldest = min(oldest, excluded.oldest),
+  newest = max(newest, excluded.newest),
+  newest_so_far = max(newest_so_far, excluded.newest_so_far);
 
 -- put_term: Add a word, and its stem where that is another.
 INSERT INTO terms VALUES (?1, ?2, 0) ON CONFLICT DO NOTHING;

@@ -103,11 +103,13 @@ CREATE TABLE terms (
 ) WITHOUT ROWID;
 
 -- The times of the messages whose `doc` is in [256 * zone, 256 * zone + 255]. Messages come nearly in the
--- order of their times; where they do not, these tell what was skipped.
+-- order of their times; where they do not, these tell what was skipped. `newest_so_far` is the newest time
+-- in the zone and in all before it: documents only come at the end.
 CREATE TABLE zones (
   zone INTEGER PRIMARY KEY,
   oldest INTEGER NOT NULL,
-  newest INTEGER NOT NULL
+  newest INTEGER NOT NULL,
+  newest_so_far INTEGER NOT NULL
 );
 CREATE INDEX zones_by_time ON zones (newest);
 

@@ -44,6 +44,7 @@ _ZONES_NEAR: Final = 40  # of the newest messages, where walks end that find muc
 _STRETCHES: Final = 40  # of neighbouring zones that such a walk takes
 _PHRASE_SHARE: Final = 0.02  # of the messages that have its words, those that may have a phrase
 _LONG_WAY: Final = 40_000  # documents
+_WAY_SPARE: Final = 2.5  # a way that is begun anew costs more than one that is longer
 _PHRASES: Final = 4
 _PHRASE_PACE: Final = 1000  # documents that a search for a phrase gets past while one is looked up
 _FEW_TERMS: Final = 3
@@ -398,7 +399,7 @@ class _Searching:
         If as many are likely to be among the newest ones as are wanted, by their times, in whatever order they came.
         """
         match = _all(one.match for one in sought)
-        near = int(1.2 * wanted / max(share, 1e-9) / ZONE_DOCS) + 1
+        near = int(_WAY_SPARE * wanted / max(share, 1e-9) / ZONE_DOCS) + 2
         if near >= _ZONES_NEAR:
             return self._documents.backwards(match, self._limit, full)
         return self._documents.newest_first(match, wanted, near, _STRETCHES, full)
