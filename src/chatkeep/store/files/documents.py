@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from bisect import bisect_right
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from functools import partial
@@ -255,6 +256,45 @@ class Documents:
             where.append("m.at < :until")
             self._values["until"] = microseconds(search.until)
         return where
+
+
+class Seen:
+    """What a way back to the newest messages has seen: of which documents all that match, and how many by session."""
+
+    def __init__(self, documents: Documents) -> None:
+        """Begin with nothing seen."""
+        self._documents = documents
+        self._docs: Range | None = None
+        self._counts: Counter[object] = Counter()
+        self._full: AbstractSet[object] = frozenset()
+        self._way: Iterator[Part] = iter(())
+
+    def note(
+        self, found: Matches, docs: Range | None, full: AbstractSet[object] = frozenset(), way: Iterable[Part] = ()
+    ) -> None:
+        """Take note that all that match of some documents are found, but of sessions that are full.
+
+        `way` goes on from there, where it is not far.
+        """
+        self._docs, self._full, self._way = docs, full, iter(way)
+        self._counts = Counter(match.session for match in found.values())
+
+    def forget(self) -> None:
+        """Know of nothing any more."""
+        self._docs = None
+
+    def counts(self, sessions: AbstractSet[object]) -> dict[object, int]:
+        """Return how many messages match of those sessions that were seen whole."""
+        if self._docs is None:
+            return {}
+        wanted = sessions - self._full
+        whole = self._documents.lying_in(wanted, self._docs)
+        if len(whole) < len(wanted):  # the way ended in the middle of some: a little more of it may do
+            found, _, _, docs = next(self._way, ({}, 0, 0, None))
+            if docs is not None:
+                self._counts.update(match.session for match in found.values())
+                whole = self._documents.lying_in(wanted - self._full, docs)
+        return {session: self._counts[session] for session in whole}
 
 
 def _ranges(zones: Sequence[int]) -> Iterator[tuple[int, int]]:

@@ -210,13 +210,17 @@ UPDATE terms SET message_count = message_count + ?1 WHERE word = ?2;
 -- term: In how many messages a word is.
 SELECT message_count FROM terms WHERE word = ?1;
 
--- forms: Words of one stem, the commonest first.
-SELECT word, message_count FROM terms WHERE stem = :stem OR word = :stem OR word = :word
-ORDER BY message_count DESC, word LIMIT :limit;
+-- forms: Words of one stem, the commonest first, in one row.
+SELECT json_group_array(json_array(word, message_count)) FROM (
+  SELECT word, message_count FROM terms WHERE stem = :stem OR word = :stem OR word = :word
+  ORDER BY message_count DESC, word LIMIT :limit
+);
 
--- begun: Words that begin alike, the commonest first.
-SELECT word, message_count FROM terms WHERE word >= :first AND word < :after
-ORDER BY message_count DESC, word LIMIT :limit OFFSET :skip;
+-- begun: Words that begin alike, the commonest first, in one row.
+SELECT json_group_array(json_array(word, message_count)) FROM (
+  SELECT word, message_count FROM terms WHERE word >= :first AND word < :after
+  ORDER BY message_count DESC, word LIMIT :limit OFFSET :skip
+);
 
 -- wasted: How many documents there ever were, and how many messages there are.
 SELECT max(next_doc, (SELECT coalesce(max(doc), 0) + 1 FROM messages)) - 1, (SELECT coalesce(sum(message_count), 0) FROM totals) FROM marks;

@@ -10,7 +10,6 @@ from datetime import UTC, datetime, timedelta
 from hashlib import blake2b
 from typing import Any, Final
 
-import apsw
 import msgspec
 from msgspec import Struct
 
@@ -19,7 +18,7 @@ from chatkeep.core.model import ROLES, Digest, Header, Message, Role, Summary, s
 from chatkeep.core.paging import Place
 from chatkeep.core.words import rows_of, spaced
 from chatkeep.store.files.disk import Stamp
-from chatkeep.store.files.sql import QUERIES, UnreadableRowError
+from chatkeep.store.files.sql import QUERIES, Connection, UnreadableRowError
 from chatkeep.store.files.vocabulary import Tally, role_word, scope_word
 
 Value = Any
@@ -38,7 +37,7 @@ _FORGOTTEN_AT_ONCE: Final = 1000
 _NEVER_REVISED: Final = frozenset(("key", "channel", "created_at"))
 
 
-class Database(apsw.Connection):
+class Database(Connection):
     """A connection that changes the index. Without a tally the table of words is to be made later."""
 
     tally: Tally | None = None

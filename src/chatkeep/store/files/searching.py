@@ -29,8 +29,9 @@ from chatkeep.core.query import Term, phrases
 from chatkeep.core.ranking import Scores
 from chatkeep.core.search import Search, is_enough
 from chatkeep.store.files import vocabulary
-from chatkeep.store.files.documents import ALWAYS, LAST, Documents, Matches, Part, Range
+from chatkeep.store.files.documents import ALWAYS, LAST, Documents, Matches, Part, Seen
 from chatkeep.store.files.rows import ZONE_DOCS, Found
+from chatkeep.store.files.sql import Connection
 from chatkeep.store.files.vocabulary import Sought
 
 _LISTED: Final = 2_500  # documents that are listed for all rarer terms together
@@ -45,6 +46,7 @@ _STRETCHES: Final = 40  # of neighbouring zones that such a walk takes
 _PHRASE_SHARE: Final = 0.02  # of the messages that have its words, those that may have a phrase
 _LONG_WAY: Final = 40_000  # documents
 _WAY_SPARE: Final = 2.5  # a way that is begun anew costs more than one that is longer
+_NEAR: Final = 10_000  # documents; half as many more are soon looked at
 _PHRASES: Final = 4
 _PHRASE_PACE: Final = 1000  # documents that a search for a phrase gets past while one is looked up
 _FEW_TERMS: Final = 3
@@ -62,7 +64,7 @@ class Answer(Struct, frozen=True):
     partial: bool = False
 
 
-def find(db: apsw.Connection, search: Search) -> Answer:
+def find(db: Connection, search: Search) -> Answer:
     """Return what a search finds."""
     searching = _Searching(db, search)
     if searching.is_nowhere:
@@ -81,7 +83,7 @@ def find(db: apsw.Connection, search: Search) -> Answer:
 class _Searching:
     """One search under way: `_whole` has messages with every term, `_loose` those with some."""
 
-    def __init__(self, db: apsw.Connection, search: Search) -> None:
+    def __init__(self, db: Connection, search: Search) -> None:
         self._db = db
         self._search = search
         self._began = self._until = time.monotonic()
@@ -106,8 +108,7 @@ class _Searching:
         self._scored: dict[int, float] = {}
         self._short: list[int] = []  # the best documents
         self._counts: dict[object, int] = {}  # messages that match, by session
-        self._seen: Range | None = None  # documents of which all that match the whole query were found
-        self._seen_counts: Counter[object] = Counter()  # those, by session
+        self._seen = Seen(self._documents)
 
     @property
     def is_nowhere(self) -> bool:
@@ -143,7 +144,7 @@ class _Searching:
         while (skip := max(one.more for one in sought)) and not self._fills(self._whole) and not self._is_over():
             sought = [vocabulary.sought(self._db, term, skip=skip if term.prefix else 0) for term in self._terms]
             self._gather_whole(sought)
-            self._seen = None  # some of these may have been found before
+            self._seen.forget()  # some of these may have been found before
         self._is_complete = self._is_complete and not skip
 
     def _gather_whole(self, sought: Sequence[Sought]) -> None:
@@ -255,7 +256,7 @@ class _Searching:
         sessions = {self._found[doc].session for doc in (*self._short, *docs)}
         matches = [one.match for one in self._sought]
         if self._loose is None:
-            self._counts = self._counts_seen(sessions)
+            self._counts = self._seen.counts(sessions)
             if left := sessions - self._counts.keys():
                 self._counts.update(self._documents.counted([_all(matches)], left, (), _COUNTED)[0])
             return ()
@@ -263,13 +264,6 @@ class _Searching:
         if sum(self._counts.values()) == _COUNTED:
             return ((place, self._documents.those_of(docs, matches[place])) for place in self._unknown)
         return enumerate(having)
-
-    def _counts_seen(self, sessions: set[object]) -> dict[object, int]:
-        """Return how many messages match of those sessions that were seen whole on the way."""
-        if self._seen is None:
-            return {}
-        seen = self._documents.lying_in(self._seen_counts.keys() & sessions, self._seen)
-        return {session: self._seen_counts[session] for session in seen}
 
     def _having(self, docs: Collection[int], phrase: Sought) -> set[int]:
         """Return which documents have a phrase. To look one up is to go on to the next document that has it."""
@@ -350,7 +344,7 @@ class _Searching:
             found.update(self._documents.messages(part))
             if (settled := self._settled(found, next_newest, wanted, set())) is not None:
                 self._is_complete = False
-                self._see(found, (part[-1], LAST), ())
+                self._seen.note(found, (part[-1], LAST))
                 return settled
             if self._is_over():
                 break
@@ -366,12 +360,14 @@ class _Searching:
         found: Matches = {}
         full: set[object] = set()
         try:
-            for fresh, way, next_newest, seen in self._parts(sought, share, max(wanted, self._limit), full):
+            parts = self._parts(sought, share, max(wanted, self._limit), full)
+            for fresh, way, next_newest, seen in parts:
                 found.update(fresh)
                 enough = 1 if way > _LONG_WAY and self._documents.is_filtered else wanted
                 if (settled := self._settled(found, next_newest, enough, full)) is not None:
                     self._is_complete = False
-                    self._see(found, seen, full)
+                    is_near = way <= _NEAR or (len(sought) == 1 and not sought[0].is_phrase)
+                    self._seen.note(found, seen, full, parts if is_near else ())
                     return settled
                 if self._is_over():
                     break
@@ -380,11 +376,6 @@ class _Searching:
         newest = self._newest(found, ALWAYS, full)
         self._is_complete = self._is_complete and not full
         return {doc: found[doc] for _, doc in newest}
-
-    def _see(self, found: Matches, docs: Range | None, full: Collection[object]) -> None:
-        """Remember that all that match of some documents are among what was found, but for sessions that are full."""
-        self._seen = docs
-        self._seen_counts = Counter(match.session for match in found.values() if match.session not in full)
 
     def _share(self, sought: Sequence[Sought]) -> float:
         """Return what part of all messages is likely to have all terms."""

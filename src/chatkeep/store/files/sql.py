@@ -15,6 +15,8 @@ import apsw
 import msgspec
 
 T = TypeVar("T")
+Begun = tuple[list[tuple[str, int]], int]
+"""Words with a beginning, in how many messages each is, and after how many the next ones come, if there are."""
 
 
 class UnreadableRowError(Exception):
@@ -24,6 +26,15 @@ class UnreadableRowError(Exception):
 def text_of(name: str) -> str:
     """Return the text of a file beside this module."""
     return resources.files(__package__).joinpath(name).read_text(encoding="utf-8")
+
+
+class Connection(apsw.Connection):
+    """A connection to the index, with what `vocabulary` remembers for a while."""
+
+    def __init__(self, path: str, flags: int) -> None:
+        """Open the database of this name, as SQLite's flags say."""
+        super().__init__(path, flags=flags)
+        self.begun: dict[tuple[str, int], tuple[float, Begun]] = {}
 
 
 def one_row(

@@ -10,6 +10,7 @@ and are not taken back when a session is deleted.
 from __future__ import annotations
 
 import re
+import time
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -18,21 +19,26 @@ from typing import Final
 
 import apsw
 from msgspec import Struct
+from msgspec.json import Decoder
 
 from chatkeep.core.model import Role
 from chatkeep.core.query import Term
 from chatkeep.core.stems import stem
 from chatkeep.core.words import GAP, indexed, is_unspaced, pairs_of
-from chatkeep.store.files.sql import QUERIES
+from chatkeep.store.files.sql import QUERIES, Begun, Connection, one_row
 
 _FORMS: Final = 32
 _FORMS_MOST: Final = 400  # when they are rare
 _RARE: Final = 20_000  # messages that have one of them
 _FORMS_LEAST: Final = 8  # when they are common
 _COMMON: Final = 5  # a part of all messages, which have one of them
+_LASTING: Final = 5  # messages that have the last of very many words: a new word is not soon among these
+_REMEMBERED_S: Final = 60
+_BEGUN_MAX: Final = 500
 _LONGEST: Final = 1000
 _KNOWN_MAX: Final = 200_000
 _TALLIED_MAX: Final = 1000
+_WORDS: Final = Decoder(list[tuple[str, int]])
 _ASCII_WORD: Final = re.compile(r"[a-z0-9]+")
 _LAST: Final = chr(0x10FFFF)
 _SCOPE: Final = "\ue002"
@@ -115,7 +121,7 @@ def role_word(role: Role) -> str:
     return f"{_SCOPE}{role}"
 
 
-def sought(db: apsw.Connection, term: Term, *, skip: int = 0) -> Sought:
+def sought(db: Connection, term: Term, *, skip: int = 0) -> Sought:
     """Return what to ask for a term; of a beginning of many words, those after the `skip` commonest."""
     if term.run:
         pairs = [indexed(pair) for pair in pairs_of("".join(term.tokens))]
@@ -134,7 +140,7 @@ def sought(db: apsw.Connection, term: Term, *, skip: int = 0) -> Sought:
     return Sought(_any(f'"{form}"' for form in forms), _sum(forms.items()), more)
 
 
-def _phrase(db: apsw.Connection, term: Term, tokens: Sequence[str], skip: int) -> Sought:
+def _phrase(db: Connection, term: Term, tokens: Sequence[str], skip: int) -> Sought:
     column = "text : " if any(map(is_unspaced, term.tokens)) else ""
     counts = [count for _, count in _counted(db, tokens)]
     if not term.prefix:
@@ -150,29 +156,39 @@ def _any(phrases: Iterable[str]) -> str:
     return f"({' OR '.join(phrases) or NOTHING})"
 
 
-def _forms(db: apsw.Connection, word: str) -> list[tuple[str, int]]:
+def _forms(db: Connection, word: str) -> list[tuple[str, int]]:
     """Return the words of the index that are forms of one, itself first, and in how many messages each is."""
     of_stem = stem(word)
-    found = db.execute(QUERIES["forms"], {"word": word, "stem": of_stem, "limit": _FORMS})
+    found = one_row(db, QUERIES["forms"], {"word": word, "stem": of_stem, "limit": _FORMS}, _WORDS)
     forms = {form: count for form, count in found if stem(form) == of_stem}
     return list({word: 0, **forms}.items())
 
 
-def _begun(db: apsw.Connection, beginning: str, skip: int) -> tuple[list[tuple[str, int]], int]:
-    """Return the commonest words with a beginning, after some, and after how many the next ones come, if there are.
+def _begun(db: Connection, beginning: str, skip: int) -> Begun:
+    """Return the commonest words with a beginning, after some.
 
     There are more of them when they are rare: then all are needed, and cost little; and fewer when they are common.
+    Which are the commonest of very many does not change soon, and all have to be looked at to tell: it is remembered.
     """
+    now = time.monotonic()
+    until, begun = db.begun.get((beginning, skip), (now, None))
+    if begun is not None and now < until:
+        return begun
     values = {"first": beginning, "after": beginning + _LAST, "limit": _FORMS_MOST + 1, "skip": skip}
-    found = list(db.execute(QUERIES["begun"], values))
+    found = one_row(db, QUERIES["begun"], values, _WORDS)
     totals = list(accumulate(count for _, count in found))
     ((message_count,),) = db.execute(QUERIES["message_count"])
     rare, uncommon = bisect_left(totals, _RARE), bisect_left(totals, message_count // _COMMON)
     shown = found[: min(max(rare, _FORMS_LEAST, min(uncommon, _FORMS)), _FORMS_MOST)]
-    return shown, skip + len(shown) if len(shown) < len(found) else 0
+    begun = shown, skip + len(shown) if len(shown) < len(found) else 0
+    if len(found) > _FORMS_MOST and found[-1][1] >= _LASTING:
+        if len(db.begun) >= _BEGUN_MAX:
+            db.begun.clear()
+        db.begun[beginning, skip] = now + _REMEMBERED_S, begun
+    return begun
 
 
-def _counted(db: apsw.Connection, words: Iterable[str]) -> list[tuple[str, int]]:
+def _counted(db: Connection, words: Iterable[str]) -> list[tuple[str, int]]:
     """Return in how many messages each word is, 0 for one that is not in the table."""
     return [(word, next(iter(db.execute(QUERIES["term"], (word,))), (0,))[0]) for word in words]
 
