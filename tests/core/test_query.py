@@ -8,7 +8,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from chatkeep.core.query import TERMS_MAX, Query, Term, is_in, parse_query, phrases, spans, words_of
+from chatkeep.core.query import TERMS_MAX, Places, Query, Term, is_in, parse_query, phrases, spans, words_of
 from chatkeep.core.stems import STOP_WORDS
 from chatkeep.core.words import folded, tokens_of
 from chatkeep.testing import NASTY_TEXTS
@@ -236,6 +236,27 @@ def _plain(text: str) -> str:
 def test_spans(text: str, term: Term, places: list[tuple[int, int]]) -> None:
     """A term stands where its tokens stand side by side; only the last may go on; exact ones have no other forms."""
     assert places == spans(words_of(text), term)
+
+
+PIECES = st.sampled_from(
+    [
+        "ab", "ab-ba", "ba", "AB", "ǆ", "é", "e\u0301", "ß", "ﬁ", "½", "ab12", "getAb", "a", "b", "12", "_", "…",
+        "\u00ad", "智", "智人", "人", "ガ", "ｶﾞ", "ｶ", "안", "น้ำ", "น", "🎉", "👍🏽", "\ufe0f", " ", ", ", "\n",
+    ]
+)  # fmt: skip
+MIXED = st.lists(PIECES, max_size=12).map("".join)
+
+
+@given(MIXED, st.lists(PIECES, min_size=1, max_size=4).map("".join), st.sampled_from(["{}", "{} ", '"{}"', "{} ab"]))
+@example("ab ab ab-ba", "ab ab", '"{}"')
+@example("x智人人 人人人", "人人", "{}")
+@example("ßa\u00ad智", "智", "{}")
+def test_places_of_every_term(text: str, asked: str, form: str) -> None:
+    """However a text is looked through, a term is found where it stands, and nowhere else."""
+    query = parse_query(form.format(asked))
+    words, places = words_of(text), Places(text, query)
+    for term in (*query.terms, *query.relaxed):
+        assert sorted(spans(words, term)) == sorted(places.of(term))
 
 
 def test_phrases() -> None:

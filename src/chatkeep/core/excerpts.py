@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from typing import Final
 
 from chatkeep.core.model import Hit, Message, Summary
-from chatkeep.core.query import QUERY_CHARS_MAX, Query, Term, spans, words_of
+from chatkeep.core.query import QUERY_CHARS_MAX, Places, Query, Term
 from chatkeep.core.words import folded, is_unspaced
 
 EXCERPT_CHARS: Final = 200
@@ -83,10 +82,10 @@ def _sign(term: Term) -> str:
 
 def _hits(text: str, query: Query) -> list[list[tuple[int, int]]]:
     """Return where each term stands; of a text that has not every term, where their parts do too."""
-    words = words_of(text, query)
-    found = [spans(words, term) for term in query.terms]
+    places = Places(text, query)
+    found = [places.of(term) for term in query.terms]
     if not all(found):
-        found += [spans(words, part) for part in query.relaxed if part not in query.terms]
+        found += [places.of(part) for part in query.relaxed if part not in query.terms]
     return found
 
 
@@ -102,14 +101,25 @@ def _joined(places: list[tuple[int, int]]) -> list[tuple[int, int]]:
 
 def _best(hits: list[list[tuple[int, int]]], found: list[tuple[int, int]]) -> tuple[int, int]:
     """Return the first hit from which on an excerpt has room for the most different terms."""
-    starts = [[start for start, _ in places] for places in hits]
-
-    def term_count(hit: tuple[int, int]) -> int:
-        last = hit[0] + EXCERPT_CHARS - _LEAD_CHARS
-        nexts = (bisect_left(of_term, hit[0]) for of_term in starts)
-        return sum(place < len(of_term) and of_term[place] < last for of_term, place in zip(starts, nexts, strict=True))
-
-    return max(found[:_LOOKED_AT], key=term_count)
+    if sum(map(bool, hits)) == 1:
+        return found[0]
+    starts = sorted((start, term) for term, places in enumerate(hits) for start, _ in places)
+    counts = [0] * len(hits)
+    best, most, different, passed, reached = found[0], 0, 0, 0, 0
+    for hit in found[:_LOOKED_AT]:
+        while reached < len(starts) and starts[reached][0] < hit[0] + EXCERPT_CHARS - _LEAD_CHARS:
+            term = starts[reached][1]
+            different += not counts[term]
+            counts[term] += 1
+            reached += 1
+        while starts[passed][0] < hit[0]:
+            term = starts[passed][1]
+            counts[term] -= 1
+            different -= not counts[term]
+            passed += 1
+        if different > most:
+            best, most = hit, different
+    return best
 
 
 def _bounds(text: str, first: int, last: int) -> tuple[int, int]:

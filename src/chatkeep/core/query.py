@@ -23,7 +23,16 @@ from typing import Final
 from msgspec import Struct
 
 from chatkeep.core.stems import QUESTION_WORDS, STOP_WORDS, common_beginning, stem
-from chatkeep.core.words import Token, compounds_of, is_unspaced, may_go_on, pairs_of, tokens_of
+from chatkeep.core.words import (
+    Token,
+    compounds_of,
+    evenly_folded,
+    has_hump,
+    is_unspaced,
+    may_go_on,
+    pairs_of,
+    tokens_of,
+)
 
 TERMS_MAX: Final = 32
 QUERY_CHARS_MAX: Final = 1000
@@ -101,6 +110,58 @@ def _begun(query: Query) -> tuple[str, ...] | None:
     words = [term.tokens[0] for term in (*query.terms, *query.relaxed) if len(term.tokens) == 1]
     is_simple = len(words) == len(query.terms) + len(query.relaxed) and all(map(str.isascii, words))
     return tuple(sorted(set(map(common_beginning, words)))) if is_simple else None
+
+
+class Places:
+    """The places of terms in one text, which is cut into its words only for terms that need it.
+
+    They are those of `spans`; what the text is `about` is all that will be asked for.
+    """
+
+    def __init__(self, text: str, about: Query) -> None:
+        """Take the text."""
+        self._text = text
+        self._about = about
+        self._plain = evenly_folded(text)
+        self._words: Words | None = None
+
+    def of(self, term: Term) -> list[tuple[int, int]]:
+        """Return the characters [start, end) of each place where the term stands."""
+        if self._plain is not None:
+            if term.run or (len(term.tokens) == 1 and is_unspaced(term.tokens[0])):
+                return _places_of_piece(self._plain, "".join(term.tokens))
+            if len(term.tokens) > 1 and self._text.isascii() and not has_hump(self._text):
+                return _places_of_phrase(self._plain, term)
+        if self._words is None:
+            self._words = words_of(self._text, self._about)
+        return spans(self._words, term)
+
+
+def _places_of_piece(plain: str, piece: str) -> list[tuple[int, int]]:
+    found = []
+    place = plain.find(piece)
+    while place >= 0:
+        found.append((place, place + len(piece)))
+        place = plain.find(piece, place + 1)
+    return found
+
+
+def _places_of_phrase(plain: str, term: Term) -> list[tuple[int, int]]:
+    """Return where a phrase stands in a folded text of ASCII."""
+    pattern = _phrase_pattern(term)
+    found = []
+    match = pattern.search(plain)
+    while match is not None:
+        start, end = match.span()
+        if not start or not plain[start - 1].isalnum():
+            found.append((start, end))
+        match = pattern.search(plain, start + 1)
+    return found
+
+
+@lru_cache(maxsize=256)
+def _phrase_pattern(term: Term) -> re.Pattern[str]:
+    return re.compile("[^a-z0-9]+".join(term.tokens) + ("[a-z0-9]*" if term.prefix else "(?![a-z0-9])"))
 
 
 def spans(words: Words, term: Term) -> list[tuple[int, int]]:

@@ -45,9 +45,10 @@ _IS_DECORATION: Final = regex.compile(
 ).match
 _IS_EMOJI: Final = regex.compile(r"[\p{Extended_Pictographic}\p{Regional_Indicator}]").match
 _HUMP: Final = r"(?:[a-z][A-Z]|[A-Z]{2}[a-z]|[A-Za-z][0-9]|[0-9][A-Za-z])"
-_HAS_HUMP: Final = re.compile(  # the same as _HUMP, but quick: few characters of a text are of its first set
+has_hump: Final = re.compile(  # the same as _HUMP, but quick: few characters of a text are of its first set
     r"[A-Z0-9](?:(?<=[a-z][A-Z])|(?<=[A-Za-z][0-9])|(?<=[A-Z][A-Z])(?=[a-z])|(?<=[0-9])(?=[A-Za-z]))"
 ).search
+"""Whether a text may have compound identifiers."""
 _COMPOUND: Final = re.compile(rf"(?<![^\W_])(?=[A-Za-z0-9]{{0,60}}?{_HUMP})[A-Za-z0-9]{{3,64}}(?![^\W_])")
 _PART: Final = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+")
 _PARTS_MAX: Final = 8  # more humps than that are no identifier but a blob
@@ -82,6 +83,17 @@ def folded(text: str) -> str:
     return text.lower() if text.isascii() else _composed(text).translate(_FOLDS)
 
 
+def evenly_folded(text: str) -> str | None:
+    """Return the text as it is compared where each of its characters becomes one, and None where that is not so."""
+    if text.isascii():
+        return text.lower()
+    if not unicodedata.is_normalized("NFC", text) or _HALF_WIDTH.search(text):
+        return None
+    pieces = [_FOLDS[ord(character)] for character in text]
+    plain = "".join(pieces)
+    return plain if len(plain) == len(text) and "" not in pieces else None
+
+
 def tokens_of(text: str, begun: tuple[str, ...] | None = None) -> list[Token]:
     """Return the tokens of a text, each with its place in it.
 
@@ -90,6 +102,9 @@ def tokens_of(text: str, begun: tuple[str, ...] | None = None) -> list[Token]:
     if text.isascii():
         wanted = _ASCII_TOKEN if begun is None else _token_begun(begun)
         return [Token(found.group(), *found.span()) for found in wanted.finditer(text.lower())]
+    if (plain := evenly_folded(text)) is not None:
+        spans = map(re.Match.span, _TOKEN_KINDS.finditer(plain.translate(_KINDS)))
+        return [Token(plain[first:last], first, last) for first, last in spans]
     pieces, starts = _folded_pieces(text)
     joined = "".join(pieces)
     places = [place for place, piece in enumerate(pieces) for _ in piece]
@@ -101,7 +116,7 @@ def tokens_of(text: str, begun: tuple[str, ...] | None = None) -> list[Token]:
 
 def compounds_of(text: str) -> Iterator[list[Token]]:
     """Yield the parts of each compound identifier of a text, in its order; parts of one character are left out."""
-    if _HAS_HUMP(text) is None:
+    if has_hump(text) is None:
         return
     for compound in _COMPOUND.finditer(text):
         parts = list(_PART.finditer(text, *compound.span()))
