@@ -60,6 +60,7 @@ class Asker:
         }
         scarce = sorted(self._words, key=lambda word: word[1])[: max(50, len(self._words) // 20)]
         bands["rare"] = bands["rare"] or [word for word, _ in scarce]
+        bands["common"] = bands["common"] or [word for word, _ in sorted(self._words, key=lambda one: -one[1])[:20]]
         one = {name: partial(self._several, words, 1) for name, words in bands.items() if words}
         return {
             **one,

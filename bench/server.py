@@ -9,6 +9,7 @@ a kept connection; times in milliseconds: median and 99th percentile.
 from __future__ import annotations
 
 import argparse
+import atexit
 import http.client
 import json
 import os
@@ -56,6 +57,7 @@ class Server(Client):
         began = time.perf_counter()
         command = [sys.executable, "-m", "chatkeep", "serve", "--workspace", str(workspace), "--port", str(_PORT)]
         self._process = subprocess.Popen(command, env=self._env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        atexit.register(self._process.kill)  # it does not outlive a bench that fails
         while not self._answers():
             time.sleep(0.01)
         self.start_s = time.perf_counter() - began
