@@ -101,6 +101,7 @@ class Index:
         self._reader_count = itertools.count()
         self._tasks: queue.SimpleQueue[tuple[Write[object], Future[object]] | None] = queue.SimpleQueue()
         self._gate = threading.Lock()
+        self._turn = threading.Lock()  # of whoever writes
         self._is_closed = False
         self._is_untidy = not is_building
         self._thread = threading.Thread(target=self._write_all, name="chatkeep-index", daemon=True)
@@ -137,7 +138,7 @@ class Index:
             self._tasks.put(None)
         self._thread.join()
         self._close_readers()
-        with contextlib.suppress(apsw.Error):
+        with self._turn, contextlib.suppress(apsw.Error):
             self._writer.close()
 
     def _close_readers(self) -> None:
@@ -256,8 +257,27 @@ class Index:
     # Writing
 
     def write(self, change: Write[T]) -> T:
-        """Make a change in a transaction, and return what it returns once that is committed."""
+        """Make a change in a transaction, and return what it returns once that is committed.
+
+        Where nobody else writes it is made at once: to hand it to another thread and wait takes longer than to make it.
+        """
+        if self._turn.acquire(blocking=False):
+            try:
+                if self._tasks.empty() and not self._is_closed:
+                    return self._written(change)
+            finally:
+                self._turn.release()
         return self.send(change).result()
+
+    def _written(self, change: Write[T]) -> T:
+        """Make a change whose turn it is, and have the writing thread tidy up when it is quiet."""
+        outcome: Future[T] = Future()
+        was_tidy = not self._is_untidy
+        self._commit([(change, outcome)])  # type: ignore[list-item]
+        if was_tidy and self._is_untidy:
+            with contextlib.suppress(IndexLostError):  # whoever closes it tidies up
+                self.send(lambda _: None)
+        return outcome.result()
 
     def send(self, change: Write[T]) -> Future[T]:
         """Hand a change to the writing thread."""
@@ -278,17 +298,20 @@ class Index:
                         ended = True
                         break
                     group.append(task)
-            self._commit(group)
+            with self._turn:
+                self._commit(group)
             if ended:
                 break
-        self._tidy()
+        with self._turn:
+            self._tidy()
 
     def _next_task(self) -> tuple[Write[object], Future[object]] | None:
         """Return what is to be written next; in quiet moments before that, tidy up."""
         while True:
             with contextlib.suppress(queue.Empty):
                 return self._tasks.get(timeout=_QUIET_S if self._is_untidy else None)
-            self._is_untidy = self._tidy()
+            with self._turn:
+                self._is_untidy = self._tidy()
 
     def _tidy(self) -> bool:
         """Put the counts of words into the table, join small parts of the full-text index; tell if more can be joined.
