@@ -43,6 +43,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     rate_limit_ip: Rate = 60
     rate_limit_token: Rate = 60
     durability: Durability = "full"
+    search_process: bool = True
     allow_hosts: tuple[Name, ...] = ()
     trusted_proxies: tuple[str, ...] = ()
     cors_origins: tuple[Annotated[str, Meta(pattern=r"^https?://[^\s/,]+\Z")], ...] = ()
@@ -66,6 +67,7 @@ _RULES: Final = {
     "rate_limit_ip": f"must be 0 (off) to {RATE_MAX} requests a minute",
     "rate_limit_token": f"must be 0 (off) to {RATE_MAX} requests a minute",
     "durability": "must be full, os or none",
+    "search_process": "must be true or false",
     "allow_hosts": "must be host names without ports",
     "trusted_proxies": "must be addresses or networks such as 10.0.0.0/8",
     "cors_origins": "must be origins such as https://example.com",

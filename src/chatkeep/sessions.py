@@ -212,7 +212,11 @@ class Sessions:
         """Return what the query finds, as `core.search` describes it; nothing for a query without terms."""
         if not search.query.terms:
             return Hits(hits=())
-        return self._store.search(msgspec.structs.replace(search, selection=self._within(search.selection)))
+        return self._store.search(self.own_search(search))
+
+    def own_search(self, search: Search) -> Search:
+        """Return a search that finds in the whole store what this one does among one's own sessions."""
+        return msgspec.structs.replace(search, selection=self._within(search.selection))
 
     def rename(self, key: str, title: str) -> Summary:
         """Give a session a title of 1 to 200 characters."""

@@ -10,11 +10,15 @@ import os
 import resource
 import socket
 import sys
-from collections.abc import Callable, Iterator
+import threading
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from chatkeep import wire
+from chatkeep.beside import Searcher, answer
 from chatkeep.config import Settings
+from chatkeep.core.search import Search
 from chatkeep.errors import StorageError
 from chatkeep.sessions import Sessions
 from chatkeep.store.files import remedies
@@ -65,6 +69,25 @@ def opened_store(
         on_progress=on_progress,
         on_problem=on_problem,
     )
+
+
+def search_for(workspace: Path, descriptors: Sequence[int]) -> None:
+    """Search a workspace for a server, whose channels these are, until it ends."""
+    _give_memory_back()
+    store = FilesStore.open(workspace, follow=True)
+    store.warm_up()
+    _keep_pauses_short()
+
+    def page_of(search: Search) -> bytes:
+        return wire.encoded(wire.hit_page(store.search(search)))
+
+    channels = [socket.socket(fileno=descriptor) for descriptor in descriptors]
+    threads = [threading.Thread(target=answer, args=(channel, page_of), daemon=True) for channel in channels]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    store.close()
 
 
 def findings_in(workspace: Path, on_progress: Callable[[int, int], None] | None = None) -> Iterator[Finding]:
@@ -161,10 +184,12 @@ def run(settings: Settings, store: FilesStore, listener: socket.socket, code: Si
         rate_token=settings.rate_limit_token,
         trusted_proxies=settings.trusted_proxies,
     )
+    beside = _searcher(settings, store)
     config = uvicorn.Config(
         create_app(
             Sessions(store),
             guard,
+            beside=beside,
             chats=chats_of(settings),
             relay=Relay(model_of(settings)),
             cors_origins=settings.cors_origins,
@@ -186,7 +211,17 @@ def run(settings: Settings, store: FilesStore, listener: socket.socket, code: Si
     try:
         server.run(sockets=[listener])
     finally:
+        if beside is not None:
+            beside.close()
         limits.close()
+
+
+def _searcher(settings: Settings, store: FilesStore) -> Searcher | None:
+    """Return the process that searches; without one, have in memory here what searches look up."""
+    if settings.search_process:
+        return Searcher([sys.executable, "-m", "chatkeep.searcher", str(settings.workspace)], lambda: store.is_told)
+    threading.Thread(target=store.warm_up, name="chatkeep-warm", daemon=True).start()
+    return None
 
 
 def _allow_open_files() -> None:

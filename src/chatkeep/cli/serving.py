@@ -38,6 +38,10 @@ def serve(
     allow_host: Annotated[
         list[str] | None, typer.Option(help="Another name that this server is known by; repeatable.")
     ] = None,
+    search_process: Annotated[
+        bool | None,
+        typer.Option("--search-process/--no-search-process", help="Search in a process of its own."),
+    ] = None,
     trusted_proxy: Annotated[
         list[str] | None, typer.Option(help="Address or network of a proxy to believe; repeatable.")
     ] = None,

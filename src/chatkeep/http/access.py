@@ -17,6 +17,9 @@ from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute
 from starlette.responses import Response
 
+from chatkeep import wire
+from chatkeep.beside import Searcher
+from chatkeep.core.search import Search
 from chatkeep.errors import BusyError, InvalidError
 from chatkeep.http.body import BODY_BYTES_MAX, BODY_WAIT_S, LARGE_BYTES
 from chatkeep.http.guard import Grant, authorise, authorise_everywhere
@@ -71,8 +74,9 @@ DELETE: Final = Rule(partial(authorise, scope="delete"))
 class Pools:
     """Bounded threads for what would hold up the event loop: a burst of one kind does not starve the others."""
 
-    def __init__(self) -> None:
-        """Start without threads; they are made when they are needed."""
+    def __init__(self, beside: Searcher | None = None) -> None:
+        """Start without threads; they are made when they are needed. `beside` searches instead of them when it can."""
+        self._beside = beside
         self._reads = CapacityLimiter(READS_AT_ONCE)
         self._writes = CapacityLimiter(WRITES_AT_ONCE)
         self._searches = CapacityLimiter(SEARCHES_AT_ONCE)
@@ -88,9 +92,14 @@ class Pools:
         """Return what the work returns, done among the writes."""
         return await to_thread.run_sync(partial(work, *args, **kwargs), limiter=self._writes)
 
-    async def search(self, work: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> _T:
-        """Return what the work returns, done among the searches."""
-        return await to_thread.run_sync(partial(work, *args, **kwargs), limiter=self._searches)
+    async def page_of(self, sessions: Sessions, search: Search) -> bytes:
+        """Return the page that answers a search, found by the process beside this one, else among the searches."""
+        if self._beside is not None and search.query.terms:
+            page = await self._beside.page(sessions.own_search(search))
+            if page is not None:
+                return page
+        found = await to_thread.run_sync(sessions.search, search, limiter=self._searches)
+        return wire.encoded(wire.hit_page(found))
 
     async def export(self, work: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> _T:
         """Return what the work returns, done among the exports: they go on for long, and reads do not wait for them."""

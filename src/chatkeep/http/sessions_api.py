@@ -60,7 +60,7 @@ async def search_sessions(  # noqa: PLR0913 - one parameter per query parameter
         unit=unit,
         limit=limit,
     )
-    return json_response(wire.encoded(wire.hit_page(await threads.search(sessions.search, search))))
+    return json_response(await threads.page_of(sessions, search))
 
 
 async def read_history(

@@ -666,7 +666,7 @@ def test_warming_up_a_closed_index(opened: Callable[..., FilesStore]) -> None:
     """Who closes the store before its index is in memory sees nothing of that."""
     store = opened()
     store.close()
-    store._upkeep._warm_up()
+    store.warm_up()
 
 
 def test_append_while_the_index_is_kept(workspace: Path, opened: Callable[..., FilesStore]) -> None:

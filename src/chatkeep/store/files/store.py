@@ -78,13 +78,15 @@ class FilesStore:
         *,
         durability: Durability = "full",
         watch: bool = False,
+        follow: bool = False,
         lock_timeout_s: float = 5.0,
         on_progress: Progress | None = None,
         on_problem: Callable[[str, str], None] | None = None,
     ) -> FilesStore:
         """Open a workspace, making it if it is missing, and bring its index up to date.
 
-        With `watch`, changes that others make to the files are seen within two seconds. `on_problem`
+        With `watch`, changes that others make to the files are seen within two seconds. With `follow`, another
+        process has the workspace open and keeps the index true, so no file is looked at. `on_problem`
         is called with the name of each file that cannot be served whole, and why, when it is found.
 
         Raises:
@@ -93,7 +95,7 @@ class FilesStore:
         tree = Tree(workspace, durability=durability, lock_timeout_s=lock_timeout_s)
         try:
             tree.sweep()
-            upkeep = Upkeep(tree, watch=watch, on_progress=on_progress, on_problem=on_problem)
+            upkeep = Upkeep(tree, watch=watch, follow=follow, on_progress=on_progress, on_problem=on_problem)
         except BaseException:
             tree.close()
             raise
@@ -279,6 +281,15 @@ class FilesStore:
     def check(self) -> Iterator[Finding]:
         """Read every file through and yield what there is against the workspace; changes nothing."""
         return examined(self._tree.workspace)
+
+    @property
+    def is_told(self) -> bool:
+        """Whether the index, which other processes read too, knows all that was answered here."""
+        return not self._upkeep.owes
+
+    def warm_up(self) -> None:
+        """Have in memory what searches look up; a lost index is told by whoever asks next."""
+        self._upkeep.warm_up()
 
     def reindex(self, on_progress: Progress | None = None) -> None:
         """Build the index anew from the files."""

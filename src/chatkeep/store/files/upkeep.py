@@ -45,10 +45,14 @@ class Upkeep:
         tree: Tree,
         *,
         watch: bool = False,
+        follow: bool = False,
         on_progress: Progress | None = None,
         on_problem: Callable[[str, str], None] | None = None,
     ) -> None:
-        """Open the index, building it if there is none, bring it up to date, and watch the folder if asked to."""
+        """Open the index, building it if there is none, bring it up to date, and watch the folder if asked to.
+
+        To `follow` is to leave all that to another process, and to go over to a new index when that has built one.
+        """
         self._tree = tree
         self._intake = Intake(tree, on_problem or (lambda _name, _reason: None))
         self._path = Index.path_in(tree.workspace)
@@ -58,16 +62,16 @@ class Upkeep:
         self._owed: dict[str, object] = {}
         self._owing = threading.Lock()
         self._is_watching = threading.Event()
+        self._follows = follow
         self.index = self._opened(on_progress)
         self._watcher = threading.Thread(target=self._watch, name="chatkeep-watch", daemon=True) if watch else None
         if self._watcher is not None:
             self._watcher.start()
             self._is_watching.wait(_PATIENCE_S)  # what happens from now on is seen; the look below sees the rest
-        self._catch_up_patiently(on_progress)
-        for name, reason in self.ask(lambda index: index.problems()).items():
-            self._intake.report(name, reason)
-        if watch:  # somebody means to stay
-            threading.Thread(target=self._warm_up, name="chatkeep-warm", daemon=True).start()
+        if not follow:
+            self._catch_up_patiently(on_progress)
+            for name, reason in self.ask(lambda index: index.problems()).items():
+                self._intake.report(name, reason)
 
     def _catch_up_patiently(self, on_progress: Progress | None) -> None:
         """Bring the index up to date; others may be at it for long, above all where many were killed at once."""
@@ -113,6 +117,8 @@ class Upkeep:
         Raises:
             BusyError: when it still cannot be told, for somebody keeps it; and as `ask` says.
         """
+        if self._follows:
+            self._go_over()
         for owed, debt in list(self._owed.items()):
             if name in {None, owed}:
                 with contextlib.suppress(StorageFullError):
@@ -122,12 +128,21 @@ class Upkeep:
                             del self._owed[owed]
         return self.ask(question)
 
+    @property
+    def owes(self) -> bool:
+        """Whether there is something that the index could not be told in its time."""
+        return bool(self._owed)
+
     def note(self, change: Callable[[Database], T]) -> T:
         """Tell the index of a change, and return what that returns."""
-        if (index := self.index).is_replaced():  # another process has built a new one: that is to be told
+        self._go_over()  # to a new one, which is to be told
+        return self.ask(lambda index: index.write(change))
+
+    def _go_over(self) -> None:
+        """Go over to the index that another process has built, if there is one."""
+        if (index := self.index).is_replaced():
             with _behind_as_such():
                 self._reopen(index)
-        return self.ask(lambda index: index.write(change))
 
     @contextlib.contextmanager
     def telling(self, name: str) -> Iterator[None]:
@@ -260,7 +275,8 @@ class Upkeep:
         ordered = sorted(changed.items(), key=lambda change: (times[change[0]], change[0]))
         self._intake.take_in(index, [*ordered, *known.items()], on_progress)
 
-    def _warm_up(self) -> None:
+    def warm_up(self) -> None:
+        """Have in memory what searches look up."""
         with contextlib.suppress(IndexLostError, IndexBehindError):  # whoever asks next learns of it
             self.index.warm_up()
 

@@ -1,0 +1,214 @@
+"""The process that searches for a server finds what the server would, as soon, and nothing depends on it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+import msgspec
+import pytest
+
+from chatkeep import beside, wire
+from chatkeep.beside import CHANNELS, Searcher
+from chatkeep.core.search import Search
+from chatkeep.http.app import create_app
+from chatkeep.http.guard import Guard
+from chatkeep.http.limits import Limits
+from chatkeep.sessions import Sessions
+from chatkeep.store.files.store import FilesStore
+from chatkeep.testing import draft, search_for
+from chatkeep.tokens import TokenFile
+from tests.cli.test_cli_serve import serving
+
+PATIENCE_S = 60
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[FilesStore]:
+    """A store with some sessions, kept true by this process."""
+    store = FilesStore.open(tmp_path, watch=True, durability="none")
+    for number in range(30):
+        store.append(f"api:{number}", [draft(f"The prime number {number}", number), draft("東京タワー", number + 0.5)])
+    yield store
+    store.close()
+
+
+@contextmanager
+def searching(workspace: Path, is_told: Callable[[], bool] = lambda: True) -> Iterator[Searcher]:
+    """Yield a process that searches the workspace, once it is ready."""
+    searcher = Searcher([sys.executable, "-m", "chatkeep.searcher", str(workspace)], is_told)
+    try:
+        _wait(lambda: searcher._channels.qsize() == CHANNELS)
+        yield searcher
+    finally:
+        searcher.close()
+
+
+def _wait(is_so: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + PATIENCE_S
+    while not is_so() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert is_so()
+
+
+def _page(store: FilesStore, search: Search) -> bytes:
+    return wire.encoded(wire.hit_page(store.search(search)))
+
+
+def _pages(searcher: Searcher, *searches: Search) -> list[bytes | None]:
+    """Return what is answered to searches that are asked at once."""
+
+    async def ask() -> list[bytes | None]:
+        return await asyncio.gather(*(searcher.page(search) for search in searches))
+
+    return asyncio.run(ask())
+
+
+def _pid(searcher: Searcher) -> int:
+    process = searcher._process
+    assert process is not None
+    return process.pid
+
+
+def test_search_beside(store: FilesStore, tmp_path: Path) -> None:
+    """Another process answers byte for byte what this one does, and what was appended or deleted just now."""
+    asked = [
+        search_for(text, limit=5) for text in ("prime ", "prime number 7 ", "京", "what is a prime?", "pri", "none ")
+    ]
+    with searching(tmp_path) as searcher:
+        for search in asked:
+            assert [_page(store, search)] == _pages(searcher, search)
+        for number in range(20):
+            store.append("new:1", [draft(f"giraffe number w{number}")])
+            page = _page(store, search_for(f"w{number} "))
+            assert b"new:1" in page
+            assert [page] == _pages(searcher, search_for(f"w{number} "))
+        store.delete("new:1")
+        assert [_page(store, search_for("giraffe "))] == _pages(searcher, search_for("giraffe "))
+        store.reindex()
+        store.append("new:2", [draft("A zebra came")])
+        assert [_page(store, search_for("zebra "))] == _pages(searcher, search_for("zebra "))
+        assert b"new:2" in _page(store, search_for("zebra "))
+
+
+def test_search_beside_many_at_once(store: FilesStore, tmp_path: Path) -> None:
+    """Each gets its own page; of more than there are channels for, the others are left to whoever asks."""
+    searches = [search_for(f"number {number} ") for number in range(10)]
+    with searching(tmp_path) as searcher:
+        pages = _pages(searcher, *searches)
+        wanted = [_page(store, search) for search in searches]
+        assert [wanted[place] if place < CHANNELS else None for place in range(10)] == pages
+        assert searcher.is_ready
+
+
+def test_search_beside_that_nobody_waits_for(store: FilesStore, tmp_path: Path) -> None:
+    """A search that is cancelled does not leave its page to the next one."""
+
+    async def leave(searcher: Searcher) -> bytes | None:
+        for _ in range(5):
+            task = asyncio.create_task(searcher.page(search_for("prime number ")))
+            await asyncio.sleep(0)
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+        await asyncio.gather(*searcher._under_way)
+        return await searcher.page(search_for("京"))
+
+    with searching(tmp_path) as searcher:
+        pid = _pid(searcher)
+        assert _page(store, search_for("京")) == asyncio.run(leave(searcher))
+        assert pid == _pid(searcher)
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP])
+def test_search_beside_a_process_that_ends(
+    store: FilesStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: signal.Signals
+) -> None:
+    """While there is no such process, or it hangs, the search is to be made here; soon there is another one."""
+    monkeypatch.setattr(beside, "_PAUSE_S", 0.01)
+    monkeypatch.setattr(beside, "_PATIENCE_S", 0.1)
+    search = msgspec.structs.replace(search_for("prime "), deadline_s=0.1)
+    with searching(tmp_path) as searcher:
+        pid = _pid(searcher)
+        os.kill(pid, number)
+        assert {None} == set(_pages(searcher, search, search))
+        monkeypatch.undo()
+        _wait(lambda: _pid(searcher) != pid and searcher.is_ready)
+        assert [_page(store, search_for("prime "))] == _pages(searcher, search_for("prime "))
+
+
+@pytest.mark.parametrize("code", ["", "import os, sys; [os.write(int(fd), b'no length') for fd in sys.argv[1:]]"])
+def test_search_beside_another_program(code: str) -> None:
+    """What is not the process that is meant answers nothing, and hinders nothing."""
+    searcher = Searcher([sys.executable, "-c", code])
+    assert [None] == _pages(searcher, search_for("prime "))
+    searcher.close()
+    missing = Searcher(["/no/such/program"])
+    assert [None] == _pages(missing, search_for("prime "))
+    missing.close()
+
+
+def test_search_beside_when_not_all_is_told(store: FilesStore, tmp_path: Path) -> None:
+    """What the index could not be told yet is known here alone, so the search is made here."""
+    told = [False, True]
+    with searching(tmp_path, lambda: told[0]) as searcher:
+        assert [None] == _pages(searcher, search_for("prime "))
+        told.reverse()
+        assert [_page(store, search_for("prime "))] == _pages(searcher, search_for("prime "))
+
+
+def test_search_beside_of_a_confined_token(store: FilesStore, tmp_path: Path) -> None:
+    """Whoever searches, a token finds its own sessions alone."""
+    tokens = TokenFile(tmp_path / "tokens.json")
+    secret, _ = tokens.create("own", prefix="api:1")
+    limits = Limits(tmp_path / "limits.sqlite")
+    guard = Guard(tokens, limits, hosts={"localhost"}, rate_ip=0, rate_token=0)
+
+    async def ask(searcher: Searcher) -> httpx.Response:
+        app = create_app(Sessions(store), guard, beside=searcher)
+        client = httpx.AsyncClient(transport=httpx.ASGITransport(app=app), base_url="http://localhost")
+        async with client:
+            return await client.get(
+                "/api/sessions/search?q=prime&limit=50", headers={"Authorization": f"Bearer {secret}"}
+            )
+
+    with searching(tmp_path) as searcher:
+        found = asyncio.run(ask(searcher)).json()["sessions"]
+        assert searcher.is_ready
+    assert {"api:1", *(f"api:1{number}" for number in range(10))} == {one["id"] for one in found}
+    limits.close()
+
+
+def _searchers(workspace: Path) -> list[int]:
+    found = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):
+            if path.read_bytes().split(b"\0")[2:4] == [b"chatkeep.searcher", os.fsencode(workspace)]:
+                found.append(int(path.parent.name))
+    return found
+
+
+def test_serve_with_a_process_that_searches(tmp_path: Path) -> None:
+    """A server has one such process beside it, finds without it too, and takes it along when it ends."""
+    secret, _ = TokenFile(tmp_path / "tokens.json").create("admin", scopes=("admin",))
+    headers = {"Authorization": f"Bearer {secret}"}
+    with serving(tmp_path) as (address, _), httpx.Client(base_url=address, headers=headers) as client:
+        said = {"role": "user", "content": "a giraffe"}
+        assert 201 == client.post("/api/v1/messages?session=api:1", json=said).status_code
+        _wait(lambda: len(_searchers(tmp_path)) == 1)
+        for _ in range(3):
+            found = client.get("/api/sessions/search?q=giraffe").json()["sessions"]
+            assert ["api:1"] == [one["id"] for one in found]
+            for pid in _searchers(tmp_path):
+                os.kill(pid, signal.SIGKILL)
+    _wait(lambda: not _searchers(tmp_path))
+    with serving(tmp_path, "--no-search-process") as (address, _):
+        assert 200 == httpx.get(f"{address}/api/sessions/search?q=giraffe", headers=headers).status_code
+        assert [] == _searchers(tmp_path)
