@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import apsw
 import httpx
 import msgspec
 import pytest
@@ -19,6 +20,7 @@ import pytest
 from chatkeep import beside, wire
 from chatkeep.beside import CHANNELS, Searcher
 from chatkeep.core.search import Search
+from chatkeep.errors import StorageError
 from chatkeep.http.app import create_app
 from chatkeep.http.guard import Guard
 from chatkeep.http.limits import Limits
@@ -97,6 +99,23 @@ def test_search_beside(store: FilesStore, tmp_path: Path) -> None:
         store.append("new:2", [draft("A zebra came")])
         assert [_page(store, search_for("zebra "))] == _pages(searcher, search_for("zebra "))
         assert b"new:2" in _page(store, search_for("zebra "))
+
+
+def test_search_beside_without_an_index(store: FilesStore, tmp_path: Path) -> None:
+    """Who only follows builds no index: it says so, and goes over to the one that is built."""
+    with contextlib.closing(FilesStore.open(tmp_path, follow=True)) as follower:
+        (path,) = tmp_path.glob("index-*.sqlite3")
+        with contextlib.closing(apsw.Connection(str(path))) as db:
+            db.execute("DROP TABLE terms")
+        with pytest.raises(StorageError):
+            follower.search(search_for("prime "))
+        assert [path] == [*tmp_path.glob("index-*.sqlite3")]
+        wanted = store.search(search_for("prime "))
+        assert 20 == len(wanted.hits)
+        assert wanted == follower.search(search_for("prime "))
+    path.unlink()
+    with pytest.raises(StorageError):
+        FilesStore.open(tmp_path, follow=True)
 
 
 def test_search_beside_many_at_once(store: FilesStore, tmp_path: Path) -> None:

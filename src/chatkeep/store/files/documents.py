@@ -213,10 +213,19 @@ class Documents:
                     having[place].append(int(doc))
         return counts, having
 
-    def lying_in(self, sids: Iterable[object], docs: Range) -> set[object]:
-        """Return which sessions have all their messages among these documents."""
-        values = {"sids": _json(list(sids)), "first": docs[0], "last": docs[1]}
+    def lying_in(self, likely: Mapping[object, int], docs: Range) -> set[object]:
+        """Return which sessions have all their messages among these documents; each comes with its likely first one."""
+        values = {
+            "sessions": _json(list(likely.items())),
+            "first": docs[0],
+            "last": docs[1],
+            "is_to_end": docs[1] >= LAST or zone_of(docs[1]) >= self._last_zone(),
+        }
         return {sid for (sid,) in self._db.execute(QUERIES["lying_in"], values)}
+
+    def _last_zone(self) -> int:
+        ((zone,),) = self._db.execute(QUERIES["last_zone"])
+        return int(zone or 0)
 
     def keys_of(self, sids: Iterable[object]) -> Mapping[object, str]:
         """Return the keys of sessions."""
@@ -266,6 +275,7 @@ class Seen:
         self._documents = documents
         self._docs: Range | None = None
         self._counts: Counter[object] = Counter()
+        self._likely: dict[object, int] = {}
         self._full: AbstractSet[object] = frozenset()
         self._way: Iterator[Part] = iter(())
 
@@ -277,7 +287,12 @@ class Seen:
         `way` goes on from there, where it is not far.
         """
         self._docs, self._full, self._way = docs, full, iter(way)
-        self._counts = Counter(match.session for match in found.values())
+        self._counts.clear()
+        self._add(found)
+
+    def _add(self, found: Matches) -> None:
+        self._counts.update(match.session for match in found.values())
+        self._likely.update((match.session, doc - match.seq + 1) for doc, match in found.items())
 
     def forget(self) -> None:
         """Know of nothing any more."""
@@ -287,14 +302,17 @@ class Seen:
         """Return how many messages match of those sessions that were seen whole."""
         if self._docs is None:
             return {}
-        wanted = sessions - self._full
-        whole = self._documents.lying_in(wanted, self._docs)
-        if len(whole) < len(wanted):  # the way ended in the middle of some: a little more of it may do
+        whole = self._whole(sessions, self._docs)
+        if len(whole) < len(sessions - self._full):  # the way ended in the middle of some: a little more of it may do
             found, _, _, docs = next(self._way, ({}, 0, 0, None))
             if docs is not None:
-                self._counts.update(match.session for match in found.values())
-                whole = self._documents.lying_in(wanted - self._full, docs)
+                self._add(found)
+                whole = self._whole(sessions, docs)
         return {session: self._counts[session] for session in whole}
+
+    def _whole(self, sessions: AbstractSet[object], docs: Range) -> set[object]:
+        wanted = {session: self._likely[session] for session in sessions - self._full if session in self._likely}
+        return self._documents.lying_in(wanted, docs)
 
 
 def _ranges(zones: Sequence[int]) -> Iterator[tuple[int, int]]:

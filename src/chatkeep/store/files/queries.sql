@@ -163,6 +163,9 @@ SELECT sid, count(*), json_group_object(doc, phrases) FILTER (WHERE phrases IS N
   FROM words w CROSS JOIN messages m ON m.doc = w.rowid WHERE w.words MATCH :match AND {where} LIMIT :limit
 ) GROUP BY sid;
 
+-- last_zone: The last zone of all.
+SELECT max(zone) FROM zones;
+
 -- zones: Where documents are by their times, latest first.
 SELECT zone, newest FROM zones WHERE (:since IS NULL OR newest >= :since) AND (:until IS NULL OR oldest < :until)
 ORDER BY newest DESC, zone DESC;
@@ -178,10 +181,13 @@ SELECT newest_so_far FROM zones WHERE zone <= :zone ORDER BY zone DESC LIMIT 1;
 -- newest_before_until: The same, of the zones with messages before a time.
 SELECT max(newest) FROM zones WHERE zone <= :zone AND oldest < :until;
 
--- lying_in: Which sessions have all their messages among some documents; these follow the order of messages.
-SELECT value FROM json_each(:sids)
-WHERE (SELECT doc FROM messages WHERE sid = value ORDER BY seq LIMIT 1) >= :first
-  AND (SELECT doc FROM messages WHERE sid = value ORDER BY seq DESC LIMIT 1) <= :last;
+-- lying_in: Which sessions have all their messages among some documents; these follow the order of messages. Each
+-- comes with the document that is its first if none of another session is between its own: that is soon looked up.
+SELECT sid FROM (SELECT value ->> 0 AS sid, value ->> 1 AS likely FROM json_each(:sessions)) s
+WHERE coalesce(
+  (SELECT doc FROM messages m WHERE m.doc = s.likely AND m.sid = s.sid AND m.seq = 1),
+  (SELECT doc FROM messages m WHERE m.sid = s.sid ORDER BY m.seq LIMIT 1)
+) >= :first AND (:is_to_end OR (SELECT doc FROM messages m WHERE m.sid = s.sid ORDER BY m.seq DESC LIMIT 1) <= :last);
 
 -- keys_of: The keys of some sessions.
 SELECT sid, key FROM sessions WHERE sid IN (SELECT value FROM json_each(:sids));
@@ -228,8 +234,9 @@ SELECT max(next_doc, (SELECT coalesce(max(doc), 0) + 1 FROM messages)) - 1, (SEL
 -- message_count: How many messages there are.
 SELECT coalesce(sum(message_count), 0) FROM totals;
 
--- warm_up: Look at so many of the newest messages, so that their rows are in memory.
-SELECT sum(size) FROM messages NOT INDEXED WHERE doc > (SELECT max(doc) FROM messages) - :most;
+-- warm_up: Look at so many of the newest messages and at all sessions, so that their rows are in memory.
+SELECT sum(size) FROM messages NOT INDEXED WHERE doc > (SELECT max(doc) FROM messages) - :most
+UNION ALL SELECT sum(size) FROM sessions NOT INDEXED;
 
 -- created: How many sessions were created on each day, by its number since the year 1.
 SELECT (created_at + 63839750400000000) / 86400000000, count(*) FROM sessions

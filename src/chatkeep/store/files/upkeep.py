@@ -68,10 +68,9 @@ class Upkeep:
         if self._watcher is not None:
             self._watcher.start()
             self._is_watching.wait(_PATIENCE_S)  # what happens from now on is seen; the look below sees the rest
-        if not follow:
-            self._catch_up_patiently(on_progress)
-            for name, reason in self.ask(lambda index: index.problems()).items():
-                self._intake.report(name, reason)
+        self._catch_up_patiently(on_progress)
+        for name, reason in self.ask(lambda index: index.problems()).items():
+            self._intake.report(name, reason)
 
     def _catch_up_patiently(self, on_progress: Progress | None) -> None:
         """Bring the index up to date; others may be at it for long, above all where many were killed at once."""
@@ -105,7 +104,9 @@ class Upkeep:
             with _behind_as_such():
                 try:
                     return question(index)
-                except IndexLostError:
+                except IndexLostError as error:
+                    if self._follows and not index.is_replaced():
+                        raise StorageError("The index is lost.") from error  # who keeps it will build it
                     self._reopen(index)
         raise StorageError("The index is lost as often as it is built.")
 
@@ -229,7 +230,7 @@ class Upkeep:
         try:
             index.totals()
             index.stamp("")
-            is_wasteful = index.is_wasteful()
+            is_wasteful = not self._follows and index.is_wasteful()
         except IndexLostError:
             index.close()
             raise
@@ -240,6 +241,8 @@ class Upkeep:
 
     def _build(self, on_progress: Progress | None) -> None:
         """Build an index under another name, then give it its own. Nobody ever sees half of one."""
+        if self._follows:
+            raise StorageError("The index is not there; the process that keeps it builds it.")
         building = self._path.with_name(f"{self._path.name}.new")
         for old in self._tree.workspace.iterdir():
             is_another = not old.name.startswith(self._path.name) or old.name.startswith(building.name)
@@ -264,6 +267,8 @@ class Upkeep:
 
         Sessions enter it as they began: where its rows follow the times of messages, a search finds the newest soon.
         """
+        if self._follows:
+            return
         known = index.stamps()
         changed: dict[str, Stamp | None] = {}
         times: dict[str, float] = {}
