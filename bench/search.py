@@ -22,6 +22,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
+from itertools import accumulate
 from pathlib import Path
 from urllib.parse import urlencode
 
@@ -50,6 +51,8 @@ class Asker:
         ((total,),) = db.execute("SELECT sum(message_count) FROM totals")
         found = db.execute("SELECT word, message_count FROM terms WHERE word GLOB '[a-z]*'")
         self._words = [(word, count / total) for word, count in found if word.isalpha()]
+        self._said = [word for word, _ in self._words if len(word) > 3]
+        self._shares = list(accumulate(share for word, share in self._words if len(word) > 3))
         self._texts = list(_texts(workspace, self._dice))
         self._chinese = [piece for text in self._texts for piece in re.findall(r"[\u4e00-\u9fff]{8,}", text)]
 
@@ -82,8 +85,7 @@ class Asker:
 
     def _drawn(self, count: int) -> list[str]:
         """Return words as often as they are said."""
-        words, shares = zip(*((word, share) for word, share in self._words if len(word) > 3), strict=True)
-        return [str(word) for word in self._dice.choices(words, shares, k=count)]
+        return self._dice.choices(self._said, cum_weights=self._shares, k=count)
 
     def _beginning(self, count: int) -> str:
         return self._drawn(1)[0][:count]
