@@ -43,6 +43,7 @@ class Searcher:
         self._command = command
         self._is_told = is_told
         self._channels: queue.SimpleQueue[socket.socket] = queue.SimpleQueue()
+        self._turns = asyncio.Semaphore(CHANNELS)
         self._stop = threading.Event()
         self._process: subprocess.Popen[bytes] | None = None
         self._under_way: set[asyncio.Task[bytes | None]] = set()
@@ -58,14 +59,18 @@ class Searcher:
         """Return the page with what the other process finds, None when it has to be looked for here."""
         if not self._is_told():
             return None
-        try:
-            channel = self._channels.get_nowait()
-        except queue.Empty:
-            return None
-        task = asyncio.create_task(self._asked(channel, search))
+        task = asyncio.create_task(self._in_turn(search))
         self._under_way.add(task)
         task.add_done_callback(self._under_way.discard)
         return await asyncio.shield(task)  # the answer is taken from the channel, whoever still waits for it
+
+    async def _in_turn(self, search: Search) -> bytes | None:
+        async with self._turns:
+            try:
+                channel = self._channels.get_nowait()
+            except queue.Empty:
+                return None
+            return await self._asked(channel, search)
 
     async def _asked(self, channel: socket.socket, search: Search) -> bytes | None:
         page = None

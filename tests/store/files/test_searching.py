@@ -25,7 +25,7 @@ from chatkeep.core.query import is_in, parse_query, words_of
 from chatkeep.core.search import Search
 from chatkeep.core.stems import stem
 from chatkeep.core.words import indexed, rows_of, spaced, tokens_of
-from chatkeep.store.files import documents, index, rows, searching
+from chatkeep.store.files import documents, index, rows, searching, vocabulary
 from chatkeep.store.files.index import Index
 from chatkeep.store.files.sql import SCHEMA
 from chatkeep.store.files.store import FilesStore
@@ -361,6 +361,31 @@ def test_find_a_new_word(store: FilesStore, typed: str) -> None:
     store.append("new:1", [draft("One okapi.", 5000)])
     store.revise("new:1", Revision(title="Mine"))
     assert [("new:1", "Mine")] == [(hit.key, hit.title) for hit in store.search(search_for("okapis ")).hits]
+
+
+def test_find_by_a_beginning_that_is_remembered(store: FilesStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The commonest of very many words with a beginning are told from memory for a while; new words beside them."""
+    words = [f"w{n}" for n in range(450)]
+    for n in range(6):
+        store.append("api:1", [draft(" ".join(words), n)])
+    store.append("api:2", [draft("x1 w500", 10)])
+    store.reindex()
+    asked = [search_for(typed, limit=500) for typed in ("w", "w1", "x1 w", "w50")]
+    before = [store.search(search) for search in asked]
+    with store._upkeep.index._reader() as db:
+        assert [("w", 0)] == list(db.begun)
+    store.append("api:3", [draft("x1 w501", 20)])
+    found = [store.search(search) for search in asked]
+    news = [
+        sorted({hit.key for hit in hits.hits} - {hit.key for hit in was.hits})
+        for hits, was in zip(found, before, strict=True)
+    ]
+    assert [["api:3"], [], ["api:3"], ["api:3"]] == news
+    with store._upkeep.index._reader() as db:
+        assert [("w", 0)] == list(db.begun)
+        db.begun.clear()
+    monkeypatch.setattr(vocabulary, "_REMEMBERED_S", 0)
+    assert found == [store.search(search) for search in asked]
 
 
 def test_find_newest_of_a_beginning_of_many_words(store: FilesStore) -> None:
