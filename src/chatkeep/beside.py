@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import queue
 import socket
 import subprocess
@@ -33,6 +34,7 @@ _PAUSE_MAX_S: Final = 60.0
 _LENGTH_BYTES: Final = 4
 _READ_BYTES: Final = 1 << 18
 _SEARCH: Final = msgspec.msgpack.Decoder(Search)
+_log = logging.getLogger("chatkeep.search")
 
 
 class Searcher:
@@ -107,6 +109,8 @@ class Searcher:
             with contextlib.suppress(OSError):
                 self._run()
             self._drop_channels()
+            if not self._stop.is_set():
+                _log.warning("the process that searches ended; searching here until there is another")
             pause_s = _PAUSE_S if time.monotonic() - began > _PAUSE_MAX_S else min(2 * pause_s, _PAUSE_MAX_S)
             self._stop.wait(pause_s)
 

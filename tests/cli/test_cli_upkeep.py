@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from chatkeep.store.files.index import Index
+
 if TYPE_CHECKING:
     from tests.cli.conftest import Run
 
@@ -50,6 +52,25 @@ def test_rebuild_the_index(run: Run, workspace: Path) -> None:
     for file in workspace.glob("index*"):
         file.unlink()
     assert listed == run("list", "--all", "--json").out
+
+
+@pytest.mark.parametrize("is_there", [True, False])
+def test_reindex_once(run: Run, workspace: Path, monkeypatch: pytest.MonkeyPatch, *, is_there: bool) -> None:
+    """The index is built once, also where there was none."""
+    run("demo")
+    if not is_there:
+        for path in workspace.glob("index*"):
+            path.unlink()
+    built: list[Index] = []
+    finish = Index.finish
+
+    def counted(index: Index) -> None:
+        built.append(index)
+        finish(index)
+
+    monkeypatch.setattr(Index, "finish", counted)
+    assert 11 == run("reindex", "--json").json["session_count"]
+    assert 1 == len(built)
 
 
 def test_find_what_is_damaged(run: Run, workspace: Path) -> None:

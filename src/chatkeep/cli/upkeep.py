@@ -51,8 +51,9 @@ def reindex(*, workspace: Workspace = None, as_json: AsJson = False) -> None:
     """Build the index anew from the files. It is never needed; it removes all doubt."""
     began = time.monotonic()
     with opened_store(settings(workspace)) as store:
-        with screen.count_bar("Indexing") as on_progress:
-            store.reindex(on_progress)
+        if not store.has_new_index:
+            with screen.count_bar("Indexing") as on_progress:
+                store.reindex(on_progress)
         status = store.status()
     took_s = round(time.monotonic() - began, 2)
     counts = {"session_count": status.session_count, "message_count": status.message_count}

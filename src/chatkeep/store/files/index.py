@@ -8,8 +8,9 @@ A row describes one *state* of a file, told by its stamp. Whoever changes a file
 the row is up to date, so a row is behind its file only for a moment, or after a crash, or after a
 change from outside, and then the stamps differ.
 
-All writing is done by one thread that puts every change waiting into one transaction (group
-commit). Reading uses connections of its own, one to each reader at a time, and never waits.
+Changes are made one after the other: at once by whoever has one while nobody else writes, else by one
+thread that puts every change waiting into one transaction (group commit). Reading uses connections of
+its own, one to each reader at a time, and never waits.
 """
 
 from __future__ import annotations

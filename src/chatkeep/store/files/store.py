@@ -283,6 +283,11 @@ class FilesStore:
         return examined(self._tree.workspace)
 
     @property
+    def has_new_index(self) -> bool:
+        """Whether there was no index, or one that was worth nothing, so that it was built when the store was opened."""
+        return self._upkeep.is_new
+
+    @property
     def is_told(self) -> bool:
         """Whether the index, which other processes read too, knows all that was answered here."""
         return not self._upkeep.owes

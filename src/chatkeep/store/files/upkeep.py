@@ -63,6 +63,7 @@ class Upkeep:
         self._owing = threading.Lock()
         self._is_watching = threading.Event()
         self._follows = follow
+        self.is_new = False  # whether the index was built when it was opened
         self.index = self._opened(on_progress)
         self._watcher = threading.Thread(target=self._watch, name="chatkeep-watch", daemon=True) if watch else None
         if self._watcher is not None:
@@ -222,6 +223,7 @@ class Upkeep:
             with contextlib.suppress(IndexLostError):
                 return self._existing()
             self._build(on_progress)
+            self.is_new = True
             return Index(self._path)
 
     def _existing(self) -> Index:
