@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from chatkeep import wire
-from chatkeep.beside import Searcher, answer
 from chatkeep.config import Settings
 from chatkeep.core.search import Search
 from chatkeep.errors import StorageError
@@ -31,6 +30,7 @@ from chatkeep.store.files.store import FilesStore
 from chatkeep.tokens import SignInCode, TokenFile
 
 if TYPE_CHECKING:
+    from chatkeep.beside import Searcher
     from chatkeep.chat import Chats
     from chatkeep.upstream import ModelSettings
 
@@ -73,6 +73,8 @@ def opened_store(
 
 def search_for(workspace: Path, descriptors: Sequence[int]) -> None:
     """Search a workspace for a server, whose channels these are, until it ends."""
+    from chatkeep.beside import answer  # noqa: PLC0415 - only for servers
+
     _give_memory_back()
     store = FilesStore.open(workspace, follow=True)
     store.warm_up()
@@ -219,6 +221,8 @@ def run(settings: Settings, store: FilesStore, listener: socket.socket, code: Si
 def _searcher(settings: Settings, store: FilesStore) -> Searcher | None:
     """Return the process that searches; without one, have in memory here what searches look up."""
     if settings.search_process:
+        from chatkeep.beside import Searcher  # noqa: PLC0415 - only for servers
+
         return Searcher([sys.executable, "-m", "chatkeep.searcher", str(settings.workspace)], lambda: store.is_told)
     threading.Thread(target=store.warm_up, name="chatkeep-warm", daemon=True).start()
     return None
