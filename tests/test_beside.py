@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import shutil
 import signal
 import sys
 import time
@@ -26,6 +27,7 @@ from chatkeep.http.guard import Guard
 from chatkeep.http.limits import Limits
 from chatkeep.sessions import Sessions
 from chatkeep.store.files.store import FilesStore
+from chatkeep.store.files.tree import file_name
 from chatkeep.testing import draft, search_for
 from chatkeep.tokens import TokenFile
 from tests.cli.test_cli_serve import serving
@@ -116,6 +118,24 @@ def test_search_beside_without_an_index(store: FilesStore, tmp_path: Path) -> No
     path.unlink()
     with pytest.raises(StorageError):
         FilesStore.open(tmp_path, follow=True)
+
+
+def test_search_beside_of_another_folder(store: FilesStore, tmp_path: Path) -> None:
+    """When another folder of sessions is put in place, no answer is of the old one, and the index is left alone."""
+    asked = [search_for("prime "), search_for("prime number 7 ")]
+    with searching(tmp_path) as searcher:
+        assert None not in _pages(searcher, *asked)
+        shutil.copytree(tmp_path / "sessions", tmp_path / "copied")
+        (tmp_path / "sessions").rename(tmp_path / "old")
+        (tmp_path / "copied").rename(tmp_path / "sessions")
+        path = tmp_path / "sessions" / file_name("api:7")
+        path.write_bytes(path.read_bytes().replace(b"prime number 7", b"prime number 7 zebra"))
+        _wait(lambda: len(store.search(search_for("zebra ")).hits) == 1)
+        assert _pages(searcher, search_for("zebra "))[0] in {None, _page(store, search_for("zebra "))}
+        wanted = [_page(store, search) for search in asked]
+        _wait(lambda: wanted == _pages(searcher, *asked))
+        assert [_page(store, search_for("zebra "))] == _pages(searcher, search_for("zebra "))
+        assert wanted == [_page(store, search) for search in asked]
 
 
 def test_search_beside_many_at_once(store: FilesStore, tmp_path: Path) -> None:

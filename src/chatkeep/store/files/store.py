@@ -254,6 +254,9 @@ class FilesStore:
             shown = [self._hit(one, reading, search.query) for one, reading in read]
             if None not in shown:
                 break
+            if self._upkeep.follows:  # perhaps another folder is in place: the next search is of that
+                self._tree.find_place()
+                raise StorageError("A file is not as the index says.")
         hits = tuple(hit for hit in shown if hit is not None)
         return Hits(hits=hits, mode=answer.mode, partial=answer.partial)
 

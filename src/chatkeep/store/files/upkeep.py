@@ -62,7 +62,7 @@ class Upkeep:
         self._owed: dict[str, object] = {}
         self._owing = threading.Lock()
         self._is_watching = threading.Event()
-        self._follows = follow
+        self.follows = follow
         self.is_new = False  # whether the index was built when it was opened
         self.index = self._opened(on_progress)
         self._watcher = threading.Thread(target=self._watch, name="chatkeep-watch", daemon=True) if watch else None
@@ -106,7 +106,7 @@ class Upkeep:
                 try:
                     return question(index)
                 except IndexLostError as error:
-                    if self._follows and not index.is_replaced():
+                    if self.follows and not index.is_replaced():
                         raise StorageError("The index is lost.") from error  # who keeps it will build it
                     self._reopen(index)
         raise StorageError("The index is lost as often as it is built.")
@@ -119,7 +119,7 @@ class Upkeep:
         Raises:
             BusyError: when it still cannot be told, for somebody keeps it; and as `ask` says.
         """
-        if self._follows:
+        if self.follows:
             self._go_over()
         for owed, debt in list(self._owed.items()):
             if name in {None, owed}:
@@ -176,6 +176,8 @@ class Upkeep:
 
     def refresh(self, name: str) -> None:
         """Bring the index up to date with one file."""
+        if self.follows:
+            raise StorageError("A file is not as the index says; the process that keeps it will tell it.")
         self.ask(lambda index: self._intake.take_in(index, [(name, index.stamp(name))]))
 
     def rebuild(self, on_progress: Progress | None = None) -> None:
@@ -232,7 +234,7 @@ class Upkeep:
         try:
             index.totals()
             index.stamp("")
-            is_wasteful = not self._follows and index.is_wasteful()
+            is_wasteful = not self.follows and index.is_wasteful()
         except IndexLostError:
             index.close()
             raise
@@ -243,7 +245,7 @@ class Upkeep:
 
     def _build(self, on_progress: Progress | None) -> None:
         """Build an index under another name, then give it its own. Nobody ever sees half of one."""
-        if self._follows:
+        if self.follows:
             raise StorageError("The index is not there; the process that keeps it builds it.")
         building = self._path.with_name(f"{self._path.name}.new")
         for old in self._tree.workspace.iterdir():
@@ -269,7 +271,7 @@ class Upkeep:
 
         Sessions enter it as they began: where its rows follow the times of messages, a search finds the newest soon.
         """
-        if self._follows:
+        if self.follows:
             return
         known = index.stamps()
         changed: dict[str, Stamp | None] = {}
