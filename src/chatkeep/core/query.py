@@ -161,7 +161,7 @@ def _places_of_phrase(plain: str, term: Term) -> list[tuple[int, int]]:
 
 @lru_cache(maxsize=256)
 def _phrase_pattern(term: Term) -> re.Pattern[str]:
-    return re.compile("[^a-z0-9]+".join(term.tokens) + ("[a-z0-9]*" if term.prefix else "(?![a-z0-9])"))
+    return re.compile("[^a-z0-9]+".join(map(re.escape, term.tokens)) + ("[a-z0-9]*" if term.prefix else "(?![a-z0-9])"))
 
 
 def spans(words: Words, term: Term) -> list[tuple[int, int]]:
