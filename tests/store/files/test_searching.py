@@ -363,6 +363,19 @@ def test_find_a_new_word(store: FilesStore, typed: str) -> None:
     assert [("new:1", "Mine")] == [(hit.key, hit.title) for hit in store.search(search_for("okapis ")).hits]
 
 
+@pytest.mark.parametrize("typed", ["please ", "ple", "please report "])
+@pytest.mark.parametrize("later", [0, 1500])
+def test_count_what_was_seen(store: FilesStore, monkeypatch: pytest.MonkeyPatch, typed: str, later: int) -> None:
+    """Sessions that the way back passes whole are counted on the way, also over what is newer and does not match."""
+    for n in range(40):
+        store.append(f"api:{n}", [draft("please report" if m % 3 else "no", 100 * n + m) for m in range(30)])
+    for n in range(0, later, 500):
+        store.append("api:later", [draft("nothing", 5000 + n + m) for m in range(500)])
+    monkeypatch.setattr(documents.Documents, "counted", None)
+    hits = store.search(search_for(typed, limit=10)).hits
+    assert (10, {20}) == (len(hits), {hit.match_count for hit in hits})
+
+
 def test_find_by_a_beginning_that_is_remembered(store: FilesStore, monkeypatch: pytest.MonkeyPatch) -> None:
     """The commonest of very many words with a beginning are told from memory for a while; new words beside them."""
     words = [f"w{n}" for n in range(450)]

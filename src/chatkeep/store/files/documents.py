@@ -122,15 +122,18 @@ class Documents:
     def _walk(self, match: str, size: int, stretches: Iterable[Stretch], full: AbstractSet[object]) -> Iterator[Part]:
         found: Matches = {}
         way, seen, newest_after = 0, 0, ALWAYS
+        top = bottom = None  # of what was looked at, while it is in a row
         known: Range | None = None
-        for place, (low, high, newest_from) in enumerate(stretches):
+        for low, high, newest_from in stretches:
             first, last = low * ZONE_DOCS, high * ZONE_DOCS + ZONE_DOCS - 1
+            top = last if bottom is None else top if last + 1 == bottom else None
+            bottom = first
             try:
                 for message in self._of_others(match, first, last, full):
                     doc = message[0]
                     found[doc] = _match(message)
                     if len(found) == size:
-                        known = None if place else (doc, last)
+                        known = None if top is None else (doc, top)
                         yield found, way + last - doc + 1, newest_from(zone_of(doc - 1)), known
                         seen += len(found)
                         found, size = {}, seen // 2 + 1
@@ -139,7 +142,7 @@ class Documents:
                 return
             way += last - first + 1
             newest_after = newest_from(low - 1)
-            known = None if place else (first, last)
+            known = None if top is None else (first, top)
         yield found, way, newest_after, known
 
     def _of_others(self, match: str, first: int, last: int, full: AbstractSet[object]) -> Iterator[Found]:
