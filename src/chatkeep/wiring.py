@@ -11,9 +11,9 @@ import resource
 import socket
 import sys
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from chatkeep import wire
 from chatkeep.config import Settings
@@ -46,8 +46,16 @@ __all__ = (
 _LOCAL_HOSTS: Final = ("localhost", "127.0.0.1", "::1")
 _OPEN_FILES: Final = 4096
 _ALLOCATOR: Final = ((-1, 1 << 20), (-3, 1 << 18), (-8, 1))  # trim and mmap thresholds in bytes; arenas (malloc.h)
-_KEEP_ALIVE_S: Final = 15
-_FAREWELL_S: Final = 10
+_SERVING: Final[Mapping[str, Any]] = {
+    "ws": "none",
+    "lifespan": "on",
+    "log_config": None,
+    "access_log": False,
+    "proxy_headers": False,  # the guard alone decides whom to believe
+    "server_header": False,
+    "timeout_keep_alive": 15,  # seconds
+    "timeout_graceful_shutdown": 10,  # seconds
+}
 _OBJECTS: Final = 20_000  # made before young ones are looked through for garbage
 _TURN_S: Final = 0.0005
 
@@ -187,26 +195,16 @@ def run(settings: Settings, store: FilesStore, listener: socket.socket, code: Si
         trusted_proxies=settings.trusted_proxies,
     )
     beside = _searcher(settings, store)
-    config = uvicorn.Config(
-        create_app(
-            Sessions(store),
-            guard,
-            beside=beside,
-            chats=chats_of(settings),
-            relay=Relay(model_of(settings)),
-            cors_origins=settings.cors_origins,
-            code=code,
-        ),
-        http=BoundedProtocol,
-        ws="none",
-        lifespan="on",
-        log_config=None,
-        access_log=False,
-        proxy_headers=False,  # the guard alone decides whom to believe
-        server_header=False,
-        timeout_keep_alive=_KEEP_ALIVE_S,
-        timeout_graceful_shutdown=_FAREWELL_S,
+    app = create_app(
+        Sessions(store),
+        guard,
+        beside=beside,
+        chats=chats_of(settings),
+        relay=Relay(model_of(settings)),
+        cors_origins=settings.cors_origins,
+        code=code,
     )
+    config = uvicorn.Config(app, http=BoundedProtocol, **_SERVING)
     server = uvicorn.Server(config)
     config.load()
     _keep_pauses_short()

@@ -19,6 +19,9 @@ from chatkeep.errors import ChatkeepError
 
 _EVERYWHERE = frozenset(("0.0.0.0", "::"))  # noqa: S104 - it is compared, not bound
 _BACKLOG = 2048
+SearchProcess = Annotated[
+    bool | None, typer.Option("--search-process/--no-search-process", help="Search in a process of its own.")
+]
 
 
 def serve(
@@ -38,10 +41,7 @@ def serve(
     allow_host: Annotated[
         list[str] | None, typer.Option(help="Another name that this server is known by; repeatable.")
     ] = None,
-    search_process: Annotated[
-        bool | None,
-        typer.Option("--search-process/--no-search-process", help="Search in a process of its own."),
-    ] = None,
+    search_process: SearchProcess = None,
     trusted_proxy: Annotated[
         list[str] | None, typer.Option(help="Address or network of a proxy to believe; repeatable.")
     ] = None,

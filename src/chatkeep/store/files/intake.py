@@ -44,6 +44,7 @@ NO_TEXT: Final = "not a session file: its name is no text"
 TOO_LARGE: Final = "larger than 2 GiB"
 SIZE_MAX: Final = 2 << 30
 SETTLED_S: Final = 2.0
+_TAIL_READ_BYTES: Final = 64
 _CHUNK_BYTES: Final = 1 << 21
 _CHUNK_FILES: Final = 500
 _CHUNKS_AHEAD: Final = 2
@@ -297,3 +298,8 @@ def may_be_arriving(data: bytes, stamp: Stamp, known: Row | None) -> bool:
         and known.stamp.size <= stamp.size
         and data.endswith(b"\n")
     )
+
+
+def has_tail(file: LockedFile, row: Row) -> bool:
+    """Tell whether the trailer that a row describes stands where its tail is."""
+    return session_file.is_tail(file.read_at(row.tail, _TAIL_READ_BYTES), row.digest.message_count)

@@ -49,7 +49,7 @@ from chatkeep.store.files import format as session_file
 from chatkeep.store.files.checkup import examined
 from chatkeep.store.files.disk import Durability, Stamp
 from chatkeep.store.files.findings import Finding
-from chatkeep.store.files.intake import Progress
+from chatkeep.store.files.intake import Progress, has_tail
 from chatkeep.store.files.pieces import Piece, Reading, readings
 from chatkeep.store.files.rows import Database, Entry, Found, Row, Spot
 from chatkeep.store.files.tree import LockedFile, NotRegularError, Tree, file_name
@@ -58,7 +58,6 @@ from chatkeep.store.files.upkeep import Upkeep
 T = TypeVar("T")
 
 _ATTEMPTS: Final = 3
-_TAIL_READ_BYTES: Final = 64
 _NOT_A_FILE: Final = "its file is not a regular file"
 
 
@@ -339,7 +338,7 @@ class FilesStore:
             SessionDamagedError: when the file must not be written.
         """
         row = self._upkeep.ask(lambda index: index.row(file.name))
-        if row is None or row.stamp != file.stamp() or (row.damage is None and not _has_tail(file, row)):
+        if row is None or row.stamp != file.stamp() or (row.damage is None and not has_tail(file, row)):
             row = self._upkeep.heal(file)
         if row is None:
             reason = self._upkeep.ask(lambda index: index.problem(file.name))
@@ -499,7 +498,3 @@ class FilesStore:
             if messages := self._read_messages(reading, found.row.stamp, [found.spot]):
                 return hit_of(found.row.summary, messages[0], query, found.match_count)
         return None
-
-
-def _has_tail(file: LockedFile, row: Row) -> bool:
-    return session_file.is_tail(file.read_at(row.tail, _TAIL_READ_BYTES), row.digest.message_count)
