@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -36,10 +37,9 @@ class Server:
         return httpx.Client(base_url=self.url, headers=headers, timeout=30)
 
 
-@pytest.fixture(scope="session")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """One server for all tests; each uses keys of its own."""
-    folder: Path = tmp_path_factory.mktemp("server")
+@contextmanager
+def serving(folder: Path) -> Iterator[Server]:
+    """Hand over a server, whose files are in a folder that is empty."""
     tokens = TokenFile(folder / "tokens.json")
     secret, _ = tokens.create("admin", scopes=("admin",))
     store = FilesStore.open(folder / "workspace", durability="none")
@@ -51,6 +51,13 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         yield Server(f"http://127.0.0.1:{port}", secret, tokens, sessions, app, folder / "workspace")
     limits.close()
     store.close()
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """One server for all tests; each uses keys of its own."""
+    with serving(tmp_path_factory.mktemp("server")) as server:
+        yield server
 
 
 @pytest.fixture

@@ -12,16 +12,15 @@ from pathlib import Path
 from typing import Any, Final, Protocol
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Request, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Request, expect, sync_playwright
 
 from chatkeep.core.model import Draft
-from tests.http.conftest import Server, server
-
-__all__ = ("server",)
+from tests.http.conftest import Server, serving
 
 CHROMIUM: Final = shutil.which("chromium")
 PACKAGES: Final = Path(__file__).parent / "js" / "node_modules"
 NOON: Final = datetime(2024, 3, 1, 12, tzinfo=UTC)
+PATIENCE_MS: Final = 20_000  # a machine that is busy with other tests may take long
 _EXPECTED: Final = ("401 (Unauthorized)",)
 
 
@@ -51,8 +50,16 @@ def browser() -> Iterator[Browser]:
     """Debian's Chromium; for a module, because Playwright's event loop must not meet those of other tests."""
     if CHROMIUM is None:
         pytest.skip("there is no `chromium` here: apt-get install chromium")
+    expect.set_options(timeout=PATIENCE_MS)
     with sync_playwright() as playwright:
         yield playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """One server for the tests of a module: a list shows what others have stored, and all of that is drawn."""
+    with serving(tmp_path_factory.mktemp("server")) as server:
+        yield server
 
 
 @pytest.fixture
