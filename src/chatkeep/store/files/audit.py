@@ -23,6 +23,7 @@ _BUSY_MS: Final = 3000
 _ALL: Final = 1 << 60
 _CLAIMS: Final = {
     "strays": "it has messages without a session",
+    "strangers": "it says of messages that they are where others are",
     "misplaced": "it says of messages that they are of other times",
     "miscounts": "its totals are not those of the sessions",
 }

@@ -8,6 +8,12 @@ SELECT
     WHERE s.message_count <> coalesce(m.n, 0)
   );
 
+-- strangers: How many messages are not where the runs of their session say, or are in none.
+SELECT (SELECT count(*) FROM messages) - (
+  SELECT count(*) FROM runs r CROSS JOIN messages m ON m.doc BETWEEN r.doc AND r.doc + r.message_count - 1
+  WHERE m.sid = r.sid AND m.seq - r.seq = m.doc - r.doc
+) + (SELECT count(*) FROM runs WHERE sid NOT IN (SELECT sid FROM sessions));
+
 -- misplaced: How many messages are outside of the times of their zone, and how many zones forget what was before.
 SELECT
   (
@@ -22,8 +28,8 @@ SELECT
 SELECT sid FROM sessions;
 
 -- unfound: How many messages of a session are not among the documents that its word finds.
-SELECT count(*) FROM messages
-WHERE sid = :sid AND doc NOT IN (SELECT rowid FROM words WHERE words MATCH 'parts : "' || :word || '"');
+SELECT count(*) FROM runs r CROSS JOIN messages m ON m.doc BETWEEN r.doc AND r.doc + r.message_count - 1
+WHERE r.sid = :sid AND m.doc NOT IN (SELECT rowid FROM words WHERE words MATCH '"' || :word || '"');
 
 -- miscounts: How many totals are not those of the sessions.
 SELECT count(*) FROM (

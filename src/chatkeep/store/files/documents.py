@@ -68,7 +68,7 @@ class Documents:
             self.session_count = len(few)
             where, self._values = [], {}
         if search.roles is not None and not set(search.roles) & set(SPOKEN):
-            self._scope += (f"parts : ({' OR '.join(map(quoted, map(role_word, search.roles))) or NOTHING})",)
+            self._scope += (" OR ".join(map(quoted, map(role_word, search.roles))) or NOTHING,)
         of_messages = self._of_messages(search)
         of_sessions = [f"s.{condition}" for condition in where]
         self._of_messages_sql = " AND ".join(of_messages) or "true"
@@ -216,19 +216,10 @@ class Documents:
                     having[place].append(int(doc))
         return counts, having
 
-    def lying_in(self, likely: Mapping[object, int], docs: Range) -> set[object]:
-        """Return which sessions have all their messages among these documents; each comes with its likely first one."""
-        values = {
-            "sessions": _json(list(likely.items())),
-            "first": docs[0],
-            "last": docs[1],
-            "is_to_end": docs[1] >= LAST or zone_of(docs[1]) >= self._last_zone(),
-        }
+    def lying_in(self, sids: Iterable[object], docs: Range) -> set[object]:
+        """Return which sessions have all their messages among these documents."""
+        values = {"sids": _json(list(sids)), "first": docs[0], "last": docs[1]}
         return {sid for (sid,) in self._db.execute(QUERIES["lying_in"], values)}
-
-    def _last_zone(self) -> int:
-        ((zone,),) = self._db.execute(QUERIES["last_zone"])
-        return int(zone or 0)
 
     def keys_of(self, sids: Iterable[object]) -> Mapping[object, str]:
         """Return the keys of sessions."""
@@ -278,7 +269,6 @@ class Seen:
         self._documents = documents
         self._docs: Range | None = None
         self._counts: Counter[object] = Counter()
-        self._likely: dict[object, int] = {}
         self._full: AbstractSet[object] = frozenset()
         self._way: Iterator[Part] = iter(())
 
@@ -295,7 +285,6 @@ class Seen:
 
     def _add(self, found: Matches) -> None:
         self._counts.update(match.session for match in found.values())
-        self._likely.update((match.session, doc - match.seq + 1) for doc, match in found.items())
 
     def forget(self) -> None:
         """Know of nothing any more."""
@@ -305,17 +294,14 @@ class Seen:
         """Return how many messages match of those sessions that were seen whole."""
         if self._docs is None:
             return {}
-        whole = self._whole(sessions, self._docs)
-        if len(whole) < len(sessions - self._full):  # the way ended in the middle of some: a little more of it may do
+        wanted = sessions - self._full
+        whole = self._documents.lying_in(wanted, self._docs)
+        if len(whole) < len(wanted):  # the way ended in the middle of some: a little more of it may do
             found, _, _, docs = next(self._way, ({}, 0, 0, None))
             if docs is not None:
                 self._add(found)
-                whole = self._whole(sessions, docs)
+                whole = self._documents.lying_in(wanted, docs)
         return {session: self._counts[session] for session in whole}
-
-    def _whole(self, sessions: AbstractSet[object], docs: Range) -> set[object]:
-        wanted = {session: self._likely[session] for session in sessions - self._full if session in self._likely}
-        return self._documents.lying_in(wanted, docs)
 
 
 def _ranges(zones: Sequence[int]) -> Iterator[tuple[int, int]]:
@@ -341,8 +327,7 @@ def zone_of(doc: int) -> int:
 
 def scope_of(sids: Iterable[object]) -> str:
     """Return what finds the messages of these sessions."""
-    words = " OR ".join(map(quoted, map(scope_word, sids)))
-    return f"parts : ({words or NOTHING})"
+    return " OR ".join(map(quoted, map(scope_word, sids))) or NOTHING
 
 
 def quoted(word: str) -> str:

@@ -28,20 +28,29 @@ SELECT name, damage FROM sessions WHERE damage IS NOT NULL AND key >= :first AND
 ORDER BY 1;
 
 -- newest: Where in its file a session's newest messages before a seq are.
-SELECT m.seq, s.body + m.start, m.size,
-    s.size, s.modified_ns, s.changed_ns, s.inode FROM sessions s CROSS JOIN messages m ON m.sid = s.sid
-WHERE s.name = :name AND m.seq < :before AND m.seq > :after
-ORDER BY m.seq DESC LIMIT :limit;
+SELECT m.seq, s.body + m.start, m.size, s.size, s.modified_ns, s.changed_ns, s.inode
+FROM sessions s CROSS JOIN runs r ON r.sid = s.sid AND r.seq < :before
+  AND r.seq >= coalesce((SELECT max(seq) FROM runs WHERE sid = s.sid AND seq <= :after + 1), 0)
+CROSS JOIN messages m ON m.doc
+  BETWEEN r.doc + max(0, :after + 1 - r.seq) AND r.doc + min(r.message_count, :before - r.seq) - 1
+WHERE s.name = :name
+ORDER BY r.seq DESC, m.doc DESC LIMIT :limit;
 
 -- following: Where in its file a session's messages after a seq are.
-SELECT m.seq, s.body + m.start, m.size,
-    s.size, s.modified_ns, s.changed_ns, s.inode FROM sessions s CROSS JOIN messages m ON m.sid = s.sid
-WHERE s.name = :name AND m.seq > :after
-ORDER BY m.seq LIMIT :limit;
+SELECT m.seq, s.body + m.start, m.size, s.size, s.modified_ns, s.changed_ns, s.inode
+FROM sessions s CROSS JOIN runs r ON r.sid = s.sid
+  AND r.seq >= coalesce((SELECT max(seq) FROM runs WHERE sid = s.sid AND seq <= :after + 1), 0)
+CROSS JOIN messages m ON m.doc BETWEEN r.doc + max(0, :after + 1 - r.seq) AND r.doc + r.message_count - 1
+WHERE s.name = :name
+ORDER BY r.seq, m.doc LIMIT :limit;
 
 -- by_hash: Where in its file a session's messages with this hash are.
+SELECT m.seq, s.body + m.start, m.size FROM sessions s CROSS JOIN runs r ON r.sid = s.sid AND r.seq <= 64
+CROSS JOIN messages m ON m.doc BETWEEN r.doc AND r.doc + min(r.message_count, 65 - r.seq) - 1
+WHERE s.name = :name AND m.hash = :hash
+UNION ALL
 SELECT m.seq, s.body + m.start, m.size FROM messages m CROSS JOIN sessions s ON s.sid = m.sid
-WHERE m.hash = :hash AND s.name = :name;
+WHERE m.hash = :hash AND m.seq > 64 AND s.name = :name;
 
 -- next_doc: The number of the next document.
 SELECT max(next_doc, (SELECT coalesce(max(doc), 0) + 1 FROM messages)) FROM marks;
@@ -77,10 +86,25 @@ INSERT OR REPLACE INTO problems VALUES (:name, :reason, :size, :modified_ns, :ch
 INSERT INTO messages VALUES (?, ?, ?, ?, ?, ?, ?, ?);
 
 -- put_words: Add the words of a message.
-INSERT INTO words (rowid, text, parts) VALUES (?, ?, ?);
+INSERT INTO words (rowid, text) VALUES (?, ?);
 
--- drop_messages: Forget where a session's messages are.
-DELETE FROM messages WHERE sid = :sid;
+-- put_run: Add a run of a session's messages.
+INSERT INTO runs VALUES (?, ?, ?, ?);
+
+-- runs: Which documents a session's messages are, in their order.
+SELECT seq, doc, message_count FROM runs WHERE sid = :sid ORDER BY seq;
+
+-- last_run: The last run of a session's messages.
+SELECT seq, doc, message_count FROM runs WHERE sid = :sid ORDER BY seq DESC LIMIT 1;
+
+-- grow_run: Add messages to a run.
+UPDATE runs SET message_count = message_count + :more WHERE sid = :sid AND seq = :seq;
+
+-- drop_messages: Forget where some documents are.
+DELETE FROM messages WHERE doc BETWEEN ?1 AND ?2;
+
+-- drop_runs: Forget which documents a session's messages are.
+DELETE FROM runs WHERE sid = :sid;
 
 -- drop_session: Forget a session's row.
 DELETE FROM sessions WHERE sid = :sid;
@@ -105,7 +129,8 @@ SELECT coalesce((SELECT min(number) FROM changes), 1), coalesce((SELECT max(numb
 SELECT secret FROM epoch;
 
 -- identities: By what a session's messages are known again, in their order.
-SELECT hash, role, at FROM messages WHERE sid = :sid ORDER BY seq;
+SELECT m.hash, m.role, m.at FROM runs r CROSS JOIN messages m ON m.doc BETWEEN r.doc AND r.doc + r.message_count - 1
+WHERE r.sid = :sid ORDER BY r.seq, m.doc;
 
 -- page: Sessions by latest activity.
 SELECT * FROM listed WHERE {where} ORDER BY updated_at DESC, key LIMIT :limit;
@@ -163,9 +188,6 @@ SELECT sid, count(*), json_group_object(doc, phrases) FILTER (WHERE phrases IS N
   FROM words w CROSS JOIN messages m ON m.doc = w.rowid WHERE w.words MATCH :match AND {where} LIMIT :limit
 ) GROUP BY sid;
 
--- last_zone: The last zone of all.
-SELECT max(zone) FROM zones;
-
 -- zones: Where documents are by their times, latest first.
 SELECT zone, newest FROM zones WHERE (:since IS NULL OR newest >= :since) AND (:until IS NULL OR oldest < :until)
 ORDER BY newest DESC, zone DESC;
@@ -181,13 +203,10 @@ SELECT newest_so_far FROM zones WHERE zone <= :zone ORDER BY zone DESC LIMIT 1;
 -- newest_before_until: The same, of the zones with messages before a time.
 SELECT max(newest) FROM zones WHERE zone <= :zone AND oldest < :until;
 
--- lying_in: Which sessions have all their messages among some documents; these follow the order of messages. Each
--- comes with the document that is its first if none of another session is between its own: that is soon looked up.
-SELECT sid FROM (SELECT value ->> 0 AS sid, value ->> 1 AS likely FROM json_each(:sessions)) s
-WHERE coalesce(
-  (SELECT doc FROM messages m WHERE m.doc = s.likely AND m.sid = s.sid AND m.seq = 1),
-  (SELECT doc FROM messages m WHERE m.sid = s.sid ORDER BY m.seq LIMIT 1)
-) >= :first AND (:is_to_end OR (SELECT doc FROM messages m WHERE m.sid = s.sid ORDER BY m.seq DESC LIMIT 1) <= :last);
+-- lying_in: Which sessions have all their messages among some documents.
+SELECT s.value FROM json_each(:sids) s
+WHERE (SELECT doc FROM runs WHERE sid = s.value ORDER BY seq LIMIT 1) >= :first
+  AND (SELECT doc + message_count - 1 FROM runs WHERE sid = s.value ORDER BY seq DESC LIMIT 1) <= :last;
 
 -- keys_of: The keys of some sessions.
 SELECT sid, key FROM sessions WHERE sid IN (SELECT value FROM json_each(:sids));
@@ -236,7 +255,8 @@ SELECT coalesce(sum(message_count), 0) FROM totals;
 
 -- warm_up: Look at so many of the newest messages and at all sessions, so that their rows are in memory.
 SELECT sum(size) FROM messages NOT INDEXED WHERE doc > (SELECT max(doc) FROM messages) - :most
-UNION ALL SELECT sum(size) FROM sessions NOT INDEXED;
+UNION ALL SELECT sum(size) FROM sessions NOT INDEXED
+UNION ALL SELECT sum(message_count) FROM runs;
 
 -- created: How many sessions were created on each day, by its number since the year 1.
 SELECT (created_at + 63839750400000000) / 86400000000, count(*) FROM sessions
@@ -248,7 +268,8 @@ FROM json_each(:ranges) r CROSS JOIN messages m ON m.doc BETWEEN r.value ->> 0 A
 WHERE m.at >= :since AND (:everywhere OR +m.sid IN (SELECT sid FROM sessions WHERE {where})) GROUP BY 1;
 
 -- said_under: How many messages under a prefix were sent on each day.
-SELECT (m.at + 63839750400000000) / 86400000000, count(*) FROM sessions s CROSS JOIN messages m ON m.sid = s.sid
+SELECT (m.at + 63839750400000000) / 86400000000, count(*) FROM sessions s CROSS JOIN runs r ON r.sid = s.sid
+CROSS JOIN messages m ON m.doc BETWEEN r.doc AND r.doc + r.message_count - 1
 WHERE s.key >= :first AND (:after IS NULL OR s.key < :after) AND m.at >= :since GROUP BY 1;
 
 -- said_between: How many messages are in each range of documents.

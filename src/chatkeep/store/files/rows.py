@@ -16,7 +16,7 @@ from msgspec import Struct
 from chatkeep.core.feed import CHANGES_KEPT, ChangeKind
 from chatkeep.core.model import ROLES, Digest, Header, Message, Role, Summary, summary
 from chatkeep.core.paging import Place
-from chatkeep.core.words import rows_of, spaced
+from chatkeep.core.words import GAP, rows_of, spaced
 from chatkeep.store.files.disk import Stamp
 from chatkeep.store.files.sql import QUERIES, Connection, UnreadableRowError
 from chatkeep.store.files.vocabulary import Tally, role_word, scope_word
@@ -188,7 +188,9 @@ def drop(db: Database, name: str) -> None:
     """Forget everything about a name."""
     for (sid,) in list(db.execute(QUERIES["sid"], {"name": name})):
         db.execute(QUERIES["keep_mark"])
-        for query in ("drop_messages", "drop_session"):
+        runs = db.execute(QUERIES["runs"], {"sid": sid})
+        db.executemany(QUERIES["drop_messages"], [(doc, doc + count - 1) for _, doc, count in runs])
+        for query in ("drop_runs", "drop_session"):
             db.execute(QUERIES[query], {"sid": sid})
     db.execute(QUERIES["drop_problem"], {"name": name})
 
@@ -247,19 +249,44 @@ def _put_messages(db: Database, entry: Entry, sid: int, doc: int | None) -> int:
             for place, (message, start, end) in enumerate(zip(entry.messages, entry.starts, entry.ends, strict=True))
         ],
     )
-    texts = [spaced(message.text) for message in entry.messages]
-    parts = [_parts(sid, message) for message in entry.messages]
-    db.executemany(QUERIES["put_words"], zip(range(first, first + len(texts)), texts, parts, strict=True))
+    _put_runs(db, sid, [message.seq for message in entry.messages], first)
+    words = [(spaced(message.text), rows_of(message.text)) for message in entry.messages]
+    marks = [_marks(sid, message.role) for message in entry.messages]
+    db.executemany(QUERIES["put_words"], enumerate(map(_document, marks, words), first))
     _widen_zones(db, first, [microseconds(message.sent_at) for message in entry.messages])
     if db.tally is not None:
-        db.tally.add(db, zip(texts, parts, strict=True))
+        db.tally.add(db, words)
     return first + len(entry.messages)
 
 
-def _parts(sid: int, message: Message) -> str:
-    """Return what the index has of a message beside its tokens."""
-    marks = scope_word(sid) if message.role in SPOKEN else f"{scope_word(sid)} {role_word(message.role)}"
-    return f"{marks} {rows_of(message.text)}"
+def _put_runs(db: Database, sid: int, seqs: Sequence[int], first: int) -> None:
+    """Note which documents, from `first` on, the messages of a session are; they go on with its last run if they can.
+
+    Raises:
+        UnreadableRowError: when it has one of them already: the database is damaged.
+    """
+    runs: list[list[int]] = []
+    for doc, seq in enumerate(seqs, first):
+        if runs and seq - runs[-1][0] == doc - runs[-1][1]:
+            runs[-1][2] += 1
+        else:
+            runs.append([seq, doc, 1])
+    for seq, doc, count in list(db.execute(QUERIES["last_run"], {"sid": sid})):
+        if seqs[0] < seq + count:
+            raise UnreadableRowError
+        if runs[0][:2] == [seq + count, doc + count]:
+            db.execute(QUERIES["grow_run"], {"sid": sid, "seq": seq, "more": runs.pop(0)[2]})
+    db.executemany(QUERIES["put_run"], [(sid, *run) for run in runs])
+
+
+def _document(marks: str, words: tuple[str, str]) -> str:
+    """Return what the full-text index is given of a message: its marks, its tokens and its rows of parts."""
+    tokens, rows = words
+    return f"{marks} {tokens} {GAP} {rows}" if rows else f"{marks} {tokens}"
+
+
+def _marks(sid: int, role: Role) -> str:
+    return scope_word(sid) if role in SPOKEN else f"{scope_word(sid)} {role_word(role)}"
 
 
 def _widen_zones(db: Database, first: int, times: Sequence[int]) -> None:

@@ -64,7 +64,7 @@ CREATE TABLE problems (
 ) WITHOUT ROWID;
 
 -- Where each message is: its JSON begins `start` bytes after the session's `body` and has `size`
--- bytes. `hash` stands for key and id. `doc` is its row in `words`.
+-- bytes. `hash` stands for key and id. `doc` is its row in `words`; later messages of a session have higher ones.
 CREATE TABLE messages (
   doc INTEGER PRIMARY KEY,
   sid INTEGER NOT NULL,
@@ -76,12 +76,20 @@ CREATE TABLE messages (
   at INTEGER NOT NULL
 );
 
--- The words of the messages, folded and cut as core.words does it. `text` has the tokens; `parts` the
--- word of the session (see vocabulary.py) and the rows of parts. Nothing is ever taken out: a document
--- that has no row in `messages` is of a message that is gone, and its number is not given again.
+-- Which documents a session's messages are: runs of them that follow each other by seq and by document.
+CREATE TABLE runs (
+  sid INTEGER NOT NULL,
+  seq INTEGER NOT NULL,
+  doc INTEGER NOT NULL,
+  message_count INTEGER NOT NULL,
+  PRIMARY KEY (sid, seq)
+) WITHOUT ROWID;
+
+-- The words of the messages, folded and cut as core.words does it: the word of the session (see vocabulary.py),
+-- the tokens, and behind a gap the rows of parts. Nothing is ever taken out: a document that has no row in
+-- `messages` is of a message that is gone, and its number is not given again.
 CREATE VIRTUAL TABLE words USING fts5 (
   text,
-  parts,
   content = '',
   columnsize = 0,
   tokenize = "unicode61 remove_diacritics 0 categories 'L* N* M* Co'"

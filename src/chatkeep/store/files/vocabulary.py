@@ -67,11 +67,11 @@ class Tally:
         self._message_count = 0
 
     def add(self, db: apsw.Connection, messages: Iterable[tuple[str, str]]) -> None:
-        """Take in messages, by what was put into the full-text index of each: its tokens and its parts."""
+        """Take in messages, by what was put into the full-text index of each: its tokens and its rows of parts."""
         fresh: dict[str, str | None] = {}
-        for text, parts in messages:
-            words = set(_ASCII_WORD.findall(text.lower()) if text.isascii() else text.split())
-            words.update(part for part in parts.split() if not is_mark(part))
+        for tokens, rows in messages:
+            words = set(_ASCII_WORD.findall(tokens.lower()) if tokens.isascii() else tokens.split())
+            words.update(part for part in rows.split() if not is_mark(part))
             self._counts.update(words)
             self._message_count += 1
             fresh.update((word, _stem_of(word)) for word in words - self._known if len(word) <= _LONGEST)
@@ -126,12 +126,12 @@ def sought(db: Connection, term: Term, *, skip: int = 0) -> Sought:
     if term.run:
         pairs = [indexed(pair) for pair in pairs_of("".join(term.tokens))]
         count = min(count for _, count in _counted(db, pairs))
-        return Sought(f'parts : "{" ".join(pairs)}"', count, is_phrase=len(pairs) > 1)
+        return Sought(f'"{" ".join(pairs)}"', count, is_phrase=len(pairs) > 1)
     tokens = [indexed(token) for token in term.tokens]
     if len(tokens) > 1:
         return _phrase(db, term, tokens, skip)
     if is_unspaced(term.tokens[0]):
-        return Sought(f'text : "{tokens[0]}"', _sum(_counted(db, tokens)))
+        return Sought(f'"{tokens[0]}"', _sum(_counted(db, tokens)))
     forms = dict(_counted(db, tokens) if term.exact else _forms(db, tokens[0]))
     more = 0
     if term.prefix:
@@ -141,13 +141,12 @@ def sought(db: Connection, term: Term, *, skip: int = 0) -> Sought:
 
 
 def _phrase(db: Connection, term: Term, tokens: Sequence[str], skip: int) -> Sought:
-    column = "text : " if any(map(is_unspaced, term.tokens)) else ""
     counts = [count for _, count in _counted(db, tokens)]
     if not term.prefix:
-        return Sought(f'{column}"{" ".join(tokens)}"', min(counts), is_phrase=True)
+        return Sought(f'"{" ".join(tokens)}"', min(counts), is_phrase=True)
     begun, more = _begun(db, tokens[-1], skip)
     last = dict.fromkeys((*(() if skip else tokens[-1:]), *(word for word, _ in begun)))
-    match = _any(f'{column}"{" ".join((*tokens[:-1], word))}"' for word in last)
+    match = _any(f'"{" ".join((*tokens[:-1], word))}"' for word in last)
     return Sought(match, min(*counts[:-1], _sum(begun)), more, is_phrase=True)
 
 
