@@ -27,7 +27,7 @@ Value = Any
 ZONE_DOCS: Final = 256
 _PLACE_MAX: Final = 1 << 32  # twice the size of the largest file that is read
 SPOKEN: Final[tuple[Role, ...]] = ("user", "assistant")
-ROLE_NUMBERS: Final = {role: number for number, role in enumerate(ROLES)}
+ROLE_NUMBERS: Final = {role: number for number, role in enumerate(sorted(ROLES, key=lambda role: role not in SPOKEN))}
 _EPOCH: Final = datetime(2024, 1, 1, tzinfo=UTC)  # of which times of these years are near, and so short
 _MICROSECOND: Final = timedelta(microseconds=1)
 EPOCH_US: Final = (_EPOCH - datetime(1970, 1, 1, tzinfo=UTC)) // _MICROSECOND  # since 1970

@@ -65,6 +65,7 @@ CREATE TABLE problems (
 
 -- Where each message is: its JSON begins `start` bytes after the session's `body` and has `size`
 -- bytes. `hash` stands for key and id. `doc` is its row in `words`; later messages of a session have higher ones.
+-- `role` is 0 for the user and 1 for the assistant, which take no room, and more for the others.
 CREATE TABLE messages (
   doc INTEGER PRIMARY KEY,
   sid INTEGER NOT NULL,
@@ -103,7 +104,8 @@ CREATE TABLE marks (
 );
 INSERT INTO marks VALUES (1);
 
--- Each word, its stem where that is another, and about how many messages have it.
+-- Each word, its stem where that is another, and about how many messages have it. A pair of characters that only
+-- one message had when this was built is left out: of those there are very many.
 CREATE TABLE terms (
   word TEXT PRIMARY KEY,
   stem TEXT,

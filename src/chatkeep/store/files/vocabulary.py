@@ -102,8 +102,13 @@ def fill(db: apsw.Connection) -> None:
     """Make the table from a full-text index that is complete."""
     db.execute("CREATE VIRTUAL TABLE temp.vocabulary USING fts5vocab(main, words, row)")
     found = ((word, _stem_of(word), count) for word, count in db.execute("SELECT term, doc FROM temp.vocabulary"))
-    db.executemany(QUERIES["fill_term"], (row for row in found if not is_mark(row[0]) and len(row[0]) <= _LONGEST))
+    db.executemany(QUERIES["fill_term"], (row for row in found if _is_to_be_known(row[0], row[2])))
     db.execute("DROP TABLE temp.vocabulary")
+
+
+def _is_to_be_known(word: str, count: int) -> bool:
+    is_pair = len(word) > 1 and is_unspaced(word)
+    return not is_mark(word) and len(word) <= _LONGEST and (count > 1 or not is_pair)
 
 
 def is_mark(word: str) -> bool:
