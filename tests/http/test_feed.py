@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import socket
+import struct
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -59,6 +60,12 @@ def _soon(is_so: Callable[[], bool]) -> bool:
     while not is_so() and time.monotonic() < deadline:
         time.sleep(0.02)
     return is_so()
+
+
+def _break_off(reader: socket.socket) -> None:
+    """Close a connection as if its client had died: to say that one will ask no more could mean that one goes on."""
+    reader.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    reader.close()
 
 
 def test_follow_tells_what_happens(server: Server, client: httpx.Client) -> None:
@@ -272,7 +279,7 @@ def test_follow_with_a_request_behind(tmp_path: Path, more: bytes) -> None:
         url = httpx.URL(address)
         assert all(is_followed() for _ in range(feed.STREAMS_PER_TOKEN))
         while readers:
-            readers.pop().close()
+            _break_off(readers.pop())
         assert _soon(is_followed)
     rest = b"".join(iter(lambda: readers[-1].recv(1 << 16), b""))
     while readers:
