@@ -37,9 +37,12 @@ class Signed(Protocol):
     """A server, and a token for it."""
 
     @property
-    def url(self) -> str: ...
+    def url(self) -> str:
+        """Where the server is."""
+
     @property
-    def secret(self) -> str: ...
+    def secret(self) -> str:
+        """A token for it."""
 
 
 Visit = Callable[..., Page]
