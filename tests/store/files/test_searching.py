@@ -585,6 +585,7 @@ def test_parts_of_an_index_that_is_opened(tmp_path: Path, monkeypatch: pytest.Mo
 @example("\n".join(text for text in NASTY_TEXTS if len(text) < WORD_MAX))
 @example("İI ıi ΣΑΣ ᎠꭰꮿᏰ Ǆ ǆ Ⓐ ⓐ ﬀ Ԥ ӾӾ ẞ Ꞌ ꝏ 𐐀𐐨 𞤀 Ა ა ᲀ в")
 @example("a🎉b 👍🏽 🇩🇪 ①½ ² ٣ ५ 東京 나 เ ๑")
+@example("\ue001 \ue0021 \ue002tool 東\ue001京 \ue000000041")
 def test_words_of_the_full_text_index(text: str) -> None:
     """The tokenizer of the index cuts a text, as it is given to it, into the words of the core and nothing else."""
     db = apsw.Connection(":memory:")

@@ -483,6 +483,29 @@ def test_reindex_changes_no_answer(workspace: Path, opened: Callable[..., FilesS
     assert [(2, 2)] == told
 
 
+def test_messages_of_sessions_that_take_turns(opened: Callable[..., FilesStore]) -> None:
+    """Pages, ids and deletion are of one session, however its messages lie among those of others in the index."""
+    store = opened()
+    texts = [f"turn {number}" for number in range(1, 201)]
+    for number, text in enumerate(texts):
+        for key in ("turn:a", "turn:b") if number % 3 else ("turn:a",):
+            store.append(key, [draft(text, number, id=f"{key}-{number}")])
+    for before in (None, 1, 2, 70, 201, 500):
+        for after in (None, 0, 1, 66, 199, 200):
+            for limit in (1, 5, 200):
+                page = store.window("turn:a", limit=limit, before=before, after=after)
+                wanted = [seq for seq in range(1, 201) if (after or 0) < seq < (before or 201)]
+                kept = wanted[:limit] if after is not None and before is None else wanted[-limit:]
+                assert kept == [message.seq for message in page.messages], (before, after, limit)
+                assert [texts[seq - 1] for seq in kept] == [message.content for message in page.messages]
+    for number in (0, 1, 63, 64, 65, 199):
+        assert 200 == store.append("turn:a", [draft(texts[number], id=f"turn:a-{number}")]).message_count
+    store.delete("turn:a")
+    assert 133 == len(store.window("turn:b", limit=200).messages)
+    assert 133 == len(store.search(search_for("turn", unit="message", limit=200)).hits)
+    assert [] == list(store.check())
+
+
 def test_append_to_another_layout(workspace: Path, opened: Callable[..., FilesStore]) -> None:
     """An append to a session that another program wrote out in its own way stays, and so does a rename."""
     store = opened()
