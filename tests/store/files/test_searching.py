@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from datetime import timedelta
 from itertools import product
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import apsw
 import msgspec
@@ -26,6 +26,7 @@ from chatkeep.core.search import Search
 from chatkeep.core.stems import stem
 from chatkeep.core.words import GAP, indexed, rows_of, spaced, tokens_of
 from chatkeep.store.files import documents, index, rows, searching, vocabulary
+from chatkeep.store.files.documents import Documents, Part
 from chatkeep.store.files.index import Index
 from chatkeep.store.files.sql import SCHEMA
 from chatkeep.store.files.store import FilesStore
@@ -462,6 +463,30 @@ def test_find_before_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
         with contextlib.closing(_open(tmp_path / name)) as store:
             answers.append(_ids(store.search(search_for('"a word"', unit="message", until=at(500), limit=1))))
     assert answers[0] == answers[1]
+
+
+@pytest.mark.parametrize("sort", SORTS)
+@pytest.mark.parametrize("query", ["north star ", '"north star"'])
+def test_find_where_few_are_likely(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, query: str, sort: Sort) -> None:
+    """Of words that are seldom together all messages that have both are listed; of others the way back is walked."""
+    monkeypatch.setattr(searching, "_LISTED", -1)
+    monkeypatch.setattr(searching, "_CANDIDATES_OF_SESSIONS", 5)
+    walks: list[str] = []
+    walk = Documents._walk
+
+    def noted(self: Documents, match: str, *args: Any) -> Iterator[Part]:  # noqa: ANN401 - passed on
+        walks.append(match)
+        return walk(self, match, *args)
+
+    monkeypatch.setattr(Documents, "_walk", noted)
+    seldom = [draft(("north", "star", "moon")[n % 3], n) for n in range(300)]
+    with contextlib.closing(_open(tmp_path)) as store:
+        store.append("api:1", [draft("a north star", 10), *seldom, draft("one more north star", 5)])
+        hits = store.search(search_for(query, sort=sort, limit=5, unit="message"))
+        assert ({("api:1", 1), ("api:1", 302)}, False, []) == ({*_ids(hits)}, hits.partial, walks)
+        store.append("api:2", [draft("north star", 1000 + n, id=str(n)) for n in range(45)])
+        newest = store.search(search_for(query, sort="recent", limit=5))
+        assert ([("api:2", 45), ("api:1", 1)], 1) == (_ids(newest), len(walks))
 
 
 def test_find_recent_of_a_question_of_common_words(store: FilesStore, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -86,6 +86,11 @@ class Documents:
         """Return all documents that match, filters aside."""
         return one_row(self._db, QUERIES["docs"], {"match": self._in_scope(match)}, _DOCS)
 
+    def first_of(self, match: str, most: int) -> Iterator[int]:
+        """Yield so many documents that match, filters aside, the first ones first."""
+        values = {"match": self._in_scope(match), "most": most}
+        return (doc for (doc,) in self._db.execute(QUERIES["first_docs"], values))
+
     def those_of(self, docs: Collection[int], match: str) -> set[int]:
         """Return which of these documents match."""
         values = {"match": match, "docs": _json(list(docs))}

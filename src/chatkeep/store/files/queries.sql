@@ -175,6 +175,9 @@ SELECT coalesce((
 -- docs: All documents that match, in one row.
 SELECT '[' || coalesce(group_concat(rowid), '') || ']' FROM words WHERE words MATCH :match;
 
+-- first_docs: So many documents that match, the first ones first.
+SELECT rowid FROM words WHERE words MATCH :match ORDER BY rowid LIMIT :most;
+
 -- docs_of: Which of some documents match, in one row.
 SELECT json_group_array(rowid) FROM words WHERE words MATCH :match AND rowid IN (SELECT value FROM json_each(:docs));
 

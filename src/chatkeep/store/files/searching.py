@@ -18,6 +18,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from heapq import nlargest
 from itertools import accumulate
+from math import prod
 from typing import Final
 
 import apsw
@@ -44,6 +45,7 @@ _REVIEWED: Final = 10  # best candidates in which the commoner terms are looked 
 _ZONES_NEAR: Final = 40  # of the newest messages, where walks end that find much
 _STRETCHES: Final = 40  # of neighbouring zones that such a walk takes
 _PHRASE_SHARE: Final = 0.02  # of the messages that have its words, those that may have a phrase
+_SCARCE: Final = 4  # times as many messages as are wanted, which are listed at most where few are likely
 _LONG_WAY: Final = 40_000  # documents
 _WAY_SPARE: Final = 2.5  # a way that is begun anew costs more than one that is longer
 _NEAR: Final = 10_000  # documents; half as many more are soon looked at
@@ -158,6 +160,8 @@ class _Searching:
             found = self._newest_of(docs)
         elif self._search.query.is_question and len(sought) > _FEW_TERMS and self._search.sort != "recent":
             found = {}  # it would be a long walk; those that have every term are the best of those with some
+        elif (docs_of_all := self._scarce(rarest_first)) is not None:
+            found = self._newest_of(docs_of_all)
         else:
             found = self._walked(rarest_first)
         for match in found.values():
@@ -329,6 +333,25 @@ class _Searching:
             if match not in self._lists:
                 self._lists[match] = self._documents.all_of(match)
         return [self._lists[match] for match in few]
+
+    def _scarce(self, sought: Sequence[Sought]) -> list[int] | None:
+        """Return all documents that have all terms, if few are likely to: the way back to the newest would be too long.
+
+        From the first one on they are found in half the time. None when there are many.
+        """
+        wanted = max(1 if self._search.sort == "recent" else self._most, 2 * self._limit)
+        likely = self._share(sought) * self._total
+        for one in sought:
+            likely *= _PHRASE_SHARE ** max(0, len(one.others) - 1)
+            likely *= prod(min(1.0, other / max(1, self._total)) for other in one.others)
+        if likely > wanted:
+            return None
+        docs: list[int] = []
+        try:
+            docs.extend(self._documents.first_of(_all(one.match for one in sought), _SCARCE * wanted + 1))
+        except apsw.InterruptError:
+            self._is_late = True
+        return docs if len(docs) <= _SCARCE * wanted else None
 
     def _count(self, sought: Sought) -> int:
         """Return about how many documents a term has."""

@@ -48,13 +48,15 @@ NOTHING: Final = f'"{GAP}{GAP}"'
 class Sought(Struct, frozen=True):
     """What the full-text index is asked for one term, and about how many messages have it at most.
 
-    A term that is a beginning of more words than these has the next ones after `more` words.
+    A term that is a beginning of more words than these has the next ones after `more` words. `others` tells of a
+    phrase in how many messages each of its words is but the rarest.
     """
 
     match: str
     count: int
     more: int = 0
     is_phrase: bool = False
+    others: tuple[int, ...] = ()
 
 
 class Tally:
@@ -148,7 +150,7 @@ def sought(db: Connection, term: Term, *, skip: int = 0) -> Sought:
 def _phrase(db: Connection, term: Term, tokens: Sequence[str], skip: int) -> Sought:
     counts = [count for _, count in _counted(db, tokens)]
     if not term.prefix:
-        return Sought(f'"{" ".join(tokens)}"', min(counts), is_phrase=True)
+        return Sought(f'"{" ".join(tokens)}"', min(counts), is_phrase=True, others=tuple(sorted(counts)[1:]))
     begun, more = _begun(db, tokens[-1], skip)
     last = dict.fromkeys((*(() if skip else tokens[-1:]), *(word for word, _ in begun)))
     match = _any(f'"{" ".join((*tokens[:-1], word))}"' for word in last)
