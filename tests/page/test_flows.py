@@ -154,6 +154,37 @@ def test_rename_in_place(server: Server, visit: Visit, seen: Seen) -> None:
     seen.complaints.clear()  # the browser's own words about the refusal
 
 
+def test_focus_while_the_list_moves(server: Server, visit: Visit) -> None:
+    """What has the focus in a row keeps it when other sessions pass that row: its link, and the title being renamed."""
+    store(server, "page:passed", [said(700_000, "Passed")])
+    store(server, "page:passes", [said(700_001, "Passes")])
+    page = visit()
+    first, row = page.locator(".row").first, page.locator("[data-key='page:passed']")
+    link_in_row = row.get_by_role("link")
+    title = page.get_by_role("textbox", name="Title")
+
+    def pass_by(number: int) -> None:
+        for key in ("page:passed", "page:passes"):
+            store(server, key, [said(number, "More")])
+            expect(first).to_have_attribute("data-key", key)
+            number += 1
+
+    link_in_row.focus()
+    pass_by(700_002)
+    expect(link_in_row).to_be_focused()
+    row.locator(".title").dblclick()
+    pass_by(700_004)
+    expect(title).to_be_focused()
+    page.keyboard.type("In place")
+    pass_by(700_006)
+    expect(title).to_have_value("In place")
+    page.keyboard.press("Enter")
+    expect(row.locator(".title")).to_have_text("In place")
+    row.locator(".title").dblclick()
+    page.get_by_role("main").click(position={"x": 2, "y": 200})
+    expect(title).to_have_count(0)
+
+
 def test_pin_tag_and_archive(server: Server, visit: Visit) -> None:
     """What the menu and the keys do is done on the server; archiving can be undone."""
     key = "page:marks/ä b"

@@ -101,6 +101,10 @@ function Rows() {
   const [first, setFirst] = useState(0);
   const [fitting, setFitting] = useState(12);
   const rows = sessions.shown;
+  const focused = box.current?.contains(document.activeElement) ? document.activeElement : null;
+  useLayoutEffect(() => {
+    if (document.activeElement === document.body) focused?.focus({ preventScroll: true }); // lost when a row was moved
+  });
   const look = useCallback(() => {
     const { scrollTop, clientHeight } = box.current;
     setFirst(Math.max(0, Math.floor(scrollTop / ROW_PX) - AROUND));

@@ -68,7 +68,11 @@ export function TitleField() {
     else return;
     event.preventDefault();
   };
-  const leave = () => text === (row?.user_title ?? row?.title) && renaming.end();
+  const leave = () =>
+    queueMicrotask(() => {
+      const isLeft = document.activeElement !== field.current; // a row that is moved gets its focus back
+      if (isLeft && renaming.row === row && text === (row?.user_title ?? row?.title)) renaming.end();
+    });
   return html`
     <input
       class="title-field" aria-label="Title" aria-invalid=${problem ? "true" : undefined} aria-describedby=${problem ? "title-problem" : undefined}
