@@ -489,6 +489,18 @@ def test_find_where_few_are_likely(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         assert ([("api:2", 45), ("api:1", 1)], 1) == (_ids(newest), len(walks))
 
 
+def test_rank_a_pair_of_one_message(store: FilesStore) -> None:
+    """A pair of characters that one message has weighs as much as a word of one, also after the index is built."""
+    memory = MemoryStore()
+    for each in (store, memory):
+        each.append("api:a", [draft("東京 and a longer text here", 0)])
+        each.append("api:b", [draft("zebra", 5)])
+        each.append("api:c", [draft("nothing of that", 6, id=str(n)) for n in range(3)])
+    store.reindex()
+    for query in ("東京 zebra ", "zebra 東京"):
+        assert _ids(memory.search(search_for(query))) == _ids(store.search(search_for(query)))
+
+
 def test_find_recent_of_a_question_of_common_words(store: FilesStore, monkeypatch: pytest.MonkeyPatch) -> None:
     """By time, too, a message that has every word of a question stands before newer ones that have some."""
     monkeypatch.setattr(searching, "_LISTED", -1)

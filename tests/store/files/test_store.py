@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -19,7 +20,9 @@ import pytest
 
 from chatkeep.core.model import Revision, Selection
 from chatkeep.errors import BusyError, SessionDamagedError, SessionNotFoundError, StorageError, StorageFullError
+from chatkeep.store.files.documents import phrases_of
 from chatkeep.store.files.index import Index
+from chatkeep.store.files.sql import AUDIT, LATE_INDEXES, QUERIES, SCHEMA
 from chatkeep.store.files.store import FilesStore
 from chatkeep.store.files.tree import Tree, file_name
 from chatkeep.store.files.upkeep import Upkeep
@@ -504,6 +507,32 @@ def test_messages_of_sessions_that_take_turns(opened: Callable[..., FilesStore])
     assert 133 == len(store.window("turn:b", limit=200).messages)
     assert 133 == len(store.search(search_for("turn", unit="message", limit=200)).hits)
     assert [] == list(store.check())
+
+
+def test_read_after_another_reindexed(workspace: Path, opened: Callable[..., FilesStore]) -> None:
+    """Who only reads goes over to the index that another process has built."""
+    reader, writer = opened(), opened()
+    assert 3 == reader.get(KEY).message_count
+    writer.reindex()
+    writer.append(KEY, [draft("line 4")])
+    assert 4 == reader.get(KEY).message_count
+    assert ["line 1", "line 2", "line 3", "line 4"] == _texts(reader)
+    assert [("telegram:1", 1)] == [(hit.key, hit.match_count) for hit in reader.search(search_for("line 4")).hits]
+
+
+def test_no_question_makes_an_index() -> None:
+    """No question to the index makes another one for itself: that would take the time of all it has, every time."""
+    makes = []
+    with closing(apsw.Connection(":memory:")) as db:
+        db.execute(SCHEMA + LATE_INDEXES)
+        db.register_fts5_function("phrases_of", phrases_of)
+        for name, sql in {**QUERIES, "strangers": AUDIT["strangers"]}.items():
+            filled = re.sub(r"\{\w+\}", lambda part: {"{where}": "true", "{column}": "size"}.get(part[0], ""), sql)
+            values = dict.fromkeys(re.findall(r":(\w+)", filled), 1) or (1,) * len(set(re.findall(r"\?\d*", filled)))
+            if "?, ?" not in filled:  # which only adds a row
+                plan = db.execute(f"EXPLAIN QUERY PLAN {filled}", values)
+                makes += [name for step in plan if "AUTOMATIC" in step[3]]
+    assert [] == makes
 
 
 def test_append_to_another_layout(workspace: Path, opened: Callable[..., FilesStore]) -> None:

@@ -8,10 +8,10 @@ SELECT
     WHERE s.message_count <> coalesce(m.n, 0)
   );
 
--- strangers: How many messages are not where the runs of their session say, or are in none.
+-- strangers: How many messages are not where the runs of their session say, or are in none. (`+`: not by the session.)
 SELECT (SELECT count(*) FROM messages) - (
   SELECT count(*) FROM runs r CROSS JOIN messages m ON m.doc BETWEEN r.doc AND r.doc + r.message_count - 1
-  WHERE m.sid = r.sid AND m.seq - r.seq = m.doc - r.doc
+  WHERE +m.sid = r.sid AND m.seq - r.seq = m.doc - r.doc
 ) + (SELECT count(*) FROM runs WHERE sid NOT IN (SELECT sid FROM sessions));
 
 -- misplaced: How many messages are outside of the times of their zone, and how many zones forget what was before.

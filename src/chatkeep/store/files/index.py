@@ -23,7 +23,7 @@ import random
 import threading
 import time
 import unicodedata
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from datetime import date
 from hashlib import blake2b
@@ -32,6 +32,7 @@ from pathlib import Path
 from typing import Final, TypeVar
 
 import apsw
+import msgspec
 
 from chatkeep.core.feed import Changes
 from chatkeep.core.model import Selection, Summary
@@ -205,9 +206,10 @@ class Index:
         with _lost_as_such():
             return [spot_of(row[:3]) for row in found], Stamp(*found[0][3:]) if found else None
 
-    def spots_of_id(self, row: Row, message_id: str) -> list[Spot]:
-        """Return where messages are that may have this id; the hash of another may be the same."""
-        wanted = {"hash": hash_of(row.header.key, message_id), "name": row.name}
+    def spots_of_ids(self, row: Row, message_ids: Iterable[str]) -> list[Spot]:
+        """Return where messages are that may have these ids; the hash of another may be the same."""
+        hashes = [hash_of(row.header.key, message_id) for message_id in message_ids]
+        wanted = {"hashes": msgspec.json.encode(hashes).decode(), "name": row.name}
         with _lost_as_such():
             return [spot_of(found) for found in self._rows(QUERIES["by_hash"], wanted)]
 

@@ -340,10 +340,10 @@ class _Searching:
         From the first one on they are found in half the time. None when there are many.
         """
         wanted = max(1 if self._search.sort == "recent" else self._most, 2 * self._limit)
-        likely = self._share(sought) * self._total
+        likely = float(self._total)
         for one in sought:
-            likely *= _PHRASE_SHARE ** max(0, len(one.others) - 1)
-            likely *= prod(min(1.0, other / max(1, self._total)) for other in one.others)
+            likely *= prod(min(1.0, count / max(1, self._total)) for count in (self._count(one), *one.others))
+            likely *= _PHRASE_SHARE ** len(one.others)
         if likely > wanted:
             return None
         docs: list[int] = []

@@ -439,11 +439,10 @@ class FilesStore:
     def _stored(self, file: LockedFile, row: Row, wanted: dict[str, T]) -> dict[str, Message]:
         """Return the stored messages that have one of these ids."""
         found: dict[str, Message] = {}
-        for message_id in wanted:
-            for spot in self._upkeep.ask(lambda index, one=message_id: index.spots_of_id(row, one)):  # type: ignore[misc]
-                message = session_file.parse_message(file.read_at(spot.start, spot.size), spot.seq)
-                if message is not None and message.id == message_id:
-                    found.setdefault(message_id, message)
+        for spot in self._upkeep.ask(lambda index: index.spots_of_ids(row, wanted)):
+            message = session_file.parse_message(file.read_at(spot.start, spot.size), spot.seq)
+            if message is not None and message.id in wanted:
+                found.setdefault(message.id, message)
         return found
 
     # Without a lock

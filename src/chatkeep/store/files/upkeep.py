@@ -119,7 +119,7 @@ class Upkeep:
         Raises:
             BusyError: when it still cannot be told, for somebody keeps it; and as `ask` says.
         """
-        if self.follows:
+        if not self._replacing.locked():  # else this process is about to
             self._go_over()
         for owed, debt in list(self._owed.items()):
             if name in {None, owed}:

@@ -132,7 +132,7 @@ def sought(db: Connection, term: Term, *, skip: int = 0) -> Sought:
     """Return what to ask for a term; of a beginning of many words, those after the `skip` commonest."""
     if term.run:
         pairs = [indexed(pair) for pair in pairs_of("".join(term.tokens))]
-        count = min(count for _, count in _counted(db, pairs))
+        count = max(1, min(count for _, count in _counted(db, pairs)))  # a pair of one message need not be known
         return Sought(f'"{" ".join(pairs)}"', count, is_phrase=len(pairs) > 1)
     tokens = [indexed(token) for token in term.tokens]
     if len(tokens) > 1:
