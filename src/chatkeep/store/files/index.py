@@ -209,9 +209,11 @@ class Index:
     def spots_of_ids(self, row: Row, message_ids: Iterable[str]) -> list[Spot]:
         """Return where messages are that may have these ids; the hash of another may be the same."""
         hashes = [hash_of(row.header.key, message_id) for message_id in message_ids]
-        wanted = {"hashes": msgspec.json.encode(hashes).decode(), "name": row.name}
+        is_one = len(hashes) == 1  # as it mostly is
+        sql = QUERIES["by_hash"].replace("{that}", "= :that" if is_one else "IN (SELECT value FROM json_each(:that))")
+        wanted = {"that": hashes[0] if is_one else msgspec.json.encode(hashes).decode(), "name": row.name}
         with _lost_as_such():
-            return [spot_of(found) for found in self._rows(QUERIES["by_hash"], wanted)]
+            return [spot_of(found) for found in self._rows(sql, wanted)]
 
     def page(self, selection: Selection, *, limit: int, after: Place | None) -> tuple[list[Summary], int]:
         """Return sessions by latest activity that follow a place, and how many there are in all."""

@@ -44,13 +44,13 @@ CROSS JOIN messages m ON m.doc BETWEEN r.doc + max(0, :after + 1 - r.seq) AND r.
 WHERE s.name = :name
 ORDER BY r.seq, m.doc LIMIT :limit;
 
--- by_hash: Where in its file a session's messages with these hashes are.
-SELECT m.seq, s.body + m.start, m.size FROM sessions s CROSS JOIN runs r ON r.sid = s.sid AND r.seq <= 64
-CROSS JOIN messages m ON m.doc BETWEEN r.doc AND r.doc + min(r.message_count, 65 - r.seq) - 1
-WHERE s.name = :name AND m.hash IN (SELECT value FROM json_each(:hashes))
+-- by_hash: Where in its file a session's messages with a hash, or with some, are.
+SELECT m.seq, s.body + m.start, m.size FROM sessions s CROSS JOIN runs r ON r.sid = s.sid AND r.seq <= 32
+CROSS JOIN messages m ON m.doc BETWEEN r.doc AND r.doc + min(r.message_count, 33 - r.seq) - 1
+WHERE s.name = :name AND m.hash {that}
 UNION ALL
-SELECT m.seq, s.body + m.start, m.size FROM json_each(:hashes) h CROSS JOIN messages m ON m.hash = h.value AND m.seq > 64
-CROSS JOIN sessions s ON s.sid = m.sid WHERE s.name = :name;
+SELECT m.seq, s.body + m.start, m.size FROM messages m CROSS JOIN sessions s ON s.sid = m.sid
+WHERE m.hash {that} AND m.seq > 32 AND s.name = :name;
 
 -- next_doc: The number of the next document.
 SELECT max(next_doc, (SELECT coalesce(max(doc), 0) + 1 FROM messages)) FROM marks;
