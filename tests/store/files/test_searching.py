@@ -470,7 +470,6 @@ def test_find_before_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 def test_find_where_few_are_likely(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, query: str, sort: Sort) -> None:
     """Of words that are seldom together all messages that have both are listed; of others the way back is walked."""
     monkeypatch.setattr(searching, "_LISTED", -1)
-    monkeypatch.setattr(searching, "_CANDIDATES_OF_SESSIONS", 5)
     walks: list[str] = []
     walk = Documents._walk
 
@@ -479,14 +478,14 @@ def test_find_where_few_are_likely(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         return walk(self, match, *args)
 
     monkeypatch.setattr(Documents, "_walk", noted)
-    seldom = [draft(("north", "star", "moon")[n % 3], n) for n in range(300)]
+    seldom = [draft(("north", "star", *"abcdefgh")[n % 10], n) for n in range(700)]
     with contextlib.closing(_open(tmp_path)) as store:
         store.append("api:1", [draft("a north star", 10), *seldom, draft("one more north star", 5)])
         hits = store.search(search_for(query, sort=sort, limit=5, unit="message"))
-        assert ({("api:1", 1), ("api:1", 302)}, False, []) == ({*_ids(hits)}, hits.partial, walks)
-        store.append("api:2", [draft("north star", 1000 + n, id=str(n)) for n in range(45)])
+        assert ({("api:1", 1), ("api:1", 702)}, False, []) == ({*_ids(hits)}, hits.partial, walks)
+        store.append("api:2", [draft("north star", 1000 + n, id=str(n)) for n in range(85)])
         newest = store.search(search_for(query, sort="recent", limit=5))
-        assert ([("api:2", 45), ("api:1", 1)], 1) == (_ids(newest), len(walks))
+        assert ([("api:2", 85), ("api:1", 1)], 1) == (_ids(newest), len(walks))
 
 
 def test_rank_a_pair_of_one_message(store: FilesStore) -> None:

@@ -45,7 +45,8 @@ _REVIEWED: Final = 10  # best candidates in which the commoner terms are looked 
 _ZONES_NEAR: Final = 40  # of the newest messages, where walks end that find much
 _STRETCHES: Final = 40  # of neighbouring zones that such a walk takes
 _PHRASE_SHARE: Final = 0.02  # of the messages that have its words, those that may have a phrase
-_SCARCE: Final = 4  # times as many messages as are wanted, which are listed at most where few are likely
+_NEXT_SHARE: Final = 0.05  # of the messages that have two words, those in which one may follow the other
+_SCARCE: Final = 4  # times as many messages as are answered are few; four times as many as that are not
 _LONG_WAY: Final = 40_000  # documents
 _WAY_SPARE: Final = 2.5  # a way that is begun anew costs more than one that is longer
 _NEAR: Final = 10_000  # documents; half as many more are soon looked at
@@ -339,19 +340,19 @@ class _Searching:
 
         From the first one on they are found in half the time. None when there are many.
         """
-        wanted = max(1 if self._search.sort == "recent" else self._most, 2 * self._limit)
+        few = _SCARCE * self._limit
         likely = float(self._total)
         for one in sought:
             likely *= prod(min(1.0, count / max(1, self._total)) for count in (self._count(one), *one.others))
-            likely *= _PHRASE_SHARE ** len(one.others)
-        if likely > wanted:
+            likely *= _NEXT_SHARE ** len(one.others)
+        if likely > few:
             return None
         docs: list[int] = []
         try:
-            docs.extend(self._documents.first_of(_all(one.match for one in sought), _SCARCE * wanted + 1))
+            docs.extend(self._documents.first_of(_all(one.match for one in sought), _SCARCE * few + 1))
         except apsw.InterruptError:
             self._is_late = True
-        return docs if len(docs) <= _SCARCE * wanted else None
+        return docs if len(docs) <= _SCARCE * few else None
 
     def _count(self, sought: Sought) -> int:
         """Return about how many documents a term has."""
