@@ -488,6 +488,24 @@ def test_find_where_few_are_likely(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         assert ([("api:2", 85), ("api:1", 1)], 1) == (_ids(newest), len(walks))
 
 
+def test_find_some_of_few_in_time(store: FilesStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of messages that are listed, those that were found before the time was over are answered as a part."""
+    monkeypatch.setattr(searching, "_LISTED", -1)
+    store.append("api:1", [draft(("north", "star", *"abcdefgh")[n % 10], n) for n in range(700)])
+    store.append("api:2", [draft("north star", n, id=str(n)) for n in range(5)])
+    first_of = Documents.first_of
+
+    def cut_off(self: Documents, match: str, most: int) -> Iterator[int]:
+        for found, doc in enumerate(first_of(self, match, most)):
+            if found == 2:
+                raise apsw.InterruptError
+            yield doc
+
+    monkeypatch.setattr(Documents, "first_of", cut_off)
+    hits = store.search(search_for("north star ", unit="message"))
+    assert ({("api:2", 1), ("api:2", 2)}, True) == ({*_ids(hits)}, hits.partial)
+
+
 def test_rank_a_pair_of_one_message(store: FilesStore) -> None:
     """A pair of characters that one message has weighs as much as a word of one, also after the index is built."""
     memory = MemoryStore()

@@ -362,6 +362,7 @@ def test_append_to_an_index_of_another_program(
         "UPDATE sessions SET created_at = 'never' WHERE name = ?",
         "UPDATE sessions SET channel = CAST(X'ff' AS TEXT) WHERE name = ?",
         "UPDATE sessions SET name = 'another.json' WHERE name = ?",
+        "UPDATE runs SET message_count = 9 WHERE sid = (SELECT sid FROM sessions WHERE name = ?)",
     ],
 )
 def test_answers_from_rows_that_cannot_be(workspace: Path, opened: Callable[..., FilesStore], change: str) -> None:

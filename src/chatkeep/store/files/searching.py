@@ -341,11 +341,7 @@ class _Searching:
         From the first one on they are found in half the time. None when there are many.
         """
         few = _SCARCE * self._limit
-        likely = float(self._total)
-        for one in sought:
-            likely *= prod(min(1.0, count / max(1, self._total)) for count in (self._count(one), *one.others))
-            likely *= _NEXT_SHARE ** len(one.others)
-        if likely > few:
+        if self._likely(sought) > few:
             return None
         docs: list[int] = []
         try:
@@ -353,6 +349,14 @@ class _Searching:
         except apsw.InterruptError:
             self._is_late = True
         return docs if len(docs) <= _SCARCE * few else None
+
+    def _likely(self, sought: Sequence[Sought]) -> float:
+        """Return how many messages are likely to have all terms, were words together by chance."""
+        likely = float(self._total)
+        for one in sought:
+            likely *= prod(min(1.0, count / max(1, self._total)) for count in (self._count(one), *one.others))
+            likely *= _NEXT_SHARE ** len(one.others)
+        return likely
 
     def _count(self, sought: Sought) -> int:
         """Return about how many documents a term has."""

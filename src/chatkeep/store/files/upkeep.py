@@ -114,7 +114,8 @@ class Upkeep:
     def answer(self, question: Callable[[Index], T], name: str | None = None) -> T:
         """Return what the index answers (of one name), told first of what it could not be told in its time.
 
-        Not for who holds a file's lock. What a full disk keeps from it is answered when there is space.
+        Where another process has put a new index in place, that one answers. Not for who holds a file's lock. What a
+        full disk keeps from it is answered when there is space.
 
         Raises:
             BusyError: when it still cannot be told, for somebody keeps it; and as `ask` says.
