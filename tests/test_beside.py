@@ -115,6 +115,7 @@ def test_search_beside_without_an_index(store: FilesStore, tmp_path: Path) -> No
         wanted = store.search(search_for("prime "))
         assert 20 == len(wanted.hits)
         assert wanted == follower.search(search_for("prime "))
+    store.close()  # else it builds another at once
     path.unlink()
     with pytest.raises(StorageError):
         FilesStore.open(tmp_path, follow=True)
