@@ -51,6 +51,7 @@ SMALL: Final = {
     "_SCOPE_MAX": 2,
     "_LONG_WAY": 60,
     "_GAP_ZONES": 1,
+    "_ROWS_MAX": 5,
     "_PASSED_OVER": 2,
     "_SPARE": 1,
     "_STRETCHES": 3,
@@ -486,6 +487,35 @@ def test_find_where_few_are_likely(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         store.append("api:2", [draft("north star", 1000 + n, id=str(n)) for n in range(85)])
         newest = store.search(search_for(query, sort="recent", limit=5))
         assert ([("api:2", 85), ("api:1", 1)], 1) == (_ids(newest), len(walks))
+
+
+@pytest.mark.parametrize("listed", [searching._LISTED, -1])
+@pytest.mark.parametrize("between", [" ", ""])
+def test_find_words_in_a_row(store: FilesStore, monkeypatch: pytest.MonkeyPatch, between: str, listed: int) -> None:
+    """A phrase is found by its two rarest words, or as it is where those are too many, in the same messages."""
+    monkeypatch.setattr(searching, "_LISTED", listed)
+    monkeypatch.setattr(documents, "_ROWS_MAX", 5)
+    of_row = Documents.of_row
+    ways: list[bool] = []
+
+    def noted(self: Documents, *asked: Any) -> list[int] | None:  # noqa: ANN401 - passed on
+        docs = of_row(self, *asked)
+        ways.append(docs is None)
+        return docs
+
+    monkeypatch.setattr(Documents, "of_row", noted)
+    words = ["the", "a", "north", "star", "on", "deck"] if between else ["東", "京", "都", "大", "阪", "府"]
+    dice = random.Random(8)  # noqa: S311 - the same at each run
+    weights = [2.0**-place for place in range(len(words))]
+    said = [between.join(dice.choices(words, weights, k=8)) for _ in range(300)]
+    store.append("api:1", [draft(text, number) for number, text in enumerate(said)])
+    store.reindex()  # so that the counts of the words are known
+    for _ in range(150):
+        row = dice.choices(words, weights, k=dice.choice((3, 4, 5)))
+        wanted = {number for number, text in enumerate(said, 1) if between.join(row) in text}
+        hits = store.search(search_for(f'"{between.join(row)}"', unit="message", limit=300))
+        assert wanted == {hit.seq for hit in hits.hits if hits.mode == "all"}
+    assert {False, True} == {*ways}
 
 
 def test_find_some_of_few_in_time(store: FilesStore, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -20,7 +20,7 @@ import pytest
 
 from chatkeep.core.model import Revision, Selection
 from chatkeep.errors import BusyError, SessionDamagedError, SessionNotFoundError, StorageError, StorageFullError
-from chatkeep.store.files.documents import phrases_of
+from chatkeep.store.files.documents import FUNCTIONS
 from chatkeep.store.files.index import Index
 from chatkeep.store.files.sql import AUDIT, LATE_INDEXES, QUERIES, SCHEMA
 from chatkeep.store.files.store import FilesStore
@@ -527,7 +527,8 @@ def test_no_question_makes_an_index() -> None:
     makes, fillings = [], {"{where}": "true", "{column}": "size", "{that}": "IN (SELECT value FROM json_each(:that))"}
     with closing(apsw.Connection(":memory:")) as db:
         db.execute(SCHEMA + LATE_INDEXES)
-        db.register_fts5_function("phrases_of", phrases_of)
+        for name, function in FUNCTIONS.items():
+            db.register_fts5_function(name, function)
         for name, sql in {**QUERIES, "strangers": AUDIT["strangers"]}.items():
             filled = re.sub(r"\{\w+\}", lambda part: fillings.get(part[0], ""), sql)
             values = dict.fromkeys(re.findall(r":(\w+)", filled), 1) or (1,) * len(set(re.findall(r"\?\d*", filled)))

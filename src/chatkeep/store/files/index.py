@@ -41,7 +41,7 @@ from chatkeep.core.search import Search
 from chatkeep.core.stats import PeriodUnit, Stats
 from chatkeep.store.files import counting, feed, searching, vocabulary
 from chatkeep.store.files.disk import Stamp, told
-from chatkeep.store.files.documents import phrases_of
+from chatkeep.store.files.documents import FUNCTIONS
 from chatkeep.store.files.format import FORMAT
 from chatkeep.store.files.rows import EPOCH_US, Database, Row, Spot, Value, hash_of, row_of, spot_of
 from chatkeep.store.files.searching import Answer
@@ -407,7 +407,8 @@ def _connected(path: Path, *, read_only: bool = False, cache_kb: int = _CACHE_KB
     db.execute("PRAGMA synchronous = NORMAL")
     db.execute("PRAGMA temp_store = MEMORY")
     db.execute(f"PRAGMA cache_size = -{cache_kb}")
-    db.register_fts5_function("phrases_of", phrases_of)
+    for name, function in FUNCTIONS.items():
+        db.register_fts5_function(name, function)
     if not read_only:
         db.execute("PRAGMA journal_size_limit = 67108864")
     return db

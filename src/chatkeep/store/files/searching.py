@@ -327,13 +327,18 @@ class _Searching:
         A single word that has more than `alone` is not listed: there is nothing to compare it with.
         """
         counts = accumulate(map(self._count, rarest_first))
-        few = [one.match for one, count in zip(rarest_first, counts, strict=False) if count <= _LISTED]
+        few = [one for one, count in zip(rarest_first, counts, strict=False) if count <= _LISTED]
         if len(few) == 1 and self._count(rarest_first[0]) > alone and not rarest_first[0].is_phrase:
             return []
-        for match in few:
-            if match not in self._lists:
-                self._lists[match] = self._documents.all_of(match)
-        return [self._lists[match] for match in few]
+        for one in few:
+            if one.match not in self._lists:
+                of_row = self._of_row(one)
+                self._lists[one.match] = self._documents.all_of(one.match) if of_row is None else of_row
+        return [self._lists[one.match] for one in few]
+
+    def _of_row(self, sought: Sought) -> list[int] | None:
+        """Return all documents that have a phrase of three words or more, if few have its rarest; else None."""
+        return self._documents.of_row(sought.rarest, sought.words) if sought.rarest else None
 
     def _scarce(self, sought: Sequence[Sought]) -> list[int] | None:
         """Return all documents that have all terms, if few are likely to: the way back to the newest would be too long.
@@ -345,6 +350,8 @@ class _Searching:
             return None
         docs: list[int] = []
         try:
+            if len(sought) == 1 and (of_row := self._of_row(sought[0])) is not None:
+                return of_row
             docs.extend(self._documents.first_of(_all(one.match for one in sought), _SCARCE * few + 1))
         except apsw.InterruptError:
             self._is_late = True

@@ -14,10 +14,12 @@ import time
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from heapq import nsmallest
 from itertools import accumulate
 from typing import Final
 
 import apsw
+import msgspec
 from msgspec import Struct
 from msgspec.json import Decoder
 
@@ -38,6 +40,7 @@ _BEGUN_MAX: Final = 500
 _LONGEST: Final = 1000
 _KNOWN_MAX: Final = 200_000
 _TALLIED_MAX: Final = 1000
+_TWO: Final = 2
 _WORDS: Final = Decoder(list[tuple[str, int]])
 _ASCII_WORD: Final = re.compile(r"[a-z0-9]+")
 _LAST: Final = chr(0x10FFFF)
@@ -48,15 +51,18 @@ NOTHING: Final = f'"{GAP}{GAP}"'
 class Sought(Struct, frozen=True):
     """What the full-text index is asked for one term, and about how many messages have it at most.
 
-    A term that is a beginning of more words than these has the next ones after `more` words. `others` tells of a
-    phrase in how many messages each of its words is but the rarest.
+    A term that is a beginning of more words than these has the next ones after `more` words. Of a phrase, `words` are
+    its words in order, and `others` tells in how many messages each is but the rarest; of one of three or more,
+    `rarest` finds the two rarest as near each other as they are in it.
     """
 
     match: str
     count: int
     more: int = 0
     is_phrase: bool = False
+    words: tuple[str, ...] = ()
     others: tuple[int, ...] = ()
+    rarest: str = ""
 
 
 class Tally:
@@ -132,8 +138,8 @@ def sought(db: Connection, term: Term, *, skip: int = 0) -> Sought:
     """Return what to ask for a term; of a beginning of many words, those after the `skip` commonest."""
     if term.run:
         pairs = [indexed(pair) for pair in pairs_of("".join(term.tokens))]
-        count = max(1, min(count for _, count in _counted(db, pairs)))  # a pair of one message need not be known
-        return Sought(f'"{" ".join(pairs)}"', count, is_phrase=len(pairs) > 1)
+        counts = [max(1, count) for _, count in _counted(db, pairs)]  # a pair of one message need not be known
+        return msgspec.structs.replace(_in_a_row(pairs, counts), others=())  # neighbours are not together by chance
     tokens = [indexed(token) for token in term.tokens]
     if len(tokens) > 1:
         return _phrase(db, term, tokens, skip)
@@ -150,11 +156,26 @@ def sought(db: Connection, term: Term, *, skip: int = 0) -> Sought:
 def _phrase(db: Connection, term: Term, tokens: Sequence[str], skip: int) -> Sought:
     counts = [count for _, count in _counted(db, tokens)]
     if not term.prefix:
-        return Sought(f'"{" ".join(tokens)}"', min(counts), is_phrase=True, others=tuple(sorted(counts)[1:]))
+        return _in_a_row(tokens, counts)
     begun, more = _begun(db, tokens[-1], skip)
     last = dict.fromkeys((*(() if skip else tokens[-1:]), *(word for word, _ in begun)))
     match = _any(f'"{" ".join((*tokens[:-1], word))}"' for word in last)
     return Sought(match, min(*counts[:-1], _sum(begun)), more, is_phrase=True)
+
+
+def _in_a_row(words: Sequence[str], counts: Sequence[int]) -> Sought:
+    """Return what to ask for words side by side, by how many messages have each."""
+    rarest = ""
+    if len(words) > _TWO:
+        first, second = sorted(nsmallest(_TWO, range(len(words)), key=counts.__getitem__))
+        rarest = _near(words[first], words[second], second - first - 1)
+    match, others = f'"{" ".join(words)}"', tuple(sorted(counts)[1:])
+    return Sought(match, min(counts), 0, len(words) > 1, tuple(words), others, rarest)
+
+
+def _near(first: str, second: str, between: int) -> str:
+    """Return what finds two words side by side, or with no more than so many between them."""
+    return f'NEAR("{first}" "{second}", {between})' if between else f'"{first} {second}"'
 
 
 def _any(phrases: Iterable[str]) -> str:
