@@ -248,6 +248,7 @@ MIXED = st.lists(PIECES, max_size=12).map("".join)
 
 
 @given(MIXED, st.lists(PIECES, min_size=1, max_size=4).map("".join), st.sampled_from(["{}", "{} ", '"{}"', "{} ab"]))
+@example("漢\ufe0f字", "漢字", "{}")
 @example("ab ab ab-ba", "ab ab", '"{}"')
 @example("x智人人 人人人", "人人", "{}")
 @example("ßa\u00ad智", "智", "{}")

@@ -2,13 +2,26 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from chatkeep.core.words import GAP, compounds_of, folded, indexed, may_go_on, pairs_of, rows_of, spaced, tokens_of
+from chatkeep.core.words import (
+    GAP,
+    compounds_of,
+    evenly_folded,
+    folded,
+    indexed,
+    may_go_on,
+    pairs_of,
+    rows_of,
+    spaced,
+    tokens_of,
+    unevenly_folded_tokens,
+)
 from chatkeep.testing import NASTY_TEXTS
 
 EMOJI = "🎉👍❤👨👩👧🇩🇪🚀"
@@ -71,6 +84,20 @@ def test_tokens_of_any_text(text: str) -> None:
         assert token.text in folded(text[token.start : token.end])
     starts = [token.start for token in tokens]
     assert sorted(starts) == starts
+
+
+@given(st.text(alphabet="aBcæé1_ .\0\1…’²™漢字ก🎉👍🏽\ufe0f\u00ad\u0301\u200d\ue001ж") | st.text())
+@example("жab abж 🎉\ufe0fab")
+@example("a\ufe0fb ab, b\u00ad🎉\ufe0f 漢\ufe0f字")
+def test_tokens_of_an_evenly_folded_text(text: str) -> None:
+    """Where each character becomes one or none, the tokens are found by that, and those that begin so, as all are."""
+    even = evenly_folded(text)
+    if even is not None:
+        tokens = unevenly_folded_tokens(text)
+        assert tokens == even.tokens()
+        begun = re.compile("ab|b[a1]").match
+        found = even.tokens(("ab", "b[a1]"))
+        assert [token for token in tokens if begun(token.text)] == [token for token in found if begun(token.text)]
 
 
 @given(st.text())

@@ -16,7 +16,7 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from itertools import chain, groupby, pairwise
 from typing import Final
 
@@ -24,6 +24,7 @@ from msgspec import Struct
 
 from chatkeep.core.stems import QUESTION_WORDS, STOP_WORDS, common_beginning, stem
 from chatkeep.core.words import (
+    Even,
     Token,
     compounds_of,
     evenly_folded,
@@ -32,6 +33,7 @@ from chatkeep.core.words import (
     may_go_on,
     pairs_of,
     tokens_of,
+    unevenly_folded_tokens,
 )
 
 TERMS_MAX: Final = 32
@@ -64,12 +66,21 @@ class Query(Struct, frozen=True):
     is_question: bool = False
 
 
-class Words(Struct, frozen=True):
-    """A text cut up: its tokens, the parts of each of its compounds, and all of them by their stems."""
+class Words:
+    """A text cut up: its tokens and the parts of each of its compounds."""
 
-    tokens: Sequence[Token]
-    compounds: Sequence[Sequence[Token]]
-    by_stem: Mapping[str, Sequence[Token]]
+    def __init__(self, tokens: Sequence[Token], compounds: Sequence[Sequence[Token]]) -> None:
+        """Take what the text was cut into."""
+        self.tokens = tokens
+        self.compounds = compounds
+
+    @cached_property
+    def by_stem(self) -> Mapping[str, Sequence[Token]]:
+        """All of them by their stems."""
+        found: defaultdict[str, list[Token]] = defaultdict(list)
+        for token in chain(self.tokens, *self.compounds):
+            found[stem(token.text)].append(token)
+        return found
 
 
 def parse_query(text: str) -> Query:
@@ -93,12 +104,13 @@ def phrases(terms: Sequence[Term]) -> list[tuple[int, Term]]:
 
 def words_of(text: str, about: Query | None = None) -> Words:
     """Return a text cut up; what no term that it is `about` can stand for may be left out."""
+    return _words(text, about, evenly_folded(text))
+
+
+def _words(text: str, about: Query | None, even: Even | None) -> Words:
     begun = None if about is None else _begun(about)
-    tokens, compounds = tokens_of(text, begun), list(compounds_of(text))
-    by_stem: defaultdict[str, list[Token]] = defaultdict(list)
-    for token in chain(tokens, *compounds):
-        by_stem[stem(token.text)].append(token)
-    return Words(tokens, compounds, by_stem)
+    tokens = unevenly_folded_tokens(text) if even is None else even.tokens(begun)
+    return Words(tokens, list(compounds_of(text)))
 
 
 @lru_cache(maxsize=64)
@@ -122,18 +134,19 @@ class Places:
         """Take the text."""
         self._text = text
         self._about = about
-        self._plain = evenly_folded(text)
+        self._even = evenly_folded(text)
         self._words: Words | None = None
 
     def of(self, term: Term) -> list[tuple[int, int]]:
         """Return the characters [start, end) of each place where the term stands."""
-        if self._plain is not None:
-            if term.run or (len(term.tokens) == 1 and is_unspaced(term.tokens[0])):
-                return _places_of_piece(self._plain, "".join(term.tokens))
-            if len(term.tokens) > 1 and self._text.isascii() and not has_hump(self._text):
-                return _places_of_phrase(self._plain, term)
+        even = self._even
+        if even is not None:
+            if not even.has_fallen and (term.run or (len(term.tokens) == 1 and is_unspaced(term.tokens[0]))):
+                return _places_of_piece(even.plain, "".join(term.tokens))
+            if len(term.tokens) > 1 and even.is_ascii and not has_hump(self._text):
+                return _places_of_phrase(even.plain, term)
         if self._words is None:
-            self._words = words_of(self._text, self._about)
+            self._words = _words(self._text, self._about, even)
         return spans(self._words, term)
 
 

@@ -37,6 +37,10 @@ is_unspaced: Final = re.compile(f"[{_UNSPACED}]").match
 
 _ASCII_TOKEN: Final = re.compile(r"[a-z0-9]+")
 _TOKEN_KINDS: Final = re.compile(r"w+|[ce]")
+_EVEN_TOKEN: Final = re.compile(r"w[wj]*|[ce]j*")
+_FALLEN: Final = "\0"
+_SEVERAL: Final = "\1"
+_joins: Final = regex.compile(r"[\p{L}\p{N}\p{M}]\0").search
 _RUN_KINDS: Final = re.compile(r"cc+")
 _CLUSTER: Final = regex.compile(r"(?s).[\p{M}\u1160-\u11ff\uff9e\uff9f]*")
 _HALF_WIDTH: Final = re.compile("[\uff66-\uff9d][\uff9e\uff9f]")  # a kana and its mark, two characters for one
@@ -66,6 +70,45 @@ class Token(Struct, frozen=True):
     end: int
 
 
+class Even(Struct, frozen=True):
+    """A folded text with one character for each of the text's: what falls away is NUL, what is no token a space.
+
+    In one of ASCII all is as it was, in lower case, and nothing `has_fallen`.
+    """
+
+    plain: str
+    has_fallen: bool
+
+    @property
+    def is_ascii(self) -> bool:
+        """Whether every token is a run of ASCII letters and digits."""
+        return not self.has_fallen and self.plain.isascii()
+
+    def tokens(self, begun: tuple[str, ...] | None = None) -> list[Token]:
+        """Return the tokens of the text, each with its place in it.
+
+        With `begun`, some regular expressions of ASCII, tokens that begin otherwise may be left out: that is quick.
+        """
+        if self.is_ascii:
+            found = (_ASCII_TOKEN if begun is None else _token_begun(begun)).finditer(self.plain)
+            return [Token(token.group(), *token.span()) for token in found]
+        is_whole = not self.has_fallen or _joins(self.plain) is None
+        spans = self._begun(begun) if begun is not None and is_whole else self._all()
+        return [Token(self.plain[first:last].replace(_FALLEN, ""), first, last) for first, last in spans]
+
+    def _all(self) -> Iterator[tuple[int, int]]:
+        return map(re.Match.span, _EVEN_TOKEN.finditer(self.plain.translate(_EVEN_KINDS)))
+
+    def _begun(self, beginnings: tuple[str, ...]) -> Iterator[tuple[int, int]]:
+        """Yield the characters [start, end) of each token that begins so; nothing falls away inside of any."""
+        for token in _token_begun(beginnings).finditer(self.plain):
+            start, end = token.span()
+            if not start or _KINDS[ord(self.plain[start - 1])] != "w":
+                while end < len(self.plain) and _KINDS[ord(self.plain[end])] == "w":
+                    end += 1
+                yield start, end
+
+
 class _Table(dict[int, str]):
     """What each character becomes, worked out when it is first met; made for `str.translate`."""
 
@@ -83,28 +126,24 @@ def folded(text: str) -> str:
     return text.lower() if text.isascii() else _composed(text).translate(_FOLDS)
 
 
-def evenly_folded(text: str) -> str | None:
-    """Return the text as it is compared where each of its characters becomes one, and None where that is not so."""
+def evenly_folded(text: str) -> Even | None:
+    """Return the text as it is compared, None if a character becomes several of tokens."""
     if text.isascii():
-        return text.lower()
+        return Even(text.lower(), has_fallen=False)
     if not unicodedata.is_normalized("NFC", text) or _HALF_WIDTH.search(text):
         return None
-    pieces = [_FOLDS[ord(character)] for character in text]
-    plain = "".join(pieces)
-    return plain if len(plain) == len(text) and "" not in pieces else None
+    plain = text.translate(_EVEN)
+    return None if _SEVERAL in plain else Even(plain, _FALLEN in plain)
 
 
-def tokens_of(text: str, begun: tuple[str, ...] | None = None) -> list[Token]:
-    """Return the tokens of a text, each with its place in it.
+def tokens_of(text: str) -> list[Token]:
+    """Return the tokens of a text, each with its place in it."""
+    even = evenly_folded(text)
+    return unevenly_folded_tokens(text) if even is None else even.tokens()
 
-    With `begun`, some regular expressions of ASCII, tokens that begin otherwise may be left out: that is quick.
-    """
-    if text.isascii():
-        wanted = _ASCII_TOKEN if begun is None else _token_begun(begun)
-        return [Token(found.group(), *found.span()) for found in wanted.finditer(text.lower())]
-    if (plain := evenly_folded(text)) is not None:
-        spans = map(re.Match.span, _TOKEN_KINDS.finditer(plain.translate(_KINDS)))
-        return [Token(plain[first:last], first, last) for first, last in spans]
+
+def unevenly_folded_tokens(text: str) -> list[Token]:
+    """Return the tokens of any text, of which a character may become several."""
     pieces, starts = _folded_pieces(text)
     joined = "".join(pieces)
     places = [place for place, piece in enumerate(pieces) for _ in piece]
@@ -202,6 +241,20 @@ def _kind(folded_character: str) -> str:
     return "e" if _IS_EMOJI(folded_character) else " "
 
 
+def _even_fold(character: str) -> str:
+    """Return what a character folds to, as `Even` has it, or what stands for several characters of tokens."""
+    piece = _FOLDS[ord(character)]
+    if not piece:
+        return _FALLEN
+    if all(_KINDS[ord(folded_character)] == " " for folded_character in piece):
+        return " "
+    return piece if len(piece) == 1 else _SEVERAL
+
+
+def _even_kind(even_character: str) -> str:
+    return "j" if even_character == _FALLEN else _KINDS[ord(even_character)]
+
+
 def _apart(character: str) -> str:
     """Return what a character folds to, with spaces for what is no token and around what is one by itself."""
     pieces = ((piece, _KINDS[ord(piece)]) for piece in _FOLDS[ord(character)])
@@ -217,5 +270,7 @@ def _index_form(character: str) -> str:
 
 _FOLDS: Final = _Table(_fold)
 _KINDS: Final = _Table(_kind)
+_EVEN: Final = _Table(_even_fold)
+_EVEN_KINDS: Final = _Table(_even_kind)
 _INDEXED: Final = _Table(_index_form)
 _SPACED: Final = _Table(_apart)
