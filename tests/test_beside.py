@@ -144,7 +144,7 @@ def test_search_beside_many_at_once(store: FilesStore, tmp_path: Path) -> None:
     searches = [search_for(f"number {number} ") for number in range(10)]
     with searching(tmp_path) as searcher:
         assert [_page(store, search) for search in searches] == _pages(searcher, *searches)
-        assert searcher.is_ready
+        assert not searcher._channels.empty()
 
 
 def test_search_beside_that_nobody_waits_for(store: FilesStore, tmp_path: Path) -> None:
@@ -178,7 +178,7 @@ def test_search_beside_a_process_that_ends(
         os.kill(pid, number)
         assert {None} == set(_pages(searcher, search, search))
         monkeypatch.undo()
-        _wait(lambda: _pid(searcher) != pid and searcher.is_ready)
+        _wait(lambda: _pid(searcher) != pid and not searcher._channels.empty())
         assert [_page(store, search_for("prime "))] == _pages(searcher, search_for("prime "))
 
 
@@ -219,7 +219,7 @@ def test_search_beside_of_a_confined_token(store: FilesStore, tmp_path: Path) ->
 
     with searching(tmp_path) as searcher:
         found = asyncio.run(ask(searcher)).json()["sessions"]
-        assert searcher.is_ready
+        assert not searcher._channels.empty()
     assert {"api:1", *(f"api:1{number}" for number in range(10))} == {one["id"] for one in found}
     limits.close()
 

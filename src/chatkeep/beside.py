@@ -52,11 +52,6 @@ class Searcher:
         self._thread = threading.Thread(target=self._keep, name="chatkeep-searcher", daemon=True)
         self._thread.start()
 
-    @property
-    def is_ready(self) -> bool:
-        """Whether a search would be answered now."""
-        return not self._channels.empty() and self._is_told()
-
     async def page(self, search: Search) -> bytes | None:
         """Return the page with what the other process finds, None when it has to be looked for here."""
         if not self._is_told():
