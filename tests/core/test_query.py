@@ -242,6 +242,7 @@ PIECES = st.sampled_from(
     [
         "ab", "ab-ba", "ba", "AB", "ǆ", "é", "e\u0301", "ß", "ﬁ", "½", "ab12", "getAb", "a", "b", "12", "_", "…",
         "\u00ad", "智", "智人", "人", "ガ", "ｶﾞ", "ｶ", "안", "น้ำ", "น", "🎉", "👍🏽", "\ufe0f", " ", ", ", "\n",
+        "ال", "٣٤",
     ]
 )  # fmt: skip
 MIXED = st.lists(PIECES, max_size=12).map("".join)
@@ -249,6 +250,7 @@ MIXED = st.lists(PIECES, max_size=12).map("".join)
 
 @given(MIXED, st.lists(PIECES, min_size=1, max_size=4).map("".join), st.sampled_from(["{}", "{} ", '"{}"', "{} ab"]))
 @example("漢\ufe0f字", "漢字", "{}")
+@example("الab ٣٤٥", "ab 345", "{} ")
 @example("ab ab ab-ba", "ab ab", '"{}"')
 @example("x智人人 人人人", "人人", "{}")
 @example("ßa\u00ad智", "智", "{}")

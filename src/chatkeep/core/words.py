@@ -41,6 +41,7 @@ _EVEN_TOKEN: Final = re.compile(r"w[wj]*|[ce]j*")
 _FALLEN: Final = "\0"
 _SEVERAL: Final = "\1"
 _joins: Final = regex.compile(r"[\p{L}\p{N}\p{M}]\0").search
+_arabic: Final = re.compile("[\u0620-\u06ff]").search  # whose stems leave out how a word begins
 _RUN_KINDS: Final = re.compile(r"cc+")
 _CLUSTER: Final = regex.compile(r"(?s).[\p{M}\u1160-\u11ff\uff9e\uff9f]*")
 _HALF_WIDTH: Final = re.compile("[\uff66-\uff9d][\uff9e\uff9f]")  # a kana and its mark, two characters for one
@@ -92,15 +93,15 @@ class Even(Struct, frozen=True):
         if self.is_ascii:
             found = (_ASCII_TOKEN if begun is None else _token_begun(begun)).finditer(self.plain)
             return [Token(token.group(), *token.span()) for token in found]
-        is_whole = not self.has_fallen or _joins(self.plain) is None
-        spans = self._begun(begun) if begun is not None and is_whole else self._all()
+        hides = (self.has_fallen and _joins(self.plain)) or _arabic(self.plain)
+        spans = self._all() if begun is None or hides else self._begun(begun)
         return [Token(self.plain[first:last].replace(_FALLEN, ""), first, last) for first, last in spans]
 
     def _all(self) -> Iterator[tuple[int, int]]:
         return map(re.Match.span, _EVEN_TOKEN.finditer(self.plain.translate(_EVEN_KINDS)))
 
     def _begun(self, beginnings: tuple[str, ...]) -> Iterator[tuple[int, int]]:
-        """Yield the characters [start, end) of each token that begins so; nothing falls away inside of any."""
+        """Yield the characters [start, end) of each token that begins so, in a text where that is to be seen."""
         for token in _token_begun(beginnings).finditer(self.plain):
             start, end = token.span()
             if not start or _KINDS[ord(self.plain[start - 1])] != "w":
