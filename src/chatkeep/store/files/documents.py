@@ -45,7 +45,7 @@ ALWAYS: Final = -_UNBOUNDED  # a time before all others
 LAST: Final = _UNBOUNDED  # a document after all others
 _GAP_ZONES: Final = 4  # that are rather walked through than left out
 _SPARE: Final = 8  # documents beyond those that are wanted
-_ROWS_MAX: Final = 50  # documents in which a phrase is looked up word by word
+_ROWS_BYTES: Final = 1 << 16  # of messages in which a phrase is looked up word by word
 _PASSED_OVER: Final = 128  # documents of sessions that are full, before all that follow are
 
 
@@ -92,16 +92,11 @@ class Documents:
         values = {"match": self._in_scope(match), "most": most}
         return (doc for (doc,) in self._db.execute(QUERIES["first_docs"], values))
 
-    def of_row(self, rarest: str, words: Sequence[str]) -> list[int] | None:
-        """Return all documents with words side by side, filters aside; None if too many have what the rarest ask for.
-
-        Two words are compared sooner than three, one of which is in every other document.
-        """
-        docs = list(self.first_of(rarest, _ROWS_MAX + 1))
-        if len(docs) > _ROWS_MAX:
-            return None
-        values = {"match": " OR ".join(map(quoted, words)), "docs": _json(docs)}
-        return one_row(self._db, QUERIES["docs_with_row"], values, _DOCS) if docs else []
+    def with_row(self, docs: Collection[int], words: Sequence[str]) -> list[int] | None:
+        """Return which of these documents have words side by side, None if to look is long, as their messages are."""
+        values = {"match": " OR ".join(map(quoted, words)), "docs": _json(list(docs))}
+        ((size,),) = self._db.execute(QUERIES["size_of"], {"docs": values["docs"]})
+        return one_row(self._db, QUERIES["docs_with_row"], values, _DOCS) if size <= _ROWS_BYTES else None
 
     def those_of(self, docs: Collection[int], match: str) -> set[int]:
         """Return which of these documents match."""
@@ -376,8 +371,9 @@ def has_row(row: apsw.FTS5ExtensionApi, *_: object) -> bool:
     """Tell whether a row has the words that are asked for side by side, in their order; a function for queries."""
     ends: set[int] | None = None
     for number in range(row.phrase_count):
-        places = chain.from_iterable(row.phrase_locations(number))
-        ends = {place for place in places if ends is None or place - 1 in ends}
+        if ends is None or ends:
+            places = chain.from_iterable(row.phrase_locations(number))
+            ends = {place for place in places if ends is None or place - 1 in ends}
     return bool(ends)
 
 

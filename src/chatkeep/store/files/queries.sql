@@ -181,6 +181,9 @@ SELECT rowid FROM words WHERE words MATCH :match ORDER BY rowid LIMIT :most;
 -- docs_of: Which of some documents match, in one row.
 SELECT json_group_array(rowid) FROM words WHERE words MATCH :match AND rowid IN (SELECT value FROM json_each(:docs));
 
+-- size_of: How many bytes the messages of some documents have.
+SELECT coalesce(sum(size), 0) FROM messages WHERE doc IN (SELECT value FROM json_each(:docs));
+
 -- docs_with_row: Which of some documents have words side by side, in one row. Any of the words is asked for: else
 -- to look at a document is to go on to the next one that has all.
 SELECT json_group_array(rowid) FROM words

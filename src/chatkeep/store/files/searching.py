@@ -44,6 +44,7 @@ _LOOKED_UP: Final = 500  # candidates in which every term is looked up
 _REVIEWED: Final = 10  # best candidates in which the commoner terms are looked up
 _ZONES_NEAR: Final = 40  # of the newest messages, where walks end that find much
 _STRETCHES: Final = 40  # of neighbouring zones that such a walk takes
+_ROWS_MAX: Final = 50  # documents in which a phrase is looked up word by word
 _PHRASE_SHARE: Final = 0.02  # of the messages that have its words, those that may have a phrase
 _NEXT_SHARE: Final = 0.05  # of the messages that have two words, those in which one may follow the other
 _SCARCE: Final = 4  # times as many messages as are answered are few; four times as many as that are not
@@ -337,8 +338,18 @@ class _Searching:
         return [self._lists[one.match] for one in few]
 
     def _of_row(self, sought: Sought) -> list[int] | None:
-        """Return all documents that have a phrase of three words or more, if few have its rarest; else None."""
-        return self._documents.of_row(sought.rarest, sought.words) if sought.rarest else None
+        """Return all documents that have a phrase of several words, if few have its two rarest; else None.
+
+        Two words are compared sooner than three, one of which is in every other document.
+        """
+        if not sought.rarest:
+            return None
+        docs: list[int] = []
+        try:
+            docs.extend(self._documents.first_of(sought.rarest, _ROWS_MAX + 1))
+        except apsw.InterruptError:
+            self._is_late = True
+        return self._documents.with_row(docs, sought.words) if len(docs) <= _ROWS_MAX else None
 
     def _scarce(self, sought: Sequence[Sought]) -> list[int] | None:
         """Return all documents that have all terms, if few are likely to: the way back to the newest would be too long.

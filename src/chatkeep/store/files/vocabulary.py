@@ -41,6 +41,7 @@ _LONGEST: Final = 1000
 _KNOWN_MAX: Final = 200_000
 _TALLIED_MAX: Final = 1000
 _TWO: Final = 2
+_ROW_MAX: Final = 8  # words of a phrase that are looked up one by one
 _WORDS: Final = Decoder(list[tuple[str, int]])
 _ASCII_WORD: Final = re.compile(r"[a-z0-9]+")
 _LAST: Final = chr(0x10FFFF)
@@ -52,7 +53,7 @@ class Sought(Struct, frozen=True):
     """What the full-text index is asked for one term, and about how many messages have it at most.
 
     A term that is a beginning of more words than these has the next ones after `more` words. Of a phrase, `words` are
-    its words in order, and `others` tells in how many messages each is but the rarest; of one of three or more,
+    its words in order, and `others` tells in how many messages each is but the rarest; of one of three to eight,
     `rarest` finds the two rarest as near each other as they are in it.
     """
 
@@ -166,7 +167,7 @@ def _phrase(db: Connection, term: Term, tokens: Sequence[str], skip: int) -> Sou
 def _in_a_row(words: Sequence[str], counts: Sequence[int]) -> Sought:
     """Return what to ask for words side by side, by how many messages have each."""
     rarest = ""
-    if len(words) > _TWO:
+    if _TWO < len(words) <= _ROW_MAX:
         first, second = sorted(nsmallest(_TWO, range(len(words)), key=counts.__getitem__))
         rarest = _near(words[first], words[second], second - first - 1)
     match, others = f'"{" ".join(words)}"', tuple(sorted(counts)[1:])
