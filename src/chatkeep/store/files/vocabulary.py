@@ -19,7 +19,6 @@ from itertools import accumulate
 from typing import Final
 
 import apsw
-import msgspec
 from msgspec import Struct
 from msgspec.json import Decoder
 
@@ -52,9 +51,9 @@ NOTHING: Final = f'"{GAP}{GAP}"'
 class Sought(Struct, frozen=True):
     """What the full-text index is asked for one term, and about how many messages have it at most.
 
-    A term that is a beginning of more words than these has the next ones after `more` words. Of a phrase, `words` are
-    its words in order, and `others` tells in how many messages each is but the rarest; of one of three to eight,
-    `rarest` finds the two rarest as near each other as they are in it.
+    A term that is a beginning of more words than these has the next ones after `more` words. Of a phrase of words, not
+    of a piece of text, `words` are these, and `others` tells in how many messages each is but the rarest; if they are
+    three to eight, `rarest` finds the two rarest as near each other as they are in it.
     """
 
     match: str
@@ -139,8 +138,8 @@ def sought(db: Connection, term: Term, *, skip: int = 0) -> Sought:
     """Return what to ask for a term; of a beginning of many words, those after the `skip` commonest."""
     if term.run:
         pairs = [indexed(pair) for pair in pairs_of("".join(term.tokens))]
-        counts = [max(1, count) for _, count in _counted(db, pairs)]  # a pair of one message need not be known
-        return msgspec.structs.replace(_in_a_row(pairs, counts), others=())  # neighbours are not together by chance
+        count = max(1, min(count for _, count in _counted(db, pairs)))  # a pair of one message need not be known
+        return Sought(f'"{" ".join(pairs)}"', count, is_phrase=len(pairs) > 1)
     tokens = [indexed(token) for token in term.tokens]
     if len(tokens) > 1:
         return _phrase(db, term, tokens, skip)
@@ -157,26 +156,21 @@ def sought(db: Connection, term: Term, *, skip: int = 0) -> Sought:
 def _phrase(db: Connection, term: Term, tokens: Sequence[str], skip: int) -> Sought:
     counts = [count for _, count in _counted(db, tokens)]
     if not term.prefix:
-        return _in_a_row(tokens, counts)
+        match, others, rarest = f'"{" ".join(tokens)}"', tuple(sorted(counts)[1:]), _rarest(tokens, counts)
+        return Sought(match, min(counts), is_phrase=True, words=tuple(tokens), others=others, rarest=rarest)
     begun, more = _begun(db, tokens[-1], skip)
     last = dict.fromkeys((*(() if skip else tokens[-1:]), *(word for word, _ in begun)))
     match = _any(f'"{" ".join((*tokens[:-1], word))}"' for word in last)
     return Sought(match, min(*counts[:-1], _sum(begun)), more, is_phrase=True)
 
 
-def _in_a_row(words: Sequence[str], counts: Sequence[int]) -> Sought:
-    """Return what to ask for words side by side, by how many messages have each."""
-    rarest = ""
-    if _TWO < len(words) <= _ROW_MAX:
-        first, second = sorted(nsmallest(_TWO, range(len(words)), key=counts.__getitem__))
-        rarest = _near(words[first], words[second], second - first - 1)
-    match, others = f'"{" ".join(words)}"', tuple(sorted(counts)[1:])
-    return Sought(match, min(counts), 0, len(words) > 1, tuple(words), others, rarest)
-
-
-def _near(first: str, second: str, between: int) -> str:
-    """Return what finds two words side by side, or with no more than so many between them."""
-    return f'NEAR("{first}" "{second}", {between})' if between else f'"{first} {second}"'
+def _rarest(words: Sequence[str], counts: Sequence[int]) -> str:
+    """Return what finds the two rarest words as `Sought` says, by how many messages have each; else nothing."""
+    if not _TWO < len(words) <= _ROW_MAX:
+        return ""
+    first, second = sorted(nsmallest(_TWO, range(len(words)), key=counts.__getitem__))
+    between = second - first - 1
+    return f'NEAR("{words[first]}" "{words[second]}", {between})' if between else f'"{words[first]} {words[second]}"'
 
 
 def _any(phrases: Iterable[str]) -> str:
