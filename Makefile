@@ -44,6 +44,7 @@ format: $(VENV)/ready
 bench: $(VENV)/ready
 	@test -d .bench || $(BIN)/python bench/generate.py .bench --sessions 10000 --messages 200000 --longest 10000
 	$(BIN)/python bench/server.py .bench
+	$(BIN)/python bench/room.py .bench
 	$(BIN)/python bench/search.py .bench --rounds 50 --beside
 	$(BIN)/python bench/proxy.py
 	$(BIN)/python bench/page.py .bench
