@@ -36,6 +36,7 @@ T = TypeVar("T")
 DAMAGES = int(os.environ.get("CHATKEEP_CRASH_DAMAGES", "60"))
 _SESSIONS = 12
 _WORDS = ("apple", "pear", "plum", "cherry", "quince")
+_LENGTHS = (1, 50, 2000)
 _STEPS = 8
 _APPENDS_EACH = 400
 _PATIENCE_S = 20.0
@@ -71,7 +72,7 @@ class Pair:
     def append(self) -> None:
         """Append to both; what was answered with an error is sent again, as a client does."""
         self.count += 1
-        text = f"{self.dice.choice(_WORDS)} {self.count} " + "x" * self.dice.choice((1, 50, 2000))
+        text = f"{self.dice.choice(_WORDS)} {self.count} " + "x" * self.dice.choice(_LENGTHS)
         said = Draft(role="user", content=text, id=f"m{self.count}", sent_at=at(self.count))
         key = self._some_key()
         answer = self._at_last(lambda: self.store.append(key, [said]))
@@ -101,7 +102,8 @@ class Pair:
 
     def _difference(self, ask: Callable[[Store, str, str], object], key: str, word: str) -> list[str]:
         expected, actual = ask(self.model, key, word), self._at_last(lambda: ask(self.store, key, word))
-        return [] if expected == actual else [f"{ask.__name__} {key} {word}: {expected} but {actual}"[:600]]
+        told = f"{ask.__name__} {key} {word}: {expected} but {actual}".replace("x" * _LENGTHS[1], "")
+        return [] if expected == actual else [told[:2000]]
 
     def _at_last(self, call: Callable[[], T]) -> T:
         """Return what a call answers when it is made again after errors that pass."""
