@@ -313,3 +313,28 @@ def test_reset_while_a_session_beside_the_list_is_open(server: Server, visit: Vi
     expect(page.get_by_role("heading", name="Old name")).to_be_visible()
     server.sessions.revise("page:beside", Revision(title="New name"))
     expect(page.get_by_role("heading", name="New name")).to_be_visible()
+
+
+def test_change_before_anybody_listens(visit: Visit) -> None:
+    """What changes between the first drawing of a part of the page and its listening is drawn."""
+    page = visit()
+    shown = page.evaluate(
+        """async () => {
+          const part = (name) => import(document.querySelector(`link[href$="/${name}"]`).href);
+          const { html, render, useLayoutEffect } = await part("vendor/preact.js");
+          const { Model, useModel } = await part("model.js");
+          const model = Object.assign(new Model(), { count: 0 });
+          const Part = () => {
+            useModel(model);
+            useLayoutEffect(() => { model.count = 1; model.changed(); }, []);
+            return html`<p>${model.count}</p>`;
+          };
+          const box = document.createElement("div");
+          render(html`<${Part} />`, box);
+          for (let turn = 0; turn < 100 && box.textContent !== "1"; turn++) {
+            await new Promise((done) => setTimeout(done, 20));
+          }
+          return box.textContent;
+        }"""
+    )
+    assert shown == "1"

@@ -4,8 +4,10 @@ import { useEffect, useReducer } from "./vendor/preact.js";
 
 export class Model {
   #listeners = new Set();
+  version = 0;
 
   changed() {
+    this.version++;
     for (const listener of this.#listeners) listener();
   }
 
@@ -18,7 +20,12 @@ export class Model {
 /** Draws the component again whenever the model has changed. */
 export function useModel(model) {
   const [, again] = useReducer((count) => count + 1, 0);
-  useEffect(() => model.listen(again), [model]);
+  const drawn = model.version;
+  useEffect(() => {
+    const end = model.listen(again);
+    if (model.version !== drawn) again(); // it changed before anybody listened
+    return end;
+  }, [model]);
   return model;
 }
 
