@@ -126,7 +126,6 @@ def test_refusal_after_a_deletion(server: Server, visit: Visit, seen: Seen) -> N
     store(server, "page:refused", [said(630_000, "Refused")])
     page = visit()
     row = page.locator("[data-key='page:refused']")
-    row.get_by_role("link").focus()
 
     def delete_and_ask(route: Route) -> None:
         server.sessions.delete("page:refused")
@@ -135,7 +134,7 @@ def test_refusal_after_a_deletion(server: Server, visit: Visit, seen: Seen) -> N
         route.fulfill(response=answer)
 
     page.route("**/api/v1/sessions/page%3Arefused", delete_and_ask, times=1)
-    page.keyboard.press("p")
+    row.get_by_role("link").press("p")
     expect(page.locator(".notice.problem")).to_have_count(1)
     expect(row).to_have_count(0)
     seen.complaints.clear()  # the browser's own words about the refusal
@@ -146,7 +145,6 @@ def test_refusal_after_a_change(server: Server, visit: Visit, seen: Seen) -> Non
     store(server, "page:kept", [said(631_000, "Kept")])
     page = visit()
     row = page.locator("[data-key='page:kept']")
-    row.get_by_role("link").focus()
 
     def change_and_refuse(route: Route) -> None:
         expect(row.get_by_text("Pinned")).to_have_count(1)
@@ -155,7 +153,7 @@ def test_refusal_after_a_change(server: Server, visit: Visit, seen: Seen) -> Non
         route.fulfill(status=429, json={"detail": "Slow down."})
 
     page.route("**/api/v1/sessions/page%3Akept", change_and_refuse, times=1)
-    page.keyboard.press("p")
+    row.get_by_role("link").press("p")
     expect(page.get_by_text("Slow down.")).to_be_visible()
     expect(row.get_by_text("Pinned")).to_have_count(0)
     expect(row.get_by_text("2 messages")).to_be_visible()
