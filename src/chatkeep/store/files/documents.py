@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from bisect import bisect_right
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from functools import partial
@@ -314,6 +314,19 @@ class Seen:
                 self._add(found)
                 whole = self._documents.lying_in(wanted, docs)
         return {session: self._counts[session] for session in whole}
+
+
+def by_terms(having: Mapping[int, AbstractSet[int]]) -> Mapping[int, Collection[int]]:
+    """Return documents by the terms that they have, as bits, from those that have each term."""
+    seen: set[int] = set()
+    several: set[int] = set()
+    for docs in having.values():
+        several |= seen & docs
+        seen |= docs
+    same: defaultdict[int, list[int]] = defaultdict(list)
+    for doc in several:
+        same[sum(1 << place for place, docs in having.items() if doc in docs)].append(doc)
+    return {**{1 << place: docs - several for place, docs in having.items()}, **same}
 
 
 def _ranges(zones: Sequence[int]) -> Iterator[tuple[int, int]]:

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from heapq import nlargest
@@ -30,7 +30,7 @@ from chatkeep.core.query import Term, phrases
 from chatkeep.core.ranking import Scores
 from chatkeep.core.search import Search, is_enough
 from chatkeep.store.files import vocabulary
-from chatkeep.store.files.documents import ALWAYS, LAST, Documents, Matches, Part, Seen
+from chatkeep.store.files.documents import ALWAYS, LAST, Documents, Matches, Part, Seen, by_terms
 from chatkeep.store.files.rows import ZONE_DOCS, Found
 from chatkeep.store.files.sql import Connection
 from chatkeep.store.files.vocabulary import Sought
@@ -198,7 +198,7 @@ class _Searching:
             return
         rarest_first = sorted(range(len(self._sought)), key=lambda place: self._sought[place].count)
         listed = self._listed([self._sought[place] for place in rarest_first])
-        self._gather_best(_by_terms(dict(zip(rarest_first, map(set, listed), strict=False))))
+        self._gather_best(by_terms(dict(zip(rarest_first, map(set, listed), strict=False))))
         self._unknown = rarest_first[len(listed) :]
         for place in self._unknown:
             if self._fills(self._loose or {}) or self._is_over():
@@ -483,19 +483,6 @@ class _Searching:
     def _is_over(self) -> bool:
         self._is_late = self._is_late or time.monotonic() > self._until
         return self._is_late
-
-
-def _by_terms(having: Mapping[int, AbstractSet[int]]) -> Mapping[int, Collection[int]]:
-    """Return documents by the terms that they have, as bits, from those that have each term."""
-    seen: set[int] = set()
-    several: set[int] = set()
-    for docs in having.values():
-        several |= seen & docs
-        seen |= docs
-    same: defaultdict[int, list[int]] = defaultdict(list)
-    for doc in several:
-        same[sum(1 << place for place, docs in having.items() if doc in docs)].append(doc)
-    return {**{1 << place: docs - several for place, docs in having.items()}, **same}
 
 
 def _either(sought: Sequence[Sought]) -> Sought:
