@@ -25,7 +25,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from server import Client, Server
+from server import PORT, Client, Server
 
 _ROOT = Path(__file__).parents[1]
 _LIST_PAUSE_S = 0.02
@@ -59,7 +59,7 @@ async def heard_through(chats: int, token: str) -> list[float]:
     """Return the delays of all tokens through Chatkeep."""
     bodies = [{"message": "Go", "session_key": f"bench:{number}:{time.time_ns()}"} for number in range(chats)]
     answers = await asyncio.gather(
-        *(heard(number, Server.port, "/api/v1/chat/stream", body, token) for number, body in enumerate(bodies))
+        *(heard(number, PORT, "/api/v1/chat/stream", body, token) for number, body in enumerate(bodies))
     )
     return [delay for delays in answers for delay in delays]
 

@@ -21,7 +21,7 @@ import time
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from server import Server
+from server import PORT, Server
 
 _ROOT = Path(__file__).parents[1]
 _WORDS_OF_A_MESSAGE = 50
@@ -104,7 +104,7 @@ def main() -> None:
         server = Server(Path(folder), model_url=url)
         try:
             for history in chosen.history:
-                direct, through = Asker(urlsplit(url).netloc, "any"), Asker(f"127.0.0.1:{Server.port}", server.token)
+                direct, through = Asker(urlsplit(url).netloc, "any"), Asker(f"127.0.0.1:{PORT}", server.token)
                 measure(direct, through, history, chosen.rounds)
                 tell(history, direct, through)
         finally:

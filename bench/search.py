@@ -32,12 +32,15 @@ from rich.progress import track
 from rich.table import Table
 
 from chatkeep.store.files import format as session_file
-from server import Client, Server
+from server import PORT, Server
 
 _SEED = 20261121
+_SEARCH = "/api/sessions/search"
 _BANDS = {"rare": (2e-6, 5e-5), "middle": (0.002, 0.0075), "frequent": (0.03, 0.1), "common": (0.3, 1.0)}
 _APPENDS = 300
 _FORK = multiprocessing.get_context("fork")
+Times = dict[tuple[str, str], tuple[float, float, int]]
+"""Median, 99th percentile and how many answers were partial, by class and sort."""
 
 
 class Asker:
@@ -111,38 +114,48 @@ def main() -> None:
     parser.add_argument("--beside", action="store_true")
     options = parser.parse_args()
     console = Console(width=150)
-    measured = [_measured(workspace, options.rounds) for workspace in options.workspaces]
+    measured = _measured(options.workspaces, options.rounds)
     console.print(_table(options.workspaces, measured))
     if options.beside:
         console.print(_beside(options.workspaces[-1], options.rounds // 10, measured[-1]))
 
 
-def _measured(workspace: Path, rounds: int) -> dict[tuple[str, str], tuple[float, float, int]]:
-    """Return median, 99th percentile and how many were partial, for each class and sort."""
-    server = Server(workspace)
-    times: dict[tuple[str, str], tuple[float, float, int]] = {}
-    classes = Asker(workspace).classes()
-    for name, ask in track(list(classes.items()), description=f"searching {workspace.name}"):
+def _measured(workspaces: list[Path], rounds: int) -> list[Times]:
+    """Return median, 99th percentile and how many were partial, for each workspace, by class and sort."""
+    servers = [Server(workspace, PORT + place) for place, workspace in enumerate(workspaces)]
+    classes = [Asker(workspace).classes() for workspace in workspaces]
+    times: list[Times] = [{} for _ in workspaces]
+    for name in track([name for name in classes[0] if all(name in asks for asks in classes)], description="searching"):
         for sort in ("relevance", "recent"):
-            taken, partial_count = [], 0
-            for _ in range(rounds):
-                path = f"/api/sessions/search?{urlencode({'q': ask(), 'sort': sort})}"
-                began = time.perf_counter()
-                status, body = server.request("GET", path)
-                taken.append((time.perf_counter() - began) * 1000)
-                if status != 200:
-                    sys.exit(f"{name}: {status} {body[:200]!r}")
-                partial_count += json.loads(body)["partial"]
-            times[name, sort] = (statistics.median(taken), sorted(taken)[int(rounds * 0.99)], partial_count)
-    asked = [f"/api/sessions/search?{urlencode({'q': ask()})}" for _ in range(10) for ask in classes.values()]
-    print(f"{workspace.name}: appends {_appends(server, [])} ms, while searches run {_appends(server, asked)} ms")
-    server.stop()
+            asked = [
+                [_search(server, asks[name](), sort) for server, asks in zip(servers, classes, strict=True)]
+                for _ in range(rounds)
+            ]
+            for of_workspace, answers in zip(times, zip(*asked, strict=True), strict=True):
+                taken = sorted(ms for ms, _ in answers)
+                cut = sum(is_partial for _, is_partial in answers)
+                of_workspace[name, sort] = (statistics.median(taken), taken[int(rounds * 0.99)], cut)
+    for workspace, server, asks in zip(workspaces, servers, classes, strict=True):
+        paths = [f"{_SEARCH}?{urlencode({'q': ask()})}" for _ in range(10) for ask in asks.values()]
+        print(f"{workspace.name}: appends {_appends(server, [])} ms, while searches run {_appends(server, paths)} ms")
+        server.stop()
     return times
+
+
+def _search(server: Server, query: str, sort: str) -> tuple[float, bool]:
+    """Return how many milliseconds a search takes, and whether its answer is partial."""
+    path = f"{_SEARCH}?{urlencode({'q': query, 'sort': sort})}"
+    began = time.perf_counter()
+    status, body = server.request("GET", path)
+    taken = (time.perf_counter() - began) * 1000
+    if status != 200:
+        sys.exit(f"{query}: {status} {body[:200]!r}")
+    return taken, json.loads(body)["partial"]
 
 
 def _appends(server: Server, asked: list[str]) -> str:
     """Return median and 99th percentile of appends, with these searches running beside them, if there are any."""
-    beside = _FORK.Process(target=_search, args=(server.token, asked), daemon=True)  # whose work is not the client's
+    beside = _FORK.Process(target=_search_on, args=(server, asked), daemon=True)  # whose work is not the client's
     beside.start()
     taken = []
     for _ in range(_APPENDS):
@@ -154,15 +167,15 @@ def _appends(server: Server, asked: list[str]) -> str:
     return f"{statistics.median(taken):.2f} / {sorted(taken)[int(_APPENDS * 0.99)]:.2f}"
 
 
-def _search(token: str, asked: list[str]) -> None:
+def _search_on(server: Server, asked: list[str]) -> None:
     """Search one after the other until somebody ends it."""
-    client = Client(token)
+    client = server.another()
     while asked:
         for path in asked:
             client.request("GET", path)
 
 
-def _table(workspaces: list[Path], measured: list[dict[tuple[str, str], tuple[float, float, int]]]) -> Table:
+def _table(workspaces: list[Path], measured: list[Times]) -> Table:
     table = Table(title="Searches over HTTP, ms")
     table.add_column("class")
     for workspace in workspaces:
@@ -187,7 +200,7 @@ def _table(workspaces: list[Path], measured: list[dict[tuple[str, str], tuple[fl
     return table
 
 
-def _beside(workspace: Path, rounds: int, ours: dict[tuple[str, str], tuple[float, float, int]]) -> Table:
+def _beside(workspace: Path, rounds: int, ours: Times) -> Table:
     """Return how long a plain FTS5 table takes for the same, by bm25."""
     db = apsw.Connection(":memory:")
     db.execute("CREATE VIRTUAL TABLE said USING fts5 (text, content='', tokenize='porter unicode61')")

@@ -22,17 +22,17 @@ from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import quote
 
-_PORT = 18765
+PORT = 18765
 _LONGEST = "telegram:100000000"
 
 
 class Client:
     """A kept connection to the server."""
 
-    def __init__(self, token: str) -> None:
+    def __init__(self, token: str, port: int = PORT) -> None:
         """Take the token."""
         self._token = token
-        self._connection = http.client.HTTPConnection("127.0.0.1", _PORT)
+        self._connection = http.client.HTTPConnection("127.0.0.1", port)
 
     def request(self, method: str, path: str, body: object = None) -> tuple[int, bytes]:
         """Return the status and the body of an answer."""
@@ -45,28 +45,27 @@ class Client:
 class Server(Client):
     """A running server and a connection to it."""
 
-    port = _PORT
-
-    def __init__(self, workspace: Path, **settings: str) -> None:
+    def __init__(self, workspace: Path, port: int = PORT, **settings: str) -> None:
         """Start it with these settings, and wait until it answers."""
         unlimited = {"CHATKEEP_RATE_LIMIT_IP": "0", "CHATKEEP_RATE_LIMIT_TOKEN": "0"}
         chosen = {f"CHATKEEP_{name.upper()}": value for name, value in settings.items()}
         self._env = {**os.environ, **unlimited, **chosen}
         self._workspace = workspace
+        self.port = port
         self.token = self._made_token()
         began = time.perf_counter()
-        command = [sys.executable, "-m", "chatkeep", "serve", "--workspace", str(workspace), "--port", str(_PORT)]
+        command = [sys.executable, "-m", "chatkeep", "serve", "--workspace", str(workspace), "--port", str(port)]
         self._process = subprocess.Popen(command, env=self._env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         atexit.register(self._process.kill)  # it does not outlive a bench that fails
         while not self._answers():
             time.sleep(0.01)
         self.start_s = time.perf_counter() - began
         self.pid = self._process.pid
-        super().__init__(self.token)
+        super().__init__(self.token, port)
 
     def another(self) -> Client:
         """Return another connection to the server."""
-        return Client(self.token)
+        return Client(self.token, self.port)
 
     def memory_mb(self) -> float:
         """Return the resident memory of the server's process."""
@@ -89,7 +88,7 @@ class Server(Client):
 
     def _answers(self) -> bool:
         try:
-            connection = http.client.HTTPConnection("127.0.0.1", _PORT)
+            connection = http.client.HTTPConnection("127.0.0.1", self.port)
             connection.request("GET", "/health")
             return connection.getresponse().status == 200
         except OSError:
