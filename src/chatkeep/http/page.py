@@ -137,13 +137,20 @@ def _type_of(path: str) -> str:
 
 
 def _sent(file: File, request: Request, headers: dict[str, str]) -> Response:
-    takes_gzip = "gzip" in Headers(scope=request.scope).get("accept-encoding", "")
+    takes_gzip = _takes_gzip(Headers(scope=request.scope).get("accept-encoding", ""))
     coding = {"Content-Encoding": "gzip"} if takes_gzip else {}
     return Response(
         file.compressed if takes_gzip else file.plain,
         headers={**headers, **coding, "Vary": "Accept-Encoding"},
         media_type=file.media_type,
     )
+
+
+def _takes_gzip(accepted: str) -> bool:
+    """Tell whether who accepts these codings takes gzip. Source: RFC 9110, 12.5.3."""
+    codings = (coding.lower().replace(" ", "").partition(";q=") for coding in accepted.split(","))
+    weights = {name: weight or "1" for name, _, weight in codings}
+    return weights.get("gzip", weights.get("*", "0")).strip("0.") != ""
 
 
 def _spent(code: SignInCode | None, text: str) -> str:
