@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import chain
 from typing import Final
 
 from chatkeep.core.model import Hit, Message, Summary
@@ -15,8 +16,8 @@ _LEAD_CHARS: Final = 60  # of the excerpt before the first hit, so that it is re
 
 
 def highlights(text: str, query: Query) -> list[tuple[int, int]]:
-    """Return the characters [start, end) of all hits in a text, in order, overlapping ones joined."""
-    return _joined([place for places in _hits(text, query) for place in places])
+    """Return the characters [start, end) of the hits in a text, in order; no two share a character."""
+    return _apart(text, query, _hits(text, query))
 
 
 def excerpt(text: str, query: Query) -> tuple[str, tuple[tuple[int, int], ...]]:
@@ -24,7 +25,7 @@ def excerpt(text: str, query: Query) -> tuple[str, tuple[tuple[int, int], ...]]:
     if len(text) > 2 * _SLICE_CHARS:
         text = _telling_slice(text, query)
     hits = _hits(text, query)
-    found = _joined([place for places in hits for place in places])
+    found = _apart(text, query, hits)
     start, end = _bounds(text, *(_best(hits, found) if found else (0, 0)))
     inside = ((first - start, last - start) for first, last in found if first >= start and last <= end)
     return text[start:end], tuple(inside)
@@ -89,14 +90,25 @@ def _hits(text: str, query: Query) -> list[list[tuple[int, int]]]:
     return found
 
 
-def _joined(places: list[tuple[int, int]]) -> list[tuple[int, int]]:
-    joined: list[tuple[int, int]] = []
-    for start, end in sorted(places):
-        if joined and start < joined[-1][1]:
-            joined[-1] = (joined[-1][0], max(end, joined[-1][1]))
-        else:
-            joined.append((start, end))
-    return joined
+def _apart(text: str, query: Query, hits: list[list[tuple[int, int]]]) -> list[tuple[int, int]]:
+    """Return hits in order that share no characters: of those that do the first, of several from one place the longest.
+
+    Parts of a piece of the query that stand in the text as they do there are one hit.
+    """
+    pieces = ["".join(term.tokens) for term in query.terms]
+    apart: list[tuple[int, int]] = []
+    last = ""  # the last one of them, folded
+    for start, end in sorted(chain(*hits), key=lambda hit: (hit[0], -hit[1])):
+        if not apart or start >= apart[-1][1]:
+            apart.append((start, end))
+            last = ""
+        elif end > apart[-1][1]:
+            first, before = apart[-1]
+            longer = (last or folded(text[first:before])) + folded(text[before:end])
+            if any(longer in piece for piece in pieces):
+                apart[-1] = (first, end)
+                last = longer
+    return apart
 
 
 def _best(hits: list[list[tuple[int, int]]], found: list[tuple[int, int]]) -> tuple[int, int]:
