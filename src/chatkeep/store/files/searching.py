@@ -45,8 +45,8 @@ _REVIEWED: Final = 10  # best candidates in which the commoner terms are looked 
 _ZONES_NEAR: Final = 40  # of the newest messages, where walks end that find much
 _STRETCHES: Final = 40  # of neighbouring zones that such a walk takes
 _ROWS_MAX: Final = 50  # documents in which a phrase is looked up word by word
-_PHRASE_SHARE: Final = 0.02  # of the messages that have its words, those that may have a phrase
 _NEXT_SHARE: Final = 0.05  # of the messages that have two words, those in which one may follow the other
+_PIECE_SHARE: Final = 0.02  # of the messages that have the rarest pair of a piece of text, those that may have it all
 _SCARCE: Final = 4  # times as many messages as are answered are few; four times as many as that are not
 _LONG_WAY: Final = 40_000  # documents
 _WAY_SPARE: Final = 2.5  # a way that is begun anew costs more than one that is longer
@@ -357,7 +357,7 @@ class _Searching:
         From the first one on they are found in half the time. None when there are many.
         """
         few = _SCARCE * self._limit
-        if self._likely(sought) > few:
+        if self._total * self._share(sought) > few:
             return None
         docs: list[int] = []
         try:
@@ -368,13 +368,13 @@ class _Searching:
             self._is_late = True
         return docs if len(docs) <= _SCARCE * few else None
 
-    def _likely(self, sought: Sequence[Sought]) -> float:
-        """Return how many messages are likely to have all terms, were words together by chance."""
-        likely = float(self._total)
+    def _share(self, sought: Sequence[Sought]) -> float:
+        """Return what part of all messages is likely to have all terms, were words together by chance."""
+        share = 1.0
         for one in sought:
-            likely *= prod(min(1.0, count / max(1, self._total)) for count in (self._count(one), *one.others))
-            likely *= _NEXT_SHARE ** len(one.others)
-        return likely
+            share *= prod(min(1.0, count / max(1, self._total)) for count in (self._count(one), *one.others))
+            share *= _NEXT_SHARE ** len(one.others) if one.others or not one.is_phrase else _PIECE_SHARE
+        return share
 
     def _count(self, sought: Sought) -> int:
         """Return about how many documents a term has."""
@@ -422,13 +422,6 @@ class _Searching:
         newest = self._newest(found, ALWAYS, full)
         self._is_complete = self._is_complete and not full
         return {doc: found[doc] for _, doc in newest}
-
-    def _share(self, sought: Sequence[Sought]) -> float:
-        """Return what part of all messages is likely to have all terms."""
-        share = 1.0
-        for one in sought:
-            share *= min(1.0, self._count(one) / max(1, self._total)) * (_PHRASE_SHARE if one.is_phrase else 1)
-        return share
 
     def _parts(self, sought: Sequence[Sought], share: float, wanted: int, full: AbstractSet[object]) -> Iterator[Part]:
         """Return the messages that have all terms, part by part, from the last on.
