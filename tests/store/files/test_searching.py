@@ -548,6 +548,26 @@ def test_find_some_of_few_in_time(store: FilesStore, monkeypatch: pytest.MonkeyP
     assert ({("api:2", 1), ("api:2", 2)}, True) == ({*_ids(hits)}, hits.partial)
 
 
+@pytest.mark.parametrize("sort", SORTS)
+def test_find_some_of_a_walk_in_time(store: FilesStore, monkeypatch: pytest.MonkeyPatch, sort: Sort) -> None:
+    """Of a way back to the newest, what was found before the time was over is answered as a part."""
+    monkeypatch.setattr(searching, "_LISTED", -1)
+    store.append("api:1", [draft("star", n, id=str(n)) for n in range(700)])
+    between = Documents.between
+
+    def cut_off(self: Documents, match: str, low: int, high: int) -> Iterator[documents.Found]:
+        for found, message in enumerate(between(self, match, low, high)):
+            if found == 2:
+                time.sleep(search.deadline_s)
+                raise apsw.InterruptError
+            yield message
+
+    monkeypatch.setattr(Documents, "between", cut_off)
+    search = msgspec.structs.replace(search_for("star ", unit="message", sort=sort), deadline_s=0.2)
+    hits = store.search(search)
+    assert ([("api:1", 700), ("api:1", 699)], True) == (_ids(hits), hits.partial)
+
+
 def test_rank_a_pair_of_one_message(store: FilesStore) -> None:
     """A pair of characters that one message has weighs as much as a word of one, also after the index is built."""
     memory = MemoryStore()
