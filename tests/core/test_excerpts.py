@@ -56,6 +56,16 @@ def test_excerpt_with_most_terms() -> None:
     assert {"zebra", "giraffe"} == {shown[start:end] for start, end in places}
 
 
+@pytest.mark.parametrize("much", ["nothing here, ", "niente qu\u00e0, "])
+def test_excerpt_of_what_stands_as_asked(much: str) -> None:
+    """The piece is shown that has the very words of the query, rather than one with as many of its terms."""
+    text = "We use a lock. " + much * 50 + "Don\u2019t ever use a lock, friend. " + much * 50
+    for asked in ("don't ever use a lock", "ever use"):
+        shown, places = excerpt(text, parse_query(asked))
+        assert "ever use a lock" in shown
+        assert "use" in {shown[start:end] for start, end in places}
+
+
 @pytest.mark.parametrize(
     "text,asked,places",
     [

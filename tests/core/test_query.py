@@ -111,6 +111,27 @@ def test_parse_query_with_stop_words(text: str, terms: list[Term]) -> None:
 
 
 @pytest.mark.parametrize(
+    "text,verbatim",
+    [
+        ("let it be", ("let", "it", "be")),
+        ("Don\u2019t ever, ever use", ("don", "t", "ever", "ever", "use")),
+        ("a b c d e f g h i", ("a", "b", "c", "d", "e", "f", "g", "h")),
+        ("What is it?", ("what", "is", "it")),
+        ("zebra", None),
+        ("foo:bar", None),
+        ('let "it be"', None),
+        ("let 它 be", None),
+        ("? !", None),
+        ("", None),
+    ],
+)
+def test_parse_query_of_what_was_said(text: str, verbatim: tuple[str, ...] | None) -> None:
+    """Several words may be what somebody said, the first eight of many; not with quotes, nor without spaces."""
+    found = parse_query(text).verbatim
+    assert verbatim == (None if found is None else found.tokens)
+
+
+@pytest.mark.parametrize(
     "text,is_question",
     [
         ("What room is the meeting in", True),

@@ -17,16 +17,19 @@ _LEAD_CHARS: Final = 60  # of the excerpt before the first hit, so that it is re
 
 def highlights(text: str, query: Query) -> list[tuple[int, int]]:
     """Return the characters [start, end) of the hits in a text, in order; no two share a character."""
-    return _apart(text, query, _hits(text, query))
+    return _apart(text, query, _hits(Places(text, query), query))
 
 
 def excerpt(text: str, query: Query) -> tuple[str, tuple[tuple[int, int], ...]]:
     """Return about 200 characters of the text with as many terms as possible, and the hits as offsets into them."""
     if len(text) > 2 * _SLICE_CHARS:
         text = _telling_slice(text, query)
-    hits = _hits(text, query)
+    places = Places(text, query)
+    hits = _hits(places, query)
     found = _apart(text, query, hits)
-    start, end = _bounds(text, *(_best(hits, found) if found else (0, 0)))
+    phrase = query.verbatim if len(text) > EXCERPT_CHARS else None
+    verbatim = None if phrase is None else places.about_where(phrase)
+    start, end = _bounds(text, *(_best(hits, found, verbatim) if found else (0, 0)))
     inside = ((first - start, last - start) for first, last in found if first >= start and last <= end)
     return text[start:end], tuple(inside)
 
@@ -59,7 +62,7 @@ def _telling_slice(text: str, query: Query) -> str:
         piece = text[_break(text, start - QUERY_CHARS_MAX) : _break(text, start + _SLICE_CHARS)]
         plain = folded(piece)
         if sum(sign in plain for sign in signs) > most:
-            count = sum(map(bool, _hits(piece, query)))
+            count = sum(map(bool, _hits(Places(piece, query), query)))
             if count > most:
                 best, most = piece, count
             if count >= len(query.terms):
@@ -81,9 +84,8 @@ def _sign(term: Term) -> str:
     return first if term.exact else first[:1] if first.isascii() else ""
 
 
-def _hits(text: str, query: Query) -> list[list[tuple[int, int]]]:
+def _hits(places: Places, query: Query) -> list[list[tuple[int, int]]]:
     """Return where each term stands; of a text that has not every term, where their parts do too."""
-    places = Places(text, query)
     found = [places.of(term) for term in query.terms]
     if not all(found):
         found += [places.of(part) for part in query.relaxed if part not in query.terms]
@@ -111,8 +113,10 @@ def _apart(text: str, query: Query, hits: list[list[tuple[int, int]]]) -> list[t
     return apart
 
 
-def _best(hits: list[list[tuple[int, int]]], found: list[tuple[int, int]]) -> tuple[int, int]:
-    """Return the first hit from which on an excerpt has room for the most different terms."""
+def _best(hits: list[list[tuple[int, int]]], found: list[tuple[int, int]], verbatim: int | None) -> tuple[int, int]:
+    """Return the first hit of what stands as in the query, or from which on an excerpt has room for the most terms."""
+    if verbatim is not None:
+        return next((hit for hit in found if hit[0] >= verbatim), found[-1])
     if sum(map(bool, hits)) == 1:
         return found[0]
     starts = sorted((start, term) for term, places in enumerate(hits) for start, _ in places)

@@ -8,7 +8,8 @@ unless something follows it, may be the beginning of a longer one.
 
 Words that say nothing are left out when others remain. What is left has to be found whole (`terms`);
 when that finds nothing, or too little for a question, its parts may do (`relaxed`); phrases of words
-that say nothing stay whole when there is nothing else.
+that say nothing stay whole when there is nothing else. Several words may be a piece of what somebody
+said, with all words between (`verbatim`): what has it as it stands is the best.
 """
 
 from __future__ import annotations
@@ -38,6 +39,7 @@ from chatkeep.core.words import (
 
 TERMS_MAX: Final = 32
 QUERY_CHARS_MAX: Final = 1000
+_VERBATIM_MAX: Final = 8  # words
 _LONG_RUN: Final = 6  # characters of a script without spaces that hold more than one word
 _PIECE: Final = re.compile(r'"([^"]*)"|(\S+)')
 _QUOTES: Final = str.maketrans(dict.fromkeys("\u201c\u201d\u201e\u00ab\u00bb", '"'))
@@ -64,6 +66,7 @@ class Query(Struct, frozen=True):
     terms: tuple[Term, ...]
     relaxed: tuple[Term, ...] = ()
     is_question: bool = False
+    verbatim: Term | None = None
 
 
 class Words:
@@ -90,7 +93,8 @@ def parse_query(text: str) -> Query:
     terms = tuple((telling or list(found))[:TERMS_MAX])
     relaxed = dict.fromkeys(part for term in terms for part in _parts(term, found[term], alone=len(terms) == 1))
     is_question = len(terms) > 1 and _is_question(text)
-    return Query(text, terms, tuple(relaxed)[:TERMS_MAX] or terms, is_question=is_question)
+    verbatim = None if len(found) == 1 else _verbatim(text)
+    return Query(text, terms, tuple(relaxed)[:TERMS_MAX] or terms, is_question=is_question, verbatim=verbatim)
 
 
 def phrases(terms: Sequence[Term]) -> list[tuple[int, Term]]:
@@ -136,6 +140,11 @@ class Places:
         self._about = about
         self._even = evenly_folded(text)
         self._words: Words | None = None
+
+    def about_where(self, phrase: Term) -> int | None:
+        """Return where the first words stand that are probably a phrase, None where there are none or it takes long."""
+        found = None if self._even is None else _phrase_pattern(phrase).search(self._even.plain)
+        return None if found is None else found.start()
 
     def of(self, term: Term) -> list[tuple[int, int]]:
         """Return the characters [start, end) of each place where the term stands."""
@@ -283,6 +292,14 @@ def _pieces(term: Term) -> Iterator[Term]:
         yield from (Term(tuple(pair), exact=True, run=True) for pair in pairs_of("".join(term.tokens)))
     else:
         yield term
+
+
+def _verbatim(text: str) -> Term | None:
+    """Return the words of a text, the first of many, as a phrase; of one with quotes or without spaces nothing."""
+    tokens = _texts(tokens_of(text))[:_VERBATIM_MAX]
+    if len(tokens) <= 1 or '"' in text.translate(_QUOTES) or any(map(is_unspaced, tokens)):
+        return None
+    return Term(tokens, exact=True)
 
 
 def _is_question(text: str) -> bool:

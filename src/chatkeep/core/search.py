@@ -14,12 +14,14 @@ Deleted sessions and messages are never answered.
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Final
 
 from msgspec import Struct
 
 from chatkeep.core.model import Role, Selection, Sort, Unit
 from chatkeep.core.query import Query
 
+_WANTED_LEAST: Final = 30
 DEFAULT_ROLES: tuple[Role, ...] = ("user", "assistant")
 
 
@@ -36,8 +38,13 @@ class Search(Struct, frozen=True, kw_only=True):
     limit: int = 20
     deadline_s: float = 0.8
 
+    @property
+    def wanted(self) -> int:
+        """As many results are looked for: a lower limit only cuts the list of the best."""
+        return self.limit if self.sort == "recent" else max(self.limit, _WANTED_LEAST)
+
 
 def is_enough(search: Search, message_count: int, session_count: int) -> bool:
     """Tell whether messages that have every term are the answer."""
     count = session_count if search.unit == "session" else message_count
-    return count >= search.limit if search.query.is_question else message_count > 0
+    return count >= search.wanted if search.query.is_question else message_count > 0

@@ -40,7 +40,7 @@ from chatkeep.core.model import (
     summary,
 )
 from chatkeep.core.paging import Place, cursor_at, place_of, scope_of
-from chatkeep.core.query import Term, Words, is_in, phrases, words_of
+from chatkeep.core.query import Query, Term, Words, is_in, phrases, words_of
 from chatkeep.core.ranking import Match, Scores, weight
 from chatkeep.core.ranking import best as best_of
 from chatkeep.core.search import Search, is_enough
@@ -173,11 +173,11 @@ class MemoryStore:
             for message in stored.messages
             if _is_candidate(message, search)
         ]
-        found = whole = _matches(said, query.terms, needed=len(query.terms))
+        found = whole = _matches(said, query, query.terms, needed=len(query.terms))
         terms = query.terms
         if not is_enough(search, len(whole), len({match.session for match in whole})) and query.relaxed != terms[:1]:
             terms = query.relaxed
-            found = _matches(said, terms, needed=1)
+            found = _matches(said, query, terms, needed=1)
         weights = [weight(sum(is_in(words, term) for _, _, words in said), len(said)) for term in terms]
         places = {(match.session, match.seq) for match in whole}
         scores = Scores(found, weights)
@@ -346,7 +346,7 @@ def _is_selected(stored: _Stored, selection: Selection) -> bool:
     )
 
 
-def _matches(said: Iterable[_Said], terms: Sequence[Term], *, needed: int) -> list[Match]:
+def _matches(said: Iterable[_Said], query: Query, terms: Sequence[Term], *, needed: int) -> list[Match]:
     """Return the messages that have as many of the terms as needed."""
     found = []
     for key, message, words in said:
@@ -354,7 +354,9 @@ def _matches(said: Iterable[_Said], terms: Sequence[Term], *, needed: int) -> li
         if len(held) >= max(1, needed):
             side_by_side = [place for place, phrase in phrases(terms) if is_in(words, phrase)]
             size = len(msgspec.json.encode(message))
-            found.append(Match(key, message.seq, _micros(message.sent_at), size, _bits(held), _bits(side_by_side)))
+            match = Match(key, message.seq, _micros(message.sent_at), size, _bits(held), _bits(side_by_side))
+            match.is_verbatim = query.verbatim is not None and is_in(words, query.verbatim)
+            found.append(match)
     return found
 
 

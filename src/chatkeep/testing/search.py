@@ -484,6 +484,39 @@ class SearchContract:
         hits = store.search(search_for("dear giraffe number ")).hits
         assert {"api:together", "api:apart"} == {hit.key for hit in hits[:2]}
 
+    @pytest.mark.parametrize(
+        "query,said",
+        [
+            ("let it be", "Oh, let it be!"),
+            ("don't ever use", "Please don\u2019t ever use that."),
+            ("years now, so there have been", "It is for years now. So there have been some."),
+            ("is the place nice?", "He asked: is the place nice?"),
+            ("to be or not to be", "To be, or not to be"),
+        ],
+    )
+    def test_search_prefers_what_was_said_word_by_word(self, store: Store, query: str, said: str) -> None:
+        """A message with the very words of the query comes first, those that say nothing among them."""
+        store.append(KEY, [draft(said, 0)])
+        for n in range(60):
+            store.append(
+                f"api:other{n}", [draft("years use let place nice be", 100 + n), draft("not to be or now", 99)]
+            )
+        for limit in (1, 20):
+            hits = store.search(search_for(query, limit=limit)).hits
+            assert ((KEY, 1), limit) == (_places(Hits(hits=hits))[0], len(hits))
+
+    @pytest.mark.parametrize("unit", ["session", "message"])
+    def test_search_with_a_question_and_a_smaller_limit(self, store: Store, unit: Unit) -> None:
+        """A smaller limit answers the first of what a greater one does, where some have every word, too."""
+        for n in range(20):
+            store.append(
+                f"api:{n}", [draft("a zebra sleeps", n), draft("the horse", n), draft("a horse, a zebra", n)][n % 3 :]
+            )
+        every = _places(store.search(search_for("Where does a zebra meet the horse?", unit=unit, limit=30)))
+        for limit in (1, 2, 5, 11, 29):
+            shown = _places(store.search(search_for("Where does a zebra meet the horse?", unit=unit, limit=limit)))
+            assert every[:limit] == shown
+
 
 def _places(hits: Hits) -> list[tuple[str, int]]:
     return [(hit.key, hit.seq) for hit in hits.hits]

@@ -437,7 +437,7 @@ def test_find_one_of_many(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     with contextlib.closing(_open(tmp_path)) as store:
         store.append("api:1", [draft(f"a rare word {n}", -n) for n in range(30)])
         store.append("api:2", [draft("a word", n) for n in range(30)])
-        hits = store.search(search_for("word rare ", limit=1, unit="message"))
+        hits = store.search(search_for("word rare ", sort="recent", limit=1, unit="message"))
     assert ([("api:1", 1)], False) == (_ids(hits), hits.partial)
 
 
@@ -586,6 +586,18 @@ def test_find_recent_of_a_question_of_common_words(store: FilesStore, monkeypatc
     store.append("api:1", [draft("report of the data in a meeting room", 0), draft("a room", 1)])
     hits = store.search(search_for("Which meeting room has the report data?", sort="recent", limit=1))
     assert ("all", [("api:1", 1)]) == (hits.mode, _ids(hits))
+
+
+@pytest.mark.usefixtures("few_candidates")
+@pytest.mark.parametrize("query", ["report to the zebra", "the report of", "what is the data of a report?"])
+def test_find_what_was_said_word_by_word(store: FilesStore, query: str) -> None:
+    """What has the very words of the query is a candidate however old it is, and is counted as all else."""
+    for n in range(60):
+        store.append(f"api:{n}", [draft("the data, a report, zebra", 100 + n), draft("a report of data", 99)])
+    store.append("api:old", [draft(f"so {query} and more", 0), draft("no report, no zebra, no data", 1)])
+    for unit, places in (("session", [("api:old", 1, 2)]), ("message", [("api:old", 1, 2)])):
+        found = store.search(search_for(query, unit=unit)).hits[:1]  # type: ignore[arg-type]
+        assert places == [(hit.key, hit.seq, hit.match_count) for hit in found]
 
 
 @pytest.mark.parametrize("keys", ["ab", "ba"])

@@ -33,7 +33,7 @@ from chatkeep.store.files import vocabulary
 from chatkeep.store.files.documents import ALWAYS, LAST, Documents, Matches, Part, Seen, by_terms
 from chatkeep.store.files.rows import ZONE_DOCS, Found
 from chatkeep.store.files.sql import Connection
-from chatkeep.store.files.vocabulary import Sought
+from chatkeep.store.files.vocabulary import Sought, either, every
 
 _LISTED: Final = 2_500  # documents that are listed for all rarer terms together
 _CANDIDATES: Final = 400  # messages that are ranked, at most
@@ -47,6 +47,7 @@ _STRETCHES: Final = 40  # of neighbouring zones that such a walk takes
 _ROWS_MAX: Final = 50  # documents in which a phrase is looked up word by word
 _NEXT_SHARE: Final = 0.05  # of the messages that have two words, those in which one may follow the other
 _PIECE_SHARE: Final = 0.02  # of the messages that have the rarest pair of a piece of text, those that may have it all
+_VERBATIM_WAY: Final = 200_000  # messages that have one of some words, which a search for all side by side gets past
 _SCARCE: Final = 4  # times as many messages as are answered are few; four times as many as that are not
 _LONG_WAY: Final = 40_000  # documents
 _WAY_SPARE: Final = 2.5  # a way that is begun anew costs more than one that is longer
@@ -76,6 +77,7 @@ def find(db: Connection, search: Search) -> Answer:
     with searching.deadline(search.deadline_s / 2 if searching.may_be_loose else search.deadline_s):
         searching.gather_whole()
     with searching.deadline(search.deadline_s):
+        searching.gather_verbatim()
         if not searching.is_enough():
             searching.gather_loose()
     searching.rank()
@@ -95,11 +97,13 @@ class _Searching:
         self._documents = Documents(db, search)
         self._total = self._documents.total()
         self._most = _CANDIDATES if self._total < _MANY else _CANDIDATES_OF_MANY
-        self._limit = search.limit
+        self._limit = search.wanted
         if search.unit == "session":
             self._most = _CANDIDATES_OF_SESSIONS
-            self._limit = min(search.limit, self._documents.session_count)
+            self._limit = min(self._limit, self._documents.session_count)
         self._whole: Matches = {}
+        self._verbatim: Sought | None = None  # what finds messages that have the query as it stands
+        self._as_typed: Collection[int] | None = None  # all documents that do, if that is known
         self._loose: Matches | None = None
         self._is_complete = True  # whether every message that matches is gathered
         self._terms: Sequence[Term] = search.query.terms
@@ -158,7 +162,7 @@ class _Searching:
         if listed:
             docs = set.intersection(*map(set, listed))
             if docs and len(listed) < len(sought):
-                docs = set(self._documents.all_of(_all(one.match for one in rarest_first)))
+                docs = set(self._documents.all_of(every(rarest_first)))
             found = self._newest_of(docs)
         elif self._search.query.is_question and len(sought) > _FEW_TERMS and self._search.sort != "recent":
             found = {}  # it would be a long walk; those that have every term are the best of those with some
@@ -169,6 +173,19 @@ class _Searching:
         for match in found.values():
             match.terms = everything
         self._whole = found | self._whole
+
+    def gather_verbatim(self) -> None:
+        """Gather messages that have the words of the query as they stand there, if no long search tells these."""
+        phrase = self._search.query.verbatim
+        if phrase is None or self._search.sort == "recent":
+            return
+        self._verbatim = one = vocabulary.sought(self._db, phrase)
+        if self._whole and self._is_complete and len(self._whole) <= _ROWS_MAX:
+            self._as_typed = self._documents.with_row(self._whole, one.words)
+        elif one.count + min(one.others) <= _VERBATIM_WAY:
+            self._as_typed = self._of_row(one) if one.count + sum(one.others) > _VERBATIM_WAY else self._scarce([one])
+            for doc, match in self._documents.messages(self._as_typed or ()).items():
+                self._whole.setdefault(doc, match).terms = (1 << len(self._terms)) - 1
 
     # Messages that have some terms
 
@@ -194,7 +211,7 @@ class _Searching:
 
     def _gather_loose(self) -> None:
         if self._search.sort == "recent":
-            self._loose = self._walked([_either(self._sought)])
+            self._loose = self._walked([either(self._sought)])
             return
         rarest_first = sorted(range(len(self._sought)), key=lambda place: self._sought[place].count)
         listed = self._listed([self._sought[place] for place in rarest_first])
@@ -231,6 +248,8 @@ class _Searching:
         self._found = self._gathered()
         if self._terms == self._search.query.terms:
             self._everything = (1 << len(self._terms)) - 1
+        for doc in self._found.keys() & set(self._as_typed or ()):
+            self._found[doc].is_verbatim = True
         if self._search.sort != "recent":
             self._scores = Scores(self._found.values(), self._weights)
             self._scored = {doc: self._scores.of(match) for doc, match in self._found.items()}
@@ -252,6 +271,10 @@ class _Searching:
             if having:
                 for doc in self._having(having, vocabulary.sought(self._db, phrase)):
                     self._found[doc].phrases |= 1 << place
+        if self._verbatim is not None and self._as_typed is None:
+            whole = [doc for doc in best if doc in self._whole]
+            for doc in self._documents.with_row(whole, self._verbatim.words) or ():
+                self._found[doc].is_verbatim = True
         self._scored.update((doc, self._scores.of(self._found[doc])) for doc in best)
         self._short = self._best(dict.fromkeys((*self._short, *best)))
 
@@ -264,7 +287,7 @@ class _Searching:
         if self._loose is None:
             self._counts = self._seen.counts(sessions)
             if left := sessions - self._counts.keys():
-                self._counts.update(self._documents.counted([_all(matches)], left, (), _COUNTED)[0])
+                self._counts.update(self._documents.counted([every(self._sought)], left, (), _COUNTED)[0])
             return ()
         self._counts, having = self._documents.counted(matches, sessions, docs, _COUNTED)
         if sum(self._counts.values()) == _COUNTED:
@@ -363,7 +386,7 @@ class _Searching:
         try:
             if len(sought) == 1 and (of_row := self._of_row(sought[0])) is not None:
                 return of_row
-            docs.extend(self._documents.first_of(_all(one.match for one in sought), _SCARCE * few + 1))
+            docs.extend(self._documents.first_of(every(sought), _SCARCE * few + 1))
         except apsw.InterruptError:
             self._is_late = True
         return docs if len(docs) <= _SCARCE * few else None
@@ -428,7 +451,7 @@ class _Searching:
 
         If as many are likely to be among the newest ones as are wanted, by their times, in whatever order they came.
         """
-        match = _all(one.match for one in sought)
+        match = every(sought)
         near = int(_WAY_SPARE * wanted / max(share, 1e-9) / ZONE_DOCS) + 2
         if near >= _ZONES_NEAR:
             return self._documents.backwards(match, self._limit, full)
@@ -476,16 +499,3 @@ class _Searching:
     def _is_over(self) -> bool:
         self._is_late = self._is_late or time.monotonic() > self._until
         return self._is_late
-
-
-def _either(sought: Sequence[Sought]) -> Sought:
-    """Return what is asked for any of the terms."""
-    return Sought(_any(one.match for one in sought), sum(one.count for one in sought))
-
-
-def _all(matches: Iterable[str]) -> str:
-    return " AND ".join(f"({match})" for match in matches)
-
-
-def _any(matches: Iterable[str]) -> str:
-    return " OR ".join(f"({match})" for match in matches)

@@ -173,6 +173,16 @@ def _rarest(words: Sequence[str], counts: Sequence[int]) -> str:
     return f'NEAR("{words[first]}" "{words[second]}", {between})' if between else f'"{words[first]} {words[second]}"'
 
 
+def every(sought: Iterable[Sought]) -> str:
+    """Return what finds the messages that have all terms."""
+    return " AND ".join(f"({one.match})" for one in sought)
+
+
+def either(sought: Sequence[Sought]) -> Sought:
+    """Return what is asked for any of the terms."""
+    return Sought(_any(f"({one.match})" for one in sought), sum(one.count for one in sought))
+
+
 def _any(phrases: Iterable[str]) -> str:
     """Return what finds any of the phrases; of none, a phrase that nothing has."""
     return f"({' OR '.join(phrases) or NOTHING})"
