@@ -388,7 +388,7 @@ def test_find_by_a_beginning_that_is_remembered(store: FilesStore, monkeypatch: 
     asked = [search_for(typed, limit=500) for typed in ("w", "w1", "x1 w", "w50")]
     before = [store.search(search) for search in asked]
     with store._upkeep.index._reader() as db:
-        assert [("w", 0)] == list(db.begun)
+        assert ["w"] == list(db.begun)
     store.append("api:3", [draft("x1 w501", 20)])
     found = [store.search(search) for search in asked]
     news = [
@@ -397,10 +397,23 @@ def test_find_by_a_beginning_that_is_remembered(store: FilesStore, monkeypatch: 
     ]
     assert [["api:3"], [], ["api:3"], ["api:3"]] == news
     with store._upkeep.index._reader() as db:
-        assert [("w", 0)] == list(db.begun)
+        assert ["w"] == list(db.begun)
         db.begun.clear()
     monkeypatch.setattr(vocabulary, "_REMEMBERED_S", 0)
     assert found == [store.search(search) for search in asked]
+
+
+def test_find_by_a_beginning_that_became_common(store: FilesStore) -> None:
+    """A word that has become one of the commonest with a beginning since these were remembered is found by it."""
+    words = [f"w{n:03}" for n in range(450)]
+    store.append("old:1", [draft(" ".join(words), n, id=str(n)) for n in range(8)])
+    store.append("old:2", [draft("nothing", n, id=str(n)) for n in range(2000)])
+    before = {hit.key for hit in store.search(search_for("w", limit=500)).hits}
+    store.append("new:1", [draft(words[-1], n, id=str(n)) for n in range(1000)])
+    store.append("new:2", [draft(words[-1], n, id=str(n)) for n in range(1000)])
+    assert {"old:1"} == before
+    for asked in (search_for("w", selection=Selection(prefixes=("new:",))), search_for("w", sort="recent")):
+        assert {"new:1", "new:2"} <= {hit.key for hit in store.search(asked).hits}
 
 
 def test_find_newest_of_a_beginning_of_many_words(store: FilesStore) -> None:

@@ -252,10 +252,11 @@ SELECT json_group_array(json_array(word, message_count)) FROM (
   ORDER BY message_count DESC, word LIMIT :limit
 );
 
--- begun: Words that begin alike, the commonest first, in one row.
+-- begun: Words that begin alike, but those that were asked for, the commonest first, in one row.
 SELECT json_group_array(json_array(word, message_count)) FROM (
   SELECT word, message_count FROM terms WHERE word >= :first AND word < :after
-  ORDER BY message_count DESC, word LIMIT :limit OFFSET :skip
+    AND word NOT IN (SELECT value FROM json_each(:asked))
+  ORDER BY message_count DESC, word LIMIT :limit
 );
 
 -- wasted: How many documents there ever were, and how many messages there are.

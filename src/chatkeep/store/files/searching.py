@@ -149,11 +149,11 @@ class _Searching:
         sought = [vocabulary.sought(self._db, term) for term in self._terms]
         self._weigh(sought)
         self._gather_whole(sought)
-        while (skip := max(one.more for one in sought)) and not self._fills(self._whole) and not self._is_over():
-            sought = [vocabulary.sought(self._db, term, skip=skip if term.prefix else 0) for term in self._terms]
+        while (asked := vocabulary.asked(sought)) and not self._fills(self._whole) and not self._is_over():
+            sought = [vocabulary.sought(self._db, term, asked if term.prefix else ()) for term in self._terms]
             self._gather_whole(sought)
             self._seen.forget()  # some of these may have been found before
-        self._is_complete = self._is_complete and not skip
+        self._is_complete = self._is_complete and not asked
 
     def _gather_whole(self, sought: Sequence[Sought]) -> None:
         everything = (1 << len(sought)) - 1
@@ -198,16 +198,11 @@ class _Searching:
             self._weigh([vocabulary.sought(self._db, term) for term in self._terms])
         self._loose = {}
         self._gather_loose()
-        while (
-            (skip := max((one.more for one in self._sought), default=0))
-            and not self._fills(self._loose)
-            and not self._is_over()
-        ):
-            place = next(place for place, one in enumerate(self._sought) if one.more)
-            more = vocabulary.sought(self._db, self._terms[place], skip=skip)
-            self._sought[place] = more
-            self._add(place, self._walked([more]))
-        self._is_complete = self._is_complete and not skip
+        while (asked := vocabulary.asked(self._sought)) and not self._fills(self._loose) and not self._is_over():
+            place = next(place for place, one in enumerate(self._sought) if one.asked)
+            self._sought[place] = vocabulary.sought(self._db, self._terms[place], asked)
+            self._add(place, self._walked([self._sought[place]]))
+        self._is_complete = self._is_complete and not asked
 
     def _gather_loose(self) -> None:
         if self._search.sort == "recent":

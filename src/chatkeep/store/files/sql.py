@@ -15,8 +15,8 @@ import apsw
 import msgspec
 
 T = TypeVar("T")
-Begun = tuple[list[tuple[str, int]], int]
-"""Words with a beginning, in how many messages each is, and after how many the next ones come, if there are."""
+Begun = tuple[list[tuple[str, int]], tuple[str, ...]]
+"""Words with a beginning, in how many messages each is, and if there are others, all that were asked for by then."""
 
 
 class UnreadableRowError(Exception):
@@ -34,7 +34,7 @@ class Connection(apsw.Connection):
     def __init__(self, path: str, flags: int) -> None:
         """Open the database of this name, as SQLite's flags say."""
         super().__init__(path, flags=flags)
-        self.begun: dict[tuple[str, int], tuple[float, Begun]] = {}
+        self.begun: dict[str, tuple[float, Begun]] = {}
 
 
 def one_row(

@@ -20,7 +20,7 @@ from typing import Final
 
 import apsw
 from msgspec import Struct
-from msgspec.json import Decoder
+from msgspec.json import Decoder, encode
 
 from chatkeep.core.model import Role
 from chatkeep.core.query import Term
@@ -51,14 +51,14 @@ NOTHING: Final = f'"{GAP}{GAP}"'
 class Sought(Struct, frozen=True):
     """What the full-text index is asked for one term, and about how many messages have it at most.
 
-    A term that is a beginning of more words than these has the next ones after `more` words. Of a phrase of words, not
+    A term that is a beginning of more words than these tells which were `asked` for by now. Of a phrase of words, not
     of a piece of text, `words` are these, and `others` tells in how many messages each is but the rarest; if they are
     three to eight, `rarest` finds the two rarest as near each other as they are in it.
     """
 
     match: str
     count: int
-    more: int = 0
+    asked: tuple[str, ...] = ()
     is_phrase: bool = False
     words: tuple[str, ...] = ()
     others: tuple[int, ...] = ()
@@ -134,34 +134,34 @@ def role_word(role: Role) -> str:
     return f"{_SCOPE}{role}"
 
 
-def sought(db: Connection, term: Term, *, skip: int = 0) -> Sought:
-    """Return what to ask for a term; of a beginning of many words, those after the `skip` commonest."""
+def sought(db: Connection, term: Term, asked: tuple[str, ...] = ()) -> Sought:
+    """Return what to ask for a term; of a beginning of many words, of which some were `asked` for, the next ones."""
     if term.run:
         pairs = [indexed(pair) for pair in pairs_of("".join(term.tokens))]
         count = max(1, min(count for _, count in _counted(db, pairs)))  # a pair of one message need not be known
         return Sought(f'"{" ".join(pairs)}"', count, is_phrase=len(pairs) > 1)
     tokens = [indexed(token) for token in term.tokens]
     if len(tokens) > 1:
-        return _phrase(db, term, tokens, skip)
+        return _phrase(db, term, tokens, asked)
     if is_unspaced(term.tokens[0]):
         return Sought(f'"{tokens[0]}"', _sum(_counted(db, tokens)))
     forms = dict(_counted(db, tokens) if term.exact else _forms(db, tokens[0]))
-    more = 0
+    by_now: tuple[str, ...] = ()
     if term.prefix:
-        begun, more = _begun(db, tokens[0], skip)
-        forms = {**({} if skip else forms), **dict(begun)}
-    return Sought(_any(f'"{form}"' for form in forms), _sum(forms.items()), more)
+        begun, by_now = _begun(db, tokens[0], asked)
+        forms = {**({} if asked else forms), **dict(begun)}
+    return Sought(_any(f'"{form}"' for form in forms), _sum(forms.items()), by_now)
 
 
-def _phrase(db: Connection, term: Term, tokens: Sequence[str], skip: int) -> Sought:
+def _phrase(db: Connection, term: Term, tokens: Sequence[str], asked: tuple[str, ...]) -> Sought:
     counts = [count for _, count in _counted(db, tokens)]
     if not term.prefix:
         match, others, rarest = f'"{" ".join(tokens)}"', tuple(sorted(counts)[1:]), _rarest(tokens, counts)
         return Sought(match, min(counts), is_phrase=True, words=tuple(tokens), others=others, rarest=rarest)
-    begun, more = _begun(db, tokens[-1], skip)
-    last = dict.fromkeys((*(() if skip else tokens[-1:]), *(word for word, _ in begun)))
+    begun, by_now = _begun(db, tokens[-1], asked)
+    last = dict.fromkeys((*(() if asked else tokens[-1:]), *(word for word, _ in begun)))
     match = _any(f'"{" ".join((*tokens[:-1], word))}"' for word in last)
-    return Sought(match, min(*counts[:-1], _sum(begun)), more, is_phrase=True)
+    return Sought(match, min(*counts[:-1], _sum(begun)), by_now, is_phrase=True)
 
 
 def _rarest(words: Sequence[str], counts: Sequence[int]) -> str:
@@ -183,6 +183,11 @@ def either(sought: Sequence[Sought]) -> Sought:
     return Sought(_any(f"({one.match})" for one in sought), sum(one.count for one in sought))
 
 
+def asked(sought: Sequence[Sought]) -> tuple[str, ...]:
+    """Return the words that were asked for by now, of a term that is a beginning of more."""
+    return next((one.asked for one in sought if one.asked), ())
+
+
 def _any(phrases: Iterable[str]) -> str:
     """Return what finds any of the phrases; of none, a phrase that nothing has."""
     return f"({' OR '.join(phrases) or NOTHING})"
@@ -196,27 +201,27 @@ def _forms(db: Connection, word: str) -> list[tuple[str, int]]:
     return list({word: 0, **forms}.items())
 
 
-def _begun(db: Connection, beginning: str, skip: int) -> Begun:
-    """Return the commonest words with a beginning, after some.
+def _begun(db: Connection, beginning: str, asked: tuple[str, ...]) -> Begun:
+    """Return the commonest words with a beginning besides some, and if there are more, all that are asked for then.
 
     There are more of them when they are rare: then all are needed, and cost little; and fewer when they are common.
     Which are the commonest of very many does not change soon, and all have to be looked at to tell: it is remembered.
     """
     now = time.monotonic()
-    until, begun = db.begun.get((beginning, skip), (now, None))
-    if begun is not None and now < until:
+    until, begun = db.begun.get(beginning, (now, None))
+    if begun is not None and now < until and not asked:
         return begun
-    values = {"first": beginning, "after": beginning + _LAST, "limit": _FORMS_MOST + 1, "skip": skip}
+    values = {"first": beginning, "after": beginning + _LAST, "limit": _FORMS_MOST + 1, "asked": encode(asked).decode()}
     found = one_row(db, QUERIES["begun"], values, _WORDS)
     totals = list(accumulate(count for _, count in found))
     ((message_count,),) = db.execute(QUERIES["message_count"])
     rare, uncommon = bisect_left(totals, _RARE), bisect_left(totals, message_count // _COMMON)
     shown = found[: min(max(rare, _FORMS_LEAST, min(uncommon, _FORMS)), _FORMS_MOST)]
-    begun = shown, skip + len(shown) if len(shown) < len(found) else 0
-    if len(found) > _FORMS_MOST and found[-1][1] >= _LASTING:
+    begun = shown, (*asked, *(word for word, _ in shown)) if len(shown) < len(found) else ()
+    if not asked and len(found) > _FORMS_MOST and found[-1][1] >= _LASTING:
         if len(db.begun) >= _BEGUN_MAX:
             db.begun.clear()
-        db.begun[beginning, skip] = now + _REMEMBERED_S, begun
+        db.begun[beginning] = now + _REMEMBERED_S, begun
     return begun
 
 
