@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from chatkeep.core import excerpts
 from chatkeep.core.excerpts import EXCERPT_CHARS, excerpt, highlights
-from chatkeep.core.query import Term, parse_query
+from chatkeep.core.query import Places, Query, Term, parse_query
 from chatkeep.core.stems import stem
 from chatkeep.core.words import evenly_folded, folded, tokens_of
 
@@ -54,6 +55,34 @@ def test_excerpt_with_most_terms() -> None:
     text = "zebra " * 50 + "nothing here " * 50 + "a zebra and a giraffe"
     shown, places = excerpt(text, parse_query("zebra giraffe"))
     assert {"zebra", "giraffe"} == {shown[start:end] for start, end in places}
+
+
+@pytest.mark.parametrize(
+    "text,asked,hit",
+    [
+        ("未来。" + "今天天气很好。" * 3000 + "机器学习的未来发展", "机器学习的未来", "机器学习的未来"),
+        (
+            "zfoo then zbar and zbaz. " + "nothing here. " * 1500 + "a zfoo-zbar of zbaz",
+            '"zfoo zbar" zbaz',
+            "zfoo-zbar",
+        ),
+        ("an e and mail. " + "getUserName in 5ms. " * 40_000 + "a nightowl", "nightowl e-mail ", "nightowl"),
+        ("Où est-il ? " * 60_000 + "des nocturnes", "nocturne", "nocturnes"),
+    ],
+)
+def test_excerpt_of_very_long_text(monkeypatch: pytest.MonkeyPatch, text: str, asked: str, hit: str) -> None:
+    """The piece with whole terms is shown, wherever it is, without cutting all of the text into words."""
+    cut: list[str] = []
+
+    def noted(piece: str, query: Query) -> Places:
+        cut.append(piece)
+        return Places(piece, query)
+
+    monkeypatch.setattr(excerpts, "Places", noted)
+    shown, places = excerpt(text, parse_query(asked))
+    assert hit in {shown[start:end] for start, end in places}
+    assert len(cut) <= 13
+    assert max(map(len, cut)) <= 9001
 
 
 @pytest.mark.parametrize("much", ["nothing here, ", "niente qu\u00e0, "])

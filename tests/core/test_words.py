@@ -138,6 +138,9 @@ def test_tokens_of_decomposed_text(text: str) -> None:
         ("HTTPServer v2", [["http", "server"]]),
         ("E1234 ORA01017", [["1234"], ["ora", "01017"]]),
         ("sha256sum", [["sha", "256", "sum"]]),
+        ("v1.2.3-rc.1 1.2", [["1", "2", "3", "rc", "1"]]),
+        ("15T10:30:00Z, a1.b2", [["10", "30", "00z"], ["15", "10"], ["00"]]),
+        ("v1" + ".1" * 40, [["1"] * 16]),
         ("parseJSONBody", [["parse", "json", "body"]]),
         ("snake_case_name", []),
         ("snake_caseName", [["case", "name"]]),
@@ -147,7 +150,7 @@ def test_tokens_of_decomposed_text(text: str) -> None:
     ],
 )
 def test_compounds_of(text: str, parts: list[list[str]]) -> None:
-    """Identifiers come apart where case or digits change; parts of one character and blobs are left out."""
+    """Identifiers come apart where case or digits change, blobs do not; numbers come without letters before them."""
     assert parts == [[part.text for part in compound] for compound in compounds_of(text)]
 
 

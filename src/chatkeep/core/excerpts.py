@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from heapq import nlargest
 from itertools import chain
 from typing import Final
 
 from chatkeep.core.model import Hit, Message, Summary
 from chatkeep.core.query import QUERY_CHARS_MAX, Places, Query, Term
+from chatkeep.core.stems import beginning
 from chatkeep.core.words import folded, is_unspaced
 
 EXCERPT_CHARS: Final = 200
 _SLICE_CHARS: Final = 8000
+_CUT_MAX: Final = 12  # slices that are cut into words
 _LOOKED_AT: Final = 1000
 _LEAD_CHARS: Final = 60  # of the excerpt before the first hit, so that it is read in its context
 
@@ -52,22 +56,31 @@ def hit_of(known: Summary, message: Message, query: Query, match_count: int) -> 
 
 
 def _telling_slice(text: str, query: Query) -> str:
-    """Return the slice of a long text that has the most terms, the first of several.
+    """Return the slice of a long text that has the most terms, and of their parts; the first of several.
 
-    Slices that cannot have more terms than the best one so far are not cut into words.
+    Few slices are cut into words: those of whose terms there are the most signs.
     """
-    signs = [_sign(term) for term in (*query.terms, *query.relaxed)]
-    best, most = text[:_SLICE_CHARS], 0
-    for start in range(0, len(text), _SLICE_CHARS):
-        piece = text[_break(text, start - QUERY_CHARS_MAX) : _break(text, start + _SLICE_CHARS)]
-        plain = folded(piece)
-        if sum(sign in plain for sign in signs) > most:
-            count = sum(map(bool, _hits(Places(piece, query), query)))
-            if count > most:
-                best, most = piece, count
-            if count >= len(query.terms):
-                break
+    slices = [
+        (_break(text, start - QUERY_CHARS_MAX), _break(text, start + _SLICE_CHARS))
+        for start in range(0, len(text), _SLICE_CHARS)
+    ]
+    signs = [[_signs(term) for term in terms] for terms in (query.terms, query.relaxed)]
+    likely = [(_signed(folded(text[start:end]), signs), -place) for place, (start, end) in enumerate(slices)]
+    best, most = text[:_SLICE_CHARS], (0,) * len(signs)
+    for of_signs, place in nlargest(_CUT_MAX, likely):
+        if of_signs <= most or most[0] == len(query.terms):
+            break
+        piece = text[slice(*slices[-place])]
+        places = Places(piece, query)
+        found = tuple(sum(bool(places.of(term)) for term in terms) for terms in (query.terms, query.relaxed))
+        if found > most:
+            best, most = piece, found
     return best
+
+
+def _signed(plain: str, signs: Sequence[Sequence[Sequence[str]]]) -> tuple[int, ...]:
+    """Return how many terms a folded text may have, and how many of their parts."""
+    return tuple(sum(all(sign in plain for sign in of_term) for of_term in of_terms) for of_terms in signs)
 
 
 def _break(text: str, place: int) -> int:
@@ -78,10 +91,11 @@ def _break(text: str, place: int) -> int:
     return next((at for at in near if not text[at - 1].isalnum() or is_unspaced(text[at])), place)
 
 
-def _sign(term: Term) -> str:
-    """Return what a text has, folded, that has the term in any form: of English words the first letter."""
-    first = term.tokens[0]
-    return first if term.exact else first[:1] if first.isascii() else ""
+def _signs(term: Term) -> tuple[str, ...]:
+    """Return what a text has, folded, that has the term in any form; nothing where that is not known."""
+    if term.run:
+        return ("".join(term.tokens),)
+    return term.tokens if term.exact else tuple(token for token in map(beginning, term.tokens) if token)
 
 
 def _hits(places: Places, query: Query) -> list[list[tuple[int, int]]]:

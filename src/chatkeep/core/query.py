@@ -43,7 +43,9 @@ _VERBATIM_MAX: Final = 8  # words
 _LONG_RUN: Final = 6  # characters of a script without spaces that hold more than one word
 _PIECE: Final = re.compile(r'"([^"]*)"|(\S+)')
 _QUOTES: Final = str.maketrans(dict.fromkeys("\u201c\u201d\u201e\u00ab\u00bb", '"'))
-_ENGLISH_ENDING: Final = re.compile(r"(\W*[^\W_]+)['\u2019](?:s|t|d|m|ll|re|ve)(\W*)", re.IGNORECASE)
+_ENGLISH_ENDING: Final = re.compile(
+    r"(\W*[^\W_]+(?:[-.'\u2019][^\W_]+)*)['\u2019](?:s|t|d|m|ll|re|ve)(\W*)", re.IGNORECASE
+)
 
 
 class Term(Struct, frozen=True):

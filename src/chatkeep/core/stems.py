@@ -24,6 +24,7 @@ _BY_SCRIPT: Final = tuple(
     )
 )
 _SHORTEST: Final = 3
+_SURE: Final = 3  # letters of a stem, beyond which all but the last two are in each of its words
 _LONGEST: Final = 40
 
 _QUESTIONS: Final = (
@@ -61,3 +62,12 @@ def common_beginning(word: str) -> str:
     if len(word) == 1 or len(stem(word)) == 1:
         return word[0]
     return f"{word[0]}[iy]" if word[1] in "iy" else word[:2]
+
+
+def beginning(word: str) -> str:
+    """Return what all words of a stem begin with, as much of it as is sure; of scripts with other stemmers nothing."""
+    language = next((first for first, last, _ in _BY_SCRIPT if first <= word[0] <= last), None)
+    if language is None:
+        return word
+    of_stem = stem(word)
+    return "" if language != _BY_SCRIPT[0][0] else of_stem[:-2] if len(of_stem) > _SURE else word[0]

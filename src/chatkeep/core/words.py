@@ -12,8 +12,8 @@ Arabic ones. Then it is cut into *tokens*:
 - all else falls away.
 
 Beside the tokens a text has *rows* of parts: the pairs of neighbouring characters of those scripts,
-which are far rarer than characters, and the parts of compound identifiers (`getUserName`: get, user,
-name; `E1234`: 1234).
+which are far rarer than characters, the parts of compound identifiers (`getUserName`: get, user, name;
+`E1234`: 1234), and numbers without a letter before them (`v1.2.3`: 1, 2, 3).
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ import re
 import unicodedata
 from collections.abc import Callable, Iterator
 from functools import lru_cache
+from itertools import islice
 from typing import Final
 
 import regex
@@ -54,9 +55,12 @@ has_hump: Final = re.compile(  # the same as _HUMP, but quick: few characters of
     r"[A-Z0-9](?:(?<=[a-z][A-Z])|(?<=[A-Za-z][0-9])|(?<=[A-Z][A-Z])(?=[a-z])|(?<=[0-9])(?=[A-Za-z]))"
 ).search
 """Whether a text may have compound identifiers."""
-_COMPOUND: Final = re.compile(rf"(?<![^\W_])(?=[A-Za-z0-9]{{0,60}}?{_HUMP})[A-Za-z0-9]{{3,64}}(?![^\W_])")
+_COMPOUND: Final = re.compile(rf"(?<![^\W_])(?=[A-Za-z0-9]{{0,96}}?{_HUMP})[A-Za-z0-9]{{3,100}}(?![^\W_])")
 _PART: Final = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+")
-_PARTS_MAX: Final = 8  # more humps than that are no identifier but a blob
+_PARTS_MAX: Final = 16  # more humps than that are no identifier but a blob
+_NUMBER: Final = re.compile(
+    r"(?<=[A-Za-z])[0-9]+[.:][0-9]+(?:[.:-][A-Za-z0-9]+)*"
+)  # behind a letter: a version, a time
 _FOLDS_MARKS_BELOW: Final = 0x0530  # Latin, Greek and Cyrillic end here; farther on, marks make other letters
 _PLAIN_BELOW: Final = 0x10000
 GAP: Final = "\ue001"
@@ -155,9 +159,12 @@ def unevenly_folded_tokens(text: str) -> list[Token]:
 
 
 def compounds_of(text: str) -> Iterator[list[Token]]:
-    """Yield the parts of each compound identifier of a text, in its order; parts of one character are left out."""
+    """Yield the parts of numbers behind letters, and of compound identifiers, of these none of one character."""
     if has_hump(text) is None:
         return
+    for number in _NUMBER.finditer(text):
+        start, digits = number.start(), islice(_ASCII_TOKEN.finditer(number.group().lower()), _PARTS_MAX)
+        yield [Token(part.group(), start + part.start(), start + part.end()) for part in digits]
     for compound in _COMPOUND.finditer(text):
         parts = list(_PART.finditer(text, *compound.span()))
         if len(parts) <= _PARTS_MAX:
