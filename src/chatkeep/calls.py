@@ -193,6 +193,7 @@ def search(asked: Search) -> Call[Hits]:
     query: Query = {
         **_filters(asked.selection),
         "q": asked.query.text,
+        "session": asked.session,
         "role": None if asked.roles == DEFAULT_ROLES else ",".join(asked.roles or ("any",)),
         "since": asked.since,
         "until": asked.until,

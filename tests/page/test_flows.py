@@ -104,7 +104,7 @@ def test_list_follows_what_others_do(server: Server, visit: Visit) -> None:
     server.sessions.rename("page:live-b", "Another name")
     expect(page.locator(".row .title").nth(1)).to_have_text("Another name")
     server.sessions.delete("page:live-b")
-    expect(page.get_by_text("Another name")).to_have_count(0)
+    expect(page.locator(".row", has_text="Another name")).to_have_count(0)
 
 
 def test_open_session_follows_what_is_appended(server: Server, visit: Visit) -> None:
@@ -376,6 +376,27 @@ def test_what_was_found_is_unfolded(server: Server, visit: Visit) -> None:
         expect(page.locator(".message.marked").get_by_text(word)).to_be_visible()
 
 
+def test_words_in_a_long_message_are_in_sight(server: Server, visit: Visit) -> None:
+    """Who comes to a message longer than the screen for a word of it sees the word, by a search and by finding."""
+    long = "\n\n".join(f"Line {number}" for number in range(300))
+    store(server, "page:long", [said(1, f"{long} the bilby {long} and the quoll {long}")])
+    page = visit()
+    in_sight = """() => {
+      const [range] = CSS.highlights.get("found") ?? [];
+      const box = document.querySelector(".scroll")?.getBoundingClientRect();
+      const place = range?.getBoundingClientRect();
+      return place?.top >= box?.top && place.bottom <= box.bottom ? `${range}` : null;
+    }"""
+    page.keyboard.press("/")
+    page.keyboard.type("bilby")
+    expect(page.locator(".hit mark")).to_have_text("bilby")
+    page.keyboard.press("Enter")
+    assert until(lambda: page.evaluate(in_sight) == "bilby")
+    page.keyboard.press("f")
+    page.keyboard.type("quoll")
+    assert until(lambda: page.evaluate(in_sight) == "quoll")
+
+
 def test_search_says_what_it_did(server: Server, visit: Visit) -> None:
     """Arrows choose, no hit is told, and Escape leads back."""
     for number in (1, 2):
@@ -444,7 +465,7 @@ def test_find_within_a_session(server: Server, visit: Visit) -> None:
         "page:find",
         [said(number * 60, f"note {'numbat' if number % 50 == 7 else 'x'} {number}") for number in range(200)],
     )
-    store(server, "page:find-other", [said(1, "numbat elsewhere")])
+    store(server, "page:find-other", [said(20_000 + number, "numbat elsewhere") for number in range(220)])
     page = visit(link("page:find"), timezone_id="UTC")
     expect(page.locator("#m200")).to_be_in_viewport()
     page.keyboard.press("f")

@@ -50,6 +50,30 @@ def many(server: Server, channel: str, count: int) -> None:
         store(server, f"page:{channel}-{number}", [said(number, f"{channel} {number}")], channel=channel)
 
 
+def test_enter_while_a_search_is_asked(server: Server, visit: Visit) -> None:
+    """Enter opens the best of what was typed, when its answer is there, and never a hit of something typed before."""
+    store(server, "page:cassowary", [said(1, "a cassowary")])
+    store(server, "page:echidna", [said(1, "an echidna")])
+    page = visit()
+    page.keyboard.press("/")
+    page.keyboard.type("cassowary")
+    expect(page.locator(".hit mark")).to_have_text("cassowary")
+    field = page.get_by_role("combobox", name="Search all messages")
+    field.fill("")
+    opened: list[str] = []
+
+    def answered() -> None:
+        field.press("Enter")
+        opened.append(page.url)
+
+    page.keyboard.type("cassowary")
+    expect(page.locator(".hit mark")).to_have_text("cassowary")
+    held(page, re.compile("search.*echidna"), answered, lambda: field.fill("echidna"))
+    expect(page.locator(".message.marked")).to_contain_text("echidna")
+    assert [page.url] != opened
+    assert page.url.endswith(link("page:echidna", 1))
+
+
 def test_change_while_the_list_is_read(server: Server, visit: Visit) -> None:
     """A list that the server made before something changed does not undo what the feed told meanwhile."""
     store(server, "page:changed", [said(620_000, "One")])

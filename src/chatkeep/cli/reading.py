@@ -72,11 +72,15 @@ def show(
 
 
 def search(
-    text: Annotated[str, typer.Argument(help="Words to find; a phrase in double quotes.", show_default=False)] = "",
+    texts: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[TEXT]...", help="Words to find; a phrase in double quotes.", show_default=False),
+    ] = None,
     *,
     limit: Annotated[int, typer.Option("--limit", "-n", help="How many, 1 to 200.")] = 20,
     channel: Channel = None,
     prefix: Prefix = "",
+    session: Annotated[str, typer.Option(help="Only in the session with this key.")] = "",
     tag: Tags = None,
     pinned: Pinned = None,
     role: Annotated[str, typer.Option(help=f"{', '.join(ROLES)} or any; else user and assistant.")] = "",
@@ -89,6 +93,7 @@ def search(
     as_json: AsJson = False,
 ) -> None:
     """Find sessions by what was said in them."""
+    text = " ".join(texts or ())
     with opened_sessions(workspace) as sessions:
         if open_at:
             _show_around(sessions, open_at, parse_query(text), as_json=as_json)
@@ -100,6 +105,7 @@ def search(
         wanted = Search(
             query=parse_query(text),
             selection=_selection(prefix, channel, tag, pinned=pinned, archived=None),
+            session=parse_key(session) if session else None,
             roles=_roles(role),
             since=parse_time("--since", since) if since else None,
             until=parse_time("--until", until) if until else None,

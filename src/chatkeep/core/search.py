@@ -26,10 +26,14 @@ DEFAULT_ROLES: tuple[Role, ...] = ("user", "assistant")
 
 
 class Search(Struct, frozen=True, kw_only=True):
-    """A query with its filters. `roles` None means every role; `deadline_s` bounds the time spent."""
+    """A query with its filters. `roles` None means every role; `deadline_s` bounds the time spent.
+
+    With `session` only the messages of the session with this key are looked at.
+    """
 
     query: Query
     selection: Selection = Selection(archived=None)
+    session: str | None = None
     roles: tuple[Role, ...] | None = DEFAULT_ROLES
     since: datetime | None = None
     until: datetime | None = None

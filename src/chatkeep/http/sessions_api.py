@@ -43,6 +43,7 @@ async def search_sessions(  # noqa: PLR0913 - one parameter per query parameter
     selected: given.Searched,
     *,
     limit: given.SearchLimit = SEARCH_LIMIT_DEFAULT,
+    session: given.MaybeKey = None,
     role: given.SearchRole = None,
     since: given.Time = None,
     until: given.Time = None,
@@ -53,6 +54,7 @@ async def search_sessions(  # noqa: PLR0913 - one parameter per query parameter
     search = Search(
         query=parse_query(q),
         selection=selected,
+        session=None if session is None else given.key("session", session),
         roles=given.roles(role),
         since=None if since is None else parse_time("since", since),
         until=None if until is None else parse_time("until", until),

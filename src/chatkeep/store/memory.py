@@ -166,7 +166,8 @@ class MemoryStore:
     def search(self, search: Search) -> Hits:
         """Return the messages that the query finds, as `core.search` describes it."""
         query = search.query
-        sessions = {stored.header.key: stored for stored in self._selected(search.selection)}
+        selected = {stored.header.key: stored for stored in self._selected(search.selection)}
+        sessions = {key: stored for key, stored in selected.items() if search.session in (None, key)}
         said = [
             (key, message, words_of(message.text))
             for key, stored in sessions.items()

@@ -55,6 +55,7 @@ def search_for(  # noqa: PLR0913 - the filters of a search
     text: str,
     *,
     selection: Selection = Selection(archived=None),  # noqa: B008 - an immutable value
+    session: str | None = None,
     roles: tuple[Role, ...] | None = DEFAULT_ROLES,
     since: datetime | None = None,
     until: datetime | None = None,
@@ -66,6 +67,7 @@ def search_for(  # noqa: PLR0913 - the filters of a search
     return Search(
         query=parse_query(text),
         selection=selection,
+        session=session,
         roles=roles,
         since=since,
         until=until,

@@ -300,6 +300,19 @@ class SearchContract:
         mode: Mode = store.search(search_for("zebra horse", selection=Selection(prefixes=("a:",)))).mode
         assert "any" == mode
 
+    def test_search_in_one_session(self, store: Store) -> None:
+        """Of one session all that match are found, and of those whose keys begin as its key nothing."""
+        for n in range(40):
+            store.append(f"{KEY}{n}", [draft("zebra", 100 + n), draft("horse", 200)])
+        store.append(KEY, [draft("zebra", 1), draft("horse", 2), draft("a zebra", 3)])
+        for asked in (
+            search_for("zebra", session=KEY, unit="message", sort="recent", limit=2),
+            search_for("the zebra ", session=KEY, unit="message"),
+        ):
+            assert {(KEY, 1), (KEY, 3)} == set(_places(store.search(asked)))
+        assert () == store.search(search_for("zebra", session="api:", unit="message")).hits
+        assert () == store.search(search_for("zebra", session=KEY, selection=Selection(prefixes=("x",)))).hits
+
     def test_search_archived(self, store: Store) -> None:
         """Archived sessions are found, unless the selection leaves them out."""
         store.append(KEY, [draft("zebra")])

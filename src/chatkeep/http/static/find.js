@@ -3,6 +3,7 @@
 import { html, useEffect, useLayoutEffect, useRef, useState } from "./vendor/preact.js";
 import * as api from "./api.js";
 import { icon } from "./icons.js";
+import { comeFor, light, rangesOf } from "./lights.js";
 import { notices } from "./notices.js";
 import { go, sessionLink } from "./routes.js";
 import { seqAt } from "./window.js";
@@ -16,6 +17,10 @@ export function FindBar({ session, last, close }) {
   const [at, setAt] = useState(0);
   const input = useRef();
   const jumping = useRef();
+  const show = (seq) => {
+    comeFor(session, seq, wordsIn(text));
+    go(sessionLink(session, seq), { replace: true });
+  };
   const take = (found) => setSeqs((known) => (`${found}` === `${known}` ? known : found)); // the same hits are no reason to move
   useLayoutEffect(() => input.current.focus(), []); // at once: the next key is for it
   useEffect(() => {
@@ -28,22 +33,22 @@ export function FindBar({ session, last, close }) {
   }, [session, text]);
   useEffect(() => {
     setAt(seqs.length - 1);
-    if (seqs.length) go(sessionLink(session, seqs.at(-1)), { replace: true });
+    if (seqs.length) show(seqs.at(-1));
   }, [seqs]);
   useEffect(() => {
-    const again = new MutationObserver(() => light(text)); // also what is drawn later
+    const again = new MutationObserver(() => lightAll(text)); // also what is drawn later
     again.observe(document.querySelector(".thread"), { childList: true, subtree: true });
-    light(text);
+    lightAll(text);
     return () => {
       again.disconnect();
-      light("");
+      light([]);
     };
   }, [text]);
   const step = (by) => {
     if (!seqs.length) return;
     const next = (at + by + seqs.length) % seqs.length;
     setAt(next);
-    go(sessionLink(session, seqs[next]), { replace: true });
+    show(seqs[next]);
   };
   const keys = (event) => {
     if (event.key === "Enter") step(event.shiftKey ? 1 : -1);
@@ -77,36 +82,19 @@ export function FindBar({ session, last, close }) {
   `;
 }
 
-/** The seqs of the messages of one session that match. A prefix finds longer keys too: they fall away. */
+/** The seqs of the messages of one session that match. */
 async function seek(session, text, signal) {
   if (!text.trim()) return [];
-  const asked = { q: text, prefix: session, role: "any", unit: "message", sort: "recent", limit: LIMIT };
+  const asked = { q: text, session, role: "any", unit: "message", sort: "recent", limit: LIMIT };
   const { sessions } = await api.searchSessions(asked, signal);
-  return sessions.filter((hit) => hit.id === session).map((hit) => hit.seq).sort((one, other) => one - other);
+  return sessions.map((hit) => hit.seq).sort((one, other) => one - other);
 }
 
 const complain = (error) => error.name !== "AbortError" && notices.complain(error);
 
-/** Marks the words in what is drawn, without touching an element. */
-function light(text) {
-  if (!CSS.highlights) return;
-  CSS.highlights.delete("found");
-  const words = text.toLowerCase().split(/[\s"“”]+/).filter(Boolean);
+const wordsIn = (text) => text.toLowerCase().split(/[\s"“”]+/).filter(Boolean);
+
+function lightAll(text) {
   const box = document.querySelector(".messages");
-  if (!words.length || !box) return;
-  const ranges = [];
-  const walker = document.createTreeWalker(box, NodeFilter.SHOW_TEXT);
-  for (let node = walker.nextNode(); node; node = walker.nextNode()) {
-    const content = node.data.toLowerCase();
-    if (content.length !== node.data.length) continue; // lower case of some letters is longer
-    for (const word of words) {
-      for (let at = content.indexOf(word); at >= 0; at = content.indexOf(word, at + word.length)) {
-        const range = new Range();
-        range.setStart(node, at);
-        range.setEnd(node, at + word.length);
-        ranges.push(range);
-      }
-    }
-  }
-  CSS.highlights.set("found", new Highlight(...ranges));
+  light(box ? rangesOf(wordsIn(text), box) : []);
 }

@@ -3,6 +3,7 @@
 import { html, useEffect, useRef, useState } from "./vendor/preact.js";
 import * as api from "./api.js";
 import { channelIcon, icon } from "./icons.js";
+import { comeFor } from "./lights.js";
 import { dialog } from "./menu.js";
 import { go, sessionLink } from "./routes.js";
 import { ago } from "./times.js";
@@ -17,13 +18,16 @@ function Search() {
   const { hits, mode, problem, isAsking } = useAnswer(asked);
   const [at, setAt] = useState(0);
   const list = useRef();
+  const isWaiting = useRef(false); // to open the best of what is asked for
   const ask = (change) => {
     last = { ...asked, ...change };
     setAsked(last);
     setAt(0);
+    isWaiting.current = false;
   };
   useEffect(() => list.current?.children[at]?.scrollIntoView({ block: "nearest" }), [at]);
   const open = (hit) => {
+    comeFor(hit.id, hit.seq, marked(hit), { isMarked: true });
     dialog.close();
     go(sessionLink(hit.id, hit.seq));
   };
@@ -33,11 +37,15 @@ function Search() {
     else if (step && hits.length) {
       event.preventDefault();
       setAt((at + step + hits.length) % hits.length);
-    } else if (event.key === "Enter" && hits[at] && !event.isComposing) {
+    } else if (event.key === "Enter" && !event.isComposing) {
       event.preventDefault();
-      open(hits[at]);
+      if (isAsking) isWaiting.current = true;
+      else if (hits[at]) open(hits[at]);
     }
   };
+  useEffect(() => {
+    if (!isAsking && isWaiting.current && hits.length) open(hits[0]);
+  }, [isAsking]);
   return html`
     <div class="search-box">
       <div class="search-line">
@@ -61,23 +69,22 @@ function Search() {
 
 /** Asks for what is wanted; an answer that comes after a newer question is left aside. */
 function useAnswer(asked) {
-  const [answer, setAnswer] = useState({ hits: [], mode: "all" });
+  const [answer, setAnswer] = useState({ asked: null, hits: [], mode: "all" });
   useEffect(() => {
     const { q, role, sort, since } = asked;
     if (!q.trim()) {
-      setAnswer({ hits: [], mode: "all" });
+      setAnswer({ asked, hits: [], mode: "all" });
       return undefined;
     }
     const asking = new AbortController();
     const days = since && new Date(Date.now() - Number(since) * 86_400_000).toISOString();
-    setAnswer((before) => ({ ...before, isAsking: true }));
     api.searchSessions({ q, role, sort, since: days, limit: LIMIT }, asking.signal).then(
-      (found) => setAnswer({ hits: found.sessions, mode: found.mode }),
-      (problem) => problem.name !== "AbortError" && setAnswer({ hits: [], mode: "all", problem }),
+      (found) => setAnswer({ asked, hits: found.sessions, mode: found.mode }),
+      (problem) => problem.name !== "AbortError" && setAnswer({ asked, hits: [], mode: "all", problem }),
     );
     return () => asking.abort();
   }, [asked]);
-  return answer;
+  return { ...answer, isAsking: answer.asked !== asked };
 }
 
 function told(asked, hits, mode, problem, isAsking) {
@@ -85,7 +92,7 @@ function told(asked, hits, mode, problem, isAsking) {
   if (!asked.q.trim()) return "Words, parts in “quotes”, or any Chinese or Japanese character. ↑ ↓ to choose, Enter to open.";
   if (!hits.length) return isAsking ? "Searching …" : "Nothing found.";
   const count = hits.length < LIMIT ? `${hits.length} ${hits.length === 1 ? "session" : "sessions"}` : `The best ${LIMIT} sessions`;
-  return mode === "any" ? `${count}. No message has every word; these have some.` : count;
+  return mode === "any" ? `${count}. Not all of these have every word.` : count;
 }
 
 function Choices({ asked, ask }) {
@@ -116,7 +123,13 @@ function Hit({ hit, nth, isChosen, open }) {
   `;
 }
 
-/** The excerpt with its hits marked. Highlights count characters, strings of JavaScript half of some. */
+/** What is marked in the excerpt of a hit, in lower case. Highlights count characters, strings of JavaScript half of some. */
+function marked({ match, highlights }) {
+  const characters = Array.from(match);
+  return [...new Set(highlights.map(([start, end]) => characters.slice(start, end).join("").toLowerCase()))];
+}
+
+/** The excerpt with its hits marked. */
 function lit(excerpt, highlights) {
   const characters = Array.from(excerpt);
   const slice = (start, end) => characters.slice(start, end).join("");

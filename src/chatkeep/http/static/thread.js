@@ -4,6 +4,7 @@ import { html, useEffect, useLayoutEffect, useMemo, useRef, useState } from "./v
 import { Composer } from "./composer.js";
 import { FindBar } from "./find.js";
 import { channelIcon, icon } from "./icons.js";
+import { showWords } from "./lights.js";
 import { openMenu } from "./menu.js";
 import { Message } from "./message.js";
 import { useModel } from "./model.js";
@@ -87,7 +88,7 @@ function Scroll({ session, seq, visit, window }) {
     if (!isReady || !messages.length) return;
     if (arrivedAt.current !== visit && (seq ? window.holds(seq) : !window.hasNewer)) {
       arrivedAt.current = visit;
-      arrive(box.current, seq);
+      arrive(box.current, session, seq);
     } else {
       restore(box.current, held.current);
     }
@@ -173,10 +174,14 @@ function resultsOf(messages) {
 
 const elementOf = (box, seq) => box.querySelector(`[data-seq="${seq}"]`);
 
-function arrive(box, seq) {
+function arrive(box, session, seq) {
   const target = seq && elementOf(box, seq);
-  if (!target) box.scrollTop = box.scrollHeight;
-  else target.scrollIntoView({ block: target.offsetHeight > box.clientHeight * 0.8 ? "start" : "center" });
+  if (!target) {
+    box.scrollTop = box.scrollHeight;
+    return;
+  }
+  target.scrollIntoView({ block: target.offsetHeight > box.clientHeight * 0.8 ? "start" : "center" });
+  showWords(box, target, session, seq);
 }
 
 function spot(box, window) {

@@ -63,6 +63,9 @@ class Documents:
         self.scope_count = self.session_count = _UNBOUNDED
         self._scope: tuple[str, ...] = ()
         where, self._values = conditions(search.selection)
+        if search.session is not None:
+            where.append("key = :session")
+            self._values["session"] = search.session
         if where and (few := self._few_sessions(where)) is not None:
             self._scope = (scope_of(few),)
             self.scope_count = sum(few.values())
