@@ -11,7 +11,7 @@ import os
 import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import datetime
 from io import TextIOWrapper
 from pathlib import Path
@@ -151,10 +151,17 @@ def byte_bar(what: str, total: int) -> Iterator[Callable[[int], None]]:
 
 @contextmanager
 def count_bar(what: str) -> Iterator[Callable[[int, int], None]]:
-    """Yield a function that takes how many are done, of how many."""
-    with _bar(MofNCompleteColumn()) as bar:
+    """Yield a function that takes how many are done, of how many; the bar is there from its first call on."""
+    with ExitStack() as shown:
+        bar = _bar(MofNCompleteColumn())
         task = bar.add_task(what, total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total)
+
+        def show(done: int, total: int) -> None:
+            if not (bar.disable or bar.live.is_started):
+                shown.enter_context(bar)
+            bar.update(task, completed=done, total=total)
+
+        yield show
 
 
 def _cell(cell: str | Text) -> Text:
