@@ -68,6 +68,8 @@ def test_excerpt_with_most_terms() -> None:
         ),
         ("an e and mail. " + "getUserName in 5ms. " * 40_000 + "a nightowl", "nightowl e-mail ", "nightowl"),
         ("Où est-il ? " * 60_000 + "des nocturnes", "nocturne", "nocturnes"),
+        ("the day was indeed " * 8000 + "a dog barked" + " the day" * 500, "dog", "dog"),
+        ("the day was indeed " * 8000 + "he runs", "running ", "runs"),
     ],
 )
 def test_excerpt_of_very_long_text(monkeypatch: pytest.MonkeyPatch, text: str, asked: str, hit: str) -> None:
@@ -88,11 +90,19 @@ def test_excerpt_of_very_long_text(monkeypatch: pytest.MonkeyPatch, text: str, a
 @pytest.mark.parametrize("much", ["nothing here, ", "niente qu\u00e0, "])
 def test_excerpt_of_what_stands_as_asked(much: str) -> None:
     """The piece is shown that has the very words of the query, rather than one with as many of its terms."""
-    text = "We use a lock. " + much * 50 + "Don\u2019t ever use a lock, friend. " + much * 50
+    text = "We use a lock. Don. Ever used. " + much * 50 + "Don\u2019t ever use a lock, friend. " + much * 50
     for asked in ("don't ever use a lock", "ever use"):
         shown, places = excerpt(text, parse_query(asked))
         assert "ever use a lock" in shown
         assert "use" in {shown[start:end] for start, end in places}
+
+
+def test_excerpt_of_text_that_nearly_stands_as_asked() -> None:
+    """What nearly stands there word by word, again and again, takes no time that grows with a power of the length."""
+    shown, places = excerpt("и в не на, " * 20_000, parse_query("и в не на и и в не"))
+    assert {"и", "в", "не", "на"} == {shown[start:end] for start, end in places}
+    shown, places = excerpt("Кот и. " + "пустое место " * 30 + "кот сидит", parse_query("кот сидит"))
+    assert ["кот", "сидит"] == [shown[start:end] for start, end in places]
 
 
 @pytest.mark.parametrize(

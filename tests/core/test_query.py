@@ -115,7 +115,8 @@ def test_parse_query_with_stop_words(text: str, terms: list[Term]) -> None:
     [
         ("let it be", ("let", "it", "be")),
         ("Don\u2019t ever, ever use", ("don", "t", "ever", "ever", "use")),
-        ("a b c d e f g h i", ("a", "b", "c", "d", "e", "f", "g", "h")),
+        ("a b c d e f g h", ("a", "b", "c", "d", "e", "f", "g", "h")),
+        ("a b c d e f g h i", None),
         ("What is it?", ("what", "is", "it")),
         ("zebra", None),
         ("foo:bar", None),
@@ -126,7 +127,7 @@ def test_parse_query_with_stop_words(text: str, terms: list[Term]) -> None:
     ],
 )
 def test_parse_query_of_what_was_said(text: str, verbatim: tuple[str, ...] | None) -> None:
-    """Several words may be what somebody said, the first eight of many; not with quotes, nor without spaces."""
+    """Two to eight words may be what somebody said; not with quotes, nor without spaces."""
     found = parse_query(text).verbatim
     assert verbatim == (None if found is None else found.tokens)
 

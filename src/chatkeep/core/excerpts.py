@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from heapq import nlargest
 from itertools import chain
 from typing import Final
 
 from chatkeep.core.model import Hit, Message, Summary
 from chatkeep.core.query import QUERY_CHARS_MAX, Places, Query, Term
-from chatkeep.core.stems import beginning
+from chatkeep.core.stems import beginning, stem
 from chatkeep.core.words import folded, is_unspaced
 
 EXCERPT_CHARS: Final = 200
@@ -65,12 +64,12 @@ def _telling_slice(text: str, query: Query) -> str:
         for start in range(0, len(text), _SLICE_CHARS)
     ]
     signs = [[_signs(term) for term in terms] for terms in (query.terms, query.relaxed)]
-    likely = [(_signed(folded(text[start:end]), signs), -place) for place, (start, end) in enumerate(slices)]
+    likely = [_signed(folded(text[start:end]), signs, query) for start, end in slices]
     best, most = text[:_SLICE_CHARS], (0,) * len(signs)
-    for of_signs, place in nlargest(_CUT_MAX, likely):
-        if of_signs <= most or most[0] == len(query.terms):
+    for place in sorted(range(len(slices)), key=likely.__getitem__, reverse=True)[:_CUT_MAX]:
+        if likely[place][: len(signs)] <= most or most[0] == len(query.terms):
             break
-        piece = text[slice(*slices[-place])]
+        piece = text[slice(*slices[place])]
         places = Places(piece, query)
         found = tuple(sum(bool(places.of(term)) for term in terms) for terms in (query.terms, query.relaxed))
         if found > most:
@@ -78,9 +77,11 @@ def _telling_slice(text: str, query: Query) -> str:
     return best
 
 
-def _signed(plain: str, signs: Sequence[Sequence[Sequence[str]]]) -> tuple[int, ...]:
-    """Return how many terms a folded text may have, and how many of their parts."""
-    return tuple(sum(all(sign in plain for sign in of_term) for of_term in of_terms) for of_terms in signs)
+def _signed(plain: str, signs: Sequence[Sequence[Sequence[str]]], query: Query) -> tuple[int, ...]:
+    """Return how many terms a folded text may have, how many of their parts, and how much else speaks for it."""
+    counts = (sum(all(sign in plain for sign in of_term) for of_term in of_terms) for of_terms in signs)
+    is_verbatim = query.verbatim is not None and " ".join(query.verbatim.tokens) in plain
+    return *counts, is_verbatim, sum(stem(term.tokens[-1]) in plain for term in query.terms)
 
 
 def _break(text: str, place: int) -> int:

@@ -145,7 +145,7 @@ class Places:
 
     def about_where(self, phrase: Term) -> int | None:
         """Return where the first words stand that are probably a phrase, None where there are none or it takes long."""
-        found = None if self._even is None else _phrase_pattern(phrase).search(self._even.plain)
+        found = None if self._even is None else _rough_pattern(phrase, self._even.is_ascii).search(self._even.plain)
         return None if found is None else found.start()
 
     def of(self, term: Term) -> list[tuple[int, int]]:
@@ -186,6 +186,13 @@ def _places_of_phrase(plain: str, term: Term) -> list[tuple[int, int]]:
 @lru_cache(maxsize=256)
 def _phrase_pattern(term: Term) -> re.Pattern[str]:
     return re.compile("[^a-z0-9]+".join(map(re.escape, term.tokens)) + ("[a-z0-9]*" if term.prefix else "(?![a-z0-9])"))
+
+
+@lru_cache(maxsize=256)
+def _rough_pattern(phrase: Term, is_ascii: bool) -> re.Pattern[str]:  # noqa: FBT001 - of what text it is
+    """Return what finds a phrase in an evenly folded text: one not of ASCII has spaces for all between words."""
+    gap = "[^a-z0-9]+" if is_ascii else " +"
+    return re.compile(rf"(?<![^\W_]){gap.join(map(re.escape, phrase.tokens))}(?![^\W_])")
 
 
 def spans(words: Words, term: Term) -> list[tuple[int, int]]:
@@ -297,9 +304,9 @@ def _pieces(term: Term) -> Iterator[Term]:
 
 
 def _verbatim(text: str) -> Term | None:
-    """Return the words of a text, the first of many, as a phrase; of one with quotes or without spaces nothing."""
-    tokens = _texts(tokens_of(text))[:_VERBATIM_MAX]
-    if len(tokens) <= 1 or '"' in text.translate(_QUOTES) or any(map(is_unspaced, tokens)):
+    """Return the words of a text as a phrase, if these are two to eight, without quotes, and of scripts with spaces."""
+    tokens = _texts(tokens_of(text))
+    if not 1 < len(tokens) <= _VERBATIM_MAX or '"' in text.translate(_QUOTES) or any(map(is_unspaced, tokens)):
         return None
     return Term(tokens, exact=True)
 

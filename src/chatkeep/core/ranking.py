@@ -26,7 +26,7 @@ _SATURATION: Final = 1.0
 _LENGTH: Final = 0.3
 _NEIGHBOUR: Final = 0.3
 _PHRASE: Final = 0.4
-_VERBATIM: Final = 3.0
+_VERBATIM: Final = 1e4
 _COVERAGE: Final = 0.25
 _SESSION: Final = 1.0
 _WHOLE: Final = 1e6
@@ -99,9 +99,8 @@ class Scores:
             )
         if count > 1:
             score *= self._parts[match.terms] * self._of_session[match.session]
-        if match.is_verbatim:
-            score *= _VERBATIM
-        return round(score * (1 + _RECENT * math.exp2((match.at - self._newest) / _RECENT_US)), 9)
+        score *= 1 + _RECENT * math.exp2((match.at - self._newest) / _RECENT_US)
+        return round(score + _VERBATIM * match.is_verbatim, 9)
 
     def _near(self, match: Match) -> list[int]:
         """Return the terms of the messages up to two places away that have some."""

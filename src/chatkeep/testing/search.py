@@ -524,6 +524,21 @@ class SearchContract:
             hits = store.search(search_for(query, limit=limit)).hits
             assert ((KEY, 1), limit) == (_places(Hits(hits=hits))[0], len(hits))
 
+    def test_search_prefers_what_was_said_in_long_messages(self, store: Store) -> None:
+        """However long messages are, those with the very words come first; the first words of many are not enough."""
+        long = " lorem ipsum" * 2000
+        store.append(
+            KEY, [draft(f"Oh let it be now{long}", 0), draft(f"one two three four five six seven eight{long}", 1)]
+        )
+        for n in range(20):
+            store.append(
+                f"api:other{n}", [draft(f"let be it{long}", 100 + n), draft("let", 200), draft("nine ten", 300)]
+            )
+        assert (KEY, 1) == _places(store.search(search_for("let it be ")))[0]
+        assert (KEY, 1) == _places(store.search(search_for("will oh let it be now?")))[0]
+        hits = store.search(search_for("one two three four five six seven eight nine ten "))
+        assert ("any", 20) == (hits.mode, len(hits.hits))
+
     @pytest.mark.parametrize("unit", ["session", "message"])
     def test_search_with_a_question_and_a_smaller_limit(self, store: Store, unit: Unit) -> None:
         """A smaller limit answers the first of what a greater one does, where some have every word, too."""

@@ -1,5 +1,7 @@
 // Words that are marked in what is drawn, without touching an element.
 
+const NEAR_CHARS = 140; // as an excerpt has room for behind its first hit
+
 let coming = { words: [] };
 
 /** Tells for which words one comes to a message, and whether they are to be marked there. */
@@ -13,30 +15,46 @@ export function light(ranges) {
 }
 
 /** The ranges in an element where words stand, in lower case and in their order. */
-export function rangesOf(words, element) {
-  const ranges = [];
+export const rangesOf = (words, element) => placesOf(words, element).map(({ range }) => range);
+
+/** Where words stand in an element: each word, its range, and how many characters are before it. */
+function placesOf(words, element) {
+  const places = [];
   const walker = document.createTreeWalker(element, NodeFilter.SHOW_TEXT);
+  let before = 0;
   for (let node = words.length && walker.nextNode(); node; node = walker.nextNode()) {
     const content = node.data.toLowerCase();
-    if (content.length !== node.data.length) continue; // lower case of some letters is longer
-    for (const word of words) {
+    for (const word of content.length === node.data.length ? words : []) { // lower case of some letters is longer
       for (let at = content.indexOf(word); at >= 0; at = content.indexOf(word, at + word.length)) {
         const range = new Range();
         range.setStart(node, at);
         range.setEnd(node, at + word.length);
-        ranges.push(range);
+        places.push({ word, range, at: before + at });
       }
     }
+    before += content.length;
   }
-  return ranges;
+  return places.sort((one, other) => one.at - other.at);
 }
 
-/** Brings the first word for which one came to a message into sight, where the message is longer than the box. */
+/** The first range from which on the most different words stand near. */
+function best(places) {
+  let [most, chosen] = [0, null];
+  for (const [nth, { range, at }] of places.entries()) {
+    const near = new Set();
+    for (let next = nth; next < places.length && places[next].at < at + NEAR_CHARS; next += 1) near.add(places[next].word);
+    if (near.size > most) [most, chosen] = [near.size, range];
+  }
+  return chosen;
+}
+
+/** Brings the words for which one came to a message into sight, where the message is longer than the box. */
 export function showWords(box, element, session, seq) {
   if (coming.session !== session || coming.seq !== seq) return;
-  const ranges = rangesOf(coming.words, element);
-  if (coming.isMarked) light(ranges);
-  if (!ranges.length) return;
-  const [{ top, bottom }, edge] = [ranges[0].getBoundingClientRect(), box.getBoundingClientRect()];
+  const places = placesOf(coming.words, element);
+  if (coming.isMarked) light(places.map(({ range }) => range));
+  coming = { words: [] };
+  if (!places.length) return;
+  const [{ top, bottom }, edge] = [best(places).getBoundingClientRect(), box.getBoundingClientRect()];
   if (top < edge.top || bottom > edge.bottom) box.scrollTop += top - edge.top - box.clientHeight / 3;
 }

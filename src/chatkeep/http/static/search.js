@@ -36,6 +36,7 @@ function Search() {
     if (event.key === "Escape") dialog.close(); // else the browser only empties the field
     else if (step && hits.length) {
       event.preventDefault();
+      isWaiting.current = false;
       setAt((at + step + hits.length) % hits.length);
     } else if (event.key === "Enter" && !event.isComposing) {
       event.preventDefault();

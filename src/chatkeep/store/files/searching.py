@@ -182,7 +182,7 @@ class _Searching:
         self._verbatim = one = vocabulary.sought(self._db, phrase)
         if self._whole and self._is_complete and len(self._whole) <= _ROWS_MAX:
             self._as_typed = self._documents.with_row(self._whole, one.words)
-        elif one.count + min(one.others) <= _VERBATIM_WAY:
+        if self._as_typed is None and one.count + min(one.others) <= _VERBATIM_WAY:
             self._as_typed = self._of_row(one) if one.count + sum(one.others) > _VERBATIM_WAY else self._scarce([one])
             for doc, match in self._documents.messages(self._as_typed or ()).items():
                 self._whole.setdefault(doc, match).terms = (1 << len(self._terms)) - 1
@@ -267,8 +267,8 @@ class _Searching:
                 for doc in self._having(having, vocabulary.sought(self._db, phrase)):
                     self._found[doc].phrases |= 1 << place
         if self._verbatim is not None and self._as_typed is None:
-            whole = [doc for doc in best if doc in self._whole]
-            for doc in self._documents.with_row(whole, self._verbatim.words) or ():
+            typed = self._documents.with_row(best, self._verbatim.words)
+            for doc in self._documents.those_of(best, self._verbatim.match) if typed is None else typed:
                 self._found[doc].is_verbatim = True
         self._scored.update((doc, self._scores.of(self._found[doc])) for doc in best)
         self._short = self._best(dict.fromkeys((*self._short, *best)))
