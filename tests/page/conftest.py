@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from itertools import count
 from pathlib import Path
 from typing import Any, Final, Protocol
 
@@ -21,6 +22,7 @@ CHROMIUM: Final = shutil.which("chromium")
 PACKAGES: Final = Path(__file__).parent / "js" / "node_modules"
 NOON: Final = datetime(2024, 3, 1, 12, tzinfo=UTC)
 PATIENCE_MS: Final = 20_000  # a machine that is busy with other tests may take long
+_NEWEST: Final = count(500_000, 1_000)
 _EXPECTED: Final = ("401 (Unauthorized)",)
 
 
@@ -118,6 +120,11 @@ def store(server: Server, key: str, drafts: Sequence[Draft], channel: str | None
     """Store a session: its messages a minute apart."""
     for begin in range(0, len(drafts), 1000):
         server.sessions.append(key, list(drafts[begin : begin + 1000]), channel=channel)
+
+
+def newest() -> int:
+    """Return a number whose message is newer than those of all tests before, in whatever order they run."""
+    return next(_NEWEST)
 
 
 def said(number: int, content: str, role: str = "user") -> Draft:

@@ -17,7 +17,7 @@ from chatkeep.errors import NotFoundError
 from chatkeep.http import page as served
 from chatkeep.tokens import SignInCode
 from tests.http.conftest import Server
-from tests.page.conftest import PACKAGES, Seen, Visit, called, said, store
+from tests.page.conftest import PACKAGES, Seen, Visit, called, newest, said, store
 
 PATIENCE_S = 10
 TOPMOST = "[...document.querySelectorAll('.message')].find((m) => m.getBoundingClientRect().bottom > 200).dataset.seq"
@@ -95,11 +95,12 @@ def test_sign_in_with_a_token(server: Server, browser: Browser) -> None:
 
 def test_list_follows_what_others_do(server: Server, visit: Visit) -> None:
     """A session that grows comes to the top; one that is renamed or deleted elsewhere is so here."""
-    store(server, "page:live-a", [said(600_000, "First of two")])
-    store(server, "page:live-b", [said(600_001, "Second of two")])
+    at = newest()
+    store(server, "page:live-a", [said(at, "First of two")])
+    store(server, "page:live-b", [said(at + 1, "Second of two")])
     page = visit()
     assert ["Second of two", "First of two"] == rows(page)[:2]
-    store(server, "page:live-a", [said(600_002, "and more")])
+    store(server, "page:live-a", [said(at + 2, "and more")])
     expect(page.locator(".row .title").first).to_have_text("First of two")
     server.sessions.rename("page:live-b", "Another name")
     expect(page.locator(".row .title").nth(1)).to_have_text("Another name")
@@ -118,8 +119,9 @@ def test_open_session_follows_what_is_appended(server: Server, visit: Visit) -> 
 
 def test_rename_in_place(server: Server, visit: Visit, seen: Seen) -> None:
     """In the list and in the head: Enter saves, Escape does not, a refusal keeps the text and says why."""
+    at = newest()
     key = "page:rename/ä b"
-    store(server, key, [said(500_000, "Before")])
+    store(server, key, [said(at, "Before")])
     page = visit()
     row = page.locator(f'.row[data-key="{key}"]')
     field = page.get_by_role("textbox", name="Title")
@@ -156,8 +158,9 @@ def test_rename_in_place(server: Server, visit: Visit, seen: Seen) -> None:
 
 def test_focus_while_the_list_moves(server: Server, visit: Visit) -> None:
     """What has the focus in a row keeps it when other sessions pass that row: its link, and the title being renamed."""
-    store(server, "page:passed", [said(700_000, "Passed")])
-    store(server, "page:passes", [said(700_001, "Passes")])
+    at = newest()
+    store(server, "page:passed", [said(at, "Passed")])
+    store(server, "page:passes", [said(at + 1, "Passes")])
     page = visit()
     first, row = page.locator(".row").first, page.locator("[data-key='page:passed']")
     link_in_row = row.get_by_role("link")
@@ -170,13 +173,13 @@ def test_focus_while_the_list_moves(server: Server, visit: Visit) -> None:
             number += 1
 
     link_in_row.focus()
-    pass_by(700_002)
+    pass_by(at + 2)
     expect(link_in_row).to_be_focused()
     row.locator(".title").dblclick()
-    pass_by(700_004)
+    pass_by(at + 4)
     expect(title).to_be_focused()
     page.keyboard.type("In place")
-    pass_by(700_006)
+    pass_by(at + 6)
     expect(title).to_have_value("In place")
     page.keyboard.press("Enter")
     expect(row.locator(".title")).to_have_text("In place")
@@ -237,8 +240,9 @@ def test_delete_waits_and_can_be_undone(server: Server, visit: Visit) -> None:
 
 def test_several_at_once(server: Server, visit: Visit) -> None:
     """Selected sessions are saved as one file of lines, and archived together."""
+    at = newest()
     for number in (1, 2):
-        store(server, f"page:many-{number}", [said(700_000 + number, f"Many {number}")], channel="many")
+        store(server, f"page:many-{number}", [said(at + number, f"Many {number}")], channel="many")
     page = visit()
     page.get_by_label("Channel").select_option("many")
     expect(page.locator(".row")).to_have_count(2)
@@ -255,8 +259,9 @@ def test_several_at_once(server: Server, visit: Visit) -> None:
 
 def test_keys_act_where_the_focus_is(server: Server, visit: Visit) -> None:
     """They scroll a session that was opened, and change the one that has the focus in the list, else the open one."""
-    store(server, "page:focus-a", [said(900_002, "Focus a")])
-    store(server, "page:focus-b", [said(900_001 - number, f"Focus b {number}") for number in range(30, 0, -1)])
+    at = newest()
+    store(server, "page:focus-a", [said(at + 2, "Focus a")])
+    store(server, "page:focus-b", [said(at + 1 - number, f"Focus b {number}") for number in range(30, 0, -1)])
     page = visit()
     page.locator(".row").get_by_role("link", name="Focus b").press("Enter")
     expect(page.locator("#m30")).to_be_in_viewport()
@@ -443,13 +448,14 @@ def test_long_session_is_read_by_windows(server: Server, visit: Visit) -> None:
 
 def test_append_while_the_session_is_read(server: Server, visit: Visit) -> None:
     """What is appended after the server has read the messages, and before they are here, is shown all the same."""
-    store(server, "page:late", [said(610_000, "Early")])
+    at = newest()
+    store(server, "page:late", [said(at, "Early")])
     page = visit()
     expect(page.locator(".row", has_text="Early")).to_be_visible()
 
     def append_meanwhile(route: Route) -> None:
         answer = route.fetch()
-        store(server, "page:late", [said(610_001, "late")])
+        store(server, "page:late", [said(at + 1, "late")])
         expect(page.locator(".row", has_text="late").get_by_text("2 messages")).to_be_visible()
         route.fulfill(response=answer)
 
@@ -542,7 +548,8 @@ def test_copy_button_copies_the_code(server: Server, visit: Visit) -> None:
 
 def test_phone_shows_one_pane(server: Server, visit: Visit) -> None:
     """The list, then the session, then back; nothing is wider than the screen."""
-    store(server, "page:phone", [said(900_000, "On a phone " + "x" * 300)])
+    at = newest()
+    store(server, "page:phone", [said(at, "On a phone " + "x" * 300)])
     page = visit(viewport={"width": 360, "height": 700}, has_touch=True)
     page.locator(".row").first.click()
     expect(page.locator(".message").first).to_be_visible()
@@ -554,9 +561,10 @@ def test_phone_shows_one_pane(server: Server, visit: Visit) -> None:
 
 def test_what_is_missing_is_told(server: Server, visit: Visit, seen: Seen) -> None:
     """A session that is not there, and a server that went away, are told in words with a way on."""
+    at = newest()
     page = visit(link("page:never-was"))
     expect(page.get_by_role("alert")).to_contain_text("no session with this key")
-    store(server, "page:down", [said(950_001, "Still here")])
+    store(server, "page:down", [said(at + 1, "Still here")])
     page.route("**/api/v1/messages*", lambda route: route.abort())
     page.goto(f"{server.url}/{link('page:down')}")
     expect(page.get_by_role("alert")).to_contain_text("does not answer")
@@ -564,7 +572,7 @@ def test_what_is_missing_is_told(server: Server, visit: Visit, seen: Seen) -> No
     page.get_by_role("button", name="Try again").click()
     expect(page.locator("#m1")).to_contain_text("Still here")
     page.route("**/api/v1/messages*", lambda route: route.fulfill(status=429, json={"detail": "Slow down."}))
-    store(server, "page:down", [said(950_002, "More")])
+    store(server, "page:down", [said(at + 2, "More")])
     expect(page.get_by_role("alert")).to_contain_text("Slow down.")
     expect(page.locator("#m1")).to_contain_text("Still here")
     page.unroute("**/api/v1/messages*")

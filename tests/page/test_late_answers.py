@@ -10,7 +10,7 @@ from playwright.sync_api import Page, Route, expect
 
 from chatkeep.core.model import Revision
 from tests.http.conftest import Server
-from tests.page.conftest import Seen, Visit, said, store
+from tests.page.conftest import Seen, Visit, newest, said, store
 from tests.page.test_flows import link, until
 
 AS_LONG_AS_IT_TAKES = "async () => { for (let nth = 0; nth < 10; nth += 1) await fetch('/api/v1/status'); }"
@@ -76,15 +76,16 @@ def test_enter_while_a_search_is_asked(server: Server, visit: Visit) -> None:
 
 def test_change_while_the_list_is_read(server: Server, visit: Visit) -> None:
     """A list that the server made before something changed does not undo what the feed told meanwhile."""
-    store(server, "page:changed", [said(620_000, "One")])
-    store(server, "page:gone", [said(620_001, "Three")])
+    at = newest()
+    store(server, "page:changed", [said(at, "One")])
+    store(server, "page:gone", [said(at + 1, "Three")])
     page = visit()
     changed = page.locator("[data-key='page:changed']")
     gone = page.locator("[data-key='page:gone']")
     expect(gone).to_be_visible()
 
     def change() -> None:
-        store(server, "page:changed", [said(620_002, "Two")])
+        store(server, "page:changed", [said(at + 2, "Two")])
         server.sessions.delete("page:gone")
         expect(changed.get_by_text("2 messages")).to_be_visible()
         expect(gone).to_have_count(0)
@@ -147,7 +148,8 @@ def test_change_of_the_last_row_read(server: Server, visit: Visit, seen: Seen) -
 
 def test_refusal_after_a_deletion(server: Server, visit: Visit, seen: Seen) -> None:
     """A change that is refused because the session is gone does not bring it back to the list."""
-    store(server, "page:refused", [said(630_000, "Refused")])
+    at = newest()
+    store(server, "page:refused", [said(at, "Refused")])
     page = visit()
     row = page.locator("[data-key='page:refused']")
 
@@ -166,13 +168,14 @@ def test_refusal_after_a_deletion(server: Server, visit: Visit, seen: Seen) -> N
 
 def test_refusal_after_a_change(server: Server, visit: Visit, seen: Seen) -> None:
     """A change that is refused takes back itself alone."""
-    store(server, "page:kept", [said(631_000, "Kept")])
+    at = newest()
+    store(server, "page:kept", [said(at, "Kept")])
     page = visit()
     row = page.locator("[data-key='page:kept']")
 
     def change_and_refuse(route: Route) -> None:
         expect(row.get_by_text("Pinned")).to_have_count(1)
-        store(server, "page:kept", [said(631_001, "More")])
+        store(server, "page:kept", [said(at + 1, "More")])
         expect(row.get_by_text("2 messages")).to_be_visible()
         route.fulfill(status=429, json={"detail": "Slow down."})
 
@@ -193,7 +196,8 @@ def rename(page: Page, key: str, title: str) -> None:
 
 def test_deletion_while_a_title_is_saved(server: Server, visit: Visit, seen: Seen) -> None:
     """The answer to a renaming does not bring back a session that was deleted after it."""
-    store(server, "page:named", [said(632_000, "Named")])
+    at = newest()
+    store(server, "page:named", [said(at, "Named")])
     page = visit()
     row = page.locator("[data-key='page:named']")
 
@@ -208,8 +212,9 @@ def test_deletion_while_a_title_is_saved(server: Server, visit: Visit, seen: See
 
 def test_renaming_while_a_title_is_saved(server: Server, visit: Visit) -> None:
     """The answer to a renaming does not undo a later one from elsewhere."""
-    store(server, "page:renamed", [said(633_000, "Renamed")])
-    store(server, "page:other", [said(633_001, "Other")])
+    at = newest()
+    store(server, "page:renamed", [said(at, "Renamed")])
+    store(server, "page:other", [said(at + 1, "Other")])
     page = visit()
     row = page.locator("[data-key='page:renamed']")
 
@@ -224,8 +229,9 @@ def test_renaming_while_a_title_is_saved(server: Server, visit: Visit) -> None:
 
 def test_another_session_while_one_is_asked_for(server: Server, visit: Visit) -> None:
     """The head is that of the session that is open, not of one that was opened before and answered later."""
+    at = newest()
     for number, name in enumerate(("slow", "quick")):
-        store(server, f"page:{name}", [said(640_000 + number, name)])
+        store(server, f"page:{name}", [said(at + number, name)])
         server.sessions.revise(f"page:{name}", Revision(archived=True))
     page = visit()
     head = page.get_by_role("heading", level=1)
@@ -241,14 +247,15 @@ def test_another_session_while_one_is_asked_for(server: Server, visit: Visit) ->
 
 def test_change_while_a_session_is_asked_for(server: Server, visit: Visit) -> None:
     """What the feed tells of a session that is being opened is not undone by an answer from before that."""
-    store(server, "page:asked", [said(641_000, "Asked")])
+    at = newest()
+    store(server, "page:asked", [said(at, "Asked")])
     server.sessions.revise("page:asked", Revision(archived=True))
     page = visit()
     head = page.get_by_role("heading", level=1)
 
     def change() -> None:
         server.sessions.rename("page:asked", "Newer")
-        store(server, "page:after", [said(641_001, "Told after it")])
+        store(server, "page:after", [said(at + 1, "Told after it")])
         expect(page.locator("[data-key='page:after']")).to_be_visible()
 
     asked = "**/api/v1/sessions/page%3Aasked"
@@ -258,12 +265,13 @@ def test_change_while_a_session_is_asked_for(server: Server, visit: Visit) -> No
 
 def test_session_begun_anew_while_it_is_open(server: Server, visit: Visit, seen: Seen) -> None:
     """A session that was deleted and has begun anew shows what is in it now, and nothing of what was."""
+    at = newest()
     store(server, "page:anew", [said(number, f"Old {number}") for number in range(3)])
     page = visit(link("page:anew"))
     expect(page.locator("#m3")).to_be_visible()
     server.sessions.delete("page:anew")
     expect(page.get_by_role("alert")).to_contain_text("no session with this key")
-    store(server, "page:anew", [said(642_000, "New")])
+    store(server, "page:anew", [said(at, "New")])
     expect(page.locator(".message")).to_have_count(1)
     expect(page.locator("#m1")).to_contain_text("New")
     seen.complaints.clear()  # the browser's own words about the session that was gone
@@ -303,14 +311,15 @@ def test_day_that_cannot_be_looked_for(server: Server, visit: Visit, seen: Seen)
 
 def test_figures_that_come_late(server: Server, visit: Visit) -> None:
     """Older figures that come after newer ones are left aside."""
-    store(server, "page:figure", [said(650_000, "Figure")])
+    at = newest()
+    store(server, "page:figure", [said(at, "Figure")])
     page = visit()
     figure = page.locator(".figures dd").first
     expect(figure).not_to_have_text("…")
     count = int(figure.inner_text().replace(",", ""))
 
     def come_back() -> None:
-        store(server, "page:figure-more", [said(650_001, "One more")])
+        store(server, "page:figure-more", [said(at + 1, "One more")])
         page.get_by_role("link", name="Chatkeep").click()
         expect(figure).to_have_text(f"{count + 1:,}")
 
@@ -320,7 +329,8 @@ def test_figures_that_come_late(server: Server, visit: Visit) -> None:
 
 def test_reset_while_a_session_beside_the_list_is_open(server: Server, visit: Visit) -> None:
     """When the feed has lost its place, what is open is asked about anew, though no list has it."""
-    store(server, "page:beside", [said(630_000, "Old name")])
+    at = newest()
+    store(server, "page:beside", [said(at, "Old name")])
     server.sessions.revise("page:beside", Revision(archived=True))
     page = visit()
     events = iter(["ready", "reset"])

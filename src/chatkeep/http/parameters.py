@@ -28,7 +28,7 @@ WindowLimit = Annotated[
 ]
 SearchLimit = Annotated[int, Query(ge=1, le=SEARCH_LIMIT_MAX, description="How many at most.")]
 Cursor = Annotated[str | None, Query(description="`next_cursor` of the page before.")]
-Channel = Annotated[str | None, Query(description="Only sessions of this channel.")]
+Channel = Annotated[str | None, Query(min_length=1, description="Only sessions of this channel.")]
 NewChannel = Annotated[str | None, Query(description="The channel of a new session.", json_schema_extra=LABEL_SCHEMA)]
 Prefix = Annotated[str | None, Query(description="Only sessions whose key begins so.")]
 Archived = Annotated[Literal["true", "false", "all"], Query(description="Archived sessions: only, none, or too.")]
