@@ -83,7 +83,7 @@ def test_excerpt_of_very_long_text(monkeypatch: pytest.MonkeyPatch, text: str, a
     monkeypatch.setattr(excerpts, "Places", noted)
     shown, places = excerpt(text, parse_query(asked))
     assert hit in {shown[start:end] for start, end in places}
-    assert len(cut) <= 13
+    assert len(cut) <= 7
     assert max(map(len, cut)) <= 9001
 
 

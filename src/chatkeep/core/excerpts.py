@@ -13,7 +13,7 @@ from chatkeep.core.words import folded, is_unspaced
 
 EXCERPT_CHARS: Final = 200
 _SLICE_CHARS: Final = 8000
-_CUT_MAX: Final = 12  # slices that are cut into words
+_CUT_MAX: Final = 6  # slices that are cut into words
 _LOOKED_AT: Final = 1000
 _LEAD_CHARS: Final = 60  # of the excerpt before the first hit, so that it is read in its context
 
