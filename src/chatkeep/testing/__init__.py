@@ -20,6 +20,7 @@ from chatkeep.testing.change import ChangeContract
 from chatkeep.testing.feed import FeedContract
 from chatkeep.testing.listing import ListContract
 from chatkeep.testing.merge import MergeContract
+from chatkeep.testing.ranking import RankingContract
 from chatkeep.testing.read import ReadContract
 from chatkeep.testing.samples import START, at, draft, search_for, session, talk
 from chatkeep.testing.search import SearchContract
@@ -45,6 +46,7 @@ class StoreContract(
     ReadContract,
     ListContract,
     SearchContract,
+    RankingContract,
     ChangeContract,
     MergeContract,
     TextContract,

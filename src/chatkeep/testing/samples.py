@@ -10,7 +10,7 @@ from typing import Final
 import msgspec
 
 from chatkeep.core.keys import channel_of
-from chatkeep.core.model import Draft, Header, Json, Message, Role, Selection, Session, Sort, Unit
+from chatkeep.core.model import Draft, Header, Hits, Json, Message, Role, Selection, Session, Sort, Unit
 from chatkeep.core.query import parse_query
 from chatkeep.core.search import DEFAULT_ROLES, Search
 
@@ -76,3 +76,8 @@ def search_for(  # noqa: PLR0913 - the filters of a search
         limit=limit,
         deadline_s=_PATIENCE_S,
     )
+
+
+def places_of(hits: Hits) -> list[tuple[str, int]]:
+    """Return where hits are: key and seq."""
+    return [(hit.key, hit.seq) for hit in hits.hits]

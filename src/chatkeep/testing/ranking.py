@@ -1,0 +1,87 @@
+"""What `Store.search` promises of the order of its answers."""
+
+from __future__ import annotations
+
+import pytest
+
+from chatkeep.core.model import Hits, Sort, Unit
+from chatkeep.store.protocol import Store
+from chatkeep.testing.samples import draft, places_of, search_for
+
+KEY = "api:1"
+
+
+class RankingContract:
+    """The best comes first, however many are asked for."""
+
+    @pytest.mark.parametrize("sort", ["relevance", "recent"])
+    @pytest.mark.parametrize("unit", ["session", "message"])
+    def test_search_with_a_smaller_limit(self, store: Store, sort: Sort, unit: Unit) -> None:
+        """A smaller limit answers the first of what a greater one does."""
+        for n in range(12):
+            said = [draft(f"zebra {'horse ' * ((n + m) % 4)}", (7 * n + 5 * m) % 31) for m in range(5)]
+            store.append(f"api:{n}", said)
+        for query in ("zebra", "zebra horse ", "horse giraffe "):
+            every = places_of(store.search(search_for(query, sort=sort, unit=unit, limit=100)))
+            for limit in (1, 2, 5, 11, 40):
+                shown = places_of(store.search(search_for(query, sort=sort, unit=unit, limit=limit)))
+                assert every[:limit] == shown
+
+    def test_search_prefers(self, store: Store) -> None:
+        """What says more of what is asked, and nearer together, comes first."""
+        store.append("api:apart", [draft("Number one is a cat, and prime beef is dear.", 5)])
+        store.append("api:together", [draft("Seven is a prime number, and one is not dear.", 5)])
+        for n in range(8):
+            store.append(f"api:{n}", [draft("Any number will do.", 5)])
+        hits = store.search(search_for("prime number ")).hits
+        assert ["api:together", "api:apart"] == [hit.key for hit in hits]
+        hits = store.search(search_for("dear giraffe number ")).hits
+        assert {"api:together", "api:apart"} == {hit.key for hit in hits[:2]}
+
+    @pytest.mark.parametrize(
+        "query,said",
+        [
+            ("let it be", "Oh, let it be!"),
+            ("don't ever use", "Please don\u2019t ever use that."),
+            ("years now, so there have been", "It is for years now. So there have been some."),
+            ("is the place nice?", "He asked: is the place nice?"),
+            ("to be or not to be", "To be, or not to be"),
+        ],
+    )
+    def test_search_prefers_what_was_said_word_by_word(self, store: Store, query: str, said: str) -> None:
+        """A message with the very words of the query comes first, those that say nothing among them."""
+        store.append(KEY, [draft(said, 0)])
+        for n in range(60):
+            store.append(
+                f"api:other{n}", [draft("years use let place nice be", 100 + n), draft("not to be or now", 99)]
+            )
+        for limit in (1, 20):
+            hits = store.search(search_for(query, limit=limit)).hits
+            assert ((KEY, 1), limit) == (places_of(Hits(hits=hits))[0], len(hits))
+
+    def test_search_prefers_what_was_said_in_long_messages(self, store: Store) -> None:
+        """However long messages are, those with the very words come first; the first words of many are not enough."""
+        long = " lorem ipsum" * 2000
+        store.append(
+            KEY, [draft(f"Oh let it be now{long}", 0), draft(f"one two three four five six seven eight{long}", 1)]
+        )
+        for n in range(20):
+            store.append(
+                f"api:other{n}", [draft(f"let be it{long}", 100 + n), draft("let", 200), draft("nine ten", 300)]
+            )
+        assert (KEY, 1) == places_of(store.search(search_for("let it be ")))[0]
+        assert (KEY, 1) == places_of(store.search(search_for("will oh let it be now?")))[0]
+        hits = store.search(search_for("one two three four five six seven eight nine ten "))
+        assert ("any", 20) == (hits.mode, len(hits.hits))
+
+    @pytest.mark.parametrize("unit", ["session", "message"])
+    def test_search_with_a_question_and_a_smaller_limit(self, store: Store, unit: Unit) -> None:
+        """A smaller limit answers the first of what a greater one does, where some have every word, too."""
+        for n in range(20):
+            store.append(
+                f"api:{n}", [draft("a zebra sleeps", n), draft("the horse", n), draft("a horse, a zebra", n)][n % 3 :]
+            )
+        every = places_of(store.search(search_for("Where does a zebra meet the horse?", unit=unit, limit=30)))
+        for limit in (1, 2, 5, 11, 29):
+            shown = places_of(store.search(search_for("Where does a zebra meet the horse?", unit=unit, limit=limit)))
+            assert every[:limit] == shown
