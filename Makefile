@@ -7,7 +7,10 @@ PACKAGES := tests/chat/js/node_modules/ready tests/page/js/node_modules/ready
 WORKSPACE ?= .demo
 PORT ?= 8000
 
-.PHONY: run test coverage crash page lint format bench clean
+FUZZ_SECONDS ?= 60
+FUZZ_AT_ONCE ?= 4
+
+.PHONY: run test fuzz coverage crash page lint format bench clean
 
 run: $(VENV)/ready
 	@$(BIN)/chatkeep demo --workspace "$(WORKSPACE)"
@@ -15,6 +18,9 @@ run: $(VENV)/ready
 
 test: $(VENV)/ready $(PACKAGES)
 	$(BIN)/python -m pytest -n 2 --dist worksteal
+
+fuzz: $(VENV)/fuzz-ready
+	$(BIN)/python -m tests.fuzz.run --seconds $(FUZZ_SECONDS) --at-once $(FUZZ_AT_ONCE)
 
 coverage: $(VENV)/ready
 	$(BIN)/coverage run -m pytest tests/store/files/test_format.py tests/store/files/test_tree.py \
@@ -61,6 +67,10 @@ $(VENV)/ready: pyproject.toml constraints.txt
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[test]'
 	@touch $@
 
+$(VENV)/fuzz-ready: $(VENV)/ready
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[test,fuzz]'
+	@touch $@
+
 clean:
-	rm -rf $(VENV) .demo .bench build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage \
+	rm -rf $(VENV) .fuzz .demo .bench build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage \
 		tests/chat/js/node_modules tests/page/js/node_modules

@@ -191,7 +191,7 @@ def parse_time(field: str, text: str) -> datetime:
     """
     try:
         return utc(msgspec.convert(text, At))
-    except (msgspec.ValidationError, InvalidError) as error:
+    except (msgspec.ValidationError, UnicodeError, InvalidError) as error:
         raise InvalidError(field, "must be a time such as 2024-01-15T10:30:00Z") from error
 
 
@@ -203,7 +203,7 @@ def parse_date(field: str, text: str) -> date:
     """
     try:
         return msgspec.convert(text, date)
-    except msgspec.ValidationError as error:
+    except (msgspec.ValidationError, UnicodeError) as error:
         raise InvalidError(field, "must be a day such as 2024-01-15") from error
 
 
