@@ -1,5 +1,7 @@
 // The public API as functions. Answers are its JSON as it stands; every failure is a Problem.
 
+import { readMessages as withSources } from "./source.js";
+
 export class Problem extends Error {
   constructor(status, code, detail) {
     super(detail);
@@ -33,9 +35,11 @@ export const status = (signal) => json("/api/v1/status", { signal });
 export const stats = () => json("/api/v1/stats");
 export const listSessions = (query, signal) => json("/api/sessions", { query, signal });
 export const searchSessions = (query, signal) => json("/api/sessions/search", { query, signal });
-export const readMessages = (query, signal) => json("/api/v1/messages", { query, signal });
 export const getSession = (key, signal) => json(sessionPath(key), { signal });
 export const reviseSession = (key, body) => json(sessionPath(key), { method: "PATCH", body });
+
+/** Messages, each with its text as the server sent it: `sourceOf` of "source.js". */
+export const readMessages = async (query, signal) => withSources(await (await request("/api/v1/messages", { query, signal })).text());
 
 /** Deletes by keys in the body: there every key can be named, "." and ".." too, which no address can. */
 export const deleteSessions = (keys, keepalive = false) =>

@@ -5,6 +5,8 @@ import { copy } from "./actions.js";
 import { icon } from "./icons.js";
 import { isPicture, rendered } from "./markdown.js";
 import { sessionLink } from "./routes.js";
+import { contentSourceOf, partSourcesOf } from "./source.js";
+import { callsOf, Fold, Step } from "./steps.js";
 import { clock, exact } from "./times.js";
 
 const FOLD_CHARS = 3000;
@@ -18,11 +20,18 @@ export function textOf(content) {
   return (content ?? []).map((part) => (typeof part === "string" ? part : part.text ?? "")).join("\n\n");
 }
 
+/** What came of a call: its text, or as JSON what is not text alone. */
+function outcomeOf(result) {
+  const { content } = result;
+  const isText = typeof content === "string" || (content ?? []).every((part) => typeof (part.text ?? part) === "string");
+  return isText ? textOf(content) : contentSourceOf(result);
+}
+
 /** `sought` is the seq of the message that the address names, if it is drawn here: it is shown unfolded. */
 export function Message({ session, message, results, sought }) {
   const { role, seq, timestamp, name, content } = message;
   const parts = typeof content === "string" ? [{ type: "text", text: content }] : content ?? [];
-  const calls = message.tool_calls ?? [];
+  const calls = useMemo(() => callsOf(message), [message]);
   const text = textOf(content);
   return html`
     <article
@@ -42,15 +51,19 @@ export function Message({ session, message, results, sought }) {
         </button>`}
       </header>
       ${role === "tool"
-        ? html`<${Step} name=${name ?? "result"} result=${message} isSought=${sought === seq} />`
-        : parts.map((part, place) => html`<${Part} key=${place} part=${part} isSought=${sought === seq} />`)}
-      ${calls.map((call, place) => html`<${Step} key=${place} ...${callFacts(call)} result=${results.get(call)} isSought=${sought === results.get(call)?.seq} />`)}
+        ? html`<${Step} name=${name ?? "result"} outcome=${outcomeOf(message)} seq=${seq} isSought=${sought === seq} />`
+        : parts.map((part, place) => html`<${Part} key=${place} part=${part} source=${() => partSourcesOf(message)[place]} isSought=${sought === seq} />`)}
+      ${calls.map(({ call, name, given }, place) => {
+        const result = results.get(call);
+        const outcome = result && outcomeOf(result);
+        return html`<${Step} key=${place} name=${name} given=${given} outcome=${outcome} seq=${result?.seq} isSought=${result && sought === result.seq} />`;
+      })}
       ${message.metadata?.partial && html`<p class="aside">This answer was cut off.</p>`}
     </article>
   `;
 }
 
-function Part({ part, isSought }) {
+function Part({ part, source: sourceOfPart, isSought }) {
   if (typeof part === "string") return html`<${Text} text=${part} isSought=${isSought} />`;
   const source = part.image_url?.url ?? part.image_url ?? part.url;
   const picture = part.source?.type === "base64" ? `data:${part.source.media_type};base64,${part.source.data}` : source;
@@ -58,7 +71,7 @@ function Part({ part, isSought }) {
   if (typeof picture === "string" && isPicture(picture)) return html`<img class="picture" src=${picture} alt="Picture in this message" />`;
   const thought = part.thinking ?? part.reasoning ?? part.text;
   if (typeof thought === "string") return html`<${Fold} kind="thought" title="Thinking" body=${thought} />`;
-  return html`<${Fold} kind="part" title=${String(part.type ?? "part")} body=${pretty(part)} />`;
+  return html`<${Fold} kind="part" title=${String(part.type ?? "part")} body=${sourceOfPart()} />`;
 }
 
 function Text({ text, isSought }) {
@@ -87,60 +100,4 @@ function folded(text) {
   const begin = lines.slice(0, FOLD_LINES).join("\n").slice(0, FOLD_CHARS);
   const cut = begin.lastIndexOf("\n");
   return cut > FOLD_CHARS / 2 ? begin.slice(0, cut) : begin.replace(/[\uD800-\uDBFF]$/, "");
-}
-
-function callFacts(call) {
-  const made = call.function ?? call;
-  return { name: String(made.name ?? call.type ?? "call"), given: made.arguments ?? made.input };
-}
-
-/** A tool call and what came of it; what is inside is drawn when it is opened. */
-function Step({ name, given, result, isSought }) {
-  const [chosen, setOpen] = useState(null);
-  const isOpen = chosen ?? isSought;
-  const outcome = result ? textOf(result.content) || pretty(result.content) : null;
-  const line = given === undefined ? (outcome ?? "").slice(0, 200) : oneLine(given);
-  return html`
-    <details class="step" open=${isOpen} onToggle=${(event) => setOpen(event.target.open)} data-seq=${result?.seq}>
-      <summary>
-        ${icon("tool", 14)} <bdi class="name">${name}</bdi> <span class="given" dir="ltr">${line}</span>
-        ${given !== undefined && html`<span class="state">${result ? "" : "no result"}</span>`}
-      </summary>
-      ${isOpen && given !== undefined && html`<h3>Call</h3><${Raw} text=${pretty(given)} />`}
-      ${isOpen && outcome !== null && html`<h3>Result</h3><${Raw} text=${pretty(outcome)} />`}
-    </details>
-  `;
-}
-
-function Fold({ kind, title, body }) {
-  const [isOpen, setOpen] = useState(false);
-  return html`
-    <details class=${`step ${kind}`} onToggle=${(event) => setOpen(event.target.open)}>
-      <summary><span class="name">${title}</span> <span class="given">${body.slice(0, 200)}</span></summary>
-      ${isOpen && html`<${Raw} text=${body} />`}
-    </details>
-  `;
-}
-
-function Raw({ text }) {
-  const [isWhole, setWhole] = useState(false);
-  const shown = isWhole ? text : text.slice(0, PLAIN_CHARS / 10);
-  return html`
-    <pre class="raw" tabindex="0">${shown}</pre>
-    ${shown.length < text.length &&
-    html`<button class="more" onClick=${() => setWhole(true)}>Show the rest, ${(text.length - shown.length).toLocaleString()} characters</button>`}
-  `;
-}
-
-const oneLine = (given) => (typeof given === "string" ? given : JSON.stringify(given)).replace(/\s+/g, " ").slice(0, 200);
-
-/** JSON with indents; other text as it is. */
-function pretty(given) {
-  if (typeof given !== "string") return JSON.stringify(given, null, 2) ?? "";
-  if (!/^\s*[[{]/.test(given) || given.length > PLAIN_CHARS) return given;
-  try {
-    return JSON.stringify(JSON.parse(given), null, 2);
-  } catch {
-    return given;
-  }
 }
