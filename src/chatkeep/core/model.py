@@ -16,7 +16,7 @@ from typing import Any, Final, Literal
 import msgspec
 from msgspec import UNSET, Struct, UnsetType, field
 
-from chatkeep.core import titles
+from chatkeep.core import reasoning, titles
 from chatkeep.core.keys import CHANNEL_CHARS_MAX
 from chatkeep.errors import InvalidError, TooLargeError
 
@@ -78,8 +78,15 @@ class Message(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     @property
     def text(self) -> str:
-        """The words of the content: the string, or the text parts one per line."""
-        return text_of(self.content)
+        """The words of the content, of an answer without its thinking: the string, or the text parts one per line."""
+        if self.role != "assistant":
+            return text_of(self.content)
+        return text_of(reasoning.without_reasoning(self.content))
+
+    @property
+    def reasoning(self) -> str:
+        """What the model thought before it answered, in words; empty for all that no model said."""
+        return reasoning.reasoning_of(self.content, self.metadata) if self.role == "assistant" else ""
 
     def says_the_same(self, other: Message | Draft) -> bool:
         """Tell whether all that a client said is equal; seq, id and time are not part of that."""

@@ -13,7 +13,6 @@ is found again without searching and without memory, by any process, and two tha
 from __future__ import annotations
 
 import hashlib
-import re
 from collections.abc import Container, Iterable, Sequence
 from contextlib import suppress
 from typing import Final
@@ -24,9 +23,9 @@ from msgspec import Struct
 from chatkeep.core import completions
 from chatkeep.core.keys import KEY_CHARS_MAX
 from chatkeep.core.model import Draft, Json, Message, text_of
+from chatkeep.core.reasoning import is_thought, without_reasoning
 
 DIGEST_CHARS: Final = 12
-_THOUGHT: Final = re.compile(r"\s*<think>.*?</think>", re.DOTALL)
 
 Said = Message | Draft
 
@@ -111,17 +110,21 @@ def _form(said: Said) -> Json:
     if said.tool_calls:  # they have ids of their own; the words beside them are often dropped
         return role, [_call(call) for call in said.tool_calls]
     parts = said.content if isinstance(said.content, list) else ()
-    others = [part for part in parts if isinstance(part, dict) and not isinstance(part.get("text"), str)]
+    others = [
+        part
+        for part in parts
+        if isinstance(part, dict)
+        and not isinstance(part.get("text"), str)
+        and not (role == "assistant" and is_thought(part))
+    ]
     name = None if role == "assistant" else said.name
     text = _text(said)
     return role, text, others, said.tool_call_id, name, None if text else _unspoken(said)
 
 
 def _text(said: Said) -> str:
-    text = text_of(said.content)
-    if said.role == "assistant" and (thought := _THOUGHT.match(text)):
-        text = text[thought.end() :]
-    return text.strip()
+    content = without_reasoning(said.content) if said.role == "assistant" else said.content
+    return text_of(content).strip()
 
 
 def _unspoken(said: Said) -> Json:

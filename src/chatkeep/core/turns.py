@@ -20,6 +20,7 @@ import msgspec
 from msgspec import Struct
 
 from chatkeep.core.model import Json, Message, Role
+from chatkeep.core.reasoning import THOUGHT_TYPES, without_reasoning
 
 _PROMPT_ROLES: Final = frozenset(("system", "developer"))
 _NO_OUTPUT: Final = "(no output)"
@@ -32,8 +33,7 @@ _IMAGE: Final = re.compile(
 )
 _IMAGE_TYPES: Final = frozenset(("image", "image_url", "input_image"))
 _TOOL_TYPES: Final = frozenset(("tool_use", "tool_result"))
-_THOUGHT_TYPES: Final = frozenset(("thinking", "redacted_thinking", "reasoning"))  # signed for one model, one place
-_UNSENT_TYPES: Final = _TOOL_TYPES | _THOUGHT_TYPES
+_UNSENT_TYPES: Final = _TOOL_TYPES | THOUGHT_TYPES  # thinking is signed for one model and one place
 _TYPE: Final = re.compile(r"\w{1,40}")
 
 
@@ -151,7 +151,12 @@ def _texts(parts: Sequence[Part]) -> Iterator[str]:
 
 
 def _parts(content: Json, *, role: Role) -> Iterator[Part]:
-    """Yield text that is not blank, and pictures; a part of another kind leaves its name, unless the model said it."""
+    """Yield text that is not blank, and pictures; a part of another kind leaves its name, unless the model said it.
+
+    What the model thought before it answered is left out.
+    """
+    if role == "assistant":
+        content = without_reasoning(content)
     for part in [content] if isinstance(content, str) else content or ():
         kind = _kind(part)
         if kind in _UNSENT_TYPES:

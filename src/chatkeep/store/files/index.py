@@ -51,7 +51,7 @@ from chatkeep.store.files.sql import LATE_INDEXES, QUERIES, SCHEMA, UnreadableRo
 T = TypeVar("T")
 Write = Callable[[Database], T]
 
-_REVISION: Final = 5  # raised when what is put into the index changes, but no file that the version hashes
+_REVISION: Final = 6  # raised when what is put into the index changes, but no file that the version hashes
 _FEW: Final = 2000
 _GROUP_MAX: Final = 256
 _BUSY_S: Final = 3.0

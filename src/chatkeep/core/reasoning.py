@@ -1,0 +1,238 @@
+"""Reasoning: what a model thinks before it answers, kept apart from the answer.
+
+Models think aloud in several ways. Some put it between tags at the start of the answer, some send parts of
+another type beside the text, some send fields of their own beside the content. The functions here part all of
+them from the answer, and only for messages of a model: in what people write, a tag is text.
+
+A block of thinking stands at the very start of an answer, behind white space at most, and another may follow
+it. It ends at the tag that closes it, or with the answer. So a tag in a code block, or further on, is text.
+
+Source: what DeepSeek, Qwen, Mistral, Anthropic, OpenAI, OpenRouter, Gemini and LibreChat send and store.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Generator, Iterator, Mapping
+from typing import Any, Final, Literal, NamedTuple
+
+from msgspec import Struct
+
+Json = Any
+
+FIELD: Final = "reasoning"
+"""The name in a message's metadata under which the thinking of an answer stands: `text`, and how it came."""
+
+THOUGHT_TYPES: Final = frozenset(
+    (
+        "thinking",
+        "redacted_thinking",
+        "think",
+        "thought",
+        "reasoning",
+        "reasoning_content",
+        "reasoning_text",
+        "reasoning.text",
+        "reasoning.summary",
+        "reasoning.encrypted",
+        "summary_text",
+    )
+)
+"""The types of the parts of a content that are thinking."""
+
+FIELDS: Final = ("reasoning_content", "reasoning", "reasoning_text", "thinking", "reasoning_details", "thinking_blocks")
+"""The fields beside the content in which servers send thinking; several may say the same."""
+
+_HOLDERS: Final = ("thinking", "reasoning", "think", "thought", "reasoning_content", "text", "content", "summary")
+_NAMES: Final = ("think", "thinking", "reasoning", "thought")
+_CLOSING: Final = {f"<{name}>": f"</{name}>" for name in _NAMES} | {"[think]": "[/think]"}
+_OPENS: Final = re.compile(rf"\s*(?P<tag>(?ai:{'|'.join(map(re.escape, _CLOSING))}))")
+_CLOSES: Final = {
+    close: re.compile(re.escape(close), re.ASCII | re.IGNORECASE) for close in sorted(set(_CLOSING.values()))
+}
+_NESTED_MAX: Final = 8  # levels of a provider's own structure that are looked into
+
+Kind = Literal["text", "reasoning", "tag"]
+
+
+class Piece(NamedTuple):
+    """A piece of what a model wrote: of its answer, of its thinking, or a tag with the white space beside it."""
+
+    kind: Kind
+    text: str
+
+
+class Parted(Struct, frozen=True):
+    """A text in two: the answer and the thinking before it.
+
+    `tags` has what else stood there, each with its place in the thinking: put in again, from the last one on,
+    and the answer behind it, they make the text as it was written.
+    """
+
+    text: str
+    reasoning: str = ""
+    tags: tuple[tuple[int, str], ...] = ()
+
+    def as_written(self) -> str:
+        """Return the text that was parted."""
+        lead = self.reasoning
+        for place, tag in reversed(self.tags):
+            lead = lead[:place] + tag + lead[place:]
+        return lead + self.text
+
+
+class Splitter:
+    """Parts a text that comes in pieces of any size: whatever the pieces, what they add up to is the same."""
+
+    def __init__(self) -> None:
+        """Begin before the first piece."""
+        self._close: str | None = None
+        """The tag that ends the block, None outside of one."""
+        self._is_answering = False
+        self._has_thought = False
+        self._blank: list[str] = []
+        self._rest = ""
+        """What may be the beginning of a tag."""
+
+    def feed(self, text: str) -> Iterator[Piece]:
+        """Yield what is known once this piece has come; none is empty."""
+        while text:
+            if self._is_answering:
+                yield Piece("text", text)
+                return
+            text, self._rest = self._rest + text, ""
+            if self._close is None:
+                text = yield from self._outside(text)
+            else:
+                text = yield from self._inside(text, self._close)
+
+    def end(self) -> Iterator[Piece]:
+        """Yield what was kept back: no more comes."""
+        blank, rest = "".join(self._blank), self._rest
+        self._blank, self._rest = [], ""
+        if blank:
+            yield Piece("tag" if self._has_thought else "text", blank)
+        if rest:
+            yield Piece("text" if self._close is None else "reasoning", rest)
+
+    def _outside(self, text: str) -> Generator[Piece, None, str]:
+        """Look for a tag that opens a block; return what is left to look at."""
+        begun = text.lstrip()
+        if len(begun) < len(text):
+            self._blank.append(text[: len(text) - len(begun)])
+        if not begun:
+            return ""
+        opened = _OPENS.match(begun)
+        if opened is None and any(tag.startswith(begun.lower()) for tag in _CLOSING):
+            self._rest = begun
+            return ""
+        blank, self._blank = "".join(self._blank), []
+        if opened is None:
+            self._is_answering = True
+            if blank:
+                yield Piece("tag" if self._has_thought else "text", blank)
+            return begun
+        if blank and self._has_thought:  # between two blocks, and so a part of the thinking
+            yield Piece("reasoning", blank)
+            blank = ""
+        yield Piece("tag", blank + opened.group())
+        self._close, self._has_thought = _CLOSING[opened["tag"].lower()], True
+        return begun[opened.end() :]
+
+    def _inside(self, text: str, close: str) -> Generator[Piece, None, str]:
+        """Look for the tag that closes the block; return what is left to look at."""
+        closed = _CLOSES[close].search(text)
+        if closed is None:
+            kept = next((size for size in range(len(close) - 1, 0, -1) if text[-size:].lower() == close[:size]), 0)
+            self._rest = text[len(text) - kept :]
+            if len(text) > kept:
+                yield Piece("reasoning", text[: len(text) - kept])
+            return ""
+        if closed.start():
+            yield Piece("reasoning", text[: closed.start()])
+        yield Piece("tag", closed.group())
+        self._close = None
+        return text[closed.end() :]
+
+
+def parted(text: str) -> Parted:
+    """Return what a model wrote, in two: its answer and its thinking. Without thinking, the text as it is."""
+    if not _OPENS.match(text):
+        return Parted(text)
+    splitter = Splitter()
+    said: dict[Kind, list[str]] = {"text": [], "reasoning": []}
+    tags: list[tuple[int, str]] = []
+    place = 0
+    for kind, piece in (*splitter.feed(text), *splitter.end()):
+        if kind == "tag":
+            tags.append((place, piece))
+            continue
+        said[kind].append(piece)
+        place += len(piece) if kind == "reasoning" else 0
+    return Parted("".join(said["text"]), "".join(said["reasoning"]), tuple(tags))
+
+
+def without_reasoning(content: str | list[Json] | None) -> str | list[Json] | None:
+    """Return the content of a model's message without its thinking."""
+    if isinstance(content, str):
+        return parted(content).text
+    if content is None:
+        return None
+    first = _first_text(content)
+    kept = ((place, part) for place, part in enumerate(content) if not is_thought(part))
+    return [_part_without(part) if place == first else part for place, part in kept]
+
+
+def reasoning_of(content: str | list[Json] | None, metadata: Mapping[str, Json] | None) -> str:
+    """Return what a model thought, in words, wherever in its message that stands; empty when it told nothing."""
+    found = [_words((metadata or {}).get(FIELD))]
+    extra = (metadata or {}).get("openai")
+    if isinstance(extra, dict) and not found[0]:
+        found += words_of_fields(extra)
+    if isinstance(content, str):
+        found.append(parted(content).reasoning)
+    elif content:
+        first = _first_text(content)
+        found += (_words(part) for part in content if is_thought(part))
+        found += (parted(_part_text(content[first])).reasoning for _ in range(1) if first is not None)
+    return "\n\n".join(dict.fromkeys(text.strip() for text in found if text.strip()))
+
+
+def is_thought(part: Json) -> bool:
+    """Tell whether a part of a model's content is thinking."""
+    if not isinstance(part, dict):
+        return False
+    kind = part.get("type")
+    return (isinstance(kind, str) and kind in THOUGHT_TYPES) or part.get("thought") is True
+
+
+def words_of_fields(fields: Mapping[str, Json]) -> list[str]:
+    """Return the thinking in the fields beside a content; what is no plain text counts where there is none."""
+    plain = [words for name in FIELDS if isinstance(words := fields.get(name), str) and words]
+    return plain or [words for name in FIELDS if (words := _words(fields.get(name)))]
+
+
+def _words(value: Json, depth: int = _NESTED_MAX) -> str:
+    if isinstance(value, str) or not depth:
+        return value if isinstance(value, str) else ""
+    if isinstance(value, list):
+        return "\n\n".join(filter(None, (_words(inner, depth - 1) for inner in value)))
+    if isinstance(value, dict):
+        return next(filter(None, (_words(value.get(name), depth - 1) for name in _HOLDERS)), "")
+    return ""
+
+
+def _first_text(content: list[Json]) -> int | None:
+    """Return the place of the first part that has words of the answer."""
+    places = (place for place, part in enumerate(content) if not is_thought(part) and _part_text(part).strip())
+    return next(places, None)
+
+
+def _part_text(part: Json) -> str:
+    text = part.get("text") if isinstance(part, dict) else part
+    return text if isinstance(text, str) else ""
+
+
+def _part_without(part: Json) -> Json:
+    text = parted(_part_text(part)).text
+    return text if isinstance(part, str) else {**part, "text": text}
