@@ -23,7 +23,7 @@ from chatkeep.beside import CHANNELS, Searcher
 from chatkeep.core.search import Search
 from chatkeep.errors import StorageError
 from chatkeep.http.app import create_app
-from chatkeep.http.guard import Guard
+from chatkeep.http.guard import UNLIMITED, Guard
 from chatkeep.http.limits import Limits
 from chatkeep.sessions import Sessions
 from chatkeep.store.files.store import FilesStore
@@ -207,7 +207,7 @@ def test_search_beside_of_a_confined_token(store: FilesStore, tmp_path: Path) ->
     tokens = TokenFile(tmp_path / "tokens.json")
     secret, _ = tokens.create("own", prefix="api:1")
     limits = Limits(tmp_path / "limits.sqlite")
-    guard = Guard(tokens, limits, hosts={"localhost"}, rate_ip=0, rate_token=0)
+    guard = Guard(tokens, limits, hosts={"localhost"}, rates=UNLIMITED)
 
     async def ask(searcher: Searcher) -> httpx.Response:
         app = create_app(Sessions(store), guard, beside=searcher)

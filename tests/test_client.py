@@ -36,7 +36,7 @@ from chatkeep.errors import (
 )
 from chatkeep.http.app import create_app
 from chatkeep.http.feed import Feed
-from chatkeep.http.guard import Guard
+from chatkeep.http.guard import UNLIMITED, Guard
 from chatkeep.http.limits import Limits
 from chatkeep.sessions import Sessions
 from chatkeep.store.memory import MemoryStore
@@ -74,7 +74,7 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     tokens = TokenFile(folder / "tokens.json")
     secret, _ = tokens.create("admin", scopes=("admin",))
     limits = Limits(None)
-    guard = Guard(tokens, limits, hosts=("127.0.0.1",), rate_ip=0, rate_token=0)
+    guard = Guard(tokens, limits, hosts=("127.0.0.1",), rates=UNLIMITED)
     app = create_app(Sessions(MemoryStore()), guard)
     server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=0, log_config=None, access_log=False))
     thread = threading.Thread(target=server.run, daemon=True)

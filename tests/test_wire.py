@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chatkeep import bodies, wire
+from chatkeep import bodies, problem_wire, wire
 from chatkeep.core.keys import parse_key
 from chatkeep.core.model import (
     Appended,
@@ -109,6 +109,7 @@ def test_error_has_the_status_of_its_nearest_ancestor(error: ChatkeepError, stat
         MessageConflictError("m"),
         CountConflictError(1, 2),
         RateLimitedError(60, 5),
+        RateLimitedError(600, 5, "model"),
         StorageFullError(),
         ModelUnsetError("model"),
         ModelLimitedError(5),
@@ -116,15 +117,15 @@ def test_error_has_the_status_of_its_nearest_ancestor(error: ChatkeepError, stat
 )
 def test_error_comes_back_as_it_was(error: ChatkeepError) -> None:
     """The client raises the class that the server raised, with the same sentence and facts."""
-    answer = msgspec.json.decode(wire.encoded(wire.problem(error)), type=wire.Problem)
-    back = wire.error_of(answer, key="k")
+    answer = msgspec.json.decode(wire.encoded(problem_wire.problem(error)), type=problem_wire.Problem)
+    back = problem_wire.error_of(answer, key="k")
     assert (type(back), str(back)) == (type(error), str(error))
     assert vars(error).items() <= vars(back).items()
 
 
 def test_error_of_an_unknown_code_is_still_an_error() -> None:
     """A newer server may say what this client does not know."""
-    back = wire.error_of(wire.Problem(detail="No.", status=418, code="teapot"))
+    back = problem_wire.error_of(problem_wire.Problem(detail="No.", status=418, code="teapot"))
     assert (type(back), str(back)) == (ChatkeepError, "No.")
 
 

@@ -46,6 +46,7 @@ from chatkeep.core.sse import MEDIA_TYPE, Event, EventReader
 from chatkeep.core.stats import PeriodUnit, Stats
 from chatkeep.errors import ChatkeepError, InvalidError, MessageConflictError, UnreachableError
 from chatkeep.exporters import exported
+from chatkeep.problem_wire import Problem, error_of
 
 RETRIES_MAX: Final = 4
 CHAT_WAIT_S: Final = 600.0
@@ -110,7 +111,7 @@ class Call(Generic[Answer]):
 def error_in(status: int, body: bytes, *, key: str = "") -> ChatkeepError:
     """Return the error that the server answered with; `key` is what was asked for."""
     try:
-        return wire.error_of(msgspec.json.decode(body, type=wire.Problem), key=key)
+        return error_of(msgspec.json.decode(body, type=Problem), key=key)
     except msgspec.MsgspecError:
         return _no_answer(status)
 
@@ -309,7 +310,7 @@ class ChatEvents:
         for event in self._reader.read(piece):
             try:
                 if event.name == "error":
-                    raise wire.error_of(msgspec.json.decode(event.data, type=wire.Problem), key=self._key)
+                    raise error_of(msgspec.json.decode(event.data, type=Problem), key=self._key)
                 self._has_ended = event.name == "done"
                 yield msgspec.json.decode(event.data, type=_CHAT_EVENTS[event.name])
             except (msgspec.MsgspecError, KeyError) as error:
@@ -444,7 +445,7 @@ def _merged(report: wire.ImportAnswer, key: str) -> Merged:
     conflicts: tuple[str, ...] = ()
     for flaw in report.errors:
         if flaw.code != MessageConflictError.code:
-            raise wire.error_of(wire.Problem(detail=flaw.reason, status=0, code=flaw.code), key=key)
+            raise error_of(Problem(detail=flaw.reason, status=0, code=flaw.code), key=key)
         conflicts += flaw.conflicts
     return Merged(
         created=report.sessions_created > 0,

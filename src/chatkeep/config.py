@@ -42,6 +42,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     port: Annotated[int, Meta(ge=0, le=65535)] = 8000
     rate_limit_ip: Rate = 60
     rate_limit_token: Rate = 60
+    rate_limit_model: Rate = 600
     durability: Durability = "full"
     search_process: bool = True
     allow_hosts: tuple[Name, ...] = ()
@@ -66,6 +67,7 @@ _RULES: Final = {
     "port": "must be a number from 0 to 65535",
     "rate_limit_ip": f"must be 0 (off) to {RATE_MAX} requests a minute",
     "rate_limit_token": f"must be 0 (off) to {RATE_MAX} requests a minute",
+    "rate_limit_model": f"must be 0 (off) to {RATE_MAX} requests a minute",
     "durability": "must be full, os or none",
     "search_process": "must be true or false",
     "allow_hosts": "must be host names without ports",

@@ -36,15 +36,33 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final
 
 _STREAM_WAIT_S: Final = 5  # after which somebody may have gone
+_WINDOW_S: Final = 60
+LIMITS: Final[Mapping[str, str]] = {
+    "address": "All requests from this address share {limit} a minute. A token made with "
+    "`chatkeep token create --rate N` has its own limit instead; the setting rate_limit_ip changes this one.",
+    "token": "This token has {limit} requests a minute. One made with `chatkeep token create --rate N` has its own "
+    "limit instead; the setting rate_limit_token changes this one.",
+    "own": "This token was made with a limit of {limit} requests a minute. Make another with "
+    "`chatkeep token create --rate N`.",
+    "model": "This token has {limit} calls of the model a minute. One made with `chatkeep token create --rate N` has "
+    "its own limit instead; the setting rate_limit_model changes this one.",
+    "page": "The page may ask {limit} times a minute.",
+    "tries": "Requests without a valid token: {limit} a minute from this address. Check the token.",
+    "sign-in": "Signing in may be tried {limit} times a minute from this address.",
+}
+"""What there is a limit for, and how to raise it."""
 
 
 class ChatkeepError(Exception):
     """Something that Chatkeep refuses or cannot do; `str(error)` is a sentence for people."""
 
     code = "failed"
+    headline = ""
+    """What is told without the way out, where programs may compare the sentence."""
 
 
 class InvalidError(ChatkeepError):
@@ -206,26 +224,32 @@ class UnknownHostError(ChatkeepError):
 
 
 class RateLimitedError(ChatkeepError):
-    """Too many requests. `retry_after_s` says when one will pass again."""
+    """Too many requests. `retry_after_s` says when one will pass again, `limited_by` who shares the limit."""
 
     code = "rate_limited"
+    headline = "Rate limit exceeded"
 
-    def __init__(self, limit: int, retry_after_s: int) -> None:
-        """Give the limit per minute and the seconds to wait."""
-        super().__init__("Rate limit exceeded")
+    def __init__(self, limit: int, retry_after_s: int, limited_by: str = "address") -> None:
+        """Give the limit per minute, the seconds to wait, and which limit it is: one of `LIMITS`."""
+        self.help = LIMITS[limited_by].format(limit=limit)
+        super().__init__(f"{self.headline}. {self.help}")
         self.limit = limit
         self.retry_after_s = retry_after_s
+        self.limited_by = limited_by
+        self.window_s = _WINDOW_S
 
 
 class TooManyStreamsError(RateLimitedError):
     """Too many event streams are open at the same time. `limit` says how many may be."""
 
     code = "too_many_streams"
+    headline = ""
 
     def __init__(self, where: str, limit: int) -> None:
         """Say where they are open, and how many there may be."""
-        super().__init__(limit, _STREAM_WAIT_S)
-        self.args = (f"There are {limit} event streams open {where} already; close one.",)
+        ChatkeepError.__init__(self, f"There are {limit} event streams open {where} already; close one.")
+        self.limit = limit
+        self.retry_after_s = _STREAM_WAIT_S
 
 
 class BusyError(ChatkeepError):

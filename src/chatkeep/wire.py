@@ -30,7 +30,7 @@ from chatkeep.core.model import (
     Status,
     Summary,
 )
-from chatkeep.errors import ChatkeepError, InvalidError
+from chatkeep.errors import ChatkeepError
 
 STATUS: Final[Mapping[type[ChatkeepError], int]] = {
     ChatkeepError: 500,
@@ -216,42 +216,6 @@ class ImportAnswer(Struct, frozen=True, kw_only=True):
     errors: tuple[ImportFlaw, ...]
 
 
-class FieldError(Struct, frozen=True, kw_only=True):
-    """A value that breaks a rule."""
-
-    field: str
-    message: str
-    type: str
-
-
-class OpenAIError(Struct, frozen=True, kw_only=True):
-    """An error as clients of OpenAI's API read it."""
-
-    message: str
-    type: str
-    param: str | None
-    code: str
-
-
-class Problem(Struct, frozen=True, kw_only=True):
-    """An error, as `application/problem+json` (RFC 9457). The last six are facts of single codes.
-
-    `error` says the same to clients of OpenAI's API, on their routes.
-    """
-
-    detail: str
-    status: int
-    code: str
-    error: OpenAIError | UnsetType = UNSET
-    errors: tuple[FieldError, ...] | UnsetType = UNSET
-    expected: int | UnsetType = UNSET
-    found: int | UnsetType = UNSET
-    message_id: str | UnsetType = UNSET
-    limit: int | UnsetType = UNSET
-    limit_bytes: int | UnsetType = UNSET
-    retry_after_s: int | UnsetType = UNSET
-
-
 def status_of(error: ChatkeepError | type[ChatkeepError]) -> int:
     """Return the HTTP status of an error."""
     return _by_class(STATUS, error)
@@ -422,47 +386,9 @@ def counts_of(answer: StatusAnswer) -> Status:
     )
 
 
-def problem(error: ChatkeepError) -> Problem:
-    """Return an error as the API shows it."""
-    facts = {name: getattr(error, name, UNSET) for name in _FACTS}
-    flaws: tuple[FieldError, ...] | UnsetType = UNSET
-    if isinstance(error, InvalidError):
-        flaws = (FieldError(field=error.field, message=error.reason, type=error.code),)
-    return Problem(detail=str(error), status=status_of(error), code=error.code, errors=flaws, **facts)
-
-
-def openai_problem(told: Problem) -> Problem:
-    """Return a problem that clients of OpenAI's API understand too."""
-    field = told.errors[0].field if told.errors else None
-    error = OpenAIError(message=told.detail, type=told.code, param=field, code=told.code)
-    return msgspec.structs.replace(told, error=error)
-
-
-def error_of(answer: Problem, *, key: str = "") -> ChatkeepError:
-    """Return the error that `problem` showed, of the class that has its code; `key` is what was asked for."""
-    kind = _by_code().get(answer.code, ChatkeepError)
-    error = kind.__new__(kind)
-    error.args = (answer.detail,)
-    flaw = answer.errors[0] if answer.errors else FieldError(field="", message=answer.detail, type="")
-    known: dict[str, object] = {"key": key, "field": flaw.field, "reason": flaw.message, "allowed": ()}
-    known.update((name, value) for name in _FACTS if (value := getattr(answer, name)) is not UNSET)
-    vars(error).update(known)
-    return error
-
-
-_FACTS: Final = ("expected", "found", "message_id", "limit", "limit_bytes", "retry_after_s")
-
-
 def _by_class(table: Mapping[type[ChatkeepError], int], error: ChatkeepError | type[ChatkeepError]) -> int:
     kind = error if isinstance(error, type) else type(error)
     return next(table[ancestor] for ancestor in kind.__mro__ if ancestor in table)
-
-
-def _by_code() -> dict[str, type[ChatkeepError]]:
-    kinds: list[type[ChatkeepError]] = [ChatkeepError]
-    for kind in kinds:
-        kinds.extend(kind.__subclasses__())
-    return {kind.code: kind for kind in kinds}
 
 
 def _time_at(seconds: float) -> datetime:

@@ -178,7 +178,7 @@ def run(settings: Settings, store: FilesStore, listener: socket.socket, code: Si
     import uvicorn  # noqa: PLC0415 - half a second that only servers spend
 
     from chatkeep.http.app import create_app  # noqa: PLC0415
-    from chatkeep.http.guard import Guard  # noqa: PLC0415
+    from chatkeep.http.guard import Guard, Rates  # noqa: PLC0415
     from chatkeep.http.limits import Limits  # noqa: PLC0415
     from chatkeep.http.protocol import BoundedProtocol  # noqa: PLC0415
     from chatkeep.http.relay import Relay  # noqa: PLC0415
@@ -190,8 +190,7 @@ def run(settings: Settings, store: FilesStore, listener: socket.socket, code: Si
         token_file(settings.workspace),
         limits,
         hosts=(*_LOCAL_HOSTS, settings.host, *settings.allow_hosts),
-        rate_ip=settings.rate_limit_ip,
-        rate_token=settings.rate_limit_token,
+        rates=Rates(address=settings.rate_limit_ip, token=settings.rate_limit_token, model=settings.rate_limit_model),
         trusted_proxies=settings.trusted_proxies,
     )
     beside = _searcher(settings, store)

@@ -21,7 +21,7 @@ from chatkeep.chat import Chats
 from chatkeep.core.model import Message
 from chatkeep.errors import SessionNotFoundError
 from chatkeep.http.app import create_app
-from chatkeep.http.guard import Guard
+from chatkeep.http.guard import UNLIMITED, Guard
 from chatkeep.http.limits import Limits
 from chatkeep.http.relay import Relay
 from chatkeep.sessions import Sessions
@@ -142,7 +142,7 @@ def served(folder: Path, upstream: Upstream) -> Iterator[Chatting]:
     secret, _ = tokens.create("admin", scopes=("admin",))
     store = FilesStore.open(folder / "workspace", durability="none")
     sessions, limits = Sessions(store), Limits(None)
-    guard = Guard(tokens, limits, hosts={"127.0.0.1"}, rate_ip=0, rate_token=0)
+    guard = Guard(tokens, limits, hosts={"127.0.0.1"}, rates=UNLIMITED)
     models = [Asked(settings_of(upstream))]
     usual = Chats(models[0], history_tokens=8000)
     app = create_app(sessions, guard, chats=usual, relay=Relay(settings_of(upstream)))

@@ -41,7 +41,7 @@ from chatkeep.core.query import QUERY_CHARS_MAX, parse_query
 from chatkeep.core.sse import EventReader
 from chatkeep.core.words import rows_of, spaced, tokens_of
 from chatkeep.errors import ChatkeepError
-from chatkeep.http import envelope, guard
+from chatkeep.http import addresses, envelope, guard
 from chatkeep.http.body import check_import, decoded
 from chatkeep.http.limits import Limits
 from chatkeep.recording import Tape
@@ -222,14 +222,14 @@ def _read_headers(data: bytes) -> None:
         guard.is_from_page(scope)
         doorman.find(scope)
     doorman.count(scope, None)
-    guard.canonical(value.decode("latin-1"))
+    addresses.canonical(value.decode("latin-1"))
 
 
 @cache
 def _guard() -> guard.Guard:
     nowhere = Path(tempfile.mkdtemp()) / "tokens.json"
     return guard.Guard(
-        TokenFile(nowhere), Limits(None), hosts=("localhost",), rate_ip=0, trusted_proxies=("127.0.0.0/8",)
+        TokenFile(nowhere), Limits(None), hosts=("localhost",), rates=guard.UNLIMITED, trusted_proxies=("127.0.0.0/8",)
     )
 
 

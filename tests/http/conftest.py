@@ -12,7 +12,7 @@ import pytest
 from fastapi import FastAPI
 
 from chatkeep.http.app import create_app
-from chatkeep.http.guard import Guard
+from chatkeep.http.guard import UNLIMITED, Guard
 from chatkeep.http.limits import Limits
 from chatkeep.sessions import Sessions
 from chatkeep.store.files.store import FilesStore
@@ -45,7 +45,7 @@ def serving(folder: Path) -> Iterator[Server]:
     store = FilesStore.open(folder / "workspace", durability="none")
     sessions = Sessions(store)
     limits = Limits(folder / "limits.sqlite")
-    guard = Guard(tokens, limits, hosts={"127.0.0.1", "localhost"}, rate_ip=0, rate_token=0)
+    guard = Guard(tokens, limits, hosts={"127.0.0.1", "localhost"}, rates=UNLIMITED)
     app = create_app(sessions, guard)
     with listening(app, access_log=False) as port:
         yield Server(f"http://127.0.0.1:{port}", secret, tokens, sessions, app, folder / "workspace")

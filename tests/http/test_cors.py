@@ -7,7 +7,7 @@ import httpx
 import pytest
 
 from chatkeep.http.app import create_app
-from chatkeep.http.guard import Guard
+from chatkeep.http.guard import UNLIMITED, Guard
 from chatkeep.http.limits import Limits
 from chatkeep.sessions import Sessions
 from chatkeep.store.memory import MemoryStore
@@ -18,7 +18,7 @@ OURS, THEIRS = "https://app.example", "https://app.example.evil"
 
 def _answered(server: Server, method: str, origins: tuple[str, ...], **headers: str) -> httpx.Response:
     """Return the answer of an application that knows these origins."""
-    guard = Guard(server.tokens, Limits(None), hosts={"testserver"}, rate_ip=0, rate_token=0)
+    guard = Guard(server.tokens, Limits(None), hosts={"testserver"}, rates=UNLIMITED)
     app = create_app(Sessions(MemoryStore()), guard, cors_origins=origins)
 
     async def ask() -> httpx.Response:

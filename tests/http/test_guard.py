@@ -10,13 +10,15 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from msgspec import UnsetType
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from chatkeep.errors import ForbiddenError, UnauthorizedError
-from chatkeep.http.guard import Grant, Guard, GuardMiddleware, authorise, authorise_everywhere, canonical
+from chatkeep.http.addresses import canonical
+from chatkeep.http.guard import Grant, Guard, GuardMiddleware, authorise, authorise_everywhere
 from chatkeep.http.limits import Limits
+from chatkeep.problem_wire import Problem
 from chatkeep.tokens import TokenFile
-from chatkeep.wire import Problem
 
 NOON = datetime(2024, 1, 15, 12, tzinfo=UTC)
 PEER = "203.0.113.5"
@@ -357,12 +359,90 @@ def test_request_61_from_one_address_is_refused(server: Server, token: str, cloc
     assert server.ask(token).status == 200
 
 
-def test_request_with_a_bad_token_counts_against_its_address(server: Server, token: str) -> None:
-    """Guessing is slow, and uses up the address for valid tokens too."""
+def told(reply: Reply) -> tuple[str | UnsetType, int | UnsetType, int | UnsetType]:
+    """Return which limit a refusal names: its kind, its number and its window."""
+    problem = msgspec.json.decode(reply.body, type=Problem)
+    assert (429, "rate_limited", "Rate limit exceeded") == (problem.status, problem.code, problem.detail)
+    return problem.limited_by, problem.limit, problem.window_s
+
+
+def test_bad_tokens_are_refused_as_such_until_they_are_too_many(server: Server, token: str) -> None:
+    """Guessing is slow, and a wrong token reads as one until then, however busy the known ones are."""
+    assert [200] == spend(server, token, 60)
+    assert [429] == spend(server, token, 1)
     assert [401] == spend(server, "wrong", 60)
-    assert [429] == spend(server, "wrong", 5)
-    assert [429] == spend(server, token, 5)
-    assert [200] == spend(server, token, 5, peer="203.0.113.6")
+    assert ("tries", 60, 60) == told(server.ask("wrong"))
+
+
+@pytest.mark.parametrize("peer", [PEER, "127.0.0.1", "2001:db8::1"])
+@pytest.mark.parametrize("path", ["/api/sessions", "/v1/models", "/metrics"])
+def test_bad_tokens_lock_nobody_out(server: Server, token: str, peer: str, path: str) -> None:
+    """A flood of guesses at an address takes nothing from the tokens that are known there, nor from signing in."""
+    assert {401, 429} == {server.ask(f"wrong{n}", peer=peer, path=path).status for n in range(200)}
+    assert [200] == spend(server, token, 60, peer=peer)
+    assert 200 == server.ask(peer=peer, path="/signin", method="POST").status
+
+
+def test_bad_tokens_are_counted_where_good_ones_are_not(server: Server) -> None:
+    """Metrics, where nobody counts, are no place to guess."""
+    assert [401] * 60 + [429] == [server.ask("wrong", path="/metrics").status for _ in range(61)]
+
+
+def test_refusal_says_which_limit_and_how_to_raise_it(server: Server) -> None:
+    """Who is refused learns which limit was met, its number and its window, and what changes it."""
+    secrets = [server.tokens.create()[0] for _ in range(2)]
+    assert [200] == spend(server, secrets[0], 30) == spend(server, secrets[1], 30)
+    reply = server.ask(secrets[0])
+    assert ("address", 60, 60) == told(reply)
+    assert "token create --rate" in reply.body.decode()
+    assert "rate_limit_ip" in reply.body.decode()
+    for number in range(30):
+        server.ask(secrets[0], peer=f"198.51.100.{number}")
+    reply = server.ask(secrets[0], peer="198.51.100.99")
+    assert ("token", 60, 60) == told(reply)
+    assert "token create --rate" in reply.body.decode()
+    assert "rate_limit_token" in reply.body.decode()
+    tight, _ = server.tokens.create(rate=1)
+    assert [200, 429] == spend(server, tight, 2)
+    assert ("own", 1, 60) == told(server.ask(tight))
+
+
+def test_model_routes_have_a_limit_of_their_own(server: Server, token: str) -> None:
+    """Calls of the model are no calls of sessions: 600 a minute a token, and nothing from the other limits."""
+    assert [200] == sorted({server.ask(token, path="/v1/chat/completions", method="POST").status for _ in range(600)})
+    reply = server.ask(token, path="/v1/models")
+    assert ("model", 600, 60) == told(reply)
+    assert "rate_limit_model" in reply.body.decode()
+    assert "59" == server.ask(token).headers["x-ratelimit-remaining"]
+    other, _ = server.tokens.create(rate=700)
+    assert "699" == server.ask(other, path="/v1/models").headers["x-ratelimit-remaining"]
+    assert "698" == server.ask(other).headers["x-ratelimit-remaining"]
+
+
+def test_confined_token_sees_its_own_standing_alone(server: Server, token: str) -> None:
+    """How busy others are at its address is not told, until there is no more room for anybody."""
+    confined, _ = server.tokens.create(prefix="own:")
+    assert "59" == server.ask(confined).headers["x-ratelimit-remaining"]
+    assert [200] == spend(server, token, 20)
+    assert "58" == server.ask(confined).headers["x-ratelimit-remaining"]
+
+
+@pytest.mark.parametrize(
+    "peers",
+    [
+        [f"127.{n}.{255 - n}.{n + 1}" for n in range(61)],
+        ["::1", *(f"127.0.0.{n + 1}" for n in range(60))],
+        [f"::ffff:127.0.{n}.1" for n in range(61)],
+        [f"2002:cb00:7105:{n:x}::1" for n in range(61)],
+        ["203.0.113.5", *(f"2002:cb00:7105:{n:x}::1" for n in range(60))],
+        [f"64:ff9b::cb00:7105%{n}" for n in range(61)],
+        [f"2001:db8:0:7:{n:x}::{n:x}" for n in range(61)],
+        [f"fe80::{n:x}%eth{n}" for n in range(61)],
+    ],
+)
+def test_one_machine_has_one_bucket(server: Server, peers: list[str]) -> None:
+    """Whoever owns many addresses is one client: the loopback network, a site of IPv6, an IPv4 address in another."""
+    assert [401] * 60 + [429] == [server.ask(peer=peer).status for peer in peers]
 
 
 def test_request_with_a_token_from_many_addresses_counts_against_the_token(server: Server, token: str) -> None:
@@ -376,7 +456,7 @@ def test_request_with_a_limit_of_its_own_counts_against_that_alone(server: Serve
     roomy, _ = server.tokens.create(rate=100)
     tight, _ = server.tokens.create(rate=2)
     free, _ = server.tokens.create(rate=0)
-    assert [401] == spend(server, None, 60)
+    assert [200] == spend(server, server.tokens.create()[0], 60)
     assert [200] == spend(server, roomy, 100)
     assert [429] == spend(server, roomy, 3)
     assert [200] == spend(server, tight, 2)
@@ -411,6 +491,9 @@ def test_request_with_a_forged_address_counts_against_its_peer(server: Server, n
         ["198.51.100.7, 10.1.2.3, 192.0.2.1"],
         ["::ffff:198.51.100.7"],
         ["[::ffff:198.51.100.7]:1234"],
+        ["[2002:c633:6407::1%eth0]:99"],
+        ["198.51.100.7" + ", 10.9.9.9" * 19],
+        ["1.1.1.1," * 5000 + "198.51.100.7"],
     ],
 )
 def test_request_through_a_proxy_counts_against_the_last_foreign_hop(server: Server, forwarded: list[str]) -> None:
@@ -421,7 +504,20 @@ def test_request_through_a_proxy_counts_against_the_last_foreign_hop(server: Ser
     assert server.ask(peer="192.0.2.1", headers=[("x-forwarded-for", "198.51.100.8")]).status == 401
 
 
-@pytest.mark.parametrize("forwarded", ["", "unknown", "198.51.100.7, _hidden", ",", "999.1.1.1"])
+@pytest.mark.parametrize(
+    "forwarded",
+    [
+        "",
+        "unknown",
+        "198.51.100.7, _hidden",
+        ",",
+        "999.1.1.1",
+        "198.51.100.7, [::1",
+        "1.2.3.4:5:6",
+        "\x00",
+        ", " * 9999,
+    ],
+)
 def test_request_through_a_proxy_that_says_nothing_counts_against_the_proxy(server: Server, forwarded: str) -> None:
     """A hop that is no address hides nobody."""
     assert [401] == spend(server, None, 60, peer="192.0.2.1")
@@ -452,6 +548,16 @@ def test_request_without_a_peer_is_counted(server: Server) -> None:
         ("2001:DB8::1", "2001:db8::/64"),
         ("fe80::1%eth0", "fe80::/64"),
         ("testclient", "testclient"),
+        ("127.0.0.1", "local"),
+        ("127.255.255.254", "local"),
+        ("::1", "local"),
+        ("::ffff:127.9.9.9", "local"),
+        ("2002:102:304::1", "1.2.3.4"),
+        ("64:ff9b::102:304", "1.2.3.4"),
+        ("2001:0:ffff::fefd:fcfb", "1.2.3.4"),
+        ("2002:7f00:1::1", "local"),
+        ("1.2.3.4.5", "1.2.3.4.5"),
+        ("", ""),
     ],
 )
 def test_canonical_gives_one_name(host: str, name: str) -> None:
@@ -491,10 +597,17 @@ def test_lifespan_passes() -> None:
     assert ["lifespan"] == passed
 
 
-def test_options_need_no_token(server: Server) -> None:
-    """They are answered without a grant; no other method is."""
-    assert (200, b"null") == ((reply := server.ask(method="OPTIONS")).status, reply.body)
-    assert 401 == server.ask(method="HEAD").status
+@pytest.mark.parametrize("method", ["OPTIONS", "HEAD", "GET", "POST", "PUT", "PATCH", "DELETE", "TRACE", "PROPFIND"])
+@pytest.mark.parametrize(
+    "path", ["/api/sessions", "/api/v1/sessions/x", "/v1/models", "/metrics", "/nope", "/api", "*"]
+)
+def test_methods_without_a_token_are_refused_alike(server: Server, method: str, path: str) -> None:
+    """Whoever has no token does not learn what there is."""
+    if path == "*":
+        path = "/*"
+    reply = server.ask(method=method, path=path)
+    assert (401, "unauthorized") == (reply.status, code_of(reply))
+    assert "allow" not in reply.headers
 
 
 PAGE = ("sec-fetch-site", "same-origin")

@@ -23,7 +23,7 @@ from hypothesis import strategies as st
 
 from chatkeep.core.model import Draft
 from chatkeep.http.app import create_app
-from chatkeep.http.guard import Guard
+from chatkeep.http.guard import UNLIMITED, Guard
 from chatkeep.http.limits import Limits
 from chatkeep.sessions import Sessions
 from chatkeep.store.files.store import FilesStore
@@ -112,7 +112,7 @@ def asked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Asked]:
     tokens = TokenFile(folder / "tokens.json")
     secret, _ = tokens.create("admin", scopes=("admin",))
     limits = Limits(folder / "limits.sqlite")
-    guard = Guard(tokens, limits, hosts={"localhost"}, rate_ip=0, rate_token=0)
+    guard = Guard(tokens, limits, hosts={"localhost"}, rates=UNLIMITED)
     asked = Asked(create_app(Sessions(store), guard), secret)
     with pytest.MonkeyPatch.context() as patch:
         # What a search may take is counted as work, so that a busy machine cuts none short.

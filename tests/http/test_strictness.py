@@ -101,11 +101,15 @@ def test_reading_a_window_by_tokens_looks_at_more_than_a_page(client: httpx.Clie
     assert (422, "max_tokens") == (refused.status_code, refused.json()["errors"][0]["field"])
 
 
-def test_asking_for_options_without_cors_tells_the_methods(server: Server) -> None:
-    """405 with `Allow`, no token needed, no CORS header."""
-    answer = httpx.options(server.url + "/api/v1/messages", headers={"Origin": "https://a.example"})
+def test_asking_for_options_without_cors_tells_the_methods(server: Server, client: httpx.Client) -> None:
+    """405 with `Allow` for who has a token, the same 401 at every address for who has none; no CORS header."""
+    origin = {"Origin": "https://a.example"}
+    answer = client.options("/api/v1/messages", headers=origin)
     assert (405, "GET, HEAD, POST") == (answer.status_code, answer.headers["allow"])
-    assert not [name for name in answer.headers if name.startswith("access-control")]
+    refused = [httpx.options(server.url + path, headers=origin) for path in ("/api/v1/messages", "/nope", "/v1/x")]
+    assert {(401, None)} == {(one.status_code, one.headers.get("allow")) for one in refused}
+    assert 1 == len({one.json()["detail"] for one in refused})
+    assert not [name for one in (answer, *refused) for name in one.headers if name.startswith("access-control")]
 
 
 def test_going_on_with_a_cursor_of_another_list_is_refused(client: httpx.Client) -> None:

@@ -35,6 +35,9 @@ def serve(
     rate_limit_token: Annotated[
         int | None, typer.Option(help="Requests a minute for a token, 0 for no limit.", show_default="60")
     ] = None,
+    rate_limit_model: Annotated[
+        int | None, typer.Option(help="Model calls (/v1) a minute for a token, 0 for no limit.", show_default="600")
+    ] = None,
     durability: Annotated[
         str | None, typer.Option(help="full: on the disk before the answer; os; none.", show_default="full")
     ] = None,
@@ -102,3 +105,13 @@ def _greet(chosen: Settings, port: int, code: str | None) -> None:
         screen.say(f"  curl -H {header} {address}/api/sessions")
     else:
         screen.say("There are tokens, which are not shown again; `chatkeep token create` makes another.")
+    screen.say(_limits(chosen))
+
+
+def _limits(chosen: Settings) -> str:
+    rates = (chosen.rate_limit_ip, chosen.rate_limit_token, chosen.rate_limit_model)
+    address, token, model = (str(rate or "no limit") for rate in rates)
+    return (
+        f"Requests a minute: {address} from one address, {token} with one token, {model} with one token to the model"
+        " (/v1). A token from `chatkeep token create --rate N` has its own limit instead."
+    )

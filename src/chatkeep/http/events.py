@@ -17,7 +17,7 @@ from typing import Final
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from chatkeep import wire
+from chatkeep import problem_wire, wire
 from chatkeep.chat import CLIENT_GONE
 from chatkeep.core.sse import COMMENT, MEDIA_TYPE, Event, encoded
 from chatkeep.errors import ChatkeepError
@@ -66,7 +66,7 @@ class EventStream(Response):
         try:
             await self._write(line.emit)
         except ChatkeepError as error:
-            await line.emit(encoded(Event("error", wire.encoded(wire.problem(error)))))
+            await line.emit(encoded(Event("error", wire.encoded(problem_wire.problem(error)))))
 
 
 class _Line:

@@ -2,8 +2,9 @@
 
 In this order: the `Host` must be one the server is known by (a page that has a foreign name resolve
 to this machine gets nothing); the token is looked up; the request is counted against its limits,
-refused ones too, so that guessing is slow; without a valid token it ends here. What a grant allows
-is checked by `authorise`, and its prefix by `Sessions.confined`.
+refused ones too, so that guessing is slow; without a valid token it ends here, with the same answer
+at every address and for every method. What a grant allows is checked by `authorise`, and its prefix by
+`Sessions.confined`.
 
 A token comes in the `Authorization` header, or from a browser that signed in, in a cookie. The cookie
 counts only beside what shows that our own page asks: browsers send cookies for other pages as well.
@@ -16,7 +17,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 from msgspec import Struct
@@ -31,24 +32,22 @@ from chatkeep.errors import (
     UnknownHostError,
 )
 from chatkeep.http import problems
+from chatkeep.http.addresses import client_address
 from chatkeep.http.limits import Limits, Standing
 from chatkeep.tokens import Token, TokenFile
 
 PUBLIC_PATHS: Final = frozenset(("/", "/health", "/openapi.json", "/docs"))
 PAGE_FILES: Final = "/page/"
 SIGN_IN_PATH: Final = "/signin"
-UNCOUNTED_PATHS: Final = PUBLIC_PATHS | {"/metrics"}
-RATE_DEFAULT: Final = 60
+UNCOUNTED_PATHS: Final = frozenset(("/metrics",))
+"""Valid tokens may ask here as often as they like."""
+MODEL_PATHS: Final = "/v1/"
 RATE_PAGE: Final = 1200
 """What a page that scrolls and searches as one types may ask in a minute."""
 RATE_HEADERS: Final = ("X-RateLimit-Limit", "X-RateLimit-Remaining", "X-RateLimit-Reset")
 _HOST = re.compile(r"(\[[0-9a-f.]*:[0-9a-f:.]+\]|[^\s:/?#@\[\]\\]+)(?::[0-9]{1,5})?", re.ASCII)
-_IPV6_BITS_OF_A_SITE: Final = 64
 _ADMIN: Final = "admin"
 _SAFE_METHODS: Final = frozenset(("GET", "HEAD"))
-
-_Address = ipaddress.IPv4Address | ipaddress.IPv6Address
-_Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
 class Grant(Struct, frozen=True, kw_only=True):
@@ -87,6 +86,19 @@ def authorise_everywhere(grant: Grant | None, scope: str) -> None:
         raise ForbiddenError(f"This needs the scope '{scope}' for all sessions; this token is confined to a prefix.")
 
 
+class Rates(Struct, frozen=True, kw_only=True):
+    """The limits of a server, in requests a minute; 0 is no limit."""
+
+    address: int = 60
+    """Valid tokens without a limit of their own, all of one address together; and as many requests without one."""
+    token: int = 60
+    model: int = 600
+    """A token's calls of the model routes, which are no calls of sessions."""
+
+
+UNLIMITED: Final = Rates(address=0, token=0, model=0)
+
+
 class Guard:
     """The rules of one server: its names, its tokens, its limits and the proxies it believes."""
 
@@ -96,11 +108,10 @@ class Guard:
         limits: Limits,
         *,
         hosts: Iterable[str],
-        rate_ip: int = RATE_DEFAULT,
-        rate_token: int = RATE_DEFAULT,
+        rates: Rates = Rates(),  # noqa: B008 - an immutable value
         trusted_proxies: Sequence[str] = (),
     ) -> None:
-        """Take names without ports, requests a minute (0 is no limit), and addresses or networks of proxies.
+        """Take names without ports, the limits, and addresses or networks of proxies.
 
         Raises:
             ValueError: when a proxy is neither an address nor a network.
@@ -108,8 +119,7 @@ class Guard:
         self.tokens = tokens
         self._limits = limits
         self._hosts = frozenset(host.lower().strip("[]") for host in hosts)
-        self._rate_ip = rate_ip
-        self._rate_token = rate_token
+        self._rates = rates
         self._proxies = tuple(ipaddress.ip_network(proxy) for proxy in trusted_proxies)
 
     def check_host(self, scope: Scope) -> None:
@@ -138,35 +148,36 @@ class Guard:
         return self.tokens.find(secret.strip(" "))
 
     def count(self, scope: Scope, token: Token | None) -> Standing | None:
-        """Count a request against its own token's limit, or the page's, or its address and its valid token.
+        """Count a request in the buckets that it belongs to, and return what is left of them.
+
+        Requests without a valid token have a bucket of their own at each address: whoever guesses, or is lost,
+        uses up no room of those who are known there. So have the tries to sign in.
 
         Raises:
             RateLimitedError, BusyError: as `Limits.take` says.
         """
-        if token is not None and token.rate is not None:
-            return self._limits.take(((f"token:{token.id}", token.rate),))
-        if token is not None and "authorization" not in Headers(scope=scope):
-            return self._limits.take(((f"page:{token.id}", RATE_PAGE),))
-        buckets = [(f"ip:{self._client(scope)}", self._rate_ip)]
-        if token is not None:
-            buckets.append((f"token:{token.id}", self._rate_token))
+        buckets = self._buckets(scope, token)
+        if token is not None and token.prefix:  # it must not see how busy others are at its address
+            return self._limits.take(buckets, hidden="address")
         return self._limits.take(buckets)
 
-    def _client(self, scope: Scope) -> str:
-        """Return the address that the request comes from: the nearest hop that is no proxy of ours."""
-        peer: tuple[str, int] | None = scope.get("client")
-        if peer is None:
-            return "local"
-        nearest = peer[0]
-        for hop in _hops(Headers(scope=scope)):
-            if not self._is_proxy(nearest) or _address(hop) is None:
-                break
-            nearest = hop
-        return canonical(nearest)
+    def _buckets(self, scope: Scope, token: Token | None) -> list[tuple[str, int]]:
+        rates, path = self._rates, scope["path"]
+        if path == SIGN_IN_PATH:
+            return [(f"sign-in:{self.address(scope)}", rates.address)]
+        if token is None:
+            return [(f"tries:{self.address(scope)}", rates.address)]
+        if token.rate is not None:
+            return [(f"own:{token.id}", token.rate)]
+        if "authorization" not in Headers(scope=scope):
+            return [(f"page:{token.id}", RATE_PAGE)]
+        if path.startswith(MODEL_PATHS):
+            return [(f"model:{token.id}", rates.model)]
+        return [(f"address:{self.address(scope)}", rates.address), (f"token:{token.id}", rates.token)]
 
-    def _is_proxy(self, host: str) -> bool:
-        address = _address(host)
-        return address is not None and any(address in network for network in self._proxies)
+    def address(self, scope: Scope) -> str:
+        """Return the one name of the address that a request comes from."""
+        return client_address(scope, self._proxies)
 
 
 class GuardMiddleware:
@@ -205,7 +216,7 @@ class GuardMiddleware:
         if is_public(path):
             return None
         token = self._bearer(scope)
-        if path not in UNCOUNTED_PATHS:
+        if token is None or path not in UNCOUNTED_PATHS:
             try:
                 headers.update(_rate_headers(self._guard.count(scope, token)))
             except RateLimitedError as error:
@@ -213,8 +224,6 @@ class GuardMiddleware:
                 raise
         if path == SIGN_IN_PATH:
             return None  # here one gets a token, or lets go of it
-        if token is None and scope["method"] == "OPTIONS":
-            return None  # no route has it: answered with the methods there are, and nothing else
         if token is None:
             raise UnauthorizedError
         return Grant(scopes=frozenset(token.scopes), prefix=token.prefix, token_id=token.id)
@@ -257,35 +266,6 @@ def cookie_of(scope: Scope) -> str:
     wanted = cookie_name(scope)
     pairs = (pair.strip().partition("=") for pair in Headers(scope=scope).get("cookie", "").split(";"))
     return next((text for name, _, text in pairs if name == wanted), "")
-
-
-def canonical(host: str) -> str:
-    """Return one name for all spellings of an address; the addresses of an IPv6 site (/64) share one."""
-    address = _address(host)
-    if address is None:
-        return host
-    if isinstance(address, ipaddress.IPv6Address):
-        return str(ipaddress.IPv6Network((int(address), _IPV6_BITS_OF_A_SITE), strict=False))
-    return str(address)
-
-
-def _address(host: str) -> _Address | None:
-    try:
-        address = ipaddress.ip_address(host)
-    except ValueError:
-        return None
-    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
-    return mapped or address
-
-
-def _hops(headers: Headers) -> Iterator[str]:
-    """Yield the addresses of X-Forwarded-For, nearest first, without ports."""
-    for hop in reversed(",".join(headers.getlist("x-forwarded-for")).split(",")):
-        bare = hop.strip()
-        if bare.startswith("["):
-            yield bare[1:].partition("]")[0]
-        else:
-            yield bare.partition(":")[0] if bare.count(":") == 1 else bare
 
 
 def _rate_headers(standing: Standing | None) -> dict[str, str]:

@@ -59,13 +59,14 @@ class Limits:
         self._inode = 0
         self._private_until = -math.inf
 
-    def take(self, buckets: Sequence[tuple[str, int]]) -> Standing | None:
+    def take(self, buckets: Sequence[tuple[str, int]], *, hidden: str = "") -> Standing | None:
         """Count a request in every bucket, given with its limit, or in none of them.
 
-        A limit of 0 is no limit; None is returned when no bucket has one.
+        A bucket's name begins with its kind and a colon. A limit of 0 is no limit; None is returned when no bucket
+        has one, else what is left of the tightest one, those of the kind `hidden` left out when there are others.
 
         Raises:
-            RateLimitedError: when a bucket is full; it says when all of them will have room.
+            RateLimitedError: when a bucket is full; it says which kind, and when all of them will have room.
             BusyError: when another process holds the database for more than a second.
         """
         limited = [bucket for bucket in buckets if bucket[1] > 0]
@@ -73,33 +74,34 @@ class Limits:
             return None
         with self._lock:
             try:
-                return self._taken(limited)
+                return self._taken(limited, hidden)
             except apsw.BusyError as error:
                 raise BusyError("rate limit") from error
             except _DAMAGE:
                 self._discard()
             except (apsw.Error, OSError):
                 self._private_until = self._clock() + _PRIVATE_S
-            return self._taken(limited)
+            return self._taken(limited, hidden)
 
     def close(self) -> None:
         """Let go of the database."""
         with self._lock:
             self._disconnect()
 
-    def _taken(self, buckets: Sequence[tuple[str, int]]) -> Standing:
+    def _taken(self, buckets: Sequence[tuple[str, int]], hidden: str) -> Standing:
         with _transaction(self._connected()) as database:
             now = int(self._clock() * _US)
             windows = [_Window(database, name, limit, now) for name, limit in buckets]
-            waits = [(window.wait_us(), window.limit) for window in windows]
+            waits = [(window.wait_us(), window.limit, window.kind) for window in windows]
             if max(waits)[0] <= 0:
                 for window in windows:
                     window.count()
             database.execute(_sql("forget_others"), (now - WINDOW_S * _US, _FORGET_AT_ONCE))
-        wait_us, limit = max(waits)
+        wait_us, limit, kind = max(waits)
         if wait_us > 0:
-            raise RateLimitedError(limit, _seconds(wait_us))
-        return min((window.standing() for window in windows), key=lambda standing: standing.remaining)
+            raise RateLimitedError(limit, _seconds(wait_us), kind)
+        shown = [window for window in windows if window.kind != hidden] or windows
+        return min((window.standing() for window in shown), key=lambda standing: standing.remaining)
 
     def _connected(self) -> apsw.Connection:
         """Return the connection, a new one when the file is another than the one that is open."""
@@ -128,6 +130,7 @@ class _Window:
 
     def __init__(self, database: apsw.Connection, name: str, limit: int, now: int) -> None:
         self.limit = limit
+        self.kind = name.partition(":")[0]
         self._database = database
         self._name = name
         self._now = now

@@ -9,7 +9,7 @@ import msgspec
 from fastapi import FastAPI
 from msgspec import Struct
 
-from chatkeep import bodies, chat_wire, wire
+from chatkeep import bodies, chat_wire, problem_wire, wire
 from chatkeep.core.model import Json, Message, Window
 from chatkeep.core.stats import Stats
 from chatkeep.events import EventData
@@ -50,7 +50,7 @@ _KINDS: Final[tuple[Any, ...]] = (
     wire.ImportAnswer,
     wire.StatusAnswer,
     Stats,
-    wire.Problem,
+    problem_wire.Problem,
     chat_wire.ChatAnswer,
     chat_wire.ChatStart,
     chat_wire.ChatToken,
@@ -87,7 +87,7 @@ def responses(answer: Answer, body: Body | None, rule: Rule, path: str) -> dict[
     problems |= _WITH_BODY if body else {}
     problems |= {502: "The model's server failed, or refuses."} if "chat" in path else {}
     problems |= {507: _WITH_BODY[507]} if rule is not PUBLIC else {}
-    problem = {PROBLEM_TYPE: {"schema": _schema(wire.Problem)}}
+    problem = {PROBLEM_TYPE: {"schema": _schema(problem_wire.Problem)}}
     schema = _schema(answer.kind) if answer.kind else {}
     good = {media_type: {"schema": schema} for media_type in answer.media_types}
     return {

@@ -13,7 +13,7 @@ from starlette.responses import Response
 from starlette.routing import Match
 from starlette.types import Scope
 
-from chatkeep import wire
+from chatkeep import problem_wire, wire
 from chatkeep.errors import (
     ChatkeepError,
     MethodError,
@@ -32,7 +32,7 @@ _OPENAI_ROUTES = "Not found: of OpenAI's API there are POST /v1/chat/completions
 
 def response(error: ChatkeepError, scope: Scope) -> Response:
     """Return the answer that an error becomes at the address of a request."""
-    return _response(wire.problem(error), _headers(error), scope)
+    return _response(problem_wire.problem(error), _headers(error), scope)
 
 
 def unexpected(scope: Scope) -> Response:
@@ -64,11 +64,11 @@ async def _answer_ours(request: Request, error: Exception) -> Response:
 
 async def _answer_invalid(request: Request, error: Exception) -> Response:
     flaws = tuple(
-        wire.FieldError(field=".".join(map(str, flaw["loc"][1:])), message=flaw["msg"], type=flaw["type"])
+        problem_wire.FieldError(field=".".join(map(str, flaw["loc"][1:])), message=flaw["msg"], type=flaw["type"])
         for flaw in (error.errors() if isinstance(error, RequestValidationError) else ())
     )
     detail = "; ".join(f"{flaw.field}: {flaw.message}" for flaw in flaws)
-    return _response(wire.Problem(detail=detail, status=422, code="invalid", errors=flaws), {}, request.scope)
+    return _response(problem_wire.Problem(detail=detail, status=422, code="invalid", errors=flaws), {}, request.scope)
 
 
 async def _answer_unrouted(request: Request, error: Exception) -> Response:
@@ -94,6 +94,6 @@ def _headers(error: ChatkeepError) -> dict[str, str]:
     return {"Retry-After": "1"} if wire.status_of(error) == _TRY_AGAIN else {}
 
 
-def _response(problem: wire.Problem, headers: dict[str, str], scope: Scope) -> Response:
-    told = wire.openai_problem(problem) if _is_openai(scope) else problem
+def _response(problem: problem_wire.Problem, headers: dict[str, str], scope: Scope) -> Response:
+    told = problem_wire.openai_problem(problem) if _is_openai(scope) else problem
     return Response(wire.encoded(told), problem.status, headers, PROBLEM_TYPE)

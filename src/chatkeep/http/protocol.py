@@ -26,9 +26,9 @@ from urllib.parse import urlsplit
 import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from chatkeep import wire
+from chatkeep import problem_wire, wire
 from chatkeep.errors import BrokenInputError, BusyError, ChatkeepError
-from chatkeep.http.guard import canonical
+from chatkeep.http.addresses import canonical
 
 if TYPE_CHECKING:
     from asyncio import TimerHandle, Transport
@@ -273,6 +273,6 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def _refuse(self, error: ChatkeepError) -> None:
         if not self.transport.is_closing():
-            status, problem = HTTPStatus(wire.status_of(error)), wire.encoded(wire.problem(error))
+            status, problem = HTTPStatus(wire.status_of(error)), wire.encoded(problem_wire.problem(error))
             self.transport.write(_REFUSAL % (status, status.phrase.encode(), len(problem), problem))
             self.transport.close()

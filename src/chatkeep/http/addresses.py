@@ -1,0 +1,84 @@
+"""Where a request comes from, under one name for each client, whatever it is spelt like.
+
+The name is what limits count by, so whoever can choose among many addresses must not get many names: all
+of a machine's own addresses share one, and so do those of an IPv6 site. An address that carries an IPv4
+address (mapped, 6to4, Teredo, NAT64) has the name of that: its owner may fill in the rest as it likes.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Iterator, Sequence
+from itertools import islice
+from typing import Final
+
+from starlette.datastructures import Headers
+from starlette.types import Scope
+
+LOCAL: Final = "local"
+"""The name of this machine: 127.0.0.0/8, ::1, and a peer without an address, on a Unix socket."""
+
+_IPV6_BITS_OF_A_SITE: Final = 64
+_HOPS_MAX: Final = 20
+"""Proxies in a row that are looked through; longer rows are no network, but somebody's invention."""
+_NAT64: Final = ipaddress.IPv6Network("64:ff9b::/96")
+_WITH_PORT: Final = re.compile(r"\[([^\]]*)\](?::[0-9]+)?|([^:]*):[0-9]+", re.ASCII)
+_IPV4_BITS: Final = (1 << 32) - 1
+
+Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+
+def client_address(scope: Scope, proxies: Sequence[Network]) -> str:
+    """Return the name of the address that a request comes from: the nearest hop that is no proxy of ours."""
+    peer: tuple[str, int] | None = scope.get("client")
+    if peer is None:
+        return LOCAL
+    nearest = peer[0]
+    for hop in islice(_hops(Headers(scope=scope)), _HOPS_MAX):
+        if not _is_among(nearest, proxies) or address_of(hop) is None:
+            break
+        nearest = hop
+    return canonical(nearest)
+
+
+def canonical(host: str) -> str:
+    """Return one name for all spellings of an address; the addresses of an IPv6 site (/64) share one."""
+    address = address_of(host)
+    if address is None:
+        return host
+    if address.is_loopback:
+        return LOCAL
+    if isinstance(address, ipaddress.IPv6Address):
+        return str(ipaddress.IPv6Network((int(address), _IPV6_BITS_OF_A_SITE), strict=False))
+    return str(address)
+
+
+def address_of(host: str) -> Address | None:
+    """Return the address that a text spells, as IPv4 if it carries one; None for any other text."""
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return None
+    return _carried(address) or address if isinstance(address, ipaddress.IPv6Address) else address
+
+
+def _carried(address: ipaddress.IPv6Address) -> ipaddress.IPv4Address | None:
+    """Return the IPv4 address in one of IPv6. Source: RFC 4291 (mapped), 3056 (6to4), 4380 (Teredo), 6052 (NAT64)."""
+    if address in _NAT64:
+        return ipaddress.IPv4Address(int(address) & _IPV4_BITS)
+    return address.ipv4_mapped or address.sixtofour or (address.teredo[1] if address.teredo else None)
+
+
+def _is_among(host: str, proxies: Sequence[Network]) -> bool:
+    address = address_of(host)
+    return address is not None and any(address in network for network in proxies)
+
+
+def _hops(headers: Headers) -> Iterator[str]:
+    """Yield the addresses of X-Forwarded-For, nearest first, without ports."""
+    for hop in reversed(",".join(headers.getlist("x-forwarded-for")).split(",")):
+        bare = hop.strip()
+        found = _WITH_PORT.fullmatch(bare)
+        yield (found[1] or found[2]) if found else bare
