@@ -17,6 +17,7 @@ from fastapi import FastAPI
 
 from chatkeep import errors
 from chatkeep.client import AsyncClient, Client
+from chatkeep.core.bounds import MESSAGE_BYTES_MAX
 from chatkeep.core.model import Draft, Revision, Selection
 from chatkeep.core.query import parse_query
 from chatkeep.core.search import Search
@@ -334,7 +335,7 @@ def test_merge_of_a_read_session_is_identical(client: Client, server: Server) ->
         (lambda client: client.append(KEY, [said("\ud800")]), InvalidError),
         (lambda client: client.append(KEY, [said("\0")]), InvalidError),
         (lambda client: client.append(KEY, [said("x", "")]), InvalidError),
-        (lambda client: client.append(KEY, [said("x" * (1 << 20))]), TooLargeError),
+        (lambda client: client.append(KEY, [said("x" * MESSAGE_BYTES_MAX)]), TooLargeError),
         (lambda client: client.append(KEY, [said("x")], expect_count=7), CountConflictError),
         (lambda client: client.append(KEY, [said("x", "1"), said("y", "1")]), MessageConflictError),
         (lambda client: client.list(limit=501), InvalidError),

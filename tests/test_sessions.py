@@ -8,6 +8,7 @@ from itertools import count
 
 import pytest
 
+from chatkeep.core.bounds import MESSAGE_BYTES_MAX, METADATA_BYTES_MAX
 from chatkeep.core.model import Draft, Message, Revision, Selection
 from chatkeep.errors import (
     ForbiddenError,
@@ -97,9 +98,9 @@ def test_append_breaking_a_rule(sessions: Sessions, said: Draft) -> None:
 
 
 def test_append_too_large(sessions: Sessions) -> None:
-    """A message has at most a mebibyte."""
+    """A message has at most 16 MiB."""
     with pytest.raises(TooLargeError):
-        sessions.append(MINE, [draft("x" * (1 << 20))])
+        sessions.append(MINE, [draft("x" * MESSAGE_BYTES_MAX)])
 
 
 @pytest.mark.parametrize("key", ["", " a", "a ", "a\nb", "\ud800", "x" * 129, "a\u200b", "a\u202eb"])
@@ -192,7 +193,7 @@ def test_window_for_a_model(sessions: Sessions) -> None:
         Revision(tags=("",)),
         Revision(tags=("x" * 65,)),
         Revision(tags=tuple(map(str, range(65)))),
-        Revision(metadata={"x": "y" * (1 << 16)}),
+        Revision(metadata={"x": "y" * METADATA_BYTES_MAX}),
     ],
 )
 def test_revise_breaking_a_rule(sessions: Sessions, revision: Revision) -> None:

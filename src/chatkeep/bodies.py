@@ -12,11 +12,11 @@ from typing import Annotated, Final
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 
+from chatkeep.core.bounds import BATCH_MAX
 from chatkeep.core.keys import CHANNEL_CHARS_MAX, KEY_CHARS_MAX
 from chatkeep.core.model import BLANKS, NAME_CHARS_MAX, TAGS_MAX, TITLE_CHARS_MAX, Draft, Json, Revision, Role, utc
 from chatkeep.errors import InvalidError
 
-BATCH_MAX: Final = 1000
 BULK_KEYS_MAX: Final = 10_000
 CHAT_CHARS_MAX: Final = 100_000
 MODEL_CHARS_MAX: Final = 256

@@ -16,6 +16,7 @@ from typing import Final
 
 import msgspec
 
+from chatkeep.core.bounds import BATCH_MAX
 from chatkeep.core.completions import END, Answer, storable
 from chatkeep.core.keys import parse_key
 from chatkeep.core.model import Draft, Header, Json, Message, Selection, Session
@@ -30,7 +31,7 @@ from chatkeep.errors import (
     SessionNotFoundError,
     TooLargeError,
 )
-from chatkeep.sessions import BATCH_MAX, Sessions
+from chatkeep.sessions import Sessions
 
 PREFIX: Final = "openai:"
 FORKED_FROM: Final = "forked_from"

@@ -17,6 +17,7 @@ from typing import Final
 import msgspec
 
 from chatkeep.core import ids
+from chatkeep.core.bounds import BATCH_MAX
 from chatkeep.core.feed import Changes
 from chatkeep.core.keys import KEY_CHARS_MAX, parse_key
 from chatkeep.core.model import (
@@ -48,7 +49,6 @@ from chatkeep.core.windows import fitting
 from chatkeep.errors import ForbiddenError, InvalidError, InvalidKeyError, SessionDamagedError, SessionNotFoundError
 from chatkeep.store.protocol import Store
 
-BATCH_MAX: Final = 1000
 _KEYS_AT_ONCE: Final = 1000
 
 
@@ -113,7 +113,7 @@ class Sessions:
 
         Raises:
             InvalidError: for a number of messages out of range, or a message or key that breaks a rule.
-            TooLargeError: when a message is larger than 1 MiB.
+            TooLargeError: when a message is larger than 16 MiB.
             ForbiddenError: when the key lies outside the prefix.
             SessionNotFoundError, MessageConflictError, CountConflictError, SessionDamagedError, BusyError,
             StorageError: as `Store.append` says.

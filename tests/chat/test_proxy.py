@@ -13,6 +13,7 @@ import httpx
 import pytest
 
 from chatkeep import chat
+from chatkeep.core.bounds import LARGE_BODY_BYTES_MAX
 from chatkeep.core.model import Selection
 from chatkeep.errors import BusyError, StorageFullError
 from chatkeep.http import passage, proxy_api
@@ -452,7 +453,7 @@ def test_refuse_as_elsewhere(chatting: Chatting, client: httpx.Client) -> None:
     with chatting.client("ck_wrong") as stranger:
         assert 401 == stranger.post(PATH, json=asked("x")).json()["status"]
         assert "Bearer" in stranger.post(PATH, json=asked("x")).json()["error"]["message"]
-    large = client.post(PATH, content=b" " * (11 << 20), headers={"Content-Type": "application/json"})
+    large = client.post(PATH, content=b" " * (LARGE_BODY_BYTES_MAX + 1), headers={"Content-Type": "application/json"})
     assert (413, "too_large") == (large.status_code, large.json()["error"]["code"])
     assert 415 == client.post(PATH, content=b"x", headers={"Content-Type": "text/plain"}).json()["status"]
     assert 405 == client.put(PATH, json={}).json()["status"]

@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chatkeep.cli.screen import ago, size, visible, visible_json
+from chatkeep.core.bounds import MESSAGE_BYTES_MAX
 from chatkeep.sessions import now_utc
 
 if TYPE_CHECKING:
@@ -78,8 +79,8 @@ def test_append_a_second_time(run: Run) -> None:
         (("k" * 129, "x", "--role", "user"), b"", 2),
         (("a", "-", "--role", "user"), b"\xff\xfe", 2),
         (("a", "-", "--role", "user"), b"\0", 2),
-        (("a", "-", "--role", "user"), b"x" * (1 << 20), 2),
-        (("a", "-", "--role", "user"), b"\xff" * (1 << 21), 2),
+        (("a", "-", "--role", "user"), b"x" * MESSAGE_BYTES_MAX, 2),
+        (("a", "-", "--role", "user"), b"\xff" * (2 * MESSAGE_BYTES_MAX), 2),
         (("a", "x", "--role", "user", "--channel", ""), b"", 2),
         (("a", "x", "--role", "user", "--id", ""), b"", 2),
         (("missing", "x", "--role", "user", "--no-create"), b"", 3),

@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from chatkeep.core.bounds import MESSAGE_BYTES_MAX
 from chatkeep.core.completions import Answer, draft_of, drafts_of, storable
-from chatkeep.core.model import MESSAGE_BYTES_MAX, Draft, check_draft
+from chatkeep.core.model import Draft, check_draft
 from tests.chat.completions import Answer as Scripted
 from tests.chat.completions import chunks, whole
 from tests.chat.talks import message_of
@@ -86,19 +87,24 @@ def test_store_what_can_be_stored() -> None:
 
 def test_store_the_words_beside_a_large_image() -> None:
     """Of a message with large data its words stay, and what the data was can be told."""
-    url = "data:image/png;base64," + "QUJD" * (1 << 19)
+    url = "data:image/png;base64," + "QUJD" * (MESSAGE_BYTES_MAX // 4)
     parts = [{"type": "text", "text": "What is this?"}, {"type": "image_url", "image_url": {"url": url}}]
     draft = storable(draft_of({"role": "user", "content": parts}))
     assert isinstance(draft.content, list)
     assert parts[0] == draft.content[0]
     assert draft.content[1]["image_url"]["url"].startswith("data:image/png;base64,QUJD")
-    assert "2097174 characters, SHA-256" in draft.content[1]["image_url"]["url"]
+    assert f"{len(url)} characters, SHA-256" in draft.content[1]["image_url"]["url"]
     assert {"altered": ["shortened"]} == draft.metadata
 
 
 @pytest.mark.parametrize(
     "content",
-    ["word " * (1 << 19), "字" * (1 << 20), [{"type": "text", "text": "word " * 1000}] * 300, ["w"] * 400_000],
+    [
+        "word " * (MESSAGE_BYTES_MAX // 5),
+        "字" * (MESSAGE_BYTES_MAX // 3),
+        [{"type": "text", "text": "word " * 1000}] * 4000,
+        ["w"] * 400_000,
+    ],
     ids=["long", "chinese", "long parts", "many parts"],
 )
 def test_store_something_of_what_is_too_large(content: Any) -> None:  # noqa: ANN401

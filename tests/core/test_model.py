@@ -9,9 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from chatkeep.core.bounds import MESSAGE_BYTES_MAX, METADATA_BYTES_MAX
 from chatkeep.core.model import (
-    MESSAGE_BYTES_MAX,
-    METADATA_BYTES_MAX,
     Digest,
     Draft,
     Json,
@@ -254,7 +253,7 @@ def test_check_title() -> None:
 
 
 def test_check_metadata() -> None:
-    """Metadata has at most 64 KiB."""
+    """Metadata has at most 256 KiB."""
     check_metadata({"a": "x" * (METADATA_BYTES_MAX - 8)})
     for metadata in ({"a": "x" * (METADATA_BYTES_MAX - 7)}, {"\0": 1}, {"a": "\ud800"}, {"a": float("nan")}):
         with pytest.raises(InvalidError):

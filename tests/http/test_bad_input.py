@@ -13,8 +13,8 @@ from urllib.parse import quote, urlsplit
 import httpx
 import pytest
 
+from chatkeep.core.bounds import BODY_BYTES_MAX, DEPTH_MAX, LARGE_BODY_BYTES_MAX, MESSAGE_BYTES_MAX, METADATA_BYTES_MAX
 from chatkeep.core.model import Json
-from chatkeep.http.body import BODY_BYTES_MAX
 
 if TYPE_CHECKING:
     from tests.http.conftest import Server
@@ -38,8 +38,8 @@ BROKEN = {
     "deep lists": b"[" * 100_000,
     "deep objects": b'{"a":' * 100_000,
     "deep and closed": b"[" * 100_000 + b"]" * 100_000,
-    "65 levels": b'{"role":"user","content":"x","metadata":{"a":' + b"[" * 63 + b"]" * 63 + b"}}",
-    "quotes that never end": b"[" * 65 + b'"' + b'\\"' * 1_000_000,
+    "a level too many": b'{"role":"user","content":"x","metadata":{"a":' + b"[" * 127 + b"]" * 127 + b"}}",
+    "quotes that never end": b"[" * 130 + b'"' + b'\\"' * 1_000_000,
 }
 WRONG: dict[str, Json] = {
     "a string": "x",
@@ -193,7 +193,7 @@ def test_renaming_to_what_is_no_title_is_refused(body: Json, client: httpx.Clien
         {"tags": [""]},
         {"archived": "yes"},
         {"metadata": []},
-        {"metadata": {"a": "x" * 70000}},
+        {"metadata": {"a": "x" * METADATA_BYTES_MAX}},
         {"metadata": {"a": "\0"}},
         {"title": "\ud800"},
         {"key": "other"},
@@ -225,14 +225,14 @@ def test_sending_a_compressed_body_is_refused(client: httpx.Client) -> None:
 
 def test_sending_a_body_that_says_it_is_too_large_is_refused_unread(server: Server) -> None:
     """413 as soon as the length is known."""
-    answer = _raw(
-        server, b"POST /api/v1/messages HTTP/1.1", b"Content-Length: 10485761", b"Content-Type: application/json"
-    )
-    assert b" 413 " in answer.partition(b"\r\n")[0]
+    for address, size in ((b"/api/v1/messages", LARGE_BODY_BYTES_MAX), (b"/api/v1/sessions/delete", BODY_BYTES_MAX)):
+        length = b"Content-Length: %d" % (size + 1)
+        answer = _raw(server, b"POST %b HTTP/1.1" % address, length, b"Content-Type: application/json")
+        assert b" 413 " in answer.partition(b"\r\n")[0]
 
 
 def test_sending_300_mb_in_chunks_is_refused_without_keeping_them(client: httpx.Client) -> None:
-    """413, and the server's memory grows by less than 50 MB."""
+    """413, and the server's memory grows by less than twice what a body may have."""
     megabyte = b" " * (1 << 20)
     before = _rss_bytes()
     try:
@@ -240,15 +240,25 @@ def test_sending_300_mb_in_chunks_is_refused_without_keeping_them(client: httpx.
         assert answer.status_code == 413
     except httpx.WriteError:  # the server may hang up on who keeps sending
         pass
-    assert _rss_bytes() - before < 50 << 20
+    assert _rss_bytes() - before < 2 * LARGE_BODY_BYTES_MAX
     assert client.get("/health").status_code == 200
 
 
 def test_sending_a_message_above_its_limit_is_refused(client: httpx.Client) -> None:
-    """413 for a message of more than 1 MiB in a body that is small enough."""
-    answer = client.post("/api/v1/messages?session=bad", json={"role": "user", "content": "x" * (1 << 20)})
-    assert (answer.status_code, answer.json()["limit_bytes"]) == (413, 1 << 20)
-    assert BODY_BYTES_MAX == 10 << 20
+    """413 for a message of more than 16 MiB in a body that is small enough."""
+    answer = client.post("/api/v1/messages?session=bad", json={"role": "user", "content": "x" * MESSAGE_BYTES_MAX})
+    assert (answer.status_code, answer.json()["limit_bytes"]) == (413, 16 << 20)
+
+
+@pytest.mark.parametrize("body", ["{}", "[{}]"], ids=["alone", "in a list"])
+def test_sending_a_message_as_deep_as_it_may_be_is_taken(body: str, client: httpx.Client) -> None:
+    """A message may have 128 levels, wherever it stands; 400 for one more."""
+    for levels, expected in ((DEPTH_MAX, {200, 201}), (DEPTH_MAX + 1, {400})):
+        nested = "[" * (levels - 2) + "]" * (levels - 2)
+        message = f'{{"role":"user","id":"deep-{levels}","content":"x","metadata":{{"a":{nested}}}}}'
+        content = body.replace("{}", message)
+        answer = client.post("/api/v1/messages?session=bad:deep", content=content, headers=JSON)
+        assert answer.status_code in expected
 
 
 @pytest.mark.parametrize("strange", ["ключ", "Ünïcode", "a" * 10_000, "\x01", "a b", ""])

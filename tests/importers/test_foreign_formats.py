@@ -41,7 +41,7 @@ def test_import_pocketpaw_folder(place: str) -> None:
 
 
 def test_import_pocketpaw_details(tmp_path: Path) -> None:
-    """A user's title is kept, oversized metadata is left out and noted, helper files are not sessions."""
+    """A user's title is kept, and so is metadata as large as a picture; helper files are not sessions."""
     said = {
         "id": "1",
         "role": "user",
@@ -60,7 +60,7 @@ def test_import_pocketpaw_details(tmp_path: Path) -> None:
     assert isinstance(flaw, Flaw)
     assert "broken" == flaw.place
     assert isinstance(session, Session)
-    assert {"left_out_bytes": 70008} == session.messages[0].metadata
+    assert {"x": "y" * 70000} == session.messages[0].metadata
 
 
 def test_import_pocketpaw_titles(tmp_path: Path) -> None:

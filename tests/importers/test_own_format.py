@@ -132,14 +132,14 @@ def test_read_broken_document(data: str) -> None:
 
 
 def test_read_nested_metadata() -> None:
-    """64 levels within a message are read; a hundred are refused; brackets within strings do not count."""
+    """128 levels of a message are read; more are refused; brackets within strings do not count."""
 
     def record(depth: int) -> str:
         nested = "[" * depth + "]" * depth
         return f'{{"key":"a","messages":[{{"role":"user","content":"{"[" * 500}","metadata":{{"a":{nested}}}}}]}}'
 
-    assert isinstance(read(record(60))[0], Session)
-    assert isinstance(read(record(100))[0], Flaw)
+    assert isinstance(read(record(126))[0], Session)
+    assert isinstance(read(record(127 + 3))[0], Flaw)
 
 
 @pytest.mark.parametrize("suffix", ["", ".gz", ".zst"])

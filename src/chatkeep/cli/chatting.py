@@ -16,8 +16,8 @@ from chatkeep import wiring
 from chatkeep.cli.options import AsJson, Workspace, opened_store
 from chatkeep.cli.writing import stdin_text
 from chatkeep.config import settings_from
+from chatkeep.core.bounds import MESSAGE_BYTES_MAX
 from chatkeep.core.keys import parse_key
-from chatkeep.core.model import MESSAGE_BYTES_MAX
 from chatkeep.errors import InvalidError, ModelUnsetError
 from chatkeep.sessions import Sessions
 

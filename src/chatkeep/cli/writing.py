@@ -14,8 +14,9 @@ from chatkeep import wire
 from chatkeep.bodies import parse_age
 from chatkeep.cli import facts, screen
 from chatkeep.cli.options import AsJson, Channel, Key, Prefix, Workspace, opened_sessions
+from chatkeep.core.bounds import MESSAGE_BYTES_MAX
 from chatkeep.core.keys import parse_key
-from chatkeep.core.model import MESSAGE_BYTES_MAX, ROLES, Draft, Role, Selection
+from chatkeep.core.model import ROLES, Draft, Role, Selection
 from chatkeep.errors import ChatkeepError, InvalidError, NotFoundError, SessionDamagedError, SessionNotFoundError
 from chatkeep.sessions import Sessions
 

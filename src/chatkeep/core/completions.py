@@ -20,7 +20,8 @@ from typing import Final, get_args
 
 import msgspec
 
-from chatkeep.core.model import MESSAGE_BYTES_MAX, NAME_CHARS_MAX, Draft, Json, Role, check_draft
+from chatkeep.core.bounds import MESSAGE_BYTES_MAX
+from chatkeep.core.model import NAME_CHARS_MAX, Draft, Json, Role, check_draft
 from chatkeep.errors import InvalidError, TooLargeError
 
 EXTRA: Final = "openai"

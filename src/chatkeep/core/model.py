@@ -17,6 +17,14 @@ import msgspec
 from msgspec import UNSET, Struct, UnsetType, field
 
 from chatkeep.core import reasoning, titles
+from chatkeep.core.bounds import (
+    DEPTH_MAX,
+    MESSAGE_BYTES_MAX,
+    METADATA_BYTES_MAX,
+    VALUES_MAX,
+    has_more_values,
+    is_deeper,
+)
 from chatkeep.core.keys import CHANNEL_CHARS_MAX
 from chatkeep.errors import InvalidError, TooLargeError
 
@@ -30,8 +38,6 @@ Unit = Literal["session", "message"]
 
 ROLES: Final[tuple[Role, ...]] = ("system", "developer", "user", "assistant", "tool")
 TALK_ROLES: Final[frozenset[Role]] = frozenset(("user", "assistant"))
-MESSAGE_BYTES_MAX: Final = 1 << 20
-METADATA_BYTES_MAX: Final = 1 << 16
 NAME_CHARS_MAX: Final = 128
 TAGS_MAX: Final = 64
 TITLE_CHARS_MAX: Final = 200
@@ -314,8 +320,9 @@ def check_draft(draft: Draft) -> None:
     """Check what types cannot say of a message that comes in.
 
     Raises:
-        InvalidError: for content of another kind, NUL or a lone surrogate, a bad id, a time out of range.
-        TooLargeError: when the message is larger than 1 MiB as JSON.
+        InvalidError: for content of another kind, NUL or a lone surrogate, a bad id, a time out of range, and for
+            a message that is nested too deep or has too many values.
+        TooLargeError: when the message is larger than 16 MiB as JSON.
     """
     if draft.content is None and not draft.tool_calls:
         raise InvalidError("content", "may be null only beside tool_calls")
@@ -332,6 +339,7 @@ def check_draft(draft: Draft) -> None:
         raise
     if len(encoded) > MESSAGE_BYTES_MAX:
         raise TooLargeError("message", MESSAGE_BYTES_MAX)
+    _check_shape("message", encoded)
 
 
 def check_title(title: str) -> str:
@@ -355,10 +363,12 @@ def check_metadata(metadata: dict[str, Json]) -> dict[str, Json]:
     """Return the metadata.
 
     Raises:
-        InvalidError: when it is larger than 64 KiB as JSON, or has text that cannot be stored.
+        InvalidError: when it is larger than 256 KiB as JSON, nested too deep, or has text that cannot be stored.
     """
-    if len(encoded_json("metadata", metadata)) > METADATA_BYTES_MAX:
+    encoded = encoded_json("metadata", metadata)
+    if len(encoded) > METADATA_BYTES_MAX:
         raise InvalidError("metadata", f"must be at most {METADATA_BYTES_MAX} bytes of JSON")
+    _check_shape("metadata", encoded)
     return metadata
 
 
@@ -418,6 +428,13 @@ def utc(at: datetime) -> datetime:
         return at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)
     except (OverflowError, ValueError) as error:
         raise InvalidError("timestamp", "lies outside the years 1 to 9999") from error
+
+
+def _check_shape(what: str, encoded: bytes) -> None:
+    if has_more_values(encoded):
+        raise InvalidError(what, f"has more than {VALUES_MAX} values")
+    if is_deeper(encoded):
+        raise InvalidError(what, f"is nested more than {DEPTH_MAX} levels deep")
 
 
 def _first(texts: Iterable[str | None]) -> str | None:

@@ -19,9 +19,10 @@ from starlette.responses import Response
 
 from chatkeep import wire
 from chatkeep.beside import Searcher
+from chatkeep.core.bounds import LARGE_BODY_BYTES_MAX
 from chatkeep.core.search import Search
 from chatkeep.errors import BusyError, InvalidError
-from chatkeep.http.body import BODY_BYTES_MAX, BODY_WAIT_S, LARGE_BYTES
+from chatkeep.http.body import BODY_WAIT_S, LARGE_BYTES
 from chatkeep.http.guard import Grant, authorise, authorise_everywhere
 from chatkeep.sessions import Sessions
 
@@ -117,7 +118,7 @@ class Pools:
         Raises:
             BusyError: when there is none within 30 seconds.
         """
-        if size_bytes is not None and (size_bytes <= LARGE_BYTES or size_bytes > BODY_BYTES_MAX):
+        if size_bytes is not None and (size_bytes <= LARGE_BYTES or size_bytes > LARGE_BODY_BYTES_MAX):
             yield
             return
         try:

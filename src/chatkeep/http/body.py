@@ -1,9 +1,8 @@
 """Request bodies: counted while they come in, checked before they are parsed, typed when they go on.
 
-A body is at most 10 MiB, arrives within 30 seconds, is JSON by its media type and by its bytes, is
-nested at most 64 levels and has a bounded number of values (a list of `{}` takes thirty times its
-bytes once it is parsed); a parser meets it only then. Broken JSON is 400, a wrong value 422. Bodies of
-more than 64 KiB are worked on two at a time, from their first byte to the answer.
+A body keeps to `core.bounds`, arrives within 30 seconds, is JSON by its media type and by its bytes; a
+parser meets it only then. Broken JSON is 400, a wrong value 422. Bodies of more than 64 KiB are worked
+on two at a time, from their first byte to the answer.
 """
 
 from __future__ import annotations
@@ -15,16 +14,22 @@ from typing import Final, TypeVar
 import msgspec
 from starlette.requests import ClientDisconnect, Request
 
+from chatkeep.core.bounds import (
+    BODY_BYTES_MAX,
+    DEPTH_MAX,
+    VALUES_MAX,
+    check_depth,
+    count_of,
+    has_more_values,
+    structure_of,
+)
 from chatkeep.errors import BrokenInputError, InvalidError, TooLargeError, UnsupportedTypeError
-from chatkeep.importers.records import check_depth, structure_of
 
-BODY_BYTES_MAX: Final = 10 << 20
 BODY_WAIT_S: Final = 30.0
-DEPTH_MAX: Final = 64
-VALUES_MAX: Final = 100_000
-IMPORT_VALUES_MAX: Final = 800_000  # 10 MiB of the shortest messages have fewer
+IMPORT_VALUES_MAX: Final = 800_000
 IMPORT_OBJECTS_MAX: Final = 120_000
 IMPORT_RECORDS_MAX: Final = 50_000
+IMPORT_DEPTH_MAX: Final = DEPTH_MAX + 3  # of a message in a list in a session in a list
 LARGE_BYTES: Final = 64 << 10
 JSON_TYPES: Final = ("application/json",)
 PATCH_TYPES: Final = ("application/json", "application/merge-patch+json")
@@ -49,23 +54,23 @@ _NAMED: Final = re.compile(r"(?:unknown|missing required) field `(.*)`")
 _BROKEN: Final = "The body is not valid JSON in UTF-8 with numbers in range."
 
 
-async def body_of(request: Request, types: tuple[str, ...] = JSON_TYPES) -> bytes:
+async def body_of(request: Request, types: tuple[str, ...] = JSON_TYPES, bytes_max: int = BODY_BYTES_MAX) -> bytes:
     """Return the body of a request.
 
     Raises:
         UnsupportedTypeError: when it is of none of the media types, or compressed.
-        TooLargeError: when it is larger than 10 MiB; no more than that is read.
+        TooLargeError: when it is larger than `bytes_max`; no more than that is read.
         BrokenInputError: when it does not arrive in time, or the client goes away.
     """
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind not in types or request.headers.get("content-encoding", "identity").lower() != "identity":
         raise UnsupportedTypeError(" or ".join(types))
     declared = request.headers.get("content-length", "0")
-    if declared.isdecimal() and int(declared[:20]) > BODY_BYTES_MAX:
-        raise TooLargeError("body", BODY_BYTES_MAX)
+    if declared.isdecimal() and int(declared[:20]) > bytes_max:
+        raise TooLargeError("body", bytes_max)
     try:
         async with asyncio.timeout(BODY_WAIT_S):
-            return await _counted(request)
+            return await _counted(request, bytes_max)
     except TimeoutError as error:
         raise BrokenInputError(f"The body did not arrive within {BODY_WAIT_S:.0f} seconds.") from error
     except ClientDisconnect as error:
@@ -83,14 +88,14 @@ async def json_of(request: Request, decoder: msgspec.json.Decoder[_T], types: tu
     return decoded(await body_of(request, types), decoder)
 
 
-def decoded(data: bytes, decoder: msgspec.json.Decoder[_T]) -> _T:
+def decoded(data: bytes, decoder: msgspec.json.Decoder[_T], depth_max: int = DEPTH_MAX) -> _T:
     """Return JSON as the type that the decoder is for.
 
     Raises:
         BrokenInputError, InvalidError: as `json_of` says.
     """
     check_values(data)
-    check_depth(data, DEPTH_MAX)
+    check_depth(data, depth_max)
     if _SURROGATE.search(data):
         _check_surrogates(data)
     try:
@@ -109,7 +114,7 @@ def check_values(data: bytes) -> None:
         InvalidError: when it has more.
         BrokenInputError: when it is also nested too deep.
     """
-    if _count(data, b",[{") > VALUES_MAX and _count(b"".join(structure_of(data)), b",[{") > VALUES_MAX:
+    if has_more_values(data):
         check_depth(data[:LARGE_BYTES], DEPTH_MAX)
         raise InvalidError("body", f"has more than {VALUES_MAX} values; send it in parts")
 
@@ -122,17 +127,13 @@ def check_import(data: bytes) -> None:
         BrokenInputError: when it is also nested too deep.
     """
     structure = b"".join(structure_of(data))
-    too_many = _count(structure, b",[{") > IMPORT_VALUES_MAX or _count(structure, b"[{") > IMPORT_OBJECTS_MAX
-    if too_many or max(data.count(b"\n"), _record_count(structure)) > IMPORT_RECORDS_MAX:
-        check_depth(data[:LARGE_BYTES])
+    too_many = count_of(structure, b",[{") > IMPORT_VALUES_MAX or count_of(structure, b"[{") > IMPORT_OBJECTS_MAX
+    if too_many or max(data.count(b"\n"), _recordcount_of(structure)) > IMPORT_RECORDS_MAX:
+        check_depth(data[:LARGE_BYTES], IMPORT_DEPTH_MAX)
         raise InvalidError("body", "has too many values, objects or sessions; send it in parts")
 
 
-def _count(data: bytes, characters: bytes) -> int:
-    return sum(map(data.count, characters))
-
-
-def _record_count(structure: bytes) -> int:
+def _recordcount_of(structure: bytes) -> int:
     """Return how many elements the outermost list has, or more."""
     depth, commas = 0, 0
     for character in structure:
@@ -143,11 +144,11 @@ def _record_count(structure: bytes) -> int:
     return commas + 1
 
 
-async def _counted(request: Request) -> bytes:
+async def _counted(request: Request, bytes_max: int) -> bytes:
     chunks = bytearray()
     async for chunk in request.stream():
-        if len(chunks) + len(chunk) > BODY_BYTES_MAX:
-            raise TooLargeError("body", BODY_BYTES_MAX)
+        if len(chunks) + len(chunk) > bytes_max:
+            raise TooLargeError("body", bytes_max)
         chunks += chunk
     return bytes(chunks)
 

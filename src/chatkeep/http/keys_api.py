@@ -15,19 +15,27 @@ from starlette.responses import Response, StreamingResponse
 
 from chatkeep import exporters, importers, wire
 from chatkeep.bodies import BulkBody, DraftBody, DraftsBody, RevisionBody, draft_of, parse_age, revision_of
-from chatkeep.core.model import MESSAGE_BYTES_MAX, Selection
-from chatkeep.errors import InvalidError, NotFoundError, TooLargeError
+from chatkeep.core.bounds import DEPTH_MAX, LARGE_BODY_BYTES_MAX
+from chatkeep.core.model import Draft, Selection
+from chatkeep.errors import InvalidError, NotFoundError
 from chatkeep.http import parameters as given
 from chatkeep.http.access import Own, Pools, Threads, json_response
-from chatkeep.http.body import IMPORT_TYPES, PATCH_TYPES, body_of, check_import, decoded, json_of
+from chatkeep.http.body import (
+    IMPORT_TYPES,
+    JSON_TYPES,
+    LARGE_BYTES,
+    PATCH_TYPES,
+    body_of,
+    check_import,
+    decoded,
+    json_of,
+)
 from chatkeep.sessions import Sessions
 
 _CHUNK_BYTES: Final = 1 << 16
 _UNSAFE_IN_NAMES: Final = re.compile(r"[^A-Za-z0-9._-]+")
 _NAME_CHARS_MAX: Final = 80
 _DRAFTS: Final[Decoder[DraftBody | list[DraftBody]]] = Decoder(DraftsBody)
-_RAWS: Final = Decoder(list[msgspec.Raw])
-_MESSAGE_INPUT_BYTES_MAX: Final = 4 * MESSAGE_BYTES_MAX  # escapes make three bytes out of one, spaces more
 _REVISION: Final = Decoder(RevisionBody)
 _BULK: Final = Decoder(BulkBody)
 _CREATED: Final = 201
@@ -82,7 +90,8 @@ async def append_messages(
 ) -> Response:
     """Append one message or up to 1000, all or none; 201 once they are stored, 200 if they were already."""
     key = None if session is None else given.key("session", session)
-    drafts = [draft_of(draft) for draft in _draft_bodies(await body_of(request))]
+    data = await body_of(request, JSON_TYPES, LARGE_BODY_BYTES_MAX)
+    drafts = _drafts(data) if len(data) <= LARGE_BYTES else await threads.write(_drafts, data)
     appended = await threads.write(
         sessions.append, key, drafts, channel=channel, create=create, expect_count=expect_count
     )
@@ -139,7 +148,7 @@ async def import_sessions(
     format: given.ImportFormat = "json",  # noqa: A002 - its name in the API
 ) -> Response:
     """Take in sessions that were exported, as JSON, JSON lines or plain bytes; nothing that is stored is changed."""
-    data = await body_of(request, IMPORT_TYPES)
+    data = await body_of(request, IMPORT_TYPES, LARGE_BODY_BYTES_MAX)
     await threads.write(check_import, data)
     report = await threads.import_(importers.take_in, sessions, importers.chatkeep.read(BytesIO(data), format))
     return json_response(wire.encoded(msgspec.convert(report, wire.ImportAnswer, from_attributes=True)))
@@ -155,15 +164,10 @@ def disposition(name: str, suffix: str) -> str:
     return f"attachment; filename=\"{plain}{suffix}\"; filename*=UTF-8''{exact}"
 
 
-def _draft_bodies(data: bytes) -> list[DraftBody]:
-    """Return the messages of a body; one that is far too large is refused before it is parsed."""
-    if len(data) > _MESSAGE_INPUT_BYTES_MAX:
-        one = data.lstrip()[:1] == b"{"
-        sizes = [len(data)] if one else [len(memoryview(raw)) for raw in decoded(data, _RAWS)]
-        if max(sizes, default=0) > _MESSAGE_INPUT_BYTES_MAX:
-            raise TooLargeError("message", MESSAGE_BYTES_MAX)
-    body = decoded(data, _DRAFTS)
-    return [body] if isinstance(body, DraftBody) else body
+def _drafts(data: bytes) -> list[Draft]:
+    """Return the messages of a body: one, or a list, which is a level more."""
+    body = decoded(data, _DRAFTS, DEPTH_MAX + data.lstrip()[:1].startswith(b"["))
+    return [draft_of(one) for one in ([body] if isinstance(body, DraftBody) else body)]
 
 
 def _encoded_keys(sessions: Sessions, selected: Selection, limit: int | None, cursor: str | None) -> bytes:

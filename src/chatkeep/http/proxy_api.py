@@ -10,11 +10,12 @@ import msgspec
 from fastapi import Header, Request
 from starlette.responses import Response
 
+from chatkeep.core.bounds import DEPTH_MAX, LARGE_BODY_BYTES_MAX
 from chatkeep.core.completions import drafts_of, storable
 from chatkeep.core.model import Draft, Json
 from chatkeep.errors import ChatkeepError, InvalidKeyError
 from chatkeep.http.access import Own, Threads, room_for_body
-from chatkeep.http.body import DEPTH_MAX, LARGE_BYTES, body_of, check_values
+from chatkeep.http.body import JSON_TYPES, LARGE_BYTES, body_of, check_values
 from chatkeep.http.metrics import Metrics
 from chatkeep.http.passage import Passage, Recorder
 from chatkeep.http.relay import Relay
@@ -32,7 +33,7 @@ async def complete_chat(request: Request, sessions: Own, threads: Threads, named
     metrics: Metrics = request.app.state.metrics
     relay.check()  # or say that there is none, before anything is stored
     async with asynccontextmanager(room_for_body)(request):  # only while it is read: the model may take minutes
-        body = await body_of(request)
+        body = await body_of(request, JSON_TYPES, LARGE_BODY_BYTES_MAX)
         asked = _asked(body) if len(body) <= LARGE_BYTES else await threads.read(_asked, body)
         recording = None
         if asked is None:
@@ -65,7 +66,7 @@ def _asked(body: bytes) -> tuple[dict[str, Json], list[Draft]] | None:
             return None
     except (ChatkeepError, ValueError, RecursionError):
         return None
-    drafts = None if _is_deeper(request, DEPTH_MAX) else drafts_of(request)
+    drafts = None if _is_deeper(request, DEPTH_MAX + 1) else drafts_of(request)
     if drafts is None:
         return None
     return request, list(map(storable, drafts)) if odd else drafts

@@ -11,9 +11,10 @@ from typing import BinaryIO, Final, Literal
 
 import msgspec
 
+from chatkeep.core.bounds import check_depth
 from chatkeep.core.model import Session
 from chatkeep.errors import BrokenInputError, ChatkeepError, TooLargeError
-from chatkeep.importers.records import BOM, RECORD_BYTES_MAX, Record, check_depth, document_in, session_of, why
+from chatkeep.importers.records import BOM, RECORD_BYTES_MAX, RECORD_DEPTH_MAX, Record, document_in, session_of, why
 from chatkeep.importers.reports import Flaw
 from chatkeep.sessions import now_utc
 
@@ -46,7 +47,7 @@ def read(stream: BinaryIO, fmt: Fmt, *, now: Callable[[], datetime] = now_utc) -
 
 def _session(place: str, data: bytes, now: Callable[[], datetime]) -> Session | Flaw:
     try:
-        check_depth(data)
+        check_depth(data, RECORD_DEPTH_MAX)
         return session_of(_decode_record(data), now=now)
     except (msgspec.MsgspecError, UnicodeError, RecursionError, ChatkeepError) as error:
         return Flaw(place, why(error))

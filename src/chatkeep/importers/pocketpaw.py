@@ -20,7 +20,7 @@ from msgspec import Struct, field
 
 from chatkeep.core import titles
 from chatkeep.core.keys import channel_of
-from chatkeep.core.model import METADATA_BYTES_MAX, Json, Session, text_of
+from chatkeep.core.model import Json, Session, text_of
 from chatkeep.errors import ChatkeepError
 from chatkeep.importers.records import Record, Said, document_in, session_of, why
 from chatkeep.importers.reports import Flaw
@@ -91,7 +91,7 @@ def _record(data: bytes, name: str, note: Note) -> Record:
     key = name if ":" in name else key_of(name, channel)
     return Record(
         key=key,
-        messages=[_within_limits(said) for said in messages],
+        messages=messages,
         channel=channel_of(key) if not channel or key.startswith(f"{channel}:") else channel,
         title=note.user_title or _own_title(note.title, messages),
         created_at=note.created or note.created_at,
@@ -104,11 +104,3 @@ def _own_title(title: str | None, messages: list[Said]) -> str | None:
     asked = next((text_of(said.content) for said in messages if said.role == "user"), "")
     made = not title or title == titles.NO_TITLE or " ".join(asked.split()).startswith(" ".join(title.split()))
     return None if made else title
-
-
-def _within_limits(said: Said) -> Said:
-    """Return the message; metadata too large to keep (whole pictures were put there) is left out, and that is noted."""
-    size = len(msgspec.json.encode(said.metadata))
-    if size <= METADATA_BYTES_MAX:
-        return said
-    return msgspec.structs.replace(said, metadata={"left_out_bytes": size})

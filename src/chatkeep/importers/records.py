@@ -8,29 +8,24 @@ importing it again adds nothing.
 from __future__ import annotations
 
 import hashlib
-import re
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, tzinfo
-from itertools import accumulate, chain
+from itertools import accumulate
 from typing import BinaryIO, Final
 
 import msgspec
 from msgspec import Struct, field
 
+from chatkeep.core.bounds import DEPTH_MAX, check_depth
 from chatkeep.core.keys import channel_of
 from chatkeep.core.model import Header, Json, Message, Role, Session, utc
-from chatkeep.errors import BrokenInputError, InvalidError, TooLargeError
+from chatkeep.errors import InvalidError, TooLargeError
 
-DEPTH_MAX: Final = 64 + 3  # a message may have 64, and stands in a list in a session in a list
+RECORD_DEPTH_MAX: Final = DEPTH_MAX + 3  # of a message that stands in a list in a session in a list
 RECORD_BYTES_MAX: Final = 1 << 28
 BOM: Final = b"\xef\xbb\xbf"
 Time = datetime | float | None
-
-_STRING: Final = re.compile(rb'"(?:[^"\\]++|\\.)*+"?', re.DOTALL)
-_RUN: Final = re.compile(rb'(?:[^"]++|"(?:[^"\\]++|\\.)*+"?){1,4096}', re.DOTALL)
-_NOT_STRUCTURE: Final = bytes(set(range(256)) - set(b",[]{}"))
-_DEEPER: Final = {ord("["): 1, ord("{"): 1, ord("]"): -1, ord("}"): -1, ord(","): 0}
 
 
 class Said(Struct, frozen=True, kw_only=True):
@@ -98,7 +93,7 @@ def document_in(stream: BinaryIO) -> bytes:
     if len(data) > RECORD_BYTES_MAX:
         raise TooLargeError("JSON document", RECORD_BYTES_MAX)
     data = data.removeprefix(BOM).strip()
-    check_depth(data)
+    check_depth(data, RECORD_DEPTH_MAX)
     return data
 
 
@@ -116,25 +111,6 @@ def instant(at: Time, zone: tzinfo | None = UTC) -> datetime | None:
         return datetime.fromtimestamp(at, UTC)
     except (OverflowError, OSError, ValueError) as error:
         raise InvalidError("timestamp", "lies outside the years 1 to 9999") from error
-
-
-def check_depth(data: bytes, depth_max: int = DEPTH_MAX) -> None:
-    """Check, without parsing, that JSON is not nested too deep.
-
-    Raises:
-        BrokenInputError: when it is.
-    """
-    if data.count(b"[") + data.count(b"{") <= depth_max:
-        return
-    structure = chain.from_iterable(structure_of(data))
-    if max(accumulate(map(_DEEPER.__getitem__, structure)), default=0) > depth_max:
-        raise BrokenInputError(f"The JSON is nested more than {depth_max} levels deep.")
-
-
-def structure_of(data: bytes) -> Iterator[bytes]:
-    """Yield the commas and brackets of JSON that are not in strings, piece by piece, whatever its size."""
-    for run in _RUN.finditer(data):
-        yield _STRING.sub(b"", run.group()).translate(None, _NOT_STRUCTURE)
 
 
 def why(error: Exception) -> str:

@@ -16,6 +16,7 @@ files, tables or networks. Only this package needs pytest; no other part of Chat
 from __future__ import annotations
 
 from chatkeep.testing.append import AppendContract
+from chatkeep.testing.bounds import BoundsContract
 from chatkeep.testing.change import ChangeContract
 from chatkeep.testing.feed import FeedContract
 from chatkeep.testing.listing import ListContract
@@ -43,6 +44,7 @@ __all__ = [
 
 class StoreContract(
     AppendContract,
+    BoundsContract,
     ReadContract,
     ListContract,
     SearchContract,

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from chatkeep.core.model import METADATA_BYTES_MAX, Revision, Selection
+from chatkeep.core.bounds import METADATA_BYTES_MAX
+from chatkeep.core.model import Revision, Selection
 from chatkeep.errors import InvalidError, SessionNotFoundError
 from chatkeep.store.protocol import Store
 from chatkeep.testing.samples import START, draft, search_for, talk

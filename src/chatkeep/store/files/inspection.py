@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Final, Self
 
 from chatkeep.core import model
+from chatkeep.core.bounds import MESSAGE_BYTES_MAX
 from chatkeep.errors import BusyError, InvalidError
 from chatkeep.store.files import format as session_file
 from chatkeep.store.files.audit import Audit
@@ -37,7 +38,7 @@ from chatkeep.store.files.locks import flock
 from chatkeep.store.files.tree import SUFFIX, NotRegularError, file_name, is_file_name, is_text
 
 _LOCK_WAIT_S: Final = 2.0
-_LINE_BYTES_MAX: Final = model.MESSAGE_BYTES_MAX + (1 << 12)  # a stored message has a seq, an id and a time besides
+_LINE_BYTES_MAX: Final = MESSAGE_BYTES_MAX + (1 << 12)  # a stored message has a seq, an id and a time besides
 
 
 class SessionFiles:

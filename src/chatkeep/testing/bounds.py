@@ -1,0 +1,79 @@
+"""What stores promise of the largest things that `core.bounds` lets in."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import msgspec
+import pytest
+
+from chatkeep.core.bounds import DEPTH_MAX, MESSAGE_BYTES_MAX, METADATA_BYTES_MAX, VALUES_MAX
+from chatkeep.core.model import Draft, Json, Revision, check_draft
+from chatkeep.store.protocol import Store
+from chatkeep.testing.samples import draft, places_of, search_for, session
+
+KEY = "cli:large"
+_NEEDLE: Final = "haystackneedle"
+
+
+class BoundsContract:
+    """What the rules let in is stored, found and given back, however large it is."""
+
+    def test_append_the_largest_message(self, store: Store) -> None:
+        """A message of 16 MiB comes back whole in every way of reading, is found, and parts no neighbours."""
+        store.append(KEY, [draft("before", 1, id="1"), largest("2"), draft("after", 3, id="3")])
+        messages = store.read(KEY).messages
+        assert ["before", largest("2").content, "after"] == [message.content for message in messages]
+        assert messages[1:2] == store.window(KEY, limit=1, before=3).messages
+        assert [(KEY, 2)] == places_of(store.search(search_for(_NEEDLE)))
+        store.revise(KEY, Revision(title="Large"))
+        assert messages == store.read(KEY).messages
+
+    def test_merge_the_largest_message(self, store: Store) -> None:
+        """What an append takes, a merge takes."""
+        merged = store.merge(session(KEY, [largest("1"), deepest("2"), widest("3")]))
+        assert (3, ()) == (merged.added_count, merged.conflicts)
+        assert [largest("1").content, "x", "x"] == [message.content for message in store.read(KEY).messages]
+
+    @pytest.mark.parametrize("kind", ["deepest", "widest"])
+    def test_append_the_deepest_and_the_widest_message(self, store: Store, kind: str) -> None:
+        """A message of 128 levels, and one of 100,000 values, come back as they went in."""
+        said = {"deepest": deepest, "widest": widest}[kind]("1")
+        store.append(KEY, [said])
+        store.append(KEY, [draft("after")])
+        assert said.metadata == store.read(KEY).messages[0].metadata
+        assert said.metadata == store.window(KEY, limit=2).messages[0].metadata
+
+    def test_revise_the_largest_metadata(self, store: Store) -> None:
+        """A session's metadata may have 256 KiB."""
+        store.append(KEY, [draft("x")])
+        metadata: dict[str, Json] = {"a": "x" * (METADATA_BYTES_MAX - len('{"a":""}'))}
+        store.revise(KEY, Revision(metadata=metadata))
+        assert metadata == store.read(KEY).header.metadata
+        assert metadata == store.get(KEY).header.metadata
+
+
+def largest(message_id: str) -> Draft:
+    """Return a message of exactly 16 MiB, with a word in it that is nowhere else."""
+    empty = draft(f" {_NEEDLE}", 2, id=message_id)
+    room = MESSAGE_BYTES_MAX - len(msgspec.json.encode(empty))
+    filled = msgspec.structs.replace(empty, content="x" * (room % 5) + " word" * (room // 5) + f" {_NEEDLE}")
+    check_draft(filled)
+    return filled
+
+
+def deepest(message_id: str) -> Draft:
+    """Return a message of exactly 128 levels."""
+    nested: Json = []
+    for _ in range(DEPTH_MAX - 3):  # the message, its metadata and the innermost list are levels too
+        nested = [nested]
+    filled = draft("x", 2, id=message_id, metadata={"a": nested})
+    check_draft(filled)
+    return filled
+
+
+def widest(message_id: str) -> Draft:
+    """Return a message of nearly 100,000 values."""
+    filled = draft("x", 2, id=message_id, metadata={"a": [0] * (VALUES_MAX - 10)})
+    check_draft(filled)
+    return filled
