@@ -12,6 +12,7 @@ Promises of every store, each of them tested by the contract kit in `chatkeep.te
   first place, and stores nothing twice.
 - Keys are compared exactly. No key ever reaches another key's session.
 - What is answered is whole: a list, a search or a count never shows half a write.
+- What the rules let in comes back as it went in: a message of 16 MiB or 128 levels, metadata of 256 KiB.
 - Every change is told in the order in which it is to be seen, once.
 - Stores are safe to use from many threads, and from several processes where they share a place.
 """
