@@ -13,7 +13,7 @@ import httpx
 import pytest
 
 from chatkeep import chat
-from chatkeep.core.bounds import LARGE_BODY_BYTES_MAX
+from chatkeep.core.bounds import LARGE_BODY_BYTES_MAX, MESSAGE_BYTES_MAX
 from chatkeep.core.model import Selection
 from chatkeep.errors import BusyError, StorageFullError
 from chatkeep.http import passage, proxy_api
@@ -298,7 +298,7 @@ def test_pass_the_models_on(chatting: Chatting, client: httpx.Client) -> None:
 
 def test_take_a_message_too_large_to_keep(chatting: Chatting, client: httpx.Client) -> None:
     """A large image reaches the model whole; its words are kept, and the next turn is recognised."""
-    url = "data:image/png;base64," + "QUJD" * (1 << 19)
+    url = "data:image/png;base64," + "QUJD" * (MESSAGE_BYTES_MAX // 4)
     parts = [{"type": "text", "text": "What is it?"}, {"type": "image_url", "image_url": {"url": url}}]
     request = asked("") | {"messages": [{"role": "user", "content": parts}]}
     for turn in range(3):
