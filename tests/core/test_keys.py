@@ -23,6 +23,7 @@ def test_parse_key_takes_any_script(key: str) -> None:
     "text",
     [
         "",
+        "a" + "\u0315\u0300\u0327" * 200_000,
         " ",
         " a",
         "a ",

@@ -27,6 +27,7 @@ SCOTLAND = "🏴\U000e0067\U000e0062\U000e0073\U000e0063\U000e0074\U000e007f"
         (SCOTLAND * 90, SCOTLAND * 80),
         ("e\u0301" * 90, "e\u0301" * 80),
         ("\n" * 10_000 + "late", "late"),
+        (" " * 10_000 + "late\nlater", "late"),
         ("", None),
         (" \n\t\r\n\u3000", None),
         ("\x00\x01", None),

@@ -195,3 +195,59 @@ def test_indexed(token: str) -> None:
 def test_may_go_on(token: str, expected: bool) -> None:  # noqa: FBT001 - what is expected
     """A word may be the beginning of a longer one; a character that is a token by itself may not."""
     assert expected == may_go_on(token)
+
+
+CLASSES = "\u1ab0\u1ab5\u1dce"  # marks that are put in order of their classes, and stay when a text is folded
+SLICE = 1 << 16  # characters that are folded at once
+
+
+def test_fold_puts_no_more_than_thirty_marks_in_order() -> None:
+    """Whichever mark a run begins with, it is cut behind the thirtieth, so to put it in order takes no long time."""
+    marks = [
+        chr(code) for code in range(0x110000) if unicodedata.combining(unicodedata.normalize("NFKD", chr(code))[0])
+    ]
+    for mark in marks:
+        text = mark + CLASSES * 12
+        assert folded(text[:30]) + folded(text[30:]) == folded(text), ascii(mark)
+
+
+def test_fold_parts_no_letter_from_what_joins_it() -> None:
+    """Whatever Unicode composes with the character before it is folded with that, however long the text."""
+    parts = [unicodedata.decomposition(chr(code)).split() for code in range(0x110000)]
+    joined = {second: first for first, second in (pair for pair in parts if len(pair) == 2) if first[0] != "<"}
+    for second, first in {**joined, "1161": "1100", "11A8": "AC00"}.items():
+        pair = chr(int(first, 16)) + chr(int(second, 16))
+        assert "x" + folded(pair) + "y" == folded("x" * (SLICE - 1) + pair + "y")[SLICE - 2 :], second
+
+
+def test_cut_ends_a_cluster_behind_thirty_marks() -> None:
+    """A word with more marks on a letter than any has is found by the same word, and the same characters are its."""
+    word = "x" + "\u0315\u0300\u0327" * 50 + "y"
+    tokens = tokens_of(f"one {word} two")
+    assert [("one", 0, 3), ("xy", 4, 4 + len(word)), ("two", 5 + len(word), 8 + len(word))] == [
+        (token.text, token.start, token.end) for token in tokens
+    ]
+    assert ["xy"] == [token.text for token in tokens_of(word)]
+
+
+@pytest.mark.parametrize("unit", ["漢字かな", "한글", "ｶﾞｷﾞ", "か\u3099き\u3099", "ไทย", "漢\u0301\u0315字"])
+def test_rows_of_a_long_run_lack_no_pair(unit: str) -> None:
+    """A run longer than what is worked on at once is one row with all its pairs."""
+    text = unit * (2 * SLICE // len(unit))
+    plain = folded(unit) * (2 * SLICE // len(unit))
+    assert " ".join(pairs_of(plain)) == rows_of(text)
+    assert plain == spaced(text).replace(" ", "")
+
+
+def test_rows_of_a_long_text_are_those_of_its_parts() -> None:
+    """Rows neither join nor fall apart where a long text is cut."""
+    part = "getUserName v1.2.3 漢字 か かな word "
+    count = 3 * SLICE // len(part)
+    rows = rows_of(part).split(f" {GAP} ")
+    assert sorted(rows * count) == sorted(rows_of(part * count).split(f" {GAP} "))
+
+
+def test_fold_of_every_character_there_is() -> None:
+    """A text of all characters, many times more than any language has, folds as each of them does."""
+    text = "".join(chr(code) for code in range(0x110000) if unicodedata.category(chr(code))[0] not in "MC")
+    assert "".join(map(folded, text)) == folded(text)

@@ -14,6 +14,7 @@ from chatkeep.errors import InvalidKeyError
 
 KEY_CHARS_MAX = 128
 CHANNEL_CHARS_MAX = 64
+_SPELLED_CHARS_MAX = 4 * KEY_CHARS_MAX  # a letter in form NFC is spelt with at most three marks
 JOINERS = "\u200c\u200d"
 _REFUSED_CATEGORIES = {
     "Cc": "control characters",
@@ -47,6 +48,8 @@ def parse_key(text: str) -> str:
     Raises:
         InvalidKeyError: when it is empty, too long, or has characters that a key cannot have.
     """
+    if len(text) > _SPELLED_CHARS_MAX:
+        raise InvalidKeyError(f"must have 1 to {KEY_CHARS_MAX} characters, has {len(text)}")
     for character in text:
         refused = _REFUSED_CATEGORIES.get(unicodedata.category(character))
         if refused and character not in JOINERS:

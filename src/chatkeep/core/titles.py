@@ -10,15 +10,16 @@ NO_TITLE = "New Chat"
 _SCAN_CHARS = 4096  # a grapheme cluster can be long, 80 of them are never longer than this in any script
 _GRAPHEME = regex.compile(r"\X")
 _SPACE = regex.compile(r"[\s\p{Cc}]+")
+_SEEN = regex.compile(r"[^\s\p{Cc}]")
 
 
 def first_line(text: str) -> str | None:
     """Return the first non-blank line as a title of at most 80 characters, or None for blank text."""
-    for line in text.splitlines():
-        folded = _SPACE.sub(" ", line[:_SCAN_CHARS]).strip()
-        if folded:
-            return _cut(folded, TITLE_CHARS_MAX)
-    return None
+    begun = _SEEN.search(text)
+    if begun is None:
+        return None
+    line = text[begun.start() : begun.start() + _SCAN_CHARS].splitlines()[0]
+    return _cut(_SPACE.sub(" ", line).strip(), TITLE_CHARS_MAX)
 
 
 def preview(text: str) -> str:

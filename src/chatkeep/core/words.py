@@ -14,6 +14,11 @@ Arabic ones. Then it is cut into *tokens*:
 Beside the tokens a text has *rows* of parts: the pairs of neighbouring characters of those scripts,
 which are far rarer than characters, the parts of compound identifiers (`getUserName`: get, user, name;
 `E1234`: 1234), and numbers without a letter before them (`v1.2.3`: 1, 2, 3).
+
+Texts come from strangers. To put the marks on one letter in order takes a time that grows with the square
+of their number, so a letter has at most 30; the marks after these begin anew, as if on a letter of their
+own (Unicode Standard Annex #15, Stream-Safe Text Format). And a long text is worked on in slices:
+other threads go on between two of them.
 """
 
 from __future__ import annotations
@@ -44,7 +49,16 @@ _SEVERAL: Final = "\1"
 _joins: Final = regex.compile(r"[\p{L}\p{N}\p{M}]\0").search
 _arabic: Final = re.compile("[\u0620-\u06ff]").search  # whose stems leave out how a word begins
 _RUN_KINDS: Final = re.compile(r"cc+")
-_CLUSTER: Final = regex.compile(r"(?s).[\p{M}\u1160-\u11ff\uff9e\uff9f]*")
+_MARKS: Final = r"\p{M}\u1160-\u11ff\uff9e\uff9f\U00016d63\U00016d67"  # what may become one with what is before it
+_MARKS_MAX: Final = 30  # on one letter
+_CLUSTER: Final = regex.compile(rf"[^{_MARKS}][{_MARKS}]{{0,{_MARKS_MAX}}}+|[{_MARKS}]{{1,{_MARKS_MAX}}}+")
+_MANY_MARKS: Final = regex.compile(rf"[{_MARKS}]{{{_MARKS_MAX + 1},}}+")
+_SAMPLED: Final = 5  # of so many characters one is looked at first: in too many marks, those are marks too
+_many_samples: Final = regex.compile(rf"[{_MARKS}]{{{_MARKS_MAX // _SAMPLED}}}").search
+_CLUSTERS_OF_A_SLICE: Final = 1 << 11
+_CLUSTERS: Final = regex.compile(rf"(?:{_CLUSTER.pattern}){{1,{_CLUSTERS_OF_A_SLICE}}}+")
+_LETTER: Final = regex.compile(f"[^{_MARKS}]")
+_SLICE_CHARS: Final = 1 << 16  # folded in about 2 ms
 _HALF_WIDTH: Final = re.compile("[\uff66-\uff9d][\uff9e\uff9f]")  # a kana and its mark, two characters for one
 _IS_DECORATION: Final = regex.compile(
     r"(?=\p{M})[\u0300-\u06ff]|[\p{Me}\p{Variation_Selector}\u00ad\u200c\u2060\ufeff\U0001f3fb-\U0001f3ff]"
@@ -59,8 +73,10 @@ _COMPOUND: Final = re.compile(rf"(?<![^\W_])(?=[A-Za-z0-9]{{0,96}}?{_HUMP})[A-Za
 _PART: Final = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+")
 _PARTS_MAX: Final = 16  # more humps than that are no identifier but a blob
 _NUMBER: Final = re.compile(
-    r"(?<=[A-Za-z])[0-9]+[.:][0-9]+(?:[.:-][A-Za-z0-9]+)*"
+    r"(?<=[A-Za-z])[0-9]++[.:][0-9]++(?:[.:-][A-Za-z0-9]++)*+"
 )  # behind a letter: a version, a time
+_white: Final = re.compile(r"\s").search
+_TABLE_MAX: Final = 1 << 16  # characters; who sends all that there are takes no memory for good
 _FOLDS_MARKS_BELOW: Final = 0x0530  # Latin, Greek and Cyrillic end here; farther on, marks make other letters
 _PLAIN_BELOW: Final = 0x10000
 GAP: Final = "\ue001"
@@ -122,13 +138,17 @@ class _Table(dict[int, str]):
         self._become = become
 
     def __missing__(self, code: int) -> str:
-        self[code] = self._become(chr(code))
-        return self[code]
+        if len(self) >= _TABLE_MAX:
+            self.clear()
+        self[code] = become = self._become(chr(code))
+        return become
 
 
 def folded(text: str) -> str:
     """Return the text as it is compared: without case, width, accents."""
-    return text.lower() if text.isascii() else _composed(text).translate(_FOLDS)
+    if text.isascii():
+        return text.lower()
+    return "".join(_composed(piece).translate(_FOLDS) for piece in slices(text))
 
 
 def evenly_folded(text: str) -> Even | None:
@@ -139,6 +159,30 @@ def evenly_folded(text: str) -> Even | None:
         return None
     plain = text.translate(_EVEN)
     return None if _SEVERAL in plain else Even(plain, _FALLEN in plain)
+
+
+def slices(text: str) -> Iterator[str]:
+    """Yield a text in slices that are folded apart as they are together: no letter is parted from its marks."""
+    start = 0
+    while len(text) - start > _SLICE_CHARS:
+        end = _between_letters(text, start + _SLICE_CHARS) or _CLUSTERS.match(text, start).end()
+        yield text[start:end]
+        start = end
+    if start < len(text):
+        yield text[start:]
+
+
+def stretches(text: str) -> Iterator[str]:
+    """Yield a text in slices, cut at white space; what has none for very long is cut anywhere."""
+    start = 0
+    while len(text) - start > _SLICE_CHARS:
+        place = start + _SLICE_CHARS
+        white = _white(text, place, place + _SLICE_CHARS)
+        end = place + _SLICE_CHARS if white is None else white.start()
+        yield text[start:end]
+        start = end
+    if start < len(text):
+        yield text[start:]
 
 
 def tokens_of(text: str) -> list[Token]:
@@ -173,17 +217,37 @@ def compounds_of(text: str) -> Iterator[list[Token]]:
 
 def spaced(text: str) -> str:
     """Return the tokens of a text as an index takes them, with spaces between; ASCII text as it is."""
-    return text if text.isascii() else _composed(text).translate(_SPACED)
+    return text if text.isascii() else "".join(_composed(piece).translate(_SPACED) for piece in slices(text))
 
 
 def rows_of(text: str) -> str:
     """Return the parts of a text as an index takes them, with spaces between and gaps between the rows."""
-    rows = [" ".join(part.text for part in parts) for parts in compounds_of(text) if parts]
+    compounds = (parts for piece in stretches(text) for parts in compounds_of(piece) if parts)
+    rows = [" ".join(part.text for part in parts) for parts in compounds]
     if not text.isascii():
-        whole = folded(text)
-        runs = (whole[first:last] for first, last in map(re.Match.span, _RUN_KINDS.finditer(whole.translate(_KINDS))))
-        rows += [" ".join(map(indexed, pairs_of(run))) for run in runs]
+        rows += _rows_of_pairs(text)
     return f" {GAP} ".join(rows)
+
+
+def _rows_of_pairs(text: str) -> Iterator[str]:
+    """Yield the pairs of each run of a script without spaces; a run may go on from one slice to the next."""
+    row: list[str] = []
+    last = ""  # the character that the slice before ended in, if that is of such a script
+    for plain in filter(None, map(folded, slices(text))):
+        kinds = f"{last}{plain}".translate(_KINDS)
+        end = 0
+        for run in _RUN_KINDS.finditer(kinds):
+            start, end = run.span()
+            if row and (start or not last):
+                yield " ".join(row)
+                row = []
+            row.append(" ".join(map(indexed, pairs_of(f"{last}{plain}"[start:end]))))
+        if row and end < len(kinds):
+            yield " ".join(row)
+            row = []
+        last = plain[-1] if kinds.endswith("c") else ""
+    if row:
+        yield " ".join(row)
 
 
 def pairs_of(run: str) -> list[str]:
@@ -214,8 +278,31 @@ def _end(pieces: list[str], starts: list[int], place: int) -> int:
     return starts[place]
 
 
+def _between_letters(text: str, place: int) -> int | None:
+    """Return the next place where a letter begins, None where marks without end follow."""
+    letter = _LETTER.search(text, place, place + 2 * _MARKS_MAX, concurrent=False)
+    return None if letter is None else letter.start()
+
+
 def _composed(text: str) -> str:
     """Return the text with letters and the marks on them as one character, where there is one."""
+    if unicodedata.is_normalized("NFC", text) and not _HALF_WIDTH.search(text):
+        return text
+    return "".join(map(_composed_of_few_marks, _with_few_marks(text)))
+
+
+def _with_few_marks(text: str) -> Iterator[str]:
+    """Yield a text, cut where clusters begin in what has too many marks on one letter."""
+    start = 0
+    has_many = _many_samples(text[::_SAMPLED], concurrent=False)
+    for run in _MANY_MARKS.finditer(text, concurrent=False) if has_many else ():
+        for end in range(run.start() + _MARKS_MAX, run.end(), _MARKS_MAX):
+            yield text[start:end]
+            start = end
+    yield text[start:]
+
+
+def _composed_of_few_marks(text: str) -> str:
     return unicodedata.normalize("NFC", _HALF_WIDTH.sub(lambda kana: unicodedata.normalize("NFKC", kana[0]), text))
 
 
@@ -225,7 +312,7 @@ def _folded_pieces(text: str) -> tuple[list[str], list[int]]:
         return [_FOLDS[ord(character)] for character in text], list(range(len(text) + 1))
     pieces: list[str] = []
     starts: list[int] = []
-    for cluster in _CLUSTER.finditer(text):
+    for cluster in _CLUSTER.finditer(text, concurrent=False):
         pieces.append(folded(cluster.group()))
         starts.append(cluster.start())
     return pieces, [*starts, len(text)]

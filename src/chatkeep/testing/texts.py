@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Final
 
 import pytest
@@ -85,6 +86,9 @@ NASTY_TEXTS: Final = (
     "x" * 200_000,
     "長い文" * 50_000,
 )
+MARKS: Final = "\u0315\u0300\u0327" * 1000
+"""Marks of classes that Unicode puts in order, which takes long where there are many."""
+
 PARTS: Final[list[Json]] = [
     {"type": "text", "text": "What is this?\r\n"},
     {"type": "image_url", "image_url": {"url": "data:image/png;base64,iVBORw0KGgo=", "detail": None}},
@@ -188,6 +192,16 @@ class TextContract:
         text = "0123456789" * 100_000
         store.append("large", [draft("before"), draft(text), draft("after")])
         assert ["before", text, "after"] == [message.content for message in store.read("large").messages]
+
+    def test_search_among_marks_without_end(self, store: Store) -> None:
+        """Words are found whatever marks stand on them, many more than on any letter of any language."""
+        text = f"quokka{MARKS} and wombat, then z{MARKS}ebra"
+        store.append("marks", [draft(text)])
+        assert text == store.read("marks").messages[0].content
+        for word in ("quokka", "Wombat", "zebra"):
+            (hit,) = store.search(search_for(word)).hits
+            shown = [hit.excerpt[start:end] for start, end in hit.highlights]
+            assert [word.lower()] == [re.sub(r"[^a-z]", "", one.lower()) for one in shown]
 
 
 def _title_of(text: str) -> str:
