@@ -17,15 +17,18 @@ from urllib.request import getproxies, proxy_bypass
 import httptools
 import httpx2
 
+from chatkeep.framing import Plain, is_ambiguous
+
 _HEAD_BYTES_MAX: Final = 100 << 10
 _UNTAKEN_BYTES_MAX: Final = 1 << 18
 _KEPT_MAX: Final = 100
 _KEPT_S: Final = 60.0
 _SLOPPY: Final = {  # what some servers say, and httpx2 takes
-    "lenient_chunked_length": True,
     "lenient_optional_cr_before_lf": True,
     "lenient_spaces_after_chunk_size": True,
 }
+_VERSIONS: Final = ("1.0", "1.1")
+_PIECE_COST_BYTES: Final = 64  # of a piece that waits, beside what is in it
 _INFORMATIONAL: Final = range(100, 200)
 _FINAL: Final = range(200, 600)
 
@@ -36,9 +39,9 @@ def transport_to(url: str) -> httpx2.AsyncBaseTransport:
     named = {} if proxy_bypass(server.host) else getproxies()
     proxy = named.get(server.scheme, named.get("all"))
     if proxy is None:
-        return Connections()
+        return Plain(Connections())
     limits = httpx2.Limits(max_connections=None, max_keepalive_connections=_KEPT_MAX, keepalive_expiry=_KEPT_S)
-    return httpx2.AsyncHTTPTransport(proxy=proxy if "://" in proxy else f"http://{proxy}", limits=limits)
+    return Plain(httpx2.AsyncHTTPTransport(proxy=proxy if "://" in proxy else f"http://{proxy}", limits=limits))
 
 
 class Connections(httpx2.AsyncBaseTransport):
@@ -129,7 +132,7 @@ class _Connection(asyncio.Protocol):
         self._head: tuple[int, list[tuple[bytes, bytes]]] | None = None
         self._headers: list[tuple[bytes, bytes]] = []
         self._pieces: list[bytes] = []
-        self._size = self._mute_size = 0
+        self._size = self._mute_size = self._head_size = 0
         self._is_complete = self._may_go_on = False
         self._error: httpx2.TransportError | None = None
 
@@ -227,7 +230,7 @@ class _Connection(asyncio.Protocol):
 
     def on_message_begin(self) -> None:
         """Begin an answer; more than one to a request is none."""
-        self._headers = []
+        self._headers, self._head_size = [], 0
         if self._is_complete:
             self._fail("more than asked for")
 
@@ -235,14 +238,19 @@ class _Connection(asyncio.Protocol):
         """Take a header; what comes after the body is let go by."""
         if self._head is None:
             self._headers.append((name, value))
+            self._head_size += len(name) + len(value)
+            if self._head_size > _HEAD_BYTES_MAX:
+                self._fail("too large a head")
 
     def on_headers_complete(self) -> None:
         """Have the head, unless more is announced."""
         status = self._parser.get_status_code()
         if self._head is not None or status in _INFORMATIONAL:
             return
-        if status not in _FINAL:
+        is_known = status in _FINAL and self._parser.get_http_version() in _VERSIONS
+        if not is_known or is_ambiguous(self._headers):
             self._fail("no HTTP")
+        if self._error is not None:
             return
         self._mute_size = 0
         self._head = status, self._headers
@@ -251,7 +259,7 @@ class _Connection(asyncio.Protocol):
         """Take a part of the body."""
         if not self._is_complete:
             self._pieces.append(body)
-            self._size += len(body)
+            self._size += len(body) + _PIECE_COST_BYTES
             self._mute_size = 0
 
     def on_message_complete(self) -> None:

@@ -97,6 +97,11 @@ class BoundedProtocol(HttpToolsProtocol):
         """Answer what has been asked: the client may only say that it will ask no more."""
         self._has_ended = True
         self._parse()
+        if self._begun is not None:
+            state = self._begun.scope["state"]
+            state["has_left"] = True
+            if leave := state.get("leave"):
+                leave()
         return self._is_answering()
 
     def on_message_begin(self) -> None:

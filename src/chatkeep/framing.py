@@ -1,0 +1,137 @@
+"""What an answer of another server may be: framed in one way, and packed in none or one that is unpacked within bounds.
+
+An answer that tells two lengths means different things to different readers. A packed one that nobody asked for may
+grow a thousandfold: the client library unpacks each piece whole, so it is done here, and the library finds it plain.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import zlib
+from collections.abc import AsyncIterator, Iterable
+from typing import Final
+
+import httpx2
+
+_PIECE_BYTES_MAX: Final = 1 << 16
+_MUTE_BYTES_MAX: Final = 1 << 20  # of a packed answer, with nothing in them
+_LENGTH: Final = b"content-length"
+_PACKING: Final = b"content-encoding"
+_PACKINGS: Final = {"gzip": 16 + zlib.MAX_WBITS, "x-gzip": 16 + zlib.MAX_WBITS, "deflate": zlib.MAX_WBITS}
+
+
+def is_ambiguous(headers: Iterable[tuple[bytes, bytes]]) -> bool:
+    """Tell whether a head leaves open where its answer ends: it tells two lengths, or an encoding other than chunks."""
+    framing = [(name.lower(), value) for name, value in headers]
+    lengths = [value for name, value in framing if name == _LENGTH]
+    codings = [value.strip().lower() for name, value in framing if name == b"transfer-encoding"]
+    return len(lengths) + len(codings) > 1 or codings not in ([], [b"chunked"])
+
+
+class Plain(httpx2.AsyncBaseTransport):
+    """A transport whose answers come unpacked."""
+
+    def __init__(self, inner: httpx2.AsyncBaseTransport) -> None:
+        """Take the transport that brings them."""
+        self._inner = inner
+
+    async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
+        """Return the answer to a request, as the inner transport does.
+
+        Raises:
+            httpx2.DecodingError: when it is packed in an unknown way.
+        """
+        answer = await self._inner.handle_async_request(request)
+        packing = answer.headers.get("content-encoding", "identity").strip().lower()
+        if packing == "identity":
+            return answer
+        if packing not in _PACKINGS:
+            await answer.aclose()
+            raise httpx2.DecodingError("packed in an unknown way")
+        assert isinstance(answer.stream, httpx2.AsyncByteStream)  # noqa: S101 - of an asynchronous transport
+        kept = [header for header in answer.headers.raw if header[0].lower() not in (_LENGTH, _PACKING)]
+        stream = _Unpacked(answer.stream, _PACKINGS[packing])
+        return httpx2.Response(answer.status_code, headers=kept, stream=stream)
+
+    async def aclose(self) -> None:
+        """Close the inner transport."""
+        await self._inner.aclose()
+
+
+class Bounded(httpx2.AsyncBaseTransport):
+    """A transport for a client that takes refusals whole: they are cut, and longer answers break off."""
+
+    def __init__(self, inner: httpx2.AsyncBaseTransport, answer_bytes_max: int, *, refusal_bytes_max: int) -> None:
+        """Take the transport that brings the answers, and how long they may be."""
+        self._inner = inner
+        self._answer_bytes_max = answer_bytes_max
+        self._refusal_bytes_max = refusal_bytes_max
+
+    async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
+        """Return the answer to a request, as the inner transport does."""
+        answer = await self._inner.handle_async_request(request)
+        assert isinstance(answer.stream, httpx2.AsyncByteStream)  # noqa: S101 - of an asynchronous transport
+        if answer.is_success:
+            stream = _Cut(answer.stream, self._answer_bytes_max, is_whole=False)
+        else:
+            stream = _Cut(answer.stream, self._refusal_bytes_max, is_whole=True)
+        return httpx2.Response(answer.status_code, headers=answer.headers, stream=stream)
+
+    async def aclose(self) -> None:
+        """Close the inner transport."""
+        await self._inner.aclose()
+
+
+class _Cut(httpx2.AsyncByteStream):
+    """The beginning of an answer: what is longer ends there, or breaks off unless the beginning is a whole."""
+
+    def __init__(self, stream: httpx2.AsyncByteStream, bytes_max: int, *, is_whole: bool) -> None:
+        self._stream = stream
+        self._room = bytes_max
+        self._is_whole = is_whole
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        async for piece in self._stream:
+            yield piece[: self._room]
+            self._room -= len(piece)
+            if self._room < 0:
+                break
+        if self._room < 0 and not self._is_whole:
+            raise httpx2.RemoteProtocolError("too long")
+
+    async def aclose(self) -> None:
+        await self._stream.aclose()
+
+
+class _Unpacked(httpx2.AsyncByteStream):
+    """An answer's pieces, unpacked into small ones."""
+
+    def __init__(self, packed: httpx2.AsyncByteStream, window_bits: int) -> None:
+        self._packed = packed
+        self._unpacker = zlib.decompressobj(window_bits)
+        self._mute_size = 0
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        async for packed in self._packed:
+            rest, is_full = packed, False
+            self._mute_size += len(packed)
+            while (rest or is_full) and not self._unpacker.eof:
+                piece = self._unpacked(rest)
+                rest, is_full = self._unpacker.unconsumed_tail, len(piece) == _PIECE_BYTES_MAX
+                if piece:
+                    yield piece
+                    self._mute_size = 0
+                    await asyncio.sleep(0)  # others come first
+            if self._mute_size > _MUTE_BYTES_MAX:
+                raise httpx2.DecodingError("packed without end")
+        if not self._unpacker.eof:
+            raise httpx2.DecodingError("packed wrongly")
+
+    async def aclose(self) -> None:
+        await self._packed.aclose()
+
+    def _unpacked(self, packed: bytes) -> bytes:
+        try:
+            return self._unpacker.decompress(packed, _PIECE_BYTES_MAX)
+        except zlib.error as error:
+            raise httpx2.DecodingError("packed wrongly") from error
