@@ -10,13 +10,16 @@ from __future__ import annotations
 import contextlib
 import json
 import re
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
+from contextlib import aclosing
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import msgspec
 from msgspec import Struct
+from msgspec.structs import replace
 
 from chatkeep.core.completions import END
+from chatkeep.core.masking import Mask, MaskedPieces
 from chatkeep.core.model import Json
 from chatkeep.core.sse import EventReader
 from chatkeep.errors import (
@@ -34,6 +37,8 @@ if TYPE_CHECKING:
     from openai import APIStatusError, AsyncOpenAI
 
 ANSWER_CHARS_MAX: Final = 160_000  # as JSON at most six bytes each, so that an answer fits into a message
+ANSWER_BYTES_MAX: Final = 64 << 20  # with all that is around its characters
+REFUSAL_BYTES_MAX: Final = 64 << 10  # which the client takes whole
 CONNECT_WAIT_S: Final = 10.0
 RETRY_AFTER_S: Final = 5
 _TOLD_CHARS_MAX: Final = 300
@@ -155,6 +160,7 @@ class Upstream:
         """Take the settings; nobody is asked anything yet."""
         self._settings = settings
         self._client = _client(settings)
+        self._mask = Mask(settings.key)
 
     def model_for(self, named: str | None, /) -> str:
         """Return the model that a request names, else the configured one."""
@@ -164,7 +170,24 @@ class Upstream:
         return chosen
 
     async def answer(self, model: str, messages: Sequence[Json], /) -> AsyncIterator[str | Ending]:
-        """Yield the answer's text in pieces, then its ending, as `Model.answer` says."""
+        """Yield the answer's text in pieces, then its ending, as `Model.answer` says; neither has the key."""
+        masked = MaskedPieces(self._mask)
+        try:
+            async with aclosing(self._said(model, messages)) as said:
+                async for piece in said:
+                    if isinstance(piece, Ending):
+                        if rest := masked.end():
+                            yield rest.decode()
+                        yield replace(piece, model=self._mask.text(piece.model))
+                    elif known := masked.take(piece.encode()):  # it is held back from an ASCII character on
+                        yield known.decode()
+        except ModelError:
+            if rest := masked.end():
+                yield rest.decode()
+            raise
+
+    async def _said(self, model: str, messages: Sequence[Json]) -> AsyncGenerator[str | Ending]:
+        """Yield the answer's text as the server says it, then its ending."""
         # Past the client's way to look through each message, which holds up the event loop for 0.15 ms a message
         body = {"messages": messages, "stream_options": {"include_usage": True}}
         ending: dict[str, Any] = {"model": model, "finish_reason": ""}
@@ -203,6 +226,8 @@ class Upstream:
         except (openai.APITimeoutError, httpx2.TimeoutException) as error:
             raise ModelUnreachableError(f"did not answer within {self._settings.timeout_s:g} s") from error
         except openai.APIStatusError as error:
+            if error.response.has_redirect_location:
+                raise sent_elsewhere(error.status_code) from error
             raise self._refusal(error, model) from error
         except openai.APIConnectionError as error:
             if isinstance(error.__cause__, httpx2.ConnectError):
@@ -230,21 +255,31 @@ class Upstream:
 
     def _told(self, message: str) -> str:
         """Return what the server said, on one short line, without the key."""
-        hidden = message.replace(self._settings.key, "***") if self._settings.key else message
+        hidden = self._mask.text(message)
         return _INVISIBLE.sub(" ", _UNSTORABLE.sub(" ", _CODE.sub("", hidden)))[:_TOLD_CHARS_MAX]
+
+
+def sent_elsewhere(status: int) -> ModelRefusedError:
+    """Return what becomes of an answer that leads to another address, which nobody asks."""
+    return ModelRefusedError(f"The model's server sends elsewhere ({status}); is model_url right?")
 
 
 def _client(settings: ModelSettings) -> AsyncOpenAI:
     import openai  # noqa: PLC0415 - half a second that only servers with a model spend
 
     from chatkeep.connections import transport_to  # noqa: PLC0415
+    from chatkeep.framing import Bounded  # noqa: PLC0415
 
     client = openai.AsyncOpenAI(
         base_url=settings.url,
         api_key=settings.key or "none",  # a local server asks for none, the client does
         max_retries=settings.retries,
         timeout=openai.Timeout(settings.timeout_s, connect=min(CONNECT_WAIT_S, settings.timeout_s)),
-        http_client=openai.DefaultAsyncHttpxClient(transport=transport_to(settings.url)),
+        default_headers={"Accept-Encoding": "identity"},
+        http_client=openai.DefaultAsyncHttpxClient(
+            transport=Bounded(transport_to(settings.url), ANSWER_BYTES_MAX, refusal_bytes_max=REFUSAL_BYTES_MAX),
+            follow_redirects=False,  # another address may be anybody's, and the request has the conversation
+        ),
     )
     client.organization = client.project = None  # the client took them from the environment
     _ = client.chat.completions.with_streaming_response  # loads the rest of it now, not at the first question

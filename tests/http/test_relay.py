@@ -8,6 +8,7 @@ import httpx2
 import pytest
 from starlette.types import Message
 
+from chatkeep.core.masking import Mask
 from chatkeep.core.model import Draft
 from chatkeep.errors import ModelRefusedError
 from chatkeep.http.access import Pools
@@ -93,10 +94,9 @@ def test_pass_headers_of_any_bytes() -> None:
         async with served(visit) as server:
             answer = await relay_to(server).ask("GET", "models", {"x-title": "gr\xf6\xdfer"})
             await answer.aclose()
-            return [*told_headers(answer)]
+            return [*told_headers(answer, Mask(""))]
 
-    expected = [(b"openai-model", "gr\u00f6\u00dfer als 5 \u20ac".encode()), (b"content-length", b"0")]
-    assert expected == asyncio.run(passed())
+    assert (b"openai-model", "gr\u00f6\u00dfer als 5 \u20ac".encode()) in asyncio.run(passed())
     assert b"x-title: gr\xf6\xdfer" in lines
 
 
@@ -106,36 +106,48 @@ def test_pass_headers_of_any_bytes() -> None:
         (204, {}),
         (304, {}),
         (200, {"content-type": "text/event-stream"}),
-        (200, {"content-encoding": "gzip"}),
     ],
 )
 def test_tell_no_length_that_may_mislead(status: int, more: dict[str, str]) -> None:
     """A length is told only of a body that comes, as long, and whose last byte does not end it."""
-    names = [name for name, _ in told_headers(httpx2.Response(status, headers={"content-length": "5", **more}))]
+    names = [
+        name for name, _ in told_headers(httpx2.Response(status, headers={"content-length": "5", **more}), Mask(""))
+    ]
     assert b"content-length" not in names
 
 
-def test_break_off_what_cannot_be_unpacked() -> None:
-    """An answer that is not packed as it says has no end for the client, and is no failure of ours."""
-    said: list[Message] = []
+@pytest.mark.parametrize(
+    "told, expected",
+    [
+        ("application/json", "application/json"),
+        ("Application/JSON; charset=UTF-8", "Application/JSON; charset=UTF-8"),
+        ("application/problem+json", "application/problem+json"),
+        ("text/event-stream; charset=utf-8", "text/event-stream; charset=utf-8"),
+        ("audio/mpeg", "audio/mpeg"),
+        ("application/json; charset=\xff", "application/json"),
+        ("text/html", "text/plain; charset=utf-8"),
+        ("TEXT/HTML;charset=utf-7", "text/plain; charset=utf-8"),
+        ("application/xhtml+xml", "text/plain; charset=utf-8"),
+        ("image/svg+xml", "text/plain; charset=utf-8"),
+        ("text/javascript", "text/plain; charset=utf-8"),
+        ("application/pdf", "text/plain; charset=utf-8"),
+        ("application/json, text/html", "text/plain; charset=utf-8"),
+        ("multipart/mixed; boundary=x", "text/plain; charset=utf-8"),
+        ("", "text/plain; charset=utf-8"),
+    ],
+)
+def test_tell_no_type_that_a_browser_runs(told: str, expected: str) -> None:
+    """What a browser may run or look through is told to be plain text."""
+    answer = httpx2.Response(200, headers=[(b"content-type", told.encode("latin-1"))])
+    assert dict(told_headers(answer, Mask("")))[b"content-type"] == expected.encode()
 
-    async def send(message: Message) -> None:
-        said.append(message)
 
-    async def receive() -> Message:
-        await asyncio.Event().wait()
-        return {}
-
-    async def passed() -> None:
-        broken = b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 9\r\n\r\nno gzip!!"
-        async with served(saying(broken)) as server:
-            relay = relay_to(server)
-            recorder = Recorder(relay, None, Pools(), lambda _, __: None)
-            await Passage(lambda: relay.ask("GET", "models", {}), recorder)({}, receive, send)
-            await relay.close()
-
-    asyncio.run(passed())
-    assert [message["type"] for message in said] == ["http.response.start"]
+def test_tell_no_more_headers_than_clients_take() -> None:
+    """Many clients refuse an answer with more than a hundred headers, or very long ones."""
+    many = httpx2.Response(200, headers=[(f"x-ratelimit-{n}", "v") for n in range(1000)])
+    long = httpx2.Response(200, headers=[("x-ratelimit-a", "v" * (1 << 16)), ("x-ratelimit-b", "v")])
+    assert 65 == len([*told_headers(many, Mask(""))])
+    assert [b"content-type"] == [name for name, _ in told_headers(long, Mask(""))]
 
 
 @pytest.mark.parametrize("cut", range(1, 15))

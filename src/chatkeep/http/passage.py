@@ -15,15 +15,18 @@ from contextlib import aclosing
 from typing import Final, Literal
 
 import httpx2
+import msgspec
 from starlette.responses import Response
-from starlette.types import Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
 
 from chatkeep.chat import CLIENT_GONE, patiently, reason_of
 from chatkeep.core.completions import END
+from chatkeep.core.masking import Mask, MaskedPieces
+from chatkeep.core.model import Draft
 from chatkeep.errors import ChatkeepError, ModelCutOffError
 from chatkeep.http.access import Pools
 from chatkeep.http.events import until_gone
-from chatkeep.http.relay import Relay, is_stream, told_headers
+from chatkeep.http.relay import Relay, is_stream, media_type_of, told_headers
 from chatkeep.recording import Recording, Tape
 
 Stage = Literal["request", "answer"]
@@ -81,14 +84,15 @@ class Recorder:
         tape, recording, self._tape = self._tape, self._recording, None
         if tape is None or recording is None:
             return
-        tape.close()
-        try:
-            draft = tape.draft(round((time.perf_counter() - self._began) * 1000), cut)
-        except RecursionError as error:
-            self._missed("answer", type(error).__name__)
-            return
-        if draft is not None:
-            await asyncio.wait((self._start("answer", lambda: recording.finish(draft)),), timeout=STORE_WAIT_S)
+        latency_ms, mask = round((time.perf_counter() - self._began) * 1000), self.relay.mask
+
+        def store() -> None:
+            tape.close()
+            draft = tape.draft(latency_ms, cut)
+            if draft is not None:
+                recording.finish(_masked(draft, mask))
+
+        await asyncio.wait((self._start("answer", store),), timeout=STORE_WAIT_S)
 
     def _start(self, stage: Stage, work: Callable[[], None]) -> asyncio.Task[None]:
         """Begin the work; it is done even if nobody waits for it."""
@@ -115,18 +119,29 @@ class Passage(Response):
         self._ask = ask
         self._recorder = recorder
 
-    async def __call__(self, _: Scope, receive: Receive, send: Send) -> None:
-        """Ask, and pass the answer on until it ends or nobody takes it."""
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Ask, and pass the answer on until it ends or nobody takes it.
+
+        A client that closes its side is gone: a model may be silent for minutes, and nothing else tells of it.
+        """
         passing = self._recorder.relay.start(self._pass(send))
         gone = asyncio.create_task(until_gone(receive))
+        state = scope.setdefault("state", {})
+        state["leave"] = gone.cancel
+        if state.get("has_left"):
+            gone.cancel()
         try:
             await asyncio.wait((passing, gone), return_when=asyncio.FIRST_COMPLETED)
         finally:
             passing.cancel(CLIENT_GONE if gone.done() else None)
+            has_left = gone.cancelled()
             gone.cancel()
             await asyncio.gather(passing, gone, return_exceptions=True)
         if not passing.cancelled():
             passing.result()
+        elif has_left and (abort := state.get("abort")):
+            abort()
+            await until_gone(receive)
 
     async def _pass(self, send: Send) -> None:
         try:
@@ -135,18 +150,22 @@ class Passage(Response):
             await self._recorder.has_begun()  # who is told of an error finds what was asked, too
             raise
         cut = ModelCutOffError.code
+        line = _Line(send)
         try:
             await self._recorder.has_begun()  # so nobody has seen an answer to what is not stored
-            await send({"type": "http.response.start", "status": answer.status_code, "headers": self._told(answer)})
+            line.head = {"type": "http.response.start", "status": answer.status_code, "headers": self._told(answer)}
+            if is_stream(answer):
+                await line.begin()
             if answer.status_code == _OK:
-                self._recorder.listen(answer.headers.get("content-type", ""))
+                self._recorder.listen(media_type_of(answer))
             async with aclosing(self._pieces(answer)) as pieces:
                 async for piece in pieces:
-                    await send({"type": "http.response.body", "body": piece, "more_body": True})
+                    await line.send(piece)
             await self._recorder.finish(ModelCutOffError.code)
-            await send({"type": "http.response.body", "body": b"", "more_body": False})
-        except httpx2.RequestError:
-            pass  # left without its end, so that the client's connection breaks too
+            await line.send(b"", more_body=False)
+        except httpx2.RequestError as error:
+            if not line.has_begun:  # else it is left without its end, so that the client's connection breaks too
+                raise ModelCutOffError(f"the model's server gave no whole answer ({error})") from error
         except asyncio.CancelledError as error:
             cut = reason_of(error)
             raise
@@ -160,7 +179,7 @@ class Passage(Response):
     async def _events(self, answer: httpx2.Response) -> AsyncGenerator[bytes]:
         """Yield what comes at once; before the last event, which may come in pieces, the answer is stored."""
         held = b""
-        async for came in answer.aiter_bytes():
+        async for came in self._came(answer):
             piece = held + came
             end = piece.find(END)
             start = piece.rfind(b"\n", 0, end if end >= 0 else None) + 1
@@ -184,7 +203,7 @@ class Passage(Response):
     async def _whole(self, answer: httpx2.Response) -> AsyncGenerator[bytes]:
         """Yield what comes when more does, and the last piece when the answer is stored."""
         last = b""
-        async for piece in answer.aiter_bytes():
+        async for piece in self._came(answer):
             if last:
                 yield last
             last = piece
@@ -192,13 +211,55 @@ class Passage(Response):
         await self._recorder.finish(ModelCutOffError.code)
         yield last
 
+    async def _came(self, answer: httpx2.Response) -> AsyncGenerator[bytes]:
+        """Yield what comes, without the key of the model's server."""
+        masked = MaskedPieces(self._recorder.relay.mask)
+        try:
+            async for piece in answer.aiter_raw():
+                if told := masked.take(piece):
+                    yield told
+        except httpx2.RequestError:
+            if held := masked.end():
+                yield held
+            raise
+        if held := masked.end():
+            yield held
+
     def _told(self, answer: httpx2.Response) -> list[tuple[bytes, bytes]]:
         key = self._recorder.key
         return [
-            *told_headers(answer),
+            *told_headers(answer, self._recorder.relay.mask),
             (b"x-accel-buffering", b"no"),
             *([(b"x-session-key", key.encode())] if key is not None else []),
         ]
+
+
+def _masked(draft: Draft, mask: Mask) -> Draft:
+    """Return an answer without the key, whose pieces may have come in several events."""
+    return msgspec.structs.replace(
+        draft,
+        content=mask.value(draft.content),
+        tool_calls=mask.value(draft.tool_calls),
+        metadata=mask.value(draft.metadata),
+    )
+
+
+class _Line:
+    """Where an answer is sent; it begins with the first piece, so that one without any may still become an error."""
+
+    def __init__(self, send: Send) -> None:
+        self._send = send
+        self.head: Message = {}
+        self.has_begun = False
+
+    async def begin(self) -> None:
+        if not self.has_begun:
+            self.has_begun = True
+            await self._send(self.head)
+
+    async def send(self, piece: bytes, *, more_body: bool = True) -> None:
+        await self.begin()
+        await self._send({"type": "http.response.body", "body": piece, "more_body": more_body})
 
 
 def _may_become_last(begun: bytes) -> bool:

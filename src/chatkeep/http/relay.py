@@ -7,16 +7,19 @@ other headers only those pass that are known to matter, either way.
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Coroutine, Iterator, Mapping
+from itertools import islice
 from typing import Any, Final
 
 import httpx2
 
 from chatkeep.chat import CLOSE_WAIT_S
 from chatkeep.connections import transport_to
+from chatkeep.core.masking import Mask
 from chatkeep.core.sse import MEDIA_TYPE
-from chatkeep.errors import ModelCutOffError, ModelRefusedError, ModelUnreachableError, ModelUnsetError
-from chatkeep.upstream import CONNECT_WAIT_S, ModelSettings
+from chatkeep.errors import ModelCutOffError, ModelUnreachableError, ModelUnsetError
+from chatkeep.upstream import CONNECT_WAIT_S, ModelSettings, sent_elsewhere
 
 _NO_BODY: Final = (204, 304)
 _ASKED: Final = ("accept", "content-type", "http-referer", "idempotency-key", "openai-beta", "user-agent", "x-title")
@@ -25,11 +28,18 @@ _OURS: Final = {
     "user-agent": b"chatkeep",
     "accept-encoding": b"identity",  # what is compressed comes in blocks, not as it is said
 }
-_TOLD: Final = ("content-type", "retry-after", "retry-after-ms", "x-should-retry")
+_TOLD: Final = ("retry-after", "retry-after-ms", "x-should-retry")
 _TOLD_BEGINNINGS: Final = ("openai-", "x-ratelimit-")
 _UNTOLD: Final = frozenset(  # our own of these names, and whose the key is
     ("x-ratelimit-limit", "x-ratelimit-remaining", "x-ratelimit-reset", "openai-organization", "openai-project")
 )
+_TOLD_COUNT_MAX: Final = 64  # headers; some clients refuse more than a hundred
+_TOLD_BYTES_MAX: Final = 16 << 10
+_PASSIVE: Final = re.compile(
+    r"(application/(json|[a-z0-9.+-]+\+json|x-ndjson|jsonl|octet-stream)|text/(event-stream|plain)"
+    r"|audio/[a-z0-9.+-]+|image/(png|jpeg|gif|webp))"
+)
+_AS_TEXT: Final = b"text/plain; charset=utf-8"
 
 
 class Relay:
@@ -40,6 +50,8 @@ class Relay:
         self._settings = settings
         self._transport = None if settings is None else transport_to(settings.url)
         self._running: set[asyncio.Task[Any]] = set()
+        self.mask = Mask("" if settings is None else settings.key)
+        """Hides the server's key, which a server may echo."""
 
     @property
     def is_set(self) -> bool:
@@ -72,11 +84,11 @@ class Relay:
             raise ModelUnreachableError(f"did not answer within {settings.timeout_s:g} s") from error
         except (httpx2.ConnectError, httpx2.TimeoutException) as error:
             raise ModelUnreachableError("cannot be reached") from error
-        except httpx2.TransportError as error:
-            raise ModelCutOffError from error
+        except httpx2.RequestError as error:
+            raise ModelCutOffError(f"the model's server gave no whole answer ({error})") from error
         if answer.has_redirect_location:
             await answer.aclose()
-            raise ModelRefusedError(f"The model's server sends elsewhere ({answer.status_code}); is model_url right?")
+            raise sent_elsewhere(answer.status_code)
         return answer
 
     def start(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
@@ -95,21 +107,43 @@ class Relay:
             await self._transport.aclose()
 
 
-def told_headers(answer: httpx2.Response) -> Iterator[tuple[bytes, bytes]]:
-    """Yield the headers of an answer that pass."""
-    for raw, value in answer.headers.raw:
-        name = raw.lower().decode("ascii")
-        if name in _TOLD or (name.startswith(_TOLD_BEGINNINGS) and name not in _UNTOLD):
-            yield name.encode("ascii"), value
-    is_told = "content-length" in answer.headers and answer.status_code not in _NO_BODY
-    is_counted = "content-encoding" not in answer.headers and not is_stream(answer)  # whose end waits for the store
-    if is_told and is_counted:
-        yield b"content-length", answer.headers["content-length"].encode("ascii")
+def told_headers(answer: httpx2.Response, mask: Mask) -> Iterator[tuple[bytes, bytes]]:
+    """Yield the headers of an answer that pass, without the key; not more than clients take."""
+    room = _TOLD_BYTES_MAX
+    passing = (header for header in answer.headers.raw if _passes(header[0].lower().decode("ascii")))
+    for raw, value in islice(passing, _TOLD_COUNT_MAX):
+        room -= len(raw) + len(value)
+        if room >= 0:
+            yield raw.lower(), mask.data(value)
+    if answer.status_code in _NO_BODY:
+        return
+    yield b"content-type", mask.data(_passive(answer.headers.get("content-type", "")))
+    length = answer.headers.get("content-length", "")
+    if length.isdecimal() and not is_stream(answer):  # whose end waits for the store
+        yield b"content-length", b"%d" % int(length)
 
 
 def is_stream(answer: httpx2.Response) -> bool:
     """Tell whether an answer is a stream of events."""
-    return answer.headers.get("content-type", "").startswith(MEDIA_TYPE)
+    return media_type_of(answer) == MEDIA_TYPE
+
+
+def media_type_of(answer: httpx2.Response) -> str:
+    """Return what an answer says it is, without parameters."""
+    told: str = answer.headers.get("content-type", "")
+    return told.partition(";")[0].strip().lower()
+
+
+def _passes(name: str) -> bool:
+    return name in _TOLD or (name.startswith(_TOLD_BEGINNINGS) and name not in _UNTOLD)
+
+
+def _passive(content_type: str) -> bytes:
+    """Return the type to tell: what browsers may run comes as plain text, and so does what does not say what it is."""
+    media_type = content_type.partition(";")[0].strip().lower()
+    if not _PASSIVE.fullmatch(media_type):
+        return _AS_TEXT
+    return (content_type if content_type.isascii() else media_type).encode("ascii")
 
 
 def _request(

@@ -1,0 +1,96 @@
+r"""A secret that must not come back: stars stand in its place, also where it comes in two pieces.
+
+Servers write text into JSON and addresses in several ways, so each character of the secret is known as it is, as
+`\u0041`, as `%41`, and behind a backslash where JSON has that. The stars are as many as the bytes that they replace.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from chatkeep.core.model import Json
+
+SECRET_CHARS_MIN: Final = 8  # a shorter one is a word such as `none`, which answers may have
+_ESCAPED: Final = '/"\\'
+
+
+class Mask:
+    """Knows a secret of printable ASCII; one that is too short to be one is nowhere."""
+
+    def __init__(self, secret: str) -> None:
+        """Take the secret."""
+        known = secret if len(secret) >= SECRET_CHARS_MIN else ""
+        self._forms = tuple(map(_forms_of, known))
+        self._secret = re.compile(b"".join(b"(?:%b)" % b"|".join(map(re.escape, forms)) for forms in self._forms))
+        self._longest = sum(max(map(len, forms)) for forms in self._forms)
+        first = {bytes((form[0],)) for forms in self._forms[:1] for form in forms}
+        self._first = re.compile(b"[%b]" % re.escape(b"".join(sorted(first)))) if first else None
+
+    def data(self, data: bytes) -> bytes:
+        """Return the data without the secret."""
+        return self._secret.sub(_stars, data) if self._forms else data
+
+    def text(self, text: str) -> str:
+        """Return the text without the secret."""
+        return self.data(text.encode(errors="surrogatepass")).decode(errors="surrogatepass") if self._forms else text
+
+    def value(self, value: Json) -> Json:
+        """Return a JSON value, none of whose texts and names has the secret."""
+        if isinstance(value, str):
+            return self.text(value)
+        if isinstance(value, dict):
+            return {self.text(name): self.value(inner) for name, inner in value.items()}
+        return [self.value(inner) for inner in value] if isinstance(value, list) else value
+
+    def begun_at(self, data: bytes) -> int:
+        """Return where the secret may begin whose end has not come yet; the length of the data when it does nowhere."""
+        if self._first is None:
+            return len(data)
+        starts = self._first.finditer(data, max(0, len(data) - self._longest))
+        return next((found.start() for found in starts if self._may_begin(data[found.start() :])), len(data))
+
+    def _may_begin(self, rest: bytes) -> bool:
+        """Tell whether these bytes are a beginning of the secret.
+
+        A backslash may be a character of it or half of one, so there may be several ways to go on.
+        """
+        rests = {rest}
+        for forms in self._forms:
+            if any(form.startswith(one) for form in forms for one in rests):
+                return True
+            rests = {one[len(form) :] for form in forms for one in rests if one.startswith(form)}
+        return False
+
+
+class MaskedPieces:
+    """Masks what comes in pieces, and holds back only what may become the secret."""
+
+    def __init__(self, mask: Mask) -> None:
+        """Begin before the first piece."""
+        self._mask = mask
+        self._held = b""
+
+    def take(self, piece: bytes) -> bytes:
+        """Return what can be told, now that this piece has come."""
+        known = self._mask.data(self._held + piece)
+        begun_at = self._mask.begun_at(known)
+        self._held = known[begun_at:]
+        return known[:begun_at]
+
+    def end(self) -> bytes:
+        """Return what was held back: no more comes."""
+        held, self._held = self._held, b""
+        return held
+
+
+def _forms_of(character: str) -> tuple[bytes, ...]:
+    """Return the ways in which a character may be written."""
+    code = ord(character)
+    escapes = {f"\\u{code:04x}", f"\\u{code:04X}", f"%{code:02x}", f"%{code:02X}"}
+    behind = {f"\\{character}"} if character in _ESCAPED else set()
+    return tuple(form.encode() for form in (character, *sorted(escapes | behind)))
+
+
+def _stars(found: re.Match[bytes]) -> bytes:
+    return b"*" * len(found[0])
