@@ -21,7 +21,9 @@
     │  └─ TooManyStreamsError      too_many_streams    too many event streams are open
     ├─ BusyError                   busy                somebody else holds the session for too long
     ├─ StorageError                storage_failed      the disk refused
-    │  └─ StorageFullError         storage_full        no space left
+    │  ├─ StorageFullError         storage_full        no space left
+    │  ├─ StorageReadOnlyError     storage_read_only   it can only be read
+    │  └─ StorageDeniedError       storage_denied      its files are another user's, or closed
     ├─ ModelError                  model_failed        the model's server failed, or said what cannot be read
     │  ├─ ModelUnsetError          model_unset         no model is configured
     │  ├─ ModelUnreachableError    model_unreachable   the model's server gives no answer
@@ -275,7 +277,32 @@ class StorageFullError(StorageError):
 
     def __init__(self) -> None:
         """Take no data."""
-        super().__init__("No space is left on the storage; free some and try again.")
+        super().__init__("No space is left on the storage; free some (deleting sessions does) and try again.")
+
+
+class StorageReadOnlyError(StorageError):
+    """The file system is mounted for reading; nothing was changed."""
+
+    code = "storage_read_only"
+
+    def __init__(self) -> None:
+        """Take no data."""
+        super().__init__(
+            "The storage can only be read: mount it for writing, and try again. Reading goes on meanwhile."
+        )
+
+
+class StorageDeniedError(StorageError):
+    """The operating system does not let this user have a file; nothing was changed."""
+
+    code = "storage_denied"
+
+    def __init__(self, refusal: str) -> None:
+        """Say it in the system's words."""
+        super().__init__(
+            f"The storage refused: {refusal}. Its files may belong to another user: "
+            "run Chatkeep as that one, or give them to this one."
+        )
 
 
 class ModelError(ChatkeepError):

@@ -48,6 +48,8 @@ STATUS: Final[Mapping[type[ChatkeepError], int]] = {
     errors.BusyError: 503,
     errors.StorageError: 503,
     errors.StorageFullError: 507,
+    errors.StorageReadOnlyError: 507,
+    errors.StorageDeniedError: 507,
     errors.ModelError: 502,
     errors.ModelUnsetError: 503,
     errors.ModelLimitedError: 503,

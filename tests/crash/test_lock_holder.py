@@ -179,7 +179,7 @@ def _outcome(call: Callable[[], object]) -> str:
 def test_work_while_the_index_is_kept(scratch: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Appends are durable and answered; what the index cannot tell now is busy, and nothing waits for ever."""
     key = _fill(scratch)
-    monkeypatch.setattr("chatkeep.store.files.index._BUSY_S", _TIMEOUT_S)
+    monkeypatch.setattr("chatkeep.store.files.databases._BUSY_S", _TIMEOUT_S)
     with (
         closing(FilesStore.open(scratch, lock_timeout_s=_TIMEOUT_S)) as store,
         _held(scratch, key, _INDEX_HOLDER) as holder,
@@ -204,7 +204,7 @@ def test_requests_while_the_index_is_kept(scratch: Path, monkeypatch: pytest.Mon
     """A server answers appends with 201, other sessions with 200, and 503 where it would not tell the truth."""
     key = _fill(scratch)
     token, _ = TokenFile(scratch / "tokens.json").create(name="test", scopes=("admin",))
-    monkeypatch.setattr("chatkeep.store.files.index._BUSY_S", _TIMEOUT_S)
+    monkeypatch.setattr("chatkeep.store.files.databases._BUSY_S", _TIMEOUT_S)
     port = doors.free_port()
     server = doors.forked(partial(doors.serve, scratch, port), scratch / "problem")
     try:

@@ -131,7 +131,7 @@ def _noting(work: Callable[[Callable[[bytes], object]], None], path: Path) -> No
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")  # nothing else runs when a child is made
 def test_work_of_eight_processes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, score: Score) -> None:
     """Nothing is lost, doubled, invented, torn, out of order, stale, or back from the dead."""
-    monkeypatch.setattr("chatkeep.store.files.index._BUSY_S", 60.0)  # test_lock_holder has an index that is kept
+    monkeypatch.setattr("chatkeep.store.files.databases._BUSY_S", 60.0)  # test_lock_holder has an index that is kept
     history = _history(tmp_path / "workspace")
     done = Counter(one.verb for one in history if one.is_done)
     score.note(**{f"{verb}s": count for verb, count in done.items()})

@@ -152,7 +152,7 @@ def test_changes_that_could_not_be_told(
     workspace: Path, opened: Callable[..., FilesStore], monkeypatch: pytest.MonkeyPatch, *, is_asked: bool
 ) -> None:
     """What is durable while somebody keeps the index is told once that is free: once, with its seqs."""
-    monkeypatch.setattr("chatkeep.store.files.index._BUSY_S", 0.1)
+    monkeypatch.setattr("chatkeep.store.files.databases._BUSY_S", 0.1)
     store = opened()
     begun = _now(store)
     with closing(apsw.Connection(str(Index.path_in(workspace)))) as keeper:

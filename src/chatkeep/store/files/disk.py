@@ -14,7 +14,7 @@ from typing import Final, Literal
 
 from msgspec import Struct
 
-from chatkeep.errors import StorageError, StorageFullError
+from chatkeep.errors import StorageDeniedError, StorageError, StorageFullError, StorageReadOnlyError
 
 Durability = Literal["full", "os", "none"]
 """How far a write gets before it is answered. `full`: through the disk's cache. `os`: into the
@@ -23,6 +23,11 @@ flushed all the same. `none`: nothing is ever flushed."""
 
 
 _FULL: Final = frozenset((errno.ENOSPC, errno.EDQUOT, errno.EFBIG))
+_READ_ONLY: Final = frozenset((errno.EROFS,))
+_DENIED: Final = frozenset((errno.EACCES, errno.EPERM))
+_IN_MEMORY: Final = "/dev/shm"  # noqa: S108 - of a folder that is made, private to its owner
+TELLING: Final = _FULL | _READ_ONLY | _DENIED
+"""The refusals that have a sentence of their own."""
 
 
 class Stamp(Struct, frozen=True, array_like=True):
@@ -49,7 +54,20 @@ def storage_error(error: OSError) -> StorageError:
     """Return a refusal of the operating system as a sentence for people."""
     if error.errno in _FULL:
         return StorageFullError()
+    if error.errno in _READ_ONLY:
+        return StorageReadOnlyError()
+    if error.errno in _DENIED:
+        return StorageDeniedError(error.strerror or "")
     return StorageError(f"The storage refused: {os.strerror(error.errno or 0)}.")
+
+
+def has_room(path: Path, size_bytes: int) -> bool:
+    """Tell whether a file system may be written, and has so much space, as far as it says."""
+    try:
+        found = os.statvfs(path)
+    except OSError:
+        return False
+    return not found.f_flag & os.ST_RDONLY and found.f_bavail * found.f_frsize >= size_bytes
 
 
 def make_folder(path: Path) -> None:
@@ -87,6 +105,20 @@ def open_folder(path: Path) -> int:
     return os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
 
 
+def open_if_can_be(path: Path) -> int:
+    """Open a folder that only writes need, making it if it is missing; one that cannot be made is as one that is gone.
+
+    Raises:
+        StorageError: when the name stands for something else.
+    """
+    try:
+        return open_folder(path)
+    except OSError:
+        if os.path.lexists(path):
+            raise
+        return open_nowhere()
+
+
 def is_folder(path: Path) -> bool:
     """Tell whether a path stands for a folder, and not for a link to one."""
     try:
@@ -96,9 +128,16 @@ def is_folder(path: Path) -> bool:
 
 
 def open_nowhere() -> int:
-    """Open a folder that is gone: nothing is in it, and nothing can be put there."""
-    with tempfile.TemporaryDirectory() as brief:
-        return os.open(brief, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    """Open a folder that is gone: nothing is in it, and nothing can be put there.
+
+    One is made for a moment: where all files are made, else in memory, for that disk may be the one that is full.
+    """
+    try:
+        brief = tempfile.TemporaryDirectory()
+    except OSError:
+        brief = tempfile.TemporaryDirectory(dir=_IN_MEMORY)
+    with brief:
+        return os.open(brief.name, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
 
 
 def is_nowhere(fd: int) -> bool:

@@ -55,10 +55,10 @@ def take(db: Database, name: str, found: Entry | None, doc: int | None = None) -
     return free
 
 
-def changes(db: Database, inode: int, after: str | None, limit: int) -> Changes:
-    """Return what `Store.changes` does; `inode` is that of the database's file."""
+def changes(db: Database, identity: str, after: str | None, limit: int) -> Changes:
+    """Return what `Store.changes` does; `identity` stands for the database."""
     ((secret,),) = db.execute(QUERIES["epoch"])
-    epoch = blake2b(f"{inode} {_boot()}".encode(), key=secret, digest_size=16).digest()
+    epoch = blake2b(f"{identity} {_boot()}".encode(), key=secret, digest_size=16).digest()
     number = None if after is None else number_of(after, epoch)
     found = [] if number is None else list(db.execute(QUERIES["changes"], {"after": number, "limit": limit}))
     ((oldest, newest),) = db.execute(QUERIES["kept"])  # asked last: what was dropped meanwhile was not all read

@@ -75,6 +75,12 @@ class _HeaderLine(Struct, frozen=True, kw_only=True):
     tags: tuple[str, ...] = ()
 
 
+class _LooseMessages(Struct, frozen=True):
+    """The messages of a session in another layout, as they stand there."""
+
+    messages: list[msgspec.Raw]
+
+
 class Scan(Struct, frozen=True, kw_only=True):
     """What a session file holds. Message `i` is `data[starts[i]:ends[i]]`, a JSON object.
 
@@ -216,6 +222,24 @@ def loose_lines(data: bytes) -> list[bytes]:
     messages = [{**message, "seq": seq} for seq, message in enumerate(document["messages"], start=1)]
     ordered = ({"seq": message.pop("seq"), **message} for message in messages)
     return [(b"," if seq else b"") + msgspec.json.encode(message) + b"\n" for seq, message in enumerate(ordered)]
+
+
+def with_places(data: bytes, loose: Scan) -> Scan | None:
+    """Return a scan of a session in another layout that says where its messages are, as far as it can be served so.
+
+    None when a message does not say its own seq.
+    """
+    pieces = msgspec.json.decode(data.removeprefix(_BOM), type=_LooseMessages).messages
+    starts: list[int] = []
+    ends: list[int] = []
+    place = 0
+    for seq, piece in enumerate(map(bytes, pieces), start=1):
+        if parse_message(piece, seq) is None:
+            return None
+        starts.append(data.index(piece, place))
+        place = starts[-1] + len(piece)
+        ends.append(place)
+    return msgspec.structs.replace(loose, starts=starts, ends=ends)
 
 
 def loose_header(data: bytes) -> bytes:

@@ -17,11 +17,8 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-import os
 import queue
-import random
 import threading
-import time
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
@@ -40,13 +37,19 @@ from chatkeep.core.paging import Place
 from chatkeep.core.search import Search
 from chatkeep.core.stats import PeriodUnit, Stats
 from chatkeep.store.files import counting, feed, searching, vocabulary
+from chatkeep.store.files.databases import (
+    IndexBehindError,
+    IndexLostError,
+    IndexRefusedError,
+    Medium,
+    lost_as_such,
+)
 from chatkeep.store.files.disk import Stamp, told
-from chatkeep.store.files.documents import FUNCTIONS
 from chatkeep.store.files.format import FORMAT
 from chatkeep.store.files.rows import EPOCH_US, Database, Row, Spot, Value, hash_of, row_of, spot_of
 from chatkeep.store.files.searching import Answer
 from chatkeep.store.files.selecting import conditions, key_bounds, unindexed
-from chatkeep.store.files.sql import LATE_INDEXES, QUERIES, SCHEMA, UnreadableRowError
+from chatkeep.store.files.sql import LATE_INDEXES, QUERIES, SCHEMA
 
 T = TypeVar("T")
 Write = Callable[[Database], T]
@@ -54,50 +57,22 @@ Write = Callable[[Database], T]
 _REVISION: Final = 6  # raised when what is put into the index changes, but no file that the version hashes
 _FEW: Final = 2000
 _GROUP_MAX: Final = 256
-_BUSY_S: Final = 3.0
 _CACHE_KB: Final = 32_768
 _FIRST_CACHE_KB: Final = 262_144  # of the connection that reads most
 _WARM_MESSAGES: Final = 2_000_000  # whose rows, with those of their sessions, fill half of it
 _WASTE_MIN: Final = 10_000
 _QUIET_S: Final = 0.3
 _JOINED_PAGES: Final = 300  # a few milliseconds
-_LOST: Final = (
-    apsw.CorruptError,
-    apsw.NotADBError,
-    apsw.IOError,
-    apsw.CantOpenError,
-    apsw.SQLError,
-    apsw.ReadOnlyError,
-    apsw.ConstraintError,
-    UnreadableRowError,
-    UnicodeDecodeError,
-)
-
-
-class IndexLostError(Exception):
-    """The database is damaged or gone; it has to be built again."""
-
-
-class IndexBehindError(Exception):
-    """The database could not be written now: somebody keeps it, or the disk is full. The files say more than it."""
-
-    def __init__(self, *, is_full: bool) -> None:
-        """Say which of the two it is."""
-        super().__init__("full" if is_full else "busy")
-        self.is_full = is_full
 
 
 class Index:
     """An open index. Every verb may raise `IndexLostError`."""
 
-    def __init__(self, path: Path, *, is_building: bool = False) -> None:
-        """Open the database of this name, which must exist; one that is being built needs `finish`."""
-        self.path = path
-        with _lost_as_such(), told():
-            if not path.is_file() or path.is_symlink():
-                raise IndexLostError("no file")  # a link would lead SQLite to a database of somebody else
-            self._inode = path.stat().st_ino
-            self._writer = _connected(path)
+    def __init__(self, medium: Medium, *, is_building: bool = False) -> None:
+        """Open the database that lies there; one that is being built needs `finish`."""
+        self.medium = medium
+        with lost_as_such(), told():
+            self._writer = medium.connected(cache_kb=_CACHE_KB)
         self._writer.tally = None if is_building else vocabulary.Tally()
         self._readers: queue.PriorityQueue[tuple[int, Database | None]] = queue.PriorityQueue()
         self._reader_count = itertools.count()
@@ -113,14 +88,6 @@ class Index:
     def path_in(workspace: Path) -> Path:
         """Return where this version's index of a workspace is."""
         return workspace / f"index-{_version()}.sqlite3"
-
-    @staticmethod
-    def make(path: Path) -> None:
-        """Make an empty database, without the indexes that `finish` adds. Nobody else may know the name yet."""
-        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, 0o600))
-        with contextlib.closing(apsw.Connection(str(path))) as db:
-            db.execute(SCHEMA)
-            db.execute("PRAGMA journal_mode = WAL")
 
     def finish(self) -> None:
         """Add what is cheaper to make of rows that are there."""
@@ -142,6 +109,7 @@ class Index:
         self._close_readers()
         with self._turn, contextlib.suppress(apsw.Error):
             self._writer.close()
+        self.medium.close()
 
     def _close_readers(self) -> None:
         """Close the connections that nobody has; whoever has one closes it after that."""
@@ -149,20 +117,6 @@ class Index:
             while True:
                 if (reader := self._readers.get_nowait()[1]) is not None:
                     reader.close()
-
-    def is_in_place(self) -> bool:
-        """Tell whether the name still stands for the database that is open."""
-        return self._inode_in_place() == self._inode
-
-    def is_replaced(self) -> bool:
-        """Tell whether the name stands for another database now."""
-        return self._inode_in_place() not in {None, self._inode}
-
-    def _inode_in_place(self) -> int | None:
-        try:
-            return self.path.lstat().st_ino
-        except OSError:
-            return None
 
     def is_wasteful(self) -> bool:
         """Tell whether most of what was put in is of sessions that are gone."""
@@ -174,7 +128,7 @@ class Index:
     def row(self, name: str) -> Row | None:
         """Return what is known of a file's session."""
         rows = self._rows(QUERIES["session"], {"name": name})
-        with _lost_as_such():
+        with lost_as_such():
             return row_of(rows[0]) if rows else None
 
     def problem(self, name: str) -> str | None:
@@ -203,7 +157,7 @@ class Index:
         else:
             bounds = {"name": name, "before": _or(before, 1 << 60), "after": _or(after, -1), "limit": limit}
             found = self._rows(QUERIES["newest"], bounds)[::-1]
-        with _lost_as_such():
+        with lost_as_such():
             return [spot_of(row[:3]) for row in found], Stamp(*found[0][3:]) if found else None
 
     def spots_of_ids(self, row: Row, message_ids: Iterable[str]) -> list[Spot]:
@@ -212,7 +166,7 @@ class Index:
         is_one = len(hashes) == 1  # as it mostly is
         sql = QUERIES["by_hash"].replace("{that}", "= :that" if is_one else "IN (SELECT value FROM json_each(:that))")
         wanted = {"that": hashes[0] if is_one else msgspec.json.encode(hashes).decode(), "name": row.name}
-        with _lost_as_such():
+        with lost_as_such():
             return [spot_of(found) for found in self._rows(sql, wanted)]
 
     def page(self, selection: Selection, *, limit: int, after: Place | None) -> tuple[list[Summary], int]:
@@ -226,7 +180,7 @@ class Index:
         where = [unindexed(condition, keep="key" if few else "time") for condition in where]
         sql = QUERIES["page_of_few" if few else "page"].replace("{where}", " AND ".join(where) or "true")
         found = self._rows(sql, {**values, "limit": limit})
-        with _lost_as_such():
+        with lost_as_such():
             return [row_of(row).summary for row in found], total
 
     def keys(self, selection: Selection, *, limit: int | None, after: Place | None) -> tuple[list[str], int]:
@@ -257,7 +211,7 @@ class Index:
 
     def changes(self, after: str | None, *, limit: int) -> Changes:
         """Return what happened after a position, as `Store.changes` says."""
-        return self._read(lambda db: feed.changes(db, self._inode, after, limit))
+        return self._read(lambda db: feed.changes(db, self.medium.identity, after, limit))
 
     # Writing
 
@@ -283,6 +237,10 @@ class Index:
             with contextlib.suppress(IndexLostError):  # whoever closes it tidies up
                 self.send(lambda _: None)
         return outcome.result()
+
+    def touch(self) -> None:
+        """Write what is there already, to see whether the disk takes it."""
+        self.write(lambda db: db.pragma("user_version", db.pragma("user_version")))
 
     def send(self, change: Write[T]) -> Future[T]:
         """Hand a change to the writing thread."""
@@ -325,7 +283,11 @@ class Index:
         """
         if (tally := self._writer.tally) is None:
             return False
-        with contextlib.suppress(IndexLostError, IndexBehindError), _lost_as_such(), _transaction(self._writer):
+        with (
+            contextlib.suppress(IndexLostError, IndexBehindError, IndexRefusedError),
+            lost_as_such(),
+            _transaction(self._writer),
+        ):
             tally.flush(self._writer)
             before = self._writer.total_changes()
             self._writer.execute(QUERIES["join_parts"], (_JOINED_PAGES,))
@@ -335,10 +297,10 @@ class Index:
     def _commit(self, group: Sequence[tuple[Write[object], Future[object]]]) -> None:
         """Make the changes in one transaction; if one fails, each in its own, so that it fails alone."""
         try:
-            with _lost_as_such(), _transaction(self._writer):
+            with lost_as_such(), _transaction(self._writer):
                 answers = [change(self._writer) for change, _ in group]
         except Exception as error:  # noqa: BLE001 - told to whoever waits for it
-            if len(group) == 1 or isinstance(error, IndexLostError | IndexBehindError):
+            if len(group) == 1 or isinstance(error, IndexLostError | IndexBehindError | IndexRefusedError):
                 for _, outcome in group:
                     outcome.set_exception(error)
             else:
@@ -356,7 +318,7 @@ class Index:
         """Return what a reading connection answers."""
         if self._is_closed:
             raise IndexLostError("closed")
-        with _lost_as_such(), self._reader() as db:
+        with lost_as_such(), self._reader() as db:
             return question(db)
 
     @contextlib.contextmanager
@@ -369,9 +331,9 @@ class Index:
         lent = None  # after an error a connection is dropped, not given back
         try:
             if db is None:
-                if not self.is_in_place():
+                if not self.medium.is_in_place():
                     raise IndexLostError("replaced")
-                db = _connected(self.path, read_only=True, cache_kb=_CACHE_KB if place else _FIRST_CACHE_KB)
+                db = self.medium.connected(read_only=True, cache_kb=_CACHE_KB if place else _FIRST_CACHE_KB)
             yield db
             lent = db
         finally:
@@ -400,34 +362,6 @@ def _number(rows: Sequence[Sequence[Value]]) -> int:
     return int(rows[0][0] or 0)
 
 
-def _connected(path: Path, *, read_only: bool = False, cache_kb: int = _CACHE_KB) -> Database:
-    flags = apsw.SQLITE_OPEN_READONLY if read_only else apsw.SQLITE_OPEN_READWRITE
-    db = Database(str(path), flags=flags)
-    db.set_busy_handler(_waits())
-    db.execute("PRAGMA synchronous = NORMAL")
-    db.execute("PRAGMA temp_store = MEMORY")
-    db.execute(f"PRAGMA cache_size = -{cache_kb}")
-    for name, function in FUNCTIONS.items():
-        db.register_fts5_function(name, function)
-    if not read_only:
-        db.execute("PRAGMA journal_size_limit = 67108864")
-    return db
-
-
-def _waits() -> Callable[[int], bool]:
-    """Return a busy handler that asks again often, so that no process starves, and gives up in the end."""
-    began_s = 0.0
-
-    def wait(attempt: int) -> bool:
-        nonlocal began_s
-        if attempt == 0:
-            began_s = time.monotonic()
-        time.sleep(random.uniform(0.0002, 0.002))  # noqa: S311 - spreads the waiting, guards nothing
-        return time.monotonic() - began_s < _BUSY_S
-
-    return wait
-
-
 @contextlib.contextmanager
 def _transaction(db: Database) -> Iterator[None]:
     db.execute("BEGIN IMMEDIATE")
@@ -440,18 +374,6 @@ def _transaction(db: Database) -> Iterator[None]:
             db.tally.forget()
         raise
     db.execute("COMMIT")
-
-
-@contextlib.contextmanager
-def _lost_as_such() -> Iterator[None]:
-    try:
-        yield
-    except _LOST as error:
-        if isinstance(error, apsw.SQLError) and "no such" not in str(error):
-            raise
-        raise IndexLostError(type(error).__name__) from error
-    except (apsw.BusyError, apsw.FullError) as error:
-        raise IndexBehindError(is_full=isinstance(error, apsw.FullError)) from error
 
 
 def _version() -> str:

@@ -25,9 +25,10 @@ from msgspec import Struct
 
 from chatkeep.core.keys import parse_key
 from chatkeep.core.model import Digest
-from chatkeep.errors import BusyError, InvalidKeyError, StorageError
+from chatkeep.errors import BusyError, InvalidKeyError, StorageError, StorageFullError
 from chatkeep.store.files import feed, rows
 from chatkeep.store.files import format as session_file
+from chatkeep.store.files.databases import IndexRefusedError
 from chatkeep.store.files.disk import Stamp
 from chatkeep.store.files.format import Scan
 from chatkeep.store.files.index import Index
@@ -38,6 +39,8 @@ Progress = Callable[[int, int], None]
 """Told how many files are done, and of how many."""
 
 ARRIVING: Final = "incomplete, and perhaps still being written"
+UNMENDED: Final = "an append to it was cut short, and it cannot be put right now: "
+UNSHAPED: Final = "it is in another layout, and cannot be brought into form right now: "
 NOT_A_FILE: Final = "not a regular file: links, pipes and folders are never followed"
 STRANGE_NAME: Final = "not a session file: its name does not end in .json"
 NO_TEXT: Final = "not a session file: its name is no text"
@@ -94,7 +97,7 @@ class Intake:
             torn += [change.name for change, state in chunk if state in {"torn", "loose"}]
             changes = [change for change, state in chunk if state not in {"torn", "loose"} and not change.is_nothing]
             if changes:
-                self._tree.flush_names()
+                self._flush_names(index)
                 waiting.append(index.send(partial(self._apply, changes=changes)))
             if len(waiting) > _CHUNKS_AHEAD:
                 waiting.popleft().result()
@@ -107,16 +110,54 @@ class Intake:
             with contextlib.suppress(FileNotFoundError, NotRegularError, BusyError):
                 self._put_right(index, name)
 
+    def _flush_names(self, index: Index) -> None:
+        """Make the names durable that others will find in the index.
+
+        Raises:
+            IndexRefusedError: when the disk refuses: the index must not know more than lasts.
+        """
+        if index.medium.is_shared:
+            try:
+                self._tree.flush_names()
+            except StorageError as error:
+                raise IndexRefusedError(is_full=isinstance(error, StorageFullError)) from error
+
     def _put_right(self, index: Index, name: str) -> None:
-        """Put a file right. One that the disk refuses to write hides no other, and is served as far as it is known."""
+        """Put a file right. One that the disk refuses to write hides no other, and is served as far as it goes."""
         try:
             with self._tree.locked(name) as file:
                 self.heal(index, file)
         except StorageError as error:
-            if index.row(name) is None:
-                self._put(index, Problem(name, str(error), NEVER))
-            else:
-                self.report(name, str(error))
+            self._serve_as_it_is(index, name, str(error).rstrip("."))
+
+    def _serve_as_it_is(self, index: Index, name: str, hindrance: str) -> None:
+        """Let what can be read of a file be read, though it is not whole and cannot be made so.
+
+        An index that others see is told of no state of it, so that whoever is next tries again.
+        """
+        known = index.row(name)
+        is_private = not index.medium.is_shared
+        found = self._readable(name, known) if known is None or is_private else None
+        if found is not None:
+            scan, stamp = found
+            damage = f"{UNMENDED if scan.state == 'torn' else UNSHAPED}{hindrance}"
+            self._put(index, entry_of(name, scan, stamp if is_private else NEVER, damage=damage))
+        elif known is None:
+            self._put(index, Problem(name, hindrance, NEVER))
+        elif not waits(known):
+            self.report(name, hindrance)
+
+    def _readable(self, name: str, known: Row | None) -> tuple[Scan, Stamp] | None:
+        """Return what is in a file that is not whole, None if its messages cannot be read one by one."""
+        try:
+            data, stamp = self._tree.read(name)
+        except (FileNotFoundError, NotRegularError, StorageError):
+            return None
+        found = judged(name, data, stamp, known)
+        if isinstance(found, Problem):
+            return None
+        scan = session_file.with_places(data, found) if found.state == "loose" else found
+        return None if scan is None else (scan, stamp)
 
     def heal(self, index: Index, file: LockedFile) -> Row | None:
         """Put a locked file right if it has to be, index it, and return its row, None if it cannot be served.
@@ -251,7 +292,7 @@ def _committed_count(known: Row | None) -> int:
     """Return how many messages a file must have at least to be whole or torn; a damaged one cannot be torn."""
     if known is None or known.damage == ARRIVING:
         return 0
-    return known.digest.message_count if known.damage is None else sys.maxsize
+    return known.digest.message_count if known.damage is None or waits(known) else sys.maxsize
 
 
 def entry_of(name: str, scan: Scan, stamp: Stamp, *, damage: str | None = None) -> Entry:
@@ -298,6 +339,11 @@ def may_be_arriving(data: bytes, stamp: Stamp, known: Row | None) -> bool:
         and known.stamp.size <= stamp.size
         and data.endswith(b"\n")
     )
+
+
+def waits(row: Row) -> bool:
+    """Tell whether a row describes a file that is to be put right as soon as that can be."""
+    return row.damage is not None and row.damage.startswith((UNMENDED, UNSHAPED))
 
 
 def has_tail(file: LockedFile, row: Row) -> bool:

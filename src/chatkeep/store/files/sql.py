@@ -31,9 +31,9 @@ def text_of(name: str) -> str:
 class Connection(apsw.Connection):
     """A connection to the index, with what `vocabulary` remembers for a while."""
 
-    def __init__(self, path: str, flags: int) -> None:
-        """Open the database of this name, as SQLite's flags say."""
-        super().__init__(path, flags=flags)
+    def __init__(self, path: str, flags: int, vfs: str | None = None) -> None:
+        """Open the database of this name, as SQLite's flags say, in the file system of the disk or another one."""
+        super().__init__(path, flags=flags, vfs=vfs)
         self.begun: dict[str, tuple[float, Begun]] = {}
 
 

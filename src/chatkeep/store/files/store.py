@@ -49,7 +49,7 @@ from chatkeep.store.files import format as session_file
 from chatkeep.store.files.checkup import examined
 from chatkeep.store.files.disk import Durability, Stamp
 from chatkeep.store.files.findings import Finding
-from chatkeep.store.files.intake import Progress, has_tail
+from chatkeep.store.files.intake import Progress, has_tail, waits
 from chatkeep.store.files.pieces import Piece, Reading, readings
 from chatkeep.store.files.rows import Database, Entry, Found, Row, Spot
 from chatkeep.store.files.tree import LockedFile, NotRegularError, Tree, file_name
@@ -338,7 +338,8 @@ class FilesStore:
             SessionDamagedError: when the file must not be written.
         """
         row = self._upkeep.ask(lambda index: index.row(file.name))
-        if row is None or row.stamp != file.stamp() or (row.damage is None and not has_tail(file, row)):
+        is_known = row is not None and row.stamp == file.stamp() and not waits(row)
+        if row is None or not is_known or (row.damage is None and not has_tail(file, row)):
             row = self._upkeep.heal(file)
         if row is None:
             reason = self._upkeep.ask(lambda index: index.problem(file.name))

@@ -44,6 +44,7 @@ from chatkeep.store.files.disk import (
     is_nowhere,
     make_folder,
     open_folder,
+    open_if_can_be,
     open_nowhere,
     read_at,
     stamp_of,
@@ -196,8 +197,10 @@ class Tree:
     def __init__(self, workspace: Path, *, durability: Durability = "full", lock_timeout_s: float = 5.0) -> None:
         """Make the folders where they are missing, private to their owner, and open them.
 
+        Where nothing can be made, a workspace that has sessions is opened as it is: a write makes what it lacks.
+
         Raises:
-            StorageError: when a folder cannot be made or used.
+            StorageError: when a folder cannot be used, or that of the sessions cannot be made.
         """
         self.workspace = workspace
         self._durability = durability
@@ -207,12 +210,12 @@ class Tree:
         self._moving = threading.Lock()
         with told():
             make_folder(workspace)
-            names = ("sessions", "tmp", "quarantine")
-            self._folders = {(path := workspace / name): open_folder(path) for name in names}
+            self.sessions_path = workspace / "sessions"
+            self._folders = {self.sessions_path: open_folder(self.sessions_path)}
+            self._folders |= {(path := workspace / name): open_if_can_be(path) for name in ("tmp", "quarantine")}
             if durability != "none":
                 flush_folder(workspace)  # whoever made the folders may have died before theirs was flushed
         self._sessions, self._tmp, self._quarantine = self._folders.values()
-        self.sessions_path = workspace / "sessions"
 
     def close(self) -> None:
         """Close the folders; once is enough, twice does no harm."""
@@ -472,8 +475,8 @@ class Tree:
         return (held.st_dev, held.st_ino) == (named.st_dev, named.st_ino)
 
     def sweep(self) -> None:
-        """Remove unborn files that nobody holds any more."""
-        with told(), os.scandir(self._tmp) as entries:
+        """Remove unborn files that nobody holds any more, where that can be: nothing depends on it."""
+        with contextlib.suppress(OSError), os.scandir(self._tmp) as entries:
             for entry in entries:
                 if entry.is_file(follow_symlinks=False) and not is_held(entry.name, self._tmp):
                     with contextlib.suppress(FileNotFoundError):

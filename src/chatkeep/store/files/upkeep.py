@@ -14,13 +14,20 @@ from pathlib import Path
 from typing import Final, TypeVar
 
 import apsw
-import watchfiles
 
-from chatkeep.errors import BusyError, StorageError, StorageFullError
+from chatkeep.errors import BusyError, StorageError, StorageFullError, StorageReadOnlyError
 from chatkeep.store.files import format as session_file
-from chatkeep.store.files.disk import Stamp, is_folder, told
-from chatkeep.store.files.index import Index, IndexBehindError, IndexLostError
+from chatkeep.store.files.databases import (
+    IndexBehindError,
+    IndexLostError,
+    IndexRefusedError,
+    InMemory,
+    OnDisk,
+)
+from chatkeep.store.files.disk import TELLING, Stamp, has_room, storage_error, told
+from chatkeep.store.files.index import Index
 from chatkeep.store.files.intake import Intake, Progress
+from chatkeep.store.files.outside import Watch
 from chatkeep.store.files.pieces import Piece, readings
 from chatkeep.store.files.rows import Database, Row
 from chatkeep.store.files.tree import LockedFile, NotRegularError, Tree
@@ -29,11 +36,15 @@ T = TypeVar("T")
 
 _PATIENCE_S: Final = 20.0
 _REPLACEMENTS: Final = 3
-_ROUND_MS: Final = 100
-_DEBOUNCE_MS: Final = 100
-_STEP_MS: Final = 25
+_BEGINNINGS: Final = 3
+_RETURN_S: Final = 1.0
+_RETURN_MAX_S: Final = 30.0
+_SHARED_BYTES: Final = 1 << 15  # what SQLite takes at once beside a database; without them it says only that it failed
+_ROOM_BYTES: Final = 1 << 20  # free space below which going back to the disk would not last
 _HEAD_BYTES: Final = 1024
 AN_INDEX: Final = re.compile(r"index-[0-9a-f]{10}\.sqlite3(\.new)?(-wal|-shm)?")
+_INDEX_ERRORS: Final = (IndexLostError, IndexBehindError, IndexRefusedError)
+_NOT_NOW: Final = (*_INDEX_ERRORS, BusyError, StorageError)
 _log = logging.getLogger("chatkeep.store")
 
 
@@ -58,17 +69,15 @@ class Upkeep:
         self._path = Index.path_in(tree.workspace)
         self._replacing = threading.Lock()
         self._stop = threading.Event()
-        self._restless: dict[str, Stamp | None] = {}
         self._owed: dict[str, object] = {}
         self._owing = threading.Lock()
-        self._is_watching = threading.Event()
+        self._pause_s, self._return_at_s = _RETURN_S, 0.0
         self.follows = follow
         self.is_new = False  # whether the index was built when it was opened
         self.index = self._opened(on_progress)
-        self._watcher = threading.Thread(target=self._watch, name="chatkeep-watch", daemon=True) if watch else None
-        if self._watcher is not None:
-            self._watcher.start()
-            self._is_watching.wait(_PATIENCE_S)  # what happens from now on is seen; the look below sees the rest
+        self._watch = Watch(tree, self) if watch else None
+        if self._watch is not None:
+            self._watch.start(_PATIENCE_S)  # what happens from now on is seen; the look below sees the rest
         self._catch_up_patiently(on_progress)
         for name, reason in self.ask(lambda index: index.problems()).items():
             self._intake.report(name, reason)
@@ -86,8 +95,8 @@ class Upkeep:
     def close(self) -> None:
         """Stop watching and close the index."""
         self._stop.set()
-        if self._watcher is not None:
-            self._watcher.join()
+        if self._watch is not None:
+            self._watch.stop()
         with self._replacing:
             self.index.close()
 
@@ -105,17 +114,22 @@ class Upkeep:
             with _behind_as_such():
                 try:
                     return question(index)
-                except IndexLostError as error:
-                    if self.follows and not index.is_replaced():
+                except (IndexLostError, IndexRefusedError) as error:
+                    if self.follows and not index.medium.is_replaced():
                         raise StorageError("The index is lost.") from error  # who keeps it will build it
-                    self._reopen(index)
+                    self._reopen(index, is_lost=not self._is_refused(error))
         raise StorageError("The index is lost as often as it is built.")
+
+    def _is_refused(self, error: Exception) -> bool:
+        """Tell whether the disk takes no writes. SQLite also refuses them where it may write: the file is damaged."""
+        if not isinstance(error, IndexRefusedError):
+            return False
+        return not (error.is_closed and os.access(self._path, os.W_OK) and os.access(self._path.parent, os.W_OK))
 
     def answer(self, question: Callable[[Index], T], name: str | None = None) -> T:
         """Return what the index answers (of one name), told first of what it could not be told in its time.
 
-        Where another process has put a new index in place, that one answers. Not for who holds a file's lock. What a
-        full disk keeps from it is answered when there is space.
+        Where another process has put a new index in place, that one answers. Not for who holds a file's lock.
 
         Raises:
             BusyError: when it still cannot be told, for somebody keeps it; and as `ask` says.
@@ -124,17 +138,16 @@ class Upkeep:
             self._go_over()
         for owed, debt in list(self._owed.items()):
             if name in {None, owed}:
-                with contextlib.suppress(StorageFullError):
-                    self.refresh(owed)
-                    with self._owing:
-                        if self._owed.get(owed) is debt:
-                            del self._owed[owed]
+                self.refresh(owed)
+                with self._owing:
+                    if self._owed.get(owed) is debt:
+                        del self._owed[owed]
         return self.ask(question)
 
     @property
     def owes(self) -> bool:
-        """Whether there is something that the index could not be told in its time."""
-        return bool(self._owed)
+        """Whether there is something that the index on the disk could not be told in its time."""
+        return bool(self._owed) or not self.index.medium.is_shared
 
     def note(self, change: Callable[[Database], T]) -> T:
         """Tell the index of a change, and return what that returns."""
@@ -142,10 +155,12 @@ class Upkeep:
         return self.ask(lambda index: index.write(change))
 
     def _go_over(self) -> None:
-        """Go over to the index that another process has built, if there is one."""
-        if (index := self.index).is_replaced():
+        """Go over to the index that another process has built, or back to the one on the disk, if there is one."""
+        if (index := self.index).medium.is_replaced():
             with _behind_as_such():
                 self._reopen(index)
+        elif self._watch is None:
+            self._go_back()
 
     @contextlib.contextmanager
     def telling(self, name: str) -> Iterator[None]:
@@ -159,7 +174,8 @@ class Upkeep:
         except (BusyError, StorageError):
             with self._owing:
                 self._owed[name] = object()
-            self._restless[name] = None
+            if self._watch is not None:
+                self._watch.look_again(name)
 
     def heal(self, file: LockedFile) -> Row | None:
         """Put a locked file right if it has to be, index it, and return its row, as `Intake.heal` says."""
@@ -181,6 +197,21 @@ class Upkeep:
             raise StorageError("A file is not as the index says; the process that keeps it will tell it.")
         self.ask(lambda index: self._intake.take_in(index, [(name, index.stamp(name))]))
 
+    def stamp(self, name: str) -> Stamp | None:
+        """Return the state of a file that the index describes."""
+        return self.ask(lambda index: index.stamp(name))
+
+    def catch_up(self) -> None:
+        """Bring the index up to date with all files."""
+        self.ask(self._catch_up)
+
+    def look_after(self) -> None:
+        """Put an index in the place of one that somebody removed, and one on the disk in that of one in memory."""
+        index = self.index
+        if not index.medium.is_in_place():
+            self._reopen(index)
+        self._go_back()
+
     def rebuild(self, on_progress: Progress | None = None) -> None:
         """Build the index anew from the files and put it in the place of the present one."""
         with self._replacing:
@@ -188,30 +219,50 @@ class Upkeep:
                 self._build(on_progress)
             self._replace()
 
-    def _reopen(self, lost: Index) -> None:
-        """Put an index in the place of one that is lost, unless another thread did so already."""
+    def _reopen(self, lost: Index, *, is_lost: bool = True) -> None:
+        """Put an index in the place of one that is lost, or cannot be written, unless another thread did so already."""
         with self._replacing:
             if self._stop.is_set():
                 raise StorageError("The store is closed.")
             if self.index is not lost:
                 return
-            is_lost = lost.is_in_place()
-            for _ in range(_REPLACEMENTS):
-                with build_lock(self._tree.workspace), told():
-                    if is_lost or not self._path.exists():
-                        self._build(None)
-                with contextlib.suppress(IndexLostError):
-                    self._replace()
-                    return
-                is_lost = True  # what somebody put in place is worth nothing either
+            if is_lost and lost.medium.is_shared:
+                try:
+                    self._replace_lost(lost)
+                except StorageError:
+                    self._take(self._in_memory(None))
+            else:
+                self._take(self._in_memory(None))
+
+    def _replace_lost(self, lost: Index) -> None:
+        """Take the index that is in place, or build it.
+
+        Raises:
+            StorageError: when it cannot be built.
+        """
+        is_lost = lost.medium.is_in_place()
+        for _ in range(_REPLACEMENTS):
+            with build_lock(self._tree.workspace), told():
+                if is_lost or not self._path.exists():
+                    self._build(None)
+            with contextlib.suppress(IndexLostError):
+                return self._replace()
+            is_lost = True  # what somebody put in place is worth nothing either
+        raise StorageError("The index is lost as often as it is built.")
 
     def _replace(self) -> None:
-        """Take the index that is in place.
+        """Take the index that is in place."""
+        try:
+            self._take(Index(OnDisk(self._path)))
+        except IndexRefusedError as error:
+            raise _refusal(error, self._tree.workspace) from error
+
+    def _take(self, new: Index) -> None:
+        """Put another index in the place of the present one.
 
         Nobody is answered from it before it has all that the old one was told: that one is closed
         first, and whoever asks it then comes back here and waits.
         """
-        new = Index(self._path)
         try:
             self._catch_up(new)
             self.index.close()
@@ -222,27 +273,76 @@ class Upkeep:
         self.index = new
 
     def _opened(self, on_progress: Progress | None) -> Index:
+        try:
+            with build_lock(self._tree.workspace), told(), _behind_as_such():
+                with contextlib.suppress(IndexLostError):
+                    return self._existing()
+                self._build(on_progress)
+                self.is_new = True
+                return Index(OnDisk(self._path))
+        except (StorageError, IndexRefusedError):
+            if self.follows:
+                raise
+            return self._in_memory(on_progress)
+
+    def _in_memory(self, on_progress: Progress | None) -> Index:
+        """Return an index that only this process has, for the one on the disk cannot be written.
+
+        It begins as that one is. Where that cannot be read, it is built from the files.
+        """
+        _log.info("the index cannot be written; what changes in it stays in memory until it can")
+        self._return_at_s = time.monotonic() + self._pause_s
+        for _ in range(_BEGINNINGS):  # others may write it in that moment
+            with contextlib.suppress(*_INDEX_ERRORS), _closed_unless_good() as opened:
+                index = opened(Index(InMemory(self._path)))
+                index.totals()
+                self._catch_up(index, on_progress)
+                return index
+        try:
+            with _closed_unless_good() as opened:
+                index = opened(Index(InMemory(self._path, is_empty=True), is_building=True))
+                self._catch_up(index, on_progress)
+                index.finish()
+                return index
+        except _INDEX_ERRORS as error:
+            raise StorageError("The index cannot be built, neither on the disk nor in memory.") from error
+
+    def _go_back(self) -> None:
+        """Go back to the index on the disk, if that can be written again; tried more and more rarely."""
+        if self.index.medium.is_shared or time.monotonic() < self._return_at_s:
+            return
+        if self._replacing.acquire(blocking=False):
+            try:
+                self._pause_s = min(2 * self._pause_s, _RETURN_MAX_S)
+                self._return_at_s = time.monotonic() + self._pause_s
+                with contextlib.suppress(*_NOT_NOW):
+                    if has_room(self._tree.workspace, _ROOM_BYTES):
+                        self._take(self._written_again())
+                        _log.info("the index can be written again")
+            finally:
+                self._replacing.release()
+
+    def _written_again(self) -> Index:
+        """Return the index on the disk, after something was written to it."""
         with build_lock(self._tree.workspace), told():
-            with contextlib.suppress(IndexLostError):
-                return self._existing()
-            self._build(on_progress)
-            self.is_new = True
-            return Index(self._path)
+            try:
+                index = self._existing()
+            except IndexLostError:
+                self._build(None)
+                index = Index(OnDisk(self._path))
+        with _closed_unless_good() as opened:
+            opened(index).touch()
+            return index
 
     def _existing(self) -> Index:
         """Open the index that is there, with a look at whether it answers at all and is worth keeping."""
-        index = Index(self._path)
-        try:
+        with _closed_unless_good() as opened:
+            index = opened(Index(OnDisk(self._path)))
             index.totals()
             index.stamp("")
-            is_wasteful = not self.follows and index.is_wasteful()
-        except IndexLostError:
-            index.close()
-            raise
-        if is_wasteful:
-            index.close()
-            raise IndexLostError
-        return index
+            if not self.follows and index.is_wasteful():
+                raise IndexLostError
+            return index
 
     def _build(self, on_progress: Progress | None) -> None:
         """Build an index under another name, then give it its own. Nobody ever sees half of one."""
@@ -254,18 +354,22 @@ class Upkeep:
             if is_another and AN_INDEX.fullmatch(old.name) and old.is_file():
                 old.unlink(missing_ok=True)
         try:
-            Index.make(building)
-            index = Index(building, is_building=True)
+            OnDisk.make(building)
+            index = Index(OnDisk(building), is_building=True)
             try:
                 self._catch_up(index, on_progress)
                 index.finish()
             finally:
                 index.close()
-            for suffix in ("-wal", "-shm", ""):
-                self._path.with_name(self._path.name + suffix).unlink(missing_ok=True)
+            _remove(self._path)
             building.rename(self._path)
-        except (OSError, apsw.Error, IndexBehindError, IndexLostError) as error:
-            raise StorageError("The index cannot be built: its place is taken, full or not writable.") from error
+        except (OSError, apsw.Error, *_NOT_NOW) as error:
+            _remove(building)
+            if isinstance(error, IndexRefusedError):
+                raise _refusal(error, self._tree.workspace) from error
+            if isinstance(error, OSError) and error.errno in TELLING:
+                raise storage_error(error) from error
+            raise StorageError("The index cannot be built: its place is taken or not writable.") from error
 
     def _catch_up(self, index: Index, on_progress: Progress | None = None) -> None:
         """Bring an index up to date. Cost: one look at each name, and a reading of what changed.
@@ -287,79 +391,8 @@ class Upkeep:
 
     def warm_up(self) -> None:
         """Have in memory what searches look up."""
-        with contextlib.suppress(IndexLostError, IndexBehindError):  # whoever asks next learns of it
+        with contextlib.suppress(*_NOT_NOW):  # whoever asks next learns of it
             self.index.warm_up()
-
-    # Changes from outside
-
-    def _watch(self) -> None:
-        """Take in what happens in the folder, whatever goes wrong with single rounds, until the store is closed."""
-        failed = ""
-        while not self._stop.is_set():
-            try:
-                self._watch_folder()
-                failed = ""
-            except Exception as error:  # noqa: BLE001 - the watch goes on
-                if failed != type(error).__name__:
-                    failed = type(error).__name__
-                    _log.warning("watching the session files failed (%s); trying again", failed)
-                self._is_watching.set()
-                self._stop.wait(_ROUND_MS / 1000)
-
-    def _watch_folder(self) -> None:
-        """Take in what happens in the folder that is there now.
-
-        A look at all of it catches what happened before the watch began; whoever opens the store has the first.
-        """
-        self._tree.find_place()
-        if not is_folder(self._tree.sessions_path):
-            self._is_watching.set()
-            self.ask(self._catch_up)
-            self._stop.wait(_ROUND_MS / 1000)
-            return
-        moves, is_looked_at = self._tree.moves, not self._is_watching.is_set()
-        for happened in watchfiles.watch(
-            self._tree.sessions_path,
-            debounce=_DEBOUNCE_MS,
-            step=_STEP_MS,
-            rust_timeout=_ROUND_MS,
-            yield_on_timeout=True,
-            recursive=False,
-            stop_event=self._stop,
-            watch_filter=None,
-        ):
-            self._is_watching.set()
-            if not is_looked_at:
-                self.ask(self._catch_up)
-                is_looked_at = True
-            self._round(Path(path).name for _, path in happened)
-            self._tree.find_place()
-            if self._tree.moves != moves:
-                return
-
-    def _round(self, names: Iterable[str]) -> None:
-        """Take in the names that something happened to, once they keep still, and those of earlier rounds."""
-        index = self.index
-        if not index.is_in_place():
-            self._reopen(index)
-        for name in {*names, *list(self._restless)}:
-            if not name.startswith("."):
-                with contextlib.suppress(BusyError, StorageError, UnicodeError):
-                    self._look_at(name)
-
-    def _look_at(self, name: str) -> None:
-        try:
-            now = self._tree.stamp(name)
-        except NotRegularError:
-            now = Stamp(0, 0, 0, 0)
-        if now == self.ask(lambda index: index.stamp(name)):
-            self._restless.pop(name, None)
-        elif name in self._restless and self._restless[name] == now:
-            self.refresh(name)
-            if now == self.ask(lambda index: index.stamp(name)):
-                self._restless.pop(name, None)
-        else:
-            self._restless[name] = now
 
 
 def _beginnings(tree: Tree, names: Iterable[str]) -> Iterator[tuple[str, float]]:
@@ -376,8 +409,34 @@ def _behind_as_such() -> Iterator[None]:
     """Tell of an index that cannot be written in the words of the contract."""
     try:
         yield
-    except IndexBehindError as error:
-        raise (StorageFullError() if error.is_full else BusyError("index")) from None
+    except IndexBehindError:
+        raise BusyError("index") from None
+
+
+@contextlib.contextmanager
+def _closed_unless_good() -> Iterator[Callable[[Index], Index]]:
+    """Yield a function that takes the index that is to be closed if anything goes wrong, and returns it."""
+    with contextlib.ExitStack() as stack:
+
+        def opened(index: Index) -> Index:
+            stack.callback(index.close)
+            return index
+
+        yield opened
+        stack.pop_all()
+
+
+def _refusal(error: IndexRefusedError, workspace: Path) -> StorageError:
+    """Return why an index is not written, as a sentence for people."""
+    if error.is_full or (not error.is_closed and not has_room(workspace, _SHARED_BYTES)):
+        return StorageFullError()
+    return StorageReadOnlyError() if error.is_closed else StorageError("The storage failed to write the index.")
+
+
+def _remove(database: Path) -> None:
+    """Remove a database and what SQLite has put beside it."""
+    for suffix in ("-wal", "-shm", "-journal", ""):
+        database.with_name(database.name + suffix).unlink(missing_ok=True)
 
 
 @contextlib.contextmanager
@@ -386,6 +445,8 @@ def build_lock(workspace: Path) -> Iterator[None]:
     try:
         fd = os.open(workspace / "lock", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     except OSError as error:
+        if error.errno in TELLING:
+            raise storage_error(error) from error
         raise StorageError(f"The workspace cannot be locked: {os.strerror(error.errno or 0)}.") from error
     try:
         with told():
