@@ -98,8 +98,7 @@ class OnDisk:
         """Take the database of this name, which must exist."""
         self.path = path
         with lost_as_such(), told():
-            if not path.is_file() or path.is_symlink():
-                raise IndexLostError("no file")  # a link would lead SQLite to a database of somebody else
+            _check_regular(path)
             self._inode = path.stat().st_ino
         self.identity = str(self._inode)
 
@@ -151,6 +150,8 @@ class InMemory:
         self.identity = os.urandom(16).hex()
         with lost_as_such():
             try:
+                if not is_empty:
+                    _check_regular(path)
                 self._overlay = _overlay(None if is_empty else path)
             except OSError as error:
                 raise IndexLostError("unreadable") from error
@@ -189,6 +190,11 @@ class InMemory:
             if is_empty:
                 db.execute(SCHEMA)
             db.pragma("journal_mode", "delete")
+
+
+def _check_regular(path: Path) -> None:
+    if not path.is_file() or path.is_symlink():
+        raise IndexLostError("no file")  # a link would lead SQLite to a database of somebody else
 
 
 def _overlay(path: Path | None) -> Overlay:

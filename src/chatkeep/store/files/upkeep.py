@@ -364,7 +364,8 @@ class Upkeep:
             _remove(self._path)
             building.rename(self._path)
         except (OSError, apsw.Error, *_NOT_NOW) as error:
-            _remove(building)
+            with contextlib.suppress(OSError):  # what is half-done takes room
+                _remove(building)
             if isinstance(error, IndexRefusedError):
                 raise _refusal(error, self._tree.workspace) from error
             if isinstance(error, OSError) and error.errno in TELLING:
