@@ -208,7 +208,7 @@ def _used(workspace: Path) -> list[str]:
             lambda: _append_and_check(workspace),
             lambda: settings_from({"workspace": workspace}, {}),
             lambda: TokenFile(workspace / "tokens.json").create("one"),
-            lambda: Limits(workspace / "limits.sqlite3").take([("a", 5)]),
+            lambda: Limits(workspace / "limits.sqlite3").take([("address:a", 5)]),
             lambda: list(wiring.findings_in(workspace)),
         ):
             try:
