@@ -15,9 +15,9 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from chatkeep import tokens as module
+from chatkeep import private_file
 from chatkeep.errors import BusyError, InvalidError, NotFoundError, StorageError, UnauthorizedError
-from chatkeep.tokens import SignInCode, TokenFile
+from chatkeep.tokens import TokenFile
 
 NOON = datetime(2024, 1, 15, 12, tzinfo=UTC)
 
@@ -104,7 +104,7 @@ def test_create_first_makes_one_administrator(tokens: TokenFile) -> None:
 def test_create_first_in_many_processes_makes_one(path: Path) -> None:
     """Of servers that start together exactly one prints a token."""
     program = (
-        "import pathlib, sys; from chatkeep.tokens import SignInCode, TokenFile;"
+        "import pathlib, sys; from chatkeep.tokens import TokenFile;"
         "print(TokenFile(pathlib.Path(sys.argv[1])).create_first() is not None)"
     )
     command = [sys.executable, "-c", program, str(path)]
@@ -116,7 +116,7 @@ def test_create_first_in_many_processes_makes_one(path: Path) -> None:
 def test_create_in_many_processes_loses_none(path: Path) -> None:
     """Every token that was made is in the file."""
     program = (
-        "import pathlib, sys; from chatkeep.tokens import SignInCode, TokenFile;"
+        "import pathlib, sys; from chatkeep.tokens import TokenFile;"
         "[TokenFile(pathlib.Path(sys.argv[1])).create() for _ in range(10)]"
     )
     started = [subprocess.Popen([sys.executable, "-c", program, str(path)]) for _ in range(3)]
@@ -175,8 +175,41 @@ def test_find_reads_an_unchanged_file_once(tokens: TokenFile, path: Path, monkey
     secret, _ = tokens.create()
     tokens.find(secret)
     path.chmod(0o000)
-    monkeypatch.setattr(module, "_file_bytes", pytest.fail)
+    monkeypatch.setattr(private_file, "_file_bytes", pytest.fail)
     tokens.find(secret)
+
+
+def test_find_among_many_compares_one(tokens: TokenFile, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a request costs does not grow with the tokens that there are."""
+    tokens.create("first")
+    contents = msgspec.json.decode(tokens.path.read_bytes())
+    (first,) = contents["tokens"]
+    others = [{**first, "id": f"{n:012x}", "sha256": hashlib.sha256(b"%d" % n).hexdigest()} for n in range(10_000)]
+    tokens.path.write_bytes(msgspec.json.encode({**contents, "tokens": [*others, first]}))
+    secret, token = tokens.create("last")
+    assert token == tokens.find(secret)
+    compared: list[str] = []
+
+    def compare(one: str, other: str) -> bool:
+        compared.append(one)
+        return one == other
+
+    monkeypatch.setattr("chatkeep.tokens.hmac.compare_digest", compare)
+    assert token == tokens.find(secret)
+    assert 10_002 == len(tokens.all())
+    with pytest.raises(UnauthorizedError):
+        tokens.find("ck_wrong")
+    assert [token.sha256] == compared
+
+
+def test_find_of_what_was_made_for_a_cookie_is_unauthorized(tokens: TokenFile) -> None:
+    """A secret that was in a cookie opens nothing: others on the host were sent it."""
+    secret, _ = tokens.create("page")
+    contents = msgspec.json.decode(tokens.path.read_bytes())
+    contents["tokens"][0]["for_page"] = True
+    tokens.path.write_bytes(msgspec.json.encode(contents))
+    with pytest.raises(UnauthorizedError):
+        tokens.find(secret)
 
 
 @pytest.mark.parametrize("name_by", ["id", "secret"])
@@ -248,7 +281,7 @@ def test_create_when_somebody_holds_the_lock_is_busy(
     tokens: TokenFile, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Nobody waits for ever."""
-    monkeypatch.setattr(module, "_LOCK_WAIT_S", 0.0)
+    monkeypatch.setattr(private_file, "_LOCK_WAIT_S", 0.0)
     tokens.create()
     with path.with_suffix(".lock").open() as held:
         fcntl.flock(held, fcntl.LOCK_EX)
@@ -295,54 +328,3 @@ def test_create_with_a_bad_name_is_invalid(tokens: TokenFile, name: str) -> None
     """A name is printed in tables: no control characters."""
     with pytest.raises(InvalidError, match=r"^name: "):
         tokens.create(name)
-
-
-def test_sign_in_code_is_good_once(tokens: TokenFile) -> None:
-    """It makes one token for everything, for 30 days, which is known to be the page's."""
-    code = SignInCode(tokens)
-    text = code.unspent
-    assert text is not None
-    secret, token = code.spend(text)
-    assert token == tokens.find(secret)
-    assert (("admin",), True) == (token.scopes, token.for_page)
-    assert token.expires_at is not None
-    assert timedelta(days=30) == token.expires_at - token.created_at
-    assert code.unspent is None
-    with pytest.raises(UnauthorizedError):
-        code.spend(text)
-    assert (token,) == tokens.all()
-
-
-@pytest.mark.parametrize("wrong", ["", "x", "\ud800", "a" * 256])
-def test_sign_in_with_another_code_is_unauthorized(tokens: TokenFile, wrong: str) -> None:
-    """Guessing makes no token, and does not spend the code."""
-    code = SignInCode(tokens)
-    with pytest.raises(UnauthorizedError):
-        code.spend(wrong)
-    assert () == tokens.all()
-    assert code.unspent is not None
-
-
-def test_sign_in_code_has_an_hour(tokens: TokenFile) -> None:
-    """A link that lies around is worth nothing."""
-    seconds = [100.0]
-    code = SignInCode(tokens, clock=lambda: seconds[0])
-    text = code.unspent
-    assert text is not None
-    seconds[0] += 3600
-    assert code.unspent is None
-    with pytest.raises(UnauthorizedError):
-        code.spend(text)
-
-
-def test_sign_in_code_survives_a_disk_that_refuses(tokens: TokenFile, path: Path) -> None:
-    """A code that made no token is not spent."""
-    code = SignInCode(tokens)
-    text = code.unspent
-    assert text is not None
-    path.parent.mkdir()
-    path.write_text("{")
-    with pytest.raises(StorageError):
-        code.spend(text)
-    path.unlink()
-    assert code.spend(text)[1].for_page

@@ -12,17 +12,10 @@ is never overwritten, and fields that this version does not know stay in it.
 
 from __future__ import annotations
 
-import errno
-import fcntl
 import hashlib
 import hmac
-import os
 import secrets
-import stat
-import threading
-import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Final, Literal, get_args
@@ -31,14 +24,8 @@ import msgspec
 from msgspec import Meta, Raw, Struct
 
 from chatkeep.core.keys import KEY_CHARS_MAX, parse_key
-from chatkeep.errors import (
-    BusyError,
-    InvalidError,
-    InvalidKeyError,
-    NotFoundError,
-    StorageError,
-    UnauthorizedError,
-)
+from chatkeep.errors import InvalidError, InvalidKeyError, NotFoundError, StorageError, UnauthorizedError
+from chatkeep.private_file import PrivateFile, Stamp
 
 Scope = Literal["read", "write", "delete", "admin"]
 
@@ -48,11 +35,7 @@ FIRST_SCOPES: Final[tuple[Scope, ...]] = ("admin",)
 NAME_CHARS_MAX: Final = 128
 RATE_MAX: Final = 1_000_000
 _MARK: Final = "ck_"  # tells scanners of leaked secrets whose it is
-_SECRET_CHARS_MAX: Final = 256
-PAGE_LIFETIME: Final = timedelta(days=30)
-_LINK_S: Final = 3600
-_LOCK_WAIT_S: Final = 5.0
-_LOCK_POLL_S: Final = 0.01
+SECRET_CHARS_MAX: Final = 256
 
 
 class Token(Struct, frozen=True, kw_only=True):
@@ -67,7 +50,7 @@ class Token(Struct, frozen=True, kw_only=True):
     expires_at: datetime | None = None
     rate: int | None = None
     for_page: bool = False
-    """It came from a sign-in link, and goes when its browser signs out."""
+    """It is good for nothing: it was in the cookie of a browser, which has a session of its own now."""
 
     def expired(self, now: datetime) -> bool:
         """Tell whether the token's time is over."""
@@ -82,21 +65,29 @@ class _Contents(Struct, frozen=True):
     tokens: tuple[Token, ...]
 
 
-_Stamp = tuple[int, int, int]
+class _Known(Struct, frozen=True):
+    """The tokens that were read, in their order and by the digest of their secret, and the state of the file then."""
+
+    stamp: Stamp | None
+    tokens: tuple[Token, ...]
+    by_digest: Mapping[str, Token]
+    by_id: Mapping[str, Token]
 
 
-def _now_utc() -> datetime:
+def now_utc() -> datetime:
+    """Return the current time."""
     return datetime.now(UTC)
 
 
 class TokenFile:
     """The tokens of one workspace. Safe to use from many threads and processes."""
 
-    def __init__(self, path: Path, *, now: Callable[[], datetime] = _now_utc) -> None:
+    def __init__(self, path: Path, *, now: Callable[[], datetime] = now_utc) -> None:
         """Take the place of the file, which need not exist, and the clock."""
-        self._path = path
-        self._now = now
-        self._known: tuple[_Stamp | None, tuple[Token, ...]] = (None, ())
+        self.path = path
+        self.now = now
+        self._file = PrivateFile(path)
+        self._known = _Known(None, (), {}, {})
 
     def create(
         self,
@@ -115,7 +106,7 @@ class TokenFile:
             StorageError: when the file cannot be read, which leaves it as it is, or the disk refuses.
         """
         secret, token = self._made(name, scopes, prefix, lifetime, rate)
-        with self._locked():
+        with self._file.locked():
             self._add(token)
         return secret, token
 
@@ -127,22 +118,10 @@ class TokenFile:
         Raises:
             BusyError, StorageError: as `create` says.
         """
-        with self._locked():
+        with self._file.locked():
             if self._read().entries:
                 return None
             secret, token = self._made(name, FIRST_SCOPES, "", None, None)
-            self._add(token)
-        return secret, token
-
-    def create_for_page(self) -> tuple[str, Token]:
-        """Make the token of a browser that was handed a sign-in link: for everything, for 30 days.
-
-        Raises:
-            BusyError, StorageError: as `create` says.
-        """
-        secret, token = self._made("page", FIRST_SCOPES, "", PAGE_LIFETIME, None)
-        token = msgspec.structs.replace(token, for_page=True)
-        with self._locked():
             self._add(token)
         return secret, token
 
@@ -152,7 +131,18 @@ class TokenFile:
         Raises:
             StorageError: when the file cannot be read.
         """
-        return self._current()
+        return self._current().tokens
+
+    def get(self, token_id: str) -> Token:
+        """Return the token of an id.
+
+        Raises:
+            UnauthorizedError, StorageError: as `find` says.
+        """
+        token = self._current().by_id.get(token_id)
+        if token is None or token.for_page or token.expired(self.now()):
+            raise UnauthorizedError
+        return token
 
     def revoke(self, id_or_secret: str) -> Token:
         """Remove a token and return what was known of it; it is refused from the next request on.
@@ -161,8 +151,8 @@ class TokenFile:
             NotFoundError: when no token has this id or secret.
             BusyError, StorageError: as `create` says.
         """
-        digest = _digest(id_or_secret)
-        with self._locked():
+        digest = digest_of(id_or_secret)
+        with self._file.locked():
             contents = self._read()
             for place, token in enumerate(contents.tokens):
                 if token.id == id_or_secret or token.sha256 == digest:
@@ -177,23 +167,25 @@ class TokenFile:
             UnauthorizedError: when there is none, or when it has expired.
             StorageError: when the file cannot be read.
         """
-        if len(secret) > _SECRET_CHARS_MAX:
+        if len(secret) > SECRET_CHARS_MAX:
             raise UnauthorizedError
-        digest = _digest(secret)
-        matching = [token for token in self._current() if hmac.compare_digest(token.sha256, digest)]
-        if not matching or matching[0].expired(self._now()):
+        digest = digest_of(secret)
+        token = self._current().by_digest.get(digest)  # what one can learn of digests by timing leads to no secret
+        if token is None or not hmac.compare_digest(token.sha256, digest):
             raise UnauthorizedError
-        return matching[0]
+        if token.for_page or token.expired(self.now()):
+            raise UnauthorizedError
+        return token
 
     def _made(
         self, name: str, scopes: Sequence[str], prefix: str, lifetime: timedelta | None, rate: int | None
     ) -> tuple[str, Token]:
         secret = _MARK + secrets.token_urlsafe(32)
-        created_at = self._now()
+        created_at = self.now()
         token = Token(
             id=secrets.token_hex(6),
             name=_checked_name(name),
-            sha256=_digest(secret),
+            sha256=digest_of(secret),
             scopes=_checked_scopes(scopes),
             prefix=_checked_prefix(prefix),
             created_at=created_at,
@@ -202,28 +194,27 @@ class TokenFile:
         )
         return secret, token
 
-    def _current(self) -> tuple[Token, ...]:
+    def _current(self) -> _Known:
         """Return the tokens, reading the file again only when it has changed."""
-        stamp = _stamp(self._path)
-        known_stamp, tokens = self._known
-        if stamp != known_stamp:
+        stamp = self._file.stamp()
+        if stamp != self._known.stamp:  # the stamp is the older of the two: a change between is seen next time
             tokens = self._read().tokens
-            self._known = (stamp, tokens)  # the stamp is the older of the two: a change between is seen next time
-        return tokens
+            self._known = _Known(
+                stamp, tokens, {token.sha256: token for token in tokens}, {token.id: token for token in tokens}
+            )
+        return self._known
 
     def _read(self) -> _Contents:
         try:
-            encoded = _file_bytes(self._path)
+            encoded = self._file.read()
         except FileNotFoundError:
             return _Contents(fields={"format": Raw(b"1")}, entries=(), tokens=())
-        except OSError as error:
-            raise StorageError(f"{self._path.name} cannot be read: {error.strerror}.") from error
         try:
             fields = msgspec.json.decode(encoded, type=dict[str, Raw])
             entries = msgspec.json.decode(fields.get("tokens", b""), type=tuple[Raw, ...])
             tokens = tuple(msgspec.json.decode(entry, type=Token) for entry in entries)
         except (ValueError, RecursionError) as error:
-            raise StorageError(f"{self._path.name} is damaged and was left as it is: mend or remove it.") from error
+            raise StorageError(f"{self.path.name} is damaged and was left as it is: mend or remove it.") from error
         return _Contents(fields=fields, entries=entries, tokens=tokens)
 
     def _add(self, token: Token) -> None:
@@ -232,117 +223,12 @@ class TokenFile:
 
     def _write(self, contents: _Contents, entries: tuple[Raw, ...]) -> None:
         fields = {**contents.fields, "tokens": Raw(msgspec.json.encode(entries))}
-        try:
-            _replace(self._path, msgspec.json.format(msgspec.json.encode(fields)) + b"\n")
-        except OSError as error:
-            raise StorageError(f"{self._path.name} cannot be written: {error.strerror}.") from error
-
-    @contextmanager
-    def _locked(self) -> Iterator[None]:
-        lock = self._path.with_suffix(".lock")
-        try:
-            self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-        except OSError as error:
-            raise StorageError(f"{lock.name} cannot be opened: {error.strerror}.") from error
-        try:
-            _wait_for(descriptor)
-            yield
-        finally:
-            os.close(descriptor)
+        self._file.replace(msgspec.json.format(msgspec.json.encode(fields)) + b"\n")
 
 
-class SignInCode:
-    """A code that is good for one token, once, within an hour: who starts a server hands it to a browser.
-
-    It is in the memory of the server alone.
-    """
-
-    def __init__(self, tokens: TokenFile, *, clock: Callable[[], float] = time.monotonic) -> None:
-        """Take the tokens to add to, and a clock."""
-        self._tokens = tokens
-        self._clock = clock
-        self._until_s = clock() + _LINK_S
-        self._lock = threading.Lock()
-        self._unspent: str | None = secrets.token_urlsafe(24)
-
-    @property
-    def unspent(self) -> str | None:
-        """The code, None when it has been spent or its time is over."""
-        return self._unspent if self._clock() < self._until_s else None
-
-    def spend(self, code: str) -> tuple[str, Token]:
-        """Return a new token for the code, as `TokenFile.create_for_page` does.
-
-        Raises:
-            UnauthorizedError: when it is not this code, or not any more.
-            BusyError, StorageError: as `TokenFile.create` says.
-        """
-        with self._lock:
-            if self.unspent is None or not hmac.compare_digest(_digest(self.unspent), _digest(code)):
-                raise UnauthorizedError
-            made = self._tokens.create_for_page()
-            self._unspent = None
-        return made
-
-
-def _digest(secret: str) -> str:
+def digest_of(secret: str) -> str:
+    """Return what is kept of a secret."""
     return hashlib.sha256(secret.encode(errors="surrogatepass")).hexdigest()
-
-
-def _stamp(path: Path) -> _Stamp | None:
-    try:
-        found = path.lstat()
-    except OSError:
-        return None
-    return (found.st_mtime_ns, found.st_size, found.st_ino)
-
-
-def _file_bytes(path: Path) -> bytes:
-    # O_NONBLOCK: a pipe that was put there must not hang the server
-    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    try:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):  # what a device has to say may never end
-            raise OSError(errno.EINVAL, "it is not a regular file")
-        with open(descriptor, "rb", closefd=False) as file:
-            return file.read()
-    finally:
-        os.close(descriptor)
-
-
-def _replace(path: Path, encoded: bytes) -> None:
-    """Put a new file in the place of the old one; a crash leaves the one or the other, whole."""
-    fresh = path.with_name(f".{path.name}.new")
-    fresh.unlink(missing_ok=True)
-    try:
-        descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-        with open(descriptor, "wb") as file:  # noqa: PTH123 - a path cannot say the mode
-            file.write(encoded)
-            file.flush()
-            os.fsync(file.fileno())
-        fresh.replace(path)
-    except OSError:
-        with suppress(OSError):
-            fresh.unlink()
-        raise
-    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
-
-
-def _wait_for(descriptor: int) -> None:
-    give_up_at = time.monotonic() + _LOCK_WAIT_S
-    while True:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            if time.monotonic() > give_up_at:
-                raise BusyError("token file") from error
-            time.sleep(_LOCK_POLL_S)
-        else:
-            return
 
 
 def _checked_name(name: str) -> str:

@@ -19,6 +19,7 @@ from chatkeep import wire
 from chatkeep.config import Settings
 from chatkeep.core.search import Search
 from chatkeep.errors import StorageError
+from chatkeep.page_sessions import PageSessions, SignInCode
 from chatkeep.sessions import Sessions
 from chatkeep.store.files import remedies
 from chatkeep.store.files.backups import Backup, Item, Restored, Written, is_empty, missing_in, restore, write_backup
@@ -27,7 +28,7 @@ from chatkeep.store.files.disk import flush_folder
 from chatkeep.store.files.findings import Finding, Remedy
 from chatkeep.store.files.remedies import Outcome
 from chatkeep.store.files.store import FilesStore
-from chatkeep.tokens import SignInCode, TokenFile
+from chatkeep.tokens import TokenFile
 
 if TYPE_CHECKING:
     from chatkeep.beside import Searcher
@@ -165,9 +166,9 @@ def chats_of(settings: Settings) -> Chats | None:
     )
 
 
-def sign_in_code(workspace: Path) -> SignInCode:
-    """Return a code for one browser, to be handed to `run`."""
-    return SignInCode(token_file(workspace))
+def page_sessions(workspace: Path) -> PageSessions:
+    """Return the browsers that are signed in to the page."""
+    return PageSessions(token_file(workspace))
 
 
 def run(settings: Settings, store: FilesStore, listener: socket.socket, code: SignInCode) -> None:

@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from chatkeep.page_sessions import PageSessions
 from chatkeep.store.files.index import Index
+from chatkeep.tokens import TokenFile
 
 if TYPE_CHECKING:
     from tests.cli.conftest import Run
@@ -181,6 +183,30 @@ def test_make_list_and_revoke_tokens(run: Run, workspace: Path) -> None:
     assert other["id"] == run("token", "revoke", other["id"], "--json").json["revoked"]["id"]
     assert "No token" in run("token", "revoke", secret, code=3).err
     assert "No tokens." in run("token", "list").out
+
+
+def test_list_and_end_page_sessions(run: Run, workspace: Path) -> None:
+    """Browsers that signed in are listed with their token and their time, and ended by their id or with their token."""
+    secret = run("token", "create", "--name", "bot").out.strip()
+    pages = PageSessions(TokenFile(workspace / "tokens.json"))
+    token = TokenFile(workspace / "tokens.json").find(secret)
+    browser = "Mozilla/5.0 (X11; Linux x86_64) Firefox/130.0"
+    pasted, linked, other = (pages.open(by, browser=browser) for by in (token, None, token))
+    listed = run("token", "list").out
+    assert "Signed in to the page:" in listed
+    assert re.search(rf"{pasted[1].id} +bot +Firefox on Linux +20.* UTC +20.* UTC", listed)
+    assert re.search(rf"{linked[1].id} +a sign-in link ", listed)
+    assert not re.search(r"ckp_", listed + run("token", "list", "--json").out)
+    told = run("token", "list", "--json").json["page_sessions"]
+    assert [(token.id, "bot"), (None, None), (token.id, "bot")] == [
+        (one["token_id"], one["token_name"]) for one in told
+    ]
+    assert f"Ended page session {pasted[1].id}." in run("token", "revoke", pasted[1].id).out
+    assert linked[1].id == run("token", "revoke", linked[0], "--json").json["revoked"]["id"]
+    assert [other[1].id] == [one["id"] for one in run("token", "list", "--json").json["page_sessions"]]
+    run("token", "revoke", secret)
+    assert [] == run("token", "list", "--json").json["page_sessions"]
+    assert "No token or page session" in run("token", "revoke", other[1].id[:-1], code=3).err
 
 
 @pytest.mark.parametrize(

@@ -41,7 +41,7 @@ from chatkeep.core.query import QUERY_CHARS_MAX, parse_query
 from chatkeep.core.sse import EventReader
 from chatkeep.core.words import rows_of, spaced, tokens_of
 from chatkeep.errors import ChatkeepError
-from chatkeep.http import addresses, envelope, guard
+from chatkeep.http import addresses, cookies, envelope, guard
 from chatkeep.http.body import check_import, decoded
 from chatkeep.http.limits import Limits
 from chatkeep.recording import Tape
@@ -219,7 +219,7 @@ def _read_headers(data: bytes) -> None:
     doorman = _guard()
     with suppress(ChatkeepError):
         doorman.check_host(scope)
-        guard.is_from_page(scope)
+        cookies.is_from_page(scope)
         doorman.find(scope)
     doorman.count(scope, None)
     addresses.canonical(value.decode("latin-1"))

@@ -145,7 +145,7 @@ def test_follow_ends_with_its_token(server: Server, monkeypatch: pytest.MonkeyPa
         if end == "revoked":
             server.tokens.revoke(token.id)
         elif end == "changed":
-            path = server.tokens._path
+            path = server.tokens.path
             path.write_bytes(path.read_bytes().replace(b'"name": "changed"', b'"name": "again"'))
         assert "" not in [name for name, _, _ in events]
 

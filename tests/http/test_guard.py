@@ -17,6 +17,7 @@ from chatkeep.errors import ForbiddenError, UnauthorizedError
 from chatkeep.http.addresses import canonical
 from chatkeep.http.guard import Grant, Guard, GuardMiddleware, authorise, authorise_everywhere
 from chatkeep.http.limits import Limits
+from chatkeep.page_sessions import PageSessions
 from chatkeep.problem_wire import Problem
 from chatkeep.tokens import TokenFile
 
@@ -223,16 +224,16 @@ def test_request_with_a_revoked_token_is_refused(server: Server) -> None:
     """Revoking counts from the next request on, whoever did it."""
     secret, token = server.tokens.create()
     assert server.ask(secret).status == 200
-    TokenFile(server.tokens._path).revoke(token.id)
+    TokenFile(server.tokens.path).revoke(token.id)
     assert server.ask(secret).status == 401
 
 
 def test_request_with_a_broken_token_file_is_refused_without_its_place(server: Server, token: str) -> None:
     """Nobody gets in, and nobody learns where the file is."""
-    server.tokens._path.write_text("{")
+    server.tokens.path.write_text("{")
     reply = server.ask(token)
     assert (503, "storage_failed") == (reply.status, code_of(reply))
-    assert str(server.tokens._path.parent) not in reply.body.decode()
+    assert str(server.tokens.path.parent) not in reply.body.decode()
 
 
 @pytest.mark.parametrize(
@@ -611,11 +612,25 @@ def test_methods_without_a_token_are_refused_alike(server: Server, method: str, 
 
 
 PAGE = ("sec-fetch-site", "same-origin")
+NAME = "chatkeep-8000"
+HOST_NAME = "__Host-chatkeep-8000"
 
 
-def cookie(token: str, name: str = "chatkeep-8000") -> tuple[str, str]:
+def cookie(secret: str, name: str = NAME) -> tuple[str, str]:
     """Return a header with cookies, ours among them."""
-    return ("cookie", f"theme=dark; {name}={token}; a=b")
+    return ("cookie", f"theme=dark; {name}={secret}; a=b")
+
+
+@pytest.fixture
+def pages(server: Server) -> PageSessions:
+    """Return the sessions of the page."""
+    return PageSessions(server.tokens)
+
+
+@pytest.fixture
+def signed(pages: PageSessions) -> str:
+    """Return the secret of a browser that signed in by a link."""
+    return pages.open(None)[0]
 
 
 @pytest.mark.parametrize(
@@ -629,9 +644,9 @@ def cookie(token: str, name: str = "chatkeep-8000") -> tuple[str, str]:
         ("POST", [("origin", "https://LOCALHOST:8000")]),
     ],
 )
-def test_cookie_lets_the_own_page_in(server: Server, token: str, method: str, headers: Pairs) -> None:
-    """A page of this server gets in with the token in its cookie."""
-    reply = server.ask(method=method, headers=[cookie(token), *headers])
+def test_cookie_lets_the_own_page_in(server: Server, signed: str, method: str, headers: Pairs) -> None:
+    """A page of this server gets in with the secret in its cookie."""
+    reply = server.ask(method=method, headers=[cookie(signed), *headers])
     assert 200 == reply.status
     assert b"token_id" in reply.body
 
@@ -652,47 +667,133 @@ def test_cookie_lets_the_own_page_in(server: Server, token: str, method: str, he
         ("POST", [("origin", "null")]),
     ],
 )
-def test_cookie_from_another_page_is_nothing(server: Server, token: str, method: str, headers: Pairs) -> None:
+def test_cookie_from_another_page_is_nothing(server: Server, signed: str, method: str, headers: Pairs) -> None:
     """Browsers send the cookie for pages of others too, also for one on another port: it opens nothing there."""
-    assert 401 == server.ask(method=method, headers=[cookie(token), *headers]).status
+    assert 401 == server.ask(method=method, headers=[cookie(signed), *headers]).status
+
+
+def test_cookie_is_no_token_and_a_token_no_cookie(server: Server, token: str, signed: str) -> None:
+    """Who is sent the cookie on another port has nothing for `Authorization`; a token is not good in the cookie."""
+    assert 401 == server.ask(signed, headers=[PAGE]).status
+    assert 401 == server.ask(signed).status
+    assert 401 == server.ask(headers=[cookie(token), PAGE]).status
+    assert 401 == server.ask(headers=[cookie(token, HOST_NAME), PAGE]).status
 
 
 @pytest.mark.parametrize("name", ["chatkeep", "chatkeep-80", "chatkeep-80000", "Chatkeep-8000", "x-chatkeep-8000"])
-def test_cookie_of_another_name_is_nothing(server: Server, token: str, name: str) -> None:
+def test_cookie_of_another_name_is_nothing(server: Server, signed: str, name: str) -> None:
     """Servers on other ports of the same machine have cookies of their own."""
-    assert 401 == server.ask(headers=[cookie(token, name), PAGE]).status
+    assert 401 == server.ask(headers=[cookie(signed, name), PAGE]).status
 
 
-def test_cookie_without_a_port_has_the_plain_name(server: Server, token: str) -> None:
+def test_cookie_without_a_port_has_the_plain_name(server: Server, signed: str) -> None:
     """Behind a proxy there is often no port."""
-    assert 200 == server.ask(host="localhost", headers=[cookie(token, "chatkeep"), PAGE]).status
+    assert 200 == server.ask(host="localhost", headers=[cookie(signed, "chatkeep"), PAGE]).status
 
 
-def test_cookie_does_not_help_a_wrong_header(server: Server, token: str) -> None:
+def test_cookie_made_over_tls_counts_under_its_name_alone(server: Server, pages: PageSessions, signed: str) -> None:
+    """What plain HTTP, or a neighbour, may set is not taken for what TLS has set, nor the other way round."""
+    secure, _ = pages.open(None, is_secure=True)
+    assert 200 == server.ask(headers=[cookie(secure, HOST_NAME), PAGE]).status
+    assert 401 == server.ask(headers=[cookie(secure), PAGE]).status
+    assert 401 == server.ask(headers=[cookie(signed, HOST_NAME), PAGE]).status
+
+
+@pytest.mark.parametrize("place", [0, 1])
+def test_cookies_that_others_set_keep_nobody_out(server: Server, signed: str, place: int) -> None:
+    """A neighbour on another port can set a cookie of our name; what is none of our secrets does not count."""
+    values = ["ckp_forged", "", "\u00e9", "x" * 3000]
+    values.insert(place, signed)
+    together = ("cookie", "; ".join(f"{NAME}={value}" for value in values))
+    apart = [("cookie", f"{NAME}={value}") for value in values]
+    assert 200 == server.ask(headers=[together, PAGE]).status
+    assert 200 == server.ask(headers=[*apart, PAGE]).status
+    assert 200 == server.ask(headers=[cookie(signed), cookie(signed), PAGE]).status
+
+
+@pytest.mark.parametrize("name", [NAME, HOST_NAME])
+def test_cookies_of_two_sessions_are_nothing(server: Server, pages: PageSessions, signed: str, name: str) -> None:
+    """A neighbour who sets the cookie of a session of its own gets nobody to work in that."""
+    other, _ = pages.open(None, is_secure=name == HOST_NAME)
+    for headers in ([cookie(signed), cookie(other, name)], [cookie(other, name), cookie(signed)]):
+        assert 401 == server.ask(headers=[*headers, PAGE]).status
+
+
+def test_cookies_without_number_are_nothing(server: Server, signed: str) -> None:
+    """A request costs at most so many look-ups."""
+    many = "; ".join(f"{NAME}=x{n}" for n in range(1000))
+    assert 401 == server.ask(headers=[("cookie", f"{many}; {NAME}={signed}"), PAGE]).status
+
+
+def test_cookie_does_not_help_a_wrong_header(server: Server, signed: str) -> None:
     """Who sends a token is judged by that alone."""
-    assert 401 == server.ask("ck_wrong", headers=[cookie(token), PAGE]).status
+    assert 401 == server.ask("ck_wrong", headers=[cookie(signed), PAGE]).status
 
 
-def test_page_has_a_limit_of_its_own(server: Server, token: str) -> None:
+@pytest.mark.parametrize("end", ["page", "token", "expiry"])
+def test_cookie_ends_with_its_session_and_its_token(
+    server: Server, pages: PageSessions, clocks: Clocks, end: str
+) -> None:
+    """From the next request on nothing opens; another browser stays signed in."""
+    _, token = server.tokens.create(lifetime=timedelta(hours=1))
+    secret, page = pages.open(token)
+    other, _ = pages.open(None)
+    assert 200 == server.ask(headers=[cookie(secret), PAGE]).status
+    if end == "page":
+        pages.end(page.id)
+    elif end == "token":
+        server.tokens.revoke(token.id)
+    else:
+        clocks.now += timedelta(hours=1)
+    assert 401 == server.ask(headers=[cookie(secret), PAGE]).status
+    assert 200 == server.ask(headers=[cookie(other), PAGE]).status
+
+
+def test_cookie_in_use_is_renewed_once_a_day(server: Server, pages: PageSessions, clocks: Clocks) -> None:
+    """A visit keeps a browser signed in: the answer brings the cookie again, for another week, once."""
+    secret, page = pages.open(None, is_secure=True)
+    held = [cookie(secret, HOST_NAME), PAGE]
+    assert "set-cookie" not in server.ask(headers=held).headers
+    clocks.now += timedelta(days=1, seconds=1)
+    renewed = server.ask(headers=held).headers["set-cookie"]
+    assert f"{HOST_NAME}={secret}; HttpOnly; Max-Age=604800; Path=/; SameSite=strict; Secure" == renewed
+    assert "set-cookie" not in server.ask(headers=held).headers
+    assert page.expires_at + timedelta(days=1, seconds=1) == pages.find(secret)[0].expires_at
+
+
+def test_cookie_that_cannot_be_renewed_stays_good(server: Server, signed: str, clocks: Clocks) -> None:
+    """A disk that refuses to note it ends nobody's session."""
+    clocks.now += timedelta(days=2)
+    lock = server.tokens.path.with_name("pages.lock")
+    lock.unlink()
+    lock.mkdir()
+    reply = server.ask(headers=[cookie(signed), PAGE])
+    assert (200, None) == (reply.status, reply.headers.get("set-cookie"))
+
+
+def test_page_has_a_limit_of_its_own(server: Server, pages: PageSessions) -> None:
     """It may ask far more often than a program with the same token, and takes nothing from it; but not without end."""
-    limits = {server.ask(headers=[cookie(token), PAGE]).headers["x-ratelimit-limit"] for _ in range(1200)}
+    secret, token = server.tokens.create()
+    signed, _ = pages.open(token)
+    limits = {server.ask(headers=[cookie(signed), PAGE]).headers["x-ratelimit-limit"] for _ in range(1200)}
     assert {"1200"} == limits
-    assert 429 == server.ask(headers=[cookie(token), PAGE]).status
+    assert ("page", 1200, 60) == told(server.ask(headers=[cookie(pages.open(token)[0]), PAGE]))
     assert ("60", "59") == (
-        (reply := server.ask(token)).headers["x-ratelimit-limit"],
+        (reply := server.ask(secret)).headers["x-ratelimit-limit"],
         reply.headers["x-ratelimit-remaining"],
     )
 
 
-def test_page_with_a_limited_token_keeps_its_limit(server: Server) -> None:
+def test_page_with_a_limited_token_keeps_its_limit(server: Server, pages: PageSessions) -> None:
     """The limit that a token was given holds wherever it is used."""
-    secret, _ = server.tokens.create(rate=2)
-    assert [200, 200, 429] == [server.ask(headers=[cookie(secret), PAGE]).status for _ in range(3)]
+    _, token = server.tokens.create(rate=2)
+    signed, _ = pages.open(token)
+    assert [200, 200, 429] == [server.ask(headers=[cookie(signed), PAGE]).status for _ in range(3)]
 
 
 def test_wrong_cookies_count_against_the_address(server: Server) -> None:
     """Guessing is as slow in a cookie as in the header."""
-    statuses = [server.ask(headers=[cookie("ck_guess"), PAGE]).status for _ in range(61)]
+    statuses = [server.ask(headers=[cookie("ckp_guess"), PAGE]).status for _ in range(61)]
     assert [401] * 60 + [429] == statuses
 
 

@@ -13,7 +13,7 @@ import httpx
 import pytest
 
 from chatkeep.http import page
-from chatkeep.tokens import SignInCode
+from chatkeep.page_sessions import SignInCode
 from tests.http.conftest import Server
 
 WEIGHT_MAX = 250_000
@@ -105,8 +105,8 @@ def test_vendored_files_are_those_of_their_packages() -> None:
 
 
 def test_sign_in_with_the_link(server: Server, browser: httpx.Client) -> None:
-    """The code opens the page once; its cookie is for the server alone; signing out revokes its token."""
-    server.app.state.code = code = SignInCode(server.tokens)
+    """The code opens the page once; its cookie is for the server alone; signing out ends the session."""
+    server.app.state.code = code = SignInCode()
     text = code.unspent
     answer = browser.post("/signin", json={"code": text})
     assert (200, {"status": "ok"}) == (answer.status_code, answer.json())
@@ -118,7 +118,7 @@ def test_sign_in_with_the_link(server: Server, browser: httpx.Client) -> None:
     )
     assert kept["httponly"]
     assert not kept["secure"]
-    assert 30 * 86400 == int(kept["max-age"])
+    assert 7 * 86400 - int(kept["max-age"]) in range(60)
     assert 200 == browser.get("/api/sessions").status_code
     assert 401 == httpx.post(f"{server.url}/signin", json={"code": text}, headers=OURS).status_code
     assert 200 == browser.delete("/signin").status_code
@@ -138,9 +138,48 @@ def test_sign_in_with_a_token(server: Server, browser: httpx.Client) -> None:
 
 
 def test_sign_in_over_tls_keeps_the_cookie_to_it(server: Server, browser: httpx.Client) -> None:
-    """A page that came over TLS gets a cookie that plain HTTP never sees."""
-    answer = browser.post("/signin", json={"token": server.secret}, headers={"Origin": "https://chat.example"})
-    assert "Secure" in answer.headers["set-cookie"]
+    """A page that came over TLS gets a cookie that plain HTTP never sees, and no neighbour can set."""
+    origin = {"Origin": "https://chat.example"}
+    answer = browser.post("/signin", json={"token": server.secret}, headers=origin)
+    (kept,) = SimpleCookie(answer.headers["set-cookie"]).values()
+    name = f"__Host-chatkeep-{httpx.URL(server.url).port}"
+    assert (name, "/", "", True) == (kept.key, kept["path"], kept["domain"], kept["secure"])
+    held = {"Cookie": f"{kept.key}={kept.value}", **OURS}
+    assert 200 == httpx.get(f"{server.url}/api/sessions", headers=held).status_code
+    gone = httpx.delete(f"{server.url}/signin", headers=held).headers["set-cookie"]
+    assert f'{name}=""; HttpOnly; Max-Age=0; Path=/; SameSite=strict; Secure' == gone
+    assert 401 == httpx.get(f"{server.url}/api/sessions", headers=held).status_code
+
+
+def test_sign_in_gives_no_token(server: Server, browser: httpx.Client) -> None:
+    """What is in the cookie is good nowhere else, not to sign in either, and the token not in the cookie."""
+    answer = browser.post("/signin", json={"token": server.secret})
+    (kept,) = SimpleCookie(answer.headers["set-cookie"]).values()
+    assert server.secret not in str(answer.headers)
+    with server.client(kept.value) as thief:
+        assert 401 == thief.get("/api/sessions").status_code
+        assert 401 == thief.get("/api/sessions", headers=OURS).status_code
+    assert 401 == httpx.post(f"{server.url}/signin", json={"token": kept.value}, headers=OURS).status_code
+    held = {"Cookie": f"{kept.key}={server.secret}", **OURS}
+    assert 401 == httpx.get(f"{server.url}/api/sessions", headers=held).status_code
+
+
+def test_sign_in_again_ends_the_session_before(server: Server, browser: httpx.Client) -> None:
+    """A browser has one session, whatever was pasted into it."""
+    browser.post("/signin", json={"token": server.secret})
+    before = "; ".join(f"{name}={value}" for name, value in browser.cookies.items())
+    browser.post("/signin", json={"token": server.secret})
+    assert 200 == browser.get("/api/sessions").status_code
+    assert 401 == httpx.get(f"{server.url}/api/sessions", headers={"Cookie": before, **OURS}).status_code
+
+
+def test_sign_in_ends_with_the_token_that_was_pasted(server: Server, browser: httpx.Client) -> None:
+    """Revoking a token signs everybody out who came in with it."""
+    secret, token = server.tokens.create("pasted", scopes=("read",))
+    browser.post("/signin", json={"token": secret})
+    assert 200 == browser.get("/api/sessions").status_code
+    server.tokens.revoke(token.id)
+    assert 401 == browser.get("/api/sessions").status_code
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from playwright.sync_api import Browser, Page, Route, expect
 from chatkeep.core.model import Draft, Revision
 from chatkeep.errors import NotFoundError
 from chatkeep.http import page as served
-from chatkeep.tokens import SignInCode
+from chatkeep.page_sessions import SignInCode
 from tests.http.conftest import Server
 from tests.page.conftest import PACKAGES, Seen, Visit, called, newest, said, store
 
@@ -60,7 +60,7 @@ def is_gone(server: Server, key: str) -> bool:
 
 def test_sign_in_with_the_link(server: Server, browser: Browser) -> None:
     """The link shows the sessions and leaves no code in the address; used again it says why it opens nothing."""
-    server.app.state.code = code = SignInCode(server.tokens)
+    server.app.state.code = code = SignInCode()
     store(server, "page:link", [said(1, "Signed in by a link")])
     address = f"{server.url}/#code={code.unspent}"
     with browser.new_context() as context:

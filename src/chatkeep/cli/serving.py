@@ -16,6 +16,7 @@ from chatkeep.cli import screen
 from chatkeep.cli.options import Workspace, named, opened_store
 from chatkeep.config import Settings, settings_from
 from chatkeep.errors import ChatkeepError
+from chatkeep.page_sessions import SignInCode
 
 _EVERYWHERE = frozenset(("0.0.0.0", "::"))  # noqa: S104 - it is compared, not bound
 _BACKLOG = 2048
@@ -74,7 +75,7 @@ def serve(
     )
     wiring.start_log()
     with _bound(chosen) as listener, opened_store(chosen, watch=True, on_problem=wiring.warn_of) as store:
-        code = wiring.sign_in_code(chosen.workspace)
+        code = SignInCode()
         _greet(chosen, listener.getsockname()[1], code.unspent)
         wiring.run(chosen, store, listener, code)
 

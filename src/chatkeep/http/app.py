@@ -45,8 +45,8 @@ from chatkeep.http.guard import RATE_HEADERS, Guard, GuardMiddleware
 from chatkeep.http.metrics import Metrics
 from chatkeep.http.openapi import Answer, Body, described, extra, responses
 from chatkeep.http.relay import Relay
+from chatkeep.page_sessions import SignInCode
 from chatkeep.sessions import Sessions
-from chatkeep.tokens import SignInCode
 from chatkeep.upstream import NoModel
 
 

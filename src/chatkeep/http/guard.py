@@ -6,8 +6,8 @@ refused ones too, so that guessing is slow; without a valid token it ends here, 
 at every address and for every method. What a grant allows is checked by `authorise`, and its prefix by
 `Sessions.confined`.
 
-A token comes in the `Authorization` header, or from a browser that signed in, in a cookie. The cookie
-counts only beside what shows that our own page asks: browsers send cookies for other pages as well.
+A token comes in the `Authorization` header. A browser that signed in sends a cookie instead, which is no
+token: `cookies` says when it counts.
 
 There is no exception for requests from this machine, no token in an address, and no identity taken
 from a header, except the address that a configured proxy has seen.
@@ -18,8 +18,10 @@ from __future__ import annotations
 import ipaddress
 import re
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from typing import Final
 
+from anyio import to_thread
 from msgspec import Struct
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -33,7 +35,9 @@ from chatkeep.errors import (
 )
 from chatkeep.http import problems
 from chatkeep.http.addresses import client_address
+from chatkeep.http.cookies import good_cookie, renewed_cookie
 from chatkeep.http.limits import Limits, Standing
+from chatkeep.page_sessions import PageSessions
 from chatkeep.tokens import Token, TokenFile
 
 PUBLIC_PATHS: Final = frozenset(("/", "/health", "/openapi.json", "/docs"))
@@ -47,7 +51,6 @@ RATE_PAGE: Final = 1200
 RATE_HEADERS: Final = ("X-RateLimit-Limit", "X-RateLimit-Remaining", "X-RateLimit-Reset")
 _HOST = re.compile(r"(\[[0-9a-f.]*:[0-9a-f:.]+\]|[^\s:/?#@\[\]\\]+)(?::[0-9]{1,5})?", re.ASCII)
 _ADMIN: Final = "admin"
-_SAFE_METHODS: Final = frozenset(("GET", "HEAD"))
 
 
 class Grant(Struct, frozen=True, kw_only=True):
@@ -117,6 +120,7 @@ class Guard:
             ValueError: when a proxy is neither an address nor a network.
         """
         self.tokens = tokens
+        self.pages = PageSessions(tokens)
         self._limits = limits
         self._hosts = frozenset(host.lower().strip("[]") for host in hosts)
         self._rates = rates
@@ -134,18 +138,27 @@ class Guard:
             raise UnknownHostError
 
     def find(self, scope: Scope) -> Token:
-        """Return the token that a request bears, in its header, or else in the cookie of our page.
+        """Return the token that a request bears in its header, or else the one that the cookie of our page stands for.
 
         Raises:
             UnauthorizedError: when it bears none, several, or one that is not valid.
         """
         borne = Headers(scope=scope).getlist("authorization")
-        if not borne and is_from_page(scope):
-            return self.tokens.find(cookie_of(scope))
+        if not borne:
+            return good_cookie(scope, self.pages).token
         scheme, _, secret = borne[0].partition(" ") if len(borne) == 1 else ("", "", "")
         if scheme.lower() != "bearer":
             raise UnauthorizedError
         return self.tokens.find(secret.strip(" "))
+
+    def is_cookie_due(self, scope: Scope) -> bool:
+        """Tell whether an admitted request came with a cookie that should be renewed."""
+        if "authorization" in Headers(scope=scope):
+            return False
+        with suppress(ChatkeepError):
+            cookie = good_cookie(scope, self.pages)
+            return self.pages.is_due(cookie.page, cookie.token)
+        return False
 
     def count(self, scope: Scope, token: Token | None) -> Standing | None:
         """Count a request in the buckets that it belongs to, and return what is left of them.
@@ -207,6 +220,9 @@ class GuardMiddleware:
         else:
             scope.setdefault("state", {})["grant"] = grant
             app = self._app
+            if grant is not None and self._guard.is_cookie_due(scope):
+                renewed = await to_thread.run_sync(renewed_cookie, scope, self._guard.pages)
+                headers.update({"Set-Cookie": renewed} if renewed else {})
         await app(scope, receive, _adding(headers, send) if headers else send)
 
     def _admitted(self, scope: Scope, headers: dict[str, str]) -> Grant | None:
@@ -238,34 +254,6 @@ class GuardMiddleware:
 def is_public(path: str) -> bool:
     """Tell whether everybody may read what is at this path."""
     return path in PUBLIC_PATHS or path.startswith(PAGE_FILES)
-
-
-def is_from_page(scope: Scope) -> bool:
-    """Tell whether a browser says that a page of this very server asks.
-
-    Browsers leave `Sec-Fetch-Site` out where a server is reached by plain HTTP under a name of its own;
-    then `Origin` decides, which they send with every request that changes something.
-    """
-    headers = Headers(scope=scope)
-    site, origin = headers.get("sec-fetch-site"), headers.get("origin")
-    if site is not None:
-        return site == "same-origin"
-    if origin is not None:
-        return origin.partition("://")[2].lower() == headers["host"].lower()
-    return scope["method"] in _SAFE_METHODS
-
-
-def cookie_name(scope: Scope) -> str:
-    """Return the name of our cookie: servers on other ports of the same machine share its cookies."""
-    port = re.search(r":([0-9]+)$", Headers(scope=scope)["host"])
-    return f"chatkeep-{port[1]}" if port else "chatkeep"
-
-
-def cookie_of(scope: Scope) -> str:
-    """Return what our cookie holds, nothing when there is none."""
-    wanted = cookie_name(scope)
-    pairs = (pair.strip().partition("=") for pair in Headers(scope=scope).get("cookie", "").split(";"))
-    return next((text for name, _, text in pairs if name == wanted), "")
 
 
 def _rate_headers(standing: Standing | None) -> dict[str, str]:

@@ -4,7 +4,7 @@ The files in `static/` are sent as they are. Their addresses contain a digest of
 browsers may keep them for ever and never mix two editions. What the page shows it asks of the API.
 
 To sign in, the page hands over the code of the link that the server printed, or a token; the answer
-puts a token into a cookie that no script can read. `guard` says when that cookie counts.
+puts the secret of a session of the page into a cookie that no script can read: see `page_sessions`.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from __future__ import annotations
 import gzip
 import hashlib
 from contextlib import suppress
-from functools import cache
+from functools import cache, partial
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 from typing import Final
@@ -28,8 +28,9 @@ from chatkeep.bodies import SignInBody
 from chatkeep.errors import ForbiddenError, InvalidError, NotFoundError, UnauthorizedError
 from chatkeep.http.access import Threads, json_response
 from chatkeep.http.body import json_of
-from chatkeep.http.guard import Guard, cookie_name, cookie_of, is_from_page
-from chatkeep.tokens import PAGE_LIFETIME, SignInCode
+from chatkeep.http.cookies import good_cookies, is_from_page, is_over_tls, remove_cookies, set_cookie
+from chatkeep.http.guard import Guard
+from chatkeep.page_sessions import PageSession, SignInCode
 
 POLICY: Final = (
     "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; "
@@ -81,28 +82,29 @@ async def get_page_file(request: Request, edition: str, name: str) -> Response:
 
 
 async def sign_in(request: Request, threads: Threads) -> Response:
-    """Put a token into a cookie of the browser: a new one for a code, or the one that is handed over."""
+    """Begin a session of the page for a code, or a token that is handed over, and put its secret into a cookie."""
     if not is_from_page(request.scope):
         raise ForbiddenError("Only the page of this server signs in here; programs send `Authorization`.")
     body = await json_of(request, _BODY)
     if bool(body.code) == bool(body.token):
         raise InvalidError("code", "give either a code or a token")
-    secret = body.token or await threads.write(_spent, request.app.state.code, body.code)
-    guard: Guard = request.app.state.guard
-    guard.tokens.find(secret)
+    secret, page = await threads.write(_opened, request, body)
     answer = json_response(wire.encoded(wire.Done()))
-    _set_cookie(answer, request, secret, int(PAGE_LIFETIME.total_seconds()))
+    guard: Guard = request.app.state.guard
+    set_cookie(answer, request.scope, secret, page, guard.pages.lifetime_s(page))
     return answer
 
 
 async def sign_out(request: Request, threads: Threads) -> Response:
-    """Take the cookie back, and the token in it if a link had made it."""
+    """End the session of the page, and take its cookie back."""
     if not is_from_page(request.scope):
         raise ForbiddenError("Only the page of this server signs out here.")
     guard: Guard = request.app.state.guard
-    await threads.write(_let_go, guard, cookie_of(request.scope))
+    for cookie in good_cookies(request.scope, guard.pages):
+        with suppress(NotFoundError):  # it is gone already
+            await threads.write(guard.pages.end, cookie.page.id)
     answer = json_response(wire.encoded(wire.Done()))
-    _set_cookie(answer, request, "", 0)
+    remove_cookies(answer, request.scope)
     return answer
 
 
@@ -153,25 +155,20 @@ def _takes_gzip(accepted: str) -> bool:
     return weights.get("gzip", weights.get("*", "0")).strip("0.") != ""
 
 
-def _spent(code: SignInCode | None, text: str) -> str:
+def _opened(request: Request, body: SignInBody) -> tuple[str, PageSession]:
+    """Return a new session of the page and its secret, in place of those that its browser had."""
+    guard: Guard = request.app.state.guard
+    code: SignInCode | None = request.app.state.code
+    token = guard.tokens.find(body.token) if body.token else None
+    made = partial(
+        guard.pages.open,
+        token,
+        browser=request.headers.get("user-agent", ""),
+        is_secure=is_over_tls(request.scope),
+        instead_of={cookie.page.id for cookie in good_cookies(request.scope, guard.pages)},
+    )
+    if token is not None:
+        return made()
     if code is None:
         raise UnauthorizedError
-    return code.spend(text)[0]
-
-
-def _let_go(guard: Guard, secret: str) -> None:
-    with suppress(UnauthorizedError, NotFoundError):  # it is gone already
-        token = guard.tokens.find(secret)
-        if token.for_page:
-            guard.tokens.revoke(token.id)
-
-
-def _set_cookie(answer: Response, request: Request, secret: str, lifetime_s: int) -> None:
-    answer.set_cookie(
-        cookie_name(request.scope),
-        secret,
-        max_age=lifetime_s,
-        httponly=True,
-        samesite="strict",
-        secure=request.headers.get("origin", "").startswith("https:"),
-    )
+    return code.spend(body.code or "", made)

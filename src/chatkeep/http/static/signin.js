@@ -39,7 +39,7 @@ export function SignIn({ reason, enter }) {
         <label>Token<input name="token" type="password" autocomplete="current-password" spellcheck=${false} placeholder="ck_…" autofocus /></label>
         ${problem && html`<p class="warning" role="alert">${problem}</p>`}
         <button class="strong">Sign in</button>
-        <p class="aside">The browser keeps the token in a cookie that scripts cannot read, for 30 days or until you sign out.</p>
+        <p class="aside">The browser stays signed in for 30 days, unless about a week passes without a visit, or until you sign out. It does not keep the token.</p>
       </form>
     </main>
   `;
