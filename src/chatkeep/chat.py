@@ -305,7 +305,7 @@ async def _give_title(model: Model, turn: Turn, answered: Answered) -> None:
         exchange = f"{asked.messages[0].text[:_TITLE_SOURCE_CHARS]}\n\n{answered.text[:_TITLE_SOURCE_CHARS]}"
         request = [{"role": "system", "content": _TITLE_PROMPT}, {"role": "user", "content": exchange}]
         pieces = [piece async for piece in model.answer(turn.model, request) if isinstance(piece, str)]
-        if title := titles.first_line("".join(pieces).strip(_FRAME)):
+        if title := titles.title("".join(pieces).strip(_FRAME), None).said:
             made = Revision(metadata={MODEL_TITLE: title.strip(_FRAME)})
             await turn.workers.write(turn.sessions.revise, turn.key, made)
     except ChatkeepError as error:

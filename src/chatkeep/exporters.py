@@ -19,8 +19,7 @@ from typing import Final
 import msgspec
 from msgspec import Struct
 
-from chatkeep.core import titles
-from chatkeep.core.model import Header, Json, Message, Session, title_of
+from chatkeep.core.model import Digest, Header, Json, Message, Session, title_of
 from chatkeep.errors import InvalidError
 
 
@@ -125,8 +124,7 @@ def _blocks(message: Message) -> Iterator[str]:
 
 
 def _title(session: Session) -> str:
-    asked = (titles.first_line(message.text) for message in session.messages if message.role == "user")
-    return title_of(session.header, next(filter(None, asked), None))
+    return title_of(session.header, Digest().plus(*session.messages).made_title)
 
 
 def _time(at: datetime) -> str:

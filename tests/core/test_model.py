@@ -160,7 +160,16 @@ def test_says_the_same(one: Draft, other: Draft, same: bool) -> None:  # noqa: F
     assert same == session("a", [one]).messages[0].says_the_same(other)
 
 
-@given(st.lists(st.tuples(st.sampled_from(["user", "assistant", "tool"]), json_texts, st.integers(-9, 9)), max_size=8))
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from(["user", "assistant", "tool"]),
+            json_texts | st.sampled_from(["/start", "[1]", "...", "Hello"]),
+            st.integers(-9, 9),
+        ),
+        max_size=8,
+    )
+)
 def test_digest_plus(said: list[tuple[str, str, int]]) -> None:
     """A digest is the same, whether its messages come one by one, in batches or all at once."""
     messages = session("a", [draft(text, seconds, role=role) for role, text, seconds in said]).messages  # type: ignore[arg-type]

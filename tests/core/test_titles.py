@@ -7,7 +7,7 @@ import regex
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chatkeep.core.titles import PREVIEW_CHARS_MAX, TITLE_CHARS_MAX, first_line, preview
+from chatkeep.core.titles import PREVIEW_CHARS_MAX, TITLE_CHARS_MAX, Short, first_line, preview, title
 
 FAMILY = "👨‍👩‍👧‍👦"
 SCOTLAND = "🏴\U000e0067\U000e0062\U000e0073\U000e0063\U000e0074\U000e007f"
@@ -44,13 +44,17 @@ def test_first_line(text: str, title: str | None) -> None:
 )
 def test_preview(text: str, expected: str) -> None:
     """A preview is the beginning of the text on one line."""
-    assert expected == preview(text)
+    assert expected == preview(text, text).said
 
 
 @given(st.text(max_size=400))
 def test_short_texts_of_any_text(text: str) -> None:
     """What is cut is a beginning in whole graphemes, within its length, without space at its ends."""
-    for short, chars_max in ((first_line(text) or "", TITLE_CHARS_MAX), (preview(text), PREVIEW_CHARS_MAX)):
+    for short, chars_max in (
+        (first_line(text) or "", TITLE_CHARS_MAX),
+        (title(text, text).said, TITLE_CHARS_MAX),
+        (preview(text, text).said, PREVIEW_CHARS_MAX),
+    ):
         graphemes = regex.findall(r"\X", short)
         assert len(graphemes) <= chars_max
         assert "\n" not in short
@@ -65,3 +69,9 @@ def test_first_line_of_long_graphemes(graphemes: list[str]) -> None:
     """Flags, families and accents are kept whole."""
     expected = regex.findall(r"\X", "".join(graphemes))[:TITLE_CHARS_MAX]
     assert "".join(expected) == first_line("".join(graphemes))
+
+
+def test_title_of_a_description() -> None:
+    """A description is as short as a title, and keeps its characters whole."""
+    assert Short("", f"Code: {'x' * 74}") == title(f"```\n{'x' * 90}\n```", None)
+    assert Short("", FAMILY * 80) == title(FAMILY * 90, None)

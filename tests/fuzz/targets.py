@@ -112,9 +112,8 @@ def read_query(data: bytes) -> None:
     assert all(0 <= start < end <= len(shown) for start, end in places)
     assert all(text[token.start : token.end] for token in tokens_of(text))
     assert "\0" not in spaced(text) + rows_of(text)
-    title = titles.first_line(text)
-    assert title is None or 1 <= len(title.splitlines()) <= 1
-    titles.preview(text)
+    for short in (*titles.title(text, text), *titles.preview(text, text)):
+        assert len(short.splitlines()) <= 1
 
 
 def read_answer(data: bytes) -> None:

@@ -120,25 +120,41 @@ class Session(Struct, frozen=True, kw_only=True):
 
 
 class Digest(Struct, frozen=True, kw_only=True):
-    """What a list shows of a session's messages, folded from them one by one."""
+    """What a list shows of a session's messages, folded from them one by one.
+
+    `title_hint` and `preview_hint` describe messages that say nothing to people: they stand in until one does.
+    """
 
     message_count: int = 0
     talk_count: int = 0
     auto_title: str | None = None
+    title_hint: str = ""
     preview: str = ""
+    preview_hint: str = ""
     latest_at: datetime | None = None
 
     def plus(self, *messages: Message) -> Digest:
         """Return the digest of the same messages and these after them."""
         talk = [message for message in messages if message.role in TALK_ROLES]
         latest_at = max((message.sent_at for message in messages), default=self.latest_at)
+        asked = () if self.auto_title else (said for said in talk if said.role == "user")
+        title = _first_short(titles.title(said.text, said.content) for said in asked)
+        preview = _first_short(titles.preview(said.text, said.content) for said in reversed(talk))
+        auto_title, latest = self.auto_title or title.said or None, preview.said or self.preview
         return Digest(
             message_count=self.message_count + len(messages),
             talk_count=self.talk_count + len(talk),
-            auto_title=self.auto_title or _first(titles.first_line(said.text) for said in talk if said.role == "user"),
-            preview=_first(titles.preview(said.text) for said in reversed(talk)) or self.preview,
+            auto_title=auto_title,
+            title_hint="" if auto_title else self.title_hint or title.described,
+            preview=latest,
+            preview_hint="" if latest else preview.described or self.preview_hint,
             latest_at=latest_at if self.latest_at is None or latest_at is None else max(self.latest_at, latest_at),
         )
+
+    @property
+    def made_title(self) -> str | None:
+        """The title that the messages give, if any does."""
+        return self.auto_title or self.title_hint or None
 
 
 class Summary(Struct, frozen=True, kw_only=True):
@@ -159,19 +175,19 @@ def summary(header: Header, digest: Digest, damage: str | None = None) -> Summar
         header=header,
         message_count=digest.message_count,
         talk_count=digest.talk_count,
-        title=title_of(header, digest.auto_title),
-        preview=digest.preview,
+        title=title_of(header, digest.made_title),
+        preview=digest.preview or digest.preview_hint,
         updated_at=digest.latest_at or header.created_at,
         damage=damage,
     )
 
 
-def title_of(header: Header, auto_title: str | None) -> str:
+def title_of(header: Header, made_title: str | None) -> str:
     """Return a session's title: the user's own, else the one that the model made, else that of its messages."""
     made = header.metadata.get(MODEL_TITLE)
     if not isinstance(made, str) or not 1 <= len(made) <= TITLE_CHARS_MAX:
         made = None
-    return header.title or made or auto_title or titles.NO_TITLE
+    return header.title or made or made_title or titles.NO_TITLE
 
 
 class Receipt(Struct, frozen=True, kw_only=True):
@@ -437,9 +453,14 @@ def _check_shape(what: str, encoded: bytes) -> None:
         raise InvalidError(what, f"is nested more than {DEPTH_MAX} levels deep")
 
 
-def _first(texts: Iterable[str | None]) -> str | None:
-    """Return the first text that is not empty."""
-    return next(filter(None, texts), None)
+def _first_short(texts: Iterable[titles.Short]) -> titles.Short:
+    """Return what the first says that says something, and the first description up to there."""
+    described = ""
+    for text in texts:
+        if text.said:
+            return titles.Short(text.said, described)
+        described = described or text.described
+    return titles.Short("", described)
 
 
 def _said(message: Message | Draft) -> bytes:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from chatkeep.core.model import Selection
 from chatkeep.core.titles import NO_TITLE
 from chatkeep.errors import SessionNotFoundError
 from chatkeep.store.protocol import Store
@@ -47,6 +48,16 @@ class ReadContract:
         store.append(KEY, [draft("Last words")])
         known = store.get(KEY)
         assert ("First words", "Last words") == (known.title, known.preview)
+
+    def test_get_titled_by_what_is_said_to_people(self, store: Store) -> None:
+        """Pictures, commands and tokens give no title and no preview where another message does."""
+        store.append(KEY, [draft("/start"), draft("<|im_start|>"), draft([{"type": "image_url", "image_url": {}}])])
+        assert ("/start", "Picture") == (store.get(KEY).title, store.get(KEY).preview)
+        store.append(KEY, [draft("Which breed is it?"), draft("<think>Hm.</think>A beagle.", role="assistant")])
+        store.append(KEY, [draft("###STOP###")])
+        known = store.get(KEY)
+        assert ("Which breed is it?", "A beagle.") == (known.title, known.preview)
+        assert [known] == list(store.list(Selection(), limit=1).sessions)
 
     def test_get_missing(self, store: Store) -> None:
         """Nothing is known of a session that is not there, and asking makes none."""

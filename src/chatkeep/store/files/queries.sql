@@ -61,14 +61,14 @@ UPDATE marks SET next_doc = max(next_doc, (SELECT coalesce(max(doc), 0) + 1 FROM
 -- put_session: Add a session's row and return its sid.
 INSERT INTO sessions VALUES (
   NULL, :name, :key, :channel, :user_title, :created_at, :metadata, :archived, :pinned, :tags,
-  :message_count, :talk_count, :auto_title, :preview, :latest_at, :updated_at,
+  :message_count, :talk_count, :auto_title, :title_hint, :preview, :preview_hint, :latest_at, :updated_at,
   :size, :modified_ns, :changed_ns, :inode, :body, :tail, :checksum, :damage
 ) RETURNING sid;
 
 -- grow_session: Bring a session's row up to an append.
 UPDATE sessions SET
-  message_count = :message_count, talk_count = :talk_count, auto_title = :auto_title, preview = :preview,
-  latest_at = :latest_at, updated_at = :updated_at,
+  message_count = :message_count, talk_count = :talk_count, auto_title = :auto_title, title_hint = :title_hint,
+  preview = :preview, preview_hint = :preview_hint, latest_at = :latest_at, updated_at = :updated_at,
   size = :size, modified_ns = :modified_ns, changed_ns = :changed_ns, inode = :inode, tail = :tail,
   checksum = :checksum
 WHERE name = :name;

@@ -315,7 +315,9 @@ def _digest_values(header: Header, digest: Digest) -> dict[str, Value]:
         "message_count": digest.message_count,
         "talk_count": digest.talk_count,
         "auto_title": digest.auto_title,
+        "title_hint": digest.title_hint,
         "preview": digest.preview,
+        "preview_hint": digest.preview_hint,
         "latest_at": latest_at,
         "updated_at": microseconds(header.created_at) if latest_at is None else latest_at,
     }
@@ -351,7 +353,7 @@ def spot_of(values: Sequence[Value]) -> Spot:
 def _row_of(values: Sequence[Value]) -> Row:
     (
         sid, name, key, channel, user_title, created_at, metadata, archived, pinned, tags,
-        message_count, talk_count, auto_title, preview, latest_at, _,
+        message_count, talk_count, auto_title, title_hint, preview, preview_hint, latest_at, _,
         size, modified_ns, changed_ns, inode, body, tail, checksum, damage,
     ) = values  # fmt: skip
     return Row(
@@ -371,7 +373,9 @@ def _row_of(values: Sequence[Value]) -> Row:
             message_count=message_count,
             talk_count=talk_count,
             auto_title=auto_title,
+            title_hint=title_hint,
             preview=preview,
+            preview_hint=preview_hint,
             latest_at=None if latest_at is None else _EPOCH + _MICROSECOND * latest_at,
         ),
         stamp=Stamp(size, modified_ns, changed_ns, inode),

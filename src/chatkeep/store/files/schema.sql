@@ -24,7 +24,9 @@ CREATE TABLE sessions (
   message_count INTEGER NOT NULL,
   talk_count INTEGER NOT NULL,
   auto_title TEXT,
+  title_hint TEXT NOT NULL,
   preview TEXT NOT NULL,
+  preview_hint TEXT NOT NULL,
   latest_at INTEGER,
   updated_at INTEGER NOT NULL,
 
@@ -49,7 +51,7 @@ CREATE VIEW listed AS SELECT
       AND length(json_extract(metadata, '$.model_title')) BETWEEN 1 AND 200
     THEN json_extract(metadata, '$.model_title') ELSE auto_title
   END AS auto_title,
-  preview, latest_at, updated_at,
+  title_hint, preview, preview_hint, latest_at, updated_at,
   size, modified_ns, changed_ns, inode, body, tail, checksum, damage
 FROM sessions;
 
