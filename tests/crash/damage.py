@@ -11,6 +11,7 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct
 
+from chatkeep.core.bounds import MESSAGE_BYTES_MAX
 from chatkeep.store.files.findings import Kind, Remedy
 from chatkeep.store.files.index import Index
 from chatkeep.store.files.store import FilesStore
@@ -127,7 +128,11 @@ EDITS: dict[str, tuple[Edit, Kind, Remedy]] = {
     "another layout": (lambda data: msgspec.json.format(data, indent=2), "loose", "rewrite"),
     "an id twice": (lambda data: data.replace(b'"id-3"', b'"id-2"'), "odd", "leave"),
     "a NUL": (lambda data: data.replace(b"line 3", b"line\\u00003"), "odd", "leave"),
-    "a message too large": (lambda data: data.replace(b"line 3", b"x" * (2 << 20)), "odd", "leave"),
+    "a message too large": (
+        lambda data: data.replace(b"line 3", b"x" * (MESSAGE_BYTES_MAX + (1 << 20))),
+        "odd",
+        "leave",
+    ),
     "a bad tag": (lambda data: data.replace(b'"metadata":{}', b'"metadata":{},"tags":[" "]', 1), "odd", "leave"),
 }
 """What is done to the bytes of a session's file, by name."""

@@ -8,8 +8,9 @@ import random
 from collections.abc import Callable
 
 from chatkeep.store.files import format as session_file
-from chatkeep.store.files import tree
-from chatkeep.store.files.tree import LockedFile, Tree
+from chatkeep.store.files import held, tree
+from chatkeep.store.files.held import LockedFile
+from chatkeep.store.files.tree import Tree
 
 
 def none() -> None:
@@ -61,15 +62,15 @@ def cut_without_flush() -> None:
 
 def flushes_fail() -> None:
     """Let every fifth flush of a file or so fail, and note which. No bug: the store has to stand it."""
-    tree.to_disk = _failing_flush()  # type: ignore[attr-defined,assignment]
+    tree.to_disk = held.to_disk = _failing_flush()  # type: ignore[attr-defined,assignment]
 
 
 def flushes_fail_and_are_trusted() -> None:
     """Ask a flush again that has failed."""
     flush = _failing_flush()
-    tree.to_disk = flush  # type: ignore[attr-defined,assignment]
+    tree.to_disk = held.to_disk = flush  # type: ignore[attr-defined,assignment]
     LockedFile._flush = lambda self: flush(self.fd)  # type: ignore[method-assign]
-    tree._restore = lambda *_: None
+    held._restore = lambda *_: None
 
 
 def _failing_flush() -> Callable[[int], None]:

@@ -19,10 +19,11 @@ import pytest
 
 from chatkeep.core.model import Selection
 from chatkeep.errors import ChatkeepError, SessionNotFoundError
-from chatkeep.store.files import tree
+from chatkeep.store.files import held, tree
 from chatkeep.store.files.disk import to_disk
+from chatkeep.store.files.held import LockedFile
 from chatkeep.store.files.store import FilesStore
-from chatkeep.store.files.tree import LockedFile, Tree, file_name
+from chatkeep.store.files.tree import Tree, file_name
 from tests.crash.failing import FAULTS, Fault, failing
 from tests.crash.history import draft_of
 from tests.crash.scorecard import Score
@@ -141,9 +142,10 @@ def test_calls_that_fail_find_what_is_planted(
 ) -> None:
     """A store that lets errors through, keeps what it refused, or trusts and answers what was not flushed, is found."""
     if plant == "told":
-        monkeypatch.setattr(tree, "told", lambda *_: nullcontext())
+        for room in (tree, held):
+            monkeypatch.setattr(room, "told", lambda *_: nullcontext())
     elif plant == "restore":
-        monkeypatch.setattr(tree, "_restore", lambda *_: None)
+        monkeypatch.setattr(held, "_restore", lambda *_: None)
     elif plant == "suspicion":
         monkeypatch.setattr(LockedFile, "_flush", lambda self: to_disk(self.fd))
     elif plant == "flush":

@@ -5,6 +5,7 @@ Nothing hangs, nothing outside of the workspace is touched, nothing damaged is o
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -21,13 +22,13 @@ import pytest
 
 from chatkeep import wiring
 from chatkeep.config import settings_from
-from chatkeep.core.model import Selection
-from chatkeep.errors import ChatkeepError
+from chatkeep.core.model import Revision, Selection
+from chatkeep.errors import ChatkeepError, SessionDamagedError
 from chatkeep.http.limits import Limits
 from chatkeep.store.files.index import Index
 from chatkeep.store.files.store import FilesStore
 from chatkeep.store.files.tree import file_name
-from chatkeep.testing import draft, search_for, talk
+from chatkeep.testing import draft, search_for, session, talk
 from chatkeep.tokens import TokenFile
 from tests.crash.damage import plant_all
 from tests.crash.scorecard import Score
@@ -112,12 +113,14 @@ def _chatkeep(workspace: Path, *arguments: str, codes: tuple[int, ...] = (0,), u
     return said
 
 
-def _good_faults(store: FilesStore) -> list[str]:
+def _good_faults(store: FilesStore, without: int | None = None) -> list[str]:
     """Return which of the good sessions are not listed, found, read or appended to."""
     keys = [f"good:{number}" for number in range(_GOOD)]
     listed = store.list(Selection(prefixes=("good:",)), limit=500).sessions
     found = [] if sorted(keys) == sorted(one.header.key for one in listed) else ["not all are listed"]
     for number, key in enumerate(keys):
+        if number == without:
+            continue
         if [key] != [hit.key for hit in store.search(search_for(f"plum{number:03}")).hits]:
             found.append(f"{key} is not found")
         count = len(store.read(key).messages)
@@ -139,6 +142,86 @@ def test_store_among_hostile_things(workspace: Path, outside: Path, score: Score
         assert all(file_name(f"linked:{number}") in problems for number in range(8))
     assert before == _look(outside)
     assert damaged == {path: path.read_bytes() for path in damaged}
+
+
+def test_write_no_session_through_a_hard_link(workspace: Path, outside: Path) -> None:
+    """A file with other names is read, named as a problem and never written, until it has one name again."""
+    victim = outside / "kept"
+    path = workspace / "sessions" / file_name("good:1")
+    with closing(FilesStore.open(workspace, durability="none")) as store:
+        victim.hardlink_to(path)
+        kept = victim.read_bytes()
+        for change in (
+            lambda: store.append("good:1", [draft("more")]),
+            lambda: store.revise("good:1", Revision(title="Mine")),
+            lambda: store.merge(session("good:1", [draft("more")])),
+        ):
+            with pytest.raises(SessionDamagedError, match="hard links"):
+                change()
+        assert kept == victim.read_bytes()
+        assert 3 == len(store.read("good:1").messages)
+        assert "hard links" in store.status().problems[path.name]
+        assert [] == _good_faults(store, without=1)
+        victim.unlink()
+        assert 4 == store.append("good:1", [draft("more")]).message_count
+
+
+@pytest.mark.parametrize("tail", [b"", b',{"seq":4,"role":"us'], ids=["whole", "torn"])
+def test_write_no_file_that_was_linked_into_the_workspace(workspace: Path, outside: Path, tail: bytes) -> None:
+    """Another workspace's session under its own name here is shown, and an append changes neither."""
+    theirs = outside / "theirs" / "sessions" / file_name("theirs:1")
+    content = theirs.read_bytes()
+    kept = content[: content.index(b'],"message_count"')] + tail if tail else content
+    theirs.write_bytes(kept)
+    os.utime(theirs, (1_000_000_000, 1_000_000_000))  # not on its way here
+    (workspace / "sessions" / theirs.name).hardlink_to(theirs)
+    with closing(FilesStore.open(workspace, durability="none")) as store:
+        assert 3 == store.get("theirs:1").message_count
+        with pytest.raises(SessionDamagedError, match="hard links"):
+            store.append("theirs:1", [draft("more")])
+        assert kept == theirs.read_bytes()
+        store.delete("theirs:1")
+    assert kept == theirs.read_bytes()
+
+
+def test_write_a_file_whose_maker_died_before_it_lost_its_first_name(workspace: Path) -> None:
+    """The name in `tmp` that a session is born under is none of somebody else's: it is taken away, and all goes on."""
+    path = workspace / "sessions" / file_name("good:1")
+    with closing(FilesStore.open(workspace, durability="none")) as store:
+        (workspace / "tmp" / "1-born").hardlink_to(path)
+        assert 4 == store.append("good:1", [draft("more")]).message_count
+        assert 1 == path.stat().st_nlink
+        assert {} == store.status().problems
+
+
+def test_append_while_its_file_is_swapped_for_links(workspace: Path, outside: Path) -> None:
+    """Whatever a name stands for from one moment to the next, nothing outside is written."""
+    victim = outside / "theirs" / "sessions" / file_name("theirs:1")
+    path, aside = workspace / "sessions" / file_name("good:1"), workspace / "aside"
+    before = victim.read_bytes()
+    answered = []
+    with closing(FilesStore.open(workspace, durability="none", lock_timeout_s=0.2)) as store:
+
+        def append() -> None:
+            for number in range(300):
+                with contextlib.suppress(ChatkeepError):
+                    answered.append(store.append("good:1", [draft("more", id=f"m{number}")]).receipts[0].id)
+
+        writer = threading.Thread(target=append)
+        writer.start()
+        turn = 0
+        while writer.is_alive():
+            turn += 1
+            with contextlib.suppress(FileNotFoundError, FileExistsError):
+                path.rename(aside)
+                (path.symlink_to, path.hardlink_to)[turn % 2](victim)
+                path.unlink()
+            with contextlib.suppress(FileNotFoundError):
+                aside.replace(path)
+        writer.join()
+        assert before == victim.read_bytes()
+    assert answered
+    assert before == victim.read_bytes()
 
 
 def _is_plain(path: Path) -> bool:

@@ -36,7 +36,7 @@ _HOLDER = """
 import os, sys, time
 from pathlib import Path
 from chatkeep.store.files.store import FilesStore
-from chatkeep.store.files.tree import LockedFile
+from chatkeep.store.files.held import LockedFile
 from chatkeep.testing import draft
 
 overwrite = LockedFile.overwrite_tail

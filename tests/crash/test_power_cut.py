@@ -26,7 +26,7 @@ import pytest
 
 from chatkeep.core.model import Selection
 from chatkeep.errors import SessionDamagedError
-from chatkeep.store.files import tree
+from chatkeep.store.files import held, tree
 from chatkeep.store.files.format import scan
 from chatkeep.store.files.store import FilesStore
 from tests.crash.checker import faults
@@ -256,7 +256,8 @@ def test_power_cut_of_a_file_system(disk: Disk, cuts: int, score: Score) -> None
 @pytest.mark.parametrize("disk", ["ext4", "xfs"], indirect=True)
 def test_power_cut_finds_what_is_planted(disk: Disk, monkeypatch: pytest.MonkeyPatch) -> None:
     """A store that answers before its flush is found out."""
-    monkeypatch.setattr(tree, "to_disk", lambda _: None)
+    for room in (tree, held):
+        monkeypatch.setattr(room, "to_disk", lambda _: None)
     FilesStore.open(disk.workspace).close()
     dice = random.Random(1)  # noqa: S311 - repeatable
     found: list[str] = []

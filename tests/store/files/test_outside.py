@@ -14,9 +14,10 @@ from chatkeep.core.model import Revision, Selection
 from chatkeep.errors import BusyError, SessionDamagedError, SessionNotFoundError, StorageError
 from chatkeep.store.files import tree
 from chatkeep.store.files.disk import to_disk
+from chatkeep.store.files.held import LockedFile
 from chatkeep.store.files.index import Index
 from chatkeep.store.files.store import FilesStore
-from chatkeep.store.files.tree import LockedFile, Tree, file_name
+from chatkeep.store.files.tree import Tree, file_name
 from chatkeep.testing import draft, search_for, talk
 
 KEY = "telegram:1"

@@ -172,6 +172,17 @@ def will_read(fd: int, start: int, size: int) -> None:
             os.posix_fadvise(fd, start, size, os.POSIX_FADV_WILLNEED)
 
 
+def names_in(folder: int, held: os.stat_result) -> list[str]:
+    """Return the names in an open folder that stand for that very file."""
+    names = []
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            with contextlib.suppress(FileNotFoundError):
+                if os.path.samestat(entry.stat(follow_symlinks=False), held):
+                    names.append(entry.name)
+    return names
+
+
 def to_disk(fd: int) -> None:
     """Return when what was written to a file has reached the disk itself."""
     if hasattr(fcntl, "F_FULLFSYNC"):  # macOS, whose fsync leaves the disk's cache alone

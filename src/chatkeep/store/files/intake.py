@@ -31,9 +31,10 @@ from chatkeep.store.files import format as session_file
 from chatkeep.store.files.databases import IndexRefusedError
 from chatkeep.store.files.disk import Stamp
 from chatkeep.store.files.format import Scan
+from chatkeep.store.files.held import LockedFile
 from chatkeep.store.files.index import Index
 from chatkeep.store.files.rows import Database, Entry, Row
-from chatkeep.store.files.tree import SUFFIX, LockedFile, NotRegularError, Tree, file_name
+from chatkeep.store.files.tree import SUFFIX, NotRegularError, Tree, file_name
 
 Progress = Callable[[int, int], None]
 """Told how many files are done, and of how many."""
@@ -44,6 +45,7 @@ UNSHAPED: Final = "it is in another layout, and cannot be brought into form righ
 NOT_A_FILE: Final = "not a regular file: links, pipes and folders are never followed"
 STRANGE_NAME: Final = "not a session file: its name does not end in .json"
 NO_TEXT: Final = "not a session file: its name is no text"
+LINKED: Final = "its file has other names (hard links), so it is not written: run `chatkeep doctor --fix`"
 TOO_LARGE: Final = "larger than 2 GiB"
 SIZE_MAX: Final = 2 << 30
 SETTLED_S: Final = 2.0
@@ -174,6 +176,11 @@ class Intake:
         if found.state == "torn" and may_be_arriving(data, stamp, known):
             self._put(index, entry_of(file.name, found, NEVER, damage=ARRIVING))
             raise BusyError
+        if (linkage := self._linkage(file.name)) is not None:
+            shown = session_file.with_places(data, found) if found.state == "loose" else found
+            whole = None if shown is None else entry_of(file.name, shown, stamp, damage=linkage)
+            self._put(index, whole or Problem(file.name, linkage, stamp))
+            return index.row(file.name)
         if found.state == "loose":
             found = rewrite(self._tree, file, data, found)
         elif found.state == "torn":
@@ -198,7 +205,7 @@ class Intake:
             found = self._read(name, index.row(name) if seen else None)
             if isinstance(found, tuple):
                 scan, stamp = found
-                yield _Change(name, seen, entry_of(name, scan, stamp)), scan.state
+                yield _Change(name, seen, entry_of(name, scan, stamp, damage=self._linkage(name))), scan.state
                 size += stamp.size
             else:
                 yield _Change(name, seen, found), ""
@@ -222,6 +229,12 @@ class Intake:
             return Problem(name, str(error), NEVER)
         found = judged(name, data, stamp, known)
         return found if isinstance(found, Problem) else (found, stamp)
+
+    def _linkage(self, name: str) -> str | None:
+        """Return why a file is not written, if it has other names."""
+        with contextlib.suppress(OSError):
+            return LINKED if self._tree.is_linked(name) else None
+        return None
 
     def _apply(self, db: Database, changes: Sequence[_Change]) -> None:
         """Make the changes that nobody was quicker with: in the index, and in the folder.
@@ -347,5 +360,7 @@ def waits(row: Row) -> bool:
 
 
 def has_tail(file: LockedFile, row: Row) -> bool:
-    """Tell whether the trailer that a row describes stands where its tail is."""
-    return session_file.is_tail(file.read_at(row.tail, _TAIL_READ_BYTES), row.digest.message_count)
+    """Tell whether the trailer that a row describes stands where its tail is, in a file that may be written."""
+    return not file.is_linked() and session_file.is_tail(
+        file.read_at(row.tail, _TAIL_READ_BYTES), row.digest.message_count
+    )

@@ -23,11 +23,12 @@ from chatkeep.store.files import format as session_file
 from chatkeep.store.files.disk import flush_folder, open_folder, told
 from chatkeep.store.files.findings import Finding
 from chatkeep.store.files.format import Scan
+from chatkeep.store.files.held import LockedFile
 from chatkeep.store.files.index import Index
 from chatkeep.store.files.inspection import SessionFiles
 from chatkeep.store.files.intake import SETTLED_S, Problem, cut_tail, judged, rewrite
 from chatkeep.store.files.store import FilesStore
-from chatkeep.store.files.tree import LockedFile, NotRegularError, Tree, file_name, kept_name
+from chatkeep.store.files.tree import NotRegularError, Tree, file_name, kept_name
 from chatkeep.store.files.upkeep import build_lock
 
 _ROUNDS: Final = 8

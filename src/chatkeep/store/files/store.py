@@ -49,16 +49,16 @@ from chatkeep.store.files import format as session_file
 from chatkeep.store.files.checkup import examined
 from chatkeep.store.files.disk import Durability, Stamp
 from chatkeep.store.files.findings import Finding
-from chatkeep.store.files.intake import Progress, has_tail, waits
+from chatkeep.store.files.held import LockedFile
+from chatkeep.store.files.intake import NOT_A_FILE, Progress, has_tail, waits
 from chatkeep.store.files.pieces import Piece, Reading, readings
 from chatkeep.store.files.rows import Database, Entry, Found, Row, Spot
-from chatkeep.store.files.tree import LockedFile, NotRegularError, Tree, file_name
+from chatkeep.store.files.tree import NotRegularError, Tree, file_name
 from chatkeep.store.files.upkeep import Upkeep
 
 T = TypeVar("T")
 
 _ATTEMPTS: Final = 3
-_NOT_A_FILE: Final = "its file is not a regular file"
 
 
 class FilesStore:
@@ -193,7 +193,7 @@ class FilesStore:
             self._upkeep.refresh(file_name(key))
             raise SessionNotFoundError(key) from None
         except NotRegularError:
-            raise SessionDamagedError(key, _NOT_A_FILE) from None
+            raise SessionDamagedError(key, NOT_A_FILE) from None
         scan = session_file.scan(data)
         if scan.header is None or scan.header.key != key:
             raise SessionDamagedError(key, scan.reason or "another session's file")
@@ -313,7 +313,7 @@ class FilesStore:
             except FileNotFoundError:
                 file = None
             except NotRegularError:
-                raise SessionDamagedError(key, _NOT_A_FILE) from None
+                raise SessionDamagedError(key, NOT_A_FILE) from None
             if file is not None and file.name in self._suspects:
                 self._upkeep.renew(file)
                 self._suspects.discard(file.name)

@@ -43,6 +43,7 @@ from chatkeep.store.files.disk import (
     is_folder,
     is_nowhere,
     make_folder,
+    names_in,
     open_folder,
     open_if_can_be,
     open_nowhere,
@@ -52,7 +53,7 @@ from chatkeep.store.files.disk import (
     to_disk,
     told,
 )
-from chatkeep.store.files.format import reserved_size
+from chatkeep.store.files.held import LockedFile
 from chatkeep.store.files.locks import Turns, flock, is_held, is_locked
 
 SUFFIX: Final = ".json"
@@ -90,105 +91,6 @@ def is_file_name(name: str) -> bool:
 def kept_name(name: str, way: Literal["cut", "old"]) -> str:
     """Return a name for something to keep in quarantine that nothing there has, as `KEPT` says."""
     return f"{name[:_KEPT_CHARS]}-{time.time_ns()}-{os.urandom(4).hex()}.{way}"
-
-
-class LockedFile:
-    """A session file that this thread alone may write, until it is let go."""
-
-    def __init__(self, fd: int, name: str, durability: Durability) -> None:
-        """Take an open, locked descriptor."""
-        self.fd = fd
-        self.name = name
-        self.is_suspect = False  # a flush has failed: what is in memory may never reach the disk
-        self._durability = durability
-        self._seen = self.stamp()
-
-    def stamp(self) -> Stamp:
-        """Look at the file, and return its present state."""
-        with told():
-            self._seen = stamp_of(os.fstat(self.fd))
-        return self._seen
-
-    def stamp_seen(self) -> Stamp:
-        """Return the state that this thread has last seen or written; if others wrote since, one that never was.
-
-        The time of a change is that of now, for it changes with the names of a file too.
-        """
-        with told():
-            now = stamp_of(os.fstat(self.fd))
-        return Stamp(self._seen.size, self._seen.modified_ns, now.changed_ns, now.inode)
-
-    def is_as_seen(self) -> bool:
-        """Tell whether nobody else has written since this thread looked at the file, or wrote it."""
-        with told():
-            now = os.fstat(self.fd)
-        return (now.st_size, now.st_mtime_ns) == (self._seen.size, self._seen.modified_ns)
-
-    def read(self) -> bytes:
-        """Return all bytes of the file."""
-        with told():
-            return read_at(self.fd, 0, os.fstat(self.fd).st_size)
-
-    def read_at(self, start: int, size: int) -> bytes:
-        """Return so many bytes from a place, fewer at the end of the file."""
-        with told():
-            return read_at(self.fd, start, size)
-
-    def became(self, new: LockedFile) -> None:
-        """Take over what is known of the file that this one's descriptor stands for now."""
-        self._seen, self.is_suspect = new._seen, False
-
-    def flush(self) -> None:
-        """Return when what is written is durable."""
-        with told():
-            self._flush()
-
-    def overwrite_tail(self, tail: int, content: bytes) -> None:
-        """Put `content` in place of everything from `tail` on, durably, or leave the file as it was.
-
-        Raises:
-            BusyError: when somebody else has written since the file was looked at; theirs stays.
-            StorageFullError: when there is no space; the file is as it was.
-            StorageError: when the disk refuses; the file is as it was, or torn there at worst.
-        """
-        before = self.read_at(tail, len(content))
-        with told():
-            self._reserve(tail + len(content))
-            if not self.is_as_seen():
-                raise BusyError
-            try:
-                written = 0
-                while written < len(content):
-                    written += os.pwrite(self.fd, content[written:], tail + written)
-                self._seen = stamp_of(os.fstat(self.fd))
-                self._flush()
-            except OSError:
-                _restore(self.fd, tail, before + b"\n" * (len(content) - len(before)))
-                raise
-
-    def _reserve(self, needed: int) -> None:
-        """Make room ahead of a write, in newlines, so that a full disk is met before anything is touched."""
-        size = self._seen.size
-        if needed <= size or not self.is_as_seen():
-            return
-        goal = reserved_size(needed)
-        try:
-            while size < goal:
-                size += os.pwrite(self.fd, b"\n" * min(goal - size, _COPY_BYTES), size)
-        except OSError:
-            with contextlib.suppress(OSError):
-                os.ftruncate(self.fd, size)
-            raise
-        self.stamp()
-        self._flush()
-
-    def _flush(self) -> None:
-        if self._durability == "full":
-            try:
-                to_disk(self.fd)
-            except OSError:
-                self.is_suspect = True
-                raise
 
 
 class Tree:
@@ -315,6 +217,14 @@ class Tree:
             raise NotRegularError(name)
         return fd
 
+    def is_linked(self, name: str) -> bool:
+        """Tell whether a file has other names than here and in `tmp`, where it was born."""
+        held = os.stat(name, dir_fd=self._sessions, follow_symlinks=False)
+        if held.st_nlink == 1:
+            return False
+        own_count = 1 + len(names_in(self._tmp, held))
+        return os.stat(name, dir_fd=self._sessions, follow_symlinks=False).st_nlink > own_count
+
     def is_held(self, name: str) -> bool:
         """Tell whether somebody has a file locked now."""
         return self._turns.is_taken(name) or is_locked(name, self._sessions)
@@ -333,6 +243,7 @@ class Tree:
         with self._turns.turn(name, self._lock_timeout_s):
             fd = self._lock(name, deadline)
             try:
+                self._drop_first_name(fd)
                 yield LockedFile(fd, name, self._durability)
             finally:
                 os.close(fd)
@@ -465,6 +376,13 @@ class Tree:
                 raise
             os.close(fd)
 
+    def _drop_first_name(self, fd: int) -> None:
+        """Take away the name in `tmp` of a locked file, which whoever made it may have died before doing."""
+        with contextlib.suppress(OSError):
+            held = os.fstat(fd)
+            for name in names_in(self._tmp, held) if held.st_nlink > 1 else ():
+                os.unlink(name, dir_fd=self._tmp)
+
     def _is_named(self, fd: int, name: str) -> bool:
         try:
             with told(FileNotFoundError):
@@ -481,13 +399,6 @@ class Tree:
                 if entry.is_file(follow_symlinks=False) and not is_held(entry.name, self._tmp):
                     with contextlib.suppress(FileNotFoundError):
                         os.unlink(entry.name, dir_fd=self._tmp)
-
-
-def _restore(fd: int, start: int, before: bytes) -> None:
-    """Put back what a failed write may have overwritten; if that fails too, the next open repairs it."""
-    with contextlib.suppress(OSError):
-        os.pwrite(fd, before, start)
-        to_disk(fd)
 
 
 def is_text(name: str) -> bool:

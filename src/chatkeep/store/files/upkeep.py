@@ -25,12 +25,13 @@ from chatkeep.store.files.databases import (
     OnDisk,
 )
 from chatkeep.store.files.disk import TELLING, Stamp, has_room, storage_error, told
+from chatkeep.store.files.held import LockedFile
 from chatkeep.store.files.index import Index
 from chatkeep.store.files.intake import Intake, Progress
 from chatkeep.store.files.outside import Watch
 from chatkeep.store.files.pieces import Piece, readings
 from chatkeep.store.files.rows import Database, Row
-from chatkeep.store.files.tree import LockedFile, NotRegularError, Tree
+from chatkeep.store.files.tree import NotRegularError, Tree
 
 T = TypeVar("T")
 
