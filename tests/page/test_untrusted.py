@@ -12,10 +12,11 @@ from playwright.sync_api import Page, expect
 
 from chatkeep.core.model import Draft, Revision
 from tests.http.conftest import Server
-from tests.page.conftest import Seen, Visit
+from tests.page.conftest import Seen, Visit, said, store
 from tests.page.test_flows import link
+from tests.page.test_markdown import settled
 
-PAYLOADS: Final = int(os.environ.get("CHATKEEP_PAGE_PAYLOADS", "56"))  # of 504: every script once
+PAYLOADS: Final = int(os.environ.get("CHATKEEP_PAGE_PAYLOADS", "56"))  # of 616: every script once
 AT_ONCE: Final = 25
 _AWAY: Final = "//evil.example"
 _SCRIPTS: Final = (
@@ -86,6 +87,38 @@ _AROUND: Final = (
     "- [ ] {x}\n> # {x}",
     '<div title="{x}">\n\n**{x}**',
     "[r]: {x}\n![r] [r] `{x}` <{x}>",
+    "$${x}$$ \\({x} = 1\\)",
+    "```mermaid\ngraph TD; A[{x}] --> B; click A href '{x}'\n```\n[^{x}] <br> | a | {x} |",
+)
+_FORMULAS: Final = (
+    "\\href{{javascript:pwned(1)}}{{x}}",
+    "\\href{{http:{away}/h}}{{x}}",
+    "\\url{{javascript:pwned(1)}}",
+    "\\includegraphics[height=1em]{{http:{away}/i.png}}",
+    "\\htmlData{{src=http:{away}/d, onload=pwned(1)}}{{x}}",
+    "\\htmlStyle{{background:url(http:{away}/s.png)}}{{x}}",
+    "\\htmlClass{{panes}}{{x}}",
+    "\\htmlId{{page}}{{x}}",
+    "\\text{{<img src=x onerror=pwned(1)>}}",
+    "\\text{{</math><script>pwned(1)</script>}}",
+    "x_{{<svg onload=pwned(1)>}}",
+    "\\color{{red;background:url(http:{away}/c.png)}}x",
+    "\\color{{url(http:{away}/c.png)}}x",
+    '\\textcolor{{#000" onmouseover="pwned(1)}}{{x}}',
+    "\\colorbox{{expression(pwned(1))}}{{x}}",
+    "\\rule{{9999em}}{{9999em}} \\kern-9999em x",
+    "\\raisebox{{9999em}}{{x}} \\hspace{{-9999em}}y",
+    "\\def\\a{{\\a\\a}}\\a",
+    "\\def\\a#1{{#1#1}}\\a{{\\a{{\\a{{\\a{{\\a{{\\a{{\\a{{\\a{{\\a{{\\a{{x}}}}}}}}}}}}}}}}}}}}",
+    "\\def\\href#1#2{{\\includegraphics{{http:{away}/r.png}}}}\\href{{a}}{{b}}",
+    "\\gdef\\frac#1#2{{\\htmlId{{page}}{{x}}}}\\frac12",
+    "\\let\\a\\href\\a{{javascript:pwned(1)}}{{x}}",
+    "\\expandafter\\href\\expandafter{{javascript:pwned(1)}}{{x}}",
+    "\\csname href\\endcsname{{javascript:pwned(1)}}{{x}}",
+    '\\char`\\< \\char"3Cscript \\unicode{{60}}',
+    "\\tag{{<a href=javascript:pwned(1)>x</a>}} y",
+    "\\verb|<img src=x onerror=pwned(1)>|",
+    "\\begin{{array}}{{c@{{\\href{{javascript:pwned(1)}}{{x}}}}c}} 1 & 2 \\end{{array}}",
 )
 
 INSERTED: Final = """(text) => {
@@ -100,6 +133,17 @@ def payloads() -> Iterator[str]:
     """Yield texts that try to run a script, or to have something fetched, each in all surroundings of markdown."""
     for around, script in product(_AROUND, _SCRIPTS):
         yield around.format(x=script.format(away=_AWAY), away=_AWAY)
+
+
+def formulas() -> Iterator[str]:
+    """Yield formulas that try the same, and such as would take all the time or room there is."""
+    for formula in _FORMULAS:
+        yield f"$${formula.format(away=_AWAY)}$$"
+    for script in _SCRIPTS:
+        yield f"$x_1 \\\\ {script.format(away=_AWAY)}$"
+    for deep in ("{", "\\sqrt{", "\\frac{1}{", "x^{", "\\left(", "\\overline{", "\\begin{matrix}", "\\text{"):
+        yield f"$${deep * 300}$$"
+        yield f"$${deep * 300}x{'}' * 300}$$"
 
 
 def drafts_of(text: str) -> list[Draft]:
@@ -155,6 +199,30 @@ def test_nothing_stored_runs_or_asks(server: Server, visit: Visit, seen: Seen, *
         expect(page.locator(".hit").first).to_be_visible()
     page.wait_for_timeout(100)
     assert ([], []) == (seen.ran, seen.outside)
+
+
+@pytest.mark.parametrize("bypass_csp", [True, False], ids=["without the policy", "with it"])
+def test_no_formula_runs_or_asks(server: Server, visit: Visit, seen: Seen, *, bypass_csp: bool) -> None:
+    """Formulas run no script, ask nothing of anybody, leave their place on the page to nothing, and end."""
+    key = f"formulas {bypass_csp}"
+    texts = list(formulas())
+    store(server, key, [said(number, text) for number, text in enumerate(texts)])
+    page = visit(bypass_csp=bypass_csp)
+    for begin in range(1, len(texts) + 1, AT_ONCE):
+        page.goto("about:blank")
+        page.goto(f"{server.url}/{link(key, begin)}")
+        expect(page.locator(f"#m{begin} .text")).to_be_visible()
+        settled(page)
+    assert ([], []) == (seen.ran, seen.outside)
+    assert [] == seen.complaints
+    others = page.locator(".formula :is(a, img, script, iframe, [href], [src], [id], [onload], [onerror])")
+    assert 0 == others.count()
+    outside = """() => [...document.querySelectorAll(".message")].filter((message) => {
+        const place = message.getBoundingClientRect();
+        const points = [[place.left - 20, place.top + 5], [place.right + 20, place.top + 5]];
+        return points.some(([x, y]) => message.contains(document.elementFromPoint(x, y)));
+    }).length"""
+    assert 0 == page.evaluate(outside)
 
 
 def walk_the_list(page: Page) -> None:

@@ -34,7 +34,7 @@ from chatkeep.page_sessions import PageSession, SignInCode
 
 POLICY: Final = (
     "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; "
-    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'; "
+    "font-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; "
     "require-trusted-types-for 'script'; trusted-types dompurify"
 )
 _TYPES: Final = {
@@ -43,6 +43,7 @@ _TYPES: Final = {
     ".css": "text/css",
     ".svg": "image/svg+xml",
     ".txt": "text/plain",
+    ".woff2": "font/woff2",
 }
 MEDIA_TYPES: Final = tuple(_TYPES.values())
 _FOR_EVER: Final = "public, max-age=31536000, immutable"

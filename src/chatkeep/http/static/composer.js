@@ -2,8 +2,9 @@
 
 import { html, useEffect, useLayoutEffect, useRef, useState } from "./vendor/preact.js";
 import * as api from "./api.js";
+import { draw } from "./drawing.js";
 import { icon } from "./icons.js";
-import { rendered } from "./markdown.js";
+import { Reasoning } from "./message.js";
 import { useModel } from "./model.js";
 import { turns } from "./turns.js";
 
@@ -48,7 +49,7 @@ export function Composer({ session = null, hasModel, follow }) {
   };
   return html`
     <div class="composer">
-      ${turn && turn.text !== null && html`<${Answer} text=${turn.text} />`}
+      ${turn && turn.text !== null && html`<${Answer} ...${turn.answer} />`}
       ${turn?.problem && html`<p class="warning" role="alert">${turn.problem}</p>`}
       <form onSubmit=${send}>
         <textarea ref=${field} rows="2" maxlength="100000" dir="auto" aria-label="Message" placeholder="Write a message" onKeyDown=${keys}></textarea>
@@ -65,13 +66,41 @@ export function Composer({ session = null, hasModel, follow }) {
   `;
 }
 
-function Answer({ text }) {
+/** The answer so far. Screen readers are told when it begins and ends, not of every piece. */
+function Answer({ text, reasoning }) {
   const box = useRef();
-  useLayoutEffect(() => {
-    box.current.replaceChildren(rendered(text, { isGrowing: true }));
+  const pace = useRef(new Pace());
+  useLayoutEffect(() => pace.current.take(() => {
+    draw(box.current, text, { isGrowing: true });
     box.current.scrollTop = box.current.scrollHeight;
-  }, [text]);
-  return html`<div class="answer text" role="log" aria-label="Answer" aria-busy="true" dir="auto" ref=${box}></div>`;
+  }), [text]);
+  useEffect(() => () => pace.current.end(), []);
+  return html`
+    ${reasoning && html`<${Reasoning} text=${reasoning} isGrowing=${!text} />`}
+    <div class="answer text" role="log" aria-live="off" aria-label="Answer" aria-busy="true" dir="auto" ref=${box}></div>
+  `;
+}
+
+/** Draws what grows so seldom that drawing takes at most a quarter of the time, however long it has become. */
+class Pace {
+  #timer = null;
+  #free = 0; // when drawing is due again
+
+  take(work) {
+    clearTimeout(this.#timer);
+    const run = () => {
+      const begun = performance.now();
+      work();
+      this.#free = performance.now() + 3 * (performance.now() - begun);
+    };
+    const wait = this.#free - performance.now();
+    if (wait <= 0) run();
+    else this.#timer = setTimeout(run, wait);
+  }
+
+  end() {
+    clearTimeout(this.#timer);
+  }
 }
 
 function NoModel() {

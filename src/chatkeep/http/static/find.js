@@ -10,6 +10,7 @@ import { seqAt } from "./window.js";
 
 const PAUSE_MS = 60;
 const LIMIT = 200;
+const RELIGHT_MS = 100; // once for all that is drawn meanwhile
 
 export function FindBar({ session, last, close }) {
   const [text, setText] = useState("");
@@ -36,11 +37,17 @@ export function FindBar({ session, last, close }) {
     if (seqs.length) show(seqs.at(-1));
   }, [seqs]);
   useEffect(() => {
-    const again = new MutationObserver(() => lightAll(text)); // also what is drawn later
+    let due = null;
+    const again = new MutationObserver(() => (due ??= setTimeout(relight, RELIGHT_MS))); // also what is drawn later
+    const relight = () => {
+      due = null;
+      lightAll(text);
+    };
     again.observe(document.querySelector(".thread"), { childList: true, subtree: true });
     lightAll(text);
     return () => {
       again.disconnect();
+      clearTimeout(due);
       light([]);
     };
   }, [text]);

@@ -2,6 +2,7 @@
 
 import { html, render, useEffect, useState } from "./vendor/preact.js";
 import { copy } from "./actions.js";
+import { Announcements } from "./announcing.js";
 import * as api from "./api.js";
 import { Composer } from "./composer.js";
 import { follow } from "./feed.js";
@@ -88,6 +89,7 @@ function Panes({ isIn, leave }) {
     </div>
     <${DialogStage} />
     <${NoticeBoard} />
+    <${Announcements} />
   `;
 }
 

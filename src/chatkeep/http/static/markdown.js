@@ -1,123 +1,122 @@
-// Stored text as safe elements. Nothing in a message is trusted: raw HTML is shown as text, what remains is
-// checked element by element, links go out only when clicked, images come only from the message itself.
+// Markdown as HTML, a few blocks at a time. Nothing in a text is trusted: what looks like HTML in it stays text.
 
-import DOMPurify from "./vendor/dompurify.js";
-import { Marked } from "./vendor/marked.js";
+import MarkdownIt from "./vendor/markdown-it.js";
+import { taught } from "./rules.js";
 
-const HIGHLIGHTED_CHARS_MAX = 20_000;
-const TAGS =
-  "p br hr strong em del code pre blockquote ul ol li a img table thead tbody tr th td h3 span sup sub".split(" ");
-const RULES = {
-  ALLOWED_TAGS: TAGS,
-  ALLOWED_ATTR: ["href", "title", "align", "start", "src", "alt", "class"],
-  ALLOWED_URI_REGEXP: /^(?:https?:|mailto:|data:image\/(?:png|jpeg|gif|webp|avif);base64,)/i,
-  ALLOW_DATA_ATTR: false,
-  ALLOW_ARIA_ATTR: false,
-  RETURN_DOM_FRAGMENT: true,
-};
-const CODE_RULES = { ALLOWED_TAGS: ["span"], ALLOWED_ATTR: ["class"], RETURN_DOM_FRAGMENT: true };
+const GROUP_CHARS = 6_000; // about as much as is drawn between two frames
+const GROUP_TOKENS = 600;
+const BLOCK_TOKENS_MAX = 6_000; // a list or table with more is shown as plain text
+const INLINE_CHARS_MAX = 20_000;
+const DEPTH_MAX = 60;
+const LINE = /\r\n?|\n/;
 
-const marked = new Marked({
-  gfm: true,
-  breaks: true,
-  renderer: {
-    html: ({ text }) => escaped(text),
-    checkbox: ({ checked }) => (checked ? "☑ " : "☐ "),
-    heading({ tokens, depth }) {
-      return `<h3 class="depth-${depth}">${this.parser.parseInline(tokens)}</h3>\n`;
-    },
-    image({ href, text }) {
-      return isPicture(href)
-        ? `<img src="${escaped(href)}" alt="${escaped(text)}">`
-        : `<a href="${escaped(href)}">${escaped(text || href)}</a>`;
-    },
-  },
-});
-
-DOMPurify.addHook("afterSanitizeAttributes", (element) => {
-  if (element.nodeName === "A") {
-    element.setAttribute("target", "_blank");
-    element.setAttribute("rel", "noopener noreferrer");
-    if (isPicture(element.getAttribute("href") ?? "")) element.removeAttribute("href");
-  }
-  if (element.nodeName === "IMG" && !isPicture(element.getAttribute("src") ?? "")) element.remove();
-});
+const parser = taught(new MarkdownIt({ html: false, linkify: true, maxNesting: DEPTH_MAX }));
+parser.linkify.set({ fuzzyLink: false, fuzzyIP: false });
+parser.normalizeLinkText = (text) => text; // as it was written
+parser.validateLink = (address) => /^(?:https?:|mailto:)/i.test(address) || isPicture(address); // others stay text
+parser.core.ruler.disable(["normalize", "block", "strip_references"]);
 
 export const isPicture = (address) => /^data:image\/(?:png|jpeg|gif|webp|avif);base64,/i.test(address);
 
-/** Returns markdown as a fragment of safe elements; code gets a button to copy it, and colours unless it still grows. */
-export function rendered(text, { isGrowing = false } = {}) {
-  let source;
-  try {
-    source = marked.parse(text);
-  } catch {
-    source = `<p>${escaped(text)}</p>`; // nested deeper than the parser goes
+/** Cuts text into groups of whole blocks: each with its `source`, and `html()` or, where it is too large, `isPlain`. */
+export function groupsOf(text) {
+  const lines = text.split(LINE);
+  const env = { lines };
+  const tokens = [];
+  parser.block.parse(lines.join("\n"), parser, env, tokens);
+  const groups = [];
+  for (const block of blocksOf(tokens)) {
+    const [begin, end] = [block[0].map[0], block[0].map[1]];
+    const isPlain = block.length > BLOCK_TOKENS_MAX || block.some(isTooLong);
+    const last = groups.at(-1);
+    const size = lines.slice(begin, end).reduce((sum, line) => sum + line.length + 1, 0);
+    const isRoom = last && !isPlain && !last.isPlain && last.size + size <= GROUP_CHARS && last.tokens.length + block.length <= GROUP_TOKENS;
+    if (isRoom) {
+      last.tokens.push(...block);
+      last.size += size;
+      last.end = end;
+    } else groups.push({ tokens: [...block], size, begin, end, isPlain });
   }
-  const fragment = DOMPurify.sanitize(source, RULES);
-  fragment.querySelectorAll("pre").forEach((pre) => frameCode(pre, isGrowing));
-  fragment.querySelectorAll("table").forEach(frameTable);
-  for (const block of fragment.querySelectorAll("p, h3, ul, ol, td, th, blockquote")) {
-    if (!block.parentElement?.closest("[dir]")) block.dir = "auto"; // the outermost tells where bullets and bars stand
-  }
-  return fragment;
+  return groups.map(({ tokens: group, begin, end, isPlain }) => ({
+    source: lines.slice(begin, end).join("\n"),
+    isPlain,
+    html: () => htmlOf(group, env),
+  }));
 }
 
-function frameCode(pre, isGrowing) {
-  const code = pre.querySelector("code");
-  const language = /(?:^| )language-([\w+#.-]{1,20})/.exec(code?.className ?? "")?.[1] ?? "";
-  const frame = element("figure", "code");
-  const head = element("figcaption", "", language || "text");
-  const button = element("button", "quiet copy", "Copy");
-  button.type = "button";
-  button.dataset.copies = "code";
-  head.append(button);
-  pre.tabIndex = 0;
-  pre.dir = "ltr";
-  pre.replaceWith(frame);
-  frame.append(head, pre);
-  if (code && !isGrowing && code.textContent.length <= HIGHLIGHTED_CHARS_MAX) {
-    code.dataset.language = language;
-    watcher.observe(code);
+const isTooLong = ({ type, content }) => (type === "inline" && content.length > INLINE_CHARS_MAX) || type === "plain";
+
+/** The blocks that stand in no other, each as its tokens. */
+function* blocksOf(tokens) {
+  let block = [];
+  let depth = 0;
+  for (const token of tokens) {
+    block.push(token);
+    depth += token.nesting;
+    if (depth > 0) continue;
+    yield block;
+    block = [];
   }
 }
 
-function frameTable(table) {
-  const frame = element("div", "table");
-  frame.tabIndex = 0;
-  frame.role = "region";
-  frame.ariaLabel = "Table";
-  table.replaceWith(frame);
-  frame.append(table);
+function htmlOf(tokens, env) {
+  const state = new parser.core.State("", parser, env);
+  state.tokens = tokens;
+  parser.core.process(state);
+  return parser.renderer.render(state.tokens, parser.options, env);
 }
 
-function element(name, className, text = "") {
-  const made = document.createElement(name);
-  if (className) made.className = className;
-  made.textContent = text;
-  return made;
-}
-
-// Code is coloured when it comes near the window, so a long session opens as fast as a short one.
-const watcher = new IntersectionObserver(
-  (entries) => {
-    for (const { isIntersecting, target } of entries) {
-      if (!isIntersecting) continue;
-      watcher.unobserve(target);
-      colour(target);
-    }
-  },
-  { rootMargin: "200px" },
-);
-
-async function colour(code) {
-  const { default: highlighter } = await import("./vendor/highlight.js");
-  const language = code.dataset.language;
-  if (!highlighter.getLanguage(language)) return;
-  const { value } = highlighter.highlight(code.textContent, { language, ignoreIllegals: true });
-  code.replaceChildren(DOMPurify.sanitize(value, CODE_RULES));
-}
-
-function escaped(text) {
+export function escaped(text) {
   const entities = { "&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;", "'": "&#39;" };
   return text.replace(/[&<>"']/g, (mark) => entities[mark]);
 }
+
+const { rules } = parser.renderer;
+const heading = (tag, marks) => `<${tag}h3${marks}>`;
+const formula = (kind) => (tokens, nth) => {
+  const { content, meta } = tokens[nth];
+  return `<span class="formula ${kind}" title="${escaped(meta.formula)}">${escaped(content)}</span>`;
+};
+const cell = (tokens, nth, options, env, self) => {
+  const token = tokens[nth];
+  const align = /(left|center|right)/.exec(token.attrGet("style") ?? "")?.[1];
+  token.attrs = align ? [["align", align]] : null;
+  return self.renderToken(tokens, nth, options);
+};
+const asWritten = (tokens, nth, options, { lines }) =>
+  `<p class="definition">${lines.slice(...tokens[nth].map).map(escaped).join("<br>")}</p>`;
+const code = (tokens, nth) => `<pre title="${escaped(tokens[nth].info)}"><code>${escaped(tokens[nth].content)}</code></pre>`;
+
+Object.assign(rules, {
+  heading_open: (tokens, nth) => heading("", ` class="depth-${tokens[nth].tag[1]}"`),
+  heading_close: () => heading("/", ""),
+  th_open: cell,
+  td_open: cell,
+  hardbreak: () => "<br>",
+  softbreak: () => "<br>",
+  fence: code,
+  code_block: code,
+  formula: formula("inline"),
+  formula_display: formula("display"),
+  note: (tokens, nth) => `<sup>${escaped(tokens[nth].content)}</sup>`,
+  reference_definition: asWritten,
+  plain: asWritten,
+  link_open(tokens, nth, options, env, self) {
+    const isEmpty = tokens[nth + 1]?.type === "link_close";
+    return self.renderToken(tokens, nth, options) + (isEmpty ? escaped(tokens[nth].attrGet("href")) : "");
+  },
+  image(tokens, nth, options, env, self) {
+    const [address, token] = [tokens[nth].attrGet("src"), tokens[nth]];
+    const words = self.renderInlineAsText(token.children, options, env);
+    return isPicture(address)
+      ? `<img src="${escaped(address)}" alt="${escaped(words)}">`
+      : `<a href="${escaped(address)}">${escaped(words || address)}</a>`;
+  },
+});
+
+/** Without the line ends between tags that the parser's own has: where blanks are kept they would be seen. */
+parser.renderer.renderToken = (tokens, nth) => {
+  const token = tokens[nth];
+  if (token.hidden) return "";
+  return token.nesting < 0 ? `</${token.tag}>` : `<${token.tag}${parser.renderer.renderAttrs(token)}>`;
+};

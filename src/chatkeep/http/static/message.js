@@ -1,9 +1,11 @@
-// One message: its text as markdown, its tool calls with their results as steps that open.
+// One message: its text as Markdown, its reasoning and its tool calls with their results as steps that open.
 
 import { html, useLayoutEffect, useMemo, useRef, useState } from "./vendor/preact.js";
 import { copy } from "./actions.js";
+import { draw } from "./drawing.js";
 import { icon } from "./icons.js";
-import { isPicture, rendered } from "./markdown.js";
+import { isPicture } from "./markdown.js";
+import { withoutReasoning } from "./reasoning.js";
 import { sessionLink } from "./routes.js";
 import { contentSourceOf, partSourcesOf } from "./source.js";
 import { callsOf, Fold, Step } from "./steps.js";
@@ -11,26 +13,26 @@ import { clock, exact } from "./times.js";
 
 const FOLD_CHARS = 3000;
 const FOLD_LINES = 40;
-const PLAIN_CHARS = 100_000; // above this, text is shown as it stands
+const UNFOLDED_CHARS_MAX = 100_000; // more is shown when it is asked for, even where a word of it was sought
 const ROLE_NAMES = { user: "You", assistant: "Assistant", system: "System", developer: "Developer", tool: "Tool" };
 
 /** The text parts of a message put together, for copying and finding. */
 export function textOf(content) {
   if (typeof content === "string") return content;
-  return (content ?? []).map((part) => (typeof part === "string" ? part : part.text ?? "")).join("\n\n");
+  return (content ?? []).map((part) => (typeof part === "string" ? part : part?.text ?? "")).join("\n\n");
 }
 
 /** What came of a call: its text, or as JSON what is not text alone. */
 function outcomeOf(result) {
   const { content } = result;
-  const isText = typeof content === "string" || (content ?? []).every((part) => typeof (part.text ?? part) === "string");
+  const isText = typeof content === "string" || (content ?? []).every((part) => typeof (part?.text ?? part) === "string");
   return isText ? textOf(content) : contentSourceOf(result);
 }
 
 /** `sought` is the seq of the message that the address names, if it is drawn here: it is shown unfolded. */
 export function Message({ session, message, results, sought }) {
   const { role, seq, timestamp, name, content } = message;
-  const parts = typeof content === "string" ? [{ type: "text", text: content }] : content ?? [];
+  const { reasoning, parts } = useMemo(() => withoutReasoning(message), [message]);
   const calls = useMemo(() => callsOf(message), [message]);
   const text = textOf(content);
   return html`
@@ -50,41 +52,69 @@ export function Message({ session, message, results, sought }) {
           ${icon("copy", 14)}
         </button>`}
       </header>
+      ${reasoning && html`<${Reasoning} text=${reasoning} />`}
       ${role === "tool"
         ? html`<${Step} name=${name ?? "result"} outcome=${outcomeOf(message)} seq=${seq} isSought=${sought === seq} />`
-        : parts.map((part, place) => html`<${Part} key=${place} part=${part} source=${() => partSourcesOf(message)[place]} isSought=${sought === seq} />`)}
+        : parts.map(({ part, place }) => html`<${Part} key=${place} part=${part} source=${() => partSourcesOf(message)[place] ?? ""} isSought=${sought === seq} />`)}
       ${calls.map(({ call, name, given }, place) => {
         const result = results.get(call);
         const outcome = result && outcomeOf(result);
         return html`<${Step} key=${place} name=${name} given=${given} outcome=${outcome} seq=${result?.seq} isSought=${result && sought === result.seq} />`;
       })}
-      ${message.metadata?.partial && html`<p class="aside">This answer was cut off.</p>`}
+      ${endOf(message.metadata).map((words) => html`<p class="aside" dir="auto">${words}</p>`)}
     </article>
   `;
 }
 
-function Part({ part, source: sourceOfPart, isSought }) {
-  if (typeof part === "string") return html`<${Text} text=${part} isSought=${isSought} />`;
-  const source = part.image_url?.url ?? part.image_url ?? part.url;
-  const picture = part.source?.type === "base64" ? `data:${part.source.media_type};base64,${part.source.data}` : source;
-  if (typeof part.text === "string" && part.type !== "thinking") return html`<${Text} text=${part.text} isSought=${isSought} />`;
-  if (typeof picture === "string" && isPicture(picture)) return html`<img class="picture" src=${picture} alt="Picture in this message" />`;
-  const thought = part.thinking ?? part.reasoning ?? part.text;
-  if (typeof thought === "string") return html`<${Fold} kind="thought" title="Thinking" body=${thought} />`;
-  return html`<${Fold} kind="part" title=${String(part.type ?? "part")} body=${sourceOfPart()} />`;
+const REASONS = {
+  client_gone: "Nobody waited for the rest of it.",
+  server_ended: "Chatkeep was stopped.",
+  model_cut_off: "The model's server ended it early.",
+};
+
+/** Why an answer is not whole, in sentences, with the words of the model's server where it gave some. */
+function endOf(metadata) {
+  const { partial, reason, detail, finish_reason: finish } = metadata ?? {};
+  if (partial) {
+    const why = REASONS[reason] ?? (reason ? `Reason: ${reason}.` : "");
+    return [`This answer was cut off. ${why}`.trim(), ...(typeof detail === "string" && detail ? [detail] : [])];
+  }
+  if (finish === "length" || finish === "max_tokens") return ["This answer reached its limit of tokens."];
+  return finish === "content_filter" ? ["The model's server held back the rest of this answer."] : [];
 }
 
-function Text({ text, isSought }) {
+/** What the model thought before it answered, folded. `isGrowing` says that it still thinks. */
+export function Reasoning({ text, isGrowing = false }) {
+  const [isOpen, setOpen] = useState(false);
+  return html`
+    <details class="step thought" onToggle=${(event) => setOpen(event.target.open)}>
+      <summary>
+        <span class="name">${isGrowing ? "Thinking …" : "Reasoning"}</span>
+        <span class="given" dir="auto">${isGrowing ? "" : text.slice(0, 200)}</span>
+      </summary>
+      ${isOpen && html`<${Text} text=${text} isGrowing=${isGrowing} isSought=${isGrowing} />`}
+    </details>
+  `;
+}
+
+function Part({ part, source, isSought }) {
+  if (typeof part === "string") return html`<${Text} text=${part} isSought=${isSought} />`;
+  if (typeof part?.text === "string") return html`<${Text} text=${part.text} isSought=${isSought} />`;
+  const address = part?.image_url?.url ?? part?.image_url ?? part?.url;
+  const inside = part?.source;
+  const picture = inside?.type === "base64" ? `data:${inside.media_type};base64,${inside.data}` : address;
+  if (typeof picture === "string" && isPicture(picture)) return html`<img class="picture" src=${picture} alt="Picture in this message" />`;
+  return html`<${Fold} kind="part" title=${String(part?.type ?? "part")} body=${source()} />`;
+}
+
+function Text({ text, isSought, isGrowing = false }) {
   const [chosen, setWhole] = useState(null);
-  const isWhole = chosen ?? (isSought && text.length <= PLAIN_CHARS);
+  const isWhole = chosen ?? (isSought && text.length <= UNFOLDED_CHARS_MAX);
   const shown = useMemo(() => (isWhole ? text : folded(text)), [text, isWhole]);
   const box = useRef();
-  useLayoutEffect(() => {
-    if (shown.length > PLAIN_CHARS) box.current.textContent = shown;
-    else box.current.replaceChildren(rendered(shown));
-  }, [shown]);
+  useLayoutEffect(() => draw(box.current, shown, { isGrowing }), [shown, isGrowing]);
   return html`
-    <div class=${`text ${shown.length > PLAIN_CHARS ? "plain-text" : ""}`} dir="auto" ref=${box}></div>
+    <div class="text" dir="auto" ref=${box}></div>
     ${shown.length < text.length &&
     html`<button class="more" onClick=${() => setWhole(true)}>
       Show the rest, ${(text.length - shown.length).toLocaleString()} characters
@@ -95,7 +125,7 @@ function Text({ text, isSought }) {
 
 /** The beginning of a long text, cut where a line ends; the whole of a short one. */
 function folded(text) {
-  const lines = text.split("\n", FOLD_LINES + 1);
+  const lines = text.slice(0, FOLD_CHARS * 1.3).split("\n", FOLD_LINES + 1);
   if (text.length <= FOLD_CHARS * 1.3 && lines.length <= FOLD_LINES) return text;
   const begin = lines.slice(0, FOLD_LINES).join("\n").slice(0, FOLD_CHARS);
   const cut = begin.lastIndexOf("\n");

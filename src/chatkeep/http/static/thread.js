@@ -11,6 +11,7 @@ import { useModel } from "./model.js";
 import { renaming, TitleField } from "./renaming.js";
 import { go, sessionLink } from "./routes.js";
 import { sessions } from "./sessions.js";
+import { keepSteady } from "./steady.js";
 import { dayName, exact, sameDay } from "./times.js";
 import { MessageWindow } from "./window.js";
 
@@ -107,6 +108,16 @@ function Scroll({ session, seq, visit, window }) {
   useEffect(() => {
     if (isReady && document.activeElement.matches("body, .row-card")) box.current?.focus({ preventScroll: true }); // keys scroll it
   }, [isReady]);
+  useEffect(() =>
+    keepSteady(() => {
+      const before = box.current && spot(box.current, window);
+      return () => {
+        if (!box.current) return;
+        restore(box.current, before);
+        const target = seq && elementOf(box.current, seq);
+        if (target) showWords(box.current, target, session, seq); // words that were not drawn yet
+      };
+    }), [isReady, seq]);
   const toEnd = (event) => {
     event.preventDefault(); // the browser does nothing where the address is this one already
     box.current.focus(); // the link goes

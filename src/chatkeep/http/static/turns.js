@@ -1,7 +1,9 @@
 // What was said to the model and is being answered, by session. It goes on while the reader looks elsewhere.
 
+import { announcer } from "./announcing.js";
 import * as api from "./api.js";
 import { Model } from "./model.js";
+import { partedSoFar } from "./reasoning.js";
 import { go, place, sessionLink } from "./routes.js";
 
 class Turns extends Model {
@@ -47,10 +49,12 @@ class Turns extends Model {
 }
 
 class Turn {
-  text = ""; // the answer so far, null when it is stored
+  text = ""; // what came so far, null when it is stored
+  reasoning = ""; // what came beside it
   problem = null;
   unsent = null; // the message, when the server did not take it
   isAnswering = true;
+  #isStopped = false;
   #answering = new AbortController();
 
   constructor(key, message, model) {
@@ -58,7 +62,14 @@ class Turn {
     this.body = { message, ...(key && { session_key: key }), ...(model && { model }) };
   }
 
+  /** The answer so far, and what was thought before it. */
+  get answer() {
+    const { text, reasoning } = partedSoFar(this.text);
+    return { text, reasoning: this.reasoning || reasoning };
+  }
+
   stop() {
+    this.#isStopped = true;
     this.#answering.abort();
   }
 
@@ -66,9 +77,13 @@ class Turn {
     let isTaken = false;
     try {
       for await (const [name, data] of api.chat(this.body, this.#answering.signal)) {
-        if (name === "start") isTaken = true;
+        if (name === "start") {
+          isTaken = true;
+          announcer.say("The model answers.");
+        }
         if (name === "start" && !this.key) turns.name(this, data.session_key);
         else if (name === "token") this.text += data.text;
+        else if (name === "reasoning") this.reasoning += data.text;
         else if (name === "error") this.problem = data.detail;
         turns.grown();
       }
@@ -77,6 +92,7 @@ class Turn {
       if (!isTaken) this.unsent = this.body.message;
     }
     this.isAnswering = false;
+    if (!this.problem) announcer.say(this.#isStopped ? "Answer stopped." : "Answer complete."); // a problem is told as an alert
     turns.changed();
   }
 }

@@ -1,0 +1,119 @@
+"""Markdown as models write it: of a text no character is lost or changed but the marks that are meant to vanish."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.http.conftest import Server
+from tests.page.conftest import Seen, Visit, said, store
+from tests.page.test_flows import link
+from tests.page.written import TEXTS
+
+# What a reader sees of a message: set formulas as their source, without the heads of code
+VISIBLE: Final = """(seq) => {
+  const box = document.querySelector(`#m${seq} .text`);
+  for (const head of box.querySelectorAll("figcaption")) head.remove();
+  for (const formula of box.querySelectorAll(".formula.set")) {
+    formula.style.whiteSpace = "pre";
+    formula.textContent = `⟦${formula.querySelector("annotation").textContent}⟧`;
+  }
+  return box.innerText;
+}"""
+AT_ONCE: Final = 30
+
+
+@pytest.fixture(autouse=True)
+def _quiet(seen: Seen) -> object:
+    """After each test: nothing was asked of others, nothing failed."""
+    yield
+    assert Seen() == seen
+
+
+def lines(text: str) -> list[str]:
+    """Return the lines of a text that are not empty, without blanks around them."""
+    return [
+        line.strip() for line in re.sub("⟦\\s*(.*?)\\s*⟧", "⟦\\1⟧", text, flags=re.DOTALL).split("\n") if line.strip()
+    ]
+
+
+def settled(page: Page) -> None:
+    """Wait until every formula is set, or has failed; each is brought into sight, for till then it waits."""
+    waiting = page.locator(".formula:not(.set):not(.failed)")
+    while handles := waiting.element_handles():
+        for formula in handles:
+            formula.evaluate("(one) => one.scrollIntoView({ block: 'center' })")
+            page.wait_for_function("(one) => one.matches('.set, .failed') || !one.isConnected", arg=formula)
+
+
+def show(server: Server, visit: Visit, key: str, *texts: str) -> Page:
+    """Return the page with messages of these texts, all drawn."""
+    store(server, key, [said(number, text) for number, text in enumerate(texts)])
+    page = visit(link(key))
+    expect(page.locator(f"#m{len(texts)} .text")).to_be_visible()
+    settled(page)
+    return page
+
+
+def test_no_character_is_lost_or_changed(server: Server, visit: Visit) -> None:
+    """A hundred texts with numbers, formulas, many scripts, code, tables, tags, links: all is seen."""
+    assert len(TEXTS) >= 100
+    seen = []
+    for begin in range(0, len(TEXTS), AT_ONCE):
+        group = [text for text, _ in TEXTS[begin : begin + AT_ONCE]]
+        page = show(server, visit, f"written:{begin}", *group)
+        seen += [page.evaluate(VISIBLE, number + 1) for number in range(len(group))]
+    wrong = [
+        (text, lines(shown))
+        for (text, visible), shown in zip(TEXTS, seen, strict=True)
+        if lines(text if visible is None else visible) != lines(shown)
+    ]
+    assert [] == wrong
+
+
+def test_emphasis_strikes_and_aligns_as_written(server: Server, visit: Visit) -> None:
+    """Beside Chinese too marks need no blanks; one tilde strikes nothing; columns stand as their heads say."""
+    table = "| a | b | c |\n|:--|:-:|--:|\n| 1 | 2 | 3 |"
+    texts = ("**注意：**请看**“关键”**的*词*", "3~5 and ~~gone~~", table, "1. a\n3. b\n\ntext\n\n5) c", "- [x] done")
+    page = show(server, visit, "written:marks", *texts)
+    assert ["注意：", "“关键”"] == page.locator("#m1 strong").all_inner_texts()
+    assert ["词"] == page.locator("#m1 em").all_inner_texts()
+    assert ["gone"] == page.locator("#m2 s").all_inner_texts()
+    cells = page.locator("#m3 td")
+    assert ["left", "center", "right"] == cells.evaluate_all("(all) => all.map((td) => getComputedStyle(td).textAlign)")
+    assert [1, 3, 5] == page.locator("#m4 li").evaluate_all("(all) => all.map((li) => li.value)")
+    assert "none" == page.locator("#m5 li").evaluate("(li) => getComputedStyle(li).listStyleType")
+
+
+def test_formulas_are_set_and_the_rest_is_not(server: Server, visit: Visit) -> None:
+    """Formulas are set, prices are not; what cannot be set is its source; nothing is loaded where there is none."""
+    texts = ("$x^2$ \\(y\\) $$z$$", "$5 and $10", "$\\frac{1}{2$", "`$x$`", "$$\\unknown{x}$$")
+    page = show(server, visit, "written:formulas", *texts)
+    counts = [page.locator(f"#m{n} .formula.set math").count() for n in range(1, 6)]
+    assert [3, 0, 0, 0, 0] == counts
+    failed = page.locator("#m5 .formula.failed")
+    expect(failed).to_have_text("$$\\unknown{x}$$")
+    assert "cannot be set" in (failed.get_attribute("title") or "")
+    assert "KaTeX_Math" in page.locator("#m1 .mathnormal").first.evaluate("(e) => getComputedStyle(e).fontFamily")
+    store(server, "written:none", [said(1, "No formula: $5")])
+    other = visit(link("written:none"))
+    expect(other.locator("#m1 .text")).to_be_visible()
+    loaded = "performance.getEntriesByType('resource').filter((one) => one.name.includes('katex')).length"
+    assert 0 == other.evaluate(loaded)
+
+
+def test_code_stands_alone_in_text_that_runs_from_the_right(server: Server, visit: Visit) -> None:
+    """`code()` keeps its order in Hebrew and Arabic, and the columns of such a table run from the right."""
+    page = show(server, visit, "written:rtl", "שלום `code()` עולם", "| עברית | b |\n|---|---|\n| א | 2 |", "Text עברית")
+    directions = "(element) => getComputedStyle(element).direction"
+    assert "rtl" == page.locator("#m1 p").evaluate(directions)
+    assert "ltr isolate" == page.locator("#m1 code").evaluate(
+        "(code) => `${getComputedStyle(code).direction} ${getComputedStyle(code).unicodeBidi}`"
+    )
+    assert "rtl" == page.locator("#m2 table").evaluate(directions)
+    first, second = page.locator("#m2 td").evaluate_all("(all) => all.map((td) => td.getBoundingClientRect().x)")
+    assert first > second
+    assert "ltr" == page.locator("#m3 p").evaluate(directions)
