@@ -48,6 +48,45 @@ def test_append_fills_in_ids_and_times(sessions: Sessions) -> None:
     assert [("1", at(100), timedelta(0)), ("x", at(0), timedelta(0))] == found
 
 
+def test_append_makes_ids_in_order() -> None:
+    """Ids that are made sort as the messages stand, in one batch and over many, on a clock that stands still."""
+    sessions = Sessions(MemoryStore(), now=lambda: at(100))
+    for size in (1000, 1, 100):
+        sessions.confined("mine:").append(MINE, [Draft(role="user", content="a") for _ in range(size)])
+    ids = [said.id for said in sessions.read(MINE).messages]
+
+    assert sorted(set(ids)) == ids
+
+
+DECOMPOSED, COMPOSED = "cafe\u0301", "caf\u00e9"
+
+
+def test_names_are_compared_composed(sessions: Sessions) -> None:
+    """A prefix, a channel and a tag mean the same in either spelling, stored or asked for."""
+    key = f"{DECOMPOSED}:1"
+    sessions.append(key, talk(2), channel=DECOMPOSED)
+    sessions.revise(key, Revision(tags=(DECOMPOSED, COMPOSED)))
+    header = sessions.get(key).header
+    assert (f"{COMPOSED}:1", COMPOSED, (COMPOSED,)) == (header.key, header.channel, header.tags)
+    for name in (DECOMPOSED, COMPOSED):
+        for selection in (Selection(prefixes=(name,)), Selection(channel=name), Selection(tags=(name,))):
+            assert 1 == sessions.list(selection).total
+            assert [header.key] == list(sessions.keys(selection).keys)
+            assert 1 == len(list(sessions.read_all(selection)))
+            assert 1 == len(sessions.search(search_for("line", selection=selection)).hits)
+        assert (1, 1) == (sessions.status(name).session_count, sessions.stats(name).session_count)
+        assert 1 == sessions.confined(name).list().total
+        assert sessions.confined(name).sees(header.key)
+        assert 1 == Sessions(sessions._store, prefix=name).list().total
+
+
+def test_prefix_cut_within_a_letter(sessions: Sessions) -> None:
+    """A prefix is what it spells: a letter without its accent is another one."""
+    sessions.append(f"{COMPOSED}:1", talk(2))
+    assert 0 == sessions.list(Selection(prefixes=("cafe",))).total
+    assert 1 == sessions.list(Selection(prefixes=("caf",))).total
+
+
 def test_append_without_a_key(sessions: Sessions) -> None:
     """A key is made, of the form that grip-ai's Sessions API names; a confined one is made under its prefix."""
     key = sessions.append(None, [draft()]).key

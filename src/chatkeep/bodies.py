@@ -14,7 +14,18 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 
 from chatkeep.core.bounds import BATCH_MAX
 from chatkeep.core.keys import CHANNEL_CHARS_MAX, KEY_CHARS_MAX
-from chatkeep.core.model import BLANKS, NAME_CHARS_MAX, TAGS_MAX, TITLE_CHARS_MAX, Draft, Json, Revision, Role, utc
+from chatkeep.core.model import (
+    BLANKS,
+    NAME_CHARS_MAX,
+    ROLES,
+    TAGS_MAX,
+    TITLE_CHARS_MAX,
+    Draft,
+    Json,
+    Revision,
+    Role,
+    utc,
+)
 from chatkeep.errors import InvalidError
 
 BULK_KEYS_MAX: Final = 10_000
@@ -181,6 +192,13 @@ def revision_of(body: RevisionBody) -> Revision:
 def revision_body(revision: Revision) -> RevisionBody:
     """Return the body that describes changes."""
     return RevisionBody(**msgspec.structs.asdict(revision))
+
+
+def with_choices(reason: str, place: str) -> str:
+    """Return why a value at a place of a document is refused, and what is allowed there if that is little."""
+    if reason.startswith("Invalid enum value") and place.rpartition(".")[2] == "role":
+        return f"{reason}, must be one of {', '.join(ROLES)}"
+    return reason
 
 
 def parse_time(field: str, text: str) -> datetime:

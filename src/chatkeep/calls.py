@@ -367,14 +367,12 @@ class Following:
 
 
 def with_ids(drafts: Sequence[Draft]) -> Sequence[Draft]:
-    """Return the messages with ids, so that they can be sent again."""
-    now = datetime.now(UTC)
-    return [
-        msgspec.structs.replace(draft, id=ids.message_id(now, secrets.randbits(ids.RANDOM_BITS)))
-        if draft.id is None
-        else draft
-        for draft in drafts
-    ]
+    """Return the messages with ids in their order, so that they can be sent again."""
+    now, last, named = datetime.now(UTC), 0, []
+    for draft in drafts:
+        last = ids.number_after(last, now, secrets.randbits(ids.RANDOM_BITS))
+        named.append(msgspec.structs.replace(draft, id=ids.id_of(last)) if draft.id is None else draft)
+    return named
 
 
 def finds_nothing(search: Search) -> bool:

@@ -24,13 +24,13 @@ from msgspec import Struct
 
 from chatkeep.chat_wire import ChatDone, Usage
 from chatkeep.core import titles
-from chatkeep.core.keys import KEY_CHARS_MAX
+from chatkeep.core.keys import KEY_CHARS_MAX, composed
 from chatkeep.core.model import MODEL_TITLE, Draft, Json, Message, Receipt, Revision, Window, encoded_json
 from chatkeep.core.paging import LIST_LIMIT_MAX
 from chatkeep.core.turns import said_of
 from chatkeep.core.windows import Count, for_openai, tokens
 from chatkeep.errors import BusyError, ChatkeepError, InvalidKeyError
-from chatkeep.sessions import Sessions, message_id
+from chatkeep.sessions import Sessions
 from chatkeep.tokenizers import counter
 from chatkeep.upstream import Ending, Model
 
@@ -236,7 +236,7 @@ class Turn:
             _log.warning("A partial answer could not be stored: %s", error.code)
 
     async def _append(self, text: str, facts: dict[str, Json]) -> Receipt:
-        made_id = message_id(self.sessions.now())  # by which it is stored once, however often that is tried
+        made_id = self.sessions.new_id()  # by which it is stored once, however often that is tried
         draft = Draft(role="assistant", content=text, metadata=facts, id=made_id)
         append = partial(self.sessions.append, self.key, [draft], create=False)
         # Handed over before anything is waited for: no second cancellation, as of a server that ends, stops it
@@ -277,6 +277,7 @@ def check_chat_key(key: str, prefix: str = "") -> None:
     Raises:
         InvalidKeyError: when it has other characters, or too many.
     """
+    key = composed(key)
     if len(key) > KEY_CHARS_MAX or not _KEY.fullmatch(key.removeprefix(prefix)):
         raise InvalidKeyError(f"must have 1 to {KEY_CHARS_MAX} letters, digits or _ : . @ -", "session_key")
 

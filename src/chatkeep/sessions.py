@@ -9,6 +9,7 @@ prefix; all others answer as if they did not exist. Its verbs and their errors a
 from __future__ import annotations
 
 import secrets
+import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from datetime import UTC, date, datetime, timedelta
@@ -19,7 +20,7 @@ import msgspec
 from chatkeep.core import ids
 from chatkeep.core.bounds import BATCH_MAX
 from chatkeep.core.feed import Changes
-from chatkeep.core.keys import KEY_CHARS_MAX, parse_key
+from chatkeep.core.keys import KEY_CHARS_MAX, composed, parse_key
 from chatkeep.core.model import (
     Appended,
     Draft,
@@ -57,9 +58,19 @@ def now_utc() -> datetime:
     return datetime.now(UTC)
 
 
-def message_id(at: datetime) -> str:
-    """Return a new unique id of 26 characters that sorts by time."""
-    return ids.message_id(at, secrets.randbits(ids.RANDOM_BITS))
+class MessageIds:
+    """Makes unique ids of 26 characters, each greater than the one before."""
+
+    def __init__(self) -> None:
+        """Begin."""
+        self._lock = threading.Lock()
+        self._last = 0
+
+    def __call__(self, at: datetime) -> str:
+        """Return a new id."""
+        with self._lock:
+            self._last = ids.number_after(self._last, at, secrets.randbits(ids.RANDOM_BITS))
+            return ids.id_of(self._last)
 
 
 class Sessions:
@@ -70,14 +81,14 @@ class Sessions:
         store: Store,
         *,
         now: Callable[[], datetime] = now_utc,
-        new_id: Callable[[datetime], str] = message_id,
+        new_id: Callable[[datetime], str] | None = None,
         prefix: str = "",
     ) -> None:
         """Take the store, the clock and the maker of message ids."""
         self._store = store
         self._now = now
-        self._new_id = new_id
-        self._prefix = prefix
+        self._new_id = MessageIds() if new_id is None else new_id
+        self._prefix = composed(prefix)
 
     def confined(self, prefix: str) -> Sessions:
         """Return the same use cases for the keys that begin with `prefix`; whoever is confined stays so.
@@ -85,6 +96,7 @@ class Sessions:
         Raises:
             ForbiddenError: when the prefix lies outside the one that this object is confined to.
         """
+        prefix = composed(prefix)
         if not prefix.startswith(self._prefix):
             raise ForbiddenError(f"Confined to keys that begin with {self._prefix!r}.")
         return Sessions(self._store, now=self._now, new_id=self._new_id, prefix=prefix)
@@ -93,6 +105,10 @@ class Sessions:
     def prefix(self) -> str:
         """How all keys begin that this object reaches."""
         return self._prefix
+
+    def new_id(self) -> str:
+        """Return a new id for a message, greater than those made before."""
+        return self._new_id(self._now())
 
     def now(self) -> datetime:
         """Return the time by this object's clock."""
@@ -271,7 +287,7 @@ class Sessions:
 
     def status(self, prefix: str = "") -> Status:
         """Return counts and sizes of the sessions one may see and whose keys begin with the prefix."""
-        within = Selection(prefixes=(prefix, self._prefix)).prefix
+        within = self._within(Selection(prefixes=(prefix,))).prefix
         if within is None:
             return Status(session_count=0, message_count=0, size_bytes=0, channels={}, problems={})
         return self._store.status(within)
@@ -281,7 +297,7 @@ class Sessions:
 
         With `since`, periods that begin before that day are left out; days without it are the past 60, today included.
         """
-        within = Selection(prefixes=(prefix, self._prefix)).prefix
+        within = self._within(Selection(prefixes=(prefix,))).prefix
         if within is None:
             return msgspec.structs.replace(NO_STATS, unit=unit)
         if unit == "month" or since is not None:
@@ -321,7 +337,7 @@ class Sessions:
         return parsed
 
     def _within(self, selection: Selection) -> Selection:
-        return msgspec.structs.replace(selection, prefixes=(*selection.prefixes, self._prefix))
+        return msgspec.structs.replace(selection, prefixes=(*selection.prefixes, self._prefix)).composed()
 
     def _completed(self, draft: Draft) -> Draft:
         now = self._now()

@@ -95,6 +95,12 @@ class SessionItem(Struct, frozen=True, kw_only=True):
     damage: str | UnsetType = UNSET
 
 
+class SessionObject(SessionItem, frozen=True, kw_only=True):
+    """A session of the object dialect by itself: as in a list, and with its metadata."""
+
+    metadata: dict[str, Json]
+
+
 class SessionPage(Struct, frozen=True, kw_only=True):
     """A page of sessions, newest activity first; `total` counts all that the filters match."""
 
@@ -251,6 +257,11 @@ def summary_item(summary: Summary) -> SessionItem:
         tags=header.tags,
         damage=summary.damage or UNSET,
     )
+
+
+def session_object(summary: Summary) -> SessionObject:
+    """Return a session as the object dialect shows one."""
+    return SessionObject(metadata=summary.header.metadata, **msgspec.structs.asdict(summary_item(summary)))
 
 
 def summary_of(item: SessionItem) -> Summary:

@@ -108,6 +108,58 @@ def test_windows_go_both_ways_and_fit_a_budget(client: httpx.Client) -> None:
     assert seqs(max_tokens=200) == ([2, 3, 4], True)
 
 
+def test_window_says_what_would_fit(client: httpx.Client) -> None:
+    """A budget that takes nothing is answered with one that takes the newest; an empty session needs none."""
+    _append(client, "window:2", [HI, {"role": "assistant", "content": "z" * 400}])
+
+    def window(max_tokens: int) -> Json:
+        return client.get("/api/v1/messages", params={"session": "window:2", "max_tokens": max_tokens}).json()
+
+    nothing = window(0)
+    assert (nothing["messages"], nothing["has_more"]) == ([], True)
+    needed = nothing["needed_tokens"]
+    assert window(needed - 1) == nothing
+    assert [message["seq"] for message in window(needed)["messages"]] == [2]
+    assert "needed_tokens" not in window(needed)
+
+
+@pytest.mark.parametrize("path", ["/api/v1/sessions/a:b/messages", "/api/sessions/a:b/messages"])
+def test_messages_below_a_session_are_elsewhere(client: httpx.Client, path: str) -> None:
+    """The address that other APIs have for messages says where they are here, to every method."""
+    found = [client.get(path), client.delete(path), client.post(path, json=HI)]
+    assert [answer.status_code for answer in found] == [404, 404, 405]
+    assert {answer.json()["help"] for answer in found} == {
+        "The messages of a session are at /api/v1/messages?session=KEY."
+    }
+    assert "help" not in client.get("/api/v1/sessions/a:b").json()
+
+
+def test_refusals_of_a_message_name_what_is_allowed(client: httpx.Client) -> None:
+    """A role that is none is answered with those that are, missing content with when it may be."""
+    refused = _append(client, "refused:1", [HI | {"role": "human"}]).json()
+    assert refused["errors"][0]["field"] == "[0].role"
+    assert refused["detail"].endswith("must be one of system, developer, user, assistant, tool")
+    refused = _append(client, "refused:1", {"role": "user"}).json()
+    assert "is missing" in refused["detail"]
+
+
+def test_names_mean_the_same_in_either_spelling(client: httpx.Client) -> None:
+    """A decomposed prefix, channel or tag finds what a composed one does, at every route that filters."""
+    decomposed, composed = "re\u0301sume\u0301", "r\u00e9sum\u00e9"
+    _append(client, f"{decomposed}:1", HI, channel=decomposed)
+    client.patch(f"/api/v1/sessions/{decomposed}:1", json={"tags": [decomposed]})
+    for name in (decomposed, composed):
+        for query in ({"prefix": name}, {"channel": name}, {"tag": name}):
+            assert client.get("/api/sessions", params=query).json()["total"] == 1
+            assert client.get("/api/v1/sessions", params=query).json()["sessions"] == [f"{composed}:1"]
+            assert len(client.get("/api/sessions/search", params={"q": "hi", **query}).json()["sessions"]) == 1
+        for route in ("status", "stats"):
+            assert client.get(f"/api/v1/{route}", params={"prefix": name}).json()["session_count"] == 1
+        for body in ({"prefix": name}, {"channel": name}, {"keys": [f"{name}:1"]}):
+            assert client.post("/api/v1/sessions/delete", json=body).json()["keys"] == [f"{composed}:1"]
+    assert client.delete(f"/api/v1/sessions/{decomposed}:1").json()["key"] == f"{composed}:1"
+
+
 def test_bulk_deletion_shows_first_and_deletes_when_told(client: httpx.Client) -> None:
     """The dry run is the default; keys that do not exist are left out; filters all apply."""
     for key in ("bulk:a", "bulk:b", "other:c"):

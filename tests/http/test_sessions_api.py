@@ -168,3 +168,15 @@ def test_search_filters_by_role_and_time(client: httpx.Client) -> None:
     assert found(role="any") == ["filter:tool", "filter:user"]
     assert found(since="2024-02-01T10:00:00Z", until="2024-02-01T10:00:00Z") == []
     assert found(since="2024-02-01T10:00:00Z", until="2024-02-01T10:00:01Z") == ["filter:user"]
+
+
+def test_get_one_session(client: httpx.Client) -> None:
+    """A session by itself is as in the list, with its metadata; also when its key has slashes."""
+    _add(client, "one/a b:1", "Hello")
+    client.patch("/api/v1/sessions/one/a b:1", json={"metadata": {"a": 1}, "tags": ["x"]})
+    answer = client.get("/api/sessions/one/a b:1")
+    listed = client.get("/api/sessions", params={"prefix": "one/"}).json()["sessions"][0]
+    assert (answer.status_code, answer.json()) == (200, {"metadata": {"a": 1}, **listed})
+    assert client.head("/api/sessions/one/a b:1").status_code == 200
+    missing = client.get("/api/sessions/none")
+    assert (missing.status_code, missing.json()["code"]) == (404, "session_not_found")

@@ -10,10 +10,20 @@ _TIME_BITS: Final = 48
 _CROCKFORD: Final = "0123456789abcdefghjkmnpqrstvwxyz"
 
 
-def message_id(at: datetime, random_bits: int) -> str:
-    """Return the id of 26 characters that a time to the millisecond and 80 random bits make.
+def number_after(last: int, at: datetime, random_bits: int) -> int:
+    """Return a number greater than the last: a time to the millisecond and 80 random bits, else the next number.
+
+    So numbers made in one millisecond, or after a clock was set back, keep their order. Begin with 0.
+
+    Source: ULID specification, monotonicity; the carry into the milliseconds is ours, in place of its overflow.
+    """
+    fresh = (int(at.timestamp() * 1000) & ((1 << _TIME_BITS) - 1)) << RANDOM_BITS | random_bits
+    return fresh if fresh >> RANDOM_BITS > last >> RANDOM_BITS else last + 1
+
+
+def id_of(number: int) -> str:
+    """Return a number as an id of 26 characters, in the order of the numbers.
 
     Source: the ULID layout (48 bits of milliseconds, 80 random bits, Crockford's base 32).
     """
-    number = (int(at.timestamp() * 1000) & ((1 << _TIME_BITS) - 1)) << RANDOM_BITS | random_bits
     return "".join(_CROCKFORD[number >> shift & 31] for shift in range(125, -1, -5))

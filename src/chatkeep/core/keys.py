@@ -54,12 +54,20 @@ def parse_key(text: str) -> str:
         refused = _REFUSED_CATEGORIES.get(unicodedata.category(character))
         if refused and character not in JOINERS:
             raise InvalidKeyError(f"must not contain {refused}")
-    key = unicodedata.normalize("NFC", text)
+    key = composed(text)
     if not 1 <= len(key) <= KEY_CHARS_MAX:
         raise InvalidKeyError(f"must have 1 to {KEY_CHARS_MAX} characters, has {len(key)}")
     if key != key.strip():
         raise InvalidKeyError("must not begin or end with white space")
     return key
+
+
+def composed(text: str) -> str:
+    """Return a name in Unicode form NFC, in which names are stored and compared: `e` and an accent become one letter.
+
+    Keys, prefixes of keys, channels and tags are brought to it wherever they come in. Ids of messages are not.
+    """
+    return unicodedata.normalize("NFC", text)
 
 
 def channel_of(key: str) -> str:

@@ -25,7 +25,7 @@ from chatkeep.core.bounds import (
     has_more_values,
     is_deeper,
 )
-from chatkeep.core.keys import CHANNEL_CHARS_MAX
+from chatkeep.core.keys import CHANNEL_CHARS_MAX, composed
 from chatkeep.errors import InvalidError, TooLargeError
 
 Json = Any
@@ -256,6 +256,15 @@ class Selection(Struct, frozen=True, kw_only=True):
     updated_after: datetime | None = None
     updated_before: datetime | None = None
 
+    def composed(self) -> Selection:
+        """Return the same selection with its names as they are stored."""
+        return msgspec.structs.replace(
+            self,
+            prefixes=tuple(map(composed, self.prefixes)),
+            channel=None if self.channel is None else composed(self.channel),
+            tags=tuple(map(composed, self.tags)),
+        )
+
     @property
     def prefix(self) -> str | None:
         """The one prefix that stands for all of them, or None when no key can begin with all."""
@@ -284,11 +293,15 @@ class KeyPage(Struct, frozen=True, kw_only=True):
     next_cursor: str | None
 
 
-class Window(Struct, frozen=True, kw_only=True):
-    """Neighbouring messages of one session, oldest first. `has_more` tells of others further on."""
+class Window(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Neighbouring messages of one session, oldest first. `has_more` tells of others further on.
+
+    `needed_tokens` is there when nothing fits the tokens that were asked for: so many would take the newest.
+    """
 
     messages: tuple[Message, ...]
     has_more: bool
+    needed_tokens: int | None = None
 
 
 class Hit(Struct, frozen=True, kw_only=True):
@@ -341,7 +354,7 @@ def check_draft(draft: Draft) -> None:
         TooLargeError: when the message is larger than 16 MiB as JSON.
     """
     if draft.content is None and not draft.tool_calls:
-        raise InvalidError("content", "may be null only beside tool_calls")
+        raise InvalidError("content", "is missing: it may be null or left out only beside tool_calls")
     for part in draft.content if isinstance(draft.content, list) else ():
         if not isinstance(part, dict | str):
             raise InvalidError("content", "a list of parts holds objects or strings")
@@ -389,13 +402,14 @@ def check_metadata(metadata: dict[str, Json]) -> dict[str, Json]:
 
 
 def check_tags(tags: tuple[str, ...]) -> tuple[str, ...]:
-    """Return the tags without repetitions, in their order.
+    """Return the tags in form NFC without repetitions, in their order.
 
     Raises:
         InvalidError: for more than 64 tags, or one that is empty, longer than 64 characters or not printable.
     """
     if len(tags) > TAGS_MAX:
         raise InvalidError("tags", f"at most {TAGS_MAX} tags")
+    tags = tuple(map(composed, tags))
     for tag in tags:
         if tag != tag.strip() or not 1 <= len(tag) <= CHANNEL_CHARS_MAX:
             raise InvalidError("tags", f"a tag has 1 to {CHANNEL_CHARS_MAX} characters and no white space at its ends")
@@ -404,11 +418,12 @@ def check_tags(tags: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def check_channel(channel: str) -> str:
-    """Return the channel.
+    """Return the channel in form NFC.
 
     Raises:
         InvalidError: when it has not 1 to 64 printable characters, or white space at its ends.
     """
+    channel = composed(channel)
     if channel != channel.strip() or not 1 <= len(channel) <= CHANNEL_CHARS_MAX:
         raise InvalidError("channel", f"has 1 to {CHANNEL_CHARS_MAX} characters and no white space at its ends")
     _check_name("channel", channel)

@@ -103,18 +103,23 @@ def fitting(window: Window, tokens_max: int) -> Window:
     """Return the newest messages of a window that fit, as they are stored, by the estimate.
 
     A tool call and its results stay together, with what was said between them; results that answer no call
-    of the window are left out.
+    of the window are left out. If not even the newest fits, the window says how many tokens would do.
     """
     history = [said_of(message) for message in window.messages]
     kept: list[int] = []
+    needed: int | None = None
     for run in reversed(list(_runs(history))):
-        tokens_max -= sum(tokens(history[place], estimate) for place in run)
-        if tokens_max < 0:
+        cost = sum(tokens(history[place], estimate) for place in run)
+        if cost > tokens_max:
+            needed = None if kept else cost
             break
+        tokens_max -= cost
         kept += reversed(run)
     left_out = bool(history) and kept[-1:] != [0]
     return Window(
-        messages=tuple(window.messages[place] for place in reversed(kept)), has_more=window.has_more or left_out
+        messages=tuple(window.messages[place] for place in reversed(kept)),
+        has_more=window.has_more or left_out,
+        needed_tokens=needed,
     )
 
 

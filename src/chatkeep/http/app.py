@@ -81,6 +81,7 @@ ROUTES: Final = (
         Answer(wire.Done),
         Body(bodies.TitleBody),
     ),
+    Route("GET", "/api/sessions/{id:path}", READ, sessions_api.get_session_object, Answer(wire.SessionObject)),
     Route("DELETE", "/api/sessions/{id:path}", DELETE, sessions_api.delete_session, Answer(wire.Done)),
     # the key dialect
     Route("GET", "/api/v1/sessions", READ, keys_api.list_keys, Answer(wire.KeyList)),

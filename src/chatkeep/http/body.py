@@ -14,6 +14,7 @@ from typing import Final, TypeVar
 import msgspec
 from starlette.requests import ClientDisconnect, Request
 
+from chatkeep.bodies import with_choices
 from chatkeep.core.bounds import (
     BODY_BYTES_MAX,
     DEPTH_MAX,
@@ -171,6 +172,6 @@ def _check_syntax(data: bytes) -> None:
 def _invalid(told: str) -> InvalidError:
     place = _PLACE.search(told)
     named = _NAMED.search(told)
-    reason = told[: place.start()] if place else told
+    reason = with_choices(told[: place.start()] if place else told, place[1] if place else "")
     parts = [part for part in (place and place[1], named and named[1]) if part]
     return InvalidError(".".join(parts) or "body", reason)

@@ -16,6 +16,7 @@ from starlette.responses import Response, StreamingResponse
 from chatkeep import exporters, importers, wire
 from chatkeep.bodies import BulkBody, DraftBody, DraftsBody, RevisionBody, draft_of, parse_age, revision_of
 from chatkeep.core.bounds import DEPTH_MAX, LARGE_BODY_BYTES_MAX
+from chatkeep.core.keys import parse_key
 from chatkeep.core.model import Draft, Selection
 from chatkeep.errors import InvalidError, NotFoundError
 from chatkeep.http import parameters as given
@@ -74,8 +75,9 @@ async def delete_key(sessions: Own, threads: Threads, key: given.PathKey) -> Res
     """Delete a session for good."""
     if not key:
         raise NotFoundError
-    await threads.write(sessions.delete, key)
-    return json_response(wire.encoded(wire.DeletedAnswer(key=key)))
+    parsed = parse_key(key)
+    await threads.write(sessions.delete, parsed)
+    return json_response(wire.encoded(wire.DeletedAnswer(key=parsed)))
 
 
 async def append_messages(

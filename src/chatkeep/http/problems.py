@@ -6,6 +6,9 @@ Starlette raise becomes an error of ours first, so there is one way out.
 
 from __future__ import annotations
 
+import re
+
+import msgspec
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
@@ -27,6 +30,9 @@ PROBLEM_TYPE = "application/problem+json"
 _METHODS = ("GET", "HEAD", "POST", "PATCH", "DELETE")
 _TRY_AGAIN = 503
 _OPENAI = "/v1/"
+_UNROUTED = (wire.STATUS[NotFoundError], wire.STATUS[MethodError])
+_SESSION_MESSAGES = re.compile(r"/api/(?:v1/)?sessions/.+/messages/?")  # where other APIs have them
+_MESSAGES_ELSEWHERE = "The messages of a session are at /api/v1/messages?session=KEY."
 _OPENAI_ROUTES = "Not found: of OpenAI's API there are POST /v1/chat/completions and GET /v1/models."
 
 
@@ -96,4 +102,6 @@ def _headers(error: ChatkeepError) -> dict[str, str]:
 
 def _response(problem: problem_wire.Problem, headers: dict[str, str], scope: Scope) -> Response:
     told = problem_wire.openai_problem(problem) if _is_openai(scope) else problem
+    if problem.status in _UNROUTED and _SESSION_MESSAGES.fullmatch(str(scope["path"])):
+        told = msgspec.structs.replace(told, help=_MESSAGES_ELSEWHERE)
     return Response(wire.encoded(told), problem.status, headers, PROBLEM_TYPE)

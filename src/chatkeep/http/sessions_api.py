@@ -14,6 +14,7 @@ from chatkeep.core.model import Sort, Unit
 from chatkeep.core.paging import LIST_LIMIT_DEFAULT, SEARCH_LIMIT_DEFAULT
 from chatkeep.core.query import QUERY_CHARS_MAX, parse_query
 from chatkeep.core.search import Search
+from chatkeep.errors import NotFoundError
 from chatkeep.http import parameters as given
 from chatkeep.http.access import Own, Threads, json_response
 from chatkeep.http.body import json_of
@@ -87,6 +88,18 @@ async def rename_session(
     body = await json_of(request, _TITLE)
     await threads.write(sessions.rename, given.key("id", id), body.title)
     return json_response(wire.encoded(wire.Done()))
+
+
+async def get_session_object(
+    sessions: Own,
+    threads: Threads,
+    id: given.PathKey,  # noqa: A002 - the parameter's name in the object dialect
+) -> Response:
+    """Tell what is known of a session, as a list does, with its metadata."""
+    if not id:
+        raise NotFoundError
+    summary = await threads.read(sessions.get, given.key("id", id))
+    return json_response(wire.encoded(wire.session_object(summary)))
 
 
 async def delete_session(

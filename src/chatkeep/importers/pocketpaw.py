@@ -19,7 +19,7 @@ import msgspec
 from msgspec import Struct, field
 
 from chatkeep.core import titles
-from chatkeep.core.keys import channel_of
+from chatkeep.core.keys import channel_of, composed
 from chatkeep.core.model import Json, Session, text_of
 from chatkeep.errors import ChatkeepError
 from chatkeep.importers.records import Record, Said, document_in, session_of, why
@@ -48,7 +48,10 @@ class _Object(Struct, frozen=True, kw_only=True):
 
 
 def notes_in(folder: Path) -> Mapping[str, Note]:
-    """Return the index of a folder by safe name; empty when there is none that can be read."""
+    """Return the index of a folder by safe name; empty when there is none that can be read.
+
+    The names are in form NFC, which file names of some systems are not.
+    """
     try:
         entries = msgspec.json.decode((folder / "_index.json").read_bytes(), type=dict[str, msgspec.Raw])
     except (OSError, ValueError, RecursionError):
@@ -56,7 +59,7 @@ def notes_in(folder: Path) -> Mapping[str, Note]:
     notes = {}
     for name, entry in entries.items():
         try:
-            notes[name] = msgspec.json.decode(entry, type=Note)
+            notes[composed(name)] = msgspec.json.decode(entry, type=Note)
         except (ValueError, RecursionError):
             continue
     return notes
@@ -67,7 +70,7 @@ def read(
 ) -> Session | Flaw:
     """Return the session of one file; `name` is the file's without its ending."""
     try:
-        return session_of(_record(document_in(stream), name, notes.get(name, Note())), now=now, zone=zone)
+        return session_of(_record(document_in(stream), name, notes.get(composed(name), Note())), now=now, zone=zone)
     except (msgspec.MsgspecError, UnicodeError, RecursionError, ChatkeepError) as error:
         return Flaw(name, why(error))
 

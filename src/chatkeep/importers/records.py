@@ -17,6 +17,7 @@ from typing import BinaryIO, Final
 import msgspec
 from msgspec import Struct, field
 
+from chatkeep.bodies import with_choices
 from chatkeep.core.bounds import DEPTH_MAX, check_depth
 from chatkeep.core.keys import channel_of
 from chatkeep.core.model import Header, Json, Message, Role, Session, utc
@@ -116,7 +117,8 @@ def instant(at: Time, zone: tzinfo | None = UTC) -> datetime | None:
 def why(error: Exception) -> str:
     """Return what is wrong with a record, as a sentence for people."""
     if isinstance(error, msgspec.ValidationError):
-        return f"{error}."
+        reason, at, place = str(error).partition(" - at ")
+        return f"{with_choices(reason, place.strip('`'))}{at}{place}."
     if isinstance(error, msgspec.DecodeError | UnicodeDecodeError):
         return f"It is not JSON: {error}."
     return "It is nested too deep." if isinstance(error, RecursionError) else str(error)

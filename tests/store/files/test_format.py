@@ -111,6 +111,15 @@ def test_scan_another_layout() -> None:
     assert ("loose", HEADER, ["one", "two"]) == (scan.state, scan.header, _texts(scan))
 
 
+def test_scan_names_in_another_form() -> None:
+    """Channel and tags of a file are read in form NFC, in which they are looked for."""
+    data = _file(_messages("one")).replace(b'"metadata":{}', '"metadata":{},"tags":["e\u0301","\u00e9"]'.encode())
+    header = session_file.scan(data).header
+
+    assert header is not None
+    assert ("\u00e9",) == header.tags
+
+
 def test_loose_lines_keep_unknown_fields() -> None:
     """Bringing another layout into form loses nothing that others put in."""
     document = json.loads(_file(_messages("one")))

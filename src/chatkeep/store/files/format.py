@@ -39,7 +39,7 @@ from zlib import crc32
 import msgspec
 from msgspec import Struct, field
 
-from chatkeep.core.keys import channel_of
+from chatkeep.core.keys import channel_of, composed
 from chatkeep.core.model import Header, Json, Message, utc
 from chatkeep.errors import InvalidError
 
@@ -313,7 +313,8 @@ def _parse_header(line: bytes) -> Header | None:
 def _header(line: _HeaderLine) -> Header:
     fields = msgspec.structs.asdict(line)
     del fields["format"]
-    return Header(**{**fields, "created_at": utc(line.created_at)})
+    named = {"channel": composed(line.channel), "tags": tuple(dict.fromkeys(map(composed, line.tags)))}
+    return Header(**{**fields, **named, "created_at": utc(line.created_at)})
 
 
 def _scan_broken(data: bytes, good: Scan, committed_count: int) -> Scan:
