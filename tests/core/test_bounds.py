@@ -19,11 +19,13 @@ from chatkeep.core.bounds import (
     check_depth,
     has_more_values,
     is_deeper,
+    structure_of,
 )
 from chatkeep.core.model import check_draft, check_metadata
 from chatkeep.errors import BrokenInputError, InvalidError
 from chatkeep.testing import draft
 
+BLOCK = 1 << 16  # bytes that are looked at at once
 texts = st.text(st.sampled_from('ab"\\[]{},:字'), max_size=6)
 values = st.recursive(
     texts | st.integers() | st.booleans() | st.none(),
@@ -80,3 +82,12 @@ def test_check_draft_of_too_many_levels_or_values() -> None:
             check_draft(draft("x", metadata=metadata))
         with pytest.raises(InvalidError, match="metadata: "):
             check_metadata({"b": metadata, "c": 1})
+
+
+@pytest.mark.parametrize("escape", [rb"\\", rb"\"", rb"\\\"", rb"\u005c", "é".encode()])
+def test_structure_of_json_in_blocks(escape: bytes) -> None:
+    """Wherever a string, an escape or a quote is cut by a block, only what is outside of strings is structure."""
+    for size in range(BLOCK - 12, BLOCK + 3):
+        data = b'["' + b"x" * size + escape + b'[,{",{"a' + escape + b'":"]"}]'
+        json.loads(data)
+        assert b"[,{}]" == b"".join(structure_of(data)), size

@@ -125,3 +125,10 @@ def test_leave_a_content_without_thinking_as_it_is() -> None:
     assert Parted("a") == parted("a")
     assert without_reasoning(None) is None
     assert "" == reasoning_of(None, None)
+
+
+def test_parted_of_blocks_without_end() -> None:
+    """Many blocks one after the other are parted and put together as they were written."""
+    text = "<think>a</think> <Thinking></thinking>\n" * 1000 + "answer <think>"
+    found = parted(text)
+    assert ("answer <think>", text) == (found.text, found.as_written())

@@ -67,3 +67,10 @@ def test_event_that_has_no_end_is_refused(piece: bytes) -> None:
     with pytest.raises(BrokenInputError):
         list(chain.from_iterable(map(reader.read, pieces)))
     assert len(list(pieces)) > 50
+
+
+def test_read_refuses_an_event_of_lines_without_end() -> None:
+    """Lines that say nothing are counted too: an event of them alone takes no more memory than another."""
+    reader = EventReader(bytes_max=1000)
+    with pytest.raises(BrokenInputError, match="more than 1000 bytes"):
+        list(chain.from_iterable(map(reader.read, [b"data:\n"] * 1001)))

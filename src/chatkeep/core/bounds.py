@@ -6,7 +6,6 @@ takes, every other gives back.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from itertools import accumulate, chain
 from typing import Final
@@ -22,16 +21,15 @@ BATCH_MAX: Final = 1000  # messages in an append
 BODY_BYTES_MAX: Final = 10 << 20  # of a request
 LARGE_BODY_BYTES_MAX: Final = 64 << 20  # of a request that brings messages: an append, an import, a call of the model
 
-_STRING: Final = re.compile(rb'"(?:[^"\\]++|\\.)*+"?', re.DOTALL)
-_RUN: Final = re.compile(rb'(?:[^"]++|"(?:[^"\\]++|\\.)*+"?){1,4096}', re.DOTALL)
-_NOT_STRUCTURE: Final = bytes(set(range(256)) - set(b",[]{}"))
+_BLOCK_BYTES: Final = 1 << 16
+_NEITHER: Final = bytes(set(range(256)) - set(b'",[]{}'))  # neither structure nor the bounds of a string
 _DEEPER: Final = {ord("["): 1, ord("{"): 1, ord("]"): -1, ord("}"): -1, ord(","): 0}
 _BEGINNINGS: Final = b",[{"
 
 
 def is_deeper(data: bytes, depth_max: int = DEPTH_MAX) -> bool:
     """Tell, without parsing, whether JSON is nested deeper than that."""
-    if data.count(b"[") + data.count(b"{") <= depth_max:
+    if count_of(data, b"[{") <= depth_max:
         return False
     structure = chain.from_iterable(structure_of(data))
     return max(accumulate(map(_DEEPER.__getitem__, structure)), default=0) > depth_max
@@ -55,11 +53,22 @@ def has_more_values(data: bytes, values_max: int = VALUES_MAX) -> bool:
 
 
 def structure_of(data: bytes) -> Iterator[bytes]:
-    """Yield the commas and brackets of JSON that are not in strings, piece by piece, whatever its size."""
-    for run in _RUN.finditer(data):
-        yield _STRING.sub(b"", run.group()).translate(None, _NOT_STRUCTURE)
+    """Yield the commas and brackets of JSON that are not in strings, block by block, whatever its size."""
+    is_outside = True
+    start = 0
+    while start < len(data):
+        block = data[start : start + _BLOCK_BYTES]
+        start += len(block)
+        if (len(block) - len(block.rstrip(b"\\"))) % 2:  # an escape has its other half in the next block
+            block += data[start : start + 1]
+            start += 1
+        unescaped = block.replace(b"\\\\", b"").replace(b'\\"', b"")
+        parts = unescaped.translate(None, _NEITHER).split(b'"')
+        yield b"".join(parts[0 if is_outside else 1 :: 2])
+        is_outside ^= len(parts) % 2 == 0
 
 
 def count_of(data: bytes, characters: bytes) -> int:
-    """Return how many of these characters there are."""
-    return sum(map(data.count, characters))
+    """Return how many of these characters there are, block by block, so that other threads go on in between."""
+    blocks = range(0, len(data), _BLOCK_BYTES)
+    return sum(data.count(character, start, start + _BLOCK_BYTES) for start in blocks for character in characters)

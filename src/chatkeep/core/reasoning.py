@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Generator, Iterator, Mapping
+from itertools import chain, pairwise
 from typing import Any, Final, Literal, NamedTuple
 
 from msgspec import Struct
@@ -50,6 +51,8 @@ _OPENS: Final = re.compile(rf"\s*(?P<tag>(?ai:{'|'.join(map(re.escape, _CLOSING)
 _CLOSES: Final = {
     close: re.compile(re.escape(close), re.ASCII | re.IGNORECASE) for close in sorted(set(_CLOSING.values()))
 }
+_SEEN: Final = re.compile(r"\S")
+_TAG_CHARS_MAX: Final = max(map(len, _CLOSING)) + 1  # what is longer begins none
 _NESTED_MAX: Final = 8  # levels of a provider's own structure that are looked into
 
 Kind = Literal["text", "reasoning", "tag"]
@@ -75,10 +78,9 @@ class Parted(Struct, frozen=True):
 
     def as_written(self) -> str:
         """Return the text that was parted."""
-        lead = self.reasoning
-        for place, tag in reversed(self.tags):
-            lead = lead[:place] + tag + lead[place:]
-        return lead + self.text
+        places = [0, *(place for place, _ in self.tags), len(self.reasoning)]
+        said = [self.reasoning[start:end] for start, end in pairwise(places)]
+        return "".join(chain.from_iterable(zip(said, [*(tag for _, tag in self.tags), ""], strict=True))) + self.text
 
 
 class Splitter:
@@ -96,15 +98,16 @@ class Splitter:
 
     def feed(self, text: str) -> Iterator[Piece]:
         """Yield what is known once this piece has come; none is empty."""
-        while text:
+        text, self._rest = self._rest + text, ""
+        place = 0
+        while place < len(text):
             if self._is_answering:
-                yield Piece("text", text)
+                yield Piece("text", text[place:])
                 return
-            text, self._rest = self._rest + text, ""
             if self._close is None:
-                text = yield from self._outside(text)
+                place = yield from self._outside(text, place)
             else:
-                text = yield from self._inside(text, self._close)
+                place = yield from self._inside(text, place, self._close)
 
     def end(self) -> Iterator[Piece]:
         """Yield what was kept back: no more comes."""
@@ -115,17 +118,19 @@ class Splitter:
         if rest:
             yield Piece("text" if self._close is None else "reasoning", rest)
 
-    def _outside(self, text: str) -> Generator[Piece, None, str]:
-        """Look for a tag that opens a block; return what is left to look at."""
-        begun = text.lstrip()
-        if len(begun) < len(text):
-            self._blank.append(text[: len(text) - len(begun)])
-        if not begun:
-            return ""
-        opened = _OPENS.match(begun)
-        if opened is None and any(tag.startswith(begun.lower()) for tag in _CLOSING):
-            self._rest = begun
-            return ""
+    def _outside(self, text: str, place: int) -> Generator[Piece, None, int]:
+        """Look from a place on for a tag that opens a block; return the place from which on is left to look at."""
+        seen = _SEEN.search(text, place)
+        begun = len(text) if seen is None else seen.start()
+        if begun > place:
+            self._blank.append(text[place:begun])
+        if seen is None:
+            return begun
+        opened = _OPENS.match(text, begun)
+        rest = text[begun : begun + _TAG_CHARS_MAX].lower()
+        if opened is None and any(tag.startswith(rest) for tag in _CLOSING):
+            self._rest = text[begun:]
+            return len(text)
         blank, self._blank = "".join(self._blank), []
         if opened is None:
             self._is_answering = True
@@ -137,22 +142,23 @@ class Splitter:
             blank = ""
         yield Piece("tag", blank + opened.group())
         self._close, self._has_thought = _CLOSING[opened["tag"].lower()], True
-        return begun[opened.end() :]
+        return opened.end()
 
-    def _inside(self, text: str, close: str) -> Generator[Piece, None, str]:
-        """Look for the tag that closes the block; return what is left to look at."""
-        closed = _CLOSES[close].search(text)
+    def _inside(self, text: str, place: int, close: str) -> Generator[Piece, None, int]:
+        """Look from a place on for the tag that closes the block; return the place from which on is left to look at."""
+        closed = _CLOSES[close].search(text, place)
         if closed is None:
-            kept = next((size for size in range(len(close) - 1, 0, -1) if text[-size:].lower() == close[:size]), 0)
-            self._rest = text[len(text) - kept :]
-            if len(text) > kept:
-                yield Piece("reasoning", text[: len(text) - kept])
-            return ""
-        if closed.start():
-            yield Piece("reasoning", text[: closed.start()])
+            tail = text[max(place, len(text) - len(close)) :].lower()
+            end = len(text) - next((size for size in range(len(close) - 1, 0, -1) if tail.endswith(close[:size])), 0)
+            self._rest = text[end:]
+            if end > place:
+                yield Piece("reasoning", text[place:end])
+            return len(text)
+        if closed.start() > place:
+            yield Piece("reasoning", text[place : closed.start()])
         yield Piece("tag", closed.group())
         self._close = None
-        return text[closed.end() :]
+        return closed.end()
 
 
 def parted(text: str) -> Parted:

@@ -47,6 +47,7 @@ class EventReader:
         self._name = ""
         self._id = ""
         self._data: list[bytes] = []
+        self._size = 0  # of the data
 
     def read(self, piece: bytes) -> Iterator[Event]:
         """Yield the events that this piece makes whole.
@@ -63,7 +64,7 @@ class EventReader:
             if event := self._event_at(bytes(self._rest)):
                 yield event
             self._rest = bytearray(after)
-        if len(self._rest) + sum(map(len, self._data)) > self._bytes_max:
+        if len(self._rest) + self._size > self._bytes_max:
             raise BrokenInputError(f"An event has more than {self._bytes_max} bytes.")
 
     def end(self) -> Iterator[Event]:
@@ -77,6 +78,7 @@ class EventReader:
         value = value.removeprefix(b" ")
         if name == b"data":
             self._data.append(value)
+            self._size += len(value) + 1
         elif name == b"event":
             self._name = value.decode(errors="replace")
         elif name == b"id":
@@ -84,5 +86,5 @@ class EventReader:
         if line:
             return None
         event = Event(self._name or "message", b"\n".join(self._data), self._id) if self._data else None
-        self._name, self._data = "", []
+        self._name, self._data, self._size = "", [], 0
         return event

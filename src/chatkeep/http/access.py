@@ -99,8 +99,7 @@ class Pools:
             page = await self._beside.page(sessions.own_search(search))
             if page is not None:
                 return page
-        found = await to_thread.run_sync(sessions.search, search, limiter=self._searches)
-        return wire.encoded(wire.hit_page(found))
+        return await to_thread.run_sync(_page_of, sessions, search, limiter=self._searches)
 
     async def export(self, work: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> _T:
         """Return what the work returns, done among the exports: they go on for long, and reads do not wait for them."""
@@ -149,6 +148,10 @@ async def _own(request: Request) -> Sessions:
 async def _pools(request: Request) -> Pools:
     pools: Pools = request.app.state.pools
     return pools
+
+
+def _page_of(sessions: Sessions, search: Search) -> bytes:
+    return wire.encoded(wire.hit_page(sessions.search(search)))
 
 
 def _query_names(dependant: Dependant) -> list[str]:

@@ -45,8 +45,8 @@ _T = TypeVar("_T")
 _HIGH: Final = rb"[dD][89abAB]"
 _LOW: Final = rb"[dD][c-fC-F]"
 _SURROGATE: Final = re.compile(rb"\\u[dD][89a-fA-F]")
-_PAIRED: Final = re.compile(
-    rb"(?:[^\\]|\\u%b..\\u%b|\\u(?![dD][89a-fA-F])|\\[^u])*+" % (_HIGH, _LOW),
+_PAIRED: Final = re.compile(  # bounded, so that other threads go on between two matches
+    rb"(?:[^\\]{1,64}+|\\u%b..\\u%b|\\u(?![dD][89a-fA-F])|\\[^u]){1,4096}+" % (_HIGH, _LOW),
     re.DOTALL,
 )
 _COMMA: Final = ord(",")
@@ -86,7 +86,11 @@ async def json_of(request: Request, decoder: msgspec.json.Decoder[_T], types: tu
         InvalidError: naming the field that has another type or a value out of range.
         UnsupportedTypeError, TooLargeError: as `body_of` says.
     """
-    return decoded(await body_of(request, types), decoder)
+    data = await body_of(request, types)
+    if len(data) <= LARGE_BYTES:
+        return decoded(data, decoder)
+    body: _T = await request.app.state.pools.read(decoded, data, decoder)  # what takes long is not for the event loop
+    return body
 
 
 def decoded(data: bytes, decoder: msgspec.json.Decoder[_T], depth_max: int = DEPTH_MAX) -> _T:
@@ -97,14 +101,13 @@ def decoded(data: bytes, decoder: msgspec.json.Decoder[_T], depth_max: int = DEP
     """
     check_values(data)
     check_depth(data, depth_max)
-    if _SURROGATE.search(data):
-        _check_surrogates(data)
     try:
         return decoder.decode(data)
     except msgspec.ValidationError as error:
         _check_syntax(data)
         raise _invalid(str(error)) from error
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        _check_surrogates(data)
         raise BrokenInputError(_BROKEN) from error
 
 
@@ -156,8 +159,10 @@ async def _counted(request: Request, bytes_max: int) -> bytes:
 
 def _check_surrogates(data: bytes) -> None:
     """Check that each half of a surrogate pair, written as an escape, has its other half."""
-    paired = _PAIRED.match(data)
-    if paired and _SURROGATE.match(data, paired.end()):
+    end = 0
+    while paired := _PAIRED.match(data, end):
+        end = paired.end()
+    if _SURROGATE.match(data, end):
         raise InvalidError("body", "has a lone surrogate: text must be valid Unicode")
 
 
@@ -166,6 +171,7 @@ def _check_syntax(data: bytes) -> None:
     try:
         msgspec.json.decode(data)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        _check_surrogates(data)
         raise BrokenInputError(_BROKEN) from error
 
 

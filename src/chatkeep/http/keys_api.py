@@ -112,10 +112,9 @@ async def read_messages(
     max_tokens: given.Count = None,
 ) -> Response:
     """Read neighbouring messages, oldest first: the newest, those before or after a seq, or the newest that fit."""
-    window = await threads.read(
-        sessions.window, given.key("session", session), limit=limit, before=before, after=after, max_tokens=max_tokens
-    )
-    return json_response(wire.encoded(window))
+    key = given.key("session", session)
+    bounds = {"limit": limit, "before": before, "after": after, "max_tokens": max_tokens}
+    return json_response(await threads.read(lambda: wire.encoded(sessions.window(key, **bounds))))
 
 
 async def delete_sessions(request: Request, sessions: Own, threads: Threads) -> Response:

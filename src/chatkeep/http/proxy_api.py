@@ -39,7 +39,9 @@ async def complete_chat(request: Request, sessions: Own, threads: Threads, named
         if asked is None:
             metrics.missed("request", "unreadable")
         else:
-            key = root_key(sessions, *asked, None if named is None else _text(named), request.state.grant.token_id)
+            key = await threads.read(
+                root_key, sessions, *asked, None if named is None else _text(named), request.state.grant.token_id
+            )
             recording = Recording(sessions, key, asked[1])
         recorder = Recorder(relay, recording, threads, metrics.missed)
         recorder.begin()

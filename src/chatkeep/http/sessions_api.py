@@ -74,8 +74,10 @@ async def read_history(
     before: given.Seq = None,
 ) -> Response:
     """Read the last messages of a session, oldest first."""
-    window = await threads.read(sessions.window, given.key("id", id), limit=limit, before=before)
-    return json_response(wire.encoded(window.messages))
+    key = given.key("id", id)
+    return json_response(
+        await threads.read(lambda: wire.encoded(sessions.window(key, limit=limit, before=before).messages))
+    )
 
 
 async def rename_session(

@@ -203,6 +203,13 @@ class TextContract:
             shown = [hit.excerpt[start:end] for start, end in hit.highlights]
             assert [word.lower()] == [re.sub(r"[^a-z]", "", one.lower()) for one in shown]
 
+    def test_search_every_word_of_a_long_message(self, store: Store) -> None:
+        """Each of very many words is found at once, in another form and by its beginning too."""
+        words = [f"w{number:05}x" for number in range(9000)]
+        store.append("long", [draft(" ".join(("wallabies", *words, "wombats")))])
+        for query in ("wallaby", "wombat", *words[::1500], words[-1][:-1]):
+            assert ["long"] == [hit.key for hit in store.search(search_for(query)).hits]
+
 
 def _title_of(text: str) -> str:
     try:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from hashlib import blake2b
+from itertools import chain
 from typing import Any, Final
 
 import msgspec
@@ -16,10 +17,11 @@ from msgspec import Struct
 from chatkeep.core.feed import CHANGES_KEPT, ChangeKind
 from chatkeep.core.model import ROLES, Digest, Header, Message, Role, Summary, summary
 from chatkeep.core.paging import Place
-from chatkeep.core.words import GAP, rows_of, spaced
+from chatkeep.core.words import GAP
 from chatkeep.store.files.disk import Stamp
+from chatkeep.store.files.format import places
 from chatkeep.store.files.sql import QUERIES, Connection, UnreadableRowError
-from chatkeep.store.files.vocabulary import Tally, role_word, scope_word
+from chatkeep.store.files.vocabulary import Indexed, Tally, indexed_of, put_words, role_word, scope_word, with_stems
 
 Value = Any
 """What SQLite keeps: text, a number or nothing; the schema says which."""
@@ -82,10 +84,12 @@ class Entry(Struct, frozen=True, kw_only=True):
     stamp: Stamp
     body: int
     messages: Sequence[Message]
-    starts: Sequence[int]
-    ends: Sequence[int]
-    checksums: Sequence[int]
+    starts: Sequence[int] = ()
+    ends: Sequence[int] = ()
+    checksums: Sequence[int] = ()
     damage: str | None = None
+    indexed: Sequence[Indexed] = ()
+    """What the index is given of each message, if that was worked out before, and the words were put."""
 
     @property
     def tail(self) -> int:
@@ -118,6 +122,12 @@ class Found(Struct, frozen=True):
     match_count: int
 
 
+def with_lines(entry: Entry, lines: Sequence[bytes], first: int, checksum: int = 0) -> Entry:
+    """Return the entry with the places of its messages, whose lines begin at `first`, as `format.places` says."""
+    starts, ends, checksums = places(lines, first, checksum)
+    return msgspec.structs.replace(entry, starts=starts, ends=ends, checksums=checksums)
+
+
 def put(db: Database, entry: Entry, doc: int | None = None) -> int:
     """Add a session that the index does not have; return the next free row of `words`."""
     values = {
@@ -145,7 +155,11 @@ def replace(db: Database, entry: Entry, doc: int | None = None) -> int:
     _grow(db, row, entry)
     count = row.digest.message_count
     new = msgspec.structs.replace(
-        entry, messages=entry.messages[count:], starts=entry.starts[count:], ends=entry.ends[count:]
+        entry,
+        messages=entry.messages[count:],
+        starts=entry.starts[count:],
+        ends=entry.ends[count:],
+        indexed=entry.indexed[count:],
     )
     return _put_messages(db, new, row.sid, doc)
 
@@ -250,12 +264,14 @@ def _put_messages(db: Database, entry: Entry, sid: int, doc: int | None) -> int:
         ],
     )
     _put_runs(db, sid, [message.seq for message in entry.messages], first)
-    words = [(spaced(message.text), rows_of(message.text)) for message in entry.messages]
+    given = entry.indexed or [indexed_of(message.text) for message in entry.messages]
     marks = [_marks(sid, message.role) for message in entry.messages]
-    db.executemany(QUERIES["put_words"], enumerate(map(_document, marks, words), first))
+    db.executemany(QUERIES["put_words"], enumerate(map(_document, marks, given), first))
     _widen_zones(db, first, [microseconds(message.sent_at) for message in entry.messages])
     if db.tally is not None:
-        db.tally.add(db, words)
+        db.tally.add(db, given)
+        if not entry.indexed:
+            put_words(db, chain.from_iterable(chain.from_iterable(with_stems(one.more) for one in given)))
     return first + len(entry.messages)
 
 
@@ -279,10 +295,9 @@ def _put_runs(db: Database, sid: int, seqs: Sequence[int], first: int) -> None:
     db.executemany(QUERIES["put_run"], [(sid, *run) for run in runs])
 
 
-def _document(marks: str, words: tuple[str, str]) -> str:
+def _document(marks: str, given: Indexed) -> str:
     """Return what the full-text index is given of a message: its marks, its tokens and its rows of parts."""
-    tokens, rows = words
-    return f"{marks} {tokens} {GAP} {rows}" if rows else f"{marks} {tokens}"
+    return f"{marks} {given.tokens} {GAP} {given.rows}" if given.rows else f"{marks} {given.tokens}"
 
 
 def _marks(sid: int, role: Role) -> str:

@@ -375,13 +375,13 @@ class FilesStore:
         if not messages:
             file.flush()  # what is answered as stored may have been written by a process that died before its flush
             return
+        indexed = self._upkeep.prepared(messages)
         digest = row.digest.plus(*messages)
         lines = session_file.message_lines(messages)
         content = b"".join(lines) + session_file.trailer(digest.message_count)
         file.overwrite_tail(row.tail, content)
         if not self._tree.has_kept(file, row.tail, content):
             raise BusyError  # somebody who knows of no lock has put something else there, which stays
-        starts, ends, checksums = session_file.places(lines, row.tail, row.checksum)
         with self._upkeep.telling(row.name):
             entry = Entry(
                 name=row.name,
@@ -390,11 +390,10 @@ class FilesStore:
                 stamp=file.stamp_seen(),
                 body=row.body,
                 messages=messages,
-                starts=starts,
-                ends=ends,
-                checksums=checksums,
+                indexed=indexed,
             )
-            if not self._upkeep.note(lambda db: rows.grow(db, row, entry)):
+            grown = rows.with_lines(entry, lines, row.tail, row.checksum)
+            if not self._upkeep.note(lambda db: rows.grow(db, row, grown)):
                 self._upkeep.heal(file)
 
     def _create(self, header: Header, messages: Sequence[Message]) -> None:
@@ -403,11 +402,11 @@ class FilesStore:
         Raises:
             FileExistsError: when somebody else has made it meanwhile.
         """
+        indexed = self._upkeep.prepared(messages)
         name, first_line = file_name(header.key), session_file.header_line(header)
         lines = session_file.message_lines(messages)
         content = session_file.whole_file(first_line, lines, len(lines))
         with self._tree.created(name, content) as file, self._upkeep.telling(name):
-            starts, ends, checksums = session_file.places(lines, len(first_line))
             entry = Entry(
                 name=name,
                 header=header,
@@ -415,11 +414,10 @@ class FilesStore:
                 stamp=file.stamp_seen(),
                 body=len(first_line),
                 messages=messages,
-                starts=starts,
-                ends=ends,
-                checksums=checksums,
+                indexed=indexed,
             )
-            self._upkeep.note(lambda db: feed.take(db, name, entry))
+            made = rows.with_lines(entry, lines, len(first_line))
+            self._upkeep.note(lambda db: feed.take(db, name, made))
 
     def _forget(self, name: str) -> None:
         """Take a file that is gone out of the index, unless that knows of one that was made in its place meanwhile."""

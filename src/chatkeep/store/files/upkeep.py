@@ -9,12 +9,15 @@ import os
 import re
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import Final, TypeVar
 
 import apsw
 
+from chatkeep.core.model import Message
 from chatkeep.errors import BusyError, StorageError, StorageFullError, StorageReadOnlyError
 from chatkeep.store.files import format as session_file
 from chatkeep.store.files.databases import (
@@ -32,6 +35,7 @@ from chatkeep.store.files.outside import Watch
 from chatkeep.store.files.pieces import Piece, readings
 from chatkeep.store.files.rows import Database, Row
 from chatkeep.store.files.tree import NotRegularError, Tree
+from chatkeep.store.files.vocabulary import Indexed, indexed_of, put_words, with_stems
 
 T = TypeVar("T")
 
@@ -154,6 +158,20 @@ class Upkeep:
         """Tell the index of a change, and return what that returns."""
         self._go_over()  # to a new one, which is to be told
         return self.ask(lambda index: index.write(change))
+
+    def prepared(self, messages: Sequence[Message]) -> list[Indexed]:
+        """Return what the index is given of messages, with the words put that it does not count.
+
+        Others write in between: a message of a million words keeps nobody waiting. Nothing is prepared when that is not
+        possible now.
+        """
+        indexed = [indexed_of(message.text) for message in messages]
+        try:
+            for words in chain.from_iterable(with_stems(one.more) for one in indexed):
+                self.note(partial(put_words, words=words))
+        except (BusyError, StorageError):
+            return []
+        return indexed
 
     def _go_over(self) -> None:
         """Go over to the index that another process has built, or back to the one on the disk, if there is one."""

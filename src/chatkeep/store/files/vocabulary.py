@@ -13,9 +13,9 @@ import re
 import time
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from heapq import nsmallest
-from itertools import accumulate
+from itertools import accumulate, islice
 from typing import Final
 
 import apsw
@@ -25,7 +25,7 @@ from msgspec.json import Decoder, encode
 from chatkeep.core.model import Role
 from chatkeep.core.query import Term
 from chatkeep.core.stems import stem
-from chatkeep.core.words import GAP, indexed, is_unspaced, pairs_of
+from chatkeep.core.words import GAP, indexed, is_unspaced, pairs_of, rows_of, spaced, stretches
 from chatkeep.store.files.sql import QUERIES, Begun, Connection, one_row
 
 _FORMS: Final = 32
@@ -39,6 +39,9 @@ _BEGUN_MAX: Final = 500
 _LONGEST: Final = 1000
 _KNOWN_MAX: Final = 200_000
 _TALLIED_MAX: Final = 1000
+_TALLIED_WORDS_MAX: Final = 50_000
+_COUNTED_MAX: Final = 4000  # words of a message: one that has more counts little for any of them
+_PUT_AT_ONCE: Final = 1000
 _TWO: Final = 2
 _ROW_MAX: Final = 8  # words of a phrase that are looked up one by one
 _WORDS: Final = Decoder(list[tuple[str, int]])
@@ -65,6 +68,44 @@ class Sought(Struct, frozen=True):
     rarest: str = ""
 
 
+class Indexed(Struct, frozen=True):
+    """What the index is given of a message: its tokens and its rows of parts, and the words that are in these.
+
+    Of a message with very many words, `more` has those that need not be counted.
+    """
+
+    tokens: str
+    rows: str
+    words: frozenset[str]
+    more: Sequence[str] = ()
+
+
+def indexed_of(text: str) -> Indexed:
+    """Return what the index is given of a message. Takes long for a long one: best done before one's turn to write."""
+    tokens, rows = spaced(text), rows_of(text)
+    words: set[str] = set()
+    for piece in stretches(tokens):
+        words.update(_ASCII_WORD.findall(piece.lower()) if tokens.isascii() else piece.split())
+    for piece in stretches(rows):
+        words.update(part for part in piece.split() if not is_mark(part))
+    if len(words) <= _COUNTED_MAX:
+        return Indexed(tokens, rows, frozenset(words))
+    counted = frozenset(islice(words, _COUNTED_MAX))
+    return Indexed(tokens, rows, counted, [word for word in words if word not in counted and not _is_pair(word)])
+
+
+def with_stems(words: Sequence[str]) -> Iterator[list[tuple[str, str | None]]]:
+    """Yield words with their stems, as many at a time as are put into the table in no time."""
+    for first in range(0, len(words), _PUT_AT_ONCE):
+        some = words[first : first + _PUT_AT_ONCE]
+        yield [(word, _stem_of(word)) for word in some if len(word) <= _LONGEST]
+
+
+def put_words(db: apsw.Connection, words: Iterable[tuple[str, str | None]]) -> None:
+    """Put words into the table that are not there. Words that no message has do no harm there."""
+    db.executemany(QUERIES["put_term"], words)
+
+
 class Tally:
     """The words of new messages, on their way into the table."""
 
@@ -74,20 +115,18 @@ class Tally:
         self._counts: Counter[str] = Counter()
         self._message_count = 0
 
-    def add(self, db: apsw.Connection, messages: Iterable[tuple[str, str]]) -> None:
-        """Take in messages, by what was put into the full-text index of each: its tokens and its rows of parts."""
+    def add(self, db: apsw.Connection, messages: Iterable[Indexed]) -> None:
+        """Take in messages, by what the index was given of each; the words that need not be counted are not put."""
         fresh: dict[str, str | None] = {}
-        for tokens, rows in messages:
-            words = set(_ASCII_WORD.findall(tokens.lower()) if tokens.isascii() else tokens.split())
-            words.update(part for part in rows.split() if not is_mark(part))
-            self._counts.update(words)
+        for message in messages:
+            self._counts.update(message.words)
             self._message_count += 1
-            fresh.update((word, _stem_of(word)) for word in words - self._known if len(word) <= _LONGEST)
-        db.executemany(QUERIES["put_term"], fresh.items())
+            fresh.update((word, _stem_of(word)) for word in message.words - self._known if len(word) <= _LONGEST)
+        put_words(db, fresh.items())
         if len(self._known) > _KNOWN_MAX:
             self._known.clear()
         self._known.update(fresh)
-        if self._message_count >= _TALLIED_MAX:
+        if self._message_count >= _TALLIED_MAX or len(self._counts) >= _TALLIED_WORDS_MAX:
             self.flush(db)
 
     @property
@@ -115,8 +154,11 @@ def fill(db: apsw.Connection) -> None:
 
 
 def _is_to_be_known(word: str, count: int) -> bool:
-    is_pair = len(word) > 1 and is_unspaced(word)
-    return not is_mark(word) and len(word) <= _LONGEST and (count > 1 or not is_pair)
+    return not is_mark(word) and len(word) <= _LONGEST and (count > 1 or not _is_pair(word))
+
+
+def _is_pair(word: str) -> bool:
+    return len(word) > 1 and is_unspaced(word) is not None
 
 
 def is_mark(word: str) -> bool:
