@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -188,3 +190,13 @@ def _folds_to(piece: str, term: Term) -> bool:
         or (term.prefix and tokens[-1].startswith(wanted[-1]))
     )
     return (first == wanted[:-1] and is_last) or plain in whole or (term.prefix and plain.startswith(whole))
+
+
+def test_highlights_of_a_phrase_that_repeats_itself() -> None:
+    """Where a long phrase stands many times over itself, the hits share no characters, and each is the phrase."""
+    phrase = ("か\u3099" * 60)[:-1]
+    for said in (f'"{phrase}"', f'"{"a b " * 20}"'):
+        text = said.strip('"') * 50
+        found = highlights(text, parse_query(said))
+        assert found
+        assert all(end <= after for (_, end), (after, _) in pairwise(found))

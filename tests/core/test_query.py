@@ -324,3 +324,14 @@ def test_parse_query_of_folded_text(text: str) -> None:
 def test_parse_query_as_people_type(text: str, terms: list[Term]) -> None:
     """An English ending ends a word, quotes of every kind make a phrase, what nobody sees is not there."""
     assert tuple(terms) == parse_query(text).terms
+
+
+@pytest.mark.parametrize("unit,kept", [("a ", 1), ("漢", 0), ("👍🏽", 0), ("か\u3099", 0)])
+def test_places_of_a_long_piece_that_repeats_itself(unit: str, kept: int) -> None:
+    """A long piece is found where it stands in a text of the same, and only there."""
+    piece = (unit * 40)[: len(unit) * 40 - kept]
+    text = f"{unit * 30}x {piece} y{unit * 39}z {unit * 200}"
+    query = parse_query(f'"{piece}"')
+    found = Places(text, query).of(query.terms[0])
+    assert {piece} == {text[start:end] for start, end in found}
+    assert text.index(piece) == found[0][0]

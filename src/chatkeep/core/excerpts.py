@@ -96,7 +96,11 @@ def _signs(term: Term) -> tuple[str, ...]:
     """Return what a text has, folded, that has the term in any form; nothing where that is not known."""
     if term.run:
         return ("".join(term.tokens),)
-    return term.tokens if term.exact else tuple(token for token in map(beginning, term.tokens) if token)
+    return (
+        tuple(dict.fromkeys(term.tokens))
+        if term.exact
+        else tuple(token for token in map(beginning, term.tokens) if token)
+    )
 
 
 def _hits(places: Places, query: Query) -> list[list[tuple[int, int]]]:
@@ -115,16 +119,20 @@ def _apart(text: str, query: Query, hits: list[list[tuple[int, int]]]) -> list[t
     pieces = ["".join(term.tokens) for term in query.terms]
     apart: list[tuple[int, int]] = []
     last = ""  # the last one of them, folded
+    too_long = len(text) + 1  # where a hit ends that is not one with it: none that ends later is
     for start, end in sorted(chain(*hits), key=lambda hit: (hit[0], -hit[1])):
         if not apart or start >= apart[-1][1]:
             apart.append((start, end))
-            last = ""
-        elif end > apart[-1][1]:
+            last, too_long = "", len(text) + 1
+        elif apart[-1][1] < end < too_long:
             first, before = apart[-1]
-            longer = (last or folded(text[first:before])) + folded(text[before:end])
+            last = last or folded(text[first:before])
+            longer = last + folded(text[before:end])
             if any(longer in piece for piece in pieces):
                 apart[-1] = (first, end)
                 last = longer
+            else:
+                too_long = end
     return apart
 
 

@@ -41,6 +41,8 @@ TERMS_MAX: Final = 32
 QUERY_CHARS_MAX: Final = 1000
 _VERBATIM_MAX: Final = 8  # words
 _LONG_RUN: Final = 6  # characters of a script without spaces that hold more than one word
+_SHORT: Final = 4  # tokens of a phrase that is looked for from each place on
+_LONG_PIECE: Final = 16  # characters
 _PIECE: Final = re.compile(r'"([^"]*)"|(\S+)')
 _QUOTES: Final = str.maketrans(dict.fromkeys("\u201c\u201d\u201e\u00ab\u00bb", '"'))
 _ENGLISH_ENDING: Final = re.compile(
@@ -154,7 +156,7 @@ class Places:
         if even is not None:
             if not even.has_fallen and (term.run or (len(term.tokens) == 1 and is_unspaced(term.tokens[0]))):
                 return _places_of_piece(even.plain, "".join(term.tokens))
-            if len(term.tokens) > 1 and even.is_ascii and not has_hump(self._text):
+            if 1 < len(term.tokens) <= _SHORT and even.is_ascii and not has_hump(self._text):
                 return _places_of_phrase(even.plain, term)
         if self._words is None:
             self._words = _words(self._text, self._about, even)
@@ -163,10 +165,11 @@ class Places:
 
 def _places_of_piece(plain: str, piece: str) -> list[tuple[int, int]]:
     found = []
+    step = 1 if len(piece) <= _LONG_PIECE else len(piece)  # to find a long one from everywhere on takes long
     place = plain.find(piece)
     while place >= 0:
         found.append((place, place + len(piece)))
-        place = plain.find(piece, place + 1)
+        place = plain.find(piece, place + step)
     return found
 
 
@@ -210,6 +213,10 @@ def _spans(words: Words, term: Term) -> Iterator[tuple[int, int]]:
         for token in words.by_stem.get(stem(term.tokens[0]), ()):
             if not term.exact or token.text == term.tokens[0]:
                 yield token.start, token.end
+    elif len(term.tokens) > _SHORT:
+        yield from _spans_of_long(words.tokens, term)
+        for row in words.compounds:
+            yield from _spans_in(row, term)
     else:
         for row in (words.tokens, *words.compounds):
             yield from _spans_in(row, term)
@@ -227,6 +234,39 @@ def _spans_in(tokens: Sequence[Token], term: Term) -> Iterator[tuple[int, int]]:
             is_found = length == 1 and not term.exact and stem(last) == wanted
         if is_found:
             yield tokens[first].start, tokens[first + length - 1].end
+
+
+def _spans_of_long(tokens: Sequence[Token], term: Term) -> Iterator[tuple[int, int]]:
+    """Yield the places of a term of many tokens, each of which is looked at about once.
+
+    Source: Knuth, Morris and Pratt, Fast pattern matching in strings (1977).
+    """
+    *wanted, last = term.tokens
+    again = _again(wanted)
+    same = broken_at = end = 0
+    for place, token in enumerate(tokens):
+        if token.start > end:
+            broken_at = place
+        end = token.end
+        if same == len(wanted):
+            is_last = token.text.startswith(last) if term.prefix else token.text == last
+            if is_last and not (term.run and broken_at > place - same):
+                yield tokens[place - same].start, end
+            same = again[same]
+        while same and token.text != wanted[same]:
+            same = again[same]
+        same += token.text == wanted[same]
+
+
+def _again(wanted: Sequence[str]) -> list[int]:
+    """Return, for each number of tokens that were found, how many of the first are found again at their end."""
+    again = [0, 0]
+    for place in range(1, len(wanted)):
+        same = again[place]
+        while same and wanted[place] != wanted[same]:
+            same = again[same]
+        again.append(same + (wanted[place] == wanted[same]))
+    return again
 
 
 def _goes_on(tokens: Sequence[Token], first: int, term: Term) -> bool:
