@@ -18,11 +18,12 @@ from chatkeep.errors import ChatkeepError
 from chatkeep.http import access
 from chatkeep.http.app import ROUTES
 from chatkeep.store import protocol
+from tests.fuzz.targets import TARGETS
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
 REFERENCE = DOCS / "reference"
-DOCUMENTS = (ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted(DOCS.rglob("*.md")))
+DOCUMENTS = (ROOT / "README.md", ROOT / "CHANGELOG.md", ROOT / "SECURITY.md", *sorted(DOCS.rglob("*.md")))
 _SCOPES = {
     access.PUBLIC: "public",
     access.READ: "read",
@@ -160,11 +161,21 @@ def test_names_avoid_words_not_used() -> None:
 def test_durability_names_its_tests() -> None:
     """Each campaign and each bug on the durability page leads to a test that is there."""
     text = (DOCS / "durability.md").read_text("utf-8")
-    named = re.findall(r"`(tests/[a-z_/]+\.py)`(?: `(test_[a-z_0-9]+)`)?", text)
     bugs = _rows(text.partition("## Bugs")[2])
     assert len(bugs) > 10
     assert [] == [row for row in bugs if not re.search(r"\.py` `test_", row[2])]
-    assert [] == [(file, name) for file, name in named if f"def {name}" not in (ROOT / file).read_text("utf-8")]
+    assert [] == _lost_tests(text)
+
+
+def test_threat_model_names_its_tests() -> None:
+    """Whatever holds a door leads to a test that is there, and each parser of outside bytes to its fuzz target."""
+    text = (DOCS / "security.md").read_text("utf-8")
+    threats = _rows(text.partition("## The doors")[2])
+    assert len(threats) > 25
+    assert ["listening in"] == [row[0] for row in threats if not re.search(r"\.py` `test_", row[2])]
+    assert [] == _lost_tests(text)
+    fuzzed = text.partition("Targets: ")[2].partition(".\n")[0]
+    assert [target.name for target in TARGETS] == re.findall(r"`([a-z-]+)`", fuzzed)
 
 
 def _commands(command: object, path: str) -> Iterator[tuple[str, set[str]]]:
@@ -204,6 +215,15 @@ def _errors() -> list[type[ChatkeepError]]:
     for kind in kinds:
         kinds.extend(kind.__subclasses__())
     return [kind for kind in kinds if kind.__module__ == ChatkeepError.__module__]
+
+
+def _lost_tests(text: str) -> list[tuple[str, str]]:
+    """Return the tests that a document names, each after its file, and that are not there."""
+    named, file = [], ""
+    for path, name in re.findall(r"`(tests/[a-z_/]+\.py)`|`(test_[a-z_0-9]+)`", text):
+        file = path or file
+        named.append((file, name))
+    return [(file, name) for file, name in named if f"def {name}" not in (ROOT / file).read_text("utf-8")]
 
 
 def _anchors(document: Path) -> set[str]:
