@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chatkeep.core.keys import KEY_CHARS_MAX, channel_of, parse_key
+from chatkeep.core.keys import KEY_CHARS_MAX, channel_of, composed, parse_key
 from chatkeep.errors import InvalidKeyError
 from chatkeep.testing import NASTY_KEYS
 
@@ -95,3 +95,10 @@ def test_parse_key_of_any_text(text: str) -> None:
 def test_channel_of(key: str, channel: str) -> None:
     """A known prefix names the channel; anything else is the API's."""
     assert channel == channel_of(key)
+
+
+def test_composed_leaves_what_is_too_long_for_a_name() -> None:
+    """Putting marks in order takes the square of their number, so a text that no rule lets pass is left alone."""
+    text = "e\u0301" + "\u0315\u0300\u0327" * 200_000
+    assert text is composed(text)
+    assert "\u00e9" == composed("e\u0301")

@@ -65,9 +65,10 @@ def parse_key(text: str) -> str:
 def composed(text: str) -> str:
     """Return a name in Unicode form NFC, in which names are stored and compared: `e` and an accent become one letter.
 
-    Keys, prefixes of keys, channels and tags are brought to it wherever they come in. Ids of messages are not.
+    Keys, prefixes of keys, channels and tags are brought to it wherever they come in. Ids of messages are not. A text
+    that is too long for any name stays as it is: its rule refuses it, and marks without end take no time here.
     """
-    return unicodedata.normalize("NFC", text)
+    return text if len(text) > _SPELLED_CHARS_MAX else unicodedata.normalize("NFC", text)
 
 
 def channel_of(key: str) -> str:
