@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+_NOBODY = 65_534
+
 
 class SmallDisk:
     """A file system of a few MiB, mounted at a place."""
@@ -90,3 +92,39 @@ def _mounted(place: Path, *how: str) -> Iterator[SmallDisk]:
 
 def _run(*command: str) -> str:
     return subprocess.run(command, check=True, capture_output=True, text=True).stdout
+
+
+def let_read(workspace: Path) -> None:
+    """Let everybody read a workspace, and only its owner write it."""
+    for path in (workspace, *workspace.rglob("*")):
+        path.chmod(0o755 if path.is_dir() else 0o644)
+
+
+@contextmanager
+def as_nobody() -> Iterator[None]:
+    """Let this process be another user's for a while."""
+    os.setegid(_NOBODY)
+    os.seteuid(_NOBODY)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
+        os.setegid(0)
+
+
+@contextmanager
+def taking_no_writes(state: str, workspace: Path) -> Iterator[None]:
+    """Let the small disk with a workspace be `full`, `read-only`, or the workspace of another user, `foreign`."""
+    disk = SmallDisk(workspace.parent)
+    if state == "full":
+        disk.fill()
+        yield
+        disk.empty()
+    elif state == "read-only":
+        disk.let_read_only()
+        yield
+        disk.let_write()
+    else:
+        let_read(workspace)
+        with as_nobody():
+            yield

@@ -38,9 +38,12 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Mapping
 from typing import Final
 
+_FULL: Final = frozenset((errno.ENOSPC, errno.EDQUOT, errno.EFBIG))
+_DENIED: Final = frozenset((errno.EACCES, errno.EPERM))
 _STREAM_WAIT_S: Final = 5  # after which somebody may have gone
 _WINDOW_S: Final = 60
 LIMITS: Final[Mapping[str, str]] = {
@@ -303,6 +306,18 @@ class StorageDeniedError(StorageError):
             f"The storage refused: {refusal}. Its files may belong to another user: "
             "run Chatkeep as that one, or give them to this one."
         )
+
+
+def storage_error(error: OSError, what: str = "") -> StorageError:
+    """Return a refusal of the operating system as a sentence for people; `what` names the file, where that helps."""
+    told = error.strerror or f"{error}"
+    if error.errno in _FULL:
+        return StorageFullError()
+    if error.errno == errno.EROFS:
+        return StorageReadOnlyError()
+    if error.errno in _DENIED:
+        return StorageDeniedError(f"{what}: {told}" if what else told)
+    return StorageError(f"{what} cannot be used: {told}." if what else f"The storage refused: {told}.")
 
 
 class ModelError(ChatkeepError):

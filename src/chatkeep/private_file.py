@@ -17,7 +17,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
-from chatkeep.errors import BusyError, StorageError
+from chatkeep.errors import BusyError, storage_error
 
 _LOCK_WAIT_S: Final = 5.0
 _LOCK_POLL_S: Final = 0.01
@@ -34,11 +34,17 @@ class PrivateFile:
         self._path = path
 
     def stamp(self) -> Stamp | None:
-        """Return the state of the file, None when it is not there."""
+        """Return the state of the file, None when it is not there.
+
+        Raises:
+            StorageError: when that cannot be told: who cannot be read is not taken for nobody.
+        """
         try:
             found = self._path.lstat()
-        except OSError:
+        except (FileNotFoundError, NotADirectoryError):
             return None
+        except OSError as error:
+            raise storage_error(error, self._path.name) from error
         return (found.st_mtime_ns, found.st_size, found.st_ino)
 
     def read(self) -> bytes:
@@ -53,7 +59,7 @@ class PrivateFile:
         except FileNotFoundError:
             raise
         except OSError as error:
-            raise StorageError(f"{self._path.name} cannot be read: {error.strerror}.") from error
+            raise storage_error(error, self._path.name) from error
 
     def replace(self, encoded: bytes) -> None:
         """Put these bytes in its place, flushed, while it is locked.
@@ -64,7 +70,7 @@ class PrivateFile:
         try:
             _replace(self._path, encoded)
         except OSError as error:
-            raise StorageError(f"{self._path.name} cannot be written: {error.strerror}.") from error
+            raise storage_error(error, self._path.name) from error
 
     @contextmanager
     def locked(self) -> Iterator[None]:
@@ -79,7 +85,7 @@ class PrivateFile:
             self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
         except OSError as error:
-            raise StorageError(f"{lock.name} cannot be opened: {error.strerror}.") from error
+            raise storage_error(error, lock.name) from error
         try:
             _wait_for(descriptor)
             yield

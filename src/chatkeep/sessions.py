@@ -11,7 +11,6 @@ from __future__ import annotations
 import secrets
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import suppress
 from datetime import UTC, date, datetime, timedelta
 from typing import Final
 
@@ -47,7 +46,14 @@ from chatkeep.core.paging import LIST_LIMIT_DEFAULT, LIST_LIMIT_MAX
 from chatkeep.core.search import Search
 from chatkeep.core.stats import DAYS_SHOWN, NO_STATS, PeriodUnit, Stats
 from chatkeep.core.windows import fitting
-from chatkeep.errors import ForbiddenError, InvalidError, InvalidKeyError, SessionDamagedError, SessionNotFoundError
+from chatkeep.errors import (
+    ForbiddenError,
+    InvalidError,
+    InvalidKeyError,
+    SessionDamagedError,
+    SessionNotFoundError,
+    StorageError,
+)
 from chatkeep.store.protocol import Store
 
 _KEYS_AT_ONCE: Final = 1000
@@ -154,16 +160,30 @@ class Sessions:
         return self._store.read(self._own(key))
 
     def read_all(self, selection: Selection) -> Iterator[Session]:
-        """Yield whole sessions by key, without those deleted meanwhile or damaged beyond reading (see `status`)."""
+        """Yield whole sessions by key, without those deleted meanwhile or damaged beyond reading (see `status`).
+
+        Raises:
+            StorageError: at the end, when the disk let none of them be read.
+        """
         cursor: str | None = None
+        count, refusal = 0, None
         while True:
             page = self.keys(selection, limit=_KEYS_AT_ONCE, cursor=cursor)
             for key in page.keys:
-                with suppress(SessionNotFoundError, SessionDamagedError):
-                    yield self._store.read(key)
+                try:
+                    session = self._store.read(key)
+                except StorageError as error:
+                    refusal = error
+                except (SessionNotFoundError, SessionDamagedError):
+                    continue
+                else:
+                    count += 1
+                    yield session
             cursor = page.next_cursor
             if cursor is None:
-                return
+                break
+        if refusal is not None and not count:
+            raise refusal
 
     def window(
         self,

@@ -118,6 +118,8 @@ class TokenFile:
         Raises:
             BusyError, StorageError: as `create` says.
         """
+        if self._read().entries:
+            return None  # also where the disk takes no writes, and so no lock
         with self._file.locked():
             if self._read().entries:
                 return None

@@ -24,7 +24,7 @@ from chatkeep.sessions import Sessions
 from chatkeep.store.files import remedies
 from chatkeep.store.files.backups import Backup, Item, Restored, Written, is_empty, missing_in, restore, write_backup
 from chatkeep.store.files.checkup import Cuts, cuts_in, examined, set_aside_in
-from chatkeep.store.files.disk import flush_folder
+from chatkeep.store.files.disk import flush_folder, is_there
 from chatkeep.store.files.findings import Finding, Remedy
 from chatkeep.store.files.remedies import Outcome
 from chatkeep.store.files.store import FilesStore
@@ -78,6 +78,15 @@ def opened_store(
         on_progress=on_progress,
         on_problem=on_problem,
     )
+
+
+def is_workspace(folder: Path) -> bool:
+    """Tell whether a folder has a place for sessions, or for tokens; what stands there is not looked at.
+
+    Raises:
+        StorageError: when that cannot be told.
+    """
+    return any(is_there(folder / name) for name in ("sessions", "tokens.json"))
 
 
 def search_for(workspace: Path, descriptors: Sequence[int]) -> None:

@@ -13,6 +13,7 @@ from msgspec import Struct
 
 from chatkeep.cli import main
 from chatkeep.core.model import Json
+from chatkeep.store.files.store import FilesStore
 
 
 class Outcome(Struct, frozen=True):
@@ -40,6 +41,13 @@ class Run(Protocol):
 def workspace(tmp_path: Path) -> Path:
     """Return the place of a workspace that does not exist yet."""
     return tmp_path / "workspace"
+
+
+@pytest.fixture
+def empty(workspace: Path) -> Path:
+    """Return a workspace without sessions."""
+    FilesStore.open(workspace).close()
+    return workspace
 
 
 @pytest.fixture

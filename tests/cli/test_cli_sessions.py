@@ -54,6 +54,7 @@ def test_append_from_stdin(run: Run, stdin: bytes, content: str) -> None:
 
 
 @pytest.mark.parametrize("stdin", [b"", b"\n"])
+@pytest.mark.usefixtures("empty")
 def test_append_nothing(run: Run, stdin: bytes) -> None:
     """An empty stdin is no message."""
     assert "nothing to append" in run("append", "a", "-", "--role", "user", stdin=stdin, code=2).err
@@ -86,6 +87,7 @@ def test_append_a_second_time(run: Run) -> None:
         (("missing", "x", "--role", "user", "--no-create"), b"", 3),
     ],
 )
+@pytest.mark.usefixtures("empty")
 def test_append_refused(run: Run, args: tuple[str, ...], stdin: bytes, code: int) -> None:
     """Bad input is refused with a sentence on stderr, and nothing is stored."""
     refused = run("append", *args, stdin=stdin, code=code)
@@ -154,9 +156,11 @@ def test_list_of_a_tag_or_of_pins(talk: Run, tmp_path: Path) -> None:
             assert expected == sorted(session["id"] for session in page["sessions"])
 
 
+@pytest.mark.usefixtures("empty")
 def test_list_nothing(run: Run) -> None:
     """An empty workspace says so."""
     assert run("list").out.startswith("No sessions.")
+    assert run("search", "x").out.startswith("Nothing found: there are no sessions.")
     assert {"sessions": [], "total": 0, "next_cursor": None} == run("list", "--json").json
 
 
@@ -164,6 +168,7 @@ def test_list_nothing(run: Run) -> None:
     "args",
     [("list", "--limit", "0"), ("list", "--limit", "501"), ("list", "--cursor", "x"), ("list", "--what"), ("no",)],
 )
+@pytest.mark.usefixtures("empty")
 def test_use_wrongly(run: Run, args: tuple[str, ...]) -> None:
     """Bad usage ends with exit code 2 and words on stderr."""
     refused = run(*args, code=2)
@@ -180,7 +185,7 @@ def test_search_sessions(talk: Run) -> None:
     assert ["flour"] == [hit["match"][first:last] for first, last in hit["highlights"]]
     assert [] == talk("search", "flour", "--role", "user", "--json").json["sessions"]
     assert 2 == len(talk("search", "bread flour", "--unit", "message", "--json").json["sessions"])
-    assert talk("search", "zebra").out.startswith("Nothing found.")
+    assert talk("search", "zebra").out.startswith("Nothing found in 2 sessions.")
     assert "search for" in talk("search", "", code=2).err
 
 
@@ -194,6 +199,7 @@ def test_search_opens_a_hit(talk: Run) -> None:
 @pytest.mark.parametrize(
     "args", [("--sort", "best"), ("--unit", "word"), ("--role", "bot"), ("--since", "yesterday"), ("--limit", "201")]
 )
+@pytest.mark.usefixtures("empty")
 def test_search_refused(run: Run, args: tuple[str, ...]) -> None:
     """A filter with a bad value is named."""
     assert args[0] in run("search", "x", *args, code=2).err
@@ -295,5 +301,5 @@ def test_use_workspace_without_a_name(run: Run) -> None:
 
 def test_use_workspace_that_cannot_be_made(run: Run) -> None:
     """The workspace is named."""
-    assert run("list", "-w", "/proc/nowhere", code=1).err.startswith("/proc/nowhere: ")
+    assert run("demo", "-w", "/proc/nowhere", code=1).err.startswith("/proc/nowhere: ")
     assert run("token", "create", "-w", "/proc/nowhere", code=1).err.startswith("/proc/nowhere: ")

@@ -124,9 +124,11 @@ def test_fail_unexpectedly(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
         (("list", "--limit", "0"), 2, {"code": "invalid", "field": "limit"}),
         (("list", "--what"), 2, {"code": "usage"}),
         (("import", "/nowhere/x.json"), 2, {"code": "invalid", "detail": "path: /nowhere/x.json does not exist"}),
-        (("stats", "--workspace", "/proc/nowhere"), 1, {"code": "storage_failed"}),
+        (("demo", "--workspace", "/proc/nowhere"), 1, {"code": "storage_failed"}),
+        (("stats", "--workspace", "/proc/nowhere"), 3, {"code": "not_found"}),
     ],
 )
+@pytest.mark.usefixtures("empty")
 def test_fail_for_programs(run: Run, args: tuple[str, ...], code: int, error: dict[str, str]) -> None:
     """With `--json` a failure is JSON on stderr: its code, a sentence, and what it is about."""
     failed = run(*args, "--json", code=code)

@@ -12,6 +12,7 @@ import pytest
 
 from chatkeep.page_sessions import PageSessions
 from chatkeep.store.files.index import Index
+from chatkeep.store.files.store import FilesStore
 from chatkeep.tokens import TokenFile
 
 if TYPE_CHECKING:
@@ -42,6 +43,7 @@ def test_count_everything(run: Run, workspace: Path) -> None:
     (today,) = run("stats", "--unit", "day", "--json").json["periods"]
     assert (1, 1) == (today["session_count"], today["message_count"])
     assert re.search(r"^20\d\d-\d\d-\d\d +1 +1$", run("stats", "--unit", "day").out, re.MULTILINE)
+    FilesStore.open(workspace / "empty").close()
     assert "0 sessions, 0 messages" in run("stats", "--workspace", str(workspace / "empty")).out
 
 
@@ -75,6 +77,7 @@ def test_reindex_once(run: Run, workspace: Path, monkeypatch: pytest.MonkeyPatch
     assert 1 == len(built)
 
 
+@pytest.mark.usefixtures("empty")
 def test_find_what_is_damaged(run: Run, workspace: Path) -> None:
     """Every damaged or foreign file is named with a reason and advice; nothing is changed; the others are served."""
     assert "All files are well." in run("doctor").out
@@ -102,6 +105,7 @@ def test_find_what_is_damaged(run: Run, workspace: Path) -> None:
     run("show", key, code=3)
 
 
+@pytest.mark.usefixtures("empty")
 def test_find_what_repairs_cut_off(run: Run, workspace: Path) -> None:
     """Bytes that a repair cut off are named with their session and their place, for they may hold what was said."""
     assert [] == run("doctor", "--json").json["cuts"]
@@ -153,8 +157,8 @@ def test_put_right_what_can_be(run: Run, workspace: Path) -> None:
 
 
 def test_look_at_nothing(run: Run, workspace: Path) -> None:
-    """Looking for damage in a workspace that does not exist makes none."""
-    assert "All files are well." in run("doctor").out
+    """Looking for damage in a workspace that does not exist makes none, and finds nothing well."""
+    assert f"There is no workspace in {workspace}." in run("doctor", code=3).err
     assert not workspace.exists()
 
 
@@ -220,6 +224,7 @@ def test_list_and_end_page_sessions(run: Run, workspace: Path) -> None:
         ("--name", "\x1b"),
     ],
 )
+@pytest.mark.usefixtures("empty")
 def test_make_a_bad_token(run: Run, args: tuple[str, ...]) -> None:
     """A value that breaks its rule is named, and no token is made."""
     assert run("token", "create", *args, code=2).err

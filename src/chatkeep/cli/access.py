@@ -14,7 +14,7 @@ import typer
 from chatkeep import wiring
 from chatkeep.bodies import parse_duration
 from chatkeep.cli import screen
-from chatkeep.cli.options import AsJson, Workspace, named
+from chatkeep.cli.options import AsJson, Workspace, check_existing, named
 from chatkeep.config import workspace_from
 from chatkeep.core.model import Json
 from chatkeep.errors import NotFoundError
@@ -60,6 +60,7 @@ def create(
 @app.command("list")
 def list_tokens(*, workspace: Workspace = None, as_json: AsJson = False) -> None:
     """List the tokens, expired ones included, and the browsers signed in to the page; secrets are not known."""
+    check_existing(workspace_from(workspace, os.environ))
     with _files(workspace) as (file, pages):
         tokens, browsers = file.all(), pages.all()
     names = {token.id: token.name or token.id for token in tokens}
@@ -86,6 +87,7 @@ def revoke(
     as_json: AsJson = False,
 ) -> None:
     """Take a token back, and sign out whoever signed in with it; or end a page session. It counts at once."""
+    check_existing(workspace_from(workspace, os.environ))
     with _files(workspace) as (file, pages):
         names = {known.id: known.name or known.id for known in file.all()}
         try:

@@ -12,7 +12,7 @@ import typer
 
 from chatkeep import wire, wiring
 from chatkeep.cli import screen
-from chatkeep.cli.options import AsJson, Workspace, named, path_of, settings
+from chatkeep.cli.options import AsJson, Workspace, check_existing, named, path_of, settings
 from chatkeep.cli.output import fresh_file
 from chatkeep.config import workspace_from
 from chatkeep.core.keys import parse_key
@@ -35,6 +35,7 @@ def backup(
         _verify(file, as_json=as_json)
         return
     place = workspace_from(workspace, os.environ)
+    check_existing(place)
     if file.absolute().parent.resolve() == (place / "sessions").resolve():
         raise InvalidError("FILE", "must not lie in the folder of the sessions")
     with named(place), screen.count_bar("Copying") as on_progress, fresh_file(file, replace=force) as output:

@@ -12,7 +12,7 @@ import typer
 from chatkeep import wire, wiring
 from chatkeep.cli import screen
 from chatkeep.cli.facts import cut_facts
-from chatkeep.cli.options import AsJson, Workspace, named
+from chatkeep.cli.options import AsJson, Workspace, check_existing, named
 from chatkeep.config import workspace_from
 from chatkeep.core.model import Json
 from chatkeep.errors import SessionDamagedError
@@ -48,6 +48,7 @@ def doctor(
 ) -> None:
     """Read everything through, and name what is wrong and what --fix would do about it; else nothing is changed."""
     place = workspace_from(workspace, os.environ)
+    check_existing(place)
     with named(place), screen.count_bar("Reading") as on_progress:
         if fix:
             outcomes = wiring.fixed(place, on_progress)

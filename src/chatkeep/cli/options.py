@@ -14,7 +14,7 @@ from chatkeep import wiring
 from chatkeep.cli import screen
 from chatkeep.config import Settings, settings_from
 from chatkeep.core.model import Json
-from chatkeep.errors import InvalidError, StorageError
+from chatkeep.errors import InvalidError, NotFoundError, StorageError
 from chatkeep.sessions import Sessions
 
 
@@ -55,8 +55,33 @@ def choice(option: str, given: str, allowed: tuple[str, ...]) -> Json:
 
 
 def settings(workspace: Path | None) -> Settings:
-    """Return the settings for a command that works on the workspace directly."""
+    """Return the settings for a command that works on the workspace directly, and makes it if there is none."""
     return settings_from({"workspace": workspace}, os.environ)
+
+
+def existing(workspace: Path | None) -> Settings:
+    """Return the settings for a command that makes no workspace.
+
+    Raises:
+        NotFoundError: when there is none, as where its name is mistyped.
+    """
+    chosen = settings(workspace)
+    check_existing(chosen.workspace)
+    return chosen
+
+
+def check_existing(place: Path) -> None:
+    """Check that there is a workspace.
+
+    Raises:
+        NotFoundError: when there is none.
+    """
+    with named(place):
+        if not wiring.is_workspace(place):
+            raise NotFoundError(
+                f"There is no workspace in {place}. Name another with --workspace or CHATKEEP_WORKSPACE, or make "
+                "one: `chatkeep demo` puts samples into it, `chatkeep serve` serves it."
+            )
 
 
 @contextmanager
@@ -71,7 +96,14 @@ def named(workspace: Path) -> Iterator[None]:
 
 @contextmanager
 def opened_sessions(workspace: Path | None) -> Iterator[Sessions]:
-    """Yield the sessions of a workspace, safely beside running servers."""
+    """Yield the sessions of a workspace that there is, safely beside running servers."""
+    with opened_store(existing(workspace)) as store:
+        yield Sessions(store)
+
+
+@contextmanager
+def made_sessions(workspace: Path | None) -> Iterator[Sessions]:
+    """Yield the sessions of a workspace, which is made if there is none, safely beside running servers."""
     with opened_store(settings(workspace)) as store:
         yield Sessions(store)
 

@@ -13,7 +13,7 @@ from rich.text import Text
 
 from chatkeep import wire
 from chatkeep.bodies import parse_time
-from chatkeep.cli import facts, screen
+from chatkeep.cli import absence, facts, screen
 from chatkeep.cli.options import AsJson, Channel, Key, Pinned, Prefix, Tags, Workspace, choice, opened_sessions
 from chatkeep.core.excerpts import highlights
 from chatkeep.core.keys import parse_key
@@ -44,11 +44,11 @@ def list_sessions(
     with opened_sessions(workspace) as sessions:
         page = sessions.list(selection, limit=limit, cursor=cursor)
         now = sessions.now()
-    if as_json:
-        screen.show_json(facts.listed_page(page))
-        return
-    if not page.sessions:
-        screen.say("No sessions. `chatkeep demo` adds some to try things on.")
+        if as_json:
+            screen.show_json(facts.listed_page(page))
+        if not page.total:
+            absence.tell_no_session(sessions, selection, is_quiet=as_json)
+    if as_json or not page.sessions:
         return
     rows = [_row(summary, now) for summary in page.sessions]
     screen.show_table(("KEY", "TITLE", "MESSAGES", "CHANNEL", "UPDATED"), rows, numbers=("MESSAGES",))
@@ -115,9 +115,11 @@ def search(
         )
         hits = sessions.search(wanted)
         now = sessions.now()
-    if as_json:
-        screen.show_json(wire.hit_page(hits))
-    else:
+        if as_json:
+            screen.show_json(wire.hit_page(hits))
+        if not hits.hits:
+            absence.tell_no_hit(sessions, wanted, is_quiet=as_json)
+    if not as_json and hits.hits:
         show_hits(hits, now)
 
 

@@ -13,11 +13,11 @@ from zoneinfo import ZoneInfo
 import typer
 
 from chatkeep import importers
-from chatkeep.cli import screen
-from chatkeep.cli.options import AsJson, Workspace, opened_sessions, path_of
+from chatkeep.cli import absence, screen
+from chatkeep.cli.options import AsJson, Workspace, made_sessions, opened_sessions, path_of
 from chatkeep.cli.output import fresh_file
 from chatkeep.core.model import Selection, Session
-from chatkeep.errors import InvalidError, NotFoundError, SessionDamagedError, SessionNotFoundError
+from chatkeep.errors import InvalidError, NotFoundError, SessionDamagedError, SessionNotFoundError, StorageError
 from chatkeep.exporters import FORMATS, exported
 from chatkeep.importers import Flaw, Piped, Report, Source
 from chatkeep.sessions import Sessions
@@ -51,6 +51,7 @@ def export(
             chosen = _readable(sessions, keys, damaged)
             damaged.extend(sessions.status().problems)
         else:
+            absence.end_if_unreadable(sessions)
             raise NotFoundError("There are no sessions to export.")
         pieces = exported(chosen, fmt, single=key is not None)
         if output is None:
@@ -59,7 +60,9 @@ def export(
             with fresh_file(output) as file:
                 file.writelines(pieces)
     if damaged:
-        screen.complain(f"Damaged, so left out or not whole: {', '.join(damaged)}. Run `chatkeep doctor`.")
+        screen.complain(
+            f"Damaged or unreadable, so left out or not whole: {', '.join(damaged)}. Run `chatkeep doctor`."
+        )
         raise typer.Exit(exit_code_of(SessionDamagedError))
 
 
@@ -94,7 +97,7 @@ def import_(
         nonlocal count
         count += isinstance(record, Session)
 
-    with opened_sessions(workspace) as sessions, screen.byte_bar("Importing", size_bytes) as on_bytes:
+    with made_sessions(workspace) as sessions, screen.byte_bar("Importing", size_bytes) as on_bytes:
         records = (
             record for source, name in sources for record in importers.read(source, name, zone=zone, on_bytes=on_bytes)
         )
@@ -110,7 +113,7 @@ def import_(
 
 def demo(*, workspace: Workspace = None, as_json: AsJson = False) -> None:
     """Add the sample sessions, to try things on; again adds nothing."""
-    with as_file(files("chatkeep.demo").joinpath("sessions.jsonl")) as path, opened_sessions(workspace) as sessions:
+    with as_file(files("chatkeep.demo").joinpath("sessions.jsonl")) as path, made_sessions(workspace) as sessions:
         report = importers.take_in(sessions, importers.read(path, "jsonl"))
     if as_json:
         screen.show_json(report)
@@ -131,7 +134,7 @@ def _readable(sessions: Sessions, keys: Sequence[str], damaged: list[str]) -> It
             yield sessions.read(key)
         except SessionNotFoundError:
             continue  # deleted meanwhile
-        except SessionDamagedError:
+        except (SessionDamagedError, StorageError):
             damaged.append(key)
 
 

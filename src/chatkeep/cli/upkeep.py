@@ -10,9 +10,9 @@ import msgspec
 import typer
 
 from chatkeep import wiring
-from chatkeep.cli import screen
+from chatkeep.cli import absence, screen
 from chatkeep.cli.facts import cut_facts
-from chatkeep.cli.options import AsJson, Workspace, choice, opened_store, settings
+from chatkeep.cli.options import AsJson, Workspace, choice, existing, opened_store
 from chatkeep.core.stats import PeriodUnit, Stats
 from chatkeep.sessions import Sessions
 
@@ -27,11 +27,13 @@ def stats(
     as_json: AsJson = False,
 ) -> None:
     """Show how many sessions and messages there are, where, since when, and how large."""
-    chosen = settings(workspace)
+    chosen = existing(workspace)
     with opened_store(chosen) as store:
         sessions = Sessions(store)
         found = sessions.stats(unit=choice("--unit", unit, get_args(PeriodUnit)))
         status = sessions.status()
+        if not as_json:
+            absence.end_if_unreadable(sessions)
     cuts = wiring.cuts_in(chosen.workspace)
     if as_json:
         facts = {"workspace": str(chosen.workspace), "status": status, **msgspec.to_builtins(found)}
@@ -50,7 +52,7 @@ def stats(
 def reindex(*, workspace: Workspace = None, as_json: AsJson = False) -> None:
     """Build the index anew from the files. It is never needed; it removes all doubt."""
     began = time.monotonic()
-    with opened_store(settings(workspace)) as store:
+    with opened_store(existing(workspace)) as store:
         if not store.has_new_index:
             with screen.count_bar("Indexing") as on_progress:
                 store.reindex(on_progress)

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from rich.text import Text
 
 from chatkeep.cli import facts, screen
-from chatkeep.cli.options import AsJson, Prefix, Workspace, opened_store, settings
+from chatkeep.cli.options import AsJson, Prefix, Workspace, existing, opened_store
 from chatkeep.core.feed import Change
 from chatkeep.core.model import Json
 from chatkeep.errors import BusyError
@@ -21,7 +21,7 @@ _STYLES = {"created": "green", "appended": "cyan", "revised": "yellow", "deleted
 
 def watch(*, prefix: Prefix = "", workspace: Workspace = None, as_json: AsJson = False) -> None:
     """Tell what changes, whoever changes it, until Ctrl-C."""
-    with contextlib.suppress(KeyboardInterrupt), opened_store(settings(workspace), watch=True) as store:
+    with contextlib.suppress(KeyboardInterrupt), opened_store(existing(workspace), watch=True) as store:
         for change in _changes(Sessions(store, prefix=prefix)):
             if as_json:
                 screen.show_json_line(_fact(change))

@@ -13,7 +13,7 @@ import typer
 from chatkeep import wire
 from chatkeep.bodies import parse_age
 from chatkeep.cli import facts, screen
-from chatkeep.cli.options import AsJson, Channel, Key, Prefix, Workspace, opened_sessions
+from chatkeep.cli.options import AsJson, Channel, Key, Prefix, Workspace, made_sessions, opened_sessions
 from chatkeep.core.bounds import MESSAGE_BYTES_MAX
 from chatkeep.core.keys import parse_key
 from chatkeep.core.model import ROLES, Draft, Role, Selection
@@ -47,7 +47,7 @@ def append(
     if not content:
         raise InvalidError("text", "there is nothing to append")
     draft = Draft(role=_role(role), content=content, id=message_id)
-    with opened_sessions(workspace) as sessions:
+    with (made_sessions if create else opened_sessions)(workspace) as sessions:
         appended = sessions.append(key, [draft], channel=channel, create=create, expect_count=expect_count)
     if as_json:
         screen.show_json(wire.append_answer(appended))

@@ -13,13 +13,15 @@ Deleted sessions and messages are never answered.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Final
 
 from msgspec import Struct
 
-from chatkeep.core.model import Role, Selection, Sort, Unit
+from chatkeep.core.model import Hit, Hits, Mode, Role, Selection, Sort, Unit
 from chatkeep.core.query import Query
+from chatkeep.errors import StorageError
 
 _WANTED_LEAST: Final = 30
 DEFAULT_ROLES: tuple[Role, ...] = ("user", "assistant")
@@ -46,6 +48,19 @@ class Search(Struct, frozen=True, kw_only=True):
     def wanted(self) -> int:
         """As many results are looked for: a lower limit only cuts the list of the best."""
         return self.limit if self.sort == "recent" else max(self.limit, _WANTED_LEAST)
+
+
+def hits_shown(shown: Sequence[Hit | StorageError | None], *, mode: Mode, partial: bool) -> Hits:
+    """Return the hits among what came of showing them; where some cannot be read, that is not all there is.
+
+    Raises:
+        StorageError: when there were hits, and the disk lets none of them be read.
+    """
+    hits = tuple(hit for hit in shown if isinstance(hit, Hit))
+    refused = [error for error in shown if isinstance(error, StorageError)]
+    if refused and not hits:
+        raise refused[0]
+    return Hits(hits=hits, mode=mode, partial=partial or bool(refused))
 
 
 def is_enough(search: Search, message_count: int, session_count: int) -> bool:

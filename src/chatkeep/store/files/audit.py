@@ -11,6 +11,7 @@ from urllib.parse import quote
 
 import apsw
 
+from chatkeep.store.files.databases import IndexBehindError, IndexLostError, IndexRefusedError, InMemory
 from chatkeep.store.files.disk import Stamp
 from chatkeep.store.files.format import Scan
 from chatkeep.store.files.index import Index
@@ -21,6 +22,8 @@ from chatkeep.store.files.vocabulary import scope_word
 
 _BUSY_MS: Final = 3000
 _ALL: Final = 1 << 60
+_CACHE_KB: Final = 32_768
+_UNREADABLE: Final = (apsw.Error, OSError)
 _CLAIMS: Final = {
     "strays": "it has messages without a session",
     "strangers": "it says of messages that they are where others are",
@@ -108,16 +111,43 @@ def opened(workspace: Path) -> Iterator[Audit | None]:
     if not path.is_file() or path.is_symlink():
         yield Audit(None, "it is not a regular file")
         return
-    log = path.with_name(f"{path.name}-wal")
-    way = "mode=ro" if log.exists() else "immutable=1"
     try:
-        flags = apsw.SQLITE_OPEN_READONLY | apsw.SQLITE_OPEN_URI
-        db = apsw.Connection(f"file:{quote(str(path))}?{way}", flags=flags)
-        db.set_busy_timeout(_BUSY_MS)
-    except apsw.Error as error:
-        yield Audit(None, f"it cannot be read ({type(error).__name__})")
+        db = _connected(path)
+    except _UNREADABLE:
+        with _in_memory(path) as audit:
+            yield audit
         return
     try:
         yield Audit(db, None)
     finally:
         db.close()
+
+
+def _connected(path: Path) -> apsw.Connection:
+    """Return a connection to an index that was asked something.
+
+    Raises:
+        apsw.Error: when it cannot be read so. Besides damage, the log may need a file that cannot be made beside it.
+    """
+    log = path.with_name(f"{path.name}-wal")
+    way = "mode=ro" if log.exists() else "immutable=1"
+    db = apsw.Connection(f"file:{quote(str(path))}?{way}", flags=apsw.SQLITE_OPEN_READONLY | apsw.SQLITE_OPEN_URI)
+    try:
+        db.set_busy_timeout(_BUSY_MS)
+        list(db.execute("SELECT count(*) FROM sqlite_schema"))
+    except apsw.Error:
+        db.close()
+        raise
+    return db
+
+
+@contextlib.contextmanager
+def _in_memory(path: Path) -> Iterator[Audit]:
+    """Yield an index that can be read only together with its log, which is taken into memory."""
+    try:
+        medium = InMemory(path)
+    except (*_UNREADABLE, IndexLostError, IndexBehindError, IndexRefusedError) as error:
+        yield Audit(None, f"it cannot be read ({type(error.__cause__ or error).__name__})")
+        return
+    with contextlib.closing(medium), contextlib.closing(medium.connected(read_only=True, cache_kb=_CACHE_KB)) as db:
+        yield Audit(db, None)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import fcntl
 import os
 import stat
@@ -14,7 +13,7 @@ from typing import Final, Literal
 
 from msgspec import Struct
 
-from chatkeep.errors import StorageDeniedError, StorageError, StorageFullError, StorageReadOnlyError
+from chatkeep.errors import StorageError, storage_error
 
 Durability = Literal["full", "os", "none"]
 """How far a write gets before it is answered. `full`: through the disk's cache. `os`: into the
@@ -22,12 +21,7 @@ operating system, so that it survives this process but not a power cut; new and 
 flushed all the same. `none`: nothing is ever flushed."""
 
 
-_FULL: Final = frozenset((errno.ENOSPC, errno.EDQUOT, errno.EFBIG))
-_READ_ONLY: Final = frozenset((errno.EROFS,))
-_DENIED: Final = frozenset((errno.EACCES, errno.EPERM))
 _IN_MEMORY: Final = "/dev/shm"  # noqa: S108 - of a folder that is made, private to its owner
-TELLING: Final = _FULL | _READ_ONLY | _DENIED
-"""The refusals that have a sentence of their own."""
 
 
 class Stamp(Struct, frozen=True, array_like=True):
@@ -48,17 +42,6 @@ def told(*passing: type[OSError]) -> Iterator[None]:
         if isinstance(error, passing):
             raise
         raise storage_error(error) from error
-
-
-def storage_error(error: OSError) -> StorageError:
-    """Return a refusal of the operating system as a sentence for people."""
-    if error.errno in _FULL:
-        return StorageFullError()
-    if error.errno in _READ_ONLY:
-        return StorageReadOnlyError()
-    if error.errno in _DENIED:
-        return StorageDeniedError(error.strerror or "")
-    return StorageError(f"The storage refused: {os.strerror(error.errno or 0)}.")
 
 
 def has_room(path: Path, size_bytes: int) -> bool:
@@ -117,6 +100,20 @@ def open_if_can_be(path: Path) -> int:
         if os.path.lexists(path):
             raise
         return open_nowhere()
+
+
+def is_there(path: Path) -> bool:
+    """Tell whether a name stands for anything.
+
+    Raises:
+        StorageError: when that cannot be told, as in a folder that is closed to this user.
+    """
+    try:
+        with told(FileNotFoundError, NotADirectoryError):
+            path.lstat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    return True
 
 
 def is_folder(path: Path) -> bool:

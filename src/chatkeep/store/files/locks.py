@@ -11,8 +11,7 @@ import time
 from collections.abc import Iterator
 from typing import Final
 
-from chatkeep.errors import BusyError
-from chatkeep.store.files.disk import storage_error
+from chatkeep.errors import BusyError, storage_error
 
 _UNBORN_GRACE_S: Final = 10
 

@@ -14,8 +14,8 @@ from typing import Final
 
 from msgspec import Struct
 
-from chatkeep.errors import StorageError
-from chatkeep.store.files.disk import Stamp, read_at, stamp_of, storage_error, will_read
+from chatkeep.errors import StorageError, storage_error
+from chatkeep.store.files.disk import Stamp, read_at, stamp_of, will_read
 from chatkeep.store.files.tree import NotRegularError, Tree
 
 _AHEAD_MAX: Final = 20

@@ -33,7 +33,7 @@ from chatkeep.core.model import (
 )
 from chatkeep.core.paging import Place, cursor_at, place_of, scope_of
 from chatkeep.core.query import Query
-from chatkeep.core.search import Search
+from chatkeep.core.search import Search, hits_shown
 from chatkeep.core.stats import PeriodUnit, Stats
 from chatkeep.core.windows import neighbours
 from chatkeep.errors import (
@@ -256,8 +256,7 @@ class FilesStore:
             if self._upkeep.follows:  # perhaps another folder is in place: the next search is of that
                 self._tree.find_place()
                 raise StorageError("A file is not as the index says.")
-        hits = tuple(hit for hit in shown if hit is not None)
-        return Hits(hits=hits, mode=answer.mode, partial=answer.partial)
+        return hits_shown(shown, mode=answer.mode, partial=answer.partial)
 
     def status(self, prefix: str = "") -> Status:
         """Return counts and sizes of the sessions whose keys begin with the prefix."""
@@ -490,9 +489,10 @@ class FilesStore:
             self._upkeep.refresh(name)
         return None
 
-    def _hit(self, found: Found, reading: Reading, query: Query) -> Hit | None:
-        """Return how a found message is shown, None if the file has changed meanwhile, or cannot be read."""
-        with contextlib.suppress(StorageError):
-            if messages := self._read_messages(reading, found.row.stamp, [found.spot]):
-                return hit_of(found.row.summary, messages[0], query, found.match_count)
-        return None
+    def _hit(self, found: Found, reading: Reading, query: Query) -> Hit | StorageError | None:
+        """Return how a found message is shown, None if the file has changed meanwhile, or why it cannot be read."""
+        try:
+            messages = self._read_messages(reading, found.row.stamp, [found.spot])
+        except StorageError as error:
+            return error
+        return hit_of(found.row.summary, messages[0], query, found.match_count) if messages else None

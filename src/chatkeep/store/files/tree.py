@@ -34,7 +34,7 @@ from functools import lru_cache, partial
 from pathlib import Path
 from typing import Final, Literal
 
-from chatkeep.errors import BusyError, StorageError
+from chatkeep.errors import BusyError, StorageError, storage_error
 from chatkeep.store.files.disk import (
     Durability,
     Stamp,
@@ -49,7 +49,6 @@ from chatkeep.store.files.disk import (
     open_nowhere,
     read_at,
     stamp_of,
-    storage_error,
     to_disk,
     told,
 )

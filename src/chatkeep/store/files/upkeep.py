@@ -18,7 +18,7 @@ from typing import Final, TypeVar
 import apsw
 
 from chatkeep.core.model import Message
-from chatkeep.errors import BusyError, StorageError, StorageFullError, StorageReadOnlyError
+from chatkeep.errors import BusyError, StorageError, StorageFullError, StorageReadOnlyError, storage_error
 from chatkeep.store.files import format as session_file
 from chatkeep.store.files.databases import (
     IndexBehindError,
@@ -27,7 +27,7 @@ from chatkeep.store.files.databases import (
     InMemory,
     OnDisk,
 )
-from chatkeep.store.files.disk import TELLING, Stamp, has_room, storage_error, told
+from chatkeep.store.files.disk import Stamp, has_room, told
 from chatkeep.store.files.held import LockedFile
 from chatkeep.store.files.index import Index
 from chatkeep.store.files.intake import Intake, Progress
@@ -387,8 +387,8 @@ class Upkeep:
                 _remove(building)
             if isinstance(error, IndexRefusedError):
                 raise _refusal(error, self._tree.workspace) from error
-            if isinstance(error, OSError) and error.errno in TELLING:
-                raise storage_error(error) from error
+            if isinstance(error, OSError):
+                raise storage_error(error, "index") from error
             raise StorageError("The index cannot be built: its place is taken or not writable.") from error
 
     def _catch_up(self, index: Index, on_progress: Progress | None = None) -> None:
@@ -465,9 +465,7 @@ def build_lock(workspace: Path) -> Iterator[None]:
     try:
         fd = os.open(workspace / "lock", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     except OSError as error:
-        if error.errno in TELLING:
-            raise storage_error(error) from error
-        raise StorageError(f"The workspace cannot be locked: {os.strerror(error.errno or 0)}.") from error
+        raise storage_error(error, "lock") from error
     try:
         with told():
             fcntl.flock(fd, fcntl.LOCK_EX)

@@ -1,0 +1,106 @@
+"""What is said where there is nothing to show: an empty answer is not taken for an empty store."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Final
+
+import msgspec
+import typer
+
+from chatkeep.cli import screen
+from chatkeep.core.model import Selection
+from chatkeep.core.search import Search
+from chatkeep.errors import SessionDamagedError
+from chatkeep.sessions import Sessions
+from chatkeep.wire import exit_code_of
+
+_REASONS: Final = 3
+_HITS_MAX: Final = 200
+
+
+def filters_of(selection: Selection) -> str:
+    """Return the filters of a selection as they are given on the command line, nothing when there are none."""
+    given = [f"--prefix {one}" for one in selection.prefixes if one]
+    given += [f"--channel {selection.channel}"] if selection.channel is not None else []
+    given += [f"--tag {tag}" for tag in selection.tags]
+    given += [] if selection.pinned is None else ["--pinned" if selection.pinned else "--no-pinned"]
+    given += ["--archived"] if selection.archived else []
+    return " ".join(given)
+
+
+def tell_no_session(sessions: Sessions, selection: Selection, *, is_quiet: bool) -> None:
+    """Say why a list is empty: its filters, files that cannot be read, or that there are no sessions at all.
+
+    Where programs read, to be quiet is to say only what goes to people, on stderr.
+
+    Raises:
+        typer.Exit: when there are files, and none of them can be read.
+    """
+    count = sessions.list(Selection(archived=None), limit=1).total
+    given = filters_of(selection)
+    if not count:
+        end_if_unreadable(sessions)
+    if is_quiet:
+        return
+    if given and count:
+        screen.say(f"No session matches {given}; without that there are {screen.counted(count, 'session')}.")
+    elif count:
+        screen.say(f"No session but archived ones: `--all` lists {screen.counted(count, 'session')}.")
+    else:
+        screen.say("No sessions. `chatkeep demo` adds some to try things on.")
+
+
+def tell_no_hit(sessions: Sessions, search: Search, *, is_quiet: bool) -> None:
+    """Say where was searched in vain, and whether there are hits elsewhere; quiet as `tell_no_session`.
+
+    Raises:
+        typer.Exit: when there are files, and none of them can be read.
+    """
+    count = sessions.list(Selection(archived=None), limit=1).total
+    if not count:
+        end_if_unreadable(sessions)
+    if is_quiet:
+        return
+    if not count:
+        screen.say("Nothing found: there are no sessions.")
+        return
+    everywhere = Search(query=search.query, selection=Selection(archived=None), roles=None, limit=_HITS_MAX)
+    is_narrow = msgspec.structs.replace(everywhere, sort=search.sort, unit=search.unit, limit=search.limit) != search
+    elsewhere = len(sessions.search(everywhere).hits) if is_narrow else 0
+    if elsewhere:
+        more = "or more " if elsewhere == _HITS_MAX else ""
+        found = f"{screen.counted(elsewhere, f'{more}session')} without filters and with --role any"
+        screen.say(f"Nothing found so, but in {found}.")
+    else:
+        screen.say(f"Nothing found in {screen.counted(count, 'session')}.")
+    tell_unread(sessions)
+
+
+def tell_unread(sessions: Sessions) -> None:
+    """Say on stderr that there are files which cannot be read, if so."""
+    if problems := sessions.status().problems:
+        screen.complain(f"{screen.counted(len(problems), 'file')} cannot be served whole; run `chatkeep doctor`.")
+
+
+def end_if_unreadable(sessions: Sessions) -> None:
+    """End the command if there is no session because no file can be read; say why on stderr.
+
+    Raises:
+        typer.Exit: with the exit code of what is damaged.
+    """
+    status = sessions.status()
+    if status.session_count or not status.problems:
+        return
+    screen.complain(f"There is no session, but {screen.counted(len(status.problems), 'file')} that cannot be read:")
+    for reason, count in _commonest(list(status.problems.values())):
+        screen.complain(f"  {screen.counted(count, 'file')}: {reason}")
+    screen.complain("`chatkeep doctor` names them.")
+    raise typer.Exit(exit_code_of(SessionDamagedError))
+
+
+def _commonest(reasons: Sequence[str]) -> list[tuple[str, int]]:
+    counts = Counter(reasons).most_common()
+    rest = sum(count for _, count in counts[_REASONS:])
+    return [*counts[:_REASONS], *([("other reasons", rest)] if rest else [])]

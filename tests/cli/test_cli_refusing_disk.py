@@ -1,0 +1,152 @@
+"""Every command where the disk takes no writes: what can be read is read, what is refused says why."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import pytest
+import typer
+from msgspec import Struct
+
+from chatkeep.cli import app
+from chatkeep.store.files.store import FilesStore
+from chatkeep.testing import talk
+from tests.disks import in_memory, taking_no_writes
+
+if TYPE_CHECKING:
+    from tests.cli.conftest import Outcome, Run
+
+Kind = Literal["reads", "writes", "makes room", "checks"]
+State = Literal["full", "read-only", "foreign"]
+KEYS = [f"api:{number}" for number in range(4)]
+REASONS = {"full": "No space is left", "read-only": "can only be read", "foreign": "Permission denied"}
+
+
+class Case(Struct, frozen=True):
+    """How a command is called, and what is to come of it. `{aside}` is a folder on another disk."""
+
+    kind: Kind
+    args: str = ""
+    code: int = 0
+    """Of what reads: that of a workspace that is well."""
+
+
+# A command that is not here fails the test below: say what is to become of it
+CASES: dict[str, Case] = {
+    "list": Case("reads", "--json"),
+    "show": Case("reads", "api:0"),
+    "search": Case("reads", "line --json"),
+    "export": Case("reads"),
+    "stats": Case("reads", "--json"),
+    "token list": Case("reads", "--json"),
+    "backup": Case("checks", "{aside}/backup.zip --json"),
+    "doctor": Case("checks", "--json"),
+    "append": Case("writes", "new:1 text --role user"),
+    "rename": Case("writes", "api:1 Name"),
+    "delete": Case("makes room", "api:2 --yes"),
+    "import": Case("writes", "{aside}/import.jsonl"),
+    "restore": Case("writes", "{aside}/kept.zip --add"),
+    "reindex": Case("writes"),
+    "token create": Case("writes"),
+    "token revoke": Case("writes", "{token}"),
+    "demo": Case("writes"),
+}
+LASTING = {"serve", "watch", "chat"}
+"""These run until they are stopped, or ask a model: see `tests/http/test_refusing_disk.py`, and below."""
+
+
+def test_every_command_is_tried() -> None:
+    """A new command says what becomes of it where the disk takes no writes."""
+    assert set(_commands(app)) == {*CASES, *LASTING}
+
+
+@pytest.mark.parametrize("state", ["full", "read-only", "foreign"])
+def test_use_commands_where_nothing_can_be_written(run: Run, monkeypatch: pytest.MonkeyPatch, state: State) -> None:
+    """What reads answers as ever, what writes is refused with the reason, and on a full disk deleting works."""
+    with _furnished(run, monkeypatch) as (workspace, aside):
+        calls = {name: _args(name, case, aside, run) for name, case in CASES.items()}
+        before = {name: run(*calls[name]) for name, case in CASES.items() if case.kind == "reads"}
+        for name in ("reindex", "doctor"):
+            run(*calls[name])  # what is imported late is there then, also for who may not read it
+        files = _contents(workspace)
+        with taking_no_writes(state, workspace):
+            for name, case in CASES.items():
+                _try(run, state, name, case, calls[name], before)
+        assert files == {**_contents(workspace), **({} if state != "full" else _of_key(files, KEYS[2]))}
+
+
+@pytest.mark.parametrize("state", ["full", "read-only", "foreign"])
+def test_use_commands_without_an_index(run: Run, monkeypatch: pytest.MonkeyPatch, state: State) -> None:
+    """What reads answers as ever where there is no index, and none can be made."""
+    with _furnished(run, monkeypatch) as (workspace, aside):
+        calls = {name: _args(name, case, aside, run) for name, case in CASES.items() if case.kind == "reads"}
+        before = {name: run(*args) for name, args in calls.items()}
+        for path in workspace.glob("index*"):
+            path.unlink()
+        with taking_no_writes(state, workspace):
+            for name, args in calls.items():
+                assert before[name] == run(*args)
+
+
+def _try(run: Run, state: State, name: str, case: Case, args: list[str], before: dict[str, Outcome]) -> None:
+    if case.kind == "reads":
+        assert before[name] == run(*args), name
+    elif name == "doctor" and state == "foreign":
+        assert {"access", "behind"} == {one["kind"] for one in run(*args, code=7).json["findings"]}
+    elif case.kind == "checks" or (case.kind == "makes room" and state == "full"):
+        run(*args)
+    else:
+        refused = run(*args, code=1)
+        assert REASONS[state] in refused.err, (name, refused)
+        assert "" == refused.out, name
+
+
+def _commands(typed: typer.Typer, before: str = "") -> Iterator[str]:
+    """Yield the name of every command."""
+    for command in typed.registered_commands:
+        yield f"{before}{command.name}"
+    for group in typed.registered_groups:
+        if group.typer_instance is not None:
+            yield from _commands(group.typer_instance, f"{before}{group.name} ")
+
+
+def _args(name: str, case: Case, aside: Path, run: Run) -> list[str]:
+    token = run("token", "list", "--json").json["tokens"][0]["id"]
+    return [*name.split(), *(part.format(aside=aside, token=token) for part in case.args.split())]
+
+
+@contextmanager
+def _furnished(run: Run, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Path, Path]]:
+    """Yield a workspace on a disk of its own, with sessions, and a folder beside with something to take in."""
+    with ExitStack() as stack:
+        place = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        place.chmod(0o755)
+        disk = stack.enter_context(in_memory(place / "disk"))
+        aside = place / "aside"
+        aside.mkdir()
+        aside.chmod(0o777)
+        store = FilesStore.open(disk.workspace)
+        for key in KEYS:
+            store.append(key, talk(3))
+        store.close()
+        monkeypatch.setenv("CHATKEEP_WORKSPACE", str(disk.workspace))
+        run("token", "create")
+        run("backup", str(aside / "kept.zip"))
+        (aside / "import.jsonl").write_text(run("export", KEYS[0], "--format", "jsonl").out.replace(KEYS[0], "other:1"))
+        run("demo", "--workspace", str(aside / "demo"))
+        run("restore", str(aside / "kept.zip"), "--workspace", str(aside / "restored"))
+        run("delete", KEYS[3], "--yes")
+        yield disk.workspace, aside
+
+
+def _contents(workspace: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in [*(workspace / "sessions").iterdir(), workspace / "tokens.json"]}
+
+
+def _of_key(files: dict[str, bytes], key: str) -> dict[str, bytes]:
+    start = key.replace(":", "-")
+    return {name: data for name, data in files.items() if name.startswith(start)}
