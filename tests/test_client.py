@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import inspect
 import threading
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import aclosing, closing
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import aclosing, asynccontextmanager, closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,12 +23,14 @@ from chatkeep.core.query import parse_query
 from chatkeep.core.search import Search
 from chatkeep.errors import (
     BusyError,
+    ChatkeepError,
     CountConflictError,
     ForbiddenError,
     InvalidCursorError,
     InvalidError,
     InvalidKeyError,
     MessageConflictError,
+    ModelUnsetError,
     RateLimitedError,
     SessionNotFoundError,
     TooLargeError,
@@ -407,18 +409,117 @@ def test_call_with_a_confined_token_stays_inside(server: Server, client: Client)
     assert 1 == len(client.read("b:1").messages)
 
 
-def test_call_too_often_says_when_to_come_back(server: Server) -> None:
-    """A limit is an error that carries its wait; the client does not wait by itself."""
+def test_call_too_often_waits_as_the_server_says(server: Server) -> None:
+    """A limit is waited for, within bounds; then it is an error that says what it is and what changes it."""
     secret, _ = server.tokens.create(rate=2)
     pauses_s: list[float] = []
     with Client(server.url, secret, sleep=pauses_s.append) as client:
         client.keys()
         client.keys()
-        with pytest.raises(RateLimitedError) as caught:
-            client.keys()
-    assert [] == pauses_s
-    assert 2 == caught.value.limit
+        with pytest.raises(RateLimitedError, match="token create --rate") as caught:
+            client.keys()  # no time goes by in these pauses
+    assert 60 <= sum(pauses_s) <= 120
+    assert {True} == {1 <= pause_s <= 60 for pause_s in pauses_s}
+    assert (2, "own", 60) == (caught.value.limit, caught.value.limited_by, caught.value.window_s)
     assert 1 <= caught.value.retry_after_s <= 60
+
+
+def test_call_too_often_fails_at_once_if_told_so(server: Server) -> None:
+    """Who does not want to wait does not."""
+    secret, _ = server.tokens.create(rate=1)
+    with Client(server.url, secret, limit_wait_s=0, sleep=lambda _: pytest.fail("waited")) as client:
+        client.keys()
+        with pytest.raises(RateLimitedError):
+            client.keys()
+
+
+class Limited(httpx.BaseTransport, httpx.AsyncBaseTransport):
+    """A server that refuses the first calls by a limit and passes the rest on to a real one."""
+
+    def __init__(self, waits_s: Sequence[str]) -> None:
+        """Take what each refusal says of how long to wait."""
+        self.waits_s = list(waits_s)
+        self._real = httpx.HTTPTransport()
+        self._real_async = httpx.AsyncHTTPTransport()
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        """Refuse, or ask the real one."""
+        if self.waits_s:
+            refused = {"detail": "Rate limit exceeded", "status": 429, "code": "rate_limited"}
+            return httpx.Response(429, headers={"Retry-After": self.waits_s.pop(0)}, json=refused)
+        return self._real.handle_request(request)
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        """Do the same."""
+        if self.waits_s:
+            return self.handle_request(request)
+        return await self._real_async.handle_async_request(request)
+
+    def close(self) -> None:
+        """Let go of the connections."""
+        self._real.close()
+
+    async def aclose(self) -> None:
+        """Do the same."""
+        await self._real_async.aclose()
+
+
+def chat_fails(client: Client) -> None:
+    """Ask a server that has no model."""
+    with pytest.raises(ModelUnsetError):
+        list(client.chat_stream("Hello"))
+
+
+@pytest.mark.parametrize(
+    "waits_s,pauses_s",
+    [(["7"], [7]), (["0", "x", "", "-1"], [1, 1, 1, 1]), (["60", "60"], [60, 60]), (["5"] * 9, [5] * 9)],
+)
+@pytest.mark.parametrize(
+    "call", [lambda client: client.append(None, [said("Hello")]), lambda client: client.changes(None), chat_fails]
+)
+def test_call_that_a_limit_refused_is_sent_again(
+    server: Server, call: Callable[[Client], object], waits_s: list[str], pauses_s: list[float]
+) -> None:
+    """Whatever was refused was not carried out: also an append without a key, a chat, and the feed come through."""
+    slept: list[float] = []
+    with httpx.Client(transport=Limited(waits_s)) as http:
+        call(Client(server.url, server.secret, http=http, sleep=slept.append))
+    assert pauses_s == slept
+
+
+def test_async_call_that_a_limit_refused_is_sent_again(server: Server) -> None:
+    """The awaited client waits too, in calls, in streams and in the feed."""
+    slept: list[float] = []
+
+    async def sleep(pause_s: float) -> None:
+        slept.append(pause_s)
+
+    @asynccontextmanager
+    async def limited() -> AsyncIterator[AsyncClient]:
+        async with httpx.AsyncClient(transport=Limited(["7", "8"])) as http:
+            yield AsyncClient(server.url, server.secret, http=http, sleep=sleep)
+
+    async def talk() -> None:
+        async with limited() as client:
+            assert 1 == (await client.append(None, [said("Hello")])).message_count
+        async with limited() as client:
+            assert (await client.changes(None)).is_known
+        async with limited() as client:
+            with pytest.raises(ModelUnsetError):
+                [_ async for _ in client.chat_stream("Hello")]
+
+    asyncio.run(talk())
+    assert [7, 8] * 3 == slept
+
+
+@pytest.mark.parametrize("wait_s", ["121", "999999999", "9" * 5000])
+def test_call_is_not_kept_waiting_for_ever(server: Server, wait_s: str) -> None:
+    """A wait beyond the bound is not begun."""
+    with httpx.Client(transport=Limited([wait_s] * 99)) as http:
+        slept: list[float] = []
+        with pytest.raises(ChatkeepError):
+            Client(server.url, server.secret, http=http, sleep=slept.append).keys()
+    assert sum(slept) <= 120
 
 
 def test_async_client_does_the_same(server: Server) -> None:

@@ -21,7 +21,6 @@ from chatkeep import wire
 from chatkeep.bodies import BULK_KEYS_MAX, BulkBody, ChatBody, revision_body
 from chatkeep.chat_wire import ChatAnswer, ChatDone, ChatStart, ChatToken
 from chatkeep.core import ids
-from chatkeep.core.feed import Change, Changes
 from chatkeep.core.keys import parse_key
 from chatkeep.core.model import (
     Appended,
@@ -42,7 +41,7 @@ from chatkeep.core.model import (
     utc,
 )
 from chatkeep.core.search import DEFAULT_ROLES, Search
-from chatkeep.core.sse import MEDIA_TYPE, Event, EventReader
+from chatkeep.core.sse import MEDIA_TYPE, EventReader
 from chatkeep.core.stats import PeriodUnit, Stats
 from chatkeep.errors import ChatkeepError, InvalidError, MessageConflictError, UnreachableError
 from chatkeep.exporters import exported
@@ -50,12 +49,14 @@ from chatkeep.problem_wire import Problem, error_of
 
 RETRIES_MAX: Final = 4
 CHAT_WAIT_S: Final = 600.0
-_PAUSE_S: Final = 0.1  # doubled with every retry
+PAUSE_S: Final = 0.1  # doubled with every retry
+LIMIT_WAIT_S: Final = 120.0
+"""How long a call waits for rate limits in all, unless told otherwise: two of their minutes."""
 _PAUSE_S_MAX: Final = 10.0  # who is asked to wait for longer hears of it
-_RESUMES_MAX: Final = 16
-_RESUME_S_MAX: Final = 5.0
-_TRY_AGAIN: Final = 503
-_FAILED: Final = 400
+_WAIT_DIGITS: Final = 9  # more would be years, too
+LIMITED: Final = 429
+TRY_AGAIN: Final = 503
+FAILED: Final = 400
 _CHOICES: Final = {True: "true", False: "false", None: "all"}
 _NO_HEADERS: Final[Mapping[str, str]] = {}
 
@@ -87,25 +88,51 @@ class Call(Generic[Answer]):
         Raises:
             ChatkeepError: the error that it answered with; UnreachableError when this is no answer of Chatkeep's.
         """
-        if status >= _FAILED:
+        if status >= FAILED:
             raise error_in(status, body, key=self.key)
         try:
             return self.decode(body)
         except msgspec.MsgspecError as error:
             raise _no_answer(status) from error
 
-    def pause_s(self, retries: int, status: int | None, headers: Mapping[str, str] = _NO_HEADERS) -> float | None:
+
+class Patience:
+    """How often a call is sent again, and after which pauses: for a while after an accident, and for a limit.
+
+    What a limit refuses was not carried out, so any call may be sent again then, when the server says that one will
+    pass; `limit_wait_s` is how long a call may wait so in all, 0 for not at all.
+    """
+
+    def __init__(self, call: Call[Answer], limit_wait_s: float) -> None:
+        """Take the call, which was not sent yet."""
+        self._is_repeatable = call.repeatable
+        self._retries = 0
+        self._limit_wait_s = limit_wait_s
+
+    def pause_s(self, status: int | None, headers: Mapping[str, str] = _NO_HEADERS) -> float | None:
         """Return how long to wait before sending the call again, None when its outcome stands.
 
         `status` None is a connection that broke; `headers` are those of the answer, their names in lower case.
         """
-        if not self.repeatable or retries >= RETRIES_MAX or status not in {None, _TRY_AGAIN}:
+        asked_s = retry_after_s(headers)
+        if status == LIMITED:
+            pause_s = max(asked_s, 1)
+            if pause_s > self._limit_wait_s:
+                return None
+            self._limit_wait_s -= pause_s
+            return pause_s
+        if not self._is_repeatable or self._retries >= RETRIES_MAX or status not in {None, TRY_AGAIN}:
             return None
-        retry_after = headers.get("retry-after")
-        asked_s = int(retry_after) if retry_after and retry_after.isascii() and retry_after.isdigit() else 0
         if asked_s > _PAUSE_S_MAX:
             return None
-        return max(asked_s, _PAUSE_S * (1 << retries))
+        self._retries += 1
+        return max(asked_s, PAUSE_S * (1 << self._retries - 1))
+
+
+def retry_after_s(headers: Mapping[str, str]) -> int:
+    """Return the seconds after which an answer asks to be asked again, 0 when it does not say."""
+    asked = headers.get("retry-after", "")
+    return int(asked[:_WAIT_DIGITS]) if asked.isascii() and asked.isdigit() else 0
 
 
 def error_in(status: int, body: bytes, *, key: str = "") -> ChatkeepError:
@@ -326,46 +353,6 @@ class ChatEvents:
             raise UnreachableError("The connection broke before the answer was complete.")
 
 
-class Following:
-    """Where in the feed a client is, and when it asks again: in each connection for what follows the last event."""
-
-    path: Final = "/api/v1/events"
-
-    def __init__(self, after: str | None) -> None:
-        """Take the position to begin at; None begins with what happens from now on."""
-        self._position = after
-        self._retries = 0
-        self._reader = EventReader()
-
-    def headers(self) -> dict[str, str]:
-        """Return the headers of the next connection, which begins now."""
-        self._reader = EventReader()
-        return {} if self._position is None else {"Last-Event-ID": quote(self._position, errors="replace")}
-
-    def read(self, piece: bytes) -> Iterator[Event]:
-        """Yield the events that a piece of the stream makes whole."""
-        for event in self._reader.read(piece):
-            if event.id:
-                self._position, self._retries = event.id, 0
-                yield event
-
-    def pause_s(self, status: int | None, body: bytes = b"") -> float:
-        """Return how long to wait after a connection ended; a server that is started again has about a minute.
-
-        `status` None is one that broke, `body` the answer if that is no stream.
-
-        Raises:
-            ChatkeepError: what the server answered; UnreachableError when it has told nothing for too long.
-        """
-        is_over = self._retries >= _RESUMES_MAX
-        if status is not None and status >= _FAILED and (status != _TRY_AGAIN or is_over):
-            raise error_in(status, body)
-        if is_over:
-            raise UnreachableError("The server does not tell of changes.")
-        self._retries += 1
-        return min(_PAUSE_S * (1 << self._retries), _RESUME_S_MAX)
-
-
 def with_ids(drafts: Sequence[Draft]) -> Sequence[Draft]:
     """Return the messages with ids in their order, so that they can be sent again."""
     now, last, named = datetime.now(UTC), 0, []
@@ -401,11 +388,6 @@ def authorization(token: str) -> dict[str, str]:
 def has_events(headers: Mapping[str, str]) -> bool:
     """Tell from its headers whether an answer is a stream of events."""
     return headers.get("content-type", "").startswith(MEDIA_TYPE)
-
-
-def changes_in(changes: Sequence[Change], position: str, *, is_known: bool = True) -> Changes:
-    """Return what was told, and the position behind it."""
-    return Changes(changes=tuple(changes), position=changes[-1].position if changes else position, is_known=is_known)
 
 
 class _Messages(Struct, frozen=True):

@@ -7,7 +7,8 @@
 `calls`. Both raise the errors of `errors`, as if the sessions were here, and UnreachableError when
 there is no server. Every message gets its id before it is sent, so an append is sent again, a few
 times, when the connection breaks or the server is busy, and is stored once all the same. `chat` is
-sent once: who gets no answer finds in the session what came of it.
+sent once: who gets no answer finds in the session what came of it. Whatever a rate limit refuses is
+sent again when the server says that it will pass.
 """
 
 from __future__ import annotations
@@ -18,12 +19,12 @@ from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, 
 from contextlib import aclosing, closing
 from datetime import date
 from types import TracebackType
-from typing import Any, Final, Self, TypeVar
+from typing import Final, Self, TypeVar
 
 import httpx
 
 from chatkeep import calls
-from chatkeep.calls import Call, ChatEvent, Following
+from chatkeep.calls import LIMIT_WAIT_S, Call, ChatEvent, Patience
 from chatkeep.chat_wire import ChatAnswer
 from chatkeep.core.feed import Change, Changes
 from chatkeep.core.model import (
@@ -45,10 +46,10 @@ from chatkeep.core.search import Search
 from chatkeep.core.sse import Event
 from chatkeep.core.stats import PeriodUnit, Stats
 from chatkeep.errors import SessionNotFoundError
-from chatkeep.events import RESET, change_of
+from chatkeep.events import change_of
+from chatkeep.following import CatchingUp, Following
+from chatkeep.sending import TIMEOUT_S, sent, sent_to_follow
 
-TIMEOUT_S: Final = 30.0
-_FOLLOWING_TIMEOUT: Final = httpx.Timeout(TIMEOUT_S, read=60.0)  # signs of life come more often
 _LISTED: Final = Selection()
 
 Answer = TypeVar("Answer")
@@ -63,15 +64,20 @@ class Client:
         token: str,
         *,
         timeout_s: float = TIMEOUT_S,
+        limit_wait_s: float = LIMIT_WAIT_S,
         http: httpx.Client | None = None,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
-        """Take the server's address and a token; `http` is a connection to use, which stays open."""
+        """Take the server's address and a token; `http` is a connection to use, which stays open.
+
+        A call that a rate limit refuses waits as the server says, for `limit_wait_s` in all: 0 lets it fail at once.
+        """
         self._url = base_url.rstrip("/")
         self._token = token
         self._http = httpx.Client(timeout=timeout_s) if http is None else http
         self._owns_http = http is None
         self._sleep = sleep
+        self._limit_wait_s = limit_wait_s
 
     def __enter__(self) -> Self:
         return self
@@ -177,13 +183,19 @@ class Client:
         Whoever closes it before it ends stops the model; what came of the answer is stored, marked.
         """
         call = calls.chat_stream(message, key=key, model=model)
-        events = calls.ChatEvents(call.key)
+        events, patience = calls.ChatEvents(call.key), Patience(call, self._limit_wait_s)
         try:
-            with self._http.stream(**_request(self._url, self._token, call)) as response:
-                if not calls.has_events(response.headers):
-                    call.answer(response.status_code, response.read())
-                for piece in response.iter_bytes():
-                    yield from events.read(piece)
+            while True:
+                with self._http.stream(**sent(self._url, self._token, call)) as response:
+                    if calls.has_events(response.headers):
+                        for piece in response.iter_bytes():
+                            yield from events.read(piece)
+                        break
+                    body, pause_s = response.read(), patience.pause_s(response.status_code, response.headers)
+                    if pause_s is None:
+                        call.answer(response.status_code, body)
+                        break
+                self._sleep(pause_s)
         except httpx.TransportError as error:
             raise calls.unreachable(error) from error
         events.end()
@@ -196,19 +208,14 @@ class Client:
         """Return counts over time, by channel and tag, and the largest sessions, as `Sessions.stats` says."""
         return self._do(calls.stats(prefix, unit, since))
 
-    def changes(self, after: str | None, *, limit: int = LIST_LIMIT_DEFAULT) -> Changes:
+    def changes(self, after: str | None, *, limit: int = LIST_LIMIT_DEFAULT, prefix: str = "") -> Changes:
         """Return what changed after a position, oldest first, as `Store.changes`; without one, only the present."""
-        told: list[Change] = []
+        told = CatchingUp(limit, prefix)
         with closing(self._follow(after)) as followed:
             for event in followed:
-                if (change := change_of(event)) is None:
-                    return calls.changes_in(told, event.id)
-                if change.kind == RESET:
-                    return calls.changes_in(told, event.id, is_known=bool(told))
-                told.append(change)
-                if len(told) == limit:
-                    break
-        return calls.changes_in(told, told[-1].position)
+                if (answer := told.answer(event)) is not None:
+                    return answer
+        raise AssertionError(after)  # a feed has no end
 
     def events(self, after: str | None = None) -> Generator[Change]:
         """Yield what changes from now on, or after a position, without end; goes on where a connection broke.
@@ -237,39 +244,33 @@ class Client:
 
     def _follow(self, after: str | None) -> Generator[Event]:
         """Yield the events after a position, without end."""
-        following = Following(after)
+        following = Following(after, self._limit_wait_s)
         while True:
             try:
-                with self._http.stream(
-                    "GET",
-                    self._url + Following.path,
-                    headers=calls.authorization(self._token) | following.headers(),
-                    timeout=_FOLLOWING_TIMEOUT,
-                ) as response:
+                with self._http.stream(**sent_to_follow(self._url, self._token, following)) as response:
                     if response.is_success:
                         for piece in response.iter_bytes():
                             yield from following.read(piece)
                         pause_s = following.pause_s(response.status_code)
                     else:
-                        pause_s = following.pause_s(response.status_code, response.read())
+                        pause_s = following.pause_s(response.status_code, response.headers, response.read())
             except httpx.TransportError:
                 pause_s = following.pause_s(None)
             self._sleep(pause_s)
 
     def _do(self, call: Call[Answer]) -> Answer:
         """Return the answer to a call, sent again as often as it may and needs to be."""
-        retries = 0
+        patience = Patience(call, self._limit_wait_s)
         while True:
             try:
-                response = self._http.request(**_request(self._url, self._token, call))
+                response = self._http.request(**sent(self._url, self._token, call))
             except httpx.TransportError as error:
-                if (pause_s := call.pause_s(retries, None)) is None:
+                if (pause_s := patience.pause_s(None)) is None:
                     raise calls.unreachable(error) from error
             else:
-                if (pause_s := call.pause_s(retries, response.status_code, response.headers)) is None:
+                if (pause_s := patience.pause_s(response.status_code, response.headers)) is None:
                     return call.answer(response.status_code, response.content)
             self._sleep(pause_s)
-            retries += 1
 
 
 class AsyncClient:
@@ -281,15 +282,20 @@ class AsyncClient:
         token: str,
         *,
         timeout_s: float = TIMEOUT_S,
+        limit_wait_s: float = LIMIT_WAIT_S,
         http: httpx.AsyncClient | None = None,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
-        """Take the server's address and a token; `http` is a connection to use, which stays open."""
+        """Take the server's address and a token; `http` is a connection to use, which stays open.
+
+        A call that a rate limit refuses waits as the server says, for `limit_wait_s` in all: 0 lets it fail at once.
+        """
         self._url = base_url.rstrip("/")
         self._token = token
         self._http = httpx.AsyncClient(timeout=timeout_s) if http is None else http
         self._owns_http = http is None
         self._sleep = sleep
+        self._limit_wait_s = limit_wait_s
 
     async def __aenter__(self) -> Self:
         return self
@@ -397,14 +403,20 @@ class AsyncClient:
         Whoever closes it before it ends stops the model; what came of the answer is stored, marked.
         """
         call = calls.chat_stream(message, key=key, model=model)
-        events = calls.ChatEvents(call.key)
+        events, patience = calls.ChatEvents(call.key), Patience(call, self._limit_wait_s)
         try:
-            async with self._http.stream(**_request(self._url, self._token, call)) as response:
-                if not calls.has_events(response.headers):
-                    call.answer(response.status_code, await response.aread())
-                async for piece in response.aiter_bytes():
-                    for event in events.read(piece):
-                        yield event
+            while True:
+                async with self._http.stream(**sent(self._url, self._token, call)) as response:
+                    if calls.has_events(response.headers):
+                        async for piece in response.aiter_bytes():
+                            for event in events.read(piece):
+                                yield event
+                        break
+                    body, pause_s = await response.aread(), patience.pause_s(response.status_code, response.headers)
+                    if pause_s is None:
+                        call.answer(response.status_code, body)
+                        break
+                await self._sleep(pause_s)
         except httpx.TransportError as error:
             raise calls.unreachable(error) from error
         events.end()
@@ -417,19 +429,14 @@ class AsyncClient:
         """Return counts over time, by channel and tag, and the largest sessions, as `Sessions.stats` says."""
         return await self._do(calls.stats(prefix, unit, since))
 
-    async def changes(self, after: str | None, *, limit: int = LIST_LIMIT_DEFAULT) -> Changes:
+    async def changes(self, after: str | None, *, limit: int = LIST_LIMIT_DEFAULT, prefix: str = "") -> Changes:
         """Return what changed after a position, oldest first, as `Store.changes`; without one, only the present."""
-        told: list[Change] = []
+        told = CatchingUp(limit, prefix)
         async with aclosing(self._follow(after)) as followed:
             async for event in followed:
-                if (change := change_of(event)) is None:
-                    return calls.changes_in(told, event.id)
-                if change.kind == RESET:
-                    return calls.changes_in(told, event.id, is_known=bool(told))
-                told.append(change)
-                if len(told) == limit:
-                    break
-        return calls.changes_in(told, told[-1].position)
+                if (answer := told.answer(event)) is not None:
+                    return answer
+        raise AssertionError(after)  # a feed has no end
 
     async def events(self, after: str | None = None) -> AsyncGenerator[Change]:
         """Yield what changes from now on, or after a position, without end; goes on where a connection broke."""
@@ -452,49 +459,31 @@ class AsyncClient:
 
     async def _follow(self, after: str | None) -> AsyncGenerator[Event]:
         """Yield the events after a position, without end."""
-        following = Following(after)
+        following = Following(after, self._limit_wait_s)
         while True:
             try:
-                async with self._http.stream(
-                    "GET",
-                    self._url + Following.path,
-                    headers=calls.authorization(self._token) | following.headers(),
-                    timeout=_FOLLOWING_TIMEOUT,
-                ) as response:
+                async with self._http.stream(**sent_to_follow(self._url, self._token, following)) as response:
                     if response.is_success:
                         async for piece in response.aiter_bytes():
                             for event in following.read(piece):
                                 yield event
                         pause_s = following.pause_s(response.status_code)
                     else:
-                        pause_s = following.pause_s(response.status_code, await response.aread())
+                        pause_s = following.pause_s(response.status_code, response.headers, await response.aread())
             except httpx.TransportError:
                 pause_s = following.pause_s(None)
             await self._sleep(pause_s)
 
     async def _do(self, call: Call[Answer]) -> Answer:
         """Return the answer to a call, sent again as often as it may and needs to be."""
-        retries = 0
+        patience = Patience(call, self._limit_wait_s)
         while True:
             try:
-                response = await self._http.request(**_request(self._url, self._token, call))
+                response = await self._http.request(**sent(self._url, self._token, call))
             except httpx.TransportError as error:
-                if (pause_s := call.pause_s(retries, None)) is None:
+                if (pause_s := patience.pause_s(None)) is None:
                     raise calls.unreachable(error) from error
             else:
-                if (pause_s := call.pause_s(retries, response.status_code, response.headers)) is None:
+                if (pause_s := patience.pause_s(response.status_code, response.headers)) is None:
                     return call.answer(response.status_code, response.content)
             await self._sleep(pause_s)
-            retries += 1
-
-
-def _request(url: str, token: str, call: Call[Answer]) -> dict[str, Any]:
-    """Return what httpx takes to send a call."""
-    return {
-        "method": call.method,
-        "url": url + call.path,
-        "params": call.query,
-        "content": call.body,
-        "headers": calls.headers(token, call),
-        "timeout": httpx.USE_CLIENT_DEFAULT if call.wait_s is None else call.wait_s,
-    }

@@ -330,15 +330,14 @@ class Sessions:
     def changes(self, after: str | None, *, limit: int = LIST_LIMIT_DEFAULT) -> Changes:
         """Return what changed after a position, oldest first, as `Store.changes` says.
 
-        At most `limit` changes are looked at; of these one gets what one may see, and the position behind all.
+        At most `limit` changes are looked at; of these one gets what one may see, the position behind all, and where
+        one rests in one's view.
 
         Raises:
             InvalidError: for a limit out of 1..500.
         """
         _check_limit(limit, LIST_LIMIT_MAX)
-        found = self._store.changes(after, limit=limit)
-        seen = tuple(change for change in found.changes if self.sees(change.key))
-        return msgspec.structs.replace(found, changes=seen)
+        return self._store.changes(after, limit=limit, prefix=self._prefix)
 
     def sees(self, key: str) -> bool:
         """Tell whether a key is one of those that one is confined to."""

@@ -122,6 +122,34 @@ def test_follow_confined(server: Server) -> None:
             assert ["own:1", "own:2", None] == [next(events)[2].get("key") for _ in range(3)]
 
 
+def test_follow_confined_learns_nothing_of_others(server: Server) -> None:
+    """No id moves while others write, neither the first one nor that after an unknown one; each leads on exactly."""
+    secret, _ = server.tokens.create("confined", scopes=("read",), prefix="still:")
+
+    def begun(client: httpx.Client, after: str | None = None) -> tuple[str, str]:
+        with followed(client, after) as events:
+            return next(events)[:2]
+
+    with server.client(secret) as client:
+        for _ in range(2):
+            ready, reset = begun(client), begun(client, "x")
+            assert ("ready", "reset", ready[1]) == (ready[0], *reset)
+            for number in range(5):
+                _say(server.sessions, f"noise:{number}")
+            server.sessions.delete("noise:0")
+            assert (ready, reset) == (begun(client), begun(client, "x"))
+            assert ready == begun(client, ready[1])
+            with followed(client, ready[1]) as events:
+                next(events)
+                _say(server.sessions, "noise:1")
+                _say(server.sessions, "still:1")
+                told = next(events)
+                assert "still:1" == told[2]["key"]
+            assert ("ready", told[1]) == begun(client)
+            with followed(client, ready[1]) as events:
+                assert [told[1], told[1]] == [next(events)[1], next(events)[1]]
+
+
 def test_follow_gives_signs_of_life(server: Server, client: httpx.Client, monkeypatch: pytest.MonkeyPatch) -> None:
     """While there is nothing to tell, a comment is sent now and then, also when others have much to tell."""
     secret, _ = server.tokens.create("quiet", scopes=("read",), prefix="quiet:")

@@ -3,6 +3,10 @@
 A *position* is a place in the order of changes. It is opaque: whoever may see only some of the changes
 learns nothing from it about the others, not even how many there were. It is good in one *epoch*, the
 time for which a store can number its changes without a doubt; that of another is not known.
+
+Whoever may see the keys under a prefix alone has a *view*. In it one rests at the last change that one may
+see: the position stays the same while others write. When that change lies far back it is the last of the
+round numbers instead, so each position is good for as long in a view as it is for those who see everything.
 """
 
 from __future__ import annotations
@@ -12,6 +16,7 @@ import binascii
 from hashlib import blake2b
 from typing import Final, Literal
 
+import msgspec
 from msgspec import Struct
 
 from chatkeep.core.model import Summary
@@ -19,7 +24,10 @@ from chatkeep.core.model import Summary
 ChangeKind = Literal["created", "appended", "revised", "deleted", "reset"]
 
 CHANGES_KEPT: Final = 100_000
-"""How many changes a store has to remember at least."""
+"""How many changes have to follow a position at least before a store may not know it any more."""
+
+ROUND: Final = 100_000
+"""How far apart the positions are at which a view rests in which nothing happens."""
 
 _HALF_BYTES: Final = 8
 _ROUNDS: Final = range(4)
@@ -44,11 +52,22 @@ class Change(Struct, frozen=True, kw_only=True):
 
 
 class Changes(Struct, frozen=True, kw_only=True):
-    """Changes in their order, and the position behind them. If the one asked for is not known, there are none."""
+    """Changes in their order, and the position behind them. If the one asked for is not known, there are none.
+
+    `position` is behind all that was looked at, `resting` where one rests who knows the view alone: nothing
+    that one may see lies between the two. Only `resting` may be told to such a one, when fewer changes than asked for
+    were looked at.
+    """
 
     changes: tuple[Change, ...]
     position: str
     is_known: bool = True
+    resting: str = ""
+
+    def __post_init__(self) -> None:
+        """Rest at the position, where nothing else is said."""
+        if not self.resting:
+            msgspec.structs.force_setattr(self, "resting", self.position)
 
 
 def position_of(number: int, epoch: bytes) -> str:
@@ -61,6 +80,11 @@ def position_of(number: int, epoch: bytes) -> str:
         left, right = right, left ^ _mixed(right, each, epoch)
     halves = left.to_bytes(_HALF_BYTES, "big") + right.to_bytes(_HALF_BYTES, "big")
     return base64.urlsafe_b64encode(halves).decode().rstrip("=")
+
+
+def resting_number(newest: int, last_seen: int | None) -> int:
+    """Return where a view rests: at the last change seen there, or at the last round number when that is later."""
+    return max(newest // ROUND * ROUND, last_seen or 0)
 
 
 def number_of(position: str, epoch: bytes) -> int | None:

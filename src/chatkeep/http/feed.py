@@ -125,7 +125,7 @@ class Feed:
                 await emit(_events(answer))
             position = answer.position
             answer = await self._asked(sessions, position)
-        await emit(beginning(READY if answer.is_known else RESET, answer.position))
+        await emit(beginning(READY if answer.is_known else RESET, answer.resting))
         position = answer.position
         while True:
             moved = self._moved
@@ -143,7 +143,7 @@ class Feed:
         if told is not None:
             return b"", position
         answer = await self._asked(sessions, position)
-        return (_events(answer) if answer.is_known else beginning(RESET, answer.position)), answer.position
+        return (_events(answer) if answer.is_known else beginning(RESET, answer.resting)), answer.position
 
     async def _asked(self, sessions: Sessions, position: str | None) -> Changes:
         """Return what follows a position, as soon as the store can tell."""

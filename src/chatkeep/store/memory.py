@@ -18,7 +18,7 @@ import msgspec
 from msgspec import Struct
 
 from chatkeep.core.excerpts import hit_of
-from chatkeep.core.feed import CHANGES_KEPT, Change, ChangeKind, Changes, number_of, position_of
+from chatkeep.core.feed import CHANGES_KEPT, ROUND, Change, ChangeKind, Changes, number_of, position_of, resting_number
 from chatkeep.core.keys import channel_of
 from chatkeep.core.model import (
     Appended,
@@ -88,7 +88,7 @@ class MemoryStore:
         """Begin without sessions."""
         self._lock = threading.RLock()
         self._sessions: dict[str, _Stored] = {}
-        self._changes: deque[Change] = deque(maxlen=CHANGES_KEPT)
+        self._changes: deque[Change] = deque(maxlen=CHANGES_KEPT + ROUND)
         self._change_count = 0
         self._epoch = secrets.token_bytes(16)
 
@@ -270,17 +270,33 @@ class MemoryStore:
             longest=tuple(sorted(measures, key=lambda one: -one.message_count)[:LARGEST_SHOWN]),
         )
 
-    def changes(self, after: str | None, *, limit: int) -> Changes:
+    def changes(self, after: str | None, *, limit: int, prefix: str = "") -> Changes:
         """Return changes that follow a position, oldest first; without one, only the present position."""
         with self._lock:
             present = position_of(self._change_count, self._epoch)
             number = self._change_count if after is None else number_of(after, self._epoch)
             behind = None if number is None else self._change_count - number
             if behind is None or not 0 <= behind <= len(self._changes):
-                return Changes(changes=(), position=present, is_known=False)
-            found = list(islice(self._changes, len(self._changes) - behind, None))[:limit]
+                resting = self._resting(self._change_count, prefix)
+                return Changes(changes=(), position=present, is_known=False, resting=resting)
+            first = len(self._changes) - behind
+            found = list(islice(self._changes, first, first + limit))
             told = tuple(msgspec.structs.replace(change, summary=self._known(change.key)) for change in found)
-        return Changes(changes=told, position=told[-1].position if told else after or present)
+            reached = self._change_count - behind + len(found)
+            return Changes(
+                changes=tuple(change for change in told if change.key.startswith(prefix)),
+                position=position_of(reached, self._epoch),
+                resting=self._resting(reached, prefix),
+            )
+
+    def _resting(self, reached: int, prefix: str) -> str:
+        """Return the position at which a view rests when so many changes are behind one."""
+        if not prefix:
+            return position_of(reached, self._epoch)
+        first = self._change_count - len(self._changes) + 1
+        numbered = enumerate(self._changes, first)
+        seen = [number for number, change in numbered if number <= reached and change.key.startswith(prefix)]
+        return position_of(resting_number(reached, seen[-1] if seen else None), self._epoch)
 
     def close(self) -> None:
         """Hold on to nothing, as there is nothing to let go of."""

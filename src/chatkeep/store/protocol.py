@@ -170,8 +170,10 @@ class Store(Protocol):
         """
         ...
 
-    def changes(self, after: str | None, *, limit: int) -> Changes:
+    def changes(self, after: str | None, *, limit: int, prefix: str = "") -> Changes:
         """Return at most `limit` changes that follow a position, oldest first; without one, only the present position.
+
+        At most so many are looked at, and of these come those of keys that begin with the prefix.
 
         Every change that was answered is told, in the order in which it is to be seen, once. Asked with
         the position of an answer, or of one of its changes, the next answer goes on from there, also

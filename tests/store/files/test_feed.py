@@ -234,6 +234,7 @@ def test_changes_after_another_boot(opened: Callable[..., FilesStore], monkeypat
 def test_changes_of_long_ago(opened: Callable[..., FilesStore], monkeypatch: pytest.MonkeyPatch) -> None:
     """So many are remembered and not many more; who asks for older ones is told to begin anew."""
     monkeypatch.setattr(rows, "CHANGES_KEPT", 20)
+    monkeypatch.setattr(rows, "ROUND", 0)
     monkeypatch.setattr(rows, "_FORGOTTEN_AT_ONCE", 10)
     store = opened()
     begun, positions = _now(store), []

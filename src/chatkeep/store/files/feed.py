@@ -17,7 +17,7 @@ from typing import Final
 
 from msgspec import Struct
 
-from chatkeep.core.feed import Change, ChangeKind, Changes, number_of, position_of
+from chatkeep.core.feed import Change, ChangeKind, Changes, number_of, position_of, resting_number
 from chatkeep.core.model import Message
 from chatkeep.store.files import rows
 from chatkeep.store.files.rows import ROLE_NUMBERS, Database, Entry, Row, Value, hash_of, microseconds, row_of
@@ -55,7 +55,7 @@ def take(db: Database, name: str, found: Entry | None, doc: int | None = None) -
     return free
 
 
-def changes(db: Database, identity: str, after: str | None, limit: int) -> Changes:
+def changes(db: Database, identity: str, after: str | None, *, limit: int, prefix: str) -> Changes:
     """Return what `Store.changes` does; `identity` stands for the database."""
     ((secret,),) = db.execute(QUERIES["epoch"])
     epoch = blake2b(f"{identity} {_boot()}".encode(), key=secret, digest_size=16).digest()
@@ -63,9 +63,25 @@ def changes(db: Database, identity: str, after: str | None, limit: int) -> Chang
     found = [] if number is None else list(db.execute(QUERIES["changes"], {"after": number, "limit": limit}))
     ((oldest, newest),) = db.execute(QUERIES["kept"])  # asked last: what was dropped meanwhile was not all read
     if number is None or not oldest - 1 <= number <= newest:
-        return Changes(changes=(), position=position_of(newest, epoch), is_known=after is None)
-    told = tuple(_change(values, epoch) for values in found)
-    return Changes(changes=told, position=told[-1].position if told else position_of(number, epoch))
+        resting = position_of(_resting(db, newest, prefix), epoch)
+        return Changes(changes=(), position=position_of(newest, epoch), is_known=after is None, resting=resting)
+    looked_at = [_change(values, epoch) for values in found]
+    behind = found[-1][0] if found else number
+    resting = behind if len(found) == limit else _resting(db, behind, prefix)  # where more follows nobody rests
+    return Changes(
+        changes=tuple(change for change in looked_at if change.key.startswith(prefix)),
+        position=position_of(behind, epoch),
+        resting=position_of(resting, epoch),
+    )
+
+
+def _resting(db: Database, behind: int, prefix: str) -> int:
+    """Return the number at which a view rests behind a change; at most so many are looked through as a round has."""
+    if not prefix:
+        return behind
+    floor = resting_number(behind, None)
+    seen = db.execute(QUERIES["last_seen"], {"floor": floor, "prefix": prefix, "behind": behind})
+    return resting_number(behind, next((number for (number,) in seen), None))
 
 
 def _known(db: Database, name: str) -> _Known | None:

@@ -209,9 +209,9 @@ class Index:
         """Have in memory what a search looks up one by one in no order: from a disk that takes longer than all else."""
         self._rows(QUERIES["warm_up"], {"most": _WARM_MESSAGES})
 
-    def changes(self, after: str | None, *, limit: int) -> Changes:
+    def changes(self, after: str | None, *, limit: int, prefix: str) -> Changes:
         """Return what happened after a position, as `Store.changes` says."""
-        return self._read(lambda db: feed.changes(db, self.medium.identity, after, limit))
+        return self._read(lambda db: feed.changes(db, self.medium.identity, after, limit=limit, prefix=prefix))
 
     # Writing
 

@@ -122,6 +122,10 @@ DELETE FROM changes WHERE number <= ?1;
 SELECT c.*, s.* FROM changes c LEFT JOIN listed s ON s.key = c.key
 WHERE c.number > :after ORDER BY c.number LIMIT :limit;
 
+-- last_seen: The last change after a number to a session whose key begins with a prefix.
+SELECT number FROM changes WHERE number > :floor AND number <= :behind AND substr(key, 1, length(:prefix)) = :prefix
+ORDER BY number DESC LIMIT 1;
+
 -- kept: The first and the last number of what is remembered.
 SELECT coalesce((SELECT min(number) FROM changes), 1), coalesce((SELECT max(number) FROM changes), 0);
 

@@ -14,7 +14,7 @@ from typing import Any, Final
 import msgspec
 from msgspec import Struct
 
-from chatkeep.core.feed import CHANGES_KEPT, ChangeKind
+from chatkeep.core.feed import CHANGES_KEPT, ROUND, ChangeKind
 from chatkeep.core.model import ROLES, Digest, Header, Message, Role, Summary, summary
 from chatkeep.core.paging import Place
 from chatkeep.core.words import GAP
@@ -215,10 +215,10 @@ def put_problem(db: Database, name: str, reason: str, stamp: Stamp) -> None:
 
 
 def note(db: Database, kind: ChangeKind, key: str, first_seq: int | None = None, last_seq: int | None = None) -> None:
-    """Remember that something happened to a session, and with it at least `CHANGES_KEPT` that happened before."""
+    """Remember that something happened to a session, and as many changes before it as views need (see `core.feed`)."""
     ((number,),) = db.execute(QUERIES["put_change"], (kind, key, first_seq, last_seq))
     if number % _FORGOTTEN_AT_ONCE == 0:
-        db.execute(QUERIES["drop_changes"], (number - CHANGES_KEPT,))
+        db.execute(QUERIES["drop_changes"], (number - CHANGES_KEPT - ROUND,))
 
 
 def known_stamp(db: Database, name: str) -> Stamp | None:

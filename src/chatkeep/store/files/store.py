@@ -273,9 +273,9 @@ class FilesStore:
         """Return counts over time, by channel and tag, and the largest sessions, as `Store.stats` says."""
         return self._upkeep.answer(lambda index: index.stats(prefix, unit, since))
 
-    def changes(self, after: str | None, *, limit: int) -> Changes:
+    def changes(self, after: str | None, *, limit: int, prefix: str = "") -> Changes:
         """Return what happened after a position, as `Store.changes` says."""
-        return self._upkeep.answer(lambda index: index.changes(after, limit=limit))
+        return self._upkeep.answer(lambda index: index.changes(after, limit=limit, prefix=prefix))
 
     # Beyond the protocol: what only files have
 

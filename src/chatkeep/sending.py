@@ -1,0 +1,36 @@
+"""How calls are handed to httpx: what it takes to send one."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import httpx
+
+from chatkeep import calls
+from chatkeep.calls import Answer, Call
+from chatkeep.following import Following
+
+TIMEOUT_S: Final = 30.0
+_FOLLOWING_TIMEOUT: Final = httpx.Timeout(TIMEOUT_S, read=60.0)  # signs of life come more often
+
+
+def sent(url: str, token: str, call: Call[Answer]) -> dict[str, Any]:
+    """Return what httpx takes to send a call."""
+    return {
+        "method": call.method,
+        "url": url + call.path,
+        "params": call.query,
+        "content": call.body,
+        "headers": calls.headers(token, call),
+        "timeout": httpx.USE_CLIENT_DEFAULT if call.wait_s is None else call.wait_s,
+    }
+
+
+def sent_to_follow(url: str, token: str, following: Following) -> dict[str, Any]:
+    """Return what httpx takes to follow the feed."""
+    return {
+        "method": "GET",
+        "url": url + Following.path,
+        "headers": calls.authorization(token) | following.headers(),
+        "timeout": _FOLLOWING_TIMEOUT,
+    }
