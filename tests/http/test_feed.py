@@ -29,6 +29,7 @@ from tests.http.conftest import Server
 
 PATH = "/api/v1/events"
 PATIENCE_S = 20.0
+_MORE = b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n"
 Told = tuple[str, str, dict[str, Any]]
 
 
@@ -66,6 +67,22 @@ def _break_off(reader: socket.socket) -> None:
     """Close a connection as if its client had died: to say that one will ask no more could mean that one goes on."""
     reader.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     reader.close()
+
+
+_KEPT: list[socket.socket] = []
+
+
+def _say_no_more(reader: socket.socket) -> None:
+    """Close one side of a connection alone."""
+    reader.shutdown(socket.SHUT_WR)
+    _KEPT.append(reader)
+
+
+@pytest.fixture(autouse=True)
+def _closed() -> Iterator[None]:
+    yield
+    while _KEPT:
+        _KEPT.pop().close()
 
 
 def test_follow_tells_what_happens(server: Server, client: httpx.Client) -> None:
@@ -195,6 +212,8 @@ def test_follow_is_limited(server: Server, monkeypatch: pytest.MonkeyPatch) -> N
         monkeypatch.setattr(feed, "STREAMS_MAX", 2)
         with server.client() as other:
             assert "on this server" in other.get(PATH).json()["detail"]
+            monkeypatch.setattr(feed, "STREAMS_PER_ADDRESS", 2)
+            assert "from this address" in other.get(PATH).json()["detail"]
         streams.close()
         assert _soon(lambda: not server.app.state.feed._open)
         with followed(client) as events:
@@ -289,7 +308,7 @@ def test_follow_until_the_server_ends(tmp_path: Path) -> None:
 _NO_HEARTBEAT = "from chatkeep.http import events; events.BEAT_S = 1e6"
 
 
-@pytest.mark.parametrize("more", [b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n", b"GET /he"])
+@pytest.mark.parametrize("more", [_MORE, b"GET /he"])
 def test_follow_with_a_request_behind(tmp_path: Path, more: bytes) -> None:
     """Whatever a reader has sent after its request, its stream ends when it is gone, and with the server."""
     workspace = tmp_path / "workspace"
@@ -313,3 +332,80 @@ def test_follow_with_a_request_behind(tmp_path: Path, more: bytes) -> None:
     while readers:
         readers.pop().close()
     assert b"0\r\n\r\n" in rest  # what is cut off has no end
+
+
+class Real:
+    """A server as it is run, without signs of life in its streams, and a token for it."""
+
+    def __init__(self, address: str, secret: str) -> None:
+        """Take both."""
+        self._place = (httpx.URL(address).host, cast("int", httpx.URL(address).port))
+        self._secret = secret
+
+    def asked(self, *, method: str = "GET", more: bytes = b"") -> socket.socket:
+        """Return a connection on which the events were asked for, and more behind that."""
+        head = f"{method} {PATH} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {self._secret}\r\n\r\n"
+        reader = socket.create_connection(self._place, timeout=PATIENCE_S)
+        reader.sendall(head.encode() + more)
+        return reader
+
+    def has_room(self) -> bool:
+        """Tell whether another stream is begun; it is left at once."""
+        with self.asked() as reader:
+            return reader.recv(1 << 16).startswith(b"HTTP/1.1 200")
+
+
+@pytest.fixture(scope="module")
+def real(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Real]:
+    """One server for the tests of how streams end."""
+    workspace = tmp_path_factory.mktemp("real")
+    FilesStore.open(workspace).close()
+    secret, _ = TokenFile(workspace / "tokens.json").create("reader", scopes=("read",), rate=0)
+    with served(workspace, _NO_HEARTBEAT) as address:
+        yield Real(address, secret)
+
+
+@pytest.mark.parametrize("leave", [_break_off, socket.socket.close, _say_no_more], ids=["reset", "close", "half"])
+@pytest.mark.parametrize("more", [b"", _MORE, b"GET /he", _MORE * 50, b"\0" * 5000], ids=range(5))
+def test_follow_ends_when_its_reader_leaves(real: Real, leave: Callable[[socket.socket], None], more: bytes) -> None:
+    """A stream does not outlive its reader, however that leaves, whatever it said, while there is nothing to tell."""
+    assert _soon(real.has_room)
+    readers = [real.asked(more=more) for _ in range(feed.STREAMS_PER_TOKEN)]
+    if more.startswith(b"\0"):
+        readers += [real.asked() for _ in range(feed.STREAMS_PER_TOKEN)]
+    for reader in readers:
+        reader.recv(1 << 16)
+    while readers:
+        leave(readers.pop())
+    assert _soon(real.has_room)
+
+
+def test_follow_asked_and_left_in_one_piece(real: Real) -> None:
+    """Who has closed its side before the stream begins gets an answer with an end."""
+    assert _soon(real.has_room)
+    with real.asked() as reader:
+        reader.shutdown(socket.SHUT_WR)
+        got = b"".join(iter(lambda: reader.recv(1 << 16), b""))
+    assert got.startswith(b"HTTP/1.1 200")
+    assert got.endswith(b"0\r\n\r\n")
+
+
+def test_follow_head_keeps_the_connection(real: Real) -> None:
+    """HEAD ends at once, and the next request on the same connection is answered."""
+    assert _soon(real.has_room)
+    with real.asked(method="HEAD", more=_MORE) as reader:
+        reader.shutdown(socket.SHUT_WR)
+        got = b"".join(iter(lambda: reader.recv(1 << 16), b""))
+    assert 2 == got.count(b"HTTP/1.1 200")
+
+
+def test_follow_takes_nothing_more(real: Real) -> None:
+    """What a reader says behind its request is not kept, and not taken without end."""
+    assert _soon(real.has_room)
+    with real.asked() as reader:
+        assert reader.recv(1 << 16).startswith(b"HTTP/1.1 200")
+        sent = 0
+        with contextlib.suppress(ConnectionError):
+            while sent < 1 << 30:
+                sent += reader.send(b"x" * (1 << 20))
+    assert sent < 1 << 27

@@ -2,7 +2,8 @@
 
 Each event leaves at once, whole. While there is none, a comment is sent now and then, so that no proxy takes
 the silence for the end. Whoever reads slowly slows down the writing, and nothing is held for them; whoever
-does not read at all is cut off by the connection (see `protocol`), and whoever is gone ends the writing.
+does not read at all is cut off by the connection (see `protocol`), and whoever is gone ends the writing: also who
+closes its side of the connection, since nothing else tells of that while there is nothing to send.
 
 When the server is told to stop, an answer of the model may still be completed for as long as uvicorn waits
 for requests; then it is cancelled, and stores what came of it. A stream without an end of its own ends at once.
@@ -47,8 +48,14 @@ class EventStream(Response):
         await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
         writing = asyncio.create_task(self._written(line))
         gone, beating = asyncio.create_task(until_gone(receive)), asyncio.create_task(line.beat())
+        state = scope["state"]
+        state["leave"] = gone.cancel
+        if state.get("has_left"):
+            gone.cancel()
         if self._is_endless:
-            scope["state"]["end"] = writing.cancel
+            state["end"] = writing.cancel
+            if ignore_more := state.get("ignore_more"):
+                ignore_more()
         try:
             await asyncio.wait((writing, gone), return_when=asyncio.FIRST_COMPLETED)
         finally:
@@ -59,7 +66,7 @@ class EventStream(Response):
             await asyncio.gather(writing, gone, beating, return_exceptions=True)
         if not writing.cancelled():
             writing.result()
-        if not is_gone:
+        if not is_gone or gone.cancelled():
             await _finish(scope, receive, send)
 
     async def _written(self, line: _Line) -> None:

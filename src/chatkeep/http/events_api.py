@@ -43,14 +43,15 @@ class FeedStream(Response):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send events until the reader is gone, its token is no longer what it was, or the server ends it."""
         grant: Grant = scope["state"]["grant"]
-        with self._feed.place(grant.token_id):
+        is_head: bool = scope["state"]["is_head"]
+        with self._feed.place(grant.token_id, self._guard.address(scope)):
             first = await self._feed.begin(self._sessions, self._after)
 
             async def write(emit: Emit) -> None:
-                if not scope["state"]["is_head"]:
+                if not is_head:
                     await self._tell(emit, first, scope)
 
-            await EventStream(write, is_endless=True)(scope, receive, send)
+            await EventStream(write, is_endless=not is_head)(scope, receive, send)
 
     async def _tell(self, emit: Emit, first: Changes, scope: Scope) -> None:
         """Tell what happens for as long as the token is good."""

@@ -25,6 +25,7 @@ from chatkeep.http.events import Emit
 from chatkeep.sessions import Sessions
 
 STREAMS_PER_TOKEN: Final = 20
+STREAMS_PER_ADDRESS: Final = 100
 STREAMS_MAX: Final = 200
 _POLL_S: Final = 0.1
 _PAUSE_S: Final = 1.0
@@ -79,29 +80,35 @@ class Feed:
         self._sessions = sessions
         self._pools = pools
         self._open: Counter[str] = Counter()
+        self._addresses: Counter[str] = Counter()
         self._recent = _Recent()
         self._moved = asyncio.Event()
         self._following: asyncio.Task[None] | None = None
 
     @contextlib.contextmanager
-    def place(self, token_id: str) -> Iterator[None]:
-        """Hold one of the streams that a token may have, and the server.
+    def place(self, token_id: str, address: str) -> Iterator[None]:
+        """Hold one of the streams that a token may have, and an address, and the server.
 
         Raises:
             TooManyStreamsError: when all are taken.
         """
         if self._open[token_id] >= STREAMS_PER_TOKEN:
             raise TooManyStreamsError("with this token", STREAMS_PER_TOKEN)
+        if self._addresses[address] >= STREAMS_PER_ADDRESS:
+            raise TooManyStreamsError("from this address", STREAMS_PER_ADDRESS)
         if self._open.total() >= STREAMS_MAX:
             raise TooManyStreamsError("on this server", STREAMS_MAX)
         self._open[token_id] += 1
+        self._addresses[address] += 1
         if self._following is None:
             self._following = asyncio.create_task(self._follow())
         try:
             yield
         finally:
             self._open[token_id] -= 1
+            self._addresses[address] -= 1
             self._open += Counter()  # forgets the tokens that have none
+            self._addresses += Counter()
             if not self._open:
                 self._following.cancel()
                 self._following = None

@@ -67,6 +67,7 @@ class BoundedProtocol(HttpToolsProtocol):
     _begun: RequestResponseCycle | None = None
     _has_ended = False
     _is_slowed = False
+    _takes_no_more = False
     _deadline: TimerHandle | None = None
     _reader_deadline: TimerHandle | None = None
 
@@ -90,6 +91,11 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Take bytes from the client."""
+        if self._takes_no_more:
+            self._rest_bytes += len(data)
+            if self._rest_bytes > _REST_BYTES_MAX:
+                self.abort()
+            return
         self._unparsed += data
         self._parse()
 
@@ -122,7 +128,7 @@ class BoundedProtocol(HttpToolsProtocol):
         if not self.url.startswith((b"/", b"*")):
             named = urlsplit(self.url.decode("ascii", "replace")).netloc.encode()
             self.headers[:] = [(name, named if name == b"host" else value) for name, value in self.headers]
-        self.scope["state"]["abort"] = self.abort
+        self.scope["state"].update(abort=self.abort, ignore_more=self.ignore_more)
         super().on_headers_complete()
         if not self.pipeline:
             self._begun = self.cycle
@@ -186,6 +192,15 @@ class BoundedProtocol(HttpToolsProtocol):
         """Break the connection off: else the kernel keeps what the client does not take, and may not tell it."""
         self.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _AT_ONCE)
         self.transport.abort()
+
+    def ignore_more(self) -> None:
+        """Take no more requests: the answer under way has no end, and only who reads on sees its client leave."""
+        self._takes_no_more = True
+        self._unparsed = b""
+        self.pipeline.clear()
+        self.cycle = self._begun or self.cycle
+        self.cycle.keep_alive = False
+        self.flow.resume_reading()
 
     @property
     def may_go(self) -> bool:

@@ -63,8 +63,8 @@ def changes(db: Database, identity: str, after: str | None, *, limit: int, prefi
     found = [] if number is None else list(db.execute(QUERIES["changes"], {"after": number, "limit": limit}))
     ((oldest, newest),) = db.execute(QUERIES["kept"])  # asked last: what was dropped meanwhile was not all read
     if number is None or not oldest - 1 <= number <= newest:
-        resting = position_of(_resting(db, newest, prefix), epoch)
-        return Changes(changes=(), position=position_of(newest, epoch), is_known=after is None, resting=resting)
+        rested = position_of(_resting(db, newest, prefix), epoch)
+        return Changes(changes=(), position=position_of(newest, epoch), is_known=after is None, resting=rested)
     looked_at = [_change(values, epoch) for values in found]
     behind = found[-1][0] if found else number
     resting = behind if len(found) == limit else _resting(db, behind, prefix)  # where more follows nobody rests
