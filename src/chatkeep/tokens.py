@@ -22,6 +22,7 @@ from typing import Annotated, Final, Literal, get_args
 
 import msgspec
 from msgspec import Meta, Raw, Struct
+from msgspec.json import Decoder
 
 from chatkeep.core.keys import KEY_CHARS_MAX, parse_key
 from chatkeep.errors import InvalidError, InvalidKeyError, NotFoundError, StorageError, UnauthorizedError
@@ -63,6 +64,15 @@ class _Contents(Struct, frozen=True):
     fields: dict[str, Raw]
     entries: tuple[Raw, ...]
     tokens: tuple[Token, ...]
+
+
+class _Listed(Struct, frozen=True):
+    """The tokens of the file alone."""
+
+    tokens: tuple[Token, ...]
+
+
+_LISTED: Final = Decoder(_Listed)
 
 
 class _Known(Struct, frozen=True):
@@ -200,11 +210,19 @@ class TokenFile:
         """Return the tokens, reading the file again only when it has changed."""
         stamp = self._file.stamp()
         if stamp != self._known.stamp:  # the stamp is the older of the two: a change between is seen next time
-            tokens = self._read().tokens
-            self._known = _Known(
-                stamp, tokens, {token.sha256: token for token in tokens}, {token.id: token for token in tokens}
-            )
+            tokens = self._tokens()
+            by_digest = {token.sha256: token for token in reversed(tokens)}
+            self._known = _Known(stamp, tokens, by_digest, {token.id: token for token in reversed(tokens)})
         return self._known
+
+    def _tokens(self) -> tuple[Token, ...]:
+        """Return the tokens alone, which takes a third of the time that it takes to keep what is not known."""
+        try:
+            return _LISTED.decode(self._file.read()).tokens
+        except FileNotFoundError:
+            return ()
+        except (ValueError, RecursionError) as error:
+            raise self._damaged() from error
 
     def _read(self) -> _Contents:
         try:
@@ -216,8 +234,11 @@ class TokenFile:
             entries = msgspec.json.decode(fields.get("tokens", b""), type=tuple[Raw, ...])
             tokens = tuple(msgspec.json.decode(entry, type=Token) for entry in entries)
         except (ValueError, RecursionError) as error:
-            raise StorageError(f"{self.path.name} is damaged and was left as it is: mend or remove it.") from error
+            raise self._damaged() from error
         return _Contents(fields=fields, entries=entries, tokens=tokens)
+
+    def _damaged(self) -> StorageError:
+        return StorageError(f"{self.path.name} is damaged and was left as it is: mend or remove it.")
 
     def _add(self, token: Token) -> None:
         contents = self._read()

@@ -44,12 +44,16 @@ def client_address(scope: Scope, proxies: Sequence[Network]) -> str:
 
 
 def canonical(host: str) -> str:
+    """Return the one name of a client: that of its site, or of this machine."""
+    address = address_of(host)
+    return LOCAL if address is not None and address.is_loopback else site_of(host)
+
+
+def site_of(host: str) -> str:
     """Return one name for all spellings of an address; the addresses of an IPv6 site (/64) share one."""
     address = address_of(host)
     if address is None:
         return host
-    if address.is_loopback:
-        return LOCAL
     if isinstance(address, ipaddress.IPv6Address):
         return str(ipaddress.IPv6Network((int(address), _IPV6_BITS_OF_A_SITE), strict=False))
     return str(address)

@@ -28,7 +28,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from chatkeep import problem_wire, wire
 from chatkeep.errors import BrokenInputError, BusyError, ChatkeepError
-from chatkeep.http.addresses import canonical
+from chatkeep.http.addresses import site_of
 
 if TYPE_CHECKING:
     from asyncio import TimerHandle, Transport
@@ -74,7 +74,7 @@ class BoundedProtocol(HttpToolsProtocol):
     def connection_made(self, transport: Transport) -> None:  # type: ignore[override]
         """Begin to wait for a request, if there is room for one more connection."""
         super().connection_made(transport)
-        self.address = canonical(self.client[0]) if self.client else ""
+        self.address = site_of(self.client[0]) if self.client else ""
         self.waits_since = asyncio.get_running_loop().time()
         self._expect()
         if len(self.connections) > self.connections_max and not self._displace_another():
