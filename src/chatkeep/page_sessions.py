@@ -24,7 +24,14 @@ from typing import Annotated, Final, TypeVar
 import msgspec
 from msgspec import Meta, Struct
 
-from chatkeep.errors import NotFoundError, StorageError, UnauthorizedError
+from chatkeep.errors import (
+    NotFoundError,
+    StorageDeniedError,
+    StorageError,
+    StorageFullError,
+    StorageReadOnlyError,
+    UnauthorizedError,
+)
 from chatkeep.private_file import PrivateFile, Stamp
 from chatkeep.tokens import FIRST_SCOPES, SECRET_CHARS_MAX, Token, TokenFile, digest_of
 
@@ -78,6 +85,7 @@ class PageSessions:
         self._path = tokens.path.with_name(_FILE)
         self._file = PrivateFile(self._path)
         self._known = _Known(None, (), {})
+        self._unwritten: tuple[PageSession, ...] = ()  # for as long as this process lives
 
     def open(
         self, token: Token | None, *, browser: str = "", is_secure: bool = False, instead_of: Collection[str] = ()
@@ -85,9 +93,12 @@ class PageSessions:
         """Make a session for who showed a token, or a link, and return its secret, which is kept nowhere.
 
         It takes the place of those with the ids `instead_of`, and of the oldest of its token when there are too many.
+        Where the disk takes no writes, it is good for as long as this process lives: a full disk must not keep
+        anybody from reading, and from making room.
 
         Raises:
-            BusyError, StorageError: when the file cannot be changed.
+            BusyError: when another process holds the file.
+            StorageError: when it is damaged, or the disk fails.
         """
         secret, now = _MARK + secrets.token_urlsafe(32), self._now()
         made = PageSession(
@@ -99,9 +110,13 @@ class PageSessions:
             created_at=now,
             expires_at=_expiry(now, now, token),
         )
-        with self._file.locked():
-            kept = [page for page in self._read() if page.id not in instead_of]
-            self._write((*kept, made))
+        try:
+            with self._file.locked():
+                kept = [page for page in self._read() if page.id not in instead_of]
+                self._write((*kept, made))
+        except (StorageFullError, StorageReadOnlyError, StorageDeniedError):
+            kept = [page for page in self._unwritten if page.id not in instead_of]
+            self._unwritten = (*kept[1 - SESSIONS_PER_TOKEN :], made)
         return secret, made
 
     def find(self, secret: str) -> tuple[PageSession, Token]:
@@ -114,7 +129,7 @@ class PageSessions:
         if len(secret) > SECRET_CHARS_MAX:
             raise UnauthorizedError
         digest = digest_of(secret)
-        page = self._current().by_digest.get(digest)
+        page = self._current().by_digest.get(digest) or self._unwritten_of(digest)
         if page is None or not hmac.compare_digest(page.sha256, digest) or page.expired(self._now()):
             raise UnauthorizedError
         return page, self._token_of(page)
@@ -154,6 +169,9 @@ class PageSessions:
             BusyError, StorageError: when the file cannot be changed.
         """
         digest = digest_of(id_or_secret)
+        if page := self._unwritten_of(digest):
+            self._unwritten = tuple(one for one in self._unwritten if one is not page)
+            return page
         with self._file.locked():
             pages = self._read()
             found = next((page for page in pages if page.id == id_or_secret or page.sha256 == digest), None)
@@ -169,7 +187,10 @@ class PageSessions:
             StorageError: when a file cannot be read.
         """
         known = {token.id for token in self._tokens.all()} | {""}
-        return tuple(page for page in self._current().pages if page.token_id in known)
+        return tuple(page for page in (*self._current().pages, *self._unwritten) if page.token_id in known)
+
+    def _unwritten_of(self, digest: str) -> PageSession | None:
+        return next((page for page in self._unwritten if hmac.compare_digest(page.sha256, digest)), None)
 
     def _token_of(self, page: PageSession) -> Token:
         if page.token_id:

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from chatkeep.errors import BusyError, RateLimitedError
 from chatkeep.http.limits import Limits, Standing
+from tests.disks import in_memory
 
 
 class Clock:
@@ -299,3 +300,16 @@ def test_take_when_the_file_is_held_for_long_is_busy(
     other.execute("ROLLBACK")
     assert passed(limits, "address:1", 5, 9) == 4
     other.close()
+
+
+def test_damaged_database_that_cannot_be_replaced(tmp_path: Path) -> None:
+    """A database that is damaged where nothing can be removed is left, and requests are counted here alone."""
+    with in_memory(tmp_path / "disk") as disk:
+        path = disk.place / "limits.sqlite3"
+        path.write_bytes(b"damaged" * 1000)
+        disk.let_read_only()
+        limits = Limits(path)
+        assert [1, 0] == [getattr(limits.take([("address:a", 2)]), "remaining", None) for _ in range(2)]
+        with pytest.raises(RateLimitedError):
+            limits.take([("address:a", 2)])
+        limits.close()

@@ -74,11 +74,9 @@ class Limits:
             return None
         with self._lock:
             try:
-                return self._taken(limited, hidden)
+                return self._taken_anew(limited, hidden)
             except apsw.BusyError as error:
                 raise BusyError("rate limit") from error
-            except _DAMAGE:
-                self._discard()
             except (apsw.Error, OSError):
                 self._private_until = self._clock() + _PRIVATE_S
             return self._taken(limited, hidden)
@@ -87,6 +85,14 @@ class Limits:
         """Let go of the database."""
         with self._lock:
             self._disconnect()
+
+    def _taken_anew(self, buckets: Sequence[tuple[str, int]], hidden: str) -> Standing:
+        """Count in the database, in a new one if it is damaged."""
+        try:
+            return self._taken(buckets, hidden)
+        except _DAMAGE:
+            self._discard()
+        return self._taken(buckets, hidden)
 
     def _taken(self, buckets: Sequence[tuple[str, int]], hidden: str) -> Standing:
         with _transaction(self._connected()) as database:
