@@ -44,7 +44,9 @@ def test_page_leads_to_its_files_and_nowhere_else(browser: httpx.Client) -> None
         if name.endswith(".js"):
             assert file.headers["content-type"].startswith("text/javascript")
             folder = name.rpartition("/")[0]
-            names |= {f"{folder}/{found}" for found in re.findall(r'(?:from|import\()\s?"\./([^"]+)"', file.text)}
+            names |= {
+                f"{folder}/{found}" for found in re.findall(r'(?:from|import\(|new URL\()\s?"\./([^"]+)"', file.text)
+            }
     assert {name.rpartition("/")[2] for name in seen} > {"highlight.js", "thread.js", "style.css", "icon.svg"}
 
 

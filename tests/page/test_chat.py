@@ -120,3 +120,59 @@ def test_what_is_not_taken_stays_to_be_sent(running: Chatting, visit: Visit, see
     assert ("user", "Hello?") == running.said(key_of(page))[0]
     expect(page.locator("#m2")).to_be_visible()
     seen.complaints.clear()  # the browser's own words about the request that failed
+
+
+def told(page: Page) -> None:
+    """Remember all that a screen reader is told from now on."""
+    page.evaluate(
+        """() => {
+            window.told = [];
+            const note = () => {
+                const words = document.querySelector("[aria-label=Progress]").textContent.trim();
+                if (words && words !== told.at(-1)) told.push(words);
+            };
+            new MutationObserver(note).observe(document.body, { subtree: true, childList: true, characterData: true });
+        }"""
+    )
+
+
+def test_screen_readers_are_told_when_an_answer_begins_and_ends(running: Chatting, visit: Visit) -> None:
+    """Twice a turn and no more: pieces of an answer are not read out. A failure is an alert, a stop is said."""
+    upstream = running.upstream
+    page = visit("#/new")
+    told(page)
+    upstream.script(Answer("one two three four five six"))
+    say(page, "Count")
+    expect(page.locator("#m2")).to_contain_text("six")
+    assert ["The model answers.", "Answer complete."] == page.evaluate("told")
+    upstream.script(Answer("one two three", hold_after=2))
+    say(page, "Again")
+    answer = page.get_by_role("log", name="Answer")
+    expect(answer).to_contain_text("two")
+    assert "off" == answer.get_attribute("aria-live")
+    page.get_by_role("button", name="Stop").click()
+    expect(page.locator("#m4")).to_be_visible()
+    assert ["The model answers.", "Answer stopped."] == page.evaluate("told")[2:]
+    upstream.script(broken())
+    say(page, "Are you well?")
+    expect(page.get_by_role("alert")).to_contain_text("500")
+    assert "Answer complete." not in page.evaluate("told")[4:]
+
+
+def test_thinking_is_folded_while_it_comes(running: Chatting, visit: Visit) -> None:
+    """What a model thinks between tags is never shown as its answer: neither while it comes nor afterwards."""
+    upstream = running.upstream
+    page = visit("#/new")
+    upstream.script(Answer("<think>Let me see. </think>It is four.", hold_after=3))
+    say(page, "What is 2 + 2?")
+    thinking = page.locator(".composer .thought")
+    expect(thinking).to_contain_text("Thinking")
+    thinking.locator("summary").click()
+    expect(thinking.locator(".text")).to_contain_text("Let me")
+    expect(page.get_by_role("log", name="Answer")).to_have_text("")
+    upstream.release()
+    message = page.locator("#m2")
+    expect(message.locator(".thought")).to_contain_text("Reasoning")
+    expect(message.locator(":scope > .text")).to_have_text("It is four.")
+    message.locator(".thought summary").click()
+    expect(message.locator(".thought .text")).to_have_text("Let me see.")

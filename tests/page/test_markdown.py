@@ -8,8 +8,9 @@ from typing import Final
 import pytest
 from playwright.sync_api import Page, expect
 
+from chatkeep.core.model import Draft
 from tests.http.conftest import Server
-from tests.page.conftest import Seen, Visit, said, store
+from tests.page.conftest import NOON, Seen, Visit, said, store
 from tests.page.test_flows import link
 from tests.page.written import TEXTS
 
@@ -117,3 +118,73 @@ def test_code_stands_alone_in_text_that_runs_from_the_right(server: Server, visi
     first, second = page.locator("#m2 td").evaluate_all("(all) => all.map((td) => td.getBoundingClientRect().x)")
     assert first > second
     assert "ltr" == page.locator("#m3 p").evaluate(directions)
+
+
+def test_reasoning_is_folded_wherever_it_stands(server: Server, visit: Visit) -> None:
+    """In tags, in parts, in metadata, in the fields that servers send: it is shown folded, never as the answer."""
+    told = {
+        "tags": Draft(role="assistant", content="<think>\nThought *1*\n</think>\n\nAnswer"),
+        "mistral": Draft(role="assistant", content="[THINK]Thought *1*[/THINK]Answer"),
+        "unclosed": Draft(role="assistant", content="<thinking>Thought *1*"),
+        "part": Draft(
+            role="assistant",
+            content=[
+                {"type": "thinking", "thinking": "Thought *1*", "signature": "x"},
+                {"type": "text", "text": "Answer"},
+            ],
+        ),
+        "summary": Draft(
+            role="assistant",
+            content=[
+                {"type": "reasoning", "summary": [{"type": "summary_text", "text": "Thought *1*"}]},
+                {"type": "text", "text": "Answer"},
+            ],
+        ),
+        "field": Draft(
+            role="assistant",
+            content="Answer",
+            metadata={"openai": {"reasoning_content": "Thought *1*", "reasoning": "Thought *1*"}},
+        ),
+        "ours": Draft(
+            role="assistant", content="Answer", metadata={"reasoning": {"text": "Thought *1*", "from": "reasoning"}}
+        ),
+    }
+    others = [
+        Draft(role="user", content="<think>I</think> am a user"),
+        Draft(role="assistant", content="Use `<think>`: <think>text</think>"),
+        Draft(role="assistant", content="```\n<think>code</think>\n```"),
+    ]
+    store(server, "written:thoughts", [*told.values(), *others])
+    page = visit(link("written:thoughts"))
+    for seq, name in enumerate(told, 1):
+        message = page.locator(f"#m{seq}")
+        texts = [] if name == "unclosed" else ["Answer"]
+        assert texts == message.locator(":scope > .text").all_inner_texts()
+        expect(message.locator(".thought .name")).to_have_text("Reasoning")
+        message.locator(".thought summary").click()
+        expect(message.locator(".thought .text")).to_have_text("Thought 1")
+    for seq in range(len(told) + 1, len(told) + len(others) + 1):
+        expect(page.locator(f"#m{seq} .text")).to_contain_text("<think>")
+        expect(page.locator(f"#m{seq} .thought")).to_have_count(0)
+
+
+def test_end_of_an_answer_says_why(server: Server, visit: Visit) -> None:
+    """Under an answer that is not whole stands why, with the words of the model's server as text."""
+    ends: dict[str, dict[str, object]] = {
+        "Nobody waited": {"partial": True, "reason": "client_gone"},
+        "Chatkeep was stopped": {"partial": True, "reason": "server_ended"},
+        "Reason: model_error. <b>Overloaded</b>": {
+            "partial": True,
+            "reason": "model_error",
+            "detail": "<b>Overloaded</b>",
+        },
+        "cut off. Try later": {"partial": True, "error": {"message": "Try later"}},
+        "limit of tokens": {"finish_reason": "length"},
+        "held back": {"finish_reason": "content_filter"},
+    }
+    drafts = [Draft(role="assistant", content="Half", metadata=metadata, sent_at=NOON) for metadata in ends.values()]
+    store(server, "written:ends", drafts)
+    page = visit(link("written:ends"))
+    expect(page.locator("#m1 .aside")).to_be_visible()
+    for seq, words in enumerate(ends, 1):
+        assert words in " ".join(page.locator(f"#m{seq} > .aside").all_inner_texts())

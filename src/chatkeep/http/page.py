@@ -35,8 +35,9 @@ from chatkeep.page_sessions import PageSession, SignInCode
 POLICY: Final = (
     "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; "
     "font-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; "
-    "require-trusted-types-for 'script'; trusted-types dompurify"
+    "require-trusted-types-for 'script'; trusted-types dompurify chatkeep"
 )
+_FILE_POLICY: Final = "default-src 'none'; script-src 'self'; frame-ancestors 'none'"  # a worker imports by its own
 _TYPES: Final = {
     ".html": "text/html",
     ".js": "text/javascript",
@@ -79,7 +80,7 @@ async def get_page_file(request: Request, edition: str, name: str) -> Response:
     found = _current(edition).get(name)
     if found is None:
         raise NotFoundError("The page has no such file; load it again.")
-    return _sent(found, request, {"Cache-Control": _FOR_EVER})
+    return _sent(found, request, {"Content-Security-Policy": _FILE_POLICY, "Cache-Control": _FOR_EVER})
 
 
 async def sign_in(request: Request, threads: Threads) -> Response:

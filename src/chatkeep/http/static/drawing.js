@@ -34,11 +34,17 @@ const drawings = new WeakMap(); // what is drawn in a box: its parts, and the wo
 
 /** Draws Markdown in a box; parts that are there already stay. `isGrowing` tells that more will come. */
 export function draw(box, text, { isGrowing = false } = {}) {
+  return drawAll(box, text.length > MARKDOWN_CHARS_MAX ? piecesOf(text, true) : [...wantedOf(text, isGrowing)]);
+}
+
+/** Draws text as it stands, however long. */
+export const drawPlain = (box, text) => drawAll(box, piecesOf(text));
+
+function drawAll(box, wanted) {
   const before = drawings.get(box);
   clearTimeout(before?.timer);
   const drawing = { parts: before?.parts ?? [], timer: null };
   drawings.set(box, drawing);
-  const wanted = text.length > MARKDOWN_CHARS_MAX ? piecesOf(text, true) : [...wantedOf(text, isGrowing)];
   while (drawing.parts.length > wanted.length) drawing.parts.pop().element.remove();
   work(box, drawing, wanted, 0);
   return () => clearTimeout(drawing.timer);
@@ -71,12 +77,13 @@ function* wantedOf(text, isGrowing) {
 }
 
 /** Plain text by pieces, cut where a line ends if one does. */
-export function piecesOf(text, isTold = false) {
+function piecesOf(text, isTold = false) {
   const pieces = [];
+  const name = text.length > PIECE_CHARS ? "piece late" : "piece";
   for (let at = 0; at < text.length; ) {
     const end = pieceEnd(text, at);
     const piece = text.slice(at, end);
-    pieces.push({ key: `plain ${piece}`, cost: 1 / PIECES_AT_ONCE, element: () => made("div", "piece", piece) });
+    pieces.push({ key: `plain ${piece}`, cost: 1 / PIECES_AT_ONCE, element: () => made("div", name, piece) });
     at = end;
   }
   const told = "Shown as plain text, because it is too long to be laid out.";
@@ -85,13 +92,13 @@ export function piecesOf(text, isTold = false) {
 }
 
 function pieceEnd(text, at) {
-  const limit = at + PIECE_CHARS;
-  if (limit >= text.length) return text.length;
-  const line = text.lastIndexOf("\n", limit);
-  if (line > at) return line + 1;
-  const blank = text.lastIndexOf(" ", limit);
-  if (blank > at + PIECE_CHARS / 2) return blank + 1;
-  return /[\uDC00-\uDFFF]/.test(text[limit]) ? limit - 1 : limit;
+  if (at + PIECE_CHARS >= text.length) return text.length;
+  const piece = text.slice(at, at + PIECE_CHARS);
+  const line = piece.lastIndexOf("\n");
+  if (line > 0) return at + line + 1;
+  const blank = piece.lastIndexOf(" ");
+  if (blank > PIECE_CHARS / 2) return at + blank + 1;
+  return at + piece.replace(/[\uD800-\uDBFF]$/, "").length;
 }
 
 function part(fragment) {

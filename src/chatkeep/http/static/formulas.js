@@ -12,6 +12,8 @@ const OPTIONS = {
     throw new Error("A formula has no links, no pictures and no classes.");
   },
 };
+const CHARS_MAX = 2000; // what is set at once holds up the page
+const DEFINES = /\\(?:[gex]?def|let|futurelet|(?:re)?newcommand|providecommand|global|long|expandafter|csname)(?![A-Za-z])/;
 const DEPTH_MAX = 200; // elements in one another; some thousands end the browser's process
 const ELEMENTS_MAX = 10_000;
 const OTHERS = "a, img, image, use, script, style, iframe, object, embed, foreignObject, [href], [src], [id], [name]";
@@ -85,7 +87,10 @@ function setSome(katex) {
 function set(katex, element) {
   const box = document.createElement("span");
   try {
-    katex.render(sources.get(element), box, { ...OPTIONS, displayMode: element.classList.contains("display") });
+    const source = sources.get(element);
+    if (source.length > CHARS_MAX) throw new Error("It is too long.");
+    if (DEFINES.test(source)) throw new Error("It defines commands, which may repeat themselves without end.");
+    katex.render(source, box, { ...OPTIONS, displayMode: element.classList.contains("display") });
     if (box.querySelector(OTHERS)) throw new Error("A formula is letters and lines alone.");
     if (isVast(box)) throw new Error("It is nested too deeply, or too long.");
   } catch (error) {

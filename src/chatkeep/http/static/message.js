@@ -74,10 +74,11 @@ const REASONS = {
 
 /** Why an answer is not whole, in sentences, with the words of the model's server where it gave some. */
 function endOf(metadata) {
-  const { partial, reason, detail, finish_reason: finish } = metadata ?? {};
+  const { partial, reason, detail, error, finish_reason: finish } = metadata ?? {};
   if (partial) {
     const why = REASONS[reason] ?? (reason ? `Reason: ${reason}.` : "");
-    return [`This answer was cut off. ${why}`.trim(), ...(typeof detail === "string" && detail ? [detail] : [])];
+    const words = [detail, error?.message ?? error].find((one) => typeof one === "string" && one.trim());
+    return [`This answer was cut off. ${why}`.trim(), ...(words ? [words] : [])];
   }
   if (finish === "length" || finish === "max_tokens") return ["This answer reached its limit of tokens."];
   return finish === "content_filter" ? ["The model's server held back the rest of this answer."] : [];

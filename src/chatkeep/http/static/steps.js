@@ -1,7 +1,8 @@
 // What a message holds beside its text, folded: calls of tools with what came of them, parts of other kinds.
 
-import { html, useState } from "./vendor/preact.js";
+import { html, useLayoutEffect, useMemo, useRef, useState } from "./vendor/preact.js";
 import { copy } from "./actions.js";
+import { drawPlain } from "./drawing.js";
 import { icon } from "./icons.js";
 import { indented, itemsOf, membersOf, sourceOf } from "./source.js";
 
@@ -56,15 +57,17 @@ export function Fold({ kind, title, body }) {
 /** Text as it is stored, indented if it is JSON; its button copies what is stored. */
 function Raw({ title, text }) {
   const [isWhole, setWhole] = useState(false);
-  const whole = indented(text);
+  const whole = useMemo(() => indented(text), [text]);
+  const box = useRef();
   const shown = isWhole ? whole : whole.slice(0, RAW_CHARS).replace(/[\uD800-\uDBFF]$/, "");
+  useLayoutEffect(() => drawPlain(box.current, shown), [shown]);
   return html`
     ${title &&
     html`<h3>
       ${title}
       <button class="quiet copy" aria-label=${`Copy the ${title.toLowerCase()}`} onClick=${() => copy(text, `the ${title.toLowerCase()}`)}>Copy</button>
     </h3>`}
-    <pre class="raw" tabindex="0">${shown}</pre>
+    <pre class="raw" tabindex="0" ref=${box}></pre>
     ${shown.length < whole.length &&
     html`<button class="more" onClick=${() => setWhole(true)}>Show the rest, ${(whole.length - shown.length).toLocaleString()} characters</button>`}
   `;
