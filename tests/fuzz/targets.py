@@ -352,7 +352,7 @@ TARGETS: Final = (
         (
             _exports("json"),
             _exports("jsonl"),
-            gzip.compress(_exports("jsonl")),
+            gzip.compress(_exports("jsonl"), mtime=0),
             zstandard.compress(_exports("jsonl")),
             *(file.read_bytes() for file in sorted(_SAMPLES.rglob("*.json"))),
         ),
