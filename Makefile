@@ -9,8 +9,9 @@ PORT ?= 8000
 
 FUZZ_SECONDS ?= 60
 FUZZ_AT_ONCE ?= 4
+STREAMS ?= 10000
 
-.PHONY: run test fuzz coverage crash page lint format bench clean
+.PHONY: run test fuzz streams coverage crash page lint format bench clean
 
 run: $(VENV)/ready
 	@$(BIN)/chatkeep demo --workspace "$(WORKSPACE)"
@@ -21,6 +22,9 @@ test: $(VENV)/ready $(PACKAGES)
 
 fuzz: $(VENV)/fuzz-ready
 	$(BIN)/python -m tests.fuzz.run --seconds $(FUZZ_SECONDS) --at-once $(FUZZ_AT_ONCE)
+
+streams: $(VENV)/ready
+	CHATKEEP_STREAMS=$(STREAMS) $(BIN)/python -m pytest -q tests/chat/test_streams.py
 
 coverage: $(VENV)/ready
 	$(BIN)/coverage run -m pytest tests/store/files/test_format.py tests/store/files/test_tree.py \

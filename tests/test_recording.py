@@ -11,9 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chatkeep import recording
-from chatkeep.core.model import Draft, Message, Selection
+from chatkeep.core.model import Draft, Message, Role, Selection, Window
 from chatkeep.core.recognition import fork_key
-from chatkeep.recording import Recording, Tape, hold
+from chatkeep.core.tape import Tape
+from chatkeep.core.windows import fitting, for_openai
+from chatkeep.recording import Recording, hold
 from chatkeep.sessions import Sessions
 from chatkeep.store.files.store import FilesStore
 from chatkeep.store.memory import MemoryStore
@@ -127,6 +129,90 @@ def test_stopped_answer_comes_back_shorter(sessions: Sessions) -> None:
     hold(sessions, ROOT, [user("hi"), cut])
     assert ROOT == hold(sessions, ROOT, [user("hi"), answer("Hello"), user("more")])
     assert ["hi", "Hello world", "more"] == [said.text for said in sessions.read(ROOT).messages]
+
+
+def system(text: str) -> Draft:
+    """Return a system prompt."""
+    return Draft(role="system", content=text)
+
+
+def called(sessions: Sessions, said: Sequence[Draft], answered: str, *, named: bool = False) -> str:
+    """Have a call recorded, request and answer, and return its session."""
+    call = Recording(sessions, ROOT, said, is_named=named)
+    call.begin()
+    call.finish(answer(answered))
+    assert call.key
+    return call.key
+
+
+@pytest.mark.parametrize("named", [True, False])
+@pytest.mark.parametrize("role", ["system", "developer"])
+def test_go_on_under_a_prompt_that_changes(sessions: Sessions, role: Role, *, named: bool) -> None:
+    """A clock in the system prompt parts nothing: each prompt is one more message, windows have the newest."""
+    said: list[Draft] = []
+    for turn in range(4):
+        said.append(user(f"question {turn}"))
+        prompt = Draft(role=role, content=f"It is {turn} o'clock. Be brief.")
+        assert ROOT == called(sessions, [prompt, *said], f"answer {turn}", named=named)
+        said.append(answer(f"answer {turn}"))
+    assert (ROOT,) == sessions.keys().keys
+    stored = sessions.read(ROOT).messages
+    assert [role, *["user", "assistant", role] * 3, "user", "assistant"] == [message.role for message in stored]
+    assert [f"It is {turn} o'clock. Be brief." for turn in range(4)] == [one.text for one in stored if one.role == role]
+    asked = for_openai(stored, budget=10_000)
+    assert ["It is 3 o'clock. Be brief."] == [one["content"] for one in asked if one["role"] == "system"]
+    shown = fitting(Window(messages=stored, has_more=False), 10_000).messages
+    assert ["It is 3 o'clock. Be brief."] == [one.text for one in shown if one.role == role]
+
+
+def test_keep_agents_apart_that_are_greeted_alike(sessions: Sessions) -> None:
+    """Other instructions, the same first message, no answer in common: two conversations, each of which goes on."""
+    agents = {"cook": "You cook. It is {}.", "pilot": "You fly. It is {}.", "": ""}
+    keys = {
+        name: called(sessions, [*([system(text.format(1))] if text else []), user("hi")], f"I am the {name}.")
+        for name, text in agents.items()
+    }
+    assert 3 == len(set(keys.values()))
+    for name, text in agents.items():
+        said = [user("hi"), answer(f"I am the {name}."), user("more")]
+        assert keys[name] == called(sessions, [*([system(text.format(2))] if text else []), *said], "well")
+        assert ["hi", f"I am the {name}.", "more", "well"] == [
+            message.text for message in sessions.read(keys[name]).messages if message.role != "system"
+        ]
+
+
+def test_keep_agents_apart_that_answer_alike(sessions: Sessions) -> None:
+    """Even then each goes on where its own instructions stand, though a clock in them has moved."""
+    agents = ("You cook and clean. It is {}.", "You fly planes. It is {}.")
+    keys = [called(sessions, [system(text.format(1)), user("hi")], "Hello!") for text in agents]
+    assert 2 == len(set(keys))
+    for key, text in zip(keys, agents, strict=True):
+        said = [system(text.format(2)), user("hi"), answer("Hello!"), user(text)]
+        assert key == called(sessions, said, "well")
+
+
+def test_fork_under_a_prompt_that_changes(sessions: Sessions) -> None:
+    """An edit of a named session is a fork all the same; the new prompt stands in the fork alone."""
+    called(sessions, [system("at 1"), user("one")], "1", named=True)
+    called(sessions, [system("at 1"), user("one"), answer("1"), user("two")], "2", named=True)
+    key = called(sessions, [system("at 2"), user("one"), answer("1"), user("other")], "3", named=True)
+    assert key != ROOT
+    assert ["at 1", "one", "1", "two", "2"] == [message.text for message in sessions.read(ROOT).messages]
+    assert ["at 1", "one", "1", "at 2", "other", "3"] == [message.text for message in sessions.read(key).messages]
+    said = [system("at 3"), user("one"), answer("1"), user("other"), answer("3"), user("more")]
+    assert key == called(sessions, said, "4", named=True)
+
+
+def test_store_a_reminder_between_messages_once(sessions: Sessions) -> None:
+    """A system message that moves along with the talk is no new one each time."""
+    said: list[Draft] = [system("Be brief.")]
+    for turn in range(3):
+        said.append(user(f"question {turn}"))
+        called(sessions, [*said[:-1], system("Remember the rules."), said[-1]], f"answer {turn}")
+        said.append(answer(f"answer {turn}"))
+    (key,) = sessions.keys().keys
+    prompts = [message.text for message in sessions.read(key).messages if message.role == "system"]
+    assert ["Be brief.", "Remember the rules."] == prompts
 
 
 def test_find_a_fork_without_its_root(sessions: Sessions) -> None:

@@ -19,7 +19,7 @@ from msgspec import Struct
 
 from chatkeep import wire
 from chatkeep.bodies import BULK_KEYS_MAX, BulkBody, ChatBody, revision_body
-from chatkeep.chat_wire import ChatAnswer, ChatDone, ChatStart, ChatToken
+from chatkeep.chat_wire import ChatAnswer, ChatDone, ChatReasoning, ChatStart, ChatToken
 from chatkeep.core import ids
 from chatkeep.core.keys import parse_key
 from chatkeep.core.model import (
@@ -60,8 +60,13 @@ FAILED: Final = 400
 _CHOICES: Final = {True: "true", False: "false", None: "all"}
 _NO_HEADERS: Final[Mapping[str, str]] = {}
 
-ChatEvent = ChatStart | ChatToken | ChatDone
-_CHAT_EVENTS: Final[Mapping[str, type[ChatEvent]]] = {"start": ChatStart, "token": ChatToken, "done": ChatDone}
+ChatEvent = ChatStart | ChatReasoning | ChatToken | ChatDone
+_CHAT_EVENTS: Final[Mapping[str, type[ChatEvent]]] = {
+    "start": ChatStart,
+    "reasoning": ChatReasoning,
+    "token": ChatToken,
+    "done": ChatDone,
+}
 
 Answer = TypeVar("Answer")
 Query = Mapping[str, str | int | bool | tuple[str, ...] | datetime | None]

@@ -1,8 +1,8 @@
 """Chat: a message goes into a session and to the model, the answer comes back and into the session.
 
 The message is durable before the model is asked. The answer is appended when it is complete; if it breaks
-off, or nobody waits for it any more, what came of it is appended and marked `partial` in its metadata. An
-answer of which nothing came leaves nothing. Either way the session is whole and the next turn works.
+off, or nobody waits for it any more, what came of it is appended and marked `partial` in its metadata, with the
+reason. An answer of which nothing came leaves nothing. Either way the session is whole and the next turn works.
 
 Turns on one session do not wait for each other. Each message is stored at once, in the order of arrival, and
 each turn asks with the messages up to its own, so a later one sees those of earlier ones; answers are stored
@@ -20,19 +20,22 @@ from contextlib import aclosing
 from functools import partial
 from typing import Any, Final, ParamSpec, Protocol, TypeVar, cast
 
+import msgspec
 from msgspec import Struct
 
 from chatkeep.chat_wire import ChatDone, Usage
 from chatkeep.core import titles
 from chatkeep.core.keys import KEY_CHARS_MAX, composed
-from chatkeep.core.model import MODEL_TITLE, Draft, Json, Message, Receipt, Revision, Window, encoded_json
+from chatkeep.core.model import MODEL_TITLE, Draft, Json, Message, Receipt, Revision, Window, encoded_json, text_of
 from chatkeep.core.paging import LIST_LIMIT_MAX
+from chatkeep.core.reasoning import Piece, reasoning_of, without_reasoning
+from chatkeep.core.tape import Tape
 from chatkeep.core.turns import said_of
 from chatkeep.core.windows import Count, for_openai, tokens
-from chatkeep.errors import BusyError, ChatkeepError, InvalidKeyError
+from chatkeep.errors import BusyError, ChatkeepError, InvalidKeyError, ModelSilentError
 from chatkeep.sessions import Sessions
 from chatkeep.tokenizers import counter
-from chatkeep.upstream import Ending, Model
+from chatkeep.upstream import Model
 
 CLIENT_GONE: Final = "client_gone"
 SERVER_ENDED: Final = "server_ended"
@@ -50,8 +53,8 @@ _P = ParamSpec("_P")
 _T = TypeVar("_T")
 _log = logging.getLogger("chatkeep")
 
-Emit = Callable[[str], Awaitable[None]]
-"""Takes a piece of the answer."""
+Emit = Callable[[Piece], Awaitable[None]]
+"""Takes a piece of the answer, or of the thinking before it."""
 
 
 class Workers(Protocol):
@@ -72,14 +75,15 @@ class Answered(Struct, frozen=True, kw_only=True):
     key: str
     text: str
     seq: int
-    ending: Ending
+    finish_reason: str
+    usage: Usage
 
 
 def done_of(answered: Answered) -> ChatDone:
     """Return what those hear last who follow an answer."""
-    ending = answered.ending
-    usage = Usage(prompt_tokens=ending.prompt_tokens or 0, completion_tokens=ending.completion_tokens or 0)
-    return ChatDone(usage=usage, session_key=answered.key, seq=answered.seq, finish_reason=ending.finish_reason)
+    return ChatDone(
+        usage=answered.usage, session_key=answered.key, seq=answered.seq, finish_reason=answered.finish_reason
+    )
 
 
 class Chats:
@@ -162,7 +166,7 @@ class Turn:
         self.answer_seq: int | None = None
         """Where the answer, or what came of it, is stored; None as long as it is not."""
         self._chats = chats
-        self._pieces: list[str] = []
+        self._tape: Tape | None = None
 
     async def run(self, emit: Emit) -> Answered:
         """Ask the model, hand on each piece of its answer as it comes, and store the answer.
@@ -178,17 +182,17 @@ class Turn:
             task.add_done_callback(self._chats.running.discard)
         try:
             window, asked = await self.workers.read(self._history)
-            ending = await self._ask(asked, emit)
+            await self._ask(asked, emit)
         except ChatkeepError as error:
-            await self._store_partial(error.code, began)
+            await self._store_what_came(began, error.code, f"{error}")
             raise
         except asyncio.CancelledError as error:
-            await self._store_partial(reason_of(error), began)
+            await self._store_what_came(began, reason_of(error))
             raise
         except Exception:  # nobody foresaw it
-            await self._store_partial(ChatkeepError.code, began)
+            await self._store_what_came(began, ChatkeepError.code)
             raise
-        answered = await self._store(ending, began)
+        answered = await self._store(began)
         if _is_first(window):
             self._chats.title_soon(self, answered)
         return answered
@@ -198,46 +202,57 @@ class Turn:
         window = self.sessions.window(self.key, before=self.seq + 1, limit=LIST_LIMIT_MAX)
         return window, _asked(window.messages, self._chats, counter(self.model))
 
-    async def _ask(self, asked: Sequence[Json], emit: Emit) -> Ending:
-        ending: Ending | None = None
+    async def _ask(self, asked: Sequence[Json], emit: Emit) -> None:
         async with aclosing(cast("Any", self._chats.model.answer(self.model, asked))) as said:
             async for piece in said:
-                if isinstance(piece, Ending):
-                    ending = piece
-                    continue
-                self._pieces.append(piece)
-                await emit(piece)
-        assert ending is not None  # noqa: S101 - the promise of `Model.answer`
-        return ending
+                if isinstance(piece, Tape):
+                    self._tape = piece
+                else:
+                    await emit(piece)
 
-    async def _store(self, ending: Ending, began: float) -> Answered:
-        facts: dict[str, Json] = {
-            "model": ending.model,
-            "finish_reason": ending.finish_reason,
-            "latency_ms": self._elapsed_ms(began),
-        }
-        if ending.prompt_tokens is not None:
-            counts = {"prompt_tokens": ending.prompt_tokens, "completion_tokens": ending.completion_tokens}
-            facts["usage"] = counts
-        if ending.cost is not None:
-            facts["cost"] = ending.cost
-        text = "".join(self._pieces)
-        receipt = await self._append(text, facts)
-        return Answered(key=self.key, text=text, seq=receipt.seq, ending=ending)
+    async def _store(self, began: float) -> Answered:
+        """Store a whole answer.
 
-    async def _store_partial(self, reason: str, began: float) -> None:
+        Raises:
+            ModelSilentError: when it has no words; what it has is stored.
+        """
+        tape, draft = self._heard(began)
+        receipt = await self._append(draft)
+        text = answer_text(draft)
+        if not text:
+            raise ModelSilentError(tape.answer.finish_reason, beside=_beside(draft))
+        usage = tape.answer.facts.get("usage", {})
+        counts = {name: usage.get(name) for name in ("prompt_tokens", "completion_tokens")}
+        known = {name: count if _is_count(count) else 0 for name, count in counts.items()}
+        finish_reason = tape.answer.finish_reason
+        return Answered(key=self.key, text=text, seq=receipt.seq, finish_reason=finish_reason, usage=Usage(**known))
+
+    def _heard(self, began: float) -> tuple[Tape, Draft]:
+        tape = self._tape
+        draft = None if tape is None else tape.draft(self._elapsed_ms(began))
+        assert tape is not None  # noqa: S101 - the promise of `Model.answer`
+        assert draft is not None  # noqa: S101 - an answer is whole when something was said
+        return tape, draft
+
+    async def _store_what_came(self, began: float, reason: str, detail: str = "") -> None:
         """Store what came of an answer, marked; never in the way of the error that is told."""
-        if not self._pieces:
+        if self._tape is None or self.answer_seq:
             return
-        facts = {"model": self.model, "latency_ms": self._elapsed_ms(began), "partial": True, "reason": reason}
+        self._tape.close()
+        draft = self._tape.draft(self._elapsed_ms(began), reason)
+        if draft is None:
+            return
+        metadata = draft.metadata or {}
+        if detail and metadata.get("partial"):
+            metadata = {**metadata, "detail": metadata.get("detail", detail)}
         try:
-            await self._append("".join(self._pieces), facts)
+            await self._append(msgspec.structs.replace(draft, metadata=metadata))
         except ChatkeepError as error:
             _log.warning("A partial answer could not be stored: %s", error.code)
 
-    async def _append(self, text: str, facts: dict[str, Json]) -> Receipt:
+    async def _append(self, said: Draft) -> Receipt:
         made_id = self.sessions.new_id()  # by which it is stored once, however often that is tried
-        draft = Draft(role="assistant", content=text, metadata=facts, id=made_id)
+        draft = msgspec.structs.replace(said, id=made_id, metadata={"model": self.model, **(said.metadata or {})})
         append = partial(self.sessions.append, self.key, [draft], create=False)
         # Handed over before anything is waited for: no second cancellation, as of a server that ends, stops it
         appended = await asyncio.shield(asyncio.get_running_loop().run_in_executor(None, patiently, append))
@@ -246,6 +261,11 @@ class Turn:
 
     def _elapsed_ms(self, began: float) -> int:
         return round((self._chats.clock() - began) * 1000)
+
+
+def answer_text(draft: Draft) -> str:
+    """Return the words of an answer, without the thinking before it."""
+    return text_of(without_reasoning(draft.content))
 
 
 def reason_of(cancelled: asyncio.CancelledError) -> str:
@@ -288,6 +308,17 @@ def _asked(messages: Sequence[Message], chats: Chats, count: Count) -> list[dict
     return for_openai(messages, budget=room, count=count, system=chats.system_prompt or None)
 
 
+def _beside(draft: Draft) -> str:
+    """Return what a model did in the place of an answer, in words."""
+    if draft.tool_calls:
+        return "called tools, which chat does not run"
+    return "thought about it" if reasoning_of(draft.content, draft.metadata) else "sent other parts"
+
+
+def _is_count(value: Json) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+
+
 def _is_first(window: Window) -> bool:
     return not window.has_more and all(map(_is_no_answer, window.messages))
 
@@ -305,8 +336,9 @@ async def _give_title(model: Model, turn: Turn, answered: Answered) -> None:
         asked = await turn.workers.read(turn.sessions.window, turn.key, before=turn.seq + 1, limit=1)
         exchange = f"{asked.messages[0].text[:_TITLE_SOURCE_CHARS]}\n\n{answered.text[:_TITLE_SOURCE_CHARS]}"
         request = [{"role": "system", "content": _TITLE_PROMPT}, {"role": "user", "content": exchange}]
-        pieces = [piece async for piece in model.answer(turn.model, request) if isinstance(piece, str)]
-        if title := titles.title("".join(pieces).strip(_FRAME), None).said:
+        pieces = [piece async for piece in model.answer(turn.model, request) if isinstance(piece, Piece)]
+        said = "".join(piece.text for piece in pieces if piece.kind == "text")
+        if title := titles.title(said.strip(_FRAME), None).said:
             made = Revision(metadata={MODEL_TITLE: title.strip(_FRAME)})
             await turn.workers.write(turn.sessions.revise, turn.key, made)
     except ChatkeepError as error:

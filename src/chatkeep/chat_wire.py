@@ -34,6 +34,12 @@ class ChatToken(Struct, frozen=True, kw_only=True):
     text: str
 
 
+class ChatReasoning(Struct, frozen=True, kw_only=True):
+    """The event `reasoning`: a piece of what the model thinks, which is no part of the answer."""
+
+    text: str
+
+
 class ChatDone(Struct, frozen=True, kw_only=True):
     """The event `done`: the answer is stored, as the message with this seq."""
 

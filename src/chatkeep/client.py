@@ -178,7 +178,7 @@ class Client:
     def chat_stream(
         self, message: str, *, key: str | None = None, model: str | None = None
     ) -> Generator[ChatEvent, None, None]:
-        """Do the same, and yield the answer as it comes: a ChatStart, ChatTokens, a ChatDone.
+        """Do the same, and yield the answer as it comes: a ChatStart, ChatReasonings, ChatTokens, a ChatDone.
 
         Whoever closes it before it ends stops the model; what came of the answer is stored, marked.
         """
@@ -398,7 +398,7 @@ class AsyncClient:
     async def chat_stream(
         self, message: str, *, key: str | None = None, model: str | None = None
     ) -> AsyncGenerator[ChatEvent, None]:
-        """Do the same, and yield the answer as it comes: a ChatStart, ChatTokens, a ChatDone.
+        """Do the same, and yield the answer as it comes: a ChatStart, ChatReasonings, ChatTokens, a ChatDone.
 
         Whoever closes it before it ends stops the model; what came of the answer is stored, marked.
         """

@@ -29,6 +29,9 @@
     │  ├─ ModelUnreachableError    model_unreachable   the model's server gives no answer
     │  ├─ ModelRefusedError        model_refused       the model's server refuses the key, the model or the request
     │  ├─ ModelLimitedError        model_limited       the model's server has too much to do; says when to come back
+    │  ├─ ModelReportedError       model_reported      the model's server told an error in the place of an answer
+    │  ├─ ModelUnreadableError     model_unreadable    the model's server sent what is no answer of a model
+    │  ├─ ModelSilentError         model_silent        the model said nothing
     │  ├─ ContextTooLongError      context_too_long    the session's window is longer than the model holds
     │  └─ ModelCutOffError         model_cut_off       the answer ended before its end
     └─ UnreachableError            unreachable         the client got no answer from the server
@@ -382,6 +385,42 @@ class ModelCutOffError(ModelError):
     def __init__(self, reason: str = "the connection to the model's server broke") -> None:
         """Say in a few words what happened."""
         super().__init__(f"The answer was cut off: {reason}. What came of it is kept.")
+
+
+class ModelReportedError(ModelError):
+    """The model's server told an error where its answer should be, or in the midst of it."""
+
+    code = "model_reported"
+
+    def __init__(self, words: str) -> None:
+        """Quote the server: its words come short, on one line and without keys."""
+        told = f"told an error: {words!r}" if words else "told that it failed, and not why"
+        super().__init__(f"The model's server {told}.")
+
+
+class ModelUnreadableError(ModelError):
+    """The model's server sent what is no answer of a model: a web page, other JSON, bytes that are no text."""
+
+    code = "model_unreadable"
+
+    def __init__(self, words: str, *, is_page: bool = False) -> None:
+        """Quote the server: its words come short, on one line and without keys."""
+        what = "a web page" if is_page else "what cannot be read as an answer"
+        super().__init__(f"The model's server sent {what}: {words!r}; is model_url right?")
+
+
+class ModelSilentError(ModelError):
+    """The model said nothing, or nothing that is an answer."""
+
+    code = "model_silent"
+
+    def __init__(self, finish_reason: str, *, is_ended: bool = True, beside: str = "") -> None:
+        """Say how it ended, and what it said beside an answer."""
+        if not is_ended:
+            super().__init__("The model's server sent nothing; try again.")
+            return
+        why = f" (finish reason: {finish_reason})" if finish_reason else ""
+        super().__init__(f"The model answered nothing{why}{f', but {beside}' if beside else ''}.")
 
 
 class UnreachableError(ChatkeepError):

@@ -9,19 +9,29 @@ other processes, and to hold what is held changes nothing. Nothing that is store
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from typing import Final
+from typing import Final, NamedTuple
 
 import msgspec
 
 from chatkeep.core.bounds import BATCH_MAX
-from chatkeep.core.completions import END, Answer, storable
+from chatkeep.core.completions import storable
 from chatkeep.core.keys import parse_key
-from chatkeep.core.model import Draft, Header, Json, Message, Selection, Session
-from chatkeep.core.recognition import common, deepest_fork, fork_key, forks_prefix, opening_key
-from chatkeep.core.sse import MEDIA_TYPE, EventReader
+from chatkeep.core.model import Digest, Draft, Header, Json, Message, Selection, Session
+from chatkeep.core.recognition import (
+    Common,
+    common,
+    deepest_fork,
+    fork_key,
+    forks_prefix,
+    instructed_key,
+    is_instructed_alike,
+    likeness,
+    news,
+    opening_key,
+    talk_of,
+)
 from chatkeep.errors import (
     BusyError,
     CountConflictError,
@@ -35,8 +45,9 @@ from chatkeep.sessions import Sessions
 
 PREFIX: Final = "openai:"
 FORKED_FROM: Final = "forked_from"
-ANSWER_BYTES_MAX: Final = 64 << 20
 _FORKS_LOOKED_AT: Final = 500
+_OPENED_ALIKE: Final = 200  # sessions that open alike, the latest, among which one that ends alike is looked for
+_COMPARED: Final = 20  # of them, which are read
 _STEPS_MAX: Final = 1000
 _SESSION_KEY: Final = "session_key"
 
@@ -44,11 +55,12 @@ _SESSION_KEY: Final = "session_key"
 class Recording:
     """One call: the conversation that its request brings, and then the answer to it."""
 
-    def __init__(self, sessions: Sessions, root: str, drafts: Sequence[Draft]) -> None:
-        """Take the sessions to store in, the key to begin at, and the messages of the request."""
+    def __init__(self, sessions: Sessions, root: str, drafts: Sequence[Draft], *, is_named: bool = False) -> None:
+        """Take the sessions to store in, the key to begin at, whether it was named, and the messages of the request."""
         self.key: str | None = None
         self._sessions = sessions
         self._root = root
+        self._is_named = is_named
         self._drafts = drafts
 
     def begin(self) -> None:
@@ -70,76 +82,26 @@ class Recording:
             self._hold()
 
     def _hold(self) -> None:
+        # The answer belongs to the session of its request: elsewhere the same may have been answered to the same words
+        start = self.key or (self._root if self._is_named else None)
         try:
-            self.key = hold(self._sessions, self._root, self._drafts)
+            self.key = hold(self._sessions, self._root, self._drafts, start=start)
         except (InvalidError, TooLargeError):  # few messages are such that they must be looked at before
             self._drafts = tuple(map(storable, self._drafts))
-            self.key = hold(self._sessions, self._root, self._drafts)
+            self.key = hold(self._sessions, self._root, self._drafts, start=start)
 
 
-class Tape:
-    """What has passed of an answer. Nothing that passes is too odd for it."""
+class Root(NamedTuple):
+    """The key that a conversation begins at, and whether its client named it."""
 
-    def __init__(self, content_type: str) -> None:
-        """Begin before the first byte of an answer of this media type."""
-        self._answer = Answer()
-        self._events = EventReader(bytes_max=ANSWER_BYTES_MAX) if content_type.startswith(MEDIA_TYPE) else None
-        self._whole = bytearray()
-        self._size = 0
-
-    @property
-    def is_complete(self) -> bool:
-        """Whether the answer has come to its end."""
-        return self._answer.is_complete
-
-    def add(self, piece: bytes) -> None:
-        """Take in what has passed."""
-        self._size += len(piece)
-        if self._size > ANSWER_BYTES_MAX:
-            self._answer.fail()
-        elif self._events is None:
-            self._whole += piece
-        else:
-            for event in self._events.read(piece):
-                self._take(event.data)
-
-    def close(self) -> None:
-        """Take note that no more comes: what is whole by itself is complete."""
-        if self._events is not None:
-            for event in self._events.end():
-                self._take(event.data)
-        elif self._whole:
-            self._take(bytes(self._whole))
-            self._answer.end()
-
-    def draft(self, latency_ms: int, cut: str) -> Draft | None:
-        """Return the answer as a message, None when nothing was said; `cut` is why, if it is not complete."""
-        facts: dict[str, Json] = {"latency_ms": latency_ms}
-        if not self.is_complete:
-            facts |= {"partial": True, "reason": cut}
-        return self._answer.draft(facts)
-
-    def _take(self, event: bytes) -> None:
-        if event == END:
-            self._answer.end()
-            return
-        try:
-            self._answer.add(_decoded(event))
-        except (ValueError, RecursionError):
-            self._answer.fail()
+    key: str
+    is_named: bool
 
 
-def _decoded(event: bytes) -> Json:
-    try:
-        return msgspec.json.decode(event)
-    except msgspec.DecodeError:  # half a pair of surrogates is JSON, too, and no reason to lose an answer
-        return json.loads(event)
-
-
-def root_key(
+def root_of(
     sessions: Sessions, request: Mapping[str, Json], drafts: Sequence[Draft], named: str | None, by: str
-) -> str:
-    """Return the key that a conversation begins at: a header or its metadata names it, else how it opens, and who asks.
+) -> Root:
+    """Return where a conversation begins: a header or its metadata names it, else how it opens, and who asks.
 
     The field `user` is part of who asks. It is often the same for all that a person does, so it names no session.
 
@@ -152,7 +114,8 @@ def root_key(
     if named is None and isinstance(metadata, dict):
         named = metadata.get(_SESSION_KEY)
     if named is None:
-        return opening_key(sessions.prefix or PREFIX, (by, str(request.get("user"))), drafts)
+        key = opening_key(sessions.prefix or PREFIX, (by, str(request.get("user"))), drafts)
+        return Root(key, is_named=False)
     if not isinstance(named, str):
         raise InvalidKeyError("must be a string", field)
     try:
@@ -161,50 +124,114 @@ def root_key(
         raise InvalidKeyError(error.reason, field) from error
     if not key.startswith(sessions.prefix):
         raise ForbiddenError(f"This token writes only to keys that begin with {sessions.prefix!r}.")
-    return key
+    return Root(key, is_named=True)
 
 
-def hold(sessions: Sessions, root: str, drafts: Sequence[Draft]) -> str:
+def hold(sessions: Sessions, root: str, drafts: Sequence[Draft], *, start: str | None = None) -> str:
     """Have a conversation stored whole in one session, and return its key.
 
-    It takes a step for each stored session that the conversation leaves; most leave none.
+    `start` is the session to begin at, None for that which shares most with it. It takes a step for each stored
+    session that the conversation leaves; most leave none.
 
     Raises:
         InvalidError, SessionDamagedError, StorageError: as `Sessions.append` says.
         BusyError: when others change the session all the time.
     """
-    key, attempt = _start(sessions, root, drafts), 0
-    if not any(said.role == "assistant" for said in drafts):  # most likely a new conversation: nothing to look at
+    talk_count, attempt = len(talk_of(drafts)), 0
+    if start in (None, root) and not any(said.role == "assistant" for said in drafts):  # most likely a new one
         with suppress(CountConflictError):
-            return _extended(sessions, key, drafts, 0)
-    left: tuple[Session, tuple[Message, ...]] | None = None
+            return _extended(sessions, root, drafts, 0)
+    key = _deepest(sessions, root, drafts) if start in (None, root) else start or root
+    if start is None:
+        key = _instructed(sessions, root, key, drafts)
+    left: tuple[Session, Common] | None = None
     for _ in range(_STEPS_MAX):
         stored = _stored(sessions, key)
         if stored is None and left is not None:
-            _fork(sessions, key, *left, drafts[len(left[1])])
+            _fork(sessions, key, *left, drafts)
             continue
         messages = stored.messages if stored else ()
         found = common(messages, drafts)
-        shared = len(found.messages)
-        if shared == len(drafts):
+        if found.talk_count == talk_count and not found.at_end:
             return key
-        if stored is None or found.at_end:
+        if found.at_end:
+            fresh = news(messages, drafts, found.talk_count)
+            if not fresh:
+                return key
             with suppress(CountConflictError):
-                return _extended(sessions, key, drafts[shared:], len(messages))
+                return _extended(sessions, key, fresh, len(messages))
             continue
-        if left is None or shared > len(left[1]):
-            left, attempt = (stored, found.messages), 0
+        if stored is not None and (left is None or found.talk_count > left[1].talk_count):
+            left, attempt = (stored, found), 0
         else:  # somebody else's session has the key
             attempt += 1
-        key = fork_key(root, (*left[1], drafts[len(left[1])]), attempt)
+        assert left is not None  # noqa: S101 - what is not stored ends nowhere before its end
+        key = fork_key(root, talk_of(drafts)[: left[1].talk_count + 1], attempt)
     raise BusyError
 
 
-def _start(sessions: Sessions, root: str, drafts: Sequence[Draft]) -> str:
-    """Return the key of the session to look at first: the fork that goes furthest, else the root."""
+def _deepest(sessions: Sessions, root: str, drafts: Sequence[Draft]) -> str:
+    """Return the key of the fork that goes furthest with a conversation, else the root."""
     forks = Selection(prefixes=(forks_prefix(root),), archived=None)
     stored = sessions.keys(forks, limit=_FORKS_LOOKED_AT).keys
     return deepest_fork(root, drafts, frozenset(stored)) or root if stored else root
+
+
+def _instructed(sessions: Sessions, root: str, key: str, drafts: Sequence[Draft]) -> str:
+    """Return the key of the session that a conversation goes on with, which opens as the one at `key` does.
+
+    It shares an answer with the conversation, or opened under the same instructions. Of several it is the one that
+    shares most, then the one whose instructions are most similar. Without any, the key of a new session.
+    """
+    first = _kinship(sessions, key, drafts)
+    if first is None or first.is_instructed_alike:
+        return key
+    own = instructed_key(root, drafts)
+    others = [own, *(_recent(sessions, root, drafts) if any(said.role == "assistant" for said in drafts) else ())]
+    found = [first, *(_kinship(sessions, other, drafts) for other in others if other != key)]
+    related = [one for one in found if one is not None and one.is_related]
+    if related:
+        return max(related).key
+    attempts = (instructed_key(root, drafts, attempt) for attempt in range(_STEPS_MAX))
+    return next((free for free in attempts if _stored(sessions, free) is None), own)
+
+
+class _Kinship(NamedTuple):
+    """What a stored session has in common with a conversation: the more, the greater."""
+
+    talk_count: int
+    is_instructed_alike: bool
+    likeness: int
+    has_answer: bool
+    key: str
+
+    @property
+    def is_related(self) -> bool:
+        return self.has_answer or (self.is_instructed_alike and self.talk_count > 0)
+
+
+def _kinship(sessions: Sessions, key: str, drafts: Sequence[Draft]) -> _Kinship | None:
+    stored = _stored(sessions, key)
+    if stored is None:
+        return None
+    found, is_alike = common(stored.messages, drafts), is_instructed_alike(stored.messages, drafts)
+    alike = 0 if is_alike else likeness(stored.messages, drafts)
+    return _Kinship(found.talk_count, is_alike, alike, found.has_answer, key)
+
+
+def _recent(sessions: Sessions, root: str, drafts: Sequence[Draft]) -> list[str]:
+    """Return some keys of sessions that open alike: those that end where the conversation goes on, else the latest."""
+    now = sessions.now()
+    last = max(place for place, said in enumerate(drafts) if said.role == "assistant")
+    before = [
+        Message(**{**msgspec.structs.asdict(said), "seq": place, "sent_at": now, "id": f"{place}"})
+        for place, said in enumerate(drafts[: last + 1], start=1)
+    ]
+    digest = Digest().plus(*before)
+    ends_in = digest.preview or digest.preview_hint
+    listed = sessions.list(Selection(prefixes=(root,), archived=None), limit=_OPENED_ALIKE).sessions
+    matching = [one.header.key for one in listed if one.preview == ends_in]
+    return (matching or [one.header.key for one in listed])[:_COMPARED]
 
 
 def _stored(sessions: Sessions, key: str) -> Session | None:
@@ -221,16 +248,22 @@ def _extended(sessions: Sessions, key: str, drafts: Sequence[Draft], count: int)
     return key
 
 
-def _fork(sessions: Sessions, key: str, parent: Session, shared: Sequence[Message], draft: Draft) -> None:
-    """Create a session that begins as another one and leaves it with this message, at once or not at all.
+def _fork(sessions: Sessions, key: str, parent: Session, found: Common, drafts: Sequence[Draft]) -> None:
+    """Create a session that begins as another one and leaves it with a message of its own, at once or not at all.
 
-    The message's id is made from the key: whoever makes the same fork at the same time adds nothing.
+    The messages' ids are made from the key: whoever makes the same fork at the same time adds nothing.
     """
     now = sessions.now()
-    own = Message(
-        **{**msgspec.structs.asdict(draft), "seq": len(shared) + 1, "sent_at": now, "id": f"fork.{key[-12:]}"}
+    own = talk_of(drafts)[found.talk_count]
+    until = next(place for place, said in enumerate(drafts) if said is own) + 1
+    shared = found.messages
+    fresh = news(shared, drafts[:until], found.talk_count)
+    ids = [f"fork.{key[-12:]}{f'.{before}' if before else ''}" for before in reversed(range(len(fresh)))]
+    said = (
+        Message(**{**msgspec.structs.asdict(one), "seq": len(shared) + place, "sent_at": now, "id": made_id})
+        for place, (one, made_id) in enumerate(zip(fresh, ids, strict=True), start=1)
     )
-    messages = (*shared, own)
+    messages = (*shared, *said)
     header = Header(
         key=key,
         channel=parent.header.channel,

@@ -14,6 +14,7 @@ import openai
 
 from chatkeep.core.completions import EXTRA
 from chatkeep.core.model import Draft, Message
+from chatkeep.core.reasoning import FIELD, Parted
 
 Json = Any
 Client = openai.OpenAI | openai.AsyncOpenAI
@@ -44,6 +45,12 @@ def message_of(said: Message | Draft) -> Json:
     """Return a message of ours as OpenAI's: what `draft_of` was given, or the like."""
     fields = {name: getattr(said, name) for name in ("role", "content", "name", "tool_calls", "tool_call_id")}
     extra = (said.metadata or {}).get(EXTRA)
+    thought = (said.metadata or {}).get(FIELD)
+    if thought and thought["from"] == "content":
+        tags = tuple((place, tag) for place, tag in thought["tags"])
+        fields["content"] = Parted(fields["content"], thought["text"], tags).as_written()
+    elif thought:
+        extra = {thought["from"]: thought["text"], **(extra or {})}
     return {name: value for name, value in (fields | (extra or {})).items() if value is not None or name == "content"}
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
+from chatkeep import upstream
 from chatkeep.chat import check_chat_key
 from chatkeep.core.model import Draft
 from chatkeep.errors import InvalidKeyError
@@ -30,7 +31,9 @@ def test_chat_answers_and_stores_both_messages(chatting: Chatting, client: httpx
     assert ("assistant", "You said: Hello there") == (answered.role, answered.content)
     facts = answered.metadata or {}
     assert facts.pop("latency_ms") >= 0
-    assert {"model": "small-model", "finish_reason": "stop", "usage": usage} == facts
+    assert facts.pop("response_id").startswith("chatcmpl-")
+    assert {"system_fingerprint": "fp_tests"} == facts.pop("response")
+    assert {"model": "small-model", "finish_reason": "stop", "usage": usage | {"total_tokens": 10}} == facts
 
 
 def test_stream_tells_start_tokens_and_done(chatting: Chatting, client: httpx.Client) -> None:
@@ -122,13 +125,17 @@ def test_what_cannot_be_stored_of_an_answer_is_replaced(chatting: Chatting, clie
     assert ("assistant", "a\ufffdb \ufffdc") == chatting.said("odd")[1]
 
 
-def test_endless_answer_is_cut_where_a_message_ends(chatting: Chatting, client: httpx.Client) -> None:
+def test_endless_answer_is_cut_where_a_message_ends(
+    chatting: Chatting, client: httpx.Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """What fits into a message is kept and marked; the model is not listened to any longer."""
-    chatting.upstream.script(Answer(("\u0001" * 9_999 + " ") * 17))
+    monkeypatch.setattr(upstream, "ANSWER_CHARS_MAX", 160_000)
+    chatting.upstream.script(Answer(("\u0001" * 9_999 + " ") * 17, hold_after=16))
     answer = client.post(CHAT, json={"message": "Hi", "session_key": "endless"})
     assert (502, "model_cut_off") == (answer.status_code, answer.json()["code"])
     kept = chatting.messages("endless")[1]
-    assert 160_000 == len(kept.text)
+    assert 160_000 <= len(kept.text)
+    assert "longer than 160000 characters" in (kept.metadata or {})["detail"]
     assert ("model_cut_off", True) == ((kept.metadata or {})["reason"], (kept.metadata or {})["partial"])
 
 

@@ -13,6 +13,7 @@ import pytest
 from chatkeep import chat
 from chatkeep.chat import Chats
 from chatkeep.core.model import Appended, Draft
+from chatkeep.core.reasoning import Piece
 from chatkeep.errors import BusyError, ModelError
 from chatkeep.http.access import Pools
 from chatkeep.sessions import Sessions
@@ -72,11 +73,13 @@ def test_stream_whose_model_dies_after_any_token_ends_with_an_error(
         begun = [next(events) for _ in range(count + 1)]
         chatting.upstream.wait_for(1)
         chatting.upstream.release()
-        ((name, problem),) = events
-    assert [("start", {"session_key": key}), *(("token", {"text": text}) for text in TOKENS[:count])] == begun
+        *rest, (name, problem) = events
+    came = len(TOKENS) if fault == "malformed_after" else count  # an event that cannot be read ends no answer
+    assert [("start", {"session_key": key}), *(("token", {"text": text}) for text in TOKENS[:came])] == begun + rest
     assert ("error", 502) == (name, problem["status"])
-    assert problem["code"] == ("model_failed" if fault == "malformed_after" else "model_cut_off")
-    check_session(chatting, client, key, problem["code"], count)
+    codes = {"malformed_after": "model_unreadable", "error_after": "model_reported"}
+    assert codes.get(fault, "model_cut_off") == problem["code"]
+    check_session(chatting, client, key, problem["code"], came)
 
 
 @pytest.mark.parametrize("count", EVERYWHERE)
@@ -121,8 +124,8 @@ def test_client_that_leaves_after_any_token_stops_the_model(
         (completions.broken(), 502, "model_failed", "failed (500)"),
         (completions.context_too_long(), 413, "context_too_long", "send less, or set history_tokens lower"),
         (completions.refusal(400, "prompt is too long"), 413, "context_too_long", "send less"),
-        (Answer(empty=True), 502, "model_cut_off", "cut off"),
-        (Answer(text="", finish_reason="stop", tool_calls=(("f", {}),)), 502, "model_failed", "answered nothing"),
+        (Answer(empty=True), 502, "model_silent", "sent nothing"),
+        (Answer(text="", finish_reason="stop"), 502, "model_silent", "answered nothing (finish reason: stop)"),
     ],
 )
 def test_failure_is_told_with_what_to_do(
@@ -136,6 +139,30 @@ def test_failure_is_told_with_what_to_do(
     assert sentence in problem["detail"]
     assert MODEL_KEY not in problem["detail"]
     check_session(chatting, client, key, code, 0)
+
+
+@pytest.mark.parametrize(
+    "answer,told_beside,kept",
+    [
+        (Answer(text="", tool_calls=(("f", {}),)), "called tools, which chat does not run", (None, 1, None)),
+        (Answer(text="<think>Hm.", finish_reason="length"), "thought about it", ("", 0, "Hm.")),
+        (Answer(text="", reasoning="Hm.", finish_reason="length"), "thought about it", ("", 0, "Hm.")),
+    ],
+)
+def test_answer_without_words_is_told_and_kept(
+    chatting: Chatting, client: httpx.Client, answer: Answer, told_beside: str, kept: tuple[Any, ...]
+) -> None:
+    """It is no answer that could be shown, but whole; the next turn works."""
+    chatting.upstream.script(answer)
+    key = f"wordless:{chatting.sessions.status().session_count}"
+    problem = told(client, key, stream=True)
+    assert "model_silent" == problem["code"]
+    assert told_beside in problem["detail"]
+    (_, said) = chatting.messages(key)
+    thought = ((said.metadata or {}).get("reasoning") or {}).get("text")
+    assert kept == (said.content, len(said.tool_calls or ()), thought)
+    assert "partial" not in (said.metadata or {})
+    assert "You said: Again" == client.post(CHAT, json={"message": "Again", "session_key": key}).json()["response"]
 
 
 def test_limit_of_the_model_says_when_to_come_back(chatting: Chatting, client: httpx.Client) -> None:
@@ -241,8 +268,8 @@ def test_server_that_ends_waits_for_what_came_to_be_stored(upstream: Upstream) -
         turn = await chats.begin(sessions, Pools(), "Hi", key="a")
         heard = asyncio.Event()
 
-        async def hear(text: str) -> None:
-            if text == TOKENS[1]:
+        async def hear(piece: Piece) -> None:
+            if piece.text == TOKENS[1]:
                 heard.set()
 
         running = asyncio.create_task(turn.run(hear))

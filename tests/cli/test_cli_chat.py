@@ -17,6 +17,7 @@ import pytest
 from chatkeep.cli import screen
 from chatkeep.cli.answers import AsText
 from chatkeep.core.model import Draft, Message
+from chatkeep.core.reasoning import Piece
 from chatkeep.sessions import Sessions
 from chatkeep.store.files.store import FilesStore
 from tests.chat.completions import Answer
@@ -209,7 +210,7 @@ def test_cut_anywhere(capsys: pytest.CaptureFixture[str]) -> None:
     async def show(pieces: tuple[str, str]) -> str:
         shown = AsText()
         for piece in pieces:
-            await shown.add(piece)
+            await shown.add(Piece("text", piece))
         shown.end(None)
         return capsys.readouterr().out
 

@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chatkeep.core.bounds import MESSAGE_BYTES_MAX
-from chatkeep.core.completions import Answer, draft_of, drafts_of, storable
+from chatkeep.core.completions import draft_of, drafts_of, storable
+from chatkeep.core.folding import Answer
 from chatkeep.core.model import Draft, check_draft
 from tests.chat.completions import Answer as Scripted
 from tests.chat.completions import chunks, whole
@@ -48,6 +49,11 @@ deltas_ = st.fixed_dictionaries({"delta": st.dictionaries(fields, values, max_si
         {"role": "assistant", "content": None, "audio": {"id": "audio_1"}},
         {"role": "assistant", "content": None, "function_call": {"name": "add", "arguments": "{}"}},
         {"role": "assistant", "content": "4", "reasoning_content": "2 + 2"},
+        {"role": "assistant", "content": "4", "reasoning": "2 + 2", "reasoning_content": "2 + 2"},
+        {"role": "assistant", "content": "4", "reasoning_details": [{"type": "reasoning.text", "text": "2 + 2"}]},
+        {"role": "assistant", "content": "\n<think>2 + 2</think>\n<think>= 4</think>\n\n4"},
+        {"role": "assistant", "content": "<think>2 + 2", "reasoning": "Or so."},
+        {"role": "assistant", "content": [{"type": "thinking", "thinking": "2", "signature": "s"}]},
         {"role": "tool", "content": "3", "tool_call_id": "call_1"},
         {"role": "function", "content": "3", "name": "add"},
         {"role": "tool", "content": "3", "tool_call_id": "c" * 200},
@@ -133,10 +139,10 @@ def test_fold_a_stream_into_what_is_answered_whole(scripted: Scripted, n: int) -
     """The chunks of an answer say what the same answer says when it is not streamed."""
     streamed, at_once = Answer(), Answer()
     for chunk, _ in chunks(scripted, REQUEST | {"n": n}):
-        assert not streamed.is_complete or not chunk["choices"]
+        assert not streamed.has_ended or not chunk["choices"]
         streamed.add(chunk)
     at_once.add(whole(scripted, REQUEST | {"n": n}))
-    assert streamed.is_complete
+    assert streamed.has_ended
     assert at_once.draft({}) == streamed.draft({})
     assert (draft := streamed.draft({"latency_ms": 7})) is not None
     assert draft.metadata is not None
@@ -150,7 +156,7 @@ def test_fold_every_beginning_of_a_stream() -> None:
     answer = Answer()
     drafts = [answer.draft({})]
     for chunk, _ in chunks(scripted, REQUEST):
-        assert not answer.is_complete or not chunk["choices"]
+        assert not answer.has_ended or not chunk["choices"]
         answer.add(chunk)
         drafts.append(answer.draft({}))
     texts = [draft.content for draft in drafts if draft]
@@ -170,10 +176,11 @@ def test_fold_every_beginning_of_a_stream() -> None:
     [
         ([{"content": "a"}, {"content": None}, {}, {"content": "b"}], {"content": "ab"}),
         ([{"role": "assistant", "content": "a"}, {"role": "assistant", "content": "b"}], {"content": "ab"}),
-        ([{"reasoning": "x"}, {"reasoning": "y"}, {"content": "a"}], {"content": "a", "openai": {"reasoning": "xy"}}),
-        ([{"refusal": "N"}, {"refusal": "o."}], {"content": "", "openai": {"refusal": "No."}}),
+        ([{"reasoning": "x"}, {"reasoning": "y"}, {"content": "a"}],
+         {"content": "a", "reasoning": {"text": "xy", "from": "reasoning"}}),
+        ([{"refusal": "N"}, {"refusal": "o."}], {"content": "No.", "openai": {"refusal": "No."}}),
         ([{"content": [{"type": "text", "text": "a"}]}, {"content": [{"type": "text", "text": "b"}]}],
-         {"content": [{"type": "text", "text": "a"}, {"type": "text", "text": "b"}]}),
+         {"content": "ab"}),
         ([{"function_call": {"name": "f", "arguments": "{"}}, {"function_call": {"arguments": "}"}}],
          {"content": "", "openai": {"function_call": {"name": "f", "arguments": "{}"}}}),
     ],

@@ -39,12 +39,12 @@ from chatkeep.core.model import (
 )
 from chatkeep.core.query import QUERY_CHARS_MAX, parse_query
 from chatkeep.core.sse import EventReader
+from chatkeep.core.tape import Tape
 from chatkeep.core.words import rows_of, spaced, tokens_of
 from chatkeep.errors import ChatkeepError
 from chatkeep.http import addresses, cookies, envelope, guard
 from chatkeep.http.body import check_import, decoded
 from chatkeep.http.limits import Limits
-from chatkeep.recording import Tape
 from chatkeep.store.files import backups
 from chatkeep.store.files import format as session_file
 from chatkeep.store.files.tree import file_name

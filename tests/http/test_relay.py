@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 
 import httpx2
+import msgspec
 import pytest
 from starlette.types import Message
 
@@ -188,9 +189,10 @@ def test_store_before_the_end_is_told_in_pieces(cut: int) -> None:
     assert stored == 2
 
 
-def test_tell_of_an_answer_that_is_too_deep() -> None:
-    """An answer that is nested so deep that it cannot be looked through passes; that it is not stored is told."""
+def test_keep_an_answer_that_is_too_deep() -> None:
+    """An answer that is nested deeper than a message may be passes, and is kept but for what nests without end."""
     missed: list[tuple[str, str]] = []
+    sessions = Sessions(MemoryStore())
     deep = b'{"a":' * 900 + b"1" + b"}" * 900
     body = b'{"choices":[{"message":{"role":"assistant","content":"Hi","deep":%b}}]}' % deep
 
@@ -205,7 +207,7 @@ def test_tell_of_an_answer_that_is_too_deep() -> None:
         head = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(body)
         async with served(saying(head + body)) as server:
             relay = relay_to(server)
-            recording = Recording(Sessions(MemoryStore()), "a", [Draft(role="user", content="Hi")])
+            recording = Recording(sessions, "a", [Draft(role="user", content="Hi")])
             recorder = Recorder(relay, recording, Pools(), lambda stage, code: missed.append((stage, code)))
             recorder.begin()
             await Passage(lambda: relay.ask("GET", "models", {}), recorder)({}, receive, send)
@@ -213,4 +215,6 @@ def test_tell_of_an_answer_that_is_too_deep() -> None:
 
     passed: list[bytes] = []
     asyncio.run(pass_on())
-    assert (body, [("answer", "RecursionError")]) == (b"".join(passed), missed)
+    assert (body, []) == (b"".join(passed), missed)
+    assert ["Hi", "Hi"] == [message.content for message in sessions.read("a").messages]
+    assert b"nested without end" in msgspec.json.encode(sessions.read("a").messages[1].metadata)

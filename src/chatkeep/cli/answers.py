@@ -13,8 +13,9 @@ import msgspec
 from msgspec import Struct
 
 from chatkeep.chat import Answered, Chats, Turn, done_of
-from chatkeep.chat_wire import ChatStart, ChatToken
+from chatkeep.chat_wire import ChatReasoning, ChatStart, ChatToken
 from chatkeep.cli import screen
+from chatkeep.core.reasoning import Piece
 from chatkeep.errors import ChatkeepError
 from chatkeep.sessions import Sessions
 
@@ -44,8 +45,8 @@ class Shown(Protocol):
         """Begin: the message is stored."""
         ...
 
-    async def add(self, piece: str) -> None:
-        """Show a piece."""
+    async def add(self, piece: Piece) -> None:
+        """Show a piece, of the answer or of the thinking before it."""
         ...
 
     def end(self, answered: Answered | None) -> None:
@@ -64,9 +65,11 @@ class AsText:
     def start(self, _: str) -> None:
         """Show nothing yet."""
 
-    async def add(self, piece: str) -> None:
-        """Print a piece. A line end may be cut in two, so half of one waits for the next piece."""
-        text = self._held + piece
+    async def add(self, piece: Piece) -> None:
+        """Print a piece of the answer. A line end may be cut in two, so half of one waits for the next piece."""
+        if piece.kind == "reasoning":
+            return
+        text = self._held + piece.text
         self._held = "\r" if text.endswith("\r") else ""
         self._print(text[: len(text) - len(self._held)])
 
@@ -90,9 +93,12 @@ class AsEvents:
         """Print the event `start`."""
         _print_event("start", ChatStart(session_key=key))
 
-    async def add(self, piece: str) -> None:
-        """Print an event `token`."""
-        _print_event("token", ChatToken(text=piece))
+    async def add(self, piece: Piece) -> None:
+        """Print an event `token`, or `reasoning`."""
+        if piece.kind == "reasoning":
+            _print_event("reasoning", ChatReasoning(text=piece.text))
+        else:
+            _print_event("token", ChatToken(text=piece.text))
 
     def end(self, answered: Answered | None) -> None:
         """Print the event `done`, if it is."""

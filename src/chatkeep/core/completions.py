@@ -1,4 +1,4 @@
-"""OpenAI's chat completions and our messages: requests in, answers folded from their pieces.
+"""OpenAI's chat completions and our messages: requests in, answers in; `folding` puts these together.
 
 Many servers speak this protocol and few keep to it, so nothing here refuses: an id that is missing, a
 role only in the first chunk, a null delta, a chunk without choices, a field that nobody has heard of.
@@ -21,18 +21,17 @@ from typing import Final, get_args
 import msgspec
 
 from chatkeep.core.bounds import MESSAGE_BYTES_MAX
+from chatkeep.core.joining import storable_text
 from chatkeep.core.model import NAME_CHARS_MAX, Draft, Json, Role, check_draft
+from chatkeep.core.reasoning import FIELD, FIELDS, parted, words_of_fields
 from chatkeep.errors import InvalidError, TooLargeError
 
 EXTRA: Final = "openai"
 END: Final = b"[DONE]"
 """What the last event of a stream says."""
 
-CHOICES_MAX: Final = 128
 _ROOM_FOR_ID_AND_TIME: Final = 1 << 10
 _ROLES: Final = {**{role: role for role in get_args(Role)}, "function": "tool"}
-_ONCE: Final = frozenset(("id", "type", "role", "name", "index"))
-_UNSTORABLE: Final = re.compile("[\0\ud800-\udfff]")
 _SPACE: Final = re.compile(r"\s")
 _INT_BOUND: Final = 1 << 63
 _LONGEST: Final = (1 << 16, 1 << 10)
@@ -54,15 +53,52 @@ def draft_of(said: Mapping[str, Json], metadata: Mapping[str, Json] | None = Non
     role: Role = _ROLES.get(given, "user") if isinstance(given, str) else "user"
     if given not in (None, role):
         extra["role"] = given
+    return _draft(role, content, calls, extra, metadata)
+
+
+def answer_draft(said: Mapping[str, Json], told: Mapping[str, Json], beside: Mapping[str, Json]) -> Draft:
+    """Return a message that a model said as ours, as it can be stored.
+
+    What was told `beside` it, as the odds of each word, is kept if there is room for it.
+    """
+    extra = dict(said)
+    draft = _draft("assistant", extra.pop("content", None), extra.pop("tool_calls", None), extra, told)
+    full = msgspec.structs.replace(draft, metadata={**(draft.metadata or {}), **beside} or None)
+    if not beside or not isinstance(_fault(full), TooLargeError):
+        return storable(full)
+    return storable(_changed(draft, _same, "shortened"))
+
+
+def _draft(
+    role: Role, content: Json, calls: Json, extra: dict[str, Json], metadata: Mapping[str, Json] | None
+) -> Draft:
     if calls is not None and not isinstance(calls, list):
         extra["tool_calls"], calls = calls, None
     if content is not None and not _is_content(content):
         extra["content"], content = content, None
+    if role == "assistant":
+        content, thought = _thought_apart(content, extra)
+        metadata = {**(metadata or {}), **({FIELD: thought} if thought else {})}
     if content is None and not calls:
         content = ""
     labels = {name: extra.pop(name) for name in ("name", "tool_call_id") if _is_label(extra.get(name))}
     told = {**(metadata or {}), **({EXTRA: extra} if extra else {})}
     return Draft(role=role, content=content, tool_calls=calls, metadata=told or None, **labels)
+
+
+def _thought_apart(content: Json, extra: dict[str, Json]) -> tuple[Json, dict[str, Json] | None]:
+    """Return a content without its thinking, and this as it stands in the metadata, with how it came.
+
+    A field of plain text moves there; a provider's own structures stay, and what they say in words is told.
+    """
+    if words := "\n\n".join(dict.fromkeys(words_of_fields(extra))):
+        came_in = next((name for name in FIELDS if extra.get(name) == words), None)
+        if came_in is not None:
+            del extra[came_in]
+        return content, {"text": words, "from": came_in or next(name for name in FIELDS if name in extra)}
+    if not isinstance(content, str) or not (found := parted(content)).tags:
+        return content, None
+    return found.text, {"text": found.reasoning, "from": "content", "tags": [list(tag) for tag in found.tags]}
 
 
 def storable(draft: Draft) -> Draft:
@@ -80,152 +116,6 @@ def storable(draft: Draft) -> Draft:
             draft = _changed(draft, partial(_cut, longest=longest), "shortened")
             fault = _fault(draft)
     return _nothing_of(draft) if fault else draft
-
-
-class Answer:
-    """An answer of the model, folded from the chunks of a stream or taken whole."""
-
-    def __init__(self) -> None:
-        """Begin with nothing."""
-        self._choices: dict[int, _Choice] = {}
-        self._facts: dict[str, Json] = {}
-        self._has_failed = False
-        self._has_ended = False
-
-    @property
-    def is_complete(self) -> bool:
-        """Whether the end was told, of the whole or of every choice, and nothing went wrong."""
-        has_ended = self._has_ended or all(one.finish for one in self._choices.values())
-        return bool(self._choices) and has_ended and not self._has_failed
-
-    def end(self) -> None:
-        """Take note that this is the end, even when no choice told why."""
-        self._has_ended = True
-
-    def fail(self) -> None:
-        """Take note that a piece is lost."""
-        self._has_failed = True
-
-    def add(self, piece: Json) -> None:
-        """Take in a chunk, or a whole answer."""
-        if not isinstance(piece, dict) or piece.get("error"):
-            self.fail()
-            return
-        for name, told in (("model", "model"), ("id", "response_id")):
-            if isinstance(piece.get(name), str) and piece[name]:
-                self._facts[told] = piece[name]
-        usage = piece.get("usage")
-        if isinstance(usage, dict):
-            self._facts["usage"] = usage
-            if isinstance(usage.get("cost"), int | float):  # OpenRouter tells it
-                self._facts["cost"] = usage["cost"]
-        choices = piece.get("choices")
-        for place, choice in enumerate(choices if isinstance(choices, list) else ()):
-            if isinstance(choice, dict):
-                index = choice.get("index")
-                self._choice(index if isinstance(index, int) else place).add(choice)
-
-    def draft(self, metadata: Mapping[str, Json]) -> Draft | None:
-        """Return the first choice as a message, the others in its metadata; None when nothing was said.
-
-        A tool call of an answer that was cut off may lack its end: it was not made, and stands in the metadata.
-        """
-        said = [(index, one) for index, one in sorted(self._choices.items()) if one.said()]
-        if not said:
-            return None
-        told = {**self._facts, **metadata}
-        (_, first), *others = said
-        if first.finish:
-            told["finish_reason"] = first.finish
-        if others:
-            told["other_choices"] = [{"index": index, **one.message(), **one.ending()} for index, one in others]
-        message = first.message()
-        if not (first.finish or self._has_ended) and "tool_calls" in message:
-            told["unfinished_tool_calls"] = message.pop("tool_calls")
-        return storable(draft_of(message, told))
-
-    def _choice(self, index: int) -> _Choice:
-        if index not in self._choices and len(self._choices) >= CHOICES_MAX:
-            return _Choice()
-        return self._choices.setdefault(index, _Choice())
-
-
-class _Choice:
-    """One of the answers that a model gives to a request, as far as it has come."""
-
-    def __init__(self) -> None:
-        self.finish: str | None = None
-        self._message: dict[str, Json] = {}
-        self._calls: list[tuple[Json, dict[str, Json]]] = []
-
-    def add(self, choice: Mapping[str, Json]) -> None:
-        whole, delta = choice.get("message"), choice.get("delta")
-        if isinstance(whole, dict):
-            self._message = dict(whole)
-        elif isinstance(delta, dict):
-            calls = delta.get("tool_calls")
-            for call in calls if isinstance(calls, list) else ():
-                if isinstance(call, dict):
-                    _merge(self._call(call), call)
-            _merge(self._message, {name: value for name, value in delta.items() if name != "tool_calls"})
-        if isinstance(choice.get("finish_reason"), str):
-            self.finish = choice["finish_reason"] or None
-
-    def said(self) -> bool:
-        """Tell whether there is more than a role."""
-        return any(value for name, value in self.message().items() if name != "role")
-
-    def message(self) -> dict[str, Json]:
-        """Return it as a message of OpenAI's, without fields that say nothing."""
-        calls = [_joined({name: value for name, value in call.items() if name != "index"}) for _, call in self._calls]
-        message = {"role": "assistant", **_joined(self._message), **({"tool_calls": calls} if calls else {})}
-        return {name: value for name, value in message.items() if value not in (None, "", [], {})}
-
-    def ending(self) -> dict[str, Json]:
-        return {"finish_reason": self.finish} if self.finish else {}
-
-    def _call(self, delta: Mapping[str, Json]) -> dict[str, Json]:
-        """Return the call that a delta goes on with: that of its index, unless it brings another id."""
-        index, given = delta.get("index"), delta.get("id")
-        for place, call in reversed(self._calls):
-            if index is None or index == place:
-                if given and call.get("id") not in (None, "", given):
-                    break
-                return call
-        fresh: dict[str, Json] = {}
-        self._calls.append((index, fresh))
-        return fresh
-
-
-class _Text(list[str]):
-    """A text in the pieces in which it came: joining them once is linear, adding each is not."""
-
-
-def _merge(target: dict[str, Json], delta: Mapping[str, Json]) -> None:
-    """Fold a delta in: texts and lists grow, objects are merged, the rest is replaced by what is told."""
-    for name, value in delta.items():
-        held = target.get(name)
-        if value is None or (name in _ONCE and held):
-            continue
-        if isinstance(value, str) and name not in _ONCE:
-            if not isinstance(held, _Text):
-                held = target[name] = _Text()
-            held.append(value)
-        elif isinstance(value, list) and isinstance(held, list) and not isinstance(held, _Text):
-            held.extend(value)
-        elif isinstance(value, dict):
-            inner: dict[str, Json] = held if isinstance(held, dict) else {}
-            _merge(inner, value)
-            target[name] = inner
-        else:
-            target[name] = list(value) if isinstance(value, list) else value
-
-
-def _joined(value: Json) -> Json:
-    """Return what was folded as JSON."""
-    if isinstance(value, _Text):
-        return "".join(value)
-    return {name: _joined(inner) for name, inner in value.items()} if isinstance(value, dict) else value
 
 
 def _is_content(value: Json) -> bool:
@@ -260,10 +150,14 @@ def _changed(draft: Draft, change: Callable[[Json], Json], mark: str) -> Draft:
     )
 
 
+def _same(value: Json) -> Json:
+    return value
+
+
 def _scrubbed(value: Json) -> Json:
     """Return the value with U+FFFD for what cannot be stored, and numbers out of range as text."""
     if isinstance(value, str):
-        return _UNSTORABLE.sub("\ufffd", value)
+        return storable_text(value)
     if isinstance(value, dict):
         return {_scrubbed(name): _scrubbed(inner) for name, inner in value.items()}
     if isinstance(value, list):

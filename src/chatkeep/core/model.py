@@ -492,7 +492,7 @@ def _said(message: Message | Draft) -> bytes:
 
 
 def _part_text(part: Json) -> str:
-    text = part.get("text") if isinstance(part, dict) else None
+    text = part.get("text", part.get("refusal")) if isinstance(part, dict) else None
     return text if isinstance(text, str) else ""
 
 

@@ -212,6 +212,11 @@ def is_thought(part: Json) -> bool:
     return (isinstance(kind, str) and kind in THOUGHT_TYPES) or part.get("thought") is True
 
 
+def words_of_thought(value: Json) -> str:
+    """Return the words in whatever a server sends as thinking: a text, a part, a list of parts."""
+    return _words(value)
+
+
 def words_of_fields(fields: Mapping[str, Json]) -> list[str]:
     """Return the thinking in the fields beside a content; what is no plain text counts where there is none."""
     plain = [words for name in FIELDS if isinstance(words := fields.get(name), str) and words]

@@ -22,7 +22,10 @@ from msgspec import Struct
 from chatkeep.core.model import Json, Message, Role
 from chatkeep.core.reasoning import THOUGHT_TYPES, without_reasoning
 
-_PROMPT_ROLES: Final = frozenset(("system", "developer"))
+PROMPT_ROLES: Final = frozenset(("system", "developer"))
+REPLACES: Final = "replaces_prompt"
+"""The name in the metadata of a system message that stands in the place of the system prompt before it."""
+
 _NO_OUTPUT: Final = "(no output)"
 _NO_NAME: Final = re.compile(r"[^A-Za-z0-9_-]")  # OpenAI and Anthropic: ^[a-zA-Z0-9_-]{1,64}$
 _NAME_CHARS_MAX: Final = 64
@@ -65,7 +68,8 @@ class ToolResult(Struct, frozen=True):
 class Said(Struct, frozen=True, kw_only=True):
     """One message in neither provider's shape; a name that they would refuse is left out.
 
-    In `talk`, the results are those of its own calls, in their order.
+    In `talk`, the results are those of its own calls, in their order. A system prompt that `replaces` stands, with
+    those directly behind it, in the place of the one that opened the session.
     """
 
     role: Role
@@ -74,6 +78,7 @@ class Said(Struct, frozen=True, kw_only=True):
     parts: tuple[Part, ...] = ()
     calls: tuple[ToolCall, ...] = ()
     results: tuple[ToolResult, ...] = ()
+    replaces: bool = False
 
 
 def said_of(message: Message) -> Said:
@@ -87,6 +92,7 @@ def said_of(message: Message) -> Said:
         parts=() if message.role == "tool" else parts,
         calls=tuple(_calls(message)) if message.role == "assistant" else (),
         results=results,
+        replaces=message.role in PROMPT_ROLES and (message.metadata or {}).get(REPLACES) is True,
     )
 
 
@@ -112,9 +118,26 @@ def answers(history: Sequence[Said]) -> dict[tuple[int, int], tuple[int, ToolRes
     return found
 
 
+def outdated(history: Sequence[Said]) -> set[int]:
+    """Return the places of the system prompts that another one has replaced."""
+    opening = next((place for place, said in enumerate(history) if said.role not in PROMPT_ROLES), len(history))
+    replaced = list(range(opening)) if history and history[0].seq == 1 else []
+    gone: set[int] = set()
+    for place, said in enumerate(history):
+        if not said.replaces:
+            continue
+        if not (place and history[place - 1].replaces):
+            gone.update(replaced)
+            replaced = []
+        replaced.append(place)
+    return gone
+
+
 def prompt(history: Sequence[Said], system: str | None = None) -> str:
-    """Return the system prompt: the given one and those of the history, each once, whatever their place."""
-    said = ("\n".join(_texts(said.parts)) for said in history if said.role in _PROMPT_ROLES)
+    """Return the system prompt: the given one and those of the history that stand, each once, whatever their place."""
+    gone = outdated(history)
+    standing = (said for place, said in enumerate(history) if said.role in PROMPT_ROLES and place not in gone)
+    said = ("\n".join(_texts(said.parts)) for said in standing)
     return "\n\n".join(dict.fromkeys(text for text in (system or "", *said) if text.strip()))
 
 
@@ -123,7 +146,7 @@ def talk(history: Sequence[Said]) -> list[list[Said]]:
     turns: list[list[Said]] = []
     found = answers(history)
     for place, said in enumerate(history):
-        if said.role in _PROMPT_ROLES:
+        if said.role in PROMPT_ROLES:
             continue
         answered = [
             (call, found[place, number][1]) for number, call in enumerate(said.calls) if (place, number) in found

@@ -19,7 +19,7 @@ from typing import Final
 
 from chatkeep.core.model import Json, Message, Window, encoded_json
 from chatkeep.core.shapes import anthropic_messages, openai_messages
-from chatkeep.core.turns import Part, Said, answers, prompt, said_of, talk
+from chatkeep.core.turns import Part, Said, answers, outdated, prompt, said_of, talk
 from chatkeep.errors import InvalidError
 
 Count = Callable[[str], int]
@@ -103,9 +103,13 @@ def fitting(window: Window, tokens_max: int) -> Window:
     """Return the newest messages of a window that fit, as they are stored, by the estimate.
 
     A tool call and its results stay together, with what was said between them; results that answer no call
-    of the window are left out. If not even the newest fits, the window says how many tokens would do.
+    of the window are left out, and so are system prompts that another one has replaced. If not even the newest fits,
+    the window says how many tokens would do.
     """
-    history = [said_of(message) for message in window.messages]
+    messages = window.messages
+    gone = outdated([said_of(message) for message in messages])
+    messages = tuple(message for place, message in enumerate(messages) if place not in gone)
+    history = [said_of(message) for message in messages]
     kept: list[int] = []
     needed: int | None = None
     for run in reversed(list(_runs(history))):
@@ -117,7 +121,7 @@ def fitting(window: Window, tokens_max: int) -> Window:
         kept += reversed(run)
     left_out = bool(history) and kept[-1:] != [0]
     return Window(
-        messages=tuple(window.messages[place] for place in reversed(kept)),
+        messages=tuple(messages[place] for place in reversed(kept)),
         has_more=window.has_more or left_out,
         needed_tokens=needed,
     )

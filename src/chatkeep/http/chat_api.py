@@ -13,6 +13,7 @@ from starlette.responses import Response
 from chatkeep import chat_wire, wire
 from chatkeep.bodies import ChatBody
 from chatkeep.chat import Chats, Turn, check_chat_key, done_of
+from chatkeep.core.reasoning import Piece
 from chatkeep.core.sse import Event, encoded
 from chatkeep.http.access import Own, Pools, Threads, json_response, room_for_body
 from chatkeep.http.body import json_of
@@ -31,12 +32,15 @@ async def chat(request: Request, sessions: Own, threads: Threads) -> Response:
 
 
 async def stream_chat(request: Request, sessions: Own, threads: Threads) -> Response:
-    """Send a message to the model and answer piece by piece: the events start, token ..., and done or error."""
+    """Send a message to the model and answer piece by piece.
+
+    The events are start, reasoning and token as they come, and done or error.
+    """
     turn = await _begun(request, sessions, threads)
 
     async def write(emit: Emit) -> None:
         await emit(_event("start", chat_wire.ChatStart(session_key=turn.key)))
-        answered = await turn.run(lambda text: emit(_event("token", chat_wire.ChatToken(text=text))))
+        answered = await turn.run(lambda piece: emit(_event_of(piece)))
         await emit(_event("done", done_of(answered)))
 
     return EventStream(write)
@@ -55,5 +59,11 @@ def _event(name: str, data: Struct) -> bytes:
     return encoded(Event(name, wire.encoded(data)))
 
 
-async def _hear_nothing(_: str) -> None:
+def _event_of(piece: Piece) -> bytes:
+    if piece.kind == "reasoning":
+        return _event("reasoning", chat_wire.ChatReasoning(text=piece.text))
+    return _event("token", chat_wire.ChatToken(text=piece.text))
+
+
+async def _hear_nothing(_: Piece) -> None:
     """Let a piece of an answer go by: the whole is told at the end."""

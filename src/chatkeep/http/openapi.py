@@ -53,6 +53,7 @@ _KINDS: Final[tuple[Any, ...]] = (
     problem_wire.Problem,
     chat_wire.ChatAnswer,
     chat_wire.ChatStart,
+    chat_wire.ChatReasoning,
     chat_wire.ChatToken,
     chat_wire.ChatDone,
     bodies.ChatBody,

@@ -15,19 +15,18 @@ from contextlib import aclosing
 from typing import Final, Literal
 
 import httpx2
-import msgspec
 from starlette.responses import Response
 from starlette.types import Message, Receive, Scope, Send
 
 from chatkeep.chat import CLIENT_GONE, patiently, reason_of
 from chatkeep.core.completions import END
-from chatkeep.core.masking import Mask, MaskedPieces
-from chatkeep.core.model import Draft
+from chatkeep.core.masking import MaskedPieces
+from chatkeep.core.tape import Tape
 from chatkeep.errors import ChatkeepError, ModelCutOffError
 from chatkeep.http.access import Pools
 from chatkeep.http.events import until_gone
 from chatkeep.http.relay import Relay, is_stream, media_type_of, told_headers
-from chatkeep.recording import Recording, Tape
+from chatkeep.recording import Recording
 
 Stage = Literal["request", "answer"]
 Missed = Callable[[Stage, str], None]
@@ -72,25 +71,25 @@ class Recorder:
 
     def listen(self, content_type: str) -> None:
         """Begin to hear an answer of this media type."""
-        self._tape = None if self._recording is None else Tape(content_type)
+        self._tape = None if self._recording is None else Tape(content_type, mask=self.relay.mask)
 
     def hear(self, piece: bytes) -> None:
         """Take in a piece of the answer."""
         if self._tape is not None:
             self._tape.add(piece)
 
-    async def finish(self, cut: str) -> None:
-        """Have the answer stored, unless it is; `cut` is why, if it is not complete."""
+    async def finish(self, cut: str | None = None) -> None:
+        """Have the answer stored, unless it is; `cut` is what ended it, if the model's server did not."""
         tape, recording, self._tape = self._tape, self._recording, None
         if tape is None or recording is None:
             return
-        latency_ms, mask = round((time.perf_counter() - self._began) * 1000), self.relay.mask
+        latency_ms = round((time.perf_counter() - self._began) * 1000)
 
         def store() -> None:
             tape.close()
             draft = tape.draft(latency_ms, cut)
             if draft is not None:
-                recording.finish(_masked(draft, mask))
+                recording.finish(draft)
 
         await asyncio.wait((self._start("answer", store),), timeout=STORE_WAIT_S)
 
@@ -161,7 +160,7 @@ class Passage(Response):
             async with aclosing(self._pieces(answer)) as pieces:
                 async for piece in pieces:
                     await line.send(piece)
-            await self._recorder.finish(ModelCutOffError.code)
+            await self._recorder.finish()
             await line.send(b"", more_body=False)
         except httpx2.RequestError as error:
             if not line.has_begun:  # else it is left without its end, so that the client's connection breaks too
@@ -193,11 +192,11 @@ class Passage(Response):
             if ending:
                 self._recorder.hear(ending)
                 if self._recorder.has_heard_all:
-                    await self._recorder.finish(ModelCutOffError.code)
+                    await self._recorder.finish()
                 yield ending
         if held:
             self._recorder.hear(held)
-            await self._recorder.finish(ModelCutOffError.code)
+            await self._recorder.finish()
             yield held
 
     async def _whole(self, answer: httpx2.Response) -> AsyncGenerator[bytes]:
@@ -208,7 +207,7 @@ class Passage(Response):
                 yield last
             last = piece
             self._recorder.hear(piece)
-        await self._recorder.finish(ModelCutOffError.code)
+        await self._recorder.finish()
         yield last
 
     async def _came(self, answer: httpx2.Response) -> AsyncGenerator[bytes]:
@@ -232,16 +231,6 @@ class Passage(Response):
             (b"x-accel-buffering", b"no"),
             *([(b"x-session-key", key.encode())] if key is not None else []),
         ]
-
-
-def _masked(draft: Draft, mask: Mask) -> Draft:
-    """Return an answer without the key, whose pieces may have come in several events."""
-    return msgspec.structs.replace(
-        draft,
-        content=mask.value(draft.content),
-        tool_calls=mask.value(draft.tool_calls),
-        metadata=mask.value(draft.metadata),
-    )
 
 
 class _Line:

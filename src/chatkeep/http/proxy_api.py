@@ -19,7 +19,7 @@ from chatkeep.http.body import JSON_TYPES, LARGE_BYTES, body_of, check_values
 from chatkeep.http.metrics import Metrics
 from chatkeep.http.passage import Passage, Recorder
 from chatkeep.http.relay import Relay
-from chatkeep.recording import Recording, root_key
+from chatkeep.recording import Recording, root_of
 
 NamedKey = Annotated[
     str | None,
@@ -39,10 +39,10 @@ async def complete_chat(request: Request, sessions: Own, threads: Threads, named
         if asked is None:
             metrics.missed("request", "unreadable")
         else:
-            key = await threads.read(
-                root_key, sessions, *asked, None if named is None else _text(named), request.state.grant.token_id
+            root = await threads.read(
+                root_of, sessions, *asked, None if named is None else _text(named), request.state.grant.token_id
             )
-            recording = Recording(sessions, key, asked[1])
+            recording = Recording(sessions, root.key, asked[1], is_named=root.is_named)
         recorder = Recorder(relay, recording, threads, metrics.missed)
         recorder.begin()
     return Passage(lambda: relay.ask("POST", "chat/completions", request.headers, body), recorder)
