@@ -8,6 +8,7 @@ from typing import Final
 
 from chatkeep.core.model import Hit, Message, Summary
 from chatkeep.core.query import QUERY_CHARS_MAX, Places, Query, Term
+from chatkeep.core.search import Search, searched_text
 from chatkeep.core.stems import beginning, stem
 from chatkeep.core.words import folded, is_unspaced
 
@@ -37,9 +38,9 @@ def excerpt(text: str, query: Query) -> tuple[str, tuple[tuple[int, int], ...]]:
     return text[start:end], tuple(inside)
 
 
-def hit_of(known: Summary, message: Message, query: Query, match_count: int) -> Hit:
+def hit_of(known: Summary, message: Message, search: Search, match_count: int) -> Hit:
     """Return how a message that was found in a session is shown."""
-    shown, highlighted = excerpt(message.text, query)
+    shown, highlighted = excerpt(searched_text(message, search), search.query)
     return Hit(
         key=known.header.key,
         title=known.title,

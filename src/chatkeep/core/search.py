@@ -19,7 +19,7 @@ from typing import Final
 
 from msgspec import Struct
 
-from chatkeep.core.model import Hit, Hits, Mode, Role, Selection, Sort, Unit
+from chatkeep.core.model import Hit, Hits, Message, Mode, Role, Selection, Sort, Unit
 from chatkeep.core.query import Query
 from chatkeep.errors import StorageError
 
@@ -67,3 +67,10 @@ def is_enough(search: Search, message_count: int, session_count: int) -> bool:
     """Tell whether messages that have every term are the answer."""
     count = session_count if search.unit == "session" else message_count
     return count >= search.wanted if search.query.is_question else message_count > 0
+
+
+def searched_text(message: Message, search: Search) -> str:
+    """Return what a search looks at of a message: what a model thought, too, where every role is asked for."""
+    if search.roles is not None:
+        return message.text
+    return "\n\n".join(filter(None, (message.text, message.reasoning)))

@@ -43,7 +43,7 @@ from chatkeep.core.paging import Place, cursor_at, place_of, scope_of
 from chatkeep.core.query import Query, Term, Words, is_in, phrases, words_of
 from chatkeep.core.ranking import Match, Scores, weight
 from chatkeep.core.ranking import best as best_of
-from chatkeep.core.search import Search, is_enough
+from chatkeep.core.search import Search, is_enough, searched_text
 from chatkeep.core.stats import (
     LARGEST_SHOWN,
     TAGS_SHOWN,
@@ -169,7 +169,7 @@ class MemoryStore:
         selected = {stored.header.key: stored for stored in self._selected(search.selection)}
         sessions = {key: stored for key, stored in selected.items() if search.session in (None, key)}
         said = [
-            (key, message, words_of(message.text))
+            (key, message, words_of(searched_text(message, search)))
             for key, stored in sessions.items()
             for message in stored.messages
             if _is_candidate(message, search)
@@ -195,7 +195,7 @@ class MemoryStore:
         hits = []
         for match in best:
             stored = sessions[str(match.session)]
-            hits.append(hit_of(stored.summary, stored.messages[match.seq - 1], query, counts[match.session]))
+            hits.append(hit_of(stored.summary, stored.messages[match.seq - 1], search, counts[match.session]))
         is_all = all(are_whole[place] for place in ranked)
         return Hits(hits=tuple(hits), mode="all" if is_all else "any")
 

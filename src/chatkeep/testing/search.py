@@ -137,6 +137,15 @@ class SearchContract:
             assert hit == _slices(hits)[0]
             assert "all" == hits.mode
 
+    @pytest.mark.parametrize("query,text,hit", FOUND)
+    def test_search_finds_thoughts_with_every_role(self, store: Store, query: str, text: str | None, hit: str) -> None:
+        """What a model thought is found as its answers are, but only by those who ask for every role."""
+        store.append(KEY, [draft(f"<think>{text}</think>§", role="assistant")])
+        assert () == store.search(search_for(query)).hits
+        assert () == store.search(search_for(query, roles=("assistant",))).hits
+        if text is not None:
+            assert hit == _slices(store.search(search_for(query, roles=None)))[0]
+
     @pytest.mark.parametrize(
         "query,text",
         [

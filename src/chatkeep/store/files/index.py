@@ -54,7 +54,7 @@ from chatkeep.store.files.sql import LATE_INDEXES, QUERIES, SCHEMA
 T = TypeVar("T")
 Write = Callable[[Database], T]
 
-_REVISION: Final = 6  # raised when what is put into the index changes, but no file that the version hashes
+_REVISION: Final = 7  # raised when what is put into the index changes, but no file that the version hashes
 _FEW: Final = 2000
 _GROUP_MAX: Final = 256
 _CACHE_KB: Final = 32_768

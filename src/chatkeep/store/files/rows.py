@@ -264,7 +264,7 @@ def _put_messages(db: Database, entry: Entry, sid: int, doc: int | None) -> int:
         ],
     )
     _put_runs(db, sid, [message.seq for message in entry.messages], first)
-    given = entry.indexed or [indexed_of(message.text) for message in entry.messages]
+    given = entry.indexed or [indexed_of(message.text, message.reasoning) for message in entry.messages]
     marks = [_marks(sid, message.role) for message in entry.messages]
     db.executemany(QUERIES["put_words"], enumerate(map(_document, marks, given), first))
     _widen_zones(db, first, [microseconds(message.sent_at) for message in entry.messages])

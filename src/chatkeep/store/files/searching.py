@@ -142,15 +142,19 @@ class _Searching:
             self._db.set_progress_handler(None)
             self._is_partial = self._is_partial or self._is_late
 
+    def _asked_for(self, term: Term, asked: tuple[str, ...] = ()) -> Sought:
+        """Return what is asked for a term; what models thought is found only where every role is."""
+        return vocabulary.sought(self._db, term, asked, with_thoughts=self._search.roles is None)
+
     # Messages that have every term
 
     def gather_whole(self) -> None:
         """Gather messages that have every term; by more and more words, where one is only begun."""
-        sought = [vocabulary.sought(self._db, term) for term in self._terms]
+        sought = [self._asked_for(term) for term in self._terms]
         self._weigh(sought)
         self._gather_whole(sought)
         while (asked := vocabulary.asked(sought)) and not self._fills(self._whole) and not self._is_over():
-            sought = [vocabulary.sought(self._db, term, asked if term.prefix else ()) for term in self._terms]
+            sought = [self._asked_for(term, asked if term.prefix else ()) for term in self._terms]
             self._gather_whole(sought)
             self._seen.forget()  # some of these may have been found before
         self._is_complete = self._is_complete and not asked
@@ -195,12 +199,12 @@ class _Searching:
             return
         if self._search.query.relaxed != self._terms or not self._sought:
             self._terms = self._search.query.relaxed
-            self._weigh([vocabulary.sought(self._db, term) for term in self._terms])
+            self._weigh([self._asked_for(term) for term in self._terms])
         self._loose = {}
         self._gather_loose()
         while (asked := vocabulary.asked(self._sought)) and not self._fills(self._loose) and not self._is_over():
             place = next(place for place, one in enumerate(self._sought) if one.asked)
-            self._sought[place] = vocabulary.sought(self._db, self._terms[place], asked)
+            self._sought[place] = self._asked_for(self._terms[place], asked)
             self._add(place, self._walked([self._sought[place]]))
         self._is_complete = self._is_complete and not asked
 

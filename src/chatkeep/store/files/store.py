@@ -32,7 +32,6 @@ from chatkeep.core.model import (
     Window,
 )
 from chatkeep.core.paging import Place, cursor_at, place_of, scope_of
-from chatkeep.core.query import Query
 from chatkeep.core.search import Search, hits_shown
 from chatkeep.core.stats import PeriodUnit, Stats
 from chatkeep.core.windows import neighbours
@@ -250,7 +249,7 @@ class FilesStore:
             answer = self._upkeep.answer(lambda index: index.find(search))
             pieces = [Piece(one.row.name, one.spot.start, one.spot.size) for one in answer.found]
             read = zip(answer.found, readings(self._tree, pieces), strict=True)
-            shown = [self._hit(one, reading, search.query) for one, reading in read]
+            shown = [self._hit(one, reading, search) for one, reading in read]
             if None not in shown:
                 break
             if self._upkeep.follows:  # perhaps another folder is in place: the next search is of that
@@ -489,10 +488,10 @@ class FilesStore:
             self._upkeep.refresh(name)
         return None
 
-    def _hit(self, found: Found, reading: Reading, query: Query) -> Hit | StorageError | None:
+    def _hit(self, found: Found, reading: Reading, search: Search) -> Hit | StorageError | None:
         """Return how a found message is shown, None if the file has changed meanwhile, or why it cannot be read."""
         try:
             messages = self._read_messages(reading, found.row.stamp, [found.spot])
         except StorageError as error:
             return error
-        return hit_of(found.row.summary, messages[0], query, found.match_count) if messages else None
+        return hit_of(found.row.summary, messages[0], search, found.match_count) if messages else None

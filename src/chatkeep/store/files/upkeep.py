@@ -165,7 +165,7 @@ class Upkeep:
         Others write in between: a message of a million words keeps nobody waiting. Nothing is prepared when that is not
         possible now.
         """
-        indexed = [indexed_of(message.text) for message in messages]
+        indexed = [indexed_of(message.text, message.reasoning) for message in messages]
         try:
             for words in chain.from_iterable(with_stems(one.more) for one in indexed):
                 self.note(partial(put_words, words=words))

@@ -46,8 +46,10 @@ _TWO: Final = 2
 _ROW_MAX: Final = 8  # words of a phrase that are looked up one by one
 _WORDS: Final = Decoder(list[tuple[str, int]])
 _ASCII_WORD: Final = re.compile(r"[a-z0-9]+")
+_NO_SIGNS: Final = {code: " " for code in range(0x80) if not chr(code).isalnum()}
 _LAST: Final = chr(0x10FFFF)
 _SCOPE: Final = "\ue002"
+_THOUGHT: Final = "\ue003"  # stands before each word of what a model thought
 NOTHING: Final = f'"{GAP}{GAP}"'
 
 
@@ -80,18 +82,30 @@ class Indexed(Struct, frozen=True):
     more: Sequence[str] = ()
 
 
-def indexed_of(text: str) -> Indexed:
-    """Return what the index is given of a message. Takes long for a long one: best done before one's turn to write."""
+def indexed_of(text: str, thought: str = "") -> Indexed:
+    """Return what the index is given of a message. Takes long for a long one: best done before one's turn to write.
+
+    What a model thought is found by those alone who ask for it: its words are others than those of the answer.
+    """
     tokens, rows = spaced(text), rows_of(text)
     words: set[str] = set()
     for piece in stretches(tokens):
         words.update(_ASCII_WORD.findall(piece.lower()) if tokens.isascii() else piece.split())
+    if thought:
+        rows = f" {GAP} ".join(filter(None, (rows, _marked(spaced(thought)), _marked(rows_of(thought)))))
     for piece in stretches(rows):
         words.update(part for part in piece.split() if not is_mark(part))
     if len(words) <= _COUNTED_MAX:
         return Indexed(tokens, rows, frozenset(words))
     counted = frozenset(islice(words, _COUNTED_MAX))
     return Indexed(tokens, rows, counted, [word for word in words if word not in counted and not _is_pair(word)])
+
+
+def _marked(tokens: str) -> str:
+    """Return tokens as those of what a model thought; the gaps between rows stay."""
+    if tokens.isascii():
+        return _ASCII_WORD.sub(rf"{_THOUGHT}\g<0>", tokens.lower().translate(_NO_SIGNS))
+    return " ".join(token if token == GAP else f"{_THOUGHT}{token}" for token in tokens.split())
 
 
 def with_stems(words: Sequence[str]) -> Iterator[list[tuple[str, str | None]]]:
@@ -158,7 +172,8 @@ def _is_to_be_known(word: str, count: int) -> bool:
 
 
 def _is_pair(word: str) -> bool:
-    return len(word) > 1 and is_unspaced(word) is not None
+    plain = word.removeprefix(_THOUGHT)
+    return len(plain) > 1 and is_unspaced(plain) is not None
 
 
 def is_mark(word: str) -> bool:
@@ -176,13 +191,26 @@ def role_word(role: Role) -> str:
     return f"{_SCOPE}{role}"
 
 
-def sought(db: Connection, term: Term, asked: tuple[str, ...] = ()) -> Sought:
-    """Return what to ask for a term; of a beginning of many words, of which some were `asked` for, the next ones."""
+def sought(db: Connection, term: Term, asked: tuple[str, ...] = (), *, with_thoughts: bool = False) -> Sought:
+    """Return what to ask for a term; of a beginning of many words, of which some were `asked` for, the next ones.
+
+    `with_thoughts` what models thought is asked, too.
+    """
+    said = _sought(db, term, asked, "")
+    if not with_thoughts:
+        return said
+    thought = _sought(db, term, asked, _THOUGHT)
+    by_now = tuple(dict.fromkeys((*said.asked, *thought.asked)))
+    match = f"({said.match}) OR ({thought.match})"
+    return Sought(match, said.count + thought.count, by_now, said.is_phrase, others=said.others)
+
+
+def _sought(db: Connection, term: Term, asked: tuple[str, ...], mark: str) -> Sought:
     if term.run:
-        pairs = [indexed(pair) for pair in pairs_of("".join(term.tokens))]
+        pairs = [mark + indexed(pair) for pair in pairs_of("".join(term.tokens))]
         count = max(1, min(count for _, count in _counted(db, pairs)))  # a pair of one message need not be known
         return Sought(f'"{" ".join(pairs)}"', count, is_phrase=len(pairs) > 1)
-    tokens = [indexed(token) for token in term.tokens]
+    tokens = [mark + indexed(token) for token in term.tokens]
     if len(tokens) > 1:
         return _phrase(db, term, tokens, asked)
     if is_unspaced(term.tokens[0]):
@@ -237,9 +265,9 @@ def _any(phrases: Iterable[str]) -> str:
 
 def _forms(db: Connection, word: str) -> list[tuple[str, int]]:
     """Return the words of the index that are forms of one, itself first, and in how many messages each is."""
-    of_stem = stem(word)
+    of_stem = _marked_stem(word)
     found = one_row(db, QUERIES["forms"], {"word": word, "stem": of_stem, "limit": _FORMS}, _WORDS)
-    forms = {form: count for form, count in found if stem(form) == of_stem}
+    forms = {form: count for form, count in found if _marked_stem(form) == of_stem}
     return list({word: 0, **forms}.items())
 
 
@@ -278,5 +306,11 @@ def _sum(counted: Iterable[tuple[str, int]]) -> int:
 
 def _stem_of(word: str) -> str | None:
     """Return the stem of a word, None when that is the word itself."""
-    of_word = stem(word)
+    of_word = _marked_stem(word)
     return None if of_word == word else of_word
+
+
+def _marked_stem(word: str) -> str:
+    """Return the stem of a word, of a thought one as a thought one."""
+    plain = word.removeprefix(_THOUGHT)
+    return stem(plain) if plain == word else f"{_THOUGHT}{stem(plain)}"
