@@ -193,10 +193,12 @@ class Sessions:
         before: int | None = None,
         after: int | None = None,
         max_tokens: int | None = None,
+        reasoning: bool = False,
     ) -> Window:
         """Return neighbouring messages, oldest first, as `Store.window`; with `max_tokens` the newest that fit.
 
-        Without a limit 50 are looked at, with `max_tokens` 500.
+        Without a limit 50 are looked at, with `max_tokens` 500. These are without what models thought, unless
+        `reasoning` is asked for.
 
         Raises:
             InvalidError: for numbers out of range, and for `after` together with `max_tokens`.
@@ -212,7 +214,7 @@ class Sessions:
             if bound is not None and not 0 <= bound < 1 << 53:
                 raise InvalidError(name, "must be a number from 0 to 2^53")
         window = self._store.window(own, limit=limit, before=before, after=after)
-        return window if max_tokens is None else fitting(window, max_tokens)
+        return window if max_tokens is None else fitting(window, max_tokens, with_reasoning=reasoning)
 
     def list(
         self,

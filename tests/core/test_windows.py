@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from chatkeep.core.model import Json, Message, Window
+from chatkeep.core.model import Json, Message, Role, Window
 from chatkeep.core.turns import said_of
 from chatkeep.core.windows import estimate, fitting, for_anthropic, for_openai, tokens
 from chatkeep.errors import InvalidError
@@ -22,6 +23,7 @@ from tests.core.histories import PIXEL, orderly, stored, wild
 from tests.core.provider_rules import refused_by_anthropic, refused_by_openai
 
 PLENTY = 1 << 40
+SENT_AT = datetime(2030, 1, 1, tzinfo=UTC)
 EXAMPLES = int(os.environ.get("CHATKEEP_WINDOWS", "0"))
 CALL = [{"id": "c", "type": "function", "function": {"name": "add", "arguments": "{}"}}]
 kinds = st.sampled_from(["user", "assistant", "call", "tool", "tool"])
@@ -277,3 +279,26 @@ def test_fitting_of_any_window(said: list[str], budget: int, has_more: bool) -> 
 def _is_answer(before: list[str]) -> bool:
     """Tell whether a result that comes now is the first of the latest call."""
     return next((kind == "call" for kind in reversed(before) if kind in ("call", "tool")), False)
+
+
+def test_fit_without_what_models_thought() -> None:
+    """Thinking is no part of a window unless it is asked for, and takes room only then."""
+    thought = "word " * 1000
+    said = [
+        message_with(1, "user", "Two and two?"),
+        message_with(2, "assistant", f"<think>{thought}</think>Four."),
+        message_with(3, "assistant", "", {"reasoning": {"text": thought, "from": "reasoning"}, "model": "m"}),
+        message_with(4, "assistant", "Five.", {"reasoning": {"text": thought, "from": "reasoning"}, "model": "m"}),
+        message_with(5, "user", "<think> is what?"),
+    ]
+    window = Window(messages=tuple(said), has_more=False)
+    fit = fitting(window, 100).messages
+    assert ["Two and two?", "Four.", "Five.", "<think> is what?"] == [one.content for one in fit]
+    assert {"model": "m"} == fit[2].metadata
+    assert said[4:] == list(fitting(window, 100, with_reasoning=True).messages)
+    assert window == fitting(window, 10_000, with_reasoning=True)
+
+
+def message_with(seq: int, role: Role, content: str, metadata: Json = None) -> Message:
+    """Return a message."""
+    return Message(seq=seq, role=role, content=content, sent_at=SENT_AT, id=f"m{seq}", metadata=metadata)

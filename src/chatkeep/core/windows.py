@@ -17,7 +17,10 @@ import string
 from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
+import msgspec
+
 from chatkeep.core.model import Json, Message, Window, encoded_json
+from chatkeep.core.reasoning import FIELD, without_reasoning
 from chatkeep.core.shapes import anthropic_messages, openai_messages
 from chatkeep.core.turns import Part, Said, answers, outdated, prompt, said_of, talk
 from chatkeep.errors import InvalidError
@@ -99,21 +102,22 @@ def neighbours(messages: Sequence[Message], *, limit: int, before: int | None, a
     return Window(messages=tuple(between[:limit] if follows else between[-limit:]), has_more=len(between) > limit)
 
 
-def fitting(window: Window, tokens_max: int) -> Window:
-    """Return the newest messages of a window that fit, as they are stored, by the estimate.
+def fitting(window: Window, tokens_max: int, *, with_reasoning: bool = False) -> Window:
+    """Return the newest messages of a window that fit, as they are stored but for what models thought, by the estimate.
 
     A tool call and its results stay together, with what was said between them; results that answer no call
     of the window are left out, and so are system prompts that another one has replaced. If not even the newest fits,
     the window says how many tokens would do.
     """
-    messages = window.messages
-    gone = outdated([said_of(message) for message in messages])
-    messages = tuple(message for place, message in enumerate(messages) if place not in gone)
+    gone = outdated([said_of(message) for message in window.messages])
+    standing = [message for place, message in enumerate(window.messages) if place not in gone]
+    messages = standing if with_reasoning else [one for one in map(_without_reasoning, standing) if one is not None]
     history = [said_of(message) for message in messages]
     kept: list[int] = []
     needed: int | None = None
     for run in reversed(list(_runs(history))):
         cost = sum(tokens(history[place], estimate) for place in run)
+        cost += sum(estimate(messages[place].reasoning) for place in run) if with_reasoning else 0
         if cost > tokens_max:
             needed = None if kept else cost
             break
@@ -125,6 +129,17 @@ def fitting(window: Window, tokens_max: int) -> Window:
         has_more=window.has_more or left_out,
         needed_tokens=needed,
     )
+
+
+def _without_reasoning(message: Message) -> Message | None:
+    """Return a message without what the model thought, None when nothing else was in it."""
+    if message.role != "assistant" or not message.reasoning:
+        return message
+    content = without_reasoning(message.content)
+    if not content and not message.tool_calls:
+        return None
+    metadata = {name: value for name, value in (message.metadata or {}).items() if name != FIELD}
+    return msgspec.structs.replace(message, content=content, metadata=metadata or None)
 
 
 def _newest(

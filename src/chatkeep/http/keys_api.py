@@ -101,7 +101,7 @@ async def append_messages(
     return json_response(wire.encoded(wire.append_answer(appended)), status)
 
 
-async def read_messages(
+async def read_messages(  # noqa: PLR0913 - the parameters of the query
     sessions: Own,
     threads: Threads,
     session: given.QueryKey,
@@ -110,11 +110,12 @@ async def read_messages(
     before: given.Seq = None,
     after: given.Seq = None,
     max_tokens: given.Count = None,
+    reasoning: bool = False,
 ) -> Response:
     """Read neighbouring messages, oldest first: the newest, those before or after a seq, or the newest that fit."""
     key = given.key("session", session)
     bounds = {"limit": limit, "before": before, "after": after, "max_tokens": max_tokens}
-    return json_response(await threads.read(lambda: wire.encoded(sessions.window(key, **bounds))))
+    return json_response(await threads.read(lambda: wire.encoded(sessions.window(key, **bounds, reasoning=reasoning))))
 
 
 async def delete_sessions(request: Request, sessions: Own, threads: Threads) -> Response:
