@@ -100,6 +100,9 @@ class Searcher:
         """Have the process run; when it ends soon again and again, start it more and more rarely."""
         pause_s = _PAUSE_S
         while not self._stop.is_set():
+            if not self._is_told():  # it would find no index that it may use
+                self._stop.wait(_PAUSE_S)
+                continue
             began = time.monotonic()
             with contextlib.suppress(OSError):
                 self._run()

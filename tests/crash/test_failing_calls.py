@@ -6,6 +6,7 @@ with each error, once and for ever (as long as the operation lasts).
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
@@ -18,12 +19,13 @@ from pathlib import Path
 import pytest
 
 from chatkeep.core.model import Selection
-from chatkeep.errors import ChatkeepError, SessionNotFoundError
+from chatkeep.errors import ChatkeepError, SessionNotFoundError, StorageError
 from chatkeep.store.files import held, tree
 from chatkeep.store.files.disk import to_disk
 from chatkeep.store.files.held import LockedFile
 from chatkeep.store.files.store import FilesStore
 from chatkeep.store.files.tree import Tree, file_name
+from chatkeep.testing import search_for, talk
 from tests.crash.failing import FAULTS, Fault, failing
 from tests.crash.history import draft_of
 from tests.crash.scorecard import Score
@@ -244,3 +246,35 @@ def _told(store: FilesStore, key: str) -> Told | None:
     except SessionNotFoundError:
         return None
     return Told(session.header.title, tuple((one.id, one.content) for one in session.messages))
+
+
+@pytest.mark.parametrize("kind", ["EIO", "ENOSPC", "EDQUOT", "EROFS"])
+@pytest.mark.parametrize("index", ["kept", "lost"])
+def test_read_where_every_write_fails(scratch: Path, monkeypatch: pytest.MonkeyPatch, kind: str, index: str) -> None:
+    """Whatever a disk says to each call that writes, a workspace is opened, listed, read and searched."""
+    workspace = scratch / "workspace"
+    with closing(FilesStore.open(workspace)) as store:
+        for number in range(3):
+            store.append(f"api:{number}", talk(3))
+    if index == "lost":
+        for path in workspace.glob("index*"):
+            path.unlink()
+    opened = os.open
+
+    def open_to_read(path: str, flags: int, *arguments: int, **options: int) -> int:
+        if flags & (os.O_WRONLY | os.O_RDWR | os.O_CREAT):
+            refuse()
+        return opened(path, flags, *arguments, **options)
+
+    def refuse(*_: object, **__: object) -> int:
+        raise OSError(getattr(errno, kind), os.strerror(getattr(errno, kind)))
+
+    for call in ("write", "pwrite", "fdatasync", "ftruncate", "link", "mkdir", "rename", "replace", "unlink"):
+        monkeypatch.setattr(os, call, refuse)
+    monkeypatch.setattr(os, "open", open_to_read)
+    with closing(FilesStore.open(workspace)) as store:
+        assert [f"api:{number}" for number in range(3)] == list(store.keys(Selection()).keys)
+        assert [3, 3, 3] == [len(store.window(key, limit=10).messages) for key in store.keys(Selection()).keys]
+        assert 3 == len(store.search(search_for("line")).hits)
+        with pytest.raises(StorageError):
+            store.append("api:0", talk(1))

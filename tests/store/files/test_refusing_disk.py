@@ -13,6 +13,7 @@ import pytest
 
 from chatkeep.core.model import Revision, Selection
 from chatkeep.errors import SessionNotFoundError, StorageError, StorageFullError, StorageReadOnlyError
+from chatkeep.store.files.databases import InMemory
 from chatkeep.store.files.store import FilesStore
 from chatkeep.store.files.tree import file_name
 from chatkeep.testing import draft, search_for, talk
@@ -91,6 +92,23 @@ def test_open_a_full_disk_without_an_index(disk: SmallDisk) -> None:
     with closing(FilesStore.open(disk.workspace)) as store:
         assert expected == _answers(store)
     assert before == set(disk.workspace.iterdir())
+
+
+def test_memory_grows_with_what_changes(disk: SmallDisk) -> None:
+    """What an index that cannot be written takes in memory is what changed in it, however long it is open."""
+    with closing(FilesStore.open(disk.workspace)) as store:
+        for number in range(300):
+            store.append(f"more:{number}", [draft(f"line {number} " + "words " * 100)])
+    disk.let_read_only()
+    with closing(FilesStore.open(disk.workspace)) as store:
+        assert 305 == store.status().session_count
+        time.sleep(0.5)  # longer than the quiet that is waited for before parts are joined
+        medium = store._upkeep.index.medium
+        assert isinstance(medium, InMemory)
+        assert medium.written_bytes < 50_000 < medium.path.stat().st_size
+        _answers(store)
+        assert medium.written_bytes < 50_000
+    disk.let_write()
 
 
 def test_make_room_by_deleting(disk: SmallDisk) -> None:

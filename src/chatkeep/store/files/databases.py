@@ -180,6 +180,11 @@ class InMemory:
         """Give the memory back."""
         self._overlay.close()
 
+    @property
+    def written_bytes(self) -> int:
+        """How much of it is in memory."""
+        return self._overlay.written_bytes
+
     def _begin(self, *, is_empty: bool) -> None:
         """Make what is empty an index, and take what is in the write-ahead log of another into it.
 

@@ -279,9 +279,9 @@ class Index:
     def _tidy(self) -> bool:
         """Put the counts of words into the table, join small parts of the full-text index; tell if more can be joined.
 
-        Neither has to be.
+        Neither has to be. In memory nothing is joined: it would take the room of all parts.
         """
-        if (tally := self._writer.tally) is None:
+        if (tally := self._writer.tally) is None or not self.medium.is_shared:
             return False
         with (
             contextlib.suppress(IndexLostError, IndexBehindError, IndexRefusedError),

@@ -73,6 +73,11 @@ class Copy:
             start += len(piece)
             data = data[len(piece) :]
 
+    @property
+    def written_bytes(self) -> int:
+        """How much of it is in memory."""
+        return len(self._pages) * _PAGE_BYTES
+
     def truncate(self, size: int) -> None:
         """Make the file shorter."""
         self.size, self._base_size = size, min(size, self._base_size)
@@ -209,6 +214,11 @@ class Overlay(apsw.VFS):
     def is_settled(self) -> bool:
         """Tell whether a write to the base would show."""
         return self._files[_MAIN][0].is_settled()
+
+    @property
+    def written_bytes(self) -> int:
+        """How much there is in memory."""
+        return sum(copy.written_bytes for copy, _ in self._files.values())
 
     def close(self) -> None:
         """Let go of the files; no connection may be open any more."""
