@@ -250,7 +250,7 @@ class FilesStore:
             pieces = [Piece(one.row.name, one.spot.start, one.spot.size) for one in answer.found]
             read = zip(answer.found, readings(self._tree, pieces), strict=True)
             shown = [self._hit(one, reading, search) for one, reading in read]
-            if None not in shown:
+            if all(isinstance(one, Hit) for one in shown):
                 break
             if self._upkeep.follows:  # perhaps another folder is in place: the next search is of that
                 self._tree.find_place()
