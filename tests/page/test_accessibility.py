@@ -20,7 +20,9 @@ if os.environ.get("CHATKEEP_PAGE_VIEWS") == "all":
     VIEWS = [(theme, size) for theme in ("light", "dark") for size in SIZES]
 RICH = (
     "## A plan\n\n1. One\n2. [Two](http://example.org)\n\n> quoted\n\n| a | b |\n|---|---|\n| 1 | 2 |\n\n"
-    '```python\n# says hello\ndef hello(name: str) -> None:\n    print(f"hello {name}", 42)\n```\n\nUse `code`.'
+    '```python\n# says hello\ndef hello(name: str) -> None:\n    print(f"hello {name}", 42)\n```'
+    "\n\nUse `code`, and $x^2$: $$\\frac{1}{2}$$ $\\frac{1}{2$ $$\\unknown$$"
+    "\n\n- [x] done\n\n3) three\n\nA fact[^1].\n\n[^1]: Its source.\n\n```mermaid\ngraph TD; A-->B\n```"
 )
 
 
@@ -49,7 +51,11 @@ def test_axe_finds_nothing(server: Server, visit: Visit, theme: str, size: str) 
     store(
         server,
         key,
-        [said(1, "Hello, what is the plan?"), said(2, RICH, "assistant"), *called("look", {"a": 1}, "done")],
+        [
+            said(1, "Hello, what is the plan?"),
+            said(2, f"<think>So.</think>{RICH}", "assistant"),
+            *called("look", {"a": 1}, "done"),
+        ],
     )
     server.sessions.revise(key, Revision(pinned=True, tags=("work", "東京")))
     width, height = SIZES[size]
@@ -67,7 +73,9 @@ def test_axe_finds_nothing(server: Server, visit: Visit, theme: str, size: str) 
     found["new chat"] = violations(page)
     page.evaluate("(hash) => { location.hash = hash; }", link(key, 2))
     expect(page.locator(".hljs-string").first).to_be_visible()
-    page.locator("details.step summary").click()
+    expect(page.locator(".formula.set")).to_have_count(2)
+    for summary in page.locator("details.step summary").all():
+        summary.click()
     found["session"] = violations(page)
     page.locator(".thread-head").get_by_role("button", name="Actions").click()
     found["menu"] = violations(page, "dialog")

@@ -173,11 +173,12 @@ def test_end_of_an_answer_says_why(server: Server, visit: Visit) -> None:
     ends: dict[str, dict[str, object]] = {
         "Nobody waited": {"partial": True, "reason": "client_gone"},
         "Chatkeep was stopped": {"partial": True, "reason": "server_ended"},
-        "Reason: model_error. <b>Overloaded</b>": {
+        "This answer was cut off. <b>Overloaded</b>": {
             "partial": True,
             "reason": "model_error",
             "detail": "<b>Overloaded</b>",
         },
+        "Reason: model_cut_off.": {"partial": True, "reason": "model_cut_off"},
         "cut off. Try later": {"partial": True, "error": {"message": "Try later"}},
         "limit of tokens": {"finish_reason": "length"},
         "held back": {"finish_reason": "content_filter"},

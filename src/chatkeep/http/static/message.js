@@ -69,15 +69,14 @@ export function Message({ session, message, results, sought }) {
 const REASONS = {
   client_gone: "Nobody waited for the rest of it.",
   server_ended: "Chatkeep was stopped.",
-  model_cut_off: "The model's server ended it early.",
 };
 
 /** Why an answer is not whole, in sentences, with the words of the model's server where it gave some. */
 function endOf(metadata) {
   const { partial, reason, detail, error, finish_reason: finish } = metadata ?? {};
   if (partial) {
-    const why = REASONS[reason] ?? (reason ? `Reason: ${reason}.` : "");
     const words = [detail, error?.message ?? error].find((one) => typeof one === "string" && one.trim());
+    const why = REASONS[reason] ?? (reason && !words ? `Reason: ${reason}.` : "");
     return [`This answer was cut off. ${why}`.trim(), ...(words ? [words] : [])];
   }
   if (finish === "length" || finish === "max_tokens") return ["This answer reached its limit of tokens."];
