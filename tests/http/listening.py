@@ -8,11 +8,11 @@ from contextlib import contextmanager
 from typing import Any
 
 import uvicorn
-from fastapi import FastAPI
+from starlette.types import ASGIApp
 
 
 @contextmanager
-def listening(app: FastAPI, **options: Any) -> Iterator[int]:  # noqa: ANN401 - as uvicorn's Config takes them
+def listening(app: ASGIApp, **options: Any) -> Iterator[int]:  # noqa: ANN401 - as uvicorn's Config takes them
     """Give the port on which an application answers; it ends with the block."""
     running = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=0, log_config=None, **options))
     thread = threading.Thread(target=running.run, daemon=True)

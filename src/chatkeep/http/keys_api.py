@@ -17,7 +17,7 @@ from chatkeep import exporters, importers, wire
 from chatkeep.bodies import BulkBody, DraftBody, DraftsBody, RevisionBody, draft_of, parse_age, revision_of
 from chatkeep.core.bounds import DEPTH_MAX, LARGE_BODY_BYTES_MAX
 from chatkeep.core.keys import parse_key
-from chatkeep.core.model import Draft, Selection
+from chatkeep.core.model import Draft, Selection, Session
 from chatkeep.errors import InvalidError, NotFoundError
 from chatkeep.http import parameters as given
 from chatkeep.http.access import Own, Pools, Threads, json_response
@@ -152,8 +152,7 @@ async def import_sessions(
     """Take in sessions that were exported, as JSON, JSON lines or plain bytes; nothing that is stored is changed."""
     data = await body_of(request, IMPORT_TYPES, LARGE_BODY_BYTES_MAX)
     await threads.write(check_import, data)
-    report = await threads.import_(importers.take_in, sessions, importers.chatkeep.read(BytesIO(data), format))
-    return json_response(wire.encoded(msgspec.convert(report, wire.ImportAnswer, from_attributes=True)))
+    return json_response(await threads.import_(_report, sessions, importers.chatkeep.read(BytesIO(data), format)))
 
 
 def disposition(name: str, suffix: str) -> str:
@@ -170,6 +169,11 @@ def _drafts(data: bytes) -> list[Draft]:
     """Return the messages of a body: one, or a list, which is a level more."""
     body = decoded(data, _DRAFTS, DEPTH_MAX + data.lstrip()[:1].startswith(b"["))
     return [draft_of(one) for one in ([body] if isinstance(body, DraftBody) else body)]
+
+
+def _report(sessions: Sessions, records: Iterator[Session | importers.Flaw]) -> bytes:
+    report = importers.take_in(sessions, records)
+    return wire.encoded(msgspec.convert(report, wire.ImportAnswer, from_attributes=True))
 
 
 def _encoded_keys(sessions: Sessions, selected: Selection, limit: int | None, cursor: str | None) -> bytes:

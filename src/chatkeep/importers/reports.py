@@ -9,6 +9,7 @@ from typing import Final
 import msgspec
 from msgspec import Struct
 
+from chatkeep.core.keys import KEY_CHARS_MAX
 from chatkeep.core.model import Merged, Message, Session
 from chatkeep.errors import ChatkeepError, MessageConflictError, SessionNotFoundError, StorageError
 from chatkeep.sessions import Sessions, checked_session
@@ -98,7 +99,7 @@ def _merged(merge: Callable[[Session], Merged], session: Session) -> Merged | Fl
     except StorageError:
         raise
     except ChatkeepError as error:
-        return Flaw(session.header.key, str(error), error.code)
+        return Flaw(session.header.key[:KEY_CHARS_MAX], str(error), error.code)  # a key that is none may be very long
 
 
 def _conflict(record: Record, merged: Merged) -> Flaw | None:
