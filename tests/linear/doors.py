@@ -1,0 +1,304 @@
+"""The doors by which a text comes in, and the rooms that read it: each as a function that does all that is done there.
+
+A door is given a text and returns the work that is to be counted. The parsers of outside bytes are those of the
+fuzz targets, which assert besides what has to hold of what they make of the bytes.
+"""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Callable
+from contextlib import suppress
+from datetime import UTC, datetime
+from functools import cache, partial
+from pathlib import Path
+from typing import Final
+
+from chatkeep import exporters
+from chatkeep.cli import screen
+from chatkeep.core import recognition, titles
+from chatkeep.core.excerpts import excerpt, highlights
+from chatkeep.core.model import Draft, Header, Message, Selection, Session, Window
+from chatkeep.core.query import QUERY_CHARS_MAX, parse_query
+from chatkeep.core.reasoning import Splitter, parted
+from chatkeep.core.search import Search
+from chatkeep.core.sse import MEDIA_TYPE
+from chatkeep.core.tape import Tape
+from chatkeep.core.windows import fitting, for_anthropic, for_openai
+from chatkeep.core.words import rows_of, spaced, tokens_of
+from chatkeep.errors import ChatkeepError
+from chatkeep.store.files import format as session_file
+from chatkeep.store.files.store import FilesStore
+from chatkeep.store.files.vocabulary import indexed_of
+from tests.fuzz import targets, wires
+
+Work = Callable[[], object]
+Door = Callable[[str], Work]
+
+_AT: Final = datetime(2024, 1, 15, 10, 30, tzinfo=UTC)
+_QUERY: Final = 'the quick "a b" fo'
+_TOKENS: Final = 1_000_000
+
+
+def _plain(text: str) -> str:
+    """Return a text that can be stored."""
+    return text.encode(errors="replace").decode().replace("\0", "")
+
+
+def _bytes(text: str) -> bytes:
+    return text.encode(errors="surrogatepass")
+
+
+def _each(read: Callable[[bytes], None], *said: bytes) -> Work:
+    def work() -> None:
+        for one in said:
+            read(one)
+
+    return work
+
+
+def _said(text: str, *, ascii_only: bool = True, role: str = "user") -> bytes:
+    said = {"role": role, "content": text if ascii_only else _plain(text)}
+    return json.dumps(said, ensure_ascii=ascii_only).encode()
+
+
+def _messages(text: str) -> list[Message]:
+    plain = _plain(text)
+    call = {"id": "c", "type": "function", "function": {"name": plain, "arguments": plain}}
+    parts = [{"type": "text", "text": plain}, {"type": "image_url", "image_url": {"url": plain}}]
+    return [
+        Message(seq=1, id="1", role="system", content=plain, sent_at=_AT),
+        Message(seq=2, id="2", role="user", content=parts, sent_at=_AT),
+        Message(seq=3, id="3", role="assistant", content=plain, tool_calls=[call], sent_at=_AT),
+        Message(seq=4, id="4", role="tool", content=plain, tool_call_id="c", sent_at=_AT),
+        Message(seq=5, id="5", role="assistant", content=parts, sent_at=_AT),
+    ]
+
+
+def _session(text: str) -> Session:
+    return Session(header=Header(key="cli:a", channel="cli", title=None, created_at=_AT), messages=(*_messages(text),))
+
+
+def _stream(text: str) -> bytes:
+    pieces = (text[start : start + 20] for start in range(0, len(text), 20))
+    chunks = ({"choices": [{"index": 0, "delta": {"content": piece}}]} for piece in pieces)
+    return b"".join(b"data: %b\n\n" % json.dumps(chunk).encode() for chunk in chunks) + b"data: [DONE]\n\n"
+
+
+def index_tokens(text: str) -> Work:
+    """What the index is given of a message."""
+    return partial(spaced, _plain(text))
+
+
+def index_rows(text: str) -> Work:
+    """The parts that the index is given of a message."""
+    return partial(rows_of, _plain(text))
+
+
+def index_words(text: str) -> Work:
+    """The words of a message for the table of words."""
+    return partial(indexed_of, _plain(text))
+
+
+def tokens(text: str) -> Work:
+    """The words of a text at their places, as highlights need them."""
+    return partial(tokens_of, _plain(text))
+
+
+def shown(text: str) -> Work:
+    """The excerpt of a message that is found."""
+    return partial(excerpt, _plain(text), parse_query(_QUERY))
+
+
+def queried(text: str) -> Work:
+    """A query of such text, of a message of such text."""
+    asked = " ".join(_plain(text)[:QUERY_CHARS_MAX].splitlines())
+    return lambda: excerpt(_plain(text), parse_query(asked))
+
+
+def titled(text: str) -> Work:
+    """Title and preview."""
+    plain = _plain(text)
+    return lambda: (titles.title(plain, plain), titles.preview(plain, plain))
+
+
+def marked(text: str) -> Work:
+    """A message shown whole with its hits, as the command line does it."""
+    plain = _plain(text)
+    return lambda: (highlights(plain, parse_query(_QUERY)), screen.visible(plain), screen.visible(plain, one_line=True))
+
+
+def body(text: str) -> Work:
+    """The body of an append, in escapes and in UTF-8, to a line of a file and back."""
+    bodies = (_said(text), _said(text, ascii_only=False))
+    return _each(targets.read_body, *(b"\x07" + one for one in bodies))
+
+
+def raw_body(text: str) -> Work:
+    """A body that is this text, of each type."""
+    return _each(targets.read_body, *(kind + _bytes(text) for kind in (b"\x00", b"\x01", b"\x02", b"\x07")))
+
+
+def address(text: str) -> Work:
+    """Key, label, title, tag, cursor, time, headers."""
+    return partial(targets.read_address, _bytes(text) + b"\n" + _bytes(text))
+
+
+def streamed(text: str) -> Work:
+    """An answer of the model that is recorded from its stream."""
+    return partial(_taped, _stream(text), MEDIA_TYPE)
+
+
+def answered(text: str) -> Work:
+    """An answer of the model that is recorded whole."""
+    message = {"role": "assistant", "content": text, "reasoning": text}
+    return partial(_taped, json.dumps({"choices": [{"message": message}]}).encode(), "application/json")
+
+
+def raw_answer(text: str) -> Work:
+    """Events of a model's server that are this text."""
+    return partial(_taped, b"data: " + b" ".join(_bytes(text).splitlines()) + b"\n\n" + _bytes(text), MEDIA_TYPE)
+
+
+def _taped(said: bytes, media_type: str) -> None:
+    tape = Tape(media_type)
+    for start in range(0, len(said), 100):
+        tape.add(said[start : start + 100])
+    tape.close()
+    tape.draft(1, "cut")
+
+
+def request(text: str) -> Work:
+    """A request to the model that is recorded."""
+    messages = [{"role": role, "content": text, "name": text} for role in ("system", "user", "assistant")]
+    return partial(targets.read_request, json.dumps({"messages": messages}).encode())
+
+
+def events(text: str) -> Work:
+    """Events that the client reads."""
+    return partial(targets.read_events, b"\x3f" + _bytes(text))
+
+
+def wire(text: str) -> Work:
+    """What comes on a connection, from a client and from a model's server."""
+    asked = b"POST /api/v1/messages HTTP/1.1\r\nHost: localhost\r\nX-A: " + _bytes(text)
+    told = b"HTTP/1.1 200 OK\r\n\r\n" + _bytes(text)
+    return _each(lambda one: (wires.read_http_request if one is asked else wires.read_http_answer)(one), asked, told)
+
+
+def kept_file(text: str) -> Work:
+    """A session file with such messages, whole and cut, and one that is nothing but such text."""
+    kept = _session(text)
+    first = session_file.header_line(kept.header)
+    whole = session_file.whole_file(first, session_file.message_lines(kept.messages), len(kept.messages))
+    return _each(targets.read_session_file, whole, whole[: len(whole) // 2], _bytes(text))
+
+
+def imported(text: str) -> Work:
+    """Files to import, in each format."""
+    messages = [json.loads(_said(text)), json.loads(_said(text, role="assistant"))]
+    record = json.dumps({"key": "cli:a", "session_id": "cli:a", "messages": messages}).encode()
+    return _each(targets.read_import, record, record + b"\n" + record, _bytes(text))
+
+
+def windows(text: str) -> Work:
+    """A history as models take it."""
+    messages = _messages(text)
+
+    def work() -> None:
+        for_openai(messages, budget=_TOKENS)
+        for_anthropic(messages, budget=_TOKENS)
+        fitting(Window(messages=tuple(messages), has_more=False), _TOKENS)
+
+    return work
+
+
+def recognised(text: str) -> Work:
+    """A conversation that comes again, and goes on."""
+    messages = _messages(text)
+    drafts = [Draft(role=said.role, content=said.content, tool_calls=said.tool_calls) for said in messages]
+    return lambda: (
+        recognition.opening_key("openai:", ("a",), drafts),
+        recognition.common(messages, drafts),
+        recognition.deepest_fork("openai:a", drafts, frozenset()),
+    )
+
+
+def thought(text: str) -> Work:
+    """An answer whose thinking is parted from it, whole and in small pieces."""
+    plain = _plain(text)
+
+    def work() -> None:
+        assert parted(plain).as_written() == plain
+        splitter = Splitter()
+        for start in range(0, len(plain), 3):
+            list(splitter.feed(plain[start : start + 3]))
+        list(splitter.end())
+
+    return work
+
+
+def exported(text: str) -> Work:
+    """Each format of an export."""
+    kept = _session(text)
+    return lambda: [list(exporters.exported([kept], fmt, single=True)) for fmt in exporters.FORMATS]
+
+
+def stored(text: str) -> Work:
+    """A session of a workspace: appended, listed, read, searched, made anew in the index."""
+    plain = _plain(text)
+
+    def work() -> None:
+        store = _store()
+        with suppress(ChatkeepError):
+            store.delete("cli:a")
+        store.append("cli:a", [Draft(role="user", content=plain, sent_at=_AT, id="1")])
+        store.list(Selection(), limit=1)
+        store.window("cli:a", limit=1)
+        store.search(Search(query=parse_query(_QUERY)))
+
+    return work
+
+
+@cache
+def _store() -> FilesStore:
+    return FilesStore.open(Path(tempfile.mkdtemp()) / "workspace", durability="none")
+
+
+DOORS: Final[dict[str, tuple[Door, int]]] = {
+    door.__name__: (door, size)
+    for door, size in (
+        (index_tokens, 200),
+        (index_rows, 200),
+        (index_words, 200),
+        (tokens, 200),
+        (shown, 200),
+        (queried, 200),
+        (titled, 200),
+        (marked, 200),
+        (body, 200),
+        (raw_body, 1500),
+        (request, 1000),
+        (events, 200),
+        (address, 200),
+        (windows, 200),
+        (recognised, 200),
+        (thought, 200),
+        (exported, 200),
+        (kept_file, 1000),
+        (streamed, 200),
+        (answered, 200),
+        (raw_answer, 200),
+        (wire, 400),
+        (imported, 800),
+        (stored, 400),
+    )
+}
+"""Each door by its name, and characters at which it is counted; twice as many are counted too."""
+
+FINE: Final = frozenset(("index_rows", "tokens", "shown", "thought", "body", "raw_body"))
+"""Doors through which every kind goes; through the others goes a part of them."""
+
+COARSE: Final = frozenset(("wire", "imported", "stored", "kept_file", "windows", "exported", "address"))
+"""Doors that take much for any text, so that few kinds are tried; most of what they do is counted apart as well."""
