@@ -22,6 +22,7 @@ from chatkeep import beside, wire
 from chatkeep.beside import CHANNELS, Searcher
 from chatkeep.core.search import Search
 from chatkeep.errors import StorageError
+from chatkeep.http.access import Pools
 from chatkeep.http.app import create_app
 from chatkeep.http.guard import UNLIMITED, Guard
 from chatkeep.http.limits import Limits
@@ -210,7 +211,7 @@ def test_search_beside_of_a_confined_token(store: FilesStore, tmp_path: Path) ->
     guard = Guard(tokens, limits, hosts={"localhost"}, rates=UNLIMITED)
 
     async def ask(searcher: Searcher) -> httpx.Response:
-        app = create_app(Sessions(store), guard, beside=searcher)
+        app = create_app(Sessions(store), guard, pools=Pools(searcher))
         client = httpx.AsyncClient(transport=httpx.ASGITransport(app=app), base_url="http://localhost")
         async with client:
             return await client.get(

@@ -5,16 +5,19 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from chatkeep import recording
-from chatkeep.core.model import Draft, Message, Role, Selection, Window
+from chatkeep.core.model import Appended, Draft, Message, Role, Selection, Window
 from chatkeep.core.recognition import fork_key
 from chatkeep.core.tape import Tape
 from chatkeep.core.windows import fitting, for_openai
+from chatkeep.errors import BusyError
 from chatkeep.recording import Recording, hold
 from chatkeep.sessions import Sessions
 from chatkeep.store.files.store import FilesStore
@@ -305,6 +308,69 @@ def test_keep_what_stands_around_an_odd_event(odd: bytes, kept: str, *, is_compl
     draft = tape.draft(1, "cut")
     assert draft is not None
     assert kept == draft.content
+
+
+@given(st.lists(moves, max_size=30), st.integers(0, 3))
+def test_store_every_branch_once_without_holding_it(said: list[tuple[int, str, str, str, int]], late: int) -> None:
+    """What a request said is let go of when it is stored; its answer is stored all the same, whoever came between."""
+    sessions = Sessions(MemoryStore())
+    waiting: list[tuple[Recording, Draft]] = []
+
+    def answered(own: Sessions, root: str, drafts: Sequence[Draft]) -> str:
+        if drafts[-1].role != "assistant":
+            return hold(own, root, drafts)
+        call = Recording(own, root, drafts[:-1])
+        call.begin()
+        assert () == call._drafts
+        waiting.append((call, drafts[-1]))
+        while len(waiting) > late:
+            finish(*waiting.pop(0))
+        return str(call.key)
+
+    branches = played(sessions, said, answered)
+    for call, answer in waiting:
+        finish(call, answer)
+    check_branches(sessions, branches)
+
+
+def finish(call: Recording, answer: Draft) -> None:
+    """Have an answer stored, as it comes from a model."""
+    call.finish(msgspec.structs.replace(answer, metadata={"finish_reason": "stop"}))
+
+
+def test_finish_without_reading_what_is_stored(sessions: Sessions, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An answer costs what it is itself, however long its conversation."""
+    call = Recording(sessions, ROOT, [user("one"), answer("1"), user("two")])
+    call.begin()
+    monkeypatch.setattr(Sessions, "read", None)
+    call.finish(answer("2"))
+    monkeypatch.undo()
+    assert ["one", "1", "two", "2"] == [message.text for message in sessions.read(ROOT).messages]
+
+
+def test_forget_what_could_not_be_stored(sessions: Sessions) -> None:
+    """A request that was given up is not stored with its answer, nor is that without it."""
+    call = Recording(sessions, ROOT, [user("one")])
+    call.forget()
+    with pytest.raises(BusyError):
+        call.finish(answer("1"))
+    assert () == sessions.keys().keys
+
+
+def test_store_a_long_request_in_parts(sessions: Sessions, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No append has more than two megabytes of messages, unless one has; others come between."""
+    sizes: list[int] = []
+    append = Sessions.append
+
+    def noted(own: Sessions, key: str, drafts: Sequence[Draft], **options: Any) -> Appended:  # noqa: ANN401 - as `append` takes them
+        sizes.append(sum(len(str(draft.content)) for draft in drafts))
+        return append(own, key, drafts, **options)
+
+    monkeypatch.setattr(Sessions, "append", noted)
+    texts = ["x" * size for size in (900_000, 900_000, 900_000, 3_000_000, 10, 10)]
+    hold(sessions, ROOT, [user(text) for text in texts])
+    assert [1_800_000, 900_000, 3_000_000, 20] == sizes
+    assert texts == [message.text for message in sessions.read(ROOT).messages]
 
 
 @pytest.mark.parametrize("flaw", ["append all", "never fork", "fork anew"])

@@ -22,6 +22,8 @@ from chatkeep.errors import InvalidError
 
 FILE_NAME: Final = "chatkeep.toml"
 WORKSPACE_VARIABLE: Final = "CHATKEEP_WORKSPACE"
+BODY_MEMORY_MIN: Final = 64 << 20
+BODY_MEMORY_MAX: Final = 1 << 40
 RATE_MAX: Final = 1_000_000
 TIMEOUT_MAX: Final = 3600
 RETRIES_MAX: Final = 10
@@ -43,6 +45,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     rate_limit_ip: Rate = 60
     rate_limit_token: Rate = 60
     rate_limit_model: Rate = 600
+    body_memory: Annotated[int, Meta(ge=BODY_MEMORY_MIN, le=BODY_MEMORY_MAX)] = 1 << 30
     durability: Durability = "full"
     search_process: bool = True
     allow_hosts: tuple[Name, ...] = ()
@@ -68,6 +71,7 @@ _RULES: Final = {
     "rate_limit_ip": f"must be 0 (off) to {RATE_MAX} requests a minute",
     "rate_limit_token": f"must be 0 (off) to {RATE_MAX} requests a minute",
     "rate_limit_model": f"must be 0 (off) to {RATE_MAX} requests a minute",
+    "body_memory": f"must be {BODY_MEMORY_MIN} to {BODY_MEMORY_MAX} bytes",
     "durability": "must be full, os or none",
     "search_process": "must be true or false",
     "allow_hosts": "must be host names without ports",

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import select
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterable, AsyncIterator
 from ssl import SSLContext
 from typing import Final, cast
 from urllib.request import getproxies, proxy_bypass
@@ -122,7 +122,7 @@ class _Connection(asyncio.Protocol):
         self.kept_since = 0.0
         self._waiter: asyncio.Future[None] | None = None
         self._is_choked = False
-        self._is_lost = False
+        self._is_lost = self._is_sent = False
         self.begin()
 
     def begin(self) -> None:
@@ -140,7 +140,7 @@ class _Connection(asyncio.Protocol):
     def may_be_kept(self) -> bool:
         """Whether another request may follow: the answer is complete, and neither side wants to end."""
         in_the_way = self._is_choked or self._pieces or self._error or self._transport.is_closing()
-        return self._may_go_on and not in_the_way
+        return self._may_go_on and self._is_sent and not in_the_way
 
     @property
     def has_news(self) -> bool:
@@ -150,15 +150,23 @@ class _Connection(asyncio.Protocol):
         return bool(poll.poll(0))
 
     async def send(self, request: httpx2.Request, wait_s: float) -> None:
-        """Send a request; of a long one nearly all is on its way then, or it is answered already."""
-        content = await request.aread()  # which is not read yet where a server sends elsewhere
-        target = request.url.raw_path
+        """Send a request; of a long one nearly all is on its way then, or it is answered already.
+
+        Its body is asked for piece by piece, and no piece is held here once it is sent.
+        """
+        assert isinstance(request.stream, AsyncIterable)  # noqa: S101 - of an asynchronous client
         lines = (b"%b: %b\r\n" % header for header in request.headers.raw)
-        head = b"%b %b HTTP/1.1\r\n%b\r\n" % (request.method.encode("ascii"), target, b"".join(lines))
-        if not self._transport.is_closing():
-            self._transport.write(head + content)
-        while self._is_choked and not (self._head or self._is_lost):
-            await self._news(wait_s, httpx2.WriteTimeout("sending"))
+        first = (request.method.encode("ascii"), request.url.raw_path, b"".join(lines))
+        unsent = b"%b %b HTTP/1.1\r\n%b\r\n" % first
+        self._is_sent = False
+        async for piece in request.stream:
+            await self._write(unsent + piece, wait_s)
+            unsent = b""
+            if self._head or self._is_lost:
+                return
+        if unsent:
+            await self._write(unsent, wait_s)
+        self._is_sent = True
 
     async def head(self, wait_s: float) -> tuple[int, list[tuple[bytes, bytes]]]:
         """Return status and headers of the answer."""
@@ -186,6 +194,14 @@ class _Connection(asyncio.Protocol):
     def close(self) -> None:
         """Break off."""
         self._transport.abort()
+
+    async def _write(self, data: bytes, wait_s: float) -> None:
+        """Write, and wait until nearly all of it is on its way, or it is answered already."""
+        if not self._transport.is_closing():
+            self._transport.write(data)
+        del data
+        while self._is_choked and not (self._head or self._is_lost):
+            await self._news(wait_s, httpx2.WriteTimeout("sending"))
 
     # What happens to it
 

@@ -9,11 +9,12 @@ other processes, and to hold what is held changes nothing. Nothing that is store
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import Final, NamedTuple
 
 import msgspec
+from msgspec import Struct
 
 from chatkeep.core.bounds import BATCH_MAX
 from chatkeep.core.completions import storable
@@ -45,6 +46,7 @@ from chatkeep.sessions import Sessions
 
 PREFIX: Final = "openai:"
 FORKED_FROM: Final = "forked_from"
+_BATCH_BYTES: Final = 2 << 20
 _FORKS_LOOKED_AT: Final = 500
 _OPENED_ALIKE: Final = 200  # sessions that open alike, the latest, among which one that ends alike is looked for
 _COMPARED: Final = 20  # of them, which are read
@@ -62,14 +64,20 @@ class Recording:
         self._root = root
         self._is_named = is_named
         self._drafts = drafts
+        self._held: Held | None = None
 
     def begin(self) -> None:
-        """Have the messages of the request stored, in the session `key`.
+        """Have the messages of the request stored, in the session `key`, and let go of them.
 
         Raises:
             InvalidKeyError, SessionDamagedError, BusyError, StorageError: when they cannot be.
         """
-        self._hold()
+        self._hold(self._drafts)
+        self._drafts = ()
+
+    def forget(self) -> None:
+        """Let go of messages that could not be stored: they, and so the answer, are not tried again."""
+        self._drafts = ()
 
     def finish(self, answer: Draft) -> None:
         """Have the answer stored, and the request if it is not; nothing if its session was deleted meanwhile.
@@ -77,18 +85,41 @@ class Recording:
         Raises:
             InvalidKeyError, SessionDamagedError, BusyError, StorageError: when it cannot be.
         """
-        if self.key is None or _stored(self._sessions, self.key):
-            self._drafts = (*self._drafts, answer)
-            self._hold()
+        if self._held is None and not self._drafts:
+            raise BusyError
+        if self._held is None:
+            self._hold((*self._drafts, answer))
+            return
+        with suppress(SessionNotFoundError):
+            self._go_on(self._held, answer)
 
-    def _hold(self) -> None:
+    def _go_on(self, held: Held, answer: Draft) -> None:
+        """Append the answer where the request ended; only when somebody else went on there, look at all of it."""
+        if held.end == held.count:
+            with suppress(CountConflictError):
+                self._sessions.append(held.key, [storable(answer)], create=False, expect_count=held.count)
+                return
+        messages = self._sessions.read(held.key).messages[: held.end]
+        said = [_again(message) for message in messages if message.seq not in held.passed_over]
+        self._hold((*said, answer))
+
+    def _hold(self, drafts: Sequence[Draft]) -> None:
         # The answer belongs to the session of its request: elsewhere the same may have been answered to the same words
         start = self.key or (self._root if self._is_named else None)
         try:
-            self.key = hold(self._sessions, self._root, self._drafts, start=start)
+            self._held = _held(self._sessions, self._root, drafts, start)
         except (InvalidError, TooLargeError):  # few messages are such that they must be looked at before
-            self._drafts = tuple(map(storable, self._drafts))
-            self.key = hold(self._sessions, self._root, self._drafts, start=start)
+            self._held = _held(self._sessions, self._root, tuple(map(storable, drafts)), start)
+        self.key = self._held.key
+
+
+class Held(Struct, frozen=True):
+    """Where a conversation is stored: up to which message of how many of a session, but for those passed over."""
+
+    key: str
+    end: int
+    count: int
+    passed_over: frozenset[int] = frozenset()
 
 
 class Root(NamedTuple):
@@ -137,10 +168,15 @@ def hold(sessions: Sessions, root: str, drafts: Sequence[Draft], *, start: str |
         InvalidError, SessionDamagedError, StorageError: as `Sessions.append` says.
         BusyError: when others change the session all the time.
     """
+    return _held(sessions, root, drafts, start).key
+
+
+def _held(sessions: Sessions, root: str, drafts: Sequence[Draft], start: str | None) -> Held:
+    """Have a conversation stored as `hold` says, and return where."""
     talk_count, attempt = len(talk_of(drafts)), 0
     if start in (None, root) and not any(said.role == "assistant" for said in drafts):  # most likely a new one
         with suppress(CountConflictError):
-            return _extended(sessions, root, drafts, 0)
+            return _extended(sessions, root, drafts, (), ())
     key = _deepest(sessions, root, drafts) if start in (None, root) else start or root
     if start is None:
         key = _instructed(sessions, root, key, drafts)
@@ -153,13 +189,14 @@ def hold(sessions: Sessions, root: str, drafts: Sequence[Draft], *, start: str |
         messages = stored.messages if stored else ()
         found = common(messages, drafts)
         if found.talk_count == talk_count and not found.at_end:
-            return key
+            end = found.messages[-1].seq if found.messages else 0
+            return Held(key, end, len(messages), _passed_over(found.messages, end))
         if found.at_end:
             fresh = news(messages, drafts, found.talk_count)
             if not fresh:
-                return key
+                return Held(key, len(messages), len(messages), _passed_over(found.messages, len(messages)))
             with suppress(CountConflictError):
-                return _extended(sessions, key, fresh, len(messages))
+                return _extended(sessions, key, fresh, messages, found.messages)
             continue
         if stored is not None and (left is None or found.talk_count > left[1].talk_count):
             left, attempt = (stored, found), 0
@@ -241,11 +278,50 @@ def _stored(sessions: Sessions, key: str) -> Session | None:
         return None
 
 
-def _extended(sessions: Sessions, key: str, drafts: Sequence[Draft], count: int) -> str:
-    """Append to a session of so many messages, and return its key."""
-    for start in range(0, len(drafts), BATCH_MAX):
-        sessions.append(key, drafts[start : start + BATCH_MAX], expect_count=count + start)
-    return key
+def _extended(
+    sessions: Sessions, key: str, drafts: Sequence[Draft], stored: Sequence[Message], shared: Sequence[Message]
+) -> Held:
+    """Append to a session of these messages, which shares some, and return where the conversation is."""
+    count = len(stored)
+    for batch in _batches(drafts):
+        sessions.append(key, batch, expect_count=count)
+        count += len(batch)
+    return Held(key, count, count, _passed_over(shared, len(stored)))
+
+
+def _batches(drafts: Sequence[Draft]) -> Iterator[list[Draft]]:
+    """Yield the messages in parts: stored one after the other, they take little memory, and others come between."""
+    batch: list[Draft] = []
+    room = _BATCH_BYTES
+    for draft in drafts:
+        size = _size_of(draft)
+        if batch and (size > room or len(batch) == BATCH_MAX):
+            yield batch
+            batch, room = [], _BATCH_BYTES
+        batch.append(draft)
+        room -= size
+    yield batch
+
+
+def _size_of(draft: Draft) -> int:
+    try:
+        return len(msgspec.json.encode(draft))
+    except ValueError:  # it has half a character, and will be refused
+        return 0
+
+
+def _passed_over(shared: Sequence[Message], end: int) -> frozenset[int]:
+    """Return which messages up to that one are answers that were cut off, and not among those that are shared."""
+    if len(shared) == end:
+        return frozenset()
+    return frozenset(range(1, end + 1)) - {message.seq for message in shared}
+
+
+def _again(message: Message) -> Draft:
+    """Return a stored message as the client said it."""
+    fields = msgspec.structs.asdict(message)
+    del fields["seq"]
+    return Draft(**fields | {"id": None, "sent_at": None})
 
 
 def _fork(sessions: Sessions, key: str, parent: Session, found: Common, drafts: Sequence[Draft]) -> None:

@@ -187,11 +187,13 @@ def run(settings: Settings, store: FilesStore, listener: socket.socket, code: Si
     """
     import uvicorn  # noqa: PLC0415 - half a second that only servers spend
 
+    from chatkeep.http.access import Pools  # noqa: PLC0415
     from chatkeep.http.app import create_app  # noqa: PLC0415
     from chatkeep.http.guard import Guard, Rates  # noqa: PLC0415
     from chatkeep.http.limits import Limits  # noqa: PLC0415
     from chatkeep.http.protocol import BoundedProtocol  # noqa: PLC0415
     from chatkeep.http.relay import Relay  # noqa: PLC0415
+    from chatkeep.http.room import BodyMemory  # noqa: PLC0415
 
     _allow_open_files()
     _give_memory_back()
@@ -207,7 +209,7 @@ def run(settings: Settings, store: FilesStore, listener: socket.socket, code: Si
     app = create_app(
         Sessions(store),
         guard,
-        beside=beside,
+        pools=Pools(beside, BodyMemory(settings.body_memory, _trim)),
         chats=chats_of(settings),
         relay=Relay(model_of(settings)),
         cors_origins=settings.cors_origins,
@@ -254,6 +256,12 @@ def _keep_pauses_short() -> None:
     gc.freeze()
     gc.set_threshold(_OBJECTS, 10, 10)
     sys.setswitchinterval(_TURN_S)
+
+
+def _trim() -> None:
+    """Let the allocator, where it is glibc's, return what is free between what is used."""
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def _give_memory_back() -> None:

@@ -48,7 +48,7 @@ class Raw:
 
     async def _visit(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._visits.append(asyncio.current_task())  # type: ignore[arg-type]
-        with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
+        with contextlib.suppress(OSError, asyncio.IncompleteReadError, asyncio.CancelledError):
             head = await reader.readuntil(b"\r\n\r\n")
             length = _LENGTH.search(head)
             request = head + (await reader.readexactly(int(length[1])) if length else b"")

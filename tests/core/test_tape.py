@@ -149,3 +149,72 @@ def test_mend_a_character_that_comes_in_halves() -> None:
     assert draft
     assert ("\U0001f642!", None) == (draft.content, (draft.metadata or {}).get("altered"))
     assert "\U0001f642!" == "".join(piece.text for piece in tape.take())
+
+
+STREAM = "text/event-stream"
+EVENT = b'data: {"choices":[{"delta":{"content":"%b"}}]}\n\n'
+
+
+class Meter:
+    """Room for so many bytes."""
+
+    def __init__(self, size: int) -> None:
+        """Take how many."""
+        self.left = size
+
+    def take(self, size: int) -> bool:
+        """Take some, if they are there."""
+        if size > self.left:
+            return False
+        self.left -= size
+        return True
+
+
+def test_cut_an_answer_that_finds_no_room() -> None:
+    """What is kept of a stream is its beginning, and says why; nothing that comes later is held."""
+    meter = Meter(1000)
+    tape = Tape(STREAM, take_room=meter.take)
+    for number in range(1000):
+        tape.add(EVENT % b"%d " % number)
+    tape.close()
+    draft = tape.draft(1, "model_cut_off")
+    assert draft is not None
+    assert str(draft.content).startswith("0 1 2 ")
+    assert {"partial": True, "reason": "model_cut_off"}.items() <= (draft.metadata or {}).items()
+    assert len(str(draft.content)) < 100
+
+
+@pytest.mark.parametrize(
+    "values", [b"[%b]" % b",".join([b"{}"] * 10_000), b'"%b"' % (b"x" * 100_000), b"[" + b"[]," * 10_000 + b"[]]"]
+)
+def test_count_what_values_take(values: bytes) -> None:
+    """An event of many values takes more room than its bytes."""
+    meter = Meter(10_000_000)
+    Tape(STREAM, take_room=meter.take).add(b'data: {"choices":[{"delta":{"x":%b}}]}\n\n' % values)
+    assert 10_000_000 - meter.left > 1.5 * len(values)
+
+
+def test_hold_no_event_without_end() -> None:
+    """An event that does not end takes room as it grows, and then is let go."""
+    meter = Meter(1 << 20)
+    tape = Tape(STREAM, take_room=meter.take)
+    tape.add(EVENT % b"kept")
+    for _ in range(100):
+        tape.add(b"data: " + b"x" * (1 << 16))
+    tape.close()
+    assert "kept" == getattr(tape.draft(1, "cut"), "content", None)
+
+
+@pytest.mark.parametrize("place", range(40, 75))
+def test_keep_the_text_that_a_long_answer_begins_with(place: int) -> None:
+    """Of an answer in one piece that finds no room all text that came is kept, wherever it was cut."""
+    whole = b'{"id":"a","choices":[{"message":{"content": "a\\"b\\ud83e\\udd8a c\xf0\x9f\xa6\x8a, and more"}}]}'
+    tape = Tape("application/json", take_room=Meter(place * 8).take)
+    for byte in whole:
+        tape.add(bytes((byte,)))
+    tape.close()
+    draft = tape.draft(1, "cut")
+    text = str(draft.content) if draft else ""
+    assert 'a"b\U0001f98a c\U0001f98a, and more'.startswith(text)
+    assert text or place < 46
+    assert draft is None or "model_cut_off" == (draft.metadata or {})["reason"]

@@ -14,7 +14,7 @@ from chatkeep.core.model import Draft
 from chatkeep.errors import ModelRefusedError
 from chatkeep.http.access import Pools
 from chatkeep.http.passage import Passage, Recorder
-from chatkeep.http.relay import Relay, told_headers
+from chatkeep.http.relay import Outgoing, Relay, told_headers
 from chatkeep.recording import Recording
 from chatkeep.sessions import Sessions
 from chatkeep.store.memory import MemoryStore
@@ -36,7 +36,7 @@ async def first_line(monkeypatch: pytest.MonkeyPatch, url: str, **environment: s
             monkeypatch.setenv(name, value.format(server=server.netloc.decode()))
         told = url.format(server=server.netloc.decode())
         relay = Relay(ModelSettings(url=told, key="", model="any", timeout_s=WAIT_S, retries=0))
-        answer = await relay.ask("POST", "chat/completions", {}, b"{}")
+        answer = await relay.ask("POST", "chat/completions", {}, Outgoing(b"{}"))
         assert await answer.aread() == b"hi"
         await answer.aclose()
         await relay.close()
@@ -75,7 +75,7 @@ def test_refuse_to_be_sent_elsewhere() -> None:
 
     async def sent() -> None:
         async with served(saying(b"HTTP/1.1 301 Moved\r\nLocation: /\r\nContent-Length: 0\r\n\r\n")) as server:
-            await relay_to(server).ask("POST", "chat/completions", {}, b"{}")
+            await relay_to(server).ask("POST", "chat/completions", {}, Outgoing(b"{}"))
 
     with pytest.raises(ModelRefusedError, match="is model_url right"):
         asyncio.run(sent())

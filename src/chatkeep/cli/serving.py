@@ -39,6 +39,9 @@ def serve(
     rate_limit_model: Annotated[
         int | None, typer.Option(help="Model calls (/v1) a minute for a token, 0 for no limit.", show_default="600")
     ] = None,
+    body_memory: Annotated[
+        int | None, typer.Option(help="Bytes of memory that bodies in flight may take.", show_default=str(1 << 30))
+    ] = None,
     durability: Annotated[
         str | None, typer.Option(help="full: on the disk before the answer; os; none.", show_default="full")
     ] = None,

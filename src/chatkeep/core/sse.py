@@ -17,6 +17,7 @@ COMMENT: Final = b":\n\n"
 """What means nothing: sent in a silence, it shows that somebody is there."""
 
 EVENT_BYTES_MAX: Final = 4 << 20
+_LINE_COST_BYTES: Final = 40  # of a line that is held, beside what is in it
 _MARK: Final = b"\xef\xbb\xbf"  # of UTF-8, which may stand at the very beginning
 
 
@@ -49,6 +50,11 @@ class EventReader:
         self._data: list[bytes] = []
         self._size = 0  # of the data
 
+    @property
+    def held_bytes(self) -> int:
+        """How much is held of an event that has not come to its end."""
+        return len(self._rest) + self._size
+
     def read(self, piece: bytes) -> Iterator[Event]:
         """Yield the events that this piece makes whole.
 
@@ -64,7 +70,7 @@ class EventReader:
             if event := self._event_at(bytes(self._rest)):
                 yield event
             self._rest = bytearray(after)
-        if len(self._rest) + self._size > self._bytes_max:
+        if self.held_bytes > self._bytes_max:
             raise BrokenInputError(f"An event has more than {self._bytes_max} bytes.")
 
     def end(self) -> Iterator[Event]:
@@ -78,7 +84,7 @@ class EventReader:
         value = value.removeprefix(b" ")
         if name == b"data":
             self._data.append(value)
-            self._size += len(value) + 1
+            self._size += len(value) + _LINE_COST_BYTES
         elif name == b"event":
             self._name = value.decode(errors="replace")
         elif name == b"id":

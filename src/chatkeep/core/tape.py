@@ -12,6 +12,8 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable
+from contextlib import suppress
 from typing import Final, Literal
 
 import msgspec
@@ -34,6 +36,13 @@ from chatkeep.errors import (
 
 ANSWER_BYTES_MAX: Final = 64 << 20
 _QUOTED_BYTES: Final = 1 << 13  # of an answer that cannot be read: more than is ever quoted
+_COST: Final = 8  # bytes of memory for a byte of an answer that is taken whole
+_EVENT_COST: Final = 96  # bytes, of a token
+_USUAL_BYTES: Final = 256  # of an event with one token
+_USUAL_VALUES: Final = 32
+_VALUE_COST: Final = 64
+_ESCAPE_BYTES_MAX: Final = 12  # of a character of two escapes
+_CONTENT: Final = re.compile(rb'"content"\s*+:\s*+"((?:[^"\\]++|\\.)*+)', re.DOTALL)
 _MARK: Final = b"\xef\xbb\xbf"
 _FIELD: Final = re.compile(rb"(?:data|event|id|retry)?[ \t]*:")
 _BEGINNING_BYTES: Final = 16  # in which the name of a field ends, if it is one
@@ -47,11 +56,21 @@ NOTHING_MASKED: Final = Mask("")
 Shape = Literal["", "events", "json", "other"]
 
 
+TakeRoom = Callable[[int], bool]
+"""Is asked for bytes of memory, and tells whether they are there."""
+
+
 class Tape:
     """What has passed of an answer. Nothing that passes is too odd for it."""
 
-    def __init__(self, content_type: str = "", *, mask: Mask = NOTHING_MASKED) -> None:
-        """Begin before the first byte of an answer of this media type; what is told of it is masked."""
+    def __init__(
+        self, content_type: str = "", *, mask: Mask = NOTHING_MASKED, take_room: TakeRoom | None = None
+    ) -> None:
+        """Begin before the first byte of an answer of this media type; what is told of it is masked.
+
+        An answer ends for us where there is no more room.
+        """
+        self._take_room = take_room
         self.answer = Answer()
         self.is_over = False
         """Whether its end was told, or an error: what follows is no part of it."""
@@ -64,7 +83,7 @@ class Tape:
         self._head = b""
         self._size = 0
         self._event_count = 0
-        self._is_closed = False
+        self._is_closed = self._is_cut = False
         self._fault: ModelError | None = None
 
     def declare(self, content_type: str) -> None:
@@ -97,8 +116,11 @@ class Tape:
         self._size += len(piece)
         if self.is_over:
             return
-        if self._size > ANSWER_BYTES_MAX:
-            self._fail(ModelCutOffError(f"it has more than {ANSWER_BYTES_MAX} bytes"))
+        if self._is_cut:
+            return
+        if self._size > ANSWER_BYTES_MAX or not self._has_room(piece):
+            self._is_cut = True
+            self._fail(ModelCutOffError("it is longer than what is kept of one"))
             return
         if len(self._head) < _QUOTED_BYTES:
             self._head += piece[: _QUOTED_BYTES - len(self._head)]
@@ -125,6 +147,8 @@ class Tape:
             is_known = self.answer.is_known or self.answer.has_ended
             if not is_known and (self._event_count or _says_something(self._head)):
                 self._fail(self._unreadable(self._head))
+        elif self._shape == "json" and self._is_cut:
+            self.answer.add(_beginning_of(self._body))
         elif self._shape == "json" and not self._fault:
             self._take_json(bytes(self._body))
         elif self._shape == "other":
@@ -157,6 +181,11 @@ class Tape:
             return None
         content, calls, metadata = map(self._mask.value, (draft.content, draft.tool_calls, draft.metadata))
         return msgspec.structs.replace(draft, content=content, tool_calls=calls, metadata=metadata)
+
+    def _has_room(self, piece: bytes) -> bool:
+        if self._take_room is None:
+            return True
+        return self._take_room(_cost_of(piece) if self._shape == "events" else len(piece) * _COST)
 
     def _fail(self, fault: ModelError) -> None:
         self._fault = self._fault or fault
@@ -306,3 +335,22 @@ def _words_of(error: Json) -> str:
         else:
             break
     return error if isinstance(error, str) else json.dumps(error, ensure_ascii=False)
+
+
+def _cost_of(piece: bytes) -> int:
+    """Return how much memory what events add may take: a token little, many values more than their bytes."""
+    count = piece.count(b"\n\n")
+    values = sum(map(piece.count, (b",", b"[", b"{")))
+    many_bytes, many_values = len(piece) - count * _USUAL_BYTES, values - (count + 1) * _USUAL_VALUES
+    return _EVENT_COST * count + 2 * max(0, many_bytes) + _VALUE_COST * max(0, many_values)
+
+
+def _beginning_of(body: bytearray) -> dict[str, Json]:
+    """Return the answer that a cut one begins with: the text that has come."""
+    found = _CONTENT.search(body)
+    text = found[1] if found else b""
+    for end in range(len(text), max(0, len(text) - _ESCAPE_BYTES_MAX) - 1, -1):  # it may end within a character
+        with suppress(ValueError):
+            content = msgspec.json.decode(b'"%b"' % text[:end])
+            return {"choices": [{"message": {"role": "assistant", "content": content}}]}
+    return {}

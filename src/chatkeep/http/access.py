@@ -6,7 +6,6 @@ are counted and logged: addresses hold keys, templates do not.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Callable
 from functools import partial
 from typing import Annotated, Final, ParamSpec, TypeVar
@@ -21,16 +20,15 @@ from chatkeep import wire
 from chatkeep.beside import Searcher
 from chatkeep.core.bounds import LARGE_BODY_BYTES_MAX
 from chatkeep.core.search import Search
-from chatkeep.errors import BusyError, InvalidError
-from chatkeep.http.body import BODY_WAIT_S, LARGE_BYTES
+from chatkeep.errors import InvalidError
 from chatkeep.http.guard import Grant, authorise, authorise_everywhere
+from chatkeep.http.room import BodyMemory, Room
 from chatkeep.sessions import Sessions
 
 READS_AT_ONCE: Final = 8
 WRITES_AT_ONCE: Final = 16
 SEARCHES_AT_ONCE: Final = 2
 EXPORTS_AT_ONCE: Final = 2
-LARGE_BODIES_AT_ONCE: Final = 2
 JSON_TYPE: Final = "application/json"
 _NAME_CHARS_MAX: Final = 64  # of a name that is told back
 _P = ParamSpec("_P")
@@ -73,17 +71,20 @@ DELETE: Final = Rule(partial(authorise, scope="delete"))
 
 
 class Pools:
-    """Bounded threads for what would hold up the event loop: a burst of one kind does not starve the others."""
+    """Bounded threads for what would hold up the event loop: a burst of one kind does not starve the others.
 
-    def __init__(self, beside: Searcher | None = None) -> None:
+    And a bounded part of the memory, for what is worked on.
+    """
+
+    def __init__(self, beside: Searcher | None = None, body_memory: BodyMemory | None = None) -> None:
         """Start without threads; they are made when they are needed. `beside` searches instead of them when it can."""
+        self.body_memory = body_memory or BodyMemory()
         self._beside = beside
         self._reads = CapacityLimiter(READS_AT_ONCE)
         self._writes = CapacityLimiter(WRITES_AT_ONCE)
         self._searches = CapacityLimiter(SEARCHES_AT_ONCE)
         self._exports = CapacityLimiter(EXPORTS_AT_ONCE)
         self._imports = CapacityLimiter(1)
-        self._large_bodies = asyncio.Semaphore(LARGE_BODIES_AT_ONCE)
 
     async def read(self, work: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> _T:
         """Return what the work returns, done among the reads."""
@@ -109,34 +110,32 @@ class Pools:
         """Return what the work returns, done alone among the imports: each may take much memory."""
         return await to_thread.run_sync(partial(work, *args, **kwargs), limiter=self._imports)
 
-    async def room(self, size_bytes: int | None) -> AsyncIterator[None]:
-        """Hold room for a body, None when nobody knows its size, until its request is answered.
 
-        What finds no room is not in memory yet: it waits with its sender.
+async def room_for(request: Request) -> Room:
+    """Return room for the body of a request, which waits for it with its sender.
 
-        Raises:
-            BusyError: when there is none within 30 seconds.
-        """
-        if size_bytes is not None and (size_bytes <= LARGE_BYTES or size_bytes > LARGE_BODY_BYTES_MAX):
-            yield
-            return
-        try:
-            async with asyncio.timeout(BODY_WAIT_S):
-                await self._large_bodies.acquire()
-        except TimeoutError as error:
-            raise BusyError("server") from error
-        try:
-            yield
-        finally:
-            self._large_bodies.release()
+    A body that does not say how long it is takes the room of the longest.
+
+    Raises:
+        BusyError: when there is none within 30 seconds.
+    """
+    pools: Pools = request.app.state.pools
+    memory = pools.body_memory
+    declared = request.headers.get("content-length")
+    if declared is None:
+        is_coming = "transfer-encoding" in request.headers
+        return await memory.room(LARGE_BODY_BYTES_MAX if is_coming else 0)
+    size_bytes = int(declared[:20]) if declared.isdecimal() else 0
+    return await memory.room(size_bytes if size_bytes <= LARGE_BODY_BYTES_MAX else 0)  # what is longer is not read
 
 
 async def room_for_body(request: Request) -> AsyncIterator[None]:
-    """Hold room for the body of a request until it is answered; a large one waits for it."""
-    pools: Pools = request.app.state.pools
-    declared = request.headers.get("content-length", "")
-    async for _ in pools.room(int(declared[:20]) if declared.isdecimal() else None):
+    """Hold room for the body of a request until it is answered."""
+    room = await room_for(request)
+    try:
         yield
+    finally:
+        room.give_back()
 
 
 async def _own(request: Request) -> Sessions:

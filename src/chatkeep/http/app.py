@@ -20,7 +20,6 @@ from starlette.responses import Response
 
 import chatkeep
 from chatkeep import bodies, chat_wire, exporters, wire
-from chatkeep.beside import Searcher
 from chatkeep.chat import Chats
 from chatkeep.core.model import Message, Window
 from chatkeep.core.sse import MEDIA_TYPE
@@ -159,14 +158,14 @@ def create_app(
     *,
     chats: Chats | None = None,
     relay: Relay | None = None,
-    beside: Searcher | None = None,
+    pools: Pools | None = None,
     cors_origins: Sequence[str] = (),
     code: SignInCode | None = None,
 ) -> FastAPI:
     """Return the application that serves these sessions to whom the guard lets in.
 
     Without `chats` and `relay` there is no model to talk to. Pages of `cors_origins` may call it too, with a token
-    like everybody. Who has the code may sign in with it. Searches go to the process `beside`, where there is one.
+    like everybody. Who has the code may sign in with it. `pools` are where it works, and how much at a time.
     """
     app = FastAPI(
         title="Chatkeep",
@@ -192,7 +191,7 @@ def create_app(
     app.state.relay = relay or Relay(None)
     app.state.guard = guard
     app.state.code = code
-    app.state.pools = Pools(beside)
+    app.state.pools = pools or Pools()
     app.state.feed = Feed(sessions, app.state.pools)
     app.state.metrics = metrics
     app.state.started = time.monotonic()

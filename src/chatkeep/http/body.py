@@ -1,8 +1,8 @@
 """Request bodies: counted while they come in, checked before they are parsed, typed when they go on.
 
 A body keeps to `core.bounds`, arrives within 30 seconds, is JSON by its media type and by its bytes; a
-parser meets it only then. Broken JSON is 400, a wrong value 422. Bodies of more than 64 KiB are worked
-on two at a time, from their first byte to the answer.
+parser meets it only then. Broken JSON is 400, a wrong value 422. `http.room` bounds how many are worked on
+at the same time, from their first byte to the answer.
 """
 
 from __future__ import annotations
@@ -149,12 +149,14 @@ def _recordcount_of(structure: bytes) -> int:
 
 
 async def _counted(request: Request, bytes_max: int) -> bytes:
-    chunks = bytearray()
+    chunks: list[bytes] = []
+    size = 0
     async for chunk in request.stream():
-        if len(chunks) + len(chunk) > bytes_max:
+        size += len(chunk)
+        if size > bytes_max:
             raise TooLargeError("body", bytes_max)
-        chunks += chunk
-    return bytes(chunks)
+        chunks.append(chunk)
+    return b"".join(chunks)
 
 
 def _check_surrogates(data: bytes) -> None:

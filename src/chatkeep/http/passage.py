@@ -15,6 +15,7 @@ from contextlib import aclosing
 from typing import Final, Literal
 
 import httpx2
+from msgspec import Struct
 from starlette.responses import Response
 from starlette.types import Message, Receive, Scope, Send
 
@@ -26,6 +27,7 @@ from chatkeep.errors import ChatkeepError, ModelCutOffError
 from chatkeep.http.access import Pools
 from chatkeep.http.events import until_gone
 from chatkeep.http.relay import Relay, is_stream, media_type_of, told_headers
+from chatkeep.http.room import COST, SMALL_BYTES, Room
 from chatkeep.recording import Recording
 
 Stage = Literal["request", "answer"]
@@ -36,12 +38,27 @@ STORE_WAIT_S: Final = 2.0
 _OK: Final = 200
 
 
+class Rooms(Struct, frozen=True):
+    """The memory that a recording may take: for the request until it is stored, for the answer as it comes."""
+
+    request: Room | None = None
+    answer: Room | None = None
+
+
 class Recorder:
     """A call's recording as the event loop sees it: nothing of it fails, and nothing is waited for for long."""
 
-    def __init__(self, relay: Relay, recording: Recording | None, threads: Pools, missed: Missed) -> None:
+    def __init__(
+        self,
+        relay: Relay,
+        recording: Recording | None,
+        threads: Pools,
+        missed: Missed,
+        rooms: Rooms = Rooms(),  # noqa: B008 - an immutable value
+    ) -> None:
         """Take who waits for it at the end, what is recorded, None for nothing, where, and who is told of failures."""
         self.relay = relay
+        self._rooms = rooms
         self._recording = recording
         self._threads = threads
         self._missed = missed
@@ -63,6 +80,8 @@ class Recorder:
         """Begin to have the request stored."""
         if self._recording is not None:
             self._start("request", self._recording.begin)
+        elif self._rooms.request is not None:
+            self._rooms.request.give_back()
 
     async def has_begun(self) -> None:
         """Wait until the request is stored, but not for long."""
@@ -71,7 +90,12 @@ class Recorder:
 
     def listen(self, content_type: str) -> None:
         """Begin to hear an answer of this media type."""
-        self._tape = None if self._recording is None else Tape(content_type, mask=self.relay.mask)
+        room = self._rooms.answer
+        self._tape = (
+            None
+            if self._recording is None
+            else Tape(content_type, mask=self.relay.mask, take_room=room.grow if room else None)
+        )
 
     def hear(self, piece: bytes) -> None:
         """Take in a piece of the answer."""
@@ -107,6 +131,26 @@ class Recorder:
             self._missed(stage, error.code)
         except Exception as error:  # noqa: BLE001 - the call goes on, whatever is wrong with its recording
             self._missed(stage, type(error).__name__)
+        self._let_go(stage)
+
+    def _let_go(self, stage: Stage) -> None:
+        """Give the room back of what is stored, or has failed and is too large to be held for another try."""
+        room = self._rooms.request if stage == "request" else self._rooms.answer
+        if room is None or self._recording is None:
+            return
+        if stage == "request" and self._recording.key is None:
+            if room.size_bytes <= SMALL_BYTES * COST:
+                return
+            self._recording.forget()
+        room.give_back()
+
+    async def end(self) -> None:
+        """Give all room back, when nothing is done any more."""
+        if self._work is not None:
+            await self._work
+        for room in (self._rooms.request, self._rooms.answer):
+            if room is not None:
+                room.give_back()
 
 
 class Passage(Response):
@@ -136,6 +180,7 @@ class Passage(Response):
             has_left = gone.cancelled()
             gone.cancel()
             await asyncio.gather(passing, gone, return_exceptions=True)
+            self._recorder.relay.start(self._recorder.end())
         if not passing.cancelled():
             passing.result()
         elif has_left and (abort := state.get("abort")):

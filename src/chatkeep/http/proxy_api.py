@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from contextlib import asynccontextmanager
 from typing import Annotated
 
 import msgspec
@@ -14,11 +13,11 @@ from chatkeep.core.bounds import DEPTH_MAX, LARGE_BODY_BYTES_MAX
 from chatkeep.core.completions import drafts_of, storable
 from chatkeep.core.model import Draft, Json
 from chatkeep.errors import ChatkeepError, InvalidKeyError
-from chatkeep.http.access import Own, Threads, room_for_body
+from chatkeep.http.access import Own, Threads, room_for
 from chatkeep.http.body import JSON_TYPES, LARGE_BYTES, body_of, check_values
 from chatkeep.http.metrics import Metrics
-from chatkeep.http.passage import Passage, Recorder
-from chatkeep.http.relay import Relay
+from chatkeep.http.passage import Passage, Recorder, Rooms
+from chatkeep.http.relay import Outgoing, Relay
 from chatkeep.recording import Recording, root_of
 
 NamedKey = Annotated[
@@ -32,8 +31,10 @@ async def complete_chat(request: Request, sessions: Own, threads: Threads, named
     relay: Relay = request.app.state.relay
     metrics: Metrics = request.app.state.metrics
     relay.check()  # or say that there is none, before anything is stored
-    async with asynccontextmanager(room_for_body)(request):  # only while it is read: the model may take minutes
+    room = await room_for(request)
+    try:
         body = await body_of(request, JSON_TYPES, LARGE_BODY_BYTES_MAX)
+        room.fit(len(body))
         asked = _asked(body) if len(body) <= LARGE_BYTES else await threads.read(_asked, body)
         recording = None
         if asked is None:
@@ -43,9 +44,13 @@ async def complete_chat(request: Request, sessions: Own, threads: Threads, named
                 root_of, sessions, *asked, None if named is None else _text(named), request.state.grant.token_id
             )
             recording = Recording(sessions, root.key, asked[1], is_named=root.is_named)
-        recorder = Recorder(relay, recording, threads, metrics.missed)
-        recorder.begin()
-    return Passage(lambda: relay.ask("POST", "chat/completions", request.headers, body), recorder)
+    except BaseException:
+        room.give_back()
+        raise
+    outgoing = Outgoing(body, room.part(len(body)))  # which is sent before long, while the rest is stored
+    recorder = Recorder(relay, recording, threads, metrics.missed, Rooms(room, threads.body_memory.beginning()))
+    recorder.begin()
+    return Passage(lambda: relay.ask("POST", "chat/completions", request.headers, outgoing), recorder)
 
 
 async def list_models(request: Request, threads: Threads) -> Response:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Coroutine, Iterator, Mapping
+from collections.abc import AsyncIterator, Coroutine, Iterator, Mapping
 from itertools import islice
 from typing import Any, Final
 
@@ -19,8 +19,10 @@ from chatkeep.connections import transport_to
 from chatkeep.core.masking import Mask
 from chatkeep.core.sse import MEDIA_TYPE
 from chatkeep.errors import ModelCutOffError, ModelUnreachableError, ModelUnsetError
+from chatkeep.http.room import Room
 from chatkeep.upstream import CONNECT_WAIT_S, ModelSettings, sent_elsewhere
 
+_PIECE_BYTES: Final = 1 << 18
 _NO_BODY: Final = (204, 304)
 _ASKED: Final = ("accept", "content-type", "http-referer", "idempotency-key", "openai-beta", "user-agent", "x-title")
 _OURS: Final = {
@@ -40,6 +42,28 @@ _PASSIVE: Final = re.compile(
     r"|audio/[a-z0-9.+-]+|image/(png|jpeg|gif|webp))"
 )
 _AS_TEXT: Final = b"text/plain; charset=utf-8"
+
+
+class Outgoing:
+    """A request's body on its way: once it is sent, nobody holds it, and its room is given back."""
+
+    def __init__(self, data: bytes, room: Room | None = None) -> None:
+        """Take the body, and the room that it takes."""
+        self.size_bytes = len(data)
+        self._data = data
+        self._room = room
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        """Yield it piece by piece, once."""
+        for start in range(0, self.size_bytes, _PIECE_BYTES):
+            yield self._data[start : start + _PIECE_BYTES]
+        self.let_go()
+
+    def let_go(self) -> None:
+        """Let go of it, sent or not."""
+        self._data = b""
+        if self._room is not None:
+            self._room.give_back()
 
 
 class Relay:
@@ -67,8 +91,10 @@ class Relay:
         if self._settings is None:
             raise ModelUnsetError("model_url")
 
-    async def ask(self, method: str, path: str, headers: Mapping[str, str], body: bytes = b"") -> httpx2.Response:
-        """Return the server's answer as soon as it begins; whoever asks closes it.
+    async def ask(
+        self, method: str, path: str, headers: Mapping[str, str], body: Outgoing | None = None
+    ) -> httpx2.Response:
+        """Return the server's answer as soon as it begins; whoever asks closes it. The body is let go when it is sent.
 
         Raises:
             ModelUnsetError: when there is none.
@@ -86,6 +112,9 @@ class Relay:
             raise ModelUnreachableError("cannot be reached") from error
         except httpx2.RequestError as error:
             raise ModelCutOffError(f"the model's server gave no whole answer ({error})") from error
+        finally:
+            if body is not None:
+                body.let_go()
         if answer.has_redirect_location:
             await answer.aclose()
             raise sent_elsewhere(answer.status_code)
@@ -147,16 +176,17 @@ def _passive(content_type: str) -> bytes:
 
 
 def _request(
-    settings: ModelSettings, method: str, path: str, headers: Mapping[str, str], body: bytes
+    settings: ModelSettings, method: str, path: str, headers: Mapping[str, str], body: Outgoing | None
 ) -> httpx2.Request:
     passed = {name: headers[name].encode("latin-1") for name in _ASKED if name in headers}
     own = {"authorization": f"Bearer {settings.key}".encode("ascii")} if settings.key else {}
+    length = {} if body is None else {"content-length": b"%d" % body.size_bytes}
     waits = httpx2.Timeout(settings.timeout_s, connect=min(CONNECT_WAIT_S, settings.timeout_s))
     url = f"{settings.url.rstrip('/')}/{path}"
     return httpx2.Request(
         method,
         url,
-        headers=[(name.encode("ascii"), value) for name, value in (_OURS | own | passed).items()],
+        headers=[(name.encode("ascii"), value) for name, value in (_OURS | own | passed | length).items()],
         content=body,
         extensions={"timeout": waits.as_dict()},
     )
