@@ -196,8 +196,9 @@ def test_search_beside_another_program(code: str) -> None:
 
 def test_search_beside_when_not_all_is_told(store: FilesStore, tmp_path: Path) -> None:
     """What the index could not be told yet is known here alone, so the search is made here."""
-    told = [False, True]
+    told = [True, False]
     with searching(tmp_path, lambda: told[0]) as searcher:
+        told.reverse()
         assert [None] == _pages(searcher, search_for("prime "))
         told.reverse()
         assert [_page(store, search_for("prime "))] == _pages(searcher, search_for("prime "))
