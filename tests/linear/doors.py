@@ -7,29 +7,23 @@ fuzz targets, which assert besides what has to hold of what they make of the byt
 from __future__ import annotations
 
 import json
-import tempfile
 from collections.abc import Callable
-from contextlib import suppress
 from datetime import UTC, datetime
-from functools import cache, partial
-from pathlib import Path
+from functools import partial
 from typing import Final
 
 from chatkeep import exporters
 from chatkeep.cli import screen
 from chatkeep.core import recognition, titles
 from chatkeep.core.excerpts import excerpt, highlights
-from chatkeep.core.model import Draft, Header, Message, Selection, Session, Window
+from chatkeep.core.model import Draft, Header, Message, Session, Window
 from chatkeep.core.query import QUERY_CHARS_MAX, parse_query
 from chatkeep.core.reasoning import Splitter, parted
-from chatkeep.core.search import Search
 from chatkeep.core.sse import MEDIA_TYPE
 from chatkeep.core.tape import Tape
 from chatkeep.core.windows import fitting, for_anthropic, for_openai
 from chatkeep.core.words import rows_of, spaced, tokens_of
-from chatkeep.errors import ChatkeepError
 from chatkeep.store.files import format as session_file
-from chatkeep.store.files.store import FilesStore
 from chatkeep.store.files.vocabulary import indexed_of
 from tests.fuzz import targets, wires
 
@@ -245,27 +239,6 @@ def exported(text: str) -> Work:
     return lambda: [list(exporters.exported([kept], fmt, single=True)) for fmt in exporters.FORMATS]
 
 
-def stored(text: str) -> Work:
-    """A session of a workspace: appended, listed, read, searched, made anew in the index."""
-    plain = _plain(text)
-
-    def work() -> None:
-        store = _store()
-        with suppress(ChatkeepError):
-            store.delete("cli:a")
-        store.append("cli:a", [Draft(role="user", content=plain, sent_at=_AT, id="1")])
-        store.list(Selection(), limit=1)
-        store.window("cli:a", limit=1)
-        store.search(Search(query=parse_query(_QUERY)))
-
-    return work
-
-
-@cache
-def _store() -> FilesStore:
-    return FilesStore.open(Path(tempfile.mkdtemp()) / "workspace", durability="none")
-
-
 DOORS: Final[dict[str, tuple[Door, int]]] = {
     door.__name__: (door, size)
     for door, size in (
@@ -292,7 +265,6 @@ DOORS: Final[dict[str, tuple[Door, int]]] = {
         (raw_answer, 200),
         (wire, 400),
         (imported, 800),
-        (stored, 400),
     )
 }
 """Each door by its name, and characters at which it is counted; twice as many are counted too."""
@@ -300,5 +272,5 @@ DOORS: Final[dict[str, tuple[Door, int]]] = {
 FINE: Final = frozenset(("index_rows", "tokens", "shown", "thought", "body", "raw_body"))
 """Doors through which every kind goes; through the others goes a part of them."""
 
-COARSE: Final = frozenset(("wire", "imported", "stored", "kept_file", "windows", "exported", "address"))
+COARSE: Final = frozenset(("wire", "imported", "kept_file", "windows", "exported", "address"))
 """Doors that take much for any text, so that few kinds are tried; most of what they do is counted apart as well."""
