@@ -10,8 +10,16 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from chatkeep.errors import NotFoundError, StorageError, UnauthorizedError
+from chatkeep.errors import (
+    NotFoundError,
+    StorageDeniedError,
+    StorageError,
+    StorageFullError,
+    StorageReadOnlyError,
+    UnauthorizedError,
+)
 from chatkeep.page_sessions import SESSIONS_PER_TOKEN, PageSessions, SignInCode
+from chatkeep.private_file import PrivateFile
 from chatkeep.tokens import TokenFile
 
 NOON = datetime(2024, 1, 15, 12, tzinfo=UTC)
@@ -156,6 +164,41 @@ def test_open_forgets_what_has_ended(pages: PageSessions, tokens: TokenFile, clo
     assert [page.id] == [
         one["id"] for one in msgspec.json.decode((tokens.path.parent / "pages.json").read_bytes())["pages"]
     ]
+
+
+@pytest.mark.parametrize("refusal", [StorageFullError(), StorageReadOnlyError(), StorageDeniedError("pages.json")])
+def test_open_while_the_disk_refuses_lasts_with_the_server(
+    pages: PageSessions, tokens: TokenFile, monkeypatch: pytest.MonkeyPatch, refusal: StorageError
+) -> None:
+    """Who can read a full or read-only workspace can sign in to see it; the session is bounded and ended as others."""
+
+    def refuse(*_: object) -> None:
+        raise refusal
+
+    written, _ = pages.open(None)
+    _, token = tokens.create()
+    monkeypatch.setattr(PrivateFile, "replace", refuse)
+    secret, page = pages.open(token)
+    assert (page, token) == pages.find(secret)
+    assert page in pages.all()
+    assert is_good(pages, written)
+    assert not is_good(PageSessions(tokens), secret)
+    secrets = [pages.open(None)[0] for _ in range(SESSIONS_PER_TOKEN + 2)]
+    assert [False] * 2 + [True] * SESSIONS_PER_TOKEN == [is_good(pages, one) for one in secrets]
+    assert is_good(pages, secret)
+    again, other = pages.open(token, instead_of={page.id})
+    assert (False, True) == (is_good(pages, secret), is_good(pages, again))
+    assert other == pages.end(other.id)
+    assert not is_good(pages, again)
+    pages.leave(pages.find(written)[0])
+    assert not is_good(pages, written)
+    command = PageSessions(tokens)
+    with pytest.raises(type(refusal)):
+        command.end(command.all()[0].id)  # nobody is told that it is gone for good
+    monkeypatch.undo()
+    kept, _ = pages.open(token)
+    assert is_good(PageSessions(tokens), kept)
+    assert not is_good(PageSessions(tokens), written)
 
 
 def test_open_instead_of_another_ends_that(pages: PageSessions) -> None:

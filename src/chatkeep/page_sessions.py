@@ -6,7 +6,8 @@ week without a visit, after 30 days, when the browser signs out, and with the to
 It can do what that token can; one that a sign-in link made can do everything.
 
 `pages.json` in the workspace lists them, with the SHA-256 of each secret only. It is worth little: without it
-everybody signs in again.
+everybody signs in again. While the disk refuses to be written, a new session is in the memory of its server alone,
+so what can still be read can be read on the page, too; it ends with that server.
 """
 
 from __future__ import annotations
@@ -44,6 +45,7 @@ _MARK: Final = "ckp_"
 _LINK_S: Final = 3600
 _FILE: Final = "pages.json"
 _BROWSER_CHARS_MAX: Final = 60
+_REFUSALS: Final = (StorageFullError, StorageReadOnlyError, StorageDeniedError)
 _Made = TypeVar("_Made")
 
 
@@ -85,7 +87,8 @@ class PageSessions:
         self._path = tokens.path.with_name(_FILE)
         self._file = PrivateFile(self._path)
         self._known = _Known(None, (), {})
-        self._unwritten: tuple[PageSession, ...] = ()  # for as long as this process lives
+        self._unwritten: dict[str, PageSession] = {}
+        self._ended: frozenset[str] = frozenset()  # the ids of those that the file still has, as it cannot be written
 
     def open(
         self, token: Token | None, *, browser: str = "", is_secure: bool = False, instead_of: Collection[str] = ()
@@ -114,9 +117,10 @@ class PageSessions:
             with self._file.locked():
                 kept = [page for page in self._read() if page.id not in instead_of]
                 self._write((*kept, made))
-        except (StorageFullError, StorageReadOnlyError, StorageDeniedError):
-            kept = [page for page in self._unwritten if page.id not in instead_of]
-            self._unwritten = (*kept[1 - SESSIONS_PER_TOKEN :], made)
+        except _REFUSALS:
+            self._ended |= set(instead_of)
+            others = (page for page in self._unwritten.values() if page.id not in instead_of)
+            self._unwritten = {page.sha256: page for page in self._worth_keeping((*others, made))}
         return secret, made
 
     def find(self, secret: str) -> tuple[PageSession, Token]:
@@ -129,8 +133,10 @@ class PageSessions:
         if len(secret) > SECRET_CHARS_MAX:
             raise UnauthorizedError
         digest = digest_of(secret)
-        page = self._current().by_digest.get(digest) or self._unwritten_of(digest)
+        page = self._unwritten.get(digest) or self._current().by_digest.get(digest)
         if page is None or not hmac.compare_digest(page.sha256, digest) or page.expired(self._now()):
+            raise UnauthorizedError
+        if page.id in self._ended:
             raise UnauthorizedError
         return page, self._token_of(page)
 
@@ -169,16 +175,28 @@ class PageSessions:
             BusyError, StorageError: when the file cannot be changed.
         """
         digest = digest_of(id_or_secret)
-        if page := self._unwritten_of(digest):
-            self._unwritten = tuple(one for one in self._unwritten if one is not page)
-            return page
+        for page in self._unwritten.values():
+            if page.id == id_or_secret or page.sha256 == digest:
+                self._unwritten = {key: one for key, one in self._unwritten.items() if one is not page}
+                return page
         with self._file.locked():
             pages = self._read()
             found = next((page for page in pages if page.id == id_or_secret or page.sha256 == digest), None)
-            if found is None:
+            if found is None or found.id in self._ended:
                 raise NotFoundError("No page session has this id or secret.")
             self._write(page for page in pages if page is not found)
         return found
+
+    def leave(self, page: PageSession) -> None:
+        """Remove a session, as `end`; where the disk takes no writes it is refused for as long as this process lives.
+
+        Raises:
+            NotFoundError, BusyError, StorageError: as `end` says, but for a disk that takes no writes.
+        """
+        try:
+            self.end(page.id)
+        except _REFUSALS:
+            self._ended |= {page.id}
 
     def all(self) -> tuple[PageSession, ...]:
         """Return the sessions whose token is still there, in the order in which they were made.
@@ -187,10 +205,8 @@ class PageSessions:
             StorageError: when a file cannot be read.
         """
         known = {token.id for token in self._tokens.all()} | {""}
-        return tuple(page for page in (*self._current().pages, *self._unwritten) if page.token_id in known)
-
-    def _unwritten_of(self, digest: str) -> PageSession | None:
-        return next((page for page in self._unwritten if hmac.compare_digest(page.sha256, digest)), None)
+        pages = (*self._current().pages, *self._unwritten.values())
+        return tuple(page for page in pages if page.token_id in known and page.id not in self._ended)
 
     def _token_of(self, page: PageSession) -> Token:
         if page.token_id:
@@ -214,16 +230,20 @@ class PageSessions:
             raise StorageError(f"{self._path.name} {reason}.") from error
 
     def _write(self, pages: Iterable[PageSession]) -> None:
-        """Write those that are good, at most so many of a token, the newest."""
+        encoded = msgspec.json.encode({"format": 1, "pages": self._worth_keeping(pages)})
+        self._file.replace(msgspec.json.format(encoded) + b"\n")
+
+    def _worth_keeping(self, pages: Iterable[PageSession]) -> list[PageSession]:
+        """Return those that are good, at most so many of a token, the newest."""
         now, known = self._now(), {token.id for token in self._tokens.all()} | {""}
         kept: list[PageSession] = []
         counts: Counter[str] = Counter()
         for page in reversed(tuple(pages)):
             counts[page.token_id] += 1
-            if page.token_id in known and not page.expired(now) and counts[page.token_id] <= SESSIONS_PER_TOKEN:
+            is_good = page.token_id in known and page.id not in self._ended and not page.expired(now)
+            if is_good and counts[page.token_id] <= SESSIONS_PER_TOKEN:
                 kept.append(page)
-        encoded = msgspec.json.encode({"format": 1, "pages": kept[::-1]})
-        self._file.replace(msgspec.json.format(encoded) + b"\n")
+        return kept[::-1]
 
 
 class SignInCode:

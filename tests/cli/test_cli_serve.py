@@ -15,6 +15,8 @@ from pathlib import Path
 import httpx
 import pytest
 
+from chatkeep.tokens import TokenFile
+
 COMMAND = (sys.executable, "-m", "chatkeep")
 
 
@@ -93,6 +95,26 @@ def test_serve_counts_requests(tmp_path: Path) -> None:
             for n in range(4)
         ]
     assert [401, 401, 401, 429] == statuses
+
+
+def test_serve_prints_the_limits_in_force(tmp_path: Path) -> None:
+    """Who starts a server sees what its programs share, and how one gets a limit of its own; those limits hold."""
+    options = ("--rate-limit-ip", "0", "--rate-limit-token", "5", "--rate-limit-model", "2")
+    with serving(tmp_path, *options) as (address, printed):
+        (line,) = [line for line in printed.splitlines() if line.startswith("Requests a minute: ")]
+        assert "no limit from one address, 5 with one token, 2 with one token to the model (/v1)" in line
+        assert "`chatkeep token create --rate N`" in line
+        secret = TokenFile(tmp_path / "tokens.json").create(scopes=("read",))[0]
+        with httpx.Client(base_url=address, headers={"Authorization": f"Bearer {secret}"}) as client:
+            for path, limit, kind in (("/api/sessions", 5, "token"), ("/v1/models", 2, "model")):
+                answers = [client.get(path) for _ in range(limit + 1)]
+                assert [429] == [one.status_code for one in answers if one.status_code == 429]
+                assert (kind, limit, 60) == tuple(
+                    answers[-1].json()[name] for name in ("limited_by", "limit", "window_s")
+                )
+        told = answers[-1].json()["error"]["message"]
+        assert "rate_limit_model" in told
+        assert "token create --rate" in told
 
 
 def test_serve_bounds_the_head(tmp_path: Path) -> None:

@@ -21,6 +21,7 @@ from chatkeep.core.model import Draft
 from chatkeep.errors import BusyError
 from chatkeep.http import events as streams
 from chatkeep.http import events_api, feed
+from chatkeep.page_sessions import PageSessions
 from chatkeep.sessions import Sessions
 from chatkeep.store.files.store import FilesStore
 from chatkeep.tokens import TokenFile
@@ -193,6 +194,30 @@ def test_follow_ends_with_its_token(server: Server, monkeypatch: pytest.MonkeyPa
             path = server.tokens.path
             path.write_bytes(path.read_bytes().replace(b'"name": "changed"', b'"name": "again"'))
         assert "" not in [name for name, _, _ in events]
+
+
+@pytest.mark.parametrize("end", ["page", "token"])
+def test_follow_ends_with_its_page_session(server: Server, monkeypatch: pytest.MonkeyPatch, end: str) -> None:
+    """A browser that is signed out, by itself or with its token, is told nothing more; one that is renewed is."""
+    monkeypatch.setattr(events_api, "TOKEN_CHECK_S", 0.05)
+    secret, token = server.tokens.create("browser", scopes=("read",), prefix="page:")
+    with httpx.Client(base_url=server.url, headers={"Sec-Fetch-Site": "same-origin"}) as browser:
+        assert 200 == browser.post("/signin", json={"token": secret}).status_code
+        pages = PageSessions(server.tokens)
+        (page,) = [one for one in pages.all() if one.token_id == token.id]
+        with followed(browser) as events:
+            assert "ready" == next(events)[0]
+            with monkeypatch.context() as patch:
+                patch.setattr(PageSessions, "is_due", lambda *_: True)
+                pages.renew(page)
+            time.sleep(0.2)
+            _say(server.sessions, f"page:{end}")
+            assert "created" == next(events)[0]
+            if end == "page":
+                pages.end(page.id)
+            else:
+                server.tokens.revoke(token.id)
+            assert [] == [name for name, _, _ in events if name]
 
 
 def test_follow_is_limited(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -104,7 +104,7 @@ async def sign_out(request: Request, threads: Threads) -> Response:
     guard: Guard = request.app.state.guard
     for cookie in good_cookies(request.scope, guard.pages):
         with suppress(NotFoundError):  # it is gone already
-            await threads.write(guard.pages.end, cookie.page.id)
+            await threads.write(guard.pages.leave, cookie.page)
     answer = json_response(wire.encoded(wire.Done()))
     remove_cookies(answer, request.scope)
     return answer
