@@ -329,17 +329,21 @@ class Sessions:
         past = tuple(period for period in found.periods if period.start <= today)
         return msgspec.structs.replace(found, periods=past)
 
-    def changes(self, after: str | None, *, limit: int = LIST_LIMIT_DEFAULT) -> Changes:
+    def changes(self, after: str | None, *, limit: int = LIST_LIMIT_DEFAULT, prefix: str = "") -> Changes:
         """Return what changed after a position, oldest first, as `Store.changes` says.
 
-        At most `limit` changes are looked at; of these one gets what one may see, the position behind all, and where
-        one rests in one's view.
+        At most `limit` changes are looked at; of these one gets what one may see and whose key begins with the prefix,
+        the position behind all, and where one rests in that view.
 
         Raises:
             InvalidError: for a limit out of 1..500.
         """
         _check_limit(limit, LIST_LIMIT_MAX)
-        return self._store.changes(after, limit=limit, prefix=self._prefix)
+        within = Selection(prefixes=(prefix, self._prefix)).prefix
+        if within is not None:
+            return self._store.changes(after, limit=limit, prefix=within)
+        found = self._store.changes(after, limit=limit, prefix=self._prefix)
+        return msgspec.structs.replace(found, changes=())
 
     def sees(self, key: str) -> bool:
         """Tell whether a key is one of those that one is confined to."""

@@ -72,6 +72,16 @@ def test_resting_position_stays_while_others_act(
     assert act_again.resting == act_again.changes[-1].position != before.resting
 
 
+def test_changes_within_a_prefix_stay_within_the_own(sessions: Sessions) -> None:
+    """A prefix chooses among what one may see, and never more than that."""
+    own = sessions.confined("own:")
+    begun = own.changes(None).resting
+    for key in ("other:1", "own:a", "own:b"):
+        sessions.append(key, HELLO)
+    chosen = [told(own.changes(begun, prefix=prefix)) for prefix in ("", "own:b", "o", "other:")]
+    assert [[("created", "own:a"), ("created", "own:b")], [("created", "own:b")], chosen[0], []] == chosen
+
+
 def test_resting_position_of_who_sees_all_is_the_present(sessions: Sessions) -> None:
     """Nothing is hidden from them."""
     sessions.append("a", HELLO)
