@@ -7,8 +7,8 @@ from typing import Final
 import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
-from chatkeep.errors import ChatkeepError, InvalidError
-from chatkeep.wire import status_of
+from chatkeep.errors import ChatkeepError, ForbiddenError, InvalidError
+from chatkeep.wire import ImportAnswer, status_of
 
 _FACTS: Final = (
     "expected",
@@ -38,6 +38,50 @@ class OpenAIError(Struct, frozen=True, kw_only=True):
     type: str
     param: str | None
     code: str
+
+
+class RefusedRecord(Struct, frozen=True, kw_only=True):
+    """A flaw of an import as its report names it, and as a problem does: `field` is its place, `message` the reason."""
+
+    place: str
+    reason: str
+    code: str
+    conflicts: tuple[str, ...]
+    field: str
+    message: str
+    type: str
+
+
+class RefusedImport(Struct, frozen=True, kw_only=True):
+    """An import of which nothing could be taken: a problem that is its report as well."""
+
+    detail: str
+    status: int
+    code: str
+    sessions_created: int
+    sessions_extended: int
+    messages_added: int
+    messages_skipped: int
+    errors: tuple[RefusedRecord, ...]
+
+
+def refused_import(report: ImportAnswer, code: str) -> RefusedImport:
+    """Return the report of an import that took in nothing, as the problem that it is."""
+    is_forbidden = code == ForbiddenError.code
+    told = "The token may write none of this; nothing was imported." if is_forbidden else "Nothing could be imported."
+    errors = (
+        RefusedRecord(**msgspec.structs.asdict(one), field=one.place, message=one.reason, type=one.code)
+        for one in report.errors
+    )
+    return RefusedImport(
+        **{
+            **msgspec.structs.asdict(report),
+            "errors": tuple(errors),
+            "detail": told,
+            "status": status_of(ForbiddenError if is_forbidden else InvalidError),
+            "code": code,
+        }
+    )
 
 
 class Problem(Struct, frozen=True, kw_only=True):

@@ -17,8 +17,8 @@ import msgspec
 from msgspec import Struct
 
 from chatkeep.core.bounds import BATCH_MAX
-from chatkeep.core.completions import storable
 from chatkeep.core.keys import parse_key
+from chatkeep.core.mending import storable
 from chatkeep.core.model import Digest, Draft, Header, Json, Message, Selection, Session
 from chatkeep.core.recognition import (
     Common,

@@ -108,24 +108,24 @@ def test_import_dry_run(run: Run, tmp_path: Path) -> None:
 def test_import_names_each_flaw(run: Run, tmp_path: Path) -> None:
     """What can be imported is, each flaw is named, and the exit code tells that something failed."""
     path = tmp_path / "a.jsonl"
-    path.write_text("{broken\n" + RECORD + '{"key":"x","messages":[{"role":"user","content":"\\u0000"}]}\n')
+    path.write_text("{broken\n" + RECORD + '{"key":"x","messages":[{"role":"user","content":"a\\u0000b"}]}\n')
     partly = run("import", str(path), code=1)
-    assert "Imported 1 new" in partly.out
+    assert "Imported 2 new" in partly.out
     assert "line 1" in partly.err
-    assert "NUL" in partly.err
+    assert "line 3, message 1: Characters that cannot be stored were replaced by U+FFFD." in partly.err
     assert 2 == len(run("import", str(path), "--json", code=1).json["errors"])
     again = run("import", str(path), code=1)
-    assert "Nothing new: 1 message is here already.\n" == again.out
+    assert "Nothing new: 2 messages are here already.\n" == again.out
     assert "line 1" in again.err
 
 
 def test_import_of_a_refused_session_alone(run: Run, tmp_path: Path) -> None:
     """A file of which nothing can be used is no `Nothing new`."""
     path = tmp_path / "a.jsonl"
-    path.write_text('{"key":"x","messages":[{"role":"user","content":"\\u0000"}]}\n')
+    path.write_text('{"key":"x","messages":[{"role":"user","content":7}]}\n')
     refused = run("import", str(path), code=2)
     assert "" == refused.out
-    assert refused.err.startswith("Nothing was imported.\nx: ")
+    assert refused.err.startswith("Nothing was imported.\na.jsonl, line 1, message 1: It was left out: content")
 
 
 @pytest.mark.parametrize("args", [(), ("--as", "json"), ("--as", "jsonl"), ("--as", "grip")])

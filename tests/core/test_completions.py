@@ -10,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chatkeep.core.bounds import MESSAGE_BYTES_MAX
-from chatkeep.core.completions import draft_of, drafts_of, storable
+from chatkeep.core.completions import draft_of, drafts_of
 from chatkeep.core.folding import Answer
+from chatkeep.core.mending import storable
 from chatkeep.core.model import Draft, check_draft
 from tests.chat.completions import Answer as Scripted
 from tests.chat.completions import chunks, whole

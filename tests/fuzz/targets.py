@@ -24,8 +24,9 @@ from msgspec import Struct
 
 from chatkeep import bodies, config, exporters, importers
 from chatkeep.core import keys, paging, titles
-from chatkeep.core.completions import drafts_of, storable
+from chatkeep.core.completions import drafts_of
 from chatkeep.core.excerpts import excerpt
+from chatkeep.core.mending import storable
 from chatkeep.core.model import (
     Draft,
     Header,
@@ -43,7 +44,7 @@ from chatkeep.core.tape import Tape
 from chatkeep.core.words import rows_of, spaced, tokens_of
 from chatkeep.errors import ChatkeepError
 from chatkeep.http import addresses, cookies, envelope, guard
-from chatkeep.http.body import check_import, decoded
+from chatkeep.http.body import decoded
 from chatkeep.http.limits import Limits
 from chatkeep.store.files import backups
 from chatkeep.store.files import format as session_file
@@ -70,8 +71,6 @@ def read_body(data: bytes) -> None:
     """Each JSON body of the API: typed, or refused; a draft that passes is stored as it is read back."""
     types = (bodies.TitleBody, bodies.RevisionBody, bodies.BulkBody, bodies.ChatBody, bodies.SignInBody)
     kind, rest = data[:1], data[1:]
-    with suppress(ChatkeepError):
-        check_import(rest)
     with suppress(ChatkeepError):
         if kind and kind[0] % 8 < len(types):
             decoded(rest, _decoder(types[kind[0] % 8]))

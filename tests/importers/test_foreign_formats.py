@@ -58,7 +58,7 @@ def test_import_pocketpaw_details(tmp_path: Path) -> None:
     )
     flaw, session = importers.read(tmp_path, "pocketpaw", zone=UTC)
     assert isinstance(flaw, Flaw)
-    assert "broken" == flaw.place
+    assert "broken.json, broken, message 1" == flaw.place
     assert isinstance(session, Session)
     assert {"x": "y" * 70000} == session.messages[0].metadata
 

@@ -359,7 +359,7 @@ def check_draft(draft: Draft) -> None:
         if not isinstance(part, dict | str):
             raise InvalidError("content", "a list of parts holds objects or strings")
     for name in ("id", "name", "tool_call_id"):
-        _check_name(name, getattr(draft, name))
+        check_name(name, getattr(draft, name))
     try:
         encoded = encoded_json("message", draft)
     except InvalidError:
@@ -413,7 +413,7 @@ def check_tags(tags: tuple[str, ...]) -> tuple[str, ...]:
     for tag in tags:
         if tag != tag.strip() or not 1 <= len(tag) <= CHANNEL_CHARS_MAX:
             raise InvalidError("tags", f"a tag has 1 to {CHANNEL_CHARS_MAX} characters and no white space at its ends")
-        _check_name("tags", tag)
+        check_name("tags", tag)
     return tuple(dict.fromkeys(tags))
 
 
@@ -426,7 +426,7 @@ def check_channel(channel: str) -> str:
     channel = composed(channel)
     if channel != channel.strip() or not 1 <= len(channel) <= CHANNEL_CHARS_MAX:
         raise InvalidError("channel", f"has 1 to {CHANNEL_CHARS_MAX} characters and no white space at its ends")
-    _check_name("channel", channel)
+    check_name("channel", channel)
     return channel
 
 
@@ -496,7 +496,12 @@ def _part_text(part: Json) -> str:
     return text if isinstance(text, str) else ""
 
 
-def _check_name(field_name: str, name: str | None) -> None:
+def check_name(field_name: str, name: str | None) -> None:
+    """Check a name, if there is one.
+
+    Raises:
+        InvalidError: when it has not 1 to 128 characters, or some that control.
+    """
     if name is None:
         return
     if not 1 <= len(name) <= NAME_CHARS_MAX:

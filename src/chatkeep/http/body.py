@@ -20,17 +20,11 @@ from chatkeep.core.bounds import (
     DEPTH_MAX,
     VALUES_MAX,
     check_depth,
-    count_of,
     has_more_values,
-    structure_of,
 )
 from chatkeep.errors import BrokenInputError, InvalidError, TooLargeError, UnsupportedTypeError
 
 BODY_WAIT_S: Final = 30.0
-IMPORT_VALUES_MAX: Final = 800_000
-IMPORT_OBJECTS_MAX: Final = 120_000
-IMPORT_RECORDS_MAX: Final = 50_000
-IMPORT_DEPTH_MAX: Final = DEPTH_MAX + 3  # of a message in a list in a session in a list
 LARGE_BYTES: Final = 64 << 10
 JSON_TYPES: Final = ("application/json",)
 PATCH_TYPES: Final = ("application/json", "application/merge-patch+json")
@@ -49,7 +43,6 @@ _PAIRED: Final = re.compile(  # bounded, so that other threads go on between two
     rb"(?:[^\\]{1,64}+|\\u%b..\\u%b|\\u(?![dD][89a-fA-F])|\\[^u]){1,4096}+" % (_HIGH, _LOW),
     re.DOTALL,
 )
-_COMMA: Final = ord(",")
 _PLACE: Final = re.compile(r" - at `(?:key in )?\$?\.?(.*)`$")
 _NAMED: Final = re.compile(r"(?:unknown|missing required) field `(.*)`")
 _BROKEN: Final = "The body is not valid JSON in UTF-8 with numbers in range."
@@ -121,31 +114,6 @@ def check_values(data: bytes) -> None:
     if has_more_values(data):
         check_depth(data[:LARGE_BYTES], DEPTH_MAX)
         raise InvalidError("body", f"has more than {VALUES_MAX} values; send it in parts")
-
-
-def check_import(data: bytes) -> None:
-    """Check, without parsing, that an export can be taken in without taking all memory.
-
-    Raises:
-        InvalidError: when it has more than 800,000 values, 120,000 objects and lists, or 50,000 records.
-        BrokenInputError: when it is also nested too deep.
-    """
-    structure = b"".join(structure_of(data))
-    too_many = count_of(structure, b",[{") > IMPORT_VALUES_MAX or count_of(structure, b"[{") > IMPORT_OBJECTS_MAX
-    if too_many or max(data.count(b"\n"), _recordcount_of(structure)) > IMPORT_RECORDS_MAX:
-        check_depth(data[:LARGE_BYTES], IMPORT_DEPTH_MAX)
-        raise InvalidError("body", "has too many values, objects or sessions; send it in parts")
-
-
-def _recordcount_of(structure: bytes) -> int:
-    """Return how many elements the outermost list has, or more."""
-    depth, commas = 0, 0
-    for character in structure:
-        if character == _COMMA:
-            commas += depth <= 1
-        else:
-            depth += 1 if character in b"[{" else -1
-    return commas + 1
 
 
 async def _counted(request: Request, bytes_max: int) -> bytes:

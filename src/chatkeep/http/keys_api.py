@@ -13,7 +13,7 @@ from fastapi import Request
 from msgspec.json import Decoder
 from starlette.responses import Response, StreamingResponse
 
-from chatkeep import exporters, importers, wire
+from chatkeep import exporters, importers, problem_wire, wire
 from chatkeep.bodies import BulkBody, DraftBody, DraftsBody, RevisionBody, draft_of, parse_age, revision_of
 from chatkeep.core.bounds import DEPTH_MAX, LARGE_BODY_BYTES_MAX
 from chatkeep.core.keys import parse_key
@@ -27,10 +27,10 @@ from chatkeep.http.body import (
     LARGE_BYTES,
     PATCH_TYPES,
     body_of,
-    check_import,
     decoded,
     json_of,
 )
+from chatkeep.http.problems import PROBLEM_TYPE
 from chatkeep.sessions import Sessions
 
 _CHUNK_BYTES: Final = 1 << 16
@@ -151,8 +151,7 @@ async def import_sessions(
 ) -> Response:
     """Take in sessions that were exported, as JSON, JSON lines or plain bytes; nothing that is stored is changed."""
     data = await body_of(request, IMPORT_TYPES, LARGE_BODY_BYTES_MAX)
-    await threads.write(check_import, data)
-    return json_response(await threads.import_(_report, sessions, importers.chatkeep.read(BytesIO(data), format)))
+    return await threads.import_(_imported, sessions, importers.chatkeep.read(BytesIO(data), format))
 
 
 def disposition(name: str, suffix: str) -> str:
@@ -171,9 +170,14 @@ def _drafts(data: bytes) -> list[Draft]:
     return [draft_of(one) for one in ([body] if isinstance(body, DraftBody) else body)]
 
 
-def _report(sessions: Sessions, records: Iterator[Session | importers.Flaw]) -> bytes:
+def _imported(sessions: Sessions, records: Iterator[Session | importers.Flaw]) -> Response:
+    """Return the report of an import, as a problem when nothing could be taken."""
     report = importers.take_in(sessions, records)
-    return wire.encoded(msgspec.convert(report, wire.ImportAnswer, from_attributes=True))
+    answer = msgspec.convert(report, wire.ImportAnswer, from_attributes=True)
+    if report.failure is None:
+        return json_response(wire.encoded(answer))
+    refused = problem_wire.refused_import(answer, report.failure)
+    return Response(wire.encoded(refused), refused.status, media_type=PROBLEM_TYPE)
 
 
 def _encoded_keys(sessions: Sessions, selected: Selection, limit: int | None, cursor: str | None) -> bytes:

@@ -10,7 +10,8 @@ from fastapi import Header, Request
 from starlette.responses import Response
 
 from chatkeep.core.bounds import DEPTH_MAX, LARGE_BODY_BYTES_MAX
-from chatkeep.core.completions import drafts_of, storable
+from chatkeep.core.completions import drafts_of
+from chatkeep.core.mending import storable
 from chatkeep.core.model import Draft, Json
 from chatkeep.errors import ChatkeepError, InvalidKeyError
 from chatkeep.http.access import Own, Threads, room_for

@@ -63,15 +63,15 @@ def read(
             if not stream.peek(1):
                 raise BrokenInputError("It is empty.")
             if fmt == "pocketpaw":
-                yield pocketpaw.read(stream, name, beside, now=now, zone=zone)
+                yield from pocketpaw.read(stream, name, beside, now=now, zone=zone)
             elif fmt == "grip":
-                yield grip.read(stream, file.name, now=now)
+                yield from grip.read(stream, file.name, now=now)
             else:
                 yield from chatkeep.read(stream, _own_format(file) if mixed else cast("chatkeep.Fmt", fmt), now=now)
 
     for file in files_of(source, fmt):
         try:
-            yield from (_placed(record, file) if mixed else record for record in sessions_of(file))
+            yield from (_placed(record, file) for record in sessions_of(file))
         except (*UNREADABLE, BrokenInputError, TooLargeError) as error:
             yield Flaw(file.name, reason_of(error))
 

@@ -5,84 +5,132 @@ A record needs a key and messages with a role and content; everything else may b
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from datetime import datetime
-from typing import BinaryIO, Final, Literal
+from io import RawIOBase
+from typing import TYPE_CHECKING, BinaryIO, Final, Literal, cast
 
-import msgspec
-
-from chatkeep.core.bounds import check_depth
 from chatkeep.core.model import Session
-from chatkeep.errors import BrokenInputError, ChatkeepError, TooLargeError
-from chatkeep.importers.records import BOM, RECORD_BYTES_MAX, RECORD_DEPTH_MAX, Record, document_in, session_of, why
+from chatkeep.importers.assembly import OWN, Assembly
 from chatkeep.importers.reports import Flaw
+from chatkeep.importers.scanning import BOM, BrokenValueError, LongValueError, Scanner
 from chatkeep.sessions import now_utc
+
+if TYPE_CHECKING:
+    from _typeshed import WriteableBuffer
 
 Fmt = Literal["json", "jsonl"]
 
-RECORDS_MAX: Final = 10_000_000
-
-
-class _Document(Record, frozen=True, kw_only=True):
-    """A record that may say which version of the format it is."""
-
-    format: Literal[1] = 1
-
-
-_decode_record = msgspec.json.Decoder(_Document).decode
-_decode_array = msgspec.json.Decoder(list[msgspec.Raw]).decode
+_LINE_PIECE_BYTES: Final = 1 << 16
 
 
 def read(stream: BinaryIO, fmt: Fmt, *, now: Callable[[], datetime] = now_utc) -> Iterator[Session | Flaw]:
-    """Yield the sessions of a file, and a flaw for each record that is none; JSON lines are read one by one.
-
-    Raises:
-        BrokenInputError: when a JSON document does not parse, or is nested too deep.
-        TooLargeError: when it is larger than 256 MiB.
-    """
-    records = _lines(stream) if fmt == "jsonl" else _documents(stream)
-    for place, data in records:
-        yield data if isinstance(data, Flaw) else _session(place, data, now)
+    """Yield the sessions of a file, long ones in parts, and a flaw for each record and message that is none."""
+    return _lines(stream, now) if fmt == "jsonl" else _documents(stream, now)
 
 
-def _session(place: str, data: bytes, now: Callable[[], datetime]) -> Session | Flaw:
-    try:
-        check_depth(data, RECORD_DEPTH_MAX)
-        return session_of(_decode_record(data), now=now)
-    except (msgspec.MsgspecError, UnicodeError, RecursionError, ChatkeepError) as error:
-        return Flaw(place, why(error))
-
-
-def _documents(stream: BinaryIO) -> Iterator[tuple[str, bytes]]:
-    data = document_in(stream)
-    try:
-        records = [bytes(record) for record in _decode_array(data)] if data.startswith(b"[") else [_json(data)]
-    except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
-        raise BrokenInputError(why(error)) from error
-    for number, record in enumerate(records, start=1):
-        yield f"session {number}", record
-
-
-def _json(data: bytes) -> bytes:
-    msgspec.json.decode(data, type=msgspec.Raw)
-    return data
-
-
-def _lines(stream: BinaryIO) -> Iterator[tuple[str, bytes | Flaw]]:
+def _documents(stream: BinaryIO, now: Callable[[], datetime]) -> Iterator[Session | Flaw]:
+    """Yield what an array of records has, or records one after the other."""
+    scanner = Scanner(cast("BinaryIO", _WithoutMark(stream)))
+    first = scanner.peek()
+    if first not in {b"[", b"{"}:
+        yield Flaw("session 1", "It is not JSON." if first else "It is empty.")
+        return
+    is_list, has_ended = scanner.skip(b"["), False
     number = 0
-    while line := stream.readline(RECORD_BYTES_MAX + 1):
+    while scanner.peek() and not (has_ended := is_list and scanner.skip(b"]")):
         number += 1
-        place = f"line {number}"
-        if number > RECORDS_MAX:
-            yield place, Flaw(place, f"Only {RECORDS_MAX} lines are read from one file.")
-            return
-        if len(line) > RECORD_BYTES_MAX:
-            _skip_line(stream)
-            yield place, Flaw(place, str(TooLargeError("line", RECORD_BYTES_MAX)))
-        elif stripped := (line.removeprefix(BOM) if number == 1 else line).strip():
-            yield place, stripped
+        if not (yield from _record(scanner, f"session {number}", now)) and not scanner.find_record():
+            break
+        scanner.skip(b",")
+    if not number:
+        yield Flaw("the file", "There are no sessions in it.")
+    if is_list and not has_ended:
+        yield Flaw("the end", "The list of sessions has none: the file is cut.")
 
 
-def _skip_line(stream: BinaryIO) -> None:
-    while (piece := stream.readline(1 << 20)) and not piece.endswith(b"\n"):
+def _record(scanner: Scanner, place: str, now: Callable[[], datetime]) -> Generator[Session | Flaw, None, bool]:
+    """Yield what a record brings; return whether its end was reached."""
+    if scanner.peek() == b"{":
+        assembly = Assembly(OWN, place, now)
+        yield from assembly.record(scanner)
+        return not assembly.is_broken
+    reason, is_whole = "It is no session.", True
+    try:
+        scanner.value()
+    except LongValueError:
         pass
+    except BrokenValueError as error:
+        reason, is_whole = str(error), False
+    yield Flaw(place, reason)
+    return is_whole
+
+
+def _lines(stream: BinaryIO, now: Callable[[], datetime]) -> Iterator[Session | Flaw]:
+    number = count = 0
+    while True:
+        number += 1
+        line = _Line(stream)
+        scanner = Scanner(cast("BinaryIO", line))
+        if number == 1:
+            scanner = Scanner(cast("BinaryIO", _WithoutMark(cast("BinaryIO", line))))
+        first = scanner.peek()
+        count += bool(first)
+        is_whole = first and (yield from _record(scanner, f"line {number}", now))
+        if is_whole and first == b"{" and scanner.peek():
+            yield Flaw(f"line {number}", "There is more in it than a session; the rest was left out.")
+        line.skip()
+        if line.is_last:
+            break
+    if not count:
+        yield Flaw("the file", "There are no sessions in it.")
+
+
+class _Line(RawIOBase):
+    """One line of a stream, which ends where it does."""
+
+    def __init__(self, stream: BinaryIO) -> None:
+        super().__init__()
+        self.is_last = False
+        self._stream = stream
+        self._has_ended = False
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: WriteableBuffer) -> int:
+        if self._has_ended:
+            return 0
+        view = memoryview(buffer)
+        piece = self._stream.readline(len(view))
+        self.is_last = not piece
+        self._has_ended = not piece or piece.endswith(b"\n")
+        view[: len(piece)] = piece
+        return len(piece)
+
+    def skip(self) -> None:
+        """Go on to its end."""
+        while self.read(_LINE_PIECE_BYTES):
+            pass
+
+
+class _WithoutMark(RawIOBase):
+    """A stream without the mark of UTF-8 that may stand at its very beginning."""
+
+    def __init__(self, stream: BinaryIO) -> None:
+        super().__init__()
+        self._stream = stream
+        self._is_new = True
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: WriteableBuffer) -> int:
+        view = memoryview(buffer)
+        piece = self._stream.read(len(view))
+        if self._is_new:
+            while 0 < len(piece) < len(BOM) and BOM.startswith(piece) and (more := self._stream.read(len(BOM))):
+                piece += more
+            piece, self._is_new = piece.removeprefix(BOM), False
+        view[: len(piece)] = piece
+        return len(piece)

@@ -10,20 +10,21 @@ Source: PocketPaw 0.4.18, `memory/file_store.py`, and its pages on memory.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime, tzinfo
 from pathlib import Path
 from typing import BinaryIO, Final
 
 import msgspec
-from msgspec import Struct, field
+from msgspec import Struct
 
 from chatkeep.core import titles
 from chatkeep.core.keys import channel_of, composed
-from chatkeep.core.model import Json, Session, text_of
-from chatkeep.errors import ChatkeepError
-from chatkeep.importers.records import Record, Said, document_in, session_of, why
+from chatkeep.core.model import Json, Session
+from chatkeep.importers.assembly import Assembly, Shape
+from chatkeep.importers.records import Reading, head_of
 from chatkeep.importers.reports import Flaw
+from chatkeep.importers.scanning import Scanner
 
 _PREFIXES: Final = (
     *("google_chat", "websocket", "web", "telegram", "discord", "slack", "cli", "api"),
@@ -39,12 +40,6 @@ class Note(Struct, frozen=True, kw_only=True):
     channel: str | None = None
     created: datetime | None = None
     created_at: datetime | None = None
-
-
-class _Object(Struct, frozen=True, kw_only=True):
-    session_id: str
-    messages: list[Said]
-    metadata: dict[str, Json] = field(default_factory=dict)
 
 
 def notes_in(folder: Path) -> Mapping[str, Note]:
@@ -67,12 +62,19 @@ def notes_in(folder: Path) -> Mapping[str, Note]:
 
 def read(
     stream: BinaryIO, name: str, notes: Mapping[str, Note], *, now: Callable[[], datetime], zone: tzinfo | None
-) -> Session | Flaw:
-    """Return the session of one file; `name` is the file's without its ending."""
-    try:
-        return session_of(_record(document_in(stream), name, notes.get(composed(name), Note())), now=now, zone=zone)
-    except (msgspec.MsgspecError, UnicodeError, RecursionError, ChatkeepError) as error:
-        return Flaw(name, why(error))
+) -> Iterator[Session | Flaw]:
+    """Yield the session of one file, long ones in parts, and its flaws; `name` is the file's without its ending."""
+    scanner = Scanner(stream)
+    note = notes.get(composed(name), Note())
+    shape = Shape(lambda fields: fields, lambda fields, asked: _head(fields, asked, name, note, zone), zone)
+    assembly = Assembly(shape, name, now)
+    first = scanner.peek()
+    if first == b"[":
+        yield from assembly.messages(scanner, {})
+    elif first == b"{":
+        yield from assembly.record(scanner)
+    else:
+        yield Flaw(name, "It is not JSON." if first else "It is empty.")
 
 
 def key_of(name: str, channel: str | None) -> str:
@@ -83,27 +85,25 @@ def key_of(name: str, channel: str | None) -> str:
     return name
 
 
-def _record(data: bytes, name: str, note: Note) -> Record:
-    if data.startswith(b"["):
-        messages, metadata = msgspec.json.decode(data, type=list[Said]), {}
-    else:
-        document = msgspec.json.decode(data, type=_Object)
-        messages, metadata, name = document.messages, document.metadata, document.session_id
-    told = metadata.get("channel")
+def _head(fields: Mapping[str, Json], asked: str, name: str, note: Note, zone: tzinfo | None) -> Reading:
+    given, metadata = fields.get("session_id"), fields.get("metadata")
+    told = metadata.get("channel") if isinstance(metadata, dict) else None
     channel = note.channel or (told if isinstance(told, str) else None)
-    key = name if ":" in name else key_of(name, channel)
-    return Record(
-        key=key,
-        messages=messages,
-        channel=channel_of(key) if not channel or key.startswith(f"{channel}:") else channel,
-        title=note.user_title or _own_title(note.title, messages),
-        created_at=note.created or note.created_at,
-        metadata=metadata,
+    named = given if isinstance(given, str) else name
+    key = named if ":" in named else key_of(named, channel)
+    return head_of(
+        {
+            "key": key,
+            "channel": channel_of(key) if not channel or key.startswith(f"{channel}:") else channel,
+            "title": note.user_title or _own_title(note.title, asked),
+            "created_at": note.created or note.created_at,
+            "metadata": metadata,
+        },
+        zone,
     )
 
 
-def _own_title(title: str | None, messages: list[Said]) -> str | None:
+def _own_title(title: str | None, asked: str) -> str | None:
     """Return the title of the index unless it was made from the first question, as Chatkeep's own is."""
-    asked = next((text_of(said.content) for said in messages if said.role == "user"), "")
     made = not title or title == titles.NO_TITLE or " ".join(asked.split()).startswith(" ".join(title.split()))
     return None if made else title

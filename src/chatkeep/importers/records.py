@@ -2,39 +2,56 @@
 
 A record may lack nearly everything: ids, times, even the time of its beginning. What is missing is
 worked out from the rest alone, so that the same record read twice gives the same session, and
-importing it again adds nothing.
+importing it again adds nothing. What breaks a rule is mended, or left out, and told; its neighbours stay as they are.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections import Counter
-from collections.abc import Callable, Sequence
+import json
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, tzinfo
-from itertools import accumulate
-from typing import BinaryIO, Final
+from typing import Any, Final, NamedTuple, TypeVar
 
 import msgspec
 from msgspec import Struct, field
 
-from chatkeep.bodies import with_choices
-from chatkeep.core.bounds import DEPTH_MAX, check_depth
-from chatkeep.core.keys import channel_of
-from chatkeep.core.model import Header, Json, Message, Role, Session, utc
-from chatkeep.errors import InvalidError, TooLargeError
+from chatkeep.core.bounds import MESSAGE_BYTES_MAX, VALUES_MAX, has_more_values
+from chatkeep.core.keys import channel_of, parse_key
+from chatkeep.core.mending import LEFT_OUT, REPLACED, scrubbed, storable
+from chatkeep.core.model import (
+    ROLES,
+    TAGS_MAX,
+    TITLE_CHARS_MAX,
+    Draft,
+    Header,
+    Json,
+    Role,
+    check_channel,
+    check_metadata,
+    check_name,
+    check_tags,
+    check_title,
+    utc,
+)
+from chatkeep.errors import BrokenInputError, InvalidError, InvalidKeyError
 
-RECORD_DEPTH_MAX: Final = DEPTH_MAX + 3  # of a message that stands in a list in a session in a list
-RECORD_BYTES_MAX: Final = 1 << 28
-BOM: Final = b"\xef\xbb\xbf"
-Time = datetime | float | None
+_T = TypeVar("_T")
+_SHOWN_CHARS: Final = 40
+_KEPT: Final = "left_out"
+"""The name in a message's metadata of what its own fields could not take."""
+
+_REPLACED: Final = "characters that cannot be stored were replaced by U+FFFD"
+_SHORTENED: Final = f"it was cut to fit into {MESSAGE_BYTES_MAX >> 20} MiB; marks say where, and how much"
+_STOOD_FOR: Final = "it is too large in many small parts; a short message stands for it"
 
 
-class Said(Struct, frozen=True, kw_only=True):
-    """A message as it is written down elsewhere. A time is RFC 3339 or Unix seconds."""
+class Said(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A message as it can be stored, but for its place and what only its neighbours tell: a time, an id."""
 
     role: Role
     content: str | list[Json] | None = None
-    timestamp: Time = None
+    timestamp: datetime | None = None
     id: str | None = None
     name: str | None = None
     tool_calls: list[Json] | None = None
@@ -42,115 +59,292 @@ class Said(Struct, frozen=True, kw_only=True):
     metadata: dict[str, Json] | None = None
 
 
-class Record(Struct, frozen=True, kw_only=True):
-    """A session as it is written down elsewhere."""
+class Head(Struct, frozen=True, kw_only=True):
+    """What a record tells of a session besides its messages. `last_at` is a time that its last message gets."""
 
     key: str
-    messages: Sequence[Said]
     channel: str | None = None
     title: str | None = None
-    created_at: Time = None
+    created_at: datetime | None = None
     metadata: dict[str, Json] = field(default_factory=dict)
     archived: bool = False
     pinned: bool = False
     tags: tuple[str, ...] = ()
+    last_at: datetime | None = None
+
+    def header(self, created_at: datetime) -> Header:
+        """Return the header of the session."""
+        fields = msgspec.structs.asdict(self)
+        del fields["last_at"]
+        return Header(**{**fields, "created_at": created_at, "channel": self.channel or channel_of(self.key)})
 
 
-def session_of(record: Record, *, now: Callable[[], datetime], zone: tzinfo | None = UTC) -> Session:
-    """Return the session that a record tells of; times without an offset are of `zone` (None: of this machine).
+class Reading(NamedTuple):
+    """What was made of something, and what had to be done to it."""
 
-    A message without a time has the time of the one before it, else of the beginning; a session
-    without a beginning begins with its earliest message; and if no time is known at all, it is now.
+    value: Any
+    told: tuple[str, ...] = ()
+
+
+class _Outline(Struct, frozen=True, kw_only=True):
+    """What is read of a message that has too many values."""
+
+    role: str = "user"
+    id: str | None = None
+    timestamp: str | float | None = None
+
+
+def decoded(raw: bytes) -> Reading:
+    """Return the value of JSON, also of such as no other program should have written.
 
     Raises:
-        InvalidError: when a time is out of range.
+        BrokenInputError: when it is none.
     """
-    known = [instant(said.timestamp, zone) for said in record.messages]
-    begun = instant(record.created_at, zone) or min(filter(None, known), default=None) or now()
-    times = list(accumulate(known, lambda before, at: at or before, initial=begun))[1:]
-    return Session(
-        header=Header(
-            key=record.key,
-            channel=record.channel or channel_of(record.key),
-            title=record.title,
-            created_at=begun,
-            metadata=record.metadata,
-            archived=record.archived,
-            pinned=record.pinned,
-            tags=record.tags,
-        ),
-        messages=_messages(record, known, [at or begun for at in times]),
+    try:
+        return Reading(msgspec.json.decode(raw))
+    except (msgspec.MsgspecError, UnicodeError, RecursionError):
+        pass
+    text = raw.decode(errors="replace")
+    try:
+        value = json.loads(text, strict=False)
+    except RecursionError as error:
+        raise BrokenInputError("It is nested too deep.") from error
+    except ValueError as error:
+        raise BrokenInputError(f"It is not JSON: {error}.") from error
+    return Reading(scrubbed(value), (_REPLACED,))
+
+
+def said_of(raw: bytes, shape: Callable[[dict[str, Json]], dict[str, Json]], zone: tzinfo | None) -> Reading:
+    """Return the message that JSON holds, its fields as `shape` names them.
+
+    Raises:
+        BrokenInputError, InvalidError: when nothing can be made of it.
+    """
+    if has_more_values(raw):
+        return _outlined(raw, zone)
+    value, told = decoded(raw)
+    if not isinstance(value, dict):
+        raise BrokenInputError("It is no object.")
+    fields = _Fields(shape(value))
+    role = fields.take("role")
+    if role not in ROLES:
+        raise InvalidError("role", f"{_shown(role)} is none of {', '.join(ROLES)}")
+    content, calls = fields.take("content"), fields.checked("tool_calls", _a_list) or None
+    if not (content is None or _is_content(content)):
+        raise InvalidError("content", "must be text, or a list of parts that are objects or texts")
+    names: dict[str, Any] = {name: fields.checked(name, _a_name) for name in ("id", "name", "tool_call_id")}
+    sent_at = fields.checked("timestamp", lambda at: instant(at, zone))
+    metadata = fields.checked("metadata", _an_object) or {}
+    if told:
+        marks = metadata.get("altered")
+        metadata = {**metadata, "altered": [*(marks if isinstance(marks, list) else ()), REPLACED]}
+    if fields.left:
+        metadata = {**metadata, _KEPT: scrubbed(fields.left)}
+    draft = Draft(
+        role=role,
+        content="" if content is None and not calls else content,
+        tool_calls=calls,
+        metadata=metadata or None,
+        **names,
     )
+    kept = storable(draft)
+    kept_fields = msgspec.structs.asdict(kept)
+    del kept_fields["sent_at"]
+    said = Said(timestamp=sent_at, **kept_fields)
+    return Reading(said, tuple(dict.fromkeys((*told, *fields.told, *_changes(draft, kept)))))
 
 
-def document_in(stream: BinaryIO) -> bytes:
-    """Return the JSON that a stream holds, without what may stand around it; it is not parsed yet.
+def head_of(fields: Mapping[str, Json], zone: tzinfo | None = UTC) -> Reading:
+    """Return what the fields of a record tell of a session.
 
     Raises:
-        TooLargeError: when it is larger than 256 MiB.
-        BrokenInputError: when it is nested too deep.
+        InvalidError: when they have no key that can be one, or are of another version of the format.
     """
-    data = stream.read(RECORD_BYTES_MAX + 1)
-    if len(data) > RECORD_BYTES_MAX:
-        raise TooLargeError("JSON document", RECORD_BYTES_MAX)
-    data = data.removeprefix(BOM).strip()
-    check_depth(data, RECORD_DEPTH_MAX)
-    return data
+    left = _Fields({name: scrubbed(value) for name, value in fields.items()})
+    if (version := left.take("format")) not in (None, 1):
+        raise InvalidError("format", f"{_shown(version)} is not known: it was written by a newer version")
+    key = left.take("key")
+    if not isinstance(key, str):
+        raise InvalidError("key", "is missing, or no text")
+    title = left.take("title")
+    if isinstance(title, str) and len(title.strip()) > TITLE_CHARS_MAX:
+        left.told.append(f"its title of {len(title)} characters was cut")
+        title = title.strip()[: TITLE_CHARS_MAX - 1] + "…"
+    head = Head(
+        key=_key(key),
+        channel=left.checked("channel", _a_channel),
+        title=_Fields({"title": title}, left.told).checked("title", _a_title),
+        created_at=left.checked("created_at", lambda at: instant(at, zone)),
+        metadata=left.checked("metadata", lambda value: check_metadata(_an_object(value))) or {},
+        archived=left.checked("archived", _a_flag) or False,
+        pinned=left.checked("pinned", _a_flag) or False,
+        tags=_tags(left),
+    )
+    return Reading(head, tuple(left.told))
 
 
-def instant(at: Time, zone: tzinfo | None = UTC) -> datetime | None:
+def instant(at: Json, zone: tzinfo | None = UTC) -> datetime | None:
     """Return the time in UTC; one without an offset is of `zone` (None: of this machine).
 
     Raises:
-        InvalidError: when it is out of range.
+        InvalidError: when it is none, or out of range.
     """
     if at is None:
         return None
     try:
+        if isinstance(at, str):
+            at = msgspec.convert(at, datetime)
         if isinstance(at, datetime):
             return utc(at.replace(tzinfo=zone).astimezone(UTC) if at.tzinfo is None else at)
-        return datetime.fromtimestamp(at, UTC)
+        if isinstance(at, int | float) and not isinstance(at, bool):
+            return datetime.fromtimestamp(at, UTC)
     except (OverflowError, OSError, ValueError) as error:
-        raise InvalidError("timestamp", "lies outside the years 1 to 9999") from error
+        raise InvalidError("timestamp", "is no time between the years 1 and 9999") from error
+    raise InvalidError("timestamp", "is no time")
 
 
-def why(error: Exception) -> str:
-    """Return what is wrong with a record, as a sentence for people."""
-    if isinstance(error, msgspec.ValidationError):
-        reason, at, place = str(error).partition(" - at ")
-        return f"{with_choices(reason, place.strip('`'))}{at}{place}."
-    if isinstance(error, msgspec.DecodeError | UnicodeDecodeError):
-        return f"It is not JSON: {error}."
-    return "It is nested too deep." if isinstance(error, RecursionError) else str(error)
-
-
-def _messages(record: Record, known: Sequence[datetime | None], times: Sequence[datetime]) -> tuple[Message, ...]:
-    met: Counter[bytes] = Counter()
-    messages = []
-    for seq, (said, told_at, sent_at) in enumerate(zip(record.messages, known, times, strict=True), start=1):
-        messages.append(
-            Message(
-                seq=seq,
-                role=said.role,
-                content=said.content,
-                sent_at=sent_at,
-                id=_made_id(record.key, said, told_at, met) if said.id is None else said.id,
-                name=said.name,
-                tool_calls=said.tool_calls or None,
-                tool_call_id=said.tool_call_id,
-                metadata=said.metadata or None,
-            )
-        )
-    return tuple(messages)
-
-
-def _made_id(key: str, said: Said, told_at: datetime | None, met: Counter[bytes]) -> str:
+def made_id(key: str, said: Said, met: dict[int, int]) -> str:
     """Return an id that depends on nothing but what is said, when, and how often it was said before.
 
     The place is counted among equal messages only: a program that forgets old messages, or puts
     one in between, does not make the others look new.
     """
-    words = (key, said.role, said.content, said.name, said.tool_calls or None, said.tool_call_id, told_at)
+    words = (key, said.role, said.content, said.name, said.tool_calls, said.tool_call_id, said.timestamp)
     encoded = msgspec.json.encode(words)
-    met[encoded] += 1
-    return hashlib.blake2b(b"%d " % met[encoded] + encoded, digest_size=16).hexdigest()
+    mark = int.from_bytes(hashlib.blake2b(encoded, digest_size=8).digest())
+    met[mark] = met.get(mark, 0) + 1
+    return hashlib.blake2b(b"%d " % met[mark] + encoded, digest_size=16).hexdigest()
+
+
+def why(error: Exception) -> str:
+    """Return what is wrong with a record, as a sentence for people."""
+    if isinstance(error, msgspec.ValidationError):
+        return f"{error}."
+    if isinstance(error, msgspec.DecodeError | UnicodeDecodeError):
+        return f"It is not JSON: {error}."
+    return "It is nested too deep." if isinstance(error, RecursionError) else str(error)
+
+
+class _Fields:
+    """The fields of an object, taken one by one; `told` says which of them broke a rule, `left` are those."""
+
+    def __init__(self, fields: Mapping[str, Json], told: list[str] | None = None) -> None:
+        self.told = [] if told is None else told
+        self.left: dict[str, Json] = {}
+        self._fields = dict(fields)
+
+    def take(self, name: str) -> Json:
+        return self._fields.pop(name, None)
+
+    def checked(self, name: str, check: Callable[[Json], _T]) -> _T | None:
+        """Return a field, or None and tell why, when it breaks its rule."""
+        value = self.take(name)
+        try:
+            return None if value is None else check(value)
+        except InvalidError as error:
+            self.told.append(f"its {name} {_shown(value)} was left out: it {error.reason}")
+            self.left[name] = value
+        return None
+
+
+def _outlined(raw: bytes, zone: tzinfo | None) -> Reading:
+    try:
+        outline = msgspec.json.decode(raw, type=_Outline)
+    except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
+        raise BrokenInputError(f"It has more than {VALUES_MAX} values.") from error
+    if outline.role not in ROLES:
+        raise InvalidError("role", f"{_shown(outline.role)} is none of {', '.join(ROLES)}")
+    fields = _Fields({"timestamp": outline.timestamp, "id": outline.id})
+    digest = hashlib.sha256(raw).hexdigest()
+    content = f"[A message of more than {VALUES_MAX} values, too many to keep, SHA-256 {digest}]"
+    said = Said(
+        role=outline.role,
+        content=content,
+        timestamp=fields.checked("timestamp", lambda at: instant(at, zone)),
+        id=fields.checked("id", _a_name),
+        metadata={"altered": [LEFT_OUT]},
+    )
+    return Reading(said, (_STOOD_FOR, *fields.told))
+
+
+def _changes(before: Draft, after: Draft) -> list[str]:
+    """Return what was done to a message, as sentences."""
+    if after is before:
+        return []
+    marks = (after.metadata or {}).get("altered", ())
+    said = {REPLACED: _REPLACED, LEFT_OUT: _STOOD_FOR}
+    return [said.get(mark, _SHORTENED) for mark in marks]
+
+
+def _shown(value: Json) -> str:
+    """Return a value as it may stand in a sentence."""
+    text = repr(value)
+    return text if len(text) <= _SHOWN_CHARS else f"{text[:_SHOWN_CHARS]}..."
+
+
+def _key(key: str) -> str:
+    try:
+        return parse_key(key)
+    except InvalidKeyError as error:
+        raise InvalidError("key", error.reason) from error
+
+
+def _tags(fields: _Fields) -> tuple[str, ...]:
+    given = fields.checked("tags", _a_list) or []
+    tags: list[str] = []
+    for tag in given:
+        if (known := _Fields({"tag": tag}, fields.told).checked("tag", _a_tag)) is not None and known not in tags:
+            tags.append(known)
+    if len(tags) > TAGS_MAX:
+        fields.told.append(f"only its first {TAGS_MAX} tags were taken")
+    return tuple(tags[:TAGS_MAX])
+
+
+def _is_content(value: Json) -> bool:
+    if isinstance(value, list):
+        return all(isinstance(part, dict | str) for part in value)
+    return isinstance(value, str)
+
+
+def _a_list(value: Json) -> list[Json]:
+    if not isinstance(value, list):
+        raise InvalidError("", "is no list")
+    return value
+
+
+def _an_object(value: Json) -> dict[str, Json]:
+    if not isinstance(value, dict):
+        raise InvalidError("", "is no object")
+    return value
+
+
+def _a_flag(value: Json) -> bool:
+    if not isinstance(value, bool):
+        raise InvalidError("", "is neither true nor false")
+    return value
+
+
+def _a_name(value: Json) -> str:
+    if not isinstance(value, str):
+        raise InvalidError("", "is no text")
+    check_name("", value)
+    return value
+
+
+def _a_channel(value: Json) -> str:
+    return check_channel(_a_text(value))
+
+
+def _a_title(value: Json) -> str:
+    return check_title(_a_text(value))
+
+
+def _a_tag(value: Json) -> str:
+    (tag,) = check_tags((_a_text(value),))
+    return tag
+
+
+def _a_text(value: Json) -> str:
+    if not isinstance(value, str):
+        raise InvalidError("", "is no text")
+    return value

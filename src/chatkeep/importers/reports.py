@@ -11,10 +11,18 @@ from msgspec import Struct
 
 from chatkeep.core.keys import KEY_CHARS_MAX
 from chatkeep.core.model import Merged, Message, Session
-from chatkeep.errors import ChatkeepError, MessageConflictError, SessionNotFoundError, StorageError
+from chatkeep.errors import (
+    ChatkeepError,
+    ForbiddenError,
+    InvalidError,
+    MessageConflictError,
+    SessionNotFoundError,
+    StorageError,
+)
 from chatkeep.sessions import Sessions, checked_session
 
 ERRORS_MAX: Final = 1000
+_GARBAGE_MAX: Final = 10_000  # flaws without anything to take between them, after which a source is given up
 _NAMED_CONFLICTS: Final = 3
 
 Told = dict[str, bytes]
@@ -42,13 +50,22 @@ class Report(Struct, frozen=True, kw_only=True):
     messages_skipped: int = 0
     errors: tuple[Flaw, ...] = ()
 
+    @property
+    def failure(self) -> str | None:
+        """The code of what an import is that took in nothing, nor had it before; None for every other."""
+        has_taken = self.sessions_created or self.messages_added or self.messages_skipped
+        if has_taken or not self.errors:
+            return None
+        codes = {flaw.code for flaw in self.errors}
+        return ForbiddenError.code if codes == {ForbiddenError.code} else InvalidError.code
+
 
 OnSession = Callable[[Session | Flaw], None]
 Record = Session | Flaw
 
 
 def take_in(sessions: Sessions, records: Iterable[Record], *, on_session: OnSession | None = None) -> Report:
-    """Merge the sessions into the store, each whole or not at all; return what came of it.
+    """Merge the sessions into the store, long ones part by part; return what came of it.
 
     A record that cannot be taken in is named in the report, at most 1000 of them, and the rest goes
     on. `on_session` is told of each record when it is done, and of the flaw in place of one that was refused.
@@ -68,14 +85,20 @@ def would_take_in(sessions: Sessions, records: Iterable[Record], *, on_session: 
 def _reported(merge: Callable[[Session], Merged], records: Iterable[Record], on_session: OnSession | None) -> Report:
     created = extended = added = skipped = left_out = 0
     errors: list[Flaw] = []
+    is_counted = False
     for record in records:
         merged = record if isinstance(record, Flaw) else _merged(merge, record)
         flaw = merged if isinstance(merged, Flaw) else _conflict(record, merged)
         if isinstance(merged, Merged):
+            is_counted &= _goes_on(record)
             created += merged.created
-            extended += not merged.created and merged.added_count > 0
+            extended += not merged.created and merged.added_count > 0 and not is_counted
+            is_counted |= merged.created or merged.added_count > 0
             added += merged.added_count
             skipped += merged.skipped_count
+        if len(errors) + left_out >= _GARBAGE_MAX and not (created or added or skipped):
+            errors.append(Flaw("the rest", "It was not read: there was nothing but errors so far."))
+            break
         if flaw is not None and len(errors) < ERRORS_MAX:
             errors.append(flaw)
         else:
@@ -91,6 +114,11 @@ def _reported(merge: Callable[[Session], Merged], records: Iterable[Record], on_
         messages_skipped=skipped,
         errors=tuple(errors),
     )
+
+
+def _goes_on(record: Record) -> bool:
+    """Tell whether a record is a later part of the session before it."""
+    return isinstance(record, Session) and bool(record.messages) and record.messages[0].seq > 1
 
 
 def _merged(merge: Callable[[Session], Merged], session: Session) -> Merged | Flaw:

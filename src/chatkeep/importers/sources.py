@@ -18,7 +18,8 @@ import msgspec
 import zstandard
 
 from chatkeep.errors import BrokenInputError, InvalidError
-from chatkeep.importers.records import BOM, why
+from chatkeep.importers.records import why
+from chatkeep.importers.scanning import BOM
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer

@@ -1,0 +1,214 @@
+"""Sessions put together from a stream, in parts: memory is bounded by the largest message, not by the session.
+
+The messages wait in a file of their own, in memory while there are few, until all of the record was seen:
+its key and its times may stand behind them. Then the session is given in parts that are stored one by one;
+the first has all of the header, and the messages are numbered through.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import tempfile
+from collections.abc import Callable, Generator, Iterator, Sequence
+from datetime import UTC, datetime, tzinfo
+from typing import IO, Final
+
+import msgspec
+from msgspec import Struct
+
+from chatkeep.core.bounds import BATCH_MAX, MESSAGE_BYTES_MAX, has_more_values
+from chatkeep.core.model import Json, Message, Session, text_of
+from chatkeep.errors import BrokenInputError, ChatkeepError
+from chatkeep.importers.records import Head, Reading, Said, decoded, head_of, made_id, said_of, why
+from chatkeep.importers.reports import Flaw
+from chatkeep.importers.scanning import BrokenValueError, LongValueError, Scanner
+
+_WAITING_BYTES: Final = 1 << 20  # of messages, in memory
+_PART_BYTES: Final = 4 << 20  # of messages that are stored at once
+_ASKED_CHARS: Final = 10_000
+_HEADER_BYTES_MAX: Final = 1 << 20  # of a field besides the messages
+
+ToHead = Callable[[dict[str, Json], str], Reading]
+"""Makes a head of the fields of a record, given also how its first question begins."""
+
+_decode_said = msgspec.json.Decoder(Said).decode
+_encode = msgspec.json.Encoder().encode
+
+
+class Shape(Struct, frozen=True):
+    """How a program writes sessions down: what its fields mean, and its times without an offset."""
+
+    to_message: Callable[[dict[str, Json]], dict[str, Json]]
+    to_head: ToHead
+    zone: tzinfo | None = UTC
+
+
+def _own_head(fields: dict[str, Json], _: str) -> Reading:
+    return head_of(fields)
+
+
+OWN: Final = Shape(lambda fields: fields, _own_head)
+
+
+class Assembly:
+    """One record on its way to be a session."""
+
+    def __init__(self, shape: Shape, place: str, now: Callable[[], datetime]) -> None:
+        """Begin with nothing; `place` says where the record is."""
+        self._shape = shape
+        self._place = place
+        self._now = now
+        self._fields: dict[str, Json] = {}
+        self._waiting: IO[bytes] = io.BytesIO()
+        self._count = 0
+        self._lost = 0
+        self._earliest_at: datetime | None = None
+        self._asked = ""
+        self._has_messages = False
+        self.is_broken = False
+
+    def record(self, scanner: Scanner) -> Iterator[Session | Flaw]:
+        """Yield the session of an object, in parts, and what is wrong in it."""
+        with self._place_to_wait():
+            self.is_broken = not (yield from self._object(scanner))
+            yield from self._parts()
+
+    def messages(self, scanner: Scanner, fields: dict[str, Json]) -> Iterator[Session | Flaw]:
+        """Yield the session of a list of messages and these fields, in parts, and what is wrong in it."""
+        with self._place_to_wait():
+            self._fields = fields
+            self.is_broken = not (yield from self._list(scanner))
+            yield from self._parts()
+
+    @contextlib.contextmanager
+    def _place_to_wait(self) -> Iterator[None]:
+        with tempfile.SpooledTemporaryFile(_WAITING_BYTES) as self._waiting:
+            yield
+
+    def _object(self, scanner: Scanner) -> Generator[Flaw, None, bool]:
+        """Take an object in; return whether its end was reached."""
+        try:
+            scanner.skip(b"{")
+            while not scanner.skip(b"}"):
+                name = scanner.name()
+                if name == "messages" and scanner.peek() == b"[":
+                    if not (yield from self._list(scanner)):
+                        return False
+                else:
+                    self._take_field(name, scanner)
+                scanner.skip(b",")
+        except (BrokenValueError, BrokenInputError) as error:
+            yield Flaw(self._place, str(error))
+            return False
+        return True
+
+    def _take_field(self, name: Json, scanner: Scanner) -> None:
+        try:
+            raw = scanner.value()
+        except LongValueError:
+            raw = b'"(too large)"'
+        if len(raw) <= _HEADER_BYTES_MAX:
+            self._fields[str(name)] = decoded(raw).value
+        else:
+            self._fields[str(name)] = "(too large)"
+
+    def _list(self, scanner: Scanner) -> Generator[Flaw, None, bool]:
+        """Take a list of messages in; return whether its end was reached."""
+        self._has_messages = True
+        scanner.skip(b"[")
+        while not scanner.skip(b"]"):
+            if not scanner.peek():
+                yield Flaw(self._place, "It ends too early; what came before was taken.")
+                return False
+            self._count += 1
+            raw: bytes | None = None
+            try:
+                raw = scanner.line() or scanner.value()
+            except LongValueError:
+                yield self._flaw(f"It is larger than {MESSAGE_BYTES_MAX} bytes in many small parts.")
+            except BrokenValueError as error:
+                yield self._flaw(str(error))
+                raw = scanner.next_object(_is_message)
+                if raw is None and scanner.peek() != b"]":
+                    return False
+                self._count += raw is not None
+            if raw is not None:
+                yield from self._take_message(raw, scanner)
+            scanner.skip(b",")
+        return True
+
+    def _take_message(self, raw: bytes, scanner: Scanner) -> Iterator[Flaw]:
+        try:
+            said, told = said_of(raw, self._shape.to_message, self._shape.zone)
+        except (ChatkeepError, RecursionError) as error:
+            yield self._flaw(why(error))
+            return
+        cuts = tuple(f"a text of {cut.count} characters was cut to {cut.kept}" for cut in scanner.cuts)
+        if told or cuts:
+            yield Flaw(self._message_place(), _sentence((*cuts, *told)), "altered")
+        at = said.timestamp
+        self._earliest_at = at if self._earliest_at is None or (at and at < self._earliest_at) else self._earliest_at
+        if not self._asked and said.role == "user":
+            self._asked = text_of(said.content)[:_ASKED_CHARS]
+        self._waiting.write(_encode(said) + b"\n")
+
+    def _message_place(self) -> str:
+        return f"{self._place}, message {self._count}"
+
+    def _flaw(self, reason: str) -> Flaw:
+        self._lost += 1
+        return Flaw(self._message_place(), f"It was left out: {reason.removesuffix('.')}.")
+
+    def _parts(self) -> Iterator[Session | Flaw]:
+        try:
+            if not self._has_messages:
+                if not self.is_broken:
+                    yield Flaw(self._place, "It has no `messages`.")
+                return
+            head, told = self._shape.to_head(self._fields, self._asked)
+        except ChatkeepError as error:
+            yield Flaw(self._place, str(error), error.code)
+            return
+        if told:
+            yield Flaw(self._place, _sentence(told), "altered")
+        if self._lost and self._lost == self._count:
+            return  # of a session that is nothing but flaws nothing is made
+        yield from self._numbered(head)
+
+    def _numbered(self, head: Head) -> Iterator[Session]:
+        begun = head.created_at or self._earliest_at or self._now()
+        header, met = head.header(begun), dict[int, int]()
+        kept = self._count - self._lost
+        part: list[Message] = []
+        size, latest = 0, begun
+        self._waiting.seek(0)
+        seq = 0
+        for seq, line in enumerate(self._waiting, start=1):
+            said = _decode_said(line)
+            latest = said.timestamp or latest
+            sent_at = head.last_at if head.last_at and seq == kept and head.last_at >= begun else latest
+            fields = msgspec.structs.asdict(said)
+            del fields["timestamp"]
+            fields["id"] = said.id or made_id(head.key, said, met)
+            part.append(Message(seq=seq, sent_at=sent_at, **fields))
+            size += len(line)
+            if len(part) == BATCH_MAX or size >= _PART_BYTES:
+                yield Session(header=header, messages=tuple(part))
+                part, size = [], 0
+        if part or not seq:
+            yield Session(header=header, messages=tuple(part))
+
+
+def _sentence(told: Sequence[str]) -> str:
+    text = "; ".join(told)
+    return f"{text[:1].upper()}{text[1:]}."
+
+
+def _is_message(raw: bytes) -> bool:
+    """Tell whether an object that was found behind what is broken is a message, and not a part of one."""
+    try:
+        value = decoded(raw).value if b'"role"' in raw and not has_more_values(raw) else None
+    except BrokenInputError:
+        return False
+    return isinstance(value, dict) and "role" in value

@@ -1,0 +1,319 @@
+"""JSON out of a stream, value by value: memory is bounded by the largest value that is kept, never by the stream.
+
+A `Scanner` finds where a value ends without parsing it. Text that makes a value too long is cut while it
+passes, with a mark that says how much; and behind what is broken the next object is found again, for
+no quotation mark within a string stands without its backslash.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Callable
+from typing import BinaryIO, Final
+
+import msgspec
+
+from chatkeep.core.bounds import MESSAGE_BYTES_MAX
+
+BOM: Final = b"\xef\xbb\xbf"
+_PIECE_BYTES: Final = 1 << 16
+_VALUE_BYTES_MAX: Final = 3 * MESSAGE_BYTES_MAX  # escapes make three bytes out of one
+_SHORT_BYTES: Final = 1 << 10  # of a text that is never cut
+_OVER_BYTES: Final = 1 << 20  # that a value of many small parts may be longer before it is given up
+_LEVELS_MAX: Final = 10_000
+_WASTE_BYTES_MAX: Final = 16 << 20  # looked through for nothing, before a stream is given up as too broken
+_SPACE: Final = re.compile(rb"[ \t\r\n]*+")
+_ATOM: Final = (
+    rb"""[ \t\r,:]++|\n(?!,)|"(?:[^"\\\n]++|\\[^\n])*+"(?=[ \t\r\n]*+[,:\]}])"""
+    rb"""|-?[0-9][-+.eE0-9]*+(?=[ \t\r\n,\]}])|true|false|null|NaN|-?Infinity"""
+)
+_NESTED: Final = rb"[\[{](?:%b)*+[\]}]" % _ATOM
+_FLAT: Final = re.compile(rb"(?:%b|%b|[\[{](?:%b|%b)*+[\]}])*+" % (_ATOM, _NESTED, _ATOM, _NESTED))
+_SCALAR: Final = re.compile(rb"[-+.\w]*+")
+_INNER: Final = re.compile(rb'(?:[^"\\\n]++|\\[^\n])*+')
+_ESCAPE: Final = re.compile(rb"\\(?:u[0-9a-fA-F]{4}|.)", re.DOTALL)
+_CONTINUATIONS: Final = bytes(range(0x80, 0xC0))
+_LITERAL_BYTES: Final = 400  # of a number, at the longest
+_OBJECT: Final = re.compile(rb'[,\n\[]\s*+(?=\{\s*+")')
+_LIST_END: Final = re.compile(rb'\](?=\s*+,\s*+"message_count"\s*+:)')
+_RECORD: Final = re.compile(rb'\{\s*+"(?:format|key|session_id)"')
+_QUOTE: Final = ord('"')
+_OPEN: Final = b"[{"
+_PAIRS: Final = {ord("["): ord("]"), ord("{"): ord("}")}
+
+
+class BrokenValueError(Exception):
+    """What stands here is no JSON, or not whole; the text says why."""
+
+
+class LongValueError(Exception):
+    """A value was too long to keep although it has no long text; it has been passed."""
+
+
+class Cut(msgspec.Struct, frozen=True):
+    """A text that was cut: how many of its characters stayed, and how many it had."""
+
+    kept: int
+    count: int
+
+
+class Scanner:
+    """A place in a stream of JSON, moved on by what is taken."""
+
+    def __init__(self, stream: BinaryIO, *, bytes_max: int = _VALUE_BYTES_MAX) -> None:
+        """Begin at the stream's next byte; no value is kept that is longer than `bytes_max` by much."""
+        self.cuts: list[Cut] = []
+        self._stream = stream
+        self._bytes_max = bytes_max
+        self._data = bytearray()
+        self._at = 0
+        self._is_fresh_line = True
+        self._has_ended = False
+        self._wasted = 0
+
+    def peek(self) -> bytes:
+        """Return the next byte that is no white space, nothing at the end."""
+        while True:
+            end = _end_of(_SPACE, self._data, self._at)
+            self._is_fresh_line |= self._data.find(b"\n", self._at, end) >= 0
+            self._at = end
+            if self._at < len(self._data):
+                return bytes(self._data[self._at : self._at + 1])
+            if not self._fill():
+                return b""
+
+    def skip(self, mark: bytes) -> bool:
+        """Pass a byte if it is the next one."""
+        is_next = self.peek() == mark
+        self._at += is_next
+        return is_next
+
+    def name(self) -> str:
+        """Return the name of a field, and pass it with its colon.
+
+        Raises:
+            BrokenValueError: when there is none.
+        """
+        raw = self.value()
+        if not (raw.startswith(b'"') and self.skip(b":")):
+            raise BrokenValueError("It is not JSON.")
+        return raw[1:-1].decode(errors="replace")
+
+    def line(self) -> bytes | None:
+        """Return the rest of this line if it is an object on its own, and pass it with the comma that may end it.
+
+        None says nothing: the object may go on, or the line may be longer than is worth looking for its end.
+        """
+        if self.peek() != b"{" or not self._is_fresh_line:
+            return None
+        self._is_fresh_line = False
+        end = self._data.find(b"\n", self._at)
+        if end < 0 and len(self._data) - self._at < _PIECE_BYTES:
+            self._fill()
+            end = self._data.find(b"\n", self._at)
+        whole = bytes(self._data[self._at : end]).rstrip(b", \t\r") if end >= 0 else b""
+        if not whole.endswith(b"}"):
+            return None
+        try:
+            msgspec.json.decode(whole, type=msgspec.Raw)
+        except (msgspec.MsgspecError, UnicodeError, RecursionError):
+            return None
+        self._at += len(whole)
+        return whole
+
+    def value(self) -> bytes:
+        """Return the next value, cut where it was too long (`cuts` says where it was), and pass it.
+
+        Raises:
+            BrokenValueError: when there is none that is whole; the place stays.
+            LongValueError: when it is too long to keep; it is passed.
+        """
+        self.peek()
+        self._let_go()
+        self.cuts = []
+        try:
+            end, is_kept = self._end_of_value()
+        except BrokenValueError:
+            self._wasted += len(self._data)
+            raise
+        value = bytes(self._data[:end])
+        self._at = end
+        if not is_kept:
+            raise LongValueError
+        return value
+
+    def next_object(self, is_wanted: Callable[[bytes], bool]) -> bytes | None:
+        """Return the next object that is wanted, behind what is broken here, and pass it.
+
+        None says that the list ends here, that a record begins, or that nothing more is to be found.
+        """
+        while self._wasted <= _WASTE_BYTES_MAX and self._find_object() and not self.begins_record():
+            if self.peek() == b"]":
+                return None
+            try:
+                raw = self.value()
+            except BrokenValueError:
+                continue
+            except LongValueError:
+                return None
+            if is_wanted(raw):
+                return raw
+        return None
+
+    def find_record(self) -> bool:
+        """Go on to where the next session begins, behind what is broken here."""
+        while not self.begins_record():
+            if self._wasted > _WASTE_BYTES_MAX or not self._find_object():
+                return False
+        return True
+
+    def _find_object(self) -> bool:
+        """Go on to where the next object begins that may stand in a list, or to the end of a list of messages."""
+        self._at += self._at < len(self._data)
+        while True:
+            found = _OBJECT.search(self._data, max(self._at - 1, 0))
+            ended = _LIST_END.search(self._data, self._at)
+            if found and (ended is None or found.start() < ended.start()):
+                self._at = found.end()
+                return True
+            if ended:
+                self._at = ended.start()
+                return True
+            self._at = max(self._at, len(self._data) - _LITERAL_BYTES)  # a pattern may be cut here
+            if not self._fill():
+                self._at = len(self._data)
+                return False
+
+    def begins_record(self) -> bool:
+        """Tell whether a session stands here, not a message."""
+        if self.peek() != b"{":
+            return False
+        if len(self._data) - self._at < _LITERAL_BYTES:
+            self._fill()
+        return _RECORD.match(self._data, self._at) is not None
+
+    def _fill(self) -> bool:
+        """Read on; False at the end."""
+        if self._has_ended:
+            return False
+        if self._at > _PIECE_BYTES:
+            self._let_go()
+        piece = self._stream.read(_PIECE_BYTES)
+        self._data += piece
+        self._has_ended = not piece
+        return bool(piece)
+
+    def _let_go(self) -> None:
+        """Forget what was taken."""
+        del self._data[: self._at]
+        self._at = 0
+
+    def _end_of_value(self) -> tuple[int, bool]:
+        """Return where the value ends that begins the data, and whether all of it was kept."""
+        data = self._data
+        if data.startswith(b'"'):
+            return self._end_of_string(0, is_top=True), True
+        if not data.startswith((b"[", b"{")):
+            return self._end_of_scalar(), True
+        at, levels, is_kept = 1, bytearray((_PAIRS[data[0]],)), True
+        while True:
+            at = _end_of(_FLAT, data, at)
+            if not is_kept or at > self._bytes_max + _OVER_BYTES:
+                is_kept = False
+                del data[:at]
+                at = 0
+            at = self._behind_mark(at, levels)
+            if not levels:
+                return at, is_kept
+
+    def _behind_mark(self, at: int, levels: bytearray) -> int:
+        """Return the place behind a bracket or a string; `levels` are the brackets that are to be closed."""
+        data = self._data
+        byte = data[at] if at < len(data) else 0
+        if byte == _QUOTE:
+            return self._end_of_string(at, is_top=False)
+        if levels and levels[-1] == byte:
+            levels.pop()
+            return at + 1
+        if byte in _OPEN:
+            if len(levels) == _LEVELS_MAX:
+                raise BrokenValueError("It is nested too deep.")
+            levels.append(_PAIRS[byte])
+            return at + 1
+        if data.startswith(b"\n,{", at):  # in a session file another message begins there
+            raise BrokenValueError("It ends with its line.")
+        if data.startswith(b"\n,", at) and len(data) > at + len(b"\n,"):
+            return at + 1
+        if len(data) - at > _LITERAL_BYTES or not self._fill_behind():
+            raise BrokenValueError("It is not JSON." if at < len(data) else "It ends too early.")
+        return at
+
+    def _end_of_scalar(self) -> int:
+        while (end := _end_of(_SCALAR, self._data, 0)) == len(self._data) <= _LITERAL_BYTES and self._fill_behind():
+            pass
+        if not 0 < end <= _LITERAL_BYTES:
+            raise BrokenValueError("It is not JSON.")
+        return end
+
+    def _fill_behind(self) -> bool:
+        """Read on while a value is being looked at."""
+        if self._has_ended:
+            return False
+        piece = self._stream.read(_PIECE_BYTES)
+        self._data += piece
+        self._has_ended = not piece
+        return bool(piece)
+
+    def _end_of_string(self, start: int, *, is_top: bool) -> int:
+        """Return where a string ends that began there; what makes the value too long is cut out."""
+        data = self._data
+        at, kept_to, dropped = start + 1, 0, 0
+        while True:
+            at = _end_of(_INNER, data, at)
+            if kept_to:
+                dropped += _count_of(data[kept_to:at])
+                del data[kept_to:at]
+                at = kept_to
+            elif at > self._bytes_max and at - start > _SHORT_BYTES:
+                until = max(MESSAGE_BYTES_MAX // 2, start + _SHORT_BYTES)
+                kept_to = at = _whole_character(data, _end_of(_INNER, data, start + 1, until))
+            if data.startswith((b'"', b"\n", b"\\\n"), at):
+                break
+            if not self._fill_behind():
+                raise BrokenValueError("It ends within a text.")
+        if data[at] != _QUOTE:
+            raise BrokenValueError("A line ends within a text.")
+        if kept_to:
+            kept = _count_of(data[start + 1 : kept_to])
+            self.cuts.append(Cut(kept, kept + dropped))
+            mark = b" [cut: %d of %d characters]" % (kept, kept + dropped)
+            data[at:at] = mark
+            at += len(mark)
+        return at + 1 if is_top else self._checked_end(at + 1)
+
+    def _checked_end(self, at: int) -> int:
+        """Return the place behind a string, if what follows may follow one."""
+        while (end := _end_of(_SPACE, self._data, at)) == len(self._data):
+            if not self._fill_behind():
+                raise BrokenValueError("It ends too early.")
+        if self._data[end] not in b",:]}":
+            raise BrokenValueError("It is not JSON.")
+        return at
+
+
+def _end_of(pattern: re.Pattern[bytes], data: bytearray, at: int, until: int = sys.maxsize) -> int:
+    found = pattern.match(data, at, until)
+    return at if found is None else found.end()
+
+
+def _count_of(text: bytes | bytearray) -> int:
+    """Return how many characters the inside of a JSON string stands for, a pair of surrogates being two."""
+    return len(_ESCAPE.sub(b"x", text).translate(None, _CONTINUATIONS))
+
+
+def _whole_character(data: bytearray, at: int) -> int:
+    """Return the last place up to there at which no character is cut."""
+    while at and data[at - 1] & 0xC0 == 0x80:  # noqa: PLR2004 - a byte that goes on with a character
+        at -= 1
+    return at - 1 if at and data[at - 1] >= 0xC0 else at  # noqa: PLR2004 - a byte that begins one
