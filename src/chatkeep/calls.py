@@ -182,7 +182,7 @@ def read(key: str) -> Call[Session]:
 
 
 def window(
-    key: str, *, limit: int | None, before: int | None, after: int | None, max_tokens: int | None
+    key: str, *, limit: int | None, before: int | None, after: int | None, max_tokens: int | None, reasoning: bool
 ) -> Call[Window]:
     """Return the call that fetches neighbouring messages."""
     query: Query = {
@@ -191,6 +191,7 @@ def window(
         "before": before,
         "after": after,
         "max_tokens": max_tokens,
+        "reasoning": reasoning or None,
     }
     return Call(
         method="GET",

@@ -125,9 +125,11 @@ class Client:
         before: int | None = None,
         after: int | None = None,
         max_tokens: int | None = None,
+        reasoning: bool = False,
     ) -> Window:
         """Return neighbouring messages, oldest first; with `max_tokens` the newest that fit."""
-        return self._do(calls.window(key, limit=limit, before=before, after=after, max_tokens=max_tokens))
+        bounds = {"limit": limit, "before": before, "after": after, "max_tokens": max_tokens}
+        return self._do(calls.window(key, **bounds, reasoning=reasoning))
 
     def list(
         self, selection: Selection = _LISTED, *, limit: int = LIST_LIMIT_DEFAULT, cursor: str | None = None
@@ -343,9 +345,11 @@ class AsyncClient:
         before: int | None = None,
         after: int | None = None,
         max_tokens: int | None = None,
+        reasoning: bool = False,
     ) -> Window:
         """Return neighbouring messages, oldest first; with `max_tokens` the newest that fit."""
-        return await self._do(calls.window(key, limit=limit, before=before, after=after, max_tokens=max_tokens))
+        bounds = {"limit": limit, "before": before, "after": after, "max_tokens": max_tokens}
+        return await self._do(calls.window(key, **bounds, reasoning=reasoning))
 
     async def list(
         self, selection: Selection = _LISTED, *, limit: int = LIST_LIMIT_DEFAULT, cursor: str | None = None
