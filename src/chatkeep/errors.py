@@ -151,6 +151,8 @@ class SessionNotFoundError(NotFoundError):
         """Remember the key for callers; the sentence leaves it out."""
         super().__init__("Session not found")
         self.key = key
+        self.similar: tuple[str, ...] = ()
+        """Keys that may have been meant, where somebody has looked for them."""
 
 
 class MethodError(ChatkeepError):

@@ -21,6 +21,7 @@ _SIZE = struct.pack("HHHH", 40, 100, 0, 0)
 _START = (
     "import fcntl, signal, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0); "
     "signal.signal(signal.SIGHUP, signal.SIG_DFL); "  # which those started by nohup ignore
+    "signal.signal(signal.SIGINT, signal.default_int_handler); "  # and jobs in the background of a script this
     "from chatkeep.cli import main; main()"
 )
 _DRAWN = re.compile(r"\x1b\[(?!\?2004h)[0-9;?]*[A-Za-z]")

@@ -110,7 +110,7 @@ def test_chat_and_resume(environ: dict[str, str], upstream: Upstream, sessions: 
 def test_commands_in_a_chat(environ: dict[str, str], sessions: Sessions) -> None:
     """A session is named, left for a new one, and found again; what is no command is not sent."""
     sessions.append("old", [Draft(role="user", content="The stars above")])
-    with Terminal("chat", "team/our talk", environ=environ) as terminal:
+    with Terminal("chat", "--session", "team/our talk", environ=environ) as terminal:
         terminal.say("/title Early")
         terminal.wait_for("no session yet")
         terminal.say("hello")
@@ -242,8 +242,8 @@ def test_chat_through_pipes(run: Run, sessions: Sessions) -> None:
     """Each line of stdin is a message, or all of it, or an argument is; answers alone are printed."""
     assert "You said: one\nYou said: /quit\n" == run("chat", stdin=b"one\r\n\n \n/quit").out
     assert "You said: two\nlines\n" == run("chat", "-", stdin=b"two\nlines\n").out
-    assert "You said: three\n" == run("chat", KEY, "three").out
-    assert "You said: four\n" == run("chat", "a b/c", "-", stdin=b"four").out
+    assert "You said: three\n" == run("chat", "--session", KEY, "three").out
+    assert "You said: four\n" == run("chat", "-s", "a b/c", "-", stdin=b"four").out
     assert ["one", "/quit", "two\nlines", "three"] == [content for role, content in said(sessions) if role == "user"]
     assert 2 == sessions.get("a b/c").message_count
 
@@ -268,14 +268,14 @@ def test_chat_refuses(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     """What cannot be sent, and where nobody answers, is a sentence and an exit code."""
     assert "nothing to send" in run("chat", "-", stdin=b" \n", code=2).err
     assert "line 2 of stdin: is not UTF-8" in run("chat", stdin=b"a\n\xff\n", code=2).err
-    assert "key: " in run("chat", "a\nb", "hello", code=2).err
-    assert "no model 'other'" in run("chat", KEY, "hello", "--model", "other", code=1).err
+    assert "key: " in run("chat", "--session", "a\nb", "hello", code=2).err
+    assert "no model 'other'" in run("chat", "hello", "--model", "other", code=1).err
     monkeypatch.setenv("CHATKEEP_MODEL_URL", "http://127.0.0.1:9/v1")
-    assert "cannot be reached" in run("chat", KEY, "hello", code=1).err
+    assert "cannot be reached" in run("chat", "hello", code=1).err
     monkeypatch.setenv("CHATKEEP_MODEL", "")
-    assert "set CHATKEEP_MODEL, or model in chatkeep.toml" in run("chat", KEY, "hello", code=1).err
+    assert "set CHATKEEP_MODEL, or model in chatkeep.toml" in run("chat", "hello", code=1).err
     monkeypatch.setenv("CHATKEEP_MODEL_URL", "")
-    assert "set CHATKEEP_MODEL_URL, or model_url in chatkeep.toml" in run("chat", KEY, "hello", code=1).err
+    assert "set CHATKEEP_MODEL_URL, or model_url in chatkeep.toml" in run("chat", "hello", code=1).err
 
 
 def test_title_by_the_model(
@@ -285,7 +285,7 @@ def test_title_by_the_model(
     assert environ
     monkeypatch.setenv("CHATKEEP_MODEL_TITLES", "true")
     upstream.script(Answer("hi"), Answer("A warm welcome", pause_s=0.02))
-    run("chat", KEY, "hello")
+    run("chat", "hello")
     assert "A warm welcome" == sessions.get(KEY).title
 
 

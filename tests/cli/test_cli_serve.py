@@ -70,7 +70,7 @@ def test_serve_for_the_first_time(tmp_path: Path) -> None:
         assert 401 == httpx.get(f"{address}/api/sessions").status_code
     with serving(tmp_path / "w", "--allow-host", "chat.example") as (address, printed):
         assert "ck_" not in printed
-        assert "`chatkeep token create` makes another" in printed
+        assert "-m chatkeep token create` makes another" in printed
         headers = {"Authorization": f"Bearer {secret[0]}", "Host": "chat.example"}
         assert ["a/b"] == httpx.get(f"{address}/api/v1/sessions", headers=headers).json()["sessions"]
 

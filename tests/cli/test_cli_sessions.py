@@ -197,7 +197,7 @@ def test_search_opens_a_hit(talk: Run) -> None:
 
 
 @pytest.mark.parametrize(
-    "args", [("--sort", "best"), ("--unit", "word"), ("--role", "bot"), ("--since", "yesterday"), ("--limit", "201")]
+    "args", [("--sort", "best"), ("--unit", "word"), ("--role", "bot"), ("--since", "someday"), ("--limit", "201")]
 )
 @pytest.mark.usefixtures("empty")
 def test_search_refused(run: Run, args: tuple[str, ...]) -> None:

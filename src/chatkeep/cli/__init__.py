@@ -9,8 +9,8 @@ from __future__ import annotations
 import os
 import sys
 import traceback
-from collections.abc import Sequence
-from typing import Annotated, NoReturn
+from collections.abc import Callable, Mapping, Sequence
+from typing import Annotated, Final, NoReturn
 
 import typer
 from typer.exceptions import TyperException
@@ -21,6 +21,9 @@ from chatkeep.cli import (
     backups,
     chatting,
     doctor,
+    hints,
+    marking,
+    options,
     reading,
     screen,
     serving,
@@ -29,6 +32,9 @@ from chatkeep.cli import (
     watching,
     writing,
 )
+from chatkeep.cli.interrupts import EXIT_CODE, StoppedError
+from chatkeep.cli.similar import did_you_mean
+from chatkeep.core.model import Json
 from chatkeep.errors import ChatkeepError, InvalidError, SessionNotFoundError
 from chatkeep.wire import exit_code_of
 
@@ -40,24 +46,37 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.command("serve")(serving.serve)
-app.command("list")(reading.list_sessions)
-app.command("show")(reading.show)
-app.command("search")(reading.search)
-app.command("watch")(watching.watch)
-app.command("chat")(chatting.chat)
-app.command("append")(writing.append)
-app.command("rename")(writing.rename)
-app.command("delete")(writing.delete)
-app.command("export")(transfer.export)
-app.command("import")(transfer.import_)
+_COMMANDS: Final[Mapping[str, Callable[..., None]]] = {
+    "serve": serving.serve,
+    "list": reading.list_sessions,
+    "show": reading.show,
+    "search": reading.search,
+    "watch": watching.watch,
+    "chat": chatting.chat,
+    "append": writing.append,
+    "rename": writing.rename,
+    "tag": marking.tag,
+    "untag": marking.untag,
+    "pin": marking.pin,
+    "unpin": marking.unpin,
+    "archive": marking.archive,
+    "unarchive": marking.unarchive,
+    "delete": writing.delete,
+    "export": transfer.export,
+    "import": transfer.import_,
+    "stats": upkeep.stats,
+    "doctor": doctor.doctor,
+    "backup": backups.backup,
+    "restore": backups.restore,
+    "reindex": upkeep.reindex,
+    "demo": transfer.demo,
+}
+for _name, _command in _COMMANDS.items():
+    app.command(_name, short_help=options.first_sentence(_command))(_command)
+for _token_command in access.app.registered_commands:
+    if _token_command.callback is not None:
+        _token_command.short_help = options.first_sentence(_token_command.callback)
 app.add_typer(access.app, name="token")
-app.command("stats")(upkeep.stats)
-app.command("doctor")(doctor.doctor)
-app.command("backup")(backups.backup)
-app.command("restore")(backups.restore)
-app.command("reindex")(upkeep.reindex)
-app.command("demo")(transfer.demo)
 
 
 def main(args: Sequence[str] | None = None) -> NoReturn:
@@ -67,18 +86,27 @@ def main(args: Sequence[str] | None = None) -> NoReturn:
     """
     screen.prepare()
     given = sys.argv[1:] if args is None else list(args)
+    hints.note(sys.argv[0], given)
     try:
         _check_text(given)
-        code = app(args=given, prog_name="chatkeep", standalone_mode=False)
+        code = app(args=given, prog_name=_prog_name(given), standalone_mode=False)
         sys.stdout.flush()
+        if code == EXIT_CODE:  # Ctrl-C, where nobody had more to say of it
+            _told(StoppedError(), as_json="--json" in given)
     except (BrokenPipeError, SystemExit) as error:
         if isinstance(error, SystemExit) and not isinstance(error.__context__, BrokenPipeError):
             raise
         screen.abandon_stdout()  # who read the output has seen enough
         sys.exit(0)
-    except Exception as error:  # noqa: BLE001 - the last one who can turn it into a sentence
+    except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - the last one who can turn it into a sentence
         sys.exit(_told(error, as_json="--json" in given))
     sys.exit(code)
+
+
+def _prog_name(args: Sequence[str]) -> str:
+    """Return the program's name as usage shows it; completion is installed for the one name alone."""
+    completes = "_CHATKEEP_COMPLETE" in os.environ or any("-completion" in arg for arg in args)
+    return hints.NAME if completes else hints.program()
 
 
 def _check_text(args: Sequence[str]) -> None:
@@ -87,7 +115,7 @@ def _check_text(args: Sequence[str]) -> None:
             raise InvalidError(f"argument {place}", "is not UTF-8 text")
 
 
-def _told(error: Exception, *, as_json: bool) -> int:
+def _told(error: BaseException, *, as_json: bool) -> int:
     """Complain of an error on stderr and return its exit code."""
     if isinstance(error, TyperException) and not as_json and hasattr(error, "show"):
         error.show()  # with the usage of the command
@@ -100,18 +128,27 @@ def _told(error: Exception, *, as_json: bool) -> int:
     if as_json:
         screen.complain_json({"error": failure})
     else:
-        key = f": {error.key}" if isinstance(error, SessionNotFoundError) else ""
-        screen.complain(f"{failure['detail']}{key}")
+        key, hint = "", ""
+        if isinstance(error, SessionNotFoundError):
+            hint = did_you_mean(error.similar)
+            key = f": {error.key}{'.' if hint else ''}"
+        screen.complain(f"{failure['detail']}{key}{hint}")
     if os.environ.get("CHATKEEP_DEBUG"):
         traceback.print_exception(error)
     return code
 
 
-def _failure(error: Exception) -> tuple[int, dict[str, str]]:
+def _failure(error: BaseException) -> tuple[int, dict[str, Json]]:
     """Return the exit code of an error, and what there is to say of it."""
     if isinstance(error, ChatkeepError):
-        about = {name: value for name in ("field", "key") if isinstance(value := getattr(error, name, None), str)}
+        about: dict[str, Json] = {
+            name: value for name in ("field", "key") if isinstance(value := getattr(error, name, None), str)
+        }
+        if isinstance(error, SessionNotFoundError) and error.similar:
+            about["similar"] = error.similar
         return exit_code_of(error), {"code": error.code, "detail": f"{error}", **about}
+    if isinstance(error, StoppedError | KeyboardInterrupt):
+        return EXIT_CODE, {"code": "stopped", "detail": f"{error}" or f"{StoppedError()}"}
     if isinstance(error, TyperException):
         return error.exit_code, {"code": "usage", "detail": error.format_message()}
     if isinstance(error, typer.Abort):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Final
 
 import msgspec
@@ -27,7 +28,13 @@ def filters_of(selection: Selection) -> str:
     given += [f"--tag {tag}" for tag in selection.tags]
     given += [] if selection.pinned is None else ["--pinned" if selection.pinned else "--no-pinned"]
     given += ["--archived"] if selection.archived else []
+    given += [f"--since {_time(selection.updated_after)}"] if selection.updated_after is not None else []
+    given += [f"--until {_time(selection.updated_before)}"] if selection.updated_before is not None else []
     return " ".join(given)
+
+
+def _time(at: datetime) -> str:
+    return f"{at.astimezone():%Y-%m-%dT%H:%M}"
 
 
 def tell_no_session(sessions: Sessions, selection: Selection, *, is_quiet: bool) -> None:

@@ -14,7 +14,7 @@ import typer
 from chatkeep import wiring
 from chatkeep.bodies import parse_duration
 from chatkeep.cli import screen
-from chatkeep.cli.options import AsJson, Workspace, check_existing, named
+from chatkeep.cli.options import AsJson, Workspace, check_existing, choice, named
 from chatkeep.config import workspace_from
 from chatkeep.core.model import Json
 from chatkeep.errors import NotFoundError
@@ -42,6 +42,8 @@ def create(
     as_json: AsJson = False,
 ) -> None:
     """Make a token and print it: this once, for it is kept nowhere."""
+    for one in scope or ():
+        choice("--scope", one, SCOPES)
     with _files(workspace) as (file, _):
         secret, token = file.create(
             name,

@@ -12,6 +12,7 @@ import typer
 
 from chatkeep import wire, wiring
 from chatkeep.cli import screen
+from chatkeep.cli.interrupts import stoppable
 from chatkeep.cli.options import AsJson, Workspace, check_existing, named, path_of, settings
 from chatkeep.cli.output import fresh_file
 from chatkeep.config import workspace_from
@@ -38,7 +39,12 @@ def backup(
     check_existing(place)
     if file.absolute().parent.resolve() == (place / "sessions").resolve():
         raise InvalidError("FILE", "must not lie in the folder of the sessions")
-    with named(place), screen.count_bar("Copying") as on_progress, fresh_file(file, replace=force) as output:
+    with (
+        stoppable(lambda: f"{file} was not written."),
+        named(place),
+        screen.count_bar("Copying") as on_progress,
+        fresh_file(file, replace=force) as output,
+    ):
         written = wiring.write_backup(place, output, now_utc(), on_progress)
     damaged = {item.file: item.damage for item in written.manifest.sessions if item.damage}
     if as_json:
@@ -97,10 +103,14 @@ def _restored(workspace: Path, source: wiring.Backup, items: Sequence[wiring.Ite
             done = count
             show(count, total)
 
+        def so_far() -> str:
+            return f"{screen.counted(done, 'session')} restored so far; go on with --add."
+
         try:
-            return wiring.restore(workspace, source, items, on_progress=on_progress).restored
+            with stoppable(so_far):
+                return wiring.restore(workspace, source, items, on_progress=on_progress).restored
         except StorageError as error:
-            error.args = (f"{error} {screen.counted(done, 'session')} restored so far; go on with --add.",)
+            error.args = (f"{error} {so_far()}",)
             raise
 
 

@@ -25,20 +25,25 @@ DEFAULT_KEY: Final = "cli:default"
 
 
 def chat(
-    key: Annotated[str, typer.Argument(help="The key of the session, which need not exist.")] = DEFAULT_KEY,
-    text: Annotated[
-        str | None,
-        typer.Argument(help="A message, or - to read one from stdin; else you are asked.", show_default=False),
+    words: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[TEXT]...",
+            help="A message, or - to read one from stdin; else you are asked.",
+            show_default=False,
+        ),
     ] = None,
     *,
+    session: Annotated[
+        str, typer.Option("--session", "-s", metavar="KEY", help="The key of the session, which need not exist.")
+    ] = DEFAULT_KEY,
     model: Annotated[str | None, typer.Option(help="Model that answers, if not the one of the settings.")] = None,
     workspace: Workspace = None,
     as_json: AsJson = False,
 ) -> None:
-    """Chat with the model. Where stdin is no terminal, each of its lines is a message."""
-    if key == "-" and text is None:
-        key, text = DEFAULT_KEY, "-"
-    key = parse_key(key)
+    """Chat with the model, or ask it one question. Where stdin is no terminal, each of its lines is a message."""
+    key = parse_key(session)
+    text = " ".join(words) if words else None
     settings = settings_from({"workspace": workspace, "model": model}, os.environ)
     chats = wiring.chats_of(settings)
     if chats is None:

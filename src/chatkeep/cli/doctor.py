@@ -12,6 +12,7 @@ import typer
 from chatkeep import wire, wiring
 from chatkeep.cli import screen
 from chatkeep.cli.facts import cut_facts
+from chatkeep.cli.interrupts import stoppable
 from chatkeep.cli.options import AsJson, Workspace, check_existing, named
 from chatkeep.config import workspace_from
 from chatkeep.core.model import Json
@@ -51,7 +52,8 @@ def doctor(
     check_existing(place)
     with named(place), screen.count_bar("Reading") as on_progress:
         if fix:
-            outcomes = wiring.fixed(place, on_progress)
+            with stoppable(lambda: "what was put right stays so; `chatkeep doctor --fix` goes on."):
+                outcomes = wiring.fixed(place, on_progress)
         else:
             outcomes = [wiring.Outcome(finding=one) for one in wiring.findings_in(place, on_progress)]
     bad = [outcome for outcome in outcomes if outcome.finding.needs_care and outcome.done is None]

@@ -10,7 +10,7 @@ from datetime import datetime
 import msgspec
 
 from chatkeep import wire, wiring
-from chatkeep.core.model import Json, Page, Summary
+from chatkeep.core.model import Hits, Json, Page, Summary
 
 
 def listed(summary: Summary) -> dict[str, Json]:
@@ -26,8 +26,17 @@ def listed_page(page: Page) -> dict[str, Json]:
 
 def detailed(summary: Summary, now: datetime) -> dict[str, Json]:
     """Return a session with all its facts."""
-    counts = {"message_count": summary.message_count, "talk_count": summary.talk_count}
-    return {"id": summary.header.key, **msgspec.to_builtins(wire.session_detail(summary, now)), **counts}
+    age_seconds = wire.session_detail(summary, now).age_seconds
+    return {**listed(summary), "metadata": summary.header.metadata, "age_seconds": age_seconds}
+
+
+def hit_page(hits: Hits) -> dict[str, Json]:
+    """Return what a search found."""
+    page = msgspec.to_builtins(wire.hit_page(hits))
+    found = [
+        {"id": item.pop("id"), "key": hit.key, **item} for hit, item in zip(hits.hits, page["sessions"], strict=True)
+    ]
+    return {**page, "sessions": found}
 
 
 def cut_facts(cuts: wiring.Cuts) -> dict[str, Json]:

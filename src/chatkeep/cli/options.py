@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+import re
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
@@ -12,9 +13,11 @@ import typer
 
 from chatkeep import wiring
 from chatkeep.cli import screen
+from chatkeep.cli.similar import did_you_mean, similar_keys
 from chatkeep.config import Settings, settings_from
+from chatkeep.core.keys import parse_key
 from chatkeep.core.model import Json
-from chatkeep.errors import InvalidError, NotFoundError, StorageError
+from chatkeep.errors import InvalidError, NotFoundError, SessionDamagedError, SessionNotFoundError, StorageError
 from chatkeep.sessions import Sessions
 
 
@@ -47,11 +50,35 @@ Pinned = Annotated[bool | None, typer.Option(help="Only pinned sessions, or only
 Key = Annotated[str, typer.Argument(help="The key of the session.", show_default=False)]
 
 
+def first_sentence(command: Callable[..., None]) -> str:
+    """Return what a list of commands says of one: the first sentence of its description."""
+    line = (command.__doc__ or "").partition("\n")[0]
+    return re.split(r"(?<=[.:])\s", line)[0].rstrip(":.") + "."
+
+
 def choice(option: str, given: str, allowed: tuple[str, ...]) -> Json:
     """Return what is given to an option that has these choices."""
     if given not in allowed:
         raise InvalidError(option, f"must be one of {', '.join(allowed)}")
     return given
+
+
+def existing_keys(sessions: Sessions, keys: Sequence[str], done: str) -> Sequence[str]:
+    """Return the keys as they are stored, each once; sessions that are damaged count too.
+
+    Raises:
+        NotFoundError: naming the first without a session, and that nothing was `done`.
+    """
+    parsed = tuple(dict.fromkeys(map(parse_key, keys)))
+    for key in parsed:
+        try:
+            sessions.get(key)
+        except SessionDamagedError:
+            continue
+        except SessionNotFoundError as error:
+            hint = did_you_mean(similar_keys(sessions, key))
+            raise NotFoundError(f"No session has the key {key!r}; nothing was {done}.{hint}") from error
+    return parsed
 
 
 def settings(workspace: Path | None) -> Settings:
@@ -97,15 +124,25 @@ def named(workspace: Path) -> Iterator[None]:
 @contextmanager
 def opened_sessions(workspace: Path | None) -> Iterator[Sessions]:
     """Yield the sessions of a workspace that there is, safely beside running servers."""
-    with opened_store(existing(workspace)) as store:
-        yield Sessions(store)
+    with opened_store(existing(workspace)) as store, _similar_named(Sessions(store)) as sessions:
+        yield sessions
 
 
 @contextmanager
 def made_sessions(workspace: Path | None) -> Iterator[Sessions]:
     """Yield the sessions of a workspace, which is made if there is none, safely beside running servers."""
-    with opened_store(settings(workspace)) as store:
-        yield Sessions(store)
+    with opened_store(settings(workspace)) as store, _similar_named(Sessions(store)) as sessions:
+        yield sessions
+
+
+@contextmanager
+def _similar_named(sessions: Sessions) -> Iterator[Sessions]:
+    """Yield the sessions; where a key has none, the error gets those like it."""
+    try:
+        yield sessions
+    except SessionNotFoundError as error:
+        error.similar = similar_keys(sessions, error.key)
+        raise
 
 
 @contextmanager

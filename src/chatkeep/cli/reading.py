@@ -8,12 +8,12 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Annotated, get_args
 
+import msgspec
 import typer
 from rich.text import Text
 
-from chatkeep import wire
-from chatkeep.bodies import parse_time
-from chatkeep.cli import absence, facts, screen
+from chatkeep.cli import absence, facts, moments, screen
+from chatkeep.cli.moments import moment
 from chatkeep.cli.options import AsJson, Channel, Key, Pinned, Prefix, Tags, Workspace, choice, opened_sessions
 from chatkeep.core.excerpts import highlights
 from chatkeep.core.keys import parse_key
@@ -24,6 +24,7 @@ from chatkeep.errors import InvalidError
 from chatkeep.sessions import Sessions
 
 _AROUND = 5
+_SPARE = ("CHANNEL", "MESSAGES", "UPDATED")
 
 
 def list_sessions(
@@ -36,12 +37,15 @@ def list_sessions(
     pinned: Pinned = None,
     archived: Annotated[bool, typer.Option("--archived", help="Only archived sessions.")] = False,
     everything: Annotated[bool, typer.Option("--all", help="Archived sessions too.")] = False,
+    since: Annotated[str, typer.Option(help=f"Active from this time on: {moments.HELP}.")] = "",
+    until: Annotated[str, typer.Option(help="Active last before this time.")] = "",
     workspace: Workspace = None,
     as_json: AsJson = False,
 ) -> None:
     """List sessions, the latest activity first."""
     selection = _selection(prefix, channel, tag, pinned=pinned, archived=None if everything else archived)
     with opened_sessions(workspace) as sessions:
+        selection = _active(selection, since, until, sessions.now())
         page = sessions.list(selection, limit=limit, cursor=cursor)
         now = sessions.now()
         if as_json:
@@ -51,7 +55,7 @@ def list_sessions(
     if as_json or not page.sessions:
         return
     rows = [_row(summary, now) for summary in page.sessions]
-    screen.show_table(("KEY", "TITLE", "MESSAGES", "CHANNEL", "UPDATED"), rows, numbers=("MESSAGES",))
+    screen.show_table(("KEY", "TITLE", "MESSAGES", "CHANNEL", "UPDATED"), rows, numbers=("MESSAGES",), spare=_SPARE)
     if page.next_cursor:
         screen.say(f"{len(rows)} of {page.total:,} sessions; go on with --cursor {page.next_cursor}")
 
@@ -84,8 +88,8 @@ def search(
     tag: Tags = None,
     pinned: Pinned = None,
     role: Annotated[str, typer.Option(help=f"{', '.join(ROLES)} or any; else user and assistant.")] = "",
-    since: Annotated[str, typer.Option(help="From this time on, as 2024-01-15T10:30:00Z.")] = "",
-    until: Annotated[str, typer.Option(help="Before this time.")] = "",
+    since: Annotated[str, typer.Option(help=f"From this time on: {moments.HELP}.")] = "",
+    until: Annotated[str, typer.Option(help="Before this time: of a day or month, before it begins.")] = "",
     sort: Annotated[str, typer.Option(help="relevance or recent.")] = "relevance",
     unit: Annotated[str, typer.Option(help="session: its best message; message: every one.")] = "session",
     open_at: Annotated[str, typer.Option("--open", help="Show what was said around a hit, KEY#SEQ.")] = "",
@@ -107,8 +111,8 @@ def search(
             selection=_selection(prefix, channel, tag, pinned=pinned, archived=None),
             session=parse_key(session) if session else None,
             roles=_roles(role),
-            since=parse_time("--since", since) if since else None,
-            until=parse_time("--until", until) if until else None,
+            since=moment("--since", since, sessions.now()) if since else None,
+            until=moment("--until", until, sessions.now()) if until else None,
             sort=choice("--sort", sort, get_args(Sort)),
             unit=choice("--unit", unit, get_args(Unit)),
             limit=limit,
@@ -116,7 +120,7 @@ def search(
         hits = sessions.search(wanted)
         now = sessions.now()
         if as_json:
-            screen.show_json(wire.hit_page(hits))
+            screen.show_json(facts.hit_page(hits))
         if not hits.hits:
             absence.tell_no_hit(sessions, wanted, is_quiet=as_json)
     if not as_json and hits.hits:
@@ -168,6 +172,12 @@ def _selection(
     prefix: str, channel: str | None, tags: Sequence[str] | None, *, pinned: bool | None, archived: bool | None
 ) -> Selection:
     return Selection(prefixes=(prefix,), channel=channel, archived=archived, pinned=pinned, tags=tuple(tags or ()))
+
+
+def _active(selection: Selection, since: str, until: str, now: datetime) -> Selection:
+    after = moment("--since", since, now) if since else None
+    before = moment("--until", until, now) if until else None
+    return msgspec.structs.replace(selection, updated_after=after, updated_before=before)
 
 
 def _row(summary: Summary, now: datetime) -> tuple[str | Text, ...]:

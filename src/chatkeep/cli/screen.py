@@ -18,10 +18,12 @@ from pathlib import Path
 from typing import Final, TextIO
 
 import msgspec
-from rich.console import Console
+from rich.console import Console, JustifyMethod
 from rich.progress import BarColumn, DownloadColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
+
+from chatkeep.cli import hints
 
 _PIPE_COLUMNS: Final = 240
 _STYLES: Final = {"user": "cyan", "assistant": "green", "tool": "yellow"}
@@ -31,6 +33,7 @@ _UNSAFE: Final = re.compile(
     "\ud800-\udfff\U000e0000-\U000e0fff]"
 )
 _NOT_ASCII: Final = re.compile("[^\n -~]")
+_TITLE_COLUMNS: Final = 20  # what a title needs to tell sessions apart
 _MINUTE_S: Final = 60
 _UNITS: Final = (("year", 365 * 86400), ("month", 30 * 86400), ("day", 86400), ("hour", 3600), ("minute", _MINUTE_S))
 _KIB: Final = 1024
@@ -88,23 +91,52 @@ def complain_json(value: object) -> None:
 
 def say(sentence: str | Text = "") -> None:
     """Print a sentence on stdout."""
-    _console().print(sentence, soft_wrap=True)
+    _console().print(hints.as_run(sentence) if isinstance(sentence, str) else sentence, soft_wrap=True)
 
 
 def complain(sentence: str) -> None:
     """Print a sentence on stderr."""
-    _console(stderr=True).print(visible(sentence, one_line=True), soft_wrap=True)
+    _console(stderr=True).print(visible(hints.as_run(sentence), one_line=True), soft_wrap=True)
 
 
-def show_table(columns: Sequence[str], rows: Sequence[Sequence[str | Text]], *, numbers: Sequence[str] = ()) -> None:
-    """Print rows in columns; `numbers` names those that end at the right. Where room is short, titles are cut."""
+def show_table(
+    columns: Sequence[str],
+    rows: Sequence[Sequence[str | Text]],
+    *,
+    numbers: Sequence[str] = (),
+    spare: Sequence[str] = (),
+) -> None:
+    """Print rows in columns; `numbers` names those that end at the right.
+
+    Where a terminal is narrow, titles are cut; then the columns that are `spare` are left out, the first of them first,
+    and the first column is cut to half of the room.
+    """
+    console = _console()
+    cells = [list(map(_cell, row)) for row in rows]
+    kept = _fitting(columns, cells, spare, console.width)
     table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
-    for column in columns:
+    for column in kept:
         # Rich takes room from the columns that may wrap; a cell of text that must not is cut there instead
-        table.add_column(column, justify="right" if column in numbers else "left", no_wrap=column != "TITLE")
-    for row in rows:
-        table.add_row(*map(_cell, row))
-    _console().print(table)
+        first_width = max(_TITLE_COLUMNS, console.width // 2) if spare and column == columns[0] else None
+        justify: JustifyMethod = "right" if column in numbers else "left"
+        table.add_column(column, justify=justify, no_wrap=column != "TITLE", max_width=first_width)
+    for row in cells:
+        table.add_row(*(cell for column, cell in zip(columns, row, strict=True) if column in kept))
+    console.print(table)
+
+
+def _fitting(columns: Sequence[str], rows: Sequence[Sequence[Text]], spare: Sequence[str], width: int) -> Sequence[str]:
+    """Return the columns that there is room for beside a title of 20 characters."""
+    widths = {
+        column: max([len(column), *(row[place].cell_len for row in rows)]) + 2 for place, column in enumerate(columns)
+    }
+    if "TITLE" in widths:
+        widths["TITLE"] = min(widths["TITLE"], _TITLE_COLUMNS + 2)
+    for column in spare:
+        if sum(widths.values()) <= width:
+            break
+        del widths[column]
+    return list(widths)
 
 
 def styled(text: str, style: str) -> Text:
@@ -141,12 +173,36 @@ def size(size_bytes: float) -> str:
     return f"{size_bytes:.1f} GiB"
 
 
+class WorkBar:
+    """Progress of work on what is read: bytes count when the work on them is done, not when they are read."""
+
+    def __init__(self, bar: Progress, what: str, total: int) -> None:
+        """Take the bar, and how many bytes there are to read."""
+        self._bar = bar
+        self._what = what
+        self._total = total
+        self._task = bar.add_task(what, total=total)
+        self._read = 0
+
+    def has_read(self, count: int) -> None:
+        """Note that so many more bytes were read; the work on them follows."""
+        self._read += count
+
+    def done_to_here(self, told: str) -> None:
+        """Show that the work on all that was read goes on, and what is done of it in words."""
+        if self._bar.disable:
+            return
+        if self._read < self._total:
+            self._bar.update(self._task, description=f"{self._what} {told}", completed=self._read)
+        else:  # what is left cannot be measured, but it is not over
+            self._bar.update(self._task, description=f"{self._what} {told}", total=None)
+
+
 @contextmanager
-def byte_bar(what: str, total: int) -> Iterator[Callable[[int], None]]:
-    """Yield a function that takes how many more bytes are done; a bar is shown on a terminal's stderr only."""
+def work_bar(what: str, total: int) -> Iterator[WorkBar]:
+    """Yield the progress of work on so many bytes; a bar is shown on a terminal's stderr only, until the work ends."""
     with _bar(DownloadColumn()) as bar:
-        task = bar.add_task(what, total=total)
-        yield lambda count: bar.advance(task, count)
+        yield WorkBar(bar, what, total)
 
 
 @contextmanager

@@ -8,7 +8,7 @@ from types import MappingProxyType
 from typing import Final
 
 from chatkeep.chat import Chats
-from chatkeep.cli import answers, reading, screen
+from chatkeep.cli import answers, hints, reading, screen
 from chatkeep.cli.lines import Lines
 from chatkeep.core.model import Message, Selection, Window
 from chatkeep.core.paging import LIST_LIMIT_MAX
@@ -106,7 +106,7 @@ class Talk:
         window = self._sessions.window(self._key, limit=_SHOWN_MAX)
         reading.show_head(summary, self._sessions.now())
         if window.has_more:
-            told = f"Earlier messages: chatkeep show {self._key} --before {window.messages[0].seq}"
+            told = f"Earlier messages: {hints.command('show', self._key, '--before', str(window.messages[0].seq))}"
             screen.say(screen.styled(told, "dim"))
         self._show(window)
         screen.say()

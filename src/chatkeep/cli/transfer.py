@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from importlib.resources import as_file, files
@@ -13,8 +12,9 @@ from zoneinfo import ZoneInfo
 import typer
 
 from chatkeep import importers
-from chatkeep.cli import absence, screen
-from chatkeep.cli.options import AsJson, Workspace, made_sessions, opened_sessions, path_of
+from chatkeep.cli import absence, hints, screen
+from chatkeep.cli.interrupts import stoppable
+from chatkeep.cli.options import AsJson, Workspace, choice, made_sessions, opened_sessions, path_of
 from chatkeep.cli.output import fresh_file
 from chatkeep.core.model import Selection, Session
 from chatkeep.errors import InvalidError, NotFoundError, SessionDamagedError, SessionNotFoundError, StorageError
@@ -24,6 +24,7 @@ from chatkeep.sessions import Sessions
 from chatkeep.wire import exit_code_of
 
 _SHOWN_FLAWS = 20
+_AGAIN = "the same command goes on, and takes nothing in twice."
 _PARTLY_FAILED = 1
 _NOTHING_USABLE = 2
 
@@ -41,8 +42,10 @@ def export(
     workspace: Workspace = None,
 ) -> None:
     """Write sessions as JSON, JSON lines or Markdown. What `json` and `jsonl` write can be imported again."""
+    choice("--format", fmt, tuple(FORMATS))
     damaged: list[str] = []
-    with opened_sessions(workspace) as sessions:
+    end = "what was printed is not whole." if output is None else f"{output} was not written."
+    with opened_sessions(workspace) as sessions, stoppable(lambda: end):
         if key is not None:
             known = sessions.get(key)
             damaged += [known.header.key] if known.damage else []
@@ -89,17 +92,25 @@ def import_(
 ) -> None:
     """Take in sessions from files. Importing again adds only what is new; nothing stored is ever changed."""
     zone = _zone(timezone) if timezone else None
+    choice("--as", fmt or importers.FORMATS[0], importers.FORMATS)
     sources = [(source, fmt or importers.sniff(source)) for source in map(_source, paths)]
     size_bytes = sum(_size(file) for source, name in sources for file in importers.files_of(source, name))
     count = 0
 
-    def note(record: Session | Flaw) -> None:
-        nonlocal count
-        count += isinstance(record, Session)
+    def so_far() -> str:
+        return "nothing was imported." if dry_run else f"{screen.counted(count, 'session')} imported so far; {_AGAIN}"
 
-    with made_sessions(workspace) as sessions, screen.byte_bar("Importing", size_bytes) as on_bytes:
+    with made_sessions(workspace) as sessions, screen.work_bar("Importing", size_bytes) as bar, stoppable(so_far):
+
+        def note(record: Session | Flaw) -> None:
+            nonlocal count
+            count += isinstance(record, Session)
+            bar.done_to_here(screen.counted(count, "session"))
+
         records = (
-            record for source, name in sources for record in importers.read(source, name, zone=zone, on_bytes=on_bytes)
+            record
+            for source, name in sources
+            for record in importers.read(source, name, zone=zone, on_bytes=bar.has_read)
         )
         take_in = importers.would_take_in if dry_run else importers.take_in
         report = take_in(sessions, records, on_session=note)
@@ -119,10 +130,9 @@ def demo(*, workspace: Workspace = None, as_json: AsJson = False) -> None:
         screen.show_json(report)
         return
     _tell(report, 1, dry_run=False)
-    chosen = f" --workspace {shlex.quote(str(workspace))}" if workspace else ""
     screen.say("Try next:")
-    for command in ("list", "search 'cancel flight'", "show telegram:5550142", "serve"):
-        screen.say(f"  chatkeep {command}{chosen}")
+    for words in (("list",), ("search", "cancel flight"), ("show", "telegram:5550142"), ("serve",)):
+        screen.say(f"  {hints.command(*words)}")
 
 
 def _readable(sessions: Sessions, keys: Sequence[str], damaged: list[str]) -> Iterator[Session]:

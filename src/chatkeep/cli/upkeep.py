@@ -12,6 +12,7 @@ import typer
 from chatkeep import wiring
 from chatkeep.cli import absence, screen
 from chatkeep.cli.facts import cut_facts
+from chatkeep.cli.interrupts import stoppable
 from chatkeep.cli.options import AsJson, Workspace, choice, existing, opened_store
 from chatkeep.core.stats import PeriodUnit, Stats
 from chatkeep.sessions import Sessions
@@ -54,7 +55,7 @@ def reindex(*, workspace: Workspace = None, as_json: AsJson = False) -> None:
     began = time.monotonic()
     with opened_store(existing(workspace)) as store:
         if not store.has_new_index:
-            with screen.count_bar("Indexing") as on_progress:
+            with stoppable(lambda: "the index is as it was."), screen.count_bar("Indexing") as on_progress:
                 store.reindex(on_progress)
         status = store.status()
     took_s = round(time.monotonic() - began, 2)

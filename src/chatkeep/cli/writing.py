@@ -11,13 +11,23 @@ from typing import Annotated
 import typer
 
 from chatkeep import wire
-from chatkeep.bodies import parse_age
 from chatkeep.cli import facts, screen
-from chatkeep.cli.options import AsJson, Channel, Key, Prefix, Workspace, made_sessions, opened_sessions
+from chatkeep.cli.interrupts import stoppable
+from chatkeep.cli.moments import moment
+from chatkeep.cli.options import (
+    AsJson,
+    Channel,
+    Key,
+    Prefix,
+    Workspace,
+    choice,
+    existing_keys,
+    made_sessions,
+    opened_sessions,
+)
 from chatkeep.core.bounds import MESSAGE_BYTES_MAX
-from chatkeep.core.keys import parse_key
-from chatkeep.core.model import ROLES, Draft, Role, Selection
-from chatkeep.errors import ChatkeepError, InvalidError, NotFoundError, SessionDamagedError, SessionNotFoundError
+from chatkeep.core.model import ROLES, Draft, Selection
+from chatkeep.errors import ChatkeepError, InvalidError, NotFoundError
 from chatkeep.sessions import Sessions
 
 _NAMED_KEYS = 20
@@ -46,7 +56,7 @@ def append(
     content = stdin_text() if text == "-" else text
     if not content:
         raise InvalidError("text", "there is nothing to append")
-    draft = Draft(role=_role(role), content=content, id=message_id)
+    draft = Draft(role=choice("--role", role, ROLES), content=content, id=message_id)
     with (made_sessions if create else opened_sessions)(workspace) as sessions:
         appended = sessions.append(key, [draft], channel=channel, create=create, expect_count=expect_count)
     if as_json:
@@ -80,7 +90,9 @@ def delete(
     *,
     prefix: Prefix = "",
     channel: Channel = None,
-    older_than: Annotated[str, typer.Option(help="Only sessions without activity for 30d, 12h, ...")] = "",
+    older_than: Annotated[
+        str, typer.Option(help="Only sessions without activity for 30d, 12h ... or since a day.")
+    ] = "",
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be deleted.")] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
     workspace: Workspace = None,
@@ -90,10 +102,10 @@ def delete(
     if bool(keys) == bool(prefix or channel or older_than):
         raise InvalidError("KEY", "give keys, or at least one of --prefix, --channel and --older-than")
     with opened_sessions(workspace) as sessions:
-        doomed = _existing(sessions, keys) if keys else _matching(sessions, prefix, channel, older_than)
+        doomed = existing_keys(sessions, keys, "deleted") if keys else _matching(sessions, prefix, channel, older_than)
         if not dry_run:
             _ask(doomed, yes=yes)
-            doomed = sessions.delete_all(doomed)
+            doomed = _deleted(sessions, doomed)
     if as_json:
         screen.show_json(wire.BulkAnswer(keys=tuple(doomed), count=len(doomed), dry_run=dry_run))
         return
@@ -101,6 +113,15 @@ def delete(
     screen.say(f"Would delete {what}:" if dry_run else f"Deleted {what}.")
     for key in doomed if dry_run else ():
         screen.say(screen.visible(key, one_line=True))
+
+
+def _deleted(sessions: Sessions, keys: Sequence[str]) -> Sequence[str]:
+    """Delete sessions one by one, and return the keys of those that there were."""
+    removed: list[str] = []
+    with stoppable(lambda: f"{len(removed):,} of {screen.counted(len(keys), 'session')} are deleted."):
+        for key in keys:
+            removed += sessions.delete_all([key])
+    return removed
 
 
 def stdin_text() -> str:
@@ -119,20 +140,8 @@ def stdin_text() -> str:
     return text.removesuffix("\n").removesuffix("\r") if text.endswith("\n") else text
 
 
-def _existing(sessions: Sessions, keys: Sequence[str]) -> Sequence[str]:
-    parsed = tuple(dict.fromkeys(map(parse_key, keys)))
-    for key in parsed:
-        try:
-            sessions.get(key)
-        except SessionDamagedError:
-            continue  # damaged sessions can be deleted as well
-        except SessionNotFoundError as error:
-            raise NotFoundError(f"No session has the key {key!r}; nothing was deleted.") from error
-    return parsed
-
-
 def _matching(sessions: Sessions, prefix: str, channel: str | None, older_than: str) -> Sequence[str]:
-    before = parse_age("--older-than", older_than, sessions.now()) if older_than else None
+    before = moment("--older-than", older_than, sessions.now()) if older_than else None
     selection = Selection(prefixes=(prefix,), channel=channel, archived=None, updated_before=before)
     keys = sessions.keys(selection).keys
     if not keys:
@@ -151,10 +160,3 @@ def _ask(keys: Sequence[str], *, yes: bool) -> None:
         screen.complain(f"... and {len(keys) - _NAMED_KEYS:,} more")
     if not typer.confirm(f"Delete {screen.counted(len(keys), 'session')} for good?", err=True):
         raise ChatkeepError("Nothing was deleted.")
-
-
-def _role(role: str) -> Role:
-    for known in ROLES:
-        if known == role:
-            return known
-    raise InvalidError("--role", f"must be one of {', '.join(ROLES)}")

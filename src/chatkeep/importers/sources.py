@@ -28,6 +28,7 @@ OnBytes = Callable[[int], None]
 _Read = Callable[[int], bytes]
 
 UNREADABLE: Final = (OSError, EOFError, zlib.error, zstandard.ZstdError)
+NAMES: Final = "json, jsonl, pocketpaw or grip"
 _GZIP: Final = b"\x1f\x8b"
 _ZSTD: Final = b"\x28\xb5\x2f\xfd"
 _SUFFIXES: Final = (".json", ".jsonl", ".json.gz", ".jsonl.gz", ".json.zst", ".jsonl.zst")
@@ -102,7 +103,9 @@ def sniff(source: Source) -> str:
             continue  # reading it will name it as a flaw
         if fmt is not None:
             return "json" if mixed and fmt == "jsonl" else fmt
-    raise InvalidError("path", f"the format of {_named(source)} is not known; name it with --as")
+    raise InvalidError(
+        "path", f"the format of {_named(source)} is not known; name it with --as: json, jsonl, pocketpaw or grip"
+    )
 
 
 def _format_of(source: Source) -> str | None:
