@@ -15,6 +15,7 @@ from rich.text import Text
 from chatkeep.cli import absence, facts, moments, screen
 from chatkeep.cli.moments import moment
 from chatkeep.cli.options import AsJson, Channel, Key, Pinned, Prefix, Tags, Workspace, choice, opened_sessions
+from chatkeep.cli.paging import paged
 from chatkeep.core.excerpts import highlights
 from chatkeep.core.keys import parse_key
 from chatkeep.core.model import ROLES, Hit, Hits, Json, Message, Role, Selection, Sort, Summary, Unit
@@ -67,12 +68,14 @@ def show(
         int, typer.Option("--last", "--limit", "-n", help="How many of the newest messages, 1 to 500.")
     ] = 50,
     before: Annotated[int | None, typer.Option(help="Only messages before this one.", show_default=False)] = None,
+    plain: Annotated[bool, typer.Option("--plain", help="Show answers as they are stored, not as Markdown.")] = False,
+    pager: Annotated[bool, typer.Option("--pager/--no-pager", help="Show what is long in $PAGER.")] = True,
     workspace: Workspace = None,
     as_json: AsJson = False,
 ) -> None:
     """Show the newest messages of a session, oldest first."""
-    with opened_sessions(workspace) as sessions:
-        _show(sessions, parse_key(key), last, before, as_json=as_json)
+    with opened_sessions(workspace) as sessions, paged(wanted=pager and not as_json):
+        _show(sessions, parse_key(key), last, before, as_json=as_json, plain=plain)
 
 
 def search(
@@ -136,14 +139,21 @@ def show_head(summary: Summary, now: datetime) -> None:
         screen.say(screen.styled(f"Damaged, read-only: {summary.damage}. Run `chatkeep doctor`.", "red"))
 
 
-def show_messages(messages: Iterable[Message], marked: int | None = None, query: Query | None = None) -> None:
-    """Print messages, a blank line before each: the one of the seq `marked` with a mark, and the query's words."""
+def show_messages(
+    messages: Iterable[Message], marked: int | None = None, query: Query | None = None, *, plain: bool = False
+) -> None:
+    """Print messages, a blank line before each: the one of the seq `marked` with a mark, and the query's words.
+
+    On a terminal answers are shown as Markdown, unless in `plain` text.
+    """
     for message in messages:
         screen.say()
         heading = _heading(message)
         screen.say(Text("\u25b6 ", "bold yellow").append(heading) if message.seq == marked else heading)
         if message.text and query is not None and query.terms:
             screen.say(_marked(message.text, highlights(message.text, query)))
+        elif message.text and message.role == "assistant" and not plain:
+            screen.say_markdown(message.text)
         elif message.text:
             screen.say(screen.styled(message.text, "dim" if message.role == "tool" else ""))
         for call in message.tool_calls or ():
@@ -195,6 +205,7 @@ def _show(
     as_json: bool,
     marked: int | None = None,
     query: Query | None = None,
+    plain: bool = False,
 ) -> None:
     summary = sessions.get(key)
     window = sessions.window(key, limit=limit, before=before)
@@ -205,7 +216,7 @@ def _show(
         screen.show_json({"session": detail, "messages": window.messages, "has_more": window.has_more})
         return
     show_head(summary, sessions.now())
-    show_messages(window.messages, marked, query)
+    show_messages(window.messages, marked, query, plain=plain)
     if window.has_more:
         screen.say(screen.styled(f"Earlier messages: --before {window.messages[0].seq}", "dim"))
 

@@ -18,7 +18,9 @@ from pathlib import Path
 from typing import Final, TextIO
 
 import msgspec
+from markdown_it import MarkdownIt
 from rich.console import Console, JustifyMethod
+from rich.markdown import Markdown
 from rich.progress import BarColumn, DownloadColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
@@ -92,6 +94,22 @@ def complain_json(value: object) -> None:
 def say(sentence: str | Text = "") -> None:
     """Print a sentence on stdout."""
     _console().print(hints.as_run(sentence) if isinstance(sentence, str) else sentence, soft_wrap=True)
+
+
+def say_markdown(text: str) -> None:
+    """Print stored text as Markdown on a terminal, else as it is; no character of it is taken for HTML or an escape."""
+    console = _console()
+    if not console.is_terminal:
+        console.print(styled(text, ""), soft_wrap=True)
+        return
+    parser = MarkdownIt().enable("strikethrough").enable("table").disable(["html_inline", "html_block", "escape"])
+    shown = Markdown("", hyperlinks=False)
+    shown.parsed = parser.parse(visible(text))
+    for token in shown.parsed:
+        for inner in token.children or ():
+            if inner.type == "softbreak":  # models break lines where they mean it
+                inner.type = "hardbreak"
+    console.print(shown)
 
 
 def complain(sentence: str) -> None:
