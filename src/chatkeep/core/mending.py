@@ -25,7 +25,7 @@ from chatkeep.errors import InvalidError, TooLargeError
 REPLACED: Final = "characters replaced"
 SHORTENED: Final = "shortened"
 LEFT_OUT: Final = "left out"
-_ROOM_BYTES: Final = MESSAGE_BYTES_MAX - (1 << 10)  # an id and a time may be added
+_ROOM_BYTES: Final = MESSAGE_BYTES_MAX - (1 << 10)  # the marks of what was cut take some
 _UNSTORABLE: Final = re.compile("[\0\ud800-\udfff]")
 _SPACE: Final = re.compile(r"\s")
 _INT_BOUND: Final = 1 << 63
@@ -72,8 +72,6 @@ def scrubbed(value: Json) -> Json:
 def _fault(draft: Draft) -> InvalidError | TooLargeError | None:
     try:
         check_draft(draft)
-        if len(msgspec.json.encode(draft)) > _ROOM_BYTES:
-            raise TooLargeError("message", MESSAGE_BYTES_MAX)  # noqa: TRY301 - one way out
     except (InvalidError, TooLargeError) as error:
         return error
     except RecursionError:

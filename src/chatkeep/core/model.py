@@ -19,6 +19,7 @@ from msgspec import UNSET, Struct, UnsetType, field
 from chatkeep.core import reasoning, titles
 from chatkeep.core.bounds import (
     DEPTH_MAX,
+    ID_AND_TIME_BYTES_MAX,
     MESSAGE_BYTES_MAX,
     METADATA_BYTES_MAX,
     VALUES_MAX,
@@ -351,7 +352,7 @@ def check_draft(draft: Draft) -> None:
     Raises:
         InvalidError: for content of another kind, NUL or a lone surrogate, a bad id, a time out of range, and for
             a message that is nested too deep or has too many values.
-        TooLargeError: when the message is larger than 16 MiB as JSON.
+        TooLargeError: when the message is larger than 16 MiB as JSON; its id and time together do not count.
     """
     if draft.content is None and not draft.tool_calls:
         raise InvalidError("content", "is missing: it may be null or left out only beside tool_calls")
@@ -366,7 +367,8 @@ def check_draft(draft: Draft) -> None:
         for name in ("content", "tool_calls", "metadata"):
             encoded_json(name, getattr(draft, name))
         raise
-    if len(encoded) > MESSAGE_BYTES_MAX:
+    is_stored = draft.id is not None and draft.sent_at is not None  # what was let in comes back with both
+    if len(encoded) > MESSAGE_BYTES_MAX + is_stored * ID_AND_TIME_BYTES_MAX:
         raise TooLargeError("message", MESSAGE_BYTES_MAX)
     _check_shape("message", encoded)
 

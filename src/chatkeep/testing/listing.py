@@ -246,7 +246,7 @@ _TAGS: dict[str, tuple[str, ...]] = {
     "commas": ("x,", "y", ",", "work,home"),
     "json": ('["work"]', "\\work", '\\"work\\"', "\\u0077ork"),
     "é": ("café", "工作", "🎉"),
-    "e and accent": ("cafe\u0301",),
+    "no accent": ("cafe",),  # one in another form comes to a store as this very "café": names are composed before
 }
 
 
