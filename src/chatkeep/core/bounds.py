@@ -12,8 +12,7 @@ from typing import Final
 
 from chatkeep.errors import BrokenInputError
 
-MESSAGE_BYTES_MAX: Final = 16 << 20  # of a message as JSON
-ID_AND_TIME_BYTES_MAX: Final = 1 << 10  # which a message is given when it is stored
+MESSAGE_BYTES_MAX: Final = 16 << 20  # of a message as JSON, without its id and time
 METADATA_BYTES_MAX: Final = 256 << 10  # of a session's metadata as JSON
 DEPTH_MAX: Final = 128  # levels of lists and objects; a message is the first one itself
 VALUES_MAX: Final = 100_000  # in a message, and in a body: a list of `{}` takes thirty times its bytes once parsed

@@ -19,7 +19,6 @@ from msgspec import UNSET, Struct, UnsetType, field
 from chatkeep.core import reasoning, titles
 from chatkeep.core.bounds import (
     DEPTH_MAX,
-    ID_AND_TIME_BYTES_MAX,
     MESSAGE_BYTES_MAX,
     METADATA_BYTES_MAX,
     VALUES_MAX,
@@ -352,7 +351,7 @@ def check_draft(draft: Draft) -> None:
     Raises:
         InvalidError: for content of another kind, NUL or a lone surrogate, a bad id, a time out of range, and for
             a message that is nested too deep or has too many values.
-        TooLargeError: when the message is larger than 16 MiB as JSON; its id and time together do not count.
+        TooLargeError: when the message is larger than 16 MiB as JSON, its id and time not counted.
     """
     if draft.content is None and not draft.tool_calls:
         raise InvalidError("content", "is missing: it may be null or left out only beside tool_calls")
@@ -367,8 +366,7 @@ def check_draft(draft: Draft) -> None:
         for name in ("content", "tool_calls", "metadata"):
             encoded_json(name, getattr(draft, name))
         raise
-    is_stored = draft.id is not None and draft.sent_at is not None  # what was let in comes back with both
-    if len(encoded) > MESSAGE_BYTES_MAX + is_stored * ID_AND_TIME_BYTES_MAX:
+    if len(encoded) - _given_bytes(draft) > MESSAGE_BYTES_MAX:
         raise TooLargeError("message", MESSAGE_BYTES_MAX)
     _check_shape("message", encoded)
 
@@ -461,6 +459,13 @@ def utc(at: datetime) -> datetime:
         return at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)
     except (OverflowError, ValueError) as error:
         raise InvalidError("timestamp", "lies outside the years 1 to 9999") from error
+
+
+def _given_bytes(draft: Draft) -> int:
+    """Return what id and time take of a message as JSON: it may have been given both when it was stored."""
+    empty = Draft(role=draft.role, content=None)
+    given = msgspec.structs.replace(empty, id=draft.id, sent_at=draft.sent_at)
+    return len(msgspec.json.encode(given)) - len(msgspec.json.encode(empty))
 
 
 def _check_shape(what: str, encoded: bytes) -> None:
