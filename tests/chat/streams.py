@@ -170,7 +170,8 @@ def told(stream: Stream) -> Told:
     for act in stream.acts:
         if act[0] in ("done", "error", "finish", "garbage"):
             ends.add(act[0])
-            codes = {"error": "model_reported", "garbage": "model_unreadable"}
+            is_begun = stream.lacks_last_end and act is stream.acts[-1] and act[-1] == b"{"  # JSON without its end
+            codes = {"error": "model_reported", "garbage": "model_cut_off" if is_begun else "model_unreadable"}
             answer.code = answer.code or codes.get(act[0])
         if act[0] in ("done", "error"):
             break
