@@ -57,7 +57,8 @@ def test_ended_server_has_what_passed_through(tmp_path: Path, upstream: Upstream
         body = {"model": "small-model", "stream": True, "messages": [{"role": "user", "content": "Count"}]}
         headers = {"Authorization": f"Bearer {secret}", "X-Session-Key": "cli:default"}
         with httpx.stream("POST", f"{address}/v1/chat/completions", json=body, headers=headers, timeout=20) as response:
-            next(line for line in response.iter_lines() if '"two ' in line)
+            lines = response.iter_lines()  # kept: without it the client closes the connection, and is gone
+            next(line for line in lines if '"two ' in line)
             server.send_signal(signal_)
             if signal_ == signal.SIGTERM:
                 server.send_signal(signal_)  # the second one does not wait for the answer

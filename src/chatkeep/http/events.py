@@ -59,14 +59,15 @@ class EventStream(Response):
         try:
             await asyncio.wait((writing, gone), return_when=asyncio.FIRST_COMPLETED)
         finally:
-            is_gone = gone.done()
+            has_left = bool(state.get("has_left"))
+            is_gone = has_left or (gone.done() and not gone.cancelled())  # a server that ends cancels all there is
             writing.cancel(CLIENT_GONE if is_gone else None)
             gone.cancel()
             beating.cancel()
             await asyncio.gather(writing, gone, beating, return_exceptions=True)
         if not writing.cancelled():
             writing.result()
-        if not is_gone or gone.cancelled():
+        if not is_gone or has_left:
             await _finish(scope, receive, send)
 
     async def _written(self, line: _Line) -> None:

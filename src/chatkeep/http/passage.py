@@ -176,8 +176,9 @@ class Passage(Response):
         try:
             await asyncio.wait((passing, gone), return_when=asyncio.FIRST_COMPLETED)
         finally:
-            passing.cancel(CLIENT_GONE if gone.done() else None)
-            has_left = gone.cancelled()
+            has_left = bool(state.get("has_left"))
+            is_gone = has_left or (gone.done() and not gone.cancelled())  # a server that ends cancels all there is
+            passing.cancel(CLIENT_GONE if is_gone else None)
             gone.cancel()
             await asyncio.gather(passing, gone, return_exceptions=True)
             self._recorder.relay.start(self._recorder.end())
