@@ -103,7 +103,7 @@ def test_serve_prints_the_limits_in_force(tmp_path: Path) -> None:
     with serving(tmp_path, *options) as (address, printed):
         (line,) = [line for line in printed.splitlines() if line.startswith("Requests a minute: ")]
         assert "no limit from one address, 5 with one token, 2 with one token to the model (/v1)" in line
-        assert "`chatkeep token create --rate N`" in line
+        assert "-m chatkeep token create --rate N`" in line  # as this very program was called
         secret = TokenFile(tmp_path / "tokens.json").create(scopes=("read",))[0]
         with httpx.Client(base_url=address, headers={"Authorization": f"Bearer {secret}"}) as client:
             for path, limit, kind in (("/api/sessions", 5, "token"), ("/v1/models", 2, "model")):
