@@ -146,13 +146,13 @@ class SessionNotFoundError(NotFoundError):
     """No session has this key. The sentence is the one of grip-ai's Sessions API."""
 
     code = "session_not_found"
+    similar: tuple[str, ...] = ()
+    """Keys that may have been meant, where somebody looked for them."""
 
     def __init__(self, key: str) -> None:
         """Remember the key for callers; the sentence leaves it out."""
         super().__init__("Session not found")
         self.key = key
-        self.similar: tuple[str, ...] = ()
-        """Keys that may have been meant, where somebody has looked for them."""
 
 
 class MethodError(ChatkeepError):

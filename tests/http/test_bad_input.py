@@ -287,9 +287,11 @@ def test_asking_with_a_strange_request_line_is_refused(line: bytes, server: Serv
 
 
 def test_importing_what_is_no_export_is_refused_or_reported(client: httpx.Client) -> None:
-    """Broken JSON is 400; JSON lines report each line that is no session, and take in the others."""
-    assert client.post("/api/v1/import", content=b"{", headers=JSON).status_code == 400
-    assert client.post("/api/v1/import", content=b"[" * 100_000, headers=JSON).status_code == 400
+    """What gives nothing is 422 with a report; JSON lines report each line that is no session, and take the others."""
+    for content in (b"{", b"[" * 100_000):
+        refused = client.post("/api/v1/import", content=content, headers=JSON)
+        assert (422, 0) == (refused.status_code, refused.json()["messages_added"])
+        assert refused.json()["errors"]
     good = b'{"key":"bad:import","messages":[{"role":"user","content":"hi"}]}\n'
     lines = b"{\n" + good + b"[" * 100_000 + b"\n" + b'"\\ud800"\n'
     report = client.post("/api/v1/import?format=jsonl", content=lines, headers={"Content-Type": "text/plain"}).json()

@@ -58,9 +58,8 @@ def test_schemathesis_finds_no_failure(server: Server, tmp_path: Path) -> None:
 
     A cursor is opaque and belongs to its list, so one is given, and lists may refuse it; NUL and lone
     surrogates, which no schema can exclude from arbitrary JSON, have tests of their own. Nor can one say
-    that `after` and `max_tokens` exclude each other, or which bytes are an export. Nobody chats here: the server has no model, and says so.
-    The stream of events has no end to check,
-    and which files the page has is known to the page.
+    that `after` and `max_tokens` exclude each other, or which bytes are an export. Nobody chats here: the server has
+    no model, and says so. The stream of events has no end to check, and which files the page has is known to the page.
     """
     config = tmp_path / "schemathesis.toml"
     config.write_text(CONFIG.format(cursor=cursor_at(Place("a"), scope_of("sessions", Selection()))))

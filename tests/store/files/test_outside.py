@@ -12,7 +12,7 @@ import pytest
 
 from chatkeep.core.model import Revision, Selection
 from chatkeep.errors import BusyError, SessionDamagedError, SessionNotFoundError, StorageError
-from chatkeep.store.files import tree
+from chatkeep.store.files import held
 from chatkeep.store.files.disk import to_disk
 from chatkeep.store.files.held import LockedFile
 from chatkeep.store.files.index import Index
@@ -116,7 +116,7 @@ def test_append_while_the_file_is_replaced(store: FilesStore, path: Path, monkey
         flush(fd)
 
     with monkeypatch.context() as patch:
-        patch.setattr(tree, "to_disk", replace_first)
+        patch.setattr(held, "to_disk", replace_first)
         with pytest.raises(BusyError):
             store.append(KEY, [draft("more", id="more")])
     assert 4 == store.append(KEY, [draft("more", id="more")]).message_count
@@ -138,7 +138,7 @@ def test_append_while_an_earlier_message_is_edited(
         flush(fd)
 
     with monkeypatch.context() as patch:
-        patch.setattr(tree, "to_disk", edit_first)
+        patch.setattr(held, "to_disk", edit_first)
         assert 4 == store.append(KEY, [draft("more")]).message_count
     assert ["line 1", "plum 2", "line 3", "more"] == _texts(store)
     assert ["plum 2"] == [hit.excerpt for hit in store.search(search_for("plum")).hits]
