@@ -8,7 +8,7 @@ WORKSPACE ?= .demo
 PORT ?= 8000
 
 FUZZ_SECONDS ?= 60
-FUZZ_AT_ONCE ?= 4
+FUZZ_AT_ONCE ?= 6
 STREAMS ?= 10000
 
 .PHONY: run test fuzz streams coverage crash page lint format bench clean

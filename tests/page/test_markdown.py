@@ -46,8 +46,10 @@ def settled(page: Page) -> None:
     waiting = page.locator(".formula:not(.set):not(.failed)")
     while handles := waiting.element_handles():
         for formula in handles:
-            formula.evaluate("(one) => one.scrollIntoView({ block: 'center' })")
-            page.wait_for_function("(one) => one.matches('.set, .failed') || !one.isConnected", arg=formula)
+            page.wait_for_function(  # what is set above it may move it out of sight again
+                "(one) => one.matches('.set, .failed') || !one.isConnected || one.scrollIntoView({ block: 'center' })",
+                arg=formula,
+            )
 
 
 def show(server: Server, visit: Visit, key: str, *texts: str) -> Page:
