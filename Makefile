@@ -28,7 +28,8 @@ streams: $(VENV)/ready
 
 coverage: $(VENV)/ready
 	$(BIN)/coverage run -m pytest tests/store/files/test_format.py tests/store/files/test_tree.py \
-		tests/store/files/test_store.py tests/store/files/test_outside.py tests/http/test_guard.py
+		tests/store/files/test_store.py tests/store/files/test_outside.py tests/store/files/test_refusing_disk.py \
+		tests/crash/test_hostile_folder.py tests/http/test_guard.py
 	$(BIN)/coverage report
 
 crash: $(VENV)/ready

@@ -771,6 +771,17 @@ def test_cookie_that_cannot_be_renewed_stays_good(server: Server, signed: str, c
     assert (200, None) == (reply.status, reply.headers.get("set-cookie"))
 
 
+def test_cookie_that_ended_meanwhile_is_not_renewed(tmp_path: Path) -> None:
+    """A session may end between the request that it let in and the look at its age."""
+    guard = Guard(TokenFile(tmp_path / "tokens.json"), Limits(None), hosts=("localhost",))
+    scope = {
+        "type": "http",
+        "method": "GET",
+        "headers": [(b"host", b"localhost:8000"), (b"cookie", b"chatkeep-8000=x")],
+    }
+    assert not guard.is_cookie_due(scope)
+
+
 def test_page_has_a_limit_of_its_own(server: Server, pages: PageSessions) -> None:
     """It may ask far more often than a program with the same token, and takes nothing from it; but not without end."""
     secret, token = server.tokens.create()

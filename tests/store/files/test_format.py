@@ -120,6 +120,17 @@ def test_scan_names_in_another_form() -> None:
     assert ("\u00e9",) == header.tags
 
 
+def test_places_of_messages_that_say_no_seq_are_unknown() -> None:
+    """What another program numbered by position alone cannot be served from its place."""
+    document = {"format": 1, "key": "k", "channel": "api", "title": None, "created_at": "2024-01-15T10:30:00Z"}
+    said = {"role": "user", "content": "x", "timestamp": "2024-01-15T10:30:00Z", "id": "1"}
+    for message, is_known in (({"seq": 1, **said}, True), (said, False)):
+        data = json.dumps({**document, "messages": [message]}, indent=1).encode()
+        scan = session_file.scan(data)
+        assert "loose" == scan.state
+        assert is_known == (session_file.with_places(data, scan) is not None)
+
+
 def test_loose_lines_keep_unknown_fields() -> None:
     """Bringing another layout into form loses nothing that others put in."""
     document = json.loads(_file(_messages("one")))
