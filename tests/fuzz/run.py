@@ -2,7 +2,7 @@
 
 Atheris guides it by coverage (it wraps libFuzzer). A target fails by an exception that its parser does not
 document, by one input that takes more than ten seconds, or by more than a gigabyte of memory; what it fails on is
-kept in `.fuzz/`, and a failed run prints where.
+kept in `.fuzz/`, and a failed run prints where. Each run begins with the same seed: a failure comes again.
 """
 
 from __future__ import annotations
@@ -61,6 +61,7 @@ def _fuzz(name: str, seconds: int) -> None:
         for number, seed in enumerate(target.seeds):
             (Path(corpus) / str(number)).write_bytes(seed)
         bounds = (
+            "-seed=1",
             f"-max_total_time={seconds}",
             f"-timeout={INPUT_WAIT_S}",
             f"-rss_limit_mb={MEMORY_MIB_MAX}",
