@@ -56,13 +56,18 @@ def test_append_checks_count_and_existence(client: httpx.Client) -> None:
 
 def test_keys_are_listed_by_code_point_in_pages(client: httpx.Client) -> None:
     """`count` is what the filters match, whatever the limit."""
-    for key in ("page:b", "page:A", "page:ä", "page:a"):
+    for key in ("sheet:b", "sheet:A", "sheet:ä", "sheet:a"):
         _append(client, key, HI)
-    assert client.get("/api/v1/sessions?prefix=page:").json()["sessions"] == ["page:A", "page:a", "page:b", "page:ä"]
-    first = client.get("/api/v1/sessions?prefix=page:&limit=3").json()
+    assert client.get("/api/v1/sessions?prefix=sheet:").json()["sessions"] == [
+        "sheet:A",
+        "sheet:a",
+        "sheet:b",
+        "sheet:ä",
+    ]
+    first = client.get("/api/v1/sessions?prefix=sheet:&limit=3").json()
     assert (len(first["sessions"]), first["count"]) == (3, 4)
-    rest = client.get("/api/v1/sessions", params={"prefix": "page:", "cursor": first["next_cursor"]}).json()
-    assert (rest["sessions"], rest["count"], rest["next_cursor"]) == (["page:ä"], 4, None)
+    rest = client.get("/api/v1/sessions", params={"prefix": "sheet:", "cursor": first["next_cursor"]}).json()
+    assert (rest["sessions"], rest["count"], rest["next_cursor"]) == (["sheet:ä"], 4, None)
 
 
 def test_asking_for_a_session_makes_none(client: httpx.Client) -> None:
