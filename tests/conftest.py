@@ -6,7 +6,7 @@ import os
 import signal
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 pytest.register_assert_rewrite("chatkeep.testing", "tests.crash.scorecard")
 pytest_plugins = ["tests.crash.scorecard", "pytester"]
@@ -15,6 +15,7 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # A job in the background of a script ignores it, and so would every program that tests start to interrupt
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
-settings.register_profile("ci", derandomize=True)  # what lands was run; machines of people look for more
-if os.environ.get("CI"):
-    settings.load_profile("ci")
+# No test fails because its machine is slow. What lands was run as it is; machines of people look for more.
+settings.register_profile("any", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("ci", settings.get_profile("any"), derandomize=True)
+settings.load_profile("ci" if os.environ.get("CI") else "any")
