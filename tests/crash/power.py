@@ -16,6 +16,7 @@ from pathlib import Path, PurePosixPath
 import msgspec
 
 from chatkeep.errors import ChatkeepError, SessionNotFoundError
+from chatkeep.store.files.checkup import examined
 from chatkeep.store.files.store import FilesStore
 from chatkeep.store.files.tree import file_name
 from tests.crash.disk import Content, Disk, Inode, positions
@@ -219,7 +220,7 @@ def faults(states: Sequence[State], workspace: Path) -> list[str]:
         for label, state in labelled.items():
             path = workspace / "sessions" / file_name(label)
             found += _faults_of(state, label, store, path, aside.get(path.name, ()))
-        found += [f"{finding.file}: {finding.kind}, {finding.reason}" for finding in store.check()]
+        found += [f"{finding.file}: {finding.kind}, {finding.reason}" for finding in examined(workspace)]
     recovered = _all_files(workspace)
     with closing(FilesStore.open(workspace)) as store:
         if _all_files(workspace) != recovered:

@@ -21,6 +21,7 @@ import pytest
 from chatkeep.core.model import Selection
 from chatkeep.errors import ChatkeepError, SessionNotFoundError, StorageError
 from chatkeep.store.files import held, tree
+from chatkeep.store.files.checkup import examined
 from chatkeep.store.files.disk import to_disk
 from chatkeep.store.files.held import LockedFile
 from chatkeep.store.files.store import FilesStore
@@ -192,7 +193,7 @@ def _faults_after_opening(workspace: Path, expected: dict[str, Told | None]) -> 
     with closing(FilesStore.open(workspace)) as store:
         actual = {key: _told(store, key) for key in store.keys(Selection()).keys}
         found = [f"{key}: {actual.get(key)}" for key in expected | actual if expected.get(key) != actual.get(key)]
-        found += [f"{finding.file}: {finding.reason}" for finding in store.check()]
+        found += [f"{finding.file}: {finding.reason}" for finding in examined(workspace)]
         found += [f"{key}: {problem}" for key, problem in store.status().problems.items()]
         if store.append("open:1", [draft_of("next", 50)]).message_count != 2:
             found.append("the next message is not one more")
@@ -229,7 +230,7 @@ def _ordeals(workspace: Path, name: str, kinds: Sequence[str] = FAULTS) -> tuple
 def _afterwards(workspace: Path, ordeals: Sequence[Ordeal]) -> list[str]:
     """Return what another store has against what the ordeals left."""
     with closing(FilesStore.open(workspace)) as store:
-        found = [f"{finding.file}: {finding.reason}" for finding in store.check()]
+        found = [f"{finding.file}: {finding.reason}" for finding in examined(workspace)]
         found += [
             f"{ordeal.key} is {told} after a restart"
             for ordeal in ordeals

@@ -25,6 +25,7 @@ from chatkeep.config import settings_from
 from chatkeep.core.model import Revision, Selection
 from chatkeep.errors import ChatkeepError, SessionDamagedError
 from chatkeep.http.limits import Limits
+from chatkeep.store.files.checkup import examined
 from chatkeep.store.files.index import Index
 from chatkeep.store.files.store import FilesStore
 from chatkeep.store.files.tree import file_name
@@ -310,7 +311,7 @@ def _used(workspace: Path) -> list[str]:
 def _append_and_check(workspace: Path) -> None:
     with closing(FilesStore.open(workspace)) as store:
         store.append("good:1", [draft("more")])
-        list(store.check())
+        list(examined(workspace))
 
 
 def _put(place: Path, thing: str, outside: Path) -> None:

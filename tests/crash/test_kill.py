@@ -22,6 +22,7 @@ import pytest
 
 from chatkeep.core.model import Draft, Selection
 from chatkeep.errors import BusyError
+from chatkeep.store.files.checkup import examined
 from chatkeep.store.files.store import FilesStore
 from chatkeep.store.files.tree import Tree
 from chatkeep.testing import draft
@@ -134,7 +135,9 @@ class Campaign:
     def _history_faults(self) -> list[str]:
         """Look at every session, and return what does not fit to what was answered; begin with new sessions."""
         with closing(FilesStore.open(self.workspace)) as store:
-            found = [one.reason for one in store.check() if not one.file.startswith("tmp/")]  # swept when they are old
+            found = [
+                one.reason for one in examined(self.workspace) if not one.file.startswith("tmp/")
+            ]  # swept when they are old
             found += store.status().problems.values()
             last = Witness(f"last-{self._round}", store, self._lines.append)
             for number in range(_SESSIONS):

@@ -27,6 +27,7 @@ import pytest
 from chatkeep.core.model import Selection
 from chatkeep.errors import SessionDamagedError
 from chatkeep.store.files import held, tree
+from chatkeep.store.files.checkup import examined
 from chatkeep.store.files.format import scan
 from chatkeep.store.files.store import FilesStore
 from tests.crash.checker import faults
@@ -115,7 +116,7 @@ class Disk:
         store = FilesStore.open(self.workspace)
         self.recoveries_ms.append((time.perf_counter() - began_s) * 1000)
         with closing(store):
-            found = [f"{one.file}: {one.reason}" for one in store.check()]
+            found = [f"{one.file}: {one.reason}" for one in examined(self.workspace)]
             found += [
                 f"{path.name} does not parse" for path in (self.workspace / "sessions").iterdir() if _is_broken(path)
             ]

@@ -21,6 +21,7 @@ import pytest
 from chatkeep.core.model import Revision, Selection
 from chatkeep.errors import BusyError, SessionDamagedError, SessionNotFoundError, StorageError
 from chatkeep.store.files import rows
+from chatkeep.store.files.checkup import examined
 from chatkeep.store.files.documents import FUNCTIONS
 from chatkeep.store.files.index import Index
 from chatkeep.store.files.sql import AUDIT, LATE_INDEXES, QUERIES, SCHEMA
@@ -122,7 +123,7 @@ def test_open_after_an_append_that_the_index_missed(
         assert ["line 1", "line 2", "line 3", *(f"unknown {number}" for number in range(stored))] == _texts(store)
         assert stored == len(store.search(search_for("unknown", unit="message")).hits)
         assert 3 + stored + 1 == store.append(KEY, [draft("next")]).message_count
-        assert [] == list(store.check())
+        assert [] == list(examined(workspace))
 
     assert docs == _docs(workspace)[: len(docs)]
 
@@ -135,7 +136,7 @@ def test_open_after_a_cut_append_and_an_edit(workspace: Path, opened: Callable[.
 
     assert ["line 1", "word 2", "line 3"] == _texts(store)
     assert 1 == len(store.search(search_for("word", unit="message", roles=None)).hits)
-    assert [] == list(store.check())
+    assert [] == list(examined(workspace))
 
 
 def _docs(workspace: Path) -> list[tuple[object, ...]]:
@@ -168,7 +169,7 @@ def test_open_with_a_torn_file_and_a_full_disk(
     os.utime(_file(workspace), (0, 0))
     assert ["line 1", "line 2", "line 3"] == _texts(store)
     assert 4 == store.append(KEY, [draft("next")]).message_count
-    assert ({}, []) == (store.status().problems, list(store.check()))
+    assert ({}, []) == (store.status().problems, list(examined(workspace)))
 
 
 def test_append_after_a_cut_append(workspace: Path, opened: Callable[..., FilesStore]) -> None:
@@ -194,7 +195,7 @@ def test_append_to_damage(workspace: Path, opened: Callable[..., FilesStore]) ->
     assert ["line 1", "line 3"] == _texts(store)
     assert damaged == _file(workspace).read_bytes()
     assert [NAME] == list(store.status().problems)
-    assert [("damaged", KEY)] == [(finding.kind, finding.key) for finding in store.check()]
+    assert [("damaged", KEY)] == [(finding.kind, finding.key) for finding in examined(workspace)]
     store.delete(KEY)
     assert not _file(workspace).exists()
 
@@ -374,11 +375,11 @@ def test_answers_from_rows_that_cannot_be(workspace: Path, opened: Callable[...,
     store = opened()
     with closing(apsw.Connection(str(Index.path_in(workspace)))) as db:
         db.execute(change, (NAME,))
-    assert [] != list(store.check())
+    assert [] != list(examined(workspace))
 
     assert 4 == store.append(KEY, [draft("more")]).message_count
     assert [4, 1] == sorted((each.message_count for each in store.list(Selection(), limit=10).sessions), reverse=True)
-    assert [] == list(store.check())
+    assert [] == list(examined(workspace))
 
 
 @pytest.mark.parametrize("start", ["-99999", "1 << 40", "1 << 62", "0.5"])
@@ -491,7 +492,7 @@ def test_reindex_changes_no_answer(workspace: Path, opened: Callable[..., FilesS
     assert [(2, 2)] == told
 
 
-def test_messages_of_sessions_that_take_turns(opened: Callable[..., FilesStore]) -> None:
+def test_messages_of_sessions_that_take_turns(workspace: Path, opened: Callable[..., FilesStore]) -> None:
     """Pages, ids and deletion are of one session, however its messages lie among those of others in the index."""
     store = opened()
     texts = [f"turn {number}" for number in range(1, 201)]
@@ -512,7 +513,7 @@ def test_messages_of_sessions_that_take_turns(opened: Callable[..., FilesStore])
     store.delete("turn:a")
     assert 133 == len(store.window("turn:b", limit=200).messages)
     assert 133 == len(store.search(search_for("turn", unit="message", limit=200)).hits)
-    assert [] == list(store.check())
+    assert [] == list(examined(workspace))
 
 
 def test_read_after_another_reindexed(workspace: Path, opened: Callable[..., FilesStore]) -> None:
@@ -574,7 +575,7 @@ def test_open_with_a_file_cut_off(workspace: Path, opened: Callable[..., FilesSt
     with pytest.raises(SessionDamagedError):
         store.append(KEY, [draft("more")])
     assert ([NAME], [NAME]) == ([name for name, _ in told], list(store.status().problems))
-    assert [("damaged", KEY)] == [(finding.kind, finding.key) for finding in store.check()]
+    assert [("damaged", KEY)] == [(finding.kind, finding.key) for finding in examined(workspace)]
     assert cut == _file(workspace).read_bytes()
     _file(workspace).write_bytes(data)
     store.close()
@@ -613,7 +614,7 @@ def test_open_with_a_name_that_is_no_text(workspace: Path, opened: Callable[...,
     store = opened(watch=True)
 
     assert 2 == store.status().session_count
-    assert ["sessions/bad\\xff.json"] == [finding.file for finding in store.check()]
+    assert ["sessions/bad\\xff.json"] == [finding.file for finding in examined(workspace)]
     store.append("new:1", talk(1))
 
 

@@ -45,9 +45,7 @@ from chatkeep.errors import (
 )
 from chatkeep.store.files import batches, feed, rows
 from chatkeep.store.files import format as session_file
-from chatkeep.store.files.checkup import examined
 from chatkeep.store.files.disk import Durability, Stamp
-from chatkeep.store.files.findings import Finding
 from chatkeep.store.files.held import LockedFile
 from chatkeep.store.files.intake import NOT_A_FILE, Progress, has_tail, waits
 from chatkeep.store.files.pieces import Piece, Reading, readings
@@ -277,10 +275,6 @@ class FilesStore:
         return self._upkeep.answer(lambda index: index.changes(after, limit=limit, prefix=prefix))
 
     # Beyond the protocol: what only files have
-
-    def check(self) -> Iterator[Finding]:
-        """Read every file through and yield what there is against the workspace; changes nothing."""
-        return examined(self._tree.workspace)
 
     @property
     def has_new_index(self) -> bool:
