@@ -8,7 +8,7 @@ WORKSPACE ?= .demo
 PORT ?= 8000
 
 FUZZ_SECONDS ?= 60
-FUZZ_AT_ONCE ?= 6
+FUZZ_AT_ONCE ?= 16
 STREAMS ?= 10000
 
 .PHONY: run test fuzz streams coverage crash page lint format bench clean
@@ -27,9 +27,12 @@ streams: $(VENV)/ready
 	CHATKEEP_STREAMS=$(STREAMS) $(BIN)/python -m pytest -q tests/chat/test_streams.py
 
 coverage: $(VENV)/ready
-	$(BIN)/coverage run -m pytest tests/store/files/test_format.py tests/store/files/test_tree.py \
-		tests/store/files/test_store.py tests/store/files/test_outside.py tests/store/files/test_refusing_disk.py \
-		tests/crash/test_hostile_folder.py tests/http/test_guard.py
+	$(BIN)/coverage erase
+	$(BIN)/coverage run -p -m pytest tests/store/files/test_format.py tests/store/files/test_tree.py \
+		tests/store/files/test_store.py & \
+	$(BIN)/coverage run -p -m pytest tests/store/files/test_outside.py tests/store/files/test_refusing_disk.py \
+		tests/crash/test_hostile_folder.py tests/http/test_guard.py && wait $$!
+	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
 
 crash: $(VENV)/ready

@@ -297,7 +297,7 @@ def indexed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
 
 
 @given(st.lists(st.text(max_size=30), min_size=1, max_size=5), st.text(max_size=12), st.data())
-@settings(max_examples=1000, deadline=None, derandomize=True)
+@settings(max_examples=300, deadline=None, derandomize=True)
 def test_search_any_text(indexed: Store, said: list[str], query: str, data: st.DataObject) -> None:
     """Whatever is said and whatever is asked for, an index finds what a look at every message finds."""
     query = data.draw(st.one_of(st.just(query), st.sampled_from(said), st.sampled_from("".join(said) or "x")))

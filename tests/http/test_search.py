@@ -29,7 +29,7 @@ from chatkeep.sessions import Sessions
 from chatkeep.store.files.store import FilesStore
 from chatkeep.tokens import TokenFile
 
-QUERY_COUNT: Final = 10_000
+QUERY_COUNT: Final = 4_000
 BATCH: Final = 20
 URL_MAX: Final = 10_000  # bytes of a query
 STEMMED: Final = 3  # letters that two forms of an English word have in common
