@@ -43,7 +43,7 @@ RENEWED_AFTER: Final = timedelta(days=1)
 SESSIONS_PER_TOKEN: Final = 20
 _MARK: Final = "ckp_"
 _LINK_S: Final = 3600
-_FILE: Final = "pages.json"
+PAGES_FILE: Final = "pages.json"
 _BROWSER_CHARS_MAX: Final = 60
 _REFUSALS: Final = (StorageFullError, StorageReadOnlyError, StorageDeniedError)
 _Made = TypeVar("_Made")
@@ -84,7 +84,7 @@ class PageSessions:
         """Take the tokens that they come from; the file is beside theirs, and the clock is theirs."""
         self._tokens = tokens
         self._now = tokens.now
-        self._path = tokens.path.with_name(_FILE)
+        self._path = tokens.path.with_name(PAGES_FILE)
         self._file = PrivateFile(self._path)
         self._known = _Known(None, (), {})
         self._unwritten: dict[str, PageSession] = {}
@@ -207,6 +207,14 @@ class PageSessions:
         known = {token.id for token in self._tokens.all()} | {""}
         pages = (*self._current().pages, *self._unwritten.values())
         return tuple(page for page in pages if page.token_id in known and page.id not in self._ended)
+
+    def check(self) -> None:
+        """Read the file.
+
+        Raises:
+            StorageError: when it cannot be read, or is damaged.
+        """
+        self._current()
 
     def _token_of(self, page: PageSession) -> Token:
         if page.token_id:

@@ -2,15 +2,13 @@
 
 It is changed under a lock, by writing a new one beside it and renaming, so any number of commands and servers
 share it. Nobody sees half of a change, and a crash leaves the old file or the new one. Links, pipes and devices
-are not followed or waited for.
+are not followed or waited for, and a file with other names is refused.
 """
 
 from __future__ import annotations
 
-import errno
 import fcntl
 import os
-import stat
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -18,6 +16,7 @@ from pathlib import Path
 from typing import Final
 
 from chatkeep.errors import BusyError, storage_error
+from chatkeep.own_file import opened_own
 
 _LOCK_WAIT_S: Final = 5.0
 _LOCK_POLL_S: Final = 0.01
@@ -83,7 +82,7 @@ class PrivateFile:
         lock = self._path.with_suffix(".lock")
         try:
             self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+            descriptor = opened_own(lock, os.O_RDWR | os.O_CREAT)
         except OSError as error:
             raise storage_error(error, lock.name) from error
         try:
@@ -94,15 +93,8 @@ class PrivateFile:
 
 
 def _file_bytes(path: Path) -> bytes:
-    # O_NONBLOCK: a pipe that was put there must not hang the server
-    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    try:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):  # what a device has to say may never end
-            raise OSError(errno.EINVAL, "it is not a regular file")
-        with open(descriptor, "rb", closefd=False) as file:
-            return file.read()
-    finally:
-        os.close(descriptor)
+    with open(opened_own(path, os.O_RDONLY), "rb") as file:  # noqa: PTH123 - it is open
+        return file.read()
 
 
 def _replace(path: Path, encoded: bytes) -> None:

@@ -19,13 +19,14 @@ from chatkeep import wire
 from chatkeep.config import Settings
 from chatkeep.core.search import Search
 from chatkeep.errors import StorageError
-from chatkeep.page_sessions import PageSessions, SignInCode
+from chatkeep.own_file import is_linked
+from chatkeep.page_sessions import PAGES_FILE, PageSessions, SignInCode
 from chatkeep.sessions import Sessions
 from chatkeep.store.files import remedies
 from chatkeep.store.files.backups import Backup, Item, Restored, Written, is_empty, missing_in, restore, write_backup
 from chatkeep.store.files.checkup import Cuts, cuts_in, examined, set_aside_in
 from chatkeep.store.files.disk import flush_folder, is_there
-from chatkeep.store.files.findings import Finding, Remedy
+from chatkeep.store.files.findings import Finding, Kind, Remedy
 from chatkeep.store.files.remedies import Outcome
 from chatkeep.store.files.store import FilesStore
 from chatkeep.tokens import TokenFile
@@ -113,13 +114,18 @@ def search_for(workspace: Path, descriptors: Sequence[int]) -> None:
 def findings_in(workspace: Path, on_progress: Callable[[int, int], None] | None = None) -> Iterator[Finding]:
     """Yield what there is against a workspace and its tokens; nothing is opened for writing, nothing is changed."""
     yield from examined(workspace, on_progress)
-    path = workspace / "tokens.json"
-    try:
-        TokenFile(path).all()
-    except StorageError as error:
-        if path.is_file() and not path.is_symlink():  # what is no file is a finding of its own
-            remedy: Remedy = "set aside" if os.access(path, os.R_OK) else "leave"
-            yield Finding(file=path.name, kind="tokens", reason=str(error).rstrip("."), remedy=remedy)
+    tokens = token_file(workspace)
+    lists: tuple[tuple[Kind, Path, Callable[[], object]], ...] = (
+        ("tokens", tokens.path, tokens.all),
+        ("pages", workspace / PAGES_FILE, PageSessions(tokens).check),
+    )
+    for kind, path, read in lists:
+        try:
+            read()
+        except StorageError as error:
+            if path.is_file() and not path.is_symlink() and not is_linked(path):  # those are findings of their own
+                remedy: Remedy = "set aside" if os.access(path, os.R_OK) else "leave"
+                yield Finding(file=path.name, kind=kind, reason=str(error).rstrip("."), remedy=remedy)
 
 
 def fixed(workspace: Path, on_progress: Callable[[int, int], None] | None = None) -> list[Outcome]:

@@ -163,11 +163,12 @@ def test_find_an_index_that_is_none(tmp_path: Path, damage: str) -> None:
     _check_served(workspace, 60)
 
 
+@pytest.mark.parametrize("name", ["tokens.json", "pages.json"])
 @pytest.mark.parametrize("thing", ["text", "pipe", "link", "folder"])
-def test_find_a_token_file_that_is_none(tmp_path: Path, thing: str) -> None:
-    """A token file that nobody can use is found without waiting for it, and set aside."""
+def test_find_a_token_file_that_is_none(tmp_path: Path, thing: str, name: str) -> None:
+    """A file of tokens or page sessions that nobody can use is found without waiting for it, and set aside."""
     workspace = _workspace(tmp_path, 1)
-    path = workspace / "tokens.json"
+    path = workspace / name
     if thing == "text":
         path.touch(0o600)
         path.write_text("{")
@@ -178,11 +179,26 @@ def test_find_a_token_file_that_is_none(tmp_path: Path, thing: str) -> None:
     else:
         path.mkdir()
     (found,) = _findings(workspace)
-    assert ("tokens.json", "set aside") == (found.file, found.remedy)
+    assert (name, "set aside") == (found.file, found.remedy)
     (outcome,) = wiring.fixed(workspace)
     assert (found, None) == (outcome.finding, outcome.hindrance)
     wiring.token_file(workspace).create("again")
     assert [] == _findings(workspace)
+
+
+@pytest.mark.parametrize("name", ["tokens.json", "pages.json", "limits.sqlite3", "limits.sqlite3-wal", "pages.lock"])
+def test_find_a_private_file_that_others_may_read(tmp_path: Path, name: str) -> None:
+    """Each file beside the sessions is to be its owner's alone, and is made so."""
+    workspace = _workspace(tmp_path, 1)
+    path = workspace / name
+    path.touch()
+    if name.endswith(".json"):
+        path.write_text('{"format":1,"tokens":[],"pages":[]}')
+    path.chmod(0o644)
+    (found,) = _findings(workspace)
+    assert (name, "access", "protect") == (found.file, found.kind, found.remedy)
+    wiring.fixed(workspace)
+    assert 0o600 == stat.S_IMODE(path.stat().st_mode)
 
 
 def test_find_folders_that_are_none(tmp_path: Path) -> None:

@@ -26,6 +26,7 @@ from chatkeep.core.model import Revision, Selection
 from chatkeep.errors import ChatkeepError, SessionDamagedError
 from chatkeep.http.limits import Limits
 from chatkeep.store.files.checkup import examined
+from chatkeep.page_sessions import PageSessions
 from chatkeep.store.files.index import Index
 from chatkeep.store.files.store import FilesStore
 from chatkeep.store.files.tree import file_name
@@ -38,6 +39,7 @@ from tests.crash.serving import served
 JUNK = int(os.environ.get("CHATKEEP_CRASH_JUNK", "5000"))
 _BOUND_S = 60.0  # far above what anything here takes: it tells waiting from waiting for ever
 _GOOD = 40
+_SWAPPED_USES = 10
 _NOBODY = 65534
 _LONGEST = 255
 Look = dict[str, tuple[object, ...]]
@@ -253,6 +255,8 @@ _BESIDE = (
     "index",
     "tokens.json",
     "tokens.lock",
+    "pages.json",
+    "pages.lock",
     "lock",
     "limits.sqlite3",
     "chatkeep.toml",
@@ -283,6 +287,75 @@ def test_hostile_things_beside_the_sessions(scratch: Path, workspace: Path, outs
         assert _GOOD == store.status().session_count
 
 
+_LINKED = (
+    *(f"index{ending}" for ending in ("", "-wal", "-shm")),
+    *(f"limits.sqlite3{ending}" for ending in ("", "-wal", "-shm")),
+    "tokens.json",
+    "pages.json",
+    "tokens.lock",
+    "pages.lock",
+    "lock",
+)
+
+
+@pytest.mark.parametrize("name", _LINKED)
+def test_use_no_file_of_our_own_that_has_another_name(workspace: Path, outside: Path, name: str) -> None:
+    """A file of Chatkeep's own that is linked to one elsewhere is never written; the doctor gives all back."""
+    assert [] == _used(workspace)
+    place = workspace / name.replace("index", Index.path_in(workspace).name)
+    kept = outside / "kept"
+    if place.exists():
+        place.rename(kept)
+    else:
+        kept.write_bytes(b"0" * 5000)
+    kept.chmod(0o600)
+    before = kept.read_bytes()
+    place.hardlink_to(kept)
+    found = [one.kind for one in wiring.findings_in(workspace) if one.file == place.name]
+    assert "linked" in found
+    assert [] == _used(workspace)
+    assert before == kept.read_bytes()
+    wiring.fixed(workspace)
+    assert before == kept.read_bytes()
+    assert not (place.exists() and place.samefile(kept))
+    assert [] == [one for one in wiring.findings_in(workspace) if one.needs_care]
+    TokenFile(workspace / "tokens.json").create("another")
+    with closing(FilesStore.open(workspace)) as store:
+        assert _GOOD == store.status().session_count
+
+
+@pytest.mark.parametrize("name", ["index", "limits.sqlite3", "tokens.json"])
+def test_use_files_while_they_are_swapped_for_links(workspace: Path, outside: Path, name: str) -> None:
+    """Whatever a name stands for from one moment to the next, what lies outside stays as it is."""
+    assert [] == _used(workspace)
+    place = workspace / name.replace("index", Index.path_in(workspace).name)
+    victim = outside / "victim"
+    shutil.copyfile(place, victim)
+    kept = victim.read_bytes()
+    done = threading.Event()
+
+    def swap() -> None:
+        """Put links of both kinds, and the file again, in the place by turns."""
+        while not done.is_set():
+            with contextlib.suppress(OSError):
+                place.rename(workspace / "aside")
+                place.symlink_to(victim)
+                place.unlink()
+                place.hardlink_to(victim)
+                place.unlink()
+                (workspace / "aside").rename(place)
+
+    swapping = threading.Thread(target=swap, daemon=True)
+    swapping.start()
+    try:
+        for _ in range(_SWAPPED_USES):
+            assert [] == _used(workspace)
+    finally:
+        done.set()
+        swapping.join()
+    assert kept == victim.read_bytes()
+
+
 def _used(workspace: Path) -> list[str]:
     """Use everything in a workspace; return what is raised that is no sentence for people, and what never ends."""
     found: list[str] = []
@@ -292,6 +365,7 @@ def _used(workspace: Path) -> list[str]:
             lambda: _append_and_check(workspace),
             lambda: settings_from({"workspace": workspace}, {}),
             lambda: TokenFile(workspace / "tokens.json").create("one"),
+            lambda: PageSessions(TokenFile(workspace / "tokens.json")).open(None),
             lambda: Limits(workspace / "limits.sqlite3").take([("address:a", 5)]),
             lambda: list(wiring.findings_in(workspace)),
         ):

@@ -30,13 +30,20 @@ import apsw
 from msgspec import Struct
 
 from chatkeep.errors import BusyError, RateLimitedError
+from chatkeep.own_file import is_linked, opened_own
 
 WINDOW_S: Final = 60
 _BUSY_WAIT_MS: Final = 1000
 _PRIVATE_S: Final = 60  # how long to count alone before trying the file again
 _FORGET_AT_ONCE: Final = 8
 _US: Final = 1_000_000
-_DAMAGE: Final = (apsw.CorruptError, apsw.NotADBError, apsw.SQLError, apsw.MismatchError)
+
+
+class _LinkedError(Exception):
+    """A file of the database has other names: what is written to it would change what lies there."""
+
+
+_DAMAGE: Final = (_LinkedError, apsw.CorruptError, apsw.NotADBError, apsw.SQLError, apsw.MismatchError)
 
 
 class Standing(Struct, frozen=True):
@@ -127,8 +134,8 @@ class Limits:
     def _discard(self) -> None:
         self._disconnect()
         if self._path is not None:
-            for ending in ("", "-wal", "-shm"):
-                self._path.with_name(self._path.name + ending).unlink(missing_ok=True)
+            for file in _files_of(self._path):
+                file.unlink(missing_ok=True)
 
 
 class _Window:
@@ -171,7 +178,9 @@ class _Window:
 
 def _opened(path: Path | None, clock: Callable[[], float]) -> apsw.Connection:
     if path is not None:  # made here, so that it is never readable to others; its -wal and -shm take after it
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600))
+        if any(map(is_linked, _files_of(path))):
+            raise _LinkedError
+        os.close(opened_own(path, os.O_RDWR | os.O_CREAT))
     database = apsw.Connection(":memory:" if path is None else str(path))
     try:
         database.set_busy_timeout(_BUSY_WAIT_MS)
@@ -187,6 +196,10 @@ def _opened(path: Path | None, clock: Callable[[], float]) -> apsw.Connection:
         database.close()
         raise
     return database
+
+
+def _files_of(path: Path) -> list[Path]:
+    return [path.with_name(path.name + ending) for ending in ("", "-wal", "-shm")]
 
 
 @contextmanager

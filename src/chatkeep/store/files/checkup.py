@@ -26,10 +26,14 @@ from chatkeep.store.files.tree import KEPT, is_text
 from chatkeep.store.files.upkeep import AN_INDEX
 
 _FOLDERS: Final = ("sessions", "tmp", "quarantine")
-_PRIVATE: Final = ("tokens.json", "tokens.lock", "lock", "limits.sqlite3")
+_LISTS: Final = ("tokens.json", "pages.json")
+_DATABASE: Final = ("", "-wal", "-shm", "-journal")
+"""What stands behind the name of a database in those of its files."""
+_LIMITS: Final = tuple(f"limits.sqlite3{ending}" for ending in _DATABASE)
+_PRIVATE: Final = (*_LISTS, "tokens.lock", "pages.lock", "lock", *_LIMITS)
 _SETTINGS: Final = "chatkeep.toml"
 _TELLING_S: Final = 0.5
-_UNFINISHED_TOKENS: Final = ".tokens.json.new"
+_UNFINISHED: Final = tuple(f".{name}.new" for name in _LISTS)
 
 
 class Cuts(Struct, frozen=True):
@@ -91,15 +95,25 @@ def _folder_findings(workspace: Path, owner: int) -> Iterator[Finding]:
 
 def _private_findings(workspace: Path, owner: int) -> Iterator[Finding]:
     """Yield what is wrong with the files beside the folders. What they say is not looked at here."""
-    for name in (*_PRIVATE, Index.path_in(workspace).name):
-        path = workspace / name
-        if not os.path.lexists(path):
+    index = Index.path_in(workspace).name
+    for name in (*_PRIVATE, *(f"{index}{ending}" for ending in _DATABASE)):
+        try:
+            held = (workspace / name).lstat()
+        except FileNotFoundError:
             continue
-        held = path.lstat()
         if stat.S_ISREG(held.st_mode):
             yield from access_findings(name, held, owner)
+            yield from _link_findings(name, held)
         elif name in _PRIVATE:
             yield Finding(file=name, kind="foreign", reason="it has to be a regular file", remedy="set aside")
+
+
+def _link_findings(name: str, held: os.stat_result) -> Iterator[Finding]:
+    """Yield that a file of Chatkeep's own has other names, whose owners could write it; it is not used so."""
+    if held.st_nlink > 1:
+        reason = f"it has {held.st_nlink - 1} other name(s), and is not used as long as it has"
+        remedy: Remedy = "copy" if name in _LISTS else "set aside" if name in _PRIVATE else "rebuild"
+        yield Finding(file=name, kind="linked", reason=reason, remedy=remedy)
 
 
 def _settings_findings(workspace: Path) -> Iterator[Finding]:
@@ -110,9 +124,9 @@ def _settings_findings(workspace: Path) -> Iterator[Finding]:
 
 def _leftovers(workspace: Path) -> Iterator[Finding]:
     """Yield what ended processes left behind, and what no repair has put where repairs put things."""
-    if os.path.lexists(workspace / _UNFINISHED_TOKENS):
-        reason = "a token file that was not finished"
-        yield Finding(file=_UNFINISHED_TOKENS, kind="leftover", reason=reason, remedy="set aside")
+    for name in _UNFINISHED:
+        if os.path.lexists(workspace / name):
+            yield Finding(file=name, kind="leftover", reason="a file that was not finished", remedy="set aside")
     for name in () if (workspace / "tmp").is_symlink() else _names_in(workspace / "tmp"):
         path = workspace / "tmp" / name
         try:

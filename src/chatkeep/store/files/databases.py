@@ -16,6 +16,7 @@ from typing import Final, Protocol
 
 import apsw
 
+from chatkeep.own_file import is_linked
 from chatkeep.store.files.disk import told
 from chatkeep.store.files.documents import FUNCTIONS
 from chatkeep.store.files.overlay import Overlay
@@ -99,6 +100,7 @@ class OnDisk:
         self.path = path
         with lost_as_such(), told():
             _check_regular(path)
+            _check_one_name(path)
             self._inode = path.stat().st_ino
         self.identity = str(self._inode)
 
@@ -200,6 +202,11 @@ class InMemory:
 def _check_regular(path: Path) -> None:
     if not path.is_file() or path.is_symlink():
         raise IndexLostError("no file")  # a link would lead SQLite to a database of somebody else
+
+
+def _check_one_name(path: Path) -> None:
+    if any(is_linked(path.with_name(path.name + ending)) for ending in ("", "-wal", "-shm", "-journal")):
+        raise IndexLostError("linked")  # what SQLite writes would change something else as well
 
 
 def _overlay(path: Path | None) -> Overlay:

@@ -23,6 +23,7 @@ Kind = Literal[
     "leftover",
     "stray",
     "tokens",
+    "pages",
 ]
 Remedy = Literal["mend", "rewrite", "recover", "rename", "set aside", "protect", "copy", "rebuild", "update", "leave"]
 

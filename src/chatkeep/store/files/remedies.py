@@ -18,20 +18,23 @@ from typing import Final
 from msgspec import Struct
 
 from chatkeep.errors import ChatkeepError, StorageError
+from chatkeep.own_file import opened_own
 from chatkeep.store.files import audit
 from chatkeep.store.files import format as session_file
-from chatkeep.store.files.disk import flush_folder, open_folder, told
+from chatkeep.store.files.disk import flush_folder, open_folder, read_at, told
 from chatkeep.store.files.findings import Finding
 from chatkeep.store.files.format import Scan
 from chatkeep.store.files.held import LockedFile
 from chatkeep.store.files.index import Index
 from chatkeep.store.files.inspection import SessionFiles
 from chatkeep.store.files.intake import SETTLED_S, Problem, cut_tail, judged, rewrite
+from chatkeep.store.files.locks import flock
 from chatkeep.store.files.store import FilesStore
 from chatkeep.store.files.tree import NotRegularError, Tree, file_name, kept_name
 from chatkeep.store.files.upkeep import build_lock
 
 _ROUNDS: Final = 8
+_LOCK_WAIT_S: Final = 5.0
 
 
 class Outcome(Struct, frozen=True, kw_only=True):
@@ -109,10 +112,32 @@ def _recover(workspace: Path, finding: Finding) -> str:
 
 
 def _copy(workspace: Path, finding: Finding) -> str:
+    if not finding.file.startswith("sessions/"):
+        return _copied_list(workspace / finding.file)
     name = _name(finding)
     with _tree(workspace) as tree, tree.locked(name) as file:
         if os.fstat(file.fd).st_nlink > 1:
             tree.replace(file, file.read())
+    return "copied to a file of its own; the other names keep the old one"
+
+
+def _copied_list(path: Path) -> str:
+    """Put a copy in the place of a file that lists tokens or page sessions, as whoever changes it does."""
+    fresh = path.with_name(f".{path.name}.copy")
+    with told(), contextlib.ExitStack() as stack:
+        lock = opened_own(path.with_suffix(".lock"), os.O_RDWR | os.O_CREAT)
+        stack.callback(os.close, lock)
+        flock(lock, time.monotonic() + _LOCK_WAIT_S)
+        held = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        stack.callback(os.close, held)
+        fresh.unlink(missing_ok=True)
+        copy = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        with open(copy, "wb") as file:  # noqa: PTH123 - a path cannot say the mode
+            file.write(read_at(held, 0, os.fstat(held).st_size))
+            file.flush()
+            os.fsync(copy)
+        fresh.replace(path)
+        flush_folder(path.parent)
     return "copied to a file of its own; the other names keep the old one"
 
 

@@ -19,6 +19,7 @@ import apsw
 
 from chatkeep.core.model import Message
 from chatkeep.errors import BusyError, StorageError, StorageFullError, StorageReadOnlyError, storage_error
+from chatkeep.own_file import opened_own
 from chatkeep.store.files import format as session_file
 from chatkeep.store.files.databases import (
     IndexBehindError,
@@ -463,7 +464,7 @@ def _remove(database: Path) -> None:
 def build_lock(workspace: Path) -> Iterator[None]:
     """Let one process at a time open or build the index of a workspace."""
     try:
-        fd = os.open(workspace / "lock", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        fd = opened_own(workspace / "lock", os.O_CREAT | os.O_RDWR)
     except OSError as error:
         raise storage_error(error, "lock") from error
     try:
