@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator
 import httpx2
 import pytest
 
-from chatkeep.framing import Bounded, Plain, is_ambiguous
+from chatkeep.framing import Bounded, OverdueError, Plain, Timed, is_ambiguous
 
 LENGTH = (b"Content-Length", b"2")
 CHUNKED = (b"Transfer-Encoding", b"chunked")
@@ -129,3 +129,42 @@ def test_break_a_long_answer_off() -> None:
         told(Bounded(Said(b"x" * 1000), 999, refusal_bytes_max=1))
     pieces, _ = told(Bounded(Said(b"x" * 1000), 1000, refusal_bytes_max=1))
     assert 1000 == len(b"".join(pieces))
+
+
+class _Slow(httpx2.AsyncBaseTransport):
+    """Answers byte by byte, for ever; or never begins."""
+
+    def __init__(self, *, begins: bool) -> None:
+        self._begins = begins
+        self.is_closed = False
+
+    async def handle_async_request(self, _: httpx2.Request) -> httpx2.Response:
+        if not self._begins:
+            await asyncio.Event().wait()
+        return httpx2.Response(200, stream=_Trickle(self))
+
+
+class _Trickle(httpx2.AsyncByteStream):
+    def __init__(self, slow: _Slow) -> None:
+        self._slow = slow
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        while True:
+            await asyncio.sleep(0.001)
+            yield b"x"
+
+    async def aclose(self) -> None:
+        self._slow.is_closed = True
+
+
+@pytest.mark.parametrize("begins", [True, False])
+def test_end_an_answer_that_never_does(begins: bool) -> None:  # noqa: FBT001 - a parameter
+    """However often a server says something, an answer has its time, from the request on."""
+    with pytest.raises(OverdueError, match="model_answer_timeout"):
+        told(Timed(_Slow(begins=begins), 0.1))
+
+
+def test_leave_an_answer_alone_that_is_in_time() -> None:
+    """An answer that ends before its time is whole."""
+    pieces, _ = told(Timed(Said(b"x" * 1000, 100), 60))
+    assert b"x" * 1000 == b"".join(pieces)

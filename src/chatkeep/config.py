@@ -26,6 +26,7 @@ BODY_MEMORY_MIN: Final = 64 << 20
 BODY_MEMORY_MAX: Final = 1 << 40
 RATE_MAX: Final = 1_000_000
 TIMEOUT_MAX: Final = 3600
+ANSWER_TIMEOUT_MAX: Final = 86400
 RETRIES_MAX: Final = 10
 HISTORY_MAX: Final = 10_000_000
 
@@ -55,6 +56,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     model_key: Annotated[str, Meta(pattern=r"^[!-~]*\Z")] = ""
     model: Annotated[str, Meta(max_length=MODEL_CHARS_MAX)] = ""
     model_timeout: Annotated[float, Meta(gt=0, le=TIMEOUT_MAX)] = 120.0
+    model_answer_timeout: Annotated[float, Meta(gt=0, le=ANSWER_TIMEOUT_MAX)] = 3600.0
     model_retries: Annotated[int, Meta(ge=0, le=RETRIES_MAX)] = 2
     model_titles: bool = False
     system_prompt: str = ""
@@ -81,6 +83,7 @@ _RULES: Final = {
     "model_key": "must be printable ASCII without spaces",
     "model": f"must be the name of a model, of at most {MODEL_CHARS_MAX} characters",
     "model_timeout": f"must be more than 0 and at most {TIMEOUT_MAX} seconds",
+    "model_answer_timeout": f"must be more than 0 and at most {ANSWER_TIMEOUT_MAX} seconds",
     "model_retries": f"must be 0 to {RETRIES_MAX}",
     "model_titles": "must be true or false",
     "system_prompt": "must be text",

@@ -17,8 +17,9 @@ from urllib.request import getproxies, proxy_bypass
 import httptools
 import httpx2
 
-from chatkeep.framing import Plain, is_ambiguous
+from chatkeep.framing import Plain, Timed, is_ambiguous
 
+LIFE_S: Final = 3600.0  # of an answer: models that look things up for long take half an hour
 _HEAD_BYTES_MAX: Final = 100 << 10
 _UNTAKEN_BYTES_MAX: Final = 1 << 18
 _KEPT_MAX: Final = 100
@@ -33,15 +34,19 @@ _INFORMATIONAL: Final = range(100, 200)
 _FINAL: Final = range(200, 600)
 
 
-def transport_to(url: str) -> httpx2.AsyncBaseTransport:
-    """Return our own connections to a server; those of httpx2 when the environment names a proxy for it."""
+def transport_to(url: str, life_s: float = LIFE_S) -> httpx2.AsyncBaseTransport:
+    """Return our own connections to a server; those of httpx2 when the environment names a proxy for it.
+
+    An answer ends after `life_s` seconds, whatever comes of it.
+    """
     server = httpx2.URL(url)
     named = {} if proxy_bypass(server.host) else getproxies()
     proxy = named.get(server.scheme, named.get("all"))
     if proxy is None:
-        return Plain(Connections())
+        return Timed(Plain(Connections()), life_s)
     limits = httpx2.Limits(max_connections=None, max_keepalive_connections=_KEPT_MAX, keepalive_expiry=_KEPT_S)
-    return Plain(httpx2.AsyncHTTPTransport(proxy=proxy if "://" in proxy else f"http://{proxy}", limits=limits))
+    proxied = httpx2.AsyncHTTPTransport(proxy=proxy if "://" in proxy else f"http://{proxy}", limits=limits)
+    return Timed(Plain(proxied), life_s)
 
 
 class Connections(httpx2.AsyncBaseTransport):

@@ -58,6 +58,68 @@ class Plain(httpx2.AsyncBaseTransport):
         await self._inner.aclose()
 
 
+class OverdueError(httpx2.RemoteProtocolError):
+    """An answer took longer than it may."""
+
+    def __init__(self, life_s: float) -> None:
+        """Say how long that is, and what sets it."""
+        super().__init__(f"it took longer than the {life_s:g} s of model_answer_timeout")
+
+
+class Timed(httpx2.AsyncBaseTransport):
+    """A transport whose answers end in time: one that says a byte every minute would never end by itself."""
+
+    def __init__(self, inner: httpx2.AsyncBaseTransport, life_s: float) -> None:
+        """Take the transport that brings the answers, and how long each may take, from the request to its end."""
+        self._inner = inner
+        self._life_s = life_s
+
+    async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
+        """Return the answer to a request, as the inner transport does.
+
+        Raises:
+            OverdueError: when its time is over before it has begun.
+        """
+        ends_at = asyncio.get_running_loop().time() + self._life_s
+        try:
+            async with asyncio.timeout_at(ends_at):
+                answer = await self._inner.handle_async_request(request)
+        except TimeoutError as error:
+            raise OverdueError(self._life_s) from error
+        assert isinstance(answer.stream, httpx2.AsyncByteStream)  # noqa: S101 - of an asynchronous transport
+        stream = _TimedStream(answer.stream, ends_at, self._life_s)
+        return httpx2.Response(answer.status_code, headers=answer.headers, stream=stream)
+
+    async def aclose(self) -> None:
+        """Close the inner transport."""
+        await self._inner.aclose()
+
+
+class _TimedStream(httpx2.AsyncByteStream):
+    """What is still to come of an answer, until its time is over."""
+
+    def __init__(self, stream: httpx2.AsyncByteStream, ends_at: float, life_s: float) -> None:
+        self._stream = stream
+        self._ends_at = ends_at
+        self._life_s = life_s
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        pieces, clock = aiter(self._stream), asyncio.get_running_loop().time
+        while clock() < self._ends_at:
+            try:
+                async with asyncio.timeout_at(self._ends_at):
+                    piece = await anext(pieces)
+            except StopAsyncIteration:
+                return
+            except TimeoutError as error:
+                raise OverdueError(self._life_s) from error
+            yield piece
+        raise OverdueError(self._life_s)
+
+    async def aclose(self) -> None:
+        await self._stream.aclose()
+
+
 class Bounded(httpx2.AsyncBaseTransport):
     """A transport for a client that takes refusals whole: they are cut, and longer answers break off."""
 

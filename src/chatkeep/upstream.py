@@ -53,13 +53,14 @@ _FAILED: Final = 500
 
 
 class ModelSettings(Struct, frozen=True, kw_only=True):
-    """Which server is asked, and how. The timeout is how long it may be silent."""
+    """Which server is asked, and how. It may be silent for `timeout_s`, and an answer may take `life_s`."""
 
     url: str
     key: str
     model: str
     timeout_s: float
     retries: int
+    life_s: float = 3600.0
 
     def __repr__(self) -> str:
         """Leave the key out."""
@@ -158,6 +159,8 @@ class Upstream:
         import httpx2  # noqa: PLC0415 - they are there: the client was made
         import openai  # noqa: PLC0415
 
+        from chatkeep.framing import OverdueError  # noqa: PLC0415
+
         try:
             yield
         except openai.APIStatusError as error:
@@ -176,7 +179,10 @@ class Upstream:
                 raise ModelUnreachableError(f"did not answer within {self._settings.timeout_s:g} s") from error
             if isinstance(error.__cause__, httpx2.ConnectError):
                 raise ModelUnreachableError("cannot be reached") from error
-            raise ModelCutOffError from error
+            overdue = error if isinstance(error, OverdueError) else error.__cause__
+            raise (
+                ModelCutOffError(f"{overdue}") if isinstance(overdue, OverdueError) else ModelCutOffError()
+            ) from error
 
     def _refusal(self, error: APIStatusError, model: str) -> ModelError:
         status, told = error.status_code, self._told(error.message)
@@ -216,7 +222,9 @@ def _client(settings: ModelSettings) -> AsyncOpenAI:
         timeout=openai.Timeout(settings.timeout_s, connect=min(CONNECT_WAIT_S, settings.timeout_s)),
         default_headers={"Accept-Encoding": "identity"},
         http_client=openai.DefaultAsyncHttpxClient(
-            transport=Bounded(transport_to(settings.url), ANSWER_BYTES_MAX, refusal_bytes_max=REFUSAL_BYTES_MAX),
+            transport=Bounded(
+                transport_to(settings.url, settings.life_s), ANSWER_BYTES_MAX, refusal_bytes_max=REFUSAL_BYTES_MAX
+            ),
             follow_redirects=False,  # another address may be anybody's, and the request has the conversation
         ),
     )

@@ -162,6 +162,7 @@ def model_of(settings: Settings) -> ModelSettings | None:
         model=settings.model,
         timeout_s=settings.model_timeout,
         retries=settings.model_retries,
+        life_s=settings.model_answer_timeout,
     )
 
 

@@ -71,11 +71,12 @@ BROKEN = [
 
 
 @contextmanager
-def asking(chatting: Chatting, raw: Raw) -> Iterator[None]:
+def asking(chatting: Chatting, raw: Raw, *, life_s: float = 3600) -> Iterator[None]:
     """Let a server ask this one."""
-    model = Asked(settings_of(chatting.upstream, url=raw.url, timeout_s=WAIT_S))
+    settings = settings_of(chatting.upstream, url=raw.url, timeout_s=WAIT_S, life_s=life_s)
+    model = Asked(settings)
     chatting.models.append(model)
-    relay = Relay(settings_of(chatting.upstream, url=raw.url, timeout_s=WAIT_S))
+    relay = Relay(settings)
     with instead(chatting, relay=relay, chats=Chats(model, history_tokens=8000)):
         yield
 
@@ -142,8 +143,9 @@ def test_mask_the_key_in_the_pieces_of_a_stream(chatting: Chatting, client: http
     with raw_model(STREAM, cut[:place], cut[place:], two, b"data: [DONE]\n\n") as raw, asking(chatting, raw):
         answer = client.post(PATH, json=asked("x", stream=True), headers=keyed("echo:stream"))
         told = streamed(client, message="x", session_key="echo:told")
-    assert MODEL_KEY not in answer.text
-    assert STARS in answer.text
+    events = [line.removeprefix("data: ") for line in answer.text.splitlines() if line.startswith("data: {")]
+    joined = "".join(json.loads(one)["choices"][0]["delta"]["content"] for one in events)
+    assert STARS * 2 == joined
     assert STARS * 2 == chatting.messages("echo:stream")[1].text
     assert MODEL_KEY not in "".join(event[1].get("text", "") for event in told)
     assert STARS * 2 == chatting.messages("echo:told")[1].text
@@ -210,3 +212,39 @@ def test_let_the_model_go_with_the_client(chatting: Chatting, said: bytes, gone:
         else:
             client.close()
         assert raw.gone.wait(WAIT_S)
+
+
+def test_end_an_answer_that_never_does(chatting: Chatting, client: httpx.Client) -> None:
+    """A server that says a word now and then is let go in time, and what came of its answer is kept."""
+    event = b'data: {"choices":[{"delta":{"content":"on "}}]}\n\n'
+    with (
+        raw_model(STREAM, *[event] * 1000, pause_s=0.05, ends=False) as raw,
+        asking(chatting, raw, life_s=0.5),
+    ):
+        told = streamed(client, message="x", session_key="long:told")
+        with (
+            pytest.raises(httpx.RemoteProtocolError),
+            client.stream("POST", PATH, json=asked("x", stream=True), headers=keyed("long:passed")) as answer,
+        ):
+            for _ in answer.iter_raw():
+                pass
+    assert "model_answer_timeout" in told[-1][1]["detail"]
+    for key in ("long:told", "long:passed"):
+        (_, said) = chatting.messages(key)
+        assert said.text.startswith("on on ")
+        assert "model_cut_off" == (said.metadata or {})["reason"]
+
+
+def test_hold_no_line_without_end(chatting: Chatting, client: httpx.Client) -> None:
+    """Blanks that may stand before the end of a stream are not waited for without end."""
+    with (
+        raw_model(STREAM, b"data:", *[b" " * 50_000] * 20, pause_s=0, ends=False) as raw,
+        asking(chatting, raw),
+        client.stream("POST", PATH, json=asked("x", stream=True), headers=keyed("blanks")) as answer,
+    ):
+        count = 0
+        for piece in answer.iter_raw():
+            count += len(piece)
+            if count > 500_000:
+                break
+    assert count > 500_000

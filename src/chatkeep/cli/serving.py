@@ -60,6 +60,9 @@ def serve(
     model_timeout: Annotated[
         float | None, typer.Option(help="Seconds that the model server may be silent.", show_default="120")
     ] = None,
+    model_answer_timeout: Annotated[
+        float | None, typer.Option(help="Seconds that an answer may take in all.", show_default="3600")
+    ] = None,
     model_retries: Annotated[
         int | None, typer.Option(help="How often it is asked again before it answers.", show_default="2")
     ] = None,

@@ -20,8 +20,8 @@ class Mask:
 
     def __init__(self, secret: str) -> None:
         """Take the secret."""
-        known = secret if len(secret) >= SECRET_CHARS_MIN else ""
-        self._forms = tuple(map(_forms_of, known))
+        self.secret = secret if len(secret) >= SECRET_CHARS_MIN else ""
+        self._forms = tuple(map(_forms_of, self.secret))
         self._secret = re.compile(b"".join(b"(?:%b)" % b"|".join(map(re.escape, forms)) for forms in self._forms))
         self._longest = sum(max(map(len, forms)) for forms in self._forms)
         first = {bytes((form[0],)) for forms in self._forms[:1] for form in forms}

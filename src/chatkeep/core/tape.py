@@ -96,6 +96,11 @@ class Tape:
         return self._fault is None and self.answer.has_ended and self.answer.has_said
 
     @property
+    def waiting_bytes(self) -> int:
+        """How much is held of an event that has not come to its end, and is read as a whole then."""
+        return self._events.held_bytes
+
+    @property
     def flaw(self) -> ModelError | None:
         """What is wrong with what has come, whatever may follow; None when nothing is."""
         return self._fault

@@ -21,7 +21,7 @@ from starlette.types import Message, Receive, Scope, Send
 
 from chatkeep.chat import CLIENT_GONE, patiently, reason_of
 from chatkeep.core.completions import END
-from chatkeep.core.masking import MaskedPieces
+from chatkeep.core.masked_events import MaskedEvents
 from chatkeep.core.tape import Tape
 from chatkeep.errors import ChatkeepError, ModelCutOffError
 from chatkeep.http.access import Pools
@@ -35,6 +35,9 @@ Missed = Callable[[Stage, str], None]
 """Is told what could not be recorded, and the code of the error that is why."""
 
 STORE_WAIT_S: Final = 2.0
+_TURN_BYTES: Final = 1 << 14  # of an answer, in one turn of the event loop: 30 ms when all of it are small events
+_HEARD_AT_ONCE_BYTES: Final = 1 << 16  # of an event; a longer one is read beside the event loop
+_LAST_EVENT_BYTES_MAX: Final = 256  # before it has ended: it is `data: [DONE]`, however it is spaced
 _OK: Final = 200
 
 
@@ -97,9 +100,13 @@ class Recorder:
             else Tape(content_type, mask=self.relay.mask, take_room=room.grow if room else None)
         )
 
-    def hear(self, piece: bytes) -> None:
+    async def hear(self, piece: bytes) -> None:
         """Take in a piece of the answer."""
-        if self._tape is not None:
+        if self._tape is None:
+            return
+        if self._tape.waiting_bytes + len(piece) > _HEARD_AT_ONCE_BYTES:
+            await self._threads.read(self._tape.add, piece)
+        else:
             self._tape.add(piece)
 
     async def finish(self, cut: str | None = None) -> None:
@@ -234,14 +241,14 @@ class Passage(Response):
             said, ending = piece[:start], piece[start + len(held) :]
             if said:
                 yield said
-                self._recorder.hear(said)
+                await self._recorder.hear(said)
             if ending:
-                self._recorder.hear(ending)
+                await self._recorder.hear(ending)
                 if self._recorder.has_heard_all:
                     await self._recorder.finish()
                 yield ending
         if held:
-            self._recorder.hear(held)
+            await self._recorder.hear(held)
             await self._recorder.finish()
             yield held
 
@@ -252,17 +259,20 @@ class Passage(Response):
             if last:
                 yield last
             last = piece
-            self._recorder.hear(piece)
+            await self._recorder.hear(piece)
         await self._recorder.finish()
         yield last
 
     async def _came(self, answer: httpx2.Response) -> AsyncGenerator[bytes]:
         """Yield what comes, without the key of the model's server."""
-        masked = MaskedPieces(self._recorder.relay.mask)
+        masked = MaskedEvents(self._recorder.relay.mask)
         try:
-            async for piece in answer.aiter_raw():
-                if told := masked.take(piece):
-                    yield told
+            async for came in answer.aiter_raw():
+                for start in range(0, len(came), _TURN_BYTES):
+                    if start:
+                        await asyncio.sleep(0)  # others have their turn
+                    if told := masked.take(came[start : start + _TURN_BYTES]):
+                        yield told
         except httpx2.RequestError:
             if held := masked.end():
                 yield held
@@ -299,6 +309,8 @@ class _Line:
 
 def _may_become_last(begun: bytes) -> bool:
     """Tell whether an event that has begun may become the last one."""
+    if len(begun) > _LAST_EVENT_BYTES_MAX:
+        return False
     line = begun.rstrip(b"\r\n")
     is_whole = begun[len(line) :].count(b"\n") > 1
     return bool(line) and not is_whole and (b"data:" + END).startswith(line.replace(b" ", b""))

@@ -72,7 +72,7 @@ class Relay:
     def __init__(self, settings: ModelSettings | None) -> None:
         """Take where the server is, None when there is none; nobody is asked anything yet."""
         self._settings = settings
-        self._transport = None if settings is None else transport_to(settings.url)
+        self._transport = None if settings is None else transport_to(settings.url, settings.life_s)
         self._running: set[asyncio.Task[Any]] = set()
         self.mask = Mask("" if settings is None else settings.key)
         """Hides the server's key, which a server may echo."""
@@ -142,7 +142,7 @@ def told_headers(answer: httpx2.Response, mask: Mask) -> Iterator[tuple[bytes, b
     passing = (header for header in answer.headers.raw if _passes(header[0].lower().decode("ascii")))
     for raw, value in islice(passing, _TOLD_COUNT_MAX):
         room -= len(raw) + len(value)
-        if room >= 0:
+        if room >= 0 and mask.data(raw) == raw:
             yield raw.lower(), mask.data(value)
     if answer.status_code in _NO_BODY:
         return
