@@ -25,8 +25,8 @@ from chatkeep.config import settings_from
 from chatkeep.core.model import Revision, Selection
 from chatkeep.errors import ChatkeepError, SessionDamagedError
 from chatkeep.http.limits import Limits
-from chatkeep.store.files.checkup import examined
 from chatkeep.page_sessions import PageSessions
+from chatkeep.store.files.checkup import examined
 from chatkeep.store.files.index import Index
 from chatkeep.store.files.store import FilesStore
 from chatkeep.store.files.tree import file_name
