@@ -43,11 +43,11 @@ def test_page_leads_to_its_files_and_nowhere_else(browser: httpx.Client) -> None
         assert (200, "public, max-age=31536000, immutable") == (file.status_code, file.headers["cache-control"]), name
         if name.endswith(".js"):
             assert file.headers["content-type"].startswith("text/javascript")
-            folder = name.rpartition("/")[0]
             names |= {
-                f"{folder}/{found}" for found in re.findall(r'(?:from|import\(|new URL\()\s?"\./([^"]+)"', file.text)
+                str(httpx.URL(name).join(found))
+                for found in re.findall(r'(?:from|import\(|new URL\()\s?"(\.\.?/[^"]+)"', file.text)
             }
-    assert {name.rpartition("/")[2] for name in seen} > {"highlight.js", "thread.js", "style.css", "icon.svg"}
+    assert {name.rpartition("/")[2] for name in seen} > {"highlight.js", "katex.js", "style.css", "icon.svg"}
 
 
 def test_page_policy_lets_only_its_own_files_in(browser: httpx.Client) -> None:

@@ -73,9 +73,9 @@ HOSTILE: Final[dict[str, Callable[[int], str]]] = {
 # Everything that is done with the text of a message before the browser lays it out
 DRAWN: Final = """async ([edition, text]) => {
   const part = (name) => import(`${edition}/${name}`);
-  const { groupsOf } = await part("markdown.js");
-  const { indented, itemsOf } = await part("source.js");
-  const { partedSoFar, withoutReasoning } = await part("reasoning.js");
+  const { groupsOf } = await part("text/markdown.js");
+  const { indented, itemsOf } = await part("text/json.js");
+  const { partedSoFar, withoutReasoning } = await part("text/reasoning.js");
   for (const group of groupsOf(text)) if (!group.isPlain) group.html();
   indented(text);
   itemsOf(JSON.stringify([text, { text }]));
@@ -84,7 +84,7 @@ DRAWN: Final = """async ([edition, text]) => {
 }"""
 # How many characters the browser's own searches pass over, while long plain text is cut into pieces
 SCANNED: Final = """async ([edition, piece, count]) => {
-  const { drawPlain } = await import(`${edition}/drawing.js`);
+  const { drawPlain } = await import(`${edition}/text/rendering.js`);
   const [own, text] = [{}, piece.repeat(count)];
   let passed = 0;
   for (const [name, begin] of [["indexOf", () => 0], ["lastIndexOf", (text) => text.length]]) {

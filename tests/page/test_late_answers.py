@@ -354,12 +354,13 @@ def test_change_before_anybody_listens(visit: Visit) -> None:
         """async () => {
           const part = (name) => import(document.querySelector(`link[href$="/${name}"]`).href);
           const { html, render, useLayoutEffect } = await part("vendor/preact.js");
-          const { Model, useModel } = await part("model.js");
-          const model = Object.assign(new Model(), { count: 0 });
+          const { Observable } = await part("state/observable.js");
+          const { useObserved } = await part("views/hooks.js");
+          const state = Object.assign(new Observable(), { count: 0 });
           const Part = () => {
-            useModel(model);
-            useLayoutEffect(() => { model.count = 1; model.changed(); }, []);
-            return html`<p>${model.count}</p>`;
+            useObserved(state);
+            useLayoutEffect(() => { state.count = 1; state.changed(); }, []);
+            return html`<p>${state.count}</p>`;
           };
           const box = document.createElement("div");
           render(html`<${Part} />`, box);

@@ -1,46 +1,36 @@
 // The page begins here: sign in, then the list on one side and what is open on the other.
 
+import { copy } from "./state/actions.js";
+import { follow } from "./state/feed.js";
+import { route } from "./state/route.js";
+import { sessions } from "./state/sessions.js";
+import { spendCode } from "./state/sign-in.js";
+import { serverStatus } from "./state/status.js";
 import { html, render, useEffect, useState } from "./vendor/preact.js";
-import { copy } from "./actions.js";
-import { Announcements } from "./announcing.js";
-import * as api from "./api.js";
-import { Composer } from "./composer.js";
-import { follow } from "./feed.js";
-import { listenToKeys, openHelp } from "./help.js";
-import { icon } from "./icons.js";
-import { SessionPane } from "./list.js";
-import { DialogStage } from "./menu.js";
-import { useMedia, useModel } from "./model.js";
-import { NoticeBoard } from "./notices.js";
-import { Overview } from "./overview.js";
-import { place } from "./routes.js";
-import { sessions } from "./sessions.js";
-import { SignIn, spendCode } from "./signin.js";
-import { SessionScreen } from "./thread.js";
+import { Announcements } from "./views/announcements.js";
+import { Composer } from "./views/composer.js";
+import { DialogStage } from "./views/dialog.js";
+import { useMedia, useObserved } from "./views/hooks.js";
+import { icon } from "./views/icons.js";
+import { listenToKeys, openHelp } from "./views/keyboard.js";
+import { NoticeBoard } from "./views/notices.js";
+import { Overview } from "./views/overview.js";
+import { SessionPane } from "./views/session-list.js";
+import { SessionScreen } from "./views/session.js";
+import { SignIn } from "./views/sign-in.js";
 
 const MINUTE_MS = 60_000;
 
 // The buttons on code lie in rendered text, so they are listened to here.
 addEventListener("click", (event) => {
-  const button = event.target.closest?.("button[data-copies]");
-  if (button) copy(button.closest("figure").querySelector("pre").textContent, "the code");
+  const button = event.target instanceof Element && event.target.closest("button[data-copies]");
+  const code = button && button.closest("figure")?.querySelector("pre");
+  if (code) copy(code.textContent ?? "", "the code");
 });
 
-/** Who wants to know which session got messages, or is gone. */
-const appended = {
-  listeners: new Set(),
-  listen(listener) {
-    this.listeners.add(listener);
-    return () => this.listeners.delete(listener);
-  },
-  tell(key, isGone = false) {
-    for (const listener of this.listeners) listener(key, isGone);
-  },
-};
-
 function App() {
-  const [reason, setReason] = useState(null);
-  const [isIn, setIn] = useState(null);
+  const [reason, setReason] = useState(/** @type {string | null} */ (null));
+  const [isIn, setIn] = useState(/** @type {boolean | null} */ (null));
   const enter = async () => {
     await sessions.load();
     setIn(sessions.problem?.status !== 401);
@@ -52,40 +42,36 @@ function App() {
     });
   }, []);
   if (isIn === false) return html`<${SignIn} reason=${reason} enter=${enter} />`;
-  return html`<${Panes} isIn=${isIn} leave=${() => location.reload()} />`;
+  return html`<${Panes} isIn=${isIn ?? false} leave=${() => location.reload()} />`;
 }
 
+/** @param {{ isIn: boolean, leave: () => void }} props */
 function Panes({ isIn, leave }) {
-  useModel(place);
+  useObserved(route);
+  const status = useObserved(serverStatus).known;
   const isWide = useMedia("(min-width: 50rem)");
-  const [status, setStatus] = useState(null);
   const [, setMinute] = useState(0);
   useEffect(() => {
     if (!isIn) return undefined;
-    const end = follow((name, data) => take(name, data, leave));
+    const end = follow(leave);
     const timer = setInterval(() => setMinute((count) => count + 1), MINUTE_MS); // so that "5 min" becomes "6 min"
     return () => {
       end();
       clearInterval(timer);
     };
   }, [isIn]);
-  useEffect(() => {
-    if (!isIn) return undefined;
-    const asking = new AbortController();
-    api.status(asking.signal).then(setStatus, () => {});
-    return () => asking.abort();
-  }, [isIn, place.screen]);
+  useEffect(() => (isIn ? serverStatus.load() : undefined), [isIn, route.screen]);
   useEffect(listenToKeys, []);
   const hasModel = status?.chat ?? null;
-  const isOpen = place.screen !== "home";
+  const isOpen = route.screen !== "home";
   return html`
     <div class=${`panes ${isOpen ? "is-open" : ""}`}>
       ${(isWide || !isOpen) && html`<${SessionPane} channels=${status?.channels ?? {}} isMain=${!isWide} openHelp=${openHelp} />`}
-      ${place.screen === "session" &&
-      html`<${SessionScreen} key=${place.key} session=${place.key} seq=${place.seq} visit=${place.visit} hasModel=${hasModel} appended=${appended} />`}
-      ${place.screen === "new" && html`<${NewChat} hasModel=${hasModel} />`}
-      ${place.screen === "home" && isWide && html`<${Overview} status=${status} leave=${leave} />`}
-      ${place.screen === "overview" && html`<${Overview} status=${status} leave=${leave} />`}
+      ${route.screen === "session" &&
+      html`<${SessionScreen} key=${route.key} session=${route.key} seq=${route.seq} visit=${route.visit} hasModel=${hasModel} />`}
+      ${route.screen === "new" && html`<${NewChat} hasModel=${hasModel} />`}
+      ${route.screen === "home" && isWide && html`<${Overview} leave=${leave} />`}
+      ${route.screen === "overview" && html`<${Overview} leave=${leave} />`}
     </div>
     <${DialogStage} />
     <${NoticeBoard} />
@@ -93,6 +79,7 @@ function Panes({ isIn, leave }) {
   `;
 }
 
+/** @param {{ hasModel: boolean | null }} props */
 function NewChat({ hasModel }) {
   return html`
     <main class="thread" aria-label="New chat">
@@ -106,13 +93,4 @@ function NewChat({ hasModel }) {
   `;
 }
 
-/** Takes in what the feed tells. */
-function take(name, data, leave) {
-  if (name === "signed out") leave();
-  else if (name === "again") sessions.refresh();
-  else if (data.session) sessions.put(data.session);
-  else sessions.remove(data.key);
-  if (name !== "signed out") appended.tell(data.key ?? place.key, name === "deleted");
-}
-
-render(html`<${App} />`, document.getElementById("page"));
+render(html`<${App} />`, /** @type {Element} */ (document.getElementById("page")));

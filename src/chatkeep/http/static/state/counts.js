@@ -1,0 +1,30 @@
+// What the server counts, asked when somebody looks.
+
+import * as api from "../wire/api.js";
+import { Observable } from "./observable.js";
+
+const FRESH_MS = 30_000;
+
+class Counts extends Observable {
+  /** @type {api.Stats | null} */
+  stats = null;
+  /** @type {api.Problem | null} */
+  problem = null;
+  #askedAt = -Infinity;
+
+  /** Asks anew, unless the counts are less than half a minute old. */
+  async load() {
+    if (performance.now() - this.#askedAt < FRESH_MS) return;
+    this.#askedAt = performance.now();
+    try {
+      this.stats = await api.stats();
+      this.problem = null;
+    } catch (error) {
+      this.#askedAt = -Infinity;
+      this.problem = api.problemOf(error);
+    }
+    this.changed();
+  }
+}
+
+export const counts = new Counts();

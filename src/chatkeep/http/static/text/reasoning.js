@@ -1,0 +1,90 @@
+// The reasoning of a model, parted from its answer by the rules of docs/reference/format.md.
+
+import { fieldsOf, textOfPart } from "./messages.js";
+
+const TYPES = new Set(
+  "thinking redacted_thinking think thought reasoning reasoning_content reasoning_text reasoning.text reasoning.summary reasoning.encrypted summary_text".split(" "),
+);
+const FIELDS = ["reasoning_content", "reasoning", "reasoning_text", "thinking", "reasoning_details", "thinking_blocks"];
+const HOLDERS = ["thinking", "reasoning", "think", "thought", "reasoning_content", "text", "content", "summary"];
+const OPENS = /^\s*(?:<(think|thinking|reasoning|thought)>|\[think\])/i;
+const BEGINS = /^\s*(?:<(?:t(?:h(?:i(?:n(?:k(?:i(?:n(?:g)?)?)?)?)?|o(?:u(?:g(?:h(?:t)?)?)?)?)?)?|r(?:e(?:a(?:s(?:o(?:n(?:i(?:n(?:g)?)?)?)?)?)?)?)?)?|\[(?:t(?:h(?:i(?:n(?:k)?)?)?)?)?)$/i;
+const NESTED_MAX = 8;
+
+/** @typedef {import("./messages.js").Message} Message */
+/** @typedef {import("./messages.js").Part} Part */
+/** @typedef {{ part: Part, place: number }} Placed with its place in the content */
+
+/**
+ * Parts a text in two: the answer, and the reasoning between tags before it.
+ * @param {string} text
+ */
+export function parted(text) {
+  const thoughts = [];
+  let rest = text;
+  for (let opened = OPENS.exec(rest); opened; opened = OPENS.exec(rest)) {
+    const close = opened[1] ? `</${opened[1].toLowerCase()}>` : "[/think]";
+    const begin = rest.slice(opened[0].length);
+    const end = begin.search(new RegExp(close.replace(/[[\]]/g, "\\$&"), "i"));
+    thoughts.push(end < 0 ? begin : begin.slice(0, end));
+    rest = end < 0 ? "" : begin.slice(end + close.length);
+  }
+  return { text: thoughts.length ? rest.replace(/^\s+/, "") : text, reasoning: thoughts.join("\n\n") };
+}
+
+/**
+ * Parts a text that still comes: the beginning of a tag is not shown as answer.
+ * @param {string} text
+ */
+export const partedSoFar = (text) => (BEGINS.test(text) ? { text: "", reasoning: "" } : parted(text));
+
+/** @param {Part} part */
+function isThought(part) {
+  const { type, thought } = fieldsOf(part);
+  return TYPES.has(String(type)) || thought === true;
+}
+
+/**
+ * Returns the reasoning before an answer, and the parts of its message without that.
+ * @param {Message} message
+ * @returns {{ reasoning: string, parts: Placed[] }}
+ */
+export function withoutReasoning({ role, content, metadata }) {
+  /** @type {Part[]} */
+  const parts = typeof content === "string" ? [{ type: "text", text: content }] : content ?? [];
+  if (role !== "assistant") return { reasoning: "", parts: parts.map((part, place) => ({ part, place })) };
+  const found = [wordsOf(metadata?.reasoning)];
+  if (!found[0]) found.push(...wordsOfFields(fieldsOf(metadata?.openai)));
+  /** @type {Placed[]} */
+  const kept = [];
+  for (const [place, part] of parts.entries()) {
+    const isFirst = kept.every((one) => !(textOfPart(one.part) ?? "").trim());
+    if (isThought(part)) found.push(wordsOf(part));
+    else if (isFirst && OPENS.test(textOfPart(part) ?? "")) {
+      const { text, reasoning } = parted(textOfPart(part) ?? "");
+      found.push(reasoning);
+      if (text) kept.push({ part: typeof part === "string" ? text : { ...part, text }, place });
+    } else kept.push({ part, place });
+  }
+  const thoughts = found.map((words) => words.trim()).filter(Boolean);
+  return { reasoning: [...new Set(thoughts)].join("\n\n"), parts: kept };
+}
+
+/** @param {import("./messages.js").Fields} fields */
+function wordsOfFields(fields) {
+  const plain = FIELDS.map((name) => fields[name]).filter((words) => typeof words === "string" && words).map(String);
+  return plain.length ? plain : FIELDS.map((name) => wordsOf(fields[name])).filter(Boolean);
+}
+
+/**
+ * @param {unknown} value
+ * @param {number} [depth]
+ * @returns {string}
+ */
+function wordsOf(value, depth = NESTED_MAX) {
+  if (typeof value === "string") return value;
+  if (!value || typeof value !== "object" || !depth) return "";
+  if (Array.isArray(value)) return value.map((inner) => wordsOf(inner, depth - 1)).filter(Boolean).join("\n\n");
+  const fields = fieldsOf(value);
+  return HOLDERS.map((name) => wordsOf(fields[name], depth - 1)).find(Boolean) ?? "";
+}

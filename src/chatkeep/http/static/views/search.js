@@ -1,0 +1,166 @@
+// Search as one types: every key asks, only the newest answer counts.
+
+import { dialog } from "../state/dialog.js";
+import { go, sessionLink } from "../state/route.js";
+import { answerTo, HITS_MAX, question } from "../state/search.js";
+import { seek } from "../state/sought.js";
+import { ago } from "../text/times.js";
+import { html, useEffect, useRef, useState } from "../vendor/preact.js";
+import { arrowStep } from "./hooks.js";
+import { channelIcon, icon } from "./icons.js";
+
+/** @typedef {import("../state/search.js").Question} Question */
+/** @typedef {import("../state/search.js").Answer} Answer */
+/** @typedef {import("../wire/api.js").Hit} Hit */
+/** @typedef {import("../vendor/preact.js").TemplateEvent} TemplateEvent */
+/** @typedef {(change: Partial<Question>) => void} Ask */
+
+export const openSearch = () => dialog.open({ kind: "search", label: "Search", body: html`<${Search} />` });
+
+function Search() {
+  const [asked, setAsked] = useState(question.last);
+  const answer = useAnswer(asked);
+  const { hits, isAsking } = answer;
+  const [at, setAt] = useState(0);
+  /** @type {import("../vendor/preact.js").Ref<HTMLUListElement | null>} */
+  const list = useRef();
+  const isWaiting = useRef(false); // to open the best hit of the question under way
+  const ask = (/** @type {Partial<Question>} */ change) => {
+    question.last = { ...asked, ...change };
+    setAsked(question.last);
+    setAt(0);
+    isWaiting.current = false;
+  };
+  useEffect(() => list.current?.children[at]?.scrollIntoView({ block: "nearest" }), [at]);
+  const open = (/** @type {Hit} */ hit) => {
+    seek(hit.id, hit.seq, marked(hit), { isMarked: true });
+    dialog.close();
+    go(sessionLink(hit.id, hit.seq));
+  };
+  const steer = (/** @type {TemplateEvent} */ event) => {
+    const step = arrowStep(event.key);
+    const chosen = hits[at];
+    if (event.key === "Escape") dialog.close(); // else the browser only empties the field
+    else if (step && hits.length) {
+      event.preventDefault();
+      isWaiting.current = false;
+      setAt((at + step + hits.length) % hits.length);
+    } else if (event.key === "Enter" && !event.isComposing) {
+      event.preventDefault();
+      if (isAsking) isWaiting.current = true;
+      else if (chosen) open(chosen);
+    }
+  };
+  useEffect(() => {
+    if (!isAsking && isWaiting.current && hits[0]) open(hits[0]);
+  }, [isAsking]);
+  return html`
+    <div class="search-box">
+      <div class="search-line">
+        ${icon("search", 18)}
+        <input
+          type="search" role="combobox" aria-label="Search all messages" aria-controls="hits" aria-expanded=${hits.length > 0}
+          aria-activedescendant=${hits.length ? `hit${at}` : undefined}
+          placeholder="Search all messages" value=${asked.q} dir="auto" autocomplete="off" spellcheck=${false} maxlength="1000" autofocus
+          onInput=${(/** @type {TemplateEvent} */ event) => ask({ q: event.target.value })} onKeyDown=${steer} onFocus=${(/** @type {TemplateEvent} */ event) => event.target.select()}
+        />
+        <button class="quiet" aria-label="Close search" onClick=${dialog.close}>${icon("close")}</button>
+      </div>
+      <${Choices} asked=${asked} ask=${ask} />
+      <ul id="hits" role="listbox" aria-label="Results" ref=${list}>
+        ${hits.map((hit, nth) => html`<${Result} key=${`${hit.id}#${hit.seq}`} hit=${hit} nth=${nth} isChosen=${nth === at} open=${open} />`)}
+      </ul>
+      <p class="aside" role="status">${summaryOf(asked, answer)}</p>
+    </div>
+  `;
+}
+
+/**
+ * Asks the server; an answer that comes after a newer question is left aside.
+ * @param {Question} asked
+ * @returns {Answer & { isAsking: boolean }}
+ */
+function useAnswer(asked) {
+  /** @type {{ asked: Question | null, answer: Answer }} */
+  const none = { asked: null, answer: { hits: [], mode: "all" } };
+  const [{ asked: answered, answer }, setAnswer] = useState(none);
+  useEffect(() => {
+    const asking = new AbortController();
+    answerTo(asked, asking.signal).then((found) => found && setAnswer({ asked, answer: found }));
+    return () => asking.abort();
+  }, [asked]);
+  return { ...answer, isAsking: answered !== asked };
+}
+
+/**
+ * Returns a sentence on what was found.
+ * @param {Question} asked
+ * @param {Answer & { isAsking: boolean }} answer
+ */
+function summaryOf(asked, { hits, mode, problem, isAsking }) {
+  if (problem) return problem.message;
+  if (!asked.q.trim()) return "Words, parts in “quotes”, or any Chinese or Japanese character. ↑ ↓ to choose, Enter to open.";
+  if (!hits.length) return isAsking ? "Searching …" : "Nothing found.";
+  const count = hits.length < HITS_MAX ? `${hits.length} ${hits.length === 1 ? "session" : "sessions"}` : `The best ${HITS_MAX} sessions`;
+  return mode === "any" ? `${count}. Not all of these have every word.` : count;
+}
+
+/** @param {{ asked: Question, ask: Ask }} props */
+function Choices({ asked, ask }) {
+  /** @type {(name: "sort" | "role" | "since", label: string, options: [string, string][]) => object} */
+  const choice = (name, label, options) => html`
+    <select aria-label=${label} value=${asked[name]} onChange=${(/** @type {TemplateEvent} */ event) => ask({ [name]: event.target.value })}>
+      ${options.map(([value, words]) => html`<option value=${value}>${words}</option>`)}
+    </select>
+  `;
+  /** @type {[string, string][]} */
+  const roles = [["", "You and assistant"], ["user", "You"], ["assistant", "Assistant"], ["tool", "Tools"], ["any", "Everybody"]];
+  /** @type {[string, string][]} */
+  const times = [["", "Any time"], ["1", "Past day"], ["7", "Past week"], ["31", "Past month"], ["366", "Past year"]];
+  return html`
+    <div class="choices">
+      ${choice("sort", "Order", [["relevance", "Best first"], ["recent", "Newest first"]])}
+      ${choice("role", "Who said it", roles)} ${choice("since", "When", times)}
+    </div>
+  `;
+}
+
+/** @param {{ hit: Hit, nth: number, isChosen: boolean, open: (hit: Hit) => void }} props */
+function Result({ hit, nth, isChosen, open }) {
+  return html`
+    <li id=${`hit${nth}`} role="option" aria-selected=${isChosen} class="hit" onClick=${() => open(hit)}>
+      <span class="channel" title=${hit.channel}>${channelIcon(hit.channel)}</span>
+      <span class="title" dir="auto">${hit.title}</span>
+      <time datetime=${hit.last_activity}>${ago(hit.last_activity)}</time>
+      <span class="excerpt" dir="auto">${lit(hit.match, hit.highlights)}</span>
+      <span class="facts">${hit.match_role} · message ${hit.seq.toLocaleString()}${hit.match_count > 1 ? ` · ${hit.match_count.toLocaleString()} hits` : ""}</span>
+    </li>
+  `;
+}
+
+/**
+ * Returns the words that are marked in the excerpt of a hit, in lower case. Highlights count characters; strings of
+ * JavaScript have two units for some of them.
+ * @param {Hit} hit
+ */
+function marked({ match, highlights }) {
+  const characters = Array.from(match);
+  return [...new Set(highlights.map(([start, end]) => characters.slice(start, end).join("").toLowerCase()))];
+}
+
+/**
+ * Returns the excerpt with its hits marked.
+ * @param {string} excerpt
+ * @param {Hit["highlights"]} highlights
+ */
+function lit(excerpt, highlights) {
+  const characters = Array.from(excerpt);
+  const slice = (/** @type {number} */ start, /** @type {number} */ end) => characters.slice(start, end).join("");
+  const pieces = [];
+  let done = 0;
+  for (const [start, end] of highlights) {
+    pieces.push(slice(done, start), html`<mark>${slice(start, end)}</mark>`);
+    done = end;
+  }
+  return [...pieces, slice(done, characters.length)];
+}
