@@ -11,7 +11,7 @@ FUZZ_SECONDS ?= 60
 FUZZ_AT_ONCE ?= 16
 STREAMS ?= 10000
 
-.PHONY: run test fuzz streams coverage crash page lint format bench clean
+.PHONY: run test fuzz streams coverage crash page lint lint-page format bench clean
 
 run: $(VENV)/ready
 	@$(BIN)/chatkeep demo --workspace "$(WORKSPACE)"
@@ -45,11 +45,17 @@ crash: $(VENV)/ready
 page: $(VENV)/ready $(PACKAGES)
 	CHATKEEP_PAGE_PAYLOADS=500 CHATKEEP_PAGE_VIEWS=all $(BIN)/python -m pytest -s -rs tests/page
 
-lint: $(VENV)/ready
+lint: $(VENV)/ready tests/page/js/node_modules/ready
 	$(BIN)/ruff format --check src tests bench
 	$(BIN)/ruff check src tests bench
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	@if [ -x tests/page/js/node_modules/.bin/tsc ]; then $(MAKE) --no-print-directory lint-page; \
+	else echo "The scripts of the page are not checked: there is no npm here."; fi
+
+lint-page:
+	cd tests/page/js && node_modules/.bin/tsc
+	cd tests/page/js && node_modules/.bin/eslint sources
 
 format: $(VENV)/ready
 	$(BIN)/ruff format src tests bench

@@ -1,0 +1,1 @@
+../../../../src/chatkeep/http/static/main.js
