@@ -158,6 +158,7 @@ def test_reasoning_is_folded_wherever_it_stands(server: Server, visit: Visit) ->
     ]
     store(server, "written:thoughts", [*told.values(), *others])
     page = visit(link("written:thoughts"))
+    expect(page.locator(f"#m{len(told) + len(others)}")).to_be_visible()
     for seq, name in enumerate(told, 1):
         message = page.locator(f"#m{seq}")
         texts = [] if name == "unclosed" else ["Answer"]
