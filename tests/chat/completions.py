@@ -92,8 +92,8 @@ def context_too_long(limit: int = 4096, found: int = 5000) -> Answer:
 def flaw_of(request: Json) -> Answer | None:
     """Return the refusal of a request that a strict provider does not take, None when it is well."""
     messages = request.get("messages")
-    if not isinstance(messages, list) or not messages:
-        return refusal(400, "'messages' must be a list that is not empty.")
+    if not isinstance(messages, list) or not messages or not all(isinstance(said, dict) for said in messages):
+        return refusal(400, "'messages' must be a list of objects that is not empty.")
     awaited: set[str] = set()
     for message in messages:
         role = message.get("role")
@@ -128,7 +128,8 @@ def filled(answer: Answer, request: Json) -> Answer:
 def text_of(content: object) -> str:
     """Return the text of a message's content; a part that is no text is named."""
     if isinstance(content, list):
-        return " ".join(part["text"] if part["type"] == "text" else f"[{part['type']}]" for part in content)
+        parts = ({"type": "text", "text": part} if isinstance(part, str) else part for part in content)
+        return " ".join(part["text"] if part.get("type") == "text" else f"[{part.get('type')}]" for part in parts)
     return content if isinstance(content, str) else ""
 
 

@@ -16,7 +16,8 @@ from chatkeep import chat
 from chatkeep.core.bounds import LARGE_BODY_BYTES_MAX, MESSAGE_BYTES_MAX
 from chatkeep.core.model import Selection
 from chatkeep.errors import BusyError, StorageFullError
-from chatkeep.http import passage, proxy_api
+from chatkeep.http import passage
+from chatkeep.http.asked import asked_in
 from chatkeep.http.relay import Relay
 from chatkeep.sessions import Sessions
 from chatkeep.store.memory import MemoryStore
@@ -328,24 +329,78 @@ def test_take_text_that_cannot_be_stored(chatting: Chatting, client: httpx.Clien
     assert ["a\ufffdb\ufffd", "ok"] == [message.text for message in chatting.messages(told.headers["x-session-key"])]
 
 
-@pytest.mark.parametrize("parts", [b"[" * 200 + b"]" * 200, b"[" + b"1," * 200_000 + b"1]"])
-def test_pass_on_what_cannot_be_recorded(chatting: Chatting, client: httpx.Client, parts: bytes) -> None:
-    """What is too deep or has too many values passes, and is counted."""
+_ODD = {
+    "too deep": b'{"role":"user","content":"odd","extra":%b}' % (b"[" * 200 + b"]" * 200),
+    "too deep to be parsed": b'{"role":"user","content":"odd","extra":%b}' % (b'{"a":[' * 9000 + b"]}" * 9000),
+    "deep within its parts": b'{"role":"user","content":[{"type":"text","text":"odd"},{"x":%b}]}'
+    % (b"[" * 3000 + b"]" * 3000),
+    "too many values": b'{"role":"user","content":"odd","extra":[%b1]}' % (b"1," * 200_000),
+    "a number that JSON has not": b'{"role":"user","content":"odd","extra":[NaN,-Infinity,1e999]}',
+    "half a character": rb'{"role":"user","content":"odd\ud83d"}',
+    "a name twice": b'{"role":"user","role":"user","content":"x","content":"odd"}',
+    "another role": b'{"role":"critic","content":"odd"}',
+    "a role that is none": b'{"role":[7],"content":"odd"}',
+    "no role": b'{"content":"odd"}',
+    "a name that is none": b'{"role":"user","content":"odd","name":{"a":1},"tool_call_id":7}',
+    "parts that are none": b'{"role":"user","content":["odd",{"type":"hologram","of":[1]},{}]}',
+    "no object": b'"odd"',
+}
+
+
+@pytest.mark.parametrize("kind", _ODD)
+def test_keep_the_neighbours_of_an_odd_message(chatting: Chatting, client: httpx.Client, kind: str) -> None:
+    """One message never costs the others: it is stored as far as it can be, and known when it comes again.
+
+    That the model's server may refuse the call changes nothing of it.
+    """
+    key = f"odd:{list(_ODD).index(kind)}"
+    said = [b'{"role":"user","content":"before"}', b'{"role":"assistant","content":"yes"}', _ODD[kind]]
+    for _ in range(2):
+        body = b'{"model":"small-model","messages":[%b]}' % b", ".join(said)
+        answer = client.post(PATH, content=body, headers={"Content-Type": "application/json", **keyed(key)})
+        assert key == answer.headers["x-session-key"]
+        assert "x-not-recorded" not in answer.headers
+        assert len(body) == int(chatting.upstream.seen[-1].headers["content-length"])
+        if answer.status_code == 200:
+            said.append(json.dumps(answer.json()["choices"][0]["message"]).encode())
+        said.append(b'{"role":"user","content":"more"}')
+    stored = [message.text for message in chatting.messages(key) if message.role != "assistant"]
+    assert ["before", "more"] == [stored[0], *stored[2:]]
+    assert stored[1].startswith("odd")
+
+
+@pytest.mark.parametrize("kind", ["too deep", "too deep to be parsed", "deep within its parts", "too many values"])
+def test_mark_what_was_cut_of_a_message(chatting: Chatting, client: httpx.Client, kind: str) -> None:
+    """What gave way is told in the message's metadata, and a text stands for it."""
+    key = f"cut:{kind}"
+    body = b'{"model":"small-model","messages":[%b]}' % _ODD[kind]
+    client.post(PATH, content=body, headers={"Content-Type": "application/json", **keyed(key)})
+    stored = chatting.messages(key)[0]
+    assert ["shortened"] == (stored.metadata or {})["altered"]
+    assert re.search("nested .*deep|values, too many to keep", json.dumps([stored.content, stored.metadata]))
+
+
+@pytest.mark.parametrize("body", [b'{"model":"small-model","messages":[]}', b'{"model":"small-model","messages":"x"}'])
+def test_say_what_is_not_recorded(chatting: Chatting, client: httpx.Client, body: bytes) -> None:
+    """A request without a conversation passes; a header says that it is not recorded, and it is counted."""
     before = metrics_of(client).get("request unreadable", 0)
-    body = b'{"model":"small-model","messages":[{"role":"user","content":"x","extra":%b}]}' % parts
     answer = client.post(PATH, content=body, headers={"Content-Type": "application/json", **keyed("unreadable")})
-    assert len(body) == int(chatting.upstream.wait_for(1).headers["content-length"])
+    assert "unreadable" == answer.headers["x-not-recorded"]
     assert "x-session-key" not in answer.headers
     assert () == chatting.messages("unreadable")
     assert 1 == metrics_of(client)["request unreadable"] - before
 
 
 @pytest.mark.parametrize(
-    "body", [b"", b"{", b"\xff", b"NaN", b"[" * 1_000_000, b'{"messages":' + b"[" * 100_000 + b"NaN"]
+    "body",
+    [
+        *(b"", b"{", b"\xff", b"NaN", b"[" * 1_000_000, b'{"messages":' + b"[" * 100_000 + b"NaN"),
+        *(b'{"messages":[{"role":"user","content":"x"}', b'{"messages":[' + b"[" * 5000 + b"]" * 4999 + b"]"),
+    ],
 )
 def test_find_no_request(body: bytes) -> None:
     """What is no request at all is not looked at for long."""
-    assert proxy_api._asked(body) is None
+    assert asked_in(body) is None
 
 
 class RefusingStore(MemoryStore):
@@ -381,6 +436,7 @@ def test_answer_when_nothing_can_be_stored(
     assert 200 == answer.status_code
     assert "You " in answer.text
     assert "x-session-key" not in answer.headers
+    assert ("failed" if code == "RuntimeError" else code) == answer.headers["x-not-recorded"]
     for stage in ("request", "answer"):
         assert 1 == metrics_of(client)[f"{stage} {code}"] - before.get(f"{stage} {code}", 0)
 

@@ -39,6 +39,9 @@ _TURN_BYTES: Final = 1 << 14  # of an answer, in one turn of the event loop: 30 
 _HEARD_AT_ONCE_BYTES: Final = 1 << 16  # of an event; a longer one is read beside the event loop
 _LAST_EVENT_BYTES_MAX: Final = 256  # before it has ended: it is `data: [DONE]`, however it is spaced
 _OK: Final = 200
+_NOT_RECORDED: Final = b"x-not-recorded"
+UNREADABLE: Final = "unreadable"
+"""Why a request is not recorded that is none."""
 
 
 class Rooms(Struct, frozen=True):
@@ -67,12 +70,18 @@ class Recorder:
         self._missed = missed
         self._tape: Tape | None = None
         self._work: asyncio.Task[None] | None = None
+        self._failure = None if recording is not None or rooms.request is None else UNREADABLE
         self._began = time.perf_counter()
 
     @property
     def key(self) -> str | None:
         """The session that holds the request, None when it is not stored."""
         return None if self._recording is None else self._recording.key
+
+    @property
+    def failure(self) -> str | None:
+        """Why the request is not stored, as the code of an error; None when it is, or may be before long."""
+        return self._failure if self.key is None else None
 
     @property
     def has_heard_all(self) -> bool:
@@ -135,8 +144,10 @@ class Recorder:
         try:
             await self._threads.write(patiently, work)
         except ChatkeepError as error:
+            self._failure = error.code
             self._missed(stage, error.code)
         except Exception as error:  # noqa: BLE001 - the call goes on, whatever is wrong with its recording
+            self._failure = ChatkeepError.code
             self._missed(stage, type(error).__name__)
         self._let_go(stage)
 
@@ -281,11 +292,12 @@ class Passage(Response):
             yield held
 
     def _told(self, answer: httpx2.Response) -> list[tuple[bytes, bytes]]:
-        key = self._recorder.key
+        key, failure = self._recorder.key, self._recorder.failure
         return [
             *told_headers(answer, self._recorder.relay.mask),
             (b"x-accel-buffering", b"no"),
             *([(b"x-session-key", key.encode())] if key is not None else []),
+            *([(_NOT_RECORDED, failure.encode())] if failure is not None else []),
         ]
 
 

@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import json
 from typing import Annotated
 
-import msgspec
 from fastapi import Header, Request
 from starlette.responses import Response
 
-from chatkeep.core.bounds import DEPTH_MAX, LARGE_BODY_BYTES_MAX
-from chatkeep.core.completions import drafts_of
-from chatkeep.core.mending import storable
-from chatkeep.core.model import Draft, Json
-from chatkeep.errors import ChatkeepError, InvalidKeyError
+from chatkeep.core.bounds import LARGE_BODY_BYTES_MAX
+from chatkeep.errors import InvalidKeyError
 from chatkeep.http.access import Own, Threads, room_for
-from chatkeep.http.body import JSON_TYPES, LARGE_BYTES, body_of, check_values
+from chatkeep.http.asked import asked_in
+from chatkeep.http.body import JSON_TYPES, LARGE_BYTES, body_of
 from chatkeep.http.metrics import Metrics
-from chatkeep.http.passage import Passage, Recorder, Rooms
+from chatkeep.http.passage import UNREADABLE, Passage, Recorder, Rooms
 from chatkeep.http.relay import Outgoing, Relay
 from chatkeep.recording import Recording, root_of
 
@@ -36,15 +32,15 @@ async def complete_chat(request: Request, sessions: Own, threads: Threads, named
     try:
         body = await body_of(request, JSON_TYPES, LARGE_BODY_BYTES_MAX)
         room.fit(len(body))
-        asked = _asked(body) if len(body) <= LARGE_BYTES else await threads.read(_asked, body)
+        asked = asked_in(body) if len(body) <= LARGE_BYTES else await threads.read(asked_in, body)
         recording = None
         if asked is None:
-            metrics.missed("request", "unreadable")
+            metrics.missed("request", UNREADABLE)
         else:
             root = await threads.read(
                 root_of, sessions, *asked, None if named is None else _text(named), request.state.grant.token_id
             )
-            recording = Recording(sessions, root.key, asked[1], is_named=root.is_named)
+            recording = Recording(sessions, root.key, asked.drafts, is_named=root.is_named)
     except BaseException:
         room.give_back()
         raise
@@ -60,30 +56,6 @@ async def list_models(request: Request, threads: Threads) -> Response:
     relay.check()
     recorder = Recorder(relay, None, threads, request.app.state.metrics.missed)
     return Passage(lambda: relay.ask("GET", "models", request.headers), recorder)
-
-
-def _asked(body: bytes) -> tuple[dict[str, Json], list[Draft]] | None:
-    """Return a request and its messages, None for what is none: the model's server says what is wrong with it."""
-    try:
-        check_values(body)
-        request, odd = msgspec.json.decode(body), False
-    except msgspec.DecodeError:  # lone surrogates, and numbers that JSON does not have, or no JSON at all
-        try:
-            request, odd = json.loads(body), True
-        except (ValueError, RecursionError):
-            return None
-    except (ChatkeepError, ValueError, RecursionError):
-        return None
-    drafts = None if _is_deeper(request, DEPTH_MAX + 1) else drafts_of(request)
-    if drafts is None:
-        return None
-    return request, list(map(storable, drafts)) if odd else drafts
-
-
-def _is_deeper(value: Json, depth: int) -> bool:
-    """Tell whether a value is nested deeper than that; of a long request this is faster than looking at its bytes."""
-    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
-    return depth < 0 or any(_is_deeper(one, depth - 1) for one in inner if isinstance(one, dict | list))
 
 
 def _text(header: str) -> str:

@@ -61,9 +61,10 @@ class Cut(msgspec.Struct, frozen=True):
 class Scanner:
     """A place in a stream of JSON, moved on by what is taken."""
 
-    def __init__(self, stream: BinaryIO, *, bytes_max: int = _VALUE_BYTES_MAX) -> None:
-        """Begin at the stream's next byte; no value is kept that is longer than `bytes_max` by much."""
+    def __init__(self, stream: BinaryIO, *, bytes_max: int = _VALUE_BYTES_MAX, levels_max: int = _LEVELS_MAX) -> None:
+        """Begin at the stream's next byte; no value is kept that is longer than `bytes_max` by much, or deeper."""
         self.cuts: list[Cut] = []
+        self._levels_max = levels_max
         self._stream = stream
         self._bytes_max = bytes_max
         self._data = bytearray()
@@ -237,7 +238,7 @@ class Scanner:
             levels.pop()
             return at + 1
         if byte in _OPEN:
-            if len(levels) == _LEVELS_MAX:
+            if len(levels) == self._levels_max:
                 raise BrokenValueError("It is nested too deep.")
             levels.append(_PAIRS[byte])
             return at + 1
