@@ -57,6 +57,7 @@ _WAIT_DIGITS: Final = 9  # more would be years, too
 LIMITED: Final = 429
 TRY_AGAIN: Final = 503
 FAILED: Final = 400
+_NOT_FOUND: Final = 404
 _CHOICES: Final = {True: "true", False: "false", None: "all"}
 _NO_HEADERS: Final[Mapping[str, str]] = {}
 
@@ -84,6 +85,8 @@ class Call(Generic[Answer]):
     media_type: str = "application/json"
     key: str = ""
     repeatable: bool = True
+    decode_none: Callable[[bytes], Answer] | None = None
+    """Reads the answer 404 of a call that may find nothing, None where that is an error."""
     wait_s: float | None = None
     """How long the answer may take, None for as long as the client waits for others."""
 
@@ -93,10 +96,13 @@ class Call(Generic[Answer]):
         Raises:
             ChatkeepError: the error that it answered with; UnreachableError when this is no answer of Chatkeep's.
         """
-        if status >= FAILED:
+        decode = self.decode
+        if status == _NOT_FOUND and self.decode_none is not None:
+            decode = self.decode_none
+        elif status >= FAILED:
             raise error_in(status, body, key=self.key)
         try:
-            return self.decode(body)
+            return decode(body)
         except msgspec.MsgspecError as error:
             raise _no_answer(status) from error
 
@@ -256,10 +262,15 @@ def delete(key: str) -> Call[None]:
 
 def delete_all(chosen: Iterable[str]) -> Call[tuple[str, ...]]:
     """Return the call that deletes sessions; sent again it would leave out those that it deleted."""
+
+    def removed(body: bytes) -> tuple[str, ...]:
+        return _decoded(body, wire.BulkAnswer).keys
+
     return Call(
         method="POST",
         path="/api/v1/sessions/delete",
-        decode=lambda body: _decoded(body, wire.BulkAnswer).keys,
+        decode=removed,
+        decode_none=removed,
         body=encoded_json("keys", BulkBody(keys=list(dict.fromkeys(chosen)), dry_run=False)),
         repeatable=False,
     )

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
-from chatkeep.errors import ChatkeepError, ForbiddenError, InvalidError
-from chatkeep.wire import ImportAnswer, status_of
+from chatkeep.errors import ChatkeepError, ForbiddenError, InvalidError, NotFoundError
+from chatkeep.wire import BulkAnswer, ImportAnswer, status_of
 
 _FACTS: Final = (
     "expected",
@@ -81,6 +82,32 @@ def refused_import(report: ImportAnswer, code: str) -> RefusedImport:
             "status": status_of(ForbiddenError if is_forbidden else InvalidError),
             "code": code,
         }
+    )
+
+
+class RefusedDeletion(Struct, frozen=True, kw_only=True):
+    """A bulk deletion that found nothing to delete: a problem that is its answer as well.
+
+    `not_found` are the keys that were named, none when filters chose.
+    """
+
+    detail: str
+    status: int
+    code: str
+    keys: tuple[str, ...]
+    count: int
+    dry_run: bool
+    not_found: tuple[str, ...]
+
+
+def refused_deletion(answer: BulkAnswer, asked: str, named: Sequence[str]) -> RefusedDeletion:
+    """Return the answer of a deletion that removed nothing as the problem that it is; `asked` says what was meant."""
+    return RefusedDeletion(
+        **msgspec.structs.asdict(answer),
+        detail=f"No session was found for {asked}; nothing was deleted.",
+        status=status_of(NotFoundError),
+        code=NotFoundError.code,
+        not_found=tuple(named),
     )
 
 

@@ -159,8 +159,10 @@ class Sessions:
         """Return a whole session."""
         return self._store.read(self._own(key))
 
-    def read_all(self, selection: Selection) -> Iterator[Session]:
-        """Yield whole sessions by key, without those deleted meanwhile or damaged beyond reading (see `status`).
+    def read_all(self, selection: Selection, *, on_unread: Callable[[str], None] = lambda _: None) -> Iterator[Session]:
+        """Yield whole sessions by key, without those deleted meanwhile or damaged beyond reading.
+
+        `on_unread` is told the key of each that is there and could not be read; see `status` for those without a key.
 
         Raises:
             StorageError: at the end, when the disk let none of them be read.
@@ -172,10 +174,11 @@ class Sessions:
             for key in page.keys:
                 try:
                     session = self._store.read(key)
-                except StorageError as error:
-                    refusal = error
-                except (SessionNotFoundError, SessionDamagedError):
+                except SessionNotFoundError:
                     continue
+                except (StorageError, SessionDamagedError) as error:
+                    refusal = error if isinstance(error, StorageError) else refusal
+                    on_unread(key)
                 else:
                     count += 1
                     yield session

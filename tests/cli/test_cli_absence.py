@@ -84,7 +84,18 @@ def test_search_says_where_else_there_are_hits(run: Run) -> None:
     assert "Nothing found in 2 sessions." in run("search", "plum", "--role", "any").out
 
 
-@pytest.mark.parametrize("args", [("list",), ("list", "--json"), ("search", "line"), ("export",), ("stats",)])
+@pytest.mark.parametrize(
+    "args",
+    [
+        ("list",),
+        ("list", "--json"),
+        ("search", "line"),
+        ("search", "line", "--json"),
+        ("export",),
+        ("stats",),
+        ("stats", "--json"),
+    ],
+)
 def test_files_that_cannot_be_read_are_no_empty_store(run: Run, public: Path, args: tuple[str, ...]) -> None:
     """Where files are there and none can be read, a command says how many, and why, and fails."""
     let_read(public)
@@ -136,3 +147,15 @@ def test_tokens_that_cannot_be_read_are_not_none(run: Run, public: Path, closed:
         for use in (tokens.create_first, tokens.all, lambda: tokens.find("ck_x")):
             with pytest.raises(StorageDeniedError):
                 use()
+
+
+@pytest.mark.parametrize("closed", ["", "sessions", "sessions/*"])
+def test_source_that_cannot_be_read_is_no_empty_folder(run: Run, public: Path, closed: str) -> None:
+    """A folder or file that may not be read is named with the reason, and is not one without sessions."""
+    let_read(public)
+    for path in (public / "sessions").iterdir() if closed.endswith("*") else (public / closed,):
+        path.chmod(0o600)
+    code = 2 if closed.endswith("*") else 1
+    with tempfile.TemporaryDirectory() as into, as_nobody():
+        failed = run("import", str(public / "sessions"), "--workspace", f"{into}/workspace", code=code)
+    assert "Permission denied" in failed.err

@@ -182,6 +182,34 @@ def test_bulk_deletion_shows_first_and_deletes_when_told(client: httpx.Client) -
 
 
 @pytest.mark.parametrize(
+    "body,asked,named",
+    [
+        ({"keys": ["gone:a", "gone:b"]}, "'gone:a', 'gone:b'", ["gone:a", "gone:b"]),
+        ({"keys": []}, "an empty list of keys", []),
+        ({"prefix": "gone:", "older_than": "30d"}, "prefix 'gone:', older_than '30d'", []),
+        ({"channel": "gone"}, "channel 'gone'", []),
+    ],
+)
+def test_bulk_deletion_of_nothing_is_no_success(body: Json, asked: str, named: list[str], client: httpx.Client) -> None:
+    """It is 404 and says what was asked for and not found; a dry run only says that there would be none."""
+    _append(client, "there:a", HI)
+    shown = client.post("/api/v1/sessions/delete", json=body)
+    assert (200, 0) == (shown.status_code, shown.json()["count"])
+    answer = client.post("/api/v1/sessions/delete", json={**body, "dry_run": False})
+    expected = {
+        "detail": f"No session was found for {asked}; nothing was deleted.",
+        "status": 404,
+        "code": "not_found",
+        "keys": [],
+        "count": 0,
+        "dry_run": False,
+        "not_found": named,
+    }
+    assert (404, expected) == (answer.status_code, answer.json())
+    assert "application/problem+json" == answer.headers["content-type"]
+
+
+@pytest.mark.parametrize(
     "body",
     [{}, {"dry_run": False}, {"keys": ["a"], "prefix": "b"}, {"older_than": "soon"}, {"keys": "a"}, {"keys": [""]}],
 )

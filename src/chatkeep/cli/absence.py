@@ -11,7 +11,7 @@ import msgspec
 import typer
 
 from chatkeep.cli import screen
-from chatkeep.core.model import Selection
+from chatkeep.core.model import Selection, Status
 from chatkeep.core.search import Search
 from chatkeep.errors import SessionDamagedError
 from chatkeep.sessions import Sessions
@@ -48,7 +48,7 @@ def tell_no_session(sessions: Sessions, selection: Selection, *, is_quiet: bool)
     count = sessions.list(Selection(archived=None), limit=1).total
     given = filters_of(selection)
     if not count:
-        end_if_unreadable(sessions)
+        end_if_unreadable(sessions.status())
     if is_quiet:
         return
     if given and count:
@@ -67,8 +67,9 @@ def tell_no_hit(sessions: Sessions, search: Search, *, is_quiet: bool) -> None:
     """
     count = sessions.list(Selection(archived=None), limit=1).total
     if not count:
-        end_if_unreadable(sessions)
+        end_if_unreadable(sessions.status())
     if is_quiet:
+        tell_unread(sessions)
         return
     if not count:
         screen.say("Nothing found: there are no sessions.")
@@ -91,13 +92,12 @@ def tell_unread(sessions: Sessions) -> None:
         screen.complain(f"{screen.counted(len(problems), 'file')} cannot be served whole; run `chatkeep doctor`.")
 
 
-def end_if_unreadable(sessions: Sessions) -> None:
+def end_if_unreadable(status: Status) -> None:
     """End the command if there is no session because no file can be read; say why on stderr.
 
     Raises:
         typer.Exit: with the exit code of what is damaged.
     """
-    status = sessions.status()
     if status.session_count or not status.problems:
         return
     screen.complain(f"There is no session, but {screen.counted(len(status.problems), 'file')} that cannot be read:")

@@ -54,7 +54,7 @@ def export(
             chosen = _readable(sessions, keys, damaged)
             damaged.extend(sessions.status().problems)
         else:
-            absence.end_if_unreadable(sessions)
+            absence.end_if_unreadable(sessions.status())
             raise NotFoundError("There are no sessions to export.")
         pieces = exported(chosen, fmt, single=key is not None)
         if output is None:

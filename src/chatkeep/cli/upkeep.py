@@ -33,12 +33,12 @@ def stats(
         sessions = Sessions(store)
         found = sessions.stats(unit=choice("--unit", unit, get_args(PeriodUnit)))
         status = sessions.status()
-        if not as_json:
-            absence.end_if_unreadable(sessions)
     cuts = wiring.cuts_in(chosen.workspace)
     if as_json:
         facts = {"workspace": str(chosen.workspace), "status": status, **msgspec.to_builtins(found)}
         screen.show_json({**facts, "cuts": list(map(cut_facts, cuts))})
+    absence.end_if_unreadable(status)
+    if as_json:
         return
     messages = screen.counted(found.message_count, "message")
     screen.say(f"{screen.counted(found.session_count, 'session')}, {messages}, {screen.size(found.size_bytes)}")
@@ -62,6 +62,8 @@ def reindex(*, workspace: Workspace = None, as_json: AsJson = False) -> None:
     counts = {"session_count": status.session_count, "message_count": status.message_count}
     if as_json:
         screen.show_json({**counts, "seconds": took_s})
+    absence.end_if_unreadable(status)
+    if as_json:
         return
     messages = screen.counted(status.message_count, "message")
     screen.say(f"Indexed {screen.counted(status.session_count, 'session')}, {messages}, in {took_s} s.")

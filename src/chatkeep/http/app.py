@@ -206,7 +206,14 @@ def _let_pages_call(app: FastAPI, origins: Sequence[str]) -> None:
         allow_origins=list(origins),
         allow_methods=sorted({route.method for route in ROUTES}),
         allow_headers=["Authorization", "Content-Type", "Last-Event-ID", "X-Session-Key"],
-        expose_headers=["Retry-After", "X-Request-ID", "X-Session-Key", *RATE_HEADERS],
+        expose_headers=[
+            "Retry-After",
+            "X-Chatkeep-Left-Out",
+            "X-Not-Recorded",
+            "X-Request-ID",
+            "X-Session-Key",
+            *RATE_HEADERS,
+        ],
     )
 
 

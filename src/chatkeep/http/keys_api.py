@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from io import BytesIO
 from typing import Final
 from urllib.parse import quote
@@ -41,6 +41,9 @@ _REVISION: Final = Decoder(RevisionBody)
 _BULK: Final = Decoder(BulkBody)
 _CREATED: Final = 201
 _OK: Final = 200
+_FILTERS: Final = ("prefix", "channel", "older_than")
+_LEFT_OUT: Final = "X-Chatkeep-Left-Out"
+_NAMED_KEYS: Final = 20  # in the sentence that says what was not found
 
 
 async def list_keys(
@@ -121,7 +124,7 @@ async def read_messages(  # noqa: PLR0913 - the parameters of the query
 async def delete_sessions(request: Request, sessions: Own, threads: Threads) -> Response:
     """Delete the sessions of a list of keys, or all that filters match; only show them in a dry run."""
     body = await json_of(request, _BULK)
-    return json_response(wire.encoded(await threads.write(_deleted, sessions, body)))
+    return await threads.write(_deleted, sessions, body)
 
 
 async def export_sessions(
@@ -131,13 +134,16 @@ async def export_sessions(
     format: given.ExportFormat = "json",  # noqa: A002 - its name in the API
 ) -> Response:
     """Download one session, or all that the token sees."""
+    unread: list[str] = []
     if session is None:
-        chosen, name = sessions.read_all(Selection(archived=None)), "sessions"
+        chosen, name = sessions.read_all(Selection(archived=None), on_unread=unread.append), "sessions"
     else:
         chosen, name = iter([await threads.read(sessions.read, given.key("session", session))]), session
     pieces = exporters.exported(chosen, format, single=session is not None)
     headers = {"Content-Disposition": disposition(name, exporters.FORMATS[format].suffix)}
     first = await threads.export(_chunk, pieces)  # so that what fails at once fails with a status
+    if session is None and (left_out := await threads.read(_left_out, sessions, unread)):
+        headers[_LEFT_OUT] = str(left_out)
     return StreamingResponse(
         _chunks(first, pieces, threads), headers=headers, media_type=exporters.FORMATS[format].media_type
     )
@@ -152,6 +158,19 @@ async def import_sessions(
     """Take in sessions that were exported, as JSON, JSON lines or plain bytes; nothing that is stored is changed."""
     data = await body_of(request, IMPORT_TYPES, LARGE_BODY_BYTES_MAX)
     return await threads.import_(_imported, sessions, importers.chatkeep.read(BytesIO(data), format))
+
+
+def _left_out(sessions: Sessions, unread: Sequence[str]) -> int:
+    """Return how many files an export of everything cannot read whole: `unread` are keys that it has met so far.
+
+    Raises:
+        NotFoundError: when there is no session to export, saying whether there are files that cannot be read.
+    """
+    status = sessions.status()
+    if status.session_count:
+        return max(len(status.problems), len(unread))
+    told = f", but {len(status.problems)} files that cannot be read" if status.problems else ""
+    raise NotFoundError(f"There are no sessions to export{told}.")
 
 
 def disposition(name: str, suffix: str) -> str:
@@ -184,15 +203,28 @@ def _encoded_keys(sessions: Sessions, selected: Selection, limit: int | None, cu
     return wire.encoded(wire.key_list(sessions.keys(selected, limit=limit, cursor=cursor)))
 
 
-def _deleted(sessions: Sessions, body: BulkBody) -> wire.BulkAnswer:
+def _deleted(sessions: Sessions, body: BulkBody) -> Response:
+    """Return what was deleted, as a problem when nothing was."""
     keys = _meant(sessions, body)
     if not body.dry_run:
         keys = sessions.delete_all(keys)
-    return wire.BulkAnswer(keys=keys, count=len(keys), dry_run=body.dry_run)
+    answer = wire.BulkAnswer(keys=keys, count=len(keys), dry_run=body.dry_run)
+    if keys or body.dry_run:
+        return json_response(wire.encoded(answer))
+    refused = problem_wire.refused_deletion(answer, _asked_for(body), body.keys or ())
+    return Response(wire.encoded(refused), refused.status, media_type=PROBLEM_TYPE)
+
+
+def _asked_for(body: BulkBody) -> str:
+    """Return what a bulk deletion was told to delete, in words."""
+    if body.keys is None:
+        return ", ".join(f"{name} {value!r}" for name in _FILTERS if (value := getattr(body, name)) is not None)
+    named = ", ".join(map(repr, body.keys[:_NAMED_KEYS])) or "an empty list of keys"
+    return f"{named} and {len(body.keys) - _NAMED_KEYS} more" if len(body.keys) > _NAMED_KEYS else named
 
 
 def _meant(sessions: Sessions, body: BulkBody) -> tuple[str, ...]:
-    filters = {name: getattr(body, name) for name in ("prefix", "channel", "older_than")}
+    filters = {name: getattr(body, name) for name in _FILTERS}
     for name, value in filters.items():
         if value == "":
             raise InvalidError(name, "must not be empty: what matches everything is no filter")

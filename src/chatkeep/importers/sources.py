@@ -6,11 +6,11 @@ Input that ends within its compression is an error, also where what came before 
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import io
 import zlib
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Final, cast
 
@@ -51,7 +51,7 @@ class Piped:
 Source = Path | Piped
 
 
-@contextmanager
+@contextlib.contextmanager
 def opened(source: Source, on_bytes: OnBytes = lambda _: None) -> Iterator[io.BufferedReader]:
     """Yield the content of a file, unpacked; `on_bytes` is told how many more bytes of the file were read.
 
@@ -71,6 +71,7 @@ def files_of(source: Source, fmt: str) -> Sequence[Source]:
 
     Raises:
         InvalidError: when the path does not exist, or holds none.
+        OSError: when it may not be read: it is not known then what it holds.
     """
     if isinstance(source, Piped):
         return [source]
@@ -79,7 +80,7 @@ def files_of(source: Source, fmt: str) -> Sequence[Source]:
     if not source.is_dir():
         return [source]
     for folder in _places(source, fmt):
-        files = sorted(file for file in folder.glob("*") if _is_session_file(file))
+        files = sorted(file for file in _entries(folder) if _is_session_file(file))
         if files:
             return files
     raise InvalidError("path", f"{source} holds no session files")
@@ -92,20 +93,28 @@ def sniff(source: Source) -> str:
         InvalidError: when it is none of them, is empty, or cannot be read.
     """
     mixed = isinstance(source, Path) and source.is_dir()
-    if isinstance(source, Path) and any((folder / "_index.json").is_file() for folder in _places(source, "pocketpaw")):
+    if isinstance(source, Path) and any(_has_index(folder) for folder in _places(source, "pocketpaw")):
         return "pocketpaw"
+    refusal: InvalidError | None = None
     for file in files_of(source, "json")[:_SNIFFED_FILES]:
         try:
             fmt = _format_of(file)
-        except InvalidError:
-            if not mixed:
-                raise
-            continue  # reading it will name it as a flaw
+        except InvalidError as error:  # in a folder, reading it will name it as a flaw
+            refusal = refusal or error
+            continue
         if fmt is not None:
             return "json" if mixed and fmt == "jsonl" else fmt
+    if refusal is not None:
+        raise refusal
     raise InvalidError(
         "path", f"the format of {_named(source)} is not known; name it with --as: json, jsonl, pocketpaw or grip"
     )
+
+
+def _has_index(folder: Path) -> bool:
+    with contextlib.suppress(OSError):  # what cannot be read is told when its files are looked for
+        return (folder / "_index.json").is_file()
+    return False
 
 
 def _format_of(source: Source) -> str | None:
@@ -151,6 +160,18 @@ def _is_object(line: bytes) -> bool:
 def _places(path: Path, fmt: str) -> Sequence[Path]:
     inner = ["memory/sessions", "memory", "sessions", "."] if fmt == "pocketpaw" else ["sessions", "."]
     return [path / name for name in inner]
+
+
+def _entries(folder: Path) -> list[Path]:
+    """Return what is in a folder, nothing when there is none.
+
+    Raises:
+        OSError: when it may not be read: what is in it is not known then, and not nothing.
+    """
+    try:
+        return list(folder.iterdir())
+    except (FileNotFoundError, NotADirectoryError):
+        return []
 
 
 def _is_session_file(file: Path) -> bool:
