@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from chatkeep import wire
 from chatkeep.config import Settings
+from chatkeep.core.quoting import visible
 from chatkeep.core.search import Search
 from chatkeep.errors import StorageError
 from chatkeep.own_file import is_linked
@@ -135,9 +136,21 @@ def fixed(workspace: Path, on_progress: Callable[[int, int], None] | None = None
 
 def start_log() -> None:
     """Let the server's log go to stderr."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    handler = logging.StreamHandler()
+    handler.setFormatter(_Visible("%(asctime)s %(levelname)s %(name)s %(message)s"))
+    logging.basicConfig(level=logging.INFO, handlers=[handler])
     for chatty in ("watchfiles", "httpx", "httpx2", "openai"):  # they tell of every append, and of every question
         logging.getLogger(chatty).setLevel(logging.WARNING)
+
+
+class _Visible(logging.Formatter):
+    """Writes lines that neither act on a terminal nor break where the text of somebody else has a line end."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - the name of the library
+        return super().formatMessage(record).replace("\r", "\\r").replace("\n", "\\n")
+
+    def format(self, record: logging.LogRecord) -> str:
+        return visible(super().format(record))
 
 
 def warn_of(name: str, reason: str) -> None:

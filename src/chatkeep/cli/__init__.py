@@ -6,6 +6,7 @@ Facts go to stdout, everything else to stderr; an error is one sentence and an e
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 import traceback
@@ -118,7 +119,9 @@ def _check_text(args: Sequence[str]) -> None:
 def _told(error: BaseException, *, as_json: bool) -> int:
     """Complain of an error on stderr and return its exit code."""
     if isinstance(error, TyperException) and not as_json and hasattr(error, "show"):
-        error.show()  # with the usage of the command
+        usage = io.StringIO()
+        error.show(usage)  # with the usage of the command
+        screen.complain_at_length(usage.getvalue())
         return error.exit_code
     try:
         sys.stdout.flush()
@@ -134,7 +137,7 @@ def _told(error: BaseException, *, as_json: bool) -> int:
             key = f": {error.key}{'.' if hint else ''}"
         screen.complain(f"{failure['detail']}{key}{hint}")
     if os.environ.get("CHATKEEP_DEBUG"):
-        traceback.print_exception(error)
+        screen.complain_at_length("".join(traceback.format_exception(error)))
     return code
 
 

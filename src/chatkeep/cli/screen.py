@@ -1,8 +1,9 @@
 """What commands print: facts on stdout, complaints on stderr, and nothing that a stored text could do to a terminal.
 
 A message may hold anything, escape sequences and characters that turn the reading direction
-included. `visible` is the only way for stored text to a terminal. JSON is safe by itself once the
-characters that JSON leaves alone are escaped too, which changes none of its meaning.
+included; so may names of files, arguments, and what servers say. `visible` is the only way for text to a terminal:
+whatever the console draws passes through it, whether whoever prints has thought of it or not. JSON is safe by
+itself once the characters that JSON leaves alone are escaped too, which changes none of its meaning.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import os
 import re
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from datetime import datetime
 from io import TextIOWrapper
@@ -19,21 +20,18 @@ from typing import Final, TextIO
 
 import msgspec
 from markdown_it import MarkdownIt
-from rich.console import Console, JustifyMethod
+from rich.console import Console, ConsoleOptions, JustifyMethod, RenderableType
 from rich.markdown import Markdown
 from rich.progress import BarColumn, DownloadColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
 
 from chatkeep.cli import hints
+from chatkeep.core import quoting
 
 _PIPE_COLUMNS: Final = 240
 _STYLES: Final = {"user": "cyan", "assistant": "green", "tool": "yellow"}
-# Controls but tab and line feed, soft hyphen, and all that is invisible or turns the direction, but joiners
-_UNSAFE: Final = re.compile(
-    "[\x00-\x08\x0b-\x1f\x7f-\x9f\xad\u061c\u070f\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff0-\ufffb"
-    "\ud800-\udfff\U000e0000-\U000e0fff]"
-)
 _NOT_ASCII: Final = re.compile("[^\n -~]")
 _TITLE_COLUMNS: Final = 20  # what a title needs to tell sessions apart
 _MINUTE_S: Final = 60
@@ -65,13 +63,13 @@ def abandon_stdout() -> None:
 
 def visible(text: str, *, one_line: bool = False) -> str:
     """Return stored text with everything that acts on a terminal written out: ESC becomes its Python escape."""
-    safe = _UNSAFE.sub(lambda found: ascii(found.group())[1:-1], text.replace("\r\n", "\n"))
+    safe = quoting.visible(text)
     return " ".join(safe.split()) if one_line else safe
 
 
 def visible_json(encoded: bytes, *, ascii_only: bool = False) -> str:
     """Return JSON with everything that acts on a terminal as JSON escapes; it means the same."""
-    escaped = _NOT_ASCII if ascii_only else _UNSAFE
+    escaped = _NOT_ASCII if ascii_only else quoting.UNSAFE
     return escaped.sub(lambda found: _json_escape(found.group()), encoded.decode())
 
 
@@ -115,6 +113,21 @@ def say_markdown(text: str) -> None:
 def complain(sentence: str) -> None:
     """Print a sentence on stderr."""
     _console(stderr=True).print(visible(hints.as_run(sentence), one_line=True), soft_wrap=True)
+
+
+def complain_at_length(text: str) -> None:
+    """Print lines on stderr."""
+    sys.stderr.write(visible(text))
+
+
+def show_exported(pieces: Iterable[bytes], *, is_json: bool) -> None:
+    """Print files as they are; on a terminal with all that acts on it written out, in JSON as JSON does."""
+    for piece in pieces:
+        if sys.stdout.isatty():
+            sys.stdout.write(visible_json(piece) if is_json else visible(piece.decode()))
+        else:
+            sys.stdout.buffer.write(piece)
+    sys.stdout.flush()
 
 
 def show_table(
@@ -263,7 +276,14 @@ def _write_json(stream: TextIO, value: object, indent: int = 2) -> None:
 
 
 class _Console(Console):
-    """A console that leaves it to `main` to say what becomes of a process whose output nobody reads."""
+    """A console that draws nothing that acts on a terminal but its own colours and moves.
+
+    It leaves it to `main` to say what becomes of a process whose output nobody reads.
+    """
+
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
+        for segment in super().render(renderable, options):
+            yield segment if segment.control else segment._replace(text=visible(segment.text))
 
     def on_broken_pipe(self) -> None:
         raise  # noqa: PLE0704 - the BrokenPipeError that is being handled where this is called

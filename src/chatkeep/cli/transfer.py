@@ -58,7 +58,7 @@ def export(
             raise NotFoundError("There are no sessions to export.")
         pieces = exported(chosen, fmt, single=key is not None)
         if output is None:
-            _print(pieces)
+            screen.show_exported(pieces, is_json=fmt != "md")
         else:
             with fresh_file(output) as file:
                 file.writelines(pieces)
@@ -146,15 +146,6 @@ def _readable(sessions: Sessions, keys: Sequence[str], damaged: list[str]) -> It
             continue  # deleted meanwhile
         except (SessionDamagedError, StorageError):
             damaged.append(key)
-
-
-def _print(pieces: Iterable[bytes]) -> None:
-    for piece in pieces:
-        if sys.stdout.isatty():
-            sys.stdout.write(screen.visible(piece.decode()))
-        else:
-            sys.stdout.buffer.write(piece)
-    sys.stdout.flush()
 
 
 def _source(path: Path) -> Source:

@@ -17,9 +17,19 @@ _ACTING: Final = re.compile(
     "[\x00-\x20\x7f-\xa0\xad\u061c\u115f\u1160\u1680\u180e\u2000-\u200f\u2028-\u202f\u205f-\u206f"
     "\u3000\u3164\ud800-\udfff\ufeff\ufff9-\ufffb\uffa0\U000e0000-\U000e0fff]+"
 )
+# Controls but tab and line feed, soft hyphen, and all that is invisible or turns the direction, but joiners
+UNSAFE: Final = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\xad\u061c\u070f\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff0-\ufffb"
+    "\ud800-\udfff\U000e0000-\U000e0fff]"
+)
 _UNSEEN: Final = re.compile(r"<(script|style|svg|head)\b[^<>]*>.*?</\1[^<>]*>", re.DOTALL | re.IGNORECASE)
 _TITLE: Final = re.compile(r"<title[^<>]*>([^<>]*)<", re.IGNORECASE)
 _TAG: Final = re.compile(r"<[^<>]*>")
+
+
+def visible(text: str) -> str:
+    """Return the text with everything that acts on a terminal written out: ESC becomes its Python escape."""
+    return UNSAFE.sub(lambda found: ascii(found.group())[1:-1], text.replace("\r\n", "\n"))
 
 
 def quoted(words: str) -> str:
