@@ -1,11 +1,12 @@
 """Measure what other clients notice of texts that are made to take long.
 
-    python bench/hostile.py WORKSPACE [--rounds 200] [--largest 16]
+    python bench/hostile.py WORKSPACE [--rounds 3] [--kinds marks-1 marks-16 others] [--at-once 2]
 
-Make the workspace with bench/generate.py; it grows by what is sent. One client appends, lists, reads and searches,
-alone and while others send, two at a time: 20 messages of marks that are slow to put in order, at 1 MiB and at the
-largest, and then 200 of all other kinds (tests/linear/kinds.py) at 256 KiB. Printed are the client's times alone,
-median and 99th percentile in milliseconds, how many times as long they are beside those, and how long these took.
+Make the workspace with bench/generate.py; it grows by what is sent. One client, in a process of its own, appends,
+lists, reads and searches: alone, then while other processes send, and so on in turn, so that both meet the same
+machine. Sent are 20 messages of marks that are slow to put in order, at 1 MiB and at 16 MiB, and 200 of all other kinds
+(tests/linear/kinds.py) at 256 KiB. Printed are medians over the rounds: of the client's 50th and 99th percentile alone
+and beside, in milliseconds, of the ratios of neighbours, and how long what was sent took.
 """
 
 from __future__ import annotations
@@ -13,129 +14,163 @@ from __future__ import annotations
 import argparse
 import itertools
 import json
+import multiprocessing
 import statistics
 import sys
 import tempfile
-import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from multiprocessing.queues import Queue
+from multiprocessing.synchronize import Event
 from pathlib import Path
+from typing import TypeVar
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from server import Server
+from server import Client, Server
 from tests.linear.kinds import KINDS
 
 _MARKS = "\u0315\u0300\u0327"
-_SENDERS = 2
 _OTHERS = 200
 _OTHER_CHARS = 1 << 18
-_NOBODY_S = 4.0
+_ROUNDS_ALONE = 150
+_ROUNDS_MIN = 100
+_PROCESSES = multiprocessing.get_context("spawn")
+
+Times = dict[str, list[float]]
+_T = TypeVar("_T")
 
 
-def times_of(server: Server, until: threading.Event, rounds: int, name: str) -> dict[str, list[float]]:
-    """Return how long each of a client's requests took, until the event is set, and so many rounds at least."""
-    client = server.another()
-    taken: dict[str, list[float]] = {}
+def times_of(client: Client, goes_on: Callable[[int], bool]) -> Times:
+    """Return how long each of a client's requests took, in milliseconds, round after round."""
+    taken: Times = {}
     for number in itertools.count():
-        if number >= rounds and until.is_set():
+        if not goes_on(number):
             return taken
+        key = f"bench:{number % 10}"
         said = {"role": "user", "content": f"the quick brown fox {number}"}
         for what, asked in (
-            ("append", ("POST", f"/api/v1/messages?session=bench:{number % 10}:{name.replace(' ', '-')}", said)),
+            ("append", ("POST", f"/api/v1/messages?session={key}", said)),
             ("list", ("GET", "/api/sessions?limit=50")),
-            ("history", ("GET", f"/api/memory/session?id=bench:{number % 10}:{name.replace(' ', '-')}&limit=50")),
+            ("history", ("GET", f"/api/memory/session?id={key}&limit=50")),
             ("search", ("GET", "/api/sessions/search?q=quick%20fox")),
         ):
             began = time.perf_counter()
             status, answer = client.request(*asked)
             if status >= 300:
-                raise SystemExit(f"{what}: {status} {answer[:200]!r}")
+                sys.exit(f"{what}: {status} {answer[:200]!r}")
             taken.setdefault(what, []).append((time.perf_counter() - began) * 1000)
-    return taken
+    raise AssertionError
 
 
-def sent(server: Server, bodies: Sequence[bytes], name: str) -> list[float]:
-    """Send messages, two at a time, and return how many seconds each took."""
-    left: Iterator[tuple[int, bytes]] = iter(enumerate(bodies))
-    lock, taken = threading.Lock(), []
-
-    def send() -> None:
-        client = server.another()
-        while True:
-            with lock:
-                number, body = next(left, (0, b""))
-            if not body:
-                return
-            began = time.perf_counter()
-            path = f"/api/v1/messages?session=hostile:{number}:{name.replace(' ', '-')}"
-            status, answer = client.request("POST", path, json.loads(body))
-            taken.append(time.perf_counter() - began)
-            if status >= 500 or status == 408:
-                print(f"  {name} {number}: {status} {answer[:200]!r}")
-
-    threads = [threading.Thread(target=send) for _ in range(_SENDERS)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    return taken
+def _rounds(count: int) -> Callable[[int], bool]:
+    return lambda number: number < count
 
 
-def summary(taken: Sequence[float]) -> tuple[float, float]:
-    """Return median and 99th percentile."""
-    return statistics.median(taken), statistics.quantiles(taken, n=100)[98]
+def client_beside(token: str, ended: Event, done: Queue[Times]) -> None:
+    """Be the client while others send."""
+    done.put(times_of(Client(token), lambda number: number < _ROUNDS_MIN or not ended.is_set()))
+
+
+def client_alone(token: str, done: Queue[Times]) -> None:
+    """Be the client alone."""
+    done.put(times_of(Client(token), _rounds(_ROUNDS_ALONE)))
+
+
+def send(token: str, name: str, bodies: Sequence[tuple[int, bytes]], done: Queue[list[float]]) -> None:
+    """Send these messages one after the other, and tell how many seconds each took."""
+    client, taken = Client(token), []
+    for number, body in bodies:
+        said = json.loads(body)
+        began = time.perf_counter()
+        status, answer = client.request("POST", f"/api/v1/messages?session=hostile:{name}:{number}", said)
+        taken.append(time.perf_counter() - began)
+        if status >= 500 or status == 408:
+            print(f"  {name} {number}: {status} {answer[:200]!r}")
+    done.put(taken)
+
+
+def started(work: Callable[..., None], *given: object) -> Queue[_T]:
+    """Return where a new process tells what it measured."""
+    done: Queue[_T] = _PROCESSES.Queue()
+    _PROCESSES.Process(target=work, args=(*given, done), daemon=True).start()
+    return done
 
 
 def body_of(text: str) -> bytes:
     """Return the body of an append, of what can be stored of a text."""
     plain = text.encode(errors="replace").decode().replace("\0", "")
-    return json.dumps({"role": "user", "content": plain}, ensure_ascii=False).encode()
+    return json.dumps({"role": "user", "content": plain}).encode()
 
 
-def measure(server: Server, name: str, bodies: Sequence[bytes], rounds: int, alone: dict[str, list[float]]) -> None:
-    """Print what a client notices while the bodies are sent."""
-    done = threading.Event()
-    slowest: list[float] = []
+def marks(mebibytes: int) -> list[bytes]:
+    """Return 20 bodies of marks that are slow to put in order."""
+    return [body_of("a" + _MARKS * (((mebibytes << 20) - 1000) // len(_MARKS.encode())))] * 20
 
-    def send() -> None:
-        slowest.extend(sent(server, bodies, name))
-        done.set()
 
-    sender = threading.Thread(target=send)
-    sender.start()
-    beside = times_of(server, done, rounds // 10, name)
-    sender.join()
-    print(f"{name}: {len(slowest)} sent, median {statistics.median(slowest):.2f} s, longest {max(slowest):.2f} s")
-    for what, taken in beside.items():
-        (median, last), (median_alone, last_alone) = summary(taken), summary(alone[what])
-        print(
-            f"  {what:8} n={len(taken):4} p50 {median:7.1f} ({median / median_alone:.2f}x)"
-            f"  p99 {last:7.1f} ({last / last_alone:.2f}x)  longest {max(taken):.0f}"
-        )
+def others() -> list[bytes]:
+    """Return 200 bodies of all other kinds."""
+    kinds = itertools.cycle(kind for name, kind in KINDS.items() if name != "marks of mixed classes")
+    return [body_of(kind(_OTHER_CHARS)) for kind in itertools.islice(kinds, _OTHERS)]
+
+
+_SENT: dict[str, Callable[[], list[bytes]]] = {
+    "marks-1": lambda: marks(1),
+    "marks-16": lambda: marks(16),
+    "others": others,
+}
+
+
+def compared(server: Server, name: str, bodies: Iterable[bytes], at_once: int) -> tuple[Times, Times, list[float]]:
+    """Return a client's times alone and right after that beside what is sent, and how long that took."""
+    alone: Times = started(client_alone, server.token).get()
+    numbered = [(int(time.time() * 1000) + number, body) for number, body in enumerate(bodies)]
+    ended = _PROCESSES.Event()
+    client: Queue[Times] = started(client_beside, server.token, ended)
+    parts = (numbered[place::at_once] for place in range(at_once))
+    senders: list[Queue[list[float]]] = [started(send, server.token, name, part) for part in parts]
+    taken = [one for sender in senders for one in sender.get()]
+    ended.set()
+    return alone, client.get(), taken
+
+
+def percentiles(taken: Sequence[float]) -> tuple[float, float]:
+    """Return median and 99th percentile."""
+    return statistics.median(taken), statistics.quantiles(taken, n=100)[98]
+
+
+def tell(rounds: Sequence[tuple[Times, Times, list[float]]]) -> None:
+    """Print medians over the rounds."""
+    sent = [one for _, _, taken in rounds for one in taken]
+    print(f"  sent {len(sent)}: median {statistics.median(sent):.2f} s, longest {max(sent):.2f} s")
+    for what in rounds[0][0]:
+        pairs = [(percentiles(alone[what]), percentiles(beside[what])) for alone, beside, _ in rounds]
+        count = sum(len(beside[what]) for _, beside, _ in rounds)
+        line = f"  {what:8} n={count:5}"
+        for place, percentile in enumerate(("p50", "p99")):
+            before, after = ([pair[side][place] for pair in pairs] for side in (0, 1))
+            ratios = [high / low for low, high in zip(before, after, strict=True)]
+            line += (
+                f"  {percentile} {statistics.median(before):6.1f} -> {statistics.median(after):6.1f}"
+                f" {statistics.median(ratios):5.2f}x"
+            )
+        print(line, " p99 ratios", *(f"{high[1] / low[1]:.2f}" for low, high in pairs), flush=True)
 
 
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("workspace", type=Path, nargs="?")
-    parser.add_argument("--rounds", type=int, default=200)
-    parser.add_argument("--largest", type=int, default=16, help="MiB")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--kinds", nargs="+", choices=[*_SENT], default=[*_SENT])
+    parser.add_argument("--at-once", type=int, default=2, help="senders")
     given = parser.parse_args()
-    workspace = given.workspace or Path(tempfile.mkdtemp()) / "workspace"
-    server = Server(workspace)
-    idle = threading.Event()
-    idle.set()
-    times_of(server, idle, given.rounds // 4, "warm")
-    alone = times_of(server, idle, given.rounds, "alone")
-    for what, taken in alone.items():
-        print("alone {:8} n={} p50 {:.1f} ms  p99 {:.1f} ms".format(what, len(taken), *summary(taken)))
-    for mebibytes in (1, given.largest):
-        text = "a" + _MARKS * (((mebibytes << 20) - 1000) // len(_MARKS.encode()))
-        measure(server, f"marks of {mebibytes} MiB", [body_of(text)] * 20, given.rounds, alone)
-    kinds = itertools.cycle(kind for name, kind in KINDS.items() if name != "marks of mixed classes")
-    others = [body_of(kind(_OTHER_CHARS)) for kind in itertools.islice(kinds, _OTHERS)]
-    measure(server, "other kinds", others, given.rounds, alone)
+    server = Server(given.workspace or Path(tempfile.mkdtemp()) / "workspace")
+    started(client_alone, server.token).get()  # warm
+    for name in given.kinds:
+        bodies = _SENT[name]()
+        print(name, flush=True)
+        tell([compared(server, name, bodies, given.at_once) for _ in range(given.rounds)])
     print(f"memory at the end: {server.memory_mb():.0f} MB")
     server.stop()
 
