@@ -15,6 +15,7 @@ from chatkeep.core.words import (
     evenly_folded,
     folded,
     indexed,
+    is_unspaced,
     may_go_on,
     pairs_of,
     rows_of,
@@ -251,3 +252,10 @@ def test_fold_of_every_character_there_is() -> None:
     """A text of all characters, many times more than any language has, folds as each of them does."""
     text = "".join(chr(code) for code in range(0x110000) if unicodedata.category(chr(code))[0] not in "MC")
     assert "".join(map(folded, text)) == folded(text)
+
+
+def test_rows_of_plain_scripts_have_no_pairs() -> None:
+    """No character before the first script without spaces folds to one of such a script."""
+    first = 0x0E00
+    assert [] == [code for code in range(first) if any(map(is_unspaced, folded(chr(code))))]
+    assert "" == rows_of("".join(map(chr, range(0xA0, first))))

@@ -38,6 +38,7 @@ _UNSPACED = (
     "\u3041-\u30ff\u3105-\u312f\u3131-\u318e\u31a0-\u31bf\u31f0-\u31ff\u3400-\u4dbf\u4e00-\u9fff\ua960-\ua97f"
     "\uac00-\ud7ff\uf900-\ufaff\U0001b000-\U0001b16f\U00020000-\U0003ffff"
 )
+_may_have_pairs: Final = re.compile("[\u0e00-\U0010ffff]").search  # nothing below folds to one of these
 is_unspaced: Final = re.compile(f"[{_UNSPACED}]").match
 """Whether the first character of a token is of a script without spaces."""
 
@@ -224,7 +225,7 @@ def rows_of(text: str) -> str:
     """Return the parts of a text as an index takes them, with spaces between and gaps between the rows."""
     compounds = (parts for piece in stretches(text) for parts in compounds_of(piece) if parts)
     rows = [" ".join(part.text for part in parts) for parts in compounds]
-    if not text.isascii():
+    if _may_have_pairs(text):
         rows += _rows_of_pairs(text)
     return f" {GAP} ".join(rows)
 
