@@ -19,7 +19,7 @@ import msgspec
 import pytest
 
 from chatkeep import beside, wire
-from chatkeep.beside import CHANNELS, Searcher
+from chatkeep.beside import Beside
 from chatkeep.core.search import Search
 from chatkeep.errors import StorageError
 from chatkeep.http.access import Pools
@@ -34,6 +34,7 @@ from chatkeep.tokens import TokenFile
 from tests.cli.test_cli_serve import serving
 
 PATIENCE_S = 60
+CHANNELS = 2
 
 
 @pytest.fixture
@@ -47,9 +48,9 @@ def store(tmp_path: Path) -> Iterator[FilesStore]:
 
 
 @contextmanager
-def searching(workspace: Path, is_told: Callable[[], bool] = lambda: True) -> Iterator[Searcher]:
+def searching(workspace: Path, is_told: Callable[[], bool] = lambda: True) -> Iterator[Beside]:
     """Yield a process that searches the workspace, once it is ready."""
-    searcher = Searcher([sys.executable, "-m", "chatkeep.searcher", str(workspace)], is_told)
+    searcher = Beside([sys.executable, "-m", "chatkeep.searcher", str(workspace)], CHANNELS, is_told)
     try:
         _wait(lambda: searcher._channels.qsize() == CHANNELS)
         yield searcher
@@ -68,16 +69,20 @@ def _page(store: FilesStore, search: Search) -> bytes:
     return wire.encoded(wire.hit_page(store.search(search)))
 
 
-def _pages(searcher: Searcher, *searches: Search) -> list[bytes | None]:
+async def _page_beside(searcher: Beside, search: Search) -> bytes | None:
+    return await searcher.ask(msgspec.msgpack.encode(search), lasts_s=search.deadline_s)
+
+
+def _pages(searcher: Beside, *searches: Search) -> list[bytes | None]:
     """Return what is answered to searches that are asked at once."""
 
     async def ask() -> list[bytes | None]:
-        return await asyncio.gather(*(searcher.page(search) for search in searches))
+        return await asyncio.gather(*(_page_beside(searcher, search) for search in searches))
 
     return asyncio.run(ask())
 
 
-def _pid(searcher: Searcher) -> int:
+def _pid(searcher: Beside) -> int:
     process = searcher._process
     assert process is not None
     return process.pid
@@ -151,14 +156,14 @@ def test_search_beside_many_at_once(store: FilesStore, tmp_path: Path) -> None:
 def test_search_beside_that_nobody_waits_for(store: FilesStore, tmp_path: Path) -> None:
     """A search that is cancelled does not leave its page to the next one."""
 
-    async def leave(searcher: Searcher) -> bytes | None:
+    async def leave(searcher: Beside) -> bytes | None:
         for _ in range(5):
-            task = asyncio.create_task(searcher.page(search_for("prime number ")))
+            task = asyncio.create_task(_page_beside(searcher, search_for("prime number ")))
             await asyncio.sleep(0)
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
         await asyncio.gather(*searcher._under_way)
-        return await searcher.page(search_for("京"))
+        return await _page_beside(searcher, search_for("京"))
 
     with searching(tmp_path) as searcher:
         pid = _pid(searcher)
@@ -186,10 +191,10 @@ def test_search_beside_a_process_that_ends(
 @pytest.mark.parametrize("code", ["", "import os, sys; [os.write(int(fd), b'no length') for fd in sys.argv[1:]]"])
 def test_search_beside_another_program(code: str) -> None:
     """What is not the process that is meant answers nothing, and hinders nothing."""
-    searcher = Searcher([sys.executable, "-c", code])
+    searcher = Beside([sys.executable, "-c", code], CHANNELS)
     assert [None] == _pages(searcher, search_for("prime "))
     searcher.close()
-    missing = Searcher(["/no/such/program"])
+    missing = Beside(["/no/such/program"], CHANNELS)
     assert [None] == _pages(missing, search_for("prime "))
     missing.close()
 
@@ -211,7 +216,7 @@ def test_search_beside_of_a_confined_token(store: FilesStore, tmp_path: Path) ->
     limits = Limits(tmp_path / "limits.sqlite")
     guard = Guard(tokens, limits, hosts={"localhost"}, rates=UNLIMITED)
 
-    async def ask(searcher: Searcher) -> httpx.Response:
+    async def ask(searcher: Beside) -> httpx.Response:
         app = create_app(Sessions(store), guard, pools=Pools(searcher))
         client = httpx.AsyncClient(transport=httpx.ASGITransport(app=app), base_url="http://localhost")
         async with client:

@@ -1,12 +1,14 @@
-"""Searches in a process of their own, so that nothing else waits for them.
+"""Work in a process of its own, so that nothing else waits for it.
 
 Python runs one thread of a process at a time. An append gives its turn away some fifty times, at each call of the
-system or of SQLite, and waits to get it back; beside a search it took twice as long. Another process takes nothing from
-it but a processor (`bench/search.py`, "while searches run").
+system or of SQLite, and waits to get it back; beside a search it took twice as long (`bench/search.py`, "while
+searches run"), beside a text that takes long to fold fourteen times (`bench/hostile.py`). Another process takes nothing
+from it but a processor.
 
-A `Searcher` starts that process and starts it again when it ends. Each of its channels carries one search at a time: a
-message goes as its length in four bytes, then a search as msgpack, a page as the JSON that is answered. Where there is
-no channel, or no page comes, the search is to be made here: nothing depends on the other process but speed.
+`Beside` starts that process and starts it again when it ends. Each of its channels carries one piece of work at a
+time: a message goes as its length in four bytes and then its bytes, an answer comes the same way. Where there is no
+channel, or no answer comes, or an empty one, the work is to be done here: nothing depends on the other process but
+speed.
 """
 
 from __future__ import annotations
@@ -22,68 +24,63 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Final
 
-import msgspec
-
-from chatkeep.core.search import Search
-
-CHANNELS: Final = 2
-_PATIENCE_S: Final = 5.0  # beyond the deadline of a search
+_PATIENCE_S: Final = 5.0  # beyond the time that the work may take
 _START_S: Final = 120.0
 _PAUSE_S: Final = 1.0
 _PAUSE_MAX_S: Final = 60.0
 _LENGTH_BYTES: Final = 4
 _READ_BYTES: Final = 1 << 18
-_SEARCH: Final = msgspec.msgpack.Decoder(Search)
-_log = logging.getLogger("chatkeep.search")
+_log = logging.getLogger("chatkeep.beside")
 
 
-class Searcher:
-    """Another process that searches: `command`, with the numbers of its channels' descriptors as last arguments."""
+class Beside:
+    """Another process: `command`, with the numbers of its channels' descriptors as last arguments."""
 
-    def __init__(self, command: Sequence[str], is_told: Callable[[], bool] = lambda: True) -> None:
+    def __init__(self, command: Sequence[str], channels: int, is_told: Callable[[], bool] = lambda: True) -> None:
         """Start it; until it is ready, and while it `is_told` not all that was answered here, it is not asked."""
+        self.channel_count = channels
         self._command = command
         self._is_told = is_told
         self._channels: queue.SimpleQueue[socket.socket] = queue.SimpleQueue()
-        self._turns = asyncio.Semaphore(CHANNELS)
+        self._turns = asyncio.Semaphore(channels)
         self._stop = threading.Event()
         self._process: subprocess.Popen[bytes] | None = None
         self._under_way: set[asyncio.Task[bytes | None]] = set()
-        self._thread = threading.Thread(target=self._keep, name="chatkeep-searcher", daemon=True)
+        self._thread = threading.Thread(target=self._keep, name="chatkeep-beside", daemon=True)
         self._thread.start()
 
-    async def page(self, search: Search) -> bytes | None:
-        """Return the page with what the other process finds, None when it has to be looked for here."""
+    async def ask(self, *message: bytes, lasts_s: float) -> bytes | None:
+        """Return what the other process answers within that time, None when the work is to be done here."""
         if not self._is_told():
             return None
-        task = asyncio.create_task(self._in_turn(search))
+        task = asyncio.create_task(self._in_turn(message, lasts_s))
         self._under_way.add(task)
         task.add_done_callback(self._under_way.discard)
         return await asyncio.shield(task)  # the answer is taken from the channel, whoever still waits for it
 
-    async def _in_turn(self, search: Search) -> bytes | None:
+    async def _in_turn(self, message: Sequence[bytes], lasts_s: float) -> bytes | None:
         async with self._turns:
             try:
                 channel = self._channels.get_nowait()
             except queue.Empty:
                 return None
-            return await self._asked(channel, search)
+            return await self._asked(channel, message, lasts_s)
 
-    async def _asked(self, channel: socket.socket, search: Search) -> bytes | None:
-        page = None
+    async def _asked(self, channel: socket.socket, message: Sequence[bytes], lasts_s: float) -> bytes | None:
+        answered = None
         try:
-            async with asyncio.timeout(search.deadline_s + _PATIENCE_S):
-                page = await _exchanged(channel, msgspec.msgpack.encode(search))
+            async with asyncio.timeout(lasts_s + _PATIENCE_S):
+                answered = await _exchanged(channel, message)
         except (OSError, EOFError, ValueError):
             return None
         finally:
-            if page is None:
+            if answered is None:
                 self._give_up(channel)
         self._channels.put(channel)
-        return page or None
+        return answered or None
 
     def _give_up(self, channel: socket.socket) -> None:
-        """Begin anew with another process: what may still come on the channel is of another search."""
+        """Begin anew with another process: what may still come on the channel is of other work."""
         channel.close()
         if (process := self._process) is not None:
             process.kill()
@@ -108,13 +105,13 @@ class Searcher:
                 self._run()
             self._drop_channels()
             if not self._stop.is_set():
-                _log.warning("the process that searches ended; searching here until there is another")
+                _log.warning("a process beside this one ended; its work is done here until there is another")
             pause_s = _PAUSE_S if time.monotonic() - began > _PAUSE_MAX_S else min(2 * pause_s, _PAUSE_MAX_S)
             self._stop.wait(pause_s)
 
     def _run(self) -> None:
         """Start the process, give out its channels once they are ready, and wait for its end."""
-        pairs = [socket.socketpair() for _ in range(CHANNELS)]
+        pairs = [socket.socketpair() for _ in range(self.channel_count)]
         theirs = [other.fileno() for _, other in pairs]
         with contextlib.ExitStack() as own:
             for channel, _ in pairs:
@@ -138,7 +135,7 @@ class Searcher:
         self._process.wait()
 
     def _give_out(self, channels: Sequence[socket.socket]) -> None:
-        """Let searches go through the channels once there is a greeting from each."""
+        """Let work go through the channels once there is a greeting from each."""
         for channel in channels:
             channel.settimeout(_START_S)
             _received(channel)
@@ -152,37 +149,40 @@ class Searcher:
                 self._channels.get_nowait().close()
 
 
-async def _exchanged(channel: socket.socket, message: bytes) -> bytes:
+async def _exchanged(channel: socket.socket, message: Sequence[bytes]) -> bytes:
     """Send a message and return the next one that comes."""
     loop = asyncio.get_running_loop()
-    await loop.sock_sendall(channel, _framed(message))
-    data = b""
+    for part in (_length(*message), *message):
+        await loop.sock_sendall(channel, part)
+    data = bytearray()
     while len(data) < _LENGTH_BYTES or len(data) < _LENGTH_BYTES + _size_in(data):
         piece = await loop.sock_recv(channel, _READ_BYTES)
         if not piece:
             raise EOFError
         data += piece
-    return data[_LENGTH_BYTES:]
+    return bytes(data[_LENGTH_BYTES:])
 
 
-def answer(channel: socket.socket, page_of: Callable[[Search], bytes]) -> None:
-    """Answer what comes on a channel, one search after the other, until nobody is at its other end."""
+def answer(channel: socket.socket, work: Callable[[bytes], bytes]) -> None:
+    """Answer what comes on a channel, one message after the other, until nobody is at its other end."""
     with contextlib.suppress(OSError, EOFError):
-        channel.sendall(_framed(b""))
+        channel.sendall(_length(b""))
         while True:
-            search = _SEARCH.decode(_received(channel))
+            message = _received(channel)
             try:
-                page = page_of(search)
+                done = work(message)
             except Exception:  # noqa: BLE001 - whoever asked meets the same, and tells of it
-                page = b""
-            channel.sendall(_framed(page))
+                done = b""
+            channel.sendall(_length(done))
+            channel.sendall(done)
+            del message, done  # which may be large, while the next one is waited for
 
 
-def _framed(data: bytes) -> bytes:
-    return len(data).to_bytes(_LENGTH_BYTES, "big") + data
+def _length(*message: bytes) -> bytes:
+    return sum(map(len, message)).to_bytes(_LENGTH_BYTES, "big")
 
 
-def _size_in(data: bytes) -> int:
+def _size_in(data: bytes | bytearray) -> int:
     return int.from_bytes(data[:_LENGTH_BYTES], "big")
 
 

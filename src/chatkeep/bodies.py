@@ -1,4 +1,4 @@
-"""What clients send: the bodies of requests, and the times and durations in them.
+"""What clients send: the bodies of requests, how they are read, and the times and durations in them.
 
 The structs say what the types are; the rules of `core` say the rest, with their own sentences. The
 patterns here only tell the same rules to readers of the OpenAPI document, and to tools that try it.
@@ -6,13 +6,14 @@ patterns here only tell the same rules to readers of the OpenAPI document, and t
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, date, datetime, timedelta
-from typing import Annotated, Final
+from typing import Annotated, Final, TypeVar
 
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from chatkeep.core.bounds import BATCH_MAX
+from chatkeep.core.bounds import BATCH_MAX, DEPTH_MAX, VALUES_MAX, check_depth, has_more_values
 from chatkeep.core.keys import CHANNEL_CHARS_MAX, KEY_CHARS_MAX
 from chatkeep.core.model import (
     BLANKS,
@@ -26,16 +27,28 @@ from chatkeep.core.model import (
     Role,
     utc,
 )
-from chatkeep.errors import InvalidError
+from chatkeep.errors import BrokenInputError, InvalidError
 
 BULK_KEYS_MAX: Final = 10_000
 CHAT_CHARS_MAX: Final = 100_000
 MODEL_CHARS_MAX: Final = 256
+LARGE_BYTES: Final = 64 << 10  # of a body; more is not parsed in an event loop
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _YEAR_1: Final = -62135596800.0
 _YEAR_10000: Final = 253402300800.0
 _DURATION_UNITS: Final = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 _DURATION_DIGITS_MAX: Final = 9
+_T = TypeVar("_T")
+_HIGH: Final = rb"[dD][89abAB]"
+_LOW: Final = rb"[dD][c-fC-F]"
+_SURROGATE: Final = re.compile(rb"\\u[dD][89a-fA-F]")
+_PAIRED: Final = re.compile(  # bounded, so that other threads go on between two matches
+    rb"(?:[^\\]{1,64}+|\\u%b..\\u%b|\\u(?![dD][89a-fA-F])|\\[^u]){1,4096}+" % (_HIGH, _LOW),
+    re.DOTALL,
+)
+_PLACE: Final = re.compile(r" - at `(?:key in )?\$?\.?(.*)`$")
+_NAMED: Final = re.compile(r"(?:unknown|missing required) field `(.*)`")
+_BROKEN: Final = "The body is not valid JSON in UTF-8 with numbers in range."
 
 _CONTROLS: Final = r"\u0000-\u001f\u007f-\u009f"
 _FORMATS: Final = (
@@ -118,6 +131,7 @@ class DraftBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, o
 
 
 DraftsBody = DraftBody | Annotated[list[DraftBody], Meta(min_length=1, max_length=BATCH_MAX)]
+_DRAFTS: Final[msgspec.json.Decoder[DraftBody | list[DraftBody]]] = msgspec.json.Decoder(DraftsBody)
 
 
 class ChatBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -163,6 +177,16 @@ class BulkBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 RULES: Final[dict[str, dict[str, Json]]] = {DraftBody.__name__: _SAYS_SOMETHING, BulkBody.__name__: _NAMES_SOME}
 """What JSON Schema can say of the fields of a body together, by the body's name."""
+
+
+def drafts_of(data: bytes) -> list[Draft]:
+    """Return the messages of the body of an append: one, or a list, which is a level more.
+
+    Raises:
+        BrokenInputError, InvalidError: as `decoded` and `draft_of` say.
+    """
+    body = decoded(data, _DRAFTS, DEPTH_MAX + data.lstrip()[:1].startswith(b"["))
+    return [draft_of(one) for one in ([body] if isinstance(body, DraftBody) else body)]
 
 
 def draft_of(body: DraftBody) -> Draft:
@@ -249,3 +273,59 @@ def parse_age(field: str, text: str, now: datetime) -> datetime:
         return now - parse_duration(field, text)
     except OverflowError:
         return datetime.min.replace(tzinfo=UTC)
+
+
+def decoded(data: bytes, decoder: msgspec.json.Decoder[_T], depth_max: int = DEPTH_MAX) -> _T:
+    """Return JSON as the type that the decoder is for.
+
+    Raises:
+        BrokenInputError, InvalidError: for what is not JSON or nested too deep; naming the field that is wrong.
+    """
+    check_values(data)
+    check_depth(data, depth_max)
+    try:
+        return decoder.decode(data)
+    except msgspec.ValidationError as error:
+        _check_syntax(data)
+        raise _invalid(str(error)) from error
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        _check_surrogates(data)
+        raise BrokenInputError(_BROKEN) from error
+
+
+def check_values(data: bytes) -> None:
+    """Check, without parsing, that JSON has at most 100,000 values.
+
+    Raises:
+        InvalidError: when it has more.
+        BrokenInputError: when it is also nested too deep.
+    """
+    if has_more_values(data):
+        check_depth(data[:LARGE_BYTES], DEPTH_MAX)
+        raise InvalidError("body", f"has more than {VALUES_MAX} values; send it in parts")
+
+
+def _check_surrogates(data: bytes) -> None:
+    """Check that each half of a surrogate pair, written as an escape, has its other half."""
+    end = 0
+    while paired := _PAIRED.match(data, end):
+        end = paired.end()
+    if _SURROGATE.match(data, end):
+        raise InvalidError("body", "has a lone surrogate: text must be valid Unicode")
+
+
+def _check_syntax(data: bytes) -> None:
+    """Check that all of it is JSON: a wrong value may stand before the place where it is broken."""
+    try:
+        msgspec.json.decode(data)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        _check_surrogates(data)
+        raise BrokenInputError(_BROKEN) from error
+
+
+def _invalid(told: str) -> InvalidError:
+    place = _PLACE.search(told)
+    named = _NAMED.search(told)
+    reason = with_choices(told[: place.start()] if place else told, place[1] if place else "")
+    parts = [part for part in (place and place[1], named and named[1]) if part]
+    return InvalidError(".".join(parts) or "body", reason)

@@ -429,3 +429,14 @@ class UnreachableError(ChatkeepError):
     """The client got no answer, or none that a Chatkeep server gives."""
 
     code = "unreachable"
+
+
+def _kinds() -> dict[str, type[ChatkeepError]]:
+    kinds: list[type[ChatkeepError]] = [ChatkeepError]
+    for kind in kinds:
+        kinds.extend(kind.__subclasses__())
+    return {kind.code: kind for kind in kinds}
+
+
+BY_CODE: Final[Mapping[str, type[ChatkeepError]]] = _kinds()
+"""The class of each code."""

@@ -8,7 +8,7 @@ from typing import Final
 import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
-from chatkeep.errors import ChatkeepError, ForbiddenError, InvalidError, NotFoundError
+from chatkeep.errors import BY_CODE, ChatkeepError, ForbiddenError, InvalidError, NotFoundError
 from chatkeep.wire import BulkAnswer, ImportAnswer, status_of
 
 _FACTS: Final = (
@@ -156,7 +156,7 @@ def openai_problem(told: Problem) -> Problem:
 
 def error_of(answer: Problem, *, key: str = "") -> ChatkeepError:
     """Return the error that `problem` showed, of the class that has its code; `key` is what was asked for."""
-    kind = _by_code().get(answer.code, ChatkeepError)
+    kind = BY_CODE.get(answer.code, ChatkeepError)
     error = kind.__new__(kind)
     error.args = (answer.sentence,)
     flaw = answer.errors[0] if answer.errors else FieldError(field="", message=answer.detail, type="")
@@ -164,10 +164,3 @@ def error_of(answer: Problem, *, key: str = "") -> ChatkeepError:
     known.update((name, value) for name in _FACTS if (value := getattr(answer, name)) is not UNSET)
     vars(error).update(known)
     return error
-
-
-def _by_code() -> dict[str, type[ChatkeepError]]:
-    kinds: list[type[ChatkeepError]] = [ChatkeepError]
-    for kind in kinds:
-        kinds.extend(kind.__subclasses__())
-    return {kind.code: kind for kind in kinds}

@@ -107,6 +107,10 @@ class Sessions:
             raise ForbiddenError(f"Confined to keys that begin with {self._prefix!r}.")
         return Sessions(self._store, now=self._now, new_id=self._new_id, prefix=prefix)
 
+    def at(self, moment: datetime, new_id: Callable[[datetime], str]) -> Sessions:
+        """Return the same use cases at a moment that was before, with ids that were chosen then."""
+        return Sessions(self._store, now=lambda: moment, new_id=new_id, prefix=self._prefix)
+
     @property
     def prefix(self) -> str:
         """How all keys begin that this object reaches."""
@@ -115,6 +119,17 @@ class Sessions:
     def new_id(self) -> str:
         """Return a new id for a message, greater than those made before."""
         return self._new_id(self._now())
+
+    def new_key(self) -> str:
+        """Return a key for a new session.
+
+        Raises:
+            InvalidKeyError: when the prefix leaves no room for one.
+        """
+        key = f"{self._prefix or 'api:'}{secrets.token_hex(6)}"
+        if len(key) > KEY_CHARS_MAX:
+            raise InvalidKeyError("give a key: this token's prefix leaves no room to make one")
+        return key
 
     def now(self) -> datetime:
         """Return the time by this object's clock."""
@@ -144,7 +159,7 @@ class Sessions:
             raise InvalidError("messages", f"must be 1 to {BATCH_MAX}")
         if expect_count is not None and expect_count < 0:
             raise InvalidError("expect_count", "must not be negative")
-        key = self._new_key() if key is None else parse_key(key)
+        key = self.new_key() if key is None else parse_key(key)
         if not key.startswith(self._prefix):
             raise ForbiddenError(f"This token writes only to keys that begin with {self._prefix!r}.")
         channel = None if channel is None else check_channel(channel)
@@ -351,12 +366,6 @@ class Sessions:
     def sees(self, key: str) -> bool:
         """Tell whether a key is one of those that one is confined to."""
         return key.startswith(self._prefix)
-
-    def _new_key(self) -> str:
-        key = f"{self._prefix or 'api:'}{secrets.token_hex(6)}"
-        if len(key) > KEY_CHARS_MAX:
-            raise InvalidKeyError("give a key: this token's prefix leaves no room to make one")
-        return key
 
     def _own(self, key: str) -> str:
         parsed = parse_key(key)

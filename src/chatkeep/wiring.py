@@ -15,8 +15,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+import msgspec
+
 from chatkeep import wire
-from chatkeep.config import Settings
+from chatkeep.config import Durability, Settings
 from chatkeep.core.quoting import visible
 from chatkeep.core.search import Search
 from chatkeep.errors import StorageError
@@ -33,7 +35,7 @@ from chatkeep.store.files.store import FilesStore
 from chatkeep.tokens import TokenFile
 
 if TYPE_CHECKING:
-    from chatkeep.beside import Searcher
+    from chatkeep.beside import Beside
     from chatkeep.chat import Chats
     from chatkeep.upstream import ModelSettings
 
@@ -61,6 +63,9 @@ _SERVING: Final[Mapping[str, Any]] = {
 }
 _OBJECTS: Final = 20_000  # made before young ones are looked through for garbage
 _TURN_S: Final = 0.0005
+_SEARCH_CHANNELS: Final = 2
+_LANES: Final = 2  # of long texts, by their size
+_NICE: Final = 5  # of the process that stores them: a third of a processor where others want it, too
 
 _log = logging.getLogger("chatkeep")
 
@@ -93,23 +98,42 @@ def is_workspace(folder: Path) -> bool:
 
 def search_for(workspace: Path, descriptors: Sequence[int]) -> None:
     """Search a workspace for a server, whose channels these are, until it ends."""
-    from chatkeep.beside import answer  # noqa: PLC0415 - only for servers
-
     _give_memory_back()
     store = FilesStore.open(workspace, follow=True)
     store.warm_up()
+    decode = msgspec.msgpack.Decoder(Search).decode
+    _answer(descriptors, lambda message: wire.encoded(wire.hit_page(store.search(decode(message)))))
+    store.close()
+
+
+def append_for(workspace: Path, durability: str, descriptors: Sequence[int]) -> None:
+    """Store long texts in a workspace for a server, whose channels these are, until it ends."""
+    from chatkeep.appending import outcome  # noqa: PLC0415 - only for servers
+
+    _give_memory_back()
+    os.nice(_NICE)
+    kept = msgspec.convert(durability, Durability)
+    store = FilesStore.open(workspace, durability=kept, follow=True)
+
+    def work(message: bytes) -> bytes:
+        told = outcome(store, message) if store.is_told else b""
+        return told if store.is_told else b""  # else what is stored is to be told by whoever asked
+
+    _answer(descriptors, work)
+    store.close()
+
+
+def _answer(descriptors: Sequence[int], work: Callable[[bytes], bytes]) -> None:
+    """Work for a server, each channel in a thread, until the server ends."""
+    from chatkeep.beside import answer  # noqa: PLC0415 - only for servers
+
     _keep_pauses_short()
-
-    def page_of(search: Search) -> bytes:
-        return wire.encoded(wire.hit_page(store.search(search)))
-
     channels = [socket.socket(fileno=descriptor) for descriptor in descriptors]
-    threads = [threading.Thread(target=answer, args=(channel, page_of), daemon=True) for channel in channels]
+    threads = [threading.Thread(target=answer, args=(channel, work), daemon=True) for channel in channels]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    store.close()
 
 
 def findings_in(workspace: Path, on_progress: Callable[[int, int], None] | None = None) -> Iterator[Finding]:
@@ -225,11 +249,11 @@ def run(settings: Settings, store: FilesStore, listener: socket.socket, code: Si
         rates=Rates(address=settings.rate_limit_ip, token=settings.rate_limit_token, model=settings.rate_limit_model),
         trusted_proxies=settings.trusted_proxies,
     )
-    beside = _searcher(settings, store)
+    searcher, writer = _beside(settings, store)
     app = create_app(
         Sessions(store),
         guard,
-        pools=Pools(beside, BodyMemory(settings.body_memory, _trim)),
+        pools=Pools(searcher, BodyMemory(settings.body_memory, _trim), writer),
         chats=chats_of(settings),
         relay=Relay(model_of(settings)),
         cors_origins=settings.cors_origins,
@@ -242,19 +266,22 @@ def run(settings: Settings, store: FilesStore, listener: socket.socket, code: Si
     try:
         server.run(sockets=[listener])
     finally:
-        if beside is not None:
-            beside.close()
+        for process in filter(None, (searcher, writer)):
+            process.close()
         limits.close()
 
 
-def _searcher(settings: Settings, store: FilesStore) -> Searcher | None:
-    """Return the process that searches; without one, have in memory here what searches look up."""
-    if settings.search_process:
-        from chatkeep.beside import Searcher  # noqa: PLC0415 - only for servers
+def _beside(settings: Settings, store: FilesStore) -> tuple[Beside | None, Beside | None]:
+    """Return the process that searches and that which stores long texts, if there are to be such."""
+    if not settings.search_process:
+        threading.Thread(target=store.warm_up, name="chatkeep-warm", daemon=True).start()
+        return None, None
+    from chatkeep.beside import Beside  # noqa: PLC0415 - only for servers
 
-        return Searcher([sys.executable, "-m", "chatkeep.searcher", str(settings.workspace)], lambda: store.is_told)
-    threading.Thread(target=store.warm_up, name="chatkeep-warm", daemon=True).start()
-    return None
+    workspace = str(settings.workspace)
+    search = [sys.executable, "-m", "chatkeep.searcher", workspace]
+    write = [sys.executable, "-m", "chatkeep.writer", workspace, settings.durability]
+    return Beside(search, _SEARCH_CHANNELS, lambda: store.is_told), Beside(write, _LANES, lambda: store.is_told)
 
 
 def _allow_open_files() -> None:

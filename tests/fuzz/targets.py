@@ -23,6 +23,7 @@ import zstandard
 from msgspec import Struct
 
 from chatkeep import bodies, config, exporters, importers
+from chatkeep.bodies import decoded
 from chatkeep.core import keys, paging, titles
 from chatkeep.core.completions import drafts_of
 from chatkeep.core.excerpts import excerpt
@@ -44,7 +45,6 @@ from chatkeep.core.tape import Tape
 from chatkeep.core.words import rows_of, spaced, tokens_of
 from chatkeep.errors import ChatkeepError
 from chatkeep.http import addresses, cookies, envelope, guard
-from chatkeep.http.body import decoded
 from chatkeep.http.limits import Limits
 from chatkeep.store.files import backups
 from chatkeep.store.files import format as session_file

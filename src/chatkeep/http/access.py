@@ -6,10 +6,12 @@ are counted and logged: addresses hold keys, templates do not.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 from functools import partial
 from typing import Annotated, Final, ParamSpec, TypeVar
 
+import msgspec
 from anyio import CapacityLimiter, to_thread
 from fastapi import Depends, Request
 from fastapi.dependencies.models import Dependant
@@ -17,7 +19,8 @@ from fastapi.routing import APIRoute
 from starlette.responses import Response
 
 from chatkeep import wire
-from chatkeep.beside import Searcher
+from chatkeep.appending import Answer, Append, answer_of, done, handed_over
+from chatkeep.beside import Beside
 from chatkeep.core.bounds import LARGE_BODY_BYTES_MAX
 from chatkeep.core.search import Search
 from chatkeep.errors import InvalidError
@@ -29,6 +32,9 @@ READS_AT_ONCE: Final = 8
 WRITES_AT_ONCE: Final = 16
 SEARCHES_AT_ONCE: Final = 2
 EXPORTS_AT_ONCE: Final = 2
+SHORT_BYTES: Final = 8 << 10  # of a body; the slowest text of that size takes the interpreter 30 ms
+MIDDLING_BYTES: Final = 1 << 20  # which do not wait for those that are longer
+_SECONDS_A_BYTE: Final = 2e-5  # of the slowest text on a busy machine, four times
 JSON_TYPE: Final = "application/json"
 _NAME_CHARS_MAX: Final = 64  # of a name that is told back
 _P = ParamSpec("_P")
@@ -76,10 +82,14 @@ class Pools:
     And a bounded part of the memory, for what is worked on.
     """
 
-    def __init__(self, beside: Searcher | None = None, body_memory: BodyMemory | None = None) -> None:
-        """Start without threads; they are made when they are needed. `beside` searches instead of them when it can."""
+    def __init__(
+        self, searcher: Beside | None = None, body_memory: BodyMemory | None = None, writer: Beside | None = None
+    ) -> None:
+        """Start without threads; they are made when they are needed. Other processes work instead when they can."""
         self.body_memory = body_memory or BodyMemory()
-        self._beside = beside
+        self._searcher = searcher
+        self._writer = writer
+        self._lanes = (asyncio.Semaphore(1), asyncio.Semaphore(1))
         self._reads = CapacityLimiter(READS_AT_ONCE)
         self._writes = CapacityLimiter(WRITES_AT_ONCE)
         self._searches = CapacityLimiter(SEARCHES_AT_ONCE)
@@ -94,10 +104,24 @@ class Pools:
         """Return what the work returns, done among the writes."""
         return await to_thread.run_sync(partial(work, *args, **kwargs), limiter=self._writes)
 
+    async def append(self, asked: Append, body: bytes, sessions: Sessions) -> Answer:
+        """Return what is told of an append; a long one is done beside this process, each in the turn of its size.
+
+        Raises:
+            ChatkeepError: as `appending.done` says.
+        """
+        if self._writer is not None and len(body) > SHORT_BYTES:
+            async with self._lanes[len(body) > MIDDLING_BYTES]:
+                told = await self._writer.ask(*handed_over(asked, body), lasts_s=_SECONDS_A_BYTE * len(body))
+            if told is not None:
+                return answer_of(told)
+        return await self.write(done, sessions, asked, body)
+
     async def page_of(self, sessions: Sessions, search: Search) -> bytes:
         """Return the page that answers a search, found by the process beside this one, else among the searches."""
-        if self._beside is not None and search.query.terms:
-            page = await self._beside.page(sessions.own_search(search))
+        if self._searcher is not None and search.query.terms:
+            asked = msgspec.msgpack.encode(sessions.own_search(search))
+            page = await self._searcher.ask(asked, lasts_s=search.deadline_s)
             if page is not None:
                 return page
         return await to_thread.run_sync(_page_of, sessions, search, limiter=self._searches)

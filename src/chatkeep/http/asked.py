@@ -15,12 +15,12 @@ from typing import Final, NamedTuple
 
 import msgspec
 
+from chatkeep.bodies import check_values
 from chatkeep.core.bounds import DEPTH_MAX, VALUES_MAX, count_of, is_deeper, structure_of
 from chatkeep.core.completions import draft_of
 from chatkeep.core.mending import SHORTENED, marked, storable
 from chatkeep.core.model import Draft, Json
 from chatkeep.errors import ChatkeepError
-from chatkeep.http.body import check_values
 from chatkeep.importers.scanning import BrokenValueError, LongValueError, Scanner
 
 _KEPT_VALUES_MAX: Final = 4 * VALUES_MAX  # of all messages together: some 30 MiB once parsed

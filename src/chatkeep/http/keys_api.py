@@ -14,20 +14,19 @@ from msgspec.json import Decoder
 from starlette.responses import Response, StreamingResponse
 
 from chatkeep import exporters, importers, problem_wire, wire
-from chatkeep.bodies import BulkBody, DraftBody, DraftsBody, RevisionBody, draft_of, parse_age, revision_of
-from chatkeep.core.bounds import DEPTH_MAX, LARGE_BODY_BYTES_MAX
+from chatkeep.appending import Append
+from chatkeep.bodies import BulkBody, RevisionBody, parse_age, revision_of
+from chatkeep.core.bounds import LARGE_BODY_BYTES_MAX
 from chatkeep.core.keys import parse_key
-from chatkeep.core.model import Draft, Selection, Session
+from chatkeep.core.model import Selection, Session
 from chatkeep.errors import InvalidError, NotFoundError
 from chatkeep.http import parameters as given
 from chatkeep.http.access import Own, Pools, Threads, json_response
 from chatkeep.http.body import (
     IMPORT_TYPES,
     JSON_TYPES,
-    LARGE_BYTES,
     PATCH_TYPES,
     body_of,
-    decoded,
     json_of,
 )
 from chatkeep.http.problems import PROBLEM_TYPE
@@ -36,7 +35,6 @@ from chatkeep.sessions import Sessions
 _CHUNK_BYTES: Final = 1 << 16
 _UNSAFE_IN_NAMES: Final = re.compile(r"[^A-Za-z0-9._-]+")
 _NAME_CHARS_MAX: Final = 80
-_DRAFTS: Final[Decoder[DraftBody | list[DraftBody]]] = Decoder(DraftsBody)
 _REVISION: Final = Decoder(RevisionBody)
 _BULK: Final = Decoder(BulkBody)
 _CREATED: Final = 201
@@ -95,13 +93,16 @@ async def append_messages(
 ) -> Response:
     """Append one message or up to 1000, all or none; 201 once they are stored, 200 if they were already."""
     key = None if session is None else given.key("session", session)
-    data = await body_of(request, JSON_TYPES, LARGE_BODY_BYTES_MAX)
-    drafts = _drafts(data) if len(data) <= LARGE_BYTES else await threads.write(_drafts, data)
-    appended = await threads.write(
-        sessions.append, key, drafts, channel=channel, create=create, expect_count=expect_count
+    asked = Append(
+        key=sessions.new_key() if key is None else key,
+        prefix=sessions.prefix,
+        channel=channel,
+        create=create,
+        expect_count=expect_count,
+        at=sessions.now(),
     )
-    status = _CREATED if appended.stored_count else _OK
-    return json_response(wire.encoded(wire.append_answer(appended)), status)
+    answer = await threads.append(asked, await body_of(request, JSON_TYPES, LARGE_BODY_BYTES_MAX), sessions)
+    return json_response(answer.data, _CREATED if answer.stored_count else _OK)
 
 
 async def read_messages(  # noqa: PLR0913 - the parameters of the query
@@ -181,12 +182,6 @@ def disposition(name: str, suffix: str) -> str:
     plain = _UNSAFE_IN_NAMES.sub("-", name).strip("-.")[:_NAME_CHARS_MAX] or "session"
     exact = quote(re.sub(r"[/\\]", "-", name) + suffix, safe="")
     return f"attachment; filename=\"{plain}{suffix}\"; filename*=UTF-8''{exact}"
-
-
-def _drafts(data: bytes) -> list[Draft]:
-    """Return the messages of a body: one, or a list, which is a level more."""
-    body = decoded(data, _DRAFTS, DEPTH_MAX + data.lstrip()[:1].startswith(b"["))
-    return [draft_of(one) for one in ([body] if isinstance(body, DraftBody) else body)]
 
 
 def _imported(sessions: Sessions, records: Iterator[Session | importers.Flaw]) -> Response:

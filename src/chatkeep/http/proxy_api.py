@@ -7,11 +7,12 @@ from typing import Annotated
 from fastapi import Header, Request
 from starlette.responses import Response
 
+from chatkeep.bodies import LARGE_BYTES
 from chatkeep.core.bounds import LARGE_BODY_BYTES_MAX
 from chatkeep.errors import InvalidKeyError
 from chatkeep.http.access import Own, Threads, room_for
 from chatkeep.http.asked import asked_in
-from chatkeep.http.body import JSON_TYPES, LARGE_BYTES, body_of
+from chatkeep.http.body import JSON_TYPES, body_of
 from chatkeep.http.metrics import Metrics
 from chatkeep.http.passage import UNREADABLE, Passage, Recorder, Rooms
 from chatkeep.http.relay import Outgoing, Relay
