@@ -47,7 +47,8 @@ _PAIRED: Final = re.compile(  # bounded, so that other threads go on between two
     re.DOTALL,
 )
 _PLACE: Final = re.compile(r" - at `(?:key in )?\$?\.?(.*)`$")
-_NAMED: Final = re.compile(r"(?:unknown|missing required) field `(.*)`")
+_UNKNOWN: Final = "Object contains unknown field"
+_NAMED: Final = re.compile(r"(?:unknown|missing required) field `(.*?)`(?: - at|$)")
 _BROKEN: Final = "The body is not valid JSON in UTF-8 with numbers in range."
 
 _CONTROLS: Final = r"\u0000-\u001f\u007f-\u009f"
@@ -185,7 +186,13 @@ def drafts_of(data: bytes) -> list[Draft]:
     Raises:
         BrokenInputError, InvalidError: as `decoded` and `draft_of` say.
     """
-    body = decoded(data, _DRAFTS, DEPTH_MAX + data.lstrip()[:1].startswith(b"["))
+    try:
+        body = decoded(data, _DRAFTS, DEPTH_MAX + data.lstrip()[:1].startswith(b"["))
+    except InvalidError as error:
+        if not error.reason.startswith(_UNKNOWN):
+            raise
+        reason = f"{error.reason}; there are {', '.join(DraftBody.__struct_fields__)}, and your own go into metadata"
+        raise InvalidError(error.field, reason) from error
     return [draft_of(one) for one in ([body] if isinstance(body, DraftBody) else body)]
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import secrets
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from typing import Final, Generic, TypeVar
@@ -29,7 +30,6 @@ from chatkeep.core.model import (
     Hits,
     KeyPage,
     Merged,
-    Message,
     Page,
     Revision,
     Selection,
@@ -43,6 +43,7 @@ from chatkeep.core.model import (
 from chatkeep.core.search import DEFAULT_ROLES, Search
 from chatkeep.core.sse import MEDIA_TYPE, EventReader
 from chatkeep.core.stats import PeriodUnit, Stats
+from chatkeep.core.unknown import message_in, unknown_of_session
 from chatkeep.errors import ChatkeepError, InvalidError, MessageConflictError, UnreachableError
 from chatkeep.exporters import exported
 from chatkeep.problem_wire import Problem, error_of
@@ -57,7 +58,6 @@ _WAIT_DIGITS: Final = 9  # more would be years, too
 LIMITED: Final = 429
 TRY_AGAIN: Final = 503
 FAILED: Final = 400
-_NOT_FOUND: Final = 404
 _CHOICES: Final = {True: "true", False: "false", None: "all"}
 _NO_HEADERS: Final[Mapping[str, str]] = {}
 
@@ -85,8 +85,8 @@ class Call(Generic[Answer]):
     media_type: str = "application/json"
     key: str = ""
     repeatable: bool = True
-    decode_none: Callable[[bytes], Answer] | None = None
-    """Reads the answer 404 of a call that may find nothing, None where that is an error."""
+    decode_refused: Callable[[bytes], Answer] | None = None
+    """Reads a refusal that is an answer as well, as that of a deletion of nothing; None where there is none."""
     wait_s: float | None = None
     """How long the answer may take, None for as long as the client waits for others."""
 
@@ -96,13 +96,13 @@ class Call(Generic[Answer]):
         Raises:
             ChatkeepError: the error that it answered with; UnreachableError when this is no answer of Chatkeep's.
         """
-        decode = self.decode
-        if status == _NOT_FOUND and self.decode_none is not None:
-            decode = self.decode_none
-        elif status >= FAILED:
+        if status >= FAILED:
+            if self.decode_refused is not None:
+                with suppress(msgspec.MsgspecError):
+                    return self.decode_refused(body)
             raise error_in(status, body, key=self.key)
         try:
-            return decode(body)
+            return self.decode(body)
         except msgspec.MsgspecError as error:
             raise _no_answer(status) from error
 
@@ -202,7 +202,7 @@ def window(
     return Call(
         method="GET",
         path="/api/v1/messages",
-        decode=lambda body: _decoded(body, Window),
+        decode=_window,
         query=_pairs(query),
         key=key,
     )
@@ -270,7 +270,7 @@ def delete_all(chosen: Iterable[str]) -> Call[tuple[str, ...]]:
         method="POST",
         path="/api/v1/sessions/delete",
         decode=removed,
-        decode_none=removed,
+        decode_refused=removed,
         body=encoded_json("keys", BulkBody(keys=list(dict.fromkeys(chosen)), dry_run=False)),
         repeatable=False,
     )
@@ -279,10 +279,15 @@ def delete_all(chosen: Iterable[str]) -> Call[tuple[str, ...]]:
 def merge(session: Session) -> Call[Merged]:
     """Return the call that takes in a session; sent again it only counts otherwise."""
     encoded_json("session", session)
+
+    def merged(body: bytes) -> Merged:
+        return _merged(_decoded(body, wire.ImportAnswer), session.header.key)
+
     return Call(
         method="POST",
         path="/api/v1/import",
-        decode=lambda body: _merged(_decoded(body, wire.ImportAnswer), session.header.key),
+        decode=merged,
+        decode_refused=merged,
         query=(("format", "jsonl"),),
         body=b"".join(exported([session], "jsonl", single=True)),
         media_type="application/jsonl",
@@ -408,9 +413,16 @@ def has_events(headers: Mapping[str, str]) -> bool:
 
 
 class _Messages(Struct, frozen=True):
-    """The part of an exported session that is not its header."""
+    """The messages in an answer, each as it came."""
 
-    messages: tuple[Message, ...]
+    messages: tuple[msgspec.Raw, ...]
+
+
+class _WindowFacts(Struct, frozen=True):
+    """What a window says besides its messages."""
+
+    has_more: bool
+    needed_tokens: int | None = None
 
 
 def unreachable(error: Exception) -> UnreachableError:
@@ -435,7 +447,14 @@ def _detail(body: bytes) -> Summary:
 
 
 def _session(body: bytes) -> Session:
-    return Session(header=_decoded(body, Header), messages=_decoded(body, _Messages).messages)
+    messages = tuple(map(message_in, _decoded(body, _Messages).messages))
+    return Session(header=_decoded(body, Header), messages=messages, extra=unknown_of_session(_decoded(body, dict)))
+
+
+def _window(body: bytes) -> Window:
+    window = _decoded(body, _WindowFacts)
+    messages = tuple(map(message_in, _decoded(body, _Messages).messages))
+    return Window(messages=messages, has_more=window.has_more, needed_tokens=window.needed_tokens)
 
 
 def _merged(report: wire.ImportAnswer, key: str) -> Merged:

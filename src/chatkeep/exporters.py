@@ -19,7 +19,8 @@ from typing import Final
 import msgspec
 from msgspec import Struct
 
-from chatkeep.core.model import Digest, Header, Json, Message, Session, title_of
+from chatkeep.core.model import Digest, Json, Message, Session, title_of
+from chatkeep.core.unknown import encoded_message
 from chatkeep.errors import InvalidError
 
 
@@ -58,14 +59,14 @@ def exported(sessions: Iterable[Session], fmt: str, *, single: bool) -> Iterator
 
 
 def _json_line(session: Session) -> bytes:
-    return b"".join((_head(session.header), b",".join(map(_encoded, session.messages)), _tail(session), b"\n"))
+    return b"".join((_head(session), b",".join(map(encoded_message, session.messages)), _tail(session), b"\n"))
 
 
 def _document(session: Session) -> Iterator[bytes]:
-    yield _head(session.header) + b"\n"
+    yield _head(session) + b"\n"
     comma = b""
     for message in session.messages:
-        yield comma + _encoded(message) + b"\n"
+        yield comma + encoded_message(message) + b"\n"
         comma = b","
     yield _tail(session) + b"\n"
 
@@ -80,10 +81,10 @@ def _array(sessions: Iterable[Session]) -> Iterator[bytes]:
     yield b"]\n"
 
 
-def _head(header: Header) -> bytes:
-    told = msgspec.structs.asdict(header).items()
+def _head(session: Session) -> bytes:
+    told = msgspec.structs.asdict(session.header).items()
     fields = {name: value for name, value in told if value or name not in _ONLY_WHEN_SET}
-    return _encoded({"format": 1, **fields})[:-1] + b',"messages":['
+    return _encoded({"format": 1, **fields, **session.extra})[:-1] + b',"messages":['
 
 
 def _tail(session: Session) -> bytes:

@@ -320,7 +320,7 @@ def _passed_over(shared: Sequence[Message], end: int) -> frozenset[int]:
 def _again(message: Message) -> Draft:
     """Return a stored message as the client said it."""
     fields = msgspec.structs.asdict(message)
-    del fields["seq"]
+    del fields["seq"], fields["extra"]
     return Draft(**fields | {"id": None, "sent_at": None})
 
 

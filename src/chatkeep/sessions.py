@@ -37,6 +37,7 @@ from chatkeep.core.model import (
     Window,
     check_channel,
     check_draft,
+    check_extra,
     check_metadata,
     check_tags,
     check_title,
@@ -392,7 +393,7 @@ def checked_session(session: Session) -> Session:
     """
     header = checked_header(session.header)
     messages = tuple(_checked_message(message) for message in session.messages)
-    return Session(header=header, messages=messages)
+    return Session(header=header, messages=messages, extra=check_metadata(session.extra))
 
 
 def checked_header(header: Header) -> Header:
@@ -416,8 +417,10 @@ def checked_header(header: Header) -> Header:
 def _checked_message(message: Message) -> Message:
     fields = msgspec.structs.asdict(message)
     seq = fields.pop("seq")
+    del fields["extra"]
     try:
         check_draft(Draft(**fields))
+        check_extra(message)
         return msgspec.structs.replace(message, sent_at=utc(message.sent_at))
     except InvalidError as error:
         raise InvalidError(f"messages[{seq}].{error.field}", error.reason) from error

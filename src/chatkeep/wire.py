@@ -234,7 +234,7 @@ def exit_code_of(error: ChatkeepError | type[ChatkeepError]) -> int:
     return _by_class(EXIT, error)
 
 
-def encoded(answer: Struct | Sequence[Struct]) -> bytes:
+def encoded(answer: Struct | Sequence[Struct | msgspec.Raw]) -> bytes:
     """Return an answer as JSON."""
     return msgspec.json.encode(answer)
 

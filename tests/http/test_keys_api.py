@@ -319,3 +319,23 @@ def test_token_of_a_prefix_sees_nothing_else(server: Server, client: httpx.Clien
         assert (report["sessions_created"], len(report["errors"])) == (0, 1)
         assert mine.get("/metrics").status_code == 403
     assert client.get("/api/v1/sessions/theirs:1").status_code == 200
+
+
+def test_append_with_an_unknown_field_says_which_there_are(client: httpx.Client) -> None:
+    """A field that is not known is a mistake, or asks for what this server cannot do: the refusal names the others."""
+    answer = client.post("/api/v1/messages?session=strict:1", json=[HI, HI | {"drops": "1-3"}])
+    (flaw,) = answer.json()["errors"]
+    assert (422, "[1].drops") == (answer.status_code, flaw["field"])
+    assert "there are role, content, timestamp, id, name, tool_calls, tool_call_id, metadata" in flaw["message"]
+
+
+def test_unknown_fields_come_back_at_every_door(client: httpx.Client) -> None:
+    """What an import brought besides the known fields is in histories, windows and exports."""
+    record = {"key": "strange:1", "folder": "inbox", "messages": [HI | {"mood": {"good": [1, None]}}]}
+    assert client.post("/api/v1/import", json=record).status_code == 200
+    history = client.get("/api/memory/session?id=strange:1").json()
+    window = client.get("/api/v1/messages?session=strange:1").json()["messages"]
+    exported = client.get("/api/v1/export?session=strange:1").json()
+    assert {"good": [1, None]} == history[0]["mood"]
+    assert history == window == exported["messages"]
+    assert "inbox" == exported["folder"]

@@ -21,6 +21,7 @@ from chatkeep.core.keys import parse_key
 from chatkeep.core.model import ROLES, Hit, Hits, Json, Message, Role, Selection, Sort, Summary, Unit
 from chatkeep.core.query import Query, parse_query
 from chatkeep.core.search import DEFAULT_ROLES, Search
+from chatkeep.core.unknown import written
 from chatkeep.errors import InvalidError
 from chatkeep.sessions import Sessions
 
@@ -213,7 +214,7 @@ def _show(
         raise InvalidError("--open", f"names no message: {key} has {screen.counted(summary.message_count, 'message')}")
     if as_json:
         detail = facts.detailed(summary, sessions.now())
-        screen.show_json({"session": detail, "messages": window.messages, "has_more": window.has_more})
+        screen.show_json({"session": detail, "messages": written(window.messages), "has_more": window.has_more})
         return
     show_head(summary, sessions.now())
     show_messages(window.messages, marked, query, plain=plain)

@@ -49,6 +49,7 @@ BLANKS: Final = "\u034f\u115f\u1160\u200c\u200d\u2800\u3164\uffa0\ufe00-\ufe0f"
 
 _BLANK: Final = re.compile(rf"[\s{BLANKS}]")
 _BREAKS: Final = re.compile(r"\s*[\t-\r\x1c-\x1f\x85\u2028\u2029]\s*")
+_NO_TIME: Final = datetime(1, 1, 1, tzinfo=UTC)
 _TURNS: Final = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")  # of the reading direction
 
 
@@ -69,8 +70,11 @@ class Draft(Struct, frozen=True, kw_only=True, omit_defaults=True):
         return _said(self) == _said(other)
 
 
-class Message(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One message of a session. `seq` is its place, 1, 2, 3 ...; it alone defines the order."""
+class Message(Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
+    """One message of a session. `seq` is its place, 1, 2, 3 ...; it alone defines the order.
+
+    `extra` are fields that Chatkeep does not know, as another program wrote them: see `core.unknown`.
+    """
 
     seq: int
     role: Role
@@ -81,6 +85,7 @@ class Message(Struct, frozen=True, kw_only=True, omit_defaults=True):
     tool_calls: list[Json] | None = None
     tool_call_id: str | None = None
     metadata: dict[str, Json] | None = None
+    extra: dict[str, Json] | None = field(default=None, name="")
 
     @property
     def text(self) -> str:
@@ -113,10 +118,14 @@ class Header(Struct, frozen=True, kw_only=True):
 
 
 class Session(Struct, frozen=True, kw_only=True):
-    """A whole session: what is exported, and what is imported."""
+    """A whole session: what is exported, and what is imported.
+
+    `extra` are fields of its header that Chatkeep does not know, as another program wrote them.
+    """
 
     header: Header
     messages: tuple[Message, ...]
+    extra: dict[str, Json] = field(default_factory=dict)
 
 
 class Digest(Struct, frozen=True, kw_only=True):
@@ -371,6 +380,21 @@ def check_draft(draft: Draft) -> None:
     _check_shape("message", encoded)
 
 
+def check_extra(message: Message) -> None:
+    """Check the fields of a message that Chatkeep does not know, with those that it knows.
+
+    Raises:
+        InvalidError, TooLargeError: as `check_draft` says.
+    """
+    if not message.extra:
+        return
+    known = encoded_json("message", msgspec.structs.replace(message, extra=None, id="", sent_at=_NO_TIME))
+    encoded = known[:-1] + b"," + encoded_json("message", message.extra)[1:]
+    if len(encoded) > MESSAGE_BYTES_MAX:
+        raise TooLargeError("message", MESSAGE_BYTES_MAX)
+    _check_shape("message", encoded)
+
+
 def check_title(title: str) -> str:
     """Return the title trimmed, on one line.
 
@@ -494,6 +518,7 @@ def _said(message: Message | Draft) -> bytes:
         message.tool_calls or None,
         message.tool_call_id,
         message.metadata or None,
+        (message.extra or None) if isinstance(message, Message) else None,
     )
     return msgspec.json.encode(said, order="deterministic")
 

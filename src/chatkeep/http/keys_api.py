@@ -19,6 +19,7 @@ from chatkeep.bodies import BulkBody, RevisionBody, parse_age, revision_of
 from chatkeep.core.bounds import LARGE_BODY_BYTES_MAX
 from chatkeep.core.keys import parse_key
 from chatkeep.core.model import Selection, Session
+from chatkeep.core.unknown import written_window
 from chatkeep.errors import InvalidError, NotFoundError
 from chatkeep.http import parameters as given
 from chatkeep.http.access import Own, Pools, Threads, json_response
@@ -119,7 +120,9 @@ async def read_messages(  # noqa: PLR0913 - the parameters of the query
     """Read neighbouring messages, oldest first: the newest, those before or after a seq, or the newest that fit."""
     key = given.key("session", session)
     bounds = {"limit": limit, "before": before, "after": after, "max_tokens": max_tokens}
-    return json_response(await threads.read(lambda: wire.encoded(sessions.window(key, **bounds, reasoning=reasoning))))
+    return json_response(
+        await threads.read(lambda: wire.encoded(written_window(sessions.window(key, **bounds, reasoning=reasoning))))
+    )
 
 
 async def delete_sessions(request: Request, sessions: Own, threads: Threads) -> Response:

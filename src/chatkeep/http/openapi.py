@@ -124,4 +124,7 @@ def _components(kinds: Iterable[object]) -> Document:
     _, components = msgspec.json.schema_components(kinds, ref_template=_REF)
     for name, rules in bodies.RULES.items():
         components[name].update(rules)
+    if message := components.get(Message.__name__):  # fields that are not known come back among its own
+        del message["properties"][""]
+        message["additionalProperties"] = True
     return components

@@ -14,6 +14,7 @@ from chatkeep.core.model import Sort, Unit
 from chatkeep.core.paging import LIST_LIMIT_DEFAULT, SEARCH_LIMIT_DEFAULT
 from chatkeep.core.query import QUERY_CHARS_MAX, parse_query
 from chatkeep.core.search import Search
+from chatkeep.core.unknown import written
 from chatkeep.errors import NotFoundError
 from chatkeep.http import parameters as given
 from chatkeep.http.access import Own, Threads, json_response
@@ -76,7 +77,7 @@ async def read_history(
     """Read the last messages of a session, oldest first."""
     key = given.key("id", id)
     return json_response(
-        await threads.read(lambda: wire.encoded(sessions.window(key, limit=limit, before=before).messages))
+        await threads.read(lambda: wire.encoded(written(sessions.window(key, limit=limit, before=before).messages)))
     )
 
 

@@ -194,10 +194,10 @@ class Assembly:
             part.append(Message(seq=seq, sent_at=sent_at, **fields))
             size += len(line)
             if len(part) == BATCH_MAX or size >= _PART_BYTES:
-                yield Session(header=header, messages=tuple(part))
+                yield Session(header=header, messages=tuple(part), extra=head.extra)
                 part, size = [], 0
         if part or not seq:
-            yield Session(header=header, messages=tuple(part))
+            yield Session(header=header, messages=tuple(part), extra=head.extra)
 
 
 def _sentence(told: Sequence[str]) -> str:

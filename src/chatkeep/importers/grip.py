@@ -34,8 +34,10 @@ def read(stream: BinaryIO, name: str, *, now: Callable[[], datetime]) -> Iterato
 
 def _head(fields: dict[str, Json], _: str) -> Reading:
     summary = fields.get("summary")
-    told: dict[str, Json] = {name: fields[name] for name in ("key", "created_at") if name in fields}
-    read = head_of({**told, "metadata": {"summary": summary} if summary else {}})
+    told = {name: value for name, value in fields.items() if name not in {"summary", "updated_at", "metadata"}}
+    metadata = fields.get("metadata")
+    given = metadata if isinstance(metadata, dict) else {}
+    read = head_of({**told, "metadata": {**given, "summary": summary} if summary else given})
     try:
         last_at = instant(fields.get("updated_at"))
     except InvalidError:
@@ -44,9 +46,8 @@ def _head(fields: dict[str, Json], _: str) -> Reading:
 
 
 def _message(fields: dict[str, Json]) -> dict[str, Json]:
-    told = {name: value for name, value in fields.items() if name in {"role", "content", "tool_call_id", "name"}}
     calls = fields.get("tool_calls")
-    return {**told, "tool_calls": [*map(_call, calls)] if isinstance(calls, list) else calls}
+    return {**fields, "tool_calls": [*map(_call, calls)] if isinstance(calls, list) else calls}
 
 
 def _call(call: Json) -> Json:

@@ -32,6 +32,9 @@ _PREFIXES: Final = (
 )
 
 
+_TAKEN: Final = frozenset(("session_id", "key", "channel", "title", "created_at", "metadata", "format"))
+
+
 class Note(Struct, frozen=True, kw_only=True):
     """What the index says of a session. Some versions write `created_at` for `created`."""
 
@@ -98,6 +101,7 @@ def _head(fields: Mapping[str, Json], asked: str, name: str, note: Note, zone: t
             "title": note.user_title or _own_title(note.title, asked),
             "created_at": note.created or note.created_at,
             "metadata": metadata,
+            **{name: value for name, value in fields.items() if name not in _TAKEN},
         },
         zone,
     )

@@ -26,18 +26,23 @@ from chatkeep.core.model import (
     Draft,
     Header,
     Json,
+    Message,
     Role,
     check_channel,
+    check_draft,
+    check_extra,
     check_metadata,
     check_name,
     check_tags,
     check_title,
     utc,
 )
-from chatkeep.errors import BrokenInputError, InvalidError, InvalidKeyError
+from chatkeep.errors import BrokenInputError, InvalidError, InvalidKeyError, TooLargeError
 
 _T = TypeVar("_T")
 _SHOWN_CHARS: Final = 40
+_ANY_TIME: Final = datetime(2000, 1, 1, tzinfo=UTC)
+_APART: Final = "other fields of the message"
 _KEPT: Final = "left_out"
 """The name in a message's metadata of what its own fields could not take."""
 
@@ -57,6 +62,7 @@ class Said(Struct, frozen=True, kw_only=True, omit_defaults=True):
     tool_calls: list[Json] | None = None
     tool_call_id: str | None = None
     metadata: dict[str, Json] | None = None
+    extra: dict[str, Json] | None = None
 
 
 class Head(Struct, frozen=True, kw_only=True):
@@ -71,11 +77,12 @@ class Head(Struct, frozen=True, kw_only=True):
     pinned: bool = False
     tags: tuple[str, ...] = ()
     last_at: datetime | None = None
+    extra: dict[str, Json] = field(default_factory=dict)
 
     def header(self, created_at: datetime) -> Header:
         """Return the header of the session."""
         fields = msgspec.structs.asdict(self)
-        del fields["last_at"]
+        del fields["last_at"], fields["extra"]
         return Header(**{**fields, "created_at": created_at, "channel": self.channel or channel_of(self.key)})
 
 
@@ -147,10 +154,10 @@ def said_of(raw: bytes, shape: Callable[[dict[str, Json]], dict[str, Json]], zon
         metadata=metadata or None,
         **names,
     )
-    kept = storable(draft)
+    kept, extra = _storable(draft, fields.rest("seq"))
     kept_fields = msgspec.structs.asdict(kept)
     del kept_fields["sent_at"]
-    said = Said(timestamp=sent_at, **kept_fields)
+    said = Said(timestamp=sent_at, extra=extra or None, **kept_fields)
     return Reading(said, tuple(dict.fromkeys((*told, *fields.told, *_changes(draft, kept)))))
 
 
@@ -160,7 +167,7 @@ def head_of(fields: Mapping[str, Json], zone: tzinfo | None = UTC) -> Reading:
     Raises:
         InvalidError: when they have no key that can be one, or are of another version of the format.
     """
-    left = _Fields({name: scrubbed(value) for name, value in fields.items()})
+    left = _Fields(scrubbed(dict(fields)))
     if (version := left.take("format")) not in (None, 1):
         raise InvalidError("format", f"{_shown(version)} is not known: it was written by a newer version")
     key = left.take("key")
@@ -179,6 +186,7 @@ def head_of(fields: Mapping[str, Json], zone: tzinfo | None = UTC) -> Reading:
         archived=left.checked("archived", _a_flag) or False,
         pinned=left.checked("pinned", _a_flag) or False,
         tags=_tags(left),
+        extra=_extra(left),
     )
     return Reading(head, tuple(left.told))
 
@@ -225,6 +233,28 @@ def why(error: Exception) -> str:
     return "It is nested too deep." if isinstance(error, RecursionError) else str(error)
 
 
+def _storable(draft: Draft, extra: dict[str, Json]) -> tuple[Draft, dict[str, Json]]:
+    """Return what can be stored of a message and of the fields that Chatkeep does not know, cut by the same rules."""
+    if not extra:
+        return storable(draft), extra
+    try:
+        check_draft(draft)
+        check_extra(Message(seq=1, id="", sent_at=_ANY_TIME, extra=extra, **_said(draft)))
+    except (InvalidError, TooLargeError, RecursionError):
+        together = msgspec.structs.replace(draft, metadata={**(draft.metadata or {}), _APART: extra})
+        kept = storable(together)
+        metadata = dict(kept.metadata or {})
+        extra = metadata.pop(_APART, {})
+        return msgspec.structs.replace(kept, metadata=metadata or None), extra
+    return draft, extra
+
+
+def _said(draft: Draft) -> dict[str, Any]:
+    fields = msgspec.structs.asdict(draft)
+    del fields["sent_at"], fields["id"]
+    return fields
+
+
 class _Fields:
     """The fields of an object, taken one by one; `told` says which of them broke a rule, `left` are those."""
 
@@ -235,6 +265,10 @@ class _Fields:
 
     def take(self, name: str) -> Json:
         return self._fields.pop(name, None)
+
+    def rest(self, *without: str) -> dict[str, Json]:
+        """Return what was not taken, but for these names."""
+        return {name: value for name, value in self._fields.items() if name not in without}
 
     def checked(self, name: str, check: Callable[[Json], _T]) -> _T | None:
         """Return a field, or None and tell why, when it breaks its rule."""
@@ -287,6 +321,16 @@ def _key(key: str) -> str:
         return parse_key(key)
     except InvalidKeyError as error:
         raise InvalidError("key", error.reason) from error
+
+
+def _extra(fields: _Fields) -> dict[str, Json]:
+    """Return the fields of a session that Chatkeep does not know, if there is room for them."""
+    rest = fields.rest("messages", "message_count")
+    try:
+        return check_metadata(rest)
+    except InvalidError as error:
+        fields.told.append(f"its fields {_shown(', '.join(rest))} were left out: they {error.reason}")
+    return {}
 
 
 def _tags(fields: _Fields) -> tuple[str, ...]:

@@ -158,5 +158,13 @@ def _would_merge(sessions: Sessions, session: Session, told: dict[str, Told]) ->
 
 
 def _fingerprint(message: Message) -> bytes:
-    said = (message.role, message.content, message.name, message.tool_calls, message.tool_call_id, message.metadata)
+    said = (
+        message.role,
+        message.content,
+        message.name,
+        message.tool_calls,
+        message.tool_call_id,
+        message.metadata,
+        message.extra,
+    )
     return hashlib.blake2b(msgspec.json.encode(said, order="deterministic"), digest_size=16).digest()

@@ -7,6 +7,7 @@ no quotation mark within a string stands without its backslash.
 
 from __future__ import annotations
 
+import json
 import re
 import sys
 from collections.abc import Callable
@@ -99,7 +100,7 @@ class Scanner:
         raw = self.value()
         if not (raw.startswith(b'"') and self.skip(b":")):
             raise BrokenValueError("It is not JSON.")
-        return raw[1:-1].decode(errors="replace")
+        return _text_of(raw)
 
     def line(self) -> bytes | None:
         """Return the rest of this line if it is an object on its own, and pass it with the comma that may end it.
@@ -301,6 +302,14 @@ class Scanner:
         if self._data[end] not in b",:]}":
             raise BrokenValueError("It is not JSON.")
         return at
+
+
+def _text_of(raw: bytes) -> str:
+    """Return what a JSON string says; half a surrogate pair stays."""
+    try:
+        return msgspec.json.decode(raw, type=str)
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        return str(json.loads(raw.decode(errors="replace"), strict=False))
 
 
 def _end_of(pattern: re.Pattern[bytes], data: bytearray, at: int, until: int = sys.maxsize) -> int:

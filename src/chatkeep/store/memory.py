@@ -15,7 +15,7 @@ from itertools import groupby, islice
 from typing import Final, TypeVar
 
 import msgspec
-from msgspec import Struct
+from msgspec import Struct, field
 
 from chatkeep.core.excerpts import hit_of
 from chatkeep.core.feed import CHANGES_KEPT, ROUND, Change, ChangeKind, Changes, number_of, position_of, resting_number
@@ -26,6 +26,7 @@ from chatkeep.core.model import (
     Draft,
     Header,
     Hits,
+    Json,
     KeyPage,
     Merged,
     Message,
@@ -57,7 +58,7 @@ from chatkeep.core.stats import (
 from chatkeep.core.windows import neighbours
 from chatkeep.errors import CountConflictError, MessageConflictError, SessionNotFoundError
 
-Kept = TypeVar("Kept", Header, Message)
+Kept = TypeVar("Kept", Header, Message, dict[str, Json])
 _Said = tuple[str, Message, Words]
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -66,6 +67,7 @@ class _Stored(Struct, frozen=True):
     header: Header
     messages: tuple[Message, ...] = ()
     digest: Digest = Digest()
+    extra: dict[str, Json] = field(default_factory=dict)
 
     @property
     def summary(self) -> Summary:
@@ -78,7 +80,7 @@ class _Stored(Struct, frozen=True):
     def plus(self, fresh: Sequence[Message]) -> _Stored:
         """Return the session with these messages at its end."""
         messages = (*self.messages, *fresh)
-        return _Stored(self.header, messages, self.digest.plus(*fresh))
+        return _Stored(self.header, messages, self.digest.plus(*fresh), self.extra)
 
 
 class MemoryStore:
@@ -131,7 +133,7 @@ class MemoryStore:
     def read(self, key: str) -> Session:
         """Return a whole session."""
         stored = self._stored(key)
-        return Session(header=stored.header, messages=stored.messages)
+        return Session(header=stored.header, messages=stored.messages, extra=stored.extra)
 
     def window(self, key: str, *, limit: int, before: int | None = None, after: int | None = None) -> Window:
         """Return at most `limit` messages: the newest, those before `before`, or those after `after`."""
@@ -220,7 +222,7 @@ class MemoryStore:
         key = session.header.key
         with self._lock:
             found = self._sessions.get(key)
-            stored = found or _Stored(_copy(session.header))
+            stored = found or _Stored(_copy(session.header), extra=_copy(session.extra))
             fresh, conflicts = _fresh(stored.messages, session.messages)
             self._sessions[key] = stored.plus(fresh)
             if fresh or found is None:
@@ -390,7 +392,8 @@ def _is_candidate(message: Message, search: Search) -> bool:
 
 
 def _message(seq: int, said: Draft | Message) -> Message:
-    return _copy(Message(seq=seq, **{name: getattr(said, name) for name in Draft.__struct_fields__}))
+    extra = said.extra if isinstance(said, Message) else None
+    return _copy(Message(seq=seq, extra=extra, **{name: getattr(said, name) for name in Draft.__struct_fields__}))
 
 
 def _receipt(message: Message) -> Receipt:

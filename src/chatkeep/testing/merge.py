@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from msgspec.structs import replace
+
 from chatkeep.core.model import Merged, Selection
 from chatkeep.store.protocol import Store
 from chatkeep.testing.samples import START, at, draft, search_for, session, talk
@@ -29,6 +31,17 @@ class MergeContract:
         assert whole == store.read(KEY)
         assert 1 == store.list(Selection(archived=True), limit=1).total
         assert [KEY] == [hit.key for hit in store.search(search_for("line")).hits]
+
+    def test_merge_keeps_unknown_fields(self, store: Store) -> None:
+        """Fields of messages and of the header that Chatkeep does not know come back as they were, and tell repeats."""
+        plain = session(KEY, talk(2), extra={"drops": [1], "": "x"})
+        said = tuple(replace(message, extra={"mood": {"good": [1, None]}, "extra": 2}) for message in plain.messages)
+        whole = replace(plain, messages=said)
+        assert Merged(created=True, added_count=2, skipped_count=0) == store.merge(whole)
+        assert whole == store.read(KEY)
+        assert said == store.window(KEY, limit=5).messages
+        assert Merged(created=False, added_count=0, skipped_count=2) == store.merge(whole)
+        assert ("id-1", "id-2") == store.merge(plain).conflicts
 
     def test_merge_empty_session(self, store: Store) -> None:
         """A session without messages is one too; it was last active when it was created."""

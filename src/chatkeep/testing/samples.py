@@ -41,13 +41,14 @@ def talk(count: int) -> tuple[Draft, ...]:
     return tuple(draft(f"line {n}", n, id=f"id-{n}", role=roles[(n - 1) % 2]) for n in range(1, count + 1))
 
 
-def session(key: str, drafts: Sequence[Draft] = (), **fields: Json) -> Session:
-    """Return a whole session; `fields` are of its header."""
+def session(key: str, drafts: Sequence[Draft] = (), *, extra: dict[str, Json] | None = None, **fields: Json) -> Session:
+    """Return a whole session; `fields` are of its header, `extra` those that Chatkeep does not know."""
     header = Header(key=key, channel=channel_of(key), title=None, created_at=START)
     said = [msgspec.structs.asdict(each) for each in drafts]
     return Session(
         header=msgspec.structs.replace(header, **fields),
         messages=tuple(Message(seq=seq, **each) for seq, each in enumerate(said, start=1)),
+        extra=extra or {},
     )
 
 

@@ -41,6 +41,7 @@ from msgspec import Struct, field
 
 from chatkeep.core.keys import channel_of, composed
 from chatkeep.core.model import Header, Json, Message, utc
+from chatkeep.core.unknown import encoded_message, message_in, message_of, unknown_of_session
 from chatkeep.errors import InvalidError
 
 FORMAT: Final = 1
@@ -56,7 +57,6 @@ _BEGUN: Final = re.compile(rb'(?<!\\)"created_at": ?"([0-9TZ:.+-]{10,40})"')
 _LINE: Final = re.compile(rb"[^\n]+\n?")  # not the reserved newlines, which are many and hold nothing
 _NO_JSON: Final = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, InvalidError)
 _ONLY_WHEN_SET: Final = frozenset(("archived", "pinned", "tags"))
-_HEADER_FIELDS: Final = frozenset(("format", "key", "channel", "title", "created_at", "metadata")) | _ONLY_WHEN_SET
 
 State = Literal["whole", "torn", "loose", "damaged"]
 
@@ -85,12 +85,13 @@ class Scan(Struct, frozen=True, kw_only=True):
     """What a session file holds. Message `i` is `data[starts[i]:ends[i]]`, a JSON object.
 
     `body` is where the first message line begins, `tail` where the trailer is or has to be. `checksums[i]` is that of
-    all lines up to message `i`; a damaged or loose file has none.
+    all lines up to message `i`; a damaged or loose file has none. `extra` are the header's unknown fields.
     """
 
     state: State
     reason: str = ""
     header: Header | None = None
+    extra: dict[str, Json] = field(default_factory=dict)
     body: int = 0
     messages: Sequence[Message] = ()
     starts: Sequence[int] = ()
@@ -101,7 +102,6 @@ class Scan(Struct, frozen=True, kw_only=True):
 
 _decode_header = msgspec.json.Decoder(_HeaderLine).decode
 _decode_any = json.JSONDecoder()  # the one that can stop at the end of a value
-_decode_message = msgspec.json.Decoder(Message).decode
 
 
 def header_line(header: Header, known: bytes = b"") -> bytes:
@@ -110,18 +110,27 @@ def header_line(header: Header, known: bytes = b"") -> bytes:
     fields: dict[str, Json] = {"format": FORMAT}
     fields.update((name, value) for name, value in told if value or name not in _ONLY_WHEN_SET)
     if known:
-        strange = msgspec.json.decode(known + b"]}")
-        fields.update((name, value) for name, value in strange.items() if name not in {*_HEADER_FIELDS, "messages"})
+        fields |= unknown_of_session(msgspec.json.decode(known + b"]}"))
     return msgspec.json.encode(fields)[:-1] + _MESSAGES_OPEN + b"\n"
+
+
+def with_unknown(extra: dict[str, Json]) -> bytes:
+    """Return fields that Chatkeep does not know in the form `header_line` keeps them."""
+    return msgspec.json.encode(extra)[:-1] + _MESSAGES_OPEN if extra else b""
+
+
+def _unknown_of_line(line: bytes) -> dict[str, Json]:
+    try:
+        return unknown_of_session(msgspec.json.decode(line + b"]}"))
+    except _NO_JSON:  # half a character in one of them: a header that is known has none
+        return {}
 
 
 def message_lines(messages: Sequence[Message]) -> list[bytes]:
     """Return the lines of messages that are appended together."""
     last = len(messages) - 1
     return [
-        (b"," if message.seq > 1 else b"")
-        + msgspec.json.encode(message)[:-1]
-        + (b"}\n" if place == last else _CONTINUED)
+        (b"," if message.seq > 1 else b"") + encoded_message(message)[:-1] + (b"}\n" if place == last else _CONTINUED)
         for place, message in enumerate(messages)
     ]
 
@@ -206,6 +215,7 @@ def scan(data: bytes, committed_count: int = 0) -> Scan:
     good = Scan(
         state="whole",
         header=header,
+        extra=_unknown_of_line(data[: body - 1]),
         body=body,
         messages=messages,
         starts=starts,
@@ -342,6 +352,7 @@ def _scan_broken(data: bytes, good: Scan, committed_count: int) -> Scan:
         if found_end
         else f"it ends in message {len(messages) + 1}",
         header=good.header,
+        extra=good.extra,
         body=good.body,
         messages=[*messages, *(message for message, _, _ in later)],
         starts=[*starts, *(start for _, start, _ in later)],
@@ -390,7 +401,7 @@ def _any_message(line: bytes) -> Message | None:
     if not line.startswith(b"{"):
         return None
     try:
-        return _in_utc(_decode_message(line))
+        return _in_utc(message_in(line))
     except _NO_JSON:
         return None
 
@@ -410,10 +421,11 @@ def _scan_loose(data: bytes) -> Scan:
         document = _document(data)
         header = _header(msgspec.convert(document, _HeaderLine))
         numbered = [{**message, "seq": seq} for seq, message in enumerate(document["messages"], start=1)]
-        messages = [_in_utc(message) for message in msgspec.convert(numbered, list[Message])]
+        messages = [_in_utc(message_of(message)) for message in numbered]
+        extra = unknown_of_session(document)
     except (*_NO_JSON, KeyError, TypeError) as error:
         return Scan(state="damaged", reason=f"not a session file: {_first_words(error)}")
-    return Scan(state="loose", reason="another layout", header=header, messages=messages)
+    return Scan(state="loose", reason="another layout", header=header, messages=messages, extra=extra)
 
 
 def _document(data: bytes) -> Json:

@@ -20,6 +20,7 @@ from chatkeep.core.model import (
     Header,
     Hit,
     Hits,
+    Json,
     KeyPage,
     Merged,
     Message,
@@ -171,7 +172,7 @@ class FilesStore:
                     return self._merge_into(file, self._current(file, key), session.messages)
             new, conflicts = batches.sorted_out(session.messages, {})
             with contextlib.suppress(FileExistsError):
-                self._create(session.header, batches.numbered(new, 0))
+                self._create(session.header, batches.numbered(new, 0), session.extra)
                 skipped = len(session.messages) - len(new) - len(conflicts)
                 return Merged(created=True, added_count=len(new), skipped_count=skipped, conflicts=conflicts)
 
@@ -199,7 +200,7 @@ class FilesStore:
         is_known = row.stamp == stamp and len(messages) == row.digest.message_count
         if not is_known and row.header.created_at == header.created_at and self._tree.is_held(row.name):
             header, messages = row.header, messages[: row.digest.message_count]
-        return Session(header=header, messages=tuple(messages))
+        return Session(header=header, messages=tuple(messages), extra=scan.extra)
 
     def window(self, key: str, *, limit: int, before: int | None = None, after: int | None = None) -> Window:
         """Return neighbouring messages, oldest first, as `Store.window` says."""
@@ -388,14 +389,17 @@ class FilesStore:
             if not self._upkeep.note(lambda db: rows.grow(db, row, grown)):
                 self._upkeep.heal(file)
 
-    def _create(self, header: Header, messages: Sequence[Message]) -> None:
+    def _create(self, header: Header, messages: Sequence[Message], extra: dict[str, Json] | None = None) -> None:
         """Make a session's file and row.
 
         Raises:
             FileExistsError: when somebody else has made it meanwhile.
         """
         indexed = self._upkeep.prepared(messages)
-        name, first_line = file_name(header.key), session_file.header_line(header)
+        name, first_line = (
+            file_name(header.key),
+            session_file.header_line(header, session_file.with_unknown(extra or {})),
+        )
         lines = session_file.message_lines(messages)
         content = session_file.whole_file(first_line, lines, len(lines))
         with self._tree.created(name, content) as file, self._upkeep.telling(name):

@@ -1,0 +1,85 @@
+"""Fields that Chatkeep does not know: kept as another program wrote them, beside those that it knows.
+
+In JSON they stand among the own fields of a message or a session, in a `Message` or `Session` in `extra`. What writes
+these down or reads them asks here, so that no door loses a field: session files, exports, imports, HTTP and its client.
+An append takes no such fields: a name that is not known there is a mistake, or asks for what this version cannot do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Final
+
+import msgspec
+from msgspec import Raw
+
+from chatkeep.core.model import Header, Json, Message, Window
+
+_MESSAGE_FIELDS: Final = frozenset(Message.__struct_encode_fields__) - {""}
+_SESSION_FIELDS: Final = frozenset((*Header.__struct_encode_fields__, "format", "messages", "message_count"))
+_encode = msgspec.json.Encoder().encode
+_decode = msgspec.json.Decoder(Message).decode
+
+
+def encoded_message(message: Message) -> bytes:
+    """Return a message as JSON on one line, with the fields that Chatkeep does not know at its end."""
+    if not message.extra:
+        return _encode(message)
+    known = _encode(msgspec.structs.replace(message, extra=None))
+    return known[:-1] + b"," + _encode(message.extra)[1:]
+
+
+def message_in(raw: bytes) -> Message:
+    """Return the message that JSON holds.
+
+    Raises:
+        msgspec.MsgspecError, UnicodeDecodeError, RecursionError: when it holds none.
+    """
+    try:
+        message = _decode(raw)
+    except msgspec.ValidationError:  # a field that is not known, or a wrong value
+        return message_of(_fields(raw))
+    return message if message.extra is None else message_of(_fields(raw))
+
+
+def message_of(fields: Mapping[str, Json]) -> Message:
+    """Return the message of these fields.
+
+    Raises:
+        msgspec.ValidationError: when they make none.
+    """
+    if not isinstance(fields, Mapping):
+        return msgspec.convert(fields, Message)  # which says what is wrong
+    known = {name: value for name, value in fields.items() if name in _MESSAGE_FIELDS}
+    message = msgspec.convert(known, Message)
+    extra = {name: value for name, value in fields.items() if name not in _MESSAGE_FIELDS}
+    return msgspec.structs.replace(message, extra=extra) if extra else message
+
+
+def unknown_of_session(fields: Mapping[str, Json]) -> dict[str, Json]:
+    """Return those fields of a session that Chatkeep does not know."""
+    return {name: value for name, value in fields.items() if name not in _SESSION_FIELDS}
+
+
+def written(messages: Iterable[Message]) -> tuple[Message | Raw, ...]:
+    """Return messages as they can be encoded within something else."""
+    return tuple(Raw(encoded_message(message)) if message.extra else message for message in messages)
+
+
+def written_window(window: Window) -> Json:
+    """Return a window as it can be encoded."""
+    if not any(message.extra for message in window.messages):
+        return window
+    return {**msgspec.structs.asdict(window), "messages": written(window.messages)}
+
+
+def _fields(raw: bytes) -> dict[str, Json]:
+    """Return the fields of JSON, without those that are not known and have text or numbers that cannot be kept."""
+    fields: dict[str, Json] = {}
+    for name, value in msgspec.json.decode(raw, type=dict[str, Raw]).items():
+        try:
+            fields[name] = msgspec.json.decode(value)
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+            if name in _MESSAGE_FIELDS:
+                raise
+    return fields
