@@ -12,7 +12,8 @@ from chatkeep.core.model import Draft
 from tests.http.conftest import Server
 from tests.page.conftest import NOON, Seen, Visit, said, store
 from tests.page.test_flows import link
-from tests.page.written import TEXTS
+from tests.page.written import TEXTS, Written
+from tests.page.written_nested import NESTED
 
 # What a reader sees of a message: set formulas as their source, without the heads of code
 VISIBLE: Final = """(seq) => {
@@ -61,17 +62,18 @@ def show(server: Server, visit: Visit, key: str, *texts: str) -> Page:
     return page
 
 
-def test_no_character_is_lost_or_changed(server: Server, visit: Visit) -> None:
-    """A hundred texts with numbers, formulas, many scripts, code, tables, tags, links: all is seen."""
-    assert len(TEXTS) >= 100
+@pytest.mark.parametrize("texts", [TEXTS, NESTED], ids=["plain", "nested"])
+def test_no_character_is_lost_or_changed(server: Server, visit: Visit, texts: list[Written]) -> None:
+    """A hundred texts with numbers, formulas, many scripts, code, tables, tags, links, and a hundred with one in another."""
+    assert len(texts) >= 100
     seen = []
-    for begin in range(0, len(TEXTS), AT_ONCE):
-        group = [text for text, _ in TEXTS[begin : begin + AT_ONCE]]
-        page = show(server, visit, f"written:{begin}", *group)
+    for begin in range(0, len(texts), AT_ONCE):
+        group = [text for text, _ in texts[begin : begin + AT_ONCE]]
+        page = show(server, visit, f"written:{len(texts)}-{begin}", *group)
         seen += [page.evaluate(VISIBLE, number + 1) for number in range(len(group))]
     wrong = [
         (text, lines(shown))
-        for (text, visible), shown in zip(TEXTS, seen, strict=True)
+        for (text, visible), shown in zip(texts, seen, strict=True)
         if lines(text if visible is None else visible) != lines(shown)
     ]
     assert [] == wrong

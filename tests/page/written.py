@@ -56,7 +56,7 @@ FORMULAS: Final[list[Written]] = [
     ("\\href{https://a.b}{x} outside of a formula", SAME),
     ("a \\\\ b and \\, and \\; and \\{x\\}", SAME),
     ("C:\\\\Users\\\\me and \\\\server\\share and C:\\new\\test", SAME),
-    ("\\d+\\.\\w* matches", "\\d+.\\w* matches"),
+    ("\\d+\\.\\w* matches", SAME),
     ("**Step 1:** $x = \\frac{-b \\pm \\sqrt{b^2-4ac}}{2a}$", "Step 1: ⟦x = \\frac{-b \\pm \\sqrt{b^2-4ac}}{2a}⟧"),
     ("$$E=mc^2$$ as we know", "⟦E=mc^2⟧\nas we know"),
     ("Prices: \\$5 and \\$6", "Prices: $5 and $6"),

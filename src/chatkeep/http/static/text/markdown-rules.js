@@ -3,7 +3,11 @@
 const FORMULA_CHARS_MAX = 4000; // a formula is looked for no further, so that an open dollar sign costs little
 const CELLS_MAX = 2_000; // a table with more is text: short rows are filled up to the width of the head
 const NAME_CHARS_MAX = 60;
-const VANISHING = "`*_[]#+-.!|<>~$";
+const ESCAPED = "`*_[]|<>~$"; // marks wherever they stand
+const ESCAPED_AT_BEGIN = "#+-.)"; // marks where a line begins, the last two behind a number
+const BEGIN_CHARS_MAX = 24; // blanks and a number
+const PATH_CHARS_MAX = 260;
+const PATH = /(?<![A-Za-z0-9])(?:[A-Za-z]:|%\w+%|\$env:\w+|~|\.\.?|\\\\[\w.$-]+)(?:\\|$)/; // of Windows: its drive, variable or server
 const CJK = /[\p{sc=Han}\p{sc=Hiragana}\p{sc=Katakana}\p{sc=Hangul}\p{sc=Bopomofo}\u3000-\u303f\u30fb\u30fc\uff00-\uffef]/u;
 const WORD = /[A-Za-z0-9]/;
 
@@ -93,9 +97,11 @@ function stateOf(State, { isWhiteSpace, isMdAsciiPunct, isPunctChar }) {
       const canClose = found.can_close || (isAfter && (isBesideCjk || isStrong));
       const isInWord = WORD.test(before) && WORD.test(after);
       const isProduct = isInWord && /\d/.test(before + after); // 2*3*4, 2**8
+      const isGlob = before === "/" && (found.length === 1 || after === "/"); // src/*.ts, src/**/x, /* a comment
+      const isComment = found.length === 1 && after === "/"; // and its end: */
       return {
-        can_open: canOpen && !isProduct && !(isInWord && found.length === 1),
-        can_close: canClose && !isProduct,
+        can_open: canOpen && !isProduct && !isComment && before !== "/" && !(isInWord && found.length === 1),
+        can_close: canClose && !isProduct && !isGlob,
         length: found.length,
       };
     }
@@ -138,9 +144,10 @@ function name(state, silent) {
  * @type {InlineRule}
  */
 function escape(state, silent) {
-  const next = state.src[state.pos + 1] ?? "";
-  if (state.src[state.pos] !== "\\" || state.pos + 1 >= state.posMax) return false;
-  const isEscape = VANISHING.includes(next);
+  const { src, pos, posMax } = state;
+  const next = src[pos + 1] ?? "";
+  if (src[pos] !== "\\" || pos + 1 >= posMax) return false;
+  const isEscape = isMark(src, pos + 1) && !isInPath(src, pos);
   if (!isEscape && next !== "\\") return false;
   if (!silent) {
     const token = state.push("text_special", "", 0);
@@ -150,6 +157,31 @@ function escape(state, silent) {
   }
   state.pos += 2;
   return true;
+}
+
+/**
+ * Returns whether a character would be a mark, had it no backslash before it.
+ * @param {string} src
+ * @param {number} pos
+ */
+function isMark(src, pos) {
+  const mark = src[pos] ?? "";
+  if (mark === "!") return src[pos + 1] === "[";
+  if (!ESCAPED_AT_BEGIN.includes(mark)) return ESCAPED.includes(mark);
+  const before = src.slice(Math.max(0, pos - 1 - BEGIN_CHARS_MAX), pos - 1);
+  const begin = before.lastIndexOf("\n") + 1;
+  if (!begin && pos - 1 > BEGIN_CHARS_MAX) return false;
+  return (".)".includes(mark) ? /^\s*\d+$/ : /^\s*$/).test(before.slice(begin));
+}
+
+/**
+ * Returns whether a backslash parts the names of a path.
+ * @param {string} src
+ * @param {number} pos
+ */
+function isInPath(src, pos) {
+  const before = src.slice(Math.max(0, pos - PATH_CHARS_MAX), pos);
+  return PATH.test(before.slice(before.search(/\S*$/)));
 }
 
 /**
@@ -410,7 +442,7 @@ function cells({ tokens, env }) {
       const pieces = (lines[row] ?? "").replace(/^[\s>]*\|/, "").trim().split(/(?<!\\)\|/);
       if (pieces.at(-1) === "") pieces.pop();
       const last = tokens[nth - 2];
-      if (last && pieces.length > columns) last.content += ` | ${pieces.slice(columns).join("|").trim()}`;
+      if (last && pieces.length > columns) last.content = pieces.slice(columns - 1).join("|").trim().replaceAll("\\|", "|");
     }
   }
 }
