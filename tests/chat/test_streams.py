@@ -105,7 +105,7 @@ def chatted(pieces: Sequence[bytes], media_type: str, *, is_cut: bool) -> Heard:
         return None
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(connections, "transport_to", lambda _: Saying(pieces, media_type, is_cut=is_cut))
+        patch.setattr(connections, "transport_to", lambda *_: Saying(pieces, media_type, is_cut=is_cut))
         code = asyncio.run(turn())
     said = sessions.read("a").messages[1:]
     return Heard(said[0] if said else None, code, heard)
