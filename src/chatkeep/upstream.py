@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import re
+import time
 from collections.abc import AsyncIterator, Iterator, Sequence
 from typing import TYPE_CHECKING, Final, Protocol
 
@@ -127,7 +128,7 @@ class Upstream:
         # Past the client's way to look through each message, which holds up the event loop for 0.15 ms a message
         body = {"messages": messages, "stream_options": {"include_usage": True}}
         completions = self._client.chat.completions.with_streaming_response
-        tape, length = Tape(mask=self._mask), 0
+        tape, length = Tape(mask=self._mask, clock=time.monotonic), 0
         yield tape
         with self._translated(model, tape):
             async with completions.create(model=model, messages=[], stream=True, extra_body=body) as response:

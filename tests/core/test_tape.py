@@ -218,3 +218,26 @@ def test_keep_the_text_that_a_long_answer_begins_with(place: int) -> None:
     assert 'a"b\U0001f98a c\U0001f98a, and more'.startswith(text)
     assert text or place < 46
     assert draft is None or "model_cut_off" == (draft.metadata or {})["reason"]
+
+
+@pytest.mark.parametrize(
+    "pieces,expected",
+    [
+        (['{"reasoning":"Hm"}', '{"reasoning":"m"}', '{"content":"Hi"}', '{"content":"!"}'], 4000),
+        (['{"content":"<think>Hm"}', '{"content":"m</think>Hi"}', '{"content":"!"}'], 2000),
+        (['{"role":"assistant"}', '{"reasoning":"Hm"}', '{"tool_calls":[{"index":0,"id":"a"}]}'], 2000),
+        (['{"content":"Hi"}', '{"reasoning":"Hm"}', '{"content":"!"}'], None),
+        (['{"reasoning":"Hm","content":"Hi"}', '{"content":"!"}'], None),
+        (['{"reasoning":"Hm"}'], None),
+    ],
+    ids=["field", "tags", "call", "words first", "at once", "no answer"],
+)
+def test_measure_how_long_a_model_thinks(pieces: list[str], expected: int | None) -> None:
+    """`reasoning_ms` lasts from the first piece with reasoning to the first of the answer, where they are two."""
+    now = 100.0
+    tape = Tape(EVENTS, clock=lambda: now)
+    for piece in pieces:
+        now += 2
+        tape.add(f'data: {{"choices":[{{"index":0,"delta":{piece}}}]}}\n\n'.encode())
+    tape.add(FINISH)
+    assert expected == facts_of(tape, "x").get("reasoning_ms")

@@ -64,7 +64,7 @@ def show(server: Server, visit: Visit, key: str, *texts: str) -> Page:
 
 @pytest.mark.parametrize("texts", [TEXTS, NESTED], ids=["plain", "nested"])
 def test_no_character_is_lost_or_changed(server: Server, visit: Visit, texts: list[Written]) -> None:
-    """A hundred texts with numbers, formulas, many scripts, code, tables, tags, links, and a hundred with one in another."""
+    """A hundred texts with numbers, formulas, scripts, code, tables, tags, links, and as many with one in another."""
     assert len(texts) >= 100
     seen = []
     for begin in range(0, len(texts), AT_ONCE):
@@ -171,6 +171,22 @@ def test_reasoning_is_folded_wherever_it_stands(server: Server, visit: Visit) ->
     for seq in range(len(told) + 1, len(told) + len(others) + 1):
         expect(page.locator(f"#m{seq} .text")).to_contain_text("<think>")
         expect(page.locator(f"#m{seq} .thought")).to_have_count(0)
+
+
+def test_reasoning_says_how_long_it_took(server: Server, visit: Visit) -> None:
+    """Above it stands how long the model has thought, where that was measured; what is no time is left aside."""
+    times = {400: "0.4 s", 4_000: "4 s", 12_345: "12 s", 125_000: "2 min 5 s", None: "", -5: "", "long": ""}
+    store(
+        server,
+        "written:times",
+        [
+            Draft(role="assistant", content="<think>So</think>Yes", metadata={"reasoning_ms": ms}, sent_at=NOON)
+            for ms in times
+        ],
+    )
+    page = visit(link("written:times"))
+    expected = [f"Thought for {words}" if words else "Reasoning" for words in times.values()]
+    expect(page.locator(".thought .name")).to_have_text(expected)
 
 
 def test_end_of_an_answer_says_why(server: Server, visit: Visit) -> None:

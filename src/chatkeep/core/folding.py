@@ -60,6 +60,16 @@ class Answer:
         return any(one.message() for one in self._choices.values())
 
     @property
+    def has_thought(self) -> bool:
+        """Whether the first choice has reasoning."""
+        return bool(self._choices) and self._choices[min(self._choices)].has_thought
+
+    @property
+    def has_spoken(self) -> bool:
+        """Whether the first choice has words of its answer, or calls."""
+        return bool(self._choices) and self._choices[min(self._choices)].has_spoken
+
+    @property
     def finish_reason(self) -> str:
         """Why the first choice ended, empty when that was not told."""
         first = min(self._choices, default=None)
@@ -146,10 +156,19 @@ class _Choice:
         self._beside: dict[str, Json] = {}
         self._roles: list[Json] = []
         self._thinks_in: str | None = None
+        self._has_called = False
 
     @property
     def has_heard(self) -> bool:
-        return self._content.has_heard
+        return bool(self._content.kinds)
+
+    @property
+    def has_thought(self) -> bool:
+        return "reasoning" in self._content.kinds
+
+    @property
+    def has_spoken(self) -> bool:
+        return "text" in self._content.kinds or self._has_called
 
     def take(self) -> list[Piece]:
         return self._content.take()
@@ -175,6 +194,7 @@ class _Choice:
         self._content.add(_refused(delta))
         self._add_role(delta.get("role"))
         self._calls.add(delta.get("tool_calls"))
+        self._has_called = self._has_called or bool(delta.get("tool_calls"))
         joining.merge(self._fields, {name: value for name, value in delta.items() if name not in _SPOKEN})
 
     def _add_whole(self, message: Mapping[str, Json]) -> None:

@@ -13,7 +13,15 @@ from typing import Final
 import msgspec
 
 from chatkeep.core.model import Json, text_of
-from chatkeep.core.reasoning import THOUGHT_TYPES, Piece, Splitter, is_thought, without_reasoning, words_of_thought
+from chatkeep.core.reasoning import (
+    THOUGHT_TYPES,
+    Kind,
+    Piece,
+    Splitter,
+    is_thought,
+    without_reasoning,
+    words_of_thought,
+)
 
 _NAMES: Final = frozenset(("name",))
 _INPUTS: Final = frozenset(("arguments", "input"))
@@ -209,7 +217,8 @@ class Content:
         self._has_text = False
         self._is_next = False
         self.has_refused = False
-        self.has_heard = False
+        self.kinds: set[Kind] = set()
+        """What was told so far: text, reasoning, or both."""
 
     def take(self) -> list[Piece]:
         """Return what was said since this was last asked."""
@@ -333,7 +342,7 @@ class Content:
     def _tell(self, piece: Piece) -> None:
         if piece.kind == "tag" or not piece.text:
             return
-        self.has_heard = True
+        self.kinds.add(piece.kind)
         if piece.kind == "text":
             if self._is_next and self._has_text:
                 self._heard.append(Piece("text", "\n"))

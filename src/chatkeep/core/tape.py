@@ -59,17 +59,48 @@ Shape = Literal["", "events", "json", "other"]
 TakeRoom = Callable[[int], bool]
 """Is asked for bytes of memory, and tells whether they are there."""
 
+Clock = Callable[[], float]
+"""Returns seconds that only grow."""
+
+
+class _Thinking:
+    """How long a model thinks: from the first piece with reasoning to the first with words of the answer, or calls."""
+
+    def __init__(self, clock: Clock | None) -> None:
+        self.ms: int | None = None
+        """Milliseconds; None while nobody knows, and where both came in one piece."""
+        self._clock = clock
+        self._began: float | None = None
+        self._is_over = False
+
+    def measure(self, answer: Answer) -> None:
+        """Look at the clock after a piece of the answer."""
+        if self._clock is None or self._is_over:
+            return
+        if answer.has_spoken:
+            self._is_over = True
+            if self._began is not None:
+                self.ms = round((self._clock() - self._began) * 1000)
+        elif self._began is None and answer.has_thought:
+            self._began = self._clock()
+
 
 class Tape:
     """What has passed of an answer. Nothing that passes is too odd for it."""
 
     def __init__(
-        self, content_type: str = "", *, mask: Mask = NOTHING_MASKED, take_room: TakeRoom | None = None
+        self,
+        content_type: str = "",
+        *,
+        mask: Mask = NOTHING_MASKED,
+        take_room: TakeRoom | None = None,
+        clock: Clock | None = None,
     ) -> None:
         """Begin before the first byte of an answer of this media type; what is told of it is masked.
 
-        An answer ends for us where there is no more room.
+        An answer ends for us where there is no more room. With a clock the tape measures how long the model thinks.
         """
+        self._thinking = _Thinking(clock)
         self._take_room = take_room
         self.answer = Answer()
         self.is_over = False
@@ -137,6 +168,7 @@ class Tape:
             piece, self._body = bytes(self._body), bytearray()
         if self._shape == "events":
             self._read(piece)
+            self._thinking.measure(self.answer)
         elif self._shape == "json":
             self._body += piece
 
@@ -181,6 +213,8 @@ class Tape:
             facts |= {"partial": True, "reason": cut if fault is None else fault.code}
             if fault is not None:
                 facts["detail"] = str(fault)
+        if self._thinking.ms is not None:
+            facts["reasoning_ms"] = self._thinking.ms
         draft = self.answer.draft(facts)
         if draft is None:
             return None

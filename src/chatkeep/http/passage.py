@@ -106,7 +106,7 @@ class Recorder:
         self._tape = (
             None
             if self._recording is None
-            else Tape(content_type, mask=self.relay.mask, take_room=room.grow if room else None)
+            else Tape(content_type, mask=self.relay.mask, take_room=room.grow if room else None, clock=time.monotonic)
         )
 
     async def hear(self, piece: bytes) -> None:

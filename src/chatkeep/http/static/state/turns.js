@@ -69,6 +69,10 @@ class Turn {
   /** @type {string | null} */
   text = ""; // what came so far, null when it is stored
   reasoning = ""; // what came beside it
+  /** @type {number | null} */
+  #thoughtAt = null;
+  /** @type {number | null} */
+  reasoningMs = null; // how long the model has thought, when it has
   /** @type {string | null} */
   problem = null;
   /** @type {string | null} */
@@ -91,7 +95,19 @@ class Turn {
   /** The answer so far, and the reasoning before it. */
   get answer() {
     const { text, reasoning } = partedSoFar(this.text ?? "");
-    return { text, reasoning: this.reasoning || reasoning };
+    return { text, reasoning: this.reasoning || reasoning, ms: this.reasoningMs };
+  }
+
+  /** @param {string} words of the answer */
+  #hear(words) {
+    if (this.#thoughtAt !== null) this.reasoningMs ??= performance.now() - this.#thoughtAt;
+    this.text += words;
+  }
+
+  /** @param {string} words of the reasoning */
+  #think(words) {
+    if (!this.text) this.#thoughtAt ??= performance.now();
+    this.reasoning += words;
   }
 
   stop() {
@@ -108,8 +124,8 @@ class Turn {
           announcer.say("The model answers.");
         }
         if (name === "start" && !this.key) turns.name(this, String(data.session_key));
-        else if (name === "token") this.text += String(data.text);
-        else if (name === "reasoning") this.reasoning += String(data.text);
+        else if (name === "token") this.#hear(String(data.text));
+        else if (name === "reasoning") this.#think(String(data.text));
         else if (name === "error") this.problem = String(data.detail);
         turns.grown();
       }

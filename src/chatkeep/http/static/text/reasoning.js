@@ -45,6 +45,15 @@ function isThought(part) {
 }
 
 /**
+ * Returns how long the model thought, in milliseconds; null where nobody has measured it.
+ * @param {Message["metadata"]} metadata
+ */
+export function reasoningTime(metadata) {
+  const ms = metadata?.reasoning_ms;
+  return typeof ms === "number" && ms >= 0 && Number.isFinite(ms) ? ms : null;
+}
+
+/**
  * Returns the reasoning before an answer, and the parts of its message without that.
  * @param {Message} message
  * @returns {{ reasoning: string, parts: Placed[] }}

@@ -43,6 +43,16 @@ export function dayName(time, now = new Date()) {
   return dayFormat.format(day);
 }
 
+/**
+ * Returns how long something took: "0.4 s", "5 s", "2 min 5 s".
+ * @param {number} ms
+ */
+export function lasted(ms) {
+  if (ms < 1000) return `${Math.max(0.1, Math.round(ms / 100) / 10)} s`;
+  const seconds = Math.round(ms / 1000);
+  return seconds < 60 ? `${seconds} s` : `${Math.floor(seconds / 60)} min ${seconds % 60} s`;
+}
+
 /** @type {(one: Time, other: Time) => boolean} */
 export const sameDay = (one, other) => +startOfDay(new Date(one)) === +startOfDay(new Date(other));
 

@@ -65,9 +65,9 @@ export function Composer({ session = null, hasModel, follow }) {
 
 /**
  * The answer so far. Screen readers announce its begin and its end, not every piece.
- * @param {{ text: string, reasoning: string }} props
+ * @param {{ text: string, reasoning: string, ms: number | null }} props
  */
-function Answer({ text, reasoning }) {
+function Answer({ text, reasoning, ms }) {
   /** @type {Ref<HTMLDivElement>} */
   const box = useRef();
   const pace = useRef(new Pace());
@@ -77,7 +77,7 @@ function Answer({ text, reasoning }) {
   }), [text]);
   useEffect(() => () => pace.current.end(), []);
   return html`
-    ${reasoning && html`<${Reasoning} text=${reasoning} isGrowing=${!text} />`}
+    ${reasoning && html`<${Reasoning} text=${reasoning} isGrowing=${!text} ms=${ms} />`}
     <div class="answer text" role="log" aria-live="off" aria-label="Answer" aria-busy="true" dir="auto" ref=${box}></div>
   `;
 }

@@ -5,9 +5,9 @@ import { sessionLink } from "../state/route.js";
 import { partSourceOf } from "../text/json.js";
 import { isPicture } from "../text/markdown.js";
 import { callsOf, endOf, fieldsOf, outcomeOf, pictureIn, textOf, textOfPart } from "../text/messages.js";
-import { withoutReasoning } from "../text/reasoning.js";
+import { reasoningTime, withoutReasoning } from "../text/reasoning.js";
 import { draw } from "../text/rendering.js";
-import { clock, exact } from "../text/times.js";
+import { clock, exact, lasted } from "../text/times.js";
 import { html, useLayoutEffect, useMemo, useRef, useState } from "../vendor/preact.js";
 import { icon } from "./icons.js";
 import { OtherPart, Step } from "./tool-calls.js";
@@ -48,7 +48,7 @@ export function Message({ session, message, results, sought }) {
           ${icon("copy", 14)}
         </button>`}
       </header>
-      ${reasoning && html`<${Reasoning} text=${reasoning} />`}
+      ${reasoning && html`<${Reasoning} text=${reasoning} ms=${reasoningTime(message.metadata)} />`}
       ${role === "tool"
         ? html`<${Step} name=${name ?? "result"} outcome=${outcomeOf(message)} seq=${seq} isSought=${sought === seq} />`
         : parts.map(({ part, place }) => html`<${Part} key=${place} part=${part} source=${() => partSourceOf(message, place)} isSought=${sought === seq} />`)}
@@ -63,15 +63,16 @@ export function Message({ session, message, results, sought }) {
 }
 
 /**
- * The reasoning before an answer, folded. `isGrowing` says that the model still thinks.
- * @param {{ text: string, isGrowing?: boolean }} props
+ * The reasoning before an answer, folded. `isGrowing` says that the model still thinks, `ms` how long it has thought.
+ * @param {{ text: string, isGrowing?: boolean, ms?: number | null }} props
  */
-export function Reasoning({ text, isGrowing = false }) {
+export function Reasoning({ text, isGrowing = false, ms = null }) {
   const [isOpen, setOpen] = useState(false);
+  const name = ms === null ? "Reasoning" : `Thought for ${lasted(ms)}`;
   return html`
     <details class="step thought" onToggle=${(/** @type {TemplateEvent} */ event) => setOpen(event.target.open)}>
       <summary>
-        <span class="name">${isGrowing ? "Thinking …" : "Reasoning"}</span>
+        <span class="name">${isGrowing ? "Thinking …" : name}</span>
         <span class="given" dir="auto">${isGrowing ? "" : text.slice(0, 200)}</span>
       </summary>
       ${isOpen && html`<${Text} text=${text} isGrowing=${isGrowing} isSought=${isGrowing} />`}
