@@ -10,7 +10,7 @@ const INLINE_CHARS_MAX = 20_000;
 const DEPTH_MAX = 60;
 const LINE = /\r\n?|\n/;
 
-/** @typedef {import("./markdown-rules.js").Env} Env */
+/** @typedef {import("./markdown-blocks.js").Env} Env */
 /** @typedef {import("../vendor/markdown-it.js").Token} Token */
 /** @typedef {import("../vendor/markdown-it.js").RendererRule} RendererRule */
 /** @typedef {{ tokens: Token[], size: number, begin: number, end: number, isPlain: boolean }} Group blocks, and the lines they stand in */
