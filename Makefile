@@ -43,7 +43,7 @@ crash: $(VENV)/ready
 		$(BIN)/python -m pytest -rs tests/crash
 
 page: $(VENV)/ready $(PACKAGES)
-	CHATKEEP_PAGE_PAYLOADS=500 CHATKEEP_PAGE_VIEWS=all $(BIN)/python -m pytest -s -rs tests/page
+	CHATKEEP_PAGE_PAYLOADS=500 $(BIN)/python -m pytest -s -rs tests/page
 
 lint: $(VENV)/ready tests/page/js/node_modules/ready
 	$(BIN)/ruff format --check src tests bench

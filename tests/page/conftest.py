@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -22,6 +23,8 @@ CHROMIUM: Final = shutil.which("chromium")
 PACKAGES: Final = Path(__file__).parent / "js" / "node_modules"
 NOON: Final = datetime(2024, 3, 1, 12, tzinfo=UTC)
 PATIENCE_MS: Final = 20_000  # a machine that is busy with other tests may take long
+DRAWN: Final = "() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))"
+ROUND_TRIPS: Final = "async () => { for (let nth = 0; nth < 10; nth += 1) await fetch('/api/v1/status'); }"
 _NEWEST: Final = count(500_000, 1_000)
 _EXPECTED: Final = ("401 (Unauthorized)",)
 
@@ -104,6 +107,24 @@ def visiting(browser: Browser, server: Signed, seen: Seen) -> Iterator[Visit]:
     yield visited
     for context in contexts:
         context.close()
+
+
+def settle(page: Page) -> None:
+    """Wait until the page has drawn what it was told, and the answers to all that it had asked before are here."""
+    page.evaluate(DRAWN)
+    page.evaluate(ROUND_TRIPS)
+    page.evaluate(DRAWN)
+
+
+def until(holds: Callable[[], bool], page: Page | None = None) -> bool:
+    """Wait until something holds, and tell whether it did in time; what is told of a page needs that page."""
+    give_up_at = time.monotonic() + PATIENCE_MS / 1000
+    while not holds() and time.monotonic() < give_up_at:
+        if page is None:
+            time.sleep(0.02)
+        else:
+            page.evaluate(DRAWN)
+    return holds()
 
 
 def _note(request: Request, url: str, seen: Seen) -> None:

@@ -12,7 +12,7 @@ from chatkeep.core.model import Draft
 from tests.chat.completions import Answer, broken
 from tests.chat.conftest import MODEL_KEY, Chatting, served
 from tests.chat.upstream import Upstream
-from tests.page.conftest import Seen, Visit, visiting
+from tests.page.conftest import DRAWN, Seen, Visit, settle, visiting
 
 
 @pytest.fixture(scope="module")
@@ -98,7 +98,7 @@ def test_answer_stays_until_it_is_read(running: Chatting, visit: Visit) -> None:
         got = route.fetch()
         upstream.release()
         expect(page.get_by_role("button", name="Send")).to_be_visible()
-        page.evaluate("() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
+        page.evaluate(DRAWN)
         shown.append(answer.count())
         route.fulfill(response=got)
 
@@ -145,6 +145,8 @@ def test_screen_readers_are_told_when_an_answer_begins_and_ends(running: Chattin
     upstream.script(Answer("one two three four five six"))
     say(page, "Count")
     expect(page.locator("#m2")).to_contain_text("six")
+    page.wait_for_function("told.length > 1")
+    settle(page)
     assert ["The model answers.", "Answer complete."] == page.evaluate("told")
     upstream.script(Answer("one two three", hold_after=2))
     say(page, "Again")
@@ -153,10 +155,13 @@ def test_screen_readers_are_told_when_an_answer_begins_and_ends(running: Chattin
     assert "off" == answer.get_attribute("aria-live")
     page.get_by_role("button", name="Stop").click()
     expect(page.locator("#m4")).to_be_visible()
+    page.wait_for_function("told.length > 3")
+    settle(page)
     assert ["The model answers.", "Answer stopped."] == page.evaluate("told")[2:]
     upstream.script(broken())
     say(page, "Are you well?")
     expect(page.get_by_role("alert")).to_contain_text("500")
+    settle(page)
     assert "Answer complete." not in page.evaluate("told")[4:]
 
 

@@ -15,8 +15,8 @@ from playwright.sync_api import CDPSession, Page, expect
 
 from chatkeep.core.model import Draft
 from tests.http.conftest import Server
-from tests.page.conftest import NOON, Visit, called, said, store
-from tests.page.test_flows import link, until
+from tests.page.conftest import NOON, Visit, called, said, store, until
+from tests.page.test_flows import link
 
 MEBIBYTE: Final = 1 << 20
 GROWTH_MAX: Final = 2.6  # of the work, when the text is twice as long
@@ -173,13 +173,13 @@ def test_open_a_message_of_many_mebibytes(server: Server, visit: Visit, piece: s
     page.get_by_role("button", name="Show the rest").click()
     expect(page.locator("#m2 .told")).to_contain_text("Shown as plain text")
     told = page.locator("#m2 .told").inner_text()
-    assert until(lambda: page.evaluate(VISIBLE, 2) == len(piece) * size + len(told))
+    assert until(lambda: page.evaluate(VISIBLE, 2) == len(piece) * size + len(told), page)
     pieces = page.locator("#m2 .piece")
     assert pieces.count() >= len(piece) * size // 20_000
     assert max(pieces.evaluate_all("(all) => all.map((one) => one.textContent.length)")) <= 20_000
     seen = "(all) => all.filter((one) => one.checkVisibility({ contentVisibilityAuto: true })).length"
     page.get_by_role("button", name="Show less").click()
-    assert until(lambda: page.evaluate(VISIBLE, 2) <= 4_000)
+    assert until(lambda: page.evaluate(VISIBLE, 2) <= 4_000, page)
     assert pieces.evaluate_all(seen) <= 20
 
 
@@ -194,7 +194,7 @@ def test_open_a_result_of_many_mebibytes(server: Server, visit: Visit) -> None:
     length = "(one) => one.textContent.length"
     assert shown.evaluate(length) <= 10_000
     page.get_by_role("button", name="Show the rest").click()
-    assert until(lambda: shown.evaluate(length) == len(result))
+    assert until(lambda: shown.evaluate(length) == len(result), page)
 
 
 def test_vast_blocks_are_plain_and_said_to_be(server: Server, visit: Visit) -> None:
@@ -247,6 +247,7 @@ def test_code_that_takes_too_long_to_colour_stays_as_it_is(server: Server, visit
     hostile = f"```java\n{'$' * 19_000}\n```"
     store(server, "cost:colour", [said(1, hostile), said(2, "```python\nprint('hi')\n```")])
     page = visit(link("cost:colour", 1))
+    expect(page.locator("#m1 .text")).to_be_visible()
     if page.get_by_role("button", name="Show the rest").count():
         page.get_by_role("button", name="Show the rest").click()
     expect(page.locator("#m2 .hljs-string")).to_have_text("'hi'")

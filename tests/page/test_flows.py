@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import re
-import time
-from collections.abc import Callable
 from importlib.resources import files
 from pathlib import Path
 from urllib.parse import quote
@@ -17,9 +15,8 @@ from chatkeep.errors import NotFoundError
 from chatkeep.http import page as served
 from chatkeep.page_sessions import SignInCode
 from tests.http.conftest import Server
-from tests.page.conftest import PACKAGES, Seen, Visit, called, newest, said, store
+from tests.page.conftest import DRAWN, PACKAGES, Seen, Visit, called, newest, said, store, until
 
-PATIENCE_S = 10
 TOPMOST = "[...document.querySelectorAll('.message')].find((m) => m.getBoundingClientRect().bottom > 200).dataset.seq"
 DOT = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
 
@@ -39,14 +36,6 @@ def link(key: str, seq: int | None = None) -> str:
 def rows(page: Page) -> list[str]:
     """Return the titles in the list, from the top."""
     return [row.strip() for row in page.locator(".row .title").all_inner_texts()]
-
-
-def until(holds: Callable[[], bool]) -> bool:
-    """Wait until something holds on the server, and tell whether it did in time."""
-    give_up_at = time.monotonic() + PATIENCE_S
-    while not holds() and time.monotonic() < give_up_at:
-        time.sleep(0.05)
-    return holds()
 
 
 def is_gone(server: Server, key: str) -> bool:
@@ -421,22 +410,28 @@ def test_search_says_what_it_did(server: Server, visit: Visit) -> None:
 def test_long_session_is_read_by_windows(server: Server, visit: Visit) -> None:
     """It opens at its end with few elements; scrolling up reads what is older, in order, without a gap or a jump."""
     store(
-        server, "page:long", [said(number, f"Message {number} " + "word " * (number % 90)) for number in range(1, 601)]
+        server,
+        "page:windows",
+        [said(number, f"Message {number} " + "word " * (number % 90)) for number in range(1, 601)],
     )
-    page = visit(link("page:long"))
+    page = visit(link("page:windows"))
     expect(page.locator("#m600")).to_be_in_viewport()
     assert page.locator(".message").count() <= 100
     box = page.locator(".scroll")
     box.hover()
-    for _ in range(25):
+    shown = "[...document.querySelectorAll('.message')].map((m) => Number(m.dataset.seq))"
+
+    def scroll_back() -> bool:
         top = page.evaluate(TOPMOST)
         page.mouse.wheel(0, -900)
-        page.evaluate("() => new Promise(requestAnimationFrame)")
+        page.evaluate(DRAWN)
         now = page.evaluate(TOPMOST)
         assert int(top) - 40 < int(now) <= int(top)
-    seqs = page.evaluate("[...document.querySelectorAll('.message')].map((m) => Number(m.dataset.seq))")
+        return bool(page.evaluate(shown)[0] < 460)
+
+    assert until(scroll_back, page)
+    seqs = page.evaluate(shown)
     assert list(range(seqs[0], seqs[0] + len(seqs))) == seqs
-    assert seqs[0] < 460
     assert len(seqs) <= 120
     page.get_by_role("link", name="To the end").click()
     expect(page.locator("#m600")).to_be_in_viewport()
@@ -543,6 +538,7 @@ def test_copy_button_copies_the_code(server: Server, visit: Visit) -> None:
     store(server, "page:copy", [said(1, "```\nx = '<b>'\n\ty\n```", "assistant")])
     page = visit(link("page:copy"), permissions=["clipboard-read", "clipboard-write"])
     page.get_by_role("button", name="Copy", exact=True).click()
+    expect(page.get_by_text("Copied the code")).to_be_visible()
     assert "x = '<b>'\n\ty\n" == page.evaluate("navigator.clipboard.readText()")
 
 

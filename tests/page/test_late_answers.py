@@ -10,10 +10,8 @@ from playwright.sync_api import Page, Route, expect
 
 from chatkeep.core.model import Revision
 from tests.http.conftest import Server
-from tests.page.conftest import Seen, Visit, newest, said, store
-from tests.page.test_flows import link, until
-
-AS_LONG_AS_IT_TAKES = "async () => { for (let nth = 0; nth < 10; nth += 1) await fetch('/api/v1/status'); }"
+from tests.page.conftest import Seen, Visit, newest, said, settle, store, until
+from tests.page.test_flows import link
 
 
 @pytest.fixture(autouse=True)
@@ -35,8 +33,8 @@ def held(page: Page, pattern: str | re.Pattern[str], meanwhile: Callable[[], Non
 
     page.route(pattern, hold, times=1)
     do()
-    assert until(lambda: bool(page.evaluate("true") and released))
-    page.evaluate(AS_LONG_AS_IT_TAKES)
+    assert until(lambda: bool(released), page)
+    settle(page)
 
 
 def refuse(page: Page, pattern: str) -> None:

@@ -10,7 +10,7 @@ from playwright.sync_api import Page, expect
 
 from chatkeep.core.model import Draft
 from tests.http.conftest import Server
-from tests.page.conftest import NOON, Seen, Visit, said, store
+from tests.page.conftest import NOON, PATIENCE_MS, Seen, Visit, said, store
 from tests.page.test_flows import link
 from tests.page.written import TEXTS, Written
 from tests.page.written_nested import NESTED
@@ -44,13 +44,14 @@ def lines(text: str) -> list[str]:
 
 def settled(page: Page) -> None:
     """Wait until every formula is set, or has failed; each is brought into sight, for till then it waits."""
-    waiting = page.locator(".formula:not(.set):not(.failed)")
-    while handles := waiting.element_handles():
-        for formula in handles:
-            page.wait_for_function(  # what is set above it may move it out of sight again
-                "(one) => one.matches('.set, .failed') || !one.isConnected || one.scrollIntoView({ block: 'center' })",
-                arg=formula,
-            )
+    page.wait_for_function(  # once a frame: what is set above one may move it out of sight again
+        """() => {
+            const waiting = document.querySelector(".formula:not(.set):not(.failed)");
+            waiting?.scrollIntoView({ block: "center" });
+            return !waiting;
+        }""",
+        timeout=2 * PATIENCE_MS,
+    )
 
 
 def show(server: Server, visit: Visit, key: str, *texts: str) -> Page:

@@ -12,7 +12,7 @@ from playwright.sync_api import Page, expect
 
 from chatkeep.core.model import Draft, Revision
 from tests.http.conftest import Server
-from tests.page.conftest import Seen, Visit, said, store
+from tests.page.conftest import Seen, Visit, said, settle, store, until
 from tests.page.test_flows import link
 from tests.page.test_markdown import settled
 
@@ -129,6 +129,15 @@ ATTACHED: Final = """() => {
 }"""
 
 
+# Scrolls on, waits until that is drawn, and tells whether it is the end
+SCROLLED: Final = """async (box, by) => {
+    box.scrollTop += by;
+    const isEnd = box.scrollTop + box.clientHeight >= box.scrollHeight - 1;
+    await new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)));
+    return isEnd;
+}"""
+
+
 def payloads() -> Iterator[str]:
     """Yield texts that try to run a script, or to have something fetched, each in all surroundings of markdown."""
     for around, script in product(_AROUND, _SCRIPTS):
@@ -197,7 +206,7 @@ def test_nothing_stored_runs_or_asks(server: Server, visit: Visit, seen: Seen, *
     for word in ("script", "pwned", "evil"):
         page.get_by_role("combobox", name="Search all messages").fill(word)
         expect(page.locator(".hit").first).to_be_visible()
-    page.wait_for_timeout(100)
+    settle(page)
     assert ([], []) == (seen.ran, seen.outside)
 
 
@@ -228,11 +237,7 @@ def test_no_formula_runs_or_asks(server: Server, visit: Visit, seen: Seen, *, by
 def walk_the_list(page: Page) -> None:
     """Have every row drawn."""
     for _ in range(2000):
-        at_end = page.locator(".rows").evaluate(
-            "(box) => { box.scrollTop += 600; return box.scrollTop + box.clientHeight >= box.scrollHeight - 1; }"
-        )
-        page.wait_for_timeout(5)
-        if at_end:
+        if page.locator(".rows").evaluate(SCROLLED, 600):
             return
 
 
@@ -249,11 +254,7 @@ def walk_the_session(page: Page, count: int) -> None:
                 }
             }"""
         )
-        at_end = page.locator(".scroll").evaluate(
-            "(box) => { box.scrollTop += 4000; return box.scrollTop + box.clientHeight >= box.scrollHeight - 1; }"
-        )
-        page.wait_for_timeout(15)
-        if at_end and not page.locator(".to-end").count():
+        if page.locator(".scroll").evaluate(SCROLLED, 4000) and not page.locator(".to-end").count():
             return
 
 
@@ -262,7 +263,7 @@ def test_check_sees_what_runs(visit: Visit, seen: Seen) -> None:
     page = visit(bypass_csp=True)
     for text in ("<img src=x onerror=pwned(1)>", "<img src=http://evil.example/i.png>"):
         page.evaluate(INSERTED, text)
-    page.wait_for_timeout(200)
+    assert until(lambda: bool(seen.ran and seen.outside), page)
     assert (["1"], ["http://evil.example/i.png"]) == (seen.ran, seen.outside)
 
 
@@ -272,6 +273,5 @@ def test_policy_stops_what_would_run(visit: Visit, seen: Seen) -> None:
     assert "TypeError" == page.evaluate(INSERTED, "<b>x</b>")
     assert "TypeError" == page.evaluate(ATTACHED)
     page.evaluate("() => { document.body.append(Object.assign(new Image(), { src: 'http://evil.example/i.png' })); }")
-    page.wait_for_timeout(200)
+    assert until(lambda: any("evil.example" in complaint for complaint in seen.complaints), page)
     assert [] == seen.ran
-    assert any("evil.example" in complaint for complaint in seen.complaints)
