@@ -16,7 +16,9 @@ from tests.page.conftest import Seen, Visit, said, settle, store, until
 from tests.page.test_flows import link
 from tests.page.test_markdown import settled
 
-PAYLOADS: Final = int(os.environ.get("CHATKEEP_PAGE_PAYLOADS", "56"))  # of 616: every script once
+PAYLOADS: Final = int(
+    os.environ.get("CHATKEEP_PAGE_PAYLOADS", "56")
+)  # of 728: every script once, as 13 surroundings step over all of them
 AT_ONCE: Final = 25
 _AWAY: Final = "//evil.example"
 _SCRIPTS: Final = (
@@ -89,6 +91,8 @@ _AROUND: Final = (
     "[r]: {x}\n![r] [r] `{x}` <{x}>",
     "$${x}$$ \\({x} = 1\\)",
     "```mermaid\ngraph TD; A[{x}] --> B; click A href '{x}'\n```\n[^{x}] <br> | a | {x} |",
+    "[^a] \\{x}\\ C:\\{x} **{x}**/\n\n[^a]: {x} [x](<{x}> '{x}')",
+    "~~~~{x}\n~~~\n{x}\n~~~~\n1. a\n   > | {x} |\n   > |---|\n   > | $x$ {x} |",
 )
 _FORMULAS: Final = (
     "\\href{{javascript:pwned(1)}}{{x}}",
