@@ -33,6 +33,7 @@ Scope = Literal["read", "write", "delete", "admin"]
 SCOPES: Final[tuple[Scope, ...]] = get_args(Scope)
 DEFAULT_SCOPES: Final[tuple[Scope, ...]] = ("read", "write")
 FIRST_SCOPES: Final[tuple[Scope, ...]] = ("admin",)
+LENT_SCOPES: Final[tuple[Scope, ...]] = ("read", "delete")
 NAME_CHARS_MAX: Final = 128
 RATE_MAX: Final = 1_000_000
 _MARK: Final = "ck_"  # tells scanners of leaked secrets whose it is
@@ -97,6 +98,7 @@ class TokenFile:
         self.path = path
         self.now = now
         self._file = PrivateFile(path)
+        self._lent: tuple[Token, ...] = ()
         self._known = _Known(None, (), {}, {})
 
     def create(
@@ -135,6 +137,18 @@ class TokenFile:
                 return None
             secret, token = self._made(name, FIRST_SCOPES, "", None, None)
             self._add(token)
+        return secret, token
+
+    def lend(self, name: str = "lent") -> tuple[str, Token]:
+        """Make a token that reads and makes room, for as long as this object lives; the file is not touched.
+
+        Raises:
+            StorageError: when the file cannot be read: then it is not known whether there are tokens.
+        """
+        self._read()
+        secret, token = self._made(name, LENT_SCOPES, "", None, None)
+        self._lent = (*self._lent, token)
+        self._known = self._reading(self._file.stamp())
         return secret, token
 
     def all(self) -> tuple[Token, ...]:
@@ -210,10 +224,13 @@ class TokenFile:
         """Return the tokens, reading the file again only when it has changed."""
         stamp = self._file.stamp()
         if stamp != self._known.stamp:  # the stamp is the older of the two: a change between is seen next time
-            tokens = self._tokens()
-            by_digest = {token.sha256: token for token in reversed(tokens)}
-            self._known = _Known(stamp, tokens, by_digest, {token.id: token for token in reversed(tokens)})
+            self._known = self._reading(stamp)
         return self._known
+
+    def _reading(self, stamp: Stamp | None) -> _Known:
+        tokens = (*self._tokens(), *self._lent)
+        by_digest = {token.sha256: token for token in reversed(tokens)}
+        return _Known(stamp, tokens, by_digest, {token.id: token for token in reversed(tokens)})
 
     def _tokens(self) -> tuple[Token, ...]:
         """Return the tokens alone, which takes a third of the time that it takes to keep what is not known."""

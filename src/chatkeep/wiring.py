@@ -224,8 +224,8 @@ def page_sessions(workspace: Path) -> PageSessions:
     return PageSessions(token_file(workspace))
 
 
-def run(settings: Settings, store: FilesStore, listener: socket.socket, code: SignInCode) -> None:
-    """Serve the store over HTTP on a socket that listens, until the process is told to stop.
+def run(settings: Settings, store: FilesStore, tokens: TokenFile, listener: socket.socket, code: SignInCode) -> None:
+    """Serve the store over HTTP, to who has one of the tokens, on a socket that listens, until told to stop.
 
     The code opens the page. A second signal does not wait for the requests under way.
     """
@@ -243,7 +243,7 @@ def run(settings: Settings, store: FilesStore, listener: socket.socket, code: Si
     _give_memory_back()
     limits = Limits(settings.workspace / "limits.sqlite3")
     guard = Guard(
-        token_file(settings.workspace),
+        tokens,
         limits,
         hosts=(*_LOCAL_HOSTS, settings.host, *settings.allow_hosts),
         rates=Rates(address=settings.rate_limit_ip, token=settings.rate_limit_token, model=settings.rate_limit_model),

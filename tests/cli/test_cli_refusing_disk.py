@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
+import json
+import re
+import signal
+import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+import httpx
 import pytest
 import typer
 from msgspec import Struct
 
 from chatkeep.cli import app
+from chatkeep.errors import StorageDeniedError
 from chatkeep.store.files.store import FilesStore
 from chatkeep.testing import talk
-from tests.disks import in_memory, taking_no_writes
+from chatkeep.tokens import TokenFile
+from tests.cli.test_cli_serve import serving
+from tests.disks import as_nobody, in_memory, taking_no_writes
 
 if TYPE_CHECKING:
     from tests.cli.conftest import Outcome, Run
@@ -23,6 +32,7 @@ if TYPE_CHECKING:
 Kind = Literal["reads", "writes", "makes room", "checks"]
 State = Literal["full", "read-only", "foreign"]
 KEYS = [f"api:{number}" for number in range(4)]
+_SAID = {"role": "user", "content": "x" * 10_000}
 REASONS = {"full": "No space is left", "read-only": "can only be read", "foreign": "Permission denied"}
 
 
@@ -62,7 +72,7 @@ CASES: dict[str, Case] = {
     "demo": Case("writes"),
 }
 LASTING = {"serve", "watch", "chat"}
-"""These run until they are stopped, or ask a model: see `tests/http/test_refusing_disk.py`, and below."""
+"""These run until they are stopped, or ask a model: see below, `tests/http/test_refusing_disk.py`, `tests/chat`."""
 
 
 def test_every_command_is_tried() -> None:
@@ -96,6 +106,78 @@ def test_use_commands_without_an_index(run: Run, monkeypatch: pytest.MonkeyPatch
         with taking_no_writes(state, workspace):
             for name, args in calls.items():
                 assert before[name] == run(*args)
+
+
+@pytest.mark.parametrize("has_tokens", [True, False])
+@pytest.mark.parametrize("state", ["full", "read-only"])
+def test_serve_where_nothing_can_be_written(
+    run: Run, monkeypatch: pytest.MonkeyPatch, state: State, *, has_tokens: bool
+) -> None:
+    """A server reads there; without a token that could be kept it lends one, says so, and keeps nothing of it."""
+    with _furnished(run, monkeypatch) as (workspace, _):
+        secret = run("token", "create", "--scope", "admin", "--json").json["token"]
+        if not has_tokens:
+            (workspace / "tokens.json").unlink()
+        with taking_no_writes(state, workspace), serving(workspace) as (address, printed):
+            if not has_tokens:
+                assert REASONS[state] in printed
+                secret = re.findall(r"Token: (ck_[A-Za-z0-9_-]{32,})", printed)[0]
+            headers = {"Authorization": f"Bearer {secret}"}
+            listed = httpx.get(f"{address}/api/v1/sessions", headers=headers).json()["sessions"]
+            assert KEYS[:3] == listed
+            assert 1 == len(
+                httpx.get(f"{address}/api/sessions/search?q=line&limit=1", headers=headers).json()["sessions"]
+            )
+            refused = httpx.post(f"{address}/api/v1/messages?session=new:1", headers=headers, json=_SAID)
+            assert (507 if has_tokens else 403) == refused.status_code
+            deleted = httpx.delete(f"{address}/api/v1/sessions/{KEYS[2]}", headers=headers)
+            assert (200 if state == "full" else 507) == deleted.status_code
+        assert has_tokens == (workspace / "tokens.json").exists()
+
+
+@pytest.mark.parametrize("state", ["full", "read-only"])
+def test_watch_where_nothing_can_be_written(run: Run, monkeypatch: pytest.MonkeyPatch, state: State) -> None:
+    """Changes are told as far as there can be any, until Ctrl-C."""
+    with _furnished(run, monkeypatch) as (workspace, _), taking_no_writes(state, workspace):
+        watching = subprocess.Popen(
+            [sys.executable, "-m", "chatkeep", "watch", "--json"],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            preexec_fn=_hear_interrupts,  # noqa: PLW1509 - the child is new
+        )
+        assert watching.stdout is not None
+        assert watching.stderr is not None
+        assert "Watching; Ctrl-C stops.\n" == watching.stderr.readline()
+        if state == "full":
+            run("delete", KEYS[2], "--yes")
+            assert {"event": "deleted", "key": KEYS[2]}.items() <= json.loads(watching.stdout.readline()).items()
+        watching.send_signal(signal.SIGINT)
+        assert (0, ("", "")) == (watching.wait(20), watching.communicate())
+
+
+def test_lend_a_token_where_none_can_be_kept() -> None:
+    """It is good for as long as the server runs, and is not lent where it is not known whether there are tokens."""
+    with tempfile.TemporaryDirectory() as folder:
+        place = Path(folder)
+        place.chmod(0o755)
+        tokens = TokenFile(place / "tokens.json")
+        with as_nobody():
+            with pytest.raises(StorageDeniedError):
+                tokens.create_first()
+            secret, lent = tokens.lend()
+            assert ("read", "delete") == lent.scopes
+            assert (lent, lent, (lent,)) == (tokens.find(secret), tokens.get(lent.id), tokens.all())
+        assert [] == list(place.iterdir())
+        other, kept = TokenFile(place / "tokens.json").create("kept")
+        assert (kept, lent) == (tokens.find(other), tokens.find(secret))
+        with as_nobody(), pytest.raises(StorageDeniedError):
+            TokenFile(place / "tokens.json").lend()
+
+
+def _hear_interrupts() -> None:
+    """Let a child hear Ctrl-C although these tests may run in the background."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def _try(run: Run, state: State, name: str, case: Case, args: list[str], before: dict[str, Outcome]) -> None:

@@ -15,8 +15,9 @@ from chatkeep import wiring
 from chatkeep.cli import screen
 from chatkeep.cli.options import Workspace, named, opened_store
 from chatkeep.config import Settings, settings_from
-from chatkeep.errors import ChatkeepError
+from chatkeep.errors import ChatkeepError, StorageDeniedError, StorageFullError, StorageReadOnlyError
 from chatkeep.page_sessions import SignInCode
+from chatkeep.tokens import TokenFile
 
 _EVERYWHERE = frozenset(("0.0.0.0", "::"))  # noqa: S104 - it is compared, not bound
 _BACKLOG = 2048
@@ -81,9 +82,9 @@ def serve(
     )
     wiring.start_log()
     with _bound(chosen) as listener, opened_store(chosen, watch=True, on_problem=wiring.warn_of) as store:
-        code = SignInCode()
-        _greet(chosen, listener.getsockname()[1], code.unspent)
-        wiring.run(chosen, store, listener, code)
+        code, tokens = SignInCode(), wiring.token_file(chosen.workspace)
+        _greet(chosen, tokens, listener.getsockname()[1], code.unspent)
+        wiring.run(chosen, store, tokens, listener, code)
 
 
 def _bound(chosen: Settings) -> socket.socket:
@@ -96,11 +97,27 @@ def _bound(chosen: Settings) -> socket.socket:
         raise ChatkeepError(f"Cannot listen on {place}: {reason}. Choose others with --host and --port.") from error
 
 
-def _greet(chosen: Settings, port: int, code: str | None) -> None:
+def _first(tokens: TokenFile) -> tuple[str, str] | None:
+    """Return the token of a first start and what is said of it, None when there are tokens.
+
+    Where it cannot be kept it is lent: what can be read is served all the same.
+
+    Raises:
+        StorageError: when it cannot be told whether there are tokens.
+    """
+    try:
+        first = tokens.create_first()
+    except (StorageFullError, StorageReadOnlyError, StorageDeniedError) as error:
+        secret, _ = tokens.lend()
+        return secret, f"A token that reads and deletes, until this server ends, for none can be kept: {error}\nToken"
+    return None if first is None else (first[0], "Admin token, shown this once")
+
+
+def _greet(chosen: Settings, tokens: TokenFile, port: int, code: str | None) -> None:
     shown = "127.0.0.1" if chosen.host in _EVERYWHERE else chosen.host
     address = f"http://{f'[{shown}]' if ':' in shown else shown}:{port}"
     with named(chosen.workspace):
-        first = wiring.token_file(chosen.workspace).create_first()
+        first = _first(tokens)
     screen.say(f"Workspace: {chosen.workspace}")
     screen.say(f"Listening on {address}  (docs at {address}/docs, Ctrl-C stops)")
     screen.say(f"Open the page, once within an hour: {address}/#code={code}")
@@ -108,7 +125,7 @@ def _greet(chosen: Settings, port: int, code: str | None) -> None:
         screen.say("Known as localhost only; add the names that others call it by with --allow-host.")
     if first is not None:
         header = shlex.quote(f"Authorization: Bearer {first[0]}")
-        screen.say(f"Admin token, shown this once: {first[0]}")
+        screen.say(f"{first[1]}: {first[0]}")
         screen.say(f"  curl -H {header} {address}/api/sessions")
     else:
         screen.say("There are tokens, which are not shown again; `chatkeep token create` makes another.")
