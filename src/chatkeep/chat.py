@@ -70,7 +70,7 @@ class Workers(Protocol):
 
 
 class Answered(Struct, frozen=True, kw_only=True):
-    """A complete answer, stored as the message with this seq."""
+    """A complete answer, stored as the message with this seq; 0 as long as it is not."""
 
     key: str
     text: str
@@ -165,6 +165,8 @@ class Turn:
         self.workers = workers
         self.answer_seq: int | None = None
         """Where the answer, or what came of it, is stored; None as long as it is not."""
+        self.heard: Answered | None = None
+        """The complete answer, also where it cannot be stored: whoever asked is to have it."""
         self._chats = chats
         self._tape: Tape | None = None
 
@@ -217,15 +219,17 @@ class Turn:
             ModelSilentError: when it has no words; what it has is stored.
         """
         tape, draft = self._heard(began)
-        receipt = await self._append(draft)
         text = answer_text(draft)
-        if not text:
-            raise ModelSilentError(tape.answer.finish_reason, beside=_beside(draft))
         usage = tape.answer.facts.get("usage", {})
         counts = {name: usage.get(name) for name in ("prompt_tokens", "completion_tokens")}
         known = {name: count if _is_count(count) else 0 for name, count in counts.items()}
         finish_reason = tape.answer.finish_reason
-        return Answered(key=self.key, text=text, seq=receipt.seq, finish_reason=finish_reason, usage=Usage(**known))
+        answered = Answered(key=self.key, text=text, seq=0, finish_reason=finish_reason, usage=Usage(**known))
+        self.heard = answered if text else None
+        receipt = await self._append(draft)
+        if not text:
+            raise ModelSilentError(finish_reason, beside=_beside(draft))
+        return msgspec.structs.replace(answered, seq=receipt.seq)
 
     def _heard(self, began: float) -> tuple[Tape, Draft]:
         tape = self._tape

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from msgspec import Struct
+from msgspec import UNSET, Struct, UnsetType
 
 
 class Usage(Struct, frozen=True, kw_only=True):
@@ -12,14 +12,25 @@ class Usage(Struct, frozen=True, kw_only=True):
     completion_tokens: int
 
 
+class NotStored(Struct, frozen=True, kw_only=True):
+    """Why a complete answer is not in its session, by the code and the sentence of the error."""
+
+    code: str
+    detail: str
+
+
 class ChatAnswer(Struct, frozen=True, kw_only=True):
-    """The model's answer. Tools are not called yet, so there is one iteration."""
+    """The model's answer. Tools are not called yet, so there is one iteration.
+
+    `not_stored` is there when the answer could not be stored: then it is here alone.
+    """
 
     response: str
     iterations: int = 1
     usage: Usage
     tool_calls_made: tuple[str, ...] = ()
     session_key: str
+    not_stored: NotStored | UnsetType = UNSET
 
 
 class ChatStart(Struct, frozen=True, kw_only=True):

@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 from typing import Final
 
 from fastapi import Request
-from msgspec import Struct
+from msgspec import UNSET, Struct, UnsetType
 from msgspec.json import Decoder
 from starlette.responses import Response
 
@@ -15,6 +15,7 @@ from chatkeep.bodies import ChatBody
 from chatkeep.chat import Chats, Turn, check_chat_key, done_of
 from chatkeep.core.reasoning import Piece
 from chatkeep.core.sse import Event, encoded
+from chatkeep.errors import BusyError, SessionDamagedError, StorageError
 from chatkeep.http.access import Own, Pools, Threads, json_response, room_for_body
 from chatkeep.http.body import json_of
 from chatkeep.http.events import Emit, EventStream
@@ -26,8 +27,16 @@ _CHAT: Final = Decoder(ChatBody)
 async def chat(request: Request, sessions: Own, threads: Threads) -> Response:
     """Send a message to the model and answer when its answer is stored."""
     turn = await _begun(request, sessions, threads)
-    answered = await turn.run(_hear_nothing)
-    told = chat_wire.ChatAnswer(response=answered.text, usage=done_of(answered).usage, session_key=turn.key)
+    not_stored: chat_wire.NotStored | UnsetType = UNSET
+    try:
+        answered = await turn.run(_hear_nothing)
+    except (StorageError, BusyError, SessionDamagedError) as error:
+        if turn.heard is None:
+            raise
+        answered, not_stored = turn.heard, chat_wire.NotStored(code=error.code, detail=f"{error}")
+    told = chat_wire.ChatAnswer(
+        response=answered.text, usage=done_of(answered).usage, session_key=turn.key, not_stored=not_stored
+    )
     return json_response(wire.encoded(told))
 
 
