@@ -1,4 +1,4 @@
-"""Every `console` block of the README and of docs/ is run, and its output compared with what is printed below.
+"""Every `console` and `python` block of the README and of docs/ is run, and its output compared with what is shown.
 
 How a block is read:
 
@@ -10,12 +10,15 @@ How a block is read:
 - A command that ends in `&` goes on in the background until the document ends; the next one waits
   until it has printed the lines below it.
 - Port 8000 stands for a free port, in commands and in what they print.
+- A `python` block runs as it stands, in its place among the commands and with the environment that they exported. All
+  blocks of a document share their names, as in a notebook. Lines that begin with `#> ` are what the block prints.
 
 Blocks of other kinds (`sh`, `json`, ...) are not run.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import socket
@@ -31,17 +34,31 @@ from msgspec import Struct
 
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = (ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")))
-_BLOCK = re.compile(r"^```console\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+_BLOCK = re.compile(r"^```(console|python)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+_PRINTED = "#> "
+_INTERPRETER = """
+import contextlib, io, json, sys, traceback
+names = {"__name__": "__main__"}
+for line in sys.stdin:
+    printed = io.StringIO()
+    with contextlib.redirect_stdout(printed):
+        try:
+            exec(compile(json.loads(line), "block", "exec"), names)
+        except BaseException:
+            traceback.print_exc(file=printed)
+    print(json.dumps(printed.getvalue()), flush=True)
+"""
 _ENDED = "--ended--"
 _WAIT_S = 30.0
 
 
 class Step(Struct, frozen=True):
-    """A command, and the lines that it is to print."""
+    """A command or a block of Python, and the lines that it is to print."""
 
     line: int
     command: str
     expected: tuple[str, ...]
+    is_python: bool = False
 
 
 class Shell:
@@ -53,6 +70,7 @@ class Shell:
         self._port = _free_port()
         (folder / "here").mkdir()
         (folder / "home").mkdir()
+        self._python: subprocess.Popen[str] | None = None
         environ = {
             "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
             "HOME": str(folder / "home"),
@@ -71,14 +89,20 @@ class Shell:
         )
 
     def close(self) -> None:
-        """End what runs in the background, and the shell."""
+        """End what runs in the background, the interpreter, and the shell."""
+        if self._python is not None:
+            self._python.communicate(timeout=_WAIT_S)
         self._bash.communicate("kill $(jobs -p) 2>/dev/null; wait\n", timeout=_WAIT_S)
 
     def check(self, step: Step) -> None:
         """Run a command and compare what it prints."""
         command = self._with_port(step.command)
         expected = [self._with_port(line) for line in step.expected]
-        if command.endswith("&"):
+        if step.is_python:
+            printed = _trimmed(self._run_python(command, step))
+            if not _pattern(expected).fullmatch(printed):
+                assert "\n".join(expected) == printed, f"line {step.line}"
+        elif command.endswith("&"):
             log = self._folder / f"{step.line}.log"
             self._output(f"{command[:-1]} >{log} 2>&1 </dev/null &", step)
             _wait_for(log, expected)
@@ -101,16 +125,37 @@ class Shell:
             lines.append(line)
         raise AssertionError(f"line {step.line}: the shell ended: {step.command}")
 
+    def _run_python(self, code: str, step: Step) -> str:
+        """Run a block and return what it prints; what it raises is printed, too."""
+        if self._python is None:
+            exported = self._output("export -p", step)
+            self._python = subprocess.Popen(
+                ["/bin/bash", "-c", f'{exported}\nexec python3 -c "$0"', _INTERPRETER],
+                cwd=self._folder / "here",
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                text=True,
+            )
+        assert self._python.stdin is not None
+        assert self._python.stdout is not None
+        self._python.stdin.write(json.dumps(code) + "\n")
+        self._python.stdin.flush()
+        return str(json.loads(self._python.stdout.readline()))
+
     def _with_port(self, text: str) -> str:
         return re.sub(r"(?<=:)8000\b", self._port, text)
 
 
 def steps_of(document: Path) -> Iterator[Step]:
-    """Yield the commands of all console blocks of a document."""
+    """Yield the commands of all console blocks of a document, and its blocks of Python."""
     text = document.read_text("utf-8")
     for block in _BLOCK.finditer(text):
         first = text.count("\n", 0, block.start()) + 2
-        yield from _steps(block[1].splitlines(), first)
+        if block[1] == "console":
+            yield from _steps(block[2].splitlines(), first)
+            continue
+        printed = [line.removeprefix(_PRINTED) for line in block[2].splitlines() if line.startswith(_PRINTED)]
+        yield Step(first, block[2], tuple(printed), is_python=True)
 
 
 def _steps(lines: list[str], first: int) -> Iterator[Step]:
