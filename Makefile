@@ -11,7 +11,7 @@ FUZZ_SECONDS ?= 60
 FUZZ_AT_ONCE ?= 16
 STREAMS ?= 10000
 
-.PHONY: run test fuzz streams coverage crash page lint lint-page format bench clean
+.PHONY: run test fuzz streams coverage crash page client lint lint-page format bench clean
 
 run: $(VENV)/ready
 	@$(BIN)/chatkeep demo --workspace "$(WORKSPACE)"
@@ -45,9 +45,13 @@ crash: $(VENV)/ready
 page: $(VENV)/ready $(PACKAGES)
 	CHATKEEP_PAGE_PAYLOADS=500 $(BIN)/python -m pytest -s -rs tests/page
 
+client: $(VENV)/ready
+	$(BIN)/python tools/sync_client.py
+
 lint: $(VENV)/ready tests/page/js/node_modules/ready
-	$(BIN)/ruff format --check src tests bench
-	$(BIN)/ruff check src tests bench
+	$(BIN)/ruff format --check src tests bench tools
+	$(BIN)/ruff check src tests bench tools
+	$(BIN)/python tools/sync_client.py --check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	@if [ -x tests/page/js/node_modules/.bin/tsc ]; then $(MAKE) --no-print-directory lint-page; \
@@ -58,8 +62,8 @@ lint-page:
 	cd tests/page/js && node_modules/.bin/eslint sources
 
 format: $(VENV)/ready
-	$(BIN)/ruff format src tests bench
-	$(BIN)/ruff check --fix src tests bench
+	$(BIN)/ruff format src tests bench tools
+	$(BIN)/ruff check --fix src tests bench tools
 
 bench: $(VENV)/ready
 	@test -d .bench || $(BIN)/python bench/generate.py .bench --sessions 10000 --messages 200000 --longest 10000

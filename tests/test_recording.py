@@ -13,10 +13,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chatkeep import recording
-from chatkeep.core.model import Appended, Draft, Message, Role, Selection, Window
+from chatkeep.core.model import Appended, Draft, Message, Role, Selection
 from chatkeep.core.recognition import fork_key
 from chatkeep.core.tape import Tape
-from chatkeep.core.windows import fitting, for_openai
+from chatkeep.core.windows import Window, fitting, for_openai
 from chatkeep.errors import BusyError
 from chatkeep.recording import Recording, hold
 from chatkeep.sessions import Sessions

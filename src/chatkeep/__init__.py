@@ -1,3 +1,126 @@
-"""Chatkeep keeps the conversations of AI agents: plain JSON files, durable appends, real search."""
+"""Chatkeep keeps the conversations of AI agents: plain JSON files, durable appends, real search.
+
+    from chatkeep import Client
+
+    with Client("http://127.0.0.1:8000", token) as client:
+        client.append("cli:default", {"role": "user", "content": "Hello"})
+
+The names in `__all__` are the stable Python API; `docs/reference/python.md` describes them. Each is loaded when it is
+first used, so `import chatkeep` alone costs next to nothing and loads neither a web server nor a database.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from chatkeep.chat_wire import ChatAnswer, ChatDone, ChatReasoning, ChatStart, ChatToken, Usage
+    from chatkeep.client import AsyncClient, Client
+    from chatkeep.core.feed import Change, Changes
+    from chatkeep.core.model import (
+        Appended,
+        Draft,
+        Header,
+        Hit,
+        Hits,
+        KeyPage,
+        Merged,
+        Message,
+        Page,
+        Receipt,
+        Revision,
+        Selection,
+        Session,
+        Status,
+        Summary,
+    )
+    from chatkeep.core.query import parse_query
+    from chatkeep.core.search import Search
+    from chatkeep.core.stats import Stats
+    from chatkeep.core.windows import Window
+    from chatkeep.errors import (
+        BusyError,
+        ChatkeepError,
+        CountConflictError,
+        ForbiddenError,
+        InvalidError,
+        MessageConflictError,
+        ModelError,
+        RateLimitedError,
+        SessionNotFoundError,
+        UnauthorizedError,
+        UnreachableError,
+    )
 
 __version__ = "0.1.0"
+
+__all__ = [
+    "Appended",
+    "AsyncClient",
+    "BusyError",
+    "Change",
+    "Changes",
+    "ChatAnswer",
+    "ChatDone",
+    "ChatReasoning",
+    "ChatStart",
+    "ChatToken",
+    "ChatkeepError",
+    "Client",
+    "CountConflictError",
+    "Draft",
+    "ForbiddenError",
+    "Header",
+    "Hit",
+    "Hits",
+    "InvalidError",
+    "KeyPage",
+    "Merged",
+    "Message",
+    "MessageConflictError",
+    "ModelError",
+    "Page",
+    "RateLimitedError",
+    "Receipt",
+    "Revision",
+    "Search",
+    "Selection",
+    "Session",
+    "SessionNotFoundError",
+    "Stats",
+    "Status",
+    "Summary",
+    "UnauthorizedError",
+    "UnreachableError",
+    "Usage",
+    "Window",
+    "parse_query",
+]
+
+_ROOMS: Final = (
+    "errors",
+    "core.model",
+    "core.windows",
+    "core.feed",
+    "core.stats",
+    "core.search",
+    "core.query",
+    "chat_wire",
+    "client",
+)
+"""Where the names are, those first that load least."""
+
+
+def __getattr__(name: str) -> Any:  # noqa: ANN401 - whatever the name stands for
+    """Load what a public name stands for, once."""
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    for room in _ROOMS:
+        module = import_module(f"{__name__}.{room}")
+        if name in vars(module):
+            globals()[name] = vars(module)[name]
+            return globals()[name]
+    raise AssertionError(name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

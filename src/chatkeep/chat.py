@@ -26,12 +26,12 @@ from msgspec import Struct
 from chatkeep.chat_wire import ChatDone, Usage
 from chatkeep.core import titles
 from chatkeep.core.keys import KEY_CHARS_MAX, composed
-from chatkeep.core.model import MODEL_TITLE, Draft, Json, Message, Receipt, Revision, Window, encoded_json, text_of
+from chatkeep.core.model import MODEL_TITLE, Draft, Json, Message, Receipt, Revision, encoded_json, text_of
 from chatkeep.core.paging import LIST_LIMIT_MAX
 from chatkeep.core.reasoning import Piece, reasoning_of, without_reasoning
 from chatkeep.core.tape import Tape
 from chatkeep.core.turns import said_of
-from chatkeep.core.windows import Count, for_openai, tokens
+from chatkeep.core.windows import Count, Window, for_openai, tokens
 from chatkeep.errors import BusyError, ChatkeepError, InvalidKeyError, ModelSilentError
 from chatkeep.sessions import Sessions
 from chatkeep.tokenizers import counter

@@ -34,7 +34,6 @@ from chatkeep.core.model import (
     Session,
     Status,
     Summary,
-    Window,
     check_channel,
     check_draft,
     check_extra,
@@ -46,7 +45,7 @@ from chatkeep.core.model import (
 from chatkeep.core.paging import LIST_LIMIT_DEFAULT, LIST_LIMIT_MAX
 from chatkeep.core.search import Search
 from chatkeep.core.stats import DAYS_SHOWN, NO_STATS, PeriodUnit, Stats
-from chatkeep.core.windows import fitting
+from chatkeep.core.windows import Window, fitting
 from chatkeep.errors import (
     ForbiddenError,
     InvalidError,

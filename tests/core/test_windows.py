@@ -14,9 +14,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from chatkeep.core.model import Json, Message, Role, Window
+from chatkeep.core.model import Json, Message, Role
 from chatkeep.core.turns import said_of
-from chatkeep.core.windows import estimate, fitting, for_anthropic, for_openai, tokens
+from chatkeep.core.windows import Window, estimate, fitting, for_anthropic, for_openai, tokens
 from chatkeep.errors import InvalidError
 from chatkeep.testing import draft, session
 from tests.core.histories import PIXEL, orderly, stored, wild
@@ -297,6 +297,34 @@ def test_fit_without_what_models_thought() -> None:
     assert {"model": "m"} == fit[2].metadata
     assert said[4:] == list(fitting(window, 100, with_reasoning=True).messages)
     assert window == fitting(window, 10_000, with_reasoning=True)
+
+
+@many
+@given(said=st.lists(kinds, max_size=12), first=st.integers(0, 11))
+def test_window_in_the_shapes_of_models(said: list[str], first: int) -> None:
+    """A window is given as providers take it, or refused when only the middle of a turn is left of it."""
+    messages = messages_of(*said)[first:]
+    window = Window(messages=messages, has_more=first > 0)
+    if messages and first and not any(message.role == "user" for message in messages):
+        for shape in (window.for_openai, window.for_anthropic):
+            with pytest.raises(InvalidError, match="begin behind their question"):
+                shape()
+        return
+    assert for_openai(messages, budget=PLENTY) == window.for_openai()
+    assert for_anthropic(messages, budget=PLENTY, system="S") == window.for_anthropic(system="S")
+    assert [] == refused_by_openai(window.for_openai())
+
+
+def test_window_in_the_shapes_of_models_that_fits() -> None:
+    """With a budget these are the newest turns that fit, counted with the function that is given."""
+    window = Window(messages=messages_of("user", "assistant", "user", "assistant"), has_more=False)
+    newest = for_openai(window.messages, budget=100, count=len)
+    assert 2 == len(newest)
+    assert newest == window.for_openai(max_tokens=100, count=len)
+    assert for_anthropic(window.messages, budget=100, count=len) == window.for_anthropic(max_tokens=100, count=len)
+    with pytest.raises(InvalidError, match="does not fit 5 tokens"):
+        window.for_openai(max_tokens=5)
+    assert [] == Window(messages=(), has_more=False).for_openai()
 
 
 def message_with(seq: int, role: Role, content: str, metadata: Json = None) -> Message:

@@ -11,7 +11,8 @@ How a block is read:
   until it has printed the lines below it.
 - Port 8000 stands for a free port, in commands and in what they print.
 - A `python` block runs as it stands, in its place among the commands and with the environment that they exported. All
-  blocks of a document share their names, as in a notebook. Lines that begin with `#> ` are what the block prints.
+  blocks of a document share their names, as in a notebook. Lines that begin with `#> ` are what the block prints; a
+  document without such lines shows fragments, for which there is no model here, and they are not run.
 
 Blocks of other kinds (`sh`, `json`, ...) are not run.
 """
@@ -153,6 +154,8 @@ def steps_of(document: Path) -> Iterator[Step]:
         first = text.count("\n", 0, block.start()) + 2
         if block[1] == "console":
             yield from _steps(block[2].splitlines(), first)
+            continue
+        if f"\n{_PRINTED}" not in text:
             continue
         printed = [line.removeprefix(_PRINTED) for line in block[2].splitlines() if line.startswith(_PRINTED)]
         yield Step(first, block[2], tuple(printed), is_python=True)

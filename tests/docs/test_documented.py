@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import inspect
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 import typer.main
 from typer.core import TyperArgument, TyperGroup, TyperOption
 
+import chatkeep
 from chatkeep import cli, config, importers, testing, tokens, wire
 from chatkeep.core import model
 from chatkeep.errors import ChatkeepError
@@ -58,6 +60,16 @@ def test_document_every_setting() -> None:
         assert f"CHATKEEP_{field.name.upper()}" == variable
         if field.name != "workspace":
             assert ("none" if field.default in ((), "") else str(field.default).lower()) == default
+
+
+def test_document_every_name_of_the_python_api() -> None:
+    """Each public name, each verb of the clients and each option of theirs stands in the reference."""
+    text = (REFERENCE / "python.md").read_text("utf-8")
+    verbs = [name for name in vars(chatkeep.Client) if not name.startswith("_")]
+    options = list(inspect.signature(chatkeep.Client).parameters)[2:]
+    assert [] == [name for name in (*chatkeep.__all__, *verbs, *options) if f"`{name}`" not in text]
+    named = text.partition("## What is stable")[2].partition("\n- ")[0].strip().rpartition("\n\n")[2]
+    assert chatkeep.__all__ == re.findall(r"`(\w+)`", named)
 
 
 def test_document_every_route() -> None:
@@ -138,7 +150,7 @@ def test_modules_are_on_the_map() -> None:
     text = (DOCS / "architecture.md").read_text("utf-8")
     package = ROOT / "src" / "chatkeep"
     names = [f"{path.name}/" if path.is_dir() else path.name for path in package.iterdir() if path.name[0] not in "_."]
-    unsaid = {"demo/"}
+    unsaid = {"demo/", "py.typed"}
     assert [] == [
         name for name in sorted(names) if name not in unsaid and f"`{name}" not in text and name[:-1] not in text
     ]

@@ -16,12 +16,12 @@ from chatkeep import exporters
 from chatkeep.cli import screen
 from chatkeep.core import recognition, titles
 from chatkeep.core.excerpts import excerpt, highlights
-from chatkeep.core.model import Draft, Header, Message, Session, Window
+from chatkeep.core.model import Draft, Header, Message, Session
 from chatkeep.core.query import QUERY_CHARS_MAX, parse_query
 from chatkeep.core.reasoning import Splitter, parted
 from chatkeep.core.sse import MEDIA_TYPE
 from chatkeep.core.tape import Tape
-from chatkeep.core.windows import fitting, for_anthropic, for_openai
+from chatkeep.core.windows import Window, fitting, for_anthropic, for_openai
 from chatkeep.core.words import rows_of, spaced, tokens_of
 from chatkeep.store.files import format as session_file
 from chatkeep.store.files.vocabulary import indexed_of

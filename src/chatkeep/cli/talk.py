@@ -10,10 +10,11 @@ from typing import Final
 from chatkeep.chat import Chats
 from chatkeep.cli import answers, hints, reading, screen
 from chatkeep.cli.lines import Lines
-from chatkeep.core.model import Message, Selection, Window
+from chatkeep.core.model import Message, Selection
 from chatkeep.core.paging import LIST_LIMIT_MAX
 from chatkeep.core.query import parse_query
 from chatkeep.core.search import Search
+from chatkeep.core.windows import Window
 from chatkeep.errors import ChatkeepError, InvalidError, SessionNotFoundError
 from chatkeep.sessions import Sessions
 

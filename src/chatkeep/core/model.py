@@ -302,17 +302,6 @@ class KeyPage(Struct, frozen=True, kw_only=True):
     next_cursor: str | None
 
 
-class Window(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Neighbouring messages of one session, oldest first. `has_more` tells of others further on.
-
-    `needed_tokens` is there when nothing fits the tokens that were asked for: so many would take the newest.
-    """
-
-    messages: tuple[Message, ...]
-    has_more: bool
-    needed_tokens: int | None = None
-
-
 class Hit(Struct, frozen=True, kw_only=True):
     """A session's best message for a query. `highlights` are [start, end) character offsets into `excerpt`."""
 

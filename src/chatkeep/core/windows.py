@@ -18,11 +18,12 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
 import msgspec
+from msgspec import Struct
 
-from chatkeep.core.model import Json, Message, Window, encoded_json
+from chatkeep.core.model import Json, Message, encoded_json
 from chatkeep.core.reasoning import FIELD, without_reasoning
 from chatkeep.core.shapes import anthropic_messages, openai_messages
-from chatkeep.core.turns import Part, Said, answers, outdated, prompt, said_of, talk
+from chatkeep.core.turns import PROMPT_ROLES, Part, Said, answers, outdated, prompt, said_of, talk
 from chatkeep.errors import InvalidError
 
 Count = Callable[[str], int]
@@ -30,6 +31,7 @@ Count = Callable[[str], int]
 _FRAME_TOKENS: Final = 4
 _IMAGE_TOKENS: Final = 1600
 _ANSWER_TOKENS: Final = 3
+_UNBOUNDED: Final = 1 << 53  # tokens
 _PLAIN: Final = (string.ascii_letters + string.whitespace).encode()
 
 
@@ -42,6 +44,62 @@ def estimate(text: str) -> int:
     in_ascii = text.encode("ascii", "ignore")
     other = len(in_ascii.translate(None, _PLAIN))
     return -(-(3 * (len(in_ascii) - other) + 8 * other + 16 * (len(text) - len(in_ascii))) // 12)
+
+
+class Window(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Neighbouring messages of one session, oldest first. `has_more` tells of others further on.
+
+    `needed_tokens` is there when nothing fits the tokens that were asked for: so many would take the newest.
+    """
+
+    messages: tuple[Message, ...]
+    has_more: bool
+    needed_tokens: int | None = None
+
+    def for_openai(
+        self,
+        *,
+        max_tokens: int | None = None,
+        count: Count = estimate,
+        system: str | None = None,
+        tools: Sequence[Json] = (),
+    ) -> list[dict[str, Json]]:
+        """Return the messages as OpenAI's chat messages, oldest first: what `chat.completions.create` takes.
+
+        One `system` message comes first when there is a system prompt, given or stored; then whole turns, each from
+        its question on, with every tool call beside its result. Results and calls that have no counterpart are left
+        out. With `max_tokens` these are the newest that fit, and all that is returned and the `tools` count; `count`
+        is a function from a text to its tokens, the estimate by default.
+
+        Raises:
+            InvalidError: when not even the prompt and the newest question fit, or when the window begins behind the
+                question that its messages answer: ask for more of them.
+        """
+        self._check_begins()
+        return for_openai(self.messages, budget=_budget(max_tokens), count=count, system=system, tools=tools)
+
+    def for_anthropic(
+        self,
+        *,
+        max_tokens: int | None = None,
+        count: Count = estimate,
+        system: str | None = None,
+        tools: Sequence[Json] = (),
+    ) -> dict[str, Json]:
+        """Return the same as a dict with `messages`, and `system` if there is a prompt: for `messages.create(**...)`.
+
+        Raises:
+            InvalidError: as `for_openai`.
+        """
+        self._check_begins()
+        return for_anthropic(self.messages, budget=_budget(max_tokens), count=count, system=system, tools=tools)
+
+    def _check_begins(self) -> None:
+        """Check that the window is not the middle of a turn alone, of which nothing would be left."""
+        history = [said_of(message) for message in self.messages]
+        is_answer = any(said.role not in PROMPT_ROLES for said in history)
+        if is_answer and self.messages[0].seq > 1 and not talk(history):
+            raise InvalidError("messages", "begin behind their question: ask for more messages")
 
 
 def tokens(said: Said, count: Count) -> int:
@@ -91,6 +149,10 @@ def for_anthropic(
         InvalidError: when not even the prompt and the newest question fit.
     """
     return anthropic_messages(*_newest(messages, budget, count, system, tools))
+
+
+def _budget(max_tokens: int | None) -> int:
+    return _UNBOUNDED if max_tokens is None else max_tokens
 
 
 def neighbours(messages: Sequence[Message], *, limit: int, before: int | None, after: int | None) -> Window:

@@ -21,9 +21,10 @@ from starlette.responses import Response
 import chatkeep
 from chatkeep import bodies, chat_wire, exporters, wire
 from chatkeep.chat import Chats
-from chatkeep.core.model import Message, Window
+from chatkeep.core.model import Message
 from chatkeep.core.sse import MEDIA_TYPE
 from chatkeep.core.stats import Stats
+from chatkeep.core.windows import Window
 from chatkeep.events import EventData
 from chatkeep.http import chat_api, docs, events_api, keys_api, page, problems, proxy_api, server_api, sessions_api
 from chatkeep.http.access import (

@@ -10,8 +10,9 @@ from fastapi import FastAPI
 from msgspec import Struct
 
 from chatkeep import bodies, chat_wire, problem_wire, wire
-from chatkeep.core.model import Json, Message, Window
+from chatkeep.core.model import Json, Message
 from chatkeep.core.stats import Stats
+from chatkeep.core.windows import Window
 from chatkeep.events import EventData
 from chatkeep.http.access import JSON_TYPE, PUBLIC, SIGN_IN, Rule
 from chatkeep.http.problems import PROBLEM_TYPE

@@ -37,7 +37,6 @@ from chatkeep.core.model import (
     Session,
     Status,
     Summary,
-    Window,
     summary,
 )
 from chatkeep.core.paging import Place, cursor_at, place_of, scope_of
@@ -55,7 +54,7 @@ from chatkeep.core.stats import (
     TagCount,
     periods_of,
 )
-from chatkeep.core.windows import neighbours
+from chatkeep.core.windows import Window, neighbours
 from chatkeep.errors import CountConflictError, MessageConflictError, SessionNotFoundError
 
 Kept = TypeVar("Kept", Header, Message, dict[str, Json])

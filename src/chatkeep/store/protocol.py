@@ -36,10 +36,10 @@ from chatkeep.core.model import (
     Session,
     Status,
     Summary,
-    Window,
 )
 from chatkeep.core.search import Search
 from chatkeep.core.stats import PeriodUnit, Stats
+from chatkeep.core.windows import Window
 
 
 class Store(Protocol):

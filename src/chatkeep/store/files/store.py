@@ -30,12 +30,11 @@ from chatkeep.core.model import (
     Session,
     Status,
     Summary,
-    Window,
 )
 from chatkeep.core.paging import Place, cursor_at, place_of, scope_of
 from chatkeep.core.search import Search, hits_shown
 from chatkeep.core.stats import PeriodUnit, Stats
-from chatkeep.core.windows import neighbours
+from chatkeep.core.windows import Window, neighbours
 from chatkeep.errors import (
     BusyError,
     CountConflictError,

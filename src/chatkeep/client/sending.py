@@ -6,15 +6,15 @@ from typing import Any, Final
 
 import httpx
 
-from chatkeep import calls
-from chatkeep.calls import Answer, Call
-from chatkeep.following import Following
+from chatkeep.client import calls
+from chatkeep.client.calls import Call, Decoded
+from chatkeep.client.following import Following
 
 TIMEOUT_S: Final = 30.0
 _FOLLOWING_TIMEOUT: Final = httpx.Timeout(TIMEOUT_S, read=60.0)  # signs of life come more often
 
 
-def sent(url: str, token: str, call: Call[Answer]) -> dict[str, Any]:
+def sent(url: str, token: str, call: Call[Decoded]) -> dict[str, Any]:
     """Return what httpx takes to send a call."""
     return {
         "method": call.method,

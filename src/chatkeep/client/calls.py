@@ -1,6 +1,6 @@
 """The calls that a client makes, as values: what to send, how to read the answer, when to send it again.
 
-Nothing here touches the network: `client.Client` and `client.AsyncClient` only carry these calls.
+Nothing here touches the network: the connections only carry these calls.
 Errors come back as the classes that the server raised, told by their code.
 """
 
@@ -34,16 +34,18 @@ from chatkeep.core.model import (
     Revision,
     Selection,
     Session,
+    Sort,
     Status,
     Summary,
-    Window,
     encoded_json,
     utc,
 )
+from chatkeep.core.query import parse_query
 from chatkeep.core.search import DEFAULT_ROLES, Search
 from chatkeep.core.sse import MEDIA_TYPE, EventReader
 from chatkeep.core.stats import PeriodUnit, Stats
 from chatkeep.core.unknown import message_in, unknown_of_session
+from chatkeep.core.windows import Window
 from chatkeep.errors import ChatkeepError, InvalidError, MessageConflictError, UnreachableError
 from chatkeep.exporters import exported
 from chatkeep.problem_wire import Problem, error_of
@@ -69,28 +71,28 @@ _CHAT_EVENTS: Final[Mapping[str, type[ChatEvent]]] = {
     "done": ChatDone,
 }
 
-Answer = TypeVar("Answer")
-Query = Mapping[str, str | int | bool | tuple[str, ...] | datetime | None]
+Decoded = TypeVar("Decoded")
+Fields = Mapping[str, str | int | bool | tuple[str, ...] | datetime | None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Call(Generic[Answer]):
+class Call(Generic[Decoded]):
     """A request and how its answer is read. `repeatable` says that sending it twice does nothing twice."""
 
     method: str
     path: str
-    decode: Callable[[bytes], Answer]
+    decode: Callable[[bytes], Decoded]
     query: tuple[tuple[str, str], ...] = ()
     body: bytes | None = None
     media_type: str = "application/json"
     key: str = ""
     repeatable: bool = True
-    decode_refused: Callable[[bytes], Answer] | None = None
+    decode_refused: Callable[[bytes], Decoded] | None = None
     """Reads a refusal that is an answer as well, as that of a deletion of nothing; None where there is none."""
     wait_s: float | None = None
     """How long the answer may take, None for as long as the client waits for others."""
 
-    def answer(self, status: int, body: bytes) -> Answer:
+    def answer(self, status: int, body: bytes) -> Decoded:
         """Return what the server answered.
 
         Raises:
@@ -114,7 +116,7 @@ class Patience:
     pass; `limit_wait_s` is how long a call may wait so in all, 0 for not at all.
     """
 
-    def __init__(self, call: Call[Answer], limit_wait_s: float) -> None:
+    def __init__(self, call: Call[Decoded], limit_wait_s: float) -> None:
         """Take the call, which was not sent yet."""
         self._is_repeatable = call.repeatable
         self._retries = 0
@@ -158,7 +160,7 @@ def append(
     key: str | None, drafts: Sequence[Draft], *, channel: str | None, create: bool, expect_count: int | None
 ) -> Call[Appended]:
     """Return the call that stores messages; drafts with ids may be sent again, but not without a key."""
-    query: Query = {
+    query: Fields = {
         "session": None if key is None else parse_key(key),
         "channel": channel,
         "create": None if create else False,
@@ -191,7 +193,7 @@ def window(
     key: str, *, limit: int | None, before: int | None, after: int | None, max_tokens: int | None, reasoning: bool
 ) -> Call[Window]:
     """Return the call that fetches neighbouring messages."""
-    query: Query = {
+    query: Fields = {
         "session": parse_key(key),
         "limit": limit,
         "before": before,
@@ -228,18 +230,18 @@ def keys(selection: Selection, *, limit: int | None, cursor: str | None) -> Call
     )
 
 
-def search(asked: Search) -> Call[Hits]:
+def search(search: Search) -> Call[Hits]:
     """Return the call that searches messages; the server's own deadline holds."""
-    query: Query = {
-        **_filters(asked.selection),
-        "q": asked.query.text,
-        "session": asked.session,
-        "role": None if asked.roles == DEFAULT_ROLES else ",".join(asked.roles or ("any",)),
-        "since": asked.since,
-        "until": asked.until,
-        "sort": asked.sort,
-        "unit": asked.unit,
-        "limit": asked.limit,
+    query: Fields = {
+        **_filters(search.selection),
+        "q": search.query.text,
+        "session": search.session,
+        "role": None if search.roles == DEFAULT_ROLES else ",".join(search.roles or ("any",)),
+        "since": search.since,
+        "until": search.until,
+        "sort": search.sort,
+        "unit": search.unit,
+        "limit": search.limit,
     }
     return Call(
         method="GET",
@@ -384,6 +386,19 @@ def with_ids(drafts: Sequence[Draft]) -> Sequence[Draft]:
     return named
 
 
+def narrowed(selection: Selection, prefix: str) -> Selection:
+    """Return the selection of those whose keys begin with the prefix as well."""
+    return msgspec.structs.replace(selection, prefixes=(*selection.prefixes, prefix)) if prefix else selection
+
+
+def asked(search: Search | str, *, prefix: str, session: str | None, sort: Sort | None, limit: int | None) -> Search:
+    """Return a search, of a text or of a search, with what was given besides."""
+    whole = Search(query=parse_query(search)) if isinstance(search, str) else search
+    given = {"session": session, "sort": sort, "limit": limit}
+    changes = {name: value for name, value in given.items() if value is not None}
+    return msgspec.structs.replace(whole, selection=narrowed(whole.selection, prefix), **changes)
+
+
 def finds_nothing(search: Search) -> bool:
     """Tell whether a search needs no call."""
     return not search.query.terms or search.selection.prefix is None
@@ -396,7 +411,7 @@ def portions(keys: Iterable[str]) -> Iterator[tuple[str, ...]]:
         yield chosen[first : first + BULK_KEYS_MAX]
 
 
-def headers(token: str, call: Call[Answer]) -> dict[str, str]:
+def headers(token: str, call: Call[Decoded]) -> dict[str, str]:
     """Return the headers that a call is sent with."""
     return authorization(token) | ({} if call.body is None else {"Content-Type": call.media_type})
 
@@ -434,7 +449,7 @@ def _no_answer(status: int) -> UnreachableError:
     return UnreachableError(f"The server answered {status}, but not as Chatkeep does.")
 
 
-def _decoded(body: bytes, kind: type[Answer]) -> Answer:
+def _decoded(body: bytes, kind: type[Decoded]) -> Decoded:
     return msgspec.json.decode(body, type=kind)
 
 
@@ -492,7 +507,7 @@ def _filters(selection: Selection) -> dict[str, str | tuple[str, ...] | datetime
     }
 
 
-def _pairs(query: Query) -> tuple[tuple[str, str], ...]:
+def _pairs(query: Fields) -> tuple[tuple[str, str], ...]:
     """Return the query as text, without what is None; what has several values is there several times."""
     pairs = tuple(
         (name, _text(value))

@@ -1,0 +1,95 @@
+"""The connection of a client to its server: it sends calls, again where that helps, and follows streams."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from typing import Final
+
+import httpx
+
+from chatkeep.client import calls
+from chatkeep.client.calls import LIMIT_WAIT_S, Call, ChatEvent, ChatEvents, Decoded, Patience
+from chatkeep.client.following import Following
+from chatkeep.client.sending import TIMEOUT_S, sent, sent_to_follow
+from chatkeep.core.sse import Event
+
+Sleep = Callable[[float], Awaitable[None]]
+
+
+class AsyncConnection:
+    """A server's address, a token and an HTTP client. It knows nothing of what the calls mean."""
+
+    def __init__(
+        self,
+        base_url: str,
+        token: str,
+        *,
+        timeout_s: float = TIMEOUT_S,
+        limit_wait_s: float = LIMIT_WAIT_S,
+        http: httpx.AsyncClient | None = None,
+        sleep: Sleep = asyncio.sleep,
+    ) -> None:
+        """Take what `AsyncClient` takes."""
+        self._url: Final = base_url.rstrip("/")
+        self._token: Final = token
+        self._http: Final = httpx.AsyncClient(timeout=timeout_s) if http is None else http
+        self._owns_http: Final = http is None
+        self._limit_wait_s: Final = limit_wait_s
+        self._sleep: Final = sleep
+
+    async def answer(self, call: Call[Decoded]) -> Decoded:
+        """Return the answer to a call, which is sent again as often as `Patience` allows."""
+        patience = Patience(call, self._limit_wait_s)
+        while True:
+            try:
+                response = await self._http.request(**sent(self._url, self._token, call))
+            except httpx.TransportError as error:
+                if (pause_s := patience.pause_s(None)) is None:
+                    raise calls.unreachable(error) from error
+            else:
+                if (pause_s := patience.pause_s(response.status_code, response.headers)) is None:
+                    return call.answer(response.status_code, response.content)
+            await self._sleep(pause_s)
+
+    async def chat_events(self, call: Call[None]) -> AsyncGenerator[ChatEvent]:
+        """Yield the events of an answer of the model; the call is sent once, but for what a rate limit refuses."""
+        events, patience = ChatEvents(call.key), Patience(call, self._limit_wait_s)
+        try:
+            while True:
+                async with self._http.stream(**sent(self._url, self._token, call)) as response:
+                    if calls.has_events(response.headers):
+                        async for piece in response.aiter_bytes():
+                            for event in events.read(piece):
+                                yield event
+                        break
+                    body, pause_s = await response.aread(), patience.pause_s(response.status_code, response.headers)
+                    if pause_s is None:
+                        call.answer(response.status_code, body)
+                        break
+                await self._sleep(pause_s)
+        except httpx.TransportError as error:
+            raise calls.unreachable(error) from error
+        events.end()
+
+    async def feed_events(self, after: str | None) -> AsyncGenerator[Event]:
+        """Yield the events of the feed of changes after a position, without end."""
+        following = Following(after, self._limit_wait_s)
+        while True:
+            try:
+                async with self._http.stream(**sent_to_follow(self._url, self._token, following)) as response:
+                    if response.is_success:
+                        async for piece in response.aiter_bytes():
+                            for event in following.read(piece):
+                                yield event
+                        pause_s = following.pause_s(response.status_code)
+                    else:
+                        pause_s = following.pause_s(response.status_code, response.headers, await response.aread())
+            except httpx.TransportError:
+                pause_s = following.pause_s(None)
+            await self._sleep(pause_s)
+
+    async def close(self) -> None:
+        """Close the HTTP client, unless it was given."""
+        if self._owns_http:
+            await self._http.aclose()

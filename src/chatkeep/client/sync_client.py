@@ -1,0 +1,340 @@
+# Made from async_client.py by `make client`: change that one
+"""The client: the verbs of `sessions.Sessions`, carried out by a server.
+
+    with Client("http://127.0.0.1:8000", token) as client:
+        client.append("cli:default", {"role": "user", "content": "Hello"})
+
+Every verb raises what its docstring says, and the errors of every call, which are classes of `chatkeep.errors`:
+
+- UnreachableError when there is no server, or one that is not Chatkeep's.
+- UnauthorizedError for a bad token, ForbiddenError for one that may not do this, RateLimitedError beyond a limit.
+- BusyError when the session stays locked, StorageError when the server's disk refuses.
+- InvalidKeyError for a key that cannot be one, InvalidError for another value that breaks a rule.
+
+Every message gets its id before it is sent. So an append with a key is sent again, a few times, when the connection
+breaks or the server is busy, and it is stored once. What a rate limit refuses is sent again after the pause that
+the server asks for.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Generator, Iterable
+from contextlib import closing
+from datetime import date
+from types import TracebackType
+from typing import Final, Self
+
+import httpx
+
+from chatkeep.chat_wire import ChatAnswer
+from chatkeep.client import calls
+from chatkeep.client.calls import LIMIT_WAIT_S, ChatEvent
+from chatkeep.client.following import CatchingUp
+from chatkeep.client.messages import Appendable, drafts_of
+from chatkeep.client.sending import TIMEOUT_S
+from chatkeep.client.sync_connection import Connection, Sleep
+from chatkeep.core.feed import Change, Changes
+from chatkeep.core.model import (
+    Appended,
+    Hits,
+    KeyPage,
+    Merged,
+    Page,
+    Revision,
+    Selection,
+    Session,
+    Sort,
+    Status,
+    Summary,
+)
+from chatkeep.core.paging import LIST_LIMIT_DEFAULT
+from chatkeep.core.search import Search
+from chatkeep.core.stats import PeriodUnit, Stats
+from chatkeep.core.windows import Window
+from chatkeep.errors import SessionNotFoundError
+from chatkeep.events import change_of
+
+_LISTED: Final = Selection()
+
+
+class Client:
+    """The sessions of a server, as far as the token reaches; to be closed."""
+
+    def __init__(
+        self,
+        base_url: str,
+        token: str,
+        *,
+        timeout_s: float = TIMEOUT_S,
+        limit_wait_s: float = LIMIT_WAIT_S,
+        http: httpx.Client | None = None,
+        sleep: Sleep = time.sleep,
+    ) -> None:
+        """Take the server's address and a token. Nothing is sent yet.
+
+        `timeout_s` is how many seconds the server may be silent. A call that a rate limit refuses waits as
+        `Retry-After` says, for `limit_wait_s` seconds in all; 0 lets it fail at once. `http` is an HTTP client to
+        use, which stays open; `sleep` makes the pauses.
+        """
+        self._connection: Final = Connection(
+            base_url, token, timeout_s=timeout_s, limit_wait_s=limit_wait_s, http=http, sleep=sleep
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def append(
+        self,
+        key: str | None,
+        drafts: Appendable | Iterable[Appendable],
+        *,
+        channel: str | None = None,
+        create: bool = True,
+        expect_count: int | None = None,
+    ) -> Appended:
+        """Store 1 to 1000 messages at the end of a session, all or none; return their places.
+
+        A message is a dict (`{"role": "user", "content": "Hello"}`), a `Draft`, or a message object of a model's SDK,
+        anything with `model_dump`. The session is created if it is missing, unless `create` is false, in `channel` or
+        the one that the key names. Without a key the server makes one. With `expect_count` nothing is stored unless
+        the session has as many messages. A message whose id is stored keeps its place and is not stored again.
+
+        Raises:
+            InvalidError: for what is no message, naming the field; TooLargeError: for one of more than 16 MiB.
+            SessionNotFoundError: when there is no such session and `create` is false.
+            MessageConflictError: when an id is taken by other content.
+            CountConflictError: when the session has not `expect_count` messages.
+            SessionDamagedError: when the session's file cannot be read whole.
+        """
+        named = calls.with_ids(drafts_of(drafts))
+        call = calls.append(key, named, channel=channel, create=create, expect_count=expect_count)
+        return self._connection.answer(call)
+
+    def get(self, key: str) -> Summary:
+        """Return a session without its messages: header, counts, title, preview.
+
+        Raises:
+            SessionNotFoundError, SessionDamagedError: when there is none, or nothing of it can be read.
+        """
+        return self._connection.answer(calls.get(key))
+
+    def read(self, key: str) -> Session:
+        """Return a whole session: header and every message, oldest first.
+
+        Raises:
+            SessionNotFoundError, SessionDamagedError: when there is none, or nothing of it can be read.
+        """
+        return self._connection.answer(calls.read(key))
+
+    def read_all(self, selection: Selection = _LISTED, *, prefix: str = "") -> Generator[Session]:
+        """Yield whole sessions by key, without those deleted meanwhile. With a prefix, keys begin with that as well."""
+        for key in (self.keys(selection, prefix=prefix)).keys:
+            try:
+                session = self.read(key)
+            except SessionNotFoundError:
+                continue
+            yield session
+
+    def window(
+        self,
+        key: str,
+        *,
+        limit: int | None = None,
+        before: int | None = None,
+        after: int | None = None,
+        max_tokens: int | None = None,
+        reasoning: bool = False,
+    ) -> Window:
+        """Return neighbouring messages, oldest first: the newest, or those next to a seq.
+
+        `limit` is 1 to 500: 50 if left out, 500 with `max_tokens`. `before` and `after` are seqs, exclusive. With
+        `max_tokens` these are the newest that fit, by an estimate, and without what models thought unless `reasoning`
+        is true. `for_openai()` and `for_anthropic()` of the window give dicts that a model takes.
+
+        Raises:
+            SessionNotFoundError, SessionDamagedError: when there is none, or nothing of it can be read.
+            InvalidError: for numbers out of range, and for `after` together with `max_tokens`.
+        """
+        bounds = {"limit": limit, "before": before, "after": after, "max_tokens": max_tokens}
+        return self._connection.answer(calls.window(key, **bounds, reasoning=reasoning))
+
+    def list(
+        self,
+        selection: Selection = _LISTED,
+        *,
+        prefix: str = "",
+        limit: int = LIST_LIMIT_DEFAULT,
+        cursor: str | None = None,
+    ) -> Page:
+        """Return sessions by latest activity, newest first, ties by key; archived ones only if they are selected.
+
+        With a prefix, keys begin with that as well. `limit` is 1 to 500; `cursor` is the `next_cursor` of the page
+        before. Headers in a list have no metadata: `get` has it.
+
+        Raises:
+            InvalidError: for a limit out of range; InvalidCursorError: for a cursor that is not of this list.
+        """
+        chosen = calls.narrowed(selection, prefix)
+        if chosen.prefix is None:
+            return Page(sessions=(), total=0, next_cursor=None)
+        return self._connection.answer(calls.sessions(chosen, limit=limit, cursor=cursor))
+
+    def keys(
+        self,
+        selection: Selection = _LISTED,
+        *,
+        prefix: str = "",
+        limit: int | None = None,
+        cursor: str | None = None,
+    ) -> KeyPage:
+        """Return keys by code point, all of them without a limit. With a prefix, they begin with that as well.
+
+        Raises:
+            InvalidError: for a limit out of range; InvalidCursorError: for a cursor that is not of this list.
+        """
+        chosen = calls.narrowed(selection, prefix)
+        if chosen.prefix is None:
+            return KeyPage(keys=(), total=0, next_cursor=None)
+        return self._connection.answer(calls.keys(chosen, limit=limit, cursor=cursor))
+
+    def search(
+        self,
+        search: Search | str,
+        *,
+        prefix: str = "",
+        session: str | None = None,
+        sort: Sort | None = None,
+        limit: int | None = None,
+    ) -> Hits:
+        """Return the messages that a text finds, the best of each session, best first.
+
+        The text is what a person types; no character of it is an operator that can fail. A prefix or a session's key
+        narrows the search; `sort="recent"` orders by time; `limit` is 1 to 200, 20 if left out. A `Search` says more:
+        roles, times, channels, tags. Archived sessions are searched too.
+
+        Raises:
+            InvalidError: for a limit out of range, or a text of more than 1000 characters.
+        """
+        asked = calls.asked(search, prefix=prefix, session=session, sort=sort, limit=limit)
+        return Hits(hits=()) if calls.finds_nothing(asked) else self._connection.answer(calls.search(asked))
+
+    def rename(self, key: str, title: str) -> Summary:
+        """Give a session a title of 1 to 200 characters.
+
+        Raises:
+            SessionNotFoundError, SessionDamagedError: when there is none, or it cannot be read whole.
+        """
+        return self.revise(key, Revision(title=title))
+
+    def revise(self, key: str, revision: Revision) -> Summary:
+        """Change a session's title, marks, tags or metadata, all or nothing; return what is known then.
+
+        Raises:
+            SessionNotFoundError, SessionDamagedError: when there is none, or it cannot be read whole.
+            InvalidError: for a value that breaks a rule, as metadata of more than 256 KiB.
+        """
+        return self._connection.answer(calls.revise(key, revision))
+
+    def delete(self, key: str) -> None:
+        """Remove a session and every trace of it; a damaged one too.
+
+        Raises:
+            SessionNotFoundError: when there is none.
+        """
+        self._connection.answer(calls.delete(key))
+
+    def delete_all(self, keys: Iterable[str]) -> tuple[str, ...]:
+        """Remove the sessions of these keys that exist; return the keys that were removed, in order."""
+        removed: list[str] = []
+        for portion in calls.portions(keys):
+            gone = self._connection.answer(calls.delete_all(portion))
+            removed += gone
+        return tuple(removed)
+
+    def existing(self, keys: Iterable[str]) -> tuple[str, ...]:
+        """Return those of the keys that have a session, in order; costs a call a key."""
+        found: list[str] = []
+        for key in dict.fromkeys(keys):
+            try:
+                self.get(key)
+            except SessionNotFoundError:
+                continue
+            found.append(key)
+        return tuple(found)
+
+    def merge(self, session: Session) -> Merged:
+        """Take in a session from elsewhere: create it, or append the messages it has more.
+
+        Messages whose id is stored with other content are left out and named in `conflicts`.
+
+        Raises:
+            SessionDamagedError: when the stored session cannot be read whole.
+        """
+        return self._connection.answer(calls.merge(session))
+
+    def chat(self, message: str, *, key: str | None = None, model: str | None = None) -> ChatAnswer:
+        """Send a message to the model and return its answer, when both are stored; without a key a session is made.
+
+        The call is sent once: after an UnreachableError the session tells what came of it.
+
+        Raises:
+            ModelError: when the server has no model, or the model fails; its classes say how.
+        """
+        return self._connection.answer(calls.chat(message, key=key, model=model))
+
+    def chat_stream(self, message: str, *, key: str | None = None, model: str | None = None) -> Generator[ChatEvent]:
+        """Do the same, and yield the answer as it comes: a ChatStart, ChatReasonings, ChatTokens, a ChatDone.
+
+        Closing it before it ends stops the model; what came of the answer is stored, marked.
+
+        Raises:
+            ModelError: when the server has no model, or the model fails, also in the middle of an answer.
+        """
+        with closing(self._connection.chat_events(calls.chat_stream(message, key=key, model=model))) as events:
+            yield from events
+
+    def status(self, prefix: str = "") -> Status:
+        """Return counts and sizes in bytes of the sessions whose keys begin with the prefix."""
+        return self._connection.answer(calls.status(prefix))
+
+    def stats(self, prefix: str = "", *, unit: PeriodUnit = "month", since: date | None = None) -> Stats:
+        """Return counts by month or day, by channel and by tag, and the largest sessions.
+
+        Periods that begin before `since` are left out; by days, the last 60 are told without it.
+        """
+        return self._connection.answer(calls.stats(prefix, unit, since))
+
+    def changes(self, after: str | None, *, limit: int = LIST_LIMIT_DEFAULT, prefix: str = "") -> Changes:
+        """Return at most `limit` changes after a position, oldest first; without one, only the present position.
+
+        When the position is not known (it is old, or another server's), `is_known` is false: read all again.
+        """
+        missed = CatchingUp(limit, prefix)
+        with closing(self._connection.feed_events(after)) as events:
+            for event in events:
+                if (answer := missed.answer(event)) is not None:
+                    return answer
+        raise AssertionError(after)  # a feed has no end
+
+    def events(self, after: str | None = None) -> Generator[Change]:
+        """Yield what changes from now on, or after a position, without end; goes on where a connection broke.
+
+        A change of the kind `reset` says that changes cannot be told: what is shown has to be read again.
+
+        Raises:
+            UnreachableError: when the server is gone for about a minute.
+        """
+        with closing(self._connection.feed_events(after)) as events:
+            for event in events:
+                if (change := change_of(event)) is not None:
+                    yield change
+
+    def close(self) -> None:
+        """Close the HTTP client, unless it was given."""
+        self._connection.close()
