@@ -308,6 +308,39 @@ def test_read_all_yields_the_chosen_sessions(client: Client) -> None:
     assert ["b:1", "b:2"] == [session.messages[0].content for session in chosen]
 
 
+def unread(*codes: str) -> httpx.MockTransport:
+    """Return a server with a session for each code of an error, which reading it meets; none meets no error."""
+    keys = [f"k{number}" for number in range(len(codes))]
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        if request.url.path.endswith("/sessions"):
+            return httpx.Response(200, json={"sessions": keys, "count": len(keys), "next_cursor": None})
+        key = request.url.params["session"]
+        if code := codes[int(key[1:])]:
+            return httpx.Response(500, json={"detail": "It cannot be read.", "status": 500, "code": code})
+        head: dict[str, object] = {
+            "key": key,
+            "channel": "cli",
+            "title": None,
+            "created_at": "2026-01-01T00:00:00Z",
+            "messages": [],
+        }
+        return httpx.Response(200, json=head)
+
+    return httpx.MockTransport(answer)
+
+
+def test_read_all_tells_what_it_cannot_read() -> None:
+    """One session that cannot be read costs no other; where the disk lets none be read, that is an error."""
+    damaged, missing, refused = "session_damaged", "session_not_found", "storage_failed"
+    told: list[str] = []
+    with httpx.Client(transport=unread("", damaged, missing, refused, "")) as http:
+        sessions = list(Client("http://x", "t", http=http).read_all(on_unread=told.append))
+    assert (["k0", "k4"], ["k1", "k3"]) == ([session.header.key for session in sessions], told)
+    with httpx.Client(transport=unread(refused, damaged)) as http, pytest.raises(errors.StorageError):
+        list(Client("http://x", "t", http=http).read_all())
+
+
 def test_merge_of_a_read_session_is_identical(client: Client, server: Server) -> None:
     """What is read here and merged elsewhere is the same, an empty session too."""
     client.append(KEY, [said("Hello"), Draft(role="assistant", content=[{"type": "text", "text": "Hi 👋\r\n"}])])
@@ -777,7 +810,8 @@ def runs_as(asked: Callable[..., object], verb: Callable[..., object]) -> bool:
         [name for name in taken if name in wanted] == list(wanted)
         and all(each.kind is each.KEYWORD_ONLY and each.default is not each.empty for each in more)
         and all(
-            each.kind is taken[name].kind and each.default in (each.empty, taken[name].default)
+            each.kind is taken[name].kind
+            and (callable(each.default) or each.default in (each.empty, taken[name].default))
             for name, each in wanted.items()
         )
     )

@@ -18,10 +18,9 @@ the server asks for.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Iterable
+from collections.abc import AsyncGenerator, Callable, Iterable
 from contextlib import aclosing
 from datetime import date
-from types import TracebackType
 from typing import Final, Self
 
 import httpx
@@ -51,7 +50,7 @@ from chatkeep.core.paging import LIST_LIMIT_DEFAULT
 from chatkeep.core.search import Search
 from chatkeep.core.stats import PeriodUnit, Stats
 from chatkeep.core.windows import Window
-from chatkeep.errors import SessionNotFoundError
+from chatkeep.errors import SessionDamagedError, SessionNotFoundError, StorageError
 from chatkeep.events import change_of
 
 _LISTED: Final = Selection()
@@ -83,9 +82,7 @@ class AsyncClient:
     async def __aenter__(self) -> Self:
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         await self.close()
 
     async def append(
@@ -131,14 +128,34 @@ class AsyncClient:
         """
         return await self._connection.answer(calls.read(key))
 
-    async def read_all(self, selection: Selection = _LISTED, *, prefix: str = "") -> AsyncGenerator[Session]:
-        """Yield whole sessions by key, without those deleted meanwhile. With a prefix, keys begin with that as well."""
+    async def read_all(
+        self,
+        selection: Selection = _LISTED,
+        *,
+        prefix: str = "",
+        on_unread: Callable[[str], None] = lambda _: None,
+    ) -> AsyncGenerator[Session]:
+        """Yield whole sessions by key, without those deleted meanwhile. With a prefix, keys begin with that as well.
+
+        `on_unread` is told the key of each that is there and cannot be read.
+
+        Raises:
+            StorageError: at the end, when the disk let none of them be read.
+        """
+        count, refusal = 0, None
         for key in (await self.keys(selection, prefix=prefix)).keys:
             try:
                 session = await self.read(key)
             except SessionNotFoundError:
                 continue
-            yield session
+            except (SessionDamagedError, StorageError) as error:
+                refusal = error if isinstance(error, StorageError) else refusal
+                on_unread(key)
+            else:
+                count += 1
+                yield session
+        if refusal is not None and not count:
+            raise refusal
 
     async def window(
         self,
@@ -185,12 +202,7 @@ class AsyncClient:
         return await self._connection.answer(calls.sessions(chosen, limit=limit, cursor=cursor))
 
     async def keys(
-        self,
-        selection: Selection = _LISTED,
-        *,
-        prefix: str = "",
-        limit: int | None = None,
-        cursor: str | None = None,
+        self, selection: Selection = _LISTED, *, prefix: str = "", limit: int | None = None, cursor: str | None = None
     ) -> KeyPage:
         """Return keys by code point, all of them without a limit. With a prefix, they begin with that as well.
 

@@ -19,10 +19,9 @@ the server asks for.
 from __future__ import annotations
 
 import time
-from collections.abc import Generator, Iterable
+from collections.abc import Callable, Generator, Iterable
 from contextlib import closing
 from datetime import date
-from types import TracebackType
 from typing import Final, Self
 
 import httpx
@@ -52,7 +51,7 @@ from chatkeep.core.paging import LIST_LIMIT_DEFAULT
 from chatkeep.core.search import Search
 from chatkeep.core.stats import PeriodUnit, Stats
 from chatkeep.core.windows import Window
-from chatkeep.errors import SessionNotFoundError
+from chatkeep.errors import SessionDamagedError, SessionNotFoundError, StorageError
 from chatkeep.events import change_of
 
 _LISTED: Final = Selection()
@@ -84,9 +83,7 @@ class Client:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def append(
@@ -132,14 +129,34 @@ class Client:
         """
         return self._connection.answer(calls.read(key))
 
-    def read_all(self, selection: Selection = _LISTED, *, prefix: str = "") -> Generator[Session]:
-        """Yield whole sessions by key, without those deleted meanwhile. With a prefix, keys begin with that as well."""
+    def read_all(
+        self,
+        selection: Selection = _LISTED,
+        *,
+        prefix: str = "",
+        on_unread: Callable[[str], None] = lambda _: None,
+    ) -> Generator[Session]:
+        """Yield whole sessions by key, without those deleted meanwhile. With a prefix, keys begin with that as well.
+
+        `on_unread` is told the key of each that is there and cannot be read.
+
+        Raises:
+            StorageError: at the end, when the disk let none of them be read.
+        """
+        count, refusal = 0, None
         for key in (self.keys(selection, prefix=prefix)).keys:
             try:
                 session = self.read(key)
             except SessionNotFoundError:
                 continue
-            yield session
+            except (SessionDamagedError, StorageError) as error:
+                refusal = error if isinstance(error, StorageError) else refusal
+                on_unread(key)
+            else:
+                count += 1
+                yield session
+        if refusal is not None and not count:
+            raise refusal
 
     def window(
         self,
@@ -186,12 +203,7 @@ class Client:
         return self._connection.answer(calls.sessions(chosen, limit=limit, cursor=cursor))
 
     def keys(
-        self,
-        selection: Selection = _LISTED,
-        *,
-        prefix: str = "",
-        limit: int | None = None,
-        cursor: str | None = None,
+        self, selection: Selection = _LISTED, *, prefix: str = "", limit: int | None = None, cursor: str | None = None
     ) -> KeyPage:
         """Return keys by code point, all of them without a limit. With a prefix, they begin with that as well.
 
