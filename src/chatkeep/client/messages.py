@@ -63,6 +63,10 @@ def _draft(given: object, where: str) -> Draft:
     if isinstance(given, Message):
         stored = msgspec.structs.asdict(given)
         del stored["seq"]
+        if stored.pop("extra"):
+            raise InvalidError(
+                where, "has fields that Chatkeep does not know, which an append does not take; merge does"
+            )
         return Draft(**stored)
     if isinstance(given, Mapping):
         return _from_fields(_plain(given, where), where, is_strict=True)
