@@ -12,6 +12,7 @@ import socket
 import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -21,7 +22,7 @@ from chatkeep import wire
 from chatkeep.config import Durability, Settings
 from chatkeep.core.quoting import visible
 from chatkeep.core.search import Search
-from chatkeep.errors import StorageError
+from chatkeep.errors import ChatkeepError, StorageError
 from chatkeep.own_file import is_linked
 from chatkeep.page_sessions import PAGES_FILE, PageSessions, SignInCode
 from chatkeep.sessions import Sessions
@@ -48,6 +49,11 @@ __all__ = (
 )  # fmt: skip
 """What the command line gets from the backend in use, besides what is below."""
 
+EXTRAS: Final[Mapping[str, Sequence[str]]] = {
+    "server": ("fastapi", "httptools", "httpx2", "prometheus_client", "uvicorn"),
+    "model": ("httptools", "httpx2", "openai"),
+}
+"""The modules that the extras of the package bring, which a bare installation does without."""
 _LOCAL_HOSTS: Final = ("localhost", "127.0.0.1", "::1")
 _OPEN_FILES: Final = 4096
 _ALLOCATOR: Final = ((-1, 1 << 20), (-3, 1 << 18), (-8, 1))  # trim and mmap thresholds in bytes; arenas (malloc.h)
@@ -158,6 +164,16 @@ def fixed(workspace: Path, on_progress: Callable[[int, int], None] | None = None
     return remedies.fixed(workspace, lambda: findings_in(workspace, on_progress))
 
 
+def check_extra(extra: str, what: str) -> None:
+    """Check, without loading them, that the packages of an extra are installed, which `what` needs.
+
+    Raises:
+        ChatkeepError: saying which one to install, when they are not.
+    """
+    if any(find_spec(name) is None for name in EXTRAS[extra]):
+        raise ChatkeepError(f"{what} needs more packages. Install them: pip install 'chatkeep[{extra}]'")
+
+
 def start_log() -> None:
     """Let the server's log go to stderr."""
     handler = logging.StreamHandler()
@@ -191,6 +207,7 @@ def model_of(settings: Settings) -> ModelSettings | None:
     """Return how the model's server is asked, None when none is named."""
     if not settings.model_url:
         return None
+    check_extra("model", "Asking a model")
     from chatkeep.upstream import ModelSettings  # noqa: PLC0415 - only for those who chat
 
     return ModelSettings(

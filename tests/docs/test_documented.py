@@ -25,7 +25,7 @@ from tests.fuzz.targets import TARGETS
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
 REFERENCE = DOCS / "reference"
-DOCUMENTS = (ROOT / "README.md", ROOT / "CHANGELOG.md", ROOT / "SECURITY.md", *sorted(DOCS.rglob("*.md")))
+DOCUMENTS = (*sorted(ROOT.glob("*.md")), *sorted(DOCS.rglob("*.md")))
 _SCOPES = {
     access.PUBLIC: "public",
     access.READ: "read",
@@ -137,6 +137,33 @@ def test_documents_are_short(pattern: str, lines_max: int) -> None:
     sizes = {path.name: len(path.read_text("utf-8").splitlines()) for path in ROOT.glob(pattern)}
     assert sizes
     assert {} == {name: size for name, size in sizes.items() if size > lines_max}
+
+
+def test_contributing_names_what_is_there() -> None:
+    """Every file and folder that a contributor is sent to exists, and each place to add says it in three lines."""
+    text = (ROOT / "CONTRIBUTING.md").read_text("utf-8")
+    named = re.findall(r"`((?:src|docs|tests|bench)/[\w./-]+)`", text)
+    assert len(named) > 20
+    assert [] == [path for path in named if not (ROOT / path).exists()]
+    places = re.split(r"^\*\*", text.partition("## Where to add")[2].partition("\n## ")[0], flags=re.MULTILINE)[1:]
+    assert [3] * 6 == [len(place.strip().splitlines()) - 1 for place in places]
+
+
+def test_index_leads_to_every_document() -> None:
+    """Nobody has to know that a page is there."""
+    text = (DOCS / "index.md").read_text("utf-8")
+    pages = [path.relative_to(DOCS).as_posix() for path in DOCS.rglob("*.md") if path.parent.name != "decisions"]
+    assert [] == [page for page in pages if page != "index.md" and f"({page}" not in text]
+
+
+def test_versions_have_dates() -> None:
+    """Each version in the list of changes has the day of its release; what is to come has none."""
+    headings = re.findall(r"^## (.+)$", (ROOT / "CHANGELOG.md").read_text("utf-8"), re.MULTILINE)
+    assert "Unreleased" == headings[0]
+    assert [] == [
+        heading for heading in headings[1:] if not re.fullmatch(r"\d+\.\d+\.\d+ - \d{4}-\d{2}-\d{2}", heading)
+    ]
+    assert chatkeep.__version__ in {heading.partition(" ")[0] for heading in headings}
 
 
 def test_decisions_are_listed() -> None:

@@ -77,6 +77,7 @@ def serve(
 ) -> None:
     """Serve the workspace over HTTP until Ctrl-C. The first start makes an admin token and prints it once."""
     flags = locals().copy()  # each setting has the name of its parameter, but for the lists
+    wiring.check_extra("server", "`chatkeep serve`")
     chosen = settings_from(
         flags | {"allow_hosts": allow_host, "trusted_proxies": trusted_proxy, "cors_origins": cors_origin}, os.environ
     )
