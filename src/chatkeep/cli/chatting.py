@@ -13,6 +13,7 @@ from typing import Annotated, Final
 import typer
 
 from chatkeep import wiring
+from chatkeep.cli import completing
 from chatkeep.cli.options import AsJson, Workspace, opened_store
 from chatkeep.cli.writing import stdin_text
 from chatkeep.config import settings_from
@@ -35,7 +36,14 @@ def chat(
     ] = None,
     *,
     session: Annotated[
-        str, typer.Option("--session", "-s", metavar="KEY", help="The key of the session, which need not exist.")
+        str,
+        typer.Option(
+            "--session",
+            "-s",
+            metavar="KEY",
+            help="The key of the session, which need not exist.",
+            autocompletion=completing.keys,
+        ),
     ] = DEFAULT_KEY,
     model: Annotated[str | None, typer.Option(help="Model that answers, if not the one of the settings.")] = None,
     workspace: Workspace = None,

@@ -8,14 +8,23 @@ from typing import Annotated
 
 import typer
 
-from chatkeep.cli import facts, screen
+from chatkeep.cli import completing, facts, screen
 from chatkeep.cli.options import AsJson, Workspace, existing_keys, opened_sessions
 from chatkeep.core.model import Header, Revision, Summary, check_tags
 from chatkeep.errors import InvalidError
 
-Keys = Annotated[list[str], typer.Argument(metavar="KEY...", help="Keys of sessions.", show_default=False)]
+Keys = Annotated[
+    list[str],
+    typer.Argument(metavar="KEY...", help="Keys of sessions.", show_default=False, autocompletion=completing.keys),
+]
 KeyAndTags = Annotated[
-    list[str], typer.Argument(metavar="KEY [TAG]...", help="A key and tags; with --tag, keys.", show_default=False)
+    list[str],
+    typer.Argument(
+        metavar="KEY [TAG]...",
+        help="A key and tags; with --tag, keys.",
+        show_default=False,
+        autocompletion=completing.keys,
+    ),
 ]
 MoreTags = Annotated[
     list[str] | None,

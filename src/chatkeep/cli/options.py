@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 
 from chatkeep import wiring
-from chatkeep.cli import screen
+from chatkeep.cli import completing, screen
 from chatkeep.cli.similar import did_you_mean, similar_keys
 from chatkeep.config import Settings, settings_from
 from chatkeep.core.keys import parse_key
@@ -40,14 +40,20 @@ Workspace = Annotated[
     ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
-Channel = Annotated[str | None, typer.Option(help="Only sessions of this channel.", show_default=False)]
-Prefix = Annotated[str, typer.Option(help="Only sessions whose key begins like this.", show_default=False)]
+Channel = Annotated[
+    str | None,
+    typer.Option(help="Only sessions of this channel.", show_default=False, autocompletion=completing.channels),
+]
+Prefix = Annotated[
+    str,
+    typer.Option(help="Only sessions whose key begins like this.", show_default=False, autocompletion=completing.keys),
+]
 Tags = Annotated[
     list[str] | None,
     typer.Option("--tag", metavar="TAG", help="Only sessions with this tag; repeated, with all.", show_default=False),
 ]
 Pinned = Annotated[bool | None, typer.Option(help="Only pinned sessions, or only others.", show_default=False)]
-Key = Annotated[str, typer.Argument(help="The key of the session.", show_default=False)]
+Key = Annotated[str, typer.Argument(help="The key of the session.", show_default=False, autocompletion=completing.keys)]
 
 
 def first_sentence(command: Callable[..., None]) -> str:

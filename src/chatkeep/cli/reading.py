@@ -12,7 +12,7 @@ import msgspec
 import typer
 from rich.text import Text
 
-from chatkeep.cli import absence, facts, moments, screen
+from chatkeep.cli import absence, completing, facts, moments, screen
 from chatkeep.cli.moments import moment
 from chatkeep.cli.options import AsJson, Channel, Key, Pinned, Prefix, Tags, Workspace, choice, opened_sessions
 from chatkeep.cli.paging import paged
@@ -88,10 +88,18 @@ def search(
     limit: Annotated[int, typer.Option("--limit", "-n", help="How many, 1 to 200.")] = 20,
     channel: Channel = None,
     prefix: Prefix = "",
-    session: Annotated[str, typer.Option(help="Only in the session with this key.")] = "",
+    session: Annotated[
+        str, typer.Option(help="Only in the session with this key.", autocompletion=completing.keys)
+    ] = "",
     tag: Tags = None,
     pinned: Pinned = None,
-    role: Annotated[str, typer.Option(help=f"{', '.join(ROLES)} or any; else user and assistant.")] = "",
+    role: Annotated[
+        str,
+        typer.Option(
+            help=f"{', '.join(ROLES)} or any; else user and assistant.",
+            autocompletion=completing.one_of(*ROLES, "any"),
+        ),
+    ] = "",
     since: Annotated[str, typer.Option(help=f"From this time on: {moments.HELP}.")] = "",
     until: Annotated[str, typer.Option(help="Before this time: of a day or month, before it begins.")] = "",
     sort: Annotated[str, typer.Option(help="relevance or recent.")] = "relevance",

@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo
 import typer
 
 from chatkeep import importers
-from chatkeep.cli import absence, hints, screen
+from chatkeep.cli import absence, completing, hints, screen
 from chatkeep.cli.interrupts import stoppable
 from chatkeep.cli.options import AsJson, Workspace, choice, made_sessions, opened_sessions, path_of
 from chatkeep.cli.output import fresh_file
@@ -30,9 +30,16 @@ _NOTHING_USABLE = 2
 
 
 def export(
-    key: Annotated[str | None, typer.Argument(help="The session; all of them if left out.", show_default=False)] = None,
+    key: Annotated[
+        str | None,
+        typer.Argument(
+            help="The session; all of them if left out.", show_default=False, autocompletion=completing.keys
+        ),
+    ] = None,
     *,
-    fmt: Annotated[str, typer.Option("--format", help=f"{', '.join(FORMATS)}.")] = "json",
+    fmt: Annotated[
+        str, typer.Option("--format", help=f"{', '.join(FORMATS)}.", autocompletion=completing.one_of(*FORMATS))
+    ] = "json",
     output: Annotated[
         Path | None,
         typer.Option(
@@ -81,7 +88,13 @@ def import_(
     ],
     *,
     fmt: Annotated[
-        str, typer.Option("--as", help=f"{', '.join(importers.FORMATS)}; else told by the content.", show_default=False)
+        str,
+        typer.Option(
+            "--as",
+            help=f"{', '.join(importers.FORMATS)}; else told by the content.",
+            show_default=False,
+            autocompletion=completing.one_of(*importers.FORMATS),
+        ),
     ] = "",
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be imported.")] = False,
     timezone: Annotated[

@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from chatkeep import wire
-from chatkeep.cli import facts, screen
+from chatkeep.cli import completing, facts, screen
 from chatkeep.cli.interrupts import stoppable
 from chatkeep.cli.moments import moment
 from chatkeep.cli.options import (
@@ -37,7 +37,12 @@ def append(
     key: Key,
     text: Annotated[str, typer.Argument(help="What is said, or - to read it from stdin.", show_default=False)],
     *,
-    role: Annotated[str, typer.Option(help=f"Who says it: {', '.join(ROLES)}.", show_default=False)],
+    role: Annotated[
+        str,
+        typer.Option(
+            help=f"Who says it: {', '.join(ROLES)}.", show_default=False, autocompletion=completing.one_of(*ROLES)
+        ),
+    ],
     message_id: Annotated[
         str | None, typer.Option("--id", help="An id of your own: a repetition stores nothing.", show_default=False)
     ] = None,
@@ -86,7 +91,9 @@ def rename(
 
 
 def delete(
-    keys: Annotated[list[str] | None, typer.Argument(help="Keys of sessions.", show_default=False)] = None,
+    keys: Annotated[
+        list[str] | None, typer.Argument(help="Keys of sessions.", show_default=False, autocompletion=completing.keys)
+    ] = None,
     *,
     prefix: Prefix = "",
     channel: Channel = None,
