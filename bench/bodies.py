@@ -4,9 +4,9 @@
 
 A model server takes requests whole and says nothing. Each wave sends so many calls at once through Chatkeep, waits
 until every one is with the model or refused with 503, and then all clients leave. Printed for each wave: how many were
-passed on and refused, the resident memory of the server at its most, while the model is silent, and as it settles
-within ten seconds of the end. The exit code is 1 when the last is more than 30 MB above the start of the first wave, or
-the most is above the start, the setting and 100 MB.
+passed on and refused, the resident memory of the server and the processes beside it at its most, while the model is
+silent, and as it settles within ten seconds of the end. The exit code is 1 when the last is more than 30 MB above the
+start of the first wave, or the most is above the start, the setting and 100 MB.
 """
 
 from __future__ import annotations
@@ -96,15 +96,23 @@ def body_of(megabytes: int, text: str) -> bytes:
     return json.dumps({"model": "small-model", "messages": messages}, ensure_ascii=False).encode()
 
 
+def processes(pid: int) -> list[int]:
+    """Return a server's process and those that it started."""
+    children = [path.read_text("ascii").split() for path in Path(f"/proc/{pid}/task").glob("*/children")]
+    return [pid, *(int(child) for some in children for child in some)]
+
+
 def resident(pid: int, row: str = "VmRSS") -> int:
-    """Return the memory that a process holds, or with `VmHWM` the most that it held."""
-    status = Path(f"/proc/{pid}/status").read_text(encoding="ascii")
-    return int(re.search(rf"{row}:\s+(\d+)", status)[1]) << 10  # type: ignore[index]
+    """Return the memory that a server and its processes hold, or with `VmHWM` the sum of the most that each held."""
+    told = (Path(f"/proc/{one}/status").read_text("ascii") for one in processes(pid))
+    rows = (re.search(rf"{row}:\s+(\d+)", status) for status in told)
+    return sum(int(found[1]) << 10 for found in rows if found)
 
 
 def forget_peak(pid: int) -> None:
-    """Begin to measure the most that a process holds anew."""
-    Path(f"/proc/{pid}/clear_refs").write_text("5", encoding="ascii")
+    """Begin to measure the most that each process holds anew."""
+    for one in processes(pid):
+        Path(f"/proc/{one}/clear_refs").write_text("5", encoding="ascii")
 
 
 async def until(is_so: Callable[[], bool]) -> None:
@@ -145,6 +153,7 @@ async def measure(chosen: argparse.Namespace, folder: Path) -> bool:
     server = Server(folder, model_url=await model.start(), durability="os", body_memory=str(chosen.body_memory))
     try:
         body = body_of(chosen.megabytes, chosen.text)
+        await asyncio.sleep(3)  # until the processes beside it are ready
         before = resident(server.pid)
         print(f"start: {before / _MB:.0f} MiB", flush=True)
         figures = [await wave(server, model, f"wave {n}", body, chosen.calls) for n in range(1, chosen.waves + 1)]
