@@ -12,7 +12,7 @@ import pytest
 
 from chatkeep.core.model import Revision, Selection
 from chatkeep.errors import BusyError, SessionDamagedError, SessionNotFoundError, StorageError
-from chatkeep.store.files import held
+from chatkeep.store.files import held, outside
 from chatkeep.store.files.disk import to_disk
 from chatkeep.store.files.held import LockedFile
 from chatkeep.store.files.index import Index
@@ -296,3 +296,52 @@ def test_open_with_a_link_in_the_place_of_the_index(store: FilesStore, path: Pat
     assert ["theirs"] == [one.name for one in tmp_path.glob("theirs*")]
     assert index.is_file()
     assert not index.is_symlink()
+
+
+class Noted:
+    """Knows of no file, and notes which are looked at and which are read."""
+
+    def __init__(self) -> None:
+        """Begin with none."""
+        self.looks, self.reads = 0, 0
+
+    def stamp(self, _name: str) -> None:
+        """Count a look."""
+        self.looks += 1
+
+    def refresh(self, _name: str) -> None:
+        """Count a read."""
+        self.reads += 1
+
+    def catch_up(self) -> None:
+        """Do nothing."""
+
+    def look_after(self) -> None:
+        """Do nothing."""
+
+
+def _until(is_so: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + PATIENCE_S
+    while not is_so() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert is_so()
+
+
+@pytest.mark.parametrize("telling_s,reads_while_held", [(3600, False), (0, True)])
+def test_watch_a_file_that_somebody_has_locked(
+    path: Path, store: FilesStore, monkeypatch: pytest.MonkeyPatch, *, telling_s: float, reads_while_held: bool
+) -> None:
+    """Who has a file locked tells the index of it, so it is not read meanwhile; nobody is waited for without end."""
+    monkeypatch.setattr(outside, "_TELLING_S", telling_s)
+    assert 3 == store.get(KEY).message_count
+    tree, kept = Tree(path.parent.parent), Noted()
+    watch = outside.Watch(tree, kept)
+    watch.start(PATIENCE_S)
+    with tree.locked(path.name) as file:
+        file.flush()
+        path.touch()
+        _until(lambda: kept.looks > 5 and bool(kept.reads) == reads_while_held)
+        assert reads_while_held == bool(kept.reads)
+    _until(lambda: kept.reads > 0)
+    watch.stop()
+    tree.close()

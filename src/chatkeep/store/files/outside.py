@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import threading
+import time
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Final, Protocol
@@ -18,6 +19,7 @@ from chatkeep.store.files.tree import NotRegularError, Tree
 _ROUND_MS: Final = 100
 _DEBOUNCE_MS: Final = 100
 _STEP_MS: Final = 25
+_TELLING_S: Final = 1.5  # in which who changed a file tells the index; a change from outside is seen within two
 _log = logging.getLogger("chatkeep.store")
 
 
@@ -45,6 +47,7 @@ class Watch:
         self._tree = tree
         self._kept = kept
         self._restless: dict[str, Stamp | None] = {}
+        self._held_since: dict[str, float] = {}
         self._is_watching = threading.Event()
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="chatkeep-watch", daemon=True)
@@ -123,9 +126,18 @@ class Watch:
             now = Stamp(0, 0, 0, 0)
         if now == self._kept.stamp(name):
             self._restless.pop(name, None)
-        elif name in self._restless and self._restless[name] == now:
+            self._held_since.pop(name, None)
+        elif name in self._restless and self._restless[name] == now and not self._is_being_told(name):
             self._kept.refresh(name)
             if now == self._kept.stamp(name):
                 self._restless.pop(name, None)
         else:
             self._restless[name] = now
+
+    def _is_being_told(self, name: str) -> bool:
+        """Tell whether somebody has a file locked, who tells the index of it soon, unless they have stopped."""
+        began_s = self._held_since.setdefault(name, time.monotonic())
+        is_so = self._tree.is_held(name) and time.monotonic() - began_s < _TELLING_S
+        if not is_so:
+            del self._held_since[name]
+        return is_so
