@@ -22,22 +22,28 @@ import pytest
 from chatkeep import wire
 from chatkeep.appending import Answer, Append, answer_of, done, handed_over, outcome
 from chatkeep.beside import Beside
+from chatkeep.core.model import Draft
 from chatkeep.errors import ChatkeepError, CountConflictError, InvalidError, MessageConflictError, TooLargeError
 from chatkeep.http.access import SHORT_BYTES, Pools
 from chatkeep.http.app import create_app
+from chatkeep.http.asked import asked_in
 from chatkeep.http.guard import UNLIMITED, Guard
+from chatkeep.http.holding import Holding, Opening, held, held_of_answer, opened, root_of_answer
 from chatkeep.http.limits import Limits
+from chatkeep.recording import Recording, root_of
 from chatkeep.sessions import Sessions
 from chatkeep.store.files.store import FilesStore
 from chatkeep.store.memory import MemoryStore
 from chatkeep.testing import draft, search_for
 from chatkeep.tokens import TokenFile
+from tests.chat.upstream import Upstream
 from tests.cli.test_cli_serve import serving
 from tests.http.listening import listening
 from tests.http.test_event_loop import Watch
 
 AT = datetime(2024, 1, 15, 10, 30, tzinfo=UTC)
 PATIENCE_S = 60
+WORKS = {Append: done}
 MARKS = "a" + "\u0315\u0300\u0327" * SHORT_BYTES
 
 
@@ -95,7 +101,7 @@ def test_append_handed_over_is_the_same() -> None:
     here, there = MemoryStore(), MemoryStore()
     what, said = asked(), body("a", "b", "c")
     answer = done(Sessions(here), what, said)
-    assert answer == answer_of(outcome(there, b"".join(handed_over(what, said))))
+    assert answer == answer_of(outcome(there, WORKS, b"".join(handed_over(what, said))))
     assert here.read("api:a") == there.read("api:a")
 
 
@@ -116,7 +122,7 @@ def test_append_refused_beside_is_refused_alike(what: Append, said: bytes, kind:
     store = MemoryStore()
     store.append("api:a", [draft("stored", 1, id="taken")])
     with pytest.raises(kind) as there:
-        answer_of(outcome(store, b"".join(handed_over(what, said))))
+        answer_of(outcome(store, WORKS, b"".join(handed_over(what, said))))
     with pytest.raises(kind) as here:
         done(Sessions(store).confined(what.prefix), what, said)
     assert (type(here.value), str(here.value)) == (type(there.value), str(there.value))
@@ -161,6 +167,60 @@ def test_server_looks_at_no_long_text(store: FilesStore, tmp_path: Path) -> None
             threading.setprofile(None)
     assert {"appending.handed_over", "beside._length"} >= watch.noted
     assert 2 == store.status().message_count
+
+
+CALL = {"messages": [{"role": "user", "content": f"giraffe {MARKS}"}, {"role": "user", "content": "and?"}]}
+
+
+@pytest.mark.parametrize("named", [None, "telegram:1"])
+def test_call_recorded_beside_is_the_same(named: str | None) -> None:
+    """A long call is stored in the session where it would be stored here, and its answer after it."""
+    here, there = (Sessions(MemoryStore()) for _ in range(2))
+    said = json.dumps(CALL).encode()
+    asked_for = asked_in(said)
+    assert asked_for is not None
+    root = root_of(here, *asked_for, named, "token")
+    call = Recording(here, root.key, asked_for.drafts, is_named=root.is_named)
+    call.begin()
+    opening = Opening(prefix="", named=named, by="token")
+    assert root == root_of_answer(opened(there, opening, said))
+    holding = Holding(prefix="", root=root.key, is_named=root.is_named)
+    found = held_of_answer(held(there, holding, said))
+    assert call.held == found
+    assert found is not None
+    beside = Recording(there, root.key, (), is_named=root.is_named)
+    beside.go_on(found)
+    for recording, sessions in ((call, here), (beside, there)):
+        recording.finish(Draft(role="assistant", content="Yes."))
+        texts = [message.content for message in sessions.read(root.key).messages]
+        assert [f"giraffe {MARKS}", "and?", "Yes."] == texts
+
+
+def test_call_without_messages_is_recorded_nowhere() -> None:
+    """What brings no conversation has no place to begin at."""
+    assert root_of_answer(opened(Sessions(MemoryStore()), Opening(prefix="", named=None, by=""), b"[]")) is None
+
+
+@pytest.mark.parametrize("is_killed", [False, True])
+def test_serve_a_long_call(tmp_path: Path, *, is_killed: bool) -> None:
+    """A long call is passed on and recorded whole, also when the process that stores has just ended."""
+    secret, _ = TokenFile(tmp_path / "tokens.json").create("admin", scopes=("admin",))
+    headers = {"Authorization": f"Bearer {secret}", "X-Session-Key": "telegram:1"}
+    with (
+        Upstream() as model,
+        serving(tmp_path, "--model-url", model.url) as (address, _),
+        httpx.Client(base_url=address, headers=headers, timeout=60) as client,
+    ):
+        deadline = time.monotonic() + PATIENCE_S
+        while not _writers(tmp_path) and time.monotonic() < deadline:
+            time.sleep(0.01)
+        for pid in _writers(tmp_path) if is_killed else ():
+            os.kill(pid, signal.SIGKILL)
+        answer = client.post("/v1/chat/completions", json={"model": "small-model", "stream": False, **CALL})
+        assert 200 == answer.status_code, answer.text
+        stored = client.get("/api/v1/messages?session=telegram:1").json()["messages"]
+        assert [said["content"] for said in CALL["messages"]] == [message["content"] for message in stored[:2]]
+        assert ["user", "user", "assistant"] == [message["role"] for message in stored]
 
 
 def _writers(workspace: Path) -> list[int]:

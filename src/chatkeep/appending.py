@@ -1,4 +1,4 @@
-"""Appends of long texts, done in a process of their own (see `beside`): what is handed over, and doing it.
+"""Work on long texts, done in a process of its own (see `beside`): what is handed over, and doing it.
 
 To read, check and fold a long text takes Python long, whatever is in it, and nobody else's request shall wait for
 that. So the bytes of the body go to the other process as they came, with all else that decides what is stored: ids and
@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import itertools
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime
-from typing import Final
+from functools import reduce
+from operator import or_
+from typing import Any, Final, Protocol
 
 import msgspec
 from msgspec import Struct
@@ -27,7 +29,7 @@ from chatkeep.store.protocol import Store
 _LENGTH_BYTES: Final = 4
 
 
-class Append(Struct, frozen=True, kw_only=True):
+class Append(Struct, frozen=True, kw_only=True, tag=True):
     """What is asked for beside the body; `seed` is what the ids begin with of messages that bring none."""
 
     key: str
@@ -48,18 +50,29 @@ class Refusal(Struct, frozen=True, tag=True):
 
 
 class Answer(Struct, frozen=True, tag=True):
-    """What is told of an append, and how many messages it stored."""
+    """What is told of work that was done, and how many messages an append stored."""
 
     data: bytes
-    stored_count: int
+    stored_count: int = 0
 
 
-_APPEND: Final = Decoder(Append)
 _OUTCOME: Final[Decoder[Answer | Refusal]] = Decoder(Answer | Refusal)
 
 
-def handed_over(asked: Append, body: bytes) -> tuple[bytes, bytes]:
-    """Return an append as a message to the other process, in two parts, so that a long body is not copied."""
+class Asked(Protocol):
+    """What is asked for beside a body; it is done among the sessions under a prefix."""
+
+    @property
+    def prefix(self) -> str:
+        """How the keys begin that it may reach."""
+
+
+Works = Mapping[type[Any], Callable[[Sessions, Any, bytes], Answer]]
+"""How each kind is done."""
+
+
+def handed_over(asked: Asked, body: bytes) -> tuple[bytes, bytes]:
+    """Return what is asked for as a message to the other process, in two parts, so that a long body is not copied."""
     told = msgspec.msgpack.encode(asked)
     return len(told).to_bytes(_LENGTH_BYTES, "big") + told, body
 
@@ -77,12 +90,13 @@ def done(sessions: Sessions, asked: Append, body: bytes) -> Answer:
     return Answer(wire.encoded(wire.append_answer(appended)), appended.stored_count)
 
 
-def outcome(store: Store, message: bytes) -> bytes:
-    """Return what came of an append that was handed over, nothing when the disk refused: who asked sees for itself."""
+def outcome(store: Store, works: Works, message: bytes) -> bytes:
+    """Return what came of what was handed over, nothing when the disk refused: who asked sees for itself."""
     end = _LENGTH_BYTES + int.from_bytes(message[:_LENGTH_BYTES], "big")
-    asked = _APPEND.decode(message[_LENGTH_BYTES:end])
+    asked = msgspec.msgpack.decode(message[_LENGTH_BYTES:end], type=reduce(or_, works))
+    work, sessions = works[type(asked)], Sessions(store).confined(asked.prefix)
     try:
-        return msgspec.msgpack.encode(done(Sessions(store).confined(asked.prefix), asked, message[end:]))
+        return msgspec.msgpack.encode(work(sessions, asked, message[end:]))
     except StorageError:
         return b""
     except ChatkeepError as error:

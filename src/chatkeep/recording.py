@@ -75,6 +75,19 @@ class Recording:
         self._hold(self._drafts)
         self._drafts = ()
 
+    @property
+    def held(self) -> Held | None:
+        """Where the request is stored, None when it is not."""
+        return self._held
+
+    def take(self, drafts: Sequence[Draft]) -> None:
+        """Take the messages of the request, which were to be stored elsewhere."""
+        self._drafts = drafts
+
+    def go_on(self, held: Held) -> None:
+        """Go on where the request was stored by another process."""
+        self._held, self.key = held, held.key
+
     def forget(self) -> None:
         """Let go of messages that could not be stored: they, and so the answer, are not tried again."""
         self._drafts = ()

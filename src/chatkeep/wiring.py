@@ -69,6 +69,7 @@ _SERVING: Final[Mapping[str, Any]] = {
 }
 _OBJECTS: Final = 20_000  # made before young ones are looked through for garbage
 _TURN_S: Final = 0.0005
+_LARGE_BYTES: Final = 1 << 20  # of a message that was worked on: what that took goes back to the system
 _SEARCH_CHANNELS: Final = 2
 _LANES: Final = 2  # of long texts, by their size
 _NICE: Final = 5  # of the process that stores them: a third of a processor where others want it, too
@@ -114,15 +115,20 @@ def search_for(workspace: Path, descriptors: Sequence[int]) -> None:
 
 def append_for(workspace: Path, durability: str, descriptors: Sequence[int]) -> None:
     """Store long texts in a workspace for a server, whose channels these are, until it ends."""
-    from chatkeep.appending import outcome  # noqa: PLC0415 - only for servers
+    from chatkeep.appending import Append, Works, done, outcome  # noqa: PLC0415 - only for servers
+    from chatkeep.http.holding import Holding, Opening, held, opened  # noqa: PLC0415
 
     _give_memory_back()
     os.nice(_NICE)
     kept = msgspec.convert(durability, Durability)
     store = FilesStore.open(workspace, durability=kept, follow=True)
 
+    works: Works = {Append: done, Opening: opened, Holding: held}
+
     def work(message: bytes) -> bytes:
-        told = outcome(store, message) if store.is_told else b""
+        told = outcome(store, works, message) if store.is_told else b""
+        if len(message) > _LARGE_BYTES:
+            _trim()
         return told if store.is_told else b""  # else what is stored is to be told by whoever asked
 
     _answer(descriptors, work)
@@ -327,7 +333,7 @@ def _trim() -> None:
 
     Connections that are gone are garbage that only a search finds, and each may have a piece of a body.
     """
-    gc.collect(1)  # those since the last searches: looking through all would stop the server for longer
+    gc.collect()  # of all that was made since the start: some 10 ms
     with contextlib.suppress(OSError, AttributeError):
         ctypes.CDLL(None).malloc_trim(0)
 

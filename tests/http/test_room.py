@@ -132,7 +132,7 @@ def test_lose_no_room_to_who_leaves() -> None:
 
 
 def test_tidy_up_after_large_bodies(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Memory is given back to the system once after several large bodies, and never for small ones."""
+    """Memory is given back to the system after a large body, once more after others meanwhile, never for small ones."""
     monkeypatch.setattr(rooms, "TIDY_S", 0.01)
     tidied: list[bool] = []
 
@@ -144,4 +144,4 @@ def test_tidy_up_after_large_bodies(monkeypatch: pytest.MonkeyPatch) -> None:
         await asyncio.sleep(0.05)
         return len(tidied)
 
-    assert (1, 0) == (asyncio.run(bodies(LARGE)), asyncio.run(bodies(SMALL_BYTES)))
+    assert (2, 0) == (asyncio.run(bodies(LARGE)), asyncio.run(bodies(SMALL_BYTES)))

@@ -19,7 +19,7 @@ from fastapi.routing import APIRoute
 from starlette.responses import Response
 
 from chatkeep import wire
-from chatkeep.appending import Answer, Append, answer_of, done, handed_over
+from chatkeep.appending import Answer, Append, Asked, answer_of, done, handed_over
 from chatkeep.beside import Beside
 from chatkeep.core.bounds import LARGE_BODY_BYTES_MAX
 from chatkeep.core.search import Search
@@ -105,17 +105,25 @@ class Pools:
         return await to_thread.run_sync(partial(work, *args, **kwargs), limiter=self._writes)
 
     async def append(self, asked: Append, body: bytes, sessions: Sessions) -> Answer:
-        """Return what is told of an append; a long one is done beside this process, each in the turn of its size.
+        """Return what is told of an append; a long one is done beside this process.
 
         Raises:
             ChatkeepError: as `appending.done` says.
         """
-        if self._writer is not None and len(body) > SHORT_BYTES:
-            async with self._lanes[len(body) > MIDDLING_BYTES]:
-                told = await self._writer.ask(*handed_over(asked, body), lasts_s=_SECONDS_A_BYTE * len(body))
-            if told is not None:
-                return answer_of(told)
-        return await self.write(done, sessions, asked, body)
+        answer = await self.beside(asked, body) if len(body) > SHORT_BYTES else None
+        return await self.write(done, sessions, asked, body) if answer is None else answer
+
+    async def beside(self, asked: Asked, body: bytes) -> Answer | None:
+        """Return what the process beside this one did with a body, in the turn of its size; None to do it here.
+
+        Raises:
+            ChatkeepError: what the other process raised.
+        """
+        if self._writer is None:
+            return None
+        async with self._lanes[len(body) > MIDDLING_BYTES]:
+            told = await self._writer.ask(*handed_over(asked, body), lasts_s=_SECONDS_A_BYTE * len(body))
+        return None if told is None else answer_of(told)
 
     async def page_of(self, sessions: Sessions, search: Search) -> bytes:
         """Return the page that answers a search, found by the process beside this one, else among the searches."""

@@ -12,6 +12,7 @@ import asyncio
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
+from functools import partial
 from typing import Final, Literal
 
 import httpx2
@@ -28,11 +29,14 @@ from chatkeep.http.access import Pools
 from chatkeep.http.events import until_gone
 from chatkeep.http.relay import Relay, is_stream, media_type_of, told_headers
 from chatkeep.http.room import COST, SMALL_BYTES, Room
-from chatkeep.recording import Recording
+from chatkeep.recording import Held, Recording
 
 Stage = Literal["request", "answer"]
 Missed = Callable[[Stage, str], None]
 """Is told what could not be recorded, and the code of the error that is why."""
+
+Hold = Callable[[Recording], Awaitable[Held | None]]
+"""Has the request of a recording stored elsewhere, and returns where; None when it is to be stored here."""
 
 STORE_WAIT_S: Final = 2.0
 _TURN_BYTES: Final = 1 << 14  # of an answer, in one turn of the event loop: 30 ms when all of it are small events
@@ -88,12 +92,19 @@ class Recorder:
         """Whether the answer has come to its end."""
         return self._tape is not None and self._tape.is_complete
 
-    def begin(self) -> None:
-        """Begin to have the request stored."""
+    def begin(self, hold: Hold | None = None) -> None:
+        """Begin to have the request stored: by whoever can `hold` it, else here."""
         if self._recording is not None:
-            self._start("request", self._recording.begin)
+            self._start("request", partial(self._begin, self._recording, hold))
         elif self._rooms.request is not None:
             self._rooms.request.give_back()
+
+    async def _begin(self, recording: Recording, hold: Hold | None) -> None:
+        held = None if hold is None else await hold(recording)
+        if held is None:
+            await self._threads.write(patiently, recording.begin)
+        else:
+            recording.go_on(held)
 
     async def has_begun(self) -> None:
         """Wait until the request is stored, but not for long."""
@@ -131,18 +142,20 @@ class Recorder:
             if draft is not None:
                 recording.finish(draft)
 
-        await asyncio.wait((self._start("answer", store),), timeout=STORE_WAIT_S)
+        await asyncio.wait(
+            (self._start("answer", partial(self._threads.write, patiently, store)),), timeout=STORE_WAIT_S
+        )
 
-    def _start(self, stage: Stage, work: Callable[[], None]) -> asyncio.Task[None]:
+    def _start(self, stage: Stage, work: Callable[[], Awaitable[None]]) -> asyncio.Task[None]:
         """Begin the work; it is done even if nobody waits for it."""
         self._work = self.relay.start(self._done(stage, work, self._work))
         return self._work
 
-    async def _done(self, stage: Stage, work: Callable[[], None], before: asyncio.Task[None] | None) -> None:
+    async def _done(self, stage: Stage, work: Callable[[], Awaitable[None]], before: asyncio.Task[None] | None) -> None:
         if before is not None:
             await before
         try:
-            await self._threads.write(patiently, work)
+            await work()
         except ChatkeepError as error:
             self._failure = error.code
             self._missed(stage, error.code)

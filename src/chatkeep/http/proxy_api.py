@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Annotated
 
 from fastapi import Header, Request
@@ -10,13 +11,15 @@ from starlette.responses import Response
 from chatkeep.bodies import LARGE_BYTES
 from chatkeep.core.bounds import LARGE_BODY_BYTES_MAX
 from chatkeep.errors import InvalidKeyError
-from chatkeep.http.access import Own, Threads, room_for
+from chatkeep.http.access import Own, Pools, Threads, room_for
 from chatkeep.http.asked import asked_in
 from chatkeep.http.body import JSON_TYPES, body_of
+from chatkeep.http.holding import Holding, Opening, held_of_answer, root_of_answer
 from chatkeep.http.metrics import Metrics
-from chatkeep.http.passage import UNREADABLE, Passage, Recorder, Rooms
+from chatkeep.http.passage import UNREADABLE, Hold, Passage, Recorder, Rooms
 from chatkeep.http.relay import Outgoing, Relay
-from chatkeep.recording import Recording, root_of
+from chatkeep.recording import Held, Recording, root_of
+from chatkeep.sessions import Sessions
 
 NamedKey = Annotated[
     str | None,
@@ -33,21 +36,17 @@ async def complete_chat(request: Request, sessions: Own, threads: Threads, named
     try:
         body = await body_of(request, JSON_TYPES, LARGE_BODY_BYTES_MAX)
         room.fit(len(body))
-        asked = asked_in(body) if len(body) <= LARGE_BYTES else await threads.read(asked_in, body)
-        recording = None
-        if asked is None:
+        told = None if named is None else _text(named)
+        what = Opening(prefix=sessions.prefix, named=told, by=request.state.grant.token_id)
+        recording, hold = await _recording(what, body, sessions, threads)
+        if recording is None:
             metrics.missed("request", UNREADABLE)
-        else:
-            root = await threads.read(
-                root_of, sessions, *asked, None if named is None else _text(named), request.state.grant.token_id
-            )
-            recording = Recording(sessions, root.key, asked.drafts, is_named=root.is_named)
     except BaseException:
         room.give_back()
         raise
     outgoing = Outgoing(body, room.part(len(body)))  # which is sent before long, while the rest is stored
     recorder = Recorder(relay, recording, threads, metrics.missed, Rooms(room, threads.body_memory.beginning()))
-    recorder.begin()
+    recorder.begin(hold)
     return Passage(lambda: relay.ask("POST", "chat/completions", request.headers, outgoing), recorder)
 
 
@@ -57,6 +56,33 @@ async def list_models(request: Request, threads: Threads) -> Response:
     relay.check()
     recorder = Recorder(relay, None, threads, request.app.state.metrics.missed)
     return Passage(lambda: relay.ask("GET", "models", request.headers), recorder)
+
+
+async def _recording(
+    what: Opening, body: bytes, sessions: Sessions, threads: Pools
+) -> tuple[Recording | None, Hold | None]:
+    """Return the recording of a call, None when there is nothing to record, and who can hold a long one."""
+    if len(body) > LARGE_BYTES and (answer := await threads.beside(what, body)) is not None:
+        root = root_of_answer(answer)
+        if root is None:
+            return None, None
+        holding = Holding(prefix=what.prefix, root=root.key, is_named=root.is_named)
+        return Recording(sessions, root.key, (), is_named=root.is_named), partial(_held, holding, body, threads)
+    asked = asked_in(body) if len(body) <= LARGE_BYTES else await threads.read(asked_in, body)
+    if asked is None:
+        return None, None
+    root = await threads.read(root_of, sessions, *asked, what.named, what.by)
+    return Recording(sessions, root.key, asked.drafts, is_named=root.is_named), None
+
+
+async def _held(holding: Holding, body: bytes, threads: Pools, recording: Recording) -> Held | None:
+    """Have a long call stored beside this process, and return where; None when it is to be stored here."""
+    answer = await threads.beside(holding, body)
+    if answer is not None:
+        return held_of_answer(answer)
+    asked = await threads.read(asked_in, body)
+    recording.take(asked.drafts if asked else ())
+    return None
 
 
 def _text(header: str) -> str:

@@ -16,7 +16,7 @@ from typing import Final
 from chatkeep.errors import BusyError
 
 ROOM_WAIT_S: Final = 30.0
-TIDY_S: Final = 1.0
+TIDY_S: Final = 3.0  # a search for garbage takes 10 ms, in which all wait
 SMALL_BYTES: Final = 64 << 10
 COST: Final = 12  # bytes of memory for a byte of a body; bench/bodies.py measures 5 to 12
 BODY_MEMORY: Final = 1 << 30
@@ -57,11 +57,12 @@ class BodyMemory:
     """All the room there is, in one event loop."""
 
     def __init__(self, size_bytes: int = BODY_MEMORY, tidy: Callable[[], None] | None = None) -> None:
-        """Take how much that is, and what gives memory back to the system, done a second after a large body is gone."""
+        """Take how much that is, and what gives memory back to the system, done soon after a large body is gone."""
         self._small = Share(size_bytes // _SMALL_SHARE)
         self._large = Share(size_bytes - self._small.size_bytes, self._tidy_soon)
         self._tidy = tidy
         self._timer: asyncio.TimerHandle | None = None
+        self._is_untidy = False
 
     @property
     def held_bytes(self) -> int:
@@ -82,19 +83,25 @@ class BodyMemory:
         return Room(self._small, 0)
 
     def _tidy_soon(self) -> None:
+        """Tidy before long, and once more when there is reason to until then: what is let go is not gone at once."""
         if self._tidy is not None and self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(TIDY_S, self._tidy_now, self._tidy)
+        else:
+            self._is_untidy = True
 
     def _tidy_now(self, tidy: Callable[[], None]) -> None:
         self._timer = None
         asyncio.get_running_loop().run_in_executor(None, tidy)
+        if self._is_untidy:
+            self._is_untidy = False
+            self._tidy_soon()
 
 
 class Share:
     """A part of the memory, and who waits for it."""
 
     def __init__(self, size_bytes: int, on_return: Callable[[], None] = lambda: None) -> None:
-        """Take how large it is, and whom to tell when some of it is given back; nothing of it is taken yet."""
+        """Take how large it is, and whom to tell when somebody leaves; nothing of it is taken yet."""
         self.size_bytes = size_bytes
         self._on_return = on_return
         self.held_bytes = 0
@@ -128,8 +135,7 @@ class Share:
     def put_back(self, size_bytes: int) -> None:
         """Have so much again, for whoever waits."""
         self.held_bytes -= size_bytes
-        if size_bytes:
-            self._on_return()
+        self._on_return()
         self._grant()
 
     def _grant(self) -> None:
@@ -141,6 +147,7 @@ class Share:
             self.put_back(wish.size_bytes)
         else:
             self._wishes.remove(wish)
+            self._on_return()
             self._grant()
 
 
