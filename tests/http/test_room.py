@@ -136,12 +136,16 @@ def test_tidy_up_after_large_bodies(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rooms, "TIDY_S", 0.01)
     tidied: list[bool] = []
 
-    async def bodies(size: int) -> int:
+    async def bodies(size: int, count: int) -> int:
         tidied.clear()
         whole = BodyMemory(SIZE, lambda: tidied.append(True))
         for room in [await whole.room(size) for _ in range(2)]:
             room.give_back()
-        await asyncio.sleep(0.05)
+        for _ in range(1000):
+            await asyncio.sleep(0.01)
+            if len(tidied) >= count:
+                break
         return len(tidied)
 
-    assert (2, 0) == (asyncio.run(bodies(LARGE)), asyncio.run(bodies(SMALL_BYTES)))
+    assert 2 == asyncio.run(bodies(LARGE, 2))
+    assert 0 == asyncio.run(bodies(SMALL_BYTES, 0))
