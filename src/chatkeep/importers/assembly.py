@@ -27,7 +27,9 @@ from chatkeep.importers.scanning import BrokenValueError, LongValueError, Scanne
 _WAITING_BYTES: Final = 1 << 20  # of messages, in memory
 _PART_BYTES: Final = 4 << 20  # of messages that are stored at once
 _ASKED_CHARS: Final = 10_000
-_HEADER_BYTES_MAX: Final = 1 << 20  # of a field besides the messages
+_FIELD_BYTES_MAX: Final = 1 << 20  # of a field besides the messages
+_FIELD_COST_BYTES: Final = 100  # beside its name and value
+_HEADER_BYTES_MAX: Final = 4 << 20  # of all of them
 
 ToHead = Callable[[dict[str, Json], str], Reading]
 """Makes a head of the fields of a record, given also how its first question begins."""
@@ -61,7 +63,7 @@ class Assembly:
         self._now = now
         self._fields: dict[str, Json] = {}
         self._waiting: IO[bytes] = io.BytesIO()
-        self._count = 0
+        self._count = self._header_bytes = self._left_out = 0
         self._lost = 0
         self._earliest_at: datetime | None = None
         self._asked = ""
@@ -105,13 +107,16 @@ class Assembly:
 
     def _take_field(self, name: Json, scanner: Scanner) -> None:
         try:
-            raw = scanner.value()
+            raw = scanner.value(_FIELD_BYTES_MAX)
         except LongValueError:
             raw = b'"(too large)"'
-        if len(raw) <= _HEADER_BYTES_MAX:
-            self._fields[str(name)] = decoded(raw).value
+        if len(raw) > _FIELD_BYTES_MAX or scanner.cuts:
+            raw = b'"(too large)"'
+        self._header_bytes += len(str(name)) + len(raw) + _FIELD_COST_BYTES
+        if self._header_bytes > _HEADER_BYTES_MAX:
+            self._left_out += 1
         else:
-            self._fields[str(name)] = "(too large)"
+            self._fields[str(name)] = decoded(raw).value
 
     def _list(self, scanner: Scanner) -> Generator[Flaw, None, bool]:
         """Take a list of messages in; return whether its end was reached."""
@@ -170,6 +175,8 @@ class Assembly:
         except ChatkeepError as error:
             yield Flaw(self._place, str(error), error.code)
             return
+        if self._left_out:
+            told = (*told, f"{self._left_out} fields beside the messages were left out, as there are too many")
         if told:
             yield Flaw(self._place, _sentence(told), "altered")
         if self._lost and self._lost == self._count:

@@ -11,7 +11,7 @@ import json
 import re
 import sys
 from collections.abc import Callable
-from typing import BinaryIO, Final
+from typing import BinaryIO, Final, cast
 
 import msgspec
 
@@ -19,7 +19,12 @@ from chatkeep.core.bounds import MESSAGE_BYTES_MAX
 
 BOM: Final = b"\xef\xbb\xbf"
 _PIECE_BYTES: Final = 1 << 16
-_VALUE_BYTES_MAX: Final = 3 * MESSAGE_BYTES_MAX  # escapes make three bytes out of one
+_ESCAPED: Final = 3  # bytes that escapes make out of one
+_VALUE_BYTES_MAX: Final = _ESCAPED * MESSAGE_BYTES_MAX
+_HANDED_BYTES: Final = 1 << 18  # of a value that is handed over instead of being copied
+_COUNTED_BYTES: Final = 1 << 20  # at once
+_NAME_BYTES_MAX: Final = 1 << 20  # of a field
+_SHORTENED: Final = 5  # bytes by which an escape is longer than what it stands for, at the most
 _SHORT_BYTES: Final = 1 << 10  # of a text that is never cut
 _OVER_BYTES: Final = 1 << 20  # that a value of many small parts may be longer before it is given up
 _LEVELS_MAX: Final = 10_000
@@ -33,6 +38,7 @@ _NESTED: Final = rb"[\[{](?:%b)*+[\]}]" % _ATOM
 _FLAT: Final = re.compile(rb"(?:%b|%b|[\[{](?:%b|%b)*+[\]}])*+" % (_ATOM, _NESTED, _ATOM, _NESTED))
 _SCALAR: Final = re.compile(rb"[-+.\w]*+")
 _INNER: Final = re.compile(rb'(?:[^"\\\n]++|\\[^\n])*+')
+_WHOLE: Final = re.compile(rb"(?:[^\\]++|\\(?:u[0-9a-fA-F]{4}|[^u]))*+", re.DOTALL)
 _ESCAPE: Final = re.compile(rb"\\(?:u[0-9a-fA-F]{4}|.)", re.DOTALL)
 _CONTINUATIONS: Final = bytes(range(0x80, 0xC0))
 _LITERAL_BYTES: Final = 400  # of a number, at the longest
@@ -97,7 +103,7 @@ class Scanner:
         Raises:
             BrokenValueError: when there is none.
         """
-        raw = self.value()
+        raw = self.value(_NAME_BYTES_MAX)
         if not (raw.startswith(b'"') and self.skip(b":")):
             raise BrokenValueError("It is not JSON.")
         return _text_of(raw)
@@ -124,8 +130,10 @@ class Scanner:
         self._at += len(whole)
         return whole
 
-    def value(self) -> bytes:
+    def value(self, bytes_max: int | None = None) -> bytes:
         """Return the next value, cut where it was too long (`cuts` says where it was), and pass it.
+
+        It is kept up to `bytes_max`, else to the bound of the scanner.
 
         Raises:
             BrokenValueError: when there is none that is whole; the place stays.
@@ -134,16 +142,27 @@ class Scanner:
         self.peek()
         self._let_go()
         self.cuts = []
+        usual, self._bytes_max = self._bytes_max, bytes_max or self._bytes_max
         try:
             end, is_kept = self._end_of_value()
         except BrokenValueError:
             self._wasted += len(self._data)
             raise
-        value = bytes(self._data[:end])
-        self._at = end
+        finally:
+            self._bytes_max = usual
+        value = self._taken(end)
         if not is_kept:
             raise LongValueError
         return value
+
+    def _taken(self, end: int) -> bytes:
+        """Return what the data begin with, up to there, and pass it; much of it is not held twice."""
+        if end <= _HANDED_BYTES:
+            self._at = end
+            return bytes(self._data[:end])
+        value, self._data, self._at = self._data, self._data[end:], 0
+        del value[end:]
+        return cast("bytes", value)  # which nobody changes
 
     def next_object(self, is_wanted: Callable[[bytes], bool]) -> bytes | None:
         """Return the next object that is wanted, behind what is broken here, and pass it.
@@ -270,15 +289,18 @@ class Scanner:
     def _end_of_string(self, start: int, *, is_top: bool) -> int:
         """Return where a string ends that began there; what makes the value too long is cut out."""
         data = self._data
-        at, kept_to, dropped = start + 1, 0, 0
+        at, kept_to, dropped, escapes = start + 1, 0, 0, 0
+        text_max = self._bytes_max // _ESCAPED
         while True:
-            at = _end_of(_INNER, data, at)
+            before, at = at, _end_of(_INNER, data, at)
+            escapes += data.count(b"\\", before, at)
+            is_too_long = at > self._bytes_max or at - start - _SHORTENED * escapes > text_max
             if kept_to:
-                dropped += _count_of(data[kept_to:at])
+                dropped += _count_of(data, kept_to, at)
                 del data[kept_to:at]
                 at = kept_to
-            elif at > self._bytes_max and at - start > _SHORT_BYTES:
-                until = max(MESSAGE_BYTES_MAX // 2, start + _SHORT_BYTES)
+            elif is_too_long and at - start > _SHORT_BYTES:
+                until = max(text_max // 2, start + _SHORT_BYTES)
                 kept_to = at = _whole_character(data, _end_of(_INNER, data, start + 1, until))
             if data.startswith((b'"', b"\n", b"\\\n"), at):
                 break
@@ -287,7 +309,7 @@ class Scanner:
         if data[at] != _QUOTE:
             raise BrokenValueError("A line ends within a text.")
         if kept_to:
-            kept = _count_of(data[start + 1 : kept_to])
+            kept = _count_of(data, start + 1, kept_to)
             self.cuts.append(Cut(kept, kept + dropped))
             mark = b" [cut: %d of %d characters]" % (kept, kept + dropped)
             data[at:at] = mark
@@ -317,9 +339,16 @@ def _end_of(pattern: re.Pattern[bytes], data: bytearray, at: int, until: int = s
     return at if found is None else found.end()
 
 
-def _count_of(text: bytes | bytearray) -> int:
+def _count_of(data: bytearray, start: int, end: int) -> int:
     """Return how many characters the inside of a JSON string stands for, a pair of surrogates being two."""
-    return len(_ESCAPE.sub(b"x", text).translate(None, _CONTINUATIONS))
+    count = 0
+    while start < end:
+        until = min(start + _COUNTED_BYTES, end)
+        if until < end:  # no escape is cut
+            until = max(_end_of(_WHOLE, data, start, until), start + 1)
+        count += len(_ESCAPE.sub(b"x", data[start:until]).translate(None, _CONTINUATIONS))
+        start = until
+    return count
 
 
 def _whole_character(data: bytearray, at: int) -> int:

@@ -33,7 +33,8 @@ _GZIP: Final = b"\x1f\x8b"
 _ZSTD: Final = b"\x28\xb5\x2f\xfd"
 _SUFFIXES: Final = (".json", ".jsonl", ".json.gz", ".jsonl.gz", ".json.zst", ".jsonl.zst")
 _PEEK_BYTES: Final = 1 << 16
-_STEP_BYTES: Final = 1 << 10  # of a bomb, these unpack to 32 MiB
+_STEP_BYTES: Final = 1 << 7  # of a bomb, these unpack to 4 MiB
+_WINDOW_BYTES_MAX: Final = 8 << 20  # that unpacking keeps; what every decoder of zstd should take (RFC 8878, 3.1.1.1.2)
 _SNIFFED_FILES: Final = 100
 _EXPANDED_FREELY_BYTES: Final = 1 << 28
 _EXPANSION_MAX: Final = 1000
@@ -226,7 +227,7 @@ class _Frames(io.RawIOBase):
     def readinto(self, buffer: WriteableBuffer) -> int:
         view = memoryview(buffer)
         while not self._plain and (data := self._left or self._packed.read(_STEP_BYTES)):
-            frame = self._frame or zstandard.ZstdDecompressor().decompressobj()
+            frame = self._frame or zstandard.ZstdDecompressor(max_window_size=_WINDOW_BYTES_MAX).decompressobj()
             self._plain = memoryview(frame.decompress(data))
             self._left = frame.unused_data if frame.eof else b""
             self._frame = None if frame.eof else frame
@@ -279,6 +280,8 @@ def reason_of(error: Exception) -> str:
     """Return why a file could not be read."""
     if isinstance(error, OSError) and error.strerror:
         return f"{error.strerror}."
+    if isinstance(error, zstandard.ZstdError) and "too much memory" in f"{error}":
+        return "Unpacking it takes more than 8 MiB of memory at once: pack it again, without `--ultra` and `--long`."
     if isinstance(error, UNREADABLE):
         return f"The compressed data is damaged: {error}."
     return why(error)
