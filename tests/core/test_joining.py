@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -167,3 +169,57 @@ def test_count_choices_that_are_too_many() -> None:
     draft = said_by(answer)
     metadata = draft.metadata or {}
     assert (CHOICES_MAX - 1, 2) == (len(metadata["other_choices"]), metadata["left_out_choices"])
+
+
+def _calls_taken(delta: Callable[[int], Json], count: int) -> int:
+    """Return how many functions are called to take in so many pieces."""
+    taken = 0
+
+    def note(*_: object) -> None:
+        nonlocal taken
+        taken += 1
+
+    pieces = [delta(number) for number in range(count)]
+    answer = Answer()
+    sys.setprofile(note)
+    try:
+        for piece in pieces:
+            answer.add(piece)
+            answer.take()
+        answer.close()
+        answer.draft({})
+    finally:
+        sys.setprofile(None)
+    return taken
+
+
+def _tool(**call: Any) -> Json:  # noqa: ANN401 - what servers send
+    return {"choices": [{"delta": {"tool_calls": [call]}}]}
+
+
+def _whole(**message: Any) -> Json:  # noqa: ANN401 - what servers send
+    return {"choices": [{"message": message}]}
+
+
+MANY: dict[str, Callable[[int], Json]] = {
+    "calls": lambda n: _tool(index=n, id=f"c{n}", function={"name": "f", "arguments": "{}"}),
+    "calls without numbers": lambda n: _tool(id=f"c{n}", function={"name": "f", "arguments": "{}"}),
+    "objects": lambda n: _tool(index=0, function={"arguments": {f"k{n}": 1}}),
+    "deep objects": lambda n: _tool(index=0, function={"arguments": {"a": {f"k{n}": 1}}}),
+    "pieces and objects": lambda n: _tool(index=0, function={"arguments": {"k": n} if n % 2 else "x"}),
+    "names": lambda n: _tool(index=0, function={"name": f"n{n}"}),
+    "types": lambda n: _tool(index=0, type=f"t{n}"),
+    "whole calls": lambda n: _whole(tool_calls=[{"id": f"c{n}", "function": {"name": "f", "arguments": "{}"}}]),
+    "whole calls without ids": lambda n: _whole(tool_calls=[{"function": {"name": f"f{n}", "arguments": "{}"}}]),
+    "whole texts": lambda n: _whole(content=f"w{n} "),
+    "whole parts": lambda n: _whole(content=[{"type": "image_url", "x": n}]),
+    "whole fields": lambda n: _whole(x={f"k{n}": n}, y=[n], z=f"w{n}"),
+    "facts": lambda n: {"a": f"f{n}", "b": [n], "c": {f"k{n}": n}, "usage": {f"k{n}": n}, "choices": [{"d": n}]},
+    "roles": lambda n: {"choices": [{"delta": {"role": f"r{n}"}}]},
+}
+
+
+@pytest.mark.parametrize("kind", MANY)
+def test_cost_of_many_pieces_is_that_of_each(kind: str) -> None:
+    """Twice as many pieces of whatever kind take twice as many steps: no piece looks through all that came before."""
+    assert _calls_taken(MANY[kind], 800) < 2.3 * _calls_taken(MANY[kind], 400)

@@ -18,7 +18,7 @@ from typing import Final
 
 from chatkeep.core import joining
 from chatkeep.core.completions import answer_draft
-from chatkeep.core.joining import Content
+from chatkeep.core.contents import Content
 from chatkeep.core.model import Draft, Json
 from chatkeep.core.reasoning import FIELDS, Piece, words_of_thought
 
@@ -41,7 +41,7 @@ class Answer:
         self._response: dict[str, Json] = {}
         self.is_known = False
         """Whether anything has come that only an answer of a model is."""
-        self._is_ended = False
+        self._is_ended = self._is_said = False
         self._first: int | None = None
 
     @property
@@ -57,7 +57,8 @@ class Answer:
     @property
     def has_said(self) -> bool:
         """Whether anything was said."""
-        return any(one.message() for one in self._choices.values())
+        self._is_said = self._is_said or any(one.message() for one in self._choices.values())
+        return self._is_said
 
     @property
     def has_thought(self) -> bool:
@@ -133,8 +134,8 @@ class Answer:
 
     def _count(self, usage: Json) -> None:
         if isinstance(usage, dict):
-            known = {name: value for name, value in usage.items() if value is not None}
-            self.facts["usage"] = {**self.facts.get("usage", {}), **known}
+            held = self.facts.setdefault("usage", {})
+            held.update((name, value) for name, value in usage.items() if value is not None)
             if isinstance(usage.get("cost"), int | float):  # OpenRouter tells it
                 self.facts["cost"] = usage["cost"]
 
@@ -154,7 +155,7 @@ class _Choice:
         self._calls = joining.Calls()
         self._fields: dict[str, Json] = {}
         self._beside: dict[str, Json] = {}
-        self._roles: list[Json] = []
+        self._roles = joining.Told()
         self._thinks_in: str | None = None
         self._has_called = False
 
@@ -229,8 +230,8 @@ class _Choice:
         return {name: value for name, value in self._beside.items() if value not in (None, "", [], {})}
 
     def _add_role(self, role: Json) -> None:
-        if role is not None and role not in self._roles:
-            self._roles.append(role)
+        if role is not None:
+            self._roles.add(role)
 
     def _think(self, fields: Mapping[str, Json]) -> None:
         """Tell the thinking in fields of their own; of several, those of the first, as all say the same."""

@@ -7,37 +7,46 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Final
 
 import msgspec
 
-from chatkeep.core.model import Json, text_of
-from chatkeep.core.reasoning import (
-    THOUGHT_TYPES,
-    Kind,
-    Piece,
-    Splitter,
-    is_thought,
-    without_reasoning,
-    words_of_thought,
-)
+from chatkeep.core.model import Json
+from chatkeep.core.reasoning import THOUGHT_TYPES
 
 _NAMES: Final = frozenset(("name",))
 _INPUTS: Final = frozenset(("arguments", "input"))
 _ONCE: Final = frozenset(("id", "type", "index", "role"))
-_TEXT_TYPES: Final = (None, "text", "output_text")
 _FLOWING: Final = THOUGHT_TYPES | {"text", "output_text", "refusal"}
 """The types of parts that come in pieces."""
 _WORDS: Final = frozenset(("text", "thinking", "reasoning", "think", "summary", "refusal", "content"))
+_NAME_CHARS_MAX: Final = 1000  # a longer one comes in pieces, and is not compared with each
 _DIGITS: Final = re.compile(r"-?[0-9]{1,18}")
 _PAIR: Final = re.compile("[\ud800-\udbff][\udc00-\udfff]")
-_HALF: Final = re.compile("[\ud800-\udbff]\\Z")
 _UNSTORABLE: Final = re.compile("[\0\ud800-\udfff]")
 
 
 class Flow(list[str]):
     """A text in the pieces in which it came."""
+
+
+class Told(list[Json]):
+    """Values that differ, in the order in which they came."""
+
+    def __init__(self, values: Iterable[Json] = ()) -> None:
+        """Take the first of them."""
+        super().__init__()
+        self._known: set[tuple[str, str]] = set()
+        for value in values:
+            self.add(value)
+
+    def add(self, value: Json) -> None:
+        """Add a value unless it is there, in which 1, 1.0 and true are three values."""
+        known = type(value).__name__, as_text(value)
+        if known not in self._known:
+            self._known.add(known)
+            self.append(value)
 
 
 def whole_characters(text: str) -> str:
@@ -73,14 +82,13 @@ def merge(target: dict[str, Json], delta: Mapping[str, Json]) -> None:
             continue
         held = target.get(name)
         if held is None:
-            target[name] = _begun(value)
+            target[name] = begun(value)
         elif name in _NAMES and isinstance(value, str) and isinstance(held, Flow):
             target[name] = _name(held, value)
         elif name in _INPUTS:
             target[name] = _input(held, value)
         elif name in _ONCE:
-            if not _is_repeated(held, value):
-                target[name] = [*_items(held), value]
+            target[name] = _also(held, value)
         else:
             target[name] = _grown(held, value)
 
@@ -90,29 +98,32 @@ def note(target: dict[str, Json], facts: Mapping[str, Json]) -> None:
     for name, value in facts.items():
         held = target.get(name)
         if held is None:
-            target[name] = value
+            target[name] = _own(value)
         elif isinstance(held, dict) and isinstance(value, dict):
-            target[name] = {**held}
-            note(target[name], value)
-        elif isinstance(held, list) and isinstance(value, list):
-            target[name] = value if value[: len(held)] == held else [*held, *value]
-        elif value is not None and not _is_repeated(held, value):
-            target[name] = [*_items(held), value]
+            note(held, value)
+        elif isinstance(held, list) and isinstance(value, list) and not isinstance(held, Told):
+            is_longer = len(value) >= len(held) and value[: len(held)] == held
+            held.extend(value[len(held) :] if is_longer else value)
+        elif value is not None:
+            target[name] = _also(held, value)
 
 
 def join_whole(target: dict[str, Json], name: str, value: Json) -> None:
     """Fold in a value that may say all again that its field says by now, and perhaps more."""
-    held = joined(target.get(name))
-    if value is None or value == held:
+    held = target.get(name)
+    if value is None:
         return
-    if isinstance(value, str) and isinstance(held, str):
-        value = value.removeprefix(held) if value.startswith(held) else "" if held.startswith(value) else value
-    elif isinstance(value, list) and isinstance(held, list) and value[: len(held)] == held:
-        value = value[len(held) :]
-    elif isinstance(value, dict) and isinstance(held, dict):
-        inner: dict[str, Json] = target[name]
+    if isinstance(value, dict) and isinstance(held, dict):
         for one, told in value.items():
-            join_whole(inner, one, told)
+            join_whole(held, one, told)
+        return
+    if isinstance(value, str) and isinstance(held, Flow):
+        value = rest_behind(held, value)
+        if not value:
+            return
+    elif isinstance(value, list) and isinstance(held, list) and is_same(held, value[: len(held)]):
+        value = value[len(held) :]
+    elif is_same(held, value):
         return
     merge(target, {name: value})
 
@@ -136,6 +147,9 @@ class Calls:
         """The latest call of each index."""
         self._named: dict[tuple[int | None, str], dict[str, Json]] = {}
         """Calls by their index and id, and by their id alone."""
+        self._known: set[str] = set()
+        """What calls without an id say, or have said."""
+        self._unread: dict[int, dict[str, Json]] = {}
 
     def add(self, pieces: Json) -> None:
         """Take in pieces of calls; what is no object is kept as a call by itself."""
@@ -150,10 +164,9 @@ class Calls:
 
     def add_whole(self, calls: Json) -> None:
         """Take in whole calls, but those that are there already."""
-        known = set(map(_as_text, self.said()))
         for call in calls if isinstance(calls, list) else [calls]:
             plain = {name: value for name, value in call.items() if name != "index"} if isinstance(call, dict) else call
-            if plain in (None, "") or _as_text(plain) in known:
+            if plain in (None, "") or self._has(plain):
                 continue
             if not isinstance(plain, dict):
                 self._calls.append({"unknown": plain})
@@ -164,6 +177,19 @@ class Calls:
                     join_whole(held, name, value)
             else:
                 self._merge(self._begin(_index(call.get("index"))), plain)
+
+    def _has(self, call: Json) -> bool:
+        """Tell whether there is this very call: by its id, else among those that have none."""
+        if not isinstance(call, dict):
+            return False
+        if given := _id_of(call):
+            held = self._named.get((None, given))
+            return held is not None and is_same(held, call)
+        for held in self._unread.values():
+            if not held.get("id"):
+                self._known.add(as_text(joined(held)))
+        self._unread.clear()
+        return as_text(call) in self._known
 
     def said(self) -> list[Json]:
         """Return the calls in the order in which they began."""
@@ -202,157 +228,11 @@ class Calls:
             self._named.setdefault((None, given), call)
             self._named.setdefault((index, given), call)
         merge(call, {name: value for name, value in piece.items() if name != "index" and not (name == "id" and given)})
+        if not call.get("id"):
+            self._unread[id(call)] = call
 
 
-class Content:
-    """What a model says, as it comes: a text, parts, or both by turns. It is told piece by piece."""
-
-    def __init__(self) -> None:
-        """Begin with nothing."""
-        self._items: list[Flow | dict[str, Json]] = []
-        self._heard: list[Piece] = []
-        self._half = ""
-        self._splitter: Splitter | None = Splitter()
-        self._is_blank = True
-        self._has_text = False
-        self._is_next = False
-        self.has_refused = False
-        self.kinds: set[Kind] = set()
-        """What was told so far: text, reasoning, or both."""
-
-    def take(self) -> list[Piece]:
-        """Return what was said since this was last asked."""
-        heard, self._heard = self._heard, []
-        return heard
-
-    def add(self, value: Json) -> None:
-        """Take in a piece of a content, of whatever type."""
-        if isinstance(value, list):
-            for one in value:
-                self._add_part(one if isinstance(one, dict) or not isinstance(one, list) else {"unknown": one})
-        else:
-            self._add_part(value)
-
-    def add_whole(self, value: Json) -> None:
-        """Take in a content that may say all again that was said by now, and perhaps more."""
-        held = self._content()
-        if held in (None, "") and isinstance(value, list):
-            parts = [one if isinstance(one, dict) else {"type": "text", "text": _as_text(one)} for one in value]
-            self._items = [_begun(part) for part in parts]
-            self.has_refused = any(part.get("type") == "refusal" for part in parts)
-            self._tell_whole(parts)
-            return
-        if isinstance(value, str) and isinstance(held, str):
-            value = value.removeprefix(held) if value.startswith(held) else None if held.startswith(value) else value
-        elif isinstance(value, list) and isinstance(held, list) and value[: len(held)] == held:
-            value = value[len(held) :]
-        elif isinstance(value, str | list) and held is not None and text_of(value) == text_of(held):
-            value = None
-        self.add(value)
-
-    def think(self, words: str) -> None:
-        """Tell words of thinking that stand in a field of their own."""
-        self._tell(Piece("reasoning", words))
-
-    def close(self) -> None:
-        """Tell what was held back."""
-        self._speak("", is_last=True)
-        if self._splitter is not None:
-            for piece in self._splitter.end():
-                self._tell(piece)
-            self._splitter = None
-
-    def said(self) -> tuple[Json, str | None]:
-        """Return the content, None for none; and the refusal, when that is all there is of it."""
-        if (
-            len(self._items) == 1
-            and isinstance(self._items[0], dict)
-            and joined(self._items[0]).get("type") == "refusal"
-        ):
-            refusal = joined(self._items[0])["refusal"]
-            return refusal, refusal
-        return self._content(), None
-
-    def _content(self) -> Json:
-        if all(isinstance(item, Flow) for item in self._items):
-            return whole_characters("".join(map(joined, self._items))) if self._items else None
-        return [
-            {"type": "text", "text": whole_characters(joined(item))} if isinstance(item, Flow) else joined(item)
-            for item in self._items
-        ]
-
-    def _add_part(self, part: Json) -> None:
-        if part is None or part == "":
-            return
-        if not isinstance(part, dict):
-            self._add_text(_as_text(part))
-        elif _is_plain(part):
-            self._add_text(part["text"])
-        else:
-            self._add_object(part)
-
-    def _add_text(self, text: str) -> None:
-        if not text:
-            return
-        if not (self._items and isinstance(self._items[-1], Flow)):
-            self._items.append(Flow())
-            self._begin_run()
-        self._items[-1].append(text)  # type: ignore[union-attr]
-        self._speak(text)
-
-    def _add_object(self, part: dict[str, Json]) -> None:
-        last = self._items[-1] if self._items else None
-        if isinstance(last, dict) and _continues(last, part):
-            merge(last, {name: value for name, value in part.items() if name != "index"})
-        else:
-            self._items.append(_begun(part))
-            self._begin_run()
-        self.has_refused = self.has_refused or part.get("type") == "refusal"
-        if is_thought(part):
-            self.think(words_of_thought(part))
-        elif words := text_of([part]):
-            self._speak(words)
-
-    def _begin_run(self) -> None:
-        """Begin another part: what the last one held back is told; a text that follows stands on another line."""
-        self._speak("", is_last=True)
-        if self._splitter is not None:
-            for piece in self._splitter.end():
-                self._tell(piece)
-        self._splitter = Splitter() if self._is_blank else None
-        self._is_next = True
-
-    def _speak(self, text: str, *, is_last: bool = False) -> None:
-        text, self._half = self._half + text, ""
-        if not is_last and (half := _HALF.search(text)):
-            text, self._half = text[: half.start()], half.group()
-        if not text:
-            return
-        self._is_blank = self._is_blank and not text.strip()
-        text = storable_text(text)
-        for piece in [Piece("text", text)] if self._splitter is None else self._splitter.feed(text):
-            self._tell(piece)
-
-    def _tell_whole(self, content: list[Json]) -> None:
-        for thought in filter(None, (words_of_thought(part) for part in content if is_thought(part))):
-            self._tell(Piece("reasoning", thought))
-        self._tell(Piece("text", storable_text(text_of(without_reasoning(content)))))
-        self._is_blank, self._splitter, self._is_next = False, None, True
-
-    def _tell(self, piece: Piece) -> None:
-        if piece.kind == "tag" or not piece.text:
-            return
-        self.kinds.add(piece.kind)
-        if piece.kind == "text":
-            if self._is_next and self._has_text:
-                self._heard.append(Piece("text", "\n"))
-            self._is_next, self._has_text = False, True
-            self._heard.append(piece)
-        else:
-            self._heard.append(Piece("reasoning", storable_text(piece.text)))
-
-
-def _begun(value: Json) -> Json:
+def begun(value: Json) -> Json:
     """Return a value that grows."""
     if isinstance(value, str):
         return Flow([value])
@@ -383,15 +263,75 @@ def _grown(held: Json, value: Json) -> Json:
 def _extended(held: list[Json], more: list[Json]) -> list[Json]:
     for item in more:
         last = held[-1] if held else None
-        if isinstance(item, dict) and isinstance(last, dict) and _continues(last, item):
+        if isinstance(item, dict) and isinstance(last, dict) and continues(last, item):
             merge(last, item)
         else:
-            held.append(_begun(item) if isinstance(item, dict | list) else item)
+            held.append(begun(item) if isinstance(item, dict | list) else item)
     return held
 
 
 def _items(held: Json) -> list[Json]:
     return list(held) if isinstance(held, list) and not isinstance(held, Flow) else [joined(held)]
+
+
+def _own(value: Json) -> Json:
+    """Return a value that may be changed without changing another."""
+    if isinstance(value, dict):
+        return {name: _own(inner) for name, inner in value.items()}
+    return list(value) if isinstance(value, list) else value
+
+
+def _also(held: Json, value: Json) -> Json:
+    """Return what was told, and this value unless it was told before."""
+    if not isinstance(held, Told):
+        if _is_repeated(held, value):
+            return held
+        held = Told(_items(held))
+    if not (isinstance(value, list) and len(value) == len(held) and value == held):
+        held.add(value)
+    return held
+
+
+def is_same(held: Json, value: Json) -> bool:
+    """Tell whether what was folded is a value. Cost: that of the value, however much is held."""
+    if isinstance(held, Flow):
+        return isinstance(value, str) and _is_text(held, value)
+    if isinstance(held, dict):
+        names = isinstance(value, dict) and len(held) == len(value) and held.keys() == value.keys()
+        return names and all(is_same(held[name], value[name]) for name in held)
+    if isinstance(held, list):
+        return isinstance(value, list) and len(held) == len(value) and all(map(is_same, held, value))
+    return bool(type(held) is type(value) and held == value)
+
+
+def _is_text(held: Flow, text: str) -> bool:
+    at = 0
+    for piece in held:
+        if not text.startswith(piece, at) or (piece and at == len(text)):
+            return False
+        at += len(piece)
+    return at == len(text)
+
+
+def _is_prefix(held: Flow, text: str) -> bool:
+    at = 0
+    for piece in held:
+        if not text.startswith(piece, at):
+            return False
+        at += len(piece)
+    return True
+
+
+def rest_behind(held: Flow, text: str) -> str:
+    """Return what a text says behind what is held, all of it when it says something else. Cost: that of the text."""
+    at = 0
+    for piece in held:
+        if at == len(text):
+            return ""
+        if not text.startswith(piece, at):
+            return "" if piece.startswith(text[at:]) else text
+        at += len(piece)
+    return text[at:]
 
 
 def _is_repeated(held: Json, value: Json) -> bool:
@@ -403,6 +343,9 @@ def _is_repeated(held: Json, value: Json) -> bool:
 
 def _name(held: Flow, value: str) -> Flow:
     """Return a name that is told once, with every piece, longer each time, or in pieces."""
+    if len(held[0]) > _NAME_CHARS_MAX:
+        held.append(value)
+        return held
     name = "".join(held)
     if value == name:
         return held
@@ -413,39 +356,30 @@ def _input(held: Json, value: Json) -> Json:
     """Return what a tool is called with: text in pieces, an object, or both by turns, as one text then."""
     if not isinstance(held, Flow):
         if isinstance(held, dict) and isinstance(value, dict):
-            if joined(held) != value:
+            if not is_same(held, value):
                 merge(held, value)
             return held
         if value == "" or _is_repeated(held, value):
             return held
-        held = Flow([_as_text(joined(held))])
+        held = Flow([as_text(joined(held))])
     if isinstance(value, str):
         held.append(value)
         return held
-    if not "".join(held).strip():
-        return _begun(value)
-    held.append(_as_text(value))
+    if not any(map(str.strip, held)):
+        return begun(value)
+    held.append(as_text(value))
     return held
 
 
-def _as_text(value: Json) -> str:
+def as_text(value: Json) -> str:
+    """Return a text as it is, another value as JSON."""
     if isinstance(value, str):
         return value
     is_odd = isinstance(value, float) and not math.isfinite(value)
     return str(value) if is_odd else json_text(value)
 
 
-def _is_plain(part: Mapping[str, Json]) -> bool:
-    """Tell whether a part is a text and nothing else."""
-    others = (value for name, value in part.items() if name not in ("type", "text", "index"))
-    return (
-        part.get("type") in _TEXT_TYPES
-        and isinstance(part.get("text"), str)
-        and all(value is None or value in ([], {}) for value in others)
-    )
-
-
-def _continues(held: Mapping[str, Json], part: Mapping[str, Json]) -> bool:
+def continues(held: Mapping[str, Json], part: Mapping[str, Json]) -> bool:
     """Tell whether a part goes on with the one before it, as parts of a stream do."""
     kind = part.get("type")
     if not isinstance(kind, str) or kind not in _FLOWING or joined(held.get("type")) != kind:
@@ -458,11 +392,11 @@ def _continues(held: Mapping[str, Json], part: Mapping[str, Json]) -> bool:
 
 def _says_more(call: Mapping[str, Json], held: Mapping[str, Json]) -> bool:
     """Tell whether a whole call says all that is held of it by now."""
-    before, after = joined(held.get("function")), call.get("function")
-    if not (isinstance(before, dict) and isinstance(after, dict) and before.get("name") == after.get("name")):
+    before, after = held.get("function"), call.get("function")
+    if not (isinstance(before, dict) and isinstance(after, dict) and is_same(before.get("name"), after.get("name"))):
         return False
-    told, more = before.get("arguments", ""), after.get("arguments")
-    return isinstance(told, str) and isinstance(more, str) and more.startswith(told)
+    told, more = before.get("arguments", Flow()), after.get("arguments")
+    return isinstance(told, Flow) and isinstance(more, str) and _is_prefix(told, more)
 
 
 def _index(given: Json) -> int | None:
