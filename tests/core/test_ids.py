@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from datetime import UTC, datetime
 
 from hypothesis import given
@@ -34,8 +35,21 @@ def test_number_after_keeps_the_order(made: list[tuple[datetime, int]]) -> None:
         number = number_after(last, at, random_bits)
         assert id_of(last) < id_of(number)
         is_later = int(at.timestamp() * 1000) > last >> RANDOM_BITS
-        assert (int(at.timestamp() * 1000) << RANDOM_BITS | random_bits if is_later else last + 1) == number
+        assert (
+            int(at.timestamp() * 1000) << RANDOM_BITS | random_bits if is_later else last + 1 + (random_bits >> 16)
+        ) == number
         last = number
+
+
+def test_number_after_tells_nothing_of_others() -> None:
+    """Numbers of one millisecond are a random step apart, so that one between them does not show."""
+    at, last, steps = datetime(2024, 1, 15, tzinfo=UTC), 0, set[int]()
+    for _ in range(100):
+        number = number_after(last, at, secrets.randbits(RANDOM_BITS))
+        steps.add(number - last)
+        last = number
+    assert 100 == len(steps)
+    assert min(steps) > 1
 
 
 def test_number_after_the_last_of_a_millisecond() -> None:

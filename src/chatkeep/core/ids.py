@@ -6,19 +6,22 @@ from datetime import datetime
 from typing import Final
 
 RANDOM_BITS: Final = 80
+_STEP_SHIFT: Final = 16
 _TIME_BITS: Final = 48
 _CROCKFORD: Final = "0123456789abcdefghjkmnpqrstvwxyz"
 
 
 def number_after(last: int, at: datetime, random_bits: int) -> int:
-    """Return a number greater than the last: a time to the millisecond and 80 random bits, else the next number.
+    """Return a number greater than the last: a time to the millisecond and 80 random bits, else one a step further.
 
-    So numbers made in one millisecond, or after a clock was set back, keep their order. Begin with 0.
+    So numbers made in one millisecond, or after a clock was set back, keep their order. Begin with 0. The step is
+    random, of up to 64 bits: two numbers do not tell whether there is another one between them.
 
-    Source: ULID specification, monotonicity; the carry into the milliseconds is ours, in place of its overflow.
+    Source: ULID specification, monotonicity; the step, and the carry into the milliseconds in place of its overflow,
+    are ours.
     """
     fresh = (int(at.timestamp() * 1000) & ((1 << _TIME_BITS) - 1)) << RANDOM_BITS | random_bits
-    return fresh if fresh >> RANDOM_BITS > last >> RANDOM_BITS else last + 1
+    return fresh if fresh >> RANDOM_BITS > last >> RANDOM_BITS else last + 1 + (random_bits >> _STEP_SHIFT)
 
 
 def id_of(number: int) -> str:
