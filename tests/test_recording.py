@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +14,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chatkeep import recording
+from chatkeep.core.completions import drafts_of
 from chatkeep.core.model import Appended, Draft, Message, Role, Selection
 from chatkeep.core.recognition import fork_key
 from chatkeep.core.tape import Tape
 from chatkeep.core.windows import Window, fitting, for_openai
-from chatkeep.errors import BusyError
-from chatkeep.recording import Recording, hold
+from chatkeep.errors import BusyError, ForbiddenError
+from chatkeep.recording import Recording, hold, root_of
 from chatkeep.sessions import Sessions
 from chatkeep.store.files.store import FilesStore
 from chatkeep.store.memory import MemoryStore
@@ -436,3 +438,32 @@ def user(text: str) -> Draft:
 def answer(text: str) -> Draft:
     """Return an answer."""
     return Draft(role="assistant", content=text)
+
+
+@pytest.mark.parametrize("length", [3, 115])
+def test_plant_nothing_where_others_are(length: int) -> None:
+    """A confined client reaches no conversation of others, names it what it may: roots, forks and marks of ours."""
+    store, prefix = MemoryStore(), "b" * length + ":"
+    everyone, confined = Sessions(store), Sessions(store, prefix=prefix)
+    said = [user("hello"), answer("hi"), user("how?"), answer("so")]
+    theirs = hold(everyone, "a:root", said)
+    fork = hold(everyone, "a:root", [*said[:2], user("why?")])
+    before = [everyone.read(key) for key in (theirs, fork)]
+    marks = {"forked_from": {"session": fork, "seq": 1}, "partial": True, "replaces": True, "session_key": fork}
+    messages = [{"role": one.role, "content": one.content, "metadata": marks, **marks} for one in said[:3]]
+    drafts = drafts_of({"messages": messages}) or []
+    for named in (theirs, fork, f"{theirs}.planted"):
+        for header, request in ((named, {}), (None, {"metadata": {"session_key": named}})):
+            with pytest.raises(ForbiddenError):
+                root_of(confined, request, drafts, header, "me")
+    root = root_of(confined, {"user": theirs, "metadata": {"forked_from": fork}}, drafts, None, "me").key
+    for branch in (drafts, [*drafts[:2], user("else")], [*drafts, answer("so"), user("more")]):
+        with suppress(ForbiddenError):  # of a prefix so long that no key of a fork fits behind it
+            hold(confined, root, branch)
+    assert before == [everyone.read(key) for key in (theirs, fork)]
+    own = [key for key in everyone.keys().keys if key not in (theirs, fork)]
+    assert own
+    assert all(key.startswith(prefix) for key in own)
+    for key in own:
+        for message in everyone.read(key).messages:
+            assert {"partial", "replaces", "forked_from"}.isdisjoint(message.metadata or {})
