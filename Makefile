@@ -28,10 +28,10 @@ streams: $(VENV)/ready
 
 coverage: $(VENV)/ready
 	$(BIN)/coverage erase
-	$(BIN)/coverage run -p -m pytest tests/store/files/test_format.py tests/store/files/test_tree.py \
+	$(BIN)/coverage run -p -m pytest tests/store/files/tree/test_format.py tests/store/files/tree/test_tree.py \
 		tests/store/files/test_store.py & \
-	$(BIN)/coverage run -p -m pytest tests/store/files/test_outside.py tests/store/files/test_refusing_disk.py \
-		tests/crash/test_hostile_folder.py tests/http/test_guard.py && wait $$!
+	$(BIN)/coverage run -p -m pytest tests/store/files/tree/test_outside.py tests/store/files/test_refusing_disk.py \
+		tests/crash/test_hostile_folder.py tests/http/gate/test_guard.py && wait $$!
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
 

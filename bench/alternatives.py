@@ -21,8 +21,8 @@ from functools import partial
 from pathlib import Path
 
 from chatkeep.core.model import Draft, Selection
-from chatkeep.core.query import parse_query
-from chatkeep.core.search import Search
+from chatkeep.core.search.query import parse_query
+from chatkeep.core.search.search import Search
 from chatkeep.sessions import Sessions
 from chatkeep.store.files.store import FilesStore
 

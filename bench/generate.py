@@ -20,8 +20,8 @@ from rich.progress import track
 
 from chatkeep.core.keys import channel_of
 from chatkeep.core.model import Header, Message, Role
-from chatkeep.store.files import format as session_file
-from chatkeep.store.files.tree import file_name
+from chatkeep.store.files.tree import format as session_file
+from chatkeep.store.files.tree.tree import file_name
 
 _SEED = 20261121
 _BEGIN = datetime(2024, 1, 1, tzinfo=UTC)

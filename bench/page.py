@@ -23,8 +23,8 @@ from urllib.parse import quote
 
 from playwright.sync_api import Browser, Page, sync_playwright
 
-from chatkeep.http import page as served
-from chatkeep.tokens import TokenFile
+from chatkeep.access.tokens import TokenFile
+from chatkeep.http.routes import page as served
 
 PAINTED: Final = """(selector) => new Promise((done) => {
     const look = () => document.querySelector(selector)

@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from chatkeep.store.files import format as session_file
+from chatkeep.store.files.tree import format as session_file
 
 _SHOWN = 0.005  # of the text; what takes less is added up
 

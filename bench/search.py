@@ -31,7 +31,7 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from chatkeep.store.files import format as session_file
+from chatkeep.store.files.tree import format as session_file
 from server import PORT, Server
 
 _SEED = 20261121

@@ -34,8 +34,8 @@ from rich.progress import track
 from rich.table import Table
 
 from chatkeep.core.model import Draft, Role, Selection, Unit
-from chatkeep.core.query import parse_query
-from chatkeep.core.search import Search
+from chatkeep.core.search.query import parse_query
+from chatkeep.core.search.search import Search
 from chatkeep.store.files.store import FilesStore
 
 _DATA = Path(__file__).parents[1].parent / "shared" / "data"

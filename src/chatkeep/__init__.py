@@ -13,9 +13,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
-    from chatkeep.chat_wire import ChatAnswer, ChatDone, ChatReasoning, ChatStart, ChatToken, Usage
     from chatkeep.client import AsyncClient, Client
     from chatkeep.core.feed import Change, Changes
+    from chatkeep.core.history.windows import Window
     from chatkeep.core.model import (
         Appended,
         Draft,
@@ -33,10 +33,9 @@ if TYPE_CHECKING:
         Status,
         Summary,
     )
-    from chatkeep.core.query import parse_query
-    from chatkeep.core.search import Search
+    from chatkeep.core.search.query import parse_query
+    from chatkeep.core.search.search import Search
     from chatkeep.core.stats import Stats
-    from chatkeep.core.windows import Window
     from chatkeep.errors import (
         BusyError,
         ChatkeepError,
@@ -50,6 +49,7 @@ if TYPE_CHECKING:
         UnauthorizedError,
         UnreachableError,
     )
+    from chatkeep.wire.chat import ChatAnswer, ChatDone, ChatReasoning, ChatStart, ChatToken, Usage
 
 __version__ = "0.1.0"
 
@@ -99,12 +99,12 @@ __all__ = [
 _ROOMS: Final = (
     "errors",
     "core.model",
-    "core.windows",
+    "core.history.windows",
     "core.feed",
     "core.stats",
-    "core.search",
-    "core.query",
-    "chat_wire",
+    "core.search.search",
+    "core.search.query",
+    "wire.chat",
     "client",
 )
 """Where the names are, those first that load least."""

@@ -17,8 +17,8 @@ import msgspec
 import platformdirs
 from msgspec import Meta, Struct
 
-from chatkeep.bodies import MODEL_CHARS_MAX
 from chatkeep.errors import InvalidError
+from chatkeep.wire.bodies import MODEL_CHARS_MAX
 
 FILE_NAME: Final = "chatkeep.toml"
 WORKSPACE_VARIABLE: Final = "CHATKEEP_WORKSPACE"

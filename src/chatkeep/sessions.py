@@ -19,6 +19,7 @@ import msgspec
 from chatkeep.core import ids
 from chatkeep.core.bounds import BATCH_MAX
 from chatkeep.core.feed import Changes
+from chatkeep.core.history.windows import Window, fitting
 from chatkeep.core.keys import KEY_CHARS_MAX, composed, parse_key
 from chatkeep.core.model import (
     Appended,
@@ -43,9 +44,8 @@ from chatkeep.core.model import (
     utc,
 )
 from chatkeep.core.paging import LIST_LIMIT_DEFAULT, LIST_LIMIT_MAX
-from chatkeep.core.search import Search
+from chatkeep.core.search.search import Search
 from chatkeep.core.stats import DAYS_SHOWN, NO_STATS, PeriodUnit, Stats
-from chatkeep.core.windows import Window, fitting
 from chatkeep.errors import (
     ForbiddenError,
     InvalidError,

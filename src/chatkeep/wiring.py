@@ -18,27 +18,36 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from chatkeep import wire
+from chatkeep.access.page_sessions import PAGES_FILE, PageSessions, SignInCode
+from chatkeep.access.tokens import TokenFile
 from chatkeep.config import Durability, Settings
-from chatkeep.core.quoting import visible
-from chatkeep.core.search import Search
+from chatkeep.core.search.search import Search
+from chatkeep.core.text.quoting import visible
+from chatkeep.disk.files import flush_folder, is_there
+from chatkeep.disk.own import is_linked
 from chatkeep.errors import ChatkeepError, StorageError
-from chatkeep.own_file import is_linked
-from chatkeep.page_sessions import PAGES_FILE, PageSessions, SignInCode
 from chatkeep.sessions import Sessions
-from chatkeep.store.files import remedies
-from chatkeep.store.files.backups import Backup, Item, Restored, Written, is_empty, missing_in, restore, write_backup
-from chatkeep.store.files.checkup import Cuts, cuts_in, examined, set_aside_in
-from chatkeep.store.files.disk import flush_folder, is_there
-from chatkeep.store.files.findings import Finding, Kind, Remedy
-from chatkeep.store.files.remedies import Outcome
+from chatkeep.store.files.care import remedies
+from chatkeep.store.files.care.backups import (
+    Backup,
+    Item,
+    Restored,
+    Written,
+    is_empty,
+    missing_in,
+    restore,
+    write_backup,
+)
+from chatkeep.store.files.care.checkup import Cuts, cuts_in, examined, set_aside_in
+from chatkeep.store.files.care.findings import Finding, Kind, Remedy
+from chatkeep.store.files.care.remedies import Outcome
 from chatkeep.store.files.store import FilesStore
-from chatkeep.tokens import TokenFile
+from chatkeep.wire.answers import encoded, hit_page
 
 if TYPE_CHECKING:
-    from chatkeep.beside import Beside
-    from chatkeep.chat import Chats
-    from chatkeep.upstream import ModelSettings
+    from chatkeep.model.chat import Chats
+    from chatkeep.model.upstream import ModelSettings
+    from chatkeep.workers.beside import Beside
 
 Backend = FilesStore
 """The backend in use; `doctor` and `reindex` ask more of it than a store promises."""
@@ -109,14 +118,14 @@ def search_for(workspace: Path, descriptors: Sequence[int]) -> None:
     store = FilesStore.open(workspace, follow=True)
     store.warm_up()
     decode = msgspec.msgpack.Decoder(Search).decode
-    _answer(descriptors, lambda message: wire.encoded(wire.hit_page(store.search(decode(message)))))
+    _answer(descriptors, lambda message: encoded(hit_page(store.search(decode(message)))))
     store.close()
 
 
 def append_for(workspace: Path, durability: str, descriptors: Sequence[int]) -> None:
     """Store long texts in a workspace for a server, whose channels these are, until it ends."""
-    from chatkeep.appending import Append, Works, done, outcome  # noqa: PLC0415 - only for servers
-    from chatkeep.http.holding import Holding, Opening, held, opened  # noqa: PLC0415
+    from chatkeep.workers.appending import Append, Works, done, outcome  # noqa: PLC0415 - only for servers
+    from chatkeep.workers.holding import Holding, Opening, held, opened  # noqa: PLC0415
 
     _give_memory_back()
     os.nice(_NICE)
@@ -137,7 +146,7 @@ def append_for(workspace: Path, durability: str, descriptors: Sequence[int]) -> 
 
 def _answer(descriptors: Sequence[int], work: Callable[[bytes], bytes]) -> None:
     """Work for a server, each channel in a thread, until the server ends."""
-    from chatkeep.beside import answer  # noqa: PLC0415 - only for servers
+    from chatkeep.workers.beside import answer  # noqa: PLC0415 - only for servers
 
     _keep_pauses_short()
     channels = [socket.socket(fileno=descriptor) for descriptor in descriptors]
@@ -214,7 +223,7 @@ def model_of(settings: Settings) -> ModelSettings | None:
     if not settings.model_url:
         return None
     check_extra("model", "Asking a model")
-    from chatkeep.upstream import ModelSettings  # noqa: PLC0415 - only for those who chat
+    from chatkeep.model.upstream import ModelSettings  # noqa: PLC0415 - only for those who chat
 
     return ModelSettings(
         url=settings.model_url,
@@ -231,8 +240,8 @@ def chats_of(settings: Settings) -> Chats | None:
     asked = model_of(settings)
     if asked is None:
         return None
-    from chatkeep.chat import Chats  # noqa: PLC0415 - only for those who chat
-    from chatkeep.upstream import Upstream  # noqa: PLC0415
+    from chatkeep.model.chat import Chats  # noqa: PLC0415 - only for those who chat
+    from chatkeep.model.upstream import Upstream  # noqa: PLC0415
 
     return Chats(
         Upstream(asked),
@@ -254,13 +263,13 @@ def run(settings: Settings, store: FilesStore, tokens: TokenFile, listener: sock
     """
     import uvicorn  # noqa: PLC0415 - half a second that only servers spend
 
-    from chatkeep.http.access import Pools  # noqa: PLC0415
     from chatkeep.http.app import create_app  # noqa: PLC0415
-    from chatkeep.http.guard import Guard, Rates  # noqa: PLC0415
-    from chatkeep.http.limits import Limits  # noqa: PLC0415
-    from chatkeep.http.protocol import BoundedProtocol  # noqa: PLC0415
-    from chatkeep.http.relay import Relay  # noqa: PLC0415
-    from chatkeep.http.room import BodyMemory  # noqa: PLC0415
+    from chatkeep.http.gate.connection import BoundedProtocol  # noqa: PLC0415
+    from chatkeep.http.gate.guard import Guard, Rates  # noqa: PLC0415
+    from chatkeep.http.gate.limits import Limits  # noqa: PLC0415
+    from chatkeep.http.gate.room import BodyMemory  # noqa: PLC0415
+    from chatkeep.http.gate.rules import Pools  # noqa: PLC0415
+    from chatkeep.http.streams.relay import Relay  # noqa: PLC0415
 
     _allow_open_files()
     _give_memory_back()
@@ -299,11 +308,11 @@ def _beside(settings: Settings, store: FilesStore) -> tuple[Beside | None, Besid
     if not settings.search_process:
         threading.Thread(target=store.warm_up, name="chatkeep-warm", daemon=True).start()
         return None, None
-    from chatkeep.beside import Beside  # noqa: PLC0415 - only for servers
+    from chatkeep.workers.beside import Beside  # noqa: PLC0415 - only for servers
 
     workspace = str(settings.workspace)
-    search = [sys.executable, "-m", "chatkeep.searcher", workspace]
-    write = [sys.executable, "-m", "chatkeep.writer", workspace, settings.durability]
+    search = [sys.executable, "-m", "chatkeep.processes.searcher", workspace]
+    write = [sys.executable, "-m", "chatkeep.processes.writer", workspace, settings.durability]
     return Beside(search, _SEARCH_CHANNELS, lambda: store.is_told), Beside(write, _LANES, lambda: store.is_told)
 
 

@@ -17,18 +17,18 @@ import pytest
 import uvicorn
 from fastapi import FastAPI
 
-from chatkeep.chat import Chats
+from chatkeep.access.tokens import TokenFile
 from chatkeep.core.model import Message
 from chatkeep.errors import SessionNotFoundError
 from chatkeep.http.app import create_app
-from chatkeep.http.guard import UNLIMITED, Guard
-from chatkeep.http.limits import Limits
-from chatkeep.http.relay import Relay
+from chatkeep.http.gate.guard import UNLIMITED, Guard
+from chatkeep.http.gate.limits import Limits
+from chatkeep.http.streams.relay import Relay
+from chatkeep.model.chat import Chats
+from chatkeep.model.upstream import ModelSettings
+from chatkeep.model.upstream import Upstream as Asked
 from chatkeep.sessions import Sessions
 from chatkeep.store.files.store import FilesStore
-from chatkeep.tokens import TokenFile
-from chatkeep.upstream import ModelSettings
-from chatkeep.upstream import Upstream as Asked
 from tests.chat.upstream import WAIT_S, Upstream
 
 MODEL_KEY = "sk-secret-of-the-model"

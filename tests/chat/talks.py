@@ -12,9 +12,9 @@ from typing import Any
 
 import openai
 
-from chatkeep.core.completions import EXTRA
+from chatkeep.core.history.completions import EXTRA
 from chatkeep.core.model import Draft, Message
-from chatkeep.core.reasoning import FIELD, Parted
+from chatkeep.core.text.reasoning import FIELD, Parted
 
 Json = Any
 Client = openai.OpenAI | openai.AsyncOpenAI

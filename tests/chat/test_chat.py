@@ -9,10 +9,10 @@ from typing import Any
 import httpx
 import pytest
 
-from chatkeep import upstream
-from chatkeep.chat import check_chat_key
 from chatkeep.core.model import Draft
 from chatkeep.errors import InvalidKeyError
+from chatkeep.model import upstream
+from chatkeep.model.chat import check_chat_key
 from tests.chat.completions import Answer
 from tests.chat.conftest import Chatting, events_of, streamed
 

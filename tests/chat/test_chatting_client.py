@@ -7,9 +7,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from chatkeep.chat_wire import ChatAnswer, ChatDone, ChatStart, ChatToken, Usage
 from chatkeep.client import AsyncClient, Client
 from chatkeep.errors import InvalidKeyError, ModelCutOffError, ModelLimitedError, UnreachableError
+from chatkeep.wire.chat import ChatAnswer, ChatDone, ChatStart, ChatToken, Usage
 from tests.chat.completions import Answer, rate_limited
 from tests.chat.conftest import Chatting
 

@@ -10,22 +10,22 @@ from typing import Any
 import httpx
 import pytest
 
-from chatkeep import chat
-from chatkeep.chat import Chats
 from chatkeep.core.model import Appended, Draft
-from chatkeep.core.reasoning import Piece
+from chatkeep.core.text.reasoning import Piece
 from chatkeep.errors import BusyError, ModelError
-from chatkeep.http.access import Pools
+from chatkeep.http.gate.rules import Pools
+from chatkeep.model import chat
+from chatkeep.model.chat import Chats
+from chatkeep.model.upstream import ModelSettings, NoModel
+from chatkeep.model.upstream import Upstream as Asked
 from chatkeep.sessions import Sessions
 from chatkeep.store.memory import MemoryStore
-from chatkeep.upstream import ModelSettings, NoModel
-from chatkeep.upstream import Upstream as Asked
 from tests.chat import completions
 from tests.chat.completions import Answer
 from tests.chat.conftest import MODEL_KEY, Chatting, events_of, settings_of, streamed
 from tests.chat.upstream import Upstream
-from tests.test_connections import WAIT_S, saying
-from tests.test_connections import served as listening
+from tests.model.test_connections import WAIT_S, saying
+from tests.model.test_connections import served as listening
 
 CHAT = "/api/v1/chat"
 TOKENS = ("one ", "two ", "three ", "four ", "five")

@@ -12,10 +12,10 @@ from contextlib import contextmanager
 import httpx
 import pytest
 
-from chatkeep.chat import Chats
-from chatkeep.http.protocol import BoundedProtocol
-from chatkeep.http.relay import Relay
-from chatkeep.upstream import Upstream as Asked
+from chatkeep.http.gate.connection import BoundedProtocol
+from chatkeep.http.streams.relay import Relay
+from chatkeep.model.chat import Chats
+from chatkeep.model.upstream import Upstream as Asked
 from tests.chat.conftest import MODEL_KEY, Chatting, settings_of, streamed
 from tests.chat.raw import WAIT_S, Raw, raw_model
 from tests.chat.test_proxy import PATH, asked, instead, keyed

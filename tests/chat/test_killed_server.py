@@ -11,8 +11,8 @@ from pathlib import Path
 import httpx
 import pytest
 
+from chatkeep.access.tokens import TokenFile
 from chatkeep.store.files.store import FilesStore
-from chatkeep.tokens import TokenFile
 from tests.chat.completions import Answer
 from tests.chat.conftest import events_of
 from tests.chat.upstream import Upstream

@@ -12,13 +12,13 @@ from typing import Any
 import httpx
 import pytest
 
-from chatkeep import chat
 from chatkeep.core.bounds import LARGE_BODY_BYTES_MAX, MESSAGE_BYTES_MAX
 from chatkeep.core.model import Selection
 from chatkeep.errors import BusyError, StorageFullError
-from chatkeep.http import passage
-from chatkeep.http.asked import asked_in
-from chatkeep.http.relay import Relay
+from chatkeep.http.streams import passage
+from chatkeep.http.streams.relay import Relay
+from chatkeep.model import chat
+from chatkeep.model.asked import asked_in
 from chatkeep.sessions import Sessions
 from chatkeep.store.memory import MemoryStore
 from tests.chat import completions

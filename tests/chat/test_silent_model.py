@@ -16,12 +16,12 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
-from chatkeep import chat
 from chatkeep.core.model import Draft
 from chatkeep.errors import StorageFullError
-from chatkeep.http import room
-from chatkeep.http.access import Pools
-from chatkeep.http.room import BodyMemory
+from chatkeep.http.gate import room
+from chatkeep.http.gate.room import BodyMemory
+from chatkeep.http.gate.rules import Pools
+from chatkeep.model import chat
 from chatkeep.sessions import Sessions
 from tests.chat.completions import Answer
 from tests.chat.conftest import Chatting

@@ -16,16 +16,16 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from chatkeep import connections
-from chatkeep.chat import Chats, answer_text
+from chatkeep.core.history.tape import Tape
 from chatkeep.core.model import Draft, Message
-from chatkeep.core.reasoning import Piece, reasoning_of
-from chatkeep.core.tape import Tape
+from chatkeep.core.text.reasoning import Piece, reasoning_of
 from chatkeep.errors import ModelError
-from chatkeep.http.access import Pools
+from chatkeep.http.gate.rules import Pools
+from chatkeep.model import connections
+from chatkeep.model.chat import Chats, answer_text
+from chatkeep.model.upstream import ModelSettings, Upstream
 from chatkeep.sessions import Sessions
 from chatkeep.store.memory import MemoryStore
-from chatkeep.upstream import ModelSettings, Upstream
 from tests.chat.streams import Stream, Told, rendered, streams, told
 
 COUNT = int(os.environ.get("CHATKEEP_STREAMS", "300"))

@@ -11,8 +11,8 @@ import pytest
 
 from chatkeep import exporters
 from chatkeep.core.model import Draft, Revision
-from chatkeep.core.query import parse_query
-from chatkeep.core.search import Search
+from chatkeep.core.search.query import parse_query
+from chatkeep.core.search.search import Search
 from tests.chat.completions import Answer, broken
 from tests.chat.conftest import Chatting
 from tests.chat.upstream import WAIT_S

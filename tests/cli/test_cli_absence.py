@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from chatkeep.access.tokens import TokenFile
 from chatkeep.errors import StorageDeniedError
 from chatkeep.store.files.store import FilesStore
 from chatkeep.testing import talk
-from chatkeep.tokens import TokenFile
 from tests.disks import as_nobody, let_read
 
 if TYPE_CHECKING:

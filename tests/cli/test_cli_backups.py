@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from chatkeep.errors import StorageFullError
-from chatkeep.store.files.held import LockedFile
-from chatkeep.store.files.tree import Tree
+from chatkeep.store.files.tree.held import LockedFile
+from chatkeep.store.files.tree.tree import Tree
 
 if TYPE_CHECKING:
     from tests.cli.conftest import Run

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from chatkeep.cli import screen
-from chatkeep.cli.answers import AsText
+from chatkeep.cli.replies import AsText
 from chatkeep.core.model import Draft, Message
-from chatkeep.core.reasoning import Piece
+from chatkeep.core.text.reasoning import Piece
 from chatkeep.sessions import Sessions
 from chatkeep.store.files.store import FilesStore
 from tests.chat.completions import Answer
@@ -294,5 +294,5 @@ def test_other_commands_load_no_chat() -> None:
     script = "import sys, chatkeep.cli as c\ntry: c.main(['--help'])\nfinally: print(sorted(sys.modules))"
     ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=60)
     assert "'chatkeep.cli.chatting'" in ended.stdout
-    for module in ("openai", "prompt_toolkit", "asyncio.runners", "chatkeep.chat"):
+    for module in ("openai", "prompt_toolkit", "asyncio.runners", "chatkeep.model.chat"):
         assert f"'{module}'" not in ended.stdout

@@ -19,12 +19,12 @@ import typer
 from typer.main import get_command
 
 from chatkeep import wiring
+from chatkeep.access.tokens import TokenFile
 from chatkeep.cli import app, main, screen
 from chatkeep.core.model import Header, Message, Session
 from chatkeep.store.files.store import FilesStore
-from chatkeep.store.files.tree import file_name, kept_name
+from chatkeep.store.files.tree.tree import file_name, kept_name
 from chatkeep.testing import draft
-from chatkeep.tokens import TokenFile
 
 if TYPE_CHECKING:
     from tests.cli.conftest import Run

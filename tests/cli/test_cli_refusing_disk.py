@@ -18,11 +18,11 @@ import pytest
 import typer
 from msgspec import Struct
 
+from chatkeep.access.tokens import TokenFile
 from chatkeep.cli import app
 from chatkeep.errors import StorageDeniedError
 from chatkeep.store.files.store import FilesStore
 from chatkeep.testing import talk
-from chatkeep.tokens import TokenFile
 from tests.cli.test_cli_serve import serving
 from tests.disks import as_nobody, in_memory, taking_no_writes
 

@@ -15,7 +15,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from chatkeep.tokens import TokenFile
+from chatkeep.access.tokens import TokenFile
 
 COMMAND = (sys.executable, "-m", "chatkeep")
 

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from chatkeep.page_sessions import PageSessions
-from chatkeep.store.files.index import Index
+from chatkeep.access.page_sessions import PageSessions
+from chatkeep.access.tokens import TokenFile
+from chatkeep.store.files.index.index import Index
 from chatkeep.store.files.store import FilesStore
-from chatkeep.tokens import TokenFile
 
 if TYPE_CHECKING:
     from tests.cli.conftest import Run

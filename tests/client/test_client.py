@@ -16,11 +16,12 @@ import uvicorn
 from fastapi import FastAPI
 
 from chatkeep import errors
+from chatkeep.access.tokens import TokenFile
 from chatkeep.client import AsyncClient, Client
 from chatkeep.core.bounds import MESSAGE_BYTES_MAX
 from chatkeep.core.model import Draft, Revision, Selection
-from chatkeep.core.query import parse_query
-from chatkeep.core.search import Search
+from chatkeep.core.search.query import parse_query
+from chatkeep.core.search.search import Search
 from chatkeep.errors import (
     BusyError,
     ChatkeepError,
@@ -38,14 +39,13 @@ from chatkeep.errors import (
     UnreachableError,
 )
 from chatkeep.http.app import create_app
-from chatkeep.http.feed import Feed
-from chatkeep.http.guard import UNLIMITED, Guard
-from chatkeep.http.limits import Limits
+from chatkeep.http.gate.guard import UNLIMITED, Guard
+from chatkeep.http.gate.limits import Limits
+from chatkeep.http.streams.followers import Feed
 from chatkeep.sessions import Sessions
 from chatkeep.store.memory import MemoryStore
 from chatkeep.store.protocol import Store
 from chatkeep.testing import StoreContract
-from chatkeep.tokens import TokenFile
 
 KEY = "cli:default"
 VERBS = {

@@ -18,7 +18,7 @@ from chatkeep.core.model import Draft, Hits, Message, Revision, Role, Selection,
 from chatkeep.core.stats import PeriodUnit
 from chatkeep.errors import ChatkeepError, ConflictError
 from chatkeep.store.files.store import FilesStore
-from chatkeep.store.files.tree import file_name
+from chatkeep.store.files.tree.tree import file_name
 from chatkeep.store.memory import MemoryStore
 from chatkeep.store.protocol import Store
 from chatkeep.testing import draft, search_for, session

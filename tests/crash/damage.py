@@ -12,10 +12,10 @@ import msgspec
 from msgspec import Struct
 
 from chatkeep.core.bounds import MESSAGE_BYTES_MAX
-from chatkeep.store.files.findings import Kind, Remedy
-from chatkeep.store.files.index import Index
+from chatkeep.store.files.care.findings import Kind, Remedy
+from chatkeep.store.files.index.index import Index
 from chatkeep.store.files.store import FilesStore
-from chatkeep.store.files.tree import file_name
+from chatkeep.store.files.tree.tree import file_name
 from chatkeep.testing import talk
 
 LINES = 5

@@ -23,14 +23,14 @@ import httpx
 import uvicorn  # noqa: F401
 
 import chatkeep.http.app
-import chatkeep.http.protocol  # noqa: F401 - a server loads these when it starts
+import chatkeep.http.gate.connection  # noqa: F401 - a server loads these when it starts
 from chatkeep import cli, importers
 from chatkeep.client import Client
 from chatkeep.core.model import Draft, Revision, Session
 from chatkeep.errors import BusyError, ChatkeepError, SessionNotFoundError
 from chatkeep.exporters import exported
 from chatkeep.store.files.store import FilesStore
-from chatkeep.wire import exit_code_of
+from chatkeep.wire.answers import exit_code_of
 
 _PATIENCE_S: Final = 60.0
 _LOCALHOST: Final = "127.0.0.1"

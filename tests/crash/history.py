@@ -16,8 +16,8 @@ from typing import Final, Literal, Protocol
 import msgspec
 from msgspec import Struct
 
+from chatkeep.core.history.windows import Window
 from chatkeep.core.model import Appended, Draft, Header, Merged, Message, Revision, Session, Summary
-from chatkeep.core.windows import Window
 from chatkeep.errors import SessionNotFoundError
 from chatkeep.testing import at
 

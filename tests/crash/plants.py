@@ -7,10 +7,10 @@ import os
 import random
 from collections.abc import Callable
 
-from chatkeep.store.files import format as session_file
-from chatkeep.store.files import held, tree
-from chatkeep.store.files.held import LockedFile
-from chatkeep.store.files.tree import Tree
+from chatkeep.store.files.tree import format as session_file
+from chatkeep.store.files.tree import held, tree
+from chatkeep.store.files.tree.held import LockedFile
+from chatkeep.store.files.tree.tree import Tree
 
 
 def none() -> None:

@@ -16,9 +16,9 @@ from pathlib import Path, PurePosixPath
 import msgspec
 
 from chatkeep.errors import ChatkeepError, SessionNotFoundError
-from chatkeep.store.files.checkup import examined
+from chatkeep.store.files.care.checkup import examined
 from chatkeep.store.files.store import FilesStore
-from chatkeep.store.files.tree import file_name
+from chatkeep.store.files.tree.tree import file_name
 from tests.crash.disk import Content, Disk, Inode, positions
 from tests.crash.history import draft_of
 from tests.crash.trace import Call, traced

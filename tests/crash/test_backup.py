@@ -12,7 +12,7 @@ import pytest
 
 from chatkeep.core.model import Message, Revision, Selection
 from chatkeep.sessions import now_utc
-from chatkeep.store.files.backups import Backup, restore, write_backup
+from chatkeep.store.files.care.backups import Backup, restore, write_backup
 from chatkeep.store.files.store import FilesStore
 from chatkeep.testing import draft
 from tests.crash.scorecard import Score

@@ -14,7 +14,7 @@ import pytest
 
 from chatkeep.core.model import Revision, Selection
 from chatkeep.store.files.store import FilesStore
-from chatkeep.store.files.tree import file_name
+from chatkeep.store.files.tree.tree import file_name
 from chatkeep.testing import draft, search_for, talk
 
 _KEYS = ("A:B", "A:b", "a:B", "a:b", "straße", "STRASSE", "CON", "con.")

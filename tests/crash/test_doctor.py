@@ -19,12 +19,12 @@ import pytest
 from chatkeep import wiring
 from chatkeep.core.model import Revision, Selection
 from chatkeep.exporters import exported
-from chatkeep.store.files import format as session_file
-from chatkeep.store.files import inspection, remedies
-from chatkeep.store.files.findings import Finding
-from chatkeep.store.files.index import Index
+from chatkeep.store.files.care import inspection, remedies
+from chatkeep.store.files.care.findings import Finding
+from chatkeep.store.files.index.index import Index
 from chatkeep.store.files.store import FilesStore
-from chatkeep.store.files.tree import Tree, file_name
+from chatkeep.store.files.tree import format as session_file
+from chatkeep.store.files.tree.tree import Tree, file_name
 from chatkeep.testing import draft, talk
 from tests.crash.damage import EDITS, Planted, plant_all, plant_in_unknown
 from tests.crash.scorecard import Score

@@ -19,13 +19,13 @@ from pathlib import Path
 import pytest
 
 from chatkeep.core.model import Selection
+from chatkeep.disk.files import to_disk
 from chatkeep.errors import ChatkeepError, SessionNotFoundError, StorageError
-from chatkeep.store.files import held, tree
-from chatkeep.store.files.checkup import examined
-from chatkeep.store.files.disk import to_disk
-from chatkeep.store.files.held import LockedFile
+from chatkeep.store.files.care.checkup import examined
 from chatkeep.store.files.store import FilesStore
-from chatkeep.store.files.tree import Tree, file_name
+from chatkeep.store.files.tree import held, tree
+from chatkeep.store.files.tree.held import LockedFile
+from chatkeep.store.files.tree.tree import Tree, file_name
 from chatkeep.testing import search_for, talk
 from tests.crash.failing import FAULTS, Fault, failing
 from tests.crash.history import draft_of

@@ -21,17 +21,17 @@ import httpx
 import pytest
 
 from chatkeep import wiring
+from chatkeep.access.page_sessions import PageSessions
+from chatkeep.access.tokens import TokenFile
 from chatkeep.config import settings_from
 from chatkeep.core.model import Revision, Selection
 from chatkeep.errors import ChatkeepError, SessionDamagedError
-from chatkeep.http.limits import Limits
-from chatkeep.page_sessions import PageSessions
-from chatkeep.store.files.checkup import examined
-from chatkeep.store.files.index import Index
+from chatkeep.http.gate.limits import Limits
+from chatkeep.store.files.care.checkup import examined
+from chatkeep.store.files.index.index import Index
 from chatkeep.store.files.store import FilesStore
-from chatkeep.store.files.tree import file_name
+from chatkeep.store.files.tree.tree import file_name
 from chatkeep.testing import draft, search_for, session, talk
-from chatkeep.tokens import TokenFile
 from tests.crash.damage import plant_all
 from tests.crash.scorecard import Score
 from tests.crash.serving import served

@@ -20,10 +20,10 @@ import pytest
 
 from chatkeep.core.model import Draft, Revision, Selection
 from chatkeep.errors import BusyError, SessionNotFoundError, StorageError
-from chatkeep.store.files import format as session_file
-from chatkeep.store.files.index import Index
+from chatkeep.store.files.index.index import Index
 from chatkeep.store.files.store import FilesStore
-from chatkeep.store.files.tree import file_name
+from chatkeep.store.files.tree import format as session_file
+from chatkeep.store.files.tree.tree import file_name
 from chatkeep.store.files.upkeep import Upkeep
 from chatkeep.store.memory import MemoryStore
 from chatkeep.store.protocol import Store

@@ -20,13 +20,13 @@ from typing import Final
 
 import pytest
 
+from chatkeep.access.tokens import TokenFile
 from chatkeep.core.model import Draft, Selection
 from chatkeep.errors import BusyError
-from chatkeep.store.files.checkup import examined
+from chatkeep.store.files.care.checkup import examined
 from chatkeep.store.files.store import FilesStore
-from chatkeep.store.files.tree import Tree
+from chatkeep.store.files.tree.tree import Tree
 from chatkeep.testing import draft
-from chatkeep.tokens import TokenFile
 from tests.crash import doors
 from tests.crash.checker import faults
 from tests.crash.history import Door, Witness, acknowledged_in, content_of, operations_in

@@ -14,15 +14,15 @@ from pathlib import Path
 
 import pytest
 
+from chatkeep.access.tokens import TokenFile
 from chatkeep.client import Client
 from chatkeep.core.model import Selection
 from chatkeep.errors import BusyError
 from chatkeep.store.files.store import FilesStore
-from chatkeep.store.files.tree import Tree, file_name
+from chatkeep.store.files.tree.tree import Tree, file_name
 from chatkeep.store.protocol import Store
 from chatkeep.testing import draft, search_for
-from chatkeep.tokens import TokenFile
-from chatkeep.wire import STATUS
+from chatkeep.wire.answers import STATUS
 from tests.crash import doors
 from tests.crash.serving import served
 
@@ -36,7 +36,7 @@ _HOLDER = """
 import os, sys, time
 from pathlib import Path
 from chatkeep.store.files.store import FilesStore
-from chatkeep.store.files.held import LockedFile
+from chatkeep.store.files.tree.held import LockedFile
 from chatkeep.testing import draft
 
 overwrite = LockedFile.overwrite_tail
@@ -57,7 +57,7 @@ print("answered", flush=True)
 _INDEX_HOLDER = _HOLDER.replace(
     "LockedFile.overwrite_tail = stopped",
     """
-from chatkeep.store.files import rows
+from chatkeep.store.files.index import rows
 
 grow = rows.grow
 
@@ -179,7 +179,7 @@ def _outcome(call: Callable[[], object]) -> str:
 def test_work_while_the_index_is_kept(scratch: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Appends are durable and answered; what the index cannot tell now is busy, and nothing waits for ever."""
     key = _fill(scratch)
-    monkeypatch.setattr("chatkeep.store.files.databases._BUSY_S", _TIMEOUT_S)
+    monkeypatch.setattr("chatkeep.store.files.index.databases._BUSY_S", _TIMEOUT_S)
     with (
         closing(FilesStore.open(scratch, lock_timeout_s=_TIMEOUT_S)) as store,
         _held(scratch, key, _INDEX_HOLDER) as holder,
@@ -204,7 +204,7 @@ def test_requests_while_the_index_is_kept(scratch: Path, monkeypatch: pytest.Mon
     """A server answers appends with 201, other sessions with 200, and 503 where it would not tell the truth."""
     key = _fill(scratch)
     token, _ = TokenFile(scratch / "tokens.json").create(name="test", scopes=("admin",))
-    monkeypatch.setattr("chatkeep.store.files.databases._BUSY_S", _TIMEOUT_S)
+    monkeypatch.setattr("chatkeep.store.files.index.databases._BUSY_S", _TIMEOUT_S)
     port = doors.free_port()
     server = doors.forked(partial(doors.serve, scratch, port), scratch / "problem")
     try:
@@ -234,7 +234,7 @@ def test_finds_a_lock_for_all_sessions(scratch: Path, monkeypatch: pytest.Monkey
     key = _fill(scratch)
     with closing(FilesStore.open(scratch, lock_timeout_s=_TIMEOUT_S)) as store, _held(scratch, key):
         with monkeypatch.context() as patch:
-            patch.setattr("chatkeep.store.files.tree.flock", lambda *_: None)
+            patch.setattr("chatkeep.store.files.tree.tree.flock", lambda *_: None)
             assert ["the held session was written"] == _faults_while_held(store, key)
         locked = Tree.locked
         monkeypatch.setattr(Tree, "locked", lambda self, _: locked(self, file_name(key)))

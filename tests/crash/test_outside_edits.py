@@ -21,9 +21,9 @@ from pathlib import Path
 import httpx
 import pytest
 
+from chatkeep.access.tokens import TokenFile
 from chatkeep.store.files.store import FilesStore
-from chatkeep.store.files.tree import file_name
-from chatkeep.tokens import TokenFile
+from chatkeep.store.files.tree.tree import file_name
 from tests.crash import hands
 from tests.crash.hands import Said, Truth, changed, document_of, lines_of, new_word, pretty
 from tests.crash.scorecard import Score

@@ -15,8 +15,8 @@ from pathlib import Path
 
 import pytest
 
-from chatkeep.store.files import format as session_file
-from chatkeep.store.files.tree import Tree
+from chatkeep.store.files.tree import format as session_file
+from chatkeep.store.files.tree.tree import Tree
 from tests.crash.disk import Inode, positions
 from tests.crash.power import Crash, State, crashes, faults, repair_crashes, some_states
 from tests.crash.scorecard import Score

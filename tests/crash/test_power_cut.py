@@ -26,10 +26,10 @@ import pytest
 
 from chatkeep.core.model import Selection
 from chatkeep.errors import SessionDamagedError
-from chatkeep.store.files import held, tree
-from chatkeep.store.files.checkup import examined
-from chatkeep.store.files.format import scan
+from chatkeep.store.files.care.checkup import examined
 from chatkeep.store.files.store import FilesStore
+from chatkeep.store.files.tree import held, tree
+from chatkeep.store.files.tree.format import scan
 from tests.crash.checker import faults
 from tests.crash.history import Witness, acknowledged_in, operations_in
 from tests.crash.scorecard import Score

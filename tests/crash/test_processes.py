@@ -17,11 +17,11 @@ from typing import Final
 
 import pytest
 
+from chatkeep.access.tokens import TokenFile
 from chatkeep.client import Client
 from chatkeep.core.model import Selection
 from chatkeep.errors import BusyError
 from chatkeep.store.files.store import FilesStore
-from chatkeep.tokens import TokenFile
 from tests.crash import doors
 from tests.crash.checker import faults
 from tests.crash.history import Operation, Witness, operations_in
@@ -131,7 +131,9 @@ def _noting(work: Callable[[Callable[[bytes], object]], None], path: Path) -> No
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")  # nothing else runs when a child is made
 def test_work_of_eight_processes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, score: Score) -> None:
     """Nothing is lost, doubled, invented, torn, out of order, stale, or back from the dead."""
-    monkeypatch.setattr("chatkeep.store.files.databases._BUSY_S", 60.0)  # test_lock_holder has an index that is kept
+    monkeypatch.setattr(
+        "chatkeep.store.files.index.databases._BUSY_S", 60.0
+    )  # test_lock_holder has an index that is kept
     history = _history(tmp_path / "workspace")
     done = Counter(one.verb for one in history if one.is_done)
     score.note(**{f"{verb}s": count for verb, count in done.items()})
@@ -143,8 +145,8 @@ def test_work_of_eight_processes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
 def test_work_finds_what_is_planted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A store that writes without holding the file, or looking whether somebody else did, is found out."""
-    monkeypatch.setattr("chatkeep.store.files.tree.flock", lambda *_: None)
-    monkeypatch.setattr("chatkeep.store.files.held.LockedFile.is_as_seen", lambda _: True)
+    monkeypatch.setattr("chatkeep.store.files.tree.tree.flock", lambda *_: None)
+    monkeypatch.setattr("chatkeep.store.files.tree.held.LockedFile.is_as_seen", lambda _: True)
     monkeypatch.setattr(f"{__name__}.OPERATIONS", 1000)
     try:
         found = faults(_history(tmp_path / "workspace"))

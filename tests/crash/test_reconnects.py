@@ -23,13 +23,13 @@ import httpx
 import msgspec
 import pytest
 
+from chatkeep.access.tokens import TokenFile
 from chatkeep.client import Client
 from chatkeep.core.model import Revision
 from chatkeep.errors import ChatkeepError
 from chatkeep.store.files.store import FilesStore
 from chatkeep.store.protocol import Store
 from chatkeep.testing import draft
-from chatkeep.tokens import TokenFile
 from tests.crash.scorecard import Score
 from tests.crash.serving import served
 

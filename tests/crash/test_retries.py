@@ -20,11 +20,11 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
+from chatkeep.access.tokens import TokenFile
 from chatkeep.client import Client
 from chatkeep.core.model import Appended, Draft
 from chatkeep.errors import UnreachableError
 from chatkeep.store.files.store import FilesStore
-from chatkeep.tokens import TokenFile
 from tests.crash.checker import faults
 from tests.crash.cutting import CuttingProxy, cutting_proxy
 from tests.crash.history import Door, Witness, acknowledged_in, operations_in

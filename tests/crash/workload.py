@@ -18,7 +18,7 @@ from msgspec import Struct
 from chatkeep.core.model import Header, Json, Message, Revision, Session
 from chatkeep.errors import StorageError
 from chatkeep.store.files.store import FilesStore
-from chatkeep.store.files.tree import file_name
+from chatkeep.store.files.tree.tree import file_name
 from chatkeep.testing import at
 from tests.crash.history import content_of, draft_of
 from tests.crash.plants import PLANTS

@@ -14,12 +14,14 @@ import typer.main
 from typer.core import TyperArgument, TyperGroup, TyperOption
 
 import chatkeep
-from chatkeep import cli, config, importers, testing, tokens, wire
+from chatkeep import cli, config, importers, testing
+from chatkeep.access import tokens
 from chatkeep.core import model
 from chatkeep.errors import ChatkeepError
-from chatkeep.http import access
 from chatkeep.http.app import ROUTES
+from chatkeep.http.gate import rules
 from chatkeep.store import protocol
+from chatkeep.wire.answers import exit_code_of, status_of
 from tests.fuzz.targets import TARGETS
 
 ROOT = Path(__file__).parents[2]
@@ -27,12 +29,12 @@ DOCS = ROOT / "docs"
 REFERENCE = DOCS / "reference"
 DOCUMENTS = (*sorted(ROOT.glob("*.md")), *sorted(DOCS.rglob("*.md")))
 _SCOPES = {
-    access.PUBLIC: "public",
-    access.READ: "read",
-    access.READ_EVERYWHERE: "read",
-    access.WRITE: "write",
-    access.SIGN_IN: "sign-in",
-    access.DELETE: "delete",
+    rules.PUBLIC: "public",
+    rules.READ: "read",
+    rules.READ_EVERYWHERE: "read",
+    rules.WRITE: "write",
+    rules.SIGN_IN: "sign-in",
+    rules.DELETE: "delete",
 }
 _BLOCK = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)
 _LINK = re.compile(r"\[[^\]]+\]\(([^)\s]+)\)")
@@ -85,7 +87,7 @@ def test_document_every_error() -> None:
     """The table of errors is that of the code: code, status, exit code and class."""
     rows = _rows((REFERENCE / "errors.md").read_text("utf-8"))
     documented = [tuple(cell.strip("`") for cell in row[:4]) for row in rows]
-    raised = [(one.code, str(wire.status_of(one)), str(wire.exit_code_of(one)), one.__name__) for one in _errors()]
+    raised = [(one.code, str(status_of(one)), str(exit_code_of(one)), one.__name__) for one in _errors()]
     assert sorted(raised) == sorted(documented)
 
 

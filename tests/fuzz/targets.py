@@ -22,12 +22,12 @@ import msgspec
 import zstandard
 from msgspec import Struct
 
-from chatkeep import bodies, config, exporters, importers
-from chatkeep.bodies import decoded
-from chatkeep.core import keys, paging, titles
-from chatkeep.core.completions import drafts_of
-from chatkeep.core.excerpts import excerpt
-from chatkeep.core.mending import storable
+from chatkeep import config, exporters, importers
+from chatkeep.access.tokens import TokenFile
+from chatkeep.core import keys, paging
+from chatkeep.core.history.completions import drafts_of
+from chatkeep.core.history.mending import storable
+from chatkeep.core.history.tape import Tape
 from chatkeep.core.model import (
     Draft,
     Header,
@@ -39,17 +39,19 @@ from chatkeep.core.model import (
     check_tags,
     check_title,
 )
-from chatkeep.core.query import QUERY_CHARS_MAX, parse_query
+from chatkeep.core.search.excerpts import excerpt
+from chatkeep.core.search.query import QUERY_CHARS_MAX, parse_query
+from chatkeep.core.search.words import rows_of, spaced, tokens_of
 from chatkeep.core.sse import EventReader
-from chatkeep.core.tape import Tape
-from chatkeep.core.words import rows_of, spaced, tokens_of
+from chatkeep.core.text import titles
 from chatkeep.errors import ChatkeepError
-from chatkeep.http import addresses, cookies, envelope, guard
-from chatkeep.http.limits import Limits
-from chatkeep.store.files import backups
-from chatkeep.store.files import format as session_file
-from chatkeep.store.files.tree import file_name
-from chatkeep.tokens import TokenFile
+from chatkeep.http.gate import addresses, cookies, envelope, guard
+from chatkeep.http.gate.limits import Limits
+from chatkeep.store.files.care import backups
+from chatkeep.store.files.tree import format as session_file
+from chatkeep.store.files.tree.tree import file_name
+from chatkeep.wire import bodies
+from chatkeep.wire.bodies import decoded
 from tests.fuzz import wires
 
 _AT: Final = datetime(2024, 1, 15, 10, 30, tzinfo=UTC)

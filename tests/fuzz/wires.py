@@ -12,8 +12,8 @@ import httpx2
 import uvicorn
 from uvicorn.server import ServerState
 
-from chatkeep import connections
-from chatkeep.http.protocol import BoundedProtocol
+from chatkeep.http.gate.connection import BoundedProtocol
+from chatkeep.model import connections
 
 if TYPE_CHECKING:
     from starlette.types import Receive, Scope, Send

@@ -11,12 +11,12 @@ import httpx
 import pytest
 from fastapi import FastAPI
 
+from chatkeep.access.tokens import TokenFile
 from chatkeep.http.app import create_app
-from chatkeep.http.guard import UNLIMITED, Guard
-from chatkeep.http.limits import Limits
+from chatkeep.http.gate.guard import UNLIMITED, Guard
+from chatkeep.http.gate.limits import Limits
 from chatkeep.sessions import Sessions
 from chatkeep.store.files.store import FilesStore
-from chatkeep.tokens import TokenFile
 from tests.http.listening import listening
 
 

@@ -12,9 +12,9 @@ import httpx
 import pytest
 from fastapi.routing import APIRoute
 
-from chatkeep.http.access import PUBLIC, SIGN_IN, Rule
 from chatkeep.http.app import ROUTES
-from chatkeep.http.guard import SIGN_IN_PATH, is_public
+from chatkeep.http.gate.guard import SIGN_IN_PATH, is_public
+from chatkeep.http.gate.rules import PUBLIC, SIGN_IN, Rule
 
 if TYPE_CHECKING:
     from tests.http.conftest import Server

@@ -7,8 +7,8 @@ import httpx
 import pytest
 
 from chatkeep.http.app import create_app
-from chatkeep.http.guard import UNLIMITED, Guard
-from chatkeep.http.limits import Limits
+from chatkeep.http.gate.guard import UNLIMITED, Guard
+from chatkeep.http.gate.limits import Limits
 from chatkeep.sessions import Sessions
 from chatkeep.store.memory import MemoryStore
 from tests.http.conftest import Server

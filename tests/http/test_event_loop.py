@@ -20,14 +20,14 @@ import pytest
 from starlette.types import Receive, Scope, Send
 
 import chatkeep
+from chatkeep.access.tokens import TokenFile
 from chatkeep.core.model import Draft, Message
-from chatkeep.core.words import spaced
+from chatkeep.core.search.words import spaced
 from chatkeep.http.app import create_app
-from chatkeep.http.guard import UNLIMITED, Guard
-from chatkeep.http.limits import Limits
+from chatkeep.http.gate.guard import UNLIMITED, Guard
+from chatkeep.http.gate.limits import Limits
 from chatkeep.sessions import Sessions
 from chatkeep.store.files.store import FilesStore
-from chatkeep.tokens import TokenFile
 from tests.http.listening import listening
 
 LONG: Final = 200_000  # characters; more than any part of a request that is not its text

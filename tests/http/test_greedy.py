@@ -15,11 +15,11 @@ import msgspec
 import pytest
 
 from chatkeep.core.bounds import LARGE_BODY_BYTES_MAX
-from chatkeep.http import protocol
-from chatkeep.http.protocol import BoundedProtocol
+from chatkeep.http.gate import connection
+from chatkeep.http.gate.connection import BoundedProtocol
+from tests.http.gate.test_connection import _sent
 from tests.http.listening import listening
 from tests.http.test_memory import GROWTH_BYTES_MAX, Process, running_process
-from tests.http.test_protocol import _sent
 
 if TYPE_CHECKING:
     from tests.http.conftest import Server
@@ -108,7 +108,7 @@ def test_more_requests_at_once_than_there_is_room_for(server: Server, port: int)
 
 def test_sending_a_body_for_ever_after_the_answer_ends(port: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Who is refused may finish the body, within bounds of time and size."""
-    monkeypatch.setattr(protocol, "_REST_BYTES_MAX", 1 << 20)
+    monkeypatch.setattr(connection, "_REST_BYTES_MAX", 1 << 20)
     begun = POSTED + b"Transfer-Encoding: chunked\r\n\r\n"
     with _connections(port, 1, begun) as [slow], _connections(port, 1, begun) as [fast]:
         assert slow.recv(1 << 16).startswith(b"HTTP/1.1 401")

@@ -11,7 +11,7 @@ from typing import Final
 
 import pytest
 
-from chatkeep.http.page import edition, imports_of, modules_needed
+from chatkeep.http.routes.page import edition, imports_of, modules_needed
 
 FLOORS: Final = ("views", "state", "wire", "text")
 """From above: a floor may use those under it, but views ask the server for nothing themselves."""

@@ -12,16 +12,16 @@ import httpx
 import pytest
 from msgspec import Struct
 
-from chatkeep.chat import Chats
+from chatkeep.access.tokens import TokenFile
 from chatkeep.core.model import Json
 from chatkeep.http.app import ROUTES, create_app
-from chatkeep.http.guard import Guard, Rates
-from chatkeep.http.limits import Limits
+from chatkeep.http.gate.guard import Guard, Rates
+from chatkeep.http.gate.limits import Limits
+from chatkeep.model.chat import Chats
+from chatkeep.model.upstream import ModelSettings, Upstream
 from chatkeep.sessions import Sessions
 from chatkeep.store.files.store import FilesStore
 from chatkeep.testing import draft, talk
-from chatkeep.tokens import TokenFile
-from chatkeep.upstream import ModelSettings, Upstream
 from tests.disks import SmallDisk, in_an_image, in_memory, taking_no_writes
 from tests.http.listening import listening
 

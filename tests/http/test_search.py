@@ -21,13 +21,13 @@ from fastapi import FastAPI
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from chatkeep.access.tokens import TokenFile
 from chatkeep.core.model import Draft
 from chatkeep.http.app import create_app
-from chatkeep.http.guard import UNLIMITED, Guard
-from chatkeep.http.limits import Limits
+from chatkeep.http.gate.guard import UNLIMITED, Guard
+from chatkeep.http.gate.limits import Limits
 from chatkeep.sessions import Sessions
 from chatkeep.store.files.store import FilesStore
-from chatkeep.tokens import TokenFile
 
 QUERY_COUNT: Final = 4_000
 BATCH: Final = 20
@@ -116,7 +116,7 @@ def asked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Asked]:
     asked = Asked(create_app(Sessions(store), guard), secret)
     with pytest.MonkeyPatch.context() as patch:
         # What a search may take is counted as work, so that a busy machine cuts none short.
-        patch.setattr("chatkeep.store.files.searching.time", SimpleNamespace(monotonic=time.thread_time))
+        patch.setattr("chatkeep.store.files.index.search.searching.time", SimpleNamespace(monotonic=time.thread_time))
         yield asked
     asked.close()
     limits.close()

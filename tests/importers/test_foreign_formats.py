@@ -13,7 +13,7 @@ from chatkeep import importers
 from chatkeep.core.model import Session
 from chatkeep.errors import InvalidError
 from chatkeep.importers import Flaw
-from chatkeep.importers.pocketpaw import key_of
+from chatkeep.importers.formats.pocketpaw import key_of
 from chatkeep.sessions import Sessions
 from chatkeep.store.memory import MemoryStore
 

@@ -14,17 +14,18 @@ from typing import Final
 
 from chatkeep import exporters
 from chatkeep.cli import screen
-from chatkeep.core import recognition, titles
-from chatkeep.core.excerpts import excerpt, highlights
+from chatkeep.core.history import recognition
+from chatkeep.core.history.tape import Tape
+from chatkeep.core.history.windows import Window, fitting, for_anthropic, for_openai
 from chatkeep.core.model import Draft, Header, Message, Session
-from chatkeep.core.query import QUERY_CHARS_MAX, parse_query
-from chatkeep.core.reasoning import Splitter, parted
+from chatkeep.core.search.excerpts import excerpt, highlights
+from chatkeep.core.search.query import QUERY_CHARS_MAX, parse_query
+from chatkeep.core.search.words import rows_of, spaced, tokens_of
 from chatkeep.core.sse import MEDIA_TYPE
-from chatkeep.core.tape import Tape
-from chatkeep.core.windows import Window, fitting, for_anthropic, for_openai
-from chatkeep.core.words import rows_of, spaced, tokens_of
-from chatkeep.store.files import format as session_file
-from chatkeep.store.files.vocabulary import indexed_of
+from chatkeep.core.text import titles
+from chatkeep.core.text.reasoning import Splitter, parted
+from chatkeep.store.files.index.vocabulary import indexed_of
+from chatkeep.store.files.tree import format as session_file
 from tests.fuzz import targets, wires
 
 Work = Callable[[], object]

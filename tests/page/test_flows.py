@@ -10,10 +10,10 @@ from urllib.parse import quote
 import pytest
 from playwright.sync_api import Browser, Page, Route, expect
 
+from chatkeep.access.page_sessions import SignInCode
 from chatkeep.core.model import Draft, Revision
 from chatkeep.errors import NotFoundError
-from chatkeep.http import page as served
-from chatkeep.page_sessions import SignInCode
+from chatkeep.http.routes import page as served
 from tests.http.conftest import Server
 from tests.page.conftest import DRAWN, PACKAGES, Seen, Visit, called, newest, said, store, until
 

@@ -15,7 +15,7 @@ from chatkeep.core.feed import Changes
 from chatkeep.core.model import Draft, Revision
 from chatkeep.errors import SessionNotFoundError
 from chatkeep.sessions import Sessions
-from chatkeep.store.files import rows
+from chatkeep.store.files.index import rows
 from chatkeep.store.files.store import FilesStore
 from chatkeep.store.memory import MemoryStore
 from chatkeep.store.protocol import Store

@@ -18,8 +18,7 @@ from typer.exceptions import TyperException
 
 import chatkeep
 from chatkeep.cli import (
-    access,
-    backups,
+    backup,
     chatting,
     doctor,
     hints,
@@ -28,8 +27,9 @@ from chatkeep.cli import (
     reading,
     screen,
     serving,
+    status,
+    tokens,
     transfer,
-    upkeep,
     watching,
     writing,
 )
@@ -37,7 +37,7 @@ from chatkeep.cli.interrupts import EXIT_CODE, StoppedError
 from chatkeep.cli.similar import did_you_mean
 from chatkeep.core.model import Json
 from chatkeep.errors import ChatkeepError, InvalidError, SessionNotFoundError
-from chatkeep.wire import exit_code_of
+from chatkeep.wire.answers import exit_code_of
 
 app = typer.Typer(
     name="chatkeep",
@@ -65,19 +65,19 @@ _COMMANDS: Final[Mapping[str, Callable[..., None]]] = {
     "delete": writing.delete,
     "export": transfer.export,
     "import": transfer.import_,
-    "stats": upkeep.stats,
+    "stats": status.stats,
     "doctor": doctor.doctor,
-    "backup": backups.backup,
-    "restore": backups.restore,
-    "reindex": upkeep.reindex,
+    "backup": backup.backup,
+    "restore": backup.restore,
+    "reindex": status.reindex,
     "demo": transfer.demo,
 }
 for _name, _command in _COMMANDS.items():
     app.command(_name, short_help=options.first_sentence(_command))(_command)
-for _token_command in access.app.registered_commands:
+for _token_command in tokens.app.registered_commands:
     if _token_command.callback is not None:
         _token_command.short_help = options.first_sentence(_token_command.callback)
-app.add_typer(access.app, name="token")
+app.add_typer(tokens.app, name="token")
 
 
 def main(args: Sequence[str] | None = None) -> NoReturn:

@@ -12,10 +12,10 @@ import typer
 
 from chatkeep.cli import screen
 from chatkeep.core.model import Selection, Status
-from chatkeep.core.search import Search
+from chatkeep.core.search.search import Search
 from chatkeep.errors import SessionDamagedError
 from chatkeep.sessions import Sessions
-from chatkeep.wire import exit_code_of
+from chatkeep.wire.answers import exit_code_of
 
 _REASONS: Final = 3
 _HITS_MAX: Final = 200

@@ -57,17 +57,17 @@ def chat(
     if chats is None:
         raise ModelUnsetError("model_url")
     chats.model.model_for(None)
-    from chatkeep.cli import answers  # noqa: PLC0415 - loads what chats
+    from chatkeep.cli import replies  # noqa: PLC0415 - loads what chats
 
     is_talk = text is None and not as_json and sys.stdin.isatty() and sys.stdout.isatty()
     with opened_store(settings, watch=is_talk) as store:
         if is_talk:
             from chatkeep.cli.talk import Talk  # noqa: PLC0415 - loads the editor of lines
 
-            answers.run(Talk(Sessions(store), chats, key).hold())
+            replies.run(Talk(Sessions(store), chats, key).hold())
         else:
-            shown = answers.AsEvents() if as_json else answers.AsText()
-            answers.run(answers.answer_all(Sessions(store), chats, key, _texts(text), shown))
+            shown = replies.AsEvents() if as_json else replies.AsText()
+            replies.run(replies.answer_all(Sessions(store), chats, key, _texts(text), shown))
 
 
 def _texts(text: str | None) -> Iterator[str]:

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from chatkeep import wire, wiring
+from chatkeep import wiring
 from chatkeep.cli import screen
 from chatkeep.cli.facts import cut_facts
 from chatkeep.cli.interrupts import stoppable
@@ -17,6 +17,7 @@ from chatkeep.cli.options import AsJson, Workspace, check_existing, named
 from chatkeep.config import workspace_from
 from chatkeep.core.model import Json
 from chatkeep.errors import SessionDamagedError
+from chatkeep.wire.answers import exit_code_of
 
 _REMEDIES = {
     "mend": "cuts it back to its whole messages and keeps what is cut; so does the next append",
@@ -73,7 +74,7 @@ def doctor(
         _tell_sum(outcomes, bad)
         _tell_kept(place)
     if bad:
-        raise typer.Exit(wire.exit_code_of(SessionDamagedError))
+        raise typer.Exit(exit_code_of(SessionDamagedError))
 
 
 def _facts(outcome: wiring.Outcome) -> dict[str, Json]:

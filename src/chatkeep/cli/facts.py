@@ -9,13 +9,14 @@ from datetime import datetime
 
 import msgspec
 
-from chatkeep import wire, wiring
+from chatkeep import wiring
 from chatkeep.core.model import Hits, Json, Page, Summary
+from chatkeep.wire import answers
 
 
 def listed(summary: Summary) -> dict[str, Json]:
     """Return a session as lists show it."""
-    item = msgspec.to_builtins(wire.summary_item(summary))
+    item = msgspec.to_builtins(answers.summary_item(summary))
     return {"id": item.pop("id"), "key": summary.header.key, **item}
 
 
@@ -26,13 +27,13 @@ def listed_page(page: Page) -> dict[str, Json]:
 
 def detailed(summary: Summary, now: datetime) -> dict[str, Json]:
     """Return a session with all its facts."""
-    age_seconds = wire.session_detail(summary, now).age_seconds
+    age_seconds = answers.session_detail(summary, now).age_seconds
     return {**listed(summary), "metadata": summary.header.metadata, "age_seconds": age_seconds}
 
 
 def hit_page(hits: Hits) -> dict[str, Json]:
     """Return what a search found."""
-    page = msgspec.to_builtins(wire.hit_page(hits))
+    page = msgspec.to_builtins(answers.hit_page(hits))
     found = [
         {"id": item.pop("id"), "key": hit.key, **item} for hit, item in zip(hits.hits, page["sessions"], strict=True)
     ]

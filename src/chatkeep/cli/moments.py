@@ -6,9 +6,9 @@ import re
 from datetime import UTC, date, datetime, timedelta
 from typing import Final
 
-from chatkeep.bodies import parse_duration, parse_time
 from chatkeep.core.model import utc
 from chatkeep.errors import InvalidError
+from chatkeep.wire.bodies import parse_duration, parse_time
 
 HELP: Final = "2024-01-31, 2024-01, yesterday, today, 7d, 12h or 2024-01-31T10:30:00Z; days are local"
 _DAY: Final = re.compile(r"(\d{4})(?:-(\d{1,2})(?:-(\d{1,2}))?)?", re.ASCII)

@@ -15,12 +15,12 @@ from rich.text import Text
 from chatkeep.cli import absence, completing, facts, moments, screen
 from chatkeep.cli.moments import moment
 from chatkeep.cli.options import AsJson, Channel, Key, Pinned, Prefix, Tags, Workspace, choice, opened_sessions
-from chatkeep.cli.paging import paged
-from chatkeep.core.excerpts import highlights
+from chatkeep.cli.pager import paged
 from chatkeep.core.keys import parse_key
 from chatkeep.core.model import ROLES, Hit, Hits, Json, Message, Role, Selection, Sort, Summary, Unit
-from chatkeep.core.query import Query, parse_query
-from chatkeep.core.search import DEFAULT_ROLES, Search
+from chatkeep.core.search.excerpts import highlights
+from chatkeep.core.search.query import Query, parse_query
+from chatkeep.core.search.search import DEFAULT_ROLES, Search
 from chatkeep.core.unknown import written
 from chatkeep.errors import InvalidError
 from chatkeep.sessions import Sessions

@@ -28,7 +28,7 @@ from rich.table import Table
 from rich.text import Text
 
 from chatkeep.cli import hints
-from chatkeep.core import quoting
+from chatkeep.core.text import quoting
 
 _PIPE_COLUMNS: Final = 240
 _STYLES: Final = {"user": "cyan", "assistant": "green", "tool": "yellow"}

@@ -12,12 +12,12 @@ from typing import Annotated
 import typer
 
 from chatkeep import wiring
+from chatkeep.access.page_sessions import SignInCode
+from chatkeep.access.tokens import TokenFile
 from chatkeep.cli import screen
 from chatkeep.cli.options import Workspace, named, opened_store
 from chatkeep.config import Settings, settings_from
 from chatkeep.errors import ChatkeepError, StorageDeniedError, StorageFullError, StorageReadOnlyError
-from chatkeep.page_sessions import SignInCode
-from chatkeep.tokens import TokenFile
 
 _EVERYWHERE = frozenset(("0.0.0.0", "::"))  # noqa: S104 - it is compared, not bound
 _BACKLOG = 2048

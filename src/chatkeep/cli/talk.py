@@ -7,15 +7,15 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Final
 
-from chatkeep.chat import Chats
-from chatkeep.cli import answers, hints, reading, screen
+from chatkeep.cli import hints, reading, replies, screen
 from chatkeep.cli.lines import Lines
+from chatkeep.core.history.windows import Window
 from chatkeep.core.model import Message, Selection
 from chatkeep.core.paging import LIST_LIMIT_MAX
-from chatkeep.core.query import parse_query
-from chatkeep.core.search import Search
-from chatkeep.core.windows import Window
+from chatkeep.core.search.query import parse_query
+from chatkeep.core.search.search import Search
 from chatkeep.errors import ChatkeepError, InvalidError, SessionNotFoundError
+from chatkeep.model.chat import Chats
 from chatkeep.sessions import Sessions
 
 _SHOWN_MAX: Final = 20
@@ -86,13 +86,13 @@ class Talk:
         command(rest.strip())
 
     async def _answer(self, text: str) -> None:
-        turn = await answers.begun(self._chats, self._sessions, self._key, text)
+        turn = await replies.begun(self._chats, self._sessions, self._key, text)
         if turn.seq <= self._shown_seq:  # the session was deleted, and is another one
             self._shown_seq = 0
         self._show_news(before=turn.seq)
         self._shown_seq = turn.seq
         try:
-            await answers.finished(turn, answers.AsText())
+            await replies.finished(turn, replies.AsText())
         finally:
             self._own_seq = turn.answer_seq
         screen.say()
@@ -138,7 +138,7 @@ class Talk:
         screen.say(f"Title: {screen.visible(summary.title, one_line=True)}")
 
     def _begin_anew(self, _: str) -> None:
-        self._key = f"{answers.CHANNEL}:{secrets.token_hex(6)}"
+        self._key = f"{replies.CHANNEL}:{secrets.token_hex(6)}"
         self._shown_seq, self._own_seq = 0, None
         self._show_beginning()
 

@@ -21,7 +21,7 @@ from chatkeep.errors import InvalidError, NotFoundError, SessionDamagedError, Se
 from chatkeep.exporters import FORMATS, exported
 from chatkeep.importers import Flaw, Piped, Report, Source
 from chatkeep.sessions import Sessions
-from chatkeep.wire import exit_code_of
+from chatkeep.wire.answers import exit_code_of
 
 _SHOWN_FLAWS = 20
 _AGAIN = "the same command goes on, and takes nothing in twice."

@@ -10,7 +10,6 @@ from typing import Annotated
 
 import typer
 
-from chatkeep import wire
 from chatkeep.cli import completing, facts, screen
 from chatkeep.cli.interrupts import stoppable
 from chatkeep.cli.moments import moment
@@ -29,6 +28,7 @@ from chatkeep.core.bounds import MESSAGE_BYTES_MAX
 from chatkeep.core.model import ROLES, Draft, Selection
 from chatkeep.errors import ChatkeepError, InvalidError, NotFoundError
 from chatkeep.sessions import Sessions
+from chatkeep.wire.answers import BulkAnswer, append_answer
 
 _NAMED_KEYS = 20
 
@@ -65,7 +65,7 @@ def append(
     with (made_sessions if create else opened_sessions)(workspace) as sessions:
         appended = sessions.append(key, [draft], channel=channel, create=create, expect_count=expect_count)
     if as_json:
-        screen.show_json(wire.append_answer(appended))
+        screen.show_json(append_answer(appended))
         return
     seq = appended.receipts[0].seq
     if appended.stored_count:
@@ -114,7 +114,7 @@ def delete(
             _ask(doomed, yes=yes)
             doomed = _deleted(sessions, doomed)
     if as_json:
-        screen.show_json(wire.BulkAnswer(keys=tuple(doomed), count=len(doomed), dry_run=dry_run))
+        screen.show_json(BulkAnswer(keys=tuple(doomed), count=len(doomed), dry_run=dry_run))
         return
     what = screen.counted(len(doomed), "session")
     screen.say(f"Would delete {what}:" if dry_run else f"Deleted {what}.")

@@ -25,7 +25,6 @@ from typing import Final, Self
 
 import httpx
 
-from chatkeep.chat_wire import ChatAnswer
 from chatkeep.client import calls
 from chatkeep.client.async_connection import AsyncConnection, Sleep
 from chatkeep.client.calls import LIMIT_WAIT_S, ChatEvent
@@ -33,6 +32,7 @@ from chatkeep.client.following import CatchingUp
 from chatkeep.client.messages import Appendable, drafts_of
 from chatkeep.client.sending import TIMEOUT_S
 from chatkeep.core.feed import Change, Changes
+from chatkeep.core.history.windows import Window
 from chatkeep.core.model import (
     Appended,
     Hits,
@@ -47,11 +47,11 @@ from chatkeep.core.model import (
     Summary,
 )
 from chatkeep.core.paging import LIST_LIMIT_DEFAULT
-from chatkeep.core.search import Search
+from chatkeep.core.search.search import Search
 from chatkeep.core.stats import PeriodUnit, Stats
-from chatkeep.core.windows import Window
 from chatkeep.errors import SessionDamagedError, SessionNotFoundError, StorageError
-from chatkeep.events import change_of
+from chatkeep.wire.chat import ChatAnswer
+from chatkeep.wire.events import change_of
 
 _LISTED: Final = Selection()
 

@@ -18,10 +18,8 @@ from urllib.parse import quote
 import msgspec
 from msgspec import Struct
 
-from chatkeep import wire
-from chatkeep.bodies import BULK_KEYS_MAX, BulkBody, ChatBody, revision_body
-from chatkeep.chat_wire import ChatAnswer, ChatDone, ChatReasoning, ChatStart, ChatToken
 from chatkeep.core import ids
+from chatkeep.core.history.windows import Window
 from chatkeep.core.keys import parse_key
 from chatkeep.core.model import (
     Appended,
@@ -40,15 +38,32 @@ from chatkeep.core.model import (
     encoded_json,
     utc,
 )
-from chatkeep.core.query import parse_query
-from chatkeep.core.search import DEFAULT_ROLES, Search
+from chatkeep.core.search.query import parse_query
+from chatkeep.core.search.search import DEFAULT_ROLES, Search
 from chatkeep.core.sse import MEDIA_TYPE, EventReader
 from chatkeep.core.stats import PeriodUnit, Stats
 from chatkeep.core.unknown import message_in, unknown_of_session
-from chatkeep.core.windows import Window
 from chatkeep.errors import ChatkeepError, InvalidError, MessageConflictError, UnreachableError
 from chatkeep.exporters import exported
-from chatkeep.problem_wire import Problem, error_of
+from chatkeep.wire.answers import (
+    AppendAnswer,
+    BulkAnswer,
+    HitPage,
+    ImportAnswer,
+    KeyList,
+    SessionDetail,
+    SessionPage,
+    StatusAnswer,
+    appended_of,
+    counts_of,
+    hits_of,
+    key_page_of,
+    page_of,
+    summary_of_detail,
+)
+from chatkeep.wire.bodies import BULK_KEYS_MAX, BulkBody, ChatBody, revision_body
+from chatkeep.wire.chat import ChatAnswer, ChatDone, ChatReasoning, ChatStart, ChatToken
+from chatkeep.wire.errors import Problem, error_of
 
 RETRIES_MAX: Final = 4
 CHAT_WAIT_S: Final = 600.0
@@ -170,7 +185,7 @@ def append(
     return Call(
         method="POST",
         path="/api/v1/messages",
-        decode=lambda body: wire.appended_of(_decoded(body, wire.AppendAnswer)),
+        decode=lambda body: appended_of(_decoded(body, AppendAnswer)),
         query=_pairs(query),
         body=encoded_json("messages", timed),
         key=key or "",
@@ -215,7 +230,7 @@ def sessions(selection: Selection, *, limit: int, cursor: str | None) -> Call[Pa
     return Call(
         method="GET",
         path="/api/sessions",
-        decode=lambda body: wire.page_of(_decoded(body, wire.SessionPage)),
+        decode=lambda body: page_of(_decoded(body, SessionPage)),
         query=_pairs({**_filters(selection), "limit": limit, "cursor": cursor}),
     )
 
@@ -225,7 +240,7 @@ def keys(selection: Selection, *, limit: int | None, cursor: str | None) -> Call
     return Call(
         method="GET",
         path="/api/v1/sessions",
-        decode=lambda body: wire.key_page_of(_decoded(body, wire.KeyList)),
+        decode=lambda body: key_page_of(_decoded(body, KeyList)),
         query=_pairs({**_filters(selection), "limit": limit, "cursor": cursor}),
     )
 
@@ -246,7 +261,7 @@ def search(search: Search) -> Call[Hits]:
     return Call(
         method="GET",
         path="/api/sessions/search",
-        decode=lambda body: wire.hits_of(_decoded(body, wire.HitPage)),
+        decode=lambda body: hits_of(_decoded(body, HitPage)),
         query=_pairs(query),
     )
 
@@ -266,7 +281,7 @@ def delete_all(chosen: Iterable[str]) -> Call[tuple[str, ...]]:
     """Return the call that deletes sessions; sent again it would leave out those that it deleted."""
 
     def removed(body: bytes) -> tuple[str, ...]:
-        return _decoded(body, wire.BulkAnswer).keys
+        return _decoded(body, BulkAnswer).keys
 
     return Call(
         method="POST",
@@ -283,7 +298,7 @@ def merge(session: Session) -> Call[Merged]:
     encoded_json("session", session)
 
     def merged(body: bytes) -> Merged:
-        return _merged(_decoded(body, wire.ImportAnswer), session.header.key)
+        return _merged(_decoded(body, ImportAnswer), session.header.key)
 
     return Call(
         method="POST",
@@ -303,7 +318,7 @@ def status(prefix: str) -> Call[Status]:
     return Call(
         method="GET",
         path="/api/v1/status",
-        decode=lambda body: wire.counts_of(_decoded(body, wire.StatusAnswer)),
+        decode=lambda body: counts_of(_decoded(body, StatusAnswer)),
         query=_pairs({"prefix": prefix or None}),
     )
 
@@ -458,7 +473,7 @@ def _no_events(_: bytes) -> None:
 
 
 def _detail(body: bytes) -> Summary:
-    return wire.summary_of_detail(_decoded(body, wire.SessionDetail))
+    return summary_of_detail(_decoded(body, SessionDetail))
 
 
 def _session(body: bytes) -> Session:
@@ -472,7 +487,7 @@ def _window(body: bytes) -> Window:
     return Window(messages=messages, has_more=window.has_more, needed_tokens=window.needed_tokens)
 
 
-def _merged(report: wire.ImportAnswer, key: str) -> Merged:
+def _merged(report: ImportAnswer, key: str) -> Merged:
     conflicts: tuple[str, ...] = ()
     for flaw in report.errors:
         if flaw.code != MessageConflictError.code:

@@ -10,7 +10,7 @@ from chatkeep.client.calls import FAILED, LIMITED, PAUSE_S, TRY_AGAIN, error_in,
 from chatkeep.core.feed import Change, Changes
 from chatkeep.core.sse import Event, EventReader
 from chatkeep.errors import UnreachableError
-from chatkeep.events import RESET, change_of
+from chatkeep.wire.events import RESET, change_of
 
 _RESUMES_MAX: Final = 16
 _RESUME_S_MAX: Final = 5.0

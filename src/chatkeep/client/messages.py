@@ -14,11 +14,11 @@ from typing import Any, Final, Protocol, cast, runtime_checkable
 
 import msgspec
 
-from chatkeep.bodies import DraftBody, draft_of
-from chatkeep.core import completions
+from chatkeep.core.history import completions
 from chatkeep.core.model import ROLES, Draft, Json, Message
-from chatkeep.core.reasoning import FIELDS
+from chatkeep.core.text.reasoning import FIELDS
 from chatkeep.errors import InvalidError
+from chatkeep.wire.bodies import DraftBody, draft_of
 
 _OWN: Final = frozenset(DraftBody.__struct_fields__)
 _MODELS: Final = frozenset(("annotations", "audio", "function_call", "refusal", *FIELDS))

@@ -16,7 +16,6 @@ from typing import Any, Final, Literal
 import msgspec
 from msgspec import UNSET, Struct, UnsetType, field
 
-from chatkeep.core import reasoning, titles
 from chatkeep.core.bounds import (
     DEPTH_MAX,
     MESSAGE_BYTES_MAX,
@@ -26,6 +25,7 @@ from chatkeep.core.bounds import (
     is_deeper,
 )
 from chatkeep.core.keys import CHANNEL_CHARS_MAX, composed
+from chatkeep.core.text import reasoning, titles
 from chatkeep.errors import InvalidError, TooLargeError
 
 Json = Any

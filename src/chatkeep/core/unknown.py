@@ -13,8 +13,8 @@ from typing import Final
 import msgspec
 from msgspec import Raw
 
+from chatkeep.core.history.windows import Window
 from chatkeep.core.model import Header, Json, Message
-from chatkeep.core.windows import Window
 
 _MESSAGE_FIELDS: Final = frozenset(Message.__struct_encode_fields__) - {""}
 _SESSION_FIELDS: Final = frozenset((*Header.__struct_encode_fields__, "format", "messages", "message_count"))

@@ -19,15 +19,17 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.responses import Response
 
 import chatkeep
-from chatkeep import bodies, chat_wire, exporters, wire
-from chatkeep.chat import Chats
+from chatkeep import exporters
+from chatkeep.access.page_sessions import SignInCode
+from chatkeep.core.history.windows import Window
 from chatkeep.core.model import Message
 from chatkeep.core.sse import MEDIA_TYPE
 from chatkeep.core.stats import Stats
-from chatkeep.core.windows import Window
-from chatkeep.events import EventData
-from chatkeep.http import chat_api, docs, events_api, keys_api, page, problems, proxy_api, server_api, sessions_api
-from chatkeep.http.access import (
+from chatkeep.http import docs
+from chatkeep.http.gate import problems
+from chatkeep.http.gate.envelope import Envelope
+from chatkeep.http.gate.guard import RATE_HEADERS, Guard, GuardMiddleware
+from chatkeep.http.gate.rules import (
     DELETE,
     JSON_TYPE,
     PUBLIC,
@@ -39,15 +41,30 @@ from chatkeep.http.access import (
     Rule,
     room_for_body,
 )
-from chatkeep.http.envelope import Envelope
-from chatkeep.http.feed import Feed
-from chatkeep.http.guard import RATE_HEADERS, Guard, GuardMiddleware
 from chatkeep.http.metrics import Metrics
 from chatkeep.http.openapi import Answer, Body, described, extra, responses
-from chatkeep.http.relay import Relay
-from chatkeep.page_sessions import SignInCode
+from chatkeep.http.routes import chat, events, keys, page, proxy, server, sessions
+from chatkeep.http.streams.followers import Feed
+from chatkeep.http.streams.relay import Relay
+from chatkeep.model.chat import Chats
+from chatkeep.model.upstream import NoModel
 from chatkeep.sessions import Sessions
-from chatkeep.upstream import NoModel
+from chatkeep.wire import bodies
+from chatkeep.wire.answers import (
+    AppendAnswer,
+    BulkAnswer,
+    DeletedAnswer,
+    Done,
+    HitPage,
+    ImportAnswer,
+    KeyList,
+    SessionDetail,
+    SessionObject,
+    SessionPage,
+    StatusAnswer,
+)
+from chatkeep.wire.chat import ChatAnswer
+from chatkeep.wire.events import EventData
 
 
 class Route(Struct, frozen=True):
@@ -70,58 +87,56 @@ _EVENTS: Final = (MEDIA_TYPE,)
 
 ROUTES: Final = (
     # the object dialect
-    Route("GET", "/api/sessions", READ, sessions_api.list_sessions, Answer(wire.SessionPage)),
-    Route("GET", "/api/sessions/search", READ, sessions_api.search_sessions, Answer(wire.HitPage)),
-    Route("GET", "/api/memory/session", READ, sessions_api.read_history, Answer(tuple[Message, ...])),
+    Route("GET", "/api/sessions", READ, sessions.list_sessions, Answer(SessionPage)),
+    Route("GET", "/api/sessions/search", READ, sessions.search_sessions, Answer(HitPage)),
+    Route("GET", "/api/memory/session", READ, sessions.read_history, Answer(tuple[Message, ...])),
     Route(
         "POST",
         "/api/sessions/{id:path}/title",
         WRITE,
-        sessions_api.rename_session,
-        Answer(wire.Done),
+        sessions.rename_session,
+        Answer(Done),
         Body(bodies.TitleBody),
     ),
-    Route("GET", "/api/sessions/{id:path}", READ, sessions_api.get_session_object, Answer(wire.SessionObject)),
-    Route("DELETE", "/api/sessions/{id:path}", DELETE, sessions_api.delete_session, Answer(wire.Done)),
+    Route("GET", "/api/sessions/{id:path}", READ, sessions.get_session_object, Answer(SessionObject)),
+    Route("DELETE", "/api/sessions/{id:path}", DELETE, sessions.delete_session, Answer(Done)),
     # the key dialect
-    Route("GET", "/api/v1/sessions", READ, keys_api.list_keys, Answer(wire.KeyList)),
+    Route("GET", "/api/v1/sessions", READ, keys.list_keys, Answer(KeyList)),
     Route(
         "POST",
         "/api/v1/sessions/delete",
         DELETE,
-        keys_api.delete_sessions,
-        Answer(wire.BulkAnswer),
+        keys.delete_sessions,
+        Answer(BulkAnswer),
         Body(bodies.BulkBody),
     ),
-    Route("GET", "/api/v1/sessions/{key:path}", READ, keys_api.get_session, Answer(wire.SessionDetail)),
-    Route("DELETE", "/api/v1/sessions/{key:path}", DELETE, keys_api.delete_key, Answer(wire.DeletedAnswer)),
+    Route("GET", "/api/v1/sessions/{key:path}", READ, keys.get_session, Answer(SessionDetail)),
+    Route("DELETE", "/api/v1/sessions/{key:path}", DELETE, keys.delete_key, Answer(DeletedAnswer)),
     Route(
         "PATCH",
         "/api/v1/sessions/{key:path}",
         WRITE,
-        keys_api.revise_session,
-        Answer(wire.SessionDetail),
+        keys.revise_session,
+        Answer(SessionDetail),
         Body(bodies.RevisionBody),
     ),
-    Route("GET", "/api/v1/messages", READ, keys_api.read_messages, Answer(Window)),
+    Route("GET", "/api/v1/messages", READ, keys.read_messages, Answer(Window)),
     Route(
         "POST",
         "/api/v1/messages",
         WRITE,
-        keys_api.append_messages,
-        Answer(wire.AppendAnswer, (200, 201)),
+        keys.append_messages,
+        Answer(AppendAnswer, (200, 201)),
         Body(bodies.DraftsBody),
     ),
-    Route("GET", "/api/v1/export", READ, keys_api.export_sessions, Answer(media_types=_EXPORTS)),
-    Route("POST", "/api/v1/import", WRITE, keys_api.import_sessions, Answer(wire.ImportAnswer), Body()),
-    Route(
-        "POST", "/api/v1/chat", WRITE, chat_api.chat, Answer(chat_wire.ChatAnswer), Body(bodies.ChatBody), lasts=True
-    ),
+    Route("GET", "/api/v1/export", READ, keys.export_sessions, Answer(media_types=_EXPORTS)),
+    Route("POST", "/api/v1/import", WRITE, keys.import_sessions, Answer(ImportAnswer), Body()),
+    Route("POST", "/api/v1/chat", WRITE, chat.chat, Answer(ChatAnswer), Body(bodies.ChatBody), lasts=True),
     Route(
         "POST",
         "/api/v1/chat/stream",
         WRITE,
-        chat_api.stream_chat,
+        chat.stream_chat,
         Answer(media_types=_EVENTS),
         Body(bodies.ChatBody),
         lasts=True,
@@ -131,25 +146,25 @@ ROUTES: Final = (
         "POST",
         "/v1/chat/completions",
         WRITE,
-        proxy_api.complete_chat,
+        proxy.complete_chat,
         Answer(media_types=(JSON_TYPE, MEDIA_TYPE)),
         Body(),
         lasts=True,
     ),
-    Route("GET", "/v1/models", READ, proxy_api.list_models, Answer()),
-    Route("GET", "/api/v1/events", READ, events_api.follow_events, Answer(EventData, media_types=_EVENTS)),
+    Route("GET", "/v1/models", READ, proxy.list_models, Answer()),
+    Route("GET", "/api/v1/events", READ, events.follow_events, Answer(EventData, media_types=_EVENTS)),
     # the page
     Route("GET", "/", PUBLIC, page.get_page, Answer(media_types=_HTML)),
     Route("GET", "/page/{edition}/{name:path}", PUBLIC, page.get_page_file, Answer(media_types=page.MEDIA_TYPES)),
-    Route("POST", "/signin", SIGN_IN, page.sign_in, Answer(wire.Done), Body(bodies.SignInBody)),
-    Route("DELETE", "/signin", SIGN_IN, page.sign_out, Answer(wire.Done)),
+    Route("POST", "/signin", SIGN_IN, page.sign_in, Answer(Done), Body(bodies.SignInBody)),
+    Route("DELETE", "/signin", SIGN_IN, page.sign_out, Answer(Done)),
     # the server itself
-    Route("GET", "/api/v1/status", READ, server_api.get_status, Answer(wire.StatusAnswer)),
-    Route("GET", "/api/v1/stats", READ, server_api.get_stats, Answer(Stats)),
-    Route("GET", "/metrics", READ_EVERYWHERE, server_api.get_metrics, Answer(media_types=_TEXT)),
-    Route("GET", "/health", PUBLIC, server_api.get_health, Answer(wire.Done)),
-    Route("GET", "/openapi.json", PUBLIC, server_api.get_openapi, Answer(dict)),
-    Route("GET", "/docs", PUBLIC, server_api.get_docs, Answer(media_types=_HTML)),
+    Route("GET", "/api/v1/status", READ, server.get_status, Answer(StatusAnswer)),
+    Route("GET", "/api/v1/stats", READ, server.get_stats, Answer(Stats)),
+    Route("GET", "/metrics", READ_EVERYWHERE, server.get_metrics, Answer(media_types=_TEXT)),
+    Route("GET", "/health", PUBLIC, server.get_health, Answer(Done)),
+    Route("GET", "/openapi.json", PUBLIC, server.get_openapi, Answer(dict)),
+    Route("GET", "/docs", PUBLIC, server.get_docs, Answer(media_types=_HTML)),
 )
 
 

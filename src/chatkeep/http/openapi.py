@@ -9,13 +9,27 @@ import msgspec
 from fastapi import FastAPI
 from msgspec import Struct
 
-from chatkeep import bodies, chat_wire, problem_wire, wire
+from chatkeep.core.history.windows import Window
 from chatkeep.core.model import Json, Message
 from chatkeep.core.stats import Stats
-from chatkeep.core.windows import Window
-from chatkeep.events import EventData
-from chatkeep.http.access import JSON_TYPE, PUBLIC, SIGN_IN, Rule
-from chatkeep.http.problems import PROBLEM_TYPE
+from chatkeep.http.gate.problems import PROBLEM_TYPE
+from chatkeep.http.gate.rules import JSON_TYPE, PUBLIC, SIGN_IN, Rule
+from chatkeep.wire import bodies
+from chatkeep.wire.answers import (
+    AppendAnswer,
+    BulkAnswer,
+    DeletedAnswer,
+    Done,
+    HitPage,
+    ImportAnswer,
+    KeyList,
+    SessionDetail,
+    SessionPage,
+    StatusAnswer,
+)
+from chatkeep.wire.chat import ChatAnswer, ChatDone, ChatReasoning, ChatStart, ChatToken
+from chatkeep.wire.errors import Problem
+from chatkeep.wire.events import EventData
 
 Document = dict[str, Json]
 
@@ -38,25 +52,25 @@ _WITH_BODY: Final = {
     507: "No space is left.",
 }
 _KINDS: Final[tuple[Any, ...]] = (
-    wire.SessionPage,
-    wire.HitPage,
+    SessionPage,
+    HitPage,
     tuple[Message, ...],
-    wire.Done,
-    wire.KeyList,
-    wire.SessionDetail,
-    wire.DeletedAnswer,
-    wire.AppendAnswer,
+    Done,
+    KeyList,
+    SessionDetail,
+    DeletedAnswer,
+    AppendAnswer,
     Window,
-    wire.BulkAnswer,
-    wire.ImportAnswer,
-    wire.StatusAnswer,
+    BulkAnswer,
+    ImportAnswer,
+    StatusAnswer,
     Stats,
-    problem_wire.Problem,
-    chat_wire.ChatAnswer,
-    chat_wire.ChatStart,
-    chat_wire.ChatReasoning,
-    chat_wire.ChatToken,
-    chat_wire.ChatDone,
+    Problem,
+    ChatAnswer,
+    ChatStart,
+    ChatReasoning,
+    ChatToken,
+    ChatDone,
     bodies.ChatBody,
     EventData,
     bodies.TitleBody,
@@ -89,7 +103,7 @@ def responses(answer: Answer, body: Body | None, rule: Rule, path: str) -> dict[
     problems |= _WITH_BODY if body else {}
     problems |= {502: "The model's server failed, or refuses."} if "chat" in path else {}
     problems |= {507: _WITH_BODY[507]} if rule is not PUBLIC else {}
-    problem = {PROBLEM_TYPE: {"schema": _schema(problem_wire.Problem)}}
+    problem = {PROBLEM_TYPE: {"schema": _schema(Problem)}}
     schema = _schema(answer.kind) if answer.kind else {}
     good = {media_type: {"schema": schema} for media_type in answer.media_types}
     return {

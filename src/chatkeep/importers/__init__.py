@@ -13,7 +13,7 @@ from typing import Final, cast
 
 from chatkeep.core.model import Session
 from chatkeep.errors import BrokenInputError, InvalidError, TooLargeError
-from chatkeep.importers import chatkeep, grip, pocketpaw
+from chatkeep.importers.formats import chatkeep, grip, pocketpaw
 from chatkeep.importers.reports import Flaw, Report, take_in, would_take_in
 from chatkeep.importers.sources import UNREADABLE, OnBytes, Piped, Source, files_of, opened, reason_of, sniff
 from chatkeep.sessions import now_utc

@@ -19,10 +19,10 @@ from msgspec import Struct
 
 from chatkeep.core.bounds import BATCH_MAX, MESSAGE_BYTES_MAX, has_more_values
 from chatkeep.core.model import Json, Message, Session, text_of
+from chatkeep.core.scanning import BrokenValueError, LongValueError, Scanner
 from chatkeep.errors import BrokenInputError, ChatkeepError
 from chatkeep.importers.records import Head, Reading, Said, decoded, head_of, made_id, said_of, why
 from chatkeep.importers.reports import Flaw
-from chatkeep.importers.scanning import BrokenValueError, LongValueError, Scanner
 
 _WAITING_BYTES: Final = 1 << 20  # of messages, in memory
 _PART_BYTES: Final = 4 << 20  # of messages that are stored at once

@@ -17,8 +17,8 @@ import msgspec
 from msgspec import Struct, field
 
 from chatkeep.core.bounds import MESSAGE_BYTES_MAX, VALUES_MAX, has_more_values
+from chatkeep.core.history.mending import LEFT_OUT, REPLACED, scrubbed, storable
 from chatkeep.core.keys import channel_of, parse_key
-from chatkeep.core.mending import LEFT_OUT, REPLACED, scrubbed, storable
 from chatkeep.core.model import (
     ROLES,
     TAGS_MAX,

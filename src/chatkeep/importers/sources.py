@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING, BinaryIO, Final, cast
 import msgspec
 import zstandard
 
+from chatkeep.core.scanning import BOM
 from chatkeep.errors import BrokenInputError, InvalidError
 from chatkeep.importers.records import why
-from chatkeep.importers.scanning import BOM
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer

@@ -17,8 +17,8 @@ from typing import Final, TypeVar
 import msgspec
 from msgspec import Struct, field
 
-from chatkeep.core.excerpts import hit_of
 from chatkeep.core.feed import CHANGES_KEPT, ROUND, Change, ChangeKind, Changes, number_of, position_of, resting_number
+from chatkeep.core.history.windows import Window, neighbours
 from chatkeep.core.keys import channel_of
 from chatkeep.core.model import (
     Appended,
@@ -40,10 +40,11 @@ from chatkeep.core.model import (
     summary,
 )
 from chatkeep.core.paging import Place, cursor_at, place_of, scope_of
-from chatkeep.core.query import Query, Term, Words, is_in, phrases, words_of
-from chatkeep.core.ranking import Match, Scores, weight
-from chatkeep.core.ranking import best as best_of
-from chatkeep.core.search import Search, is_enough, searched_text
+from chatkeep.core.search.excerpts import hit_of
+from chatkeep.core.search.query import Query, Term, Words, is_in, phrases, words_of
+from chatkeep.core.search.ranking import Match, Scores, weight
+from chatkeep.core.search.ranking import best as best_of
+from chatkeep.core.search.search import Search, is_enough, searched_text
 from chatkeep.core.stats import (
     LARGEST_SHOWN,
     TAGS_SHOWN,
@@ -54,7 +55,6 @@ from chatkeep.core.stats import (
     TagCount,
     periods_of,
 )
-from chatkeep.core.windows import Window, neighbours
 from chatkeep.errors import CountConflictError, MessageConflictError, SessionNotFoundError
 
 Kept = TypeVar("Kept", Header, Message, dict[str, Json])

@@ -24,6 +24,7 @@ from datetime import date
 from typing import Protocol
 
 from chatkeep.core.feed import Changes
+from chatkeep.core.history.windows import Window
 from chatkeep.core.model import (
     Appended,
     Draft,
@@ -37,9 +38,8 @@ from chatkeep.core.model import (
     Status,
     Summary,
 )
-from chatkeep.core.search import Search
+from chatkeep.core.search.search import Search
 from chatkeep.core.stats import PeriodUnit, Stats
-from chatkeep.core.windows import Window
 
 
 class Store(Protocol):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from chatkeep.core.model import Selection
-from chatkeep.core.titles import NO_TITLE
+from chatkeep.core.text.titles import NO_TITLE
 from chatkeep.errors import SessionNotFoundError
 from chatkeep.store.protocol import Store
 from chatkeep.testing.samples import at, draft, talk

@@ -11,8 +11,8 @@ import msgspec
 
 from chatkeep.core.keys import channel_of
 from chatkeep.core.model import Draft, Header, Hits, Json, Message, Role, Selection, Session, Sort, Unit
-from chatkeep.core.query import parse_query
-from chatkeep.core.search import DEFAULT_ROLES, Search
+from chatkeep.core.search.query import parse_query
+from chatkeep.core.search.search import DEFAULT_ROLES, Search
 
 START: Final = datetime(2024, 1, 15, 10, 30, tzinfo=UTC)
 _PATIENCE_S: Final = 30.0  # a search for a test is never cut short by a busy machine

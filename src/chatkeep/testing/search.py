@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from chatkeep.core.excerpts import EXCERPT_CHARS
 from chatkeep.core.model import Hits, Mode, Revision, Role, Selection
-from chatkeep.core.words import folded
+from chatkeep.core.search.excerpts import EXCERPT_CHARS
+from chatkeep.core.search.words import folded
 from chatkeep.store.protocol import Store
 from chatkeep.testing.samples import at, draft, places_of, search_for, session, talk
 

@@ -13,10 +13,10 @@ import pytest
 
 from chatkeep.core.model import Revision, Selection
 from chatkeep.errors import SessionNotFoundError, StorageError, StorageFullError, StorageReadOnlyError
-from chatkeep.store.files.checkup import examined
-from chatkeep.store.files.databases import InMemory
+from chatkeep.store.files.care.checkup import examined
+from chatkeep.store.files.index.databases import InMemory
 from chatkeep.store.files.store import FilesStore
-from chatkeep.store.files.tree import file_name
+from chatkeep.store.files.tree.tree import file_name
 from chatkeep.testing import draft, search_for, talk
 from tests.disks import SmallDisk, in_an_image, in_memory
 

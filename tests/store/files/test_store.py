@@ -20,13 +20,13 @@ import pytest
 
 from chatkeep.core.model import Revision, Selection
 from chatkeep.errors import BusyError, SessionDamagedError, SessionNotFoundError, StorageError
-from chatkeep.store.files import rows
-from chatkeep.store.files.checkup import examined
-from chatkeep.store.files.documents import FUNCTIONS
-from chatkeep.store.files.index import Index
-from chatkeep.store.files.sql import AUDIT, LATE_INDEXES, QUERIES, SCHEMA
+from chatkeep.store.files.care.checkup import examined
+from chatkeep.store.files.index import rows
+from chatkeep.store.files.index.index import Index
+from chatkeep.store.files.index.search.documents import FUNCTIONS
+from chatkeep.store.files.index.sql import AUDIT, LATE_INDEXES, QUERIES, SCHEMA
 from chatkeep.store.files.store import FilesStore
-from chatkeep.store.files.tree import Tree, file_name
+from chatkeep.store.files.tree.tree import Tree, file_name
 from chatkeep.store.files.upkeep import Upkeep
 from chatkeep.testing import at, draft, search_for, talk
 
@@ -298,7 +298,7 @@ def test_append_to_an_index_that_somebody_keeps(
     opened: Callable[..., FilesStore], workspace: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """An append is answered all the same; a list is refused until it can tell of it, and then does."""
-    monkeypatch.setattr("chatkeep.store.files.databases._BUSY_S", 0.1)
+    monkeypatch.setattr("chatkeep.store.files.index.databases._BUSY_S", 0.1)
     store = opened()
     with closing(apsw.Connection(str(Index.path_in(workspace)))) as keeper:
         keeper.execute("BEGIN IMMEDIATE")
@@ -312,7 +312,7 @@ def test_open_while_somebody_keeps_the_index(
     opened: Callable[..., FilesStore], workspace: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """To open waits for its turn to bring the index up to date, and ends when that does not come."""
-    monkeypatch.setattr("chatkeep.store.files.databases._BUSY_S", 0.1)
+    monkeypatch.setattr("chatkeep.store.files.index.databases._BUSY_S", 0.1)
     opened().close()
     content = _file(workspace).read_bytes()
     _file(workspace).unlink()
@@ -338,7 +338,7 @@ def test_append_to_an_index_that_is_full(opened: Callable[..., FilesStore], monk
             raise apsw.FullError
         return grow(db, row, entry)
 
-    monkeypatch.setattr("chatkeep.store.files.rows.grow", refuse)
+    monkeypatch.setattr("chatkeep.store.files.index.rows.grow", refuse)
     assert 4 == store.append(KEY, [draft("more")]).message_count
 
     assert [4, 1] == [one.message_count for one in store.list(Selection(), limit=10).sessions]

@@ -25,16 +25,16 @@ from msgspec import Struct
 
 from chatkeep.core.keys import parse_key
 from chatkeep.core.model import Digest
+from chatkeep.disk.files import Stamp
 from chatkeep.errors import BusyError, InvalidKeyError, StorageError, StorageFullError
-from chatkeep.store.files import feed, rows
-from chatkeep.store.files import format as session_file
-from chatkeep.store.files.databases import IndexRefusedError
-from chatkeep.store.files.disk import Stamp
-from chatkeep.store.files.format import Scan
-from chatkeep.store.files.held import LockedFile
-from chatkeep.store.files.index import Index
-from chatkeep.store.files.rows import Database, Entry, Row
-from chatkeep.store.files.tree import SUFFIX, NotRegularError, Tree, file_name
+from chatkeep.store.files.index import changes, rows
+from chatkeep.store.files.index.databases import IndexRefusedError
+from chatkeep.store.files.index.index import Index
+from chatkeep.store.files.index.rows import Database, Entry, Row
+from chatkeep.store.files.tree import format as session_file
+from chatkeep.store.files.tree.format import Scan
+from chatkeep.store.files.tree.held import LockedFile
+from chatkeep.store.files.tree.tree import SUFFIX, NotRegularError, Tree, file_name
 
 Progress = Callable[[int, int], None]
 """Told how many files are done, and of how many."""
@@ -334,10 +334,10 @@ def _reason(found: Entry | Problem | None) -> str | None:
 
 def _put_found(db: Database, name: str, found: Entry | Problem | None, doc: int) -> int:
     if isinstance(found, Problem):
-        free = feed.take(db, name, None, doc)
+        free = changes.take(db, name, None, doc)
         rows.put_problem(db, name, found.reason, found.stamp)
         return free
-    return feed.take(db, name, found, doc)
+    return changes.take(db, name, found, doc)
 
 
 def may_be_arriving(data: bytes, stamp: Stamp, known: Row | None) -> bool:

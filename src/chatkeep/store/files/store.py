@@ -10,8 +10,8 @@ from typing import Final, TypeVar
 
 import msgspec
 
-from chatkeep.core.excerpts import hit_of
 from chatkeep.core.feed import Changes
+from chatkeep.core.history.windows import Window, neighbours
 from chatkeep.core.keys import channel_of
 from chatkeep.core.model import (
     Appended,
@@ -32,9 +32,10 @@ from chatkeep.core.model import (
     Summary,
 )
 from chatkeep.core.paging import Place, cursor_at, place_of, scope_of
-from chatkeep.core.search import Search, hits_shown
+from chatkeep.core.search.excerpts import hit_of
+from chatkeep.core.search.search import Search, hits_shown
 from chatkeep.core.stats import PeriodUnit, Stats
-from chatkeep.core.windows import Window, neighbours
+from chatkeep.disk.files import Durability, Stamp
 from chatkeep.errors import (
     BusyError,
     CountConflictError,
@@ -43,14 +44,14 @@ from chatkeep.errors import (
     SessionNotFoundError,
     StorageError,
 )
-from chatkeep.store.files import batches, feed, rows
-from chatkeep.store.files import format as session_file
-from chatkeep.store.files.disk import Durability, Stamp
-from chatkeep.store.files.held import LockedFile
+from chatkeep.store.files import batches
+from chatkeep.store.files.index import changes, rows
+from chatkeep.store.files.index.rows import Database, Entry, Found, Row, Spot
 from chatkeep.store.files.intake import NOT_A_FILE, Progress, has_tail, waits
-from chatkeep.store.files.pieces import Piece, Reading, readings
-from chatkeep.store.files.rows import Database, Entry, Found, Row, Spot
-from chatkeep.store.files.tree import NotRegularError, Tree, file_name
+from chatkeep.store.files.tree import format as session_file
+from chatkeep.store.files.tree.held import LockedFile
+from chatkeep.store.files.tree.pieces import Piece, Reading, readings
+from chatkeep.store.files.tree.tree import NotRegularError, Tree, file_name
 from chatkeep.store.files.upkeep import Upkeep
 
 T = TypeVar("T")
@@ -412,14 +413,14 @@ class FilesStore:
                 indexed=indexed,
             )
             made = rows.with_lines(entry, lines, len(first_line))
-            self._upkeep.note(lambda db: feed.take(db, name, made))
+            self._upkeep.note(lambda db: changes.take(db, name, made))
 
     def _forget(self, name: str) -> None:
         """Take a file that is gone out of the index, unless that knows of one that was made in its place meanwhile."""
 
         def change(db: Database) -> None:
             if not self._describes(rows.known_stamp(db, name), name):
-                feed.take(db, name, None)
+                changes.take(db, name, None)
 
         with self._upkeep.telling(name):
             self._upkeep.note(change)

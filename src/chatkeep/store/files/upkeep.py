@@ -18,25 +18,25 @@ from typing import Final, TypeVar
 import apsw
 
 from chatkeep.core.model import Message
+from chatkeep.disk.files import Stamp, has_room, told
+from chatkeep.disk.own import opened_own
 from chatkeep.errors import BusyError, StorageError, StorageFullError, StorageReadOnlyError, storage_error
-from chatkeep.own_file import opened_own
-from chatkeep.store.files import format as session_file
-from chatkeep.store.files.databases import (
+from chatkeep.store.files.index.databases import (
     IndexBehindError,
     IndexLostError,
     IndexRefusedError,
     InMemory,
     OnDisk,
 )
-from chatkeep.store.files.disk import Stamp, has_room, told
-from chatkeep.store.files.held import LockedFile
-from chatkeep.store.files.index import Index
+from chatkeep.store.files.index.index import Index
+from chatkeep.store.files.index.rows import Database, Row
+from chatkeep.store.files.index.vocabulary import Indexed, indexed_of, put_words, with_stems
 from chatkeep.store.files.intake import Intake, Progress
-from chatkeep.store.files.outside import Watch
-from chatkeep.store.files.pieces import Piece, readings
-from chatkeep.store.files.rows import Database, Row
-from chatkeep.store.files.tree import NotRegularError, Tree
-from chatkeep.store.files.vocabulary import Indexed, indexed_of, put_words, with_stems
+from chatkeep.store.files.tree import format as session_file
+from chatkeep.store.files.tree.held import LockedFile
+from chatkeep.store.files.tree.outside import Watch
+from chatkeep.store.files.tree.pieces import Piece, readings
+from chatkeep.store.files.tree.tree import NotRegularError, Tree
 
 T = TypeVar("T")
 

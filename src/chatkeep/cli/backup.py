@@ -1,0 +1,148 @@
+"""Commands that put a workspace away and take it back: `backup`, `restore`."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from chatkeep import wiring
+from chatkeep.cli import screen
+from chatkeep.cli.interrupts import stoppable
+from chatkeep.cli.options import AsJson, Workspace, check_existing, named, path_of, settings
+from chatkeep.cli.output import fresh_file
+from chatkeep.config import workspace_from
+from chatkeep.core.keys import parse_key
+from chatkeep.errors import ConflictError, InvalidError, NotFoundError, SessionDamagedError, StorageError
+from chatkeep.sessions import now_utc
+from chatkeep.wire.answers import exit_code_of
+
+File = Annotated[Path, typer.Argument(parser=path_of, metavar="FILE", help="The backup.", show_default=False)]
+
+
+def backup(
+    file: File,
+    *,
+    force: Annotated[bool, typer.Option("--force", help="Replace a file that exists.")] = False,
+    verify: Annotated[bool, typer.Option("--verify", help="Only check a backup that exists.")] = False,
+    workspace: Workspace = None,
+    as_json: AsJson = False,
+) -> None:
+    """Put all sessions into one file, each as it is at one moment, also while others write. Tokens stay here."""
+    if verify:
+        _verify(file, as_json=as_json)
+        return
+    place = workspace_from(workspace, os.environ)
+    check_existing(place)
+    if file.absolute().parent.resolve() == (place / "sessions").resolve():
+        raise InvalidError("FILE", "must not lie in the folder of the sessions")
+    with (
+        stoppable(lambda: f"{file} was not written."),
+        named(place),
+        screen.count_bar("Copying") as on_progress,
+        fresh_file(file, replace=force) as output,
+    ):
+        written = wiring.write_backup(place, output, now_utc(), on_progress)
+    damaged = {item.file: item.damage for item in written.manifest.sessions if item.damage}
+    if as_json:
+        facts = {"file": str(file), "file_bytes": file.stat().st_size, **_counts(written.manifest.sessions)}
+        screen.show_json({**facts, "damaged": damaged, "left_out": written.left_out})
+    else:
+        screen.say(f"Put {_told(written.manifest.sessions)} into {file} ({screen.size(file.stat().st_size)}).")
+    for name, reason in {**damaged, **written.left_out}.items():
+        said = "left out" if name in written.left_out else "damaged, and copied as it is"
+        screen.complain(f"{name}: {said}: {reason}.")
+    if damaged or written.left_out:
+        raise typer.Exit(exit_code_of(SessionDamagedError))
+
+
+def restore(
+    file: File,
+    keys: Annotated[
+        list[str] | None, typer.Argument(metavar="[KEY]...", help="Only these sessions.", show_default=False)
+    ] = None,
+    *,
+    add: Annotated[bool, typer.Option("--add", help="Into a workspace that has sessions: those it lacks.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only check, and say what would be restored.")] = False,
+    workspace: Workspace = None,
+    as_json: AsJson = False,
+) -> None:
+    """Put the sessions of a backup back, after every one was checked. Nothing is overwritten; tokens are not in it."""
+    chosen = settings(workspace)
+    with named(chosen.workspace), _opened(file) as source:
+        items = source.chosen([parse_key(key) for key in keys or ()])
+        if not (keys or add or wiring.is_empty(chosen.workspace)):
+            raise ConflictError(
+                f"{chosen.workspace} has sessions. Restore into a new workspace, name single sessions, or add "
+                "those that are missing with --add; to merge sessions, unpack it and `chatkeep import` the folder."
+            )
+        with screen.count_bar("Checking") as on_progress:
+            source.verify(items, on_progress)
+        if dry_run:
+            missing = wiring.missing_in(chosen.workspace, source, items)
+        else:
+            missing = _restored(chosen.workspace, source, items)
+    skipped = len(items) - len(missing)
+    if as_json:
+        screen.show_json({**_counts(missing), "already_there": skipped, "dry_run": dry_run})
+        return
+    did = "Would restore" if dry_run else "Restored"
+    there = f"; {screen.counted(skipped, 'session')} there already" if skipped else ""
+    screen.say(f"{did} {_told(missing)}{there}.")
+
+
+def _restored(workspace: Path, source: wiring.Backup, items: Sequence[wiring.Item]) -> Sequence[wiring.Item]:
+    done = 0
+    with screen.count_bar("Restoring") as show:
+
+        def on_progress(count: int, total: int) -> None:
+            nonlocal done
+            done = count
+            show(count, total)
+
+        def so_far() -> str:
+            return f"{screen.counted(done, 'session')} restored so far; go on with --add."
+
+        try:
+            with stoppable(so_far):
+                return wiring.restore(workspace, source, items, on_progress=on_progress).restored
+        except StorageError as error:
+            error.args = (f"{error} {so_far()}",)
+            raise
+
+
+def _verify(file: Path, *, as_json: bool) -> None:
+    with _opened(file) as source, screen.count_bar("Checking") as on_progress:
+        source.verify(source.manifest.sessions, on_progress)
+    made_at = source.manifest.created_at
+    if as_json:
+        screen.show_json({"file": str(file), "created_at": made_at, **_counts(source.manifest.sessions)})
+    else:
+        screen.say(f"All is well: {_told(source.manifest.sessions)}, of {made_at:%Y-%m-%d %H:%M} UTC.")
+
+
+@contextmanager
+def _opened(file: Path) -> Iterator[wiring.Backup]:
+    if not file.exists():
+        raise NotFoundError(f"{file} does not exist.")
+    if not file.is_file():
+        raise InvalidError("FILE", f"{file} is not a regular file")
+    with file.open("rb") as source:
+        yield wiring.Backup(source)
+
+
+def _counts(items: Sequence[wiring.Item]) -> dict[str, int]:
+    return {
+        "session_count": len(items),
+        "message_count": sum(item.message_count for item in items),
+        "size_bytes": sum(item.size_bytes for item in items),
+    }
+
+
+def _told(items: Sequence[wiring.Item]) -> str:
+    messages = screen.counted(sum(item.message_count for item in items), "message")
+    return f"{screen.counted(len(items), 'session')} with {messages}"

@@ -1,0 +1,100 @@
+"""OpenAI's chat completions and our messages: requests in, answers in; `folding` puts these together.
+
+Many servers speak this protocol and few keep to it, so nothing here refuses: an id that is missing, a
+role only in the first chunk, a null delta, a chunk without choices, a field that nobody has heard of.
+What a message of ours has no field for is kept in `metadata.openai`, so that the message comes back as
+it came; only fields that are null or an empty list are not told from those that are left out.
+
+Source: the API reference of OpenAI's chat completions, and what vLLM, Ollama, llama.cpp, OpenRouter
+and Gemini send under its name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final, get_args
+
+import msgspec
+
+from chatkeep.core.history.mending import SHORTENED, is_too_large, marked, storable
+from chatkeep.core.model import NAME_CHARS_MAX, Draft, Json, Role
+from chatkeep.core.text.reasoning import FIELD, FIELDS, parted, words_of_fields
+
+EXTRA: Final = "openai"
+END: Final = b"[DONE]"
+"""What the last event of a stream says."""
+
+_ROLES: Final = {**{role: role for role in get_args(Role)}, "function": "tool"}
+
+
+def drafts_of(request: Json) -> list[Draft] | None:
+    """Return the messages of a request, None when it has none that are objects."""
+    messages = request.get("messages") if isinstance(request, dict) else None
+    if not isinstance(messages, list) or not messages or not all(isinstance(said, dict) for said in messages):
+        return None
+    return [draft_of(said) for said in messages]
+
+
+def draft_of(said: Mapping[str, Json], metadata: Mapping[str, Json] | None = None) -> Draft:
+    """Return a message of OpenAI's as ours, with this metadata beside what we have no field for."""
+    extra = {name: value for name, value in said.items() if value is not None and value != []}
+    given, content, calls = extra.pop("role", None), extra.pop("content", None), extra.pop("tool_calls", None)
+    role: Role = _ROLES.get(given, "user") if isinstance(given, str) else "user"
+    if given not in (None, role):
+        extra["role"] = given
+    return _draft(role, content, calls, extra, metadata)
+
+
+def answer_draft(said: Mapping[str, Json], told: Mapping[str, Json], beside: Mapping[str, Json]) -> Draft:
+    """Return a message that a model said as ours, as it can be stored.
+
+    What was told `beside` it, as the odds of each word, is kept if there is room for it.
+    """
+    extra = dict(said)
+    draft = _draft("assistant", extra.pop("content", None), extra.pop("tool_calls", None), extra, told)
+    full = msgspec.structs.replace(draft, metadata={**(draft.metadata or {}), **beside} or None)
+    if not beside or not is_too_large(full):
+        return storable(full)
+    return storable(marked(draft, SHORTENED))
+
+
+def _draft(
+    role: Role, content: Json, calls: Json, extra: dict[str, Json], metadata: Mapping[str, Json] | None
+) -> Draft:
+    if calls is not None and not isinstance(calls, list):
+        extra["tool_calls"], calls = calls, None
+    if content is not None and not _is_content(content):
+        extra["content"], content = content, None
+    if role == "assistant":
+        content, thought = _thought_apart(content, extra)
+        metadata = {**(metadata or {}), **({FIELD: thought} if thought else {})}
+    if content is None and not calls:
+        content = ""
+    labels = {name: extra.pop(name) for name in ("name", "tool_call_id") if _is_label(extra.get(name))}
+    told = {**(metadata or {}), **({EXTRA: extra} if extra else {})}
+    return Draft(role=role, content=content, tool_calls=calls, metadata=told or None, **labels)
+
+
+def _thought_apart(content: Json, extra: dict[str, Json]) -> tuple[Json, dict[str, Json] | None]:
+    """Return a content without its thinking, and this as it stands in the metadata, with how it came.
+
+    A field of plain text moves there; a provider's own structures stay, and what they say in words is told.
+    """
+    if words := "\n\n".join(dict.fromkeys(words_of_fields(extra))):
+        came_in = next((name for name in FIELDS if extra.get(name) == words), None)
+        if came_in is not None:
+            del extra[came_in]
+        return content, {"text": words, "from": came_in or next(name for name in FIELDS if name in extra)}
+    if not isinstance(content, str) or not (found := parted(content)).tags:
+        return content, None
+    return found.text, {"text": found.reasoning, "from": "content", "tags": [list(tag) for tag in found.tags]}
+
+
+def _is_content(value: Json) -> bool:
+    if isinstance(value, list):
+        return all(isinstance(part, dict | str) for part in value)
+    return isinstance(value, str)
+
+
+def _is_label(value: Json) -> bool:
+    return isinstance(value, str) and 1 <= len(value) <= NAME_CHARS_MAX and value.isprintable()

@@ -1,0 +1,205 @@
+"""What a model says as it comes: a text, parts, or both by turns, told piece by piece."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Final
+
+from chatkeep.core.history.joining import (
+    Flow,
+    as_text,
+    begun,
+    continues,
+    is_same,
+    joined,
+    merge,
+    rest_behind,
+    storable_text,
+    whole_characters,
+)
+from chatkeep.core.model import Json, text_of
+from chatkeep.core.text.reasoning import Kind, Piece, Splitter, is_thought, without_reasoning, words_of_thought
+
+_TEXT_TYPES: Final = (None, "text", "output_text")
+_HALF: Final = re.compile("[\ud800-\udbff]\\Z")
+
+
+class Content:
+    """What a model says, as it comes: a text, parts, or both by turns. It is told piece by piece."""
+
+    def __init__(self) -> None:
+        """Begin with nothing."""
+        self._items: list[Flow | dict[str, Json]] = []
+        self._heard: list[Piece] = []
+        self._half = ""
+        self._size = 0  # of the text that is held, about
+        self._splitter: Splitter | None = Splitter()
+        self._is_blank = True
+        self._has_text = False
+        self._is_next = False
+        self.has_refused = False
+        self.kinds: set[Kind] = set()
+        """What was told so far: text, reasoning, or both."""
+
+    def take(self) -> list[Piece]:
+        """Return what was said since this was last asked."""
+        heard, self._heard = self._heard, []
+        return heard
+
+    def add(self, value: Json) -> None:
+        """Take in a piece of a content, of whatever type."""
+        if isinstance(value, list):
+            for one in value:
+                self._add_part(one if isinstance(one, dict) or not isinstance(one, list) else {"unknown": one})
+        else:
+            self._add_part(value)
+
+    def add_whole(self, value: Json) -> None:
+        """Take in a content that may say all again that was said by now, and perhaps more."""
+        if not self._items and isinstance(value, list):
+            parts = [one if isinstance(one, dict) else {"type": "text", "text": as_text(one)} for one in value]
+            self._items = [begun(part) for part in parts]
+            self.has_refused = any(part.get("type") == "refusal" for part in parts)
+            self._tell_whole(parts)
+            return
+        only = self._items[0] if len(self._items) == 1 else None
+        if isinstance(value, str) and isinstance(only, Flow):
+            value = rest_behind(only, value) or None
+        elif isinstance(value, list) and self._begins(value):
+            value = value[len(self._items) :]
+        elif isinstance(value, str | list) and self._says(text_of(value)):
+            value = None
+        self.add(value)
+
+    def _begins(self, parts: list[Json]) -> bool:
+        """Tell whether parts begin with all that is held, which is not a text alone."""
+        if len(self._items) > len(parts) or all(isinstance(item, Flow) for item in self._items):
+            return False
+        held = ({"type": "text", "text": item} if isinstance(item, Flow) else item for item in self._items)
+        return all(map(is_same, held, parts))
+
+    def _says(self, text: str) -> bool:
+        """Tell whether the text of all that is held is this one."""
+        return bool(text) and self._size <= len(text) and text_of(self._content()) == text
+
+    def think(self, words: str) -> None:
+        """Tell words of thinking that stand in a field of their own."""
+        self._tell(Piece("reasoning", words))
+
+    def close(self) -> None:
+        """Tell what was held back."""
+        self._speak("", is_last=True)
+        if self._splitter is not None:
+            for piece in self._splitter.end():
+                self._tell(piece)
+            self._splitter = None
+
+    def said(self) -> tuple[Json, str | None]:
+        """Return the content, None for none; and the refusal, when that is all there is of it."""
+        if (
+            len(self._items) == 1
+            and isinstance(self._items[0], dict)
+            and joined(self._items[0]).get("type") == "refusal"
+        ):
+            refusal = joined(self._items[0])["refusal"]
+            return refusal, refusal
+        return self._content(), None
+
+    def _content(self) -> Json:
+        if all(isinstance(item, Flow) for item in self._items):
+            return whole_characters("".join(map(joined, self._items))) if self._items else None
+        return [
+            {"type": "text", "text": whole_characters(joined(item))} if isinstance(item, Flow) else joined(item)
+            for item in self._items
+        ]
+
+    def _add_part(self, part: Json) -> None:
+        if part is None or part == "":
+            return
+        if not isinstance(part, dict):
+            self._add_text(as_text(part))
+        elif _is_plain(part):
+            self._add_text(part["text"])
+        else:
+            self._add_object(part)
+
+    def _add_text(self, text: str) -> None:
+        if not text:
+            return
+        if not (self._items and isinstance(self._items[-1], Flow)):
+            self._items.append(Flow())
+            self._begin_run()
+        self._size += len(text)
+        _flow_on(self._items[-1], text)
+        self._speak(text)
+
+    def _add_object(self, part: dict[str, Json]) -> None:
+        last = self._items[-1] if self._items else None
+        if isinstance(last, dict) and continues(last, part):
+            merge(last, {name: value for name, value in part.items() if name != "index"})
+        else:
+            self._items.append(begun(part))
+            self._begin_run()
+        self._size += len(text_of([part]))
+        self.has_refused = self.has_refused or part.get("type") == "refusal"
+        if is_thought(part):
+            self.think(words_of_thought(part))
+        elif words := text_of([part]):
+            self._speak(words)
+
+    def _begin_run(self) -> None:
+        """Begin another part: what the last one held back is told; a text that follows stands on another line."""
+        self._speak("", is_last=True)
+        if self._splitter is not None:
+            for piece in self._splitter.end():
+                self._tell(piece)
+        self._splitter = Splitter() if self._is_blank else None
+        self._is_next = True
+
+    def _speak(self, text: str, *, is_last: bool = False) -> None:
+        text, self._half = self._half + text, ""
+        if not is_last and (half := _HALF.search(text)):
+            text, self._half = text[: half.start()], half.group()
+        if not text:
+            return
+        self._is_blank = self._is_blank and not text.strip()
+        text = storable_text(text)
+        for piece in [Piece("text", text)] if self._splitter is None else self._splitter.feed(text):
+            self._tell(piece)
+
+    def _tell_whole(self, content: list[Json]) -> None:
+        for thought in filter(None, (words_of_thought(part) for part in content if is_thought(part))):
+            self._tell(Piece("reasoning", thought))
+        self._tell(Piece("text", storable_text(text_of(without_reasoning(content)))))
+        self._is_blank, self._splitter, self._is_next = False, None, True
+
+    def _tell(self, piece: Piece) -> None:
+        if piece.kind == "tag" or not piece.text:
+            return
+        self.kinds.add(piece.kind)
+        if piece.kind == "text":
+            if self._is_next and self._has_text:
+                self._heard.append(Piece("text", "\n"))
+            self._is_next, self._has_text = False, True
+            self._heard.append(piece)
+        else:
+            self._heard.append(Piece("reasoning", storable_text(piece.text)))
+
+
+def _flow_on(held: Json, text: str) -> None:
+    """Let a text go on; a character of which each has a half is made whole."""
+    if held and _HALF.search(held[-1][-1:]) and "\udc00" <= text[0] <= "\udfff":
+        text = whole_characters(held[-1][-1] + text[0]) + text[1:]
+        held[-1] = held[-1][:-1]
+    held.append(text)
+
+
+def _is_plain(part: Mapping[str, Json]) -> bool:
+    """Tell whether a part is a text and nothing else."""
+    others = (value for name, value in part.items() if name not in ("type", "text", "index"))
+    return (
+        part.get("type") in _TEXT_TYPES
+        and isinstance(part.get("text"), str)
+        and all(value is None or value in ([], {}) for value in others)
+    )

@@ -1,0 +1,267 @@
+"""An answer of a model, put together from the pieces in which it comes.
+
+Servers agree on little: a text comes as a string, as parts, or as both by turns; a name comes once, with every
+piece, or cut in two; indexes are missing, repeated or out of order; whole messages follow their own pieces. So
+every join here keeps both sides: texts and lists grow, objects are merged, and what does not fit together
+stands side by side, in the order in which it came. Only what says the same again is not repeated.
+
+What a piece adds is also told at once, text and thinking apart, to those who listen while the answer comes.
+
+Source: OpenAI's chat completions, and what vLLM, Ollama, llama.cpp, OpenRouter, Mistral, Perplexity, LiteLLM and
+Gemini send under its name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Final
+
+from chatkeep.core.history import joining
+from chatkeep.core.history.completions import answer_draft
+from chatkeep.core.history.contents import Content
+from chatkeep.core.model import Draft, Json
+from chatkeep.core.text.reasoning import FIELDS, Piece, words_of_thought
+
+CHOICES_MAX: Final = 128
+DEPTH_MAX: Final = 100  # of a piece, so that what is made of it nests no deeper than a message may
+_SPOKEN: Final = frozenset(("content", "refusal", "tool_calls", "role"))
+_CHOICE: Final = frozenset(("index", "delta", "message", "finish_reason", "text", "error", "usage"))
+_RESPONSE: Final = frozenset(("id", "model", "object", "created", "choices", "usage", "error", "cost"))
+
+
+class Answer:
+    """An answer of the model, folded from the chunks of a stream or taken whole."""
+
+    def __init__(self) -> None:
+        """Begin with nothing."""
+        self.facts: dict[str, Json] = {}
+        """What the server told of it: `model`, `response_id`, `usage`, `cost`."""
+        self._choices: dict[int, _Choice] = {}
+        self._left_out = 0
+        self._response: dict[str, Json] = {}
+        self.is_known = False
+        """Whether anything has come that only an answer of a model is."""
+        self._is_ended = self._is_said = False
+        self._first: int | None = None
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether its end was told: of the whole, or of every choice."""
+        return self._is_ended or (bool(self._choices) and all(one.finish for one in self._choices.values()))
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether a choice has come, even one that says nothing yet."""
+        return bool(self._choices)
+
+    @property
+    def has_said(self) -> bool:
+        """Whether anything was said."""
+        self._is_said = self._is_said or any(one.message() for one in self._choices.values())
+        return self._is_said
+
+    @property
+    def has_thought(self) -> bool:
+        """Whether the first choice has reasoning."""
+        return bool(self._choices) and self._choices[min(self._choices)].has_thought
+
+    @property
+    def has_spoken(self) -> bool:
+        """Whether the first choice has words of its answer, or calls."""
+        return bool(self._choices) and self._choices[min(self._choices)].has_spoken
+
+    @property
+    def finish_reason(self) -> str:
+        """Why the first choice ended, empty when that was not told."""
+        first = min(self._choices, default=None)
+        return "" if first is None else self._choices[first].finish or ""
+
+    def end(self) -> None:
+        """Take note that this is the end, even when no choice told why."""
+        self._is_ended = True
+
+    def add(self, piece: Json) -> None:
+        """Take in a chunk, or a whole answer; what is no object says nothing."""
+        if _is_deeper(piece, DEPTH_MAX):
+            piece = _flattened(piece, DEPTH_MAX)
+        if not isinstance(piece, dict):
+            return
+        for name, told in (("model", "model"), ("id", "response_id")):
+            if isinstance(piece.get(name), str) and piece[name]:
+                self.facts[told] = piece[name]
+        self._count(piece.get("usage"))
+        choices = piece.get("choices")
+        self.is_known = self.is_known or isinstance(choices, list)
+        for place, choice in enumerate(choices if isinstance(choices, list) else ()):
+            if isinstance(choice, dict):
+                self._count(choice.get("usage"))
+                self._choice(joining.index_of(choice.get("index"), place)).add(choice)
+        joining.note(self._response, {name: value for name, value in piece.items() if name not in _RESPONSE})
+
+    def take(self) -> list[Piece]:
+        """Return what was said since this was last asked: of one choice, text and thinking in their order."""
+        if self._first is None:
+            self._first = next((index for index in sorted(self._choices) if self._choices[index].has_heard), None)
+        return [] if self._first is None else self._choices[self._first].take()
+
+    def close(self) -> None:
+        """Take note that no more comes: what is held back is told."""
+        for one in self._choices.values():
+            one.close()
+
+    def draft(self, metadata: Mapping[str, Json]) -> Draft | None:
+        """Return the first choice as a message, the others in its metadata; None when nothing was said.
+
+        A tool call of an answer that was cut off may lack its end: it was not made, and stands in the metadata.
+        """
+        said = [(index, one) for index, one in sorted(self._choices.items()) if one.message()]
+        if not said:
+            return None
+        told = {**self.facts, **metadata}
+        (_, first), *others = said
+        if first.finish:
+            told["finish_reason"] = first.finish
+        if others:
+            told["other_choices"] = [{"index": index, **one.told()} for index, one in others]
+        if self._left_out:
+            told["left_out_choices"] = self._left_out
+        message = first.message()
+        if not (first.finish or self._is_ended) and "tool_calls" in message:
+            told["unfinished_tool_calls"] = message.pop("tool_calls")
+        response = {name: value for name, value in self._response.items() if value not in (None, "", [], {})}
+        beside = {"choice": first.beside(), "response": response}
+        return answer_draft(message, told, {name: value for name, value in beside.items() if value})
+
+    def _count(self, usage: Json) -> None:
+        if isinstance(usage, dict):
+            held = self.facts.setdefault("usage", {})
+            held.update((name, value) for name, value in usage.items() if value is not None)
+            if isinstance(usage.get("cost"), int | float):  # OpenRouter tells it
+                self.facts["cost"] = usage["cost"]
+
+    def _choice(self, index: int) -> _Choice:
+        if index not in self._choices and len(self._choices) >= CHOICES_MAX:
+            self._left_out += 1
+            return _Choice()
+        return self._choices.setdefault(index, _Choice())
+
+
+class _Choice:
+    """One of the answers that a model gives to a request, as far as it has come."""
+
+    def __init__(self) -> None:
+        self.finish: str | None = None
+        self._content = Content()
+        self._calls = joining.Calls()
+        self._fields: dict[str, Json] = {}
+        self._beside: dict[str, Json] = {}
+        self._roles = joining.Told()
+        self._thinks_in: str | None = None
+        self._has_called = False
+
+    @property
+    def has_heard(self) -> bool:
+        return bool(self._content.kinds)
+
+    @property
+    def has_thought(self) -> bool:
+        return "reasoning" in self._content.kinds
+
+    @property
+    def has_spoken(self) -> bool:
+        return "text" in self._content.kinds or self._has_called
+
+    def take(self) -> list[Piece]:
+        return self._content.take()
+
+    def close(self) -> None:
+        self._content.close()
+
+    def add(self, choice: Mapping[str, Json]) -> None:
+        delta, whole = choice.get("delta"), choice.get("message")
+        if delta is None and whole is None:
+            delta = choice.get("text")  # of the older completions
+        if delta is not None:
+            self._add_delta(delta if isinstance(delta, dict) else {"content": delta})
+        if whole is not None:
+            self._add_whole(whole if isinstance(whole, dict) else {"content": whole})
+        if isinstance(choice.get("finish_reason"), str):
+            self.finish = choice["finish_reason"] or self.finish
+        joining.note(self._beside, {name: value for name, value in choice.items() if name not in _CHOICE})
+
+    def _add_delta(self, delta: Mapping[str, Json]) -> None:
+        self._think(delta)
+        self._content.add(delta.get("content"))
+        self._content.add(_refused(delta))
+        self._add_role(delta.get("role"))
+        self._calls.add(delta.get("tool_calls"))
+        self._has_called = self._has_called or bool(delta.get("tool_calls"))
+        joining.merge(self._fields, {name: value for name, value in delta.items() if name not in _SPOKEN})
+
+    def _add_whole(self, message: Mapping[str, Json]) -> None:
+        """Take in a message that says, once more perhaps, all that was said by now."""
+        self._think({name: value for name, value in message.items() if name not in self._fields})
+        self._content.add_whole(message.get("content"))
+        if not self._content.has_refused:
+            self._content.add(_refused(message))
+        self._add_role(message.get("role"))
+        self._calls.add_whole(message.get("tool_calls"))
+        for name, value in message.items():
+            if name not in _SPOKEN:
+                joining.join_whole(self._fields, name, value)
+
+    def message(self) -> dict[str, Json]:
+        """Return what was said as a message of OpenAI's without its role; nothing when nothing was said."""
+        content, refusal = self._content.said()
+        message = {**joining.joined(self._fields), "content": content, "tool_calls": self._calls.said()}
+        if refusal is not None:
+            message["refusal"] = refusal
+        said = {name: value for name, value in message.items() if value not in (None, "", [], {})}
+        roles = [role for role in self._roles if role not in ("assistant", None, "")]
+        return {**said, "role": roles[0] if len(roles) == 1 else roles} if said and roles else said
+
+    def told(self) -> dict[str, Json]:
+        """Return it whole, as it stands in the metadata of another choice."""
+        ending = {"finish_reason": self.finish} if self.finish else {}
+        return {"role": "assistant", **self.message(), **self.beside(), **ending}
+
+    def beside(self) -> dict[str, Json]:
+        """Return what the server told of this choice besides what it said."""
+        return {name: value for name, value in self._beside.items() if value not in (None, "", [], {})}
+
+    def _add_role(self, role: Json) -> None:
+        if role is not None:
+            self._roles.add(role)
+
+    def _think(self, fields: Mapping[str, Json]) -> None:
+        """Tell the thinking in fields of their own; of several, those of the first, as all say the same."""
+        for name in sorted(FIELDS, key=lambda name: not isinstance(fields.get(name), str)):
+            words = words_of_thought(fields.get(name))
+            if words and self._thinks_in in (None, name):
+                self._thinks_in = name
+                self._content.think(words)
+
+
+def _refused(message: Mapping[str, Json]) -> Json:
+    refusal = message.get("refusal")
+    return {"type": "refusal", "refusal": refusal} if isinstance(refusal, str) and refusal else refusal or None
+
+
+def _flattened(value: Json, depth: int) -> Json:
+    """Return the value with JSON text in the place of what is nested deeper."""
+    if not isinstance(value, dict | list):
+        return value
+    if not depth:
+        return joining.json_text(value)
+    if isinstance(value, list):
+        return [_flattened(inner, depth - 1) for inner in value]
+    return {name: _flattened(inner, depth - 1) for name, inner in value.items()}
+
+
+def _is_deeper(value: Json, depth: int) -> bool:
+    inner: Iterator[Json] = iter(())
+    if isinstance(value, dict):
+        inner = iter(value.values())
+    elif isinstance(value, list):
+        inner = iter(value)
+    return depth < 0 or any(_is_deeper(one, depth - 1) for one in inner if isinstance(one, dict | list))

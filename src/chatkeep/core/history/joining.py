@@ -1,0 +1,423 @@
+"""Joins in which nothing is lost: what is said in pieces, of whatever types, and what is said again.
+
+A text is kept in the pieces in which it came: joining them once is linear, adding each is not.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable, Mapping
+from typing import Final
+
+import msgspec
+
+from chatkeep.core.model import Json
+from chatkeep.core.text.reasoning import THOUGHT_TYPES
+
+_NAMES: Final = frozenset(("name",))
+_INPUTS: Final = frozenset(("arguments", "input"))
+_ONCE: Final = frozenset(("id", "type", "index", "role"))
+_FLOWING: Final = THOUGHT_TYPES | {"text", "output_text", "refusal"}
+"""The types of parts that come in pieces."""
+_WORDS: Final = frozenset(("text", "thinking", "reasoning", "think", "summary", "refusal", "content"))
+_NAME_CHARS_MAX: Final = 1000  # a longer one comes in pieces, and is not compared with each
+_DIGITS: Final = re.compile(r"-?[0-9]{1,18}")
+_PAIR: Final = re.compile("[\ud800-\udbff][\udc00-\udfff]")
+_UNSTORABLE: Final = re.compile("[\0\ud800-\udfff]")
+
+
+class Flow(list[str]):
+    """A text in the pieces in which it came."""
+
+
+class Told(list[Json]):
+    """Values that differ, in the order in which they came."""
+
+    def __init__(self, values: Iterable[Json] = ()) -> None:
+        """Take the first of them."""
+        super().__init__()
+        self._known: set[tuple[str, str]] = set()
+        for value in values:
+            self.add(value)
+
+    def add(self, value: Json) -> None:
+        """Add a value unless it is there, in which 1, 1.0 and true are three values."""
+        known = type(value).__name__, as_text(value)
+        if known not in self._known:
+            self._known.add(known)
+            self.append(value)
+
+
+def whole_characters(text: str) -> str:
+    """Return the text with the halves of characters that stand side by side made whole."""
+    return _PAIR.sub(lambda pair: pair[0].encode("utf-16", "surrogatepass").decode("utf-16"), text)
+
+
+def storable_text(text: str) -> str:
+    """Return the text with U+FFFD for what cannot be stored: NUL and half characters."""
+    return _UNSTORABLE.sub("\ufffd", whole_characters(text))
+
+
+def json_text(value: Json) -> str:
+    """Return a value as JSON text; what has none is told in other words."""
+    try:
+        return msgspec.json.encode(value).decode()
+    except RecursionError:
+        return "[nested without end]"
+    except (UnicodeEncodeError, TypeError, ValueError, OverflowError):
+        return f"{value}"
+
+
+def index_of(given: Json, place: int) -> int:
+    """Return the index that a server gives to a piece, its place in its list where that is no whole number."""
+    index = _index(given)
+    return place if index is None else index
+
+
+def merge(target: dict[str, Json], delta: Mapping[str, Json]) -> None:
+    """Fold an object into another one, field by field."""
+    for name, value in delta.items():
+        if value is None:
+            continue
+        held = target.get(name)
+        if held is None:
+            target[name] = begun(value)
+        elif name in _NAMES and isinstance(value, str) and isinstance(held, Flow):
+            target[name] = _name(held, value)
+        elif name in _INPUTS:
+            target[name] = _input(held, value)
+        elif name in _ONCE:
+            target[name] = _also(held, value)
+        else:
+            target[name] = _grown(held, value)
+
+
+def note(target: dict[str, Json], facts: Mapping[str, Json]) -> None:
+    """Fold in facts, which servers tell with every piece: lists grow, the rest is told once for each value."""
+    for name, value in facts.items():
+        held = target.get(name)
+        if held is None:
+            target[name] = _own(value)
+        elif isinstance(held, dict) and isinstance(value, dict):
+            note(held, value)
+        elif isinstance(held, list) and isinstance(value, list) and not isinstance(held, Told):
+            is_longer = len(value) >= len(held) and value[: len(held)] == held
+            held.extend(value[len(held) :] if is_longer else value)
+        elif value is not None:
+            target[name] = _also(held, value)
+
+
+def join_whole(target: dict[str, Json], name: str, value: Json) -> None:
+    """Fold in a value that may say all again that its field says by now, and perhaps more."""
+    held = target.get(name)
+    if value is None:
+        return
+    if isinstance(value, dict) and isinstance(held, dict):
+        for one, told in value.items():
+            join_whole(held, one, told)
+        return
+    if isinstance(value, str) and isinstance(held, Flow):
+        value = rest_behind(held, value)
+        if not value:
+            return
+    elif isinstance(value, list) and isinstance(held, list) and is_same(held, value[: len(held)]):
+        value = value[len(held) :]
+    elif is_same(held, value):
+        return
+    merge(target, {name: value})
+
+
+def joined(value: Json) -> Json:
+    """Return what was folded as JSON."""
+    if isinstance(value, Flow):
+        return "".join(value)
+    if isinstance(value, list):
+        return [joined(inner) for inner in value]
+    return {name: joined(inner) for name, inner in value.items()} if isinstance(value, dict) else value
+
+
+class Calls:
+    """The calls of tools of an answer, whatever their pieces are numbered by."""
+
+    def __init__(self) -> None:
+        """Begin without any."""
+        self._calls: list[dict[str, Json]] = []
+        self._at: dict[int, dict[str, Json]] = {}
+        """The latest call of each index."""
+        self._named: dict[tuple[int | None, str], dict[str, Json]] = {}
+        """Calls by their index and id, and by their id alone."""
+        self._known: set[str] = set()
+        """What calls without an id say, or have said."""
+        self._unread: dict[int, dict[str, Json]] = {}
+
+    def add(self, pieces: Json) -> None:
+        """Take in pieces of calls; what is no object is kept as a call by itself."""
+        fresh: set[int] = set()
+        for piece in pieces if isinstance(pieces, list) else [pieces]:
+            if isinstance(piece, dict):
+                call = self._call(piece, fresh)
+                fresh.add(id(call))
+                self._merge(call, piece)
+            elif piece is not None and piece != "":
+                self._calls.append({"unknown": piece})
+
+    def add_whole(self, calls: Json) -> None:
+        """Take in whole calls, but those that are there already."""
+        for call in calls if isinstance(calls, list) else [calls]:
+            plain = {name: value for name, value in call.items() if name != "index"} if isinstance(call, dict) else call
+            if plain in (None, "") or self._has(plain):
+                continue
+            if not isinstance(plain, dict):
+                self._calls.append({"unknown": plain})
+                continue
+            held = self._named.get((None, _id_of(plain)))
+            if held is not None and _says_more(plain, held):
+                for name, value in plain.items():
+                    join_whole(held, name, value)
+            else:
+                self._merge(self._begin(_index(call.get("index"))), plain)
+
+    def _has(self, call: Json) -> bool:
+        """Tell whether there is this very call: by its id, else among those that have none."""
+        if not isinstance(call, dict):
+            return False
+        if given := _id_of(call):
+            held = self._named.get((None, given))
+            return held is not None and is_same(held, call)
+        for held in self._unread.values():
+            if not held.get("id"):
+                self._known.add(as_text(joined(held)))
+        self._unread.clear()
+        return as_text(call) in self._known
+
+    def said(self) -> list[Json]:
+        """Return the calls in the order in which they began."""
+        return [joined(call) for call in self._calls]
+
+    def _call(self, piece: Mapping[str, Json], fresh: set[int]) -> dict[str, Json]:
+        """Return the call that a piece goes on with: that of its index, unless it brings another id.
+
+        Without an index it is that of its id; without either the last one, unless the piece opens another. Pieces
+        that came together and bring names are calls of their own.
+        """
+        given, index = _id_of(piece), _index(piece.get("index"))
+        if index is not None:
+            call = self._at.get(index)
+            if call is not None and given and call.get("id") not in (None, "", given):
+                call = self._named.get((index, given))
+            return self._begin(index) if call is None else call
+        if given and (call := self._named.get((None, given))) is not None:
+            return call
+        last = self._calls[-1] if self._calls else None
+        if last is None or (given and last.get("id")) or _opens(last, piece):
+            return self._begin(None)
+        return self._begin(None) if id(last) in fresh and _function_of(piece).get("name") else last
+
+    def _begin(self, index: int | None) -> dict[str, Json]:
+        call: dict[str, Json] = {}
+        self._calls.append(call)
+        if index is not None:
+            self._at[index] = call
+        return call
+
+    def _merge(self, call: dict[str, Json], piece: Mapping[str, Json]) -> None:
+        given, index = _id_of(piece), _index(piece.get("index"))
+        if given:
+            call["id"] = given
+            self._named.setdefault((None, given), call)
+            self._named.setdefault((index, given), call)
+        merge(call, {name: value for name, value in piece.items() if name != "index" and not (name == "id" and given)})
+        if not call.get("id"):
+            self._unread[id(call)] = call
+
+
+def begun(value: Json) -> Json:
+    """Return a value that grows."""
+    if isinstance(value, str):
+        return Flow([value])
+    if isinstance(value, list):
+        return _extended([], value)
+    if isinstance(value, dict):
+        held: dict[str, Json] = {}
+        merge(held, value)
+        return held
+    return value
+
+
+def _grown(held: Json, value: Json) -> Json:
+    """Return both: texts and lists grow, objects are merged, what is no piece of the other stands beside it."""
+    if isinstance(held, Flow) and isinstance(value, str):
+        held.append(value)
+        return held
+    if isinstance(held, dict) and isinstance(value, dict):
+        merge(held, value)
+        return held
+    if isinstance(held, list) and not isinstance(held, Flow):
+        return _extended(held, value if isinstance(value, list) else [value])
+    if not isinstance(held, Flow | dict) and not isinstance(value, list) and _is_repeated(held, value):
+        return held
+    return _extended(_items(held), value if isinstance(value, list) else [value])
+
+
+def _extended(held: list[Json], more: list[Json]) -> list[Json]:
+    for item in more:
+        last = held[-1] if held else None
+        if isinstance(item, dict) and isinstance(last, dict) and continues(last, item):
+            merge(last, item)
+        else:
+            held.append(begun(item) if isinstance(item, dict | list) else item)
+    return held
+
+
+def _items(held: Json) -> list[Json]:
+    return list(held) if isinstance(held, list) and not isinstance(held, Flow) else [joined(held)]
+
+
+def _own(value: Json) -> Json:
+    """Return a value that may be changed without changing another."""
+    if isinstance(value, dict):
+        return {name: _own(inner) for name, inner in value.items()}
+    return list(value) if isinstance(value, list) else value
+
+
+def _also(held: Json, value: Json) -> Json:
+    """Return what was told, and this value unless it was told before."""
+    if not isinstance(held, Told):
+        if _is_repeated(held, value):
+            return held
+        held = Told(_items(held))
+    if not (isinstance(value, list) and len(value) == len(held) and value == held):
+        held.add(value)
+    return held
+
+
+def is_same(held: Json, value: Json) -> bool:
+    """Tell whether what was folded is a value. Cost: that of the value, however much is held."""
+    if isinstance(held, Flow):
+        return isinstance(value, str) and _is_text(held, value)
+    if isinstance(held, dict):
+        names = isinstance(value, dict) and len(held) == len(value) and held.keys() == value.keys()
+        return names and all(is_same(held[name], value[name]) for name in held)
+    if isinstance(held, list):
+        return isinstance(value, list) and len(held) == len(value) and all(map(is_same, held, value))
+    return bool(type(held) is type(value) and held == value)
+
+
+def _is_text(held: Flow, text: str) -> bool:
+    at = 0
+    for piece in held:
+        if not text.startswith(piece, at) or (piece and at == len(text)):
+            return False
+        at += len(piece)
+    return at == len(text)
+
+
+def _is_prefix(held: Flow, text: str) -> bool:
+    at = 0
+    for piece in held:
+        if not text.startswith(piece, at):
+            return False
+        at += len(piece)
+    return True
+
+
+def rest_behind(held: Flow, text: str) -> str:
+    """Return what a text says behind what is held, all of it when it says something else. Cost: that of the text."""
+    at = 0
+    for piece in held:
+        if at == len(text):
+            return ""
+        if not text.startswith(piece, at):
+            return "" if piece.startswith(text[at:]) else text
+        at += len(piece)
+    return text[at:]
+
+
+def _is_repeated(held: Json, value: Json) -> bool:
+    """Tell whether a value was told before, in which 1, 1.0 and true are three values."""
+    plain = joined(held)
+    told = plain if isinstance(plain, list) and not isinstance(value, list) else [plain]
+    return any(type(one) is type(value) and one == value for one in told)
+
+
+def _name(held: Flow, value: str) -> Flow:
+    """Return a name that is told once, with every piece, longer each time, or in pieces."""
+    if len(held[0]) > _NAME_CHARS_MAX:
+        held.append(value)
+        return held
+    name = "".join(held)
+    if value == name:
+        return held
+    return Flow([value]) if value.startswith(name) else Flow([name, value])
+
+
+def _input(held: Json, value: Json) -> Json:
+    """Return what a tool is called with: text in pieces, an object, or both by turns, as one text then."""
+    if not isinstance(held, Flow):
+        if isinstance(held, dict) and isinstance(value, dict):
+            if not is_same(held, value):
+                merge(held, value)
+            return held
+        if value == "" or _is_repeated(held, value):
+            return held
+        held = Flow([as_text(joined(held))])
+    if isinstance(value, str):
+        held.append(value)
+        return held
+    if not any(map(str.strip, held)):
+        return begun(value)
+    held.append(as_text(value))
+    return held
+
+
+def as_text(value: Json) -> str:
+    """Return a text as it is, another value as JSON."""
+    if isinstance(value, str):
+        return value
+    is_odd = isinstance(value, float) and not math.isfinite(value)
+    return str(value) if is_odd else json_text(value)
+
+
+def continues(held: Mapping[str, Json], part: Mapping[str, Json]) -> bool:
+    """Tell whether a part goes on with the one before it, as parts of a stream do."""
+    kind = part.get("type")
+    if not isinstance(kind, str) or kind not in _FLOWING or joined(held.get("type")) != kind:
+        return False
+    if held.get("signature") is not None and any(part.get(name) for name in _WORDS):
+        return False
+    beside = ((name, value) for name, value in part.items() if value is not None and name not in _WORDS)
+    return all(name not in held or joined(held[name]) == value for name, value in beside)
+
+
+def _says_more(call: Mapping[str, Json], held: Mapping[str, Json]) -> bool:
+    """Tell whether a whole call says all that is held of it by now."""
+    before, after = held.get("function"), call.get("function")
+    if not (isinstance(before, dict) and isinstance(after, dict) and is_same(before.get("name"), after.get("name"))):
+        return False
+    told, more = before.get("arguments", Flow()), after.get("arguments")
+    return isinstance(told, Flow) and isinstance(more, str) and _is_prefix(told, more)
+
+
+def _index(given: Json) -> int | None:
+    """Return a whole number, however it is written."""
+    if isinstance(given, str) and _DIGITS.fullmatch(given):
+        return int(given)
+    if isinstance(given, float) and math.isfinite(given) and given.is_integer():
+        return int(given)
+    return given if isinstance(given, int) and not isinstance(given, bool) else None
+
+
+def _id_of(piece: Mapping[str, Json]) -> str:
+    given = piece.get("id")
+    return given if isinstance(given, str) else ""
+
+
+def _function_of(call: Mapping[str, Json]) -> Mapping[str, Json]:
+    return next((inner for name in ("function", "custom") if isinstance(inner := call.get(name), dict)), call)
+
+
+def _opens(last: Mapping[str, Json], piece: Mapping[str, Json]) -> bool:
+    """Tell whether a piece without an index opens a call: it brings a name, and the last call has its input."""
+    held = _function_of(last)
+    return bool(_function_of(piece).get("name")) and any(joined(held.get(name)) not in (None, "") for name in _INPUTS)

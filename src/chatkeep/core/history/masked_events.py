@@ -1,0 +1,211 @@
+"""A secret that must not come back in a stream of events, also where a text that grows tells it piece by piece.
+
+An event passes as it came, byte for byte, unless the secret is in it. Each text is followed by its place in the
+JSON of its event: `choices` number 0, `delta`, `content`. Where one ends with four characters or more of the secret's
+beginning, events wait until it is clear how it goes on, and of those with the secret only stars are told. Up to three
+characters of it may have passed before, such as the `sk-` that all keys have. What waits is bounded: more than
+that passes. What does not look like events passes as `MaskedPieces` leaves it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Final, NamedTuple
+
+import msgspec
+
+from chatkeep.core.history.completions import END
+from chatkeep.core.masking import Mask, MaskedPieces
+from chatkeep.core.model import Json
+
+WAITING_BYTES_MAX: Final = 1 << 18
+_TELLING_CHARS: Final = 4  # of a secret's beginning: fewer end many a word
+_TRAILS_MAX: Final = 256  # texts that end as the secret begins: an answer has a text or two for each choice
+_END: Final = re.compile(rb"(?>\r\n|\r|\n)(?>\r\n|\r|\n)")
+_END_BYTES_MAX: Final = 4
+_LINE_END: Final = re.compile(rb"\r\n|\r|\n")
+_FIELDS: Final = (b"data", b"event", b"id", b"retry", b":")
+_BLANKS: Final = b"\xef\xbb\xbf \t\r\n"
+
+Place = tuple[str | int, ...]
+"""The names and numbers that lead to a text in the JSON of an event."""
+
+
+class _Event:
+    """An event, and the JSON in it, which may be changed before it is told."""
+
+    def __init__(self, raw: bytes) -> None:
+        self.raw = raw
+        self.is_changed = False
+        self.value = _json_of(raw)
+
+    @property
+    def is_last(self) -> bool:
+        return self.value is None and END in self.raw
+
+    def told(self) -> bytes:
+        if not self.is_changed:
+            return self.raw
+        others = [line for line in _LINE_END.split(self.raw) if line and not line.startswith(b"data")]
+        return b"\n".join([*others, b"data: " + msgspec.json.encode(self.value)]) + b"\n\n"
+
+
+class _Text(NamedTuple):
+    """A text in an event, and where it stands."""
+
+    place: Place
+    event: _Event
+    holder: dict[str, Json] | list[Json]
+    name: str | int
+
+    def read(self) -> str:
+        return str(self.holder[self.name])  # type: ignore[index]
+
+    def write(self, text: str) -> None:
+        self.holder[self.name] = text  # type: ignore[index]
+        self.event.is_changed = True
+
+
+class _Trail(NamedTuple):
+    """How the text at a place ends: with a beginning of the secret, whose last part is so long in these texts."""
+
+    begun: str
+    parts: tuple[tuple[_Text, int], ...]
+
+
+class MaskedEvents:
+    """Masks an answer that comes in pieces; what is no stream of events is masked piece by piece."""
+
+    def __init__(self, mask: Mask) -> None:
+        """Begin before the first piece."""
+        self._secret = mask.secret
+        self._pieces = MaskedPieces(mask)
+        self._is_known = self._is_events = False
+        self._begun = bytearray()
+        self._looked_to = 0
+        self._waiting: list[_Event] = []
+        self._waiting_bytes = 0
+        self._trails: dict[Place, _Trail] = {}
+
+    def take(self, piece: bytes) -> bytes:
+        """Return what can be told, now that this piece has come."""
+        known = self._pieces.take(piece)
+        if not self._secret or (self._is_known and not self._is_events):
+            return known
+        self._begun += known
+        if not self._is_known:
+            self._look()
+        if not self._is_events:
+            return self._rest() if self._is_known else b""
+        told = [told for event in self._events() for told in self._heard(event)]
+        if len(self._begun) > WAITING_BYTES_MAX:
+            told += [*self._released(), self._rest()]
+        return b"".join(told)
+
+    def end(self) -> bytes:
+        """Return what was held back: no more comes."""
+        return b"".join((*self._released(), self._rest(), self._pieces.end()))
+
+    def _look(self) -> None:
+        """Tell events from other things by how the answer begins."""
+        begun = bytes(self._begun[:64]).lstrip(_BLANKS)
+        if begun and not any(field.startswith(begun) and field != begun for field in _FIELDS):
+            self._is_known, self._is_events = True, begun.startswith(_FIELDS)
+
+    def _events(self) -> Iterator[_Event]:
+        start = 0
+        while found := _END.search(self._begun, max(start, self._looked_to)):
+            yield _Event(bytes(self._begun[start : found.end()]))
+            start = found.end()
+        del self._begun[:start]
+        self._looked_to = max(0, len(self._begun) - _END_BYTES_MAX)
+
+    def _heard(self, event: _Event) -> Iterator[bytes]:
+        """Take an event in, and yield what can be told by now."""
+        for text in _texts_in(event):
+            self._follow(text)
+        self._waiting.append(event)
+        self._waiting_bytes += len(event.raw)
+        is_open = any(len(trail.begun) >= _TELLING_CHARS for trail in self._trails.values())
+        if event.is_last or self._waiting_bytes > WAITING_BYTES_MAX:
+            yield from self._released()
+        elif not is_open:
+            yield from self._passed()
+
+    def _passed(self) -> Iterator[bytes]:
+        waiting, self._waiting, self._waiting_bytes = self._waiting, [], 0
+        yield from (event.told() for event in waiting)
+
+    def _released(self) -> Iterator[bytes]:
+        """Yield what waits, whatever may follow."""
+        self._trails.clear()
+        yield from self._passed()
+
+    def _rest(self) -> bytes:
+        rest, self._begun, self._looked_to = bytes(self._begun), bytearray(), 0
+        return rest
+
+    def _follow(self, text: _Text) -> None:
+        """Go on with the text at a place: put stars where the secret is whole, and note how it ends."""
+        trail = self._trails.pop(text.place, _Trail("", ()))
+        said = text.read()
+        if self._secret in said:
+            said = said.replace(self._secret, "*" * len(self._secret))
+            text.write(said)
+        at = (trail.begun + said[: len(self._secret)]).find(self._secret)
+        if 0 <= at < len(trail.begun):
+            said = self._masked(trail, text, said, at)
+            trail = _Trail("", ())
+        ending = (trail.begun + said)[-len(self._secret) + 1 :]
+        starts = (place for place in _places(ending, self._secret[0]) if self._secret.startswith(ending[place:]))
+        if (start := next(starts, None)) is not None:
+            begun = ending[start:]
+            own = min(len(begun), len(said))
+            before = trail.parts if len(begun) > len(said) else ()
+            if len(self._trails) >= _TRAILS_MAX:
+                del self._trails[next(iter(self._trails))]
+            self._trails[text.place] = _Trail(begun, (*before, (text, own)) if own else before)
+
+    def _masked(self, trail: _Trail, text: _Text, said: str, at: int) -> str:
+        """Put stars in place of the secret that began in earlier texts and ends in this one; return this one."""
+        left = len(trail.begun) - at
+        own = len(self._secret) - left
+        masked = "*" * own + said[own:]
+        text.write(masked)
+        for part, count in reversed(trail.parts):
+            many = min(count, left)
+            if many:
+                part.write(part.read()[:-many] + "*" * many)
+            left -= many
+        return masked
+
+
+def _places(text: str, character: str) -> Iterator[int]:
+    place = text.find(character)
+    while place >= 0:
+        yield place
+        place = text.find(character, place + 1)
+
+
+def _json_of(raw: bytes) -> Json:
+    """Return the JSON that an event has, None for none."""
+    lines = [line.partition(b":")[2] for line in _LINE_END.split(raw) if line.startswith(b"data")]
+    try:
+        return msgspec.json.decode(b"\n".join(lines))
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
+
+
+def _texts_in(event: _Event) -> Iterator[_Text]:
+    """Yield the texts of an event, each with its place; a choice or a call counts by the number that it names."""
+    todo: list[tuple[Place, Json]] = [((), event.value)]
+    while todo:
+        place, value = todo.pop()
+        pairs = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+        for name, inner in pairs:
+            if isinstance(inner, str):
+                yield _Text((*place, name), event, value, name)
+            elif isinstance(inner, dict | list):
+                number = inner.get("index") if isinstance(inner, dict) and isinstance(value, list) else None
+                todo.append(((*place, number if isinstance(number, int) else name), inner))

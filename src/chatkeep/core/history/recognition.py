@@ -1,0 +1,254 @@
+"""Where a resent history goes on with a stored session.
+
+Clients of a model resend the whole conversation each time. What they resend is what was stored, near
+enough: fields are dropped, answers trimmed, arguments encoded anew; so messages are compared in a *form*
+that leaves out what does not tell one conversation from another.
+
+System prompts do not tell conversations apart that otherwise go on: a clock may stand in them. They do tell apart
+conversations that share no answer, as two agents are greeted alike.
+
+All conversations that open alike make a tree, and every path from its opening to a leaf is one session.
+The first to come has the *root* key. One that leaves a stored session, at an edit or a regeneration, is a
+*fork*: its key is made from the root key and all that it says up to its first message of its own. So it
+is found again without searching and without memory, by any process, and two that fork alike meet.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Container, Iterable, Sequence
+from contextlib import suppress
+from itertools import takewhile
+from typing import Final, TypeVar
+
+import msgspec
+from msgspec import Struct
+
+from chatkeep.core.history import completions
+from chatkeep.core.history.turns import PROMPT_ROLES, REPLACES
+from chatkeep.core.keys import KEY_CHARS_MAX
+from chatkeep.core.model import Draft, Json, Message, text_of
+from chatkeep.core.text.reasoning import is_thought, without_reasoning
+
+DIGEST_CHARS: Final = 12
+_COMPARED_CHARS: Final = 4096  # of instructions, from either end: a clock or a date stands near one
+
+Said = Message | Draft
+_S = TypeVar("_S", Message, Draft)
+
+
+class Common(Struct, frozen=True):
+    """The stored messages that a conversation shares, and whether it may go on where they end.
+
+    `talk_count` is how many messages of the conversation these are. System prompts count neither way: they may change.
+    """
+
+    messages: tuple[Message, ...]
+    talk_count: int
+    at_end: bool
+
+    @property
+    def has_answer(self) -> bool:
+        """Whether an answer is among them: then it is the same conversation, whatever instructs the model now."""
+        return any(message.role == "assistant" for message in self.messages)
+
+
+def opening_key(prefix: str, asker: Sequence[str], drafts: Sequence[Draft]) -> str:
+    """Return the root key of the conversations that open so: who asks, and the talk up to the first user message."""
+    talk = talk_of(drafts)
+    users = [place for place, said in enumerate(talk) if said.role == "user"]
+    opening = talk[: users[0] + 1] if users else talk
+    digest = hashlib.sha256(msgspec.json.encode(list(asker)))
+    return f"{prefix}{([digest.hexdigest()[:DIGEST_CHARS], *_digests(opening, digest)])[-1]}"
+
+
+def instructed_key(root: str, drafts: Sequence[Draft], attempt: int = 0) -> str:
+    """Return the key of a conversation that opens as another one does, but under other instructions."""
+    digest = hashlib.sha256(msgspec.json.encode((root, "instructed", attempt)))
+    return _below(root, ([digest.hexdigest()[:DIGEST_CHARS], *_digests(opening_prompts(drafts), digest)])[-1])
+
+
+def talk_of(said: Sequence[_S]) -> list[_S]:
+    """Return what is said without system prompts, which do not tell conversations apart."""
+    return [one for one in said if one.role not in PROMPT_ROLES]
+
+
+def opening_prompts(said: Sequence[_S]) -> list[_S]:
+    """Return the system prompts at the beginning."""
+    return list(takewhile(lambda one: one.role in PROMPT_ROLES, said))
+
+
+def prompts_in_force(stored: Sequence[Message]) -> list[Message]:
+    """Return the system prompts that stand: the opening ones, or those that have last replaced them."""
+    found = opening_prompts(stored)
+    was_replacing = False
+    for message in stored[len(found) :]:
+        is_replacing = message.role in PROMPT_ROLES and (message.metadata or {}).get(REPLACES) is True
+        if is_replacing:
+            found = [*found, message] if was_replacing else [message]
+        was_replacing = is_replacing
+    return found
+
+
+def is_instructed_alike(stored: Sequence[Message], drafts: Sequence[Draft]) -> bool:
+    """Tell whether a conversation opens under the instructions that a stored session opened with, or has now."""
+    forms = list(map(_form, opening_prompts(drafts)))
+    return forms in (list(map(_form, opening_prompts(stored))), list(map(_form, prompts_in_force(stored))))
+
+
+def likeness(stored: Sequence[Message], drafts: Sequence[Draft]) -> int:
+    """Return how many characters the instructions of a session and of a conversation begin and end alike with."""
+    before, now = ("\n".join(map(_text, said)) for said in (prompts_in_force(stored), opening_prompts(drafts)))
+    most = min(len(before), len(now), _COMPARED_CHARS)
+    begins = next((place for place in range(most) if before[place] != now[place]), most)
+    rest = min(len(before), len(now), begins + _COMPARED_CHARS) - begins
+    return begins + next((place for place in range(rest) if before[-1 - place] != now[-1 - place]), rest)
+
+
+def news(stored: Sequence[Message], drafts: Sequence[Draft], talk_count: int) -> list[Draft]:
+    """Return what a conversation brings that is not stored, when so much of its talk is.
+
+    System prompts that have changed come first, marked as replacing those before. Others, which stand between
+    messages, come where they stand, unless they are stored already.
+    """
+    if not stored:
+        return list(drafts)
+    opening = opening_prompts(drafts)
+    known = [_form(message) for message in stored if message.role in PROMPT_ROLES]
+    standing = list(map(_form, prompts_in_force(stored)))
+    changed = [] if all(_form(one) in standing for one in opening) else opening
+    fresh = [msgspec.structs.replace(one, metadata={**(one.metadata or {}), REPLACES: True}) for one in changed]
+    for one in drafts[len(opening) :]:
+        if one.role not in PROMPT_ROLES:
+            talk_count -= 1
+            if talk_count < 0:
+                fresh.append(one)
+        elif (form := _form(one)) not in known:
+            known.append(form)
+            fresh.append(one)
+    return fresh
+
+
+def fork_key(root: str, said: Sequence[Said], attempt: int = 0) -> str:
+    """Return the key of the fork whose first message of its own is the last of these, system prompts aside.
+
+    A key that turns out to be taken by another conversation is not tried again: `attempt` makes others.
+    """
+    digest = hashlib.sha256(msgspec.json.encode((root, attempt)))
+    return _below(root, _digests((one for one in said if one.role not in PROMPT_ROLES), digest)[-1])
+
+
+def deepest_fork(root: str, drafts: Sequence[Draft], stored: Container[str]) -> str | None:
+    """Return the key among those stored of the fork that goes furthest with these messages."""
+    digests = _digests(talk_of(drafts), hashlib.sha256(msgspec.json.encode((root, 0))))
+    return next((key for one in reversed(digests) if (key := _below(root, one)) in stored), None)
+
+
+def forks_prefix(root: str) -> str:
+    """Return what the keys of all forks of a root begin with."""
+    return _below(root, "")
+
+
+def common(stored: Sequence[Message], drafts: Sequence[Draft]) -> Common:
+    """Return what two conversations share from their beginning.
+
+    Answers that were cut off are passed over when the other conversation lacks them: a client that asks
+    again does not send them.
+    """
+    talk = talk_of(drafts)
+    shared: list[Message] = []
+    prompts: list[Message] = []
+    count = 0
+    for message in stored:
+        if message.role in PROMPT_ROLES:
+            prompts.append(message)
+        elif count < len(talk) and is_same(message, talk[count]):
+            shared += [*prompts, message]
+            prompts = []
+            count += 1
+        elif not _is_partial(message):
+            return Common(tuple(shared), count, at_end=False)
+    return Common(tuple(shared), count, at_end=True)
+
+
+def is_same(stored: Message, said: Draft) -> bool:
+    """Tell whether a message that came again is the stored one.
+
+    Of an answer that was cut off, the client may have seen less than was stored.
+    """
+    if _plain(stored) == _plain(said):
+        return True
+    if _is_partial(stored) and said.role == "assistant" and "finish_reason" not in (said.metadata or {}):
+        text = _text(said)
+        return bool(text) and _text(stored).startswith(text)
+    return bool(_form(stored) == _form(said))
+
+
+def _plain(said: Said) -> tuple[Json, ...]:
+    """Return all that a message may say, as it stands."""
+    return said.role, said.content, said.tool_calls, said.tool_call_id, said.name
+
+
+def _is_partial(stored: Message) -> bool:
+    return bool((stored.metadata or {}).get("partial"))
+
+
+def _form(said: Said) -> Json:
+    """Return what tells a message from others: who says it, its words and parts, its calls or what it answers."""
+    role = "system" if said.role == "developer" else said.role
+    if said.tool_calls:  # they have ids of their own; the words beside them are often dropped
+        return role, [_call(call) for call in said.tool_calls]
+    parts = said.content if isinstance(said.content, list) else ()
+    others = [
+        part
+        for part in parts
+        if isinstance(part, dict)
+        and not isinstance(part.get("text"), str)
+        and not (role == "assistant" and (is_thought(part) or part.get("type") == "refusal"))
+    ]
+    name = None if role == "assistant" else said.name
+    text = _text(said)
+    return role, text, others, said.tool_call_id, name, None if text else _unspoken(said)
+
+
+def _text(said: Said) -> str:
+    if said.role != "assistant":
+        return text_of(said.content).strip()
+    extra = (said.metadata or {}).get(completions.EXTRA)
+    refusal = extra.get("refusal") if isinstance(extra, dict) else None
+    text = text_of(without_reasoning(said.content)).strip()
+    return text or (refusal.strip() if isinstance(refusal, str) else "")
+
+
+def _unspoken(said: Said) -> Json:
+    """Return what stands in the place of words: a refusal, a call of the old kind, speech."""
+    extra = (said.metadata or {}).get(completions.EXTRA)
+    if not isinstance(extra, dict):
+        return None
+    audio = extra.get("audio")
+    return extra.get("refusal"), extra.get("function_call"), audio.get("id") if isinstance(audio, dict) else None
+
+
+def _call(call: Json) -> Json:
+    """Return a call with its arguments decoded: clients encode them anew."""
+    function = call.get("function") if isinstance(call, dict) else None
+    if not isinstance(function, dict):
+        return call
+    arguments = function.get("arguments")
+    if isinstance(arguments, str):
+        with suppress(msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            arguments = msgspec.json.decode(arguments)
+    return call.get("id"), function.get("name"), arguments
+
+
+def _digests(said: Iterable[Said], digest: hashlib._Hash) -> list[str]:
+    """Return the digest of all that is said up to each message."""
+    found = []
+    for one in said:
+        digest.update(msgspec.json.encode(_form(one), order="deterministic") + b"\n")
+        found.append(digest.hexdigest()[:DIGEST_CHARS])
+    return found
+
+
+def _below(root: str, digest: str) -> str:
+    return f"{root[: KEY_CHARS_MAX - DIGEST_CHARS - 1]}.{digest}"

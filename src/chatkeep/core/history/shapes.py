@@ -1,0 +1,119 @@
+"""The two shapes in which models take a history: OpenAI's chat messages, and Anthropic's messages.
+
+What they have in common is done in `turns`. Here is where they differ: OpenAI's results are messages of
+their own, and pictures come from users only. Anthropic's roles alternate, its system prompt stands
+apart, results open the message that follows their calls, and the last answer ends without white space.
+
+Source: OpenAI, API reference, Create chat completion; Anthropic, Messages API and Handle tool calls.
+"""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Final
+
+import msgspec
+
+from chatkeep.core.history.turns import Part, Said, ToolResult
+from chatkeep.core.model import Json
+
+_ID: Final = re.compile(r"[A-Za-z0-9_-]{1,40}")  # Anthropic: ^[a-zA-Z0-9_-]+$; OpenAI: at most 40 characters
+
+
+def openai_messages(prompt: str, talk: Sequence[Said]) -> list[dict[str, Json]]:
+    """Return OpenAI's chat messages. The prompt is one `system` message, which every compatible server takes."""
+    shaped: list[dict[str, Json]] = [{"role": "system", "content": prompt}] if prompt else []
+    for said, ids in _with_ids(talk):
+        message: dict[str, Json] = {"role": said.role, "content": _openai_content(said.parts)}
+        if said.name:
+            message["name"] = said.name
+        if said.calls:
+            message["tool_calls"] = [
+                {"id": call_id, "type": "function", "function": {"name": call.name, "arguments": call.arguments}}
+                for call_id, call in zip(ids, said.calls, strict=True)
+            ]
+        shaped.append(message)
+        for call_id, result in zip(ids, said.results, strict=True):
+            shaped.append({"role": "tool", "tool_call_id": call_id, "content": _only_text(result.parts)})
+    return shaped
+
+
+def anthropic_messages(prompt: str, talk: Sequence[Said]) -> dict[str, Json]:
+    """Return `messages`, and `system` when there is a prompt: what `messages.create` takes by these names."""
+    shaped: list[dict[str, Json]] = []
+    for said, ids in _with_ids(talk):
+        blocks = [*map(_anthropic_block, said.parts)]
+        blocks += [
+            {"type": "tool_use", "id": call_id, "name": call.name, "input": msgspec.json.decode(call.arguments)}
+            for call_id, call in zip(ids, said.calls, strict=True)
+        ]
+        _add(shaped, said.role, blocks)
+        _add(shaped, "user", [_tool_result(*pair) for pair in zip(ids, said.results, strict=True)])
+    if shaped and shaped[-1]["role"] == "assistant":
+        last = shaped[-1]["content"][-1]
+        last["text"] = last["text"].rstrip()
+    return {"system": prompt, "messages": shaped} if prompt else {"messages": shaped}
+
+
+def _with_ids(talk: Iterable[Said]) -> Iterator[tuple[Said, list[str]]]:
+    """Yield each message with the ids of its calls: their own, unless a provider would refuse them or had them."""
+    taken: set[str] = set()
+    for said in talk:
+        ids = []
+        for number, call in enumerate(said.calls):
+            made = (f"call_{said.seq}_{number}{'_' * more}" for more in itertools.count())
+            wanted = itertools.chain([call.id] if _ID.fullmatch(call.id) else [], made)
+            ids.append(next(call_id for call_id in wanted if call_id not in taken))
+            taken.add(ids[-1])
+        yield said, ids
+
+
+def _openai_content(parts: Sequence[Part]) -> Json:
+    """Return one string for text alone, which every compatible server takes, and parts only for pictures."""
+    if all(isinstance(part, str) for part in parts):
+        return _only_text(parts) or None
+    return [
+        {"type": "text", "text": part}
+        if isinstance(part, str)
+        else {"type": "image_url", "image_url": {"url": part.url}}
+        for part in parts
+    ]
+
+
+def _only_text(parts: Iterable[Part]) -> str:
+    return "\n".join(part if isinstance(part, str) else "[image]" for part in parts)
+
+
+def _anthropic_block(part: Part) -> dict[str, Json]:
+    if isinstance(part, str):
+        return {"type": "text", "text": part}
+    if part.url.startswith("https:"):
+        return {"type": "image", "source": {"type": "url", "url": part.url}}
+    head, _, encoded = part.url.partition(";base64,")
+    if not encoded:
+        return {"type": "text", "text": "[image]"}  # an http address, which is refused
+    return {
+        "type": "image",
+        "source": {"type": "base64", "media_type": head.removeprefix("data:"), "data": encoded},
+    }
+
+
+def _tool_result(call_id: str, result: ToolResult) -> dict[str, Json]:
+    block: dict[str, Json] = {
+        "type": "tool_result",
+        "tool_use_id": call_id,
+        "content": [*map(_anthropic_block, result.parts)],
+    }
+    return {**block, "is_error": True} if result.is_error else block
+
+
+def _add(shaped: list[dict[str, Json]], role: str, blocks: list[dict[str, Json]]) -> None:
+    """Add blocks to the last message when it has the same role, else as a message."""
+    if not blocks:
+        return
+    if shaped and shaped[-1]["role"] == role:
+        shaped[-1]["content"] += blocks
+    else:
+        shaped.append({"role": role, "content": blocks})

@@ -1,0 +1,269 @@
+"""Turns: a stored history as a model takes it, whichever provider's shape its messages came in.
+
+A history is kept as clients sent it, so anything may be in it: results without their call, calls that
+were never answered because a run was cut, results twice, late, or between two questions, ids used
+again. `talk` puts that right without inventing anything that was said: what has no counterpart is left out,
+and results stand directly behind their call. What it returns begins at a question, and every provider takes it.
+
+A result answers the latest call before it that has its id. One without an id answers the first open
+call of the latest message that calls. A partial answer counts for the text that it has.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import deque
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+import msgspec
+from msgspec import Struct
+
+from chatkeep.core.model import Json, Message, Role
+from chatkeep.core.text.reasoning import THOUGHT_TYPES, without_reasoning
+
+PROMPT_ROLES: Final = frozenset(("system", "developer"))
+REPLACES: Final = "replaces_prompt"
+"""The name in the metadata of a system message that stands in the place of the system prompt before it."""
+
+_NO_OUTPUT: Final = "(no output)"
+_NO_NAME: Final = re.compile(r"[^A-Za-z0-9_-]")  # OpenAI and Anthropic: ^[a-zA-Z0-9_-]{1,64}$
+_NAME_CHARS_MAX: Final = 64
+_NAME: Final = re.compile(rf"[A-Za-z0-9_-]{{1,{_NAME_CHARS_MAX}}}")
+_IMAGE: Final = re.compile(
+    r"https?://\S+|data:image/(?:jpeg|png|gif|webp);base64,"
+    "(?:[A-Za-z0-9+/]{4})*[A-Za-z0-9+/]{2}(?:[A-Za-z0-9+/]{2}|[A-Za-z0-9+/]=|==)"
+)
+_IMAGE_TYPES: Final = frozenset(("image", "image_url", "input_image"))
+_TOOL_TYPES: Final = frozenset(("tool_use", "tool_result"))
+_UNSENT_TYPES: Final = _TOOL_TYPES | THOUGHT_TYPES  # thinking is signed for one model and one place
+_TYPE: Final = re.compile(r"\w{1,40}")
+
+
+class Image(Struct, frozen=True):
+    """A picture: a web address, or a `data:` URL in base64."""
+
+    url: str
+
+
+Part = str | Image
+
+
+class ToolCall(Struct, frozen=True):
+    """What a model asks of a tool. `arguments` is always a JSON object; `id` is empty when there was none."""
+
+    id: str
+    name: str
+    arguments: str
+
+
+class ToolResult(Struct, frozen=True):
+    """What a tool answered. `call_id` is empty when the message named none."""
+
+    call_id: str
+    parts: tuple[Part, ...]
+    is_error: bool = False
+
+
+class Said(Struct, frozen=True, kw_only=True):
+    """One message in neither provider's shape; a name that they would refuse is left out.
+
+    In `talk`, the results are those of its own calls, in their order. A system prompt that `replaces` stands, with
+    those directly behind it, in the place of the one that opened the session.
+    """
+
+    role: Role
+    seq: int
+    name: str | None = None
+    parts: tuple[Part, ...] = ()
+    calls: tuple[ToolCall, ...] = ()
+    results: tuple[ToolResult, ...] = ()
+    replaces: bool = False
+
+
+def said_of(message: Message) -> Said:
+    """Return what a message says: text, pictures, tool calls and results from its fields and its parts."""
+    parts = tuple(_parts(message.content, role=message.role))
+    results = tuple(_results(message, parts))
+    return Said(
+        role=message.role,
+        seq=message.seq,
+        name=message.name if message.name and _NAME.fullmatch(message.name) else None,
+        parts=() if message.role == "tool" else parts,
+        calls=tuple(_calls(message)) if message.role == "assistant" else (),
+        results=results,
+        replaces=message.role in PROMPT_ROLES and (message.metadata or {}).get(REPLACES) is True,
+    )
+
+
+def answers(history: Sequence[Said]) -> dict[tuple[int, int], tuple[int, ToolResult]]:
+    """Return the result of each call that has one, with the place of its message, by the call's places.
+
+    A call's places are those of its message in the history and of the call in the message.
+    """
+    found = {}
+    open_calls: dict[str, tuple[int, int]] = {}
+    latest: deque[str] = deque()
+    for place, said in enumerate(history):
+        for result in said.results:
+            while latest and latest[0] not in open_calls:
+                latest.popleft()
+            call_id = result.call_id or (latest[0] if latest else "")
+            if call_id in open_calls:
+                found[open_calls.pop(call_id)] = (place, result)
+        if said.calls:
+            named = {call.id or f"{place}\n{number}": (place, number) for number, call in enumerate(said.calls)}
+            open_calls |= named
+            latest = deque(named)
+    return found
+
+
+def outdated(history: Sequence[Said]) -> set[int]:
+    """Return the places of the system prompts that another one has replaced."""
+    opening = next((place for place, said in enumerate(history) if said.role not in PROMPT_ROLES), len(history))
+    replaced = list(range(opening)) if history and history[0].seq == 1 else []
+    gone: set[int] = set()
+    for place, said in enumerate(history):
+        if not said.replaces:
+            continue
+        if not (place and history[place - 1].replaces):
+            gone.update(replaced)
+            replaced = []
+        replaced.append(place)
+    return gone
+
+
+def prompt(history: Sequence[Said], system: str | None = None) -> str:
+    """Return the system prompt: the given one and those of the history that stand, each once, whatever their place."""
+    gone = outdated(history)
+    standing = (said for place, said in enumerate(history) if said.role in PROMPT_ROLES and place not in gone)
+    said = ("\n".join(_texts(said.parts)) for said in standing)
+    return "\n\n".join(dict.fromkeys(text for text in (system or "", *said) if text.strip()))
+
+
+def talk(history: Sequence[Said]) -> list[list[Said]]:
+    """Return the turns: each is a question and what users, models and tools said up to the next question."""
+    turns: list[list[Said]] = []
+    found = answers(history)
+    for place, said in enumerate(history):
+        if said.role in PROMPT_ROLES:
+            continue
+        answered = [
+            (call, found[place, number][1]) for number, call in enumerate(said.calls) if (place, number) in found
+        ]
+        if said.role == "user" and said.parts:
+            turns.append([])
+        if turns and (said.parts or answered):
+            turns[-1].append(
+                msgspec.structs.replace(
+                    said,
+                    calls=tuple(call for call, _ in answered),
+                    results=tuple(_answering(result) for _, result in answered),
+                )
+            )
+    return turns
+
+
+def _answering(result: ToolResult) -> ToolResult:
+    """Return the result with something in it: an empty one is refused by some servers, and drops the call."""
+    return result if result.parts else msgspec.structs.replace(result, parts=(_NO_OUTPUT,))
+
+
+def _texts(parts: Sequence[Part]) -> Iterator[str]:
+    return (part for part in parts if isinstance(part, str))
+
+
+def _parts(content: Json, *, role: Role) -> Iterator[Part]:
+    """Yield text that is not blank, and pictures; a part of another kind leaves its name, unless the model said it.
+
+    What the model thought before it answered is left out.
+    """
+    if role == "assistant":
+        content = without_reasoning(content)
+    for part in [content] if isinstance(content, str) else content or ():
+        kind = _kind(part)
+        if kind in _UNSENT_TYPES:
+            continue
+        text = part if isinstance(part, str) else _text(part)
+        if text is not None:
+            if text.strip():
+                yield text
+        elif role in ("user", "tool"):
+            yield _image(part) or f"[{'image' if kind in _IMAGE_TYPES else kind}]"
+
+
+def _text(part: Json) -> str | None:
+    """Return the words of a part, or None for a part that is no text."""
+    words = part.get("text", part.get("refusal")) if isinstance(part, dict) else None
+    return words if isinstance(words, str) else None
+
+
+def _kind(part: Json) -> str:
+    kind = part.get("type") if isinstance(part, dict) else None
+    return kind if isinstance(kind, str) and _TYPE.fullmatch(kind) else "attachment"
+
+
+def _image(part: Json) -> Image | None:
+    """Return the picture of an OpenAI or Anthropic part, or None when there is none that both would take."""
+    if _kind(part) not in _IMAGE_TYPES:
+        return None
+    holder = part.get("source", part.get("image_url"))
+    url = holder.get("url") if isinstance(holder, dict) else holder
+    if isinstance(holder, dict) and isinstance(holder.get("data"), str):
+        url = f"data:{holder.get('media_type')};base64,{holder['data']}"
+    return Image(url) if isinstance(url, str) and _IMAGE.fullmatch(url) else None
+
+
+def _calls(message: Message) -> Iterator[ToolCall]:
+    """Yield the calls of both shapes; one that a message has in both is one."""
+    seen = set()
+    for call_id, name, arguments in _raw_calls(message):
+        known_id = call_id if isinstance(call_id, str) else ""
+        if isinstance(name, str) and name and (not known_id or known_id not in seen):
+            seen.add(known_id)
+            yield ToolCall(known_id, _NO_NAME.sub("_", name)[:_NAME_CHARS_MAX], _arguments(arguments))
+
+
+def _raw_calls(message: Message) -> Iterator[tuple[Json, Json, Json]]:
+    for call in message.tool_calls or ():
+        function = call.get("function") if isinstance(call, dict) else None
+        if isinstance(function, dict):
+            yield call.get("id"), function.get("name"), function.get("arguments")
+    for part in _typed(message.content, "tool_use"):
+        yield part.get("id"), part.get("name"), part.get("input")
+
+
+def _results(message: Message, parts: tuple[Part, ...]) -> Iterator[ToolResult]:
+    inner = list(_typed(message.content, "tool_result")) if message.role in ("user", "tool") else []
+    for part in inner:
+        call_id = part.get("tool_use_id")
+        content = part.get("content")
+        known = content if isinstance(content, str | list) else None
+        yield ToolResult(
+            call_id if isinstance(call_id, str) else "",
+            tuple(_parts(known, role="tool")),
+            is_error=part.get("is_error") is True,
+        )
+    if message.role == "tool" and (parts or not inner):
+        yield ToolResult(message.tool_call_id or "", parts)
+
+
+def _typed(content: Json, kind: str) -> Iterator[dict[str, Json]]:
+    if isinstance(content, list):
+        yield from (part for part in content if isinstance(part, dict) and part.get("type") == kind)
+
+
+def _arguments(arguments: Json) -> str:
+    """Return the arguments as the JSON object that servers parse; what is none is wrapped in one.
+
+    Source: Anthropic, fine-grained tool streaming, on input that is not valid JSON: {"INVALID_JSON": "..."}.
+    """
+    if isinstance(arguments, str) and arguments.strip():
+        try:
+            is_object = isinstance(msgspec.json.decode(arguments), dict)
+        except (msgspec.DecodeError, UnicodeError, RecursionError):
+            is_object = False
+        return arguments if is_object else msgspec.json.encode({"INVALID_JSON": arguments}).decode()
+    if isinstance(arguments, dict):
+        return msgspec.json.encode(arguments).decode()
+    return "{}" if not arguments or isinstance(arguments, str) else _arguments(msgspec.json.encode(arguments).decode())

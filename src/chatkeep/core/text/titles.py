@@ -1,0 +1,61 @@
+"""Short text out of long: a session's title and preview, never cutting a character that people see.
+
+Both are made of what a message says to people, as `core.openings` finds it. Where a message says nothing to
+people they are made of what describes it, which gives way to any message that does.
+"""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+import regex
+
+from chatkeep.core.text.openings import SCAN_CHARS, opening_of
+
+TITLE_CHARS_MAX: Final = 80
+PREVIEW_CHARS_MAX: Final = 120
+NO_TITLE: Final = "New Chat"
+_GRAPHEME: Final = regex.compile(r"\X")
+_SPACE: Final = regex.compile(r"[\s\p{Cc}]+")
+_LINE: Final = regex.compile(r"[\s\p{Cc}]*+([^\n\r\v\f\x1c-\x1e\x85\u2028\u2029]*+)")
+
+
+class Short(NamedTuple):
+    """A message in few words: what it says to people, or, where that is nothing, what it is; both may be blank."""
+
+    said: str
+    described: str
+
+
+def title(text: str, content: object) -> Short:
+    """Return the title that a message gives: its first line for people, at most 80 characters."""
+    opening = opening_of(text, content)
+    return Short(first_line(opening.text) or "", first_line(opening.description) or "")
+
+
+def preview(text: str, content: object) -> Short:
+    """Return the beginning of a message on one line, at most 120 characters."""
+    opening = opening_of(text, content)
+    return Short(_beginning(opening.text), _beginning(opening.description))
+
+
+def first_line(text: str) -> str | None:
+    """Return the first non-blank line as a title of at most 80 characters, or None for blank text."""
+    line = _LINE.match(text)[1][:SCAN_CHARS]
+    folded = _SPACE.sub(" ", line).strip()
+    return _cut(folded, TITLE_CHARS_MAX) if folded else None
+
+
+def _beginning(text: str) -> str:
+    return _cut(_SPACE.sub(" ", text[:SCAN_CHARS]).strip(), PREVIEW_CHARS_MAX)
+
+
+def _cut(text: str, chars_max: int) -> str:
+    if len(text) <= chars_max:
+        return text
+    end = 0
+    for count, cluster in enumerate(_GRAPHEME.finditer(text), start=1):
+        if count > chars_max:
+            break
+        end = cluster.end()
+    return text[:end]

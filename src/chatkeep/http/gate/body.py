@@ -1,0 +1,79 @@
+"""Request bodies: counted while they come in, checked before they are parsed, typed when they go on.
+
+A body keeps to `core.bounds`, arrives within 30 seconds, is JSON by its media type and by its bytes; a
+parser meets it only then. Broken JSON is 400, a wrong value 422. `http.room` bounds how many are worked on
+at the same time, from their first byte to the answer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Final, TypeVar
+
+import msgspec
+from starlette.requests import ClientDisconnect, Request
+
+from chatkeep.core.bounds import BODY_BYTES_MAX
+from chatkeep.errors import BrokenInputError, TooLargeError, UnsupportedTypeError
+from chatkeep.wire.bodies import LARGE_BYTES, decoded
+
+BODY_WAIT_S: Final = 30.0
+JSON_TYPES: Final = ("application/json",)
+PATCH_TYPES: Final = ("application/json", "application/merge-patch+json")
+IMPORT_TYPES: Final = (
+    "application/json",
+    "application/jsonl",
+    "application/x-ndjson",
+    "application/octet-stream",
+    "text/plain",
+)
+_T = TypeVar("_T")
+
+
+async def body_of(request: Request, types: tuple[str, ...] = JSON_TYPES, bytes_max: int = BODY_BYTES_MAX) -> bytes:
+    """Return the body of a request.
+
+    Raises:
+        UnsupportedTypeError: when it is of none of the media types, or compressed.
+        TooLargeError: when it is larger than `bytes_max`; no more than that is read.
+        BrokenInputError: when it does not arrive in time, or the client goes away.
+    """
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind not in types or request.headers.get("content-encoding", "identity").lower() != "identity":
+        raise UnsupportedTypeError(" or ".join(types))
+    declared = request.headers.get("content-length", "0")
+    if declared.isdecimal() and int(declared[:20]) > bytes_max:
+        raise TooLargeError("body", bytes_max)
+    try:
+        async with asyncio.timeout(BODY_WAIT_S):
+            return await _counted(request, bytes_max)
+    except TimeoutError as error:
+        raise BrokenInputError(f"The body did not arrive within {BODY_WAIT_S:.0f} seconds.") from error
+    except ClientDisconnect as error:
+        raise BrokenInputError("The connection was closed before the body was complete.") from error
+
+
+async def json_of(request: Request, decoder: msgspec.json.Decoder[_T], types: tuple[str, ...] = JSON_TYPES) -> _T:
+    """Return the body of a request as the type that the decoder is for.
+
+    Raises:
+        BrokenInputError: when it is not JSON, or nested too deep.
+        InvalidError: naming the field that has another type or a value out of range.
+        UnsupportedTypeError, TooLargeError: as `body_of` says.
+    """
+    data = await body_of(request, types)
+    if len(data) <= LARGE_BYTES:
+        return decoded(data, decoder)
+    body: _T = await request.app.state.pools.read(decoded, data, decoder)  # what takes long is not for the event loop
+    return body
+
+
+async def _counted(request: Request, bytes_max: int) -> bytes:
+    chunks: list[bytes] = []
+    size = 0
+    async for chunk in request.stream():
+        size += len(chunk)
+        if size > bytes_max:
+            raise TooLargeError("body", bytes_max)
+        chunks.append(chunk)
+    return b"".join(chunks)

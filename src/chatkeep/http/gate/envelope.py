@@ -1,0 +1,148 @@
+"""What every answer has around it, whoever gives it: an id, safe headers, a line in the log, a count.
+
+The outermost layer of the application. It also refuses addresses that are not UTF-8, lets HEAD be
+answered by what answers GET, and turns what nobody foresaw into a plain 500.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import secrets
+import time
+import traceback
+from collections.abc import Callable
+from typing import Final
+from urllib.parse import unquote_to_bytes
+
+import msgspec
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from chatkeep.errors import ChatkeepError, InvalidError
+from chatkeep.http.gate import problems
+
+URL_BYTES_MAX: Final = 16 << 10
+UNROUTED: Final = "(none)"
+_KNOWN_METHODS: Final = frozenset(("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"))
+_REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
+_CONTROL: Final = re.compile(rb"[\x00-\x1f\x7f]")
+_SAFE_HEADERS: Final = {
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "no-referrer",
+    "Cache-Control": "no-store",
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+}
+_log = logging.getLogger("chatkeep.access")
+
+Seen = Callable[[str, str, int, float], None]
+"""Is told of each answer: route template, method, status, seconds."""
+
+
+class Envelope:
+    """An ASGI application that puts the envelope around the answers of another one."""
+
+    def __init__(self, app: ASGIApp, seen: Seen) -> None:
+        """Take the application, and who counts the answers."""
+        self._app = app
+        self._seen = seen
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        sent = _Sent(send, _request_id(scope), is_head=scope["method"] == "HEAD")
+        state = scope.setdefault("state", {})
+        state["route"] = UNROUTED
+        state["is_head"] = sent.is_head
+        began = time.perf_counter()
+        try:
+            await self._answer(scope, receive, sent)
+        finally:
+            self._note(scope["method"], state["route"], sent, time.perf_counter() - began)
+
+    async def _answer(self, scope: Scope, receive: Receive, sent: _Sent) -> None:
+        try:
+            check_url(scope)
+            await self._app(_as_get(scope) if sent.is_head else scope, receive, sent)
+        except ChatkeepError as error:
+            await sent.instead(problems.response(error, scope), scope, receive)
+        except Exception as error:  # noqa: BLE001 - the last resort; only the places are logged, a message may quote content
+            places = "".join(traceback.format_tb(error.__traceback__))
+            _log.error("%s", _line(request_id=sent.request_id, failed=type(error).__name__, at=places))
+            await sent.instead(problems.unexpected(scope), scope, receive)
+
+    def _note(self, method: str, route: str, sent: _Sent, seconds: float) -> None:
+        known = method if method in _KNOWN_METHODS else "OTHER"
+        self._seen(route, known, sent.status, seconds)
+        _log.info(
+            "%s",
+            _line(
+                request_id=sent.request_id,
+                method=known,
+                route=route,
+                status=sent.status,
+                milliseconds=round(seconds * 1000, 2),
+            ),
+        )
+
+
+class _Sent:
+    """Sends an answer with the envelope's headers, and remembers how far it got."""
+
+    def __init__(self, send: Send, request_id: str, *, is_head: bool) -> None:
+        self._send = send
+        self.request_id = request_id
+        self.is_head = is_head
+        self.status = 0
+
+    async def __call__(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+            headers = MutableHeaders(scope=message)
+            headers["X-Request-ID"] = self.request_id
+            for name, value in _SAFE_HEADERS.items():
+                headers.setdefault(name, value)
+        elif self.is_head and message["type"] == "http.response.body":
+            message = {**message, "body": b""}
+        await self._send(message)
+
+    async def instead(self, answer: ASGIApp, scope: Scope, receive: Receive) -> None:
+        """Send this answer if none has begun; else leave the other unfinished, which breaks the connection off."""
+        if not self.status:
+            await answer(scope, receive, self)
+
+
+def check_url(scope: Scope) -> None:
+    """Check that an address is text: UTF-8 after decoding, its path without control characters.
+
+    Raises:
+        InvalidError: when it is not, or is longer than 16 KiB.
+    """
+    raw_path, query = scope.get("raw_path") or scope["path"].encode(), scope["query_string"]
+    if len(raw_path) + len(query) > URL_BYTES_MAX:
+        raise InvalidError("url", f"must be at most {URL_BYTES_MAX} bytes")
+    path = unquote_to_bytes(raw_path)
+    try:
+        path.decode()
+        unquote_to_bytes(query).decode()
+    except UnicodeDecodeError as error:
+        raise InvalidError("url", "must be UTF-8 after decoding") from error
+    if _CONTROL.search(path):
+        raise InvalidError("url", "must not contain control characters in its path")
+
+
+def _as_get(scope: Scope) -> Scope:
+    return {**scope, "method": "GET"}
+
+
+def _request_id(scope: Scope) -> str:
+    given = Headers(scope=scope).get("x-request-id", "")
+    return given if _REQUEST_ID.fullmatch(given) else secrets.token_hex(6)
+
+
+def _line(**facts: str | float) -> str:
+    """Return one line of JSON: control characters are escaped there."""
+    return msgspec.json.encode(facts).decode()

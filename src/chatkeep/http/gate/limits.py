@@ -1,0 +1,239 @@
+"""Rate limits: how many requests a minute each bucket has left, counted by all processes together.
+
+A bucket (an address, a token) holds the times of its requests in the last 60 seconds; a request
+passes when there are fewer than the limit. That is an exact sliding window: no minute, wherever it
+begins, sees more than the limit. Refused requests are not counted.
+
+The times live in a small SQLite database beside the sessions, because processes share it without a
+server. It is worth nothing after a minute, so it is never synced to disk, and thrown away when it
+is damaged or of another layout. While the disk refuses, each process counts for itself: a full disk
+must not keep anybody from deleting. Times are those of CLOCK_MONOTONIC, which all processes of a
+Linux system share; rows that lie in the future were written before a reboot and are dropped.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import re
+import threading
+import time
+import zlib
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import cache
+from importlib.resources import files
+from pathlib import Path
+from typing import Final
+
+import apsw
+from msgspec import Struct
+
+from chatkeep.disk.own import is_linked, opened_own
+from chatkeep.errors import BusyError, RateLimitedError
+
+WINDOW_S: Final = 60
+_BUSY_WAIT_MS: Final = 1000
+_PRIVATE_S: Final = 60  # how long to count alone before trying the file again
+_FORGET_AT_ONCE: Final = 8
+_US: Final = 1_000_000
+
+
+class _LinkedError(Exception):
+    """A file of the database has other names: what is written to it would change what lies there."""
+
+
+_DAMAGE: Final = (_LinkedError, apsw.CorruptError, apsw.NotADBError, apsw.SQLError, apsw.MismatchError)
+
+
+class Standing(Struct, frozen=True):
+    """What the tightest bucket has left. `reset_s` is when its oldest request is forgotten."""
+
+    limit: int
+    remaining: int
+    reset_s: int
+
+
+class Limits:
+    """The sliding windows of one workspace, or of this process alone when there is no path."""
+
+    def __init__(self, path: Path | None, *, clock: Callable[[], float] = time.monotonic) -> None:
+        """Take the place of the database, which need not exist, and a clock that all its processes share."""
+        self._path = path
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._database: apsw.Connection | None = None
+        self._inode = 0
+        self._private_until = -math.inf
+
+    def take(self, buckets: Sequence[tuple[str, int]], *, hidden: str = "") -> Standing | None:
+        """Count a request in every bucket, given with its limit, or in none of them.
+
+        A bucket's name begins with its kind and a colon. A limit of 0 is no limit; None is returned when no bucket
+        has one, else what is left of the tightest one, those of the kind `hidden` left out when there are others.
+
+        Raises:
+            RateLimitedError: when a bucket is full; it says which kind, and when all of them will have room.
+            BusyError: when another process holds the database for more than a second.
+        """
+        limited = [bucket for bucket in buckets if bucket[1] > 0]
+        if not limited:
+            return None
+        with self._lock:
+            try:
+                return self._taken_anew(limited, hidden)
+            except apsw.BusyError as error:
+                raise BusyError("rate limit") from error
+            except (apsw.Error, OSError):
+                self._private_until = self._clock() + _PRIVATE_S
+            return self._taken(limited, hidden)
+
+    def close(self) -> None:
+        """Let go of the database."""
+        with self._lock:
+            self._disconnect()
+
+    def _taken_anew(self, buckets: Sequence[tuple[str, int]], hidden: str) -> Standing:
+        """Count in the database, in a new one if it is damaged."""
+        try:
+            return self._taken(buckets, hidden)
+        except _DAMAGE:
+            self._discard()
+        return self._taken(buckets, hidden)
+
+    def _taken(self, buckets: Sequence[tuple[str, int]], hidden: str) -> Standing:
+        with _transaction(self._connected()) as database:
+            now = int(self._clock() * _US)
+            windows = [_Window(database, name, limit, now) for name, limit in buckets]
+            waits = [(window.wait_us(), window.limit, window.kind) for window in windows]
+            if max(waits)[0] <= 0:
+                for window in windows:
+                    window.count()
+            database.execute(_sql("forget_others"), (now - WINDOW_S * _US, _FORGET_AT_ONCE))
+        wait_us, limit, kind = max(waits)
+        if wait_us > 0:
+            raise RateLimitedError(limit, _seconds(wait_us), kind)
+        shown = [window for window in windows if window.kind != hidden] or windows
+        return min((window.standing() for window in shown), key=lambda standing: standing.remaining)
+
+    def _connected(self) -> apsw.Connection:
+        """Return the connection, a new one when the file is another than the one that is open."""
+        path = None if self._clock() < self._private_until else self._path
+        inode = _inode(path)
+        if self._database is None or inode != self._inode:
+            self._disconnect()
+            self._database = _opened(path, self._clock)
+            self._inode = _inode(path)
+        return self._database
+
+    def _disconnect(self) -> None:
+        if self._database is not None:
+            self._database.close()
+            self._database = None
+
+    def _discard(self) -> None:
+        self._disconnect()
+        if self._path is not None:
+            for file in _files_of(self._path):
+                file.unlink(missing_ok=True)
+
+
+class _Window:
+    """The requests of one bucket in the last 60 seconds, as they stand within a transaction."""
+
+    def __init__(self, database: apsw.Connection, name: str, limit: int, now: int) -> None:
+        self.limit = limit
+        self.kind = name.partition(":")[0]
+        self._database = database
+        self._name = name
+        self._now = now
+        database.execute(_sql("forget_bucket"), (name, now - WINDOW_S * _US))
+        self._oldest_at, first = self._row("oldest", 0) or (now, 1)
+        self._last = (self._row("newest") or (now, 0))[1]
+        self._size = self._last - first + 1
+
+    def wait_us(self) -> int:
+        """Return how long it takes until a request may pass, 0 when one may now."""
+        if self._size < self.limit:
+            return 0
+        row = self._row("oldest", self._size - self.limit)
+        return max(1, row[0] + WINDOW_S * _US - self._now) if row else 0
+
+    def count(self) -> None:
+        """Add a request at this time."""
+        self._last += 1
+        self._size += 1
+        self._database.execute(_sql("count"), (self._name, self._now, self._last))
+
+    def standing(self) -> Standing:
+        """Return what is left."""
+        reset_s = _seconds(self._oldest_at + WINDOW_S * _US - self._now)
+        return Standing(limit=self.limit, remaining=self.limit - self._size, reset_s=reset_s)
+
+    def _row(self, statement: str, *more: int) -> tuple[int, int] | None:
+        for at, n in self._database.execute(_sql(statement), (self._name, *more)):
+            return int(at), int(n)
+        return None
+
+
+def _opened(path: Path | None, clock: Callable[[], float]) -> apsw.Connection:
+    if path is not None:  # made here, so that it is never readable to others; its -wal and -shm take after it
+        if any(map(is_linked, _files_of(path))):
+            raise _LinkedError
+        os.close(opened_own(path, os.O_RDWR | os.O_CREAT))
+    database = apsw.Connection(":memory:" if path is None else str(path))
+    try:
+        database.set_busy_timeout(_BUSY_WAIT_MS)
+        database.execute("PRAGMA journal_mode = WAL; PRAGMA synchronous = OFF")
+        with _transaction(database):
+            if database.pragma("user_version") != _layout():
+                # Fails when there are tables of another layout: then the file is discarded
+                database.execute(_sql("layout"))
+                database.pragma("user_version", _layout())
+            # Read within the transaction: a row that another process adds meanwhile is not of the future
+            database.execute(_sql("forget_future"), (int(clock() * _US),))
+    except BaseException:
+        database.close()
+        raise
+    return database
+
+
+def _files_of(path: Path) -> list[Path]:
+    return [path.with_name(path.name + ending) for ending in ("", "-wal", "-shm")]
+
+
+@contextmanager
+def _transaction(database: apsw.Connection) -> Iterator[apsw.Connection]:
+    database.execute("BEGIN IMMEDIATE")
+    try:
+        yield database
+    except BaseException:
+        if database.in_transaction:
+            database.execute("ROLLBACK")
+        raise
+    database.execute("COMMIT")
+
+
+def _inode(path: Path | None) -> int:
+    try:
+        return path.stat().st_ino if path else 0
+    except FileNotFoundError:
+        return -1
+
+
+def _seconds(wait_us: int) -> int:
+    return max(1, math.ceil(wait_us / _US))
+
+
+def _layout() -> int:
+    return zlib.crc32(_sql("layout").encode()) >> 1
+
+
+@cache
+def _statements() -> dict[str, str]:
+    text = files(__package__).joinpath("limits.sql").read_text("utf-8")
+    return {name: sql.strip() for name, sql in re.findall(r"^-- (\w+): .*\n((?:(?!-- ).*\n?)*)", text, re.MULTILINE)}
+
+
+def _sql(name: str) -> str:
+    return _statements()[name]

@@ -1,0 +1,107 @@
+"""Errors as clients see them: `application/problem+json`, one shape everywhere.
+
+The status comes from `answers.STATUS`; headers that belong to a status are added here. What FastAPI and
+Starlette raise becomes an error of ours first, so there is one way out.
+"""
+
+from __future__ import annotations
+
+import re
+
+import msgspec
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+from starlette.routing import Match
+from starlette.types import Scope
+
+from chatkeep.errors import (
+    ChatkeepError,
+    MethodError,
+    ModelLimitedError,
+    NotFoundError,
+    RateLimitedError,
+    UnauthorizedError,
+)
+from chatkeep.wire import answers, errors
+
+PROBLEM_TYPE = "application/problem+json"
+_METHODS = ("GET", "HEAD", "POST", "PATCH", "DELETE")
+_TRY_AGAIN = 503
+_OPENAI = "/v1/"
+_UNROUTED = (answers.STATUS[NotFoundError], answers.STATUS[MethodError])
+_SESSION_MESSAGES = re.compile(r"/api/(?:v1/)?sessions/.+/messages/?")  # where other APIs have them
+_MESSAGES_ELSEWHERE = "The messages of a session are at /api/v1/messages?session=KEY."
+_OPENAI_ROUTES = "Not found: of OpenAI's API there are POST /v1/chat/completions and GET /v1/models."
+
+
+def response(error: ChatkeepError, scope: Scope) -> Response:
+    """Return the answer that an error becomes at the address of a request."""
+    return _response(errors.problem(error), _headers(error), scope)
+
+
+def unexpected(scope: Scope) -> Response:
+    """Return the answer to what nobody foresaw: it says nothing of the cause."""
+    return response(ChatkeepError("Something went wrong; the server's log has the request's id."), scope)
+
+
+def register(app: FastAPI) -> None:
+    """Make an application answer every error as a problem."""
+    app.add_exception_handler(ChatkeepError, _answer_ours)
+    app.add_exception_handler(RequestValidationError, _answer_invalid)
+    app.add_exception_handler(HTTPException, _answer_unrouted)
+
+
+def allowed_methods(app: FastAPI, scope: Scope) -> tuple[str, ...]:
+    """Return all methods of the resource at the address of a request."""
+    matching = (route for route in app.routes if route.matches(scope)[0] is not Match.NONE)
+    template = getattr(next(matching, None), "path", None)
+    alike = (route for route in app.routes if getattr(route, "path", "") == template)
+    found = {method for route in alike for method in getattr(route, "methods", None) or ()}
+    if "GET" in found:
+        found.add("HEAD")
+    return tuple(method for method in _METHODS if method in found)
+
+
+async def _answer_ours(request: Request, error: Exception) -> Response:
+    return response(error if isinstance(error, ChatkeepError) else ChatkeepError(), request.scope)
+
+
+async def _answer_invalid(request: Request, error: Exception) -> Response:
+    flaws = tuple(
+        errors.FieldError(field=".".join(map(str, flaw["loc"][1:])), message=flaw["msg"], type=flaw["type"])
+        for flaw in (error.errors() if isinstance(error, RequestValidationError) else ())
+    )
+    detail = "; ".join(f"{flaw.field}: {flaw.message}" for flaw in flaws)
+    return _response(errors.Problem(detail=detail, status=422, code="invalid", errors=flaws), {}, request.scope)
+
+
+async def _answer_unrouted(request: Request, error: Exception) -> Response:
+    status = error.status_code if isinstance(error, HTTPException) else 0
+    if status == answers.STATUS[MethodError]:
+        return response(MethodError(allowed_methods(request.app, request.scope)), request.scope)
+    if status != answers.STATUS[NotFoundError]:
+        return unexpected(request.scope)
+    return response(NotFoundError(_OPENAI_ROUTES) if _is_openai(request.scope) else NotFoundError(), request.scope)
+
+
+def _is_openai(scope: Scope) -> bool:
+    return str(scope["path"]).startswith(_OPENAI)
+
+
+def _headers(error: ChatkeepError) -> dict[str, str]:
+    if isinstance(error, UnauthorizedError):
+        return {"WWW-Authenticate": "Bearer"}
+    if isinstance(error, MethodError):
+        return {"Allow": ", ".join(error.allowed)}
+    if isinstance(error, RateLimitedError | ModelLimitedError):
+        return {"Retry-After": str(error.retry_after_s)}
+    return {"Retry-After": "1"} if answers.status_of(error) == _TRY_AGAIN else {}
+
+
+def _response(problem: errors.Problem, headers: dict[str, str], scope: Scope) -> Response:
+    told = errors.openai_problem(problem) if _is_openai(scope) else problem
+    if problem.status in _UNROUTED and _SESSION_MESSAGES.fullmatch(str(scope["path"])):
+        told = msgspec.structs.replace(told, help=_MESSAGES_ELSEWHERE)
+    return Response(answers.encoded(told), problem.status, headers, PROBLEM_TYPE)

@@ -1,0 +1,79 @@
+"""Chat: sessions are created and grow through it, as grip-ai's Chat API. What happens stands in `model.chat`."""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager
+from typing import Final
+
+from fastapi import Request
+from msgspec import UNSET, Struct, UnsetType
+from msgspec.json import Decoder
+from starlette.responses import Response
+
+from chatkeep.core.sse import Event, encoded
+from chatkeep.core.text.reasoning import Piece
+from chatkeep.errors import BusyError, SessionDamagedError, StorageError
+from chatkeep.http.gate.body import json_of
+from chatkeep.http.gate.rules import Own, Pools, Threads, json_response, room_for_body
+from chatkeep.http.streams.responses import Emit, EventStream
+from chatkeep.model.chat import Chats, Turn, check_chat_key, done_of
+from chatkeep.sessions import Sessions
+from chatkeep.wire import answers
+from chatkeep.wire.bodies import ChatBody
+from chatkeep.wire.chat import ChatAnswer, ChatReasoning, ChatStart, ChatToken, NotStored
+
+_CHAT: Final = Decoder(ChatBody)
+
+
+async def chat(request: Request, sessions: Own, threads: Threads) -> Response:
+    """Send a message to the model and answer when its answer is stored."""
+    turn = await _begun(request, sessions, threads)
+    not_stored: NotStored | UnsetType = UNSET
+    try:
+        answered = await turn.run(_hear_nothing)
+    except (StorageError, BusyError, SessionDamagedError) as error:
+        if turn.heard is None:
+            raise
+        answered, not_stored = turn.heard, NotStored(code=error.code, detail=f"{error}")
+    told = ChatAnswer(
+        response=answered.text, usage=done_of(answered).usage, session_key=turn.key, not_stored=not_stored
+    )
+    return json_response(answers.encoded(told))
+
+
+async def stream_chat(request: Request, sessions: Own, threads: Threads) -> Response:
+    """Send a message to the model and answer piece by piece.
+
+    The events are start, reasoning and token as they come, and done or error.
+    """
+    turn = await _begun(request, sessions, threads)
+
+    async def write(emit: Emit) -> None:
+        await emit(_event("start", ChatStart(session_key=turn.key)))
+        answered = await turn.run(lambda piece: emit(_event_of(piece)))
+        await emit(_event("done", done_of(answered)))
+
+    return EventStream(write)
+
+
+async def _begun(request: Request, sessions: Sessions, threads: Pools) -> Turn:
+    async with asynccontextmanager(room_for_body)(request):  # only while it is read: the model may take minutes
+        body = await json_of(request, _CHAT)
+    if body.session_key is not None:
+        check_chat_key(body.session_key, sessions.prefix)
+    chats: Chats = request.app.state.chats
+    return await chats.begin(sessions, threads, body.message, key=body.session_key, model=body.model)
+
+
+def _event(name: str, data: Struct) -> bytes:
+    return encoded(Event(name, answers.encoded(data)))
+
+
+def _event_of(piece: Piece) -> bytes:
+    if piece.kind == "reasoning":
+        return _event("reasoning", ChatReasoning(text=piece.text))
+    return _event("token", ChatToken(text=piece.text))
+
+
+async def _hear_nothing(_: Piece) -> None:
+    """Let a piece of an answer go by: the whole is told at the end."""

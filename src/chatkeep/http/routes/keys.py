@@ -1,0 +1,255 @@
+"""The key dialect: `/api/v1/...`, sessions by their exact key, as grip-ai's Sessions API."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator, Iterator, Sequence
+from io import BytesIO
+from typing import Final
+from urllib.parse import quote
+
+import msgspec
+from fastapi import Request
+from msgspec.json import Decoder
+from starlette.responses import Response, StreamingResponse
+
+from chatkeep import exporters, importers
+from chatkeep.core.bounds import LARGE_BODY_BYTES_MAX
+from chatkeep.core.keys import parse_key
+from chatkeep.core.model import Selection, Session
+from chatkeep.core.unknown import written_window
+from chatkeep.errors import InvalidError, NotFoundError
+from chatkeep.http.gate.body import (
+    IMPORT_TYPES,
+    JSON_TYPES,
+    PATCH_TYPES,
+    body_of,
+    json_of,
+)
+from chatkeep.http.gate.problems import PROBLEM_TYPE
+from chatkeep.http.gate.rules import Own, Pools, Threads, json_response
+from chatkeep.http.routes import parameters as given
+from chatkeep.sessions import Sessions
+from chatkeep.wire.answers import BulkAnswer, DeletedAnswer, ImportAnswer, encoded, key_list, session_detail
+from chatkeep.wire.bodies import BulkBody, RevisionBody, parse_age, revision_of
+from chatkeep.wire.errors import refused_deletion, refused_import
+from chatkeep.workers.appending import Append
+
+_CHUNK_BYTES: Final = 1 << 16
+_UNSAFE_IN_NAMES: Final = re.compile(r"[^A-Za-z0-9._-]+")
+_NAME_CHARS_MAX: Final = 80
+_REVISION: Final = Decoder(RevisionBody)
+_BULK: Final = Decoder(BulkBody)
+_CREATED: Final = 201
+_OK: Final = 200
+_FILTERS: Final = ("prefix", "channel", "older_than")
+_LEFT_OUT: Final = "X-Chatkeep-Left-Out"
+_NAMED_KEYS: Final = 20  # in the sentence that says what was not found
+
+
+async def list_keys(
+    sessions: Own,
+    threads: Threads,
+    selected: given.Selected,
+    limit: given.MaybeLimit = None,
+    cursor: given.Cursor = None,
+) -> Response:
+    """List session keys by code point."""
+    if limit is None or selected.is_by_marks:  # a long answer is not for the event loop either
+        return json_response(await threads.read(_encoded_keys, sessions, selected, limit, cursor))
+    return json_response(_encoded_keys(sessions, selected, limit, cursor))
+
+
+async def get_session(sessions: Own, threads: Threads, key: given.PathKey) -> Response:
+    """Tell what is known of a session."""
+    if not key:
+        raise NotFoundError
+    summary = await threads.read(sessions.get, key)
+    return json_response(encoded(session_detail(summary, sessions.now())))
+
+
+async def revise_session(request: Request, sessions: Own, threads: Threads, key: given.PathKey) -> Response:
+    """Change a session's title, marks, tags or metadata."""
+    body = await json_of(request, _REVISION, PATCH_TYPES)
+    summary = await threads.write(sessions.revise, key, revision_of(body))
+    return json_response(encoded(session_detail(summary, sessions.now())))
+
+
+async def delete_key(sessions: Own, threads: Threads, key: given.PathKey) -> Response:
+    """Delete a session for good."""
+    if not key:
+        raise NotFoundError
+    parsed = parse_key(key)
+    await threads.write(sessions.delete, parsed)
+    return json_response(encoded(DeletedAnswer(key=parsed)))
+
+
+async def append_messages(
+    request: Request,
+    sessions: Own,
+    threads: Threads,
+    *,
+    session: given.MaybeKey = None,
+    create: bool = True,
+    expect_count: given.Count = None,
+    channel: given.NewChannel = None,
+) -> Response:
+    """Append one message or up to 1000, all or none; 201 once they are stored, 200 if they were already."""
+    key = None if session is None else given.key("session", session)
+    asked = Append(
+        key=sessions.new_key() if key is None else key,
+        prefix=sessions.prefix,
+        channel=channel,
+        create=create,
+        expect_count=expect_count,
+        at=sessions.now(),
+    )
+    answer = await threads.append(asked, await body_of(request, JSON_TYPES, LARGE_BODY_BYTES_MAX), sessions)
+    return json_response(answer.data, _CREATED if answer.stored_count else _OK)
+
+
+async def read_messages(  # noqa: PLR0913 - the parameters of the query
+    sessions: Own,
+    threads: Threads,
+    session: given.QueryKey,
+    *,
+    limit: given.WindowLimit = None,
+    before: given.Seq = None,
+    after: given.Seq = None,
+    max_tokens: given.Count = None,
+    reasoning: bool = False,
+) -> Response:
+    """Read neighbouring messages, oldest first: the newest, those before or after a seq, or the newest that fit."""
+    key = given.key("session", session)
+    bounds = {"limit": limit, "before": before, "after": after, "max_tokens": max_tokens}
+    return json_response(
+        await threads.read(lambda: encoded(written_window(sessions.window(key, **bounds, reasoning=reasoning))))
+    )
+
+
+async def delete_sessions(request: Request, sessions: Own, threads: Threads) -> Response:
+    """Delete the sessions of a list of keys, or all that filters match; only show them in a dry run."""
+    body = await json_of(request, _BULK)
+    return await threads.write(_deleted, sessions, body)
+
+
+async def export_sessions(
+    sessions: Own,
+    threads: Threads,
+    session: given.MaybeKey = None,
+    format: given.ExportFormat = "json",  # noqa: A002 - its name in the API
+) -> Response:
+    """Download one session, or all that the token sees."""
+    unread: list[str] = []
+    if session is None:
+        chosen, name = sessions.read_all(Selection(archived=None), on_unread=unread.append), "sessions"
+    else:
+        chosen, name = iter([await threads.read(sessions.read, given.key("session", session))]), session
+    pieces = exporters.exported(chosen, format, single=session is not None)
+    headers = {"Content-Disposition": disposition(name, exporters.FORMATS[format].suffix)}
+    first = await threads.export(_chunk, pieces)  # so that what fails at once fails with a status
+    if session is None and (left_out := await threads.read(_left_out, sessions, unread)):
+        headers[_LEFT_OUT] = str(left_out)
+    return StreamingResponse(
+        _chunks(first, pieces, threads), headers=headers, media_type=exporters.FORMATS[format].media_type
+    )
+
+
+async def import_sessions(
+    request: Request,
+    sessions: Own,
+    threads: Threads,
+    format: given.ImportFormat = "json",  # noqa: A002 - its name in the API
+) -> Response:
+    """Take in sessions that were exported, as JSON, JSON lines or plain bytes; nothing that is stored is changed."""
+    data = await body_of(request, IMPORT_TYPES, LARGE_BODY_BYTES_MAX)
+    return await threads.import_(_imported, sessions, importers.chatkeep.read(BytesIO(data), format))
+
+
+def _left_out(sessions: Sessions, unread: Sequence[str]) -> int:
+    """Return how many files an export of everything cannot read whole: `unread` are keys that it has met so far.
+
+    Raises:
+        NotFoundError: when there is no session to export, saying whether there are files that cannot be read.
+    """
+    status = sessions.status()
+    if status.session_count:
+        return max(len(status.problems), len(unread))
+    told = f", but {len(status.problems)} files that cannot be read" if status.problems else ""
+    raise NotFoundError(f"There are no sessions to export{told}.")
+
+
+def disposition(name: str, suffix: str) -> str:
+    """Return the header that names a download, safe for every client.
+
+    Source: RFC 6266, section 4.3, and RFC 8187 for `filename*`.
+    """
+    plain = _UNSAFE_IN_NAMES.sub("-", name).strip("-.")[:_NAME_CHARS_MAX] or "session"
+    exact = quote(re.sub(r"[/\\]", "-", name) + suffix, safe="")
+    return f"attachment; filename=\"{plain}{suffix}\"; filename*=UTF-8''{exact}"
+
+
+def _imported(sessions: Sessions, records: Iterator[Session | importers.Flaw]) -> Response:
+    """Return the report of an import, as a problem when nothing could be taken."""
+    report = importers.take_in(sessions, records)
+    answer = msgspec.convert(report, ImportAnswer, from_attributes=True)
+    if report.failure is None:
+        return json_response(encoded(answer))
+    refused = refused_import(answer, report.failure)
+    return Response(encoded(refused), refused.status, media_type=PROBLEM_TYPE)
+
+
+def _encoded_keys(sessions: Sessions, selected: Selection, limit: int | None, cursor: str | None) -> bytes:
+    return encoded(key_list(sessions.keys(selected, limit=limit, cursor=cursor)))
+
+
+def _deleted(sessions: Sessions, body: BulkBody) -> Response:
+    """Return what was deleted, as a problem when nothing was."""
+    keys = _meant(sessions, body)
+    if not body.dry_run:
+        keys = sessions.delete_all(keys)
+    answer = BulkAnswer(keys=keys, count=len(keys), dry_run=body.dry_run)
+    if keys or body.dry_run:
+        return json_response(encoded(answer))
+    refused = refused_deletion(answer, _asked_for(body), body.keys or ())
+    return Response(encoded(refused), refused.status, media_type=PROBLEM_TYPE)
+
+
+def _asked_for(body: BulkBody) -> str:
+    """Return what a bulk deletion was told to delete, in words."""
+    if body.keys is None:
+        return ", ".join(f"{name} {value!r}" for name in _FILTERS if (value := getattr(body, name)) is not None)
+    named = ", ".join(map(repr, body.keys[:_NAMED_KEYS])) or "an empty list of keys"
+    return f"{named} and {len(body.keys) - _NAMED_KEYS} more" if len(body.keys) > _NAMED_KEYS else named
+
+
+def _meant(sessions: Sessions, body: BulkBody) -> tuple[str, ...]:
+    filters = {name: getattr(body, name) for name in _FILTERS}
+    for name, value in filters.items():
+        if value == "":
+            raise InvalidError(name, "must not be empty: what matches everything is no filter")
+    if (body.keys is None) == all(value is None for value in filters.values()):
+        raise InvalidError("keys", "give either keys, or at least one of prefix, channel and older_than")
+    if body.keys is not None:
+        return sessions.existing(body.keys)
+    older_than = body.older_than
+    before = None if older_than is None else parse_age("older_than", older_than, sessions.now())
+    chosen = Selection(prefixes=(body.prefix or "",), channel=body.channel, archived=None, updated_before=before)
+    return sessions.keys(chosen).keys
+
+
+def _chunk(pieces: Iterator[bytes]) -> bytes:
+    """Return the next 64 KiB or so; nothing at the end."""
+    chunk = bytearray()
+    for piece in pieces:
+        chunk += piece
+        if len(chunk) >= _CHUNK_BYTES:
+            break
+    return bytes(chunk)
+
+
+async def _chunks(first: bytes, pieces: Iterator[bytes], threads: Pools) -> AsyncIterator[bytes]:
+    chunk = first
+    while chunk:
+        yield chunk
+        chunk = await threads.export(_chunk, pieces)

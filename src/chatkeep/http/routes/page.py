@@ -1,0 +1,205 @@
+"""The page: its files, which everybody may read, and how a browser signs in.
+
+The files in `static/` are sent as they are. Their addresses contain a digest of all of them, so that
+browsers may keep them for ever and never mix two editions. What the page shows it asks of the API.
+The front names all modules that the first one imports, so that a browser asks for them at once; the
+list is made from the imports when the files are read.
+
+To sign in, the page hands over the code of the link that the server printed, or a token; the answer
+puts the secret of a session of the page into a cookie that no script can read: see `page_sessions`.
+"""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import posixpath
+import re
+from collections.abc import Mapping
+from contextlib import suppress
+from functools import cache, partial
+from importlib.resources import files
+from importlib.resources.abc import Traversable
+from typing import Final
+
+from fastapi import Request
+from msgspec import Struct
+from msgspec.json import Decoder
+from starlette.datastructures import Headers
+from starlette.responses import Response
+
+from chatkeep.access.page_sessions import PageSession, SignInCode
+from chatkeep.errors import ForbiddenError, InvalidError, NotFoundError, UnauthorizedError
+from chatkeep.http.gate.body import json_of
+from chatkeep.http.gate.cookies import good_cookies, is_from_page, is_over_tls, remove_cookies, set_cookie
+from chatkeep.http.gate.guard import Guard
+from chatkeep.http.gate.rules import Threads, json_response
+from chatkeep.wire.answers import Done, encoded
+from chatkeep.wire.bodies import SignInBody
+
+POLICY: Final = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; "
+    "font-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; "
+    "require-trusted-types-for 'script'; trusted-types dompurify chatkeep"
+)
+_FILE_POLICY: Final = "default-src 'none'; script-src 'self'; frame-ancestors 'none'"  # a worker imports by its own
+_TYPES: Final = {
+    ".html": "text/html",
+    ".js": "text/javascript",
+    ".css": "text/css",
+    ".svg": "image/svg+xml",
+    ".txt": "text/plain",
+    ".woff2": "font/woff2",
+}
+MEDIA_TYPES: Final = tuple(_TYPES.values())
+_FOR_EVER: Final = "public, max-age=31536000, immutable"
+_EDITION: Final = b"{edition}"
+_FRONT: Final = "index.html"
+_FIRST: Final = "main.js"
+_PRELOADS: Final = b"{preloads}"
+_IMPORT: Final = re.compile(r'^(?:import|export)\b[^;"]*"(\.[^"]+)"', re.MULTILINE)
+_BODY: Final = Decoder(SignInBody)
+
+
+class File(Struct, frozen=True):
+    """A file of the page, plain and compressed."""
+
+    plain: bytes
+    compressed: bytes
+    media_type: str
+
+
+class Edition(Struct, frozen=True):
+    """The files of the page by name, and a digest of all of them."""
+
+    name: str
+    files: dict[str, File]
+
+
+async def get_page(request: Request) -> Response:
+    """Show the sessions, as a page."""
+    front = edition().files[_FRONT]
+    alone = {"Content-Security-Policy": POLICY, "Cross-Origin-Opener-Policy": "same-origin"}
+    return _sent(front, request, {**alone, "Cache-Control": "no-cache"})
+
+
+async def get_page_file(request: Request, edition: str, name: str) -> Response:
+    """Send a file that the page is made of."""
+    found = _current(edition).get(name)
+    if found is None:
+        raise NotFoundError("The page has no such file; load it again.")
+    return _sent(found, request, {"Content-Security-Policy": _FILE_POLICY, "Cache-Control": _FOR_EVER})
+
+
+async def sign_in(request: Request, threads: Threads) -> Response:
+    """Begin a session of the page for a code, or a token that is handed over, and put its secret into a cookie."""
+    if not is_from_page(request.scope):
+        raise ForbiddenError("Only the page of this server signs in here; programs send `Authorization`.")
+    body = await json_of(request, _BODY)
+    if bool(body.code) == bool(body.token):
+        raise InvalidError("code", "give either a code or a token")
+    secret, page = await threads.write(_opened, request, body)
+    answer = json_response(encoded(Done()))
+    guard: Guard = request.app.state.guard
+    set_cookie(answer, request.scope, secret, page, guard.pages.lifetime_s(page))
+    return answer
+
+
+async def sign_out(request: Request, threads: Threads) -> Response:
+    """End the session of the page, and take its cookie back."""
+    if not is_from_page(request.scope):
+        raise ForbiddenError("Only the page of this server signs out here.")
+    guard: Guard = request.app.state.guard
+    for cookie in good_cookies(request.scope, guard.pages):
+        with suppress(NotFoundError):  # it is gone already
+            await threads.write(guard.pages.leave, cookie.page)
+    answer = json_response(encoded(Done()))
+    remove_cookies(answer, request.scope)
+    return answer
+
+
+@cache
+def edition() -> Edition:
+    """Return the files of the page, read once."""
+    plain = dict(_read(files("chatkeep.http") / "static"))
+    preloads = [f'<link rel="modulepreload" href="/page/{{edition}}/{path}">' for path in modules_needed(plain)]
+    plain[_FRONT] = plain[_FRONT].replace(_PRELOADS, "\n".join(preloads).encode())
+    name = hashlib.sha256(repr(sorted(plain.items())).encode()).hexdigest()[:16]
+    plain[_FRONT] = plain[_FRONT].replace(_EDITION, name.encode())
+    return Edition(
+        name, {path: File(data, gzip.compress(data, 9, mtime=0), _type_of(path)) for path, data in plain.items()}
+    )
+
+
+def modules_needed(plain: Mapping[str, bytes]) -> list[str]:
+    """Return the modules that the first one imports, and those that they import, in the order of their names."""
+    needed: set[str] = set()
+    waiting = [_FIRST]
+    while waiting:
+        found = imports_of(waiting.pop(), plain) - needed
+        needed |= found
+        waiting += found
+    return sorted(needed)
+
+
+def imports_of(path: str, plain: Mapping[str, bytes]) -> set[str]:
+    """Return the modules that a module imports before it runs: not those that it loads when it needs them."""
+    folder = posixpath.dirname(path)
+    return {
+        posixpath.normpath(posixpath.join(folder, address)) for address in _IMPORT.findall(plain[path].decode("utf-8"))
+    }
+
+
+def _current(name: str) -> dict[str, File]:
+    known = edition()
+    return known.files if name == known.name else {}
+
+
+def _read(folder: Traversable, prefix: str = "") -> list[tuple[str, bytes]]:
+    found = []
+    for entry in folder.iterdir():
+        if entry.is_dir():
+            found += _read(entry, f"{prefix}{entry.name}/")
+        else:
+            found.append((prefix + entry.name, entry.read_bytes()))
+    return found
+
+
+def _type_of(path: str) -> str:
+    return _TYPES.get(path[path.rfind(".") :], _TYPES[".txt"])
+
+
+def _sent(file: File, request: Request, headers: dict[str, str]) -> Response:
+    takes_gzip = _takes_gzip(Headers(scope=request.scope).get("accept-encoding", ""))
+    coding = {"Content-Encoding": "gzip"} if takes_gzip else {}
+    return Response(
+        file.compressed if takes_gzip else file.plain,
+        headers={**headers, **coding, "Vary": "Accept-Encoding"},
+        media_type=file.media_type,
+    )
+
+
+def _takes_gzip(accepted: str) -> bool:
+    """Tell whether who accepts these codings takes gzip. Source: RFC 9110, 12.5.3."""
+    codings = (coding.lower().replace(" ", "").partition(";q=") for coding in accepted.split(","))
+    weights = {name: weight or "1" for name, _, weight in codings}
+    return weights.get("gzip", weights.get("*", "0")).strip("0.") != ""
+
+
+def _opened(request: Request, body: SignInBody) -> tuple[str, PageSession]:
+    """Return a new session of the page and its secret, in place of those that its browser had."""
+    guard: Guard = request.app.state.guard
+    code: SignInCode | None = request.app.state.code
+    token = guard.tokens.find(body.token) if body.token else None
+    made = partial(
+        guard.pages.open,
+        token,
+        browser=request.headers.get("user-agent", ""),
+        is_secure=is_over_tls(request.scope),
+        instead_of={cookie.page.id for cookie in good_cookies(request.scope, guard.pages)},
+    )
+    if token is not None:
+        return made()
+    if code is None:
+        raise UnauthorizedError
+    return code.spend(body.code or "", made)

@@ -1,0 +1,98 @@
+"""The parameters that routes share: what they may be, and what they mean."""
+
+from __future__ import annotations
+
+from typing import Annotated, Final, Literal
+
+import msgspec
+from fastapi import Depends, Path, Query
+
+from chatkeep.core.keys import parse_key
+from chatkeep.core.model import ROLES, TAGS_MAX, Role, Selection
+from chatkeep.core.paging import LIST_LIMIT_MAX, SEARCH_LIMIT_MAX
+from chatkeep.core.search.search import DEFAULT_ROLES
+from chatkeep.errors import InvalidKeyError
+from chatkeep.wire.bodies import KEY_SCHEMA, LABEL_SCHEMA, parse_time
+
+_SEQ_MAX: Final = (1 << 53) - 1
+_CHOICES: Final = {"true": True, "false": False, "all": None}
+
+PathKey = Annotated[str, Path(description="The session's key, exactly.", json_schema_extra=KEY_SCHEMA)]
+QueryKey = Annotated[str, Query(description="The session's key, exactly.", json_schema_extra=KEY_SCHEMA)]
+MaybeKey = Annotated[str | None, Query(description="The session's key, exactly.", json_schema_extra=KEY_SCHEMA)]
+ListLimit = Annotated[int, Query(ge=1, le=LIST_LIMIT_MAX, description="How many at most.")]
+MaybeLimit = Annotated[int | None, Query(ge=1, le=LIST_LIMIT_MAX, description="How many at most; all without it.")]
+WindowLimit = Annotated[
+    int | None,
+    Query(ge=1, le=LIST_LIMIT_MAX, description="How many at most; without it 50, beside `max_tokens` 500."),
+]
+SearchLimit = Annotated[int, Query(ge=1, le=SEARCH_LIMIT_MAX, description="How many at most.")]
+Cursor = Annotated[str | None, Query(description="`next_cursor` of the page before.")]
+Channel = Annotated[str | None, Query(min_length=1, description="Only sessions of this channel.")]
+NewChannel = Annotated[str | None, Query(description="The channel of a new session.", json_schema_extra=LABEL_SCHEMA)]
+Prefix = Annotated[str | None, Query(description="Only sessions whose key begins so.")]
+Archived = Annotated[Literal["true", "false", "all"], Query(description="Archived sessions: only, none, or too.")]
+Pinned = Annotated[Literal["true", "false", "all"], Query(description="Pinned sessions: only, none, or too.")]
+Tags = Annotated[
+    list[str], Query(alias="tag", max_length=TAGS_MAX, description="Only sessions with this tag; repeated, with all.")
+]
+Seq = Annotated[int | None, Query(ge=0, le=_SEQ_MAX, description="A message's seq; itself is left out.")]
+Count = Annotated[int | None, Query(ge=0, le=_SEQ_MAX)]
+Time = Annotated[str | None, Query(description="RFC 3339.", json_schema_extra={"format": "date-time"})]
+Day = Annotated[str | None, Query(description="A day, as 2024-01-15.", json_schema_extra={"format": "date"})]
+SearchRole = Annotated[Role | Literal["any"] | None, Query(description="Only messages of this role.")]
+ExportFormat = Literal["json", "jsonl", "md"]
+ImportFormat = Literal["json", "jsonl"]
+
+
+async def _filtered(
+    channel: Channel = None,
+    prefix: Prefix = None,
+    tags: Tags = [],  # noqa: B006 - FastAPI gives a new list
+    pinned: Pinned = "all",
+    updated_after: Time = None,
+    updated_before: Time = None,
+) -> Selection:
+    return Selection(
+        prefixes=(prefix,) if prefix else (),
+        channel=channel,
+        archived=None,
+        pinned=_CHOICES[pinned],
+        tags=tuple(tags),
+        updated_after=None if updated_after is None else parse_time("updated_after", updated_after),
+        updated_before=None if updated_before is None else parse_time("updated_before", updated_before),
+    )
+
+
+Filtered = Annotated[Selection, Depends(_filtered)]
+
+
+async def _listed(filtered: Filtered, archived: Archived = "false") -> Selection:
+    return msgspec.structs.replace(filtered, archived=_CHOICES[archived])
+
+
+async def _searched(filtered: Filtered, archived: Archived = "all") -> Selection:
+    return msgspec.structs.replace(filtered, archived=_CHOICES[archived])
+
+
+Selected = Annotated[Selection, Depends(_listed)]
+Searched = Annotated[Selection, Depends(_searched)]
+
+
+def key(name: str, text: str) -> str:
+    """Return the key that a parameter of this name gives.
+
+    Raises:
+        InvalidKeyError: naming the parameter.
+    """
+    try:
+        return parse_key(text)
+    except InvalidKeyError as error:
+        raise InvalidKeyError(error.reason, name) from error
+
+
+def roles(role: Role | Literal["any"] | None) -> tuple[Role, ...] | None:
+    """Return the roles that a search looks at: None means all of them."""
+    if role == "any":
+        return None
+    return DEFAULT_ROLES if role is None else tuple(known for known in ROLES if known == role)

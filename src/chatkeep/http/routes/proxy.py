@@ -1,0 +1,93 @@
+"""The recording proxy: `/v1/...` as OpenAI's API, so that any client of it is recorded by its base URL alone."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Annotated
+
+from fastapi import Header, Request
+from starlette.responses import Response
+
+from chatkeep.core.bounds import LARGE_BODY_BYTES_MAX
+from chatkeep.errors import InvalidKeyError
+from chatkeep.http.gate.body import JSON_TYPES, body_of
+from chatkeep.http.gate.rules import Own, Pools, Threads, room_for
+from chatkeep.http.metrics import Metrics
+from chatkeep.http.streams.passage import UNREADABLE, Hold, Passage, Recorder, Rooms
+from chatkeep.http.streams.relay import Outgoing, Relay
+from chatkeep.model.asked import asked_in
+from chatkeep.model.recording import Held, Recording, root_of
+from chatkeep.sessions import Sessions
+from chatkeep.wire.bodies import LARGE_BYTES
+from chatkeep.workers.holding import Holding, Opening, held_of_answer, root_of_answer
+
+NamedKey = Annotated[
+    str | None,
+    Header(alias="X-Session-Key", description="The session that the conversation is stored in; else it is recognised."),
+]
+
+
+async def complete_chat(request: Request, sessions: Own, threads: Threads, named: NamedKey = None) -> Response:
+    """Pass a request for a completion on to the model's server, and its answer back; both are recorded."""
+    relay: Relay = request.app.state.relay
+    metrics: Metrics = request.app.state.metrics
+    relay.check()  # or say that there is none, before anything is stored
+    room = await room_for(request)
+    try:
+        body = await body_of(request, JSON_TYPES, LARGE_BODY_BYTES_MAX)
+        room.fit(len(body))
+        told = None if named is None else _text(named)
+        what = Opening(prefix=sessions.prefix, named=told, by=request.state.grant.token_id)
+        recording, hold = await _recording(what, body, sessions, threads)
+        if recording is None:
+            metrics.missed("request", UNREADABLE)
+    except BaseException:
+        room.give_back()
+        raise
+    outgoing = Outgoing(body, room.part(len(body)))  # which is sent before long, while the rest is stored
+    recorder = Recorder(relay, recording, threads, metrics.missed, Rooms(room, threads.body_memory.beginning()))
+    recorder.begin(hold)
+    return Passage(lambda: relay.ask("POST", "chat/completions", request.headers, outgoing), recorder)
+
+
+async def list_models(request: Request, threads: Threads) -> Response:
+    """Tell which models there are, as the model's server tells it."""
+    relay: Relay = request.app.state.relay
+    relay.check()
+    recorder = Recorder(relay, None, threads, request.app.state.metrics.missed)
+    return Passage(lambda: relay.ask("GET", "models", request.headers), recorder)
+
+
+async def _recording(
+    what: Opening, body: bytes, sessions: Sessions, threads: Pools
+) -> tuple[Recording | None, Hold | None]:
+    """Return the recording of a call, None when there is nothing to record, and who can hold a long one."""
+    if len(body) > LARGE_BYTES and (answer := await threads.beside(what, body)) is not None:
+        root = root_of_answer(answer)
+        if root is None:
+            return None, None
+        holding = Holding(prefix=what.prefix, root=root.key, is_named=root.is_named)
+        return Recording(sessions, root.key, (), is_named=root.is_named), partial(_held, holding, body, threads)
+    asked = asked_in(body) if len(body) <= LARGE_BYTES else await threads.read(asked_in, body)
+    if asked is None:
+        return None, None
+    root = await threads.read(root_of, sessions, *asked, what.named, what.by)
+    return Recording(sessions, root.key, asked.drafts, is_named=root.is_named), None
+
+
+async def _held(holding: Holding, body: bytes, threads: Pools, recording: Recording) -> Held | None:
+    """Have a long call stored beside this process, and return where; None when it is to be stored here."""
+    answer = await threads.beside(holding, body)
+    if answer is not None:
+        return held_of_answer(answer)
+    asked = await threads.read(asked_in, body)
+    recording.take(asked.drafts if asked else ())
+    return None
+
+
+def _text(header: str) -> str:
+    """Return the text of a header that was sent as UTF-8."""
+    try:
+        return header.encode("latin-1").decode()
+    except UnicodeError as error:
+        raise InvalidKeyError("must be UTF-8", "X-Session-Key") from error

@@ -1,0 +1,59 @@
+"""What the server says of itself: liveness, counts, metrics, its own description."""
+
+from __future__ import annotations
+
+import time
+
+from fastapi import Request
+from starlette.responses import Response
+
+import chatkeep
+from chatkeep.core.stats import PeriodUnit
+from chatkeep.http import docs, metrics
+from chatkeep.http.gate.rules import Own, Threads, json_response
+from chatkeep.http.routes import parameters as given
+from chatkeep.wire.answers import Done, encoded, status_answer
+from chatkeep.wire.bodies import parse_date
+
+
+async def get_health() -> Response:
+    """Tell that the server is alive."""
+    return json_response(encoded(Done()))
+
+
+async def get_status(request: Request, sessions: Own, threads: Threads, prefix: given.Prefix = None) -> Response:
+    """Tell counts and sizes of the sessions that the token sees."""
+    uptime_s = time.monotonic() - request.app.state.started
+    status = await threads.read(sessions.status, prefix or "")
+    chat = request.app.state.relay.is_set
+    told = status_answer(status, version=chatkeep.__version__, uptime_s=uptime_s, chat=chat)
+    return json_response(encoded(told))
+
+
+async def get_stats(
+    sessions: Own,
+    threads: Threads,
+    *,
+    prefix: given.Prefix = None,
+    unit: PeriodUnit = "month",
+    since: given.Day = None,
+) -> Response:
+    """Count the sessions that the token sees: over time, by channel and tag; and name the largest."""
+    first = None if since is None else parse_date("since", since)
+    return json_response(encoded(await threads.read(sessions.stats, prefix or "", unit=unit, since=first)))
+
+
+async def get_metrics(request: Request, threads: Threads) -> Response:
+    """Tell the numbers that Prometheus collects."""
+    exposition = await threads.read(request.app.state.metrics.exposition)
+    return Response(exposition, headers={"Content-Type": metrics.MEDIA_TYPE})
+
+
+async def get_openapi(request: Request) -> Response:
+    """Describe the API, as OpenAPI 3.1."""
+    return json_response(request.app.state.description)
+
+
+async def get_docs(request: Request) -> Response:
+    """Describe the API, as a page to read."""
+    return Response(request.app.state.docs, headers={"Content-Security-Policy": docs.POLICY}, media_type="text/html")

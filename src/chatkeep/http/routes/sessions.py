@@ -1,0 +1,115 @@
+"""The object dialect: `/api/...`, sessions as objects with an `id`, as PocketPaw's API."""
+
+from __future__ import annotations
+
+from typing import Annotated, Final
+
+from fastapi import Query, Request
+from msgspec.json import Decoder
+from starlette.responses import Response
+
+from chatkeep.core.model import Sort, Unit
+from chatkeep.core.paging import LIST_LIMIT_DEFAULT, SEARCH_LIMIT_DEFAULT
+from chatkeep.core.search.query import QUERY_CHARS_MAX, parse_query
+from chatkeep.core.search.search import Search
+from chatkeep.core.unknown import written
+from chatkeep.errors import NotFoundError
+from chatkeep.http.gate.body import json_of
+from chatkeep.http.gate.rules import Own, Threads, json_response
+from chatkeep.http.routes import parameters as given
+from chatkeep.wire.answers import Done, encoded, session_object, session_page
+from chatkeep.wire.bodies import TitleBody, parse_time
+
+_TITLE: Final = Decoder(TitleBody)
+
+
+async def list_sessions(
+    sessions: Own,
+    threads: Threads,
+    selected: given.Selected,
+    limit: given.ListLimit = LIST_LIMIT_DEFAULT,
+    cursor: given.Cursor = None,
+) -> Response:
+    """List sessions, newest activity first."""
+    if selected.is_by_marks:
+        page = await threads.read(sessions.list, selected, limit=limit, cursor=cursor)
+    else:
+        page = sessions.list(selected, limit=limit, cursor=cursor)
+    return json_response(encoded(session_page(page)))
+
+
+async def search_sessions(  # noqa: PLR0913 - one parameter per query parameter
+    sessions: Own,
+    threads: Threads,
+    q: Annotated[str, Query(max_length=QUERY_CHARS_MAX, description="What to look for, as plain text.")],
+    selected: given.Searched,
+    *,
+    limit: given.SearchLimit = SEARCH_LIMIT_DEFAULT,
+    session: given.MaybeKey = None,
+    role: given.SearchRole = None,
+    since: given.Time = None,
+    until: given.Time = None,
+    sort: Sort = "relevance",
+    unit: Unit = "session",
+) -> Response:
+    """Search all messages; answer the best one of each session."""
+    search = Search(
+        query=parse_query(q),
+        selection=selected,
+        session=None if session is None else given.key("session", session),
+        roles=given.roles(role),
+        since=None if since is None else parse_time("since", since),
+        until=None if until is None else parse_time("until", until),
+        sort=sort,
+        unit=unit,
+        limit=limit,
+    )
+    return json_response(await threads.page_of(sessions, search))
+
+
+async def read_history(
+    sessions: Own,
+    threads: Threads,
+    id: given.QueryKey,  # noqa: A002 - the parameter's name in PocketPaw's API
+    limit: given.ListLimit = LIST_LIMIT_DEFAULT,
+    before: given.Seq = None,
+) -> Response:
+    """Read the last messages of a session, oldest first."""
+    key = given.key("id", id)
+    return json_response(
+        await threads.read(lambda: encoded(written(sessions.window(key, limit=limit, before=before).messages)))
+    )
+
+
+async def rename_session(
+    request: Request,
+    sessions: Own,
+    threads: Threads,
+    id: given.PathKey,  # noqa: A002 - the parameter's name in the object dialect
+) -> Response:
+    """Give a session a title."""
+    body = await json_of(request, _TITLE)
+    await threads.write(sessions.rename, given.key("id", id), body.title)
+    return json_response(encoded(Done()))
+
+
+async def get_session_object(
+    sessions: Own,
+    threads: Threads,
+    id: given.PathKey,  # noqa: A002 - the parameter's name in the object dialect
+) -> Response:
+    """Tell what is known of a session, as a list does, with its metadata."""
+    if not id:
+        raise NotFoundError
+    summary = await threads.read(sessions.get, given.key("id", id))
+    return json_response(encoded(session_object(summary)))
+
+
+async def delete_session(
+    sessions: Own,
+    threads: Threads,
+    id: given.PathKey,  # noqa: A002 - the parameter's name in the object dialect
+) -> Response:
+    """Delete a session for good."""
+    await threads.write(sessions.delete, given.key("id", id))
+    return json_response(encoded(Done()))

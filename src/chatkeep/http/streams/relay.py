@@ -1,0 +1,192 @@
+"""Where requests are passed on to: the model's server, over connections that are kept.
+
+The token of a client is ours and never leaves; the key of the model's server stands in its place. Of the
+other headers only those pass that are known to matter, either way.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import AsyncIterator, Coroutine, Iterator, Mapping
+from itertools import islice
+from typing import Any, Final
+
+import httpx2
+
+from chatkeep.core.masking import Mask
+from chatkeep.core.sse import MEDIA_TYPE
+from chatkeep.errors import ModelCutOffError, ModelUnreachableError, ModelUnsetError
+from chatkeep.http.gate.room import Room
+from chatkeep.model.chat import CLOSE_WAIT_S
+from chatkeep.model.connections import transport_to
+from chatkeep.model.upstream import CONNECT_WAIT_S, ModelSettings, sent_elsewhere
+
+_PIECE_BYTES: Final = 1 << 18
+_NO_BODY: Final = (204, 304)
+_ASKED: Final = ("accept", "content-type", "http-referer", "idempotency-key", "openai-beta", "user-agent", "x-title")
+_OURS: Final = {
+    "accept": b"*/*",
+    "user-agent": b"chatkeep",
+    "accept-encoding": b"identity",  # what is compressed comes in blocks, not as it is said
+}
+_TOLD: Final = ("retry-after", "retry-after-ms", "x-should-retry")
+_TOLD_BEGINNINGS: Final = ("openai-", "x-ratelimit-")
+_UNTOLD: Final = frozenset(  # our own of these names, and whose the key is
+    ("x-ratelimit-limit", "x-ratelimit-remaining", "x-ratelimit-reset", "openai-organization", "openai-project")
+)
+_TOLD_COUNT_MAX: Final = 64  # headers; some clients refuse more than a hundred
+_TOLD_BYTES_MAX: Final = 16 << 10
+_PASSIVE: Final = re.compile(
+    r"(application/(json|[a-z0-9.+-]+\+json|x-ndjson|jsonl|octet-stream)|text/(event-stream|plain)"
+    r"|audio/[a-z0-9.+-]+|image/(png|jpeg|gif|webp))"
+)
+_AS_TEXT: Final = b"text/plain; charset=utf-8"
+
+
+class Outgoing:
+    """A request's body on its way: once it is sent, nobody holds it, and its room is given back."""
+
+    def __init__(self, data: bytes, room: Room | None = None) -> None:
+        """Take the body, and the room that it takes."""
+        self.size_bytes = len(data)
+        self._data = data
+        self._room = room
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        """Yield it piece by piece, once."""
+        for start in range(0, self.size_bytes, _PIECE_BYTES):
+            yield self._data[start : start + _PIECE_BYTES]
+        self.let_go()
+
+    def let_go(self) -> None:
+        """Let go of it, sent or not."""
+        self._data = b""
+        if self._room is not None:
+            self._room.give_back()
+
+
+class Relay:
+    """The model's server, to be asked in one event loop."""
+
+    def __init__(self, settings: ModelSettings | None) -> None:
+        """Take where the server is, None when there is none; nobody is asked anything yet."""
+        self._settings = settings
+        self._transport = None if settings is None else transport_to(settings.url, settings.life_s)
+        self._running: set[asyncio.Task[Any]] = set()
+        self.mask = Mask("" if settings is None else settings.key)
+        """Hides the server's key, which a server may echo."""
+
+    @property
+    def is_set(self) -> bool:
+        """Whether there is a server to ask."""
+        return self._settings is not None
+
+    def check(self) -> None:
+        """Check that there is a server.
+
+        Raises:
+            ModelUnsetError: when there is none.
+        """
+        if self._settings is None:
+            raise ModelUnsetError("model_url")
+
+    async def ask(
+        self, method: str, path: str, headers: Mapping[str, str], body: Outgoing | None = None
+    ) -> httpx2.Response:
+        """Return the server's answer as soon as it begins; whoever asks closes it. The body is let go when it is sent.
+
+        Raises:
+            ModelUnsetError: when there is none.
+            ModelUnreachableError, ModelCutOffError: when it gives no answer.
+            ModelRefusedError: when it sends elsewhere.
+        """
+        settings = self._settings
+        if settings is None or self._transport is None:
+            raise ModelUnsetError("model_url")
+        try:
+            answer = await self._transport.handle_async_request(_request(settings, method, path, headers, body))
+        except httpx2.ReadTimeout as error:
+            raise ModelUnreachableError(f"did not answer within {settings.timeout_s:g} s") from error
+        except (httpx2.ConnectError, httpx2.TimeoutException) as error:
+            raise ModelUnreachableError("cannot be reached") from error
+        except httpx2.RequestError as error:
+            raise ModelCutOffError(f"the model's server gave no whole answer ({error})") from error
+        finally:
+            if body is not None:
+                body.let_go()
+        if answer.has_redirect_location:
+            await answer.aclose()
+            raise sent_elsewhere(answer.status_code)
+        return answer
+
+    def start(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """Return a task that is waited for before all ends."""
+        task = asyncio.create_task(work)
+        self._running.add(task)
+        task.add_done_callback(self._running.discard)
+        return task
+
+    async def close(self) -> None:
+        """Wait until what was said in calls is stored, and close the connections."""
+        deadline = asyncio.get_running_loop().time() + CLOSE_WAIT_S
+        while self._running and asyncio.get_running_loop().time() < deadline:  # what ends may have begun another
+            await asyncio.wait(self._running, timeout=CLOSE_WAIT_S)
+        if self._transport is not None:
+            await self._transport.aclose()
+
+
+def told_headers(answer: httpx2.Response, mask: Mask) -> Iterator[tuple[bytes, bytes]]:
+    """Yield the headers of an answer that pass, without the key; not more than clients take."""
+    room = _TOLD_BYTES_MAX
+    passing = (header for header in answer.headers.raw if _passes(header[0].lower().decode("ascii")))
+    for raw, value in islice(passing, _TOLD_COUNT_MAX):
+        room -= len(raw) + len(value)
+        if room >= 0 and mask.data(raw) == raw:
+            yield raw.lower(), mask.data(value)
+    if answer.status_code in _NO_BODY:
+        return
+    yield b"content-type", mask.data(_passive(answer.headers.get("content-type", "")))
+    length = answer.headers.get("content-length", "")
+    if length.isdecimal() and not is_stream(answer):  # whose end waits for the store
+        yield b"content-length", b"%d" % int(length)
+
+
+def is_stream(answer: httpx2.Response) -> bool:
+    """Tell whether an answer is a stream of events."""
+    return media_type_of(answer) == MEDIA_TYPE
+
+
+def media_type_of(answer: httpx2.Response) -> str:
+    """Return what an answer says it is, without parameters."""
+    told: str = answer.headers.get("content-type", "")
+    return told.partition(";")[0].strip().lower()
+
+
+def _passes(name: str) -> bool:
+    return name in _TOLD or (name.startswith(_TOLD_BEGINNINGS) and name not in _UNTOLD)
+
+
+def _passive(content_type: str) -> bytes:
+    """Return the type to tell: what browsers may run comes as plain text, and so does what does not say what it is."""
+    media_type = content_type.partition(";")[0].strip().lower()
+    if not _PASSIVE.fullmatch(media_type):
+        return _AS_TEXT
+    return (content_type if content_type.isascii() else media_type).encode("ascii")
+
+
+def _request(
+    settings: ModelSettings, method: str, path: str, headers: Mapping[str, str], body: Outgoing | None
+) -> httpx2.Request:
+    passed = {name: headers[name].encode("latin-1") for name in _ASKED if name in headers}
+    own = {"authorization": f"Bearer {settings.key}".encode("ascii")} if settings.key else {}
+    length = {} if body is None else {"content-length": b"%d" % body.size_bytes}
+    waits = httpx2.Timeout(settings.timeout_s, connect=min(CONNECT_WAIT_S, settings.timeout_s))
+    url = f"{settings.url.rstrip('/')}/{path}"
+    return httpx2.Request(
+        method,
+        url,
+        headers=[(name.encode("ascii"), value) for name, value in (_OURS | own | passed | length).items()],
+        content=body,
+        extensions={"timeout": waits.as_dict()},
+    )

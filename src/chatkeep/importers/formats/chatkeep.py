@@ -1,0 +1,136 @@
+"""Chatkeep's own formats: what `exporters` writes, session files copied out of a workspace, and their kin.
+
+A record needs a key and messages with a role and content; everything else may be missing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Iterator
+from datetime import datetime
+from io import RawIOBase
+from typing import TYPE_CHECKING, BinaryIO, Final, Literal, cast
+
+from chatkeep.core.model import Session
+from chatkeep.core.scanning import BOM, BrokenValueError, LongValueError, Scanner
+from chatkeep.importers.assembly import OWN, Assembly
+from chatkeep.importers.reports import Flaw
+from chatkeep.sessions import now_utc
+
+if TYPE_CHECKING:
+    from _typeshed import WriteableBuffer
+
+Fmt = Literal["json", "jsonl"]
+
+_LINE_PIECE_BYTES: Final = 1 << 16
+
+
+def read(stream: BinaryIO, fmt: Fmt, *, now: Callable[[], datetime] = now_utc) -> Iterator[Session | Flaw]:
+    """Yield the sessions of a file, long ones in parts, and a flaw for each record and message that is none."""
+    return _lines(stream, now) if fmt == "jsonl" else _documents(stream, now)
+
+
+def _documents(stream: BinaryIO, now: Callable[[], datetime]) -> Iterator[Session | Flaw]:
+    """Yield what an array of records has, or records one after the other."""
+    scanner = Scanner(cast("BinaryIO", _WithoutMark(stream)))
+    first = scanner.peek()
+    if first not in {b"[", b"{"}:
+        yield Flaw("session 1", "It is not JSON." if first else "It is empty.")
+        return
+    is_list, has_ended = scanner.skip(b"["), False
+    number = 0
+    while scanner.peek() and not (has_ended := is_list and scanner.skip(b"]")):
+        number += 1
+        if not (yield from _record(scanner, f"session {number}", now)) and not scanner.find_record():
+            break
+        scanner.skip(b",")
+    if not number:
+        yield Flaw("the file", "There are no sessions in it.")
+    if is_list and not has_ended:
+        yield Flaw("the end", "The list of sessions has none: the file is cut.")
+
+
+def _record(scanner: Scanner, place: str, now: Callable[[], datetime]) -> Generator[Session | Flaw, None, bool]:
+    """Yield what a record brings; return whether its end was reached."""
+    if scanner.peek() == b"{":
+        assembly = Assembly(OWN, place, now)
+        yield from assembly.record(scanner)
+        return not assembly.is_broken
+    reason, is_whole = "It is no session.", True
+    try:
+        scanner.value()
+    except LongValueError:
+        pass
+    except BrokenValueError as error:
+        reason, is_whole = str(error), False
+    yield Flaw(place, reason)
+    return is_whole
+
+
+def _lines(stream: BinaryIO, now: Callable[[], datetime]) -> Iterator[Session | Flaw]:
+    number = count = 0
+    while True:
+        number += 1
+        line = _Line(stream)
+        scanner = Scanner(cast("BinaryIO", line))
+        if number == 1:
+            scanner = Scanner(cast("BinaryIO", _WithoutMark(cast("BinaryIO", line))))
+        first = scanner.peek()
+        count += bool(first)
+        is_whole = first and (yield from _record(scanner, f"line {number}", now))
+        if is_whole and first == b"{" and scanner.peek():
+            yield Flaw(f"line {number}", "There is more in it than a session; the rest was left out.")
+        line.skip()
+        if line.is_last:
+            break
+    if not count:
+        yield Flaw("the file", "There are no sessions in it.")
+
+
+class _Line(RawIOBase):
+    """One line of a stream, which ends where it does."""
+
+    def __init__(self, stream: BinaryIO) -> None:
+        super().__init__()
+        self.is_last = False
+        self._stream = stream
+        self._has_ended = False
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: WriteableBuffer) -> int:
+        if self._has_ended:
+            return 0
+        view = memoryview(buffer)
+        piece = self._stream.readline(len(view))
+        self.is_last = not piece
+        self._has_ended = not piece or piece.endswith(b"\n")
+        view[: len(piece)] = piece
+        return len(piece)
+
+    def skip(self) -> None:
+        """Go on to its end."""
+        while self.read(_LINE_PIECE_BYTES):
+            pass
+
+
+class _WithoutMark(RawIOBase):
+    """A stream without the mark of UTF-8 that may stand at its very beginning."""
+
+    def __init__(self, stream: BinaryIO) -> None:
+        super().__init__()
+        self._stream = stream
+        self._is_new = True
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: WriteableBuffer) -> int:
+        view = memoryview(buffer)
+        piece = self._stream.read(len(view))
+        if self._is_new:
+            while 0 < len(piece) < len(BOM) and BOM.startswith(piece) and (more := self._stream.read(len(BOM))):
+                piece += more
+            piece, self._is_new = piece.removeprefix(BOM), False
+        view[: len(piece)] = piece
+        return len(piece)

@@ -1,0 +1,58 @@
+"""grip's workspace: one JSON object per session, the key inside it.
+
+Messages have neither ids nor times; the last one is given the time of the session's last change.
+Tool calls are turned into the form of the OpenAI API. grip forgets old messages and keeps a summary
+of them: it becomes metadata of the session.
+
+Source: grip-ai 1.6.1, `session/manager.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from datetime import datetime
+from typing import BinaryIO
+
+import msgspec
+
+from chatkeep.core.model import Json, Session
+from chatkeep.core.scanning import Scanner
+from chatkeep.errors import InvalidError
+from chatkeep.importers.assembly import Assembly, Shape
+from chatkeep.importers.records import Reading, head_of, instant
+from chatkeep.importers.reports import Flaw
+
+
+def read(stream: BinaryIO, name: str, *, now: Callable[[], datetime]) -> Iterator[Session | Flaw]:
+    """Yield the session of one file, in parts when it is long, and its flaws; `name` says which file it is."""
+    scanner = Scanner(stream)
+    if scanner.peek() == b"{":
+        yield from Assembly(Shape(_message, _head), name, now).record(scanner)
+    else:
+        yield Flaw(name, "It is not JSON of grip's: an object.")
+
+
+def _head(fields: dict[str, Json], _: str) -> Reading:
+    summary = fields.get("summary")
+    told = {name: value for name, value in fields.items() if name not in {"summary", "updated_at", "metadata"}}
+    metadata = fields.get("metadata")
+    given = metadata if isinstance(metadata, dict) else {}
+    read = head_of({**told, "metadata": {**given, "summary": summary} if summary else given})
+    try:
+        last_at = instant(fields.get("updated_at"))
+    except InvalidError:
+        return Reading(read.value, (*read.told, "the time of its last change is none"))
+    return Reading(msgspec.structs.replace(read.value, last_at=last_at), read.told)
+
+
+def _message(fields: dict[str, Json]) -> dict[str, Json]:
+    calls = fields.get("tool_calls")
+    return {**fields, "tool_calls": [*map(_call, calls)] if isinstance(calls, list) else calls}
+
+
+def _call(call: Json) -> Json:
+    if not isinstance(call, dict) or "function_name" not in call:
+        return call
+    arguments = call.get("arguments")
+    written = arguments if isinstance(arguments, str) else msgspec.json.encode(arguments).decode()
+    return {"id": call.get("id"), "type": "function", "function": {"name": call["function_name"], "arguments": written}}

@@ -1,0 +1,113 @@
+"""PocketPaw's memory folder: one file per session, named after its key, and an index beside them.
+
+A file is an array of messages, or, as its documentation has it, an object with `session_id` and
+`messages`. Times have no offset: they are of the machine that wrote them. The key is lost in the
+file name (`:` and `/` became `_`), so it is worked out from the channel in the index, or from a
+prefix that Chatkeep knows.
+
+Source: PocketPaw 0.4.18, `memory/file_store.py`, and its pages on memory.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from datetime import datetime, tzinfo
+from pathlib import Path
+from typing import BinaryIO, Final
+
+import msgspec
+from msgspec import Struct
+
+from chatkeep.core.keys import channel_of, composed
+from chatkeep.core.model import Json, Session
+from chatkeep.core.scanning import Scanner
+from chatkeep.core.text import titles
+from chatkeep.importers.assembly import Assembly, Shape
+from chatkeep.importers.records import Reading, head_of
+from chatkeep.importers.reports import Flaw
+
+_PREFIXES: Final = (
+    *("google_chat", "websocket", "web", "telegram", "discord", "slack", "cli", "api"),
+    *("whatsapp", "signal", "matrix", "teams", "email"),
+)
+
+
+_TAKEN: Final = frozenset(("session_id", "key", "channel", "title", "created_at", "metadata", "format"))
+
+
+class Note(Struct, frozen=True, kw_only=True):
+    """What the index says of a session. Some versions write `created_at` for `created`."""
+
+    title: str | None = None
+    user_title: str | None = None
+    channel: str | None = None
+    created: datetime | None = None
+    created_at: datetime | None = None
+
+
+def notes_in(folder: Path) -> Mapping[str, Note]:
+    """Return the index of a folder by safe name; empty when there is none that can be read.
+
+    The names are in form NFC, which file names of some systems are not.
+    """
+    try:
+        entries = msgspec.json.decode((folder / "_index.json").read_bytes(), type=dict[str, msgspec.Raw])
+    except (OSError, ValueError, RecursionError):
+        return {}
+    notes = {}
+    for name, entry in entries.items():
+        try:
+            notes[composed(name)] = msgspec.json.decode(entry, type=Note)
+        except (ValueError, RecursionError):
+            continue
+    return notes
+
+
+def read(
+    stream: BinaryIO, name: str, notes: Mapping[str, Note], *, now: Callable[[], datetime], zone: tzinfo | None
+) -> Iterator[Session | Flaw]:
+    """Yield the session of one file, long ones in parts, and its flaws; `name` is the file's without its ending."""
+    scanner = Scanner(stream)
+    note = notes.get(composed(name), Note())
+    shape = Shape(lambda fields: fields, lambda fields, asked: _head(fields, asked, name, note, zone), zone)
+    assembly = Assembly(shape, name, now)
+    first = scanner.peek()
+    if first == b"[":
+        yield from assembly.messages(scanner, {})
+    elif first == b"{":
+        yield from assembly.record(scanner)
+    else:
+        yield Flaw(name, "It is not JSON." if first else "It is empty.")
+
+
+def key_of(name: str, channel: str | None) -> str:
+    """Return the key that a file is named after, as far as the name still tells."""
+    for prefix in (channel, *_PREFIXES):
+        if prefix and name.startswith(f"{prefix}_") and len(name) > len(prefix) + 1:
+            return f"{prefix}:{name[len(prefix) + 1 :]}"
+    return name
+
+
+def _head(fields: Mapping[str, Json], asked: str, name: str, note: Note, zone: tzinfo | None) -> Reading:
+    given, metadata = fields.get("session_id"), fields.get("metadata")
+    told = metadata.get("channel") if isinstance(metadata, dict) else None
+    channel = note.channel or (told if isinstance(told, str) else None)
+    named = given if isinstance(given, str) else name
+    key = named if ":" in named else key_of(named, channel)
+    return head_of(
+        {
+            "key": key,
+            "channel": channel_of(key) if not channel or key.startswith(f"{channel}:") else channel,
+            "title": note.user_title or _own_title(note.title, asked),
+            "created_at": note.created or note.created_at,
+            "metadata": metadata,
+            **{name: value for name, value in fields.items() if name not in _TAKEN},
+        },
+        zone,
+    )
+
+
+def _own_title(title: str | None, asked: str) -> str | None:
+    """Return the title of the index unless it was made from the first question, as Chatkeep's own is."""
+    made = not title or title == titles.NO_TITLE or " ".join(asked.split()).startswith(" ".join(title.split()))
+    return None if made else title

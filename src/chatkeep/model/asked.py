@@ -1,0 +1,178 @@
+"""What a request to a model asks, as it is recorded: no part of it costs its neighbours.
+
+A request that a parser takes whole is parsed so. One that is nested too deep, or has too many values, is taken apart
+first (`importers.scanning`): each field of each message is parsed for itself, and what cannot be kept gives way to a
+text that says so. The same message comes out the same each time, so it is known when it comes again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from io import BytesIO
+from typing import Final, NamedTuple
+
+import msgspec
+
+from chatkeep.core.bounds import DEPTH_MAX, VALUES_MAX, count_of, is_deeper, structure_of
+from chatkeep.core.history.completions import draft_of
+from chatkeep.core.history.mending import SHORTENED, marked, storable
+from chatkeep.core.model import Draft, Json
+from chatkeep.core.scanning import BrokenValueError, LongValueError, Scanner
+from chatkeep.errors import ChatkeepError
+from chatkeep.wire.bodies import check_values
+
+_KEPT_VALUES_MAX: Final = 4 * VALUES_MAX  # of all messages together: some 30 MiB once parsed
+_FIELD_BYTES_MAX: Final = 256 << 10  # of what a request says besides its messages
+_LOOKED_INTO_BYTES: Final = 1 << 20  # of a field that is nested deep: longer ones are kept or left out as they are
+_PARSED_LEVELS: Final = 2 * DEPTH_MAX  # which a parser takes; `storable` cuts to what is kept
+_BEGINNINGS: Final = b",[{"
+_BRACKET: Final = re.compile(rb'"(?:[^"\\]|\\.)*+"|[\[\]{}]', re.DOTALL)
+_OPEN: Final = (b"[", b"{")
+_CLOSE: Final = (b"]", b"}")
+_TOO_DEEP: Final = b'"[nested too deep, left out]"'
+
+
+class Asked(NamedTuple):
+    """A request without its messages, as far as it is needed, and these."""
+
+    request: dict[str, Json]
+    drafts: list[Draft]
+
+
+def asked_in(body: bytes) -> Asked | None:
+    """Return what a request asks, None for what is none: the model's server says what is wrong with it."""
+    try:
+        check_values(body)
+        return _whole(body)
+    except (ChatkeepError, RecursionError):
+        return _taken_apart(body)
+
+
+def _whole(body: bytes) -> Asked | None:
+    """Return what a request asks that is parsed at once.
+
+    Raises:
+        RecursionError: when it is nested too deep for that.
+    """
+    try:
+        request, is_odd = msgspec.json.decode(body), False
+    except msgspec.DecodeError:  # lone surrogates, and numbers that JSON does not have, or no JSON at all
+        try:
+            request, is_odd = json.loads(body), True
+        except ValueError:
+            return None
+    messages = request.get("messages") if isinstance(request, dict) else None
+    if not isinstance(messages, list) or not messages:
+        return None
+    said = [_draft(one) for one in messages]
+    return Asked(request, list(map(storable, said)) if is_odd or any(_is_deeper(one) for one in messages) else said)
+
+
+def _draft(said: Json) -> Draft:
+    """Return a message as ours; one that is no object is taken for what the user says."""
+    return draft_of(said if isinstance(said, dict) else {"content": said})
+
+
+def _is_deeper(value: Json, depth: int = DEPTH_MAX - 1) -> bool:
+    """Tell whether a value is nested deeper than that; of a long request this is faster than looking at its bytes."""
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return depth < 0 or any(_is_deeper(one, depth - 1) for one in inner if isinstance(one, dict | list))
+
+
+def _taken_apart(body: bytes) -> Asked | None:
+    scanner = Scanner(BytesIO(body), levels_max=len(body))
+    request: dict[str, Json] = {}
+    drafts: list[Draft] = []
+    budget = _Budget()
+    try:
+        if not scanner.skip(b"{"):
+            return None
+        while not scanner.skip(b"}"):
+            name = scanner.name()
+            if name == "messages" and scanner.skip(b"["):
+                drafts = []
+                while not scanner.skip(b"]"):
+                    drafts.append(_message(scanner, budget))
+                    scanner.skip(b",")
+            elif len(raw := scanner.value()) <= _FIELD_BYTES_MAX:
+                request[name] = _field(raw, _Budget())[0]
+            scanner.skip(b",")
+    except (BrokenValueError, LongValueError):
+        return None
+    return Asked(request, drafts) if drafts else None
+
+
+def _message(scanner: Scanner, budget: _Budget) -> Draft:
+    """Return the next message, each field of it parsed for itself.
+
+    Raises:
+        BrokenValueError, LongValueError: when the request is not JSON.
+    """
+    if not scanner.skip(b"{"):
+        value, is_cut = _field(scanner.value(), budget)
+        return _cut_draft({"content": value}, is_cut=is_cut)
+    fields: dict[str, Json] = {}
+    is_cut = False
+    while not scanner.skip(b"}"):
+        name = scanner.name()
+        raw = scanner.value()
+        fields[name], is_lost = _field(raw, budget)
+        is_cut |= is_lost or bool(scanner.cuts)
+        scanner.skip(b",")
+    return _cut_draft(fields, is_cut=is_cut)
+
+
+def _cut_draft(fields: dict[str, Json], *, is_cut: bool) -> Draft:
+    draft = storable(draft_of(fields))
+    return marked(draft, SHORTENED) if is_cut else draft
+
+
+class _Budget:
+    """How many more values are kept of a request."""
+
+    def __init__(self) -> None:
+        self._left = _KEPT_VALUES_MAX
+
+    def take(self, count: int) -> bool:
+        """Take so many values of a field, if they are left, and tell whether they were."""
+        is_taken = count <= min(self._left, VALUES_MAX)
+        self._left -= count * is_taken
+        return is_taken
+
+
+def _field(raw: bytes, budget: _Budget) -> tuple[Json, bool]:
+    """Return the value of JSON, or a text in its place, and whether it is not all of it."""
+    count = sum(count_of(piece, _BEGINNINGS) for piece in structure_of(raw))
+    if not budget.take(count):
+        return f"[{count} values, too many to keep, SHA-256 {hashlib.sha256(raw).hexdigest()}]", True
+    is_cut = len(raw) <= _LOOKED_INTO_BYTES and is_deeper(raw, _PARSED_LEVELS)
+    try:
+        return _parsed(_shallow(raw) if is_cut else raw), is_cut
+    except RecursionError:
+        return f"[nested too deep to keep, SHA-256 {hashlib.sha256(raw).hexdigest()}]", True
+
+
+def _parsed(raw: bytes) -> Json:
+    try:
+        return msgspec.json.decode(raw)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        text = raw.decode(errors="replace")
+    try:
+        return json.loads(text, strict=False)
+    except ValueError:
+        return text
+
+
+def _shallow(raw: bytes) -> bytes:
+    """Return JSON with a text in the place of what is nested too deep to be parsed."""
+    kept, start, depth = bytearray(), 0, 0
+    for found in _BRACKET.finditer(raw):
+        is_open = found[0] in _OPEN
+        if is_open and depth == _PARSED_LEVELS:
+            kept += raw[start : found.start()] + _TOO_DEEP
+        depth += 1 if is_open else -(found[0] in _CLOSE)
+        if depth >= _PARSED_LEVELS and not (is_open and depth == _PARSED_LEVELS):
+            start = found.end()
+    return bytes(kept + raw[start:])

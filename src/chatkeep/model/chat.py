@@ -1,0 +1,349 @@
+"""Chat: a message goes into a session and to the model, the answer comes back and into the session.
+
+The message is durable before the model is asked. The answer is appended when it is complete; if it breaks
+off, or nobody waits for it any more, what came of it is appended and marked `partial` in its metadata, with the
+reason. An answer of which nothing came leaves nothing. Either way the session is whole and the next turn works.
+
+Turns on one session do not wait for each other. Each message is stored at once, in the order of arrival, and
+each turn asks with the messages up to its own, so a later one sees those of earlier ones; answers are stored
+in the order in which they are complete. A session that is deleted meanwhile stays so: its answer is dropped.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import re
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import aclosing
+from functools import partial
+from typing import Any, Final, ParamSpec, Protocol, TypeVar, cast
+
+import msgspec
+from msgspec import Struct
+
+from chatkeep.core.history.tape import Tape
+from chatkeep.core.history.turns import said_of
+from chatkeep.core.history.windows import Count, Window, for_openai, tokens
+from chatkeep.core.keys import KEY_CHARS_MAX, composed
+from chatkeep.core.model import MODEL_TITLE, Draft, Json, Message, Receipt, Revision, encoded_json, text_of
+from chatkeep.core.paging import LIST_LIMIT_MAX
+from chatkeep.core.text import titles
+from chatkeep.core.text.reasoning import Piece, reasoning_of, without_reasoning
+from chatkeep.errors import BusyError, ChatkeepError, InvalidKeyError, ModelSilentError
+from chatkeep.model.tokenizers import counter
+from chatkeep.model.upstream import Model
+from chatkeep.sessions import Sessions
+from chatkeep.wire.chat import ChatDone, Usage
+
+CLIENT_GONE: Final = "client_gone"
+SERVER_ENDED: Final = "server_ended"
+CLOSE_WAIT_S: Final = 10.0
+BUSY_WAIT_S: Final = 5.0
+_BUSY_PAUSE_S: Final = 0.1
+_KEY: Final = re.compile(r"[\w:.@-]+")
+_TITLE_SOURCE_CHARS: Final = 2000
+_TITLE_PROMPT: Final = (
+    "Give the following exchange a title of at most six words, in its language. "
+    "Answer with the title alone, without quotation marks and full stop."
+)
+_FRAME: Final = "\"'`*#«»„“” \t\n."  # what models put around a title all the same
+_P = ParamSpec("_P")
+_T = TypeVar("_T")
+_log = logging.getLogger("chatkeep")
+
+Emit = Callable[[Piece], Awaitable[None]]
+"""Takes a piece of the answer, or of the thinking before it."""
+
+
+class Workers(Protocol):
+    """Threads for what would hold up the event loop."""
+
+    async def read(self, work: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> _T:
+        """Return what the work returns, which only reads."""
+        ...
+
+    async def write(self, work: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> _T:
+        """Return what the work returns."""
+        ...
+
+
+class Answered(Struct, frozen=True, kw_only=True):
+    """A complete answer, stored as the message with this seq; 0 as long as it is not."""
+
+    key: str
+    text: str
+    seq: int
+    finish_reason: str
+    usage: Usage
+
+
+def done_of(answered: Answered) -> ChatDone:
+    """Return what those hear last who follow an answer."""
+    return ChatDone(
+        usage=answered.usage, session_key=answered.key, seq=answered.seq, finish_reason=answered.finish_reason
+    )
+
+
+class Chats:
+    """Turns of sessions with one model."""
+
+    def __init__(
+        self,
+        model: Model,
+        *,
+        history_tokens: int,
+        system_prompt: str = "",
+        titled: bool = False,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Take the model, how much of a session it is sent, and whether it makes titles too."""
+        self.model = model
+        self.history_tokens = history_tokens
+        self.system_prompt = system_prompt
+        self.clock = clock
+        self._titled = titled
+        self._background: set[asyncio.Task[None]] = set()
+        self.running: set[asyncio.Task[Any]] = set()
+
+    async def begin(
+        self,
+        sessions: Sessions,
+        workers: Workers,
+        message: str,
+        *,
+        key: str | None = None,
+        model: str | None = None,
+        channel: str | None = None,
+    ) -> Turn:
+        """Store the message and return its turn; `key` and `model` None are made and the configured one.
+
+        `channel` is that of a new session, None for the one that its key names.
+
+        Raises:
+            ModelUnsetError: when there is no model to ask.
+            InvalidError: when the message or the key breaks a rule.
+            ForbiddenError, TooLargeError, SessionDamagedError, BusyError, StorageError: as `Sessions.append` says.
+        """
+        chosen = self.model.model_for(model)
+        encoded_json("message", message)
+        draft = Draft(role="user", content=message)
+        appended = await workers.write(sessions.append, key, [draft], channel=channel)
+        return Turn(self, sessions, workers, appended.key, appended.receipts[0].seq, chosen)
+
+    def title_soon(self, turn: Turn, answered: Answered) -> None:
+        """Let the model make a title in the background, if that is wanted."""
+        if self._titled:
+            task = asyncio.create_task(_give_title(self.model, turn, answered))
+            self._background.add(task)
+            task.add_done_callback(self._background.discard)
+
+    async def settle(self) -> None:
+        """Wait, but not for long, until the titles under way are made."""
+        if self._background:
+            await asyncio.wait(self._background, timeout=CLOSE_WAIT_S)
+
+    async def close(self) -> None:
+        """Wait until turns that were cancelled have stored what came of their answers; then let go of the model."""
+        for task in self._background:
+            task.cancel()
+        if self.running:
+            await asyncio.wait(self.running, timeout=CLOSE_WAIT_S)
+        await self.model.close()
+
+
+class Turn:
+    """A message that is stored, and the answer to it. It runs once."""
+
+    def __init__(self, chats: Chats, sessions: Sessions, workers: Workers, key: str, seq: int, model: str) -> None:
+        """Take what was stored and whom to ask."""
+        self.key = key
+        self.seq = seq
+        self.model = model
+        self.sessions = sessions
+        self.workers = workers
+        self.answer_seq: int | None = None
+        """Where the answer, or what came of it, is stored; None as long as it is not."""
+        self.heard: Answered | None = None
+        """The complete answer, also where it cannot be stored: whoever asked is to have it."""
+        self._chats = chats
+        self._tape: Tape | None = None
+
+    async def run(self, emit: Emit) -> Answered:
+        """Ask the model, hand on each piece of its answer as it comes, and store the answer.
+
+        Raises:
+            ModelError: when the model's server fails; what came of the answer is stored then.
+            SessionNotFoundError: when the session was deleted meanwhile.
+            BusyError, SessionDamagedError, StorageError: when the answer cannot be stored.
+        """
+        began = self._chats.clock()
+        if task := asyncio.current_task():
+            self._chats.running.add(task)
+            task.add_done_callback(self._chats.running.discard)
+        try:
+            window, asked = await self.workers.read(self._history)
+            await self._ask(asked, emit)
+        except ChatkeepError as error:
+            await self._store_what_came(began, error.code, f"{error}")
+            raise
+        except asyncio.CancelledError as error:
+            await self._store_what_came(began, reason_of(error))
+            raise
+        except Exception:  # nobody foresaw it
+            await self._store_what_came(began, ChatkeepError.code)
+            raise
+        answered = await self._store(began)
+        if _is_first(window):
+            self._chats.title_soon(self, answered)
+        return answered
+
+    def _history(self) -> tuple[Window, list[dict[str, Json]]]:
+        """Return the session up to this turn, and what the model is sent of it."""
+        window = self.sessions.window(self.key, before=self.seq + 1, limit=LIST_LIMIT_MAX)
+        return window, _asked(window.messages, self._chats, counter(self.model))
+
+    async def _ask(self, asked: Sequence[Json], emit: Emit) -> None:
+        async with aclosing(cast("Any", self._chats.model.answer(self.model, asked))) as said:
+            async for piece in said:
+                if isinstance(piece, Tape):
+                    self._tape = piece
+                else:
+                    await emit(piece)
+
+    async def _store(self, began: float) -> Answered:
+        """Store a whole answer.
+
+        Raises:
+            ModelSilentError: when it has no words; what it has is stored.
+        """
+        tape, draft = self._heard(began)
+        text = answer_text(draft)
+        usage = tape.answer.facts.get("usage", {})
+        counts = {name: usage.get(name) for name in ("prompt_tokens", "completion_tokens")}
+        known = {name: count if _is_count(count) else 0 for name, count in counts.items()}
+        finish_reason = tape.answer.finish_reason
+        answered = Answered(key=self.key, text=text, seq=0, finish_reason=finish_reason, usage=Usage(**known))
+        self.heard = answered if text else None
+        receipt = await self._append(draft)
+        if not text:
+            raise ModelSilentError(finish_reason, beside=_beside(draft))
+        return msgspec.structs.replace(answered, seq=receipt.seq)
+
+    def _heard(self, began: float) -> tuple[Tape, Draft]:
+        tape = self._tape
+        draft = None if tape is None else tape.draft(self._elapsed_ms(began))
+        assert tape is not None  # noqa: S101 - the promise of `Model.answer`
+        assert draft is not None  # noqa: S101 - an answer is whole when something was said
+        return tape, draft
+
+    async def _store_what_came(self, began: float, reason: str, detail: str = "") -> None:
+        """Store what came of an answer, marked; never in the way of the error that is told."""
+        if self._tape is None or self.answer_seq:
+            return
+        self._tape.close()
+        draft = self._tape.draft(self._elapsed_ms(began), reason)
+        if draft is None:
+            return
+        metadata = draft.metadata or {}
+        if detail and metadata.get("partial"):
+            metadata = {**metadata, "detail": metadata.get("detail", detail)}
+        try:
+            await self._append(msgspec.structs.replace(draft, metadata=metadata))
+        except ChatkeepError as error:
+            _log.warning("A partial answer could not be stored: %s", error.code)
+
+    async def _append(self, said: Draft) -> Receipt:
+        made_id = self.sessions.new_id()  # by which it is stored once, however often that is tried
+        draft = msgspec.structs.replace(said, id=made_id, metadata={"model": self.model, **(said.metadata or {})})
+        append = partial(self.sessions.append, self.key, [draft], create=False)
+        # Handed over before anything is waited for: no second cancellation, as of a server that ends, stops it
+        appended = await asyncio.shield(asyncio.get_running_loop().run_in_executor(None, patiently, append))
+        self.answer_seq = appended.receipts[0].seq
+        return appended.receipts[0]
+
+    def _elapsed_ms(self, began: float) -> int:
+        return round((self._chats.clock() - began) * 1000)
+
+
+def answer_text(draft: Draft) -> str:
+    """Return the words of an answer, without the thinking before it."""
+    return text_of(without_reasoning(draft.content))
+
+
+def reason_of(cancelled: asyncio.CancelledError) -> str:
+    """Return why an answer is not waited for: whoever cancels it for its client says so, else the server ends."""
+    return CLIENT_GONE if CLIENT_GONE in cancelled.args else SERVER_ENDED
+
+
+def patiently(store: Callable[[], _T]) -> _T:
+    """Store an answer, which nobody can send again; while the store is busy, try again for some seconds.
+
+    Raises:
+        ChatkeepError: what storing raises, BusyError only at last.
+    """
+    deadline = time.monotonic() + BUSY_WAIT_S
+    while True:
+        try:
+            return store()
+        except BusyError:
+            if time.monotonic() > deadline:
+                raise
+        time.sleep(_BUSY_PAUSE_S)
+
+
+def check_chat_key(key: str, prefix: str = "") -> None:
+    """Check that a key is one that chat takes: narrower than others. A token's own prefix is not asked.
+
+    Source: grip-ai's Chat API.
+
+    Raises:
+        InvalidKeyError: when it has other characters, or too many.
+    """
+    key = composed(key)
+    if len(key) > KEY_CHARS_MAX or not _KEY.fullmatch(key.removeprefix(prefix)):
+        raise InvalidKeyError(f"must have 1 to {KEY_CHARS_MAX} letters, digits or _ : . @ -", "session_key")
+
+
+def _asked(messages: Sequence[Message], chats: Chats, count: Count) -> list[dict[str, Json]]:
+    """Return what the model is sent: the newest turns that fit, and in any case the last message."""
+    room = chats.history_tokens + tokens(said_of(messages[-1]), count) + count(chats.system_prompt)
+    return for_openai(messages, budget=room, count=count, system=chats.system_prompt or None)
+
+
+def _beside(draft: Draft) -> str:
+    """Return what a model did in the place of an answer, in words."""
+    if draft.tool_calls:
+        return "called tools, which chat does not run"
+    return "thought about it" if reasoning_of(draft.content, draft.metadata) else "sent other parts"
+
+
+def _is_count(value: Json) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+
+
+def _is_first(window: Window) -> bool:
+    return not window.has_more and all(map(_is_no_answer, window.messages))
+
+
+def _is_no_answer(message: Message) -> bool:
+    return message.role != "assistant" or bool((message.metadata or {}).get("partial"))
+
+
+async def _give_title(model: Model, turn: Turn, answered: Answered) -> None:
+    """Have a title made for a session, unless it has got one; failures are noted and nobody's concern."""
+    try:
+        header = (await turn.workers.read(turn.sessions.get, turn.key)).header
+        if header.title is not None or MODEL_TITLE in header.metadata:
+            return
+        asked = await turn.workers.read(turn.sessions.window, turn.key, before=turn.seq + 1, limit=1)
+        exchange = f"{asked.messages[0].text[:_TITLE_SOURCE_CHARS]}\n\n{answered.text[:_TITLE_SOURCE_CHARS]}"
+        request = [{"role": "system", "content": _TITLE_PROMPT}, {"role": "user", "content": exchange}]
+        pieces = [piece async for piece in model.answer(turn.model, request) if isinstance(piece, Piece)]
+        said = "".join(piece.text for piece in pieces if piece.kind == "text")
+        if title := titles.title(said.strip(_FRAME), None).said:
+            made = Revision(metadata={MODEL_TITLE: title.strip(_FRAME)})
+            await turn.workers.write(turn.sessions.revise, turn.key, made)
+    except ChatkeepError as error:
+        _log.warning("No title was made: %s", error.code)

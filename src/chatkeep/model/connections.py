@@ -1,0 +1,332 @@
+"""Connections to a model's server: HTTP/1.1, as far as it takes to pass answers on with the least delay.
+
+They do for httpx2 what its own transport does, of the same name and with the same errors, in a fifth of the
+processor's time. A request leaves in one write. What has come of an answer since somebody last took
+of it is one piece, and all of it is given before the error that ends it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import select
+from collections.abc import AsyncIterable, AsyncIterator
+from ssl import SSLContext
+from typing import Final, cast
+from urllib.request import getproxies, proxy_bypass
+
+import httptools
+import httpx2
+
+from chatkeep.model.framing import Plain, Timed, is_ambiguous
+
+LIFE_S: Final = 3600.0  # of an answer: models that look things up for long take half an hour
+_HEAD_BYTES_MAX: Final = 100 << 10
+_UNTAKEN_BYTES_MAX: Final = 1 << 18
+_KEPT_MAX: Final = 100
+_KEPT_S: Final = 60.0
+_SLOPPY: Final = {  # what some servers say, and httpx2 takes
+    "lenient_optional_cr_before_lf": True,
+    "lenient_spaces_after_chunk_size": True,
+}
+_VERSIONS: Final = ("1.0", "1.1")
+_PIECE_COST_BYTES: Final = 64  # of a piece that waits, beside what is in it
+_INFORMATIONAL: Final = range(100, 200)
+_FINAL: Final = range(200, 600)
+
+
+def transport_to(url: str, life_s: float = LIFE_S) -> httpx2.AsyncBaseTransport:
+    """Return our own connections to a server; those of httpx2 when the environment names a proxy for it.
+
+    An answer ends after `life_s` seconds, whatever comes of it.
+    """
+    server = httpx2.URL(url)
+    named = {} if proxy_bypass(server.host) else getproxies()
+    proxy = named.get(server.scheme, named.get("all"))
+    if proxy is None:
+        return Timed(Plain(Connections()), life_s)
+    limits = httpx2.Limits(max_connections=None, max_keepalive_connections=_KEPT_MAX, keepalive_expiry=_KEPT_S)
+    proxied = httpx2.AsyncHTTPTransport(proxy=proxy if "://" in proxy else f"http://{proxy}", limits=limits)
+    return Timed(Plain(proxied), life_s)
+
+
+class Connections(httpx2.AsyncBaseTransport):
+    """A transport of httpx2, in one event loop: a connection for each request, kept for the next."""
+
+    def __init__(self) -> None:
+        """Begin without any."""
+        self._kept: dict[str, list[_Connection]] = {}
+        self._tls: SSLContext | None = None
+
+    async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
+        """Return the answer to a request as soon as its head is there; whoever asks closes it.
+
+        Raises:
+            httpx2.ConnectTimeout, httpx2.ConnectError: when there is no connection.
+            httpx2.WriteTimeout, httpx2.ReadTimeout: when the server keeps silent.
+            httpx2.RemoteProtocolError: when it breaks off, or says what is no HTTP.
+        """
+        waits: dict[str, float] = request.extensions["timeout"]
+        kept = self._kept.setdefault(f"{request.url.scheme}://{request.url.netloc!r}", [])
+        connection = _taken(kept) or await self._opened(request.url, waits["connect"])
+        try:
+            await connection.send(request, waits["write"])
+            status, headers = await connection.head(waits["read"])
+        except BaseException:
+            connection.close()
+            raise
+        return httpx2.Response(status, headers=headers, stream=_Body(connection, kept, waits["read"]))
+
+    async def aclose(self) -> None:
+        """Close the connections that nobody uses."""
+        for kept in self._kept.values():
+            while kept:
+                kept.pop().close()
+
+    async def _opened(self, server: httpx2.URL, wait_s: float) -> _Connection:
+        host, is_tls = server.raw_host.decode("ascii").strip("[]"), server.scheme == "https"
+        port = server.port or (443 if is_tls else 80)
+        try:
+            if is_tls and self._tls is None:
+                self._tls = httpx2.create_ssl_context()
+            tls = self._tls if is_tls else None
+            async with asyncio.timeout(wait_s):
+                _, connection = await asyncio.get_running_loop().create_connection(_Connection, host, port, ssl=tls)
+        except TimeoutError as error:
+            raise httpx2.ConnectTimeout("connecting") from error
+        except (OSError, UnicodeError, OverflowError) as error:  # there is nothing by that name, or no such port
+            raise httpx2.ConnectError("connecting") from error
+        return connection
+
+
+class _Body(httpx2.AsyncByteStream):
+    """What is still to come of an answer; its connection is kept when all of it has come."""
+
+    def __init__(self, connection: _Connection, kept: list[_Connection], wait_s: float) -> None:
+        self._connection = connection
+        self._kept = kept
+        self._wait_s = wait_s
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        while piece := await self._connection.piece(self._wait_s):
+            yield piece
+
+    async def aclose(self) -> None:
+        if self._connection in self._kept:
+            return
+        if self._connection.may_be_kept and len(self._kept) < _KEPT_MAX:
+            self._connection.kept_since = asyncio.get_running_loop().time()
+            self._kept.append(self._connection)
+        else:
+            self._connection.close()
+
+
+class _Connection(asyncio.Protocol):
+    """One request after the other, and the answer to each."""
+
+    def __init__(self) -> None:
+        self.kept_since = 0.0
+        self._waiter: asyncio.Future[None] | None = None
+        self._is_choked = False
+        self._is_lost = self._is_sent = False
+        self.begin()
+
+    def begin(self) -> None:
+        """Begin to wait for an answer."""
+        self._parser = httptools.HttpResponseParser(self)
+        self._parser.set_dangerous_leniencies(**_SLOPPY)
+        self._head: tuple[int, list[tuple[bytes, bytes]]] | None = None
+        self._headers: list[tuple[bytes, bytes]] = []
+        self._pieces: list[bytes] = []
+        self._size = self._mute_size = self._head_size = 0
+        self._is_complete = self._may_go_on = False
+        self._error: httpx2.TransportError | None = None
+
+    @property
+    def may_be_kept(self) -> bool:
+        """Whether another request may follow: the answer is complete, and neither side wants to end."""
+        in_the_way = self._is_choked or self._pieces or self._error or self._transport.is_closing()
+        return self._may_go_on and self._is_sent and not in_the_way
+
+    @property
+    def has_news(self) -> bool:
+        """Whether the server has said or closed something that the event loop has not come to yet."""
+        poll = select.poll()
+        poll.register(self._transport.get_extra_info("socket").fileno(), select.POLLIN)
+        return bool(poll.poll(0))
+
+    async def send(self, request: httpx2.Request, wait_s: float) -> None:
+        """Send a request; of a long one nearly all is on its way then, or it is answered already.
+
+        Its body is asked for piece by piece, and no piece is held here once it is sent.
+        """
+        assert isinstance(request.stream, AsyncIterable)  # noqa: S101 - of an asynchronous client
+        lines = (b"%b: %b\r\n" % header for header in request.headers.raw)
+        first = (request.method.encode("ascii"), request.url.raw_path, b"".join(lines))
+        unsent = b"%b %b HTTP/1.1\r\n%b\r\n" % first
+        self._is_sent = False
+        async for piece in request.stream:
+            await self._write(unsent + piece, wait_s)
+            unsent = b""
+            if self._head or self._is_lost:
+                return
+        if unsent:
+            await self._write(unsent, wait_s)
+        self._is_sent = True
+
+    async def head(self, wait_s: float) -> tuple[int, list[tuple[bytes, bytes]]]:
+        """Return status and headers of the answer."""
+        while self._head is None:
+            if self._error is not None:
+                raise self._error
+            await self._news(wait_s, httpx2.ReadTimeout("reading"))
+        return self._head
+
+    async def piece(self, wait_s: float) -> bytes:
+        """Return what has come since the last piece, when there is something; nothing at the end."""
+        while not self._pieces:
+            if self._is_complete:
+                return b""
+            if self._error is not None:
+                raise self._error
+            await self._news(wait_s, httpx2.ReadTimeout("reading"))
+        piece = b"".join(self._pieces) if len(self._pieces) > 1 else self._pieces[0]
+        self._pieces.clear()
+        if self._size > _UNTAKEN_BYTES_MAX and not self._transport.is_closing():
+            self._transport.resume_reading()
+        self._size = 0
+        return piece
+
+    def close(self) -> None:
+        """Break off."""
+        self._transport.abort()
+
+    async def _write(self, data: bytes, wait_s: float) -> None:
+        """Write, and wait until nearly all of it is on its way, or it is answered already."""
+        if not self._transport.is_closing():
+            self._transport.write(data)
+        del data
+        while self._is_choked and not (self._head or self._is_lost):
+            await self._news(wait_s, httpx2.WriteTimeout("sending"))
+
+    # What happens to it
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Keep the way to write."""
+        self._transport = cast("asyncio.Transport", transport)  # uvloop's does not say so
+
+    def data_received(self, data: bytes) -> None:
+        """Take in what comes; nothing is to come between answers, and no head or trailer without end."""
+        self._mute_size += len(data)
+        try:
+            self._parser.feed_data(data)
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade):
+            self._fail("no HTTP")
+        if self._mute_size > _HEAD_BYTES_MAX:
+            self._fail("too large a head")
+        if self._size > _UNTAKEN_BYTES_MAX:
+            self._transport.pause_reading()
+        self._wake()
+
+    def eof_received(self) -> None:
+        """Take note that no other request is to follow."""
+        self._may_go_on = False
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Take note: an answer of no told length ends so, others break off."""
+        self._is_lost = True
+        is_the_end = self._head is not None and not _has_length(self._head[1]) and (exc or self._error) is None
+        self._is_complete = self._is_complete or is_the_end
+        if not self._is_complete:
+            self._fail("broken off")
+        self._wake()
+
+    def pause_writing(self) -> None:
+        """Take note that a request waits for the server."""
+        self._is_choked = True
+
+    def resume_writing(self) -> None:
+        """Go on."""
+        self._is_choked = False
+        self._wake()
+
+    def on_message_begin(self) -> None:
+        """Begin an answer; more than one to a request is none."""
+        self._headers, self._head_size = [], 0
+        if self._is_complete:
+            self._fail("more than asked for")
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Take a header; what comes after the body is let go by."""
+        if self._head is None:
+            self._headers.append((name, value))
+            self._head_size += len(name) + len(value)
+            if self._head_size > _HEAD_BYTES_MAX:
+                self._fail("too large a head")
+
+    def on_headers_complete(self) -> None:
+        """Have the head, unless more is announced."""
+        status = self._parser.get_status_code()
+        if self._head is not None or status in _INFORMATIONAL:
+            return
+        is_known = status in _FINAL and self._parser.get_http_version() in _VERSIONS
+        if not is_known or is_ambiguous(self._headers):
+            self._fail("no HTTP")
+        if self._error is not None:
+            return
+        self._mute_size = 0
+        self._head = status, self._headers
+
+    def on_body(self, body: bytes) -> None:
+        """Take a part of the body."""
+        if not self._is_complete:
+            self._pieces.append(body)
+            self._size += len(body) + _PIECE_COST_BYTES
+            self._mute_size = 0
+
+    def on_message_complete(self) -> None:
+        """Have it all."""
+        if self._head is not None:
+            self._is_complete = True
+            self._may_go_on = self._parser.should_keep_alive()
+
+    def _fail(self, reason: str) -> None:
+        self._error = self._error or httpx2.RemoteProtocolError(reason)
+        self._transport.abort()
+
+    async def _news(self, wait_s: float, silence: httpx2.TimeoutException) -> None:
+        """Wait until something happens."""
+        loop = asyncio.get_running_loop()
+        self._waiter = waiter = loop.create_future()
+        timer = loop.call_later(wait_s, self._wake, silence)
+        try:
+            await waiter
+        finally:
+            timer.cancel()
+            self._waiter = None
+
+    def _wake(self, error: httpx2.TimeoutException | None = None) -> None:
+        if self._waiter is None or self._waiter.done():
+            return
+        if error is None:
+            self._waiter.set_result(None)
+        else:
+            self._waiter.set_exception(error)
+
+
+def _taken(kept: list[_Connection]) -> _Connection | None:
+    """Return the connection that was used last, if it may be used on; close those that may not, or are old."""
+    now = asyncio.get_running_loop().time()
+    while kept and now - kept[0].kept_since > _KEPT_S:
+        kept.pop(0).close()
+    while kept:
+        connection = kept.pop()
+        if connection.may_be_kept and not connection.has_news:
+            connection.begin()
+            return connection
+        connection.close()
+    return None
+
+
+def _has_length(headers: list[tuple[bytes, bytes]]) -> bool:
+    known = {name.lower(): value.lower() for name, value in headers}
+    return b"content-length" in known or known.get(b"transfer-encoding", b"").endswith(b"chunked")

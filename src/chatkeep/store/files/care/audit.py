@@ -1,0 +1,153 @@
+"""Whether the index tells the truth: it is opened for reading only, and compared with what the files say."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Final, Literal
+from urllib.parse import quote
+
+import apsw
+
+from chatkeep.disk.files import Stamp
+from chatkeep.store.files.index.databases import IndexBehindError, IndexLostError, IndexRefusedError, InMemory
+from chatkeep.store.files.index.index import Index
+from chatkeep.store.files.index.rows import Row, Value, row_of
+from chatkeep.store.files.index.sql import AUDIT, QUERIES, UnreadableRowError
+from chatkeep.store.files.index.vocabulary import scope_word
+from chatkeep.store.files.intake import Problem, entry_of
+from chatkeep.store.files.tree.format import Scan
+
+_BUSY_MS: Final = 3000
+_ALL: Final = 1 << 60
+_CACHE_KB: Final = 32_768
+_UNREADABLE: Final = (apsw.Error, OSError)
+_CLAIMS: Final = {
+    "strays": "it has messages without a session",
+    "strangers": "it says of messages that they are where others are",
+    "misplaced": "it says of messages that they are of other times",
+    "miscounts": "its totals are not those of the sessions",
+}
+
+
+class Audit:
+    """An index that is looked through. After damage is met it is asked no more, and everything else counts as true."""
+
+    def __init__(self, db: apsw.Connection | None, damage: str | None) -> None:
+        """Take the open database, or why there is none to be asked."""
+        self._db = db
+        self.damage = damage
+
+    def row(self, name: str) -> Row | None:
+        """Return what is known of a file's session."""
+        rows = self._rows(QUERIES["session"], {"name": name})
+        try:
+            return row_of(rows[0]) if rows else None
+        except UnreadableRowError:
+            self.damage = "it holds what nobody has put there"
+            return None
+
+    def names(self) -> Sequence[str]:
+        """Return every name that the index knows."""
+        return [str(row[0]) for row in self._rows(AUDIT["names"], {})]
+
+    def verdict(self, name: str, found: Scan | Problem, stamp: Stamp) -> Literal["true", "behind", "wrong"]:
+        """Tell what the index is worth that knows this of a file: another state of it, or the same one wrongly."""
+        row = self.row(name)
+        stamps = self._rows(QUERIES["stamp"], {"name": name})
+        if self._db is None or self.damage:
+            return "true"
+        if isinstance(found, Problem):
+            return "true" if stamps and row is None else "behind"
+        if not stamps or Stamp(*stamps[0]) != stamp:
+            return "behind"
+        entry = entry_of(name, found, stamp)
+        said = (row.header, row.digest, row.body, row.tail, row.checksum, row.damage is None) if row else None
+        if said != (entry.header, entry.digest, entry.body, entry.tail, entry.checksum, entry.damage is None):
+            return "wrong"
+        spots = [row[:3] for row in self._rows(QUERIES["following"], {"name": name, "after": -1, "limit": _ALL})]
+        places = zip(entry.messages, entry.starts, entry.ends, strict=True)
+        return "true" if spots == [(said.seq, start, end - start) for said, start, end in places] else "wrong"
+
+    def faults(self) -> Iterator[str]:
+        """Yield what is wrong with the index in itself. Cost: a reading of all of it."""
+        for (said,) in self._rows("PRAGMA integrity_check(1)", {}):
+            if said != "ok":
+                self.damage = f"it is damaged: {said}"
+        for name, claim in _CLAIMS.items():
+            for (count,) in self._rows(AUDIT[name], {}):
+                if count:
+                    yield claim
+        if any(self._is_unfound(sid) for (sid,) in self._rows(AUDIT["sids"], {})):
+            yield "it has messages that no search finds"
+        if self.damage:
+            yield self.damage
+
+    def _is_unfound(self, sid: int) -> bool:
+        return any(count for (count,) in self._rows(AUDIT["unfound"], {"sid": sid, "word": scope_word(sid)}))
+
+    def _rows(self, sql: str, values: dict[str, Value]) -> list[tuple[Value, ...]]:
+        if self._db is None or self.damage:
+            return []
+        try:
+            return list(self._db.execute(sql, values))
+        except (apsw.Error, UnicodeDecodeError) as error:
+            self.damage = f"it cannot be read ({type(error).__name__})"
+            return []
+
+
+@contextlib.contextmanager
+def opened(workspace: Path) -> Iterator[Audit | None]:
+    """Yield this version's index of a workspace, None if there is none. Nothing beside it is made or changed.
+
+    While nobody has it open there is no write-ahead log, and it can be read as a file that does not change.
+    """
+    path = Index.path_in(workspace)
+    if not os.path.lexists(path):
+        yield None
+        return
+    if not path.is_file() or path.is_symlink():
+        yield Audit(None, "it is not a regular file")
+        return
+    try:
+        db = _connected(path)
+    except _UNREADABLE:
+        with _in_memory(path) as audit:
+            yield audit
+        return
+    try:
+        yield Audit(db, None)
+    finally:
+        db.close()
+
+
+def _connected(path: Path) -> apsw.Connection:
+    """Return a connection to an index that was asked something.
+
+    Raises:
+        apsw.Error: when it cannot be read so. Besides damage, the log may need a file that cannot be made beside it.
+    """
+    log = path.with_name(f"{path.name}-wal")
+    way = "mode=ro" if log.exists() else "immutable=1"
+    db = apsw.Connection(f"file:{quote(str(path))}?{way}", flags=apsw.SQLITE_OPEN_READONLY | apsw.SQLITE_OPEN_URI)
+    try:
+        db.set_busy_timeout(_BUSY_MS)
+        list(db.execute("SELECT count(*) FROM sqlite_schema"))
+    except apsw.Error:
+        db.close()
+        raise
+    return db
+
+
+@contextlib.contextmanager
+def _in_memory(path: Path) -> Iterator[Audit]:
+    """Yield an index that can be read only together with its log, which is taken into memory."""
+    try:
+        medium = InMemory(path)
+    except (*_UNREADABLE, IndexLostError, IndexBehindError, IndexRefusedError) as error:
+        yield Audit(None, f"it cannot be read ({type(error.__cause__ or error).__name__})")
+        return
+    with contextlib.closing(medium), contextlib.closing(medium.connected(read_only=True, cache_kb=_CACHE_KB)) as db:
+        yield Audit(db, None)

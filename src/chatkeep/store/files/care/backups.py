@@ -1,0 +1,343 @@
+"""Backups: one zip file with the session files of a workspace, and a list of them with their checksums.
+
+    sessions/<name>    the bytes of a session file, each as it was at one moment
+    manifest.json      what is in it; written last, so a backup that was cut off has none
+
+Each session is copied as a committed state, also while others write: a file that does not look
+whole is read again under its lock, and what an append that was cut left behind is not copied. A
+damaged session is copied as it is, and marked; what is no session is left out, and named.
+
+Nothing in a backup is believed. Names, sizes, checksums and contents are checked before anything is
+put in place; only two kinds of compression are read, neither of which expands without measure.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import stat
+import zipfile
+import zlib
+from collections.abc import Collection, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import BinaryIO, Final, Literal
+
+import msgspec
+from msgspec import Struct
+
+from chatkeep.disk.files import Durability, is_folder
+from chatkeep.errors import BrokenInputError, BusyError, ConflictError, NotFoundError, StorageFullError
+from chatkeep.store.files.care import audit
+from chatkeep.store.files.care.audit import Audit
+from chatkeep.store.files.care.inspection import SessionFiles
+from chatkeep.store.files.intake import NEVER, NO_TEXT, NOT_A_FILE, SIZE_MAX, TOO_LARGE, Problem, Progress, judged
+from chatkeep.store.files.tree import format as session_file
+from chatkeep.store.files.tree.format import Scan
+from chatkeep.store.files.tree.tree import SUFFIX, NotRegularError, Tree, file_name, is_text
+
+_MANIFEST: Final = "manifest.json"
+_MANIFEST_BYTES_MAX: Final = 1 << 30
+_FOLDER: Final = "sessions/"
+_LEVEL: Final = 3
+_LARGE_BYTES: Final = 1 << 26
+_EXPANSION_MAX: Final = 100  # of large files; what would expand more is not compressed
+_REGULAR: Final = (stat.S_IFREG | 0o600) << 16
+_COMPRESSIONS: Final = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+_UNREADABLE: Final = (zipfile.BadZipFile, zlib.error, EOFError, ValueError, NotImplementedError, RuntimeError)
+_NAMED: Final = 5
+
+
+class Item(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A session in a backup. `damage` says why its file is not whole."""
+
+    file: str
+    key: str
+    message_count: int
+    size_bytes: int
+    sha256: str
+    damage: str | None = None
+
+
+class Manifest(Struct, frozen=True, kw_only=True):
+    """What is in a backup."""
+
+    format: Literal[1] = 1
+    created_at: datetime
+    sessions: tuple[Item, ...]
+
+    @property
+    def message_count(self) -> int:
+        """How many messages there are in all."""
+        return sum(item.message_count for item in self.sessions)
+
+
+class Written(Struct, frozen=True, kw_only=True):
+    """What was put into a backup, and the names that were left out, each with the reason."""
+
+    manifest: Manifest
+    left_out: dict[str, str]
+
+
+class Restored(Struct, frozen=True, kw_only=True):
+    """What was put in place, and what was there already, byte for byte."""
+
+    restored: Sequence[Item]
+    already_there: Sequence[Item]
+
+
+def write_backup(
+    workspace: Path, output: BinaryIO, created_at: datetime, on_progress: Progress | None = None
+) -> Written:
+    """Write the sessions of a workspace into a file; nothing in the workspace is changed.
+
+    Raises:
+        NotFoundError: when there is no workspace.
+    """
+    if not is_folder(workspace / "sessions"):
+        raise NotFoundError(f"There is no workspace in {workspace}.")
+    items: list[Item] = []
+    left_out: dict[str, str] = {}
+    with (
+        audit.opened(workspace) as index,
+        SessionFiles(workspace, index) as files,
+        zipfile.ZipFile(output, "w", zipfile.ZIP_DEFLATED, compresslevel=_LEVEL) as into,
+    ):
+        names = [name for name in files.names() if not name.startswith(".")]
+        for done, name in enumerate(names, start=1):
+            found = _copied(files, index, name) if is_text(name) else _unnamed(name)
+            if isinstance(found, Problem):
+                left_out[found.name] = found.reason
+            elif found is not None:
+                item, data = found
+                _put(into, _FOLDER + name, data, created_at)
+                items.append(item)
+            if on_progress is not None:
+                on_progress(done, len(names))
+        manifest = Manifest(created_at=created_at, sessions=tuple(items))
+        _put(into, _MANIFEST, msgspec.json.format(msgspec.json.encode(manifest)) + b"\n", created_at)
+    return Written(manifest=manifest, left_out=left_out)
+
+
+class Backup:
+    """A backup to be read. Opening it reads and checks its list, not yet the sessions."""
+
+    def __init__(self, source: BinaryIO) -> None:
+        """Take an open file.
+
+        Raises:
+            BrokenInputError: when it is no backup, is cut off, or its list is not what it has to be.
+        """
+        try:
+            self._zip = zipfile.ZipFile(source)
+            infos = self._zip.infolist()
+            self._infos = {info.filename: info for info in infos}
+            if len(self._infos) != len(infos):
+                raise BrokenInputError("The backup is damaged: it has the same thing twice.")
+            self.manifest = _manifest_in(self._zip, self._infos.get(_MANIFEST))
+        except (*_UNREADABLE, msgspec.MsgspecError, UnicodeError, RecursionError) as error:
+            raise BrokenInputError("This is no backup, or it is damaged or cut off.") from error
+        self._check_names()
+
+    def chosen(self, keys: Collection[str]) -> Sequence[Item]:
+        """Return the sessions with these keys, all if there are none.
+
+        Raises:
+            NotFoundError: when one is not in the backup.
+        """
+        known = {item.key: item for item in self.manifest.sessions}
+        for key in keys:
+            if key not in known:
+                raise NotFoundError(f"The backup has no session with the key {key!r}.")
+        return [known[key] for key in dict.fromkeys(keys)] if keys else self.manifest.sessions
+
+    def content(self, item: Item) -> bytes:
+        """Return the bytes of a session's file, after they have passed every check.
+
+        Raises:
+            BrokenInputError: when they are not what the list says.
+        """
+        try:
+            with self._zip.open(self._infos[_FOLDER + item.file]) as packed:
+                data = packed.read(item.size_bytes + 1)
+        except _UNREADABLE as error:
+            raise BrokenInputError(f"The backup is damaged: {item.file} cannot be read.") from error
+        if hashlib.sha256(data).hexdigest() != item.sha256:
+            raise BrokenInputError(f"The backup is damaged: {item.file} has another checksum.")
+        scan = judged(item.file, data, NEVER, None)
+        is_right = isinstance(scan, Scan) and scan.header is not None and scan.header.key == item.key
+        if not is_right or (item.damage is None and _said(scan) != (True, item.message_count)):
+            raise BrokenInputError(f"The backup is damaged: {item.file} is not the session that it claims to be.")
+        return data
+
+    def verify(self, items: Sequence[Item], on_progress: Progress | None = None) -> None:
+        """Read sessions and check them.
+
+        Raises:
+            BrokenInputError: naming the first that is not what the list says.
+        """
+        for done, item in enumerate(items, start=1):
+            self.content(item)
+            if on_progress is not None:
+                on_progress(done, len(items))
+
+    def _check_names(self) -> None:
+        expected = {_FOLDER + item.file: item for item in self.manifest.sessions}
+        if len(expected) != len(self.manifest.sessions) or {*expected, _MANIFEST} != set(self._infos):
+            raise BrokenInputError("The backup is damaged: its list does not name what is in it.")
+        for path, item in expected.items():
+            info = self._infos[path]
+            if item.file != file_name(item.key) or info.file_size != item.size_bytes or not _is_bounded(info):
+                raise BrokenInputError(f"The backup is damaged: {item.file!a} is not what its list says.")
+
+
+def missing_in(workspace: Path, backup: Backup, items: Sequence[Item]) -> Sequence[Item]:
+    """Return the sessions that a workspace does not have.
+
+    Raises:
+        ConflictError: when it has one of them with other content.
+        BrokenInputError: as `Backup.content` says.
+    """
+    if not (workspace / "sessions").is_dir():
+        return items
+    missing: list[Item] = []
+    others: list[str] = []
+    with SessionFiles(workspace, None) as files:
+        for item in items:
+            if not files.is_there(item.file):
+                missing.append(item)
+            elif not _is_same(files, item.file, backup.content(item)):
+                others.append(item.key)
+    if others:
+        named = ", ".join(map(repr, others[:_NAMED])) + (" ..." if len(others) > _NAMED else "")
+        raise ConflictError(
+            f"Sessions that have other content here are never overwritten: {named}. Delete them first; "
+            "or unpack the backup and `chatkeep import` its folder, which merges."
+        )
+    return missing
+
+
+def restore(
+    workspace: Path,
+    backup: Backup,
+    items: Sequence[Item],
+    *,
+    durability: Durability = "full",
+    on_progress: Progress | None = None,
+) -> Restored:
+    """Put sessions into a workspace, each at once and durably; the caller has verified them.
+
+    Raises:
+        ConflictError: as `missing_in` says; nothing was put in place.
+        StorageFullError, StorageError: when the disk refuses; what was put in place until then is whole.
+    """
+    missing = missing_in(workspace, backup, items)
+    place = next(path for path in (workspace, *workspace.parents) if path.exists())
+    if missing and shutil.disk_usage(place).free < sum(item.size_bytes for item in missing):
+        raise StorageFullError
+    tree = Tree(workspace, durability=durability)
+    try:
+        for done, item in enumerate(missing, start=1):
+            try:
+                with tree.created(item.file, backup.content(item)):
+                    pass
+            except FileExistsError:
+                missing_in(workspace, backup, [item])  # somebody else has put it there meanwhile
+            if on_progress is not None:
+                on_progress(done, len(missing))
+    finally:
+        tree.close()
+    there = {item.file for item in items} - {item.file for item in missing}
+    return Restored(restored=missing, already_there=[item for item in items if item.file in there])
+
+
+def is_empty(workspace: Path) -> bool:
+    """Tell whether a workspace has no session files, or is not there."""
+    try:
+        return not any(not path.name.startswith(".") for path in (workspace / "sessions").iterdir())
+    except FileNotFoundError:
+        return True
+
+
+def _copied(files: SessionFiles, index: Audit | None, name: str) -> tuple[Item, bytes] | Problem | None:
+    """Return a committed state of a session's file, why there is none, or None when the file is gone."""
+    try:
+        found = _scanned(files, index, name)
+        if isinstance(found, tuple) and found[0].state != "whole":
+            try:
+                with files.locked(name):
+                    found = _scanned(files, index, name)
+            except BusyError:  # what is whole in it is stored; the index may know of more by now than was read
+                found = _scanned(files, None, name)
+    except FileNotFoundError:
+        return None
+    except NotRegularError:
+        return Problem(name, NOT_A_FILE, NEVER)
+    except OSError as error:
+        return Problem(name, f"it cannot be read: {os.strerror(error.errno or 0)}", NEVER)
+    if isinstance(found, Problem):
+        return found
+    scan, data = found
+    if scan.header is None:
+        raise ValueError(name)
+    if scan.state == "torn":
+        data = session_file.whole_file(data[: scan.body], [data[scan.body : scan.tail]], len(scan.messages))
+    item = Item(
+        file=name,
+        key=scan.header.key,
+        message_count=len(scan.messages),
+        size_bytes=len(data),
+        sha256=hashlib.sha256(data).hexdigest(),
+        damage=scan.reason if scan.state == "damaged" else None,
+    )
+    return item, data
+
+
+def _unnamed(name: str) -> Problem:
+    return Problem(os.fsencode(name).decode(errors="backslashreplace"), NO_TEXT, NEVER)
+
+
+def _scanned(files: SessionFiles, index: Audit | None, name: str) -> tuple[Scan, bytes] | Problem:
+    data, stamp = files.read(name) if name.endswith(SUFFIX) else (b"", NEVER)
+    if stamp.size > SIZE_MAX:
+        return Problem(name, TOO_LARGE, stamp)
+    found = judged(name, data, stamp, index.row(name) if index else None)
+    return found if isinstance(found, Problem) else (found, data)
+
+
+def _put(into: zipfile.ZipFile, name: str, data: bytes, at: datetime) -> None:
+    info = zipfile.ZipInfo(name, (max(at.year, 1980), at.month, at.day, at.hour, at.minute, at.second))
+    info.external_attr = _REGULAR
+    info.compress_type = zipfile.ZIP_DEFLATED
+    if len(data) > _LARGE_BYTES and len(zlib.compress(data, 1)) * _EXPANSION_MAX < len(data):
+        info.compress_type = zipfile.ZIP_STORED
+    into.writestr(info, data, compresslevel=_LEVEL)
+
+
+def _manifest_in(packed: zipfile.ZipFile, info: zipfile.ZipInfo | None) -> Manifest:
+    if info is None or info.file_size > _MANIFEST_BYTES_MAX or not _is_bounded(info):
+        raise BrokenInputError("This is no backup: it has no list of sessions.")
+    with packed.open(info) as file:
+        return msgspec.json.decode(file.read(_MANIFEST_BYTES_MAX), type=Manifest)
+
+
+def _is_bounded(info: zipfile.ZipInfo) -> bool:
+    """Tell whether something in a backup may be read: a regular file that does not expand without measure."""
+    is_file = not info.is_dir() and stat.S_IFMT(info.external_attr >> 16) in {0, stat.S_IFREG}
+    is_plain = info.compress_type in _COMPRESSIONS and not info.flag_bits & 1
+    is_large = info.file_size > _LARGE_BYTES and info.file_size > info.compress_size * _EXPANSION_MAX
+    return is_file and is_plain and 0 <= info.file_size <= SIZE_MAX and not is_large
+
+
+def _said(scan: Scan | Problem) -> tuple[bool, int]:
+    """Return whether a session is complete, and how many messages it has."""
+    return (scan.state in {"whole", "loose"}, len(scan.messages)) if isinstance(scan, Scan) else (False, 0)
+
+
+def _is_same(files: SessionFiles, name: str, data: bytes) -> bool:
+    """Tell whether a file has these bytes, whatever space it has reserved."""
+    try:
+        return files.read(name)[0].rstrip(b"\n") == data.rstrip(b"\n")
+    except (OSError, NotRegularError):
+        return False

@@ -1,0 +1,148 @@
+"""What happened to the sessions, noted with their rows in one transaction: a tail by number misses nothing.
+
+A verb knows what it did. What is read from a file anew, because others changed it or the index was behind,
+is compared with what the index had: nothing is noted twice, and what could not be told in its time is noted then.
+
+The numbers are good for one index on one boot of one machine. Other indexes begin anew, a copy of one may
+be another's past, and after a power cut the last commits are gone: its numbers would be given again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from functools import cache
+from hashlib import blake2b
+from pathlib import Path
+from typing import Final
+
+from msgspec import Struct
+
+from chatkeep.core.feed import Change, ChangeKind, Changes, number_of, position_of, resting_number
+from chatkeep.core.model import Message
+from chatkeep.store.files.index import rows
+from chatkeep.store.files.index.rows import ROLE_NUMBERS, Database, Entry, Row, Value, hash_of, microseconds, row_of
+from chatkeep.store.files.index.sql import QUERIES
+
+_BOOT: Final = Path("/proc/sys/kernel/random/boot_id")
+_FIELDS: Final = 5
+
+_Marks = list[tuple[int, int, int]]
+
+
+class _Known(Struct, frozen=True):
+    """What the index has of a session: its row, and of each message id (hashed), role and time."""
+
+    row: Row
+    messages: _Marks
+
+
+def take(db: Database, name: str, found: Entry | None, doc: int | None = None) -> int:
+    """Put what is found of a file in the place of what the index has under its name, and note what changed.
+
+    Returns the next free row of `words`; `doc` is what the one before returned. While an index is built
+    nothing is noted: all of it is new.
+    """
+    before = _known(db, name) if db.tally is not None else None
+    if found is None:
+        rows.drop(db, name)
+        free = rows.next_doc(db) if doc is None else doc
+    else:
+        free = rows.replace(db, found, doc)
+    if db.tally is not None:
+        for kind, first, last in _differences(before, found):
+            key = found.header.key if found else before.row.header.key if before else ""
+            rows.note(db, kind, key, first, last)
+    return free
+
+
+def changes(db: Database, identity: str, after: str | None, *, limit: int, prefix: str) -> Changes:
+    """Return what `Store.changes` does; `identity` stands for the database."""
+    ((secret,),) = db.execute(QUERIES["epoch"])
+    epoch = blake2b(f"{identity} {_boot()}".encode(), key=secret, digest_size=16).digest()
+    number = None if after is None else number_of(after, epoch)
+    found = [] if number is None else list(db.execute(QUERIES["changes"], {"after": number, "limit": limit}))
+    ((oldest, newest),) = db.execute(QUERIES["kept"])  # asked last: what was dropped meanwhile was not all read
+    if number is None or not oldest - 1 <= number <= newest:
+        rested = position_of(_resting(db, newest, prefix), epoch)
+        return Changes(changes=(), position=position_of(newest, epoch), is_known=after is None, resting=rested)
+    looked_at = [_change(values, epoch) for values in found]
+    behind = found[-1][0] if found else number
+    resting = behind if len(found) == limit else _resting(db, behind, prefix)  # where more follows nobody rests
+    return Changes(
+        changes=tuple(change for change in looked_at if change.key.startswith(prefix)),
+        position=position_of(behind, epoch),
+        resting=position_of(resting, epoch),
+    )
+
+
+def _resting(db: Database, behind: int, prefix: str) -> int:
+    """Return the number at which a view rests behind a change; at most so many are looked through as a round has."""
+    if not prefix:
+        return behind
+    floor = resting_number(behind, None)
+    seen = db.execute(QUERIES["last_seen"], {"floor": floor, "prefix": prefix, "behind": behind})
+    return resting_number(behind, next((number for (number,) in seen), None))
+
+
+def _known(db: Database, name: str) -> _Known | None:
+    found = list(db.execute(QUERIES["session"], {"name": name}))
+    if not found:
+        return None
+    row = row_of(found[0])
+    return _Known(row, list(db.execute(QUERIES["identities"], {"sid": row.sid})))
+
+
+def _differences(before: _Known | None, after: Entry | None) -> Iterator[tuple[ChangeKind, int | None, int | None]]:
+    """Yield what has to be told, with the seqs of new messages, of a session that was so and is so."""
+    if after is None:
+        if before is not None:
+            yield "deleted", None, None
+        return
+    if before is None or not _goes_on(before, after):
+        if before is not None:
+            yield "deleted", None, None
+        yield "created", *_seqs(after.messages)
+        return
+    has_more = len(after.messages) > len(before.messages)
+    if has_more:
+        yield "appended", *_seqs(after.messages[len(before.messages) :])
+    is_touched = before.row.stamp.modified_ns != after.stamp.modified_ns
+    is_other = (before.row.header, before.row.damage) != (after.header, after.damage)
+    if is_other or (is_touched and not has_more):
+        yield "revised", None, None
+
+
+def _seqs(messages: Sequence[Message]) -> tuple[int | None, int | None]:
+    """Return the first and the last seq; there may be fewer messages between them: some of a damaged file are gone."""
+    return (messages[0].seq, messages[-1].seq) if messages else (None, None)
+
+
+def _goes_on(before: _Known, after: Entry) -> bool:
+    """Tell whether a session still is the one it was, with all the messages it had."""
+    first = after.messages[: len(before.messages)]
+    marks = [
+        (hash_of(after.header.key, said.id), ROLE_NUMBERS[said.role], microseconds(said.sent_at)) for said in first
+    ]
+    return before.row.header.created_at == after.header.created_at and before.messages == marks
+
+
+def _change(values: Sequence[Value], epoch: bytes) -> Change:
+    number, kind, key, first, last = values[:_FIELDS]
+    row = values[_FIELDS:]
+    return Change(
+        position=position_of(number, epoch),
+        kind=kind,
+        key=key,
+        first_seq=first,
+        last_seq=last,
+        summary=None if row[0] is None else row_of(row).summary,
+    )
+
+
+@cache
+def _boot() -> str:
+    """Return what stands for the time since the machine started; nothing where the system does not tell."""
+    try:
+        return _BOOT.read_text(encoding="ascii").strip()
+    except OSError:
+        return ""

@@ -1,0 +1,148 @@
+"""Statistics from the index, at a cost that is mostly one look at each session's row.
+
+When messages were sent stands in two million rows, of which `zones` tell the times of 256 at once. Messages come
+nearly in the order of their times, so almost every zone lies in one month, and its messages are only counted;
+where it does not, they are counted by days. Of a few sessions under a prefix each message is looked at instead.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from datetime import date
+from typing import Final
+
+from chatkeep.core.model import Selection
+from chatkeep.core.stats import (
+    LARGEST_SHOWN,
+    TAGS_SHOWN,
+    ChannelCount,
+    Measure,
+    PeriodUnit,
+    Stats,
+    TagCount,
+    periods_of,
+    start_of,
+)
+from chatkeep.store.files.index.rows import DAY_US, EPOCH_DAY, ZONE_DOCS, Database, Value, row_of
+from chatkeep.store.files.index.selecting import conditions, key_bounds, unindexed
+from chatkeep.store.files.index.sql import QUERIES, UnreadableRowError
+
+_Row = tuple[Value, ...]
+_EVER: Final = -1 << 62
+_FEW: Final = 2000  # sessions under a prefix that are looked for by their keys; of more, all are looked at
+
+
+def stats(db: Database, prefix: str, unit: PeriodUnit, since: date | None) -> Stats:
+    """Return what `Store.stats` does.
+
+    Raises:
+        UnreadableRowError: when the rows cannot be: the database is damaged.
+    """
+    try:
+        with db:  # all statements see one state
+            found = _Counting(db, prefix).stats(unit, since)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise UnreadableRowError from error
+    return found
+
+
+class _Counting:
+    """One answer under way."""
+
+    def __init__(self, db: Database, prefix: str) -> None:
+        self._db = db
+        self._prefix = prefix
+        where, self._values = conditions(Selection(prefixes=(prefix,), archived=None))
+        self._is_few = bool(prefix) and self._has_few()
+        self._where = " AND ".join(where if self._is_few else (unindexed(one, keep="time") for one in where)) or "true"
+
+    def stats(self, unit: PeriodUnit, since: date | None) -> Stats:
+        since_us = _EVER if since is None else (since.toordinal() - EPOCH_DAY) * DAY_US
+        created = self._days("created", {**self._values, "since": since_us})
+        if self._is_few:
+            said = self._days("said_under", {**key_bounds(self._prefix), "since": since_us})
+        else:
+            said = self._said(unit, since_us)
+        channels = self._channels()
+        return Stats(
+            session_count=sum(one.session_count for one in channels),
+            message_count=sum(one.message_count for one in channels),
+            size_bytes=sum(one.size_bytes for one in channels),
+            unit=unit,
+            periods=periods_of(created, said, unit, since),
+            channels=channels,
+            tags=self._tags(),
+            largest=self._most("size"),
+            longest=self._most("message_count"),
+        )
+
+    def _has_few(self) -> bool:
+        ((count,),) = self._db.execute(QUERIES["count_few"], {**key_bounds(self._prefix), "few": _FEW})
+        return bool(count < _FEW)
+
+    def _channels(self) -> tuple[ChannelCount, ...]:
+        rows = self._rows("totals_where", self._values) if self._prefix else self._rows("totals")
+        counts = (
+            ChannelCount(channel=channel, session_count=sessions, message_count=messages, size_bytes=size)
+            for channel, sessions, messages, size in rows
+        )
+        return tuple(sorted(counts, key=lambda one: (-one.session_count, one.channel)))
+
+    def _tags(self) -> tuple[TagCount, ...]:
+        rows = self._rows("tags", {**self._values, "limit": TAGS_SHOWN})
+        return tuple(TagCount(tag=tag, session_count=count) for tag, count in rows)
+
+    def _most(self, column: str) -> tuple[Measure, ...]:
+        values = {**self._values, "limit": LARGEST_SHOWN}
+        found = map(row_of, self._rows("most", values, column=column))
+        return tuple(
+            Measure(
+                key=row.header.key,
+                title=row.summary.title,
+                message_count=row.digest.message_count,
+                size_bytes=row.stamp.size,
+            )
+            for row in found
+        )
+
+    def _said(self, unit: PeriodUnit, since_us: int) -> Mapping[date, int]:
+        """Return how many messages are of each day; those of a zone in one period may all stand at its first day."""
+        whole: list[tuple[int, int]] = []
+        starts: list[date] = []
+        mixed: list[tuple[int, int]] = []
+        for low, high, start in self._runs(unit, since_us):
+            if start is None:
+                mixed.append((low, high))
+            else:
+                whole.append((low, high))
+                starts.append(start)
+        values = {**self._values, "since": since_us, "everywhere": not self._prefix}
+        counts = Counter(self._days("said", {**values, "ranges": json.dumps(mixed)}))
+        for place, count in self._rows("said_between", {**values, "ranges": json.dumps(whole)}):
+            counts[starts[place]] += count
+        return +counts
+
+    def _runs(self, unit: PeriodUnit, since_us: int) -> Iterator[tuple[int, int, date | None]]:
+        """Yield the first and last documents of neighbouring zones, and the period that all their messages are in."""
+        first, after, known = 0, 0, None
+        for zone, oldest, newest in self._rows("zones_since", {"since": since_us}):
+            start, last = start_of(_day(oldest), unit), start_of(_day(newest), unit)
+            period = start if start == last else None
+            if (zone, period) != (after, known):
+                yield first * ZONE_DOCS, after * ZONE_DOCS - 1, known
+                first, known = zone, period
+            after = zone + 1
+        yield first * ZONE_DOCS, after * ZONE_DOCS - 1, known
+
+    def _days(self, query: str, values: Mapping[str, Value]) -> Mapping[date, int]:
+        return {date.fromordinal(day): count for day, count in self._rows(query, values)}
+
+    def _rows(self, query: str, values: Mapping[str, Value] | None = None, *, column: str = "") -> list[_Row]:
+        sql = QUERIES[query].replace("{where}", self._where).replace("{column}", column)
+        return list(self._db.execute(sql, values))
+
+
+def _day(at: int) -> date:
+    return date.fromordinal(at // DAY_US + EPOCH_DAY)

@@ -1,0 +1,389 @@
+"""The index over the session files: fast answers, and nothing that the files do not say.
+
+It is one SQLite database beside the files (see schema.sql), and it is disposable: removed, damaged
+or of another version, it is built again from the files. Its name carries a hash of everything that
+decides what is in it, so an old version is simply not found.
+
+A row describes one *state* of a file, told by its stamp. Whoever changes a file holds its lock until
+the row is up to date, so a row is behind its file only for a moment, or after a crash, or after a
+change from outside, and then the stamps differ.
+
+Changes are made one after the other: at once by whoever has one while nobody else writes, else by one
+thread that puts every change waiting into one transaction (group commit). Reading uses connections of
+its own, one to each reader at a time, and never waits.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import queue
+import threading
+import unicodedata
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future
+from datetime import date
+from hashlib import blake2b
+from importlib import metadata
+from pathlib import Path
+from typing import Final, TypeVar
+
+import apsw
+import msgspec
+
+from chatkeep.core.feed import Changes
+from chatkeep.core.model import Selection, Summary
+from chatkeep.core.paging import Place
+from chatkeep.core.search.search import Search
+from chatkeep.core.stats import PeriodUnit, Stats
+from chatkeep.disk.files import Stamp, told
+from chatkeep.store.files.index import changes, counting, vocabulary
+from chatkeep.store.files.index.databases import (
+    IndexBehindError,
+    IndexLostError,
+    IndexRefusedError,
+    Medium,
+    lost_as_such,
+)
+from chatkeep.store.files.index.rows import EPOCH_US, Database, Row, Spot, Value, hash_of, row_of, spot_of
+from chatkeep.store.files.index.search import searching
+from chatkeep.store.files.index.search.searching import Answer
+from chatkeep.store.files.index.selecting import conditions, key_bounds, unindexed
+from chatkeep.store.files.index.sql import LATE_INDEXES, QUERIES, SCHEMA
+from chatkeep.store.files.tree.format import FORMAT
+
+T = TypeVar("T")
+Write = Callable[[Database], T]
+
+_REVISION: Final = 7  # raised when what is put into the index changes, but no file that the version hashes
+_FEW: Final = 2000
+_GROUP_MAX: Final = 256
+_CACHE_KB: Final = 32_768
+_FIRST_CACHE_KB: Final = 262_144  # of the connection that reads most
+_WARM_MESSAGES: Final = 2_000_000  # whose rows, with those of their sessions, fill half of it
+_WASTE_MIN: Final = 10_000
+_QUIET_S: Final = 0.3
+_JOINED_PAGES: Final = 300  # a few milliseconds
+
+
+class Index:
+    """An open index. Every verb may raise `IndexLostError`."""
+
+    def __init__(self, medium: Medium, *, is_building: bool = False) -> None:
+        """Open the database that lies there; one that is being built needs `finish`."""
+        self.medium = medium
+        with lost_as_such(), told():
+            self._writer = medium.connected(cache_kb=_CACHE_KB)
+        self._writer.tally = None if is_building else vocabulary.Tally()
+        self._readers: queue.PriorityQueue[tuple[int, Database | None]] = queue.PriorityQueue()
+        self._reader_count = itertools.count()
+        self._tasks: queue.SimpleQueue[tuple[Write[object], Future[object]] | None] = queue.SimpleQueue()
+        self._gate = threading.Lock()
+        self._turn = threading.Lock()  # of whoever writes
+        self._is_closed = False
+        self._is_untidy = not is_building
+        self._thread = threading.Thread(target=self._write_all, name="chatkeep-index", daemon=True)
+        self._thread.start()
+
+    @staticmethod
+    def path_in(workspace: Path) -> Path:
+        """Return where this version's index of a workspace is."""
+        return workspace / f"index-{_version()}.sqlite3"
+
+    def finish(self) -> None:
+        """Add what is cheaper to make of rows that are there."""
+
+        def change(db: Database) -> None:
+            db.execute("INSERT INTO words (words) VALUES ('optimize')")
+            vocabulary.fill(db)
+            db.execute(LATE_INDEXES)
+            db.tally = vocabulary.Tally()
+
+        self.write(change)
+
+    def close(self) -> None:
+        """Finish what is waiting to be written and close the database; once is enough, twice does no harm."""
+        with self._gate:
+            self._is_closed = True
+            self._tasks.put(None)
+        self._thread.join()
+        self._close_readers()
+        with self._turn, contextlib.suppress(apsw.Error):
+            self._writer.close()
+        self.medium.close()
+
+    def _close_readers(self) -> None:
+        """Close the connections that nobody has; whoever has one closes it after that."""
+        with contextlib.suppress(queue.Empty, apsw.Error):
+            while True:
+                if (reader := self._readers.get_nowait()[1]) is not None:
+                    reader.close()
+
+    def is_wasteful(self) -> bool:
+        """Tell whether most of what was put in is of sessions that are gone."""
+        ((doc_count, message_count),) = self._rows(QUERIES["wasted"])
+        return bool(doc_count > _WASTE_MIN and message_count < doc_count / 2)
+
+    # Reading
+
+    def row(self, name: str) -> Row | None:
+        """Return what is known of a file's session."""
+        rows = self._rows(QUERIES["session"], {"name": name})
+        with lost_as_such():
+            return row_of(rows[0]) if rows else None
+
+    def problem(self, name: str) -> str | None:
+        """Return why a name cannot be served."""
+        rows = self._rows(QUERIES["problem"], {"name": name})
+        return str(rows[0][0]) if rows else None
+
+    def stamp(self, name: str) -> Stamp | None:
+        """Return the state of a file that the index describes."""
+        rows = self._rows(QUERIES["stamp"], {"name": name})
+        return Stamp(*rows[0]) if rows else None
+
+    def stamps(self) -> dict[str, Stamp]:
+        """Return the state of every file that the index describes."""
+        return {row[0]: Stamp(*row[1:]) for row in self._rows(QUERIES["stamps"])}
+
+    def problems(self, prefix: str = "") -> dict[str, str]:
+        """Return the names that cannot be served and the read-only sessions, with the reasons."""
+        rows = self._rows(QUERIES["damaged"], key_bounds(prefix)) if prefix else self._rows(QUERIES["problems"])
+        return {str(name): str(reason) for name, reason in rows}
+
+    def spots(self, name: str, *, limit: int, before: int | None, after: int | None) -> tuple[list[Spot], Stamp | None]:
+        """Return where neighbouring messages are, oldest first, as `Store.window` says, and of which state."""
+        if after is not None and before is None:
+            found = self._rows(QUERIES["following"], {"name": name, "after": after, "limit": limit})
+        else:
+            bounds = {"name": name, "before": _or(before, 1 << 60), "after": _or(after, -1), "limit": limit}
+            found = self._rows(QUERIES["newest"], bounds)[::-1]
+        with lost_as_such():
+            return [spot_of(row[:3]) for row in found], Stamp(*found[0][3:]) if found else None
+
+    def spots_of_ids(self, row: Row, message_ids: Iterable[str]) -> list[Spot]:
+        """Return where messages are that may have these ids; the hash of another may be the same."""
+        hashes = [hash_of(row.header.key, message_id) for message_id in message_ids]
+        is_one = len(hashes) == 1  # as it mostly is
+        sql = QUERIES["by_hash"].replace("{that}", "= :that" if is_one else "IN (SELECT value FROM json_each(:that))")
+        wanted = {"that": hashes[0] if is_one else msgspec.json.encode(hashes).decode(), "name": row.name}
+        with lost_as_such():
+            return [spot_of(found) for found in self._rows(sql, wanted)]
+
+    def page(self, selection: Selection, *, limit: int, after: Place | None) -> tuple[list[Summary], int]:
+        """Return sessions by latest activity that follow a place, and how many there are in all."""
+        where, values = conditions(selection)
+        total = self._total(selection, where, values)
+        few = total < _FEW if selection.is_by_marks else self._has_few(selection.prefix)
+        if after is not None:
+            where = [*where, "updated_at <= :at", "(updated_at < :at OR key > :past)"]
+            values = {**values, "at": after.at_us - EPOCH_US, "past": after.key}
+        where = [unindexed(condition, keep="key" if few else "time") for condition in where]
+        sql = QUERIES["page_of_few" if few else "page"].replace("{where}", " AND ".join(where) or "true")
+        found = self._rows(sql, {**values, "limit": limit})
+        with lost_as_such():
+            return [row_of(row).summary for row in found], total
+
+    def keys(self, selection: Selection, *, limit: int | None, after: Place | None) -> tuple[list[str], int]:
+        """Return keys by code point that follow a place, and how many there are in all."""
+        where, values = conditions(selection)
+        total = self._total(selection, where, values)
+        if after is not None:
+            where, values = [*where, "key > :past"], {**values, "past": after.key}
+        sql = QUERIES["keys"].replace("{where}", " AND ".join(where) or "true")
+        return [str(row[0]) for row in self._rows(sql, {**values, "limit": _or(limit, -1)})], total
+
+    def totals(self, prefix: str = "") -> list[tuple[str, int, int, int]]:
+        """Return channel, sessions, messages and bytes for each channel."""
+        rows = self._rows(QUERIES["totals_under"], key_bounds(prefix)) if prefix else self._rows(QUERIES["totals"])
+        return [(str(channel), int(count), int(messages), int(size)) for channel, count, messages, size in rows]
+
+    def find(self, search: Search) -> Answer:
+        """Return what a search finds."""
+        return self._read(lambda db: searching.find(db, search))
+
+    def stats(self, prefix: str, unit: PeriodUnit, since: date | None) -> Stats:
+        """Return what `Store.stats` says."""
+        return self._read(lambda db: counting.stats(db, prefix, unit, since))
+
+    def warm_up(self) -> None:
+        """Have in memory what a search looks up one by one in no order: from a disk that takes longer than all else."""
+        self._rows(QUERIES["warm_up"], {"most": _WARM_MESSAGES})
+
+    def changes(self, after: str | None, *, limit: int, prefix: str) -> Changes:
+        """Return what happened after a position, as `Store.changes` says."""
+        return self._read(lambda db: changes.changes(db, self.medium.identity, after, limit=limit, prefix=prefix))
+
+    # Writing
+
+    def write(self, change: Write[T]) -> T:
+        """Make a change in a transaction, and return what it returns once that is committed.
+
+        Where nobody else writes it is made at once: to hand it to another thread and wait takes longer than to make it.
+        """
+        if self._turn.acquire(blocking=False):
+            try:
+                if self._tasks.empty() and not self._is_closed:
+                    return self._written(change)
+            finally:
+                self._turn.release()
+        return self.send(change).result()
+
+    def _written(self, change: Write[T]) -> T:
+        """Make a change whose turn it is, and have the writing thread tidy up when it is quiet."""
+        outcome: Future[T] = Future()
+        was_tidy = not self._is_untidy
+        self._commit([(change, outcome)])  # type: ignore[list-item]
+        if was_tidy and self._is_untidy:
+            with contextlib.suppress(IndexLostError):  # whoever closes it tidies up
+                self.send(lambda _: None)
+        return outcome.result()
+
+    def touch(self) -> None:
+        """Write what is there already, to see whether the disk takes it."""
+        self.write(lambda db: db.pragma("user_version", db.pragma("user_version")))
+
+    def send(self, change: Write[T]) -> Future[T]:
+        """Hand a change to the writing thread."""
+        outcome: Future[T] = Future()
+        with self._gate:
+            if self._is_closed:
+                raise IndexLostError("closed")
+            self._tasks.put((change, outcome))  # type: ignore[arg-type]
+        return outcome
+
+    def _write_all(self) -> None:
+        while (first := self._next_task()) is not None:
+            group, ended = [first], False
+            with contextlib.suppress(queue.Empty):
+                while len(group) < _GROUP_MAX:
+                    task = self._tasks.get_nowait()
+                    if task is None:
+                        ended = True
+                        break
+                    group.append(task)
+            with self._turn:
+                self._commit(group)
+            if ended:
+                break
+        with self._turn:
+            self._tidy()
+
+    def _next_task(self) -> tuple[Write[object], Future[object]] | None:
+        """Return what is to be written next; in quiet moments before that, tidy up."""
+        while True:
+            with contextlib.suppress(queue.Empty):
+                return self._tasks.get(timeout=_QUIET_S if self._is_untidy else None)
+            with self._turn:
+                self._is_untidy = self._tidy()
+
+    def _tidy(self) -> bool:
+        """Put the counts of words into the table, join small parts of the full-text index; tell if more can be joined.
+
+        Neither has to be. In memory nothing is joined: it would take the room of all parts.
+        """
+        if (tally := self._writer.tally) is None or not self.medium.is_shared:
+            return False
+        with (
+            contextlib.suppress(IndexLostError, IndexBehindError, IndexRefusedError),
+            lost_as_such(),
+            _transaction(self._writer),
+        ):
+            tally.flush(self._writer)
+            before = self._writer.total_changes()
+            self._writer.execute(QUERIES["join_parts"], (_JOINED_PAGES,))
+            return self._writer.total_changes() - before > 1  # by one it grows whatever is done
+        return False
+
+    def _commit(self, group: Sequence[tuple[Write[object], Future[object]]]) -> None:
+        """Make the changes in one transaction; if one fails, each in its own, so that it fails alone."""
+        try:
+            with lost_as_such(), _transaction(self._writer):
+                answers = [change(self._writer) for change, _ in group]
+        except Exception as error:  # noqa: BLE001 - told to whoever waits for it
+            if len(group) == 1 or isinstance(error, IndexLostError | IndexBehindError | IndexRefusedError):
+                for _, outcome in group:
+                    outcome.set_exception(error)
+            else:
+                for task in group:
+                    self._commit([task])
+        else:
+            self._is_untidy = True
+            for (_, outcome), answer in zip(group, answers, strict=True):
+                outcome.set_result(answer)
+
+    def _rows(self, sql: str, values: Mapping[str, Value] | None = None) -> list[tuple[Value, ...]]:
+        return self._read(lambda db: list(db.execute(sql, values)))
+
+    def _read(self, question: Callable[[Database], T]) -> T:
+        """Return what a reading connection answers."""
+        if self._is_closed:
+            raise IndexLostError("closed")
+        with lost_as_such(), self._reader() as db:
+            return question(db)
+
+    @contextlib.contextmanager
+    def _reader(self) -> Iterator[Database]:
+        """Lend a connection: the first one that is free, as that has the most pages in memory, or a new one."""
+        try:
+            place, db = self._readers.get_nowait()
+        except queue.Empty:
+            place, db = next(self._reader_count), None
+        lent = None  # after an error a connection is dropped, not given back
+        try:
+            if db is None:
+                if not self.medium.is_in_place():
+                    raise IndexLostError("replaced")
+                db = self.medium.connected(read_only=True, cache_kb=_CACHE_KB if place else _FIRST_CACHE_KB)
+            yield db
+            lent = db
+        finally:
+            self._readers.put((place, lent))
+            if self._is_closed:
+                self._close_readers()
+
+    def _has_few(self, prefix: str | None) -> bool:
+        return (
+            bool(prefix) and _number(self._rows(QUERIES["count_few"], {**key_bounds(prefix or ""), "few": _FEW})) < _FEW
+        )
+
+    def _total(self, selection: Selection, where: Sequence[str], values: Mapping[str, Value]) -> int:
+        times = (selection.updated_after, selection.updated_before)
+        if selection.prefix == "" and times == (None, None) and not selection.is_by_marks:
+            wanted = {"archived": selection.archived, "channel": selection.channel}
+            return _number(self._rows(QUERIES["total"], wanted))
+        return _number(self._rows(QUERIES["count"].replace("{where}", " AND ".join(where) or "true"), values))
+
+
+def _or(value: int | None, otherwise: int) -> int:
+    return otherwise if value is None else value
+
+
+def _number(rows: Sequence[Sequence[Value]]) -> int:
+    return int(rows[0][0] or 0)
+
+
+@contextlib.contextmanager
+def _transaction(db: Database) -> Iterator[None]:
+    db.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+    except BaseException:
+        with contextlib.suppress(apsw.Error):
+            db.execute("ROLLBACK")
+        if db.tally is not None:
+            db.tally.forget()
+        raise
+    db.execute("COMMIT")
+
+
+def _version() -> str:
+    parts = [
+        SCHEMA,
+        LATE_INDEXES,
+        str(FORMAT),
+        str(_REVISION),
+        metadata.version("PyStemmer"),
+        unicodedata.unidata_version,
+    ]
+    return blake2b("\n".join(parts).encode(), digest_size=5).hexdigest()

@@ -1,0 +1,143 @@
+"""Changes from outside: the folder is watched, and what others do to the files is taken in once they keep still."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import threading
+import time
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Final, Protocol
+
+import watchfiles
+
+from chatkeep.disk.files import Stamp, is_folder
+from chatkeep.errors import BusyError, StorageError
+from chatkeep.store.files.tree.tree import NotRegularError, Tree
+
+_ROUND_MS: Final = 100
+_DEBOUNCE_MS: Final = 100
+_STEP_MS: Final = 25
+_TELLING_S: Final = 1.5  # in which who changed a file tells the index; a change from outside is seen within two
+_log = logging.getLogger("chatkeep.store")
+
+
+class Kept(Protocol):
+    """What a watch keeps true: what is known of the files."""
+
+    def stamp(self, name: str) -> Stamp | None:
+        """Return the state of a file that is known."""
+
+    def refresh(self, name: str) -> None:
+        """Read one file."""
+
+    def catch_up(self) -> None:
+        """Read all files that are in another state than is known."""
+
+    def look_after(self) -> None:
+        """See whether all is well with what keeps it."""
+
+
+class Watch:
+    """A thread that watches the folder of a tree."""
+
+    def __init__(self, tree: Tree, kept: Kept) -> None:
+        """Take the folder, and what is to be kept true."""
+        self._tree = tree
+        self._kept = kept
+        self._restless: dict[str, Stamp | None] = {}
+        self._held_since: dict[str, float] = {}
+        self._is_watching = threading.Event()
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="chatkeep-watch", daemon=True)
+
+    def start(self, patience_s: float) -> None:
+        """Begin, and return when what happens from now on is seen, or after so many seconds."""
+        self._thread.start()
+        self._is_watching.wait(patience_s)
+
+    def stop(self) -> None:
+        """End."""
+        self._stop.set()
+        self._thread.join()
+
+    def look_again(self, name: str) -> None:
+        """Look at a file in the next round, though nothing happens to it."""
+        self._restless[name] = None
+
+    def _run(self) -> None:
+        """Take in what happens in the folder, whatever goes wrong with single rounds, until the store is closed."""
+        failed = ""
+        while not self._stop.is_set():
+            try:
+                self._follow_folder()
+                failed = ""
+            except Exception as error:  # noqa: BLE001 - the watch goes on
+                if failed != type(error).__name__:
+                    failed = type(error).__name__
+                    _log.warning("watching the session files failed (%s); trying again", failed)
+                self._is_watching.set()
+                self._stop.wait(_ROUND_MS / 1000)
+
+    def _follow_folder(self) -> None:
+        """Take in what happens in the folder that is there now.
+
+        A look at all of it catches what happened before the watch began; whoever opens the store has the first.
+        """
+        self._tree.find_place()
+        if not is_folder(self._tree.sessions_path):
+            self._is_watching.set()
+            self._kept.catch_up()
+            self._stop.wait(_ROUND_MS / 1000)
+            return
+        moves, is_looked_at = self._tree.moves, not self._is_watching.is_set()
+        for happened in watchfiles.watch(
+            self._tree.sessions_path,
+            debounce=_DEBOUNCE_MS,
+            step=_STEP_MS,
+            rust_timeout=_ROUND_MS,
+            yield_on_timeout=True,
+            recursive=False,
+            stop_event=self._stop,
+            watch_filter=None,
+        ):
+            self._is_watching.set()
+            if not is_looked_at:
+                self._kept.catch_up()
+                is_looked_at = True
+            self._round(Path(path).name for _, path in happened)
+            self._tree.find_place()
+            if self._tree.moves != moves:
+                return
+
+    def _round(self, names: Iterable[str]) -> None:
+        """Take in the names that something happened to, once they keep still, and those of earlier rounds."""
+        self._kept.look_after()
+        for name in {*names, *list(self._restless)}:
+            if not name.startswith("."):
+                with contextlib.suppress(BusyError, StorageError, UnicodeError):
+                    self._look_at(name)
+
+    def _look_at(self, name: str) -> None:
+        try:
+            now = self._tree.stamp(name)
+        except NotRegularError:
+            now = Stamp(0, 0, 0, 0)
+        if now == self._kept.stamp(name):
+            self._restless.pop(name, None)
+            self._held_since.pop(name, None)
+        elif name in self._restless and self._restless[name] == now and not self._is_being_told(name):
+            self._kept.refresh(name)
+            if now == self._kept.stamp(name):
+                self._restless.pop(name, None)
+        else:
+            self._restless[name] = now
+
+    def _is_being_told(self, name: str) -> bool:
+        """Tell whether somebody has a file locked, who tells the index of it soon, unless they have stopped."""
+        began_s = self._held_since.setdefault(name, time.monotonic())
+        is_so = self._tree.is_held(name) and time.monotonic() - began_s < _TELLING_S
+        if not is_so:
+            del self._held_since[name]
+        return is_so

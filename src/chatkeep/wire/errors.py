@@ -1,0 +1,166 @@
+"""Errors as they travel: a problem (RFC 9457) goes out, and comes in as the error that it showed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+import msgspec
+from msgspec import UNSET, Struct, UnsetType
+
+from chatkeep.errors import BY_CODE, ChatkeepError, ForbiddenError, InvalidError, NotFoundError
+from chatkeep.wire.answers import BulkAnswer, ImportAnswer, status_of
+
+_FACTS: Final = (
+    "expected",
+    "found",
+    "message_id",
+    "limit",
+    "limit_bytes",
+    "retry_after_s",
+    "limited_by",
+    "window_s",
+    "help",
+)
+
+
+class FieldError(Struct, frozen=True, kw_only=True):
+    """A value that breaks a rule."""
+
+    field: str
+    message: str
+    type: str
+
+
+class OpenAIError(Struct, frozen=True, kw_only=True):
+    """An error as clients of OpenAI's API read it."""
+
+    message: str
+    type: str
+    param: str | None
+    code: str
+
+
+class RefusedRecord(Struct, frozen=True, kw_only=True):
+    """A flaw of an import as its report names it, and as a problem does: `field` is its place, `message` the reason."""
+
+    place: str
+    reason: str
+    code: str
+    conflicts: tuple[str, ...]
+    field: str
+    message: str
+    type: str
+
+
+class RefusedImport(Struct, frozen=True, kw_only=True):
+    """An import of which nothing could be taken: a problem that is its report as well."""
+
+    detail: str
+    status: int
+    code: str
+    sessions_created: int
+    sessions_extended: int
+    messages_added: int
+    messages_skipped: int
+    errors: tuple[RefusedRecord, ...]
+
+
+def refused_import(report: ImportAnswer, code: str) -> RefusedImport:
+    """Return the report of an import that took in nothing, as the problem that it is."""
+    is_forbidden = code == ForbiddenError.code
+    told = "The token may write none of this; nothing was imported." if is_forbidden else "Nothing could be imported."
+    errors = (
+        RefusedRecord(**msgspec.structs.asdict(one), field=one.place, message=one.reason, type=one.code)
+        for one in report.errors
+    )
+    return RefusedImport(
+        **{
+            **msgspec.structs.asdict(report),
+            "errors": tuple(errors),
+            "detail": told,
+            "status": status_of(ForbiddenError if is_forbidden else InvalidError),
+            "code": code,
+        }
+    )
+
+
+class RefusedDeletion(Struct, frozen=True, kw_only=True):
+    """A bulk deletion that found nothing to delete: a problem that is its answer as well.
+
+    `not_found` are the keys that were named, none when filters chose.
+    """
+
+    detail: str
+    status: int
+    code: str
+    keys: tuple[str, ...]
+    count: int
+    dry_run: bool
+    not_found: tuple[str, ...]
+
+
+def refused_deletion(answer: BulkAnswer, asked: str, named: Sequence[str]) -> RefusedDeletion:
+    """Return the answer of a deletion that removed nothing as the problem that it is; `asked` says what was meant."""
+    return RefusedDeletion(
+        **msgspec.structs.asdict(answer),
+        detail=f"No session was found for {asked}; nothing was deleted.",
+        status=status_of(NotFoundError),
+        code=NotFoundError.code,
+        not_found=tuple(named),
+    )
+
+
+class Problem(Struct, frozen=True, kw_only=True):
+    """An error, as `application/problem+json` (RFC 9457). The last nine are facts of single codes.
+
+    `error` says the same to clients of OpenAI's API, on their routes.
+    """
+
+    detail: str
+    status: int
+    code: str
+    error: OpenAIError | UnsetType = UNSET
+    errors: tuple[FieldError, ...] | UnsetType = UNSET
+    expected: int | UnsetType = UNSET
+    found: int | UnsetType = UNSET
+    message_id: str | UnsetType = UNSET
+    limit: int | UnsetType = UNSET
+    limit_bytes: int | UnsetType = UNSET
+    retry_after_s: int | UnsetType = UNSET
+    limited_by: str | UnsetType = UNSET
+    window_s: int | UnsetType = UNSET
+    help: str | UnsetType = UNSET
+
+    @property
+    def sentence(self) -> str:
+        """What to tell people: the detail, and what they can do."""
+        return self.detail if self.help is UNSET else f"{self.detail}. {self.help}"
+
+
+def problem(error: ChatkeepError) -> Problem:
+    """Return an error as the API shows it."""
+    facts = {name: getattr(error, name, UNSET) for name in _FACTS}
+    flaws: tuple[FieldError, ...] | UnsetType = UNSET
+    if isinstance(error, InvalidError):
+        flaws = (FieldError(field=error.field, message=error.reason, type=error.code),)
+    return Problem(detail=error.headline or str(error), status=status_of(error), code=error.code, errors=flaws, **facts)
+
+
+def openai_problem(told: Problem) -> Problem:
+    """Return a problem that clients of OpenAI's API understand too."""
+    field = told.errors[0].field if told.errors else None
+    error = OpenAIError(message=told.sentence, type=told.code, param=field, code=told.code)
+    return msgspec.structs.replace(told, error=error)
+
+
+def error_of(answer: Problem, *, key: str = "") -> ChatkeepError:
+    """Return the error that `problem` showed, of the class that has its code; `key` is what was asked for."""
+    kind = BY_CODE.get(answer.code, ChatkeepError)
+    error = kind.__new__(kind)
+    error.args = (answer.sentence,)
+    flaw = answer.errors[0] if answer.errors else FieldError(field="", message=answer.detail, type="")
+    known: dict[str, object] = {"key": key, "field": flaw.field, "reason": flaw.message, "allowed": ()}
+    known.update((name, value) for name in _FACTS if (value := getattr(answer, name)) is not UNSET)
+    vars(error).update(known)
+    return error
