@@ -54,6 +54,7 @@ lint: $(VENV)/ready tests/page/js/node_modules/ready
 	$(BIN)/python tools/sync_client.py --check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/python -m tests.house.measures
 	@if [ -x tests/page/js/node_modules/.bin/tsc ]; then $(MAKE) --no-print-directory lint-page; \
 	else echo "The scripts of the page are not checked: there is no npm here."; fi
 

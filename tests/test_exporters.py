@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from chatkeep import importers
 from chatkeep.core.model import Header, Json, Message, Selection, Session
 from chatkeep.errors import InvalidError
-from chatkeep.exporters import FORMATS, exported
+from chatkeep.exporters import EXPORT_FORMATS, exported
 from chatkeep.sessions import Sessions
 from chatkeep.store.memory import MemoryStore
 
@@ -94,7 +94,7 @@ def test_export_refuses_unknown_format() -> None:
     """A format that does not exist is an error before anything is written."""
     with pytest.raises(InvalidError, match="json, jsonl, md"):
         exported([], "xml", single=True)
-    assert ["json", "jsonl", "md"] == list(FORMATS)
+    assert ["json", "jsonl", "md"] == list(EXPORT_FORMATS)
 
 
 @given(st.lists(MESSAGES, max_size=4, unique_by=lambda message: message.id), st.sampled_from(["json", "jsonl"]))

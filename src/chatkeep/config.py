@@ -11,12 +11,14 @@ import stat
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Final, Literal
+from typing import Annotated, Final
 
 import msgspec
 import platformdirs
 from msgspec import Meta, Struct
 
+from chatkeep.access.tokens import RATE_MAX
+from chatkeep.disk.files import Durability
 from chatkeep.errors import InvalidError
 from chatkeep.wire.bodies import MODEL_CHARS_MAX
 
@@ -24,16 +26,14 @@ FILE_NAME: Final = "chatkeep.toml"
 WORKSPACE_VARIABLE: Final = "CHATKEEP_WORKSPACE"
 BODY_MEMORY_MIN: Final = 64 << 20
 BODY_MEMORY_MAX: Final = 1 << 40
-RATE_MAX: Final = 1_000_000
 TIMEOUT_MAX: Final = 3600
 ANSWER_TIMEOUT_MAX: Final = 86400
-RETRIES_MAX: Final = 10
+MODEL_RETRIES_MAX: Final = 10
 HISTORY_MAX: Final = 10_000_000
 
-Durability = Literal["full", "os", "none"]
 # No name and password in it, and no query, which would stand before the rest of the path
 _MODEL_URL: Final = r"^(https?://([^\s@/?#:\[\]]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?(/[^\s@?#]*)?)?\Z"
-Name = Annotated[str, Meta(pattern=r"^[^\s,/]+\Z")]
+HostName = Annotated[str, Meta(pattern=r"^[^\s,/]+\Z")]
 Rate = Annotated[int, Meta(ge=0, le=RATE_MAX)]
 
 
@@ -41,7 +41,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     """How a server runs. Rates are requests a minute, 0 for no limit; port 0 is any free one; times are in seconds."""
 
     workspace: Path
-    host: Name = "127.0.0.1"
+    host: HostName = "127.0.0.1"
     port: Annotated[int, Meta(ge=0, le=65535)] = 8000
     rate_limit_ip: Rate = 60
     rate_limit_token: Rate = 60
@@ -49,7 +49,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     body_memory: Annotated[int, Meta(ge=BODY_MEMORY_MIN, le=BODY_MEMORY_MAX)] = 1 << 30
     durability: Durability = "full"
     search_process: bool = True
-    allow_hosts: tuple[Name, ...] = ()
+    allow_hosts: tuple[HostName, ...] = ()
     trusted_proxies: tuple[str, ...] = ()
     cors_origins: tuple[Annotated[str, Meta(pattern=r"^https?://[^\s/,]+\Z")], ...] = ()
     model_url: Annotated[str, Meta(pattern=_MODEL_URL)] = ""
@@ -57,7 +57,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     model: Annotated[str, Meta(max_length=MODEL_CHARS_MAX)] = ""
     model_timeout: Annotated[float, Meta(gt=0, le=TIMEOUT_MAX)] = 120.0
     model_answer_timeout: Annotated[float, Meta(gt=0, le=ANSWER_TIMEOUT_MAX)] = 3600.0
-    model_retries: Annotated[int, Meta(ge=0, le=RETRIES_MAX)] = 2
+    model_retries: Annotated[int, Meta(ge=0, le=MODEL_RETRIES_MAX)] = 2
     model_titles: bool = False
     system_prompt: str = ""
     history_tokens: Annotated[int, Meta(ge=1, le=HISTORY_MAX)] = 8000
@@ -84,7 +84,7 @@ _RULES: Final = {
     "model": f"must be the name of a model, of at most {MODEL_CHARS_MAX} characters",
     "model_timeout": f"must be more than 0 and at most {TIMEOUT_MAX} seconds",
     "model_answer_timeout": f"must be more than 0 and at most {ANSWER_TIMEOUT_MAX} seconds",
-    "model_retries": f"must be 0 to {RETRIES_MAX}",
+    "model_retries": f"must be 0 to {MODEL_RETRIES_MAX}",
     "model_titles": "must be true or false",
     "system_prompt": "must be text",
     "history_tokens": f"must be 1 to {HISTORY_MAX} tokens",

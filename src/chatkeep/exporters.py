@@ -31,7 +31,7 @@ class Format(Struct, frozen=True):
     suffix: str
 
 
-FORMATS: Final[dict[str, Format]] = {
+EXPORT_FORMATS: Final[dict[str, Format]] = {
     "json": Format("application/json", ".json"),
     "jsonl": Format("application/jsonl", ".jsonl"),
     "md": Format("text/markdown; charset=utf-8", ".md"),
@@ -49,8 +49,8 @@ def exported(sessions: Iterable[Session], fmt: str, *, single: bool) -> Iterator
     Raises:
         InvalidError: when there is no such format.
     """
-    if fmt not in FORMATS:
-        raise InvalidError("format", f"must be one of {', '.join(FORMATS)}")
+    if fmt not in EXPORT_FORMATS:
+        raise InvalidError("format", f"must be one of {', '.join(EXPORT_FORMATS)}")
     if fmt == "jsonl":
         return map(_json_line, sessions)
     if fmt == "md":

@@ -20,10 +20,10 @@ import msgspec
 
 from chatkeep.access.page_sessions import PAGES_FILE, PageSessions, SignInCode
 from chatkeep.access.tokens import TokenFile
-from chatkeep.config import Durability, Settings
+from chatkeep.config import Settings
 from chatkeep.core.search.search import Search
 from chatkeep.core.text.quoting import visible
-from chatkeep.disk.files import flush_folder, is_there
+from chatkeep.disk.files import Durability, flush_folder, is_there
 from chatkeep.disk.own import is_linked
 from chatkeep.errors import ChatkeepError, StorageError
 from chatkeep.sessions import Sessions
@@ -39,10 +39,10 @@ from chatkeep.store.files.care.backups import (
     write_backup,
 )
 from chatkeep.store.files.care.checkup import Cuts, cuts_in, examined, set_aside_in
-from chatkeep.store.files.care.findings import Finding, Kind, Remedy
+from chatkeep.store.files.care.findings import Finding, FindingKind, Remedy
 from chatkeep.store.files.care.remedies import Outcome
 from chatkeep.store.files.store import FilesStore
-from chatkeep.wire.answers import encoded, hit_page
+from chatkeep.wire.answers import hit_page, json_bytes
 
 if TYPE_CHECKING:
     from chatkeep.model.chat import Chats
@@ -112,27 +112,27 @@ def is_workspace(folder: Path) -> bool:
     return any(is_there(folder / name) for name in ("sessions", "tokens.json"))
 
 
-def search_for(workspace: Path, descriptors: Sequence[int]) -> None:
+def run_searcher(workspace: Path, descriptors: Sequence[int]) -> None:
     """Search a workspace for a server, whose channels these are, until it ends."""
     _give_memory_back()
     store = FilesStore.open(workspace, follow=True)
     store.warm_up()
     decode = msgspec.msgpack.Decoder(Search).decode
-    _answer(descriptors, lambda message: encoded(hit_page(store.search(decode(message)))))
+    _answer(descriptors, lambda message: json_bytes(hit_page(store.search(decode(message)))))
     store.close()
 
 
 def append_for(workspace: Path, durability: str, descriptors: Sequence[int]) -> None:
     """Store long texts in a workspace for a server, whose channels these are, until it ends."""
     from chatkeep.workers.appending import Append, Works, done, outcome  # noqa: PLC0415 - only for servers
-    from chatkeep.workers.holding import Holding, Opening, held, opened  # noqa: PLC0415
+    from chatkeep.workers.holding import Holding, RootRequest, held, opened  # noqa: PLC0415
 
     _give_memory_back()
     os.nice(_NICE)
     kept = msgspec.convert(durability, Durability)
     store = FilesStore.open(workspace, durability=kept, follow=True)
 
-    works: Works = {Append: done, Opening: opened, Holding: held}
+    works: Works = {Append: done, RootRequest: opened, Holding: held}
 
     def work(message: bytes) -> bytes:
         told = outcome(store, works, message) if store.is_told else b""
@@ -161,7 +161,7 @@ def findings_in(workspace: Path, on_progress: Callable[[int, int], None] | None 
     """Yield what there is against a workspace and its tokens; nothing is opened for writing, nothing is changed."""
     yield from examined(workspace, on_progress)
     tokens = token_file(workspace)
-    lists: tuple[tuple[Kind, Path, Callable[[], object]], ...] = (
+    lists: tuple[tuple[FindingKind, Path, Callable[[], object]], ...] = (
         ("tokens", tokens.path, tokens.all),
         ("pages", workspace / PAGES_FILE, PageSessions(tokens).check),
     )
@@ -174,12 +174,12 @@ def findings_in(workspace: Path, on_progress: Callable[[int, int], None] | None 
                 yield Finding(file=path.name, kind=kind, reason=str(error).rstrip("."), remedy=remedy)
 
 
-def fixed(workspace: Path, on_progress: Callable[[int, int], None] | None = None) -> list[Outcome]:
+def fixed_workspace(workspace: Path, on_progress: Callable[[int, int], None] | None = None) -> list[Outcome]:
     """Put right what can be in a workspace, and return what became of each finding, as `remedies.fixed` says."""
     return remedies.fixed(workspace, lambda: findings_in(workspace, on_progress))
 
 
-def check_extra(extra: str, what: str) -> None:
+def check_installed(extra: str, what: str) -> None:
     """Check, without loading them, that the packages of an extra are installed, which `what` needs.
 
     Raises:
@@ -222,7 +222,7 @@ def model_of(settings: Settings) -> ModelSettings | None:
     """Return how the model's server is asked, None when none is named."""
     if not settings.model_url:
         return None
-    check_extra("model", "Asking a model")
+    check_installed("model", "Asking a model")
     from chatkeep.model.upstream import ModelSettings  # noqa: PLC0415 - only for those who chat
 
     return ModelSettings(
@@ -256,7 +256,9 @@ def page_sessions(workspace: Path) -> PageSessions:
     return PageSessions(token_file(workspace))
 
 
-def run(settings: Settings, store: FilesStore, tokens: TokenFile, listener: socket.socket, code: SignInCode) -> None:
+def serve_store(
+    settings: Settings, store: FilesStore, tokens: TokenFile, listener: socket.socket, code: SignInCode
+) -> None:
     """Serve the store over HTTP, to who has one of the tokens, on a socket that listens, until told to stop.
 
     The code opens the page. A second signal does not wait for the requests under way.

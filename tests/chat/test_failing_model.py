@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from chatkeep.core.model import Appended, Draft
-from chatkeep.core.text.reasoning import Piece
+from chatkeep.core.text.reasoning import TextPiece
 from chatkeep.errors import BusyError, ModelError
 from chatkeep.http.gate.rules import Pools
 from chatkeep.model import chat
@@ -268,7 +268,7 @@ def test_server_that_ends_waits_for_what_came_to_be_stored(upstream: Upstream) -
         turn = await chats.begin(sessions, Pools(), "Hi", key="a")
         heard = asyncio.Event()
 
-        async def hear(piece: Piece) -> None:
+        async def hear(piece: TextPiece) -> None:
             if piece.text == TOKENS[1]:
                 heard.set()
 

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from chatkeep.core.history.tape import Tape
 from chatkeep.core.model import Draft, Message
-from chatkeep.core.text.reasoning import Piece, reasoning_of
+from chatkeep.core.text.reasoning import TextPiece, reasoning_of
 from chatkeep.errors import ModelError
 from chatkeep.http.gate.rules import Pools
 from chatkeep.model import connections
@@ -39,7 +39,7 @@ class Heard:
 
     draft: Draft | Message | None
     code: str | None
-    pieces: list[Piece]
+    pieces: list[TextPiece]
 
 
 class Saying(httpx2.AsyncBaseTransport, httpx2.AsyncByteStream):
@@ -87,13 +87,13 @@ def recorded(pieces: Sequence[bytes], media_type: str, *, is_cut: bool) -> Heard
 def chatted(pieces: Sequence[bytes], media_type: str, *, is_cut: bool) -> Heard:
     """Return what chat makes of the same answer."""
     sessions = Sessions(MemoryStore())
-    heard: list[Piece] = []
+    heard: list[TextPiece] = []
 
     async def turn() -> str | None:
         model = Upstream(ModelSettings(url="http://127.0.0.1:9/v1", key="k", model="m", timeout_s=5, retries=0))
         chats = Chats(model, history_tokens=100)
 
-        async def hear(piece: Piece) -> None:
+        async def hear(piece: TextPiece) -> None:
             heard.append(piece)
 
         try:

@@ -17,7 +17,7 @@ import pytest
 from chatkeep.cli import screen
 from chatkeep.cli.replies import AsText
 from chatkeep.core.model import Draft, Message
-from chatkeep.core.text.reasoning import Piece
+from chatkeep.core.text.reasoning import TextPiece
 from chatkeep.sessions import Sessions
 from chatkeep.store.files.store import FilesStore
 from tests.chat.completions import Answer
@@ -210,14 +210,14 @@ def test_cut_anywhere(capsys: pytest.CaptureFixture[str]) -> None:
     async def show(pieces: tuple[str, str]) -> str:
         shown = AsText()
         for piece in pieces:
-            await shown.add(Piece("text", piece))
+            await shown.add(TextPiece("text", piece))
         shown.end(None)
         return capsys.readouterr().out
 
     async def show_all() -> set[str]:
         return {await show((HOSTILE[:place], HOSTILE[place:])) for place in range(len(HOSTILE) + 1)}
 
-    assert {screen.visible(HOSTILE) + "\n"} == asyncio.run(show_all())
+    assert {screen.safe_text(HOSTILE) + "\n"} == asyncio.run(show_all())
 
 
 def test_model_fails_on_a_terminal(environ: dict[str, str], upstream: Upstream, sessions: Sessions) -> None:

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chatkeep.cli.screen import ago, size, visible, visible_json
+from chatkeep.cli.screen import ago, safe_text, size, visible_json
 from chatkeep.core.bounds import MESSAGE_BYTES_MAX
 from chatkeep.sessions import now_utc
 
@@ -259,7 +259,7 @@ def test_show_hostile_text(run: Run) -> None:
 @given(st.text(st.characters(codec="utf-8")))
 def test_make_any_text_visible(text: str) -> None:
     """No control but tab and line feed is left, plain text stays as it is, and JSON keeps its meaning."""
-    safe = visible(text)
+    safe = safe_text(text)
     assert not set(safe) & set("\x1b\x9b\x07\r\u202e\u2067")
     assert text == json.loads(visible_json(json.dumps(text, ensure_ascii=False).encode()))
     if text.isascii() and text.isprintable():

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chatkeep.core.sse import COMMENT, Event, EventReader, encoded
+from chatkeep.core.sse import COMMENT, Event, EventReader, event_bytes
 from chatkeep.errors import BrokenInputError
 
 STREAM = (
@@ -46,7 +46,7 @@ def test_read_events_however_they_are_cut(cuts: list[int]) -> None:
 @given(st.lists(WRITTEN), st.lists(st.integers(0, 500)))
 def test_read_what_was_written(events: list[Event], cuts: list[int]) -> None:
     """Whatever is in it; comments between are nothing."""
-    stream = COMMENT.join([b"", *(encoded(event, retry_ms=7) for event in events), b""])
+    stream = COMMENT.join([b"", *(event_bytes(event, retry_ms=7) for event in events), b""])
     reader = EventReader()
     assert events == [event for piece in pieces_of(stream, cuts) for event in reader.read(piece)]
 

@@ -12,7 +12,7 @@ import msgspec
 from msgspec import Struct
 
 from chatkeep.core.bounds import MESSAGE_BYTES_MAX
-from chatkeep.store.files.care.findings import Kind, Remedy
+from chatkeep.store.files.care.findings import FindingKind, Remedy
 from chatkeep.store.files.index.index import Index
 from chatkeep.store.files.store import FilesStore
 from chatkeep.store.files.tree.tree import file_name
@@ -32,7 +32,7 @@ class Planted(Struct, frozen=True):
     """Damage that was planted: where, and what is to be found there."""
 
     file: str
-    kind: Kind
+    kind: FindingKind
     remedy: Remedy
 
 
@@ -64,7 +64,7 @@ def plant_in_unknown(workspace: Path) -> list[Planted]:
     return [*plants, Planted(Index.path_in(workspace).name, "behind", "update")]
 
 
-EDITS: dict[str, tuple[Edit, Kind, Remedy]] = {
+EDITS: dict[str, tuple[Edit, FindingKind, Remedy]] = {
     # a write that was cut
     "half a line": (lambda data: _head(data) + b',{"seq":6,"role":"user","content":"never ans', "torn", "mend"),
     "half a batch": (

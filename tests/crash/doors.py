@@ -72,15 +72,15 @@ def serve(workspace: Path, port: int) -> NoReturn:
 
 
 @contextmanager
-def client(port: int, token: str) -> Iterator[Client]:
-    """Give a client of the server on this port, once that answers."""
+def client(port: int, token: str, sleep: Callable[[float], None] = time.sleep) -> Iterator[Client]:
+    """Give a client of the server on this port, once that answers; `sleep` makes its pauses."""
     deadline = time.monotonic() + _PATIENCE_S
     while time.monotonic() < deadline:
         with suppress(OSError), socket.create_connection((_LOCALHOST, port)):
             break
         time.sleep(0.005)
     with httpx.Client(timeout=_PATIENCE_S, verify=False) as http:  # noqa: S501 - there is no TLS here
-        yield Client(f"http://{_LOCALHOST}:{port}", token, http=http)
+        yield Client(f"http://{_LOCALHOST}:{port}", token, http=http, sleep=sleep)
 
 
 @contextmanager
@@ -120,7 +120,7 @@ class CommandLine:
         """Export a session, and read what was exported."""
         self._file.unlink(missing_ok=True)
         self._run(key, "export", key, "--output", str(self._file))
-        (session,) = importers.read(self._file, "json")
+        (session,) = importers.read_sessions(self._file, "json")
         assert isinstance(session, Session)
         return session
 

@@ -315,7 +315,7 @@ def test_use_no_file_of_our_own_that_has_another_name(workspace: Path, outside: 
     assert "linked" in found
     assert [] == _used(workspace)
     assert before == kept.read_bytes()
-    wiring.fixed(workspace)
+    wiring.fixed_workspace(workspace)
     assert before == kept.read_bytes()
     assert not (place.exists() and place.samefile(kept))
     assert [] == [one for one in wiring.findings_in(workspace) if one.needs_care]

@@ -208,8 +208,7 @@ def test_requests_while_the_index_is_kept(scratch: Path, monkeypatch: pytest.Mon
     port = doors.free_port()
     server = doors.forked(partial(doors.serve, scratch, port), scratch / "problem")
     try:
-        with doors.client(port, token) as client, _held(scratch, key, _INDEX_HOLDER) as holder:
-            monkeypatch.setattr(client, "_sleep", _fail)
+        with doors.client(port, token, sleep=_fail) as client, _held(scratch, key, _INDEX_HOLDER) as holder:
             assert 2 == client.append("held:1", [draft("meanwhile")]).message_count
             assert 1 == len(client.read("held:2").messages)
             with pytest.raises(_AskedToWaitError):

@@ -25,7 +25,7 @@ from msgspec import Struct
 from chatkeep import config, exporters, importers
 from chatkeep.access.tokens import TokenFile
 from chatkeep.core import keys, paging
-from chatkeep.core.history.completions import drafts_of
+from chatkeep.core.history.completions import drafts_of_request
 from chatkeep.core.history.mending import storable
 from chatkeep.core.history.tape import Tape
 from chatkeep.core.model import (
@@ -79,7 +79,7 @@ def read_body(data: bytes) -> None:
             return
         body = decoded(rest, _DRAFTS)
         for one in body if isinstance(body, list) else [body]:
-            draft = bodies.draft_of(one)
+            draft = bodies.draft_of_body(one)
             check_draft(draft)
             _check_storage(draft)
 
@@ -137,7 +137,7 @@ def read_answer(data: bytes) -> None:
 def read_request(data: bytes) -> None:
     """What a client sends to the model: every message of it can be stored, and making it so once is enough."""
     with suppress(ValueError, RecursionError):
-        for draft in drafts_of(json.loads(data)) or ():
+        for draft in drafts_of_request(json.loads(data)) or ():
             kept = storable(draft)
             check_draft(kept)
             assert storable(kept) == kept
@@ -169,10 +169,10 @@ def read_session_file(data: bytes) -> None:
 
 def read_import(data: bytes) -> None:
     """A file to import, in each format: whole sessions and flaws come of it; a session goes out and in again."""
-    for fmt in importers.FORMATS:
+    for fmt in importers.IMPORT_FORMATS:
         source = importers.Piped("standard input", io.BytesIO(data))
         with suppress(ChatkeepError):
-            for found in importers.read(source, fmt, zone=UTC, now=lambda: _AT):
+            for found in importers.read_sessions(source, fmt, zone=UTC, now=lambda: _AT):
                 if isinstance(found, Session):
                     _check_export(found)
     with suppress(ChatkeepError):
@@ -249,7 +249,9 @@ def _check_storage(draft: Draft) -> None:
 def _check_export(session: Session) -> None:
     """Check that an exported session is imported as itself, and exported as the same bytes."""
     exported = b"".join(exporters.exported([session], "json", single=True))
-    [again] = importers.read(importers.Piped("export", io.BytesIO(exported)), "json", zone=UTC, now=lambda: _AT)
+    [again] = importers.read_sessions(
+        importers.Piped("export", io.BytesIO(exported)), "json", zone=UTC, now=lambda: _AT
+    )
     assert isinstance(again, Session), again
     assert exported == b"".join(exporters.exported([again], "json", single=True))
 

@@ -22,7 +22,7 @@ SAMPLES = Path(__file__).parent / "samples"
 
 def sessions_in(path: Path, fmt: str, zone: str = "UTC") -> list[Session]:
     """Return the sessions of a path that has no flaws."""
-    found = list(importers.read(path, fmt, zone=ZoneInfo(zone)))
+    found = list(importers.read_sessions(path, fmt, zone=ZoneInfo(zone)))
     assert not [record for record in found if isinstance(record, Flaw)]
     return [record for record in found if isinstance(record, Session)]
 
@@ -56,7 +56,7 @@ def test_import_pocketpaw_details(tmp_path: Path) -> None:
     (tmp_path / "_index.json").write_text(
         json.dumps({"telegram_5": {"title": "hi", "user_title": "Mine", "channel": "telegram", "created": "bad"}})
     )
-    flaw, session = importers.read(tmp_path, "pocketpaw", zone=UTC)
+    flaw, session = importers.read_sessions(tmp_path, "pocketpaw", zone=UTC)
     assert isinstance(flaw, Flaw)
     assert "broken.json, broken, message 1" == flaw.place
     assert isinstance(session, Session)
@@ -132,8 +132,8 @@ def test_import_grip_workspace(place: str) -> None:
 def test_import_twice(fmt: str) -> None:
     """Importing a second time adds nothing."""
     sessions = Sessions(MemoryStore())
-    first = importers.take_in(sessions, importers.read(SAMPLES / fmt, fmt))
-    second = importers.take_in(sessions, importers.read(SAMPLES / fmt, fmt))
+    first = importers.take_in(sessions, importers.read_sessions(SAMPLES / fmt, fmt))
+    second = importers.take_in(sessions, importers.read_sessions(SAMPLES / fmt, fmt))
     assert () == first.errors
     assert (0, 0, 0, first.messages_added) == (
         second.sessions_created,

@@ -93,8 +93,8 @@ def test_read_an_archive_in_little_memory(tmp_path: Path, kind: str, suffix: str
 def test_refuse_an_archive_that_asks_for_much_memory(tmp_path: Path) -> None:
     """A frame says how much memory unpacking it takes; what asks for more than 8 MiB is told how to be packed."""
     path = _packed(tmp_path / "a.jsonl.zst", _long(_HEAD % 1, b" ", _TAIL, 20), window_log=24)
-    (flaw,) = importers.read(path, "jsonl")
+    (flaw,) = importers.read_sessions(path, "jsonl")
     assert isinstance(flaw, Flaw)
     assert "more than 8 MiB of memory" in flaw.reason
     fine = _packed(tmp_path / "b.jsonl.zst", _long(_HEAD % 1, b" ", _TAIL, 20), window_log=23)
-    assert [Session] == list(map(type, importers.read(fine, "jsonl")))
+    assert [Session] == list(map(type, importers.read_sessions(fine, "jsonl")))

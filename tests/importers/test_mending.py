@@ -234,5 +234,5 @@ def test_flaws_are_told_with_their_file(tmp_path: Path) -> None:
     """A flaw says in which file it is, in which record, and which message."""
     path = tmp_path / "a.jsonl"
     path.write_bytes(spoilt(BAD["another role"], 3, "jsonl"))
-    flaws = [one for one in importers.read(path, "jsonl") if isinstance(one, Flaw)]
+    flaws = [one for one in importers.read_sessions(path, "jsonl") if isinstance(one, Flaw)]
     assert ["a.jsonl, line 1, message 4"] == [flaw.place for flaw in flaws]

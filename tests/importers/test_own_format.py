@@ -157,7 +157,7 @@ def test_read_compressed_file(tmp_path: Path, suffix: str) -> None:
     path.write_bytes(packs[suffix](json.dumps(SCALE).encode() + b"\n" + json.dumps({**SCALE, "key": "b"}).encode()))
     seen: list[int] = []
     assert "jsonl" == importers.sniff(path)
-    assert 2 == len(list(importers.read(path, "jsonl", on_bytes=seen.append)))
+    assert 2 == len(list(importers.read_sessions(path, "jsonl", on_bytes=seen.append)))
     assert path.stat().st_size == sum(seen)
 
 
@@ -177,7 +177,7 @@ def test_read_cut_compressed_file(tmp_path: Path, suffix: str, cut: str) -> None
     tail = pack.compress(second) + pack.flush()
     path = tmp_path / f"sessions.jsonl{suffix}"
     path.write_bytes(head + {"in a block": tail[:20], "between blocks": b"", "before the checksum": tail[:-3]}[cut])
-    *sessions, flaw = importers.read(path, "jsonl")
+    *sessions, flaw = importers.read_sessions(path, "jsonl")
     assert "jsonl" == importers.sniff(path)
     assert (9 if cut != "before the checksum" else 18) == sum(isinstance(one, Session) for one in sessions)
     assert isinstance(flaw, Flaw)
@@ -190,7 +190,7 @@ def test_read_several_frames(tmp_path: Path) -> None:
     path = tmp_path / "sessions.jsonl.zst"
     lines = [json.dumps({**SCALE, "key": key}).encode() + b"\n" for key in "abc"]
     path.write_bytes(b"".join(map(zstandard.compress, lines)))
-    assert 3 == len([one for one in importers.read(path, "jsonl") if isinstance(one, Session)])
+    assert 3 == len([one for one in importers.read_sessions(path, "jsonl") if isinstance(one, Session)])
 
 
 def test_read_file_that_expands_beyond_measure(tmp_path: Path) -> None:
@@ -199,7 +199,7 @@ def test_read_file_that_expands_beyond_measure(tmp_path: Path) -> None:
     compressor = zstandard.ZstdCompressor().compressobj()
     zeros = bytes(1 << 20)
     path.write_bytes(b"".join([*(compressor.compress(zeros) for _ in range(300)), compressor.flush()]))
-    *_, flaw = importers.read(path, "jsonl")
+    *_, flaw = importers.read_sessions(path, "jsonl")
     assert isinstance(flaw, Flaw)
     assert "1000 times" in flaw.reason
 
@@ -212,6 +212,6 @@ def test_read_folder_of_files(tmp_path: Path) -> None:
     (tmp_path / "sessions" / "c.jsonl").write_text(json.dumps({**SCALE, "key": "c"}) + "\n{}\n")
     (tmp_path / "sessions" / "notes.txt").write_text("x")
     assert "json" == importers.sniff(tmp_path)
-    found = list(importers.read(tmp_path, "json"))
+    found = list(importers.read_sessions(tmp_path, "json"))
     assert ["telegram:7", "c"] == [record.header.key for record in found if isinstance(record, Session)]
     assert ["b.json, session 1", "c.jsonl, line 2"] == [record.place for record in found if isinstance(record, Flaw)]

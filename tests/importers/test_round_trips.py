@@ -162,7 +162,7 @@ def test_export_and_import_what_came_from_elsewhere(program: str, fmt: str, tmp_
     name, document = FOREIGN[program]
     (tmp_path / name).write_text(json.dumps(document), encoding="utf-8")
     held = Sessions(MemoryStore())
-    assert () == importers.take_in(held, importers.read(tmp_path / name, program, zone=UTC)).errors
+    assert () == importers.take_in(held, importers.read_sessions(tmp_path / name, program, zone=UTC)).errors
     back = taken(out(held, fmt), fmt)
     assert all_of(held) == all_of(back)
     (session,) = all_of(back)

@@ -21,7 +21,7 @@ from chatkeep.core.model import Draft, Header, Message, Session
 from chatkeep.core.search.excerpts import excerpt, highlights
 from chatkeep.core.search.query import QUERY_CHARS_MAX, parse_query
 from chatkeep.core.search.words import rows_of, spaced, tokens_of
-from chatkeep.core.sse import MEDIA_TYPE
+from chatkeep.core.sse import EVENT_STREAM_TYPE
 from chatkeep.core.text import titles
 from chatkeep.core.text.reasoning import Splitter, parted
 from chatkeep.store.files.index.vocabulary import indexed_of
@@ -121,7 +121,11 @@ def titled(text: str) -> Work:
 def marked(text: str) -> Work:
     """A message shown whole with its hits, as the command line does it."""
     plain = _plain(text)
-    return lambda: (highlights(plain, parse_query(_QUERY)), screen.visible(plain), screen.visible(plain, one_line=True))
+    return lambda: (
+        highlights(plain, parse_query(_QUERY)),
+        screen.safe_text(plain),
+        screen.safe_text(plain, one_line=True),
+    )
 
 
 def body(text: str) -> Work:
@@ -142,7 +146,7 @@ def address(text: str) -> Work:
 
 def streamed(text: str) -> Work:
     """An answer of the model that is recorded from its stream."""
-    return partial(_taped, _stream(text), MEDIA_TYPE)
+    return partial(_taped, _stream(text), EVENT_STREAM_TYPE)
 
 
 def answered(text: str) -> Work:
@@ -153,7 +157,7 @@ def answered(text: str) -> Work:
 
 def raw_answer(text: str) -> Work:
     """Events of a model's server that are this text."""
-    return partial(_taped, b"data: " + b" ".join(_bytes(text).splitlines()) + b"\n\n" + _bytes(text), MEDIA_TYPE)
+    return partial(_taped, b"data: " + b" ".join(_bytes(text).splitlines()) + b"\n\n" + _bytes(text), EVENT_STREAM_TYPE)
 
 
 def _taped(said: bytes, media_type: str) -> None:
@@ -237,7 +241,7 @@ def thought(text: str) -> Work:
 def exported(text: str) -> Work:
     """Each format of an export."""
     kept = _session(text)
-    return lambda: [list(exporters.exported([kept], fmt, single=True)) for fmt in exporters.FORMATS]
+    return lambda: [list(exporters.exported([kept], fmt, single=True)) for fmt in exporters.EXPORT_FORMATS]
 
 
 DOORS: Final[dict[str, tuple[Door, int]]] = {

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chatkeep.core.history.completions import drafts_of
+from chatkeep.core.history.completions import drafts_of_request
 from chatkeep.core.history.recognition import fork_key
 from chatkeep.core.history.tape import Tape
 from chatkeep.core.history.windows import Window, fitting, for_openai
@@ -451,7 +451,7 @@ def test_plant_nothing_where_others_are(length: int) -> None:
     before = [everyone.read(key) for key in (theirs, fork)]
     marks = {"forked_from": {"session": fork, "seq": 1}, "partial": True, "replaces": True, "session_key": fork}
     messages = [{"role": one.role, "content": one.content, "metadata": marks, **marks} for one in said[:3]]
-    drafts = drafts_of({"messages": messages}) or []
+    drafts = drafts_of_request({"messages": messages}) or []
     for named in (theirs, fork, f"{theirs}.planted"):
         for header, request in ((named, {}), (None, {"metadata": {"session_key": named}})):
             with pytest.raises(ForbiddenError):

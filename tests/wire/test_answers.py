@@ -117,7 +117,7 @@ def test_error_has_the_status_of_its_nearest_ancestor(error: ChatkeepError, stat
 )
 def test_error_comes_back_as_it_was(error: ChatkeepError) -> None:
     """The client raises the class that the server raised, with the same sentence and facts."""
-    answer = msgspec.json.decode(answers.encoded(errors.problem(error)), type=errors.Problem)
+    answer = msgspec.json.decode(answers.json_bytes(errors.problem(error)), type=errors.Problem)
     back = errors.error_of(answer, key="k")
     assert (type(back), str(back)) == (type(error), str(error))
     assert vars(error).items() <= vars(back).items()
@@ -134,9 +134,9 @@ def test_session_comes_back_from_both_dialects_to_the_microsecond(created: datet
     """RFC 3339 and Unix seconds both keep microseconds."""
     header = msgspec.structs.replace(HEADER, created_at=created, metadata={"a": [1]})
     summary = msgspec.structs.replace(SUMMARY, header=header, updated_at=updated)
-    detail = msgspec.json.decode(answers.encoded(answers.session_detail(summary, AT)), type=answers.SessionDetail)
+    detail = msgspec.json.decode(answers.json_bytes(answers.session_detail(summary, AT)), type=answers.SessionDetail)
     assert answers.summary_of_detail(detail) == summary
-    item = msgspec.json.decode(answers.encoded(answers.summary_item(summary)), type=answers.SessionItem)
+    item = msgspec.json.decode(answers.json_bytes(answers.summary_item(summary)), type=answers.SessionItem)
     bare = msgspec.structs.replace(header, metadata={})
     assert answers.summary_of(item) == msgspec.structs.replace(summary, header=bare)
 
@@ -164,7 +164,7 @@ def test_lists_and_answers_come_back_as_they_were() -> None:
 def test_bodies_come_back_as_they_were() -> None:
     """What the client sends is what the server understands."""
     draft = Draft(role="tool", content=["x"], sent_at=AT, id="i", name="n", tool_call_id="t", metadata={"a": None})
-    assert bodies.draft_of(_through(bodies.draft_body(draft))) == draft
+    assert bodies.draft_of_body(_through(bodies.draft_body(draft))) == draft
     revision = Revision(title=None, tags=("a",), metadata={"a": None})
     assert bodies.revision_of(_through(bodies.revision_body(revision))) == revision
 
@@ -182,7 +182,7 @@ def test_bodies_come_back_as_they_were() -> None:
 def test_timestamp_is_a_time_or_unix_seconds(given_time: bytes, at: datetime | None) -> None:
     """Both name the same instant, in UTC inside."""
     body = msgspec.json.decode(b'{"role":"user","content":"x","timestamp":%b}' % given_time, type=bodies.DraftBody)
-    assert bodies.draft_of(body).sent_at == at
+    assert bodies.draft_of_body(body).sent_at == at
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from chatkeep.core.model import Draft, Summary
 from chatkeep.core.sse import COMMENT, Event, EventReader
 from chatkeep.store.memory import MemoryStore
 from chatkeep.testing import at
-from chatkeep.wire.events import READY, RESET, beginning, change_of, event_of
+from chatkeep.wire.events import READY, RESET, change_of, event_of, first_event
 
 
 def summary_with(text: str) -> Summary:
@@ -40,7 +40,7 @@ CHANGES = st.one_of(
 @given(st.lists(CHANGES, max_size=4), st.lists(st.integers(0, 2000), max_size=8))
 def test_events_in_any_pieces(changes: list[Change], cuts: list[int]) -> None:
     """Changes come out as they went in, and once, wherever the stream is cut."""
-    stream = beginning(READY, "start") + COMMENT.join([b"", *map(event_of, changes), b""])
+    stream = first_event(READY, "start") + COMMENT.join([b"", *map(event_of, changes), b""])
     places = [0, *sorted(cut for cut in cuts if cut < len(stream)), len(stream)]
     reader = EventReader()
     pieces = (stream[start:end] for start, end in pairwise(places))
@@ -58,7 +58,7 @@ def test_event_that_is_cut_off() -> None:
 
 def test_events_of_other_kinds() -> None:
     """A reset is a change without a key; what a later version may tell of is none."""
-    (reset,) = EventReader().read(beginning(RESET, "now"))
+    (reset,) = EventReader().read(first_event(RESET, "now"))
     assert Change(position="now", kind="reset") == change_of(reset)
     assert change_of(Event("merged", msgspec.json.encode({"key": "k"}), "p")) is None
     assert change_of(Event("ready", b"{}", "p")) is None

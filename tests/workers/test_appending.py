@@ -33,9 +33,9 @@ from chatkeep.store.files.store import FilesStore
 from chatkeep.store.memory import MemoryStore
 from chatkeep.testing import draft, search_for
 from chatkeep.wire.answers import AppendAnswer, appended_of
-from chatkeep.workers.appending import Answer, Append, answer_of, done, handed_over, outcome
+from chatkeep.workers.appending import Append, StoredAnswer, answer_of, done, handed_over, outcome
 from chatkeep.workers.beside import Beside
-from chatkeep.workers.holding import Holding, Opening, held, held_of_answer, opened, root_of_answer
+from chatkeep.workers.holding import Holding, RootRequest, held, held_of_answer, opened, root_of_answer
 from tests.chat.upstream import Upstream
 from tests.cli.test_cli_serve import serving
 from tests.http.listening import listening
@@ -91,7 +91,7 @@ def test_append_done_twice_stores_once() -> None:
     assert ["first", "second"] == [message.content for message in store.read("api:a").messages]
 
 
-def json_of(answer: Answer) -> AppendAnswer:
+def json_of(answer: StoredAnswer) -> AppendAnswer:
     """Return what a client reads of an answer."""
     return msgspec.json.decode(answer.data, type=AppendAnswer)
 
@@ -133,7 +133,7 @@ def test_append_refused_beside_is_refused_alike(what: Append, said: bytes, kind:
 def test_append_beside_is_found_at_once(store: FilesStore, tmp_path: Path) -> None:
     """What the other process has answered, this one lists, reads and finds."""
 
-    async def append(writer: Beside, number: int) -> Answer:
+    async def append(writer: Beside, number: int) -> StoredAnswer:
         told = await writer.ask(*handed_over(asked(), body(f"giraffe w{number} {MARKS}")), lasts_s=PATIENCE_S)
         assert told is not None
         return answer_of(told)
@@ -182,7 +182,7 @@ def test_call_recorded_beside_is_the_same(named: str | None) -> None:
     root = root_of(here, *asked_for, named, "token")
     call = Recording(here, root.key, asked_for.drafts, is_named=root.is_named)
     call.begin()
-    opening = Opening(prefix="", named=named, by="token")
+    opening = RootRequest(prefix="", named=named, by="token")
     assert root == root_of_answer(opened(there, opening, said))
     holding = Holding(prefix="", root=root.key, is_named=root.is_named)
     found = held_of_answer(held(there, holding, said))
@@ -198,7 +198,7 @@ def test_call_recorded_beside_is_the_same(named: str | None) -> None:
 
 def test_call_without_messages_is_recorded_nowhere() -> None:
     """What brings no conversation has no place to begin at."""
-    assert root_of_answer(opened(Sessions(MemoryStore()), Opening(prefix="", named=None, by=""), b"[]")) is None
+    assert root_of_answer(opened(Sessions(MemoryStore()), RootRequest(prefix="", named=None, by=""), b"[]")) is None
 
 
 @pytest.mark.parametrize("is_killed", [False, True])

@@ -29,7 +29,7 @@ from chatkeep.sessions import Sessions
 from chatkeep.store.files.store import FilesStore
 from chatkeep.store.files.tree.tree import file_name
 from chatkeep.testing import draft, search_for
-from chatkeep.wire.answers import encoded, hit_page
+from chatkeep.wire.answers import hit_page, json_bytes
 from chatkeep.workers import beside
 from chatkeep.workers.beside import Beside
 from tests.cli.test_cli_serve import serving
@@ -67,7 +67,7 @@ def _wait(is_so: Callable[[], bool]) -> None:
 
 
 def _page(store: FilesStore, search: Search) -> bytes:
-    return encoded(hit_page(store.search(search)))
+    return json_bytes(hit_page(store.search(search)))
 
 
 async def _page_beside(searcher: Beside, search: Search) -> bytes | None:

@@ -26,7 +26,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from chatkeep.access.tokens import FIRST_SCOPES, SECRET_CHARS_MAX, Token, TokenFile, digest_of
-from chatkeep.disk.private import PrivateFile, Stamp
+from chatkeep.disk.private import FileState, PrivateFile
 from chatkeep.errors import (
     NotFoundError,
     StorageDeniedError,
@@ -72,7 +72,7 @@ class _File(Struct, frozen=True):
 
 
 class _Known(Struct, frozen=True):
-    stamp: Stamp | None
+    stamp: FileState | None
     pages: tuple[PageSession, ...]
     by_digest: Mapping[str, PageSession]
 

@@ -25,7 +25,7 @@ from msgspec import Meta, Raw, Struct
 from msgspec.json import Decoder
 
 from chatkeep.core.keys import KEY_CHARS_MAX, parse_key
-from chatkeep.disk.private import PrivateFile, Stamp
+from chatkeep.disk.private import FileState, PrivateFile
 from chatkeep.errors import InvalidError, InvalidKeyError, NotFoundError, StorageError, UnauthorizedError
 
 Scope = Literal["read", "write", "delete", "admin"]
@@ -34,7 +34,7 @@ SCOPES: Final[tuple[Scope, ...]] = get_args(Scope)
 DEFAULT_SCOPES: Final[tuple[Scope, ...]] = ("read", "write")
 FIRST_SCOPES: Final[tuple[Scope, ...]] = ("admin",)
 LENT_SCOPES: Final[tuple[Scope, ...]] = ("read", "delete")
-NAME_CHARS_MAX: Final = 128
+TOKEN_NAME_CHARS_MAX: Final = 128
 RATE_MAX: Final = 1_000_000
 _MARK: Final = "ck_"  # tells scanners of leaked secrets whose it is
 SECRET_CHARS_MAX: Final = 256
@@ -79,13 +79,13 @@ _LISTED: Final = Decoder(_Listed)
 class _Known(Struct, frozen=True):
     """The tokens that were read, in their order and by the digest of their secret, and the state of the file then."""
 
-    stamp: Stamp | None
+    stamp: FileState | None
     tokens: tuple[Token, ...]
     by_digest: Mapping[str, Token]
     by_id: Mapping[str, Token]
 
 
-def now_utc() -> datetime:
+def _now_utc() -> datetime:
     """Return the current time."""
     return datetime.now(UTC)
 
@@ -93,7 +93,7 @@ def now_utc() -> datetime:
 class TokenFile:
     """The tokens of one workspace. Safe to use from many threads and processes."""
 
-    def __init__(self, path: Path, *, now: Callable[[], datetime] = now_utc) -> None:
+    def __init__(self, path: Path, *, now: Callable[[], datetime] = _now_utc) -> None:
         """Take the place of the file, which need not exist, and the clock."""
         self.path = path
         self.now = now
@@ -227,7 +227,7 @@ class TokenFile:
             self._known = self._reading(stamp)
         return self._known
 
-    def _reading(self, stamp: Stamp | None) -> _Known:
+    def _reading(self, stamp: FileState | None) -> _Known:
         tokens = (*self._tokens(), *self._lent)
         by_digest = {token.sha256: token for token in reversed(tokens)}
         return _Known(stamp, tokens, by_digest, {token.id: token for token in reversed(tokens)})
@@ -272,8 +272,8 @@ def digest_of(secret: str) -> str:
 
 
 def _checked_name(name: str) -> str:
-    if len(name) > NAME_CHARS_MAX or not name.isprintable():
-        raise InvalidError("name", f"must have at most {NAME_CHARS_MAX} printable characters")
+    if len(name) > TOKEN_NAME_CHARS_MAX or not name.isprintable():
+        raise InvalidError("name", f"must have at most {TOKEN_NAME_CHARS_MAX} printable characters")
     return name
 
 

@@ -49,12 +49,12 @@ app = typer.Typer(
 )
 _COMMANDS: Final[Mapping[str, Callable[..., None]]] = {
     "serve": serving.serve,
-    "list": reading.list_sessions,
+    "list": reading.list_command,
     "show": reading.show,
-    "search": reading.search,
+    "search": reading.search_command,
     "watch": watching.watch,
-    "chat": chatting.chat,
-    "append": writing.append,
+    "chat": chatting.chat_command,
+    "append": writing.append_command,
     "rename": writing.rename,
     "tag": marking.tag,
     "untag": marking.untag,
@@ -62,22 +62,22 @@ _COMMANDS: Final[Mapping[str, Callable[..., None]]] = {
     "unpin": marking.unpin,
     "archive": marking.archive,
     "unarchive": marking.unarchive,
-    "delete": writing.delete,
+    "delete": writing.delete_command,
     "export": transfer.export,
     "import": transfer.import_,
-    "stats": status.stats,
+    "stats": status.stats_command,
     "doctor": doctor.doctor,
     "backup": backup.backup,
-    "restore": backup.restore,
+    "restore": backup.restore_command,
     "reindex": status.reindex,
     "demo": transfer.demo,
 }
 for _name, _command in _COMMANDS.items():
     app.command(_name, short_help=options.first_sentence(_command))(_command)
-for _token_command in tokens.app.registered_commands:
+for _token_command in tokens.tokens_app.registered_commands:
     if _token_command.callback is not None:
         _token_command.short_help = options.first_sentence(_token_command.callback)
-app.add_typer(tokens.app, name="token")
+app.add_typer(tokens.tokens_app, name="token")
 
 
 def main(args: Sequence[str] | None = None) -> NoReturn:
@@ -87,7 +87,7 @@ def main(args: Sequence[str] | None = None) -> NoReturn:
     """
     screen.prepare()
     given = sys.argv[1:] if args is None else list(args)
-    hints.note(sys.argv[0], given)
+    hints.note_call(sys.argv[0], given)
     try:
         _check_text(given)
         code = app(args=given, prog_name=_prog_name(given), standalone_mode=False)

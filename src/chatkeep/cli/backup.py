@@ -1,4 +1,4 @@
-"""Commands that put a workspace away and take it back: `backup`, `restore`."""
+"""Commands that put a workspace away and take it back: `backup`, `restore_command`."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ from chatkeep.errors import ConflictError, InvalidError, NotFoundError, SessionD
 from chatkeep.sessions import now_utc
 from chatkeep.wire.answers import exit_code_of
 
-File = Annotated[Path, typer.Argument(parser=path_of, metavar="FILE", help="The backup.", show_default=False)]
+BackupArgument = Annotated[Path, typer.Argument(parser=path_of, metavar="FILE", help="The backup.", show_default=False)]
 
 
 def backup(
-    file: File,
+    file: BackupArgument,
     *,
     force: Annotated[bool, typer.Option("--force", help="Replace a file that exists.")] = False,
     verify: Annotated[bool, typer.Option("--verify", help="Only check a backup that exists.")] = False,
@@ -60,8 +60,8 @@ def backup(
         raise typer.Exit(exit_code_of(SessionDamagedError))
 
 
-def restore(
-    file: File,
+def restore_command(
+    file: BackupArgument,
     keys: Annotated[
         list[str] | None, typer.Argument(metavar="[KEY]...", help="Only these sessions.", show_default=False)
     ] = None,

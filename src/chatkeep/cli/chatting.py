@@ -1,4 +1,4 @@
-"""The command `chat`: a session with the model, on a terminal or through pipes.
+"""The command `chat_command`: a session with the model, on a terminal or through pipes.
 
 What it takes to ask the model and to edit lines is loaded when a chat begins: other commands do without.
 """
@@ -14,7 +14,7 @@ import typer
 
 from chatkeep import wiring
 from chatkeep.cli import completing
-from chatkeep.cli.options import AsJson, Workspace, opened_store
+from chatkeep.cli.options import AsJson, Workspace, workspace_store
 from chatkeep.cli.writing import stdin_text
 from chatkeep.config import settings_from
 from chatkeep.core.bounds import MESSAGE_BYTES_MAX
@@ -25,7 +25,7 @@ from chatkeep.sessions import Sessions
 DEFAULT_KEY: Final = "cli:default"
 
 
-def chat(
+def chat_command(
     words: Annotated[
         list[str] | None,
         typer.Argument(
@@ -42,7 +42,7 @@ def chat(
             "-s",
             metavar="KEY",
             help="The key of the session, which need not exist.",
-            autocompletion=completing.keys,
+            autocompletion=completing.key_completions,
         ),
     ] = DEFAULT_KEY,
     model: Annotated[str | None, typer.Option(help="Model that answers, if not the one of the settings.")] = None,
@@ -60,14 +60,14 @@ def chat(
     from chatkeep.cli import replies  # noqa: PLC0415 - loads what chats
 
     is_talk = text is None and not as_json and sys.stdin.isatty() and sys.stdout.isatty()
-    with opened_store(settings, watch=is_talk) as store:
+    with workspace_store(settings, watch=is_talk) as store:
         if is_talk:
             from chatkeep.cli.talk import Talk  # noqa: PLC0415 - loads the editor of lines
 
-            replies.run(Talk(Sessions(store), chats, key).hold())
+            replies.run_turn(Talk(Sessions(store), chats, key).hold())
         else:
             shown = replies.AsEvents() if as_json else replies.AsText()
-            replies.run(replies.answer_all(Sessions(store), chats, key, _texts(text), shown))
+            replies.run_turn(replies.answer_all(Sessions(store), chats, key, _texts(text), shown))
 
 
 def _texts(text: str | None) -> Iterator[str]:

@@ -29,7 +29,7 @@ def one_of(*choices: str) -> Complete:
     return complete
 
 
-def keys(ctx: typer.Context, incomplete: str) -> list[str]:
+def key_completions(ctx: typer.Context, incomplete: str) -> list[str]:
     """Return keys that begin so, by code point."""
     chosen = Selection(prefixes=(incomplete,), archived=None)
     return _looked_up(ctx, lambda sessions: sessions.keys(chosen, limit=_OFFERED).keys)

@@ -55,7 +55,7 @@ def doctor(
     with named(place), screen.count_bar("Reading") as on_progress:
         if fix:
             with stoppable(lambda: "what was put right stays so; `chatkeep doctor --fix` goes on."):
-                outcomes = wiring.fixed(place, on_progress)
+                outcomes = wiring.fixed_workspace(place, on_progress)
         else:
             outcomes = [wiring.Outcome(finding=one) for one in wiring.findings_in(place, on_progress)]
     bad = [outcome for outcome in outcomes if outcome.finding.needs_care and outcome.done is None]
@@ -100,9 +100,9 @@ def _advice(finding: wiring.Finding) -> str:
 
 def _tell(outcome: wiring.Outcome) -> None:
     finding = outcome.finding
-    key = f" ({screen.visible(finding.key, one_line=True)})" if finding.key else ""
-    screen.say(screen.styled(f"{screen.visible(finding.file, one_line=True)}{key}", "bold"))
-    screen.say(screen.styled(f"  {finding.kind}: {screen.visible(finding.reason, one_line=True)}", ""))
+    key = f" ({screen.safe_text(finding.key, one_line=True)})" if finding.key else ""
+    screen.say(screen.styled(f"{screen.safe_text(finding.file, one_line=True)}{key}", "bold"))
+    screen.say(screen.styled(f"  {finding.kind}: {screen.safe_text(finding.reason, one_line=True)}", ""))
     if outcome.done is not None:
         screen.say(screen.styled(f"  Done: {outcome.done}.", "green"))
     elif outcome.hindrance is not None:
@@ -128,9 +128,9 @@ def _tell_kept(workspace: Path) -> None:
     if cuts:
         screen.say(f"Repairs have cut off or replaced what was not stored whole; it is kept in {kept}:")
     for cut in cuts:
-        key = f" ({screen.visible(cut.key, one_line=True)})" if cut.key else ""
-        screen.say(f"  {screen.counted(len(cut.names), 'cut')} of {screen.visible(cut.file, one_line=True)}{key}")
+        key = f" ({screen.safe_text(cut.key, one_line=True)})" if cut.key else ""
+        screen.say(f"  {screen.counted(len(cut.names), 'cut')} of {screen.safe_text(cut.file, one_line=True)}{key}")
     if aside:
         screen.say(f"{screen.counted(len(aside), 'file')} set aside in {kept}:")
     for name in aside:
-        screen.say(f"  {screen.visible(name, one_line=True)}")
+        screen.say(f"  {screen.safe_text(name, one_line=True)}")

@@ -31,7 +31,7 @@ def detailed(summary: Summary, now: datetime) -> dict[str, Json]:
     return {**listed(summary), "metadata": summary.header.metadata, "age_seconds": age_seconds}
 
 
-def hit_page(hits: Hits) -> dict[str, Json]:
+def search_facts(hits: Hits) -> dict[str, Json]:
     """Return what a search found."""
     page = msgspec.to_builtins(answers.hit_page(hits))
     found = [

@@ -22,7 +22,7 @@ _WORKSPACE_OPTIONS: Final = ("--workspace", "-w")
 _called: ContextVar[tuple[str, str]] = ContextVar("_called", default=(NAME, ""))
 
 
-def note(program: str, args: Sequence[str]) -> None:
+def note_call(program: str, args: Sequence[str]) -> None:
     """Note how this process was called, for all that it prints."""
     _called.set((_program(program), _workspace(args)))
 

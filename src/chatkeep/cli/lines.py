@@ -20,7 +20,7 @@ class Lines:
 
     def __init__(self, typed_before: Iterable[str]) -> None:
         """Take the inputs for the arrow keys, oldest first; those that could act on a terminal are left out."""
-        harmless = [text for text in typed_before if screen.visible(text) == text]
+        harmless = [text for text in typed_before if screen.safe_text(text) == text]
         self._session: PromptSession[str] = PromptSession(
             "> ",
             multiline=True,

@@ -15,7 +15,9 @@ from chatkeep.errors import InvalidError
 
 Keys = Annotated[
     list[str],
-    typer.Argument(metavar="KEY...", help="Keys of sessions.", show_default=False, autocompletion=completing.keys),
+    typer.Argument(
+        metavar="KEY...", help="Keys of sessions.", show_default=False, autocompletion=completing.key_completions
+    ),
 ]
 KeyAndTags = Annotated[
     list[str],
@@ -23,7 +25,7 @@ KeyAndTags = Annotated[
         metavar="KEY [TAG]...",
         help="A key and tags; with --tag, keys.",
         show_default=False,
-        autocompletion=completing.keys,
+        autocompletion=completing.key_completions,
     ),
 ]
 MoreTags = Annotated[
@@ -100,4 +102,4 @@ def _line(known: Summary) -> str:
     header = known.header
     marks = [*(["pinned"] if header.pinned else []), *(["archived"] if header.archived else []), *header.tags]
     told = f": {', '.join(marks)}" if marks else ""
-    return screen.visible(f"  {header.key}{told}", one_line=False).replace("\n", " ")
+    return screen.safe_text(f"  {header.key}{told}", one_line=False).replace("\n", " ")

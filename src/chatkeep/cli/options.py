@@ -40,20 +40,24 @@ Workspace = Annotated[
     ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
-Channel = Annotated[
+ChannelOption = Annotated[
     str | None,
     typer.Option(help="Only sessions of this channel.", show_default=False, autocompletion=completing.channels),
 ]
-Prefix = Annotated[
+PrefixOption = Annotated[
     str,
-    typer.Option(help="Only sessions whose key begins like this.", show_default=False, autocompletion=completing.keys),
+    typer.Option(
+        help="Only sessions whose key begins like this.", show_default=False, autocompletion=completing.key_completions
+    ),
 ]
-Tags = Annotated[
+TagsOption = Annotated[
     list[str] | None,
     typer.Option("--tag", metavar="TAG", help="Only sessions with this tag; repeated, with all.", show_default=False),
 ]
-Pinned = Annotated[bool | None, typer.Option(help="Only pinned sessions, or only others.", show_default=False)]
-Key = Annotated[str, typer.Argument(help="The key of the session.", show_default=False, autocompletion=completing.keys)]
+PinnedOption = Annotated[bool | None, typer.Option(help="Only pinned sessions, or only others.", show_default=False)]
+KeyArgument = Annotated[
+    str, typer.Argument(help="The key of the session.", show_default=False, autocompletion=completing.key_completions)
+]
 
 
 def first_sentence(command: Callable[..., None]) -> str:
@@ -130,14 +134,14 @@ def named(workspace: Path) -> Iterator[None]:
 @contextmanager
 def opened_sessions(workspace: Path | None) -> Iterator[Sessions]:
     """Yield the sessions of a workspace that there is, safely beside running servers."""
-    with opened_store(existing(workspace)) as store, _similar_named(Sessions(store)) as sessions:
+    with workspace_store(existing(workspace)) as store, _similar_named(Sessions(store)) as sessions:
         yield sessions
 
 
 @contextmanager
 def made_sessions(workspace: Path | None) -> Iterator[Sessions]:
     """Yield the sessions of a workspace, which is made if there is none, safely beside running servers."""
-    with opened_store(settings(workspace)) as store, _similar_named(Sessions(store)) as sessions:
+    with workspace_store(settings(workspace)) as store, _similar_named(Sessions(store)) as sessions:
         yield sessions
 
 
@@ -152,7 +156,7 @@ def _similar_named(sessions: Sessions) -> Iterator[Sessions]:
 
 
 @contextmanager
-def opened_store(
+def workspace_store(
     chosen: Settings, *, watch: bool = False, on_problem: Callable[[str, str], None] | None = None
 ) -> Iterator[wiring.Backend]:
     """Yield the store of a workspace; when its index has to be built, a bar shows how far it is."""

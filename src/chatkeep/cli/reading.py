@@ -1,4 +1,4 @@
-"""Commands that only read: `list`, `show`, `search`."""
+"""Commands that only read: `list`, `show`, `search_command`."""
 
 # ruff: noqa: PLR0913 - a command has as many parameters as it has options
 
@@ -14,7 +14,17 @@ from rich.text import Text
 
 from chatkeep.cli import absence, completing, facts, moments, screen
 from chatkeep.cli.moments import moment
-from chatkeep.cli.options import AsJson, Channel, Key, Pinned, Prefix, Tags, Workspace, choice, opened_sessions
+from chatkeep.cli.options import (
+    AsJson,
+    ChannelOption,
+    KeyArgument,
+    PinnedOption,
+    PrefixOption,
+    TagsOption,
+    Workspace,
+    choice,
+    opened_sessions,
+)
 from chatkeep.cli.pager import paged
 from chatkeep.core.keys import parse_key
 from chatkeep.core.model import ROLES, Hit, Hits, Json, Message, Role, Selection, Sort, Summary, Unit
@@ -29,14 +39,14 @@ _AROUND = 5
 _SPARE = ("CHANNEL", "MESSAGES", "UPDATED")
 
 
-def list_sessions(
+def list_command(
     *,
     limit: Annotated[int, typer.Option("--limit", "-n", help="How many, 1 to 500.")] = 50,
     cursor: Annotated[str | None, typer.Option(help="Go on where a list ended.", show_default=False)] = None,
-    channel: Channel = None,
-    prefix: Prefix = "",
-    tag: Tags = None,
-    pinned: Pinned = None,
+    channel: ChannelOption = None,
+    prefix: PrefixOption = "",
+    tag: TagsOption = None,
+    pinned: PinnedOption = None,
     archived: Annotated[bool, typer.Option("--archived", help="Only archived sessions.")] = False,
     everything: Annotated[bool, typer.Option("--all", help="Archived sessions too.")] = False,
     since: Annotated[str, typer.Option(help=f"Active from this time on: {moments.HELP}.")] = "",
@@ -63,7 +73,7 @@ def list_sessions(
 
 
 def show(
-    key: Key,
+    key: KeyArgument,
     *,
     last: Annotated[
         int, typer.Option("--last", "--limit", "-n", help="How many of the newest messages, 1 to 500.")
@@ -79,20 +89,20 @@ def show(
         _show(sessions, parse_key(key), last, before, as_json=as_json, plain=plain)
 
 
-def search(
+def search_command(
     texts: Annotated[
         list[str] | None,
         typer.Argument(metavar="[TEXT]...", help="Words to find; a phrase in double quotes.", show_default=False),
     ] = None,
     *,
     limit: Annotated[int, typer.Option("--limit", "-n", help="How many, 1 to 200.")] = 20,
-    channel: Channel = None,
-    prefix: Prefix = "",
+    channel: ChannelOption = None,
+    prefix: PrefixOption = "",
     session: Annotated[
-        str, typer.Option(help="Only in the session with this key.", autocompletion=completing.keys)
+        str, typer.Option(help="Only in the session with this key.", autocompletion=completing.key_completions)
     ] = "",
-    tag: Tags = None,
-    pinned: Pinned = None,
+    tag: TagsOption = None,
+    pinned: PinnedOption = None,
     role: Annotated[
         str,
         typer.Option(
@@ -132,7 +142,7 @@ def search(
         hits = sessions.search(wanted)
         now = sessions.now()
         if as_json:
-            screen.show_json(facts.hit_page(hits))
+            screen.show_json(facts.search_facts(hits))
         if not hits.hits:
             absence.tell_no_hit(sessions, wanted, is_quiet=as_json)
     if not as_json and hits.hits:
@@ -178,7 +188,7 @@ def show_hits(hits: Hits, now: datetime) -> None:
         if place:
             screen.say()
         head = screen.styled(f"{hit.key}#{hit.seq}", "bold")
-        told = f"  {screen.visible(hit.title, one_line=True)} · {hit.role} · {screen.ago(hit.updated_at, now)}"
+        told = f"  {screen.safe_text(hit.title, one_line=True)} · {hit.role} · {screen.ago(hit.updated_at, now)}"
         screen.say(head.append(told, "not bold dim"))
         screen.say(_excerpt(hit))
     if hits.mode == "any":
@@ -239,7 +249,7 @@ def _show_around(sessions: Sessions, place: str, query: Query, *, as_json: bool)
 
 
 def _heading(message: Message) -> Text:
-    name = f" {screen.visible(message.name, one_line=True)}" if message.name else ""
+    name = f" {screen.safe_text(message.name, one_line=True)}" if message.name else ""
     told = f" · {message.sent_at.astimezone():%Y-%m-%d %H:%M:%S} · #{message.seq}"
     return Text(f"{message.role}{name}", f"bold {screen.role_style(message.role)}").append(told, "not bold dim")
 
@@ -259,7 +269,7 @@ def _marked(text: str, places: Iterable[tuple[int, int]], *, one_line: bool = Fa
     """Return a text with its hits marked; pieces are made safe one by one, so that the marks stay in place."""
 
     def safe(piece: str) -> str:
-        return screen.visible(piece).replace("\n", " ") if one_line else screen.visible(piece)
+        return screen.safe_text(piece).replace("\n", " ") if one_line else screen.safe_text(piece)
 
     marked = Text()
     end = 0

@@ -13,7 +13,7 @@ import msgspec
 from msgspec import Struct
 
 from chatkeep.cli import screen
-from chatkeep.core.text.reasoning import Piece
+from chatkeep.core.text.reasoning import TextPiece
 from chatkeep.errors import ChatkeepError
 from chatkeep.model.chat import Answered, Chats, Turn, done_of
 from chatkeep.sessions import Sessions
@@ -26,7 +26,7 @@ _P = ParamSpec("_P")
 _T = TypeVar("_T")
 
 
-class Threads:
+class AnswerThreads:
     """Threads for what would hold up the event loop, as many as there are."""
 
     async def read(self, work: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> _T:
@@ -45,7 +45,7 @@ class Shown(Protocol):
         """Begin: the message is stored."""
         ...
 
-    async def add(self, piece: Piece) -> None:
+    async def add(self, piece: TextPiece) -> None:
         """Show a piece, of the answer or of the thinking before it."""
         ...
 
@@ -65,7 +65,7 @@ class AsText:
     def start(self, _: str) -> None:
         """Show nothing yet."""
 
-    async def add(self, piece: Piece) -> None:
+    async def add(self, piece: TextPiece) -> None:
         """Print a piece of the answer. A line end may be cut in two, so half of one waits for the next piece."""
         if piece.kind == "reasoning":
             return
@@ -81,7 +81,7 @@ class AsText:
 
     def _print(self, text: str) -> None:
         if text:
-            sys.stdout.write(screen.visible(text))
+            sys.stdout.write(screen.safe_text(text))
             sys.stdout.flush()
             self._last = text[-1]
 
@@ -93,7 +93,7 @@ class AsEvents:
         """Print the event `start`."""
         _print_event("start", ChatStart(session_key=key))
 
-    async def add(self, piece: Piece) -> None:
+    async def add(self, piece: TextPiece) -> None:
         """Print an event `token`, or `reasoning`."""
         if piece.kind == "reasoning":
             _print_event("reasoning", ChatReasoning(text=piece.text))
@@ -106,9 +106,9 @@ class AsEvents:
             _print_event("done", done_of(answered))
 
 
-async def begun(chats: Chats, sessions: Sessions, key: str, text: str) -> Turn:
+async def begun_turn(chats: Chats, sessions: Sessions, key: str, text: str) -> Turn:
     """Store a message and return its turn, as `Chats.begin` says."""
-    return await chats.begin(sessions, Threads(), text, key=key, channel=CHANNEL)
+    return await chats.begin(sessions, AnswerThreads(), text, key=key, channel=CHANNEL)
 
 
 async def finished(turn: Turn, shown: Shown) -> None:
@@ -139,13 +139,13 @@ async def answer_all(sessions: Sessions, chats: Chats, key: str, texts: Iterable
     """Answer messages one by one; the first that fails is the last."""
     try:
         for text in texts:
-            await finished(await begun(chats, sessions, key, text), shown)
+            await finished(await begun_turn(chats, sessions, key, text), shown)
         await chats.settle()
     finally:
         await chats.close()
 
 
-def run(talk: Coroutine[object, object, None]) -> None:
+def run_turn(talk: Coroutine[object, object, None]) -> None:
     """Run until it ends."""
 
     async def run() -> None:

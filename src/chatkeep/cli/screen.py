@@ -1,7 +1,7 @@
 """What commands print: facts on stdout, complaints on stderr, and nothing that a stored text could do to a terminal.
 
 A message may hold anything, escape sequences and characters that turn the reading direction
-included; so may names of files, arguments, and what servers say. `visible` is the only way for text to a terminal:
+included; so may names of files, arguments, and what servers say. `safe_text` is the only way for text to a terminal:
 whatever the console draws passes through it, whether whoever prints has thought of it or not. JSON is safe by
 itself once the characters that JSON leaves alone are escaped too, which changes none of its meaning.
 """
@@ -61,7 +61,7 @@ def abandon_stdout() -> None:
     os.close(nowhere)
 
 
-def visible(text: str, *, one_line: bool = False) -> str:
+def safe_text(text: str, *, one_line: bool = False) -> str:
     """Return stored text with everything that acts on a terminal written out: ESC becomes its Python escape."""
     safe = quoting.visible(text)
     return " ".join(safe.split()) if one_line else safe
@@ -102,7 +102,7 @@ def say_markdown(text: str) -> None:
         return
     parser = MarkdownIt().enable("strikethrough").enable("table").disable(["html_inline", "html_block", "escape"])
     shown = Markdown("", hyperlinks=False)
-    shown.parsed = parser.parse(visible(text))
+    shown.parsed = parser.parse(safe_text(text))
     for token in shown.parsed:
         for inner in token.children or ():
             if inner.type == "softbreak":  # models break lines where they mean it
@@ -112,19 +112,19 @@ def say_markdown(text: str) -> None:
 
 def complain(sentence: str) -> None:
     """Print a sentence on stderr."""
-    _console(stderr=True).print(visible(hints.as_run(sentence), one_line=True), soft_wrap=True)
+    _console(stderr=True).print(safe_text(hints.as_run(sentence), one_line=True), soft_wrap=True)
 
 
 def complain_at_length(text: str) -> None:
     """Print lines on stderr."""
-    sys.stderr.write(visible(text))
+    sys.stderr.write(safe_text(text))
 
 
 def show_exported(pieces: Iterable[bytes], *, is_json: bool) -> None:
     """Print files as they are; on a terminal with all that acts on it written out, in JSON as JSON does."""
     for piece in pieces:
         if sys.stdout.isatty():
-            sys.stdout.write(visible_json(piece) if is_json else visible(piece.decode()))
+            sys.stdout.write(visible_json(piece) if is_json else safe_text(piece.decode()))
         else:
             sys.stdout.buffer.write(piece)
     sys.stdout.flush()
@@ -172,7 +172,7 @@ def _fitting(columns: Sequence[str], rows: Sequence[Sequence[Text]], spare: Sequ
 
 def styled(text: str, style: str) -> Text:
     """Return stored text, made safe, in a style."""
-    return Text(visible(text), style)
+    return Text(safe_text(text), style)
 
 
 def role_style(role: str) -> str:
@@ -252,7 +252,7 @@ def count_bar(what: str) -> Iterator[Callable[[int, int], None]]:
 
 
 def _cell(cell: str | Text) -> Text:
-    text = Text(visible(cell, one_line=True)) if isinstance(cell, str) else cell.copy()
+    text = Text(safe_text(cell, one_line=True)) if isinstance(cell, str) else cell.copy()
     text.no_wrap, text.overflow = True, "ellipsis"
     return text
 
@@ -283,7 +283,7 @@ class _Console(Console):
 
     def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
         for segment in super().render(renderable, options):
-            yield segment if segment.control else segment._replace(text=visible(segment.text))
+            yield segment if segment.control else segment._replace(text=safe_text(segment.text))
 
     def on_broken_pipe(self) -> None:
         raise  # noqa: PLE0704 - the BrokenPipeError that is being handled where this is called

@@ -15,7 +15,7 @@ from chatkeep import wiring
 from chatkeep.access.page_sessions import SignInCode
 from chatkeep.access.tokens import TokenFile
 from chatkeep.cli import screen
-from chatkeep.cli.options import Workspace, named, opened_store
+from chatkeep.cli.options import Workspace, named, workspace_store
 from chatkeep.config import Settings, settings_from
 from chatkeep.errors import ChatkeepError, StorageDeniedError, StorageFullError, StorageReadOnlyError
 
@@ -77,15 +77,15 @@ def serve(
 ) -> None:
     """Serve the workspace over HTTP until Ctrl-C. The first start makes an admin token and prints it once."""
     flags = locals().copy()  # each setting has the name of its parameter, but for the lists
-    wiring.check_extra("server", "`chatkeep serve`")
+    wiring.check_installed("server", "`chatkeep serve`")
     chosen = settings_from(
         flags | {"allow_hosts": allow_host, "trusted_proxies": trusted_proxy, "cors_origins": cors_origin}, os.environ
     )
     wiring.start_log()
-    with _bound(chosen) as listener, opened_store(chosen, watch=True, on_problem=wiring.warn_of) as store:
+    with _bound(chosen) as listener, workspace_store(chosen, watch=True, on_problem=wiring.warn_of) as store:
         code, tokens = SignInCode(), wiring.token_file(chosen.workspace)
         _greet(chosen, tokens, listener.getsockname()[1], code.unspent)
-        wiring.run(chosen, store, tokens, listener, code)
+        wiring.serve_store(chosen, store, tokens, listener, code)
 
 
 def _bound(chosen: Settings) -> socket.socket:

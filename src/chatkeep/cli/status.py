@@ -1,4 +1,4 @@
-"""Commands that look after a workspace: `stats`, `reindex`."""
+"""Commands that look after a workspace: `stats_command`, `reindex`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from chatkeep import wiring
 from chatkeep.cli import absence, screen
 from chatkeep.cli.facts import cut_facts
 from chatkeep.cli.interrupts import stoppable
-from chatkeep.cli.options import AsJson, Workspace, choice, existing, opened_store
+from chatkeep.cli.options import AsJson, Workspace, choice, existing, workspace_store
 from chatkeep.core.stats import PeriodUnit, Stats
 from chatkeep.sessions import Sessions
 
@@ -21,7 +21,7 @@ _PERIODS: Final = 12
 _TAGS: Final = 20
 
 
-def stats(
+def stats_command(
     *,
     unit: Annotated[str, typer.Option(help="month, or day: the past 60.")] = "month",
     workspace: Workspace = None,
@@ -29,7 +29,7 @@ def stats(
 ) -> None:
     """Show how many sessions and messages there are, where, since when, and how large."""
     chosen = existing(workspace)
-    with opened_store(chosen) as store:
+    with workspace_store(chosen) as store:
         sessions = Sessions(store)
         found = sessions.stats(unit=choice("--unit", unit, get_args(PeriodUnit)))
         status = sessions.status()
@@ -53,7 +53,7 @@ def stats(
 def reindex(*, workspace: Workspace = None, as_json: AsJson = False) -> None:
     """Build the index anew from the files. It is never needed; it removes all doubt."""
     began = time.monotonic()
-    with opened_store(existing(workspace)) as store:
+    with workspace_store(existing(workspace)) as store:
         if not store.has_new_index:
             with stoppable(lambda: "the index is as it was."), screen.count_bar("Indexing") as on_progress:
                 store.reindex(on_progress)

@@ -86,7 +86,7 @@ class Talk:
         command(rest.strip())
 
     async def _answer(self, text: str) -> None:
-        turn = await replies.begun(self._chats, self._sessions, self._key, text)
+        turn = await replies.begun_turn(self._chats, self._sessions, self._key, text)
         if turn.seq <= self._shown_seq:  # the session was deleted, and is another one
             self._shown_seq = 0
         self._show_news(before=turn.seq)
@@ -102,7 +102,7 @@ class Talk:
         try:
             summary = self._sessions.get(self._key)
         except SessionNotFoundError:
-            screen.say(f"A new session: {screen.visible(self._key, one_line=True)}")
+            screen.say(f"A new session: {screen.safe_text(self._key, one_line=True)}")
             return ()
         window = self._sessions.window(self._key, limit=_SHOWN_MAX)
         reading.show_head(summary, self._sessions.now())
@@ -135,7 +135,7 @@ class Talk:
             summary = self._sessions.rename(self._key, title) if title else self._sessions.get(self._key)
         except SessionNotFoundError as error:
             raise ChatkeepError("There is no session yet: it begins with the first message.") from error
-        screen.say(f"Title: {screen.visible(summary.title, one_line=True)}")
+        screen.say(f"Title: {screen.safe_text(summary.title, one_line=True)}")
 
     def _begin_anew(self, _: str) -> None:
         self._key = f"{replies.CHANNEL}:{secrets.token_hex(6)}"

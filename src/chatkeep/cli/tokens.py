@@ -22,10 +22,10 @@ from chatkeep.errors import NotFoundError
 from chatkeep.sessions import now_utc
 from chatkeep.wire.bodies import parse_duration
 
-app = typer.Typer(help="Make, list and revoke the tokens that let programs in.", no_args_is_help=True)
+tokens_app = typer.Typer(help="Make, list and revoke the tokens that let programs in.", no_args_is_help=True)
 
 
-@app.command("create")
+@tokens_app.command("create")
 def create(
     *,
     name: Annotated[str, typer.Option(help="What it is for.")] = "",
@@ -59,7 +59,7 @@ def create(
     screen.complain(f"Token {token.id} with {', '.join(token.scopes)}. It is not shown again.")
 
 
-@app.command("list")
+@tokens_app.command("list")
 def list_tokens(*, workspace: Workspace = None, as_json: AsJson = False) -> None:
     """List the tokens, expired ones included, and the browsers signed in to the page; secrets are not known."""
     check_existing(workspace_from(workspace, os.environ))
@@ -79,7 +79,7 @@ def list_tokens(*, workspace: Workspace = None, as_json: AsJson = False) -> None
         screen.show_table(("ID", "BY", "BROWSER", "SINCE", "EXPIRES"), [_row_of_page(page, names) for page in browsers])
 
 
-@app.command("revoke")
+@tokens_app.command("revoke")
 def revoke(
     token: Annotated[
         str, typer.Argument(help="The id of a token or a page session, or the token itself.", show_default=False)

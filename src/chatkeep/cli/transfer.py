@@ -18,7 +18,7 @@ from chatkeep.cli.options import AsJson, Workspace, choice, made_sessions, opene
 from chatkeep.cli.output import fresh_file
 from chatkeep.core.model import Selection, Session
 from chatkeep.errors import InvalidError, NotFoundError, SessionDamagedError, SessionNotFoundError, StorageError
-from chatkeep.exporters import FORMATS, exported
+from chatkeep.exporters import EXPORT_FORMATS, exported
 from chatkeep.importers import Flaw, Piped, Report, Source
 from chatkeep.sessions import Sessions
 from chatkeep.wire.answers import exit_code_of
@@ -33,12 +33,15 @@ def export(
     key: Annotated[
         str | None,
         typer.Argument(
-            help="The session; all of them if left out.", show_default=False, autocompletion=completing.keys
+            help="The session; all of them if left out.", show_default=False, autocompletion=completing.key_completions
         ),
     ] = None,
     *,
     fmt: Annotated[
-        str, typer.Option("--format", help=f"{', '.join(FORMATS)}.", autocompletion=completing.one_of(*FORMATS))
+        str,
+        typer.Option(
+            "--format", help=f"{', '.join(EXPORT_FORMATS)}.", autocompletion=completing.one_of(*EXPORT_FORMATS)
+        ),
     ] = "json",
     output: Annotated[
         Path | None,
@@ -49,7 +52,7 @@ def export(
     workspace: Workspace = None,
 ) -> None:
     """Write sessions as JSON, JSON lines or Markdown. What `json` and `jsonl` write can be imported again."""
-    choice("--format", fmt, tuple(FORMATS))
+    choice("--format", fmt, tuple(EXPORT_FORMATS))
     damaged: list[str] = []
     end = "what was printed is not whole." if output is None else f"{output} was not written."
     with opened_sessions(workspace) as sessions, stoppable(lambda: end):
@@ -91,9 +94,9 @@ def import_(
         str,
         typer.Option(
             "--as",
-            help=f"{', '.join(importers.FORMATS)}; else told by the content.",
+            help=f"{', '.join(importers.IMPORT_FORMATS)}; else told by the content.",
             show_default=False,
-            autocompletion=completing.one_of(*importers.FORMATS),
+            autocompletion=completing.one_of(*importers.IMPORT_FORMATS),
         ),
     ] = "",
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be imported.")] = False,
@@ -105,7 +108,7 @@ def import_(
 ) -> None:
     """Take in sessions from files. Importing again adds only what is new; nothing stored is ever changed."""
     zone = _zone(timezone) if timezone else None
-    choice("--as", fmt or importers.FORMATS[0], importers.FORMATS)
+    choice("--as", fmt or importers.IMPORT_FORMATS[0], importers.IMPORT_FORMATS)
     sources = [(source, fmt or importers.sniff(source)) for source in map(_source, paths)]
     size_bytes = sum(_size(file) for source, name in sources for file in importers.files_of(source, name))
     count = 0
@@ -123,7 +126,7 @@ def import_(
         records = (
             record
             for source, name in sources
-            for record in importers.read(source, name, zone=zone, on_bytes=bar.has_read)
+            for record in importers.read_sessions(source, name, zone=zone, on_bytes=bar.has_read)
         )
         take_in = importers.would_take_in if dry_run else importers.take_in
         report = take_in(sessions, records, on_session=note)
@@ -138,7 +141,7 @@ def import_(
 def demo(*, workspace: Workspace = None, as_json: AsJson = False) -> None:
     """Add the sample sessions, to try things on; again adds nothing."""
     with as_file(files("chatkeep.demo").joinpath("sessions.jsonl")) as path, made_sessions(workspace) as sessions:
-        report = importers.take_in(sessions, importers.read(path, "jsonl"))
+        report = importers.take_in(sessions, importers.read_sessions(path, "jsonl"))
     if as_json:
         screen.show_json(report)
         return

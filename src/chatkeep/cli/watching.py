@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from rich.text import Text
 
 from chatkeep.cli import facts, screen
-from chatkeep.cli.options import AsJson, Prefix, Workspace, existing, opened_store
+from chatkeep.cli.options import AsJson, PrefixOption, Workspace, existing, workspace_store
 from chatkeep.core.feed import Change
 from chatkeep.core.model import Json
 from chatkeep.errors import BusyError
@@ -19,9 +19,9 @@ _POLL_S = 0.2
 _STYLES = {"created": "green", "appended": "cyan", "revised": "yellow", "deleted": "red"}
 
 
-def watch(*, prefix: Prefix = "", workspace: Workspace = None, as_json: AsJson = False) -> None:
+def watch(*, prefix: PrefixOption = "", workspace: Workspace = None, as_json: AsJson = False) -> None:
     """Tell what changes, whoever changes it, until Ctrl-C."""
-    with contextlib.suppress(KeyboardInterrupt), opened_store(existing(workspace), watch=True) as store:
+    with contextlib.suppress(KeyboardInterrupt), workspace_store(existing(workspace), watch=True) as store:
         for change in _changes(Sessions(store, prefix=prefix)):
             if as_json:
                 screen.show_json_line(_fact(change))
@@ -58,6 +58,6 @@ def _line(change: Change) -> Text:
     if change.kind == "reset":
         return Text("What changed meanwhile cannot be told.")
     seqs = "" if change.last_seq is None else f" {change.first_seq}-{change.last_seq}"
-    title = "" if change.summary is None else f"  {screen.visible(change.summary.title, one_line=True)}"
+    title = "" if change.summary is None else f"  {screen.safe_text(change.summary.title, one_line=True)}"
     kind = screen.styled(f"{change.kind:8}", _STYLES[change.kind])
-    return Text.assemble(kind, f" {screen.visible(change.key, one_line=True)}{seqs}{title}")
+    return Text.assemble(kind, f" {screen.safe_text(change.key, one_line=True)}{seqs}{title}")

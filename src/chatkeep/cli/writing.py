@@ -1,4 +1,4 @@
-"""Commands that change sessions: `append`, `rename`, `delete`."""
+"""Commands that change sessions: `append_command`, `rename`, `delete_command`."""
 
 # ruff: noqa: PLR0913 - a command has as many parameters as it has options
 
@@ -15,9 +15,9 @@ from chatkeep.cli.interrupts import stoppable
 from chatkeep.cli.moments import moment
 from chatkeep.cli.options import (
     AsJson,
-    Channel,
-    Key,
-    Prefix,
+    ChannelOption,
+    KeyArgument,
+    PrefixOption,
     Workspace,
     choice,
     existing_keys,
@@ -33,8 +33,8 @@ from chatkeep.wire.answers import BulkAnswer, append_answer
 _NAMED_KEYS = 20
 
 
-def append(
-    key: Key,
+def append_command(
+    key: KeyArgument,
     text: Annotated[str, typer.Argument(help="What is said, or - to read it from stdin.", show_default=False)],
     *,
     role: Annotated[
@@ -69,13 +69,13 @@ def append(
         return
     seq = appended.receipts[0].seq
     if appended.stored_count:
-        screen.say(f"Stored as message {seq} of {screen.visible(appended.key, one_line=True)}.")
+        screen.say(f"Stored as message {seq} of {screen.safe_text(appended.key, one_line=True)}.")
     else:
-        screen.say(f"Nothing new: this is message {seq} of {screen.visible(appended.key, one_line=True)} already.")
+        screen.say(f"Nothing new: this is message {seq} of {screen.safe_text(appended.key, one_line=True)} already.")
 
 
 def rename(
-    key: Key,
+    key: KeyArgument,
     title: Annotated[str, typer.Argument(help="The title, 1 to 200 characters.", show_default=False)],
     *,
     workspace: Workspace = None,
@@ -87,16 +87,17 @@ def rename(
     if as_json:
         screen.show_json(facts.listed(summary))
     else:
-        screen.say(f"Renamed to: {screen.visible(summary.title, one_line=True)}")
+        screen.say(f"Renamed to: {screen.safe_text(summary.title, one_line=True)}")
 
 
-def delete(
+def delete_command(
     keys: Annotated[
-        list[str] | None, typer.Argument(help="Keys of sessions.", show_default=False, autocompletion=completing.keys)
+        list[str] | None,
+        typer.Argument(help="Keys of sessions.", show_default=False, autocompletion=completing.key_completions),
     ] = None,
     *,
-    prefix: Prefix = "",
-    channel: Channel = None,
+    prefix: PrefixOption = "",
+    channel: ChannelOption = None,
     older_than: Annotated[
         str, typer.Option(help="Only sessions without activity for 30d, 12h ... or since a day.")
     ] = "",
@@ -119,7 +120,7 @@ def delete(
     what = screen.counted(len(doomed), "session")
     screen.say(f"Would delete {what}:" if dry_run else f"Deleted {what}.")
     for key in doomed if dry_run else ():
-        screen.say(screen.visible(key, one_line=True))
+        screen.say(screen.safe_text(key, one_line=True))
 
 
 def _deleted(sessions: Sessions, keys: Sequence[str]) -> Sequence[str]:

@@ -232,7 +232,7 @@ class AsyncClient:
         Raises:
             InvalidError: for a limit out of range, or a text of more than 1000 characters.
         """
-        asked = calls.asked(search, prefix=prefix, session=session, sort=sort, limit=limit)
+        asked = calls.search_of(search, prefix=prefix, session=session, sort=sort, limit=limit)
         return Hits(hits=()) if calls.finds_nothing(asked) else await self._connection.answer(calls.search(asked))
 
     async def rename(self, key: str, title: str) -> Summary:

@@ -40,7 +40,7 @@ from chatkeep.core.model import (
 )
 from chatkeep.core.search.query import parse_query
 from chatkeep.core.search.search import DEFAULT_ROLES, Search
-from chatkeep.core.sse import MEDIA_TYPE, EventReader
+from chatkeep.core.sse import EVENT_STREAM_TYPE, EventReader
 from chatkeep.core.stats import PeriodUnit, Stats
 from chatkeep.core.unknown import message_in, unknown_of_session
 from chatkeep.errors import ChatkeepError, InvalidError, MessageConflictError, UnreachableError
@@ -406,7 +406,9 @@ def narrowed(selection: Selection, prefix: str) -> Selection:
     return msgspec.structs.replace(selection, prefixes=(*selection.prefixes, prefix)) if prefix else selection
 
 
-def asked(search: Search | str, *, prefix: str, session: str | None, sort: Sort | None, limit: int | None) -> Search:
+def search_of(
+    search: Search | str, *, prefix: str, session: str | None, sort: Sort | None, limit: int | None
+) -> Search:
     """Return a search, of a text or of a search, with what was given besides."""
     whole = Search(query=parse_query(search)) if isinstance(search, str) else search
     given = {"session": session, "sort": sort, "limit": limit}
@@ -439,7 +441,7 @@ def authorization(token: str) -> dict[str, str]:
 
 def has_events(headers: Mapping[str, str]) -> bool:
     """Tell from its headers whether an answer is a stream of events."""
-    return headers.get("content-type", "").startswith(MEDIA_TYPE)
+    return headers.get("content-type", "").startswith(EVENT_STREAM_TYPE)
 
 
 class _Messages(Struct, frozen=True):

@@ -18,7 +18,7 @@ from chatkeep.core.history import completions
 from chatkeep.core.model import ROLES, Draft, Json, Message
 from chatkeep.core.text.reasoning import FIELDS
 from chatkeep.errors import InvalidError
-from chatkeep.wire.bodies import DraftBody, draft_of
+from chatkeep.wire.bodies import DraftBody, draft_of_body
 
 _OWN: Final = frozenset(DraftBody.__struct_fields__)
 _MODELS: Final = frozenset(("annotations", "audio", "function_call", "refusal", *FIELDS))
@@ -91,13 +91,13 @@ def _from_fields(fields: Mapping[str, Json], where: str, *, is_strict: bool) -> 
     if told.keys() <= _OWN:
         return own
     shaped = {name: value for name, value in told.items() if name not in _OURS_ALONE}
-    whole = completions.draft_of(shaped, own.metadata)
+    whole = completions.draft_of_completion(shaped, own.metadata)
     return msgspec.structs.replace(whole, id=own.id, sent_at=own.sent_at)
 
 
 def _converted(fields: dict[str, Json], where: str) -> Draft:
     try:
-        return draft_of(msgspec.convert(fields, DraftBody))
+        return draft_of_body(msgspec.convert(fields, DraftBody))
     except msgspec.ValidationError as error:
         reason, _, place = str(error).partition(" - at `$")
         raise InvalidError(f"{where}{place.rstrip('`')}", reason) from error

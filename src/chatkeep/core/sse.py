@@ -12,7 +12,7 @@ from msgspec import Struct
 
 from chatkeep.errors import BrokenInputError
 
-MEDIA_TYPE: Final = "text/event-stream"
+EVENT_STREAM_TYPE: Final = "text/event-stream"
 COMMENT: Final = b":\n\n"
 """What means nothing: sent in a silence, it shows that somebody is there."""
 
@@ -29,7 +29,7 @@ class Event(Struct, frozen=True):
     id: str = ""
 
 
-def encoded(event: Event, *, retry_ms: int | None = None) -> bytes:
+def event_bytes(event: Event, *, retry_ms: int | None = None) -> bytes:
     """Return an event as bytes; its data has no line breaks, as JSON has none. `retry_ms`: when to come back."""
     retry = b"" if retry_ms is None else b"retry: %d\n" % retry_ms
     mark = b"id: %b\n" % event.id.encode() if event.id else b""

@@ -21,7 +21,7 @@ from chatkeep.errors import BusyError, storage_error
 _LOCK_WAIT_S: Final = 5.0
 _LOCK_POLL_S: Final = 0.01
 
-Stamp = tuple[int, int, int]
+FileState = tuple[int, int, int]
 """What differs after every change: time, size, inode."""
 
 
@@ -32,7 +32,7 @@ class PrivateFile:
         """Take its place; neither it nor its folder need exist."""
         self._path = path
 
-    def stamp(self) -> Stamp | None:
+    def stamp(self) -> FileState | None:
         """Return the state of the file, None when it is not there.
 
         Raises:

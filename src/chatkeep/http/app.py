@@ -23,7 +23,7 @@ from chatkeep import exporters
 from chatkeep.access.page_sessions import SignInCode
 from chatkeep.core.history.windows import Window
 from chatkeep.core.model import Message
-from chatkeep.core.sse import MEDIA_TYPE
+from chatkeep.core.sse import EVENT_STREAM_TYPE
 from chatkeep.core.stats import Stats
 from chatkeep.http import docs
 from chatkeep.http.gate import problems
@@ -42,7 +42,7 @@ from chatkeep.http.gate.rules import (
     room_for_body,
 )
 from chatkeep.http.metrics import Metrics
-from chatkeep.http.openapi import Answer, Body, described, extra, responses
+from chatkeep.http.openapi import Body, RouteAnswer, described, extra, responses
 from chatkeep.http.routes import chat, events, keys, page, proxy, server, sessions
 from chatkeep.http.streams.followers import Feed
 from chatkeep.http.streams.relay import Relay
@@ -74,70 +74,70 @@ class Route(Struct, frozen=True):
     path: str
     rule: Rule
     endpoint: Callable[..., Coroutine[Any, Any, Response]]
-    answer: Answer
+    answer: RouteAnswer
     body: Body | None = None
     lasts: bool = False
     """It waits for others, so it sees itself to the room that its body takes."""
 
 
-_EXPORTS: Final = tuple(sorted({known.media_type.partition(";")[0] for known in exporters.FORMATS.values()}))
+_EXPORTS: Final = tuple(sorted({known.media_type.partition(";")[0] for known in exporters.EXPORT_FORMATS.values()}))
 _TEXT: Final = ("text/plain",)
 _HTML: Final = ("text/html",)
-_EVENTS: Final = (MEDIA_TYPE,)
+_EVENTS: Final = (EVENT_STREAM_TYPE,)
 
 ROUTES: Final = (
     # the object dialect
-    Route("GET", "/api/sessions", READ, sessions.list_sessions, Answer(SessionPage)),
-    Route("GET", "/api/sessions/search", READ, sessions.search_sessions, Answer(HitPage)),
-    Route("GET", "/api/memory/session", READ, sessions.read_history, Answer(tuple[Message, ...])),
+    Route("GET", "/api/sessions", READ, sessions.list_sessions, RouteAnswer(SessionPage)),
+    Route("GET", "/api/sessions/search", READ, sessions.search_sessions, RouteAnswer(HitPage)),
+    Route("GET", "/api/memory/session", READ, sessions.read_history, RouteAnswer(tuple[Message, ...])),
     Route(
         "POST",
         "/api/sessions/{id:path}/title",
         WRITE,
         sessions.rename_session,
-        Answer(Done),
+        RouteAnswer(Done),
         Body(bodies.TitleBody),
     ),
-    Route("GET", "/api/sessions/{id:path}", READ, sessions.get_session_object, Answer(SessionObject)),
-    Route("DELETE", "/api/sessions/{id:path}", DELETE, sessions.delete_session, Answer(Done)),
+    Route("GET", "/api/sessions/{id:path}", READ, sessions.get_session_object, RouteAnswer(SessionObject)),
+    Route("DELETE", "/api/sessions/{id:path}", DELETE, sessions.delete_session, RouteAnswer(Done)),
     # the key dialect
-    Route("GET", "/api/v1/sessions", READ, keys.list_keys, Answer(KeyList)),
+    Route("GET", "/api/v1/sessions", READ, keys.list_keys, RouteAnswer(KeyList)),
     Route(
         "POST",
         "/api/v1/sessions/delete",
         DELETE,
         keys.delete_sessions,
-        Answer(BulkAnswer),
+        RouteAnswer(BulkAnswer),
         Body(bodies.BulkBody),
     ),
-    Route("GET", "/api/v1/sessions/{key:path}", READ, keys.get_session, Answer(SessionDetail)),
-    Route("DELETE", "/api/v1/sessions/{key:path}", DELETE, keys.delete_key, Answer(DeletedAnswer)),
+    Route("GET", "/api/v1/sessions/{key:path}", READ, keys.get_session, RouteAnswer(SessionDetail)),
+    Route("DELETE", "/api/v1/sessions/{key:path}", DELETE, keys.delete_key, RouteAnswer(DeletedAnswer)),
     Route(
         "PATCH",
         "/api/v1/sessions/{key:path}",
         WRITE,
         keys.revise_session,
-        Answer(SessionDetail),
+        RouteAnswer(SessionDetail),
         Body(bodies.RevisionBody),
     ),
-    Route("GET", "/api/v1/messages", READ, keys.read_messages, Answer(Window)),
+    Route("GET", "/api/v1/messages", READ, keys.read_messages, RouteAnswer(Window)),
     Route(
         "POST",
         "/api/v1/messages",
         WRITE,
         keys.append_messages,
-        Answer(AppendAnswer, (200, 201)),
+        RouteAnswer(AppendAnswer, (200, 201)),
         Body(bodies.DraftsBody),
     ),
-    Route("GET", "/api/v1/export", READ, keys.export_sessions, Answer(media_types=_EXPORTS)),
-    Route("POST", "/api/v1/import", WRITE, keys.import_sessions, Answer(ImportAnswer), Body()),
-    Route("POST", "/api/v1/chat", WRITE, chat.chat, Answer(ChatAnswer), Body(bodies.ChatBody), lasts=True),
+    Route("GET", "/api/v1/export", READ, keys.export_sessions, RouteAnswer(media_types=_EXPORTS)),
+    Route("POST", "/api/v1/import", WRITE, keys.import_sessions, RouteAnswer(ImportAnswer), Body()),
+    Route("POST", "/api/v1/chat", WRITE, chat.answer_chat, RouteAnswer(ChatAnswer), Body(bodies.ChatBody), lasts=True),
     Route(
         "POST",
         "/api/v1/chat/stream",
         WRITE,
         chat.stream_chat,
-        Answer(media_types=_EVENTS),
+        RouteAnswer(media_types=_EVENTS),
         Body(bodies.ChatBody),
         lasts=True,
     ),
@@ -147,24 +147,24 @@ ROUTES: Final = (
         "/v1/chat/completions",
         WRITE,
         proxy.complete_chat,
-        Answer(media_types=(JSON_TYPE, MEDIA_TYPE)),
+        RouteAnswer(media_types=(JSON_TYPE, EVENT_STREAM_TYPE)),
         Body(),
         lasts=True,
     ),
-    Route("GET", "/v1/models", READ, proxy.list_models, Answer()),
-    Route("GET", "/api/v1/events", READ, events.follow_events, Answer(EventData, media_types=_EVENTS)),
+    Route("GET", "/v1/models", READ, proxy.list_models, RouteAnswer()),
+    Route("GET", "/api/v1/events", READ, events.follow_events, RouteAnswer(EventData, media_types=_EVENTS)),
     # the page
-    Route("GET", "/", PUBLIC, page.get_page, Answer(media_types=_HTML)),
-    Route("GET", "/page/{edition}/{name:path}", PUBLIC, page.get_page_file, Answer(media_types=page.MEDIA_TYPES)),
-    Route("POST", "/signin", SIGN_IN, page.sign_in, Answer(Done), Body(bodies.SignInBody)),
-    Route("DELETE", "/signin", SIGN_IN, page.sign_out, Answer(Done)),
+    Route("GET", "/", PUBLIC, page.get_page, RouteAnswer(media_types=_HTML)),
+    Route("GET", "/page/{edition}/{name:path}", PUBLIC, page.get_page_file, RouteAnswer(media_types=page.MEDIA_TYPES)),
+    Route("POST", "/signin", SIGN_IN, page.sign_in, RouteAnswer(Done), Body(bodies.SignInBody)),
+    Route("DELETE", "/signin", SIGN_IN, page.sign_out, RouteAnswer(Done)),
     # the server itself
-    Route("GET", "/api/v1/status", READ, server.get_status, Answer(StatusAnswer)),
-    Route("GET", "/api/v1/stats", READ, server.get_stats, Answer(Stats)),
-    Route("GET", "/metrics", READ_EVERYWHERE, server.get_metrics, Answer(media_types=_TEXT)),
-    Route("GET", "/health", PUBLIC, server.get_health, Answer(Done)),
-    Route("GET", "/openapi.json", PUBLIC, server.get_openapi, Answer(dict)),
-    Route("GET", "/docs", PUBLIC, server.get_docs, Answer(media_types=_HTML)),
+    Route("GET", "/api/v1/status", READ, server.get_status, RouteAnswer(StatusAnswer)),
+    Route("GET", "/api/v1/stats", READ, server.get_stats, RouteAnswer(Stats)),
+    Route("GET", "/metrics", READ_EVERYWHERE, server.get_metrics, RouteAnswer(media_types=_TEXT)),
+    Route("GET", "/health", PUBLIC, server.get_health, RouteAnswer(Done)),
+    Route("GET", "/openapi.json", PUBLIC, server.get_openapi, RouteAnswer(dict)),
+    Route("GET", "/docs", PUBLIC, server.get_docs, RouteAnswer(media_types=_HTML)),
 )
 
 

@@ -13,7 +13,7 @@ from chatkeep.sessions import Sessions
 
 _log = logging.getLogger("chatkeep")
 
-MEDIA_TYPE = CONTENT_TYPE_LATEST
+METRICS_TYPE = CONTENT_TYPE_LATEST
 
 
 class Metrics:

@@ -10,8 +10,9 @@ from fastapi import FastAPI
 from msgspec import Struct
 
 from chatkeep.core.history.windows import Window
-from chatkeep.core.model import Json, Message
+from chatkeep.core.model import Message
 from chatkeep.core.stats import Stats
+from chatkeep.http.docs import Document
 from chatkeep.http.gate.problems import PROBLEM_TYPE
 from chatkeep.http.gate.rules import JSON_TYPE, PUBLIC, SIGN_IN, Rule
 from chatkeep.wire import bodies
@@ -30,8 +31,6 @@ from chatkeep.wire.answers import (
 from chatkeep.wire.chat import ChatAnswer, ChatDone, ChatReasoning, ChatStart, ChatToken
 from chatkeep.wire.errors import Problem
 from chatkeep.wire.events import EventData
-
-Document = dict[str, Json]
 
 _REF: Final = "#/components/schemas/{name}"
 _BEARER: Final[Document] = {"type": "http", "scheme": "bearer"}
@@ -81,7 +80,7 @@ _KINDS: Final[tuple[Any, ...]] = (
 )
 
 
-class Answer(Struct, frozen=True):
+class RouteAnswer(Struct, frozen=True):
     """What a route answers when all is well: a type of JSON, or another media type."""
 
     kind: Any = None
@@ -95,7 +94,7 @@ class Body(Struct, frozen=True):
     kind: Any = None
 
 
-def responses(answer: Answer, body: Body | None, rule: Rule, path: str) -> dict[int | str, dict[str, Any]]:
+def responses(answer: RouteAnswer, body: Body | None, rule: Rule, path: str) -> dict[int | str, dict[str, Any]]:
     """Return what FastAPI is told of a route's answers, refusals included."""
     problems = {421: _ALWAYS[421]} if rule is PUBLIC else dict(_ALWAYS)
     problems |= {} if rule is PUBLIC or path.endswith(("/status", "/stats", "/metrics", "/events")) else _ADDRESSED

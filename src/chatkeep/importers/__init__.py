@@ -15,7 +15,7 @@ from chatkeep.core.model import Session
 from chatkeep.errors import BrokenInputError, InvalidError, TooLargeError
 from chatkeep.importers.formats import chatkeep, grip, pocketpaw
 from chatkeep.importers.reports import Flaw, Report, take_in, would_take_in
-from chatkeep.importers.sources import UNREADABLE, OnBytes, Piped, Source, files_of, opened, reason_of, sniff
+from chatkeep.importers.sources import READ_ERRORS, OnBytes, Piped, Source, files_of, read_failure, sniff, unpacked
 from chatkeep.sessions import now_utc
 
 __all__ = [
@@ -32,10 +32,10 @@ __all__ = [
     "would_take_in",
 ]
 
-FORMATS: Final = ("json", "jsonl", "pocketpaw", "grip")
+IMPORT_FORMATS: Final = ("json", "jsonl", "pocketpaw", "grip")
 
 
-def read(
+def read_sessions(
     source: Source,
     fmt: str,
     *,
@@ -51,15 +51,15 @@ def read(
     Raises:
         InvalidError: when there is no such format, or the path does not exist, or holds no session files.
     """
-    if fmt not in FORMATS:
-        raise InvalidError("format", f"must be one of {', '.join(FORMATS)}")
+    if fmt not in IMPORT_FORMATS:
+        raise InvalidError("format", f"must be one of {', '.join(IMPORT_FORMATS)}")
     notes = cache(pocketpaw.notes_in)
     mixed = isinstance(source, Path) and source.is_dir()
 
     def sessions_of(file: Source) -> Iterator[Session | Flaw]:
         name = file.name.partition(".json")[0]
         beside = notes(file.parent) if isinstance(file, Path) else {}
-        with opened(file, on_bytes) as stream:
+        with unpacked(file, on_bytes) as stream:
             if not stream.peek(1):
                 raise BrokenInputError("It is empty.")
             if fmt == "pocketpaw":
@@ -72,8 +72,8 @@ def read(
     for file in files_of(source, fmt):
         try:
             yield from (_placed(record, file) for record in sessions_of(file))
-        except (*UNREADABLE, BrokenInputError, TooLargeError) as error:
-            yield Flaw(file.name, reason_of(error))
+        except (*READ_ERRORS, BrokenInputError, TooLargeError) as error:
+            yield Flaw(file.name, read_failure(error))
 
 
 def _own_format(file: Source) -> chatkeep.Fmt:

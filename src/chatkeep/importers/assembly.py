@@ -21,7 +21,16 @@ from chatkeep.core.bounds import BATCH_MAX, MESSAGE_BYTES_MAX, has_more_values
 from chatkeep.core.model import Json, Message, Session, text_of
 from chatkeep.core.scanning import BrokenValueError, LongValueError, Scanner
 from chatkeep.errors import BrokenInputError, ChatkeepError
-from chatkeep.importers.records import Head, Reading, Said, decoded, head_of, made_id, said_of, why
+from chatkeep.importers.records import (
+    Head,
+    ImportedMessage,
+    ReadRecord,
+    head_of,
+    imported_message,
+    lenient_json,
+    made_id,
+    why,
+)
 from chatkeep.importers.reports import Flaw
 
 _WAITING_BYTES: Final = 1 << 20  # of messages, in memory
@@ -31,14 +40,14 @@ _FIELD_BYTES_MAX: Final = 1 << 20  # of a field besides the messages
 _FIELD_COST_BYTES: Final = 100  # beside its name and value
 _HEADER_BYTES_MAX: Final = 4 << 20  # of all of them
 
-ToHead = Callable[[dict[str, Json], str], Reading]
+ToHead = Callable[[dict[str, Json], str], ReadRecord]
 """Makes a head of the fields of a record, given also how its first question begins."""
 
-_decode_said = msgspec.json.Decoder(Said).decode
+_decode_said = msgspec.json.Decoder(ImportedMessage).decode
 _encode = msgspec.json.Encoder().encode
 
 
-class Shape(Struct, frozen=True):
+class RecordShape(Struct, frozen=True):
     """How a program writes sessions down: what its fields mean, and its times without an offset."""
 
     to_message: Callable[[dict[str, Json]], dict[str, Json]]
@@ -46,17 +55,17 @@ class Shape(Struct, frozen=True):
     zone: tzinfo | None = UTC
 
 
-def _own_head(fields: dict[str, Json], _: str) -> Reading:
+def _own_head(fields: dict[str, Json], _: str) -> ReadRecord:
     return head_of(fields)
 
 
-OWN: Final = Shape(lambda fields: fields, _own_head)
+OWN: Final = RecordShape(lambda fields: fields, _own_head)
 
 
 class Assembly:
     """One record on its way to be a session."""
 
-    def __init__(self, shape: Shape, place: str, now: Callable[[], datetime]) -> None:
+    def __init__(self, shape: RecordShape, place: str, now: Callable[[], datetime]) -> None:
         """Begin with nothing; `place` says where the record is."""
         self._shape = shape
         self._place = place
@@ -116,7 +125,7 @@ class Assembly:
         if self._header_bytes > _HEADER_BYTES_MAX:
             self._left_out += 1
         else:
-            self._fields[str(name)] = decoded(raw).value
+            self._fields[str(name)] = lenient_json(raw).value
 
     def _list(self, scanner: Scanner) -> Generator[Flaw, None, bool]:
         """Take a list of messages in; return whether its end was reached."""
@@ -145,7 +154,7 @@ class Assembly:
 
     def _take_message(self, raw: bytes, scanner: Scanner) -> Iterator[Flaw]:
         try:
-            said, told = said_of(raw, self._shape.to_message, self._shape.zone)
+            said, told = imported_message(raw, self._shape.to_message, self._shape.zone)
         except (ChatkeepError, RecursionError) as error:
             yield self._flaw(why(error))
             return
@@ -215,7 +224,7 @@ def _sentence(told: Sequence[str]) -> str:
 def _is_message(raw: bytes) -> bool:
     """Tell whether an object that was found behind what is broken is a message, and not a part of one."""
     try:
-        value = decoded(raw).value if b'"role"' in raw and not has_more_values(raw) else None
+        value = lenient_json(raw).value if b'"role"' in raw and not has_more_values(raw) else None
     except BrokenInputError:
         return False
     return isinstance(value, dict) and "role" in value

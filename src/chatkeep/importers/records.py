@@ -51,7 +51,7 @@ _SHORTENED: Final = f"it was cut to fit into {MESSAGE_BYTES_MAX >> 20} MiB; mark
 _STOOD_FOR: Final = "it is too large in many small parts; a short message stands for it"
 
 
-class Said(Struct, frozen=True, kw_only=True, omit_defaults=True):
+class ImportedMessage(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A message as it can be stored, but for its place and what only its neighbours tell: a time, an id."""
 
     role: Role
@@ -86,7 +86,7 @@ class Head(Struct, frozen=True, kw_only=True):
         return Header(**{**fields, "created_at": created_at, "channel": self.channel or channel_of(self.key)})
 
 
-class Reading(NamedTuple):
+class ReadRecord(NamedTuple):
     """What was made of something, and what had to be done to it."""
 
     value: Any
@@ -101,14 +101,14 @@ class _Outline(Struct, frozen=True, kw_only=True):
     timestamp: str | float | None = None
 
 
-def decoded(raw: bytes) -> Reading:
+def lenient_json(raw: bytes) -> ReadRecord:
     """Return the value of JSON, also of such as no other program should have written.
 
     Raises:
         BrokenInputError: when it is none.
     """
     try:
-        return Reading(msgspec.json.decode(raw))
+        return ReadRecord(msgspec.json.decode(raw))
     except (msgspec.MsgspecError, UnicodeError, RecursionError):
         pass
     text = raw.decode(errors="replace")
@@ -118,10 +118,12 @@ def decoded(raw: bytes) -> Reading:
         raise BrokenInputError("It is nested too deep.") from error
     except ValueError as error:
         raise BrokenInputError(f"It is not JSON: {error}.") from error
-    return Reading(scrubbed(value), (_REPLACED,))
+    return ReadRecord(scrubbed(value), (_REPLACED,))
 
 
-def said_of(raw: bytes, shape: Callable[[dict[str, Json]], dict[str, Json]], zone: tzinfo | None) -> Reading:
+def imported_message(
+    raw: bytes, shape: Callable[[dict[str, Json]], dict[str, Json]], zone: tzinfo | None
+) -> ReadRecord:
     """Return the message that JSON holds, its fields as `shape` names them.
 
     Raises:
@@ -129,7 +131,7 @@ def said_of(raw: bytes, shape: Callable[[dict[str, Json]], dict[str, Json]], zon
     """
     if has_more_values(raw):
         return _outlined(raw, zone)
-    value, told = decoded(raw)
+    value, told = lenient_json(raw)
     if not isinstance(value, dict):
         raise BrokenInputError("It is no object.")
     fields = _Fields(shape(value))
@@ -157,11 +159,11 @@ def said_of(raw: bytes, shape: Callable[[dict[str, Json]], dict[str, Json]], zon
     kept, extra = _storable(draft, fields.rest("seq"))
     kept_fields = msgspec.structs.asdict(kept)
     del kept_fields["sent_at"]
-    said = Said(timestamp=sent_at, extra=extra or None, **kept_fields)
-    return Reading(said, tuple(dict.fromkeys((*told, *fields.told, *_changes(draft, kept)))))
+    said = ImportedMessage(timestamp=sent_at, extra=extra or None, **kept_fields)
+    return ReadRecord(said, tuple(dict.fromkeys((*told, *fields.told, *_changes(draft, kept)))))
 
 
-def head_of(fields: Mapping[str, Json], zone: tzinfo | None = UTC) -> Reading:
+def head_of(fields: Mapping[str, Json], zone: tzinfo | None = UTC) -> ReadRecord:
     """Return what the fields of a record tell of a session.
 
     Raises:
@@ -188,7 +190,7 @@ def head_of(fields: Mapping[str, Json], zone: tzinfo | None = UTC) -> Reading:
         tags=_tags(left),
         extra=_extra(left),
     )
-    return Reading(head, tuple(left.told))
+    return ReadRecord(head, tuple(left.told))
 
 
 def instant(at: Json, zone: tzinfo | None = UTC) -> datetime | None:
@@ -211,7 +213,7 @@ def instant(at: Json, zone: tzinfo | None = UTC) -> datetime | None:
     raise InvalidError("timestamp", "is no time")
 
 
-def made_id(key: str, said: Said, met: dict[int, int]) -> str:
+def made_id(key: str, said: ImportedMessage, met: dict[int, int]) -> str:
     """Return an id that depends on nothing but what is said, when, and how often it was said before.
 
     The place is counted among equal messages only: a program that forgets old messages, or puts
@@ -281,7 +283,7 @@ class _Fields:
         return None
 
 
-def _outlined(raw: bytes, zone: tzinfo | None) -> Reading:
+def _outlined(raw: bytes, zone: tzinfo | None) -> ReadRecord:
     try:
         outline = msgspec.json.decode(raw, type=_Outline)
     except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
@@ -291,14 +293,14 @@ def _outlined(raw: bytes, zone: tzinfo | None) -> Reading:
     fields = _Fields({"timestamp": outline.timestamp, "id": outline.id})
     digest = hashlib.sha256(raw).hexdigest()
     content = f"[A message of more than {VALUES_MAX} values, too many to keep, SHA-256 {digest}]"
-    said = Said(
+    said = ImportedMessage(
         role=outline.role,
         content=content,
         timestamp=fields.checked("timestamp", lambda at: instant(at, zone)),
         id=fields.checked("id", _a_name),
         metadata={"altered": [LEFT_OUT]},
     )
-    return Reading(said, (_STOOD_FOR, *fields.told))
+    return ReadRecord(said, (_STOOD_FOR, *fields.told))
 
 
 def _changes(before: Draft, after: Draft) -> list[str]:

@@ -25,7 +25,7 @@ ERRORS_MAX: Final = 1000
 _GARBAGE_MAX: Final = 10_000  # flaws without anything to take between them, after which a source is given up
 _NAMED_CONFLICTS: Final = 3
 
-Told = dict[str, bytes]
+EncodedReports = dict[str, bytes]
 """Message ids, each with a fingerprint of what the message says."""
 
 
@@ -78,7 +78,7 @@ def take_in(sessions: Sessions, records: Iterable[Record], *, on_session: OnSess
 
 def would_take_in(sessions: Sessions, records: Iterable[Record], *, on_session: OnSession | None = None) -> Report:
     """Return what `take_in` would report, without storing anything."""
-    told: dict[str, Told] = {}
+    told: dict[str, EncodedReports] = {}
     return _reported(lambda session: _would_merge(sessions, session, told), records, on_session)
 
 
@@ -139,7 +139,7 @@ def _conflict(record: Record, merged: Merged) -> Flaw | None:
     return Flaw(record.header.key, reason, MessageConflictError.code, merged.conflicts)
 
 
-def _would_merge(sessions: Sessions, session: Session, told: dict[str, Told]) -> Merged:
+def _would_merge(sessions: Sessions, session: Session, told: dict[str, EncodedReports]) -> Merged:
     checked = checked_session(session)
     key = checked.header.key
     created = False

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 OnBytes = Callable[[int], None]
 _Read = Callable[[int], bytes]
 
-UNREADABLE: Final = (OSError, EOFError, zlib.error, zstandard.ZstdError)
+READ_ERRORS: Final = (OSError, EOFError, zlib.error, zstandard.ZstdError)
 NAMES: Final = "json, jsonl, pocketpaw or grip"
 _GZIP: Final = b"\x1f\x8b"
 _ZSTD: Final = b"\x28\xb5\x2f\xfd"
@@ -53,11 +53,11 @@ Source = Path | Piped
 
 
 @contextlib.contextmanager
-def opened(source: Source, on_bytes: OnBytes = lambda _: None) -> Iterator[io.BufferedReader]:
+def unpacked(source: Source, on_bytes: OnBytes = lambda _: None) -> Iterator[io.BufferedReader]:
     """Yield the content of a file, unpacked; `on_bytes` is told how many more bytes of the file were read.
 
     Raises:
-        OSError, and the errors of `UNREADABLE`: when it cannot be read.
+        OSError, and the errors of `READ_ERRORS`: when it cannot be read.
         BrokenInputError: when it expands beyond measure.
     """
     if isinstance(source, Piped):
@@ -120,10 +120,10 @@ def _has_index(folder: Path) -> bool:
 
 def _format_of(source: Source) -> str | None:
     try:
-        with opened(source) as stream:
+        with unpacked(source) as stream:
             head = stream.peek(_PEEK_BYTES)[:_PEEK_BYTES]
-    except (*UNREADABLE, BrokenInputError) as error:
-        raise InvalidError("path", f"{_named(source)} cannot be read: {reason_of(error)}") from error
+    except (*READ_ERRORS, BrokenInputError) as error:
+        raise InvalidError("path", f"{_named(source)} cannot be read: {read_failure(error)}") from error
     if not head:
         raise InvalidError("path", f"{_named(source)} is empty")
     is_cut = len(head) == _PEEK_BYTES
@@ -264,7 +264,7 @@ class _Content(io.RawIOBase):
                 view[filled : filled + len(piece)] = piece
                 filled += len(piece)
                 self._check(len(piece))
-        except (*UNREADABLE, BrokenInputError) as error:
+        except (*READ_ERRORS, BrokenInputError) as error:
             self._error = error
             if not filled:
                 raise
@@ -276,12 +276,12 @@ class _Content(io.RawIOBase):
             raise BrokenInputError(f"The file expands to more than {_EXPANSION_MAX} times its size.")
 
 
-def reason_of(error: Exception) -> str:
+def read_failure(error: Exception) -> str:
     """Return why a file could not be read."""
     if isinstance(error, OSError) and error.strerror:
         return f"{error.strerror}."
     if isinstance(error, zstandard.ZstdError) and "too much memory" in f"{error}":
         return "Unpacking it takes more than 8 MiB of memory at once: pack it again, without `--ultra` and `--long`."
-    if isinstance(error, UNREADABLE):
+    if isinstance(error, READ_ERRORS):
         return f"The compressed data is damaged: {error}."
     return why(error)

@@ -16,7 +16,7 @@ from typing import Final, NamedTuple
 import msgspec
 
 from chatkeep.core.bounds import DEPTH_MAX, VALUES_MAX, count_of, is_deeper, structure_of
-from chatkeep.core.history.completions import draft_of
+from chatkeep.core.history.completions import draft_of_completion
 from chatkeep.core.history.mending import SHORTENED, marked, storable
 from chatkeep.core.model import Draft, Json
 from chatkeep.core.scanning import BrokenValueError, LongValueError, Scanner
@@ -72,7 +72,7 @@ def _whole(body: bytes) -> Asked | None:
 
 def _draft(said: Json) -> Draft:
     """Return a message as ours; one that is no object is taken for what the user says."""
-    return draft_of(said if isinstance(said, dict) else {"content": said})
+    return draft_of_completion(said if isinstance(said, dict) else {"content": said})
 
 
 def _is_deeper(value: Json, depth: int = DEPTH_MAX - 1) -> bool:
@@ -125,7 +125,7 @@ def _message(scanner: Scanner, budget: _Budget) -> Draft:
 
 
 def _cut_draft(fields: dict[str, Json], *, is_cut: bool) -> Draft:
-    draft = storable(draft_of(fields))
+    draft = storable(draft_of_completion(fields))
     return marked(draft, SHORTENED) if is_cut else draft
 
 

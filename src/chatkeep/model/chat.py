@@ -24,13 +24,13 @@ import msgspec
 from msgspec import Struct
 
 from chatkeep.core.history.tape import Tape
-from chatkeep.core.history.turns import said_of
-from chatkeep.core.history.windows import Count, Window, for_openai, tokens
+from chatkeep.core.history.turns import utterance_of
+from chatkeep.core.history.windows import TokenCounter, Window, for_openai, tokens
 from chatkeep.core.keys import KEY_CHARS_MAX, composed
 from chatkeep.core.model import MODEL_TITLE, Draft, Json, Message, Receipt, Revision, encoded_json, text_of
 from chatkeep.core.paging import LIST_LIMIT_MAX
 from chatkeep.core.text import titles
-from chatkeep.core.text.reasoning import Piece, reasoning_of, without_reasoning
+from chatkeep.core.text.reasoning import TextPiece, reasoning_of, without_reasoning
 from chatkeep.errors import BusyError, ChatkeepError, InvalidKeyError, ModelSilentError
 from chatkeep.model.tokenizers import counter
 from chatkeep.model.upstream import Model
@@ -53,7 +53,7 @@ _P = ParamSpec("_P")
 _T = TypeVar("_T")
 _log = logging.getLogger("chatkeep")
 
-Emit = Callable[[Piece], Awaitable[None]]
+OnPiece = Callable[[TextPiece], Awaitable[None]]
 """Takes a piece of the answer, or of the thinking before it."""
 
 
@@ -170,7 +170,7 @@ class Turn:
         self._chats = chats
         self._tape: Tape | None = None
 
-    async def run(self, emit: Emit) -> Answered:
+    async def run(self, emit: OnPiece) -> Answered:
         """Ask the model, hand on each piece of its answer as it comes, and store the answer.
 
         Raises:
@@ -189,7 +189,7 @@ class Turn:
             await self._store_what_came(began, error.code, f"{error}")
             raise
         except asyncio.CancelledError as error:
-            await self._store_what_came(began, reason_of(error))
+            await self._store_what_came(began, ending_of(error))
             raise
         except Exception:  # nobody foresaw it
             await self._store_what_came(began, ChatkeepError.code)
@@ -204,7 +204,7 @@ class Turn:
         window = self.sessions.window(self.key, before=self.seq + 1, limit=LIST_LIMIT_MAX)
         return window, _asked(window.messages, self._chats, counter(self.model))
 
-    async def _ask(self, asked: Sequence[Json], emit: Emit) -> None:
+    async def _ask(self, asked: Sequence[Json], emit: OnPiece) -> None:
         async with aclosing(cast("Any", self._chats.model.answer(self.model, asked))) as said:
             async for piece in said:
                 if isinstance(piece, Tape):
@@ -272,7 +272,7 @@ def answer_text(draft: Draft) -> str:
     return text_of(without_reasoning(draft.content))
 
 
-def reason_of(cancelled: asyncio.CancelledError) -> str:
+def ending_of(cancelled: asyncio.CancelledError) -> str:
     """Return why an answer is not waited for: whoever cancels it for its client says so, else the server ends."""
     return CLIENT_GONE if CLIENT_GONE in cancelled.args else SERVER_ENDED
 
@@ -306,9 +306,9 @@ def check_chat_key(key: str, prefix: str = "") -> None:
         raise InvalidKeyError(f"must have 1 to {KEY_CHARS_MAX} letters, digits or _ : . @ -", "session_key")
 
 
-def _asked(messages: Sequence[Message], chats: Chats, count: Count) -> list[dict[str, Json]]:
+def _asked(messages: Sequence[Message], chats: Chats, count: TokenCounter) -> list[dict[str, Json]]:
     """Return what the model is sent: the newest turns that fit, and in any case the last message."""
-    room = chats.history_tokens + tokens(said_of(messages[-1]), count) + count(chats.system_prompt)
+    room = chats.history_tokens + tokens(utterance_of(messages[-1]), count) + count(chats.system_prompt)
     return for_openai(messages, budget=room, count=count, system=chats.system_prompt or None)
 
 
@@ -340,7 +340,7 @@ async def _give_title(model: Model, turn: Turn, answered: Answered) -> None:
         asked = await turn.workers.read(turn.sessions.window, turn.key, before=turn.seq + 1, limit=1)
         exchange = f"{asked.messages[0].text[:_TITLE_SOURCE_CHARS]}\n\n{answered.text[:_TITLE_SOURCE_CHARS]}"
         request = [{"role": "system", "content": _TITLE_PROMPT}, {"role": "user", "content": exchange}]
-        pieces = [piece async for piece in model.answer(turn.model, request) if isinstance(piece, Piece)]
+        pieces = [piece async for piece in model.answer(turn.model, request) if isinstance(piece, TextPiece)]
         said = "".join(piece.text for piece in pieces if piece.kind == "text")
         if title := titles.title(said.strip(_FRAME), None).said:
             made = Revision(metadata={MODEL_TITLE: title.strip(_FRAME)})

@@ -10,7 +10,7 @@ import re
 from importlib.util import find_spec
 from typing import Final
 
-from chatkeep.core.history.windows import Count, estimate
+from chatkeep.core.history.windows import TokenCounter, estimate
 
 _ENCODINGS: Final = (
     ("o200k_base", re.compile(r"(?:chatgpt-4o|gpt-(?:4o|4\.1|4\.5|5|oss)|o[134])(?:[-.:].*)?")),
@@ -18,7 +18,7 @@ _ENCODINGS: Final = (
 )
 
 
-def counter(model: str) -> Count:
+def counter(model: str) -> TokenCounter:
     """Return the function that counts a text's tokens for a model; the estimate for one that is not known.
 
     A provider before the name (`openai/gpt-4o`) and the mark of a fine-tuned model (`ft:`) do not matter.
@@ -32,7 +32,7 @@ def counter(model: str) -> Count:
     return _exact(encoding)
 
 
-def _exact(encoding: str) -> Count:
+def _exact(encoding: str) -> TokenCounter:
     from toktok import batch_count  # noqa: PLC0415 - loads 8 MB, for those who count
 
     def count(text: str) -> int:

@@ -16,11 +16,11 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 from msgspec import Struct
 
-from chatkeep.core.history.tape import Tape
+from chatkeep.core.history.tape import ANSWER_BYTES_MAX, Tape
 from chatkeep.core.masking import Mask
 from chatkeep.core.model import Json
 from chatkeep.core.text.quoting import quoted
-from chatkeep.core.text.reasoning import Piece
+from chatkeep.core.text.reasoning import TextPiece
 from chatkeep.errors import (
     ContextTooLongError,
     ModelCutOffError,
@@ -36,7 +36,6 @@ if TYPE_CHECKING:
     from openai import APIStatusError, AsyncOpenAI
 
 ANSWER_CHARS_MAX: Final = 2_700_000  # as JSON at most six bytes each, so that an answer fits into a message
-ANSWER_BYTES_MAX: Final = 64 << 20  # with all that is around its characters
 REFUSAL_BYTES_MAX: Final = 64 << 10  # which the client takes whole
 CONNECT_WAIT_S: Final = 10.0
 RETRY_AFTER_S: Final = 5
@@ -79,7 +78,7 @@ class Model(Protocol):
         """
         ...
 
-    def answer(self, model: str, messages: Sequence[Json], /) -> AsyncIterator[Tape | Piece]:
+    def answer(self, model: str, messages: Sequence[Json], /) -> AsyncIterator[Tape | TextPiece]:
         """Yield the tape that the answer is heard through, and what it says, text and thinking, as it comes.
 
         Raises:
@@ -99,7 +98,7 @@ class NoModel:
         """Raise ModelUnsetError."""
         raise ModelUnsetError("model_url")
 
-    def answer(self, _: str, __: Sequence[Json], /) -> AsyncIterator[Tape | Piece]:
+    def answer(self, _: str, __: Sequence[Json], /) -> AsyncIterator[Tape | TextPiece]:
         """Raise ModelUnsetError."""
         raise ModelUnsetError("model_url")
 
@@ -123,7 +122,7 @@ class Upstream:
             raise ModelUnsetError("model")
         return chosen
 
-    async def answer(self, model: str, messages: Sequence[Json], /) -> AsyncIterator[Tape | Piece]:
+    async def answer(self, model: str, messages: Sequence[Json], /) -> AsyncIterator[Tape | TextPiece]:
         """Yield the answer's tape, then what it says, as `Model.answer` says; neither has the key."""
         # Past the client's way to look through each message, which holds up the event loop for 0.15 ms a message
         body = {"messages": messages, "stream_options": {"include_usage": True}}

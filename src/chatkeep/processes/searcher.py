@@ -9,4 +9,4 @@ from pathlib import Path
 from chatkeep import wiring
 
 if __name__ == "__main__":
-    wiring.search_for(Path(sys.argv[1]), [int(number) for number in sys.argv[2:]])
+    wiring.run_searcher(Path(sys.argv[1]), [int(number) for number in sys.argv[2:]])

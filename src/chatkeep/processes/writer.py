@@ -1,4 +1,4 @@
-"""`python -m chatkeep.processes.writer WORKSPACE DURABILITY DESCRIPTOR...`: the process that stores long texts for a server.
+"""`python -m chatkeep.processes.writer WORKSPACE DURABILITY DESCRIPTOR...`: stores long texts for a server.
 
 It is started by the server (see `beside`) and ends with it: the server's end closes the channels.
 """

@@ -57,7 +57,7 @@ from chatkeep.core.stats import (
 )
 from chatkeep.errors import CountConflictError, MessageConflictError, SessionNotFoundError
 
-Kept = TypeVar("Kept", Header, Message, dict[str, Json])
+_Kept = TypeVar("_Kept", Header, Message, dict[str, Json])
 _Said = tuple[str, Message, Words]
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -433,6 +433,6 @@ def _micros(at: datetime) -> int:
     return (at - _EPOCH) // timedelta(microseconds=1)
 
 
-def _copy(value: Kept) -> Kept:
+def _copy(value: _Kept) -> _Kept:
     """Return the value as it comes back from its JSON, so that no caller holds a part of what is stored."""
     return msgspec.json.decode(msgspec.json.encode(value), type=type(value))

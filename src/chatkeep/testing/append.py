@@ -9,7 +9,7 @@ from chatkeep.errors import CountConflictError, MessageConflictError, SessionNot
 from chatkeep.store.protocol import Store
 from chatkeep.testing.samples import at, draft, search_for, talk
 
-KEY = "telegram:1"
+_KEY = "telegram:1"
 
 
 class AppendContract:
@@ -17,14 +17,14 @@ class AppendContract:
 
     def test_append_creates(self, store: Store) -> None:
         """The first append makes the session and answers with the first place."""
-        appended = store.append(KEY, [draft("Hello", 5, id="a")])
-        assert (KEY, 1, 1) == (appended.key, appended.message_count, appended.stored_count)
+        appended = store.append(_KEY, [draft("Hello", 5, id="a")])
+        assert (_KEY, 1, 1) == (appended.key, appended.message_count, appended.stored_count)
         assert (Receipt(seq=1, id="a", sent_at=at(5)),) == appended.receipts
 
     def test_append_goes_on(self, store: Store) -> None:
         """Later appends are numbered on, whatever their times."""
-        store.append(KEY, [draft("one", 10)])
-        appended = store.append(KEY, [draft("two", 5), draft("three", 7)])
+        store.append(_KEY, [draft("one", 10)])
+        appended = store.append(_KEY, [draft("two", 5), draft("three", 7)])
         assert [2, 3] == [receipt.seq for receipt in appended.receipts]
         assert 3 == appended.message_count
         assert ["one", "two", "three"] == _contents(store)
@@ -32,8 +32,8 @@ class AppendContract:
     def test_append_keeps_every_field(self, store: Store) -> None:
         """All that a message says comes back."""
         said = draft("42", role="tool", name="adder", tool_call_id="call-1", metadata={"took": 0.25})
-        store.append(KEY, [said])
-        message = store.read(KEY).messages[0]
+        store.append(_KEY, [said])
+        message = store.read(_KEY).messages[0]
         assert message.says_the_same(said)
         assert (said.id, said.sent_at, "adder", "call-1") == (
             message.id,
@@ -44,19 +44,19 @@ class AppendContract:
 
     def test_append_keeps_microseconds(self, store: Store) -> None:
         """A time comes back to the microsecond."""
-        store.append(KEY, [draft("now", 0.123457)])
-        assert at(0.123457) == store.read(KEY).messages[0].sent_at
+        store.append(_KEY, [draft("now", 0.123457)])
+        assert at(0.123457) == store.read(_KEY).messages[0].sent_at
 
     def test_append_makes_created_at_the_earliest_time(self, store: Store) -> None:
         """A session begins with the earliest of its first messages, and later ones do not move that."""
-        store.append(KEY, [draft("late", 20), draft("early", 10)])
-        store.append(KEY, [draft("earliest", 1)])
-        assert at(10) == store.get(KEY).header.created_at
+        store.append(_KEY, [draft("late", 20), draft("early", 10)])
+        store.append(_KEY, [draft("earliest", 1)])
+        assert at(10) == store.get(_KEY).header.created_at
 
     def test_append_makes_updated_at_the_latest_time(self, store: Store) -> None:
         """The latest activity is the latest message time, not the time of the last message."""
-        store.append(KEY, [draft("late", 20), draft("early", 10)])
-        assert at(20) == store.get(KEY).updated_at
+        store.append(_KEY, [draft("late", 20), draft("early", 10)])
+        assert at(20) == store.get(_KEY).updated_at
 
     @pytest.mark.parametrize(
         "key,channel",
@@ -77,33 +77,33 @@ class AppendContract:
 
     def test_append_takes_channel(self, store: Store) -> None:
         """A channel counts when the session is created, and never again."""
-        store.append(KEY, [draft()], channel="pager")
-        store.append(KEY, [draft()], channel="fax")
-        assert "pager" == store.get(KEY).header.channel
+        store.append(_KEY, [draft()], channel="pager")
+        store.append(_KEY, [draft()], channel="fax")
+        assert "pager" == store.get(_KEY).header.channel
 
     def test_append_without_create(self, store: Store) -> None:
         """`create=False` asks for a session that exists, and makes none."""
         with pytest.raises(SessionNotFoundError):
-            store.append(KEY, [draft()], create=False)
+            store.append(_KEY, [draft()], create=False)
         with pytest.raises(SessionNotFoundError):
-            store.get(KEY)
-        store.append(KEY, [draft()])
-        assert 2 == store.append(KEY, [draft()], create=False).message_count
+            store.get(_KEY)
+        store.append(_KEY, [draft()])
+        assert 2 == store.append(_KEY, [draft()], create=False).message_count
 
     def test_append_again(self, store: Store) -> None:
         """A stored message is answered with its first place and time, and stored once."""
-        first = store.append(KEY, [draft("Hello", 1, id="a")])
-        store.append(KEY, [draft("more", 2)])
-        again = store.append(KEY, [draft("Hello", 99, id="a")])
+        first = store.append(_KEY, [draft("Hello", 1, id="a")])
+        store.append(_KEY, [draft("more", 2)])
+        again = store.append(_KEY, [draft("Hello", 99, id="a")])
         assert first.receipts == again.receipts
         assert (2, 0) == (again.message_count, again.stored_count)
         assert ["Hello", "more"] == _contents(store)
-        assert at(2) == store.get(KEY).updated_at
+        assert at(2) == store.get(_KEY).updated_at
 
     def test_append_again_in_part(self, store: Store) -> None:
         """Of a batch, what is stored keeps its place and the rest is appended."""
-        store.append(KEY, talk(2))
-        appended = store.append(KEY, [*talk(2)[::-1], draft("line 3", 3, id="id-3")])
+        store.append(_KEY, talk(2))
+        appended = store.append(_KEY, [*talk(2)[::-1], draft("line 3", 3, id="id-3")])
         assert [2, 1, 3] == [receipt.seq for receipt in appended.receipts]
         assert (3, 1) == (appended.message_count, appended.stored_count)
         assert ["line 1", "line 2", "line 3"] == _contents(store)
@@ -111,7 +111,7 @@ class AppendContract:
     def test_append_twice_in_one_batch(self, store: Store) -> None:
         """A message that stands twice in a batch is stored once."""
         twice = draft("Hello", id="a")
-        appended = store.append(KEY, [twice, draft("between"), twice])
+        appended = store.append(_KEY, [twice, draft("between"), twice])
         assert [1, 2, 1] == [receipt.seq for receipt in appended.receipts]
         assert (2, 2) == (appended.message_count, appended.stored_count)
 
@@ -126,59 +126,59 @@ class AppendContract:
     )
     def test_append_taken_id(self, store: Store, other: Draft) -> None:
         """An id that is taken by other content refuses the batch and leaves nothing of it."""
-        store.append(KEY, talk(2))
+        store.append(_KEY, talk(2))
         with pytest.raises(MessageConflictError):
-            store.append(KEY, [draft("before"), other, draft("after")])
+            store.append(_KEY, [draft("before"), other, draft("after")])
         assert ["line 1", "line 2"] == _contents(store)
-        assert 2 == store.get(KEY).message_count
+        assert 2 == store.get(_KEY).message_count
         assert () == store.search(search_for("before")).hits
 
     def test_append_id_taken_in_the_batch(self, store: Store) -> None:
         """Two contents under one id are refused, and no session is made for them."""
         with pytest.raises(MessageConflictError):
-            store.append(KEY, [draft("one", id="a"), draft("two", id="a")])
+            store.append(_KEY, [draft("one", id="a"), draft("two", id="a")])
         with pytest.raises(SessionNotFoundError):
-            store.get(KEY)
+            store.get(_KEY)
 
     def test_append_id_of_another_session(self, store: Store) -> None:
         """Ids are unique within a session, not beyond it."""
-        store.append(KEY, [draft("one", id="a")])
+        store.append(_KEY, [draft("one", id="a")])
         assert 1 == store.append("telegram:2", [draft("two", id="a")]).stored_count
 
     def test_append_expecting_count(self, store: Store) -> None:
         """An expected count lets the append through when the session has it."""
-        store.append(KEY, [draft()], expect_count=0)
-        assert 3 == store.append(KEY, [draft(), draft()], expect_count=1).message_count
+        store.append(_KEY, [draft()], expect_count=0)
+        assert 3 == store.append(_KEY, [draft(), draft()], expect_count=1).message_count
 
     @pytest.mark.parametrize("expect_count", [0, 1, 3])
     def test_append_expecting_another_count(self, store: Store, expect_count: int) -> None:
         """A session that has moved on, or is not so far, refuses and stays as it is."""
-        store.append(KEY, talk(2))
+        store.append(_KEY, talk(2))
         with pytest.raises(CountConflictError):
-            store.append(KEY, [draft("more")], expect_count=expect_count)
-        assert 2 == store.get(KEY).message_count
+            store.append(_KEY, [draft("more")], expect_count=expect_count)
+        assert 2 == store.get(_KEY).message_count
 
     def test_append_expecting_count_of_no_session(self, store: Store) -> None:
         """A missing session has no messages, and is not made by an append that is refused."""
         with pytest.raises(CountConflictError):
-            store.append(KEY, [draft()], expect_count=1)
+            store.append(_KEY, [draft()], expect_count=1)
         with pytest.raises(SessionNotFoundError):
-            store.get(KEY)
+            store.get(_KEY)
 
     def test_append_again_expecting_the_old_count(self, store: Store) -> None:
         """A retry of what was stored passes, although the session has moved on since."""
-        first = store.append(KEY, talk(2), expect_count=0)
-        store.append(KEY, [draft("more")])
-        again = store.append(KEY, talk(2), expect_count=0)
+        first = store.append(_KEY, talk(2), expect_count=0)
+        store.append(_KEY, [draft("more")])
+        again = store.append(_KEY, talk(2), expect_count=0)
         assert first.receipts == again.receipts
         assert 0 == again.stored_count
 
     def test_append_a_thousand(self, store: Store) -> None:
         """A batch of the largest size is stored in its order."""
-        appended = store.append(KEY, talk(1000))
+        appended = store.append(_KEY, talk(1000))
         assert list(range(1, 1001)) == [receipt.seq for receipt in appended.receipts]
         assert [f"line {n}" for n in range(1, 1001)] == _contents(store)
 
 
 def _contents(store: Store) -> list[object]:
-    return [message.content for message in store.read(KEY).messages]
+    return [message.content for message in store.read(_KEY).messages]

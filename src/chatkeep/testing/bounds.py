@@ -12,7 +12,7 @@ from chatkeep.core.model import Draft, Json, Revision, check_draft
 from chatkeep.store.protocol import Store
 from chatkeep.testing.samples import draft, places_of, search_for, session
 
-KEY = "cli:large"
+_KEY = "cli:large"
 _NEEDLE: Final = "haystackneedle"
 
 
@@ -21,36 +21,36 @@ class BoundsContract:
 
     def test_append_the_largest_message(self, store: Store) -> None:
         """A message of 16 MiB comes back whole in every way of reading, is found, and parts no neighbours."""
-        store.append(KEY, [draft("before", 1, id="1"), largest("2"), draft("after", 3, id="3")])
-        messages = store.read(KEY).messages
+        store.append(_KEY, [draft("before", 1, id="1"), largest("2"), draft("after", 3, id="3")])
+        messages = store.read(_KEY).messages
         assert ["before", largest("2").content, "after"] == [message.content for message in messages]
-        assert messages[1:2] == store.window(KEY, limit=1, before=3).messages
-        assert [(KEY, 2)] == places_of(store.search(search_for(_NEEDLE)))
-        store.revise(KEY, Revision(title="Large"))
-        assert messages == store.read(KEY).messages
+        assert messages[1:2] == store.window(_KEY, limit=1, before=3).messages
+        assert [(_KEY, 2)] == places_of(store.search(search_for(_NEEDLE)))
+        store.revise(_KEY, Revision(title="Large"))
+        assert messages == store.read(_KEY).messages
 
     def test_merge_the_largest_message(self, store: Store) -> None:
         """What an append takes, a merge takes."""
-        merged = store.merge(session(KEY, [largest("1"), deepest("2"), widest("3")]))
+        merged = store.merge(session(_KEY, [largest("1"), deepest("2"), widest("3")]))
         assert (3, ()) == (merged.added_count, merged.conflicts)
-        assert [largest("1").content, "x", "x"] == [message.content for message in store.read(KEY).messages]
+        assert [largest("1").content, "x", "x"] == [message.content for message in store.read(_KEY).messages]
 
     @pytest.mark.parametrize("kind", ["deepest", "widest"])
     def test_append_the_deepest_and_the_widest_message(self, store: Store, kind: str) -> None:
         """A message of 128 levels, and one of 100,000 values, come back as they went in."""
         said = {"deepest": deepest, "widest": widest}[kind]("1")
-        store.append(KEY, [said])
-        store.append(KEY, [draft("after")])
-        assert said.metadata == store.read(KEY).messages[0].metadata
-        assert said.metadata == store.window(KEY, limit=2).messages[0].metadata
+        store.append(_KEY, [said])
+        store.append(_KEY, [draft("after")])
+        assert said.metadata == store.read(_KEY).messages[0].metadata
+        assert said.metadata == store.window(_KEY, limit=2).messages[0].metadata
 
     def test_revise_the_largest_metadata(self, store: Store) -> None:
         """A session's metadata may have 256 KiB."""
-        store.append(KEY, [draft("x")])
+        store.append(_KEY, [draft("x")])
         metadata: dict[str, Json] = {"a": "x" * (METADATA_BYTES_MAX - len('{"a":""}'))}
-        store.revise(KEY, Revision(metadata=metadata))
-        assert metadata == store.read(KEY).header.metadata
-        assert metadata == store.get(KEY).header.metadata
+        store.revise(_KEY, Revision(metadata=metadata))
+        assert metadata == store.read(_KEY).header.metadata
+        assert metadata == store.get(_KEY).header.metadata
 
 
 def largest(message_id: str) -> Draft:

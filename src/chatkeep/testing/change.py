@@ -10,7 +10,7 @@ from chatkeep.errors import InvalidError, SessionNotFoundError
 from chatkeep.store.protocol import Store
 from chatkeep.testing.samples import START, draft, search_for, talk
 
-KEY = "user:alice"
+_KEY = "user:alice"
 
 
 class ChangeContract:
@@ -18,104 +18,104 @@ class ChangeContract:
 
     def test_revise_title(self, store: Store) -> None:
         """The user's title wins over the first words, now and after more messages."""
-        store.append(KEY, talk(2))
-        known = store.revise(KEY, Revision(title="Mine"))
+        store.append(_KEY, talk(2))
+        known = store.revise(_KEY, Revision(title="Mine"))
         assert ("Mine", "Mine") == (known.title, known.header.title)
-        store.append(KEY, [draft("more")])
-        assert "Mine" == store.get(KEY).title
+        store.append(_KEY, [draft("more")])
+        assert "Mine" == store.get(_KEY).title
         assert "Mine" == store.list(Selection(), limit=1).sessions[0].title
-        assert "Mine" == store.read(KEY).header.title
+        assert "Mine" == store.read(_KEY).header.title
 
     def test_revise_title_away(self, store: Store) -> None:
         """Without a title of the user's own, the first words are the title again."""
-        store.append(KEY, talk(1))
-        store.revise(KEY, Revision(title="Mine"))
-        known = store.revise(KEY, Revision(title=None))
+        store.append(_KEY, talk(1))
+        store.revise(_KEY, Revision(title="Mine"))
+        known = store.revise(_KEY, Revision(title=None))
         assert ("line 1", None) == (known.title, known.header.title)
-        assert known == store.get(KEY)
+        assert known == store.get(_KEY)
 
     def test_revise_marks(self, store: Store) -> None:
         """Marks and tags are set one by one; what is not named stays."""
-        store.append(KEY, talk(1))
-        store.revise(KEY, Revision(title="Mine", pinned=True, tags=("b", "a")))
-        store.revise(KEY, Revision(archived=True))
-        header = store.get(KEY).header
+        store.append(_KEY, talk(1))
+        store.revise(_KEY, Revision(title="Mine", pinned=True, tags=("b", "a")))
+        store.revise(_KEY, Revision(archived=True))
+        header = store.get(_KEY).header
         assert ("Mine", True, True, ("b", "a")) == (header.title, header.pinned, header.archived, header.tags)
-        header = store.revise(KEY, Revision(pinned=False, archived=False, tags=())).header
+        header = store.revise(_KEY, Revision(pinned=False, archived=False, tags=())).header
         assert ("Mine", False, False, ()) == (header.title, header.pinned, header.archived, header.tags)
 
     def test_revise_archived(self, store: Store) -> None:
         """An archived session leaves the usual list and comes back to its place."""
-        store.append(KEY, talk(1))
-        store.revise(KEY, Revision(archived=True))
+        store.append(_KEY, talk(1))
+        store.revise(_KEY, Revision(archived=True))
         assert 0 == store.list(Selection(), limit=1).total
         assert 1 == store.list(Selection(archived=True), limit=1).total
-        store.revise(KEY, Revision(archived=False))
-        assert (KEY,) == store.keys(Selection()).keys
+        store.revise(_KEY, Revision(archived=False))
+        assert (_KEY,) == store.keys(Selection()).keys
 
     def test_revise_metadata(self, store: Store) -> None:
         """Metadata is patched: null takes away, objects are patched inside, all else replaces."""
-        store.append(KEY, talk(1))
-        store.revise(KEY, Revision(metadata={"a": 1, "b": {"c": [1, 2], "d": "x"}, "e": True}))
-        known = store.revise(KEY, Revision(metadata={"a": None, "b": {"c": [3], "new": 0.5}, "gone": None}))
+        store.append(_KEY, talk(1))
+        store.revise(_KEY, Revision(metadata={"a": 1, "b": {"c": [1, 2], "d": "x"}, "e": True}))
+        known = store.revise(_KEY, Revision(metadata={"a": None, "b": {"c": [3], "new": 0.5}, "gone": None}))
         expected = {"b": {"c": [3], "d": "x", "new": 0.5}, "e": True}
         assert expected == known.header.metadata
-        assert expected == store.read(KEY).header.metadata
+        assert expected == store.read(_KEY).header.metadata
 
     def test_revise_metadata_beyond_its_limit(self, store: Store) -> None:
         """Metadata that would grow too large is refused, and nothing of the revision is made."""
-        store.append(KEY, talk(1))
-        store.revise(KEY, Revision(metadata={"a": "x" * (METADATA_BYTES_MAX - 100)}))
+        store.append(_KEY, talk(1))
+        store.revise(_KEY, Revision(metadata={"a": "x" * (METADATA_BYTES_MAX - 100)}))
         with pytest.raises(InvalidError):
-            store.revise(KEY, Revision(title="Mine", metadata={"b": "y" * 200}))
-        header = store.get(KEY).header
+            store.revise(_KEY, Revision(title="Mine", metadata={"b": "y" * 200}))
+        header = store.get(_KEY).header
         assert (None, ["a"]) == (header.title, list(header.metadata))
 
     def test_revise_changes_no_time(self, store: Store) -> None:
         """A revision is no activity: times, counts and the place in the list stay."""
-        store.append(KEY, talk(3))
+        store.append(_KEY, talk(3))
         store.append("user:bob", [draft("newer", 60)])
-        before = store.get(KEY)
-        after = store.revise(KEY, Revision(title="Mine", tags=("x",), metadata={"a": 1}))
+        before = store.get(_KEY)
+        after = store.revise(_KEY, Revision(title="Mine", tags=("x",), metadata={"a": 1}))
         assert (before.updated_at, before.header.created_at, 3) == (
             after.updated_at,
             after.header.created_at,
             after.message_count,
         )
-        assert ["user:bob", KEY] == [each.header.key for each in store.list(Selection(), limit=9).sessions]
-        assert [1, 2, 3] == [message.seq for message in store.read(KEY).messages]
+        assert ["user:bob", _KEY] == [each.header.key for each in store.list(Selection(), limit=9).sessions]
+        assert [1, 2, 3] == [message.seq for message in store.read(_KEY).messages]
 
     def test_revise_then_append(self, store: Store) -> None:
         """A revised session goes on where it was, and knows its message ids."""
-        store.append(KEY, talk(2))
-        store.revise(KEY, Revision(title="A much longer title than there was before " * 4))
-        assert [3] == [receipt.seq for receipt in store.append(KEY, [draft("line 3", 3)]).receipts]
-        assert 0 == store.append(KEY, talk(2)).stored_count
-        assert 3 == len(store.read(KEY).messages)
+        store.append(_KEY, talk(2))
+        store.revise(_KEY, Revision(title="A much longer title than there was before " * 4))
+        assert [3] == [receipt.seq for receipt in store.append(_KEY, [draft("line 3", 3)]).receipts]
+        assert 0 == store.append(_KEY, talk(2)).stored_count
+        assert 3 == len(store.read(_KEY).messages)
 
     def test_revise_nothing(self, store: Store) -> None:
         """A revision without changes answers with what is known."""
-        store.append(KEY, talk(1))
-        assert store.get(KEY) == store.revise(KEY, Revision())
+        store.append(_KEY, talk(1))
+        assert store.get(_KEY) == store.revise(_KEY, Revision())
 
     def test_revise_missing(self, store: Store) -> None:
         """A session that is not there is not made by revising it."""
         with pytest.raises(SessionNotFoundError):
-            store.revise(KEY, Revision(title="Mine"))
+            store.revise(_KEY, Revision(title="Mine"))
         assert 0 == store.keys(Selection()).total
 
     def test_delete(self, store: Store) -> None:
         """No verb finds a trace of a deleted session; the others stay."""
-        store.append(KEY, [draft("needle one")])
+        store.append(_KEY, [draft("needle one")])
         store.append("user:bob", [draft("needle two")])
-        store.delete(KEY)
+        store.delete(_KEY)
         for ask in (store.get, store.read, store.delete):
             with pytest.raises(SessionNotFoundError):
-                ask(KEY)
+                ask(_KEY)
         with pytest.raises(SessionNotFoundError):
-            store.window(KEY, limit=1)
+            store.window(_KEY, limit=1)
         with pytest.raises(SessionNotFoundError):
-            store.append(KEY, [draft()], create=False)
+            store.append(_KEY, [draft()], create=False)
         assert ["user:bob"] == [each.header.key for each in store.list(Selection(), limit=9).sessions]
         assert ("user:bob",) == store.keys(Selection()).keys
         assert ["user:bob"] == [hit.key for hit in store.search(search_for("needle")).hits]
@@ -124,24 +124,24 @@ class ChangeContract:
     def test_delete_missing(self, store: Store) -> None:
         """Only what is there can be deleted, and only once."""
         with pytest.raises(SessionNotFoundError):
-            store.delete(KEY)
-        store.append(KEY, talk(1))
-        store.delete(KEY)
+            store.delete(_KEY)
+        store.append(_KEY, talk(1))
+        store.delete(_KEY)
         with pytest.raises(SessionNotFoundError):
-            store.delete(KEY)
+            store.delete(_KEY)
 
     def test_delete_and_append(self, store: Store) -> None:
         """A new session under a deleted one's key begins at 1 and has nothing of the old one."""
-        store.append(KEY, talk(3), channel="fax")
-        store.revise(KEY, Revision(title="Mine", metadata={"a": 1}, archived=True))
-        store.delete(KEY)
-        appended = store.append(KEY, [draft("Fresh", id="id-1")])
+        store.append(_KEY, talk(3), channel="fax")
+        store.revise(_KEY, Revision(title="Mine", metadata={"a": 1}, archived=True))
+        store.delete(_KEY)
+        appended = store.append(_KEY, [draft("Fresh", id="id-1")])
         assert ([1], 1, 1) == (
             [receipt.seq for receipt in appended.receipts],
             appended.message_count,
             appended.stored_count,
         )
-        known = store.get(KEY)
+        known = store.get(_KEY)
         assert ("Fresh", "api", {}, False, START) == (
             known.title,
             known.header.channel,

@@ -12,7 +12,7 @@ from chatkeep.errors import CountConflictError, MessageConflictError, SessionNot
 from chatkeep.store.protocol import Store
 from chatkeep.testing.samples import draft, session, talk
 
-KEY = "cli:default"
+_KEY = "cli:default"
 
 
 def _told(store: Store, after: str) -> list[tuple[str, str, int | None, int | None]]:
@@ -28,7 +28,7 @@ class FeedContract:
 
     def test_changes_begin_with_now(self, store: Store) -> None:
         """Without a position nothing is told, but from where to go on; there nothing follows yet."""
-        store.append(KEY, talk(1))
+        store.append(_KEY, talk(1))
         begun = store.changes(None, limit=10)
         assert ((), True) == (begun.changes, begun.is_known)
         assert begun == store.changes(begun.position, limit=10)
@@ -36,39 +36,39 @@ class FeedContract:
     def test_changes_tell_of_appends(self, store: Store) -> None:
         """The first append makes a session, the others make it longer; each tells its seqs."""
         begun = store.changes(None, limit=1).position
-        store.append(KEY, talk(2))
-        store.append(KEY, [draft("more")])
-        assert [("created", KEY, 1, 2), ("appended", KEY, 3, 3)] == _told(store, begun)
+        store.append(_KEY, talk(2))
+        store.append(_KEY, [draft("more")])
+        assert [("created", _KEY, 1, 2), ("appended", _KEY, 3, 3)] == _told(store, begun)
 
     def test_changes_tell_of_headers_and_ends(self, store: Store) -> None:
         """A revised session, a deleted one, and a new one under its key."""
-        store.append(KEY, talk(1))
+        store.append(_KEY, talk(1))
         begun = store.changes(None, limit=1).position
-        store.revise(KEY, Revision(title="Mine"))
-        store.delete(KEY)
-        store.append(KEY, talk(1))
-        expected = [("revised", KEY, None, None), ("deleted", KEY, None, None), ("created", KEY, 1, 1)]
+        store.revise(_KEY, Revision(title="Mine"))
+        store.delete(_KEY)
+        store.append(_KEY, talk(1))
+        expected = [("revised", _KEY, None, None), ("deleted", _KEY, None, None), ("created", _KEY, 1, 1)]
         assert expected == _told(store, begun)
 
     def test_changes_tell_of_merges(self, store: Store) -> None:
         """A merge makes a session, without messages too, or brings it those that it lacks."""
         begun = store.changes(None, limit=1).position
         store.merge(session("empty"))
-        store.merge(session(KEY, talk(2)))
-        store.merge(session(KEY, talk(5)))
-        expected = [("created", "empty", None, None), ("created", KEY, 1, 2), ("appended", KEY, 3, 5)]
+        store.merge(session(_KEY, talk(2)))
+        store.merge(session(_KEY, talk(5)))
+        expected = [("created", "empty", None, None), ("created", _KEY, 1, 2), ("appended", _KEY, 3, 5)]
         assert expected == _told(store, begun)
 
     def test_changes_tell_nothing_of_nothing(self, store: Store) -> None:
         """What was stored already, and what failed, is no change."""
-        store.append(KEY, talk(2))
+        store.append(_KEY, talk(2))
         begun = store.changes(None, limit=1).position
-        store.append(KEY, talk(2))
-        store.merge(session(KEY, talk(2)))
+        store.append(_KEY, talk(2))
+        store.merge(session(_KEY, talk(2)))
         with pytest.raises(CountConflictError):
-            store.append(KEY, [draft("late")], expect_count=1)
+            store.append(_KEY, [draft("late")], expect_count=1)
         with pytest.raises(MessageConflictError):
-            store.append(KEY, [draft("other", id="id-1")])
+            store.append(_KEY, [draft("other", id="id-1")])
         for fail in (store.delete, lambda key: store.revise(key, Revision(title="Mine"))):
             with pytest.raises(SessionNotFoundError):
                 fail("missing")
@@ -77,13 +77,13 @@ class FeedContract:
     def test_changes_show_the_session_as_it_is(self, store: Store) -> None:
         """A change comes with its session as a list shows it now; a session that is gone is None."""
         begun = store.changes(None, limit=1).position
-        store.append(KEY, talk(1))
+        store.append(_KEY, talk(1))
         store.append("gone", talk(1))
-        store.revise(KEY, Revision(title="Mine", metadata={"long": "enough"}))
+        store.revise(_KEY, Revision(title="Mine", metadata={"long": "enough"}))
         store.delete("gone")
         shown = [change.summary for change in store.changes(begun, limit=10).changes]
-        listed = store.get(KEY)
-        assert [(KEY, "Mine", {}), None, (KEY, "Mine", {}), None] == [
+        listed = store.get(_KEY)
+        assert [(_KEY, "Mine", {}), None, (_KEY, "Mine", {}), None] == [
             known and (known.header.key, known.title, known.header.metadata) for known in shown
         ]
         assert {listed.preview} == {known.preview for known in shown if known}
@@ -105,7 +105,7 @@ class FeedContract:
     @pytest.mark.parametrize("position", ["", "0", "A" * 22, "-" * 22, "é" * 22, "x" * 4000])
     def test_changes_from_nowhere(self, store: Store, position: str) -> None:
         """A position that is none is said to be unknown, and answered by the present one."""
-        store.append(KEY, talk(1))
+        store.append(_KEY, talk(1))
         answer = store.changes(position, limit=10)
         assert ((), False) == (answer.changes, answer.is_known)
         assert answer.position == store.changes(None, limit=10).position

@@ -8,7 +8,7 @@ from chatkeep.core.model import Hits, Sort, Unit
 from chatkeep.store.protocol import Store
 from chatkeep.testing.samples import draft, places_of, search_for
 
-KEY = "api:1"
+_KEY = "api:1"
 
 
 class RankingContract:
@@ -50,27 +50,27 @@ class RankingContract:
     )
     def test_search_prefers_what_was_said_word_by_word(self, store: Store, query: str, said: str) -> None:
         """A message with the very words of the query comes first, those that say nothing among them."""
-        store.append(KEY, [draft(said, 0)])
+        store.append(_KEY, [draft(said, 0)])
         for n in range(60):
             store.append(
                 f"api:other{n}", [draft("years use let place nice be", 100 + n), draft("not to be or now", 99)]
             )
         for limit in (1, 20):
             hits = store.search(search_for(query, limit=limit)).hits
-            assert ((KEY, 1), limit) == (places_of(Hits(hits=hits))[0], len(hits))
+            assert ((_KEY, 1), limit) == (places_of(Hits(hits=hits))[0], len(hits))
 
     def test_search_prefers_what_was_said_in_long_messages(self, store: Store) -> None:
         """However long messages are, those with the very words come first; the first words of many are not enough."""
         long = " lorem ipsum" * 2000
         store.append(
-            KEY, [draft(f"Oh let it be now{long}", 0), draft(f"one two three four five six seven eight{long}", 1)]
+            _KEY, [draft(f"Oh let it be now{long}", 0), draft(f"one two three four five six seven eight{long}", 1)]
         )
         for n in range(20):
             store.append(
                 f"api:other{n}", [draft(f"let be it{long}", 100 + n), draft("let", 200), draft("nine ten", 300)]
             )
-        assert (KEY, 1) == places_of(store.search(search_for("let it be ")))[0]
-        assert (KEY, 1) == places_of(store.search(search_for("will oh let it be now?")))[0]
+        assert (_KEY, 1) == places_of(store.search(search_for("let it be ")))[0]
+        assert (_KEY, 1) == places_of(store.search(search_for("will oh let it be now?")))[0]
         hits = store.search(search_for("one two three four five six seven eight nine ten "))
         assert ("any", 20) == (hits.mode, len(hits.hits))
 

@@ -10,7 +10,7 @@ from chatkeep.errors import SessionNotFoundError
 from chatkeep.store.protocol import Store
 from chatkeep.testing.samples import at, draft, talk
 
-KEY = "cli:default"
+_KEY = "cli:default"
 
 
 class ReadContract:
@@ -24,9 +24,9 @@ class ReadContract:
             draft("Divide.", 3, role="assistant"),
             draft("7", 4, role="tool", tool_call_id="c"),
         ]
-        store.append(KEY, said)
-        known = store.get(KEY)
-        assert (KEY, "cli", None) == (known.header.key, known.header.channel, known.header.title)
+        store.append(_KEY, said)
+        known = store.get(_KEY)
+        assert (_KEY, "cli", None) == (known.header.key, known.header.channel, known.header.title)
         assert (at(1), at(4)) == (known.header.created_at, known.updated_at)
         assert (4, 2) == (known.message_count, known.talk_count)
         assert ("How do I check", "Divide.", None) == (known.title, known.preview, known.damage)
@@ -39,42 +39,42 @@ class ReadContract:
 
     def test_get_without_user_message(self, store: Store) -> None:
         """A session in which no user spoke is a new chat."""
-        store.append(KEY, [draft("Welcome!", role="assistant")])
-        assert NO_TITLE == store.get(KEY).title
+        store.append(_KEY, [draft("Welcome!", role="assistant")])
+        assert NO_TITLE == store.get(_KEY).title
 
     def test_get_titled_by_the_first_words(self, store: Store) -> None:
         """Blank messages give no title, and later ones do not change it."""
-        store.append(KEY, [draft(" \n\t"), draft("First words"), draft("Later words")])
-        store.append(KEY, [draft("Last words")])
-        known = store.get(KEY)
+        store.append(_KEY, [draft(" \n\t"), draft("First words"), draft("Later words")])
+        store.append(_KEY, [draft("Last words")])
+        known = store.get(_KEY)
         assert ("First words", "Last words") == (known.title, known.preview)
 
     def test_get_titled_by_what_is_said_to_people(self, store: Store) -> None:
         """Pictures, commands and tokens give no title and no preview where another message does."""
-        store.append(KEY, [draft("/start"), draft("<|im_start|>"), draft([{"type": "image_url", "image_url": {}}])])
-        assert ("/start", "Picture") == (store.get(KEY).title, store.get(KEY).preview)
-        store.append(KEY, [draft("Which breed is it?"), draft("<think>Hm.</think>A beagle.", role="assistant")])
-        store.append(KEY, [draft("###STOP###")])
-        known = store.get(KEY)
+        store.append(_KEY, [draft("/start"), draft("<|im_start|>"), draft([{"type": "image_url", "image_url": {}}])])
+        assert ("/start", "Picture") == (store.get(_KEY).title, store.get(_KEY).preview)
+        store.append(_KEY, [draft("Which breed is it?"), draft("<think>Hm.</think>A beagle.", role="assistant")])
+        store.append(_KEY, [draft("###STOP###")])
+        known = store.get(_KEY)
         assert ("Which breed is it?", "A beagle.") == (known.title, known.preview)
         assert [known] == list(store.list(Selection(), limit=1).sessions)
 
     def test_get_missing(self, store: Store) -> None:
         """Nothing is known of a session that is not there, and asking makes none."""
         with pytest.raises(SessionNotFoundError):
-            store.get(KEY)
+            store.get(_KEY)
         with pytest.raises(SessionNotFoundError):
-            store.read(KEY)
+            store.read(_KEY)
         with pytest.raises(SessionNotFoundError):
-            store.window(KEY, limit=1)
+            store.window(_KEY, limit=1)
         assert 0 == store.status().session_count
 
     def test_read(self, store: Store) -> None:
         """A whole session has its header and all its messages, in order."""
-        store.append(KEY, talk(3))
-        store.append(KEY, [draft("line 4", 4)])
-        session = store.read(KEY)
-        assert store.get(KEY).header == session.header
+        store.append(_KEY, talk(3))
+        store.append(_KEY, [draft("line 4", 4)])
+        session = store.read(_KEY)
+        assert store.get(_KEY).header == session.header
         assert [(n, f"line {n}") for n in range(1, 5)] == [(each.seq, each.content) for each in session.messages]
 
     @pytest.mark.parametrize(
@@ -112,20 +112,20 @@ class ReadContract:
         has_more: bool,  # noqa: FBT001 - one column of the table
     ) -> None:
         """A window has the messages nearest to its bound, oldest first, and tells of those left out."""
-        store.append(KEY, talk(10))
-        window = store.window(KEY, limit=limit, before=before, after=after)
+        store.append(_KEY, talk(10))
+        window = store.window(_KEY, limit=limit, before=before, after=after)
         assert (seqs, has_more) == ([message.seq for message in window.messages], window.has_more)
         assert [f"line {seq}" for seq in seqs] == [message.content for message in window.messages]
 
     def test_window_is_of_whole_messages(self, store: Store) -> None:
         """The messages of a window are those of the whole session, every field of them."""
-        store.append(KEY, talk(5))
-        store.append(KEY, [draft("7", role="tool", name="adder", tool_call_id="c", metadata={"a": [1]})])
-        assert store.read(KEY).messages[2:] == store.window(KEY, limit=4).messages
+        store.append(_KEY, talk(5))
+        store.append(_KEY, [draft("7", role="tool", name="adder", tool_call_id="c", metadata={"a": [1]})])
+        assert store.read(_KEY).messages[2:] == store.window(_KEY, limit=4).messages
 
     def test_window_while_appending(self, store: Store) -> None:
         """A page further back is the same, however many messages came meanwhile."""
-        store.append(KEY, talk(6))
-        first = store.window(KEY, limit=2, before=5)
-        store.append(KEY, [draft("more"), draft("and more")])
-        assert first == store.window(KEY, limit=2, before=5)
+        store.append(_KEY, talk(6))
+        first = store.window(_KEY, limit=2, before=5)
+        store.append(_KEY, [draft("more"), draft("and more")])
+        assert first == store.window(_KEY, limit=2, before=5)

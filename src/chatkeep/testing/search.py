@@ -10,7 +10,7 @@ from chatkeep.core.search.words import folded
 from chatkeep.store.protocol import Store
 from chatkeep.testing.samples import at, draft, places_of, search_for, session, talk
 
-KEY = "api:1"
+_KEY = "api:1"
 FOUND = [
     ("PRIME", "How do I find a prime number?", "prime"),
     ("cafe", "Meet me at the Café Zoë.", "Café"),
@@ -127,20 +127,20 @@ class SearchContract:
     @pytest.mark.parametrize("query,text,hit", FOUND)
     def test_search_finds(self, store: Store, query: str, text: str | None, hit: str) -> None:
         """Case, accents, width and word endings do not matter; every script is searched; marks are no words."""
-        store.append(KEY, [draft(text or "all of it: \" * ( % _ - + ~ ^ : ; ' \\ /")])
+        store.append(_KEY, [draft(text or "all of it: \" * ( % _ - + ~ ^ : ; ' \\ /")])
         store.append("api:2", [draft("Nothing to see")])
         hits = store.search(search_for(query))
         if text is None:
             assert () == hits.hits
         else:
-            assert [KEY] == [found.key for found in hits.hits]
+            assert [_KEY] == [found.key for found in hits.hits]
             assert hit == _slices(hits)[0]
             assert "all" == hits.mode
 
     @pytest.mark.parametrize("query,text,hit", FOUND)
     def test_search_finds_thoughts_with_every_role(self, store: Store, query: str, text: str | None, hit: str) -> None:
         """What a model thought is found as its answers are, but only by those who ask for every role."""
-        store.append(KEY, [draft(f"<think>{text}</think>§", role="assistant")])
+        store.append(_KEY, [draft(f"<think>{text}</think>§", role="assistant")])
         assert () == store.search(search_for(query)).hits
         assert () == store.search(search_for(query, roles=("assistant",))).hits
         if text is not None:
@@ -173,21 +173,21 @@ class SearchContract:
     )
     def test_search_does_not_find(self, store: Store, query: str, text: str) -> None:
         """Neighbours must be neighbours in their order, and only the last word typed may go on."""
-        store.append(KEY, [draft(text)])
+        store.append(_KEY, [draft(text)])
         assert () == store.search(search_for(query)).hits
 
     @pytest.mark.parametrize("query", PLAIN)
     def test_search_for_plain_text(self, store: Store, query: str) -> None:
         """No character of a query is an operator: the words around it are found."""
-        store.append(KEY, [draft("an unbalanced budget")])
+        store.append(_KEY, [draft("an unbalanced budget")])
         assert ["unbalanced"] == _slices(store.search(search_for(query)))
 
     @pytest.mark.parametrize("query", OPERATORS)
     def test_search_for_the_words_of_operators(self, store: Store, query: str) -> None:
         """No word of a query is an operator: it is found like any other."""
-        store.append(KEY, [draft(f"They wrote {query} there")])
+        store.append(_KEY, [draft(f"They wrote {query} there")])
         hits = store.search(search_for(f"{query} "))
-        assert ([KEY], "all") == ([hit.key for hit in hits.hits], hits.mode)
+        assert ([_KEY], "all") == ([hit.key for hit in hits.hits], hits.mode)
 
     def test_search_with_all_terms(self, store: Store) -> None:
         """While a message has every term, one that has only some is not answered."""
@@ -223,7 +223,7 @@ class SearchContract:
 
     def test_search_excerpt(self, store: Store) -> None:
         """Of a long message, the piece with the hit is shown."""
-        store.append(KEY, [draft(f"{'много слов ' * 400}ZEBRA 🎉 {'more words ' * 400}")])
+        store.append(_KEY, [draft(f"{'много слов ' * 400}ZEBRA 🎉 {'more words ' * 400}")])
         hits = store.search(search_for("zebra"))
         assert ["ZEBRA"] == _slices(hits)
         assert len(hits.hits[0].excerpt) <= 2 * EXCERPT_CHARS
@@ -273,13 +273,13 @@ class SearchContract:
     def test_search_roles(self, store: Store, roles: tuple[Role, ...] | None, seqs: list[int]) -> None:
         """Only messages of the roles asked for are searched."""
         spoken: tuple[Role, ...] = ("system", "user", "assistant", "tool", "developer")
-        store.append(KEY, [draft("zebra", role=role) for role in spoken])
+        store.append(_KEY, [draft("zebra", role=role) for role in spoken])
         hits = store.search(search_for("zebra", roles=roles, unit="message")).hits
         assert seqs == sorted(hit.seq for hit in hits)
 
     def test_search_times(self, store: Store) -> None:
         """`since` is inclusive, `until` is not; they are times of messages."""
-        store.append(KEY, [draft("zebra", n) for n in range(1, 6)])
+        store.append(_KEY, [draft("zebra", n) for n in range(1, 6)])
         hits = store.search(search_for("zebra", since=at(2), until=at(4), unit="message")).hits
         assert [2, 3] == sorted(hit.seq for hit in hits)
         assert 2 == store.search(search_for("zebra", since=at(4))).hits[0].match_count
@@ -312,35 +312,35 @@ class SearchContract:
     def test_search_in_one_session(self, store: Store) -> None:
         """Of one session all that match are found, and of those whose keys begin as its key nothing."""
         for n in range(40):
-            store.append(f"{KEY}{n}", [draft("zebra", 100 + n), draft("horse", 200)])
-        store.append(KEY, [draft("zebra", 1), draft("horse", 2), draft("a zebra", 3)])
+            store.append(f"{_KEY}{n}", [draft("zebra", 100 + n), draft("horse", 200)])
+        store.append(_KEY, [draft("zebra", 1), draft("horse", 2), draft("a zebra", 3)])
         for asked in (
-            search_for("zebra", session=KEY, unit="message", sort="recent", limit=2),
-            search_for("the zebra ", session=KEY, unit="message"),
+            search_for("zebra", session=_KEY, unit="message", sort="recent", limit=2),
+            search_for("the zebra ", session=_KEY, unit="message"),
         ):
-            assert {(KEY, 1), (KEY, 3)} == set(places_of(store.search(asked)))
+            assert {(_KEY, 1), (_KEY, 3)} == set(places_of(store.search(asked)))
         assert () == store.search(search_for("zebra", session="api:", unit="message")).hits
-        assert () == store.search(search_for("zebra", session=KEY, selection=Selection(prefixes=("x",)))).hits
+        assert () == store.search(search_for("zebra", session=_KEY, selection=Selection(prefixes=("x",)))).hits
 
     def test_search_archived(self, store: Store) -> None:
         """Archived sessions are found, unless the selection leaves them out."""
-        store.append(KEY, [draft("zebra")])
-        store.revise(KEY, Revision(archived=True))
-        assert [KEY] == [hit.key for hit in store.search(search_for("zebra")).hits]
+        store.append(_KEY, [draft("zebra")])
+        store.revise(_KEY, Revision(archived=True))
+        assert [_KEY] == [hit.key for hit in store.search(search_for("zebra")).hits]
         assert () == store.search(search_for("zebra", selection=Selection(archived=False))).hits
 
     def test_search_right_after_append(self, store: Store) -> None:
         """A message is found as soon as its append was answered."""
         for n in range(20):
-            store.append(KEY, [draft(f"word{n}x")])
+            store.append(_KEY, [draft(f"word{n}x")])
             assert [n + 1] == [hit.seq for hit in store.search(search_for(f"word{n}x ")).hits]
 
     def test_search_is_of_messages(self, store: Store) -> None:
         """Text is searched, content parts too; titles, ids, names and tool calls are not."""
         parts = [{"type": "text", "text": "a zebra"}, {"type": "image_url", "image_url": {"url": "giraffe"}}]
         called = draft(None, role="assistant", tool_calls=[{"function": {"name": "hippo"}}])
-        store.append(KEY, [draft(parts), called, draft("Hello", id="lion", name="tiger")])
-        store.revise(KEY, Revision(title="Rhino"))
+        store.append(_KEY, [draft(parts), called, draft("Hello", id="lion", name="tiger")])
+        store.revise(_KEY, Revision(title="Rhino"))
         for word in ("giraffe", "hippo", "lion", "tiger", "rhino"):
             assert () == store.search(search_for(word)).hits
         hits = store.search(search_for("zebra"))
@@ -348,7 +348,7 @@ class SearchContract:
 
     def test_search_does_not_cross_messages(self, store: Store) -> None:
         """A phrase lies within one message."""
-        store.append(KEY, [draft("the quick"), draft("brown fox")])
+        store.append(_KEY, [draft("the quick"), draft("brown fox")])
         assert () == store.search(search_for('"quick brown"')).hits
 
     def test_search_after_change(self, store: Store) -> None:
@@ -371,7 +371,7 @@ class SearchContract:
 
     def test_search_highlights_every_term(self, store: Store) -> None:
         """Each highlight folds to what was asked for, in the order of the text."""
-        store.append(KEY, [draft("Ein CAFÉ, zwei Cafés: die Straße am Café")])
+        store.append(_KEY, [draft("Ein CAFÉ, zwei Cafés: die Straße am Café")])
         slices = _slices(store.search(search_for("strasse cafe")))
         assert ["cafe", "cafes", "strasse", "cafe"] == [folded(each) for each in slices]
 
@@ -380,21 +380,21 @@ class SearchContract:
     )
     def test_search_finds_every_piece(self, store: Store, text: str) -> None:
         """In scripts without spaces every piece of a text finds it, and no text that does not hold it."""
-        store.append(KEY, [draft(f"({text})")])
+        store.append(_KEY, [draft(f"({text})")])
         store.append("api:2", [draft(text[::-1])])
         for length in (1, 2, 3, 5):
             for start in range(len(text) - length + 1):
                 piece = text[start : start + length]
-                expected = {KEY, "api:2"} if piece in text[::-1] else {KEY}
+                expected = {_KEY, "api:2"} if piece in text[::-1] else {_KEY}
                 assert expected == {hit.key for hit in store.search(search_for(piece)).hits}
 
     @pytest.mark.parametrize("typed", ["z", "ze", "zeb", "zebr", "Ze*", "stripy z", "stripy zebr"])
     def test_search_as_you_type(self, store: Store, typed: str) -> None:
         """The last word may be a beginning of one letter and more."""
-        store.append(KEY, [draft("A stripy zebra")])
+        store.append(_KEY, [draft("A stripy zebra")])
         store.append("api:2", [draft("A stripy horse")])
         hits = store.search(search_for(typed))
-        assert ([KEY], "all") == ([hit.key for hit in hits.hits], hits.mode)
+        assert ([_KEY], "all") == ([hit.key for hit in hits.hits], hits.mode)
         assert "zebra" in _slices(hits)
 
     def test_search_for_a_beginning_of_many_words(self, store: Store) -> None:
@@ -463,7 +463,7 @@ class SearchContract:
     def test_search_match_counts(self, store: Store) -> None:
         """A hit counts the messages of its session that match as it does, those that the filters leave."""
         said = [draft("zebra and horse"), draft("zebra"), draft("horse"), draft("zebras", role="tool"), draft("none")]
-        store.append(KEY, said)
+        store.append(_KEY, said)
         for query, roles, unit, expected in [
             ("zebra horse", None, "session", [1]),
             ("zebra", None, "session", [3]),

@@ -14,8 +14,8 @@ from chatkeep.testing.samples import draft, session
 
 THREADS: Final = 8
 ROUNDS: Final = 20
-KEY: Final = "api:shared"
-Answer = TypeVar("Answer")
+_KEY: Final = "api:shared"
+_Answer = TypeVar("_Answer")
 
 
 class ThreadContract:
@@ -27,12 +27,12 @@ class ThreadContract:
         def append_all(thread: int) -> list[tuple[int, str]]:
             places = []
             for n in range(ROUNDS):
-                appended = store.append(KEY, [draft(f"{thread}/{n}", n, id=f"{thread}/{n}")])
+                appended = store.append(_KEY, [draft(f"{thread}/{n}", n, id=f"{thread}/{n}")])
                 places += [(receipt.seq, receipt.id) for receipt in appended.receipts]
             return places
 
         receipts = sorted(place for places in _at_once(append_all) for place in places)
-        stored = [(message.seq, message.id) for message in store.read(KEY).messages]
+        stored = [(message.seq, message.id) for message in store.read(_KEY).messages]
         assert receipts == stored
         assert list(range(1, THREADS * ROUNDS + 1)) == [seq for seq, _ in stored]
         for thread in range(THREADS):
@@ -43,31 +43,31 @@ class ThreadContract:
         """A batch stays in one piece."""
 
         def append_batch(thread: int) -> list[int]:
-            appended = store.append(KEY, [draft(f"{thread}/{n}", n) for n in range(ROUNDS)])
+            appended = store.append(_KEY, [draft(f"{thread}/{n}", n) for n in range(ROUNDS)])
             return [receipt.seq for receipt in appended.receipts]
 
         for seqs in _at_once(append_batch):
             assert list(range(seqs[0], seqs[0] + ROUNDS)) == seqs
-        assert THREADS * ROUNDS == store.get(KEY).message_count
+        assert THREADS * ROUNDS == store.get(_KEY).message_count
 
     def test_append_same_message_from_threads(self, store: Store) -> None:
         """One message that many send is stored once, and all get the same answer."""
-        answers = _at_once(lambda _: store.append(KEY, [draft("Hello", id="a")]))
+        answers = _at_once(lambda _: store.append(_KEY, [draft("Hello", id="a")]))
         assert 1 == len({answer.receipts for answer in answers})
         assert 1 == sum(answer.stored_count for answer in answers)
-        assert 1 == store.get(KEY).message_count
+        assert 1 == store.get(_KEY).message_count
 
     def test_append_expecting_count_from_threads(self, store: Store) -> None:
         """Of many that expect the same count, one wins."""
 
         def try_to_append(thread: int) -> int:
             try:
-                return store.append(KEY, [draft(f"{thread}")], expect_count=0).stored_count
+                return store.append(_KEY, [draft(f"{thread}")], expect_count=0).stored_count
             except CountConflictError:
                 return 0
 
         assert 1 == sum(_at_once(try_to_append))
-        assert 1 == store.get(KEY).message_count
+        assert 1 == store.get(_KEY).message_count
 
     def test_append_to_many_sessions_from_threads(self, store: Store) -> None:
         """Sessions that are made at the same time do not disturb each other."""
@@ -83,50 +83,50 @@ class ThreadContract:
 
     def test_read_beside_appends(self, store: Store) -> None:
         """What was seen once is seen from then on, whichever verb is asked."""
-        store.append(KEY, [draft("first")])
+        store.append(_KEY, [draft("first")])
 
         def append_or_look(thread: int) -> list[int]:
             seen = []
             for _ in range(ROUNDS):
                 if thread % 2:
-                    store.append(KEY, [draft("more")])
+                    store.append(_KEY, [draft("more")])
                 else:
-                    seen.append(len(store.read(KEY).messages))
-                    seen.append(store.window(KEY, limit=1).messages[-1].seq)
-                    seen.append(store.get(KEY).message_count)
+                    seen.append(len(store.read(_KEY).messages))
+                    seen.append(store.window(_KEY, limit=1).messages[-1].seq)
+                    seen.append(store.get(_KEY).message_count)
             return seen
 
         for seen in _at_once(append_or_look):
             assert sorted(seen) == seen
-        assert 1 + THREADS // 2 * ROUNDS == store.get(KEY).message_count
+        assert 1 + THREADS // 2 * ROUNDS == store.get(_KEY).message_count
 
     def test_revise_from_threads(self, store: Store) -> None:
         """Patches of different members all count, and appends beside them are not lost."""
-        store.append(KEY, [draft("first")])
+        store.append(_KEY, [draft("first")])
 
         def revise_and_append(thread: int) -> None:
             for n in range(5):
-                store.revise(KEY, Revision(metadata={f"{thread}-{n}": n}))
-                store.append(KEY, [draft("more")])
+                store.revise(_KEY, Revision(metadata={f"{thread}-{n}": n}))
+                store.append(_KEY, [draft("more")])
 
         _at_once(revise_and_append)
         expected = {f"{thread}-{n}": n for thread in range(THREADS) for n in range(5)}
-        assert expected == store.get(KEY).header.metadata
-        assert 1 + THREADS * 5 == len(store.read(KEY).messages)
+        assert expected == store.get(_KEY).header.metadata
+        assert 1 + THREADS * 5 == len(store.read(_KEY).messages)
 
     def test_merge_from_threads(self, store: Store) -> None:
         """Merges of one session make it once."""
-        whole = session(KEY, [draft(f"{n}", n, id=f"{n}") for n in range(ROUNDS)])
+        whole = session(_KEY, [draft(f"{n}", n, id=f"{n}") for n in range(ROUNDS)])
         merges = _at_once(lambda _: store.merge(whole))
         assert (1, ROUNDS) == (sum(each.created for each in merges), sum(each.added_count for each in merges))
-        assert whole == store.read(KEY)
+        assert whole == store.read(_KEY)
 
     def test_delete_while_appending(self, store: Store) -> None:
         """An append beside a delete comes before it or makes a new session: never half a one."""
 
         def append_or_delete(thread: int) -> int:
             if thread % 2:
-                return sum(store.append(KEY, [draft("zebra")]).stored_count for _ in range(ROUNDS))
+                return sum(store.append(_KEY, [draft("zebra")]).stored_count for _ in range(ROUNDS))
             for _ in range(ROUNDS):
                 _delete_if_there(store)
             return 0
@@ -134,15 +134,15 @@ class ThreadContract:
         _at_once(append_or_delete)
         _delete_if_there(store)
         assert 0 == store.status().session_count
-        assert 1 == store.append(KEY, [draft("again")]).message_count
-        assert ["again"] == [message.content for message in store.read(KEY).messages]
+        assert 1 == store.append(_KEY, [draft("again")]).message_count
+        assert ["again"] == [message.content for message in store.read(_KEY).messages]
 
 
-def _at_once(work: Callable[[int], Answer]) -> list[Answer]:
+def _at_once(work: Callable[[int], _Answer]) -> list[_Answer]:
     """Return the answers of threads that all begin at the same moment."""
     barrier = Barrier(THREADS)
 
-    def begin_together(thread: int) -> Answer:
+    def begin_together(thread: int) -> _Answer:
         barrier.wait(timeout=60)
         return work(thread)
 
@@ -152,6 +152,6 @@ def _at_once(work: Callable[[int], Answer]) -> list[Answer]:
 
 def _delete_if_there(store: Store) -> None:
     try:
-        store.delete(KEY)
+        store.delete(_KEY)
     except SessionNotFoundError:
         return

@@ -10,10 +10,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Annotated, Final
+from typing import Final
 
 import msgspec
-from msgspec import UNSET, Meta, Struct, UnsetType
+from msgspec import UNSET, Struct, UnsetType
 
 from chatkeep import errors
 from chatkeep.core.model import (
@@ -31,6 +31,7 @@ from chatkeep.core.model import (
     Summary,
 )
 from chatkeep.errors import ChatkeepError
+from chatkeep.wire.bodies import At
 
 STATUS: Final[Mapping[type[ChatkeepError], int]] = {
     ChatkeepError: 500,
@@ -73,7 +74,6 @@ EXIT: Final[Mapping[type[ChatkeepError], int]] = {
 }
 """The exit code of each class of errors; a class that is not here has that of its parent."""
 
-At = Annotated[datetime, Meta(tz=True)]
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -234,7 +234,7 @@ def exit_code_of(error: ChatkeepError | type[ChatkeepError]) -> int:
     return _by_class(EXIT, error)
 
 
-def encoded(answer: Struct | Sequence[Struct | msgspec.Raw]) -> bytes:
+def json_bytes(answer: Struct | Sequence[Struct | msgspec.Raw]) -> bytes:
     """Return an answer as JSON."""
     return msgspec.json.encode(answer)
 

@@ -180,11 +180,11 @@ RULES: Final[dict[str, dict[str, Json]]] = {DraftBody.__name__: _SAYS_SOMETHING,
 """What JSON Schema can say of the fields of a body together, by the body's name."""
 
 
-def drafts_of(data: bytes) -> list[Draft]:
+def drafts_of_body(data: bytes) -> list[Draft]:
     """Return the messages of the body of an append: one, or a list, which is a level more.
 
     Raises:
-        BrokenInputError, InvalidError: as `decoded` and `draft_of` say.
+        BrokenInputError, InvalidError: as `decoded` and `draft_of_body` say.
     """
     try:
         body = decoded(data, _DRAFTS, DEPTH_MAX + data.lstrip()[:1].startswith(b"["))
@@ -193,10 +193,10 @@ def drafts_of(data: bytes) -> list[Draft]:
             raise
         reason = f"{error.reason}; there are {', '.join(DraftBody.__struct_fields__)}, and your own go into metadata"
         raise InvalidError(error.field, reason) from error
-    return [draft_of(one) for one in ([body] if isinstance(body, DraftBody) else body)]
+    return [draft_of_body(one) for one in ([body] if isinstance(body, DraftBody) else body)]
 
 
-def draft_of(body: DraftBody) -> Draft:
+def draft_of_body(body: DraftBody) -> Draft:
     """Return the message that a body describes.
 
     Raises:

@@ -12,7 +12,7 @@ import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
 from chatkeep.core.feed import Change, ChangeKind
-from chatkeep.core.sse import Event, encoded
+from chatkeep.core.sse import Event, event_bytes
 from chatkeep.wire import answers
 from chatkeep.wire.answers import SessionItem
 
@@ -57,9 +57,9 @@ def event_of(change: Change) -> bytes:
         last_seq=change.last_seq or UNSET,
         session=None if change.summary is None else answers.summary_item(change.summary),
     )
-    return encoded(Event(change.kind, answers.encoded(data), change.position))
+    return event_bytes(Event(change.kind, answers.json_bytes(data), change.position))
 
 
-def beginning(name: str, position: str) -> bytes:
+def first_event(name: str, position: str) -> bytes:
     """Return the event, `ready` or `reset`, after which all is told that follows this position."""
-    return encoded(Event(name, answers.encoded(EventData()), position), retry_ms=RETRY_MS)
+    return event_bytes(Event(name, answers.json_bytes(EventData()), position), retry_ms=RETRY_MS)

@@ -24,8 +24,8 @@ from chatkeep.core import ids
 from chatkeep.errors import ChatkeepError, StorageError
 from chatkeep.sessions import Sessions
 from chatkeep.store.protocol import Store
-from chatkeep.wire.answers import append_answer, encoded
-from chatkeep.wire.bodies import drafts_of
+from chatkeep.wire.answers import append_answer, json_bytes
+from chatkeep.wire.bodies import drafts_of_body
 
 _LENGTH_BYTES: Final = 4
 
@@ -50,17 +50,17 @@ class Refusal(Struct, frozen=True, tag=True):
     facts: dict[str, str | int | None]
 
 
-class Answer(Struct, frozen=True, tag=True):
+class StoredAnswer(Struct, frozen=True, tag=True):
     """What is told of work that was done, and how many messages an append stored."""
 
     data: bytes
     stored_count: int = 0
 
 
-_OUTCOME: Final[Decoder[Answer | Refusal]] = Decoder(Answer | Refusal)
+_OUTCOME: Final[Decoder[StoredAnswer | Refusal]] = Decoder(StoredAnswer | Refusal)
 
 
-class Asked(Protocol):
+class Task(Protocol):
     """What is asked for beside a body; it is done among the sessions under a prefix."""
 
     @property
@@ -68,17 +68,17 @@ class Asked(Protocol):
         """How the keys begin that it may reach."""
 
 
-Works = Mapping[type[Any], Callable[[Sessions, Any, bytes], Answer]]
+Works = Mapping[type[Any], Callable[[Sessions, Any, bytes], StoredAnswer]]
 """How each kind is done."""
 
 
-def handed_over(asked: Asked, body: bytes) -> tuple[bytes, bytes]:
+def handed_over(asked: Task, body: bytes) -> tuple[bytes, bytes]:
     """Return what is asked for as a message to the other process, in two parts, so that a long body is not copied."""
     told = msgspec.msgpack.encode(asked)
     return len(told).to_bytes(_LENGTH_BYTES, "big") + told, body
 
 
-def done(sessions: Sessions, asked: Append, body: bytes) -> Answer:
+def done(sessions: Sessions, asked: Append, body: bytes) -> StoredAnswer:
     """Store the messages of a body among these sessions, and return what is told of them.
 
     Raises:
@@ -86,9 +86,9 @@ def done(sessions: Sessions, asked: Append, body: bytes) -> Answer:
         ChatkeepError: as `Sessions.append` says.
     """
     appended = sessions.at(asked.at, _ids(asked)).append(
-        asked.key, drafts_of(body), channel=asked.channel, create=asked.create, expect_count=asked.expect_count
+        asked.key, drafts_of_body(body), channel=asked.channel, create=asked.create, expect_count=asked.expect_count
     )
-    return Answer(encoded(append_answer(appended)), appended.stored_count)
+    return StoredAnswer(json_bytes(append_answer(appended)), appended.stored_count)
 
 
 def outcome(store: Store, works: Works, message: bytes) -> bytes:
@@ -104,14 +104,14 @@ def outcome(store: Store, works: Works, message: bytes) -> bytes:
         return msgspec.msgpack.encode(Refusal(error.code, str(error), vars(error)))
 
 
-def answer_of(told: bytes) -> Answer:
+def answer_of(told: bytes) -> StoredAnswer:
     """Return the answer that an outcome is.
 
     Raises:
         ChatkeepError: the one that the outcome is.
     """
     found = _OUTCOME.decode(told)
-    if isinstance(found, Answer):
+    if isinstance(found, StoredAnswer):
         return found
     kind = errors.BY_CODE[found.code]
     error = kind.__new__(kind)

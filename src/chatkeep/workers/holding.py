@@ -16,13 +16,13 @@ from chatkeep.model.asked import asked_in
 from chatkeep.model.chat import patiently
 from chatkeep.model.recording import Held, Recording, Root, root_of
 from chatkeep.sessions import Sessions
-from chatkeep.workers.appending import Answer
+from chatkeep.workers.appending import StoredAnswer
 
 _ROOT: Final[Decoder[Root | None]] = Decoder(Root | None)
 _HELD: Final[Decoder[Held | None]] = Decoder(Held | None)
 
 
-class Opening(Struct, frozen=True, kw_only=True, tag=True):
+class RootRequest(Struct, frozen=True, kw_only=True, tag=True):
     """To find where a conversation begins: the key that its client named, if it did, and who asks."""
 
     prefix: str
@@ -38,7 +38,7 @@ class Holding(Struct, frozen=True, kw_only=True, tag=True):
     is_named: bool
 
 
-def opened(sessions: Sessions, what: Opening, body: bytes) -> Answer:
+def opened(sessions: Sessions, what: RootRequest, body: bytes) -> StoredAnswer:
     """Return where the conversation of a body begins, as `root_of_answer` reads it.
 
     Raises:
@@ -46,10 +46,10 @@ def opened(sessions: Sessions, what: Opening, body: bytes) -> Answer:
     """
     asked = asked_in(body)
     root = None if asked is None else root_of(sessions, *asked, what.named, what.by)
-    return Answer(msgspec.msgpack.encode(root))
+    return StoredAnswer(msgspec.msgpack.encode(root))
 
 
-def held(sessions: Sessions, what: Holding, body: bytes) -> Answer:
+def held(sessions: Sessions, what: Holding, body: bytes) -> StoredAnswer:
     """Have the conversation of a body stored, and return where, as `held_of_answer` reads it.
 
     Raises:
@@ -58,14 +58,14 @@ def held(sessions: Sessions, what: Holding, body: bytes) -> Answer:
     asked = asked_in(body)
     recording = Recording(sessions, what.root, asked.drafts if asked else (), is_named=what.is_named)
     patiently(recording.begin)
-    return Answer(msgspec.msgpack.encode(recording.held))
+    return StoredAnswer(msgspec.msgpack.encode(recording.held))
 
 
-def root_of_answer(answer: Answer) -> Root | None:
+def root_of_answer(answer: StoredAnswer) -> Root | None:
     """Return where a conversation begins, None when the body has none."""
     return _ROOT.decode(answer.data)
 
 
-def held_of_answer(answer: Answer) -> Held | None:
+def held_of_answer(answer: StoredAnswer) -> Held | None:
     """Return where a conversation is stored."""
     return _HELD.decode(answer.data)

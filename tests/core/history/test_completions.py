@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chatkeep.core.bounds import MESSAGE_BYTES_MAX
-from chatkeep.core.history.completions import draft_of, drafts_of
-from chatkeep.core.history.folding import Answer
+from chatkeep.core.history.completions import draft_of_completion, drafts_of_request
+from chatkeep.core.history.folding import ModelAnswer
 from chatkeep.core.history.mending import storable
 from chatkeep.core.model import Draft, check_draft
 from tests.chat.completions import Answer as Scripted
@@ -62,7 +62,7 @@ deltas_ = st.fixed_dictionaries({"delta": st.dictionaries(fields, values, max_si
 )
 def test_keep_messages_exactly(said: Json) -> None:
     """A message of a request comes back from what is stored as it was sent."""
-    draft = draft_of(said)
+    draft = draft_of_completion(said)
     check_draft(draft)
     assert said | {"content": said["content"] or ("" if "tool_calls" not in said else None)} == message_of(draft)
 
@@ -70,7 +70,7 @@ def test_keep_messages_exactly(said: Json) -> None:
 @given(st.dictionaries(fields, values, max_size=6))
 def test_keep_whatever_is_sent(said: Json) -> None:
     """What is no message at all is kept too, but for nulls and empty lists."""
-    draft = storable(draft_of(said))
+    draft = storable(draft_of_completion(said))
     check_draft(draft)
     told = {name: value for name, value in message_of(draft).items() if value not in (None, [])}
     if "altered" not in (draft.metadata or {}):
@@ -81,7 +81,7 @@ def test_keep_whatever_is_sent(said: Json) -> None:
 @pytest.mark.parametrize("request_", [None, [], {}, {"messages": []}, {"messages": "hi"}, {"messages": ["hi"]}])
 def test_find_no_messages(request_: Any) -> None:  # noqa: ANN401
     """A request without messages has none."""
-    assert drafts_of(request_) is None
+    assert drafts_of_request(request_) is None
 
 
 def test_store_what_can_be_stored() -> None:
@@ -96,7 +96,7 @@ def test_store_the_words_beside_a_large_image() -> None:
     """Of a message with large data its words stay, and what the data was can be told."""
     url = "data:image/png;base64," + "QUJD" * (MESSAGE_BYTES_MAX // 4)
     parts = [{"type": "text", "text": "What is this?"}, {"type": "image_url", "image_url": {"url": url}}]
-    draft = storable(draft_of({"role": "user", "content": parts}))
+    draft = storable(draft_of_completion({"role": "user", "content": parts}))
     assert isinstance(draft.content, list)
     assert parts[0] == draft.content[0]
     assert draft.content[1]["image_url"]["url"].startswith("data:image/png;base64,QUJD")
@@ -116,13 +116,13 @@ def test_store_the_words_beside_a_large_image() -> None:
 )
 def test_store_something_of_what_is_too_large(content: Any) -> None:  # noqa: ANN401
     """Whatever is too large is cut until it fits; the same is cut the same, other things otherwise."""
-    draft = storable(draft_of({"role": "user", "content": content}))
+    draft = storable(draft_of_completion({"role": "user", "content": content}))
     check_draft(draft)
     assert len(msgspec.json.encode(draft)) <= MESSAGE_BYTES_MAX
     assert (draft.metadata or {})["altered"][-1] in ("shortened", "left out")
-    assert draft == storable(draft_of({"role": "user", "content": content}))
+    assert draft == storable(draft_of_completion({"role": "user", "content": content}))
     other = [*content[:-1], "v"] if isinstance(content, list) else content + "v"
-    assert draft.content != storable(draft_of({"role": "user", "content": other})).content
+    assert draft.content != storable(draft_of_completion({"role": "user", "content": other})).content
 
 
 @pytest.mark.parametrize(
@@ -138,7 +138,7 @@ def test_store_something_of_what_is_too_large(content: Any) -> None:  # noqa: AN
 @pytest.mark.parametrize("n", [1, 3])
 def test_fold_a_stream_into_what_is_answered_whole(scripted: Scripted, n: int) -> None:
     """The chunks of an answer say what the same answer says when it is not streamed."""
-    streamed, at_once = Answer(), Answer()
+    streamed, at_once = ModelAnswer(), ModelAnswer()
     for chunk, _ in chunks(scripted, REQUEST | {"n": n}):
         assert not streamed.has_ended or not chunk["choices"]
         streamed.add(chunk)
@@ -154,7 +154,7 @@ def test_fold_a_stream_into_what_is_answered_whole(scripted: Scripted, n: int) -
 def test_fold_every_beginning_of_a_stream() -> None:
     """An answer that is cut off anywhere is what came of it; a call that lacks its end was not made."""
     scripted = Scripted("I call.", tool_calls=[("add", {"a": 1})])
-    answer = Answer()
+    answer = ModelAnswer()
     drafts = [answer.draft({})]
     for chunk, _ in chunks(scripted, REQUEST):
         assert not answer.has_ended or not chunk["choices"]
@@ -189,7 +189,7 @@ def test_fold_every_beginning_of_a_stream() -> None:
 )  # fmt: skip
 def test_fold_what_servers_send(deltas: list[Json], said: Json) -> None:
     """Null deltas, repeated roles, fields of one server alone: all is kept."""
-    answer = Answer()
+    answer = ModelAnswer()
     for delta in deltas:
         answer.add({"choices": [{"index": 0, "delta": delta}]})
     draft = answer.draft({})
@@ -215,7 +215,7 @@ def test_fold_what_servers_send(deltas: list[Json], said: Json) -> None:
 )  # fmt: skip
 def test_fold_tool_calls_of_many_servers(deltas: list[Json]) -> None:
     """Two calls stay two, however their pieces are numbered."""
-    answer = Answer()
+    answer = ModelAnswer()
     for delta in deltas:
         answer.add({"choices": [{"index": 0, "delta": {"tool_calls": [delta]}, "finish_reason": None}]})
     answer.add({"choices": [{"index": 0, "delta": {}, "finish_reason": "tool_calls"}]})
@@ -228,7 +228,7 @@ def test_fold_tool_calls_of_many_servers(deltas: list[Json]) -> None:
 @given(st.lists(values | st.fixed_dictionaries({"choices": st.lists(values | deltas_, max_size=3)}), max_size=6))
 def test_fold_anything(pieces: list[Any]) -> None:
     """No piece is too odd; what is made of it can be stored."""
-    answer = Answer()
+    answer = ModelAnswer()
     for piece in pieces:
         answer.add(piece)
     draft = answer.draft({"latency_ms": 1})
@@ -238,7 +238,7 @@ def test_fold_anything(pieces: list[Any]) -> None:
 
 def test_fold_a_long_answer_quickly() -> None:
     """The time that an answer takes grows with its length, not with its square."""
-    answer = Answer()
+    answer = ModelAnswer()
     for _ in range(200_000):
         answer.add({"choices": [{"index": 0, "delta": {"content": "word "}}]})
     draft = answer.draft({})

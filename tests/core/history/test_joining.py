@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from chatkeep.core.history.folding import CHOICES_MAX, Answer
+from chatkeep.core.history.folding import CHOICES_MAX, ModelAnswer
 from chatkeep.core.model import Draft
 
 Json = dict[str, Any]
@@ -16,14 +16,14 @@ Json = dict[str, Any]
 
 def folded(*deltas: Any, **chunk: Any) -> Draft:  # noqa: ANN401 - what servers send
     """Return what an answer says whose chunks have these deltas."""
-    answer = Answer()
+    answer = ModelAnswer()
     for delta in deltas:
         answer.add({**chunk, "choices": [{"index": 0, "delta": delta}]})
     answer.end()
     return said_by(answer)
 
 
-def said_by(answer: Answer) -> Draft:
+def said_by(answer: ModelAnswer) -> Draft:
     """Return what an answer says."""
     draft = answer.draft({})
     assert draft
@@ -136,7 +136,7 @@ def test_join_fields_of_every_type(deltas: list[Json], kept: Json) -> None:
 )
 def test_join_messages_that_say_all_again(messages: list[Json]) -> None:
     """Whole messages that grow, and that follow their own pieces, say it once."""
-    answer = Answer()
+    answer = ModelAnswer()
     answer.add({"choices": [{"delta": {"content": "He"}}]})
     for message in messages:
         answer.add({"choices": [{"message": message}]})
@@ -147,7 +147,7 @@ def test_join_messages_that_say_all_again(messages: list[Json]) -> None:
 
 def test_keep_facts_that_come_with_every_piece() -> None:
     """Facts that are told again are kept once; what beside the words is too large goes before the words do."""
-    answer = Answer()
+    answer = ModelAnswer()
     for number in range(3):
         choice = {"index": 0, "delta": {"content": "a"}, "logprobs": {"content": [{"token": "a", "logprob": -number}]}}
         usage = {"total_tokens": number, "cost": None}
@@ -164,7 +164,7 @@ def test_keep_facts_that_come_with_every_piece() -> None:
 
 def test_count_choices_that_are_too_many() -> None:
     """Of more choices than anybody asks for, the others are counted."""
-    answer = Answer()
+    answer = ModelAnswer()
     answer.add({"choices": [{"index": index, "delta": {"content": "a"}} for index in range(CHOICES_MAX + 2)]})
     draft = said_by(answer)
     metadata = draft.metadata or {}
@@ -180,7 +180,7 @@ def _calls_taken(delta: Callable[[int], Json], count: int) -> int:
         taken += 1
 
     pieces = [delta(number) for number in range(count)]
-    answer = Answer()
+    answer = ModelAnswer()
     sys.setprofile(note)
     try:
         for piece in pieces:

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chatkeep.core.history.completions import END
-from chatkeep.core.history.folding import Answer
+from chatkeep.core.history.folding import ModelAnswer
 from chatkeep.core.history.masked_events import WAITING_BYTES_MAX, MaskedEvents
 from chatkeep.core.masking import Mask
 from chatkeep.core.model import Json
@@ -145,7 +145,7 @@ def test_cost_is_that_of_the_bytes() -> None:
 def test_answer_is_the_same_behind_it() -> None:
     """What is told is events still."""
     told, _ = passed([event("a " + KEY[:8]), event(KEY[8:]), DONE])
-    answer = Answer()
+    answer = ModelAnswer()
     for one in told.split(b"\n\n"):
         if one and END not in one:
             value: Json = json.loads(one.removeprefix(b"data: "))

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from chatkeep.core.history.turns import said_of
+from chatkeep.core.history.turns import utterance_of
 from chatkeep.core.history.windows import Window, estimate, fitting, for_anthropic, for_openai, tokens
 from chatkeep.core.model import Json, Message, Role
 from chatkeep.errors import InvalidError
@@ -86,7 +86,7 @@ def test_tokens_of_a_message() -> None:
             draft([picture]),
         ],
     ).messages
-    assert [5, 5, 11, 1604] == [tokens(said_of(message), estimate) for message in (plain, parts, called, seen)]
+    assert [5, 5, 11, 1604] == [tokens(utterance_of(message), estimate) for message in (plain, parts, called, seen)]
 
 
 @many
@@ -269,7 +269,7 @@ def test_fitting_of_any_window(said: list[str], budget: int, has_more: bool) -> 
     """What is answered is the end of the window without orphaned results, and fits."""
     messages = messages_of(*said)
     fit = fitting(Window(messages=messages, has_more=has_more), budget)
-    assert sum(tokens(said_of(message), estimate) for message in fit.messages) <= budget
+    assert sum(tokens(utterance_of(message), estimate) for message in fit.messages) <= budget
     start = fit.messages[0].seq if fit.messages else len(messages) + 1
     answered = [n for n, kind in enumerate(said, start=1) if kind != "tool" or _is_answer(said[: n - 1])]
     assert [n for n in answered if n >= start] == [message.seq for message in fit.messages]

@@ -7,7 +7,7 @@ import regex
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chatkeep.core.text.titles import PREVIEW_CHARS_MAX, TITLE_CHARS_MAX, Short, first_line, preview, title
+from chatkeep.core.text.titles import MADE_TITLE_CHARS_MAX, PREVIEW_CHARS_MAX, Short, first_line, preview, title
 
 FAMILY = "👨‍👩‍👧‍👦"
 SCOTLAND = "🏴\U000e0067\U000e0062\U000e0073\U000e0063\U000e0074\U000e007f"
@@ -51,8 +51,8 @@ def test_preview(text: str, expected: str) -> None:
 def test_short_texts_of_any_text(text: str) -> None:
     """What is cut is a beginning in whole graphemes, within its length, without space at its ends."""
     for short, chars_max in (
-        (first_line(text) or "", TITLE_CHARS_MAX),
-        (title(text, text).said, TITLE_CHARS_MAX),
+        (first_line(text) or "", MADE_TITLE_CHARS_MAX),
+        (title(text, text).said, MADE_TITLE_CHARS_MAX),
         (preview(text, text).said, PREVIEW_CHARS_MAX),
     ):
         graphemes = regex.findall(r"\X", short)
@@ -67,7 +67,7 @@ def test_short_texts_of_any_text(text: str) -> None:
 @given(st.lists(st.sampled_from([FAMILY, SCOTLAND, "e\u0301", "🇩🇪", "각", "x"]), min_size=70, max_size=100))
 def test_first_line_of_long_graphemes(graphemes: list[str]) -> None:
     """Flags, families and accents are kept whole."""
-    expected = regex.findall(r"\X", "".join(graphemes))[:TITLE_CHARS_MAX]
+    expected = regex.findall(r"\X", "".join(graphemes))[:MADE_TITLE_CHARS_MAX]
     assert "".join(expected) == first_line("".join(graphemes))
 
 

@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 
-from chatkeep.core.sse import Event, encoded
+from chatkeep.core.sse import Event, event_bytes
 from chatkeep.errors import BusyError
 from chatkeep.http.streams import responses
-from chatkeep.http.streams.responses import Emit, EventStream
-from chatkeep.model.chat import reason_of
+from chatkeep.http.streams.responses import EventStream, SendBytes
+from chatkeep.model.chat import ending_of
 
-TOKEN = encoded(Event("token", b'{"text":"a\\nb"}'))
+TOKEN = event_bytes(Event("token", b'{"text":"a\\nb"}'))
 
 
 class Reader:
@@ -43,7 +43,7 @@ class Reader:
         return {"type": "http.disconnect"}
 
 
-async def streamed(reader: Reader, write: Callable[[Emit], Awaitable[None]], *, is_endless: bool = False) -> None:
+async def streamed(reader: Reader, write: Callable[[SendBytes], Awaitable[None]], *, is_endless: bool = False) -> None:
     """Stream to a reader."""
     stream = EventStream(write, is_endless=is_endless)
     await stream({"state": reader.connection}, reader.receive, reader.send)
@@ -65,7 +65,7 @@ def test_error_is_the_last_event() -> None:
     """An error of ours ends the stream as an event, and well."""
 
     async def main() -> None:
-        async def write(emit: Emit) -> None:
+        async def write(emit: SendBytes) -> None:
             await emit(TOKEN)
             raise BusyError
 
@@ -83,7 +83,7 @@ def test_unforeseen_error_breaks_the_stream_off() -> None:
     """The envelope notes it; the reader sees no end, so it knows that something is missing."""
 
     async def main() -> None:
-        async def write(emit: Emit) -> None:
+        async def write(emit: SendBytes) -> None:
             await emit(TOKEN)
             raise ZeroDivisionError
 
@@ -102,7 +102,7 @@ def test_silence_is_filled_with_comments(monkeypatch: pytest.MonkeyPatch) -> Non
     async def main() -> None:
         reader = Reader()
 
-        async def write(emit: Emit) -> None:
+        async def write(emit: SendBytes) -> None:
             while len(reader.read) < 3:  # noqa: ASYNC110 - what is read is what is tested
                 await asyncio.sleep(0.001)
             await emit(TOKEN)
@@ -119,13 +119,13 @@ def test_reader_that_goes_away_stops_the_writing() -> None:
     async def main() -> None:
         reader, stopped = Reader(), []
 
-        async def write(emit: Emit) -> None:
+        async def write(emit: SendBytes) -> None:
             await emit(TOKEN)
             reader.gone.set()
             try:
                 await asyncio.Event().wait()
             except asyncio.CancelledError as error:
-                stopped.append(reason_of(error))
+                stopped.append(ending_of(error))
                 raise
 
         await streamed(reader, write)
@@ -141,7 +141,7 @@ def test_reader_that_stops_reading_holds_the_writing(monkeypatch: pytest.MonkeyP
     async def main() -> None:
         reader, written = Reader(takes=2), []
 
-        async def write(emit: Emit) -> None:
+        async def write(emit: SendBytes) -> None:
             for number in range(100):
                 written.append(number)
                 await emit(TOKEN)
@@ -158,7 +158,7 @@ def test_reader_that_stops_reading_holds_the_writing(monkeypatch: pytest.MonkeyP
     asyncio.run(main())
 
 
-async def for_ever(emit: Emit) -> None:
+async def for_ever(emit: SendBytes) -> None:
     """Write an event, and then nothing."""
     await emit(TOKEN)
     await asyncio.Event().wait()

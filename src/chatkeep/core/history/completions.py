@@ -27,15 +27,15 @@ END: Final = b"[DONE]"
 _ROLES: Final = {**{role: role for role in get_args(Role)}, "function": "tool"}
 
 
-def drafts_of(request: Json) -> list[Draft] | None:
+def drafts_of_request(request: Json) -> list[Draft] | None:
     """Return the messages of a request, None when it has none that are objects."""
     messages = request.get("messages") if isinstance(request, dict) else None
     if not isinstance(messages, list) or not messages or not all(isinstance(said, dict) for said in messages):
         return None
-    return [draft_of(said) for said in messages]
+    return [draft_of_completion(said) for said in messages]
 
 
-def draft_of(said: Mapping[str, Json], metadata: Mapping[str, Json] | None = None) -> Draft:
+def draft_of_completion(said: Mapping[str, Json], metadata: Mapping[str, Json] | None = None) -> Draft:
     """Return a message of OpenAI's as ours, with this metadata beside what we have no field for."""
     extra = {name: value for name, value in said.items() if value is not None and value != []}
     given, content, calls = extra.pop("role", None), extra.pop("content", None), extra.pop("tool_calls", None)

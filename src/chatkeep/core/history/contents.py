@@ -9,17 +9,17 @@ from typing import Final
 from chatkeep.core.history.joining import (
     Flow,
     as_text,
-    begun,
     continues,
-    is_same,
+    equals_folded,
+    growing,
     joined,
-    merge,
+    merge_into,
     rest_behind,
     storable_text,
     whole_characters,
 )
 from chatkeep.core.model import Json, text_of
-from chatkeep.core.text.reasoning import Kind, Piece, Splitter, is_thought, without_reasoning, words_of_thought
+from chatkeep.core.text.reasoning import PieceKind, Splitter, TextPiece, is_thought, without_reasoning, words_of_thought
 
 _TEXT_TYPES: Final = (None, "text", "output_text")
 _HALF: Final = re.compile("[\ud800-\udbff]\\Z")
@@ -31,7 +31,7 @@ class Content:
     def __init__(self) -> None:
         """Begin with nothing."""
         self._items: list[Flow | dict[str, Json]] = []
-        self._heard: list[Piece] = []
+        self._heard: list[TextPiece] = []
         self._half = ""
         self._size = 0  # of the text that is held, about
         self._splitter: Splitter | None = Splitter()
@@ -39,10 +39,10 @@ class Content:
         self._has_text = False
         self._is_next = False
         self.has_refused = False
-        self.kinds: set[Kind] = set()
+        self.kinds: set[PieceKind] = set()
         """What was told so far: text, reasoning, or both."""
 
-    def take(self) -> list[Piece]:
+    def take(self) -> list[TextPiece]:
         """Return what was said since this was last asked."""
         heard, self._heard = self._heard, []
         return heard
@@ -59,7 +59,7 @@ class Content:
         """Take in a content that may say all again that was said by now, and perhaps more."""
         if not self._items and isinstance(value, list):
             parts = [one if isinstance(one, dict) else {"type": "text", "text": as_text(one)} for one in value]
-            self._items = [begun(part) for part in parts]
+            self._items = [growing(part) for part in parts]
             self.has_refused = any(part.get("type") == "refusal" for part in parts)
             self._tell_whole(parts)
             return
@@ -77,7 +77,7 @@ class Content:
         if len(self._items) > len(parts) or all(isinstance(item, Flow) for item in self._items):
             return False
         held = ({"type": "text", "text": item} if isinstance(item, Flow) else item for item in self._items)
-        return all(map(is_same, held, parts))
+        return all(map(equals_folded, held, parts))
 
     def _says(self, text: str) -> bool:
         """Tell whether the text of all that is held is this one."""
@@ -85,7 +85,7 @@ class Content:
 
     def think(self, words: str) -> None:
         """Tell words of thinking that stand in a field of their own."""
-        self._tell(Piece("reasoning", words))
+        self._tell(TextPiece("reasoning", words))
 
     def close(self) -> None:
         """Tell what was held back."""
@@ -137,9 +137,9 @@ class Content:
     def _add_object(self, part: dict[str, Json]) -> None:
         last = self._items[-1] if self._items else None
         if isinstance(last, dict) and continues(last, part):
-            merge(last, {name: value for name, value in part.items() if name != "index"})
+            merge_into(last, {name: value for name, value in part.items() if name != "index"})
         else:
-            self._items.append(begun(part))
+            self._items.append(growing(part))
             self._begin_run()
         self._size += len(text_of([part]))
         self.has_refused = self.has_refused or part.get("type") == "refusal"
@@ -165,26 +165,26 @@ class Content:
             return
         self._is_blank = self._is_blank and not text.strip()
         text = storable_text(text)
-        for piece in [Piece("text", text)] if self._splitter is None else self._splitter.feed(text):
+        for piece in [TextPiece("text", text)] if self._splitter is None else self._splitter.feed(text):
             self._tell(piece)
 
     def _tell_whole(self, content: list[Json]) -> None:
         for thought in filter(None, (words_of_thought(part) for part in content if is_thought(part))):
-            self._tell(Piece("reasoning", thought))
-        self._tell(Piece("text", storable_text(text_of(without_reasoning(content)))))
+            self._tell(TextPiece("reasoning", thought))
+        self._tell(TextPiece("text", storable_text(text_of(without_reasoning(content)))))
         self._is_blank, self._splitter, self._is_next = False, None, True
 
-    def _tell(self, piece: Piece) -> None:
+    def _tell(self, piece: TextPiece) -> None:
         if piece.kind == "tag" or not piece.text:
             return
         self.kinds.add(piece.kind)
         if piece.kind == "text":
             if self._is_next and self._has_text:
-                self._heard.append(Piece("text", "\n"))
+                self._heard.append(TextPiece("text", "\n"))
             self._is_next, self._has_text = False, True
             self._heard.append(piece)
         else:
-            self._heard.append(Piece("reasoning", storable_text(piece.text)))
+            self._heard.append(TextPiece("reasoning", storable_text(piece.text)))
 
 
 def _flow_on(held: Json, text: str) -> None:

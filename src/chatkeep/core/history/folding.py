@@ -20,16 +20,16 @@ from chatkeep.core.history import joining
 from chatkeep.core.history.completions import answer_draft
 from chatkeep.core.history.contents import Content
 from chatkeep.core.model import Draft, Json
-from chatkeep.core.text.reasoning import FIELDS, Piece, words_of_thought
+from chatkeep.core.text.reasoning import FIELDS, TextPiece, words_of_thought
 
 CHOICES_MAX: Final = 128
-DEPTH_MAX: Final = 100  # of a piece, so that what is made of it nests no deeper than a message may
+FOLDING_DEPTH_MAX: Final = 100  # of a piece, so that what is made of it nests no deeper than a message may
 _SPOKEN: Final = frozenset(("content", "refusal", "tool_calls", "role"))
 _CHOICE: Final = frozenset(("index", "delta", "message", "finish_reason", "text", "error", "usage"))
 _RESPONSE: Final = frozenset(("id", "model", "object", "created", "choices", "usage", "error", "cost"))
 
 
-class Answer:
+class ModelAnswer:
     """An answer of the model, folded from the chunks of a stream or taken whole."""
 
     def __init__(self) -> None:
@@ -82,8 +82,8 @@ class Answer:
 
     def add(self, piece: Json) -> None:
         """Take in a chunk, or a whole answer; what is no object says nothing."""
-        if _is_deeper(piece, DEPTH_MAX):
-            piece = _flattened(piece, DEPTH_MAX)
+        if _is_deeper(piece, FOLDING_DEPTH_MAX):
+            piece = _flattened(piece, FOLDING_DEPTH_MAX)
         if not isinstance(piece, dict):
             return
         for name, told in (("model", "model"), ("id", "response_id")):
@@ -96,9 +96,9 @@ class Answer:
             if isinstance(choice, dict):
                 self._count(choice.get("usage"))
                 self._choice(joining.index_of(choice.get("index"), place)).add(choice)
-        joining.note(self._response, {name: value for name, value in piece.items() if name not in _RESPONSE})
+        joining.gather_facts(self._response, {name: value for name, value in piece.items() if name not in _RESPONSE})
 
-    def take(self) -> list[Piece]:
+    def take(self) -> list[TextPiece]:
         """Return what was said since this was last asked: of one choice, text and thinking in their order."""
         if self._first is None:
             self._first = next((index for index in sorted(self._choices) if self._choices[index].has_heard), None)
@@ -155,7 +155,7 @@ class _Choice:
         self._calls = joining.Calls()
         self._fields: dict[str, Json] = {}
         self._beside: dict[str, Json] = {}
-        self._roles = joining.Told()
+        self._roles = joining.FactList()
         self._thinks_in: str | None = None
         self._has_called = False
 
@@ -171,7 +171,7 @@ class _Choice:
     def has_spoken(self) -> bool:
         return "text" in self._content.kinds or self._has_called
 
-    def take(self) -> list[Piece]:
+    def take(self) -> list[TextPiece]:
         return self._content.take()
 
     def close(self) -> None:
@@ -187,7 +187,7 @@ class _Choice:
             self._add_whole(whole if isinstance(whole, dict) else {"content": whole})
         if isinstance(choice.get("finish_reason"), str):
             self.finish = choice["finish_reason"] or self.finish
-        joining.note(self._beside, {name: value for name, value in choice.items() if name not in _CHOICE})
+        joining.gather_facts(self._beside, {name: value for name, value in choice.items() if name not in _CHOICE})
 
     def _add_delta(self, delta: Mapping[str, Json]) -> None:
         self._think(delta)
@@ -196,7 +196,7 @@ class _Choice:
         self._add_role(delta.get("role"))
         self._calls.add(delta.get("tool_calls"))
         self._has_called = self._has_called or bool(delta.get("tool_calls"))
-        joining.merge(self._fields, {name: value for name, value in delta.items() if name not in _SPOKEN})
+        joining.merge_into(self._fields, {name: value for name, value in delta.items() if name not in _SPOKEN})
 
     def _add_whole(self, message: Mapping[str, Json]) -> None:
         """Take in a message that says, once more perhaps, all that was said by now."""

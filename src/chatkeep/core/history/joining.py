@@ -31,7 +31,7 @@ class Flow(list[str]):
     """A text in the pieces in which it came."""
 
 
-class Told(list[Json]):
+class FactList(list[Json]):
     """Values that differ, in the order in which they came."""
 
     def __init__(self, values: Iterable[Json] = ()) -> None:
@@ -75,14 +75,14 @@ def index_of(given: Json, place: int) -> int:
     return place if index is None else index
 
 
-def merge(target: dict[str, Json], delta: Mapping[str, Json]) -> None:
+def merge_into(target: dict[str, Json], delta: Mapping[str, Json]) -> None:
     """Fold an object into another one, field by field."""
     for name, value in delta.items():
         if value is None:
             continue
         held = target.get(name)
         if held is None:
-            target[name] = begun(value)
+            target[name] = growing(value)
         elif name in _NAMES and isinstance(value, str) and isinstance(held, Flow):
             target[name] = _name(held, value)
         elif name in _INPUTS:
@@ -93,15 +93,15 @@ def merge(target: dict[str, Json], delta: Mapping[str, Json]) -> None:
             target[name] = _grown(held, value)
 
 
-def note(target: dict[str, Json], facts: Mapping[str, Json]) -> None:
+def gather_facts(target: dict[str, Json], facts: Mapping[str, Json]) -> None:
     """Fold in facts, which servers tell with every piece: lists grow, the rest is told once for each value."""
     for name, value in facts.items():
         held = target.get(name)
         if held is None:
             target[name] = _own(value)
         elif isinstance(held, dict) and isinstance(value, dict):
-            note(held, value)
-        elif isinstance(held, list) and isinstance(value, list) and not isinstance(held, Told):
+            gather_facts(held, value)
+        elif isinstance(held, list) and isinstance(value, list) and not isinstance(held, FactList):
             is_longer = len(value) >= len(held) and value[: len(held)] == held
             held.extend(value[len(held) :] if is_longer else value)
         elif value is not None:
@@ -121,11 +121,11 @@ def join_whole(target: dict[str, Json], name: str, value: Json) -> None:
         value = rest_behind(held, value)
         if not value:
             return
-    elif isinstance(value, list) and isinstance(held, list) and is_same(held, value[: len(held)]):
+    elif isinstance(value, list) and isinstance(held, list) and equals_folded(held, value[: len(held)]):
         value = value[len(held) :]
-    elif is_same(held, value):
+    elif equals_folded(held, value):
         return
-    merge(target, {name: value})
+    merge_into(target, {name: value})
 
 
 def joined(value: Json) -> Json:
@@ -184,7 +184,7 @@ class Calls:
             return False
         if given := _id_of(call):
             held = self._named.get((None, given))
-            return held is not None and is_same(held, call)
+            return held is not None and equals_folded(held, call)
         for held in self._unread.values():
             if not held.get("id"):
                 self._known.add(as_text(joined(held)))
@@ -227,12 +227,14 @@ class Calls:
             call["id"] = given
             self._named.setdefault((None, given), call)
             self._named.setdefault((index, given), call)
-        merge(call, {name: value for name, value in piece.items() if name != "index" and not (name == "id" and given)})
+        merge_into(
+            call, {name: value for name, value in piece.items() if name != "index" and not (name == "id" and given)}
+        )
         if not call.get("id"):
             self._unread[id(call)] = call
 
 
-def begun(value: Json) -> Json:
+def growing(value: Json) -> Json:
     """Return a value that grows."""
     if isinstance(value, str):
         return Flow([value])
@@ -240,7 +242,7 @@ def begun(value: Json) -> Json:
         return _extended([], value)
     if isinstance(value, dict):
         held: dict[str, Json] = {}
-        merge(held, value)
+        merge_into(held, value)
         return held
     return value
 
@@ -251,7 +253,7 @@ def _grown(held: Json, value: Json) -> Json:
         held.append(value)
         return held
     if isinstance(held, dict) and isinstance(value, dict):
-        merge(held, value)
+        merge_into(held, value)
         return held
     if isinstance(held, list) and not isinstance(held, Flow):
         return _extended(held, value if isinstance(value, list) else [value])
@@ -264,9 +266,9 @@ def _extended(held: list[Json], more: list[Json]) -> list[Json]:
     for item in more:
         last = held[-1] if held else None
         if isinstance(item, dict) and isinstance(last, dict) and continues(last, item):
-            merge(last, item)
+            merge_into(last, item)
         else:
-            held.append(begun(item) if isinstance(item, dict | list) else item)
+            held.append(growing(item) if isinstance(item, dict | list) else item)
     return held
 
 
@@ -283,24 +285,24 @@ def _own(value: Json) -> Json:
 
 def _also(held: Json, value: Json) -> Json:
     """Return what was told, and this value unless it was told before."""
-    if not isinstance(held, Told):
+    if not isinstance(held, FactList):
         if _is_repeated(held, value):
             return held
-        held = Told(_items(held))
+        held = FactList(_items(held))
     if not (isinstance(value, list) and len(value) == len(held) and value == held):
         held.add(value)
     return held
 
 
-def is_same(held: Json, value: Json) -> bool:
+def equals_folded(held: Json, value: Json) -> bool:
     """Tell whether what was folded is a value. Cost: that of the value, however much is held."""
     if isinstance(held, Flow):
         return isinstance(value, str) and _is_text(held, value)
     if isinstance(held, dict):
         names = isinstance(value, dict) and len(held) == len(value) and held.keys() == value.keys()
-        return names and all(is_same(held[name], value[name]) for name in held)
+        return names and all(equals_folded(held[name], value[name]) for name in held)
     if isinstance(held, list):
-        return isinstance(value, list) and len(held) == len(value) and all(map(is_same, held, value))
+        return isinstance(value, list) and len(held) == len(value) and all(map(equals_folded, held, value))
     return bool(type(held) is type(value) and held == value)
 
 
@@ -356,8 +358,8 @@ def _input(held: Json, value: Json) -> Json:
     """Return what a tool is called with: text in pieces, an object, or both by turns, as one text then."""
     if not isinstance(held, Flow):
         if isinstance(held, dict) and isinstance(value, dict):
-            if not is_same(held, value):
-                merge(held, value)
+            if not equals_folded(held, value):
+                merge_into(held, value)
             return held
         if value == "" or _is_repeated(held, value):
             return held
@@ -366,7 +368,7 @@ def _input(held: Json, value: Json) -> Json:
         held.append(value)
         return held
     if not any(map(str.strip, held)):
-        return begun(value)
+        return growing(value)
     held.append(as_text(value))
     return held
 
@@ -393,7 +395,9 @@ def continues(held: Mapping[str, Json], part: Mapping[str, Json]) -> bool:
 def _says_more(call: Mapping[str, Json], held: Mapping[str, Json]) -> bool:
     """Tell whether a whole call says all that is held of it by now."""
     before, after = held.get("function"), call.get("function")
-    if not (isinstance(before, dict) and isinstance(after, dict) and is_same(before.get("name"), after.get("name"))):
+    if not (
+        isinstance(before, dict) and isinstance(after, dict) and equals_folded(before.get("name"), after.get("name"))
+    ):
         return False
     told, more = before.get("arguments", Flow()), after.get("arguments")
     return isinstance(told, Flow) and isinstance(more, str) and _is_prefix(told, more)

@@ -28,7 +28,7 @@ _LINE_END: Final = re.compile(rb"\r\n|\r|\n")
 _FIELDS: Final = (b"data", b"event", b"id", b"retry", b":")
 _BLANKS: Final = b"\xef\xbb\xbf \t\r\n"
 
-Place = tuple[str | int, ...]
+JsonPath = tuple[str | int, ...]
 """The names and numbers that lead to a text in the JSON of an event."""
 
 
@@ -54,7 +54,7 @@ class _Event:
 class _Text(NamedTuple):
     """A text in an event, and where it stands."""
 
-    place: Place
+    place: JsonPath
     event: _Event
     holder: dict[str, Json] | list[Json]
     name: str | int
@@ -86,7 +86,7 @@ class MaskedEvents:
         self._looked_to = 0
         self._waiting: list[_Event] = []
         self._waiting_bytes = 0
-        self._trails: dict[Place, _Trail] = {}
+        self._trails: dict[JsonPath, _Trail] = {}
 
     def take(self, piece: bytes) -> bytes:
         """Return what can be told, now that this piece has come."""
@@ -199,7 +199,7 @@ def _json_of(raw: bytes) -> Json:
 
 def _texts_in(event: _Event) -> Iterator[_Text]:
     """Yield the texts of an event, each with its place; a choice or a call counts by the number that it names."""
-    todo: list[tuple[Place, Json]] = [((), event.value)]
+    todo: list[tuple[JsonPath, Json]] = [((), event.value)]
     while todo:
         place, value = todo.pop()
         pairs = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()

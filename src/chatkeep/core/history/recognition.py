@@ -33,7 +33,7 @@ from chatkeep.core.text.reasoning import is_thought, without_reasoning
 DIGEST_CHARS: Final = 12
 _COMPARED_CHARS: Final = 4096  # of instructions, from either end: a clock or a date stands near one
 
-Said = Message | Draft
+AnyMessage = Message | Draft
 _S = TypeVar("_S", Message, Draft)
 
 
@@ -129,7 +129,7 @@ def news(stored: Sequence[Message], drafts: Sequence[Draft], talk_count: int) ->
     return fresh
 
 
-def fork_key(root: str, said: Sequence[Said], attempt: int = 0) -> str:
+def fork_key(root: str, said: Sequence[AnyMessage], attempt: int = 0) -> str:
     """Return the key of the fork whose first message of its own is the last of these, system prompts aside.
 
     A key that turns out to be taken by another conversation is not tried again: `attempt` makes others.
@@ -184,7 +184,7 @@ def is_same(stored: Message, said: Draft) -> bool:
     return bool(_form(stored) == _form(said))
 
 
-def _plain(said: Said) -> tuple[Json, ...]:
+def _plain(said: AnyMessage) -> tuple[Json, ...]:
     """Return all that a message may say, as it stands."""
     return said.role, said.content, said.tool_calls, said.tool_call_id, said.name
 
@@ -193,7 +193,7 @@ def _is_partial(stored: Message) -> bool:
     return bool((stored.metadata or {}).get("partial"))
 
 
-def _form(said: Said) -> Json:
+def _form(said: AnyMessage) -> Json:
     """Return what tells a message from others: who says it, its words and parts, its calls or what it answers."""
     role = "system" if said.role == "developer" else said.role
     if said.tool_calls:  # they have ids of their own; the words beside them are often dropped
@@ -211,7 +211,7 @@ def _form(said: Said) -> Json:
     return role, text, others, said.tool_call_id, name, None if text else _unspoken(said)
 
 
-def _text(said: Said) -> str:
+def _text(said: AnyMessage) -> str:
     if said.role != "assistant":
         return text_of(said.content).strip()
     extra = (said.metadata or {}).get(completions.EXTRA)
@@ -220,7 +220,7 @@ def _text(said: Said) -> str:
     return text or (refusal.strip() if isinstance(refusal, str) else "")
 
 
-def _unspoken(said: Said) -> Json:
+def _unspoken(said: AnyMessage) -> Json:
     """Return what stands in the place of words: a refusal, a call of the old kind, speech."""
     extra = (said.metadata or {}).get(completions.EXTRA)
     if not isinstance(extra, dict):
@@ -241,7 +241,7 @@ def _call(call: Json) -> Json:
     return call.get("id"), function.get("name"), arguments
 
 
-def _digests(said: Iterable[Said], digest: hashlib._Hash) -> list[str]:
+def _digests(said: Iterable[AnyMessage], digest: hashlib._Hash) -> list[str]:
     """Return the digest of all that is said up to each message."""
     found = []
     for one in said:

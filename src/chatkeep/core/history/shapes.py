@@ -16,13 +16,13 @@ from typing import Final
 
 import msgspec
 
-from chatkeep.core.history.turns import Part, Said, ToolResult
+from chatkeep.core.history.turns import ContentPart, ToolResult, Utterance
 from chatkeep.core.model import Json
 
 _ID: Final = re.compile(r"[A-Za-z0-9_-]{1,40}")  # Anthropic: ^[a-zA-Z0-9_-]+$; OpenAI: at most 40 characters
 
 
-def openai_messages(prompt: str, talk: Sequence[Said]) -> list[dict[str, Json]]:
+def openai_messages(prompt: str, talk: Sequence[Utterance]) -> list[dict[str, Json]]:
     """Return OpenAI's chat messages. The prompt is one `system` message, which every compatible server takes."""
     shaped: list[dict[str, Json]] = [{"role": "system", "content": prompt}] if prompt else []
     for said, ids in _with_ids(talk):
@@ -40,7 +40,7 @@ def openai_messages(prompt: str, talk: Sequence[Said]) -> list[dict[str, Json]]:
     return shaped
 
 
-def anthropic_messages(prompt: str, talk: Sequence[Said]) -> dict[str, Json]:
+def anthropic_messages(prompt: str, talk: Sequence[Utterance]) -> dict[str, Json]:
     """Return `messages`, and `system` when there is a prompt: what `messages.create` takes by these names."""
     shaped: list[dict[str, Json]] = []
     for said, ids in _with_ids(talk):
@@ -57,7 +57,7 @@ def anthropic_messages(prompt: str, talk: Sequence[Said]) -> dict[str, Json]:
     return {"system": prompt, "messages": shaped} if prompt else {"messages": shaped}
 
 
-def _with_ids(talk: Iterable[Said]) -> Iterator[tuple[Said, list[str]]]:
+def _with_ids(talk: Iterable[Utterance]) -> Iterator[tuple[Utterance, list[str]]]:
     """Yield each message with the ids of its calls: their own, unless a provider would refuse them or had them."""
     taken: set[str] = set()
     for said in talk:
@@ -70,7 +70,7 @@ def _with_ids(talk: Iterable[Said]) -> Iterator[tuple[Said, list[str]]]:
         yield said, ids
 
 
-def _openai_content(parts: Sequence[Part]) -> Json:
+def _openai_content(parts: Sequence[ContentPart]) -> Json:
     """Return one string for text alone, which every compatible server takes, and parts only for pictures."""
     if all(isinstance(part, str) for part in parts):
         return _only_text(parts) or None
@@ -82,11 +82,11 @@ def _openai_content(parts: Sequence[Part]) -> Json:
     ]
 
 
-def _only_text(parts: Iterable[Part]) -> str:
+def _only_text(parts: Iterable[ContentPart]) -> str:
     return "\n".join(part if isinstance(part, str) else "[image]" for part in parts)
 
 
-def _anthropic_block(part: Part) -> dict[str, Json]:
+def _anthropic_block(part: ContentPart) -> dict[str, Json]:
     if isinstance(part, str):
         return {"type": "text", "text": part}
     if part.url.startswith("https:"):

@@ -19,12 +19,12 @@ from typing import Final, Literal
 import msgspec
 
 from chatkeep.core.history.completions import END
-from chatkeep.core.history.folding import Answer
+from chatkeep.core.history.folding import ModelAnswer
 from chatkeep.core.masking import Mask, MaskedPieces
 from chatkeep.core.model import Draft, Json
-from chatkeep.core.sse import MEDIA_TYPE, EventReader
+from chatkeep.core.sse import EVENT_STREAM_TYPE, EventReader
 from chatkeep.core.text.quoting import page_words, quoted
-from chatkeep.core.text.reasoning import Kind, Piece
+from chatkeep.core.text.reasoning import PieceKind, TextPiece
 from chatkeep.errors import (
     BrokenInputError,
     ModelCutOffError,
@@ -53,7 +53,7 @@ _FAILED: Final = "error"
 
 NOTHING_MASKED: Final = Mask("")
 
-Shape = Literal["", "events", "json", "other"]
+AnswerShape = Literal["", "events", "json", "other"]
 
 
 TakeRoom = Callable[[int], bool]
@@ -73,7 +73,7 @@ class _Thinking:
         self._began: float | None = None
         self._is_over = False
 
-    def measure(self, answer: Answer) -> None:
+    def measure(self, answer: ModelAnswer) -> None:
         """Look at the clock after a piece of the answer."""
         if self._clock is None or self._is_over:
             return
@@ -102,13 +102,13 @@ class Tape:
         """
         self._thinking = _Thinking(clock)
         self._take_room = take_room
-        self.answer = Answer()
+        self.answer = ModelAnswer()
         self.is_over = False
         """Whether its end was told, or an error: what follows is no part of it."""
         self.declare(content_type)
         self._mask = mask
         self._told = {"text": MaskedPieces(mask), "reasoning": MaskedPieces(mask)}
-        self._shape: Shape = ""
+        self._shape: AnswerShape = ""
         self._events = EventReader(bytes_max=ANSWER_BYTES_MAX)
         self._body = bytearray()
         self._head = b""
@@ -119,7 +119,7 @@ class Tape:
 
     def declare(self, content_type: str) -> None:
         """Take note of the media type, before the first byte."""
-        self._is_declared = content_type.strip().lower().startswith(MEDIA_TYPE)
+        self._is_declared = content_type.strip().lower().startswith(EVENT_STREAM_TYPE)
 
     @property
     def is_complete(self) -> bool:
@@ -192,13 +192,13 @@ class Tape:
             self._fail(self._unreadable(self._head))
         self.answer.close()
 
-    def take(self) -> list[Piece]:
+    def take(self) -> list[TextPiece]:
         """Return what was said since this was last asked, text and thinking."""
         said = self.answer.take()
-        masked = [Piece(piece.kind, self._told[piece.kind].take(piece.text.encode()).decode()) for piece in said]
+        masked = [TextPiece(piece.kind, self._told[piece.kind].take(piece.text.encode()).decode()) for piece in said]
         if self._is_closed:
-            kinds: tuple[Kind, ...] = ("reasoning", "text")
-            masked += [Piece(kind, self._told[kind].end().decode()) for kind in kinds]
+            kinds: tuple[PieceKind, ...] = ("reasoning", "text")
+            masked += [TextPiece(kind, self._told[kind].end().decode()) for kind in kinds]
         return [piece for piece in masked if piece.text]
 
     def draft(self, latency_ms: int, cut: str | None = None) -> Draft | None:
@@ -307,7 +307,7 @@ class Tape:
         return ModelUnreadableError(quoted(self._mask.text(page_words(text) if is_page else text)), is_page=is_page)
 
 
-def _shape_of(begun: bytes, *, is_declared: bool) -> Shape:
+def _shape_of(begun: bytes, *, is_declared: bool) -> AnswerShape:
     """Return what an answer that begins so is; nothing as long as that is open."""
     if not begun or _MARK.startswith(begun):
         return ""

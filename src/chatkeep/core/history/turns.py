@@ -2,7 +2,7 @@
 
 A history is kept as clients sent it, so anything may be in it: results without their call, calls that
 were never answered because a run was cut, results twice, late, or between two questions, ids used
-again. `talk` puts that right without inventing anything that was said: what has no counterpart is left out,
+again. `turns_of` puts that right without inventing anything that was said: what has no counterpart is left out,
 and results stand directly behind their call. What it returns begins at a question, and every provider takes it.
 
 A result answers the latest call before it that has its id. One without an id answers the first open
@@ -46,7 +46,7 @@ class Image(Struct, frozen=True):
     url: str
 
 
-Part = str | Image
+ContentPart = str | Image
 
 
 class ToolCall(Struct, frozen=True):
@@ -61,31 +61,31 @@ class ToolResult(Struct, frozen=True):
     """What a tool answered. `call_id` is empty when the message named none."""
 
     call_id: str
-    parts: tuple[Part, ...]
+    parts: tuple[ContentPart, ...]
     is_error: bool = False
 
 
-class Said(Struct, frozen=True, kw_only=True):
+class Utterance(Struct, frozen=True, kw_only=True):
     """One message in neither provider's shape; a name that they would refuse is left out.
 
-    In `talk`, the results are those of its own calls, in their order. A system prompt that `replaces` stands, with
+    In `turns_of`, the results are those of its own calls, in their order. A system prompt that `replaces` stands, with
     those directly behind it, in the place of the one that opened the session.
     """
 
     role: Role
     seq: int
     name: str | None = None
-    parts: tuple[Part, ...] = ()
+    parts: tuple[ContentPart, ...] = ()
     calls: tuple[ToolCall, ...] = ()
     results: tuple[ToolResult, ...] = ()
     replaces: bool = False
 
 
-def said_of(message: Message) -> Said:
+def utterance_of(message: Message) -> Utterance:
     """Return what a message says: text, pictures, tool calls and results from its fields and its parts."""
     parts = tuple(_parts(message.content, role=message.role))
     results = tuple(_results(message, parts))
-    return Said(
+    return Utterance(
         role=message.role,
         seq=message.seq,
         name=message.name if message.name and _NAME.fullmatch(message.name) else None,
@@ -96,7 +96,7 @@ def said_of(message: Message) -> Said:
     )
 
 
-def answers(history: Sequence[Said]) -> dict[tuple[int, int], tuple[int, ToolResult]]:
+def answers(history: Sequence[Utterance]) -> dict[tuple[int, int], tuple[int, ToolResult]]:
     """Return the result of each call that has one, with the place of its message, by the call's places.
 
     A call's places are those of its message in the history and of the call in the message.
@@ -118,7 +118,7 @@ def answers(history: Sequence[Said]) -> dict[tuple[int, int], tuple[int, ToolRes
     return found
 
 
-def outdated(history: Sequence[Said]) -> set[int]:
+def outdated(history: Sequence[Utterance]) -> set[int]:
     """Return the places of the system prompts that another one has replaced."""
     opening = next((place for place, said in enumerate(history) if said.role not in PROMPT_ROLES), len(history))
     replaced = list(range(opening)) if history and history[0].seq == 1 else []
@@ -133,7 +133,7 @@ def outdated(history: Sequence[Said]) -> set[int]:
     return gone
 
 
-def prompt(history: Sequence[Said], system: str | None = None) -> str:
+def prompt(history: Sequence[Utterance], system: str | None = None) -> str:
     """Return the system prompt: the given one and those of the history that stand, each once, whatever their place."""
     gone = outdated(history)
     standing = (said for place, said in enumerate(history) if said.role in PROMPT_ROLES and place not in gone)
@@ -141,9 +141,9 @@ def prompt(history: Sequence[Said], system: str | None = None) -> str:
     return "\n\n".join(dict.fromkeys(text for text in (system or "", *said) if text.strip()))
 
 
-def talk(history: Sequence[Said]) -> list[list[Said]]:
+def turns_of(history: Sequence[Utterance]) -> list[list[Utterance]]:
     """Return the turns: each is a question and what users, models and tools said up to the next question."""
-    turns: list[list[Said]] = []
+    turns: list[list[Utterance]] = []
     found = answers(history)
     for place, said in enumerate(history):
         if said.role in PROMPT_ROLES:
@@ -169,11 +169,11 @@ def _answering(result: ToolResult) -> ToolResult:
     return result if result.parts else msgspec.structs.replace(result, parts=(_NO_OUTPUT,))
 
 
-def _texts(parts: Sequence[Part]) -> Iterator[str]:
+def _texts(parts: Sequence[ContentPart]) -> Iterator[str]:
     return (part for part in parts if isinstance(part, str))
 
 
-def _parts(content: Json, *, role: Role) -> Iterator[Part]:
+def _parts(content: Json, *, role: Role) -> Iterator[ContentPart]:
     """Yield text that is not blank, and pictures; a part of another kind leaves its name, unless the model said it.
 
     What the model thought before it answered is left out.
@@ -233,7 +233,7 @@ def _raw_calls(message: Message) -> Iterator[tuple[Json, Json, Json]]:
         yield part.get("id"), part.get("name"), part.get("input")
 
 
-def _results(message: Message, parts: tuple[Part, ...]) -> Iterator[ToolResult]:
+def _results(message: Message, parts: tuple[ContentPart, ...]) -> Iterator[ToolResult]:
     inner = list(_typed(message.content, "tool_result")) if message.role in ("user", "tool") else []
     for part in inner:
         call_id = part.get("tool_use_id")

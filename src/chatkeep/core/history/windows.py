@@ -21,12 +21,21 @@ import msgspec
 from msgspec import Struct
 
 from chatkeep.core.history.shapes import anthropic_messages, openai_messages
-from chatkeep.core.history.turns import PROMPT_ROLES, Part, Said, answers, outdated, prompt, said_of, talk
+from chatkeep.core.history.turns import (
+    PROMPT_ROLES,
+    ContentPart,
+    Utterance,
+    answers,
+    outdated,
+    prompt,
+    turns_of,
+    utterance_of,
+)
 from chatkeep.core.model import Json, Message, encoded_json
 from chatkeep.core.text.reasoning import FIELD, without_reasoning
 from chatkeep.errors import InvalidError
 
-Count = Callable[[str], int]
+TokenCounter = Callable[[str], int]
 
 _FRAME_TOKENS: Final = 4
 _IMAGE_TOKENS: Final = 1600
@@ -60,7 +69,7 @@ class Window(Struct, frozen=True, kw_only=True, omit_defaults=True):
         self,
         *,
         max_tokens: int | None = None,
-        count: Count = estimate,
+        count: TokenCounter = estimate,
         system: str | None = None,
         tools: Sequence[Json] = (),
     ) -> list[dict[str, Json]]:
@@ -82,7 +91,7 @@ class Window(Struct, frozen=True, kw_only=True, omit_defaults=True):
         self,
         *,
         max_tokens: int | None = None,
-        count: Count = estimate,
+        count: TokenCounter = estimate,
         system: str | None = None,
         tools: Sequence[Json] = (),
     ) -> dict[str, Json]:
@@ -96,13 +105,13 @@ class Window(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     def _check_begins(self) -> None:
         """Check that the window is not the middle of a turn alone, of which nothing would be left."""
-        history = [said_of(message) for message in self.messages]
+        history = [utterance_of(message) for message in self.messages]
         is_answer = any(said.role not in PROMPT_ROLES for said in history)
-        if is_answer and self.messages[0].seq > 1 and not talk(history):
+        if is_answer and self.messages[0].seq > 1 and not turns_of(history):
             raise InvalidError("messages", "begin behind their question: ask for more messages")
 
 
-def tokens(said: Said, count: Count) -> int:
+def tokens(said: Utterance, count: TokenCounter) -> int:
     """Return how many tokens a message takes, with its calls and its results."""
     total = _FRAME_TOKENS + _tokens_of(said.parts, count) + (1 + count(said.name) if said.name else 0)
     for call in said.calls:
@@ -116,7 +125,7 @@ def for_openai(
     messages: Sequence[Message],
     *,
     budget: int,
-    count: Count = estimate,
+    count: TokenCounter = estimate,
     system: str | None = None,
     tools: Sequence[Json] = (),
 ) -> list[dict[str, Json]]:
@@ -137,7 +146,7 @@ def for_anthropic(
     messages: Sequence[Message],
     *,
     budget: int,
-    count: Count = estimate,
+    count: TokenCounter = estimate,
     system: str | None = None,
     tools: Sequence[Json] = (),
 ) -> dict[str, Json]:
@@ -171,10 +180,10 @@ def fitting(window: Window, tokens_max: int, *, with_reasoning: bool = False) ->
     of the window are left out, and so are system prompts that another one has replaced. If not even the newest fits,
     the window says how many tokens would do.
     """
-    gone = outdated([said_of(message) for message in window.messages])
+    gone = outdated([utterance_of(message) for message in window.messages])
     standing = [message for place, message in enumerate(window.messages) if place not in gone]
     messages = standing if with_reasoning else [one for one in map(_without_reasoning, standing) if one is not None]
-    history = [said_of(message) for message in messages]
+    history = [utterance_of(message) for message in messages]
     kept: list[int] = []
     needed: int | None = None
     for run in reversed(list(_runs(history))):
@@ -205,11 +214,11 @@ def _without_reasoning(message: Message) -> Message | None:
 
 
 def _newest(
-    messages: Sequence[Message], budget: int, count: Count, system: str | None, tools: Sequence[Json]
-) -> tuple[str, list[Said]]:
+    messages: Sequence[Message], budget: int, count: TokenCounter, system: str | None, tools: Sequence[Json]
+) -> tuple[str, list[Utterance]]:
     """Return the prompt, and the newest turns that fit beside it."""
-    history = [said_of(message) for message in messages]
-    prompted, turns = prompt(history, system), talk(history)
+    history = [utterance_of(message) for message in messages]
+    prompted, turns = prompt(history, system), turns_of(history)
     room = budget - _ANSWER_TOKENS - (_FRAME_TOKENS + count(prompted) if prompted else 0)
     room -= count(encoded_json("tools", list(tools)).decode()) if tools else 0
     kept = _that_fit(turns, room, count)
@@ -222,7 +231,7 @@ def _newest(
     return prompted, [said for turn in kept for said in turn]
 
 
-def _that_fit(turns: Sequence[list[Said]], room: int, count: Count) -> list[list[Said]]:
+def _that_fit(turns: Sequence[list[Utterance]], room: int, count: TokenCounter) -> list[list[Utterance]]:
     """Return the last turns that fit, oldest first."""
     first = len(turns)
     while first:
@@ -234,7 +243,7 @@ def _that_fit(turns: Sequence[list[Said]], room: int, count: Count) -> list[list
     return [*turns]
 
 
-def _runs(history: Sequence[Said]) -> Iterator[list[int]]:
+def _runs(history: Sequence[Utterance]) -> Iterator[list[int]]:
     """Yield the places of messages that must not be split, without those that hold orphaned results alone."""
     pairs = [(call, result) for (call, _), (result, _) in answers(history).items()]
     last: dict[int, int] = {}
@@ -254,7 +263,7 @@ def _runs(history: Sequence[Said]) -> Iterator[list[int]]:
         yield run
 
 
-def _tokens_of(parts: Sequence[Part], count: Count) -> int:
+def _tokens_of(parts: Sequence[ContentPart], count: TokenCounter) -> int:
     """Count the parts, and a line break between two."""
     counted = sum(count(part) if isinstance(part, str) else _IMAGE_TOKENS for part in parts)
     return counted + max(0, len(parts) - 1)

@@ -9,7 +9,7 @@ from typing import Final
 from chatkeep.core.model import Hit, Message, Summary
 from chatkeep.core.search.query import QUERY_CHARS_MAX, Places, Query, Term
 from chatkeep.core.search.search import Search, searched_text
-from chatkeep.core.search.stems import beginning, stem
+from chatkeep.core.search.stems import stem, stem_prefix
 from chatkeep.core.search.words import folded, is_unspaced
 
 EXCERPT_CHARS: Final = 200
@@ -100,7 +100,7 @@ def _signs(term: Term) -> tuple[str, ...]:
     return (
         tuple(dict.fromkeys(term.tokens))
         if term.exact
-        else tuple(token for token in map(beginning, term.tokens) if token)
+        else tuple(token for token in map(stem_prefix, term.tokens) if token)
     )
 
 

@@ -26,7 +26,7 @@ from msgspec import Struct
 from chatkeep.core.search.stems import QUESTION_WORDS, STOP_WORDS, common_beginning, stem
 from chatkeep.core.search.words import (
     Even,
-    Token,
+    FoldedWord,
     compounds_of,
     evenly_folded,
     has_hump,
@@ -76,15 +76,15 @@ class Query(Struct, frozen=True):
 class Words:
     """A text cut up: its tokens and the parts of each of its compounds."""
 
-    def __init__(self, tokens: Sequence[Token], compounds: Sequence[Sequence[Token]]) -> None:
+    def __init__(self, tokens: Sequence[FoldedWord], compounds: Sequence[Sequence[FoldedWord]]) -> None:
         """Take what the text was cut into."""
         self.tokens = tokens
         self.compounds = compounds
 
     @cached_property
-    def by_stem(self) -> Mapping[str, Sequence[Token]]:
+    def by_stem(self) -> Mapping[str, Sequence[FoldedWord]]:
         """All of them by their stems."""
-        found: defaultdict[str, list[Token]] = defaultdict(list)
+        found: defaultdict[str, list[FoldedWord]] = defaultdict(list)
         for token in chain(self.tokens, *self.compounds):
             found[stem(token.text)].append(token)
         return found
@@ -222,7 +222,7 @@ def _spans(words: Words, term: Term) -> Iterator[tuple[int, int]]:
             yield from _spans_in(row, term)
 
 
-def _spans_in(tokens: Sequence[Token], term: Term) -> Iterator[tuple[int, int]]:
+def _spans_in(tokens: Sequence[FoldedWord], term: Term) -> Iterator[tuple[int, int]]:
     length = len(term.tokens)
     last_token = term.tokens[-1]
     wanted = stem(last_token)
@@ -236,7 +236,7 @@ def _spans_in(tokens: Sequence[Token], term: Term) -> Iterator[tuple[int, int]]:
             yield tokens[first].start, tokens[first + length - 1].end
 
 
-def _spans_of_long(tokens: Sequence[Token], term: Term) -> Iterator[tuple[int, int]]:
+def _spans_of_long(tokens: Sequence[FoldedWord], term: Term) -> Iterator[tuple[int, int]]:
     """Yield the places of a term of many tokens, each of which is looked at about once.
 
     Source: Knuth, Morris and Pratt, Fast pattern matching in strings (1977).
@@ -269,7 +269,7 @@ def _again(wanted: Sequence[str]) -> list[int]:
     return again
 
 
-def _goes_on(tokens: Sequence[Token], first: int, term: Term) -> bool:
+def _goes_on(tokens: Sequence[FoldedWord], first: int, term: Term) -> bool:
     """Tell whether all tokens of a term but its last follow from here, and with a run, whether without a break."""
     places = range(len(term.tokens))
     return all(tokens[first + place].text == term.tokens[place] for place in places[:-1]) and not (
@@ -295,7 +295,7 @@ def _terms(text: str) -> Iterator[tuple[Term, list[Term]]]:
             yield Term(_texts(row), prefix=prefix, exact=len(row) > 1, run=_is_run(row)), _single(row)
 
 
-def _single(tokens: Sequence[Token]) -> list[Term]:
+def _single(tokens: Sequence[FoldedWord]) -> list[Term]:
     """Return a term for each token, and one for each run of a script without spaces."""
     found = []
     for of_script, same in groupby(tokens, key=lambda token: is_unspaced(token.text) is not None):
@@ -305,7 +305,7 @@ def _single(tokens: Sequence[Token]) -> list[Term]:
     return found
 
 
-def _runs(tokens: Sequence[Token]) -> Iterator[Sequence[Token]]:
+def _runs(tokens: Sequence[FoldedWord]) -> Iterator[Sequence[FoldedWord]]:
     """Yield the tokens in rows without a break."""
     first = 0
     for place in range(1, len(tokens) + 1):
@@ -314,11 +314,11 @@ def _runs(tokens: Sequence[Token]) -> Iterator[Sequence[Token]]:
             first = place
 
 
-def _is_run(tokens: Sequence[Token]) -> bool:
+def _is_run(tokens: Sequence[FoldedWord]) -> bool:
     return len(tokens) > 1 and all(is_unspaced(token.text) for token in tokens) and len(list(_runs(tokens))) == 1
 
 
-def _texts(tokens: Sequence[Token]) -> tuple[str, ...]:
+def _texts(tokens: Sequence[FoldedWord]) -> tuple[str, ...]:
     return tuple(token.text for token in tokens)
 
 

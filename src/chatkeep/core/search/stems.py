@@ -64,7 +64,7 @@ def common_beginning(word: str) -> str:
     return f"{word[0]}[iy]" if word[1] in "iy" else word[:2]
 
 
-def beginning(word: str) -> str:
+def stem_prefix(word: str) -> str:
     """Return what all words of a stem begin with, as much of it as is sure; of scripts with other stemmers nothing."""
     language = next((first for first, last, _ in _BY_SCRIPT if first <= word[0] <= last), None)
     if language is None:

@@ -84,7 +84,7 @@ GAP: Final = "\ue001"
 _YOUNG: Final = "\ue000"
 
 
-class Token(Struct, frozen=True):
+class FoldedWord(Struct, frozen=True):
     """A folded word and the characters [start, end) of the text that it stands for."""
 
     text: str
@@ -106,17 +106,17 @@ class Even(Struct, frozen=True):
         """Whether every token is a run of ASCII letters and digits."""
         return not self.has_fallen and self.plain.isascii()
 
-    def tokens(self, begun: tuple[str, ...] | None = None) -> list[Token]:
+    def tokens(self, begun: tuple[str, ...] | None = None) -> list[FoldedWord]:
         """Return the tokens of the text, each with its place in it.
 
         With `begun`, some regular expressions of ASCII, tokens that begin otherwise may be left out: that is quick.
         """
         if self.is_ascii:
             found = (_ASCII_TOKEN if begun is None else _token_begun(begun)).finditer(self.plain)
-            return [Token(token.group(), *token.span()) for token in found]
+            return [FoldedWord(token.group(), *token.span()) for token in found]
         hides = (self.has_fallen and _joins(self.plain)) or _arabic(self.plain)
         spans = self._all() if begun is None or hides else self._begun(begun)
-        return [Token(self.plain[first:last].replace(_FALLEN, ""), first, last) for first, last in spans]
+        return [FoldedWord(self.plain[first:last].replace(_FALLEN, ""), first, last) for first, last in spans]
 
     def _all(self) -> Iterator[tuple[int, int]]:
         return map(re.Match.span, _EVEN_TOKEN.finditer(self.plain.translate(_EVEN_KINDS)))
@@ -186,34 +186,34 @@ def stretches(text: str) -> Iterator[str]:
         yield text[start:]
 
 
-def tokens_of(text: str) -> list[Token]:
+def tokens_of(text: str) -> list[FoldedWord]:
     """Return the tokens of a text, each with its place in it."""
     even = evenly_folded(text)
     return unevenly_folded_tokens(text) if even is None else even.tokens()
 
 
-def unevenly_folded_tokens(text: str) -> list[Token]:
+def unevenly_folded_tokens(text: str) -> list[FoldedWord]:
     """Return the tokens of any text, of which a character may become several."""
     pieces, starts = _folded_pieces(text)
     joined = "".join(pieces)
     places = [place for place, piece in enumerate(pieces) for _ in piece]
     return [
-        Token(joined[first:last], starts[places[first]], _end(pieces, starts, places[last - 1]))
+        FoldedWord(joined[first:last], starts[places[first]], _end(pieces, starts, places[last - 1]))
         for first, last in map(re.Match.span, _TOKEN_KINDS.finditer(joined.translate(_KINDS)))
     ]
 
 
-def compounds_of(text: str) -> Iterator[list[Token]]:
+def compounds_of(text: str) -> Iterator[list[FoldedWord]]:
     """Yield the parts of numbers behind letters, and of compound identifiers, of these none of one character."""
     if has_hump(text) is None:
         return
     for number in _NUMBER.finditer(text):
         start, digits = number.start(), islice(_ASCII_TOKEN.finditer(number.group().lower()), _PARTS_MAX)
-        yield [Token(part.group(), start + part.start(), start + part.end()) for part in digits]
+        yield [FoldedWord(part.group(), start + part.start(), start + part.end()) for part in digits]
     for compound in _COMPOUND.finditer(text):
         parts = list(_PART.finditer(text, *compound.span()))
         if len(parts) <= _PARTS_MAX:
-            yield [Token(part.group().lower(), *part.span()) for part in parts if part.end() - part.start() > 1]
+            yield [FoldedWord(part.group().lower(), *part.span()) for part in parts if part.end() - part.start() > 1]
 
 
 def spaced(text: str) -> str:

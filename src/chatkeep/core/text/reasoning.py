@@ -19,7 +19,7 @@ from typing import Any, Final, Literal, NamedTuple
 
 from msgspec import Struct
 
-Json = Any
+_Json = Any
 
 FIELD: Final = "reasoning"
 """The name in a message's metadata under which the thinking of an answer stands: `text`, and how it came."""
@@ -55,13 +55,13 @@ _SEEN: Final = re.compile(r"\S")
 _TAG_CHARS_MAX: Final = max(map(len, _CLOSING)) + 1  # what is longer begins none
 _NESTED_MAX: Final = 8  # levels of a provider's own structure that are looked into
 
-Kind = Literal["text", "reasoning", "tag"]
+PieceKind = Literal["text", "reasoning", "tag"]
 
 
-class Piece(NamedTuple):
+class TextPiece(NamedTuple):
     """A piece of what a model wrote: of its answer, of its thinking, or a tag with the white space beside it."""
 
-    kind: Kind
+    kind: PieceKind
     text: str
 
 
@@ -96,29 +96,29 @@ class Splitter:
         self._rest = ""
         """What may be the beginning of a tag."""
 
-    def feed(self, text: str) -> Iterator[Piece]:
+    def feed(self, text: str) -> Iterator[TextPiece]:
         """Yield what is known once this piece has come; none is empty."""
         text, self._rest = self._rest + text, ""
         place = 0
         while place < len(text):
             if self._is_answering:
-                yield Piece("text", text[place:])
+                yield TextPiece("text", text[place:])
                 return
             if self._close is None:
                 place = yield from self._outside(text, place)
             else:
                 place = yield from self._inside(text, place, self._close)
 
-    def end(self) -> Iterator[Piece]:
+    def end(self) -> Iterator[TextPiece]:
         """Yield what was kept back: no more comes."""
         blank, rest = "".join(self._blank), self._rest
         self._blank, self._rest = [], ""
         if blank:
-            yield Piece("tag" if self._has_thought else "text", blank)
+            yield TextPiece("tag" if self._has_thought else "text", blank)
         if rest:
-            yield Piece("text" if self._close is None else "reasoning", rest)
+            yield TextPiece("text" if self._close is None else "reasoning", rest)
 
-    def _outside(self, text: str, place: int) -> Generator[Piece, None, int]:
+    def _outside(self, text: str, place: int) -> Generator[TextPiece, None, int]:
         """Look from a place on for a tag that opens a block; return the place from which on is left to look at."""
         seen = _SEEN.search(text, place)
         begun = len(text) if seen is None else seen.start()
@@ -135,16 +135,16 @@ class Splitter:
         if opened is None:
             self._is_answering = True
             if blank:
-                yield Piece("tag" if self._has_thought else "text", blank)
+                yield TextPiece("tag" if self._has_thought else "text", blank)
             return begun
         if blank and self._has_thought:  # between two blocks, and so a part of the thinking
-            yield Piece("reasoning", blank)
+            yield TextPiece("reasoning", blank)
             blank = ""
-        yield Piece("tag", blank + opened.group())
+        yield TextPiece("tag", blank + opened.group())
         self._close, self._has_thought = _CLOSING[opened["tag"].lower()], True
         return opened.end()
 
-    def _inside(self, text: str, place: int, close: str) -> Generator[Piece, None, int]:
+    def _inside(self, text: str, place: int, close: str) -> Generator[TextPiece, None, int]:
         """Look from a place on for the tag that closes the block; return the place from which on is left to look at."""
         closed = _CLOSES[close].search(text, place)
         if closed is None:
@@ -152,11 +152,11 @@ class Splitter:
             end = len(text) - next((size for size in range(len(close) - 1, 0, -1) if tail.endswith(close[:size])), 0)
             self._rest = text[end:]
             if end > place:
-                yield Piece("reasoning", text[place:end])
+                yield TextPiece("reasoning", text[place:end])
             return len(text)
         if closed.start() > place:
-            yield Piece("reasoning", text[place : closed.start()])
-        yield Piece("tag", closed.group())
+            yield TextPiece("reasoning", text[place : closed.start()])
+        yield TextPiece("tag", closed.group())
         self._close = None
         return closed.end()
 
@@ -166,7 +166,7 @@ def parted(text: str) -> Parted:
     if not _OPENS.match(text):
         return Parted(text)
     splitter = Splitter()
-    said: dict[Kind, list[str]] = {"text": [], "reasoning": []}
+    said: dict[PieceKind, list[str]] = {"text": [], "reasoning": []}
     tags: list[tuple[int, str]] = []
     place = 0
     for kind, piece in (*splitter.feed(text), *splitter.end()):
@@ -178,7 +178,7 @@ def parted(text: str) -> Parted:
     return Parted("".join(said["text"]), "".join(said["reasoning"]), tuple(tags))
 
 
-def without_reasoning(content: str | list[Json] | None) -> str | list[Json] | None:
+def without_reasoning(content: str | list[_Json] | None) -> str | list[_Json] | None:
     """Return the content of a model's message without its thinking."""
     if isinstance(content, str):
         return parted(content).text
@@ -189,7 +189,7 @@ def without_reasoning(content: str | list[Json] | None) -> str | list[Json] | No
     return [_part_without(part) if place == first else part for place, part in kept]
 
 
-def reasoning_of(content: str | list[Json] | None, metadata: Mapping[str, Json] | None) -> str:
+def reasoning_of(content: str | list[_Json] | None, metadata: Mapping[str, _Json] | None) -> str:
     """Return what a model thought, in words, wherever in its message that stands; empty when it told nothing."""
     found = [_words((metadata or {}).get(FIELD))]
     extra = (metadata or {}).get("openai")
@@ -204,7 +204,7 @@ def reasoning_of(content: str | list[Json] | None, metadata: Mapping[str, Json] 
     return "\n\n".join(dict.fromkeys(text.strip() for text in found if text.strip()))
 
 
-def is_thought(part: Json) -> bool:
+def is_thought(part: _Json) -> bool:
     """Tell whether a part of a model's content is thinking."""
     if not isinstance(part, dict):
         return False
@@ -212,18 +212,18 @@ def is_thought(part: Json) -> bool:
     return (isinstance(kind, str) and kind in THOUGHT_TYPES) or part.get("thought") is True
 
 
-def words_of_thought(value: Json) -> str:
+def words_of_thought(value: _Json) -> str:
     """Return the words in whatever a server sends as thinking: a text, a part, a list of parts."""
     return _words(value)
 
 
-def words_of_fields(fields: Mapping[str, Json]) -> list[str]:
+def words_of_fields(fields: Mapping[str, _Json]) -> list[str]:
     """Return the thinking in the fields beside a content; what is no plain text counts where there is none."""
     plain = [words for name in FIELDS if isinstance(words := fields.get(name), str) and words]
     return plain or [words for name in FIELDS if (words := _words(fields.get(name)))]
 
 
-def _words(value: Json, depth: int = _NESTED_MAX) -> str:
+def _words(value: _Json, depth: int = _NESTED_MAX) -> str:
     if isinstance(value, str) or not depth:
         return value if isinstance(value, str) else ""
     if isinstance(value, list):
@@ -233,17 +233,17 @@ def _words(value: Json, depth: int = _NESTED_MAX) -> str:
     return ""
 
 
-def _first_text(content: list[Json]) -> int | None:
+def _first_text(content: list[_Json]) -> int | None:
     """Return the place of the first part that has words of the answer."""
     places = (place for place, part in enumerate(content) if not is_thought(part) and _part_text(part).strip())
     return next(places, None)
 
 
-def _part_text(part: Json) -> str:
+def _part_text(part: _Json) -> str:
     text = part.get("text") if isinstance(part, dict) else part
     return text if isinstance(text, str) else ""
 
 
-def _part_without(part: Json) -> Json:
+def _part_without(part: _Json) -> _Json:
     text = parted(_part_text(part)).text
     return text if isinstance(part, str) else {**part, "text": text}

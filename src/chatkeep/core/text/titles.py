@@ -12,7 +12,7 @@ import regex
 
 from chatkeep.core.text.openings import SCAN_CHARS, opening_of
 
-TITLE_CHARS_MAX: Final = 80
+MADE_TITLE_CHARS_MAX: Final = 80
 PREVIEW_CHARS_MAX: Final = 120
 NO_TITLE: Final = "New Chat"
 _GRAPHEME: Final = regex.compile(r"\X")
@@ -43,7 +43,7 @@ def first_line(text: str) -> str | None:
     """Return the first non-blank line as a title of at most 80 characters, or None for blank text."""
     line = _LINE.match(text)[1][:SCAN_CHARS]
     folded = _SPACE.sub(" ", line).strip()
-    return _cut(folded, TITLE_CHARS_MAX) if folded else None
+    return _cut(folded, MADE_TITLE_CHARS_MAX) if folded else None
 
 
 def _beginning(text: str) -> str:

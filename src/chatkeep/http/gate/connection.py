@@ -29,7 +29,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from chatkeep.errors import BrokenInputError, BusyError, ChatkeepError
 from chatkeep.http.gate.addresses import site_of
 from chatkeep.wire import errors
-from chatkeep.wire.answers import encoded, status_of
+from chatkeep.wire.answers import json_bytes, status_of
 
 if TYPE_CHECKING:
     from asyncio import TimerHandle, Transport
@@ -294,6 +294,6 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def _refuse(self, error: ChatkeepError) -> None:
         if not self.transport.is_closing():
-            status, problem = HTTPStatus(status_of(error)), encoded(errors.problem(error))
+            status, problem = HTTPStatus(status_of(error)), json_bytes(errors.problem(error))
             self.transport.write(_REFUSAL % (status, status.phrase.encode(), len(problem), problem))
             self.transport.close()

@@ -36,14 +36,14 @@ _SAFE_HEADERS: Final = {
 }
 _log = logging.getLogger("chatkeep.access")
 
-Seen = Callable[[str, str, int, float], None]
+OnRequest = Callable[[str, str, int, float], None]
 """Is told of each answer: route template, method, status, seconds."""
 
 
 class Envelope:
     """An ASGI application that puts the envelope around the answers of another one."""
 
-    def __init__(self, app: ASGIApp, seen: Seen) -> None:
+    def __init__(self, app: ASGIApp, seen: OnRequest) -> None:
         """Take the application, and who counts the answers."""
         self._app = app
         self._seen = seen

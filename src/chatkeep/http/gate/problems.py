@@ -104,4 +104,4 @@ def _response(problem: errors.Problem, headers: dict[str, str], scope: Scope) ->
     told = errors.openai_problem(problem) if _is_openai(scope) else problem
     if problem.status in _UNROUTED and _SESSION_MESSAGES.fullmatch(str(scope["path"])):
         told = msgspec.structs.replace(told, help=_MESSAGES_ELSEWHERE)
-    return Response(answers.encoded(told), problem.status, headers, PROBLEM_TYPE)
+    return Response(answers.json_bytes(told), problem.status, headers, PROBLEM_TYPE)

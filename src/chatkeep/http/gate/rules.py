@@ -24,8 +24,8 @@ from chatkeep.errors import InvalidError
 from chatkeep.http.gate.guard import Grant, authorise, authorise_everywhere
 from chatkeep.http.gate.room import BodyMemory, Room
 from chatkeep.sessions import Sessions
-from chatkeep.wire.answers import encoded, hit_page
-from chatkeep.workers.appending import Answer, Append, Asked, answer_of, done, handed_over
+from chatkeep.wire.answers import hit_page, json_bytes
+from chatkeep.workers.appending import Append, StoredAnswer, Task, answer_of, done, handed_over
 from chatkeep.workers.beside import Beside
 
 READS_AT_ONCE: Final = 8
@@ -104,7 +104,7 @@ class Pools:
         """Return what the work returns, done among the writes."""
         return await to_thread.run_sync(partial(work, *args, **kwargs), limiter=self._writes)
 
-    async def append(self, asked: Append, body: bytes, sessions: Sessions) -> Answer:
+    async def append(self, asked: Append, body: bytes, sessions: Sessions) -> StoredAnswer:
         """Return what is told of an append; a long one is done beside this process.
 
         Raises:
@@ -113,7 +113,7 @@ class Pools:
         answer = await self.beside(asked, body) if len(body) > SHORT_BYTES else None
         return await self.write(done, sessions, asked, body) if answer is None else answer
 
-    async def beside(self, asked: Asked, body: bytes) -> Answer | None:
+    async def beside(self, asked: Task, body: bytes) -> StoredAnswer | None:
         """Return what the process beside this one did with a body, in the turn of its size; None to do it here.
 
         Raises:
@@ -182,7 +182,7 @@ async def _pools(request: Request) -> Pools:
 
 
 def _page_of(sessions: Sessions, search: Search) -> bytes:
-    return encoded(hit_page(sessions.search(search)))
+    return json_bytes(hit_page(sessions.search(search)))
 
 
 def _query_names(dependant: Dependant) -> list[str]:
@@ -193,7 +193,7 @@ def _query_names(dependant: Dependant) -> list[str]:
 Own = Annotated[Sessions, Depends(_own)]
 """The sessions that the caller's token is confined to."""
 
-Threads = Annotated[Pools, Depends(_pools)]
+PoolsParameter = Annotated[Pools, Depends(_pools)]
 
 
 def json_response(encoded: bytes, status: int = 200) -> Response:

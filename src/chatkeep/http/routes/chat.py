@@ -10,12 +10,12 @@ from msgspec import UNSET, Struct, UnsetType
 from msgspec.json import Decoder
 from starlette.responses import Response
 
-from chatkeep.core.sse import Event, encoded
-from chatkeep.core.text.reasoning import Piece
+from chatkeep.core.sse import Event, event_bytes
+from chatkeep.core.text.reasoning import TextPiece
 from chatkeep.errors import BusyError, SessionDamagedError, StorageError
 from chatkeep.http.gate.body import json_of
-from chatkeep.http.gate.rules import Own, Pools, Threads, json_response, room_for_body
-from chatkeep.http.streams.responses import Emit, EventStream
+from chatkeep.http.gate.rules import Own, Pools, PoolsParameter, json_response, room_for_body
+from chatkeep.http.streams.responses import EventStream, SendBytes
 from chatkeep.model.chat import Chats, Turn, check_chat_key, done_of
 from chatkeep.sessions import Sessions
 from chatkeep.wire import answers
@@ -25,7 +25,7 @@ from chatkeep.wire.chat import ChatAnswer, ChatReasoning, ChatStart, ChatToken, 
 _CHAT: Final = Decoder(ChatBody)
 
 
-async def chat(request: Request, sessions: Own, threads: Threads) -> Response:
+async def answer_chat(request: Request, sessions: Own, threads: PoolsParameter) -> Response:
     """Send a message to the model and answer when its answer is stored."""
     turn = await _begun(request, sessions, threads)
     not_stored: NotStored | UnsetType = UNSET
@@ -38,17 +38,17 @@ async def chat(request: Request, sessions: Own, threads: Threads) -> Response:
     told = ChatAnswer(
         response=answered.text, usage=done_of(answered).usage, session_key=turn.key, not_stored=not_stored
     )
-    return json_response(answers.encoded(told))
+    return json_response(answers.json_bytes(told))
 
 
-async def stream_chat(request: Request, sessions: Own, threads: Threads) -> Response:
+async def stream_chat(request: Request, sessions: Own, threads: PoolsParameter) -> Response:
     """Send a message to the model and answer piece by piece.
 
     The events are start, reasoning and token as they come, and done or error.
     """
     turn = await _begun(request, sessions, threads)
 
-    async def write(emit: Emit) -> None:
+    async def write(emit: SendBytes) -> None:
         await emit(_event("start", ChatStart(session_key=turn.key)))
         answered = await turn.run(lambda piece: emit(_event_of(piece)))
         await emit(_event("done", done_of(answered)))
@@ -66,14 +66,14 @@ async def _begun(request: Request, sessions: Sessions, threads: Pools) -> Turn:
 
 
 def _event(name: str, data: Struct) -> bytes:
-    return encoded(Event(name, answers.encoded(data)))
+    return event_bytes(Event(name, answers.json_bytes(data)))
 
 
-def _event_of(piece: Piece) -> bytes:
+def _event_of(piece: TextPiece) -> bytes:
     if piece.kind == "reasoning":
         return _event("reasoning", ChatReasoning(text=piece.text))
     return _event("token", ChatToken(text=piece.text))
 
 
-async def _hear_nothing(_: Piece) -> None:
+async def _hear_nothing(_: TextPiece) -> None:
     """Let a piece of an answer go by: the whole is told at the end."""

@@ -14,7 +14,7 @@ from chatkeep.errors import ChatkeepError
 from chatkeep.http.gate.guard import Grant, Guard
 from chatkeep.http.gate.rules import Own
 from chatkeep.http.streams.followers import Feed
-from chatkeep.http.streams.responses import Emit, EventStream
+from chatkeep.http.streams.responses import EventStream, SendBytes
 from chatkeep.sessions import Sessions
 
 TOKEN_CHECK_S: Final = 1.0
@@ -47,13 +47,13 @@ class FeedStream(Response):
         with self._feed.place(grant.token_id, self._guard.address(scope)):
             first = await self._feed.begin(self._sessions, self._after)
 
-            async def write(emit: Emit) -> None:
+            async def write(emit: SendBytes) -> None:
                 if not is_head:
                     await self._tell(emit, first, scope)
 
             await EventStream(write, is_endless=not is_head)(scope, receive, send)
 
-    async def _tell(self, emit: Emit, first: Changes, scope: Scope) -> None:
+    async def _tell(self, emit: SendBytes, first: Changes, scope: Scope) -> None:
         """Tell what happens for as long as the token is good."""
         parts = [
             asyncio.create_task(self._feed.tell(emit, self._sessions, self._after, first)),

@@ -27,10 +27,10 @@ from chatkeep.http.gate.body import (
     json_of,
 )
 from chatkeep.http.gate.problems import PROBLEM_TYPE
-from chatkeep.http.gate.rules import Own, Pools, Threads, json_response
+from chatkeep.http.gate.rules import Own, Pools, PoolsParameter, json_response
 from chatkeep.http.routes import parameters as given
 from chatkeep.sessions import Sessions
-from chatkeep.wire.answers import BulkAnswer, DeletedAnswer, ImportAnswer, encoded, key_list, session_detail
+from chatkeep.wire.answers import BulkAnswer, DeletedAnswer, ImportAnswer, json_bytes, key_list, session_detail
 from chatkeep.wire.bodies import BulkBody, RevisionBody, parse_age, revision_of
 from chatkeep.wire.errors import refused_deletion, refused_import
 from chatkeep.workers.appending import Append
@@ -49,7 +49,7 @@ _NAMED_KEYS: Final = 20  # in the sentence that says what was not found
 
 async def list_keys(
     sessions: Own,
-    threads: Threads,
+    threads: PoolsParameter,
     selected: given.Selected,
     limit: given.MaybeLimit = None,
     cursor: given.Cursor = None,
@@ -60,38 +60,38 @@ async def list_keys(
     return json_response(_encoded_keys(sessions, selected, limit, cursor))
 
 
-async def get_session(sessions: Own, threads: Threads, key: given.PathKey) -> Response:
+async def get_session(sessions: Own, threads: PoolsParameter, key: given.PathKey) -> Response:
     """Tell what is known of a session."""
     if not key:
         raise NotFoundError
     summary = await threads.read(sessions.get, key)
-    return json_response(encoded(session_detail(summary, sessions.now())))
+    return json_response(json_bytes(session_detail(summary, sessions.now())))
 
 
-async def revise_session(request: Request, sessions: Own, threads: Threads, key: given.PathKey) -> Response:
+async def revise_session(request: Request, sessions: Own, threads: PoolsParameter, key: given.PathKey) -> Response:
     """Change a session's title, marks, tags or metadata."""
     body = await json_of(request, _REVISION, PATCH_TYPES)
     summary = await threads.write(sessions.revise, key, revision_of(body))
-    return json_response(encoded(session_detail(summary, sessions.now())))
+    return json_response(json_bytes(session_detail(summary, sessions.now())))
 
 
-async def delete_key(sessions: Own, threads: Threads, key: given.PathKey) -> Response:
+async def delete_key(sessions: Own, threads: PoolsParameter, key: given.PathKey) -> Response:
     """Delete a session for good."""
     if not key:
         raise NotFoundError
     parsed = parse_key(key)
     await threads.write(sessions.delete, parsed)
-    return json_response(encoded(DeletedAnswer(key=parsed)))
+    return json_response(json_bytes(DeletedAnswer(key=parsed)))
 
 
 async def append_messages(
     request: Request,
     sessions: Own,
-    threads: Threads,
+    threads: PoolsParameter,
     *,
     session: given.MaybeKey = None,
     create: bool = True,
-    expect_count: given.Count = None,
+    expect_count: given.CountParameter = None,
     channel: given.NewChannel = None,
 ) -> Response:
     """Append one message or up to 1000, all or none; 201 once they are stored, 200 if they were already."""
@@ -110,24 +110,24 @@ async def append_messages(
 
 async def read_messages(  # noqa: PLR0913 - the parameters of the query
     sessions: Own,
-    threads: Threads,
+    threads: PoolsParameter,
     session: given.QueryKey,
     *,
     limit: given.WindowLimit = None,
     before: given.Seq = None,
     after: given.Seq = None,
-    max_tokens: given.Count = None,
+    max_tokens: given.CountParameter = None,
     reasoning: bool = False,
 ) -> Response:
     """Read neighbouring messages, oldest first: the newest, those before or after a seq, or the newest that fit."""
     key = given.key("session", session)
     bounds = {"limit": limit, "before": before, "after": after, "max_tokens": max_tokens}
     return json_response(
-        await threads.read(lambda: encoded(written_window(sessions.window(key, **bounds, reasoning=reasoning))))
+        await threads.read(lambda: json_bytes(written_window(sessions.window(key, **bounds, reasoning=reasoning))))
     )
 
 
-async def delete_sessions(request: Request, sessions: Own, threads: Threads) -> Response:
+async def delete_sessions(request: Request, sessions: Own, threads: PoolsParameter) -> Response:
     """Delete the sessions of a list of keys, or all that filters match; only show them in a dry run."""
     body = await json_of(request, _BULK)
     return await threads.write(_deleted, sessions, body)
@@ -135,7 +135,7 @@ async def delete_sessions(request: Request, sessions: Own, threads: Threads) -> 
 
 async def export_sessions(
     sessions: Own,
-    threads: Threads,
+    threads: PoolsParameter,
     session: given.MaybeKey = None,
     format: given.ExportFormat = "json",  # noqa: A002 - its name in the API
 ) -> Response:
@@ -146,19 +146,19 @@ async def export_sessions(
     else:
         chosen, name = iter([await threads.read(sessions.read, given.key("session", session))]), session
     pieces = exporters.exported(chosen, format, single=session is not None)
-    headers = {"Content-Disposition": disposition(name, exporters.FORMATS[format].suffix)}
+    headers = {"Content-Disposition": disposition(name, exporters.EXPORT_FORMATS[format].suffix)}
     first = await threads.export(_chunk, pieces)  # so that what fails at once fails with a status
     if session is None and (left_out := await threads.read(_left_out, sessions, unread)):
         headers[_LEFT_OUT] = str(left_out)
     return StreamingResponse(
-        _chunks(first, pieces, threads), headers=headers, media_type=exporters.FORMATS[format].media_type
+        _chunks(first, pieces, threads), headers=headers, media_type=exporters.EXPORT_FORMATS[format].media_type
     )
 
 
 async def import_sessions(
     request: Request,
     sessions: Own,
-    threads: Threads,
+    threads: PoolsParameter,
     format: given.ImportFormat = "json",  # noqa: A002 - its name in the API
 ) -> Response:
     """Take in sessions that were exported, as JSON, JSON lines or plain bytes; nothing that is stored is changed."""
@@ -194,13 +194,13 @@ def _imported(sessions: Sessions, records: Iterator[Session | importers.Flaw]) -
     report = importers.take_in(sessions, records)
     answer = msgspec.convert(report, ImportAnswer, from_attributes=True)
     if report.failure is None:
-        return json_response(encoded(answer))
+        return json_response(json_bytes(answer))
     refused = refused_import(answer, report.failure)
-    return Response(encoded(refused), refused.status, media_type=PROBLEM_TYPE)
+    return Response(json_bytes(refused), refused.status, media_type=PROBLEM_TYPE)
 
 
 def _encoded_keys(sessions: Sessions, selected: Selection, limit: int | None, cursor: str | None) -> bytes:
-    return encoded(key_list(sessions.keys(selected, limit=limit, cursor=cursor)))
+    return json_bytes(key_list(sessions.keys(selected, limit=limit, cursor=cursor)))
 
 
 def _deleted(sessions: Sessions, body: BulkBody) -> Response:
@@ -210,9 +210,9 @@ def _deleted(sessions: Sessions, body: BulkBody) -> Response:
         keys = sessions.delete_all(keys)
     answer = BulkAnswer(keys=keys, count=len(keys), dry_run=body.dry_run)
     if keys or body.dry_run:
-        return json_response(encoded(answer))
+        return json_response(json_bytes(answer))
     refused = refused_deletion(answer, _asked_for(body), body.keys or ())
-    return Response(encoded(refused), refused.status, media_type=PROBLEM_TYPE)
+    return Response(json_bytes(refused), refused.status, media_type=PROBLEM_TYPE)
 
 
 def _asked_for(body: BulkBody) -> str:

@@ -33,11 +33,11 @@ from chatkeep.errors import ForbiddenError, InvalidError, NotFoundError, Unautho
 from chatkeep.http.gate.body import json_of
 from chatkeep.http.gate.cookies import good_cookies, is_from_page, is_over_tls, remove_cookies, set_cookie
 from chatkeep.http.gate.guard import Guard
-from chatkeep.http.gate.rules import Threads, json_response
-from chatkeep.wire.answers import Done, encoded
+from chatkeep.http.gate.rules import PoolsParameter, json_response
+from chatkeep.wire.answers import Done, json_bytes
 from chatkeep.wire.bodies import SignInBody
 
-POLICY: Final = (
+PAGE_POLICY: Final = (
     "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; "
     "font-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; "
     "require-trusted-types-for 'script'; trusted-types dompurify chatkeep"
@@ -61,7 +61,7 @@ _IMPORT: Final = re.compile(r'^(?:import|export)\b[^;"]*"(\.[^"]+)"', re.MULTILI
 _BODY: Final = Decoder(SignInBody)
 
 
-class File(Struct, frozen=True):
+class PageFile(Struct, frozen=True):
     """A file of the page, plain and compressed."""
 
     plain: bytes
@@ -73,13 +73,13 @@ class Edition(Struct, frozen=True):
     """The files of the page by name, and a digest of all of them."""
 
     name: str
-    files: dict[str, File]
+    files: dict[str, PageFile]
 
 
 async def get_page(request: Request) -> Response:
     """Show the sessions, as a page."""
     front = edition().files[_FRONT]
-    alone = {"Content-Security-Policy": POLICY, "Cross-Origin-Opener-Policy": "same-origin"}
+    alone = {"Content-Security-Policy": PAGE_POLICY, "Cross-Origin-Opener-Policy": "same-origin"}
     return _sent(front, request, {**alone, "Cache-Control": "no-cache"})
 
 
@@ -91,7 +91,7 @@ async def get_page_file(request: Request, edition: str, name: str) -> Response:
     return _sent(found, request, {"Content-Security-Policy": _FILE_POLICY, "Cache-Control": _FOR_EVER})
 
 
-async def sign_in(request: Request, threads: Threads) -> Response:
+async def sign_in(request: Request, threads: PoolsParameter) -> Response:
     """Begin a session of the page for a code, or a token that is handed over, and put its secret into a cookie."""
     if not is_from_page(request.scope):
         raise ForbiddenError("Only the page of this server signs in here; programs send `Authorization`.")
@@ -99,13 +99,13 @@ async def sign_in(request: Request, threads: Threads) -> Response:
     if bool(body.code) == bool(body.token):
         raise InvalidError("code", "give either a code or a token")
     secret, page = await threads.write(_opened, request, body)
-    answer = json_response(encoded(Done()))
+    answer = json_response(json_bytes(Done()))
     guard: Guard = request.app.state.guard
     set_cookie(answer, request.scope, secret, page, guard.pages.lifetime_s(page))
     return answer
 
 
-async def sign_out(request: Request, threads: Threads) -> Response:
+async def sign_out(request: Request, threads: PoolsParameter) -> Response:
     """End the session of the page, and take its cookie back."""
     if not is_from_page(request.scope):
         raise ForbiddenError("Only the page of this server signs out here.")
@@ -113,7 +113,7 @@ async def sign_out(request: Request, threads: Threads) -> Response:
     for cookie in good_cookies(request.scope, guard.pages):
         with suppress(NotFoundError):  # it is gone already
             await threads.write(guard.pages.leave, cookie.page)
-    answer = json_response(encoded(Done()))
+    answer = json_response(json_bytes(Done()))
     remove_cookies(answer, request.scope)
     return answer
 
@@ -127,7 +127,7 @@ def edition() -> Edition:
     name = hashlib.sha256(repr(sorted(plain.items())).encode()).hexdigest()[:16]
     plain[_FRONT] = plain[_FRONT].replace(_EDITION, name.encode())
     return Edition(
-        name, {path: File(data, gzip.compress(data, 9, mtime=0), _type_of(path)) for path, data in plain.items()}
+        name, {path: PageFile(data, gzip.compress(data, 9, mtime=0), _type_of(path)) for path, data in plain.items()}
     )
 
 
@@ -150,7 +150,7 @@ def imports_of(path: str, plain: Mapping[str, bytes]) -> set[str]:
     }
 
 
-def _current(name: str) -> dict[str, File]:
+def _current(name: str) -> dict[str, PageFile]:
     known = edition()
     return known.files if name == known.name else {}
 
@@ -169,7 +169,7 @@ def _type_of(path: str) -> str:
     return _TYPES.get(path[path.rfind(".") :], _TYPES[".txt"])
 
 
-def _sent(file: File, request: Request, headers: dict[str, str]) -> Response:
+def _sent(file: PageFile, request: Request, headers: dict[str, str]) -> Response:
     takes_gzip = _takes_gzip(Headers(scope=request.scope).get("accept-encoding", ""))
     coding = {"Content-Encoding": "gzip"} if takes_gzip else {}
     return Response(

@@ -37,7 +37,7 @@ Tags = Annotated[
     list[str], Query(alias="tag", max_length=TAGS_MAX, description="Only sessions with this tag; repeated, with all.")
 ]
 Seq = Annotated[int | None, Query(ge=0, le=_SEQ_MAX, description="A message's seq; itself is left out.")]
-Count = Annotated[int | None, Query(ge=0, le=_SEQ_MAX)]
+CountParameter = Annotated[int | None, Query(ge=0, le=_SEQ_MAX)]
 Time = Annotated[str | None, Query(description="RFC 3339.", json_schema_extra={"format": "date-time"})]
 Day = Annotated[str | None, Query(description="A day, as 2024-01-15.", json_schema_extra={"format": "date"})]
 SearchRole = Annotated[Role | Literal["any"] | None, Query(description="Only messages of this role.")]

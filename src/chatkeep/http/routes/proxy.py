@@ -11,15 +11,15 @@ from starlette.responses import Response
 from chatkeep.core.bounds import LARGE_BODY_BYTES_MAX
 from chatkeep.errors import InvalidKeyError
 from chatkeep.http.gate.body import JSON_TYPES, body_of
-from chatkeep.http.gate.rules import Own, Pools, Threads, room_for
+from chatkeep.http.gate.rules import Own, Pools, PoolsParameter, room_for
 from chatkeep.http.metrics import Metrics
-from chatkeep.http.streams.passage import UNREADABLE, Hold, Passage, Recorder, Rooms
+from chatkeep.http.streams.passage import UNREADABLE_ANSWER, Hold, Passage, Recorder, Rooms
 from chatkeep.http.streams.relay import Outgoing, Relay
 from chatkeep.model.asked import asked_in
 from chatkeep.model.recording import Held, Recording, root_of
 from chatkeep.sessions import Sessions
 from chatkeep.wire.bodies import LARGE_BYTES
-from chatkeep.workers.holding import Holding, Opening, held_of_answer, root_of_answer
+from chatkeep.workers.holding import Holding, RootRequest, held_of_answer, root_of_answer
 
 NamedKey = Annotated[
     str | None,
@@ -27,7 +27,7 @@ NamedKey = Annotated[
 ]
 
 
-async def complete_chat(request: Request, sessions: Own, threads: Threads, named: NamedKey = None) -> Response:
+async def complete_chat(request: Request, sessions: Own, threads: PoolsParameter, named: NamedKey = None) -> Response:
     """Pass a request for a completion on to the model's server, and its answer back; both are recorded."""
     relay: Relay = request.app.state.relay
     metrics: Metrics = request.app.state.metrics
@@ -37,10 +37,10 @@ async def complete_chat(request: Request, sessions: Own, threads: Threads, named
         body = await body_of(request, JSON_TYPES, LARGE_BODY_BYTES_MAX)
         room.fit(len(body))
         told = None if named is None else _text(named)
-        what = Opening(prefix=sessions.prefix, named=told, by=request.state.grant.token_id)
+        what = RootRequest(prefix=sessions.prefix, named=told, by=request.state.grant.token_id)
         recording, hold = await _recording(what, body, sessions, threads)
         if recording is None:
-            metrics.missed("request", UNREADABLE)
+            metrics.missed("request", UNREADABLE_ANSWER)
     except BaseException:
         room.give_back()
         raise
@@ -50,7 +50,7 @@ async def complete_chat(request: Request, sessions: Own, threads: Threads, named
     return Passage(lambda: relay.ask("POST", "chat/completions", request.headers, outgoing), recorder)
 
 
-async def list_models(request: Request, threads: Threads) -> Response:
+async def list_models(request: Request, threads: PoolsParameter) -> Response:
     """Tell which models there are, as the model's server tells it."""
     relay: Relay = request.app.state.relay
     relay.check()
@@ -59,7 +59,7 @@ async def list_models(request: Request, threads: Threads) -> Response:
 
 
 async def _recording(
-    what: Opening, body: bytes, sessions: Sessions, threads: Pools
+    what: RootRequest, body: bytes, sessions: Sessions, threads: Pools
 ) -> tuple[Recording | None, Hold | None]:
     """Return the recording of a call, None when there is nothing to record, and who can hold a long one."""
     if len(body) > LARGE_BYTES and (answer := await threads.beside(what, body)) is not None:

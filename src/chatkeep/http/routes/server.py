@@ -10,29 +10,29 @@ from starlette.responses import Response
 import chatkeep
 from chatkeep.core.stats import PeriodUnit
 from chatkeep.http import docs, metrics
-from chatkeep.http.gate.rules import Own, Threads, json_response
+from chatkeep.http.gate.rules import Own, PoolsParameter, json_response
 from chatkeep.http.routes import parameters as given
-from chatkeep.wire.answers import Done, encoded, status_answer
+from chatkeep.wire.answers import Done, json_bytes, status_answer
 from chatkeep.wire.bodies import parse_date
 
 
 async def get_health() -> Response:
     """Tell that the server is alive."""
-    return json_response(encoded(Done()))
+    return json_response(json_bytes(Done()))
 
 
-async def get_status(request: Request, sessions: Own, threads: Threads, prefix: given.Prefix = None) -> Response:
+async def get_status(request: Request, sessions: Own, threads: PoolsParameter, prefix: given.Prefix = None) -> Response:
     """Tell counts and sizes of the sessions that the token sees."""
     uptime_s = time.monotonic() - request.app.state.started
     status = await threads.read(sessions.status, prefix or "")
     chat = request.app.state.relay.is_set
     told = status_answer(status, version=chatkeep.__version__, uptime_s=uptime_s, chat=chat)
-    return json_response(encoded(told))
+    return json_response(json_bytes(told))
 
 
 async def get_stats(
     sessions: Own,
-    threads: Threads,
+    threads: PoolsParameter,
     *,
     prefix: given.Prefix = None,
     unit: PeriodUnit = "month",
@@ -40,13 +40,13 @@ async def get_stats(
 ) -> Response:
     """Count the sessions that the token sees: over time, by channel and tag; and name the largest."""
     first = None if since is None else parse_date("since", since)
-    return json_response(encoded(await threads.read(sessions.stats, prefix or "", unit=unit, since=first)))
+    return json_response(json_bytes(await threads.read(sessions.stats, prefix or "", unit=unit, since=first)))
 
 
-async def get_metrics(request: Request, threads: Threads) -> Response:
+async def get_metrics(request: Request, threads: PoolsParameter) -> Response:
     """Tell the numbers that Prometheus collects."""
     exposition = await threads.read(request.app.state.metrics.exposition)
-    return Response(exposition, headers={"Content-Type": metrics.MEDIA_TYPE})
+    return Response(exposition, headers={"Content-Type": metrics.METRICS_TYPE})
 
 
 async def get_openapi(request: Request) -> Response:
@@ -56,4 +56,6 @@ async def get_openapi(request: Request) -> Response:
 
 async def get_docs(request: Request) -> Response:
     """Describe the API, as a page to read."""
-    return Response(request.app.state.docs, headers={"Content-Security-Policy": docs.POLICY}, media_type="text/html")
+    return Response(
+        request.app.state.docs, headers={"Content-Security-Policy": docs.DOCS_POLICY}, media_type="text/html"
+    )

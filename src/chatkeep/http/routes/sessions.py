@@ -15,9 +15,9 @@ from chatkeep.core.search.search import Search
 from chatkeep.core.unknown import written
 from chatkeep.errors import NotFoundError
 from chatkeep.http.gate.body import json_of
-from chatkeep.http.gate.rules import Own, Threads, json_response
+from chatkeep.http.gate.rules import Own, PoolsParameter, json_response
 from chatkeep.http.routes import parameters as given
-from chatkeep.wire.answers import Done, encoded, session_object, session_page
+from chatkeep.wire.answers import Done, json_bytes, session_object, session_page
 from chatkeep.wire.bodies import TitleBody, parse_time
 
 _TITLE: Final = Decoder(TitleBody)
@@ -25,7 +25,7 @@ _TITLE: Final = Decoder(TitleBody)
 
 async def list_sessions(
     sessions: Own,
-    threads: Threads,
+    threads: PoolsParameter,
     selected: given.Selected,
     limit: given.ListLimit = LIST_LIMIT_DEFAULT,
     cursor: given.Cursor = None,
@@ -35,12 +35,12 @@ async def list_sessions(
         page = await threads.read(sessions.list, selected, limit=limit, cursor=cursor)
     else:
         page = sessions.list(selected, limit=limit, cursor=cursor)
-    return json_response(encoded(session_page(page)))
+    return json_response(json_bytes(session_page(page)))
 
 
 async def search_sessions(  # noqa: PLR0913 - one parameter per query parameter
     sessions: Own,
-    threads: Threads,
+    threads: PoolsParameter,
     q: Annotated[str, Query(max_length=QUERY_CHARS_MAX, description="What to look for, as plain text.")],
     selected: given.Searched,
     *,
@@ -69,7 +69,7 @@ async def search_sessions(  # noqa: PLR0913 - one parameter per query parameter
 
 async def read_history(
     sessions: Own,
-    threads: Threads,
+    threads: PoolsParameter,
     id: given.QueryKey,  # noqa: A002 - the parameter's name in PocketPaw's API
     limit: given.ListLimit = LIST_LIMIT_DEFAULT,
     before: given.Seq = None,
@@ -77,39 +77,39 @@ async def read_history(
     """Read the last messages of a session, oldest first."""
     key = given.key("id", id)
     return json_response(
-        await threads.read(lambda: encoded(written(sessions.window(key, limit=limit, before=before).messages)))
+        await threads.read(lambda: json_bytes(written(sessions.window(key, limit=limit, before=before).messages)))
     )
 
 
 async def rename_session(
     request: Request,
     sessions: Own,
-    threads: Threads,
+    threads: PoolsParameter,
     id: given.PathKey,  # noqa: A002 - the parameter's name in the object dialect
 ) -> Response:
     """Give a session a title."""
     body = await json_of(request, _TITLE)
     await threads.write(sessions.rename, given.key("id", id), body.title)
-    return json_response(encoded(Done()))
+    return json_response(json_bytes(Done()))
 
 
 async def get_session_object(
     sessions: Own,
-    threads: Threads,
+    threads: PoolsParameter,
     id: given.PathKey,  # noqa: A002 - the parameter's name in the object dialect
 ) -> Response:
     """Tell what is known of a session, as a list does, with its metadata."""
     if not id:
         raise NotFoundError
     summary = await threads.read(sessions.get, given.key("id", id))
-    return json_response(encoded(session_object(summary)))
+    return json_response(json_bytes(session_object(summary)))
 
 
 async def delete_session(
     sessions: Own,
-    threads: Threads,
+    threads: PoolsParameter,
     id: given.PathKey,  # noqa: A002 - the parameter's name in the object dialect
 ) -> Response:
     """Delete a session for good."""
     await threads.write(sessions.delete, given.key("id", id))
-    return json_response(encoded(Done()))
+    return json_response(json_bytes(Done()))

@@ -20,9 +20,9 @@ from msgspec import Struct
 from chatkeep.core.feed import Changes
 from chatkeep.errors import BusyError, TooManyStreamsError
 from chatkeep.http.gate.rules import Pools
-from chatkeep.http.streams.responses import Emit
+from chatkeep.http.streams.responses import SendBytes
 from chatkeep.sessions import Sessions
-from chatkeep.wire.events import READY, RESET, beginning, event_of
+from chatkeep.wire.events import READY, RESET, event_of, first_event
 
 STREAMS_PER_TOKEN: Final = 20
 STREAMS_PER_ADDRESS: Final = 100
@@ -121,7 +121,7 @@ class Feed:
         """
         return await self._pools.read(sessions.changes, after, limit=_AT_ONCE)
 
-    async def tell(self, emit: Emit, sessions: Sessions, after: str | None, first: Changes) -> None:
+    async def tell(self, emit: SendBytes, sessions: Sessions, after: str | None, first: Changes) -> None:
         """Tell a reader of these sessions what it missed after a position, and what comes, without end.
 
         `first` is what `begin` returned for it.
@@ -132,7 +132,7 @@ class Feed:
                 await emit(_events(answer))
             position = answer.position
             answer = await self._asked(sessions, position)
-        await emit(beginning(READY if answer.is_known else RESET, answer.resting))
+        await emit(first_event(READY if answer.is_known else RESET, answer.resting))
         position = answer.position
         while True:
             moved = self._moved
@@ -150,7 +150,7 @@ class Feed:
         if told is not None:
             return b"", position
         answer = await self._asked(sessions, position)
-        return (_events(answer) if answer.is_known else beginning(RESET, answer.resting)), answer.position
+        return (_events(answer) if answer.is_known else first_event(RESET, answer.resting)), answer.position
 
     async def _asked(self, sessions: Sessions, position: str | None) -> Changes:
         """Return what follows a position, as soon as the store can tell."""

@@ -28,7 +28,7 @@ from chatkeep.http.gate.room import COST, SMALL_BYTES, Room
 from chatkeep.http.gate.rules import Pools
 from chatkeep.http.streams.relay import Relay, is_stream, media_type_of, told_headers
 from chatkeep.http.streams.responses import until_gone
-from chatkeep.model.chat import CLIENT_GONE, patiently, reason_of
+from chatkeep.model.chat import CLIENT_GONE, ending_of, patiently
 from chatkeep.model.recording import Held, Recording
 
 Stage = Literal["request", "answer"]
@@ -44,7 +44,7 @@ _HEARD_AT_ONCE_BYTES: Final = 1 << 16  # of an event; a longer one is read besid
 _LAST_EVENT_BYTES_MAX: Final = 256  # before it has ended: it is `data: [DONE]`, however it is spaced
 _OK: Final = 200
 _NOT_RECORDED: Final = b"x-not-recorded"
-UNREADABLE: Final = "unreadable"
+UNREADABLE_ANSWER: Final = "unreadable"
 """Why a request is not recorded that is none."""
 
 
@@ -74,7 +74,7 @@ class Recorder:
         self._missed = missed
         self._tape: Tape | None = None
         self._work: asyncio.Task[None] | None = None
-        self._failure = None if recording is not None or rooms.request is None else UNREADABLE
+        self._failure = None if recording is not None or rooms.request is None else UNREADABLE_ANSWER
         self._began = time.perf_counter()
 
     @property
@@ -243,7 +243,7 @@ class Passage(Response):
             if not line.has_begun:  # else it is left without its end, so that the client's connection breaks too
                 raise ModelCutOffError(f"the model's server gave no whole answer ({error})") from error
         except asyncio.CancelledError as error:
-            cut = reason_of(error)
+            cut = ending_of(error)
             raise
         finally:
             await answer.aclose()

@@ -15,7 +15,7 @@ from typing import Any, Final
 import httpx2
 
 from chatkeep.core.masking import Mask
-from chatkeep.core.sse import MEDIA_TYPE
+from chatkeep.core.sse import EVENT_STREAM_TYPE
 from chatkeep.errors import ModelCutOffError, ModelUnreachableError, ModelUnsetError
 from chatkeep.http.gate.room import Room
 from chatkeep.model.chat import CLOSE_WAIT_S
@@ -154,7 +154,7 @@ def told_headers(answer: httpx2.Response, mask: Mask) -> Iterator[tuple[bytes, b
 
 def is_stream(answer: httpx2.Response) -> bool:
     """Tell whether an answer is a stream of events."""
-    return media_type_of(answer) == MEDIA_TYPE
+    return media_type_of(answer) == EVENT_STREAM_TYPE
 
 
 def media_type_of(answer: httpx2.Response) -> str:

@@ -18,7 +18,7 @@ from typing import Final
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from chatkeep.core.sse import COMMENT, MEDIA_TYPE, Event, encoded
+from chatkeep.core.sse import COMMENT, EVENT_STREAM_TYPE, Event, event_bytes
 from chatkeep.errors import ChatkeepError
 from chatkeep.model.chat import CLIENT_GONE
 from chatkeep.wire import answers, errors
@@ -26,16 +26,16 @@ from chatkeep.wire import answers, errors
 BEAT_S: Final = 15.0
 FAREWELL_S: Final = 1.0
 
-Emit = Callable[[bytes], Awaitable[None]]
+SendBytes = Callable[[bytes], Awaitable[None]]
 """Sends events that are encoded."""
 
 
 class EventStream(Response):
     """An answer of events that a coroutine writes. An error that it raises becomes the last event, `error`."""
 
-    media_type = MEDIA_TYPE
+    media_type = EVENT_STREAM_TYPE
 
-    def __init__(self, write: Callable[[Emit], Awaitable[None]], *, is_endless: bool = False) -> None:
+    def __init__(self, write: Callable[[SendBytes], Awaitable[None]], *, is_endless: bool = False) -> None:
         """Take what writes the events; it is cancelled when nobody reads them, if endless when the server ends too."""
         super().__init__(headers={"X-Accel-Buffering": "no"})
         del self.headers["content-length"]
@@ -74,7 +74,7 @@ class EventStream(Response):
         try:
             await self._write(line.emit)
         except ChatkeepError as error:
-            await line.emit(encoded(Event("error", answers.encoded(errors.problem(error)))))
+            await line.emit(event_bytes(Event("error", answers.json_bytes(errors.problem(error)))))
 
 
 class _Line:

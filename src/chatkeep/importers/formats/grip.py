@@ -18,8 +18,8 @@ import msgspec
 from chatkeep.core.model import Json, Session
 from chatkeep.core.scanning import Scanner
 from chatkeep.errors import InvalidError
-from chatkeep.importers.assembly import Assembly, Shape
-from chatkeep.importers.records import Reading, head_of, instant
+from chatkeep.importers.assembly import Assembly, RecordShape
+from chatkeep.importers.records import ReadRecord, head_of, instant
 from chatkeep.importers.reports import Flaw
 
 
@@ -27,12 +27,12 @@ def read(stream: BinaryIO, name: str, *, now: Callable[[], datetime]) -> Iterato
     """Yield the session of one file, in parts when it is long, and its flaws; `name` says which file it is."""
     scanner = Scanner(stream)
     if scanner.peek() == b"{":
-        yield from Assembly(Shape(_message, _head), name, now).record(scanner)
+        yield from Assembly(RecordShape(_message, _head), name, now).record(scanner)
     else:
         yield Flaw(name, "It is not JSON of grip's: an object.")
 
 
-def _head(fields: dict[str, Json], _: str) -> Reading:
+def _head(fields: dict[str, Json], _: str) -> ReadRecord:
     summary = fields.get("summary")
     told = {name: value for name, value in fields.items() if name not in {"summary", "updated_at", "metadata"}}
     metadata = fields.get("metadata")
@@ -41,8 +41,8 @@ def _head(fields: dict[str, Json], _: str) -> Reading:
     try:
         last_at = instant(fields.get("updated_at"))
     except InvalidError:
-        return Reading(read.value, (*read.told, "the time of its last change is none"))
-    return Reading(msgspec.structs.replace(read.value, last_at=last_at), read.told)
+        return ReadRecord(read.value, (*read.told, "the time of its last change is none"))
+    return ReadRecord(msgspec.structs.replace(read.value, last_at=last_at), read.told)
 
 
 def _message(fields: dict[str, Json]) -> dict[str, Json]:

@@ -22,8 +22,8 @@ from chatkeep.core.keys import channel_of, composed
 from chatkeep.core.model import Json, Session
 from chatkeep.core.scanning import Scanner
 from chatkeep.core.text import titles
-from chatkeep.importers.assembly import Assembly, Shape
-from chatkeep.importers.records import Reading, head_of
+from chatkeep.importers.assembly import Assembly, RecordShape
+from chatkeep.importers.records import ReadRecord, head_of
 from chatkeep.importers.reports import Flaw
 
 _PREFIXES: Final = (
@@ -69,7 +69,7 @@ def read(
     """Yield the session of one file, long ones in parts, and its flaws; `name` is the file's without its ending."""
     scanner = Scanner(stream)
     note = notes.get(composed(name), Note())
-    shape = Shape(lambda fields: fields, lambda fields, asked: _head(fields, asked, name, note, zone), zone)
+    shape = RecordShape(lambda fields: fields, lambda fields, asked: _head(fields, asked, name, note, zone), zone)
     assembly = Assembly(shape, name, now)
     first = scanner.peek()
     if first == b"[":
@@ -88,7 +88,7 @@ def key_of(name: str, channel: str | None) -> str:
     return name
 
 
-def _head(fields: Mapping[str, Json], asked: str, name: str, note: Note, zone: tzinfo | None) -> Reading:
+def _head(fields: Mapping[str, Json], asked: str, name: str, note: Note, zone: tzinfo | None) -> ReadRecord:
     given, metadata = fields.get("session_id"), fields.get("metadata")
     told = metadata.get("channel") if isinstance(metadata, dict) else None
     channel = note.channel or (told if isinstance(told, str) else None)

@@ -56,7 +56,7 @@ _CHUNKS_AHEAD: Final = 2
 NEVER: Final = Stamp(0, 0, 0, 0)
 
 
-class Problem(Struct, frozen=True):
+class FileProblem(Struct, frozen=True):
     """A name that cannot be served, and why. `rightful` is the name that the session in it has to have."""
 
     name: str
@@ -70,7 +70,7 @@ class _Change(Struct, frozen=True):
 
     name: str
     seen: Stamp | None
-    found: Entry | Problem | None
+    found: Entry | FileProblem | None
 
     @property
     def is_nothing(self) -> bool:
@@ -145,7 +145,7 @@ class Intake:
             damage = f"{UNMENDED if scan.state == 'torn' else UNSHAPED}{hindrance}"
             self._put(index, entry_of(name, scan, stamp if is_private else NEVER, damage=damage))
         elif known is None:
-            self._put(index, Problem(name, hindrance, NEVER))
+            self._put(index, FileProblem(name, hindrance, NEVER))
         elif not waits(known):
             self.report(name, hindrance)
 
@@ -156,7 +156,7 @@ class Intake:
         except (FileNotFoundError, NotRegularError, StorageError):
             return None
         found = judged(name, data, stamp, known)
-        if isinstance(found, Problem):
+        if isinstance(found, FileProblem):
             return None
         scan = session_file.with_places(data, found) if found.state == "loose" else found
         return None if scan is None else (scan, stamp)
@@ -170,7 +170,7 @@ class Intake:
         stamp = file.stamp()
         data, known = file.read(), index.row(file.name)
         found = judged(file.name, data, stamp, known)
-        if isinstance(found, Problem):
+        if isinstance(found, FileProblem):
             self._put(index, found)
             return None
         if found.state == "torn" and may_be_arriving(data, stamp, known):
@@ -179,7 +179,7 @@ class Intake:
         if (linkage := self._linkage(file.name)) is not None:
             shown = session_file.with_places(data, found) if found.state == "loose" else found
             whole = None if shown is None else entry_of(file.name, shown, stamp, damage=linkage)
-            self._put(index, whole or Problem(file.name, linkage, stamp))
+            self._put(index, whole or FileProblem(file.name, linkage, stamp))
             return index.row(file.name)
         if found.state == "loose":
             found = rewrite(self._tree, file, data, found)
@@ -212,23 +212,23 @@ class Intake:
             if size >= _CHUNK_BYTES:
                 return
 
-    def _read(self, name: str, known: Row | None) -> tuple[Scan, Stamp] | Problem | None:
+    def _read(self, name: str, known: Row | None) -> tuple[Scan, Stamp] | FileProblem | None:
         """Return what a file holds, or why it cannot be served, or None when there is none."""
         try:
             stamp = self._tree.stamp(name)
             if stamp is None:
                 return None
             if not name.endswith(SUFFIX) or stamp.size > SIZE_MAX:
-                return Problem(name, TOO_LARGE if name.endswith(SUFFIX) else STRANGE_NAME, stamp)
+                return FileProblem(name, TOO_LARGE if name.endswith(SUFFIX) else STRANGE_NAME, stamp)
             data, stamp = self._tree.read(name)
         except FileNotFoundError:
             return None
         except NotRegularError:
-            return Problem(name, NOT_A_FILE, NEVER)
+            return FileProblem(name, NOT_A_FILE, NEVER)
         except StorageError as error:
-            return Problem(name, str(error), NEVER)
+            return FileProblem(name, str(error), NEVER)
         found = judged(name, data, stamp, known)
-        return found if isinstance(found, Problem) else (found, stamp)
+        return found if isinstance(found, FileProblem) else (found, stamp)
 
     def _linkage(self, name: str) -> str | None:
         """Return why a file is not written, if it has other names."""
@@ -257,7 +257,7 @@ class Intake:
         except NotRegularError:
             return False
 
-    def _put(self, index: Index, found: Entry | Problem) -> None:
+    def _put(self, index: Index, found: Entry | FileProblem) -> None:
         """Tell the index what a locked file is now."""
 
         def change(db: Database) -> None:
@@ -287,17 +287,17 @@ def rewrite(tree: Tree, file: LockedFile, data: bytes, scan: Scan) -> Scan:
     return session_file.scan(content)
 
 
-def judged(name: str, data: bytes, stamp: Stamp, known: Row | None) -> Scan | Problem:
+def judged(name: str, data: bytes, stamp: Stamp, known: Row | None) -> Scan | FileProblem:
     """Return what bytes under a name hold, if they may be served under that name."""
     scan = session_file.scan(data, _committed_count(known))
     if scan.header is None:
-        return Problem(name, scan.reason, stamp)
+        return FileProblem(name, scan.reason, stamp)
     try:
         rightful = file_name(scan.header.key) if parse_key(scan.header.key) == scan.header.key else None
     except InvalidKeyError as error:
-        return Problem(name, str(error), stamp)
+        return FileProblem(name, str(error), stamp)
     if name != rightful:
-        return Problem(name, f"the session in it belongs in a file named {rightful}", stamp, rightful)
+        return FileProblem(name, f"the session in it belongs in a file named {rightful}", stamp, rightful)
     return scan
 
 
@@ -326,14 +326,14 @@ def entry_of(name: str, scan: Scan, stamp: Stamp, *, damage: str | None = None) 
     )
 
 
-def _reason(found: Entry | Problem | None) -> str | None:
+def _reason(found: Entry | FileProblem | None) -> str | None:
     if isinstance(found, Entry):
         return found.damage
     return None if found is None else found.reason
 
 
-def _put_found(db: Database, name: str, found: Entry | Problem | None, doc: int) -> int:
-    if isinstance(found, Problem):
+def _put_found(db: Database, name: str, found: Entry | FileProblem | None, doc: int) -> int:
+    if isinstance(found, FileProblem):
         free = changes.take(db, name, None, doc)
         rows.put_problem(db, name, found.reason, found.stamp)
         return free

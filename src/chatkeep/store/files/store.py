@@ -46,15 +46,15 @@ from chatkeep.errors import (
 )
 from chatkeep.store.files import batches
 from chatkeep.store.files.index import changes, rows
-from chatkeep.store.files.index.rows import Database, Entry, Found, Row, Spot
+from chatkeep.store.files.index.rows import Database, Entry, FoundMessage, Row, Spot
 from chatkeep.store.files.intake import NOT_A_FILE, Progress, has_tail, waits
 from chatkeep.store.files.tree import format as session_file
 from chatkeep.store.files.tree.held import LockedFile
-from chatkeep.store.files.tree.pieces import Piece, Reading, readings
+from chatkeep.store.files.tree.pieces import FilePiece, PendingRead, readings
 from chatkeep.store.files.tree.tree import NotRegularError, Tree, file_name
 from chatkeep.store.files.upkeep import Upkeep
 
-T = TypeVar("T")
+_T = TypeVar("_T")
 
 _ATTEMPTS: Final = 3
 
@@ -143,7 +143,7 @@ class FilesStore:
             with self._upkeep.telling(row.name):
                 stamp, body = file.stamp_seen(), len(first_line)
                 tail = row.tail + body - row.body
-                self._upkeep.note(lambda db: rows.revise(db, row, header, stamp, body=body, tail=tail))
+                self._upkeep.note(lambda db: rows.revise_row(db, row, header, stamp, body=body, tail=tail))
         return msgspec.structs.replace(row, header=header).summary
 
     def delete(self, key: str) -> None:
@@ -246,7 +246,7 @@ class FilesStore:
             return Hits(hits=())
         for _ in range(_ATTEMPTS):
             answer = self._upkeep.answer(lambda index: index.find(search))
-            pieces = [Piece(one.row.name, one.spot.start, one.spot.size) for one in answer.found]
+            pieces = [FilePiece(one.row.name, one.spot.start, one.spot.size) for one in answer.found]
             read = zip(answer.found, readings(self._tree, pieces), strict=True)
             shown = [self._hit(one, reading, search) for one, reading in read]
             if all(isinstance(one, Hit) for one in shown):
@@ -431,7 +431,7 @@ class FilesStore:
         except NotRegularError:
             return False
 
-    def _stored(self, file: LockedFile, row: Row, wanted: dict[str, T]) -> dict[str, Message]:
+    def _stored(self, file: LockedFile, row: Row, wanted: dict[str, _T]) -> dict[str, Message]:
         """Return the stored messages that have one of these ids."""
         found: dict[str, Message] = {}
         for spot in self._upkeep.ask(lambda index: index.spots_of_ids(row, wanted)):
@@ -463,10 +463,12 @@ class FilesStore:
         if not spots or stamp is None:
             return ()
         first, last = spots[0].start, spots[-1]
-        with contextlib.closing(Reading(self._tree, Piece(name, first, last.start + last.size - first))) as reading:
+        with contextlib.closing(
+            PendingRead(self._tree, FilePiece(name, first, last.start + last.size - first))
+        ) as reading:
             return self._read_messages(reading, stamp, spots)
 
-    def _read_messages(self, reading: Reading, stamp: Stamp, spots: Sequence[Spot]) -> tuple[Message, ...] | None:
+    def _read_messages(self, reading: PendingRead, stamp: Stamp, spots: Sequence[Spot]) -> tuple[Message, ...] | None:
         """Return the messages of a piece of a file, None if it is in another state by now.
 
         An append under way changes the state, and no message. What else does, the index is told of first.
@@ -486,7 +488,7 @@ class FilesStore:
             self._upkeep.refresh(name)
         return None
 
-    def _hit(self, found: Found, reading: Reading, search: Search) -> Hit | StorageError | None:
+    def _hit(self, found: FoundMessage, reading: PendingRead, search: Search) -> Hit | StorageError | None:
         """Return how a found message is shown, None if the file has changed meanwhile, or why it cannot be read."""
         try:
             messages = self._read_messages(reading, found.row.stamp, [found.spot])

@@ -35,10 +35,10 @@ from chatkeep.store.files.intake import Intake, Progress
 from chatkeep.store.files.tree import format as session_file
 from chatkeep.store.files.tree.held import LockedFile
 from chatkeep.store.files.tree.outside import Watch
-from chatkeep.store.files.tree.pieces import Piece, readings
+from chatkeep.store.files.tree.pieces import FilePiece, readings
 from chatkeep.store.files.tree.tree import NotRegularError, Tree
 
-T = TypeVar("T")
+_T = TypeVar("_T")
 
 _PATIENCE_S: Final = 20.0
 _REPLACEMENTS: Final = 3
@@ -106,7 +106,7 @@ class Upkeep:
         with self._replacing:
             self.index.close()
 
-    def ask(self, question: Callable[[Index], T]) -> T:
+    def ask(self, question: Callable[[Index], _T]) -> _T:
         """Return what the index answers; a lost index is built again, and asked once more.
 
         Raises:
@@ -132,7 +132,7 @@ class Upkeep:
             return False
         return not (error.is_closed and os.access(self._path, os.W_OK) and os.access(self._path.parent, os.W_OK))
 
-    def answer(self, question: Callable[[Index], T], name: str | None = None) -> T:
+    def answer(self, question: Callable[[Index], _T], name: str | None = None) -> _T:
         """Return what the index answers (of one name), told first of what it could not be told in its time.
 
         Where another process has put a new index in place, that one answers. Not for who holds a file's lock.
@@ -155,7 +155,7 @@ class Upkeep:
         """Whether there is something that the index on the disk could not be told in its time."""
         return bool(self._owed) or not self.index.medium.is_shared
 
-    def note(self, change: Callable[[Database], T]) -> T:
+    def note(self, change: Callable[[Database], _T]) -> _T:
         """Tell the index of a change, and return what that returns."""
         self._go_over()  # to a new one, which is to be told
         return self.ask(lambda index: index.write(change))
@@ -418,7 +418,7 @@ class Upkeep:
 
 def _beginnings(tree: Tree, names: Iterable[str]) -> Iterator[tuple[str, float]]:
     """Yield when sessions began, in seconds since 1970, of those whose files tell."""
-    for reading in readings(tree, (Piece(name, 0, _HEAD_BYTES) for name in names)):
+    for reading in readings(tree, (FilePiece(name, 0, _HEAD_BYTES) for name in names)):
         with contextlib.suppress(FileNotFoundError, NotRegularError, StorageError):
             head, _ = reading.read()
             if (began := session_file.begun_at(head)) is not None:

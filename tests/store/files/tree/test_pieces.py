@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from chatkeep.errors import StorageError
-from chatkeep.store.files.tree.pieces import Piece, readings
+from chatkeep.store.files.tree.pieces import FilePiece, readings
 from chatkeep.store.files.tree.tree import NotRegularError, Tree
 
 COUNT = 70
@@ -39,7 +39,7 @@ def test_pieces(tree: Tree, monkeypatch: pytest.MonkeyPatch, *, has_hints: bool)
         monkeypatch.delattr(os, "posix_fadvise")
     before = _open_count()
     found, most = [], 0
-    for reading in readings(tree, [Piece(f"{number}.json", number, 12) for number in range(COUNT)]):
+    for reading in readings(tree, [FilePiece(f"{number}.json", number, 12) for number in range(COUNT)]):
         data, stamp = reading.read()
         found.append((data, stamp.size))
         most = max(most, _open_count() - before)
@@ -55,7 +55,7 @@ def test_pieces_that_cannot_be_read(tree: Tree, tmp_path: Path) -> None:
     (tmp_path / "sessions" / "2.json").unlink()
     (tmp_path / "sessions" / "2.json").symlink_to("3.json")
     told: list[object] = []
-    for reading in readings(tree, [Piece(f"{number}.json", 0, 3) for number in range(4)]):
+    for reading in readings(tree, [FilePiece(f"{number}.json", 0, 3) for number in range(4)]):
         try:
             told.append(reading.read()[0])
         except (FileNotFoundError, NotRegularError, StorageError) as error:
@@ -72,7 +72,7 @@ def test_pieces_with_few_descriptors(tree: Tree, spare: int) -> None:
     holes = [os.open("/", os.O_RDONLY) for _ in range(highest + 1 - _open_count())]
     resource.setrlimit(resource.RLIMIT_NOFILE, (highest + 1 + spare, limits[1]))
     try:
-        found = [reading.read()[0] for reading in readings(tree, [Piece(f"{n}.json", 0, 3) for n in range(COUNT)])]
+        found = [reading.read()[0] for reading in readings(tree, [FilePiece(f"{n}.json", 0, 3) for n in range(COUNT)])]
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, limits)
         for fd in holes:
@@ -84,7 +84,7 @@ def test_pieces_with_few_descriptors(tree: Tree, spare: int) -> None:
 def test_pieces_for_several_at_once(tree: Tree) -> None:
     """Together they hold no more files open ahead than one does, and each reads all of its own."""
     before = _open_count()
-    wanted = [readings(tree, [Piece(f"{number}.json", 0, 3) for number in range(COUNT)]) for _ in range(8)]
+    wanted = [readings(tree, [FilePiece(f"{number}.json", 0, 3) for number in range(COUNT)]) for _ in range(8)]
     found, most = [], 0
     for together in zip(*wanted, strict=True):
         found += [reading.read()[0] for reading in together]
@@ -98,7 +98,7 @@ def test_pieces_for_several_at_once(tree: Tree) -> None:
 def test_pieces_that_nobody_wants_any_more(tree: Tree) -> None:
     """Files are closed when whoever reads them stops early."""
     before = _open_count()
-    wanted = readings(tree, [Piece(f"{number}.json", 0, 3) for number in range(COUNT)])
+    wanted = readings(tree, [FilePiece(f"{number}.json", 0, 3) for number in range(COUNT)])
     next(wanted)
     assert _open_count() > before
     wanted.close()

@@ -17,7 +17,7 @@ from chatkeep.store.files.index.index import Index
 from chatkeep.store.files.index.rows import Row, Value, row_of
 from chatkeep.store.files.index.sql import AUDIT, QUERIES, UnreadableRowError
 from chatkeep.store.files.index.vocabulary import scope_word
-from chatkeep.store.files.intake import Problem, entry_of
+from chatkeep.store.files.intake import FileProblem, entry_of
 from chatkeep.store.files.tree.format import Scan
 
 _BUSY_MS: Final = 3000
@@ -53,13 +53,13 @@ class Audit:
         """Return every name that the index knows."""
         return [str(row[0]) for row in self._rows(AUDIT["names"], {})]
 
-    def verdict(self, name: str, found: Scan | Problem, stamp: Stamp) -> Literal["true", "behind", "wrong"]:
+    def verdict(self, name: str, found: Scan | FileProblem, stamp: Stamp) -> Literal["true", "behind", "wrong"]:
         """Tell what the index is worth that knows this of a file: another state of it, or the same one wrongly."""
         row = self.row(name)
         stamps = self._rows(QUERIES["stamp"], {"name": name})
         if self._db is None or self.damage:
             return "true"
-        if isinstance(found, Problem):
+        if isinstance(found, FileProblem):
             return "true" if stamps and row is None else "behind"
         if not stamps or Stamp(*stamps[0]) != stamp:
             return "behind"
@@ -99,7 +99,7 @@ class Audit:
 
 
 @contextlib.contextmanager
-def opened(workspace: Path) -> Iterator[Audit | None]:
+def opened_index(workspace: Path) -> Iterator[Audit | None]:
     """Yield this version's index of a workspace, None if there is none. Nothing beside it is made or changed.
 
     While nobody has it open there is no write-ahead log, and it can be read as a file that does not change.

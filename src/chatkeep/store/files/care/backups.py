@@ -32,7 +32,7 @@ from chatkeep.errors import BrokenInputError, BusyError, ConflictError, NotFound
 from chatkeep.store.files.care import audit
 from chatkeep.store.files.care.audit import Audit
 from chatkeep.store.files.care.inspection import SessionFiles
-from chatkeep.store.files.intake import NEVER, NO_TEXT, NOT_A_FILE, SIZE_MAX, TOO_LARGE, Problem, Progress, judged
+from chatkeep.store.files.intake import NEVER, NO_TEXT, NOT_A_FILE, SIZE_MAX, TOO_LARGE, FileProblem, Progress, judged
 from chatkeep.store.files.tree import format as session_file
 from chatkeep.store.files.tree.format import Scan
 from chatkeep.store.files.tree.tree import SUFFIX, NotRegularError, Tree, file_name, is_text
@@ -100,14 +100,14 @@ def write_backup(
     items: list[Item] = []
     left_out: dict[str, str] = {}
     with (
-        audit.opened(workspace) as index,
+        audit.opened_index(workspace) as index,
         SessionFiles(workspace, index) as files,
         zipfile.ZipFile(output, "w", zipfile.ZIP_DEFLATED, compresslevel=_LEVEL) as into,
     ):
         names = [name for name in files.names() if not name.startswith(".")]
         for done, name in enumerate(names, start=1):
             found = _copied(files, index, name) if is_text(name) else _unnamed(name)
-            if isinstance(found, Problem):
+            if isinstance(found, FileProblem):
                 left_out[found.name] = found.reason
             elif found is not None:
                 item, data = found
@@ -260,7 +260,7 @@ def is_empty(workspace: Path) -> bool:
         return True
 
 
-def _copied(files: SessionFiles, index: Audit | None, name: str) -> tuple[Item, bytes] | Problem | None:
+def _copied(files: SessionFiles, index: Audit | None, name: str) -> tuple[Item, bytes] | FileProblem | None:
     """Return a committed state of a session's file, why there is none, or None when the file is gone."""
     try:
         found = _scanned(files, index, name)
@@ -273,10 +273,10 @@ def _copied(files: SessionFiles, index: Audit | None, name: str) -> tuple[Item, 
     except FileNotFoundError:
         return None
     except NotRegularError:
-        return Problem(name, NOT_A_FILE, NEVER)
+        return FileProblem(name, NOT_A_FILE, NEVER)
     except OSError as error:
-        return Problem(name, f"it cannot be read: {os.strerror(error.errno or 0)}", NEVER)
-    if isinstance(found, Problem):
+        return FileProblem(name, f"it cannot be read: {os.strerror(error.errno or 0)}", NEVER)
+    if isinstance(found, FileProblem):
         return found
     scan, data = found
     if scan.header is None:
@@ -294,16 +294,16 @@ def _copied(files: SessionFiles, index: Audit | None, name: str) -> tuple[Item, 
     return item, data
 
 
-def _unnamed(name: str) -> Problem:
-    return Problem(os.fsencode(name).decode(errors="backslashreplace"), NO_TEXT, NEVER)
+def _unnamed(name: str) -> FileProblem:
+    return FileProblem(os.fsencode(name).decode(errors="backslashreplace"), NO_TEXT, NEVER)
 
 
-def _scanned(files: SessionFiles, index: Audit | None, name: str) -> tuple[Scan, bytes] | Problem:
+def _scanned(files: SessionFiles, index: Audit | None, name: str) -> tuple[Scan, bytes] | FileProblem:
     data, stamp = files.read(name) if name.endswith(SUFFIX) else (b"", NEVER)
     if stamp.size > SIZE_MAX:
-        return Problem(name, TOO_LARGE, stamp)
+        return FileProblem(name, TOO_LARGE, stamp)
     found = judged(name, data, stamp, index.row(name) if index else None)
-    return found if isinstance(found, Problem) else (found, data)
+    return found if isinstance(found, FileProblem) else (found, data)
 
 
 def _put(into: zipfile.ZipFile, name: str, data: bytes, at: datetime) -> None:
@@ -330,7 +330,7 @@ def _is_bounded(info: zipfile.ZipInfo) -> bool:
     return is_file and is_plain and 0 <= info.file_size <= SIZE_MAX and not is_large
 
 
-def _said(scan: Scan | Problem) -> tuple[bool, int]:
+def _said(scan: Scan | FileProblem) -> tuple[bool, int]:
     """Return whether a session is complete, and how many messages it has."""
     return (scan.state in {"whole", "loose"}, len(scan.messages)) if isinstance(scan, Scan) else (False, 0)
 

@@ -53,7 +53,7 @@ def examined(workspace: Path, on_progress: Progress | None = None) -> Iterator[F
     yield from _private_findings(workspace, owner)
     yield from _settings_findings(workspace)
     yield from _leftovers(workspace)
-    with audit.opened(workspace) as index:
+    with audit.opened_index(workspace) as index:
         try:
             with SessionFiles(workspace, index) as files:
                 yield from files.findings(on_progress)

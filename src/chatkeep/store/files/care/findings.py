@@ -9,7 +9,7 @@ from typing import Final, Literal
 
 from msgspec import Struct
 
-Kind = Literal[
+FindingKind = Literal[
     "torn",
     "loose",
     "damaged",
@@ -27,7 +27,7 @@ Kind = Literal[
 ]
 Remedy = Literal["mend", "rewrite", "recover", "rename", "set aside", "protect", "copy", "rebuild", "update", "leave"]
 
-HARMLESS: Final[frozenset[Kind]] = frozenset(("torn", "loose", "behind", "leftover", "stray"))
+HARMLESS: Final[frozenset[FindingKind]] = frozenset(("torn", "loose", "behind", "leftover", "stray"))
 """What needs nobody's care: it is put right by itself, or means nothing."""
 
 _FILE_MODE: Final = 0o600
@@ -41,7 +41,7 @@ class Finding(Struct, frozen=True, kw_only=True):
     """
 
     file: str
-    kind: Kind
+    kind: FindingKind
     reason: str
     remedy: Remedy = "leave"
     key: str | None = None

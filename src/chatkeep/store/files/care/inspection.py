@@ -19,7 +19,7 @@ from chatkeep.core.bounds import MESSAGE_BYTES_MAX
 from chatkeep.disk.files import Stamp, read_at, stamp_of
 from chatkeep.errors import BusyError, InvalidError
 from chatkeep.store.files.care.audit import Audit
-from chatkeep.store.files.care.findings import Finding, Kind, Remedy, access_findings
+from chatkeep.store.files.care.findings import Finding, FindingKind, Remedy, access_findings
 from chatkeep.store.files.intake import (
     ARRIVING,
     NO_TEXT,
@@ -27,7 +27,7 @@ from chatkeep.store.files.intake import (
     SIZE_MAX,
     STRANGE_NAME,
     TOO_LARGE,
-    Problem,
+    FileProblem,
     Progress,
     judged,
     may_be_arriving,
@@ -158,7 +158,7 @@ class SessionFiles:
             verdict = self._index.verdict(name, found, stamp)
             if verdict != "true" and not (isinstance(found, Scan) and found.state in {"torn", "loose"}):
                 (self.behind if verdict == "behind" else self.wrong).add(name)
-        if isinstance(found, Problem):
+        if isinstance(found, FileProblem):
             yield self._foreign(name, found, data)
             return
         key = found.header.key if found.header else None
@@ -171,7 +171,7 @@ class SessionFiles:
             yield _session_finding(name, "damaged", found.reason, key=key)
         yield from (_session_finding(name, "odd", reason, key=key) for reason in _oddities(data, found))
 
-    def _foreign(self, name: str, problem: Problem, data: bytes) -> Finding:
+    def _foreign(self, name: str, problem: FileProblem, data: bytes) -> Finding:
         """Return a finding for a file that is no session of its name.
 
         A session under a name of its owner's making gets its own. Under one that another key has, either of the
@@ -231,7 +231,9 @@ class SessionFiles:
         return fd
 
 
-def _session_finding(name: str, kind: Kind, reason: str, remedy: Remedy = "leave", key: str | None = None) -> Finding:
+def _session_finding(
+    name: str, kind: FindingKind, reason: str, remedy: Remedy = "leave", key: str | None = None
+) -> Finding:
     return Finding(file=f"sessions/{name}", kind=kind, reason=reason, remedy=remedy, key=key)
 
 

@@ -24,7 +24,7 @@ from chatkeep.store.files.care import audit
 from chatkeep.store.files.care.findings import Finding
 from chatkeep.store.files.care.inspection import SessionFiles
 from chatkeep.store.files.index.index import Index
-from chatkeep.store.files.intake import SETTLED_S, Problem, cut_tail, judged, rewrite
+from chatkeep.store.files.intake import SETTLED_S, FileProblem, cut_tail, judged, rewrite
 from chatkeep.store.files.store import FilesStore
 from chatkeep.store.files.tree import format as session_file
 from chatkeep.store.files.tree.format import Scan
@@ -145,7 +145,7 @@ def _rename(workspace: Path, finding: Finding) -> str:
     name = _name(finding)
     with _tree(workspace) as tree, tree.locked(name) as file:
         found = judged(name, file.read(), file.stamp(), None)
-        if not isinstance(found, Problem) or found.rightful is None:
+        if not isinstance(found, FileProblem) or found.rightful is None:
             raise _changed()
         sessions = workspace / "sessions"
         os.link(sessions / name, sessions / found.rightful, follow_symlinks=False)  # never over another file
@@ -220,9 +220,9 @@ def _held(workspace: Path, finding: Finding) -> Iterator[tuple[Tree, LockedFile,
             if 0 <= time.time() - stamp.modified_ns / 1e9 < SETTLED_S:
                 raise StorageError("it is still being written")
             data = file.read()
-            with audit.opened(workspace) as index:
+            with audit.opened_index(workspace) as index:
                 found = judged(name, data, stamp, index.row(name) if index else None)
-            if isinstance(found, Problem) or found.state != finding.kind:
+            if isinstance(found, FileProblem) or found.state != finding.kind:
                 raise _changed()
             yield tree, file, found, data
 

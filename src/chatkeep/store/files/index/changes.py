@@ -51,7 +51,7 @@ def take(db: Database, name: str, found: Entry | None, doc: int | None = None) -
     if db.tally is not None:
         for kind, first, last in _differences(before, found):
             key = found.header.key if found else before.row.header.key if before else ""
-            rows.note(db, kind, key, first, last)
+            rows.note_change(db, kind, key, first, last)
     return free
 
 

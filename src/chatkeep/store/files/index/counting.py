@@ -34,7 +34,7 @@ _EVER: Final = -1 << 62
 _FEW: Final = 2000  # sessions under a prefix that are looked for by their keys; of more, all are looked at
 
 
-def stats(db: Database, prefix: str, unit: PeriodUnit, since: date | None) -> Stats:
+def counted_stats(db: Database, prefix: str, unit: PeriodUnit, since: date | None) -> Stats:
     """Return what `Store.stats` does.
 
     Raises:

@@ -47,13 +47,13 @@ from chatkeep.store.files.index.databases import (
 )
 from chatkeep.store.files.index.rows import EPOCH_US, Database, Row, Spot, Value, hash_of, row_of, spot_of
 from chatkeep.store.files.index.search import searching
-from chatkeep.store.files.index.search.searching import Answer
+from chatkeep.store.files.index.search.searching import SearchResult
 from chatkeep.store.files.index.selecting import conditions, key_bounds, unindexed
 from chatkeep.store.files.index.sql import LATE_INDEXES, QUERIES, SCHEMA
 from chatkeep.store.files.tree.format import FORMAT
 
-T = TypeVar("T")
-Write = Callable[[Database], T]
+_T = TypeVar("_T")
+Write = Callable[[Database], _T]
 
 _REVISION: Final = 7  # raised when what is put into the index changes, but no file that the version hashes
 _FEW: Final = 2000
@@ -198,13 +198,13 @@ class Index:
         rows = self._rows(QUERIES["totals_under"], key_bounds(prefix)) if prefix else self._rows(QUERIES["totals"])
         return [(str(channel), int(count), int(messages), int(size)) for channel, count, messages, size in rows]
 
-    def find(self, search: Search) -> Answer:
+    def find(self, search: Search) -> SearchResult:
         """Return what a search finds."""
         return self._read(lambda db: searching.find(db, search))
 
     def stats(self, prefix: str, unit: PeriodUnit, since: date | None) -> Stats:
         """Return what `Store.stats` says."""
-        return self._read(lambda db: counting.stats(db, prefix, unit, since))
+        return self._read(lambda db: counting.counted_stats(db, prefix, unit, since))
 
     def warm_up(self) -> None:
         """Have in memory what a search looks up one by one in no order: from a disk that takes longer than all else."""
@@ -216,7 +216,7 @@ class Index:
 
     # Writing
 
-    def write(self, change: Write[T]) -> T:
+    def write(self, change: Write[_T]) -> _T:
         """Make a change in a transaction, and return what it returns once that is committed.
 
         Where nobody else writes it is made at once: to hand it to another thread and wait takes longer than to make it.
@@ -229,9 +229,9 @@ class Index:
                 self._turn.release()
         return self.send(change).result()
 
-    def _written(self, change: Write[T]) -> T:
+    def _written(self, change: Write[_T]) -> _T:
         """Make a change whose turn it is, and have the writing thread tidy up when it is quiet."""
-        outcome: Future[T] = Future()
+        outcome: Future[_T] = Future()
         was_tidy = not self._is_untidy
         self._commit([(change, outcome)])  # type: ignore[list-item]
         if was_tidy and self._is_untidy:
@@ -243,9 +243,9 @@ class Index:
         """Write what is there already, to see whether the disk takes it."""
         self.write(lambda db: db.pragma("user_version", db.pragma("user_version")))
 
-    def send(self, change: Write[T]) -> Future[T]:
+    def send(self, change: Write[_T]) -> Future[_T]:
         """Hand a change to the writing thread."""
-        outcome: Future[T] = Future()
+        outcome: Future[_T] = Future()
         with self._gate:
             if self._is_closed:
                 raise IndexLostError("closed")
@@ -315,7 +315,7 @@ class Index:
     def _rows(self, sql: str, values: Mapping[str, Value] | None = None) -> list[tuple[Value, ...]]:
         return self._read(lambda db: list(db.execute(sql, values)))
 
-    def _read(self, question: Callable[[Database], T]) -> T:
+    def _read(self, question: Callable[[Database], _T]) -> _T:
         """Return what a reading connection answers."""
         if self._is_closed:
             raise IndexLostError("closed")

@@ -19,7 +19,7 @@ from chatkeep.core.model import ROLES, Digest, Header, Message, Role, Summary, s
 from chatkeep.core.paging import Place
 from chatkeep.core.search.words import GAP
 from chatkeep.disk.files import Stamp
-from chatkeep.store.files.index.sql import QUERIES, Connection, UnreadableRowError
+from chatkeep.store.files.index.sql import QUERIES, IndexConnection, UnreadableRowError
 from chatkeep.store.files.index.vocabulary import (
     Indexed,
     Tally,
@@ -47,7 +47,7 @@ _FORGOTTEN_AT_ONCE: Final = 1000
 _NEVER_REVISED: Final = frozenset(("key", "channel", "created_at"))
 
 
-class Database(Connection):
+class Database(IndexConnection):
     """A connection that changes the index. Without a tally the table of words is to be made later."""
 
     tally: Tally | None = None
@@ -122,7 +122,7 @@ class Entry(Struct, frozen=True, kw_only=True):
         )
 
 
-class Found(Struct, frozen=True):
+class FoundMessage(Struct, frozen=True):
     """A message that a search finds, and how many its session has."""
 
     row: Row
@@ -184,7 +184,7 @@ def grow(db: Database, row: Row, entry: Entry) -> bool:
     _grow(db, row, entry)
     ((sid,),) = db.execute(QUERIES["sid"], {"name": row.name})
     _put_messages(db, entry, sid, None)
-    note(db, "appended", row.header.key, entry.messages[0].seq, entry.messages[-1].seq)
+    note_change(db, "appended", row.header.key, entry.messages[0].seq, entry.messages[-1].seq)
     return True
 
 
@@ -193,12 +193,12 @@ def _grow(db: Database, row: Row, entry: Entry) -> None:
     db.execute(QUERIES["grow_session"], {**values, "name": row.name, "tail": entry.tail, "checksum": entry.checksum})
 
 
-def revise(db: Database, row: Row, header: Header, stamp: Stamp, *, body: int, tail: int) -> None:
+def revise_row(db: Database, row: Row, header: Header, stamp: Stamp, *, body: int, tail: int) -> None:
     """Bring a session up to a new header in a new file, unless somebody has read that file meanwhile."""
     if known_stamp(db, row.name) == stamp:
         return
     _revise(db, row, header, stamp, body=body, tail=tail)
-    note(db, "revised", row.header.key)
+    note_change(db, "revised", row.header.key)
 
 
 def _revise(db: Database, row: Row, header: Header, stamp: Stamp, *, body: int, tail: int) -> None:
@@ -222,7 +222,9 @@ def put_problem(db: Database, name: str, reason: str, stamp: Stamp) -> None:
     db.execute(QUERIES["put_problem"], {"name": name, "reason": reason, **_stamp_values(stamp)})
 
 
-def note(db: Database, kind: ChangeKind, key: str, first_seq: int | None = None, last_seq: int | None = None) -> None:
+def note_change(
+    db: Database, kind: ChangeKind, key: str, first_seq: int | None = None, last_seq: int | None = None
+) -> None:
     """Remember that something happened to a session, and as many changes before it as views need (see `core.feed`)."""
     ((number,),) = db.execute(QUERIES["put_change"], (kind, key, first_seq, last_seq))
     if number % _FORGOTTEN_AT_ONCE == 0:

@@ -14,7 +14,7 @@ from typing import Final, TypeVar
 import apsw
 import msgspec
 
-T = TypeVar("T")
+_T = TypeVar("_T")
 Begun = tuple[list[tuple[str, int]], tuple[str, ...]]
 """Words with a beginning, in how many messages each is, and if there are others, all that were asked for by then."""
 
@@ -23,12 +23,12 @@ class UnreadableRowError(Exception):
     """A row holds what nobody has put there."""
 
 
-def text_of(name: str) -> str:
+def sql_text(name: str) -> str:
     """Return the text of a file beside this module."""
     return resources.files(__package__).joinpath(name).read_text(encoding="utf-8")
 
 
-class Connection(apsw.Connection):
+class IndexConnection(apsw.Connection):
     """A connection to the index, with what `vocabulary` remembers for a while."""
 
     def __init__(self, path: str, flags: int, vfs: str | None = None) -> None:
@@ -38,8 +38,8 @@ class Connection(apsw.Connection):
 
 
 def one_row(
-    db: apsw.Connection, sql: str, values: Mapping[str, apsw.SQLiteValue], decoder: msgspec.json.Decoder[T]
-) -> T:
+    db: apsw.Connection, sql: str, values: Mapping[str, apsw.SQLiteValue], decoder: msgspec.json.Decoder[_T]
+) -> _T:
     """Return what a query answers in one row of JSON.
 
     Raises:
@@ -58,7 +58,7 @@ def _named(text: str) -> dict[str, str]:
     return {name: sql.strip().rstrip(";") for name, sql in zip(parts[1::2], parts[2::2], strict=True)}
 
 
-SCHEMA: Final = text_of("schema.sql")
-LATE_INDEXES: Final = text_of("late_indexes.sql")
-QUERIES: Final = _named(text_of("queries.sql"))
-AUDIT: Final = _named(text_of("audit.sql"))
+SCHEMA: Final = sql_text("schema.sql")
+LATE_INDEXES: Final = sql_text("late_indexes.sql")
+QUERIES: Final = _named(sql_text("queries.sql"))
+AUDIT: Final = _named(sql_text("audit.sql"))

@@ -26,7 +26,7 @@ from chatkeep.core.model import Role
 from chatkeep.core.search.query import Term
 from chatkeep.core.search.stems import stem
 from chatkeep.core.search.words import GAP, indexed, is_unspaced, pairs_of, rows_of, spaced, stretches
-from chatkeep.store.files.index.sql import QUERIES, Begun, Connection, one_row
+from chatkeep.store.files.index.sql import QUERIES, Begun, IndexConnection, one_row
 
 _FORMS: Final = 32
 _FORMS_MOST: Final = 400  # when they are rare
@@ -191,7 +191,7 @@ def role_word(role: Role) -> str:
     return f"{_SCOPE}{role}"
 
 
-def sought(db: Connection, term: Term, asked: tuple[str, ...] = (), *, with_thoughts: bool = False) -> Sought:
+def sought(db: IndexConnection, term: Term, asked: tuple[str, ...] = (), *, with_thoughts: bool = False) -> Sought:
     """Return what to ask for a term; of a beginning of many words, of which some were `asked` for, the next ones.
 
     `with_thoughts` what models thought is asked, too.
@@ -205,7 +205,7 @@ def sought(db: Connection, term: Term, asked: tuple[str, ...] = (), *, with_thou
     return Sought(match, said.count + thought.count, by_now, said.is_phrase, others=said.others)
 
 
-def _sought(db: Connection, term: Term, asked: tuple[str, ...], mark: str) -> Sought:
+def _sought(db: IndexConnection, term: Term, asked: tuple[str, ...], mark: str) -> Sought:
     if term.run:
         pairs = [mark + indexed(pair) for pair in pairs_of("".join(term.tokens))]
         count = max(1, min(count for _, count in _counted(db, pairs)))  # a pair of one message need not be known
@@ -223,7 +223,7 @@ def _sought(db: Connection, term: Term, asked: tuple[str, ...], mark: str) -> So
     return Sought(_any(f'"{form}"' for form in forms), _sum(forms.items()), by_now)
 
 
-def _phrase(db: Connection, term: Term, tokens: Sequence[str], asked: tuple[str, ...]) -> Sought:
+def _phrase(db: IndexConnection, term: Term, tokens: Sequence[str], asked: tuple[str, ...]) -> Sought:
     counts = [count for _, count in _counted(db, tokens)]
     if not term.prefix:
         match, others, rarest = f'"{" ".join(tokens)}"', tuple(sorted(counts)[1:]), _rarest(tokens, counts)
@@ -263,7 +263,7 @@ def _any(phrases: Iterable[str]) -> str:
     return f"({' OR '.join(phrases) or NOTHING})"
 
 
-def _forms(db: Connection, word: str) -> list[tuple[str, int]]:
+def _forms(db: IndexConnection, word: str) -> list[tuple[str, int]]:
     """Return the words of the index that are forms of one, itself first, and in how many messages each is."""
     of_stem = _marked_stem(word)
     found = one_row(db, QUERIES["forms"], {"word": word, "stem": of_stem, "limit": _FORMS}, _WORDS)
@@ -271,7 +271,7 @@ def _forms(db: Connection, word: str) -> list[tuple[str, int]]:
     return list({word: 0, **forms}.items())
 
 
-def _begun(db: Connection, beginning: str, asked: tuple[str, ...]) -> Begun:
+def _begun(db: IndexConnection, beginning: str, asked: tuple[str, ...]) -> Begun:
     """Return the commonest words with a beginning besides some, and if there are more, all that are asked for then.
 
     There are more of them when they are rare: then all are needed, and cost little; and fewer when they are common.
@@ -295,7 +295,7 @@ def _begun(db: Connection, beginning: str, asked: tuple[str, ...]) -> Begun:
     return begun
 
 
-def _counted(db: Connection, words: Iterable[str]) -> list[tuple[str, int]]:
+def _counted(db: IndexConnection, words: Iterable[str]) -> list[tuple[str, int]]:
     """Return in how many messages each word is, 0 for one that is not in the table."""
     return [(word, next(iter(db.execute(QUERIES["term"], (word,))), (0,))[0]) for word in words]
 

@@ -23,7 +23,7 @@ _TELLING_S: Final = 1.5  # in which who changed a file tells the index; a change
 _log = logging.getLogger("chatkeep.store")
 
 
-class Kept(Protocol):
+class WatchedIndex(Protocol):
     """What a watch keeps true: what is known of the files."""
 
     def stamp(self, name: str) -> Stamp | None:
@@ -42,7 +42,7 @@ class Kept(Protocol):
 class Watch:
     """A thread that watches the folder of a tree."""
 
-    def __init__(self, tree: Tree, kept: Kept) -> None:
+    def __init__(self, tree: Tree, kept: WatchedIndex) -> None:
         """Take the folder, and what is to be kept true."""
         self._tree = tree
         self._kept = kept

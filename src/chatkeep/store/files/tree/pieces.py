@@ -21,7 +21,7 @@ from chatkeep.store.files.tree.tree import NotRegularError, Tree
 _AHEAD_MAX: Final = 20
 
 
-class Piece(Struct, frozen=True):
+class FilePiece(Struct, frozen=True):
     """So many bytes of a file from a place on."""
 
     name: str
@@ -52,12 +52,12 @@ class _Room:
 _room = _Room(_AHEAD_MAX)
 
 
-class Reading:
+class PendingRead:
     """A piece of a file that is to be read."""
 
     __slots__ = ("_fd", "_has_room", "_tree", "piece")
 
-    def __init__(self, tree: Tree, piece: Piece) -> None:
+    def __init__(self, tree: Tree, piece: FilePiece) -> None:
         """Take the piece; nothing is opened yet."""
         self.piece = piece
         self._tree = tree
@@ -101,18 +101,18 @@ class Reading:
             _room.give_back()
 
 
-def readings(tree: Tree, pieces: Iterable[Piece]) -> Generator[Reading]:
+def readings(tree: Tree, pieces: Iterable[FilePiece]) -> Generator[PendingRead]:
     """Yield pieces on their way; each can be read until the next one is asked for.
 
     Where one could not be opened ahead, no later one is: it may need the descriptor itself when it is read.
     """
     left = iter(pieces)
-    begun: deque[Reading] = deque()
+    begun: deque[PendingRead] = deque()
     is_ahead = True
     try:
         while True:
             while (is_ahead or not begun) and (piece := next(left, None)) is not None:
-                begun.append(Reading(tree, piece))
+                begun.append(PendingRead(tree, piece))
                 is_ahead = begun[-1].begin()
             if not begun:
                 return

@@ -28,7 +28,7 @@ from chatkeep.core.search.words import GAP, indexed, rows_of, spaced, tokens_of
 from chatkeep.store.files.index import index, rows, vocabulary
 from chatkeep.store.files.index.index import Index
 from chatkeep.store.files.index.search import documents, searching
-from chatkeep.store.files.index.search.documents import Documents, Part
+from chatkeep.store.files.index.search.documents import Documents, WalkPart
 from chatkeep.store.files.index.sql import SCHEMA
 from chatkeep.store.files.index.vocabulary import is_mark
 from chatkeep.store.files.store import FilesStore
@@ -488,7 +488,7 @@ def test_find_where_few_are_likely(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     walks: list[str] = []
     walk = Documents._walk
 
-    def noted(self: Documents, match: str, *args: Any) -> Iterator[Part]:  # noqa: ANN401 - passed on
+    def noted(self: Documents, match: str, *args: Any) -> Iterator[WalkPart]:  # noqa: ANN401 - passed on
         walks.append(match)
         return walk(self, match, *args)
 
@@ -569,7 +569,7 @@ def test_find_some_of_a_walk_in_time(store: FilesStore, monkeypatch: pytest.Monk
     store.append("api:1", [draft("star", n, id=str(n)) for n in range(700)])
     between = Documents.between
 
-    def cut_off(self: Documents, match: str, low: int, high: int) -> Iterator[documents.Found]:
+    def cut_off(self: Documents, match: str, low: int, high: int) -> Iterator[documents.PostingRow]:
         for found, message in enumerate(between(self, match, low, high)):
             if found == 2:
                 time.sleep(search.deadline_s)

@@ -35,20 +35,20 @@ from chatkeep.store.files.index.selecting import conditions
 from chatkeep.store.files.index.sql import QUERIES, one_row
 from chatkeep.store.files.index.vocabulary import NOTHING, role_word, scope_word
 
-Found = tuple[int, int, int, int, int]
+PostingRow = tuple[int, int, int, int, int]
 """A message: document, session, seq, time and size."""
 Matches = dict[int, Match]
 """Messages by document."""
 Range = tuple[int, int]
 """The first and the last of some documents."""
-Part = tuple[Matches, int, int, Range | None]
+WalkPart = tuple[Matches, int, int, Range | None]
 """Messages, how many documents the way to them was long, the newest time of those that follow, and of which documents
 all that match have been found by now, where these are in a row."""
 Stretch = tuple[int, int, Callable[[int], int]]
 """The first and the last zone of some, and what tells the newest time in one of them and in all that follow it."""
 
 _DOCS: Final = msgspec.json.Decoder(list[int])
-_FOUND: Final = msgspec.json.Decoder(list[Found])
+_FOUND: Final = msgspec.json.Decoder(list[PostingRow])
 _SCOPE_MAX: Final = 200  # sessions that are named one by one; of a larger part, each message is asked
 _UNBOUNDED: Final = 1 << 60
 ALWAYS: Final = -_UNBOUNDED  # a time before all others
@@ -77,12 +77,12 @@ class Documents:
             where.append("key = :session")
             self._values["session"] = search.session
         if where and (few := self._few_sessions(where)) is not None:
-            self._scope = (scope_of(few),)
+            self._scope = (sessions_filter(few),)
             self.scope_count = sum(few.values())
             self.session_count = len(few)
             where, self._values = [], {}
         if search.roles is not None and not set(search.roles) & set(SPOKEN):
-            self._scope += (" OR ".join(map(quoted, map(role_word, search.roles))) or NOTHING,)
+            self._scope += (" OR ".join(map(fts_quoted, map(role_word, search.roles))) or NOTHING,)
         of_messages = self._of_messages(search)
         of_sessions = [f"s.{condition}" for condition in where]
         self._of_messages_sql = " AND ".join(of_messages) or "true"
@@ -107,7 +107,7 @@ class Documents:
 
     def with_row(self, docs: Collection[int], words: Sequence[str]) -> list[int] | None:
         """Return which of these documents have words side by side, None if to look is long, as their messages are."""
-        values = {"match": " OR ".join(map(quoted, words)), "docs": _json(list(docs))}
+        values = {"match": " OR ".join(map(fts_quoted, words)), "docs": _json(list(docs))}
         ((size,),) = self._db.execute(QUERIES["size_of"], {"docs": values["docs"]})
         return one_row(self._db, QUERIES["docs_with_row"], values, _DOCS) if size <= _ROWS_BYTES else None
 
@@ -123,14 +123,14 @@ class Documents:
         found = one_row(self._db, self._filtered("messages_of"), values, _FOUND)
         return {message[0]: _match(message) for message in found}
 
-    def between(self, match: str, low: int, high: int) -> Iterator[Found]:
+    def between(self, match: str, low: int, high: int) -> Iterator[PostingRow]:
         """Yield the messages of a range of documents that match and that the filters let through, the last first."""
         values = {**self._values, "match": self._in_scope(match), "low": low, "high": high}
         return iter(self._db.execute(self._filtered("candidates"), values))
 
     def newest_first(
         self, match: str, size: int, zone_count: int, most: int, full: AbstractSet[object]
-    ) -> Iterator[Part]:
+    ) -> Iterator[WalkPart]:
         """Yield the messages that match, those of the zones with the newest ones first, in parts that grow.
 
         The first part has `size` of them. First so many zones are looked at, then more and more; after `most` stretches
@@ -140,11 +140,13 @@ class Documents:
         rest = (everything for _ in islice(stretches, 1) for everything in self._all())
         return self._walk(match, size, chain(islice(stretches, most), rest), full)
 
-    def backwards(self, match: str, size: int, full: AbstractSet[object]) -> Iterator[Part]:
+    def backwards(self, match: str, size: int, full: AbstractSet[object]) -> Iterator[WalkPart]:
         """Yield the messages that match as `newest_first` does, but from the last one on."""
         return self._walk(match, size, self._all(), full)
 
-    def _walk(self, match: str, size: int, stretches: Iterable[Stretch], full: AbstractSet[object]) -> Iterator[Part]:
+    def _walk(
+        self, match: str, size: int, stretches: Iterable[Stretch], full: AbstractSet[object]
+    ) -> Iterator[WalkPart]:
         found: Matches = {}
         way, seen, newest_after = 0, 0, ALWAYS
         top = bottom = None  # of what was looked at, while it is in a row
@@ -170,7 +172,7 @@ class Documents:
             known = None if top is None else (first, top)
         yield found, way, newest_after, known
 
-    def _of_others(self, match: str, first: int, last: int, full: AbstractSet[object]) -> Iterator[Found]:
+    def _of_others(self, match: str, first: int, last: int, full: AbstractSet[object]) -> Iterator[PostingRow]:
         """Yield the messages of a range of documents that match, without those of some sessions, the last first."""
         most = _PASSED_OVER
         while first <= last:
@@ -229,7 +231,7 @@ class Documents:
     ) -> tuple[dict[object, int], list[list[int]]]:
         """Return how many messages of sessions match, of so many looked at, and which of some documents match each."""
         sql = QUERIES["counted"].replace("{where}", self._of_messages_sql)
-        match = f"({scope_of(sids)}) AND ({' OR '.join(f'({match})' for match in matches)})"
+        match = f"({sessions_filter(sids)}) AND ({' OR '.join(f'({match})' for match in matches)})"
         rows = self._db.execute(sql, {**self._values, "match": match, "docs": _json(list(docs)), "limit": limit})
         places = [place for place, match in enumerate(matches) for _ in range(phrase_count(match))]
         having: list[list[int]] = [[] for _ in matches]
@@ -286,7 +288,7 @@ class Documents:
         return where
 
 
-class Seen:
+class WalkProgress:
     """What a way back to the newest messages has seen: of which documents all that match, and how many by session."""
 
     def __init__(self, documents: Documents) -> None:
@@ -295,10 +297,10 @@ class Seen:
         self._docs: Range | None = None
         self._counts: Counter[object] = Counter()
         self._full: AbstractSet[object] = frozenset()
-        self._way: Iterator[Part] = iter(())
+        self._way: Iterator[WalkPart] = iter(())
 
     def note(
-        self, found: Matches, docs: Range | None, full: AbstractSet[object] = frozenset(), way: Iterable[Part] = ()
+        self, found: Matches, docs: Range | None, full: AbstractSet[object] = frozenset(), way: Iterable[WalkPart] = ()
     ) -> None:
         """Take note that all that match of some documents are found, but of sessions that are full.
 
@@ -363,17 +365,17 @@ def zone_of(doc: int) -> int:
     return doc // ZONE_DOCS
 
 
-def scope_of(sids: Iterable[object]) -> str:
+def sessions_filter(sids: Iterable[object]) -> str:
     """Return what finds the messages of these sessions."""
-    return " OR ".join(map(quoted, map(scope_word, sids))) or NOTHING
+    return " OR ".join(map(fts_quoted, map(scope_word, sids))) or NOTHING
 
 
-def quoted(word: str) -> str:
+def fts_quoted(word: str) -> str:
     """Return a word as FTS5 takes any word."""
     return f'"{word}"'
 
 
-def _match(message: Found) -> Match:
+def _match(message: PostingRow) -> Match:
     _, sid, seq, at, size = message
     return Match(sid, seq, at, size, 0)
 

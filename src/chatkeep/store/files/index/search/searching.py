@@ -30,9 +30,17 @@ from chatkeep.core.search.query import Term, phrases
 from chatkeep.core.search.ranking import Scores
 from chatkeep.core.search.search import Search, is_enough
 from chatkeep.store.files.index import vocabulary
-from chatkeep.store.files.index.rows import ZONE_DOCS, Found
-from chatkeep.store.files.index.search.documents import ALWAYS, LAST, Documents, Matches, Part, Seen, by_terms
-from chatkeep.store.files.index.sql import Connection
+from chatkeep.store.files.index.rows import ZONE_DOCS, FoundMessage
+from chatkeep.store.files.index.search.documents import (
+    ALWAYS,
+    LAST,
+    Documents,
+    Matches,
+    WalkPart,
+    WalkProgress,
+    by_terms,
+)
+from chatkeep.store.files.index.sql import IndexConnection
 from chatkeep.store.files.index.vocabulary import Sought, either, every
 
 _LISTED: Final = 2_500  # documents that are listed for all rarer terms together
@@ -61,19 +69,19 @@ _HELD: Final = 100  # newest messages of a session that is answered once
 _CLOCK_STEPS: Final = 20_000  # virtual machine steps between looks at the clock, about a millisecond
 
 
-class Answer(Struct, frozen=True):
+class SearchResult(Struct, frozen=True):
     """What was found, best first; `partial` when there was no time for all of it."""
 
-    found: list[Found]
+    found: list[FoundMessage]
     mode: Mode = "all"
     partial: bool = False
 
 
-def find(db: Connection, search: Search) -> Answer:
+def find(db: IndexConnection, search: Search) -> SearchResult:
     """Return what a search finds."""
     searching = _Searching(db, search)
     if searching.is_nowhere:
-        return Answer([])
+        return SearchResult([])
     with searching.deadline(search.deadline_s / 2 if searching.may_be_loose else search.deadline_s):
         searching.gather_whole()
     with searching.deadline(search.deadline_s):
@@ -89,7 +97,7 @@ def find(db: Connection, search: Search) -> Answer:
 class _Searching:
     """One search under way: `_whole` has messages with every term, `_loose` those with some."""
 
-    def __init__(self, db: Connection, search: Search) -> None:
+    def __init__(self, db: IndexConnection, search: Search) -> None:
         self._db = db
         self._search = search
         self._began = self._until = time.monotonic()
@@ -116,7 +124,7 @@ class _Searching:
         self._scored: dict[int, float] = {}
         self._short: list[int] = []  # the best documents
         self._counts: dict[object, int] = {}  # messages that match, by session
-        self._seen = Seen(self._documents)
+        self._seen = WalkProgress(self._documents)
 
     @property
     def is_nowhere(self) -> bool:
@@ -304,7 +312,7 @@ class _Searching:
         sessions = {match.session for match in self._whole.values()}
         return is_enough(self._search, len(self._whole), len(sessions))
 
-    def answer(self) -> Answer:
+    def answer(self) -> SearchResult:
         """Return the best of what was gathered."""
         found = self._found
         gathered = Counter(match.session for match in found.values())
@@ -313,9 +321,9 @@ class _Searching:
         for doc in self._short:
             if doc in places:
                 session = found[doc].session
-                shown.append(Found(*places[doc], max(gathered[session], self._counts.get(session, 0))))
+                shown.append(FoundMessage(*places[doc], max(gathered[session], self._counts.get(session, 0))))
         are_whole = all(self._is_whole(doc) for doc in self._short)
-        return Answer(shown, "all" if are_whole else "any", self._is_partial)
+        return SearchResult(shown, "all" if are_whole else "any", self._is_partial)
 
     def _best(self, of: Iterable[int]) -> list[int]:
         """Return the best of some documents, as many as an answer has."""
@@ -445,7 +453,9 @@ class _Searching:
         self._is_complete = self._is_complete and not full
         return {doc: found[doc] for _, doc in newest}
 
-    def _parts(self, sought: Sequence[Sought], share: float, wanted: int, full: AbstractSet[object]) -> Iterator[Part]:
+    def _parts(
+        self, sought: Sequence[Sought], share: float, wanted: int, full: AbstractSet[object]
+    ) -> Iterator[WalkPart]:
         """Return the messages that have all terms, part by part, from the last on.
 
         If as many are likely to be among the newest ones as are wanted, by their times, in whatever order they came.

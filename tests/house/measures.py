@@ -1,0 +1,113 @@
+"""What the source is like, in figures: `python -m tests.house.measures` prints them and fails where one is too high.
+
+Sizes have bounds in the house's rules of the linter; what is measured here no linter knows. Relative words are those
+that stand where a sentence has no actor: "what is asked of what is there".
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+import sys
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from statistics import median
+from typing import Final, NamedTuple
+
+SOURCE: Final = Path(__file__).parents[2] / "src" / "chatkeep"
+RELATIVE: Final = frozenset(("that", "which", "who", "whom", "whose", "what"))
+RELATIVE_SHARE_MAX: Final = 0.052  # of the words of docstrings; it only ever goes down
+_WORD: Final = re.compile(r"[A-Za-z']+")
+_DOCUMENTED: Final = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+_FUNCTION: Final = (ast.FunctionDef, ast.AsyncFunctionDef)
+
+
+class Sized(NamedTuple):
+    """Something and how much of it there is."""
+
+    size: int
+    name: str
+
+
+def trees() -> Iterator[tuple[str, ast.Module]]:
+    """Yield each module's path below the package, and what is in it."""
+    for path in sorted(SOURCE.rglob("*.py")):
+        yield str(path.relative_to(SOURCE)), ast.parse(path.read_text("utf-8"))
+
+
+def public_names() -> Mapping[str, list[str]]:
+    """Return each public name that modules define at their top, with those modules."""
+    found = defaultdict(list)
+    for module, tree in trees():
+        for name in {name for node in tree.body for name in _defined(node) if not name.startswith("_")}:
+            found[name].append(module)
+    return found
+
+
+def relative_share() -> float:
+    """Return the share of relative words in the words of all docstrings."""
+    words = [
+        word.lower()
+        for _, tree in trees()
+        for node in ast.walk(tree)
+        if isinstance(node, _DOCUMENTED)
+        for word in _WORD.findall(ast.get_docstring(node) or "")
+    ]
+    return sum(word in RELATIVE for word in words) / len(words)
+
+
+def functions() -> list[Sized]:
+    """Return every function with its lines, the longest first."""
+    return sorted((_sized(node) for _, tree in trees() for node in ast.walk(tree) if isinstance(node, _FUNCTION)))[::-1]
+
+
+def classes() -> list[Sized]:
+    """Return every class with its lines, the longest first."""
+    found = (node for _, tree in trees() for node in ast.walk(tree) if isinstance(node, ast.ClassDef))
+    return sorted(map(_sized, found))[::-1]
+
+
+def attributes() -> list[Sized]:
+    """Return every class with how many attributes its methods set, the most first."""
+    found = [node for _, tree in trees() for node in ast.walk(tree) if isinstance(node, ast.ClassDef)]
+    return sorted(Sized(len(set(_set_on_self(node))), node.name) for node in found)[::-1]
+
+
+def main() -> int:
+    """Print the figures; 1 when the share of relative words is over its bound."""
+    long = functions()
+    rooms = [path for path in SOURCE.iterdir() if path.suffix == ".py" or (path / "__init__.py").exists()]
+    share = relative_share()
+    lines = (
+        f"modules: {len(list(trees()))}, rooms at the top: {len(rooms)}",
+        f"functions: {len(long)}, median {median(one.size for one in long):.0f} lines",
+        "longest functions: " + ", ".join(f"{one.name} {one.size}" for one in long[:3]),
+        "longest classes: " + ", ".join(f"{one.name} {one.size}" for one in classes()[:3]),
+        "most attributes: " + ", ".join(f"{one.name} {one.size}" for one in attributes()[:3]),
+        f"relative words in docstrings: {share:.1%} (at most {RELATIVE_SHARE_MAX:.1%})",
+    )
+    print("\n".join(lines))  # noqa: T201 - a script
+    return int(share > RELATIVE_SHARE_MAX)
+
+
+def _defined(node: ast.stmt) -> Iterator[str]:
+    if isinstance(node, (*_FUNCTION, ast.ClassDef)):
+        yield node.name
+    targets = node.targets if isinstance(node, ast.Assign) else [node.target] if isinstance(node, ast.AnnAssign) else []
+    yield from (target.id for target in targets if isinstance(target, ast.Name))
+
+
+def _set_on_self(node: ast.ClassDef) -> Iterator[str]:
+    for item in ast.walk(node):
+        if isinstance(item, ast.Attribute) and isinstance(item.ctx, ast.Store) and ast.unparse(item.value) == "self":
+            yield item.attr
+
+
+def _sized(node: ast.AST) -> Sized:
+    assert isinstance(node, (*_FUNCTION, ast.ClassDef))
+    return Sized((node.end_lineno or node.lineno) - node.lineno + 1, node.name)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
