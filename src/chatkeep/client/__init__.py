@@ -9,11 +9,11 @@
 The rooms, top down:
 
     async_client       sync_client         one method for each verb, the same in both
-    async_connection   sync_connection     requests, streams, pauses; the only rooms that know httpx's clients
-    sending                                what httpx takes to send a call
-    following                              where a client is in the feed of changes
-    calls                                  each request as a value: what to send, how to read the answer
-    messages                               what may be appended, as drafts
+    async_connection   sync_connection     requests, streams, pauses; only these two know httpx's clients
+    sending                                calls as arguments of httpx
+    following                              the position of a client in the feed of changes
+    calls                                  each request as a value: its body, and reading its answer
+    messages                               dicts and message objects as drafts
 
 The `sync_` modules are made from the `async_` ones by `make client`: change those, and run it.
 """

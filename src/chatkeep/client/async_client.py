@@ -3,16 +3,16 @@
     async with AsyncClient("http://127.0.0.1:8000", token) as client:
         await client.append("cli:default", {"role": "user", "content": "Hello"})
 
-Every verb raises what its docstring says, and the errors of every call, which are classes of `chatkeep.errors`:
+Every verb raises the errors in its docstring and those of every call, all classes of `chatkeep.errors`:
 
-- UnreachableError when there is no server, or one that is not Chatkeep's.
-- UnauthorizedError for a bad token, ForbiddenError for one that may not do this, RateLimitedError beyond a limit.
-- BusyError when the session stays locked, StorageError when the server's disk refuses.
-- InvalidKeyError for a key that cannot be one, InvalidError for another value that breaks a rule.
+- UnreachableError: no server answers, or the answer is not Chatkeep's.
+- UnauthorizedError: the token is bad. ForbiddenError: the token lacks a right. RateLimitedError: a limit is met.
+- BusyError: the session stays locked. StorageError: the server's disk refuses.
+- InvalidKeyError: the key breaks a rule. InvalidError: another value does.
 
-Every message gets its id before it is sent. So an append with a key is sent again, a few times, when the connection
-breaks or the server is busy, and it is stored once. What a rate limit refuses is sent again after the pause that
-the server asks for.
+The client gives every message its id before the first attempt. So it repeats an append with a key, a few times, when
+the connection breaks or the server is busy; the server stores the message once. After a rate limit the client waits
+for the pause in `Retry-After` and sends the call again.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ _LISTED: Final = Selection()
 
 
 class AsyncClient:
-    """The sessions of a server, as far as the token reaches; to be closed."""
+    """The sessions of a server, as far as the token reaches. Close it after use."""
 
     def __init__(
         self,
@@ -71,9 +71,9 @@ class AsyncClient:
     ) -> None:
         """Take the server's address and a token. Nothing is sent yet.
 
-        `timeout_s` is how many seconds the server may be silent. A call that a rate limit refuses waits as
-        `Retry-After` says, for `limit_wait_s` seconds in all; 0 lets it fail at once. `http` is an HTTP client to
-        use, which stays open; `sleep` makes the pauses.
+        The server may be silent for `timeout_s` seconds. After a rate limit a call waits as `Retry-After` says, for
+        `limit_wait_s` seconds in all; with 0 it fails at once. The caller closes `http`, an HTTP client to use.
+        `sleep` makes the pauses.
         """
         self._connection: Final = AsyncConnection(
             base_url, token, timeout_s=timeout_s, limit_wait_s=limit_wait_s, http=http, sleep=sleep
@@ -97,12 +97,12 @@ class AsyncClient:
         """Store 1 to 1000 messages at the end of a session, all or none; return their places.
 
         A message is a dict (`{"role": "user", "content": "Hello"}`), a `Draft`, or a message object of a model's SDK,
-        anything with `model_dump`. The session is created if it is missing, unless `create` is false, in `channel` or
-        the one that the key names. Without a key the server makes one. With `expect_count` nothing is stored unless
-        the session has as many messages. A message whose id is stored keeps its place and is not stored again.
+        anything with `model_dump`. A missing session is created, unless `create` is false, in `channel` or the channel
+        in its key. Without a key the server makes one. With `expect_count` nothing is stored unless the session has as
+        many messages. A message with a stored id keeps its place and is not stored again.
 
         Raises:
-            InvalidError: for what is no message, naming the field; TooLargeError: for one of more than 16 MiB.
+            InvalidError: for anything but a message, with the field. TooLargeError: for a message over 16 MiB.
             SessionNotFoundError: when there is no such session and `create` is false.
             MessageConflictError: when an id is taken by other content.
             CountConflictError: when the session has not `expect_count` messages.
@@ -135,12 +135,12 @@ class AsyncClient:
         prefix: str = "",
         on_unread: Callable[[str], None] = lambda _: None,
     ) -> AsyncGenerator[Session]:
-        """Yield whole sessions by key, without those deleted meanwhile. With a prefix, keys begin with that as well.
+        """Yield whole sessions by key, except those deleted meanwhile; with a prefix, only keys that begin with it.
 
-        `on_unread` is told the key of each that is there and cannot be read.
+        `on_unread` gets the key of each unreadable session.
 
         Raises:
-            StorageError: at the end, when the disk let none of them be read.
+            StorageError: at the end, when the disk let no session be read.
         """
         count, refusal = 0, None
         for key in (await self.keys(selection, prefix=prefix)).keys:
@@ -170,8 +170,8 @@ class AsyncClient:
         """Return neighbouring messages, oldest first: the newest, or those next to a seq.
 
         `limit` is 1 to 500: 50 if left out, 500 with `max_tokens`. `before` and `after` are seqs, exclusive. With
-        `max_tokens` these are the newest that fit, by an estimate, and without what models thought unless `reasoning`
-        is true. `for_openai()` and `for_anthropic()` of the window give dicts that a model takes.
+        `max_tokens` the window has the newest that fit, by an estimate, without the reasoning of models unless
+        `reasoning` is true. Its `for_openai()` and `for_anthropic()` give dicts for a model.
 
         Raises:
             SessionNotFoundError, SessionDamagedError: when there is none, or nothing of it can be read.
@@ -190,11 +190,11 @@ class AsyncClient:
     ) -> Page:
         """Return sessions by latest activity, newest first, ties by key; archived ones only if they are selected.
 
-        With a prefix, keys begin with that as well. `limit` is 1 to 500; `cursor` is the `next_cursor` of the page
+        With a prefix, all keys begin with it. `limit` is 1 to 500; `cursor` is the `next_cursor` of the page
         before. Headers in a list have no metadata: `get` has it.
 
         Raises:
-            InvalidError: for a limit out of range; InvalidCursorError: for a cursor that is not of this list.
+            InvalidError: for a limit out of range. InvalidCursorError: for a cursor of another list.
         """
         chosen = calls.narrowed(selection, prefix)
         if chosen.prefix is None:
@@ -204,10 +204,10 @@ class AsyncClient:
     async def keys(
         self, selection: Selection = _LISTED, *, prefix: str = "", limit: int | None = None, cursor: str | None = None
     ) -> KeyPage:
-        """Return keys by code point, all of them without a limit. With a prefix, they begin with that as well.
+        """Return keys by code point, all of them without a limit; with a prefix, only keys that begin with it.
 
         Raises:
-            InvalidError: for a limit out of range; InvalidCursorError: for a cursor that is not of this list.
+            InvalidError: for a limit out of range. InvalidCursorError: for a cursor of another list.
         """
         chosen = calls.narrowed(selection, prefix)
         if chosen.prefix is None:
@@ -223,9 +223,9 @@ class AsyncClient:
         sort: Sort | None = None,
         limit: int | None = None,
     ) -> Hits:
-        """Return the messages that a text finds, the best of each session, best first.
+        """Return messages for a text, the best of each session, best first.
 
-        The text is what a person types; no character of it is an operator that can fail. A prefix or a session's key
+        A person types the text: no character of it is an operator, so no text can fail. A prefix or a session's key
         narrows the search; `sort="recent"` orders by time; `limit` is 1 to 200, 20 if left out. A `Search` says more:
         roles, times, channels, tags. Archived sessions are searched too.
 
@@ -244,11 +244,11 @@ class AsyncClient:
         return await self.revise(key, Revision(title=title))
 
     async def revise(self, key: str, revision: Revision) -> Summary:
-        """Change a session's title, marks, tags or metadata, all or nothing; return what is known then.
+        """Change a session's title, marks, tags or metadata, all or nothing; return its new header and counts.
 
         Raises:
             SessionNotFoundError, SessionDamagedError: when there is none, or it cannot be read whole.
-            InvalidError: for a value that breaks a rule, as metadata of more than 256 KiB.
+            InvalidError: for a value against a rule, such as metadata over 256 KiB.
         """
         return await self._connection.answer(calls.revise(key, revision))
 
@@ -261,7 +261,7 @@ class AsyncClient:
         await self._connection.answer(calls.delete(key))
 
     async def delete_all(self, keys: Iterable[str]) -> tuple[str, ...]:
-        """Remove the sessions of these keys that exist; return the keys that were removed, in order."""
+        """Remove the existing sessions of these keys; return the removed keys, in order."""
         removed: list[str] = []
         for portion in calls.portions(keys):
             gone = await self._connection.answer(calls.delete_all(portion))
@@ -269,7 +269,7 @@ class AsyncClient:
         return tuple(removed)
 
     async def existing(self, keys: Iterable[str]) -> tuple[str, ...]:
-        """Return those of the keys that have a session, in order; costs a call a key."""
+        """Return the keys with a session, in order. Costs one call a key."""
         found: list[str] = []
         for key in dict.fromkeys(keys):
             try:
@@ -280,9 +280,9 @@ class AsyncClient:
         return tuple(found)
 
     async def merge(self, session: Session) -> Merged:
-        """Take in a session from elsewhere: create it, or append the messages it has more.
+        """Take in a session from elsewhere: create it, or append its new messages.
 
-        Messages whose id is stored with other content are left out and named in `conflicts`.
+        `conflicts` names the messages with a stored id and other content. They are left out.
 
         Raises:
             SessionDamagedError: when the stored session cannot be read whole.
@@ -292,7 +292,7 @@ class AsyncClient:
     async def chat(self, message: str, *, key: str | None = None, model: str | None = None) -> ChatAnswer:
         """Send a message to the model and return its answer, when both are stored; without a key a session is made.
 
-        The call is sent once: after an UnreachableError the session tells what came of it.
+        The client sends the call once. After an UnreachableError read the session to see the outcome.
 
         Raises:
             ModelError: when the server has no model, or the model fails; its classes say how.
@@ -304,7 +304,7 @@ class AsyncClient:
     ) -> AsyncGenerator[ChatEvent]:
         """Do the same, and yield the answer as it comes: a ChatStart, ChatReasonings, ChatTokens, a ChatDone.
 
-        Closing it before it ends stops the model; what came of the answer is stored, marked.
+        Closing it before its end stops the model. The server stores the part that came, with a mark.
 
         Raises:
             ModelError: when the server has no model, or the model fails, also in the middle of an answer.
@@ -314,20 +314,20 @@ class AsyncClient:
                 yield event
 
     async def status(self, prefix: str = "") -> Status:
-        """Return counts and sizes in bytes of the sessions whose keys begin with the prefix."""
+        """Return counts and sizes in bytes of the sessions with keys under the prefix."""
         return await self._connection.answer(calls.status(prefix))
 
     async def stats(self, prefix: str = "", *, unit: PeriodUnit = "month", since: date | None = None) -> Stats:
         """Return counts by month or day, by channel and by tag, and the largest sessions.
 
-        Periods that begin before `since` are left out; by days, the last 60 are told without it.
+        Periods from before `since` are left out. Days without `since` are the last 60.
         """
         return await self._connection.answer(calls.stats(prefix, unit, since))
 
     async def changes(self, after: str | None, *, limit: int = LIST_LIMIT_DEFAULT, prefix: str = "") -> Changes:
         """Return at most `limit` changes after a position, oldest first; without one, only the present position.
 
-        When the position is not known (it is old, or another server's), `is_known` is false: read all again.
+        `is_known` is false when the position is too old or another server's: read everything again.
         """
         missed = CatchingUp(limit, prefix)
         async with aclosing(self._connection.feed_events(after)) as events:
@@ -337,9 +337,9 @@ class AsyncClient:
         raise AssertionError(after)  # a feed has no end
 
     async def events(self, after: str | None = None) -> AsyncGenerator[Change]:
-        """Yield what changes from now on, or after a position, without end; goes on where a connection broke.
+        """Yield changes from now on, or after a position, without end; after a broken connection it goes on.
 
-        A change of the kind `reset` says that changes cannot be told: what is shown has to be read again.
+        A change of the kind `reset` means a gap in the feed: read everything again.
 
         Raises:
             UnreachableError: when the server is gone for about a minute.

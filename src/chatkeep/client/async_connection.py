@@ -1,4 +1,4 @@
-"""The connection of a client to its server: it sends calls, again where that helps, and follows streams."""
+"""The connection of a client to its server: it sends calls, repeats them, and follows streams."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Sleep = Callable[[float], Awaitable[None]]
 
 
 class AsyncConnection:
-    """A server's address, a token and an HTTP client. It knows nothing of what the calls mean."""
+    """A server's address, a token and an HTTP client. It does not know the meaning of a call."""
 
     def __init__(
         self,
@@ -30,7 +30,7 @@ class AsyncConnection:
         http: httpx.AsyncClient | None = None,
         sleep: Sleep = asyncio.sleep,
     ) -> None:
-        """Take what `AsyncClient` takes."""
+        """Take the arguments of `AsyncClient`."""
         self._url: Final = base_url.rstrip("/")
         self._token: Final = token
         self._http: Final = httpx.AsyncClient(timeout=timeout_s) if http is None else http
@@ -39,7 +39,7 @@ class AsyncConnection:
         self._sleep: Final = sleep
 
     async def answer(self, call: Call[Decoded]) -> Decoded:
-        """Return the answer to a call, which is sent again as often as `Patience` allows."""
+        """Send a call, as often as `Patience` allows, and return the answer."""
         patience = Patience(call, self._limit_wait_s)
         while True:
             try:
@@ -53,7 +53,7 @@ class AsyncConnection:
             await self._sleep(pause_s)
 
     async def chat_events(self, call: Call[None]) -> AsyncGenerator[ChatEvent]:
-        """Yield the events of an answer of the model; the call is sent once, but for what a rate limit refuses."""
+        """Yield the events of a model's answer. The call is sent once, and again only after a rate limit."""
         events, patience = ChatEvents(call.key), Patience(call, self._limit_wait_s)
         try:
             while True:

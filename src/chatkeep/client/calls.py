@@ -1,7 +1,7 @@
-"""The calls that a client makes, as values: what to send, how to read the answer, when to send it again.
+"""The calls of a client, as values: the request, the reading of its answer, the rule for retries.
 
 Nothing here touches the network: the connections only carry these calls.
-Errors come back as the classes that the server raised, told by their code.
+An error comes back as the class with its code, the same as in the server.
 """
 
 from __future__ import annotations
@@ -65,13 +65,13 @@ from chatkeep.wire.bodies import BULK_KEYS_MAX, BulkBody, ChatBody, revision_bod
 from chatkeep.wire.chat import ChatAnswer, ChatDone, ChatReasoning, ChatStart, ChatToken
 from chatkeep.wire.errors import Problem, error_of
 
-RETRIES_MAX: Final = 4
-CHAT_WAIT_S: Final = 600.0
+RETRIES_MAX: Final = 4  # after a broken connection or a 503; with the pauses about 1.5 s in all
+CHAT_WAIT_S: Final = 600.0  # a model may think for minutes
 PAUSE_S: Final = 0.1  # doubled with every retry
 LIMIT_WAIT_S: Final = 120.0
-"""How long a call waits for rate limits in all, unless told otherwise: two of their minutes."""
-_PAUSE_S_MAX: Final = 10.0  # who is asked to wait for longer hears of it
-_WAIT_DIGITS: Final = 9  # more would be years, too
+"""Seconds in all for a call to wait for rate limits, by default: limits count by the minute, and this is two."""
+_PAUSE_S_MAX: Final = 10.0  # after a 503; a longer pause is the caller's decision
+_WAIT_DIGITS: Final = 9  # of `Retry-After`: 31 years
 LIMITED: Final = 429
 TRY_AGAIN: Final = 503
 FAILED: Final = 400
@@ -92,7 +92,7 @@ Fields = Mapping[str, str | int | bool | tuple[str, ...] | datetime | None]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Call(Generic[Decoded]):
-    """A request and how its answer is read. `repeatable` says that sending it twice does nothing twice."""
+    """A request, and the reading of its answer. Sending a `repeatable` call twice does nothing twice."""
 
     method: str
     path: str
@@ -103,15 +103,15 @@ class Call(Generic[Decoded]):
     key: str = ""
     repeatable: bool = True
     decode_refused: Callable[[bytes], Decoded] | None = None
-    """Reads a refusal that is an answer as well, as that of a deletion of nothing; None where there is none."""
+    """Reads a refusal as an answer, such as the deletion of nothing; None where no refusal is one."""
     wait_s: float | None = None
-    """How long the answer may take, None for as long as the client waits for others."""
+    """Seconds for the answer, None for the client's own time-out."""
 
     def answer(self, status: int, body: bytes) -> Decoded:
-        """Return what the server answered.
+        """Return the server's answer.
 
         Raises:
-            ChatkeepError: the error that it answered with; UnreachableError when this is no answer of Chatkeep's.
+            ChatkeepError: the server's error. UnreachableError: the answer is not Chatkeep's.
         """
         if status >= FAILED:
             if self.decode_refused is not None:
@@ -125,22 +125,22 @@ class Call(Generic[Decoded]):
 
 
 class Patience:
-    """How often a call is sent again, and after which pauses: for a while after an accident, and for a limit.
+    """The retries of one call, and their pauses.
 
-    What a limit refuses was not carried out, so any call may be sent again then, when the server says that one will
-    pass; `limit_wait_s` is how long a call may wait so in all, 0 for not at all.
+    A call refused by a rate limit was not carried out, so any call is repeated then, after the server's pause.
+    `limit_wait_s` bounds these pauses in all; 0 means no waiting. After an accident only repeatable calls are.
     """
 
     def __init__(self, call: Call[Decoded], limit_wait_s: float) -> None:
-        """Take the call, which was not sent yet."""
+        """Take the call before it is sent."""
         self._is_repeatable = call.repeatable
         self._retries = 0
         self._limit_wait_s = limit_wait_s
 
     def pause_s(self, status: int | None, headers: Mapping[str, str] = _NO_HEADERS) -> float | None:
-        """Return how long to wait before sending the call again, None when its outcome stands.
+        """Return the seconds to wait before the next attempt, None when the outcome stands.
 
-        `status` None is a connection that broke; `headers` are those of the answer, their names in lower case.
+        `status` None means a broken connection; `headers` are the answer's, their names in lower case.
         """
         asked_s = retry_after_s(headers)
         if status == LIMITED:
@@ -158,13 +158,13 @@ class Patience:
 
 
 def retry_after_s(headers: Mapping[str, str]) -> int:
-    """Return the seconds after which an answer asks to be asked again, 0 when it does not say."""
+    """Return the seconds in `Retry-After`, 0 without it."""
     asked = headers.get("retry-after", "")
     return int(asked[:_WAIT_DIGITS]) if asked.isascii() and asked.isdigit() else 0
 
 
 def error_in(status: int, body: bytes, *, key: str = "") -> ChatkeepError:
-    """Return the error that the server answered with; `key` is what was asked for."""
+    """Return the error in a server's answer; `key` is the session of the call."""
     try:
         return error_of(msgspec.json.decode(body, type=Problem), key=key)
     except msgspec.MsgspecError:
@@ -174,7 +174,7 @@ def error_in(status: int, body: bytes, *, key: str = "") -> ChatkeepError:
 def append(
     key: str | None, drafts: Sequence[Draft], *, channel: str | None, create: bool, expect_count: int | None
 ) -> Call[Appended]:
-    """Return the call that stores messages; drafts with ids may be sent again, but not without a key."""
+    """Return the call for storing messages: repeatable with a key, since the drafts have ids."""
     query: Fields = {
         "session": None if key is None else parse_key(key),
         "channel": channel,
@@ -194,12 +194,12 @@ def append(
 
 
 def get(key: str) -> Call[Summary]:
-    """Return the call that tells what is known of a session."""
+    """Return the call for a session's header and counts."""
     return Call(method="GET", path=_session_path(key), decode=_detail, key=key)
 
 
 def read(key: str) -> Call[Session]:
-    """Return the call that fetches a whole session."""
+    """Return the call for a whole session."""
     query = _pairs({"session": parse_key(key), "format": "json"})
     return Call(method="GET", path="/api/v1/export", decode=_session, query=query, key=key)
 
@@ -207,7 +207,7 @@ def read(key: str) -> Call[Session]:
 def window(
     key: str, *, limit: int | None, before: int | None, after: int | None, max_tokens: int | None, reasoning: bool
 ) -> Call[Window]:
-    """Return the call that fetches neighbouring messages."""
+    """Return the call for neighbouring messages."""
     query: Fields = {
         "session": parse_key(key),
         "limit": limit,
@@ -226,7 +226,7 @@ def window(
 
 
 def sessions(selection: Selection, *, limit: int, cursor: str | None) -> Call[Page]:
-    """Return the call that lists sessions by activity."""
+    """Return the call for a list of sessions by activity."""
     return Call(
         method="GET",
         path="/api/sessions",
@@ -236,7 +236,7 @@ def sessions(selection: Selection, *, limit: int, cursor: str | None) -> Call[Pa
 
 
 def keys(selection: Selection, *, limit: int | None, cursor: str | None) -> Call[KeyPage]:
-    """Return the call that lists keys."""
+    """Return the call for a list of keys."""
     return Call(
         method="GET",
         path="/api/v1/sessions",
@@ -246,7 +246,7 @@ def keys(selection: Selection, *, limit: int | None, cursor: str | None) -> Call
 
 
 def search(search: Search) -> Call[Hits]:
-    """Return the call that searches messages; the server's own deadline holds."""
+    """Return the call for a search; the server's own deadline holds."""
     query: Fields = {
         **_filters(search.selection),
         "q": search.query.text,
@@ -267,18 +267,18 @@ def search(search: Search) -> Call[Hits]:
 
 
 def revise(key: str, revision: Revision) -> Call[Summary]:
-    """Return the call that changes a session's header; a merge patch may be sent again."""
+    """Return the call for changing a session's header; a merge patch is repeatable."""
     body = encoded_json("revision", revision_body(revision))
     return Call(method="PATCH", path=_session_path(key), decode=_detail, body=body, key=key)
 
 
 def delete(key: str) -> Call[None]:
-    """Return the call that deletes a session; sent again it would answer that there is none."""
+    """Return the call for deleting a session. A second attempt would answer 404."""
     return Call(method="DELETE", path=_session_path(key), decode=lambda _: None, key=key, repeatable=False)
 
 
 def delete_all(chosen: Iterable[str]) -> Call[tuple[str, ...]]:
-    """Return the call that deletes sessions; sent again it would leave out those that it deleted."""
+    """Return the call for deleting sessions. A second attempt would not name the deleted ones."""
 
     def removed(body: bytes) -> tuple[str, ...]:
         return _decoded(body, BulkAnswer).keys
@@ -294,7 +294,7 @@ def delete_all(chosen: Iterable[str]) -> Call[tuple[str, ...]]:
 
 
 def merge(session: Session) -> Call[Merged]:
-    """Return the call that takes in a session; sent again it only counts otherwise."""
+    """Return the call for taking in a session. A second attempt would count differently."""
     encoded_json("session", session)
 
     def merged(body: bytes) -> Merged:
@@ -314,7 +314,7 @@ def merge(session: Session) -> Call[Merged]:
 
 
 def status(prefix: str) -> Call[Status]:
-    """Return the call that tells counts and sizes."""
+    """Return the call for counts and sizes."""
     return Call(
         method="GET",
         path="/api/v1/status",
@@ -324,7 +324,7 @@ def status(prefix: str) -> Call[Status]:
 
 
 def stats(prefix: str, unit: PeriodUnit, since: date | None) -> Call[Stats]:
-    """Return the call that tells counts over time, by channel and tag, and the largest sessions."""
+    """Return the call for counts over time, by channel and tag, and the largest sessions."""
     return Call(
         method="GET",
         path="/api/v1/stats",
@@ -334,7 +334,7 @@ def stats(prefix: str, unit: PeriodUnit, since: date | None) -> Call[Stats]:
 
 
 def chat(message: str, *, key: str | None, model: str | None) -> Call[ChatAnswer]:
-    """Return the call that sends a message to the model; sent again it would be stored twice."""
+    """Return the call for a message to the model. A second attempt would store it twice."""
     return Call(
         method="POST",
         path="/api/v1/chat",
@@ -347,7 +347,7 @@ def chat(message: str, *, key: str | None, model: str | None) -> Call[ChatAnswer
 
 
 def chat_stream(message: str, *, key: str | None, model: str | None) -> Call[None]:
-    """Return the call that does the same and is answered with events, which `ChatEvents` reads."""
+    """Return the same call, answered with events for `ChatEvents`."""
     return Call(
         method="POST",
         path="/api/v1/chat/stream",
@@ -362,13 +362,13 @@ class ChatEvents:
     """Reads the events of an answer."""
 
     def __init__(self, key: str) -> None:
-        """Take the key of the session that was asked for."""
+        """Take the key of the session in the call."""
         self._key = key
         self._reader = EventReader()
         self._has_ended = False
 
     def read(self, piece: bytes) -> Iterator[ChatEvent]:
-        """Yield the events that a piece of the stream makes whole.
+        """Yield the events completed by a piece of the stream.
 
         Raises:
             ChatkeepError: at the event `error`; UnreachableError when one is none of Chatkeep's.
@@ -393,7 +393,7 @@ class ChatEvents:
 
 
 def with_ids(drafts: Sequence[Draft]) -> Sequence[Draft]:
-    """Return the messages with ids in their order, so that they can be sent again."""
+    """Return the messages with ids in their order, so that a retry stores nothing twice."""
     now, last, named = datetime.now(UTC), 0, []
     for draft in drafts:
         last = ids.number_after(last, now, secrets.randbits(ids.RANDOM_BITS))
@@ -402,14 +402,14 @@ def with_ids(drafts: Sequence[Draft]) -> Sequence[Draft]:
 
 
 def narrowed(selection: Selection, prefix: str) -> Selection:
-    """Return the selection of those whose keys begin with the prefix as well."""
+    """Return the selection, narrowed to keys under the prefix."""
     return msgspec.structs.replace(selection, prefixes=(*selection.prefixes, prefix)) if prefix else selection
 
 
 def search_of(
     search: Search | str, *, prefix: str, session: str | None, sort: Sort | None, limit: int | None
 ) -> Search:
-    """Return a search, of a text or of a search, with what was given besides."""
+    """Return a search from a text or a search, with the other arguments in it."""
     whole = Search(query=parse_query(search)) if isinstance(search, str) else search
     given = {"session": session, "sort": sort, "limit": limit}
     changes = {name: value for name, value in given.items() if value is not None}
@@ -417,30 +417,30 @@ def search_of(
 
 
 def finds_nothing(search: Search) -> bool:
-    """Tell whether a search needs no call."""
+    """Return whether a search finds nothing for certain, without a call."""
     return not search.query.terms or search.selection.prefix is None
 
 
 def portions(keys: Iterable[str]) -> Iterator[tuple[str, ...]]:
-    """Yield the keys, each once, in portions that one request can hold."""
+    """Yield the keys, each once, in portions of one request."""
     chosen = tuple(dict.fromkeys(keys))
     for first in range(0, len(chosen), BULK_KEYS_MAX):
         yield chosen[first : first + BULK_KEYS_MAX]
 
 
 def headers(token: str, call: Call[Decoded]) -> dict[str, str]:
-    """Return the headers that a call is sent with."""
+    """Return the headers of a call."""
     return authorization(token) | ({} if call.body is None else {"Content-Type": call.media_type})
 
 
 def authorization(token: str) -> dict[str, str]:
-    """Return the header that says who calls."""
+    """Return the header with the token."""
     # Escaped, a text that cannot be a token is an unknown one, and no broken header
     return {"Authorization": "Bearer " + quote(token, errors="replace")} if token else {}
 
 
 def has_events(headers: Mapping[str, str]) -> bool:
-    """Tell from its headers whether an answer is a stream of events."""
+    """Return whether an answer is a stream of events, by its headers."""
     return headers.get("content-type", "").startswith(EVENT_STREAM_TYPE)
 
 
@@ -451,14 +451,14 @@ class _Messages(Struct, frozen=True):
 
 
 class _WindowFacts(Struct, frozen=True):
-    """What a window says besides its messages."""
+    """The fields of a window besides its messages."""
 
     has_more: bool
     needed_tokens: int | None = None
 
 
 def unreachable(error: Exception) -> UnreachableError:
-    """Return the error that stands for one of the network."""
+    """Return our error for one of the network."""
     return UnreachableError(f"No answer from the server: {error or type(error).__name__}.")
 
 
@@ -525,7 +525,7 @@ def _filters(selection: Selection) -> dict[str, str | tuple[str, ...] | datetime
 
 
 def _pairs(query: Fields) -> tuple[tuple[str, str], ...]:
-    """Return the query as text, without what is None; what has several values is there several times."""
+    """Return the query as text: without None, and one pair for each of several values."""
     pairs = tuple(
         (name, _text(value))
         for name, given in query.items()

@@ -1,4 +1,4 @@
-"""How a client follows the feed: where it is, when it asks again, and what it was told until now."""
+"""Following the feed: the position of a client, its retries, and the changes it has got."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ _NO_HEADERS: Final[Mapping[str, str]] = {}
 
 
 class CatchingUp:
-    """What the feed tells until it is ready, or until enough was told."""
+    """The changes of the feed until it is ready, or until enough have come."""
 
     def __init__(self, limit: int, prefix: str) -> None:
-        """Take how many changes are enough, and how the keys begin that count."""
+        """Take the number of changes that is enough, and the prefix of the keys to count."""
         self._limit = limit
         self._prefix = prefix
         self._told: list[Change] = []
 
     def answer(self, event: Event) -> Changes | None:
-        """Take the next event; return what was told if that is all."""
+        """Take the next event; return all changes if it is the last one needed, else None."""
         change = change_of(event)
         if change is not None and change.kind != RESET:
             if change.key.startswith(self._prefix):
@@ -41,14 +41,14 @@ class CatchingUp:
 
 
 class Following:
-    """Where in the feed a client is, and when it asks again: in each connection for what follows the last event."""
+    """The position of a client in the feed, and its pauses. Each connection begins after the last event."""
 
     path: Final = "/api/v1/events"
 
     def __init__(self, after: str | None, limit_wait_s: float) -> None:
-        """Take the position to begin at; None begins with what happens from now on.
+        """Take the position to begin at; None begins now.
 
-        `limit_wait_s` is how long it may wait for rate limits between two events.
+        `limit_wait_s` bounds the seconds of waiting for rate limits between two events.
         """
         self._position = after
         self._retries = 0
@@ -56,24 +56,24 @@ class Following:
         self._reader = EventReader()
 
     def headers(self) -> dict[str, str]:
-        """Return the headers of the next connection, which begins now."""
+        """Begin the next connection and return its headers."""
         self._reader = EventReader()
         return {} if self._position is None else {"Last-Event-ID": quote(self._position, errors="replace")}
 
     def read(self, piece: bytes) -> Iterator[Event]:
-        """Yield the events that a piece of the stream makes whole."""
+        """Yield the events completed by a piece of the stream."""
         for event in self._reader.read(piece):
             if event.id:
                 self._position, self._retries, self._limit_left_s = event.id, 0, self._limit_wait_s
                 yield event
 
     def pause_s(self, status: int | None, headers: Mapping[str, str] = _NO_HEADERS, body: bytes = b"") -> float:
-        """Return how long to wait after a connection ended; a server that is started again has about a minute.
+        """Return the seconds to wait after the end of a connection; a server has about a minute to restart.
 
-        `status` None is one that broke, `body` the answer if that is no stream, `headers` its headers.
+        `status` None means a broken connection. `body` is the answer if it is no stream, with its `headers`.
 
         Raises:
-            ChatkeepError: what the server answered; UnreachableError when it has told nothing for too long.
+            ChatkeepError: the server's refusal. UnreachableError: the server was silent for too long.
         """
         if status == LIMITED and (pause_s := max(retry_after_s(headers), 1)) <= self._limit_left_s:
             self._limit_left_s -= pause_s

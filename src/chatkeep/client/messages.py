@@ -1,10 +1,9 @@
-"""What may be appended: drafts, dicts, and the message objects of model SDKs; all of them become drafts.
+"""Messages to append: drafts, dicts, and the message objects of model SDKs all become drafts.
 
 A dict has the fields of a `Draft`, with the time as `timestamp`: RFC 3339 text, Unix seconds or a datetime. An
-object with a method `model_dump` (OpenAI's, Anthropic's, any of pydantic) is taken for what it dumps, also within
-a dict: `{"role": "assistant", "content": response.content}`. What an OpenAI message has besides our fields is kept
-in `metadata.openai`, as the recording proxy keeps it. A dict with a field that nobody knows is refused, because it
-may be a typing error.
+object with a method `model_dump` (OpenAI's, Anthropic's, any of pydantic) counts as its dump, also within a dict:
+`{"role": "assistant", "content": response.content}`. Other fields of an OpenAI message go to `metadata.openai`, as in
+the recording proxy. A dict with an unknown field is refused, because it may be a typing error.
 """
 
 from __future__ import annotations
@@ -22,10 +21,10 @@ from chatkeep.wire.bodies import DraftBody, draft_of_body
 
 _OWN: Final = frozenset(DraftBody.__struct_fields__)
 _MODELS: Final = frozenset(("annotations", "audio", "function_call", "refusal", *FIELDS))
-"""What OpenAI, and servers that speak its protocol, put into a message besides."""
+"""Further fields of messages of OpenAI, and of servers with its protocol."""
 _OURS_ALONE: Final = frozenset(("id", "metadata", "timestamp"))
 _ENVELOPE: Final = frozenset(("model", "parsed", "status", "stop_reason", "stop_sequence", "type", "usage"))
-"""What objects of SDKs tell of how the message came about. It is left out."""
+"""Fields of SDK objects about the making of a message. They are left out."""
 _AS_THEY_ARE: Final = (bytes, bytearray, memoryview)  # and so refused, instead of turned into base64
 
 
@@ -43,10 +42,10 @@ Appendable = Draft | Message | Mapping[str, Any] | Dumps
 
 
 def drafts_of(given: Appendable | Iterable[Appendable]) -> list[Draft]:
-    """Return the drafts that one message, or several in their order, stand for.
+    """Return one message, or several in their order, as drafts.
 
     Raises:
-        InvalidError: naming the message and the field, for what is no message, an unknown field or role.
+        InvalidError: for anything but a message, an unknown field or role; it names the message and the field.
     """
     if isinstance(given, str | bytes):
         raise InvalidError("messages", 'a text is no message: give {"role": "user", "content": "..."}')
@@ -78,7 +77,7 @@ def _draft(given: object, where: str) -> Draft:
 
 
 def _from_fields(fields: Mapping[str, Json], where: str, *, is_strict: bool) -> Draft:
-    """Return the draft of these fields; a field of others that is null or an empty list is as good as left out."""
+    """Return the draft of these fields. A foreign field with null or an empty list counts as absent."""
     told = {name: value for name, value in fields.items() if name in _OWN or (value is not None and value != [])}
     if "choices" in told:
         raise InvalidError(where, "is a whole answer of a model: give its message, choices[0].message")
@@ -104,7 +103,7 @@ def _converted(fields: dict[str, Json], where: str) -> Draft:
 
 
 def _plain(said: Mapping[str, Any], where: str) -> Mapping[str, Json]:
-    """Return a message as the JSON that it stands for, with the objects within it dumped."""
+    """Return a message as JSON, with the objects within it dumped."""
     try:
         plain = msgspec.to_builtins(dict(said), builtin_types=_AS_THEY_ARE, str_keys=True, enc_hook=_dumped)
     except (TypeError, ValueError, OverflowError, RecursionError) as error:

@@ -1,4 +1,4 @@
-"""How calls are handed to httpx: what it takes to send one."""
+"""Calls as arguments of httpx."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from chatkeep.client.calls import Call, Decoded
 from chatkeep.client.following import Following
 
 TIMEOUT_S: Final = 30.0
-_FOLLOWING_TIMEOUT: Final = httpx.Timeout(TIMEOUT_S, read=60.0)  # signs of life come more often
+_FOLLOWING_TIMEOUT: Final = httpx.Timeout(TIMEOUT_S, read=60.0)  # seconds; the server sends a comment more often
 
 
 def sent(url: str, token: str, call: Call[Decoded]) -> dict[str, Any]:
-    """Return what httpx takes to send a call."""
+    """Return the arguments of httpx for a call."""
     return {
         "method": call.method,
         "url": url + call.path,
@@ -27,7 +27,7 @@ def sent(url: str, token: str, call: Call[Decoded]) -> dict[str, Any]:
 
 
 def sent_to_follow(url: str, token: str, following: Following) -> dict[str, Any]:
-    """Return what httpx takes to follow the feed."""
+    """Return the arguments of httpx for following the feed."""
     return {
         "method": "GET",
         "url": url + Following.path,

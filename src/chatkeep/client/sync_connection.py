@@ -1,5 +1,5 @@
 # Made from async_connection.py by `make client`: change that one
-"""The connection of a client to its server: it sends calls, again where that helps, and follows streams."""
+"""The connection of a client to its server: it sends calls, repeats them, and follows streams."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Sleep = Callable[[float], None]
 
 
 class Connection:
-    """A server's address, a token and an HTTP client. It knows nothing of what the calls mean."""
+    """A server's address, a token and an HTTP client. It does not know the meaning of a call."""
 
     def __init__(
         self,
@@ -31,7 +31,7 @@ class Connection:
         http: httpx.Client | None = None,
         sleep: Sleep = time.sleep,
     ) -> None:
-        """Take what `Client` takes."""
+        """Take the arguments of `Client`."""
         self._url: Final = base_url.rstrip("/")
         self._token: Final = token
         self._http: Final = httpx.Client(timeout=timeout_s) if http is None else http
@@ -40,7 +40,7 @@ class Connection:
         self._sleep: Final = sleep
 
     def answer(self, call: Call[Decoded]) -> Decoded:
-        """Return the answer to a call, which is sent again as often as `Patience` allows."""
+        """Send a call, as often as `Patience` allows, and return the answer."""
         patience = Patience(call, self._limit_wait_s)
         while True:
             try:
@@ -54,7 +54,7 @@ class Connection:
             self._sleep(pause_s)
 
     def chat_events(self, call: Call[None]) -> Generator[ChatEvent]:
-        """Yield the events of an answer of the model; the call is sent once, but for what a rate limit refuses."""
+        """Yield the events of a model's answer. The call is sent once, and again only after a rate limit."""
         events, patience = ChatEvents(call.key), Patience(call, self._limit_wait_s)
         try:
             while True:
