@@ -1,1 +1,1 @@
-"""Sessions as plain JSON files that their owner keeps, behind an index that may be lost at any time."""
+"""Sessions as plain JSON files of their owner, behind a disposable index."""

@@ -1,4 +1,4 @@
-"""Messages that come together: which of them are new, which repeat what is stored, what is answered."""
+"""Messages in one batch: the new ones, the repeated ones, and the answer."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from chatkeep.errors import MessageConflictError
 
 
 def unrepeated(drafts: Sequence[Draft]) -> dict[str, Draft]:
-    """Return the drafts by id, in order.
+    """Return the drafts by id, in order, each id once.
 
     Raises:
-        MessageConflictError: when two have one id and not the same content.
+        MessageConflictError: when two drafts have one id and different content.
     """
     found: dict[str, Draft] = {}
     for draft in drafts:
@@ -26,7 +26,7 @@ def unrepeated(drafts: Sequence[Draft]) -> dict[str, Draft]:
 
 
 def sorted_out(messages: Sequence[Message], stored: dict[str, Message]) -> tuple[list[Message], tuple[str, ...]]:
-    """Return the messages that are not stored yet, and the ids taken by other content."""
+    """Return the messages not stored yet, and the ids taken by other content."""
     known = dict(stored)
     new: list[Message] = []
     conflicts: list[str] = []
@@ -40,7 +40,7 @@ def sorted_out(messages: Sequence[Message], stored: dict[str, Message]) -> tuple
 
 
 def numbered(said: Iterable[Draft | Message], count: int) -> list[Message]:
-    """Return messages with the seqs that follow `count`."""
+    """Return messages with seqs from `count` + 1 on."""
     return [
         Message(**{**msgspec.structs.asdict(one), "seq": seq})  # one way for both: a draft has all fields but seq
         for seq, one in enumerate(said, start=count + 1)
@@ -50,7 +50,7 @@ def numbered(said: Iterable[Draft | Message], count: int) -> list[Message]:
 def appended(
     key: str, drafts: Sequence[Draft], placed: dict[str, Message], stored: Sequence[Message], count: int
 ) -> Appended:
-    """Return what is told of an append: where each draft is, of which some were stored before."""
+    """Return the answer to an append: the place of each draft, stored now or before."""
     messages = (placed[draft.id or ""] for draft in drafts)
     return Appended(
         key=key,

@@ -1,12 +1,12 @@
-"""Files into rows: reading session files, putting right what was cut short, telling the index.
+"""From files to rows: read session files, repair interrupted writes, update the index.
 
-Whole files are read without a lock. What was read replaces what the index knows only if that is
-still what it was before the reading, so a writer that was quicker is never undone. A file that has
-to be changed is read again under its lock.
+Whole files are read without a lock. A change enters the index only if row and file are still in the
+state from before the reading, so a quicker writer is never undone. A file in need of a repair is read
+again under its lock.
 
-A file that is incomplete, young and unknown may be on its way from elsewhere, by a copy that takes
-its time. It is served as far as it is there, and not touched until it has kept still for two seconds.
-One that ends before messages that were known to be in it is damaged, and not touched at all.
+An incomplete, young and unknown file may be the start of a slow copy from elsewhere. The complete
+messages are served at once. The file stays untouched until nothing has changed in it for two seconds.
+A file without some of its known messages is damaged, and never written.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ from chatkeep.store.files.tree.held import LockedFile
 from chatkeep.store.files.tree.tree import SUFFIX, NotRegularError, Tree, file_name
 
 Progress = Callable[[int, int], None]
-"""Told how many files are done, and of how many."""
+"""Called with the number of files done and the number of all files."""
 
 ARRIVING: Final = "incomplete, and perhaps still being written"
 UNMENDED: Final = "an append to it was cut short, and it cannot be put right now: "
@@ -47,17 +47,20 @@ STRANGE_NAME: Final = "not a session file: its name does not end in .json"
 NO_TEXT: Final = "not a session file: its name is no text"
 LINKED: Final = "its file has other names (hard links), so it is not written: run `chatkeep doctor --fix`"
 TOO_LARGE: Final = "larger than 2 GiB"
-SIZE_MAX: Final = 2 << 30
-SETTLED_S: Final = 2.0
-_TAIL_READ_BYTES: Final = 64
-_CHUNK_BYTES: Final = 1 << 21
-_CHUNK_FILES: Final = 500
-_CHUNKS_AHEAD: Final = 2
-NEVER: Final = Stamp(0, 0, 0, 0)
+SIZE_MAX: Final = 2 << 30  # bytes; a file is read whole, so a larger one is not served
+SETTLED_S: Final = 2.0  # without a change; then a copy from elsewhere counts as complete
+_TAIL_READ_BYTES: Final = 64  # more than any trailer needs
+_CHUNK_BYTES: Final = 1 << 21  # of files a transaction; other writers get in between
+_CHUNK_FILES: Final = 500  # files a transaction, where they are small
+_CHUNKS_AHEAD: Final = 2  # transactions in the queue, while the next files are read; bounds the memory
+NEVER: Final = Stamp(0, 0, 0, 0)  # no file is in this state, so a row with it is always read again
 
 
 class FileProblem(Struct, frozen=True):
-    """A name that cannot be served, and why. `rightful` is the name that the session in it has to have."""
+    """A name in the folder without a session to serve, and the reason.
+
+    `rightful` is the name for the session found in the file, if the session is sound but its file's name is not.
+    """
 
     name: str
     reason: str
@@ -66,7 +69,10 @@ class FileProblem(Struct, frozen=True):
 
 
 class _Change(Struct, frozen=True):
-    """What a name is to become in the index, if that still describes the state `seen`; None is nothing."""
+    """The new content of a name in the index: an entry, a problem, or None for a missing file.
+
+    It applies only while the index still describes the state `seen`; None if it had no row.
+    """
 
     name: str
     seen: Stamp | None
@@ -74,15 +80,15 @@ class _Change(Struct, frozen=True):
 
     @property
     def is_nothing(self) -> bool:
-        """Whether there was nothing and there is nothing."""
+        """Whether the name stands for nothing, before and after."""
         return self.seen is None and self.found is None
 
 
 class Intake:
-    """The way of files into an index. `tell` is told of each name that cannot be served whole, and why."""
+    """Reads files into an index. It calls `tell` with the name of each file not served whole, and the reason."""
 
     def __init__(self, tree: Tree, tell: Callable[[str, str], None]) -> None:
-        """Take the folder, and whom to tell."""
+        """Take the folder, and the function to call."""
         self._tree = tree
         self._tell = tell
         self._told: dict[str, str] = {}
@@ -90,7 +96,10 @@ class Intake:
     def take_in(
         self, index: Index, names: Sequence[tuple[str, Stamp | None]], on_progress: Progress | None = None
     ) -> None:
-        """Bring the rows of names up to date; each comes with the state that the index described before."""
+        """Update the rows of names; each name comes with the state from its present row, None if it has none.
+
+        Cost: one reading of each file, in transactions of at most 500 files or about 2 MiB. Repairs come last.
+        """
         waiting: deque[Future[None]] = deque()
         torn: list[str] = []
         left = iter(names)
@@ -113,7 +122,7 @@ class Intake:
                 self._put_right(index, name)
 
     def _flush_names(self, index: Index) -> None:
-        """Make the names durable that others will find in the index.
+        """Make the names in the folder durable before other processes find them in the index.
 
         Raises:
             IndexRefusedError: when the disk refuses: the index must not know more than lasts.
@@ -125,7 +134,10 @@ class Intake:
                 raise IndexRefusedError(is_full=isinstance(error, StorageFullError)) from error
 
     def _put_right(self, index: Index, name: str) -> None:
-        """Put a file right. One that the disk refuses to write hides no other, and is served as far as it goes."""
+        """Repair a file, or serve its readable part if the disk refuses to write it.
+
+        A failure here hides no other file.
+        """
         try:
             with self._tree.locked(name) as file:
                 self.heal(index, file)
@@ -133,9 +145,9 @@ class Intake:
             self._serve_as_it_is(index, name, str(error).rstrip("."))
 
     def _serve_as_it_is(self, index: Index, name: str, hindrance: str) -> None:
-        """Let what can be read of a file be read, though it is not whole and cannot be made so.
+        """Index the readable part of a file, when a repair is due but not possible now.
 
-        An index that others see is told of no state of it, so that whoever is next tries again.
+        A shared index keeps the row it has, and stores no state of the file. So the next process tries again.
         """
         known = index.row(name)
         is_private = not index.medium.is_shared
@@ -150,7 +162,7 @@ class Intake:
             self.report(name, hindrance)
 
     def _readable(self, name: str, known: Row | None) -> tuple[Scan, Stamp] | None:
-        """Return what is in a file that is not whole, None if its messages cannot be read one by one."""
+        """Return the scan of an incomplete file, None if its messages cannot be read one by one."""
         try:
             data, stamp = self._tree.read(name)
         except (FileNotFoundError, NotRegularError, StorageError):
@@ -162,10 +174,10 @@ class Intake:
         return None if scan is None else (scan, stamp)
 
     def heal(self, index: Index, file: LockedFile) -> Row | None:
-        """Put a locked file right if it has to be, index it, and return its row, None if it cannot be served.
+        """Repair a locked file if necessary, index it, and return its row, None if the file cannot be served.
 
         Raises:
-            BusyError: when the file may still be being written from elsewhere.
+            BusyError: when another program may still be writing the file.
         """
         stamp = file.stamp()
         data, known = file.read(), index.row(file.name)
@@ -191,7 +203,7 @@ class Intake:
         return index.row(file.name)
 
     def report(self, name: str, reason: str | None) -> None:
-        """Tell of a name that cannot be served whole, once for each reason; None when nothing is wrong with it."""
+        """Call `tell` about a file not served whole, once for each reason; None means the file is fine again."""
         if reason is None:
             self._told.pop(name, None)
         elif self._told.get(name) != reason:
@@ -199,7 +211,7 @@ class Intake:
             self._tell(name, reason)
 
     def _chunk(self, index: Index, names: Iterator[tuple[str, Stamp | None]]) -> Iterator[tuple[_Change, str]]:
-        """Yield what the next names are to become, with the state of their files, up to the size of a chunk."""
+        """Yield the changes of the next names, each with the state of its file, up to the size of a chunk."""
         size = 0
         for name, seen in islice(names, _CHUNK_FILES):
             found = self._read(name, index.row(name) if seen else None)
@@ -213,7 +225,7 @@ class Intake:
                 return
 
     def _read(self, name: str, known: Row | None) -> tuple[Scan, Stamp] | FileProblem | None:
-        """Return what a file holds, or why it cannot be served, or None when there is none."""
+        """Return the scan of a file, or the reason not to serve it, or None for a missing file."""
         try:
             stamp = self._tree.stamp(name)
             if stamp is None:
@@ -231,16 +243,16 @@ class Intake:
         return found if isinstance(found, FileProblem) else (found, stamp)
 
     def _linkage(self, name: str) -> str | None:
-        """Return why a file is not written, if it has other names."""
+        """Return the reason not to write a file, if it has other names."""
         with contextlib.suppress(OSError):
             return LINKED if self._tree.is_linked(name) else None
         return None
 
     def _apply(self, db: Database, changes: Sequence[_Change]) -> None:
-        """Make the changes that nobody was quicker with: in the index, and in the folder.
+        """Apply the changes, except where a writer was quicker, in the index or in the folder.
 
-        A writer changes its file first and the index after that, so one that is not seen in the folder
-        yet comes after this transaction, and finds what was put here.
+        A writer changes its file first and the index second. So a writer not yet visible in the folder
+        comes after this transaction, and finds the rows from here.
         """
         doc = rows.next_doc(db)
         for change in changes:
@@ -258,7 +270,7 @@ class Intake:
             return False
 
     def _put(self, index: Index, found: Entry | FileProblem) -> None:
-        """Tell the index what a locked file is now."""
+        """Store the present state of a locked file in the index."""
 
         def change(db: Database) -> None:
             _put_found(db, found.name, found, rows.next_doc(db))
@@ -268,7 +280,7 @@ class Intake:
 
 
 def cut_tail(tree: Tree, file: LockedFile, data: bytes, scan: Scan) -> None:
-    """Cut what an interrupted append left off a locked file's tail; the bytes are kept in quarantine."""
+    """Cut the remains of an interrupted append off a locked file; the bytes are kept in quarantine."""
     left = data[scan.tail :].rstrip(b"\n")
     if left:
         tree.quarantine(file.name, left)
@@ -277,7 +289,7 @@ def cut_tail(tree: Tree, file: LockedFile, data: bytes, scan: Scan) -> None:
 
 
 def rewrite(tree: Tree, file: LockedFile, data: bytes, scan: Scan) -> Scan:
-    """Bring a locked file of another layout into that of a session file, everything in it kept."""
+    """Convert a locked file from another JSON layout into a session file; every field is kept."""
     if scan.header is None:
         raise ValueError(file.name)
     first_line = session_file.header_line(scan.header, session_file.loose_header(data))
@@ -288,7 +300,7 @@ def rewrite(tree: Tree, file: LockedFile, data: bytes, scan: Scan) -> Scan:
 
 
 def judged(name: str, data: bytes, stamp: Stamp, known: Row | None) -> Scan | FileProblem:
-    """Return what bytes under a name hold, if they may be served under that name."""
+    """Return the scan of the bytes under a name, or the reason not to serve them under it."""
     scan = session_file.scan(data, _committed_count(known))
     if scan.header is None:
         return FileProblem(name, scan.reason, stamp)
@@ -302,14 +314,14 @@ def judged(name: str, data: bytes, stamp: Stamp, known: Row | None) -> Scan | Fi
 
 
 def _committed_count(known: Row | None) -> int:
-    """Return how many messages a file must have at least to be whole or torn; a damaged one cannot be torn."""
+    """Return the least number of messages in a whole or torn file; a file known as damaged cannot be torn."""
     if known is None or known.damage == ARRIVING:
         return 0
     return known.digest.message_count if known.damage is None or waits(known) else sys.maxsize
 
 
 def entry_of(name: str, scan: Scan, stamp: Stamp, *, damage: str | None = None) -> Entry:
-    """Return what a file brings into the index; it has to have a header."""
+    """Return the index entry of a scanned file; the scan must have a header."""
     if scan.header is None:
         raise ValueError(name)
     return Entry(
@@ -341,9 +353,10 @@ def _put_found(db: Database, name: str, found: Entry | FileProblem | None, doc: 
 
 
 def may_be_arriving(data: bytes, stamp: Stamp, known: Row | None) -> bool:
-    """Tell whether somebody else may be writing an incomplete file: it has not kept still, and no append leaves it so.
+    """Tell whether another program may still be writing an incomplete file.
 
-    An append is written into newlines at the end of a file that was served whole, which does not become shorter.
+    It may if the file changed in the last two seconds, and not by an append of Chatkeep. An append goes to
+    a file served whole before, keeps its inode, never shortens it, and leaves newlines at its end.
     """
     return 0 <= time.time() - stamp.modified_ns / 1e9 < SETTLED_S and not (
         known is not None
@@ -355,12 +368,12 @@ def may_be_arriving(data: bytes, stamp: Stamp, known: Row | None) -> bool:
 
 
 def waits(row: Row) -> bool:
-    """Tell whether a row describes a file that is to be put right as soon as that can be."""
+    """Tell whether a row stands for a file in need of a repair, to be made as soon as possible."""
     return row.damage is not None and row.damage.startswith((UNMENDED, UNSHAPED))
 
 
 def has_tail(file: LockedFile, row: Row) -> bool:
-    """Tell whether the trailer that a row describes stands where its tail is, in a file that may be written."""
+    """Tell whether the trailer is where the row says, in a file with one name."""
     return not file.is_linked() and session_file.is_tail(
         file.read_at(row.tail, _TAIL_READ_BYTES), row.digest.message_count
     )

@@ -1,4 +1,4 @@
-"""The verbs of a store over session files: the file first, the index second, both under the file's lock."""
+"""The operations of a store over session files: the file first, the index second, both under the file's lock."""
 
 from __future__ import annotations
 
@@ -56,14 +56,14 @@ from chatkeep.store.files.upkeep import Upkeep
 
 _T = TypeVar("_T")
 
-_ATTEMPTS: Final = 3
+_ATTEMPTS: Final = 3  # readings; a file may change after the index was asked, each time
 
 
 class FilesStore:
-    """A store whose truth is one JSON file per session. Many processes may have a workspace open."""
+    """A store with one JSON file per session as its truth. Many processes may open one workspace."""
 
     def __init__(self, tree: Tree, upkeep: Upkeep) -> None:
-        """Take what `open` has opened."""
+        """Take an open tree and its index."""
         self._tree = tree
         self._upkeep = upkeep
         self._suspects: set[str] = set()
@@ -80,11 +80,11 @@ class FilesStore:
         on_progress: Progress | None = None,
         on_problem: Callable[[str, str], None] | None = None,
     ) -> FilesStore:
-        """Open a workspace, making it if it is missing, and bring its index up to date.
+        """Open a workspace, make it if it is missing, and bring its index up to date.
 
-        With `watch`, changes that others make to the files are seen within two seconds. With `follow`, another
-        process has the workspace open and keeps the index true, so no file is looked at. `on_problem`
-        is called with the name of each file that cannot be served whole, and why, when it is found.
+        With `watch`, changes by other programs to the files are visible within two seconds. With `follow`, no
+        file is looked at: another process has the workspace open and keeps the index true. `on_problem` is
+        called with the name of each file not served whole, and the reason.
 
         Raises:
             StorageError: when the folders cannot be made or used, or the index cannot be built.
@@ -99,7 +99,7 @@ class FilesStore:
         return cls(tree, upkeep)
 
     def close(self) -> None:
-        """Let go of everything that is held; what was answered stays stored."""
+        """Close the index and the folders; every answered write stays stored."""
         self._upkeep.close()
         self._tree.close()
 
@@ -157,7 +157,7 @@ class FilesStore:
             self._tree.remove(name)
             self._forget(name)
         except FileNotFoundError:
-            self._tree.flush_names()  # whoever removed it may have failed before that was durable
+            self._tree.flush_names()  # another process may have removed it and failed before its flush
             self._forget(name)
             self._tree.drop_quarantined(name)
             raise SessionNotFoundError(key) from None
@@ -179,11 +179,11 @@ class FilesStore:
     # Reading
 
     def get(self, key: str) -> Summary:
-        """Return what is known of a session, as `Store.get` says."""
+        """Return the summary of a session, as `Store.get` says."""
         return self._row(key).summary
 
     def read(self, key: str) -> Session:
-        """Return a whole session, as `Store.read` says: nothing yet of a change that is not answered."""
+        """Return a whole session, as `Store.read` says, without any change not yet answered."""
         row = self._row(key)
         try:
             data, stamp = self._tree.read(file_name(key))
@@ -196,7 +196,7 @@ class FilesStore:
         if scan.header is None or scan.header.key != key:
             raise SessionDamagedError(key, scan.reason or "another session's file")
         header, messages = scan.header, scan.messages
-        # the stamp is from before they came
+        # the stamp is older than the bytes
         is_known = row.stamp == stamp and len(messages) == row.digest.message_count
         if not is_known and row.header.created_at == header.created_at and self._tree.is_held(row.name):
             header, messages = row.header, messages[: row.digest.message_count]
@@ -212,7 +212,7 @@ class FilesStore:
             if not spots and self._upkeep.answer(lambda index: index.row(name), name) is not None:
                 return Window(messages=(), has_more=False)
             if not spots:
-                self._row(key)  # takes the file in, or says that there is none
+                self._row(key)  # indexes the file, or raises SessionNotFoundError
                 continue
             forward = after is not None and before is None
             messages = self._messages(name, stamp, spots[:limit] if forward else spots[-limit:])
@@ -241,7 +241,7 @@ class FilesStore:
         return KeyPage(keys=keys, total=total, next_cursor=cursor_at(Place(keys[-1]), scope) if has_more else None)
 
     def search(self, search: Search) -> Hits:
-        """Return the messages that the query finds, as `core.search` describes it."""
+        """Return the messages found by a query; `core.search` describes the order."""
         if not search.query.terms:
             return Hits(hits=())
         for _ in range(_ATTEMPTS):
@@ -251,7 +251,7 @@ class FilesStore:
             shown = [self._hit(one, reading, search) for one, reading in read]
             if all(isinstance(one, Hit) for one in shown):
                 break
-            if self._upkeep.follows:  # perhaps another folder is in place: the next search is of that
+            if self._upkeep.follows:  # perhaps another folder is in place: the next search reads it
                 self._tree.find_place()
                 raise StorageError("A file is not as the index says.")
         return hits_shown(shown, mode=answer.mode, partial=answer.partial)
@@ -272,23 +272,23 @@ class FilesStore:
         return self._upkeep.answer(lambda index: index.stats(prefix, unit, since))
 
     def changes(self, after: str | None, *, limit: int, prefix: str = "") -> Changes:
-        """Return what happened after a position, as `Store.changes` says."""
+        """Return the changes after a position, as `Store.changes` says."""
         return self._upkeep.answer(lambda index: index.changes(after, limit=limit, prefix=prefix))
 
-    # Beyond the protocol: what only files have
+    # Beyond the protocol: for files only
 
     @property
     def has_new_index(self) -> bool:
-        """Whether there was no index, or one that was worth nothing, so that it was built when the store was opened."""
+        """Whether opening the store built the index, because it was missing or unusable."""
         return self._upkeep.is_new
 
     @property
     def is_told(self) -> bool:
-        """Whether the index, which other processes read too, knows all that was answered here."""
+        """Whether the shared index on the disk has every change answered here."""
         return not self._upkeep.owes
 
     def warm_up(self) -> None:
-        """Have in memory what searches look up; a lost index is told by whoever asks next."""
+        """Load the tables of searches into memory; the next question reports a lost index."""
         self._upkeep.warm_up()
 
     def reindex(self, on_progress: Progress | None = None) -> None:
@@ -299,7 +299,7 @@ class FilesStore:
 
     @contextlib.contextmanager
     def _held(self, key: str) -> Iterator[LockedFile | None]:
-        """Give a session's file to this thread alone, None if there is none."""
+        """Lock a session's file for this thread, or yield None if there is none."""
         with contextlib.ExitStack() as stack:
             try:
                 file = stack.enter_context(self._tree.locked(file_name(key)))
@@ -325,7 +325,7 @@ class FilesStore:
             yield file
 
     def _current(self, file: LockedFile, key: str) -> Row:
-        """Return a row that describes a locked file as it is now, putting the file right if it has to be.
+        """Return the row of a locked file in its present state, after a repair if one is necessary.
 
         Raises:
             SessionDamagedError: when the file must not be written.
@@ -366,7 +366,7 @@ class FilesStore:
 
     def _put_at_end(self, file: LockedFile, row: Row, messages: Sequence[Message]) -> None:
         if not messages:
-            file.flush()  # what is answered as stored may have been written by a process that died before its flush
+            file.flush()  # the process behind a stored message may have died before its flush
             return
         indexed = self._upkeep.prepared(messages)
         digest = row.digest.plus(*messages)
@@ -374,7 +374,7 @@ class FilesStore:
         content = b"".join(lines) + session_file.trailer(digest.message_count)
         file.overwrite_tail(row.tail, content)
         if not self._tree.has_kept(file, row.tail, content):
-            raise BusyError  # somebody who knows of no lock has put something else there, which stays
+            raise BusyError  # a program without our lock has written there; its bytes stay
         with self._upkeep.telling(row.name):
             entry = Entry(
                 name=row.name,
@@ -393,7 +393,7 @@ class FilesStore:
         """Make a session's file and row.
 
         Raises:
-            FileExistsError: when somebody else has made it meanwhile.
+            FileExistsError: when another writer was quicker.
         """
         indexed = self._upkeep.prepared(messages)
         name, first_line = (
@@ -416,7 +416,7 @@ class FilesStore:
             self._upkeep.note(lambda db: changes.take(db, name, made))
 
     def _forget(self, name: str) -> None:
-        """Take a file that is gone out of the index, unless that knows of one that was made in its place meanwhile."""
+        """Remove a deleted file from the index, unless the index already describes a new file of that name."""
 
         def change(db: Database) -> None:
             if not self._describes(rows.known_stamp(db, name), name):
@@ -432,7 +432,7 @@ class FilesStore:
             return False
 
     def _stored(self, file: LockedFile, row: Row, wanted: dict[str, _T]) -> dict[str, Message]:
-        """Return the stored messages that have one of these ids."""
+        """Return the stored messages with these ids, by id."""
         found: dict[str, Message] = {}
         for spot in self._upkeep.ask(lambda index: index.spots_of_ids(row, wanted)):
             message = session_file.parse_message(file.read_at(spot.start, spot.size), spot.seq)
@@ -443,7 +443,7 @@ class FilesStore:
     # Without a lock
 
     def _row(self, key: str) -> Row:
-        """Return a session's row, looking for its file if the index has none.
+        """Return a session's row; without one in the index, look for the file first.
 
         Raises:
             SessionNotFoundError, SessionDamagedError: as `Store.get` says.
@@ -459,7 +459,7 @@ class FilesStore:
         return row
 
     def _messages(self, name: str, stamp: Stamp | None, spots: Sequence[Spot]) -> tuple[Message, ...] | None:
-        """Return the messages at these places of a state of a file, None if it is in another by now."""
+        """Return the messages at these spots of a file's state, None if the file is in another state by now."""
         if not spots or stamp is None:
             return ()
         first, last = spots[0].start, spots[-1]
@@ -469,9 +469,9 @@ class FilesStore:
             return self._read_messages(reading, stamp, spots)
 
     def _read_messages(self, reading: PendingRead, stamp: Stamp, spots: Sequence[Spot]) -> tuple[Message, ...] | None:
-        """Return the messages of a piece of a file, None if it is in another state by now.
+        """Return the messages in a piece of a file, None if the file is in another state by now.
 
-        An append under way changes the state, and no message. What else does, the index is told of first.
+        An append under way changes the state but no message. After any other change the index is updated first.
         """
         name, first = reading.piece.name, reading.piece.start
         try:
@@ -489,7 +489,7 @@ class FilesStore:
         return None
 
     def _hit(self, found: FoundMessage, reading: PendingRead, search: Search) -> Hit | StorageError | None:
-        """Return how a found message is shown, None if the file has changed meanwhile, or why it cannot be read."""
+        """Return the hit for a found message, None if its file has changed, or the error of reading it."""
         try:
             messages = self._read_messages(reading, found.row.stamp, [found.spot])
         except StorageError as error:

@@ -1,4 +1,4 @@
-"""The life of the index: opened or built at the start, kept true while files change, replaced when lost."""
+"""The life of the index: opened or built at the start, updated while files change, replaced when lost."""
 
 from __future__ import annotations
 
@@ -40,14 +40,14 @@ from chatkeep.store.files.tree.tree import NotRegularError, Tree
 
 _T = TypeVar("_T")
 
-_PATIENCE_S: Final = 20.0
-_REPLACEMENTS: Final = 3
-_BEGINNINGS: Final = 3
-_RETURN_S: Final = 1.0
-_RETURN_MAX_S: Final = 30.0
-_SHARED_BYTES: Final = 1 << 15  # what SQLite takes at once beside a database; without them it says only that it failed
-_ROOM_BYTES: Final = 1 << 20  # free space below which going back to the disk would not last
-_HEAD_BYTES: Final = 1024
+_PATIENCE_S: Final = 20.0  # time-out for a busy or lost index; a start after many kills at once takes long
+_REPLACEMENTS: Final = 3  # attempts to open an index just built, before the error is reported
+_BEGINNINGS: Final = 3  # attempts to copy the index into memory; a writer may interfere with each
+_RETURN_S: Final = 1.0  # first pause between attempts to write to the disk again
+_RETURN_MAX_S: Final = 30.0  # bound of that pause, which doubles at each attempt
+_SHARED_BYTES: Final = 1 << 15  # SQLite takes them at once beside a database; without them it says only that it failed
+_ROOM_BYTES: Final = 1 << 20  # free space; with less, the index would soon be back in memory
+_HEAD_BYTES: Final = 1024  # of a file, enough for the creation time in most headers
 AN_INDEX: Final = re.compile(r"index-[0-9a-f]{10}\.sqlite3(\.new)?(-wal|-shm)?")
 _INDEX_ERRORS: Final = (IndexLostError, IndexBehindError, IndexRefusedError)
 _NOT_NOW: Final = (*_INDEX_ERRORS, BusyError, StorageError)
@@ -55,7 +55,7 @@ _log = logging.getLogger("chatkeep.store")
 
 
 class Upkeep:
-    """The index of a tree, and everything that keeps it true."""
+    """The index of a tree, and the work to keep it true."""
 
     def __init__(
         self,
@@ -66,9 +66,9 @@ class Upkeep:
         on_progress: Progress | None = None,
         on_problem: Callable[[str, str], None] | None = None,
     ) -> None:
-        """Open the index, building it if there is none, bring it up to date, and watch the folder if asked to.
+        """Open or build the index, bring it up to date, and start a watch on the folder if asked to.
 
-        To `follow` is to leave all that to another process, and to go over to a new index when that has built one.
+        With `follow`, another process does all this, and this one only moves on to each new index.
         """
         self._tree = tree
         self._intake = Intake(tree, on_problem or (lambda _name, _reason: None))
@@ -89,7 +89,7 @@ class Upkeep:
             self._intake.report(name, reason)
 
     def _catch_up_patiently(self, on_progress: Progress | None) -> None:
-        """Bring the index up to date; others may be at it for long, above all where many were killed at once."""
+        """Bring the index up to date; wait while other processes do the same, as after a kill of many at once."""
         deadline = time.monotonic() + _PATIENCE_S
         while True:
             try:
@@ -107,12 +107,12 @@ class Upkeep:
             self.index.close()
 
     def ask(self, question: Callable[[Index], _T]) -> _T:
-        """Return what the index answers; a lost index is built again, and asked once more.
+        """Return the answer of the index to a question. A lost index is built again, and asked again.
 
         Raises:
             BusyError: when the index cannot be written now.
-            StorageFullError: when there is no space for it.
-            StorageError: when it is lost again and again, or closed.
+            StorageFullError: when the disk has no space for it.
+            StorageError: when the index is lost again and again, or closed.
         """
         deadline = time.monotonic() + _PATIENCE_S
         while time.monotonic() < deadline:
@@ -127,18 +127,19 @@ class Upkeep:
         raise StorageError("The index is lost as often as it is built.")
 
     def _is_refused(self, error: Exception) -> bool:
-        """Tell whether the disk takes no writes. SQLite also refuses them where it may write: the file is damaged."""
+        """Tell whether the disk takes no writes. SQLite also refuses writes to a damaged file on a writable disk."""
         if not isinstance(error, IndexRefusedError):
             return False
         return not (error.is_closed and os.access(self._path, os.W_OK) and os.access(self._path.parent, os.W_OK))
 
     def answer(self, question: Callable[[Index], _T], name: str | None = None) -> _T:
-        """Return what the index answers (of one name), told first of what it could not be told in its time.
+        """Return the answer of an index with every change so far (with `name`, every change to that file).
 
-        Where another process has put a new index in place, that one answers. Not for who holds a file's lock.
+        It first pays the debts left by `telling`, and moves on to a new index of another process. Do not call
+        it while this thread has a file locked.
 
         Raises:
-            BusyError: when it still cannot be told, for somebody keeps it; and as `ask` says.
+            BusyError: when another process still keeps the index; and as `ask` says.
         """
         if not self._replacing.locked():  # else this process is about to
             self._go_over()
@@ -152,19 +153,19 @@ class Upkeep:
 
     @property
     def owes(self) -> bool:
-        """Whether there is something that the index on the disk could not be told in its time."""
+        """Whether the index on the disk still lacks a change already answered."""
         return bool(self._owed) or not self.index.medium.is_shared
 
     def note(self, change: Callable[[Database], _T]) -> _T:
-        """Tell the index of a change, and return what that returns."""
+        """Apply a change to the index, and return its result."""
         self._go_over()  # to a new one, which is to be told
         return self.ask(lambda index: index.write(change))
 
     def prepared(self, messages: Sequence[Message]) -> list[Indexed]:
-        """Return what the index is given of messages, with the words put that it does not count.
+        """Return the indexed form of messages, and store the words left out of their counts.
 
-        Others write in between: a message of a million words keeps nobody waiting. Nothing is prepared when that is not
-        possible now.
+        Those words go into the index in small steps, so a message of a million words blocks no other writer.
+        Returns an empty list if the index cannot be written now.
         """
         indexed = [indexed_of(message.text, message.reasoning) for message in messages]
         try:
@@ -175,7 +176,7 @@ class Upkeep:
         return indexed
 
     def _go_over(self) -> None:
-        """Go over to the index that another process has built, or back to the one on the disk, if there is one."""
+        """Move on to an index newly built by another process, or back from memory to the disk."""
         if (index := self.index).medium.is_replaced():
             with _behind_as_such():
                 self._reopen(index)
@@ -184,10 +185,10 @@ class Upkeep:
 
     @contextlib.contextmanager
     def telling(self, name: str) -> Iterator[None]:
-        """Let the index be told of a change that a file has already, or not, if it cannot be told now.
+        """Tolerate a failure to update the index after a change to a file, and note it as a debt.
 
-        The file is the truth, and durable: an index that is full or kept by somebody is brought up
-        to date later, before the next answer, and the change is answered all the same.
+        The file is the truth, and durable. So the caller answers the change although the index is full
+        or busy. The index catches up later, before its next answer.
         """
         try:
             yield
@@ -198,11 +199,11 @@ class Upkeep:
                 self._watch.look_again(name)
 
     def heal(self, file: LockedFile) -> Row | None:
-        """Put a locked file right if it has to be, index it, and return its row, as `Intake.heal` says."""
+        """Repair a locked file if necessary, index it, and return its row, as `Intake.heal` says."""
         return self.ask(lambda index: self._intake.heal(index, file))
 
     def renew(self, file: LockedFile) -> None:
-        """Copy a locked file whose flush failed to a new one: what is in memory may never reach the disk."""
+        """Copy a locked file to a new inode after a failed flush: its cached pages may never reach the disk."""
         scan = session_file.scan(data := file.read())
         if scan.header is None or scan.state == "damaged" or not scan.body:
             return
@@ -218,7 +219,7 @@ class Upkeep:
         self.ask(lambda index: self._intake.take_in(index, [(name, index.stamp(name))]))
 
     def stamp(self, name: str) -> Stamp | None:
-        """Return the state of a file that the index describes."""
+        """Return the state of a file as the index has it."""
         return self.ask(lambda index: index.stamp(name))
 
     def catch_up(self) -> None:
@@ -226,21 +227,21 @@ class Upkeep:
         self.ask(self._catch_up)
 
     def look_after(self) -> None:
-        """Put an index in the place of one that somebody removed, and one on the disk in that of one in memory."""
+        """Replace an index removed by somebody, and move back from memory to the disk when possible."""
         index = self.index
         if not index.medium.is_in_place():
             self._reopen(index)
         self._go_back()
 
     def rebuild(self, on_progress: Progress | None = None) -> None:
-        """Build the index anew from the files and put it in the place of the present one."""
+        """Build the index anew from the files, and replace the present one."""
         with self._replacing:
             with build_lock(self._tree.workspace):
                 self._build(on_progress)
             self._replace()
 
     def _reopen(self, lost: Index, *, is_lost: bool = True) -> None:
-        """Put an index in the place of one that is lost, or cannot be written, unless another thread did so already."""
+        """Replace a lost or unwritable index, unless another thread has done so already."""
         with self._replacing:
             if self._stop.is_set():
                 raise StorageError("The store is closed.")
@@ -255,7 +256,7 @@ class Upkeep:
                 self._take(self._in_memory(None))
 
     def _replace_lost(self, lost: Index) -> None:
-        """Take the index that is in place, or build it.
+        """Open the index in place, or build one.
 
         Raises:
             StorageError: when it cannot be built.
@@ -271,17 +272,17 @@ class Upkeep:
         raise StorageError("The index is lost as often as it is built.")
 
     def _replace(self) -> None:
-        """Take the index that is in place."""
+        """Make the index on the disk the present one."""
         try:
             self._take(Index(OnDisk(self._path)))
         except IndexRefusedError as error:
             raise _refusal(error, self._tree.workspace) from error
 
     def _take(self, new: Index) -> None:
-        """Put another index in the place of the present one.
+        """Make another index the present one.
 
-        Nobody is answered from it before it has all that the old one was told: that one is closed
-        first, and whoever asks it then comes back here and waits.
+        The old index is closed, then the new one catches up once more. Threads with a question to the old one come
+        back and wait. So the new index answers nothing before it has all changes.
         """
         try:
             self._catch_up(new)
@@ -306,13 +307,13 @@ class Upkeep:
             return self._in_memory(on_progress)
 
     def _in_memory(self, on_progress: Progress | None) -> Index:
-        """Return an index that only this process has, for the one on the disk cannot be written.
+        """Return an index private to this process, when the disk takes no writes.
 
-        It begins as that one is. Where that cannot be read, it is built from the files.
+        It starts as a copy of the one on the disk, or from the files if that one cannot be read.
         """
         _log.info("the index cannot be written; what changes in it stays in memory until it can")
         self._return_at_s = time.monotonic() + self._pause_s
-        for _ in range(_BEGINNINGS):  # others may write it in that moment
+        for _ in range(_BEGINNINGS):  # a copy fails when another process writes at the same time
             with contextlib.suppress(*_INDEX_ERRORS), _closed_unless_good() as opened:
                 index = opened(Index(InMemory(self._path)))
                 index.totals()
@@ -328,7 +329,10 @@ class Upkeep:
             raise StorageError("The index cannot be built, neither on the disk nor in memory.") from error
 
     def _go_back(self) -> None:
-        """Go back to the index on the disk, if that can be written again; tried more and more rarely."""
+        """Move back to the index on the disk if it takes writes again.
+
+        The pause between attempts doubles, up to 30 seconds.
+        """
         if self.index.medium.is_shared or time.monotonic() < self._return_at_s:
             return
         if self._replacing.acquire(blocking=False):
@@ -343,7 +347,7 @@ class Upkeep:
                 self._replacing.release()
 
     def _written_again(self) -> Index:
-        """Return the index on the disk, after something was written to it."""
+        """Return the index on the disk, after a test write."""
         with build_lock(self._tree.workspace), told():
             try:
                 index = self._existing()
@@ -355,7 +359,11 @@ class Upkeep:
             return index
 
     def _existing(self) -> Index:
-        """Open the index that is there, with a look at whether it answers at all and is worth keeping."""
+        """Open the index on the disk.
+
+        Raises:
+            IndexLostError: when it does not answer, or is too wasteful to keep.
+        """
         with _closed_unless_good() as opened:
             index = opened(Index(OnDisk(self._path)))
             index.totals()
@@ -365,7 +373,7 @@ class Upkeep:
             return index
 
     def _build(self, on_progress: Progress | None) -> None:
-        """Build an index under another name, then give it its own. Nobody ever sees half of one."""
+        """Build an index under another name, then rename it. No reader ever sees half of one."""
         if self.follows:
             raise StorageError("The index is not there; the process that keeps it builds it.")
         building = self._path.with_name(f"{self._path.name}.new")
@@ -384,7 +392,7 @@ class Upkeep:
             _remove(self._path)
             building.rename(self._path)
         except (OSError, apsw.Error, *_NOT_NOW) as error:
-            with contextlib.suppress(OSError):  # what is half-done takes room
+            with contextlib.suppress(OSError):  # a half-built index takes space
                 _remove(building)
             if isinstance(error, IndexRefusedError):
                 raise _refusal(error, self._tree.workspace) from error
@@ -393,9 +401,9 @@ class Upkeep:
             raise StorageError("The index cannot be built: its place is taken or not writable.") from error
 
     def _catch_up(self, index: Index, on_progress: Progress | None = None) -> None:
-        """Bring an index up to date. Cost: one look at each name, and a reading of what changed.
+        """Bring an index up to date. Cost: one look at each name, and one reading of each changed file.
 
-        Sessions enter it as they began: where its rows follow the times of messages, a search finds the newest soon.
+        Sessions are taken in by the time they began. A search then finds the newest soon, as its rows follow time.
         """
         if self.follows:
             return
@@ -411,13 +419,13 @@ class Upkeep:
         self._intake.take_in(index, [*ordered, *known.items()], on_progress)
 
     def warm_up(self) -> None:
-        """Have in memory what searches look up."""
-        with contextlib.suppress(*_NOT_NOW):  # whoever asks next learns of it
+        """Load the tables of searches into memory."""
+        with contextlib.suppress(*_NOT_NOW):  # the next question reports it
             self.index.warm_up()
 
 
 def _beginnings(tree: Tree, names: Iterable[str]) -> Iterator[tuple[str, float]]:
-    """Yield when sessions began, in seconds since 1970, of those whose files tell."""
+    """Yield names with the start of their session, in seconds since 1970, where the file has one."""
     for reading in readings(tree, (FilePiece(name, 0, _HEAD_BYTES) for name in names)):
         with contextlib.suppress(FileNotFoundError, NotRegularError, StorageError):
             head, _ = reading.read()
@@ -427,7 +435,7 @@ def _beginnings(tree: Tree, names: Iterable[str]) -> Iterator[tuple[str, float]]
 
 @contextlib.contextmanager
 def _behind_as_such() -> Iterator[None]:
-    """Tell of an index that cannot be written in the words of the contract."""
+    """Raise BusyError in place of IndexBehindError."""
     try:
         yield
     except IndexBehindError:
@@ -436,7 +444,7 @@ def _behind_as_such() -> Iterator[None]:
 
 @contextlib.contextmanager
 def _closed_unless_good() -> Iterator[Callable[[Index], Index]]:
-    """Yield a function that takes the index that is to be closed if anything goes wrong, and returns it."""
+    """Yield a function to register an index; the index is closed if the block raises."""
     with contextlib.ExitStack() as stack:
 
         def opened(index: Index) -> Index:
@@ -448,14 +456,14 @@ def _closed_unless_good() -> Iterator[Callable[[Index], Index]]:
 
 
 def _refusal(error: IndexRefusedError, workspace: Path) -> StorageError:
-    """Return why an index is not written, as a sentence for people."""
+    """Return the error for an index the disk does not take, as a sentence for people."""
     if error.is_full or (not error.is_closed and not has_room(workspace, _SHARED_BYTES)):
         return StorageFullError()
     return StorageReadOnlyError() if error.is_closed else StorageError("The storage failed to write the index.")
 
 
 def _remove(database: Path) -> None:
-    """Remove a database and what SQLite has put beside it."""
+    """Remove a database and the files of SQLite beside it."""
     for suffix in ("-wal", "-shm", "-journal", ""):
         database.with_name(database.name + suffix).unlink(missing_ok=True)
 
