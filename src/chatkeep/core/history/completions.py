@@ -1,12 +1,12 @@
-"""OpenAI's chat completions and our messages: requests in, answers in; `folding` puts these together.
+"""OpenAI's chat completions as our messages: requests in, answers in. `folding` joins streamed answers.
 
-Many servers speak this protocol and few keep to it, so nothing here refuses: an id that is missing, a
-role only in the first chunk, a null delta, a chunk without choices, a field that nobody has heard of.
-What a message of ours has no field for is kept in `metadata.openai`, so that the message comes back as
-it came; only fields that are null or an empty list are not told from those that are left out.
+Many servers speak this protocol and few keep to it, so nothing here refuses. An id may be missing, a role may come
+only in the first chunk, a delta may be null. A chunk may lack choices, and fields may be unknown. A field without a
+counterpart in our messages is kept in `metadata.openai`, so the message can be sent back unchanged. One difference is
+lost: null and an empty list read like a field left out.
 
-Source: the API reference of OpenAI's chat completions, and what vLLM, Ollama, llama.cpp, OpenRouter
-and Gemini send under its name.
+Source: the API reference of OpenAI's chat completions, and what vLLM, Ollama, llama.cpp, OpenRouter and Gemini send
+under its name.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ from chatkeep.core.text.reasoning import FIELD, FIELDS, parted, words_of_fields
 
 EXTRA: Final = "openai"
 END: Final = b"[DONE]"
-"""What the last event of a stream says."""
+"""The data of a stream's last event."""
 
 _ROLES: Final = {**{role: role for role in get_args(Role)}, "function": "tool"}
 
 
 def drafts_of_request(request: Json) -> list[Draft] | None:
-    """Return the messages of a request, None when it has none that are objects."""
+    """Return the messages of a request, or None unless it has a list of objects."""
     messages = request.get("messages") if isinstance(request, dict) else None
     if not isinstance(messages, list) or not messages or not all(isinstance(said, dict) for said in messages):
         return None
@@ -36,7 +36,7 @@ def drafts_of_request(request: Json) -> list[Draft] | None:
 
 
 def draft_of_completion(said: Mapping[str, Json], metadata: Mapping[str, Json] | None = None) -> Draft:
-    """Return a message of OpenAI's as ours, with this metadata beside what we have no field for."""
+    """Return an OpenAI message as ours, with this metadata and the fields that ours lack."""
     extra = {name: value for name, value in said.items() if value is not None and value != []}
     given, content, calls = extra.pop("role", None), extra.pop("content", None), extra.pop("tool_calls", None)
     role: Role = _ROLES.get(given, "user") if isinstance(given, str) else "user"
@@ -46,9 +46,9 @@ def draft_of_completion(said: Mapping[str, Json], metadata: Mapping[str, Json] |
 
 
 def answer_draft(said: Mapping[str, Json], told: Mapping[str, Json], beside: Mapping[str, Json]) -> Draft:
-    """Return a message that a model said as ours, as it can be stored.
+    """Return a model's message as ours, in a storable form.
 
-    What was told `beside` it, as the odds of each word, is kept if there is room for it.
+    Facts `beside` it, such as the odds of each word, are kept if they fit.
     """
     extra = dict(said)
     draft = _draft("assistant", extra.pop("content", None), extra.pop("tool_calls", None), extra, told)
@@ -76,9 +76,9 @@ def _draft(
 
 
 def _thought_apart(content: Json, extra: dict[str, Json]) -> tuple[Json, dict[str, Json] | None]:
-    """Return a content without its thinking, and this as it stands in the metadata, with how it came.
+    """Return a content without its thinking, and the thinking for the metadata with its origin.
 
-    A field of plain text moves there; a provider's own structures stay, and what they say in words is told.
+    A field of plain text moves to the metadata. A provider's own structures stay, and their words are copied.
     """
     if words := "\n\n".join(dict.fromkeys(words_of_fields(extra))):
         came_in = next((name for name in FIELDS if extra.get(name) == words), None)

@@ -1,4 +1,4 @@
-"""What a model says as it comes: a text, parts, or both by turns, told piece by piece."""
+"""A model's content as it arrives: a text, parts, or both by turns."""
 
 from __future__ import annotations
 
@@ -26,29 +26,29 @@ _HALF: Final = re.compile("[\ud800-\udbff]\\Z")
 
 
 class Content:
-    """What a model says, as it comes: a text, parts, or both by turns. It is told piece by piece."""
+    """A model's content as it arrives: a text, parts, or both by turns. Callers read it piece by piece."""
 
     def __init__(self) -> None:
         """Begin with nothing."""
         self._items: list[Flow | dict[str, Json]] = []
         self._heard: list[TextPiece] = []
         self._half = ""
-        self._size = 0  # of the text that is held, about
+        self._size = 0  # characters of text held, about
         self._splitter: Splitter | None = Splitter()
         self._is_blank = True
         self._has_text = False
         self._is_next = False
         self.has_refused = False
         self.kinds: set[PieceKind] = set()
-        """What was told so far: text, reasoning, or both."""
+        """The kinds of pieces so far: text, reasoning, or both."""
 
     def take(self) -> list[TextPiece]:
-        """Return what was said since this was last asked."""
+        """Return the pieces since the last call."""
         heard, self._heard = self._heard, []
         return heard
 
     def add(self, value: Json) -> None:
-        """Take in a piece of a content, of whatever type."""
+        """Add a piece of a content, of whatever type."""
         if isinstance(value, list):
             for one in value:
                 self._add_part(one if isinstance(one, dict) or not isinstance(one, list) else {"unknown": one})
@@ -56,7 +56,7 @@ class Content:
             self._add_part(value)
 
     def add_whole(self, value: Json) -> None:
-        """Take in a content that may say all again that was said by now, and perhaps more."""
+        """Add a whole content, which may repeat everything held so far and go on behind it."""
         if not self._items and isinstance(value, list):
             parts = [one if isinstance(one, dict) else {"type": "text", "text": as_text(one)} for one in value]
             self._items = [growing(part) for part in parts]
@@ -73,22 +73,22 @@ class Content:
         self.add(value)
 
     def _begins(self, parts: list[Json]) -> bool:
-        """Tell whether parts begin with all that is held, which is not a text alone."""
+        """Tell whether parts begin with all held items; False if these are text alone."""
         if len(self._items) > len(parts) or all(isinstance(item, Flow) for item in self._items):
             return False
         held = ({"type": "text", "text": item} if isinstance(item, Flow) else item for item in self._items)
         return all(map(equals_folded, held, parts))
 
     def _says(self, text: str) -> bool:
-        """Tell whether the text of all that is held is this one."""
+        """Tell whether the text of all held items equals this one."""
         return bool(text) and self._size <= len(text) and text_of(self._content()) == text
 
     def think(self, words: str) -> None:
-        """Tell words of thinking that stand in a field of their own."""
+        """Add words of thinking from a separate field."""
         self._tell(TextPiece("reasoning", words))
 
     def close(self) -> None:
-        """Tell what was held back."""
+        """Release the buffered text; no more comes."""
         self._speak("", is_last=True)
         if self._splitter is not None:
             for piece in self._splitter.end():
@@ -96,7 +96,7 @@ class Content:
             self._splitter = None
 
     def said(self) -> tuple[Json, str | None]:
-        """Return the content, None for none; and the refusal, when that is all there is of it."""
+        """Return the content, None for none; and the refusal, if the content is nothing else."""
         if (
             len(self._items) == 1
             and isinstance(self._items[0], dict)
@@ -149,7 +149,7 @@ class Content:
             self._speak(words)
 
     def _begin_run(self) -> None:
-        """Begin another part: what the last one held back is told; a text that follows stands on another line."""
+        """Begin another part: release the text buffered for the last one, and put later text on a new line."""
         self._speak("", is_last=True)
         if self._splitter is not None:
             for piece in self._splitter.end():
@@ -188,7 +188,7 @@ class Content:
 
 
 def _flow_on(held: Json, text: str) -> None:
-    """Let a text go on; a character of which each has a half is made whole."""
+    """Append a text, and join a surrogate pair cut between two pieces."""
     if held and _HALF.search(held[-1][-1:]) and "\udc00" <= text[0] <= "\udfff":
         text = whole_characters(held[-1][-1] + text[0]) + text[1:]
         held[-1] = held[-1][:-1]

@@ -1,11 +1,11 @@
-"""An answer of a model, put together from the pieces in which it comes.
+"""A model's answer, folded from the pieces in which it arrives.
 
-Servers agree on little: a text comes as a string, as parts, or as both by turns; a name comes once, with every
-piece, or cut in two; indexes are missing, repeated or out of order; whole messages follow their own pieces. So
-every join here keeps both sides: texts and lists grow, objects are merged, and what does not fit together
-stands side by side, in the order in which it came. Only what says the same again is not repeated.
+Servers agree on little. A text comes as a string, as parts, or as both by turns. A name comes once, with every piece,
+or cut in two. Indexes are missing, repeated or out of order. Whole messages follow their own pieces. So every join
+keeps both sides: texts and lists grow, objects are merged, and values that do not fit together stand side by side in
+order of arrival. Only a repetition of the same value is dropped.
 
-What a piece adds is also told at once, text and thinking apart, to those who listen while the answer comes.
+Callers can read each addition at once, text and thinking apart, while the answer arrives.
 
 Source: OpenAI's chat completions, and what vLLM, Ollama, llama.cpp, OpenRouter, Mistral, Perplexity, LiteLLM and
 Gemini send under its name.
@@ -22,41 +22,41 @@ from chatkeep.core.history.contents import Content
 from chatkeep.core.model import Draft, Json
 from chatkeep.core.text.reasoning import FIELDS, TextPiece, words_of_thought
 
-CHOICES_MAX: Final = 128
-FOLDING_DEPTH_MAX: Final = 100  # of a piece, so that what is made of it nests no deeper than a message may
+CHOICES_MAX: Final = 128  # choices kept of one answer; further ones are only counted, to bound memory
+FOLDING_DEPTH_MAX: Final = 100  # levels of a piece; leaves room below `DEPTH_MAX` for the levels that folding adds
 _SPOKEN: Final = frozenset(("content", "refusal", "tool_calls", "role"))
 _CHOICE: Final = frozenset(("index", "delta", "message", "finish_reason", "text", "error", "usage"))
 _RESPONSE: Final = frozenset(("id", "model", "object", "created", "choices", "usage", "error", "cost"))
 
 
 class ModelAnswer:
-    """An answer of the model, folded from the chunks of a stream or taken whole."""
+    """A model's answer, folded from the chunks of a stream or taken whole."""
 
     def __init__(self) -> None:
         """Begin with nothing."""
         self.facts: dict[str, Json] = {}
-        """What the server told of it: `model`, `response_id`, `usage`, `cost`."""
+        """The server's facts about the answer: `model`, `response_id`, `usage`, `cost`."""
         self._choices: dict[int, _Choice] = {}
         self._left_out = 0
         self._response: dict[str, Json] = {}
         self.is_known = False
-        """Whether anything has come that only an answer of a model is."""
+        """Whether a piece had a list of `choices`, as only a model's answer has."""
         self._is_ended = self._is_said = False
         self._first: int | None = None
 
     @property
     def has_ended(self) -> bool:
-        """Whether its end was told: of the whole, or of every choice."""
+        """Whether the server ended the whole answer or every choice of it."""
         return self._is_ended or (bool(self._choices) and all(one.finish for one in self._choices.values()))
 
     @property
     def has_begun(self) -> bool:
-        """Whether a choice has come, even one that says nothing yet."""
+        """Whether a choice has arrived, even an empty one."""
         return bool(self._choices)
 
     @property
     def has_said(self) -> bool:
-        """Whether anything was said."""
+        """Whether any choice has content."""
         self._is_said = self._is_said or any(one.message() for one in self._choices.values())
         return self._is_said
 
@@ -72,16 +72,16 @@ class ModelAnswer:
 
     @property
     def finish_reason(self) -> str:
-        """Why the first choice ended, empty when that was not told."""
+        """The finish reason of the first choice, empty if the server gave none."""
         first = min(self._choices, default=None)
         return "" if first is None else self._choices[first].finish or ""
 
     def end(self) -> None:
-        """Take note that this is the end, even when no choice told why."""
+        """Note the end of the answer, even if no choice has a finish reason."""
         self._is_ended = True
 
     def add(self, piece: Json) -> None:
-        """Take in a chunk, or a whole answer; what is no object says nothing."""
+        """Fold in a chunk, or a whole answer; a value other than an object adds nothing."""
         if _is_deeper(piece, FOLDING_DEPTH_MAX):
             piece = _flattened(piece, FOLDING_DEPTH_MAX)
         if not isinstance(piece, dict):
@@ -99,20 +99,20 @@ class ModelAnswer:
         joining.gather_facts(self._response, {name: value for name, value in piece.items() if name not in _RESPONSE})
 
     def take(self) -> list[TextPiece]:
-        """Return what was said since this was last asked: of one choice, text and thinking in their order."""
+        """Return the additions since the last call: one choice's text and thinking, in their order."""
         if self._first is None:
             self._first = next((index for index in sorted(self._choices) if self._choices[index].has_heard), None)
         return [] if self._first is None else self._choices[self._first].take()
 
     def close(self) -> None:
-        """Take note that no more comes: what is held back is told."""
+        """Note that no more comes, and release the buffered text to `take`."""
         for one in self._choices.values():
             one.close()
 
     def draft(self, metadata: Mapping[str, Json]) -> Draft | None:
-        """Return the first choice as a message, the others in its metadata; None when nothing was said.
+        """Return the first choice as a message, the others in its metadata; None if no choice has content.
 
-        A tool call of an answer that was cut off may lack its end: it was not made, and stands in the metadata.
+        A tool call of a cut answer may lack its end. It was not made, so it stands in the metadata as unfinished.
         """
         said = [(index, one) for index, one in sorted(self._choices.items()) if one.message()]
         if not said:
@@ -136,7 +136,7 @@ class ModelAnswer:
         if isinstance(usage, dict):
             held = self.facts.setdefault("usage", {})
             held.update((name, value) for name, value in usage.items() if value is not None)
-            if isinstance(usage.get("cost"), int | float):  # OpenRouter tells it
+            if isinstance(usage.get("cost"), int | float):  # as OpenRouter does
                 self.facts["cost"] = usage["cost"]
 
     def _choice(self, index: int) -> _Choice:
@@ -147,7 +147,7 @@ class ModelAnswer:
 
 
 class _Choice:
-    """One of the answers that a model gives to a request, as far as it has come."""
+    """One of the answers to a request, as far as it has arrived."""
 
     def __init__(self) -> None:
         self.finish: str | None = None
@@ -180,7 +180,7 @@ class _Choice:
     def add(self, choice: Mapping[str, Json]) -> None:
         delta, whole = choice.get("delta"), choice.get("message")
         if delta is None and whole is None:
-            delta = choice.get("text")  # of the older completions
+            delta = choice.get("text")  # the older completions API
         if delta is not None:
             self._add_delta(delta if isinstance(delta, dict) else {"content": delta})
         if whole is not None:
@@ -199,7 +199,7 @@ class _Choice:
         joining.merge_into(self._fields, {name: value for name, value in delta.items() if name not in _SPOKEN})
 
     def _add_whole(self, message: Mapping[str, Json]) -> None:
-        """Take in a message that says, once more perhaps, all that was said by now."""
+        """Fold in a whole message, which may repeat the pieces before it."""
         self._think({name: value for name, value in message.items() if name not in self._fields})
         self._content.add_whole(message.get("content"))
         if not self._content.has_refused:
@@ -211,7 +211,10 @@ class _Choice:
                 joining.join_whole(self._fields, name, value)
 
     def message(self) -> dict[str, Json]:
-        """Return what was said as a message of OpenAI's without its role; nothing when nothing was said."""
+        """Return the choice as an OpenAI message, empty if it has no content.
+
+        A role is present only when it is not `assistant`.
+        """
         content, refusal = self._content.said()
         message = {**joining.joined(self._fields), "content": content, "tool_calls": self._calls.said()}
         if refusal is not None:
@@ -221,12 +224,12 @@ class _Choice:
         return {**said, "role": roles[0] if len(roles) == 1 else roles} if said and roles else said
 
     def told(self) -> dict[str, Json]:
-        """Return it whole, as it stands in the metadata of another choice."""
+        """Return the whole choice, as it stands in the metadata of the first one."""
         ending = {"finish_reason": self.finish} if self.finish else {}
         return {"role": "assistant", **self.message(), **self.beside(), **ending}
 
     def beside(self) -> dict[str, Json]:
-        """Return what the server told of this choice besides what it said."""
+        """Return the server's facts about this choice, without its message."""
         return {name: value for name, value in self._beside.items() if value not in (None, "", [], {})}
 
     def _add_role(self, role: Json) -> None:
@@ -234,7 +237,7 @@ class _Choice:
             self._roles.add(role)
 
     def _think(self, fields: Mapping[str, Json]) -> None:
-        """Tell the thinking in fields of their own; of several, those of the first, as all say the same."""
+        """Add the thinking of the separate fields; of several fields only the first counts, as all say the same."""
         for name in sorted(FIELDS, key=lambda name: not isinstance(fields.get(name), str)):
             words = words_of_thought(fields.get(name))
             if words and self._thinks_in in (None, name):
@@ -248,7 +251,7 @@ def _refused(message: Mapping[str, Json]) -> Json:
 
 
 def _flattened(value: Json, depth: int) -> Json:
-    """Return the value with JSON text in the place of what is nested deeper."""
+    """Return the value, with deeper levels replaced by their JSON text."""
     if not isinstance(value, dict | list):
         return value
     if not depth:

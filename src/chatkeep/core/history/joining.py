@@ -1,6 +1,6 @@
-"""Joins in which nothing is lost: what is said in pieces, of whatever types, and what is said again.
+"""Lossless joins of a model's output: pieces of any type, and whole values that repeat their pieces.
 
-A text is kept in the pieces in which it came: joining them once is linear, adding each is not.
+A text is kept as a list of its pieces: joining once is linear, appending to a string each time is not.
 """
 
 from __future__ import annotations
@@ -19,30 +19,30 @@ _NAMES: Final = frozenset(("name",))
 _INPUTS: Final = frozenset(("arguments", "input"))
 _ONCE: Final = frozenset(("id", "type", "index", "role"))
 _FLOWING: Final = THOUGHT_TYPES | {"text", "output_text", "refusal"}
-"""The types of parts that come in pieces."""
+"""Types of parts that servers stream in pieces."""
 _WORDS: Final = frozenset(("text", "thinking", "reasoning", "think", "summary", "refusal", "content"))
-_NAME_CHARS_MAX: Final = 1000  # a longer one comes in pieces, and is not compared with each
+_NAME_CHARS_MAX: Final = 1000  # a longer name comes in pieces; comparing it with each would take quadratic time
 _DIGITS: Final = re.compile(r"-?[0-9]{1,18}")
 _PAIR: Final = re.compile("[\ud800-\udbff][\udc00-\udfff]")
 _UNSTORABLE: Final = re.compile("[\0\ud800-\udfff]")
 
 
 class Flow(list[str]):
-    """A text in the pieces in which it came."""
+    """A text as the list of its pieces, in order of arrival."""
 
 
 class FactList(list[Json]):
-    """Values that differ, in the order in which they came."""
+    """Distinct values, in order of arrival."""
 
     def __init__(self, values: Iterable[Json] = ()) -> None:
-        """Take the first of them."""
+        """Begin with these values."""
         super().__init__()
         self._known: set[tuple[str, str]] = set()
         for value in values:
             self.add(value)
 
     def add(self, value: Json) -> None:
-        """Add a value unless it is there, in which 1, 1.0 and true are three values."""
+        """Add a value unless it is there; 1, 1.0 and true are three values."""
         known = type(value).__name__, as_text(value)
         if known not in self._known:
             self._known.add(known)
@@ -50,17 +50,17 @@ class FactList(list[Json]):
 
 
 def whole_characters(text: str) -> str:
-    """Return the text with the halves of characters that stand side by side made whole."""
+    """Return the text with adjacent halves of surrogate pairs joined."""
     return _PAIR.sub(lambda pair: pair[0].encode("utf-16", "surrogatepass").decode("utf-16"), text)
 
 
 def storable_text(text: str) -> str:
-    """Return the text with U+FFFD for what cannot be stored: NUL and half characters."""
+    """Return the text with U+FFFD in place of NUL and lone surrogates, as neither can be stored."""
     return _UNSTORABLE.sub("\ufffd", whole_characters(text))
 
 
 def json_text(value: Json) -> str:
-    """Return a value as JSON text; what has none is told in other words."""
+    """Return a value as JSON text, or a description if JSON cannot hold it."""
     try:
         return msgspec.json.encode(value).decode()
     except RecursionError:
@@ -70,7 +70,7 @@ def json_text(value: Json) -> str:
 
 
 def index_of(given: Json, place: int) -> int:
-    """Return the index that a server gives to a piece, its place in its list where that is no whole number."""
+    """Return a server's index of a piece, or its place in its list if the index is no whole number."""
     index = _index(given)
     return place if index is None else index
 
@@ -94,7 +94,7 @@ def merge_into(target: dict[str, Json], delta: Mapping[str, Json]) -> None:
 
 
 def gather_facts(target: dict[str, Json], facts: Mapping[str, Json]) -> None:
-    """Fold in facts, which servers tell with every piece: lists grow, the rest is told once for each value."""
+    """Fold in facts. Servers repeat them with every piece, so lists grow, and other values are kept once each."""
     for name, value in facts.items():
         held = target.get(name)
         if held is None:
@@ -109,7 +109,7 @@ def gather_facts(target: dict[str, Json], facts: Mapping[str, Json]) -> None:
 
 
 def join_whole(target: dict[str, Json], name: str, value: Json) -> None:
-    """Fold in a value that may say all again that its field says by now, and perhaps more."""
+    """Fold in a whole value, which may repeat its field's value and go on behind it."""
     held = target.get(name)
     if value is None:
         return
@@ -129,7 +129,7 @@ def join_whole(target: dict[str, Json], name: str, value: Json) -> None:
 
 
 def joined(value: Json) -> Json:
-    """Return what was folded as JSON."""
+    """Return a folded value as JSON."""
     if isinstance(value, Flow):
         return "".join(value)
     if isinstance(value, list):
@@ -138,7 +138,7 @@ def joined(value: Json) -> Json:
 
 
 class Calls:
-    """The calls of tools of an answer, whatever their pieces are numbered by."""
+    """The tool calls of an answer, by whatever index or id servers number their pieces."""
 
     def __init__(self) -> None:
         """Begin without any."""
@@ -148,11 +148,11 @@ class Calls:
         self._named: dict[tuple[int | None, str], dict[str, Json]] = {}
         """Calls by their index and id, and by their id alone."""
         self._known: set[str] = set()
-        """What calls without an id say, or have said."""
+        """JSON texts of calls without an id, in every state seen so far."""
         self._unread: dict[int, dict[str, Json]] = {}
 
     def add(self, pieces: Json) -> None:
-        """Take in pieces of calls; what is no object is kept as a call by itself."""
+        """Add pieces of calls; a value other than an object is kept as a call by itself."""
         fresh: set[int] = set()
         for piece in pieces if isinstance(pieces, list) else [pieces]:
             if isinstance(piece, dict):
@@ -163,7 +163,7 @@ class Calls:
                 self._calls.append({"unknown": piece})
 
     def add_whole(self, calls: Json) -> None:
-        """Take in whole calls, but those that are there already."""
+        """Add whole calls, without those already held."""
         for call in calls if isinstance(calls, list) else [calls]:
             plain = {name: value for name, value in call.items() if name != "index"} if isinstance(call, dict) else call
             if plain in (None, "") or self._has(plain):
@@ -179,7 +179,7 @@ class Calls:
                 self._merge(self._begin(_index(call.get("index"))), plain)
 
     def _has(self, call: Json) -> bool:
-        """Tell whether there is this very call: by its id, else among those that have none."""
+        """Tell whether this very call is held: by its id, else among calls without one."""
         if not isinstance(call, dict):
             return False
         if given := _id_of(call):
@@ -192,14 +192,14 @@ class Calls:
         return as_text(call) in self._known
 
     def said(self) -> list[Json]:
-        """Return the calls in the order in which they began."""
+        """Return the calls in the order of their beginnings."""
         return [joined(call) for call in self._calls]
 
     def _call(self, piece: Mapping[str, Json], fresh: set[int]) -> dict[str, Json]:
-        """Return the call that a piece goes on with: that of its index, unless it brings another id.
+        """Return a piece's call: the one with its index, unless the piece brings another id.
 
-        Without an index it is that of its id; without either the last one, unless the piece opens another. Pieces
-        that came together and bring names are calls of their own.
+        Without an index, the id decides. Without either, the piece continues the last call unless it opens another.
+        Pieces that arrive together, each with a name, are separate calls.
         """
         given, index = _id_of(piece), _index(piece.get("index"))
         if index is not None:
@@ -235,7 +235,7 @@ class Calls:
 
 
 def growing(value: Json) -> Json:
-    """Return a value that grows."""
+    """Return a value in a growing form."""
     if isinstance(value, str):
         return Flow([value])
     if isinstance(value, list):
@@ -248,7 +248,7 @@ def growing(value: Json) -> Json:
 
 
 def _grown(held: Json, value: Json) -> Json:
-    """Return both: texts and lists grow, objects are merged, what is no piece of the other stands beside it."""
+    """Return both: texts and lists grow, objects are merged, other values stand side by side."""
     if isinstance(held, Flow) and isinstance(value, str):
         held.append(value)
         return held
@@ -277,14 +277,14 @@ def _items(held: Json) -> list[Json]:
 
 
 def _own(value: Json) -> Json:
-    """Return a value that may be changed without changing another."""
+    """Return a copy of an object or list, so that folding leaves the original unchanged."""
     if isinstance(value, dict):
         return {name: _own(inner) for name, inner in value.items()}
     return list(value) if isinstance(value, list) else value
 
 
 def _also(held: Json, value: Json) -> Json:
-    """Return what was told, and this value unless it was told before."""
+    """Return the held values, with this one added unless it is there."""
     if not isinstance(held, FactList):
         if _is_repeated(held, value):
             return held
@@ -295,7 +295,7 @@ def _also(held: Json, value: Json) -> Json:
 
 
 def equals_folded(held: Json, value: Json) -> bool:
-    """Tell whether what was folded is a value. Cost: that of the value, however much is held."""
+    """Tell whether a folded value equals a plain one. Cost: linear in the plain value, whatever is held."""
     if isinstance(held, Flow):
         return isinstance(value, str) and _is_text(held, value)
     if isinstance(held, dict):
@@ -325,7 +325,7 @@ def _is_prefix(held: Flow, text: str) -> bool:
 
 
 def rest_behind(held: Flow, text: str) -> str:
-    """Return what a text says behind what is held, all of it when it says something else. Cost: that of the text."""
+    """Return the text behind the held one, or all of it if it does not begin so. Cost: linear in the text."""
     at = 0
     for piece in held:
         if at == len(text):
@@ -337,14 +337,14 @@ def rest_behind(held: Flow, text: str) -> str:
 
 
 def _is_repeated(held: Json, value: Json) -> bool:
-    """Tell whether a value was told before, in which 1, 1.0 and true are three values."""
+    """Tell whether a value is held already; 1, 1.0 and true are three values."""
     plain = joined(held)
     told = plain if isinstance(plain, list) and not isinstance(value, list) else [plain]
     return any(type(one) is type(value) and one == value for one in told)
 
 
 def _name(held: Flow, value: str) -> Flow:
-    """Return a name that is told once, with every piece, longer each time, or in pieces."""
+    """Return a name, sent once, with every piece, longer each time, or in pieces."""
     if len(held[0]) > _NAME_CHARS_MAX:
         held.append(value)
         return held
@@ -355,7 +355,7 @@ def _name(held: Flow, value: str) -> Flow:
 
 
 def _input(held: Json, value: Json) -> Json:
-    """Return what a tool is called with: text in pieces, an object, or both by turns, as one text then."""
+    """Return a tool's input: text in pieces, an object, or, for a mix of both, one text."""
     if not isinstance(held, Flow):
         if isinstance(held, dict) and isinstance(value, dict):
             if not equals_folded(held, value):
@@ -393,7 +393,7 @@ def continues(held: Mapping[str, Json], part: Mapping[str, Json]) -> bool:
 
 
 def _says_more(call: Mapping[str, Json], held: Mapping[str, Json]) -> bool:
-    """Tell whether a whole call says all that is held of it by now."""
+    """Tell whether a whole call begins with everything held of it."""
     before, after = held.get("function"), call.get("function")
     if not (
         isinstance(before, dict) and isinstance(after, dict) and equals_folded(before.get("name"), after.get("name"))
@@ -404,7 +404,7 @@ def _says_more(call: Mapping[str, Json], held: Mapping[str, Json]) -> bool:
 
 
 def _index(given: Json) -> int | None:
-    """Return a whole number, however it is written."""
+    """Return a whole number, however it is written; None for another value."""
     if isinstance(given, str) and _DIGITS.fullmatch(given):
         return int(given)
     if isinstance(given, float) and math.isfinite(given) and given.is_integer():
@@ -422,6 +422,6 @@ def _function_of(call: Mapping[str, Json]) -> Mapping[str, Json]:
 
 
 def _opens(last: Mapping[str, Json], piece: Mapping[str, Json]) -> bool:
-    """Tell whether a piece without an index opens a call: it brings a name, and the last call has its input."""
+    """Tell whether a piece without an index opens a call: it has a name, and the last call has its input."""
     held = _function_of(last)
     return bool(_function_of(piece).get("name")) and any(joined(held.get(name)) not in (None, "") for name in _INPUTS)

@@ -1,10 +1,10 @@
-"""A secret that must not come back in a stream of events, also where a text that grows tells it piece by piece.
+"""A secret masked in a stream of events, even when a growing text spells it over several events.
 
-An event passes as it came, byte for byte, unless the secret is in it. Each text is followed by its place in the
-JSON of its event: `choices` number 0, `delta`, `content`. Where one ends with four characters or more of the secret's
-beginning, events wait until it is clear how it goes on, and of those with the secret only stars are told. Up to three
-characters of it may have passed before, such as the `sk-` that all keys have. What waits is bounded: more than
-that passes. What does not look like events passes as `MaskedPieces` leaves it.
+An event passes byte for byte unless the secret is in it. Each text is followed by its place in the JSON of its event,
+such as `choices` number 0, `delta`, `content`. When a text ends with four or more characters of the secret's
+beginning, events wait until its continuation is clear. The secret's characters in them become stars. Up to three
+characters may have passed before, such as the `sk-` of all keys. The wait is bounded: more than 256 KiB pass. Data
+that do not look like events pass through `MaskedPieces` alone.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from chatkeep.core.history.completions import END
 from chatkeep.core.masking import Mask, MaskedPieces
 from chatkeep.core.model import Json
 
-WAITING_BYTES_MAX: Final = 1 << 18
-_TELLING_CHARS: Final = 4  # of a secret's beginning: fewer end many a word
-_TRAILS_MAX: Final = 256  # texts that end as the secret begins: an answer has a text or two for each choice
+WAITING_BYTES_MAX: Final = 1 << 18  # bounds the memory of a stream, and the delay for its reader
+_TELLING_CHARS: Final = 4  # of a secret's beginning; shorter ones end many words, and would hold up most streams
+_TRAILS_MAX: Final = 256  # texts ending with the secret's beginning; an answer has one or two for each choice
 _END: Final = re.compile(rb"(?>\r\n|\r|\n)(?>\r\n|\r|\n)")
 _END_BYTES_MAX: Final = 4
 _LINE_END: Final = re.compile(rb"\r\n|\r|\n")
@@ -29,11 +29,11 @@ _FIELDS: Final = (b"data", b"event", b"id", b"retry", b":")
 _BLANKS: Final = b"\xef\xbb\xbf \t\r\n"
 
 JsonPath = tuple[str | int, ...]
-"""The names and numbers that lead to a text in the JSON of an event."""
+"""Names and numbers on the way to a text in the JSON of an event."""
 
 
 class _Event:
-    """An event, and the JSON in it, which may be changed before it is told."""
+    """An event and its JSON, which may be changed before the event passes."""
 
     def __init__(self, raw: bytes) -> None:
         self.raw = raw
@@ -52,7 +52,7 @@ class _Event:
 
 
 class _Text(NamedTuple):
-    """A text in an event, and where it stands."""
+    """A text in an event, and its place."""
 
     place: JsonPath
     event: _Event
@@ -68,14 +68,14 @@ class _Text(NamedTuple):
 
 
 class _Trail(NamedTuple):
-    """How the text at a place ends: with a beginning of the secret, whose last part is so long in these texts."""
+    """The secret's beginning at the end of a text, with its length in each of these texts."""
 
     begun: str
     parts: tuple[tuple[_Text, int], ...]
 
 
 class MaskedEvents:
-    """Masks an answer that comes in pieces; what is no stream of events is masked piece by piece."""
+    """Masks an answer that arrives in pieces; data other than events are masked piece by piece."""
 
     def __init__(self, mask: Mask) -> None:
         """Begin before the first piece."""
@@ -89,7 +89,7 @@ class MaskedEvents:
         self._trails: dict[JsonPath, _Trail] = {}
 
     def take(self, piece: bytes) -> bytes:
-        """Return what can be told, now that this piece has come."""
+        """Add a piece, and return the data now safe to pass on."""
         known = self._pieces.take(piece)
         if not self._secret or (self._is_known and not self._is_events):
             return known
@@ -104,11 +104,11 @@ class MaskedEvents:
         return b"".join(told)
 
     def end(self) -> bytes:
-        """Return what was held back: no more comes."""
+        """Return the rest of the data; no more comes."""
         return b"".join((*self._released(), self._rest(), self._pieces.end()))
 
     def _look(self) -> None:
-        """Tell events from other things by how the answer begins."""
+        """Tell events from other data by the answer's beginning."""
         begun = bytes(self._begun[:64]).lstrip(_BLANKS)
         if begun and not any(field.startswith(begun) and field != begun for field in _FIELDS):
             self._is_known, self._is_events = True, begun.startswith(_FIELDS)
@@ -122,7 +122,7 @@ class MaskedEvents:
         self._looked_to = max(0, len(self._begun) - _END_BYTES_MAX)
 
     def _heard(self, event: _Event) -> Iterator[bytes]:
-        """Take an event in, and yield what can be told by now."""
+        """Add an event, and yield the bytes now safe to pass on."""
         for text in _texts_in(event):
             self._follow(text)
         self._waiting.append(event)
@@ -138,7 +138,7 @@ class MaskedEvents:
         yield from (event.told() for event in waiting)
 
     def _released(self) -> Iterator[bytes]:
-        """Yield what waits, whatever may follow."""
+        """Yield the waiting events, whatever may follow."""
         self._trails.clear()
         yield from self._passed()
 
@@ -147,7 +147,7 @@ class MaskedEvents:
         return rest
 
     def _follow(self, text: _Text) -> None:
-        """Go on with the text at a place: put stars where the secret is whole, and note how it ends."""
+        """Go on with the text at a place: mask each whole secret, and note a beginning of it at the end."""
         trail = self._trails.pop(text.place, _Trail("", ()))
         said = text.read()
         if self._secret in said:
@@ -168,7 +168,7 @@ class MaskedEvents:
             self._trails[text.place] = _Trail(begun, (*before, (text, own)) if own else before)
 
     def _masked(self, trail: _Trail, text: _Text, said: str, at: int) -> str:
-        """Put stars in place of the secret that began in earlier texts and ends in this one; return this one."""
+        """Put stars over a secret that began in earlier texts and ends in this one; return this one."""
         left = len(trail.begun) - at
         own = len(self._secret) - left
         masked = "*" * own + said[own:]
@@ -189,7 +189,7 @@ def _places(text: str, character: str) -> Iterator[int]:
 
 
 def _json_of(raw: bytes) -> Json:
-    """Return the JSON that an event has, None for none."""
+    """Return the JSON of an event, None for none."""
     lines = [line.partition(b":")[2] for line in _LINE_END.split(raw) if line.startswith(b"data")]
     try:
         return msgspec.json.decode(b"\n".join(lines))
@@ -198,7 +198,7 @@ def _json_of(raw: bytes) -> Json:
 
 
 def _texts_in(event: _Event) -> Iterator[_Text]:
-    """Yield the texts of an event, each with its place; a choice or a call counts by the number that it names."""
+    """Yield the texts of an event, each with its place; choices and calls count by their own `index`."""
     todo: list[tuple[JsonPath, Json]] = [((), event.value)]
     while todo:
         place, value = todo.pop()

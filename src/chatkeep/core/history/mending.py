@@ -1,9 +1,9 @@
-"""What can be stored of a message that breaks a rule, and how that is told.
+"""Mending: an invalid message changed until it can be stored, with a mark of each change.
 
-A message is mended in steps, each only if it still breaks a rule: characters that cannot be stored become
-U+FFFD, what is nested too deep becomes a text, long texts are cut until the message fits, and a message
-that is too large in many small parts is stood for by a short one. The same message is mended the same way
-each time, so it is known when it comes again; `metadata.altered` names what was done.
+Mending goes in steps, each only if the message still breaks a rule. U+FFFD replaces characters that cannot be stored.
+A text replaces levels nested too deep. Long texts are cut until the message fits. A short message stands in for one
+that is too large in many small parts. The same message is always mended the same way, so it is recognized when it
+comes again. `metadata.altered` names the changes.
 """
 
 from __future__ import annotations
@@ -25,18 +25,18 @@ from chatkeep.errors import InvalidError, TooLargeError
 REPLACED: Final = "characters replaced"
 SHORTENED: Final = "shortened"
 LEFT_OUT: Final = "left out"
-_ROOM_BYTES: Final = MESSAGE_BYTES_MAX - (1 << 10)  # the marks of what was cut take some
+_ROOM_BYTES: Final = MESSAGE_BYTES_MAX - (1 << 10)  # leaves 1 KiB for the marks of cuts
 _UNSTORABLE: Final = re.compile("[\0\ud800-\udfff]")
 _SPACE: Final = re.compile(r"\s")
 _INT_BOUND: Final = 1 << 63
 _MARKS_BYTES: Final = 1 << 10
-_SHORTEST_BYTES: Final = 1 << 10
-_DATA_HEAD_CHARS: Final = 64
+_SHORTEST_BYTES: Final = 1 << 10  # the last limit tried on the length of a text
+_DATA_HEAD_CHARS: Final = 64  # kept of encoded data, enough to see its type
 _TOO_DEEP: Final = f"[nested more than {DEPTH_MAX} levels deep, left out]"
 
 
 def storable(draft: Draft) -> Draft:
-    """Return the draft, or what can be stored of it: the same for the same draft, and marked in its metadata."""
+    """Return the draft, or a storable form of it, marked in its metadata. Equal drafts give equal results."""
     fault = _fault(draft)
     if isinstance(fault, InvalidError):
         draft = _changed(draft, _shallow, SHORTENED)
@@ -57,7 +57,7 @@ def is_too_large(draft: Draft) -> bool:
 
 
 def marked(draft: Draft, mark: str) -> Draft:
-    """Return the message with this mark of what was done to it."""
+    """Return the message with this mark of a change."""
     metadata = draft.metadata or {}
     known = metadata.get("altered", ())
     marks = [one for one in known if one != mark] if isinstance(known, list) else []
@@ -65,7 +65,7 @@ def marked(draft: Draft, mark: str) -> Draft:
 
 
 def scrubbed(value: Json) -> Json:
-    """Return a JSON value as it can be stored, but for its size."""
+    """Return a JSON value in a storable form, whatever its size."""
     return _scrubbed(_shallow(value))
 
 
@@ -80,7 +80,7 @@ def _fault(draft: Draft) -> InvalidError | TooLargeError | None:
 
 
 def _changed(draft: Draft, change: Callable[[Json], Json], mark: str) -> Draft:
-    """Return the draft with a change made to all that a client may fill, and marked if that changes anything."""
+    """Return the draft with a change made to its content, calls and metadata, and marked if anything differs."""
     content, calls, metadata = change(draft.content), change(draft.tool_calls), change(draft.metadata)
     if content is draft.content and calls is draft.tool_calls and metadata is draft.metadata:
         return draft
@@ -89,7 +89,7 @@ def _changed(draft: Draft, change: Callable[[Json], Json], mark: str) -> Draft:
 
 
 def _mapped(value: Json, change: Callable[[Json], Json]) -> Json:
-    """Return a list or object with a change made to each part, itself if that changes none."""
+    """Return a list or object with a change made to each part, or the same object if none differs."""
     if isinstance(value, list):
         items = [change(inner) for inner in value]
         return value if all(new is old for new, old in zip(items, value, strict=True)) else items
@@ -104,7 +104,7 @@ def _mapped(value: Json, change: Callable[[Json], Json]) -> Json:
 
 
 def _scrubbed(value: Json) -> Json:
-    """Return the value with U+FFFD for what cannot be stored, and numbers out of range as text."""
+    """Return the value with U+FFFD for unstorable characters, and numbers out of range as text."""
     if isinstance(value, str):
         return storable_text(value) if _UNSTORABLE.search(value) else value
     if isinstance(value, list | dict):
@@ -115,19 +115,19 @@ def _scrubbed(value: Json) -> Json:
 
 
 def _shallow(value: Json, levels: int = DEPTH_MAX - 1) -> Json:
-    """Return the value with a text in place of what is nested too deep; a message is a level itself."""
+    """Return the value with a text in place of levels too deep; the message itself is one level."""
     if not isinstance(value, list | dict):
         return value
     return _mapped(value, partial(_shallow, levels=levels - 1)) if levels else _TOO_DEEP
 
 
 def _limits(draft: Draft) -> Iterator[int]:
-    """Yield how long texts may be, ever shorter, beginning where the message may fit."""
+    """Yield limits on the length of texts, ever shorter, beginning where the message may fit."""
     texts = sorted(_texts((draft.content, draft.tool_calls, draft.metadata)), key=len)
     sizes = [len(text) for text in texts]
     size_bytes = len(msgspec.json.encode(texts[-1])) if texts else 0
     over_bytes = len(msgspec.json.encode(draft)) - _ROOM_BYTES + _MARKS_BYTES
-    if over_bytes < size_bytes // 2:  # one text that is a little too long
+    if over_bytes < size_bytes // 2:  # one text, a little too long
         yield int(sizes[-1] * (1 - over_bytes / size_bytes))
     longest = MESSAGE_BYTES_MAX // 2
     while longest >= _SHORTEST_BYTES:
@@ -149,7 +149,7 @@ def _texts(value: Json) -> Iterator[str]:
 
 
 def _cut(value: Json, longest: int) -> Json:
-    """Return the value with its long texts cut: of words the beginning stays, of encoded data next to nothing."""
+    """Return the value with its long texts cut: words keep their beginning, encoded data 64 characters."""
     if isinstance(value, list | dict):
         return _mapped(value, partial(_cut, longest=longest))
     if not isinstance(value, str) or len(value) <= longest:
@@ -160,7 +160,7 @@ def _cut(value: Json, longest: int) -> Json:
 
 
 def _nothing_of(draft: Draft) -> Draft:
-    """Return a message that stands for one that is too large in many small parts."""
+    """Return a stand-in for a message too large in many small parts."""
     content = f"[A message too large to keep, SHA-256 {_digest(_whole(draft))}]"
     return msgspec.structs.replace(draft, content=content, tool_calls=None, metadata={"altered": [LEFT_OUT]})
 

@@ -1,16 +1,15 @@
-"""Where a resent history goes on with a stored session.
+"""Recognition: the place where a resent history goes on with a stored session.
 
-Clients of a model resend the whole conversation each time. What they resend is what was stored, near
-enough: fields are dropped, answers trimmed, arguments encoded anew; so messages are compared in a *form*
-that leaves out what does not tell one conversation from another.
+Clients of a model resend the whole conversation each time, and change it on the way. They drop fields, trim answers
+and encode arguments anew. So messages are compared in a *form* without such details.
 
-System prompts do not tell conversations apart that otherwise go on: a clock may stand in them. They do tell apart
-conversations that share no answer, as two agents are greeted alike.
+System prompts do not divide conversations that share an answer: a prompt may contain a clock. They do divide
+conversations without a shared answer, as users may greet two agents alike.
 
-All conversations that open alike make a tree, and every path from its opening to a leaf is one session.
-The first to come has the *root* key. One that leaves a stored session, at an edit or a regeneration, is a
-*fork*: its key is made from the root key and all that it says up to its first message of its own. So it
-is found again without searching and without memory, by any process, and two that fork alike meet.
+All conversations with one opening make a tree. Each path from the opening to a leaf is one session. The first
+conversation has the *root* key. A conversation that leaves a stored session, at an edit or a regeneration, is a
+*fork*. The fork's key is made from the root key and its messages up to the first one of its own. So any process finds
+it again without search or memory, and two equal forks meet.
 """
 
 from __future__ import annotations
@@ -31,7 +30,7 @@ from chatkeep.core.model import Draft, Json, Message, text_of
 from chatkeep.core.text.reasoning import is_thought, without_reasoning
 
 DIGEST_CHARS: Final = 12
-_COMPARED_CHARS: Final = 4096  # of instructions, from either end: a clock or a date stands near one
+_COMPARED_CHARS: Final = 4096  # of instructions, from either end: a clock or a date is usually near one
 
 AnyMessage = Message | Draft
 _S = TypeVar("_S", Message, Draft)
@@ -40,7 +39,7 @@ _S = TypeVar("_S", Message, Draft)
 class Common(Struct, frozen=True):
     """The stored messages that a conversation shares, and whether it may go on where they end.
 
-    `talk_count` is how many messages of the conversation these are. System prompts count neither way: they may change.
+    `talk_count` counts the conversation's own messages among them. System prompts never count: they may change.
     """
 
     messages: tuple[Message, ...]
@@ -49,12 +48,12 @@ class Common(Struct, frozen=True):
 
     @property
     def has_answer(self) -> bool:
-        """Whether an answer is among them: then it is the same conversation, whatever instructs the model now."""
+        """Whether they include an answer: then it is the same conversation under any instructions."""
         return any(message.role == "assistant" for message in self.messages)
 
 
 def opening_key(prefix: str, asker: Sequence[str], drafts: Sequence[Draft]) -> str:
-    """Return the root key of the conversations that open so: who asks, and the talk up to the first user message."""
+    """Return the root key of an opening: the asker, and the talk up to the first user message."""
     talk = talk_of(drafts)
     users = [place for place, said in enumerate(talk) if said.role == "user"]
     opening = talk[: users[0] + 1] if users else talk
@@ -63,13 +62,13 @@ def opening_key(prefix: str, asker: Sequence[str], drafts: Sequence[Draft]) -> s
 
 
 def instructed_key(root: str, drafts: Sequence[Draft], attempt: int = 0) -> str:
-    """Return the key of a conversation that opens as another one does, but under other instructions."""
+    """Return the key of a conversation with the root's opening, but under other instructions."""
     digest = hashlib.sha256(msgspec.json.encode((root, "instructed", attempt)))
     return _below(root, ([digest.hexdigest()[:DIGEST_CHARS], *_digests(opening_prompts(drafts), digest)])[-1])
 
 
 def talk_of(said: Sequence[_S]) -> list[_S]:
-    """Return what is said without system prompts, which do not tell conversations apart."""
+    """Return the messages without system prompts, as these do not tell conversations apart."""
     return [one for one in said if one.role not in PROMPT_ROLES]
 
 
@@ -79,7 +78,7 @@ def opening_prompts(said: Sequence[_S]) -> list[_S]:
 
 
 def prompts_in_force(stored: Sequence[Message]) -> list[Message]:
-    """Return the system prompts that stand: the opening ones, or those that have last replaced them."""
+    """Return the system prompts in force: the opening ones, or their latest replacements."""
     found = opening_prompts(stored)
     was_replacing = False
     for message in stored[len(found) :]:
@@ -91,13 +90,13 @@ def prompts_in_force(stored: Sequence[Message]) -> list[Message]:
 
 
 def is_instructed_alike(stored: Sequence[Message], drafts: Sequence[Draft]) -> bool:
-    """Tell whether a conversation opens under the instructions that a stored session opened with, or has now."""
+    """Tell whether a conversation opens under a session's instructions, the opening or the current ones."""
     forms = list(map(_form, opening_prompts(drafts)))
     return forms in (list(map(_form, opening_prompts(stored))), list(map(_form, prompts_in_force(stored))))
 
 
 def likeness(stored: Sequence[Message], drafts: Sequence[Draft]) -> int:
-    """Return how many characters the instructions of a session and of a conversation begin and end alike with."""
+    """Return how many characters two sets of instructions share, at most 4096 at either end."""
     before, now = ("\n".join(map(_text, said)) for said in (prompts_in_force(stored), opening_prompts(drafts)))
     most = min(len(before), len(now), _COMPARED_CHARS)
     begins = next((place for place in range(most) if before[place] != now[place]), most)
@@ -106,10 +105,10 @@ def likeness(stored: Sequence[Message], drafts: Sequence[Draft]) -> int:
 
 
 def news(stored: Sequence[Message], drafts: Sequence[Draft], talk_count: int) -> list[Draft]:
-    """Return what a conversation brings that is not stored, when so much of its talk is.
+    """Return a conversation's new messages, given the number of its stored ones without system prompts.
 
-    System prompts that have changed come first, marked as replacing those before. Others, which stand between
-    messages, come where they stand, unless they are stored already.
+    Changed system prompts come first, marked as replacements. Later prompts stay in their place, unless they are
+    stored already.
     """
     if not stored:
         return list(drafts)
@@ -130,30 +129,29 @@ def news(stored: Sequence[Message], drafts: Sequence[Draft], talk_count: int) ->
 
 
 def fork_key(root: str, said: Sequence[AnyMessage], attempt: int = 0) -> str:
-    """Return the key of the fork whose first message of its own is the last of these, system prompts aside.
+    """Return the key of the fork with the last of these messages as its first own one, system prompts aside.
 
-    A key that turns out to be taken by another conversation is not tried again: `attempt` makes others.
+    If another conversation has taken that key, a greater `attempt` makes another key.
     """
     digest = hashlib.sha256(msgspec.json.encode((root, attempt)))
     return _below(root, _digests((one for one in said if one.role not in PROMPT_ROLES), digest)[-1])
 
 
 def deepest_fork(root: str, drafts: Sequence[Draft], stored: Container[str]) -> str | None:
-    """Return the key among those stored of the fork that goes furthest with these messages."""
+    """Return the stored key of the fork that goes furthest with these messages, None if there is none."""
     digests = _digests(talk_of(drafts), hashlib.sha256(msgspec.json.encode((root, 0))))
     return next((key for one in reversed(digests) if (key := _below(root, one)) in stored), None)
 
 
 def forks_prefix(root: str) -> str:
-    """Return what the keys of all forks of a root begin with."""
+    """Return the common prefix of the keys of a root's forks."""
     return _below(root, "")
 
 
 def common(stored: Sequence[Message], drafts: Sequence[Draft]) -> Common:
-    """Return what two conversations share from their beginning.
+    """Return the common beginning of two conversations.
 
-    Answers that were cut off are passed over when the other conversation lacks them: a client that asks
-    again does not send them.
+    A stored partial answer is skipped when the other conversation lacks it: a client asking again does not send it.
     """
     talk = talk_of(drafts)
     shared: list[Message] = []
@@ -172,9 +170,9 @@ def common(stored: Sequence[Message], drafts: Sequence[Draft]) -> Common:
 
 
 def is_same(stored: Message, said: Draft) -> bool:
-    """Tell whether a message that came again is the stored one.
+    """Tell whether a resent message equals the stored one.
 
-    Of an answer that was cut off, the client may have seen less than was stored.
+    The client may have seen only the beginning of a stored partial answer.
     """
     if _plain(stored) == _plain(said):
         return True
@@ -185,7 +183,7 @@ def is_same(stored: Message, said: Draft) -> bool:
 
 
 def _plain(said: AnyMessage) -> tuple[Json, ...]:
-    """Return all that a message may say, as it stands."""
+    """Return the compared fields of a message, unchanged."""
     return said.role, said.content, said.tool_calls, said.tool_call_id, said.name
 
 
@@ -194,9 +192,9 @@ def _is_partial(stored: Message) -> bool:
 
 
 def _form(said: AnyMessage) -> Json:
-    """Return what tells a message from others: who says it, its words and parts, its calls or what it answers."""
+    """Return a message's form for comparison: role, words and parts, its calls or the call it answers."""
     role = "system" if said.role == "developer" else said.role
-    if said.tool_calls:  # they have ids of their own; the words beside them are often dropped
+    if said.tool_calls:  # calls have ids of their own; clients often drop the words beside them
         return role, [_call(call) for call in said.tool_calls]
     parts = said.content if isinstance(said.content, list) else ()
     others = [
@@ -221,7 +219,7 @@ def _text(said: AnyMessage) -> str:
 
 
 def _unspoken(said: AnyMessage) -> Json:
-    """Return what stands in the place of words: a refusal, a call of the old kind, speech."""
+    """Return the substitutes for words: a refusal, a call of the old kind, the id of speech."""
     extra = (said.metadata or {}).get(completions.EXTRA)
     if not isinstance(extra, dict):
         return None
@@ -230,7 +228,7 @@ def _unspoken(said: AnyMessage) -> Json:
 
 
 def _call(call: Json) -> Json:
-    """Return a call with its arguments decoded: clients encode them anew."""
+    """Return a call with its arguments decoded, as clients encode them anew."""
     function = call.get("function") if isinstance(call, dict) else None
     if not isinstance(function, dict):
         return call
@@ -242,7 +240,7 @@ def _call(call: Json) -> Json:
 
 
 def _digests(said: Iterable[AnyMessage], digest: hashlib._Hash) -> list[str]:
-    """Return the digest of all that is said up to each message."""
+    """Return, for each message, the digest of the conversation up to it."""
     found = []
     for one in said:
         digest.update(msgspec.json.encode(_form(one), order="deterministic") + b"\n")

@@ -1,8 +1,8 @@
-"""The two shapes in which models take a history: OpenAI's chat messages, and Anthropic's messages.
+"""The two shapes in which models take a history: OpenAI's chat messages and Anthropic's messages.
 
-What they have in common is done in `turns`. Here is where they differ: OpenAI's results are messages of
-their own, and pictures come from users only. Anthropic's roles alternate, its system prompt stands
-apart, results open the message that follows their calls, and the last answer ends without white space.
+`turns` does the work common to both; this module does the differences. OpenAI has results as messages of their own,
+and pictures from users only. With Anthropic, roles alternate and the system prompt stands apart. Results open the
+message behind their calls, and the last answer ends without white space.
 
 Source: OpenAI, API reference, Create chat completion; Anthropic, Messages API and Handle tool calls.
 """
@@ -23,7 +23,7 @@ _ID: Final = re.compile(r"[A-Za-z0-9_-]{1,40}")  # Anthropic: ^[a-zA-Z0-9_-]+$; 
 
 
 def openai_messages(prompt: str, talk: Sequence[Utterance]) -> list[dict[str, Json]]:
-    """Return OpenAI's chat messages. The prompt is one `system` message, which every compatible server takes."""
+    """Return OpenAI's chat messages. The prompt is one `system` message, as every compatible server takes it."""
     shaped: list[dict[str, Json]] = [{"role": "system", "content": prompt}] if prompt else []
     for said, ids in _with_ids(talk):
         message: dict[str, Json] = {"role": said.role, "content": _openai_content(said.parts)}
@@ -41,7 +41,7 @@ def openai_messages(prompt: str, talk: Sequence[Utterance]) -> list[dict[str, Js
 
 
 def anthropic_messages(prompt: str, talk: Sequence[Utterance]) -> dict[str, Json]:
-    """Return `messages`, and `system` when there is a prompt: what `messages.create` takes by these names."""
+    """Return `messages`, and `system` if there is a prompt: arguments of `messages.create`."""
     shaped: list[dict[str, Json]] = []
     for said, ids in _with_ids(talk):
         blocks = [*map(_anthropic_block, said.parts)]
@@ -58,7 +58,7 @@ def anthropic_messages(prompt: str, talk: Sequence[Utterance]) -> dict[str, Json
 
 
 def _with_ids(talk: Iterable[Utterance]) -> Iterator[tuple[Utterance, list[str]]]:
-    """Yield each message with the ids of its calls: their own, unless a provider would refuse them or had them."""
+    """Yield each message with the ids of its calls: their own, unless invalid for a provider or used before."""
     taken: set[str] = set()
     for said in talk:
         ids = []
@@ -71,7 +71,7 @@ def _with_ids(talk: Iterable[Utterance]) -> Iterator[tuple[Utterance, list[str]]
 
 
 def _openai_content(parts: Sequence[ContentPart]) -> Json:
-    """Return one string for text alone, which every compatible server takes, and parts only for pictures."""
+    """Return one string for text alone, as every compatible server takes it, and parts only for pictures."""
     if all(isinstance(part, str) for part in parts):
         return _only_text(parts) or None
     return [
@@ -93,7 +93,7 @@ def _anthropic_block(part: ContentPart) -> dict[str, Json]:
         return {"type": "image", "source": {"type": "url", "url": part.url}}
     head, _, encoded = part.url.partition(";base64,")
     if not encoded:
-        return {"type": "text", "text": "[image]"}  # an http address, which is refused
+        return {"type": "text", "text": "[image]"}  # Anthropic refuses http addresses
     return {
         "type": "image",
         "source": {"type": "base64", "media_type": head.removeprefix("data:"), "data": encoded},
@@ -110,7 +110,7 @@ def _tool_result(call_id: str, result: ToolResult) -> dict[str, Json]:
 
 
 def _add(shaped: list[dict[str, Json]], role: str, blocks: list[dict[str, Json]]) -> None:
-    """Add blocks to the last message when it has the same role, else as a message."""
+    """Add blocks to the last message if the role is the same, else as a new message."""
     if not blocks:
         return
     if shaped and shaped[-1]["role"] == role:

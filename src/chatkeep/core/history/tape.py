@@ -1,11 +1,13 @@
-"""What has come of an answer of a model's server, byte by byte, and the one judgement of whether it is whole.
+"""A model server's answer, byte by byte, and the one judgement whether it is whole.
 
-Chat and the recording proxy listen through this alone, so they agree. An answer is *whole* when something was
-said, its end was told (a finish reason for each choice, `[DONE]`, or JSON that closes), and nothing of it was an
-error or could not be read. Whatever else comes has its reason (`Tape.fault`), which quotes the server's words.
+Chat and the recording proxy both read answers through this class, so they agree. An answer is *whole* under three
+conditions. It has content. The server has ended it: a finish reason for each choice, `[DONE]`, or JSON that closes.
+And no part of it was an error or unreadable. Any other answer has a reason (`Tape.fault`), which quotes the server's
+words.
 
-What comes need not be what was asked for, nor what its media type says: it is taken for what it looks like. Events
-are read as events, and JSON as JSON. An error that is told ends an answer; an event that cannot be read does not.
+An answer need not match the request or its media type: its first bytes decide what it is, and the media type only
+where they leave it open. Events are read as events, and JSON as JSON. A reported error ends an answer; an unreadable
+event does not.
 """
 
 from __future__ import annotations
@@ -34,20 +36,20 @@ from chatkeep.errors import (
     ModelUnreadableError,
 )
 
-ANSWER_BYTES_MAX: Final = 64 << 20
-_QUOTED_BYTES: Final = 1 << 13  # of an answer that cannot be read: more than is ever quoted
-_COST: Final = 8  # bytes of memory for a byte of an answer that is taken whole
-_EVENT_COST: Final = 96  # bytes, of a token
-_USUAL_BYTES: Final = 256  # of an event with one token
-_USUAL_VALUES: Final = 32
-_VALUE_COST: Final = 64
-_ESCAPE_BYTES_MAX: Final = 12  # of a character of two escapes
+ANSWER_BYTES_MAX: Final = 64 << 20  # 64 MiB; the rest of a longer answer is not kept
+_QUOTED_BYTES: Final = 1 << 13  # of an unreadable answer: more than `quoted` ever returns
+_COST: Final = 8  # bytes of memory for a byte of an answer parsed at once
+_EVENT_COST: Final = 96  # bytes of memory for an event with one token
+_USUAL_BYTES: Final = 256  # of an event with one token, on the wire
+_USUAL_VALUES: Final = 32  # JSON values in such an event
+_VALUE_COST: Final = 64  # bytes of memory for each further JSON value
+_ESCAPE_BYTES_MAX: Final = 12  # of a character written as two escapes
 _CONTENT: Final = re.compile(rb'"content"\s*+:\s*+"((?:[^"\\]++|\\.)*+)', re.DOTALL)
 _MARK: Final = b"\xef\xbb\xbf"
 _FIELD: Final = re.compile(rb"(?:data|event|id|retry)?[ \t]*:")
-_BEGINNING_BYTES: Final = 16  # in which the name of a field ends, if it is one
+_BEGINNING_BYTES: Final = 16  # the longest field name of an event ends within these
 _BLANKS: Final = b" \t\r\n"
-_BETWEEN: Final = re.compile(r"\s*(?:data:\s*)?")  # two values of a body
+_BETWEEN: Final = re.compile(r"\s*(?:data:\s*)?")  # between two values of a body
 _ERROR_WORDS: Final = ("message", "msg", "detail", "error", "errors")
 _FAILED: Final = "error"
 
@@ -57,24 +59,24 @@ AnswerShape = Literal["", "events", "json", "other"]
 
 
 TakeRoom = Callable[[int], bool]
-"""Is asked for bytes of memory, and tells whether they are there."""
+"""Asks for bytes of memory, and tells whether they are available."""
 
 Clock = Callable[[], float]
-"""Returns seconds that only grow."""
+"""Returns monotonic seconds."""
 
 
 class _Thinking:
-    """How long a model thinks: from the first piece with reasoning to the first with words of the answer, or calls."""
+    """The time that a model thinks: from its first reasoning to its first words of the answer, or calls."""
 
     def __init__(self, clock: Clock | None) -> None:
         self.ms: int | None = None
-        """Milliseconds; None while nobody knows, and where both came in one piece."""
+        """Milliseconds; None until known, and when both arrived in one piece."""
         self._clock = clock
         self._began: float | None = None
         self._is_over = False
 
     def measure(self, answer: ModelAnswer) -> None:
-        """Look at the clock after a piece of the answer."""
+        """Read the clock after a piece of the answer."""
         if self._clock is None or self._is_over:
             return
         if answer.has_spoken:
@@ -86,7 +88,7 @@ class _Thinking:
 
 
 class Tape:
-    """What has passed of an answer. Nothing that passes is too odd for it."""
+    """An answer as far as it has arrived. No input is too odd for it."""
 
     def __init__(
         self,
@@ -96,15 +98,16 @@ class Tape:
         take_room: TakeRoom | None = None,
         clock: Clock | None = None,
     ) -> None:
-        """Begin before the first byte of an answer of this media type; what is told of it is masked.
+        """Begin before the first byte of an answer of this media type; the mask hides its secret in all results.
 
-        An answer ends for us where there is no more room. With a clock the tape measures how long the model thinks.
+        `take_room` reserves memory; when it refuses, the tape cuts the answer. With a clock the tape measures how
+        long the model thinks.
         """
         self._thinking = _Thinking(clock)
         self._take_room = take_room
         self.answer = ModelAnswer()
         self.is_over = False
-        """Whether its end was told, or an error: what follows is no part of it."""
+        """Whether the server sent an end or an error; later bytes are ignored."""
         self.declare(content_type)
         self._mask = mask
         self._told = {"text": MaskedPieces(mask), "reasoning": MaskedPieces(mask)}
@@ -118,7 +121,7 @@ class Tape:
         self._fault: ModelError | None = None
 
     def declare(self, content_type: str) -> None:
-        """Take note of the media type, before the first byte."""
+        """Set the media type, before the first byte."""
         self._is_declared = content_type.strip().lower().startswith(EVENT_STREAM_TYPE)
 
     @property
@@ -128,17 +131,17 @@ class Tape:
 
     @property
     def waiting_bytes(self) -> int:
-        """How much is held of an event that has not come to its end, and is read as a whole then."""
+        """Bytes buffered of an event without its end yet; the reader parses it once it is whole."""
         return self._events.held_bytes
 
     @property
     def flaw(self) -> ModelError | None:
-        """What is wrong with what has come, whatever may follow; None when nothing is."""
+        """The fault in the bytes so far, whatever may follow; None if there is none."""
         return self._fault
 
     @property
     def fault(self) -> ModelError | None:
-        """Why the answer is not whole, if no more comes of it; None when it is."""
+        """The reason why the answer is not whole, if no more comes; None if it is whole."""
         if self._fault is not None or self.is_complete:
             return self._fault
         if self.answer.has_ended and not self.answer.has_said:
@@ -148,7 +151,7 @@ class Tape:
         return ModelSilentError("", is_ended=False)
 
     def add(self, piece: bytes) -> None:
-        """Take in what has passed."""
+        """Add the next bytes."""
         self._size += len(piece)
         if self.is_over:
             return
@@ -173,7 +176,7 @@ class Tape:
             self._body += piece
 
     def close(self) -> None:
-        """Take note that no more comes: what is whole by itself is complete."""
+        """Note the end of the bytes, and take the buffered body."""
         if self._is_closed:
             return
         self._is_closed = True
@@ -193,7 +196,7 @@ class Tape:
         self.answer.close()
 
     def take(self) -> list[TextPiece]:
-        """Return what was said since this was last asked, text and thinking."""
+        """Return the text and thinking since the last call, masked."""
         said = self.answer.take()
         masked = [TextPiece(piece.kind, self._told[piece.kind].take(piece.text.encode()).decode()) for piece in said]
         if self._is_closed:
@@ -202,10 +205,10 @@ class Tape:
         return [piece for piece in masked if piece.text]
 
     def draft(self, latency_ms: int, cut: str | None = None) -> Draft | None:
-        """Return the answer as a message, None when nothing was said.
+        """Return the answer as a message, None if it has no content.
 
-        `cut` is the code of what ended it from outside, if anything did. It is why the answer is not complete, unless
-        the server itself has told another reason before.
+        `cut` is the code of the outside event that ended it, if any. It is the reason of an incomplete answer, unless
+        the server gave another reason before.
         """
         facts: dict[str, Json] = {"latency_ms": latency_ms}
         if not self.is_complete:
@@ -239,7 +242,7 @@ class Tape:
             self._fail(self._unreadable(self._head))
 
     def _take(self, name: str, data: bytes, *, is_last: bool) -> None:
-        """Take in an event."""
+        """Take an event."""
         if data.strip() == END:
             self.answer.end()
             self.is_over = True
@@ -258,7 +261,7 @@ class Tape:
             self._take_value(value, data, is_error=name == _FAILED)
 
     def _take_json(self, body: bytes) -> None:
-        """Take in a body that is JSON: one value, or several, and perhaps an end of a stream behind them."""
+        """Take a JSON body: one value, or several, perhaps with a stream's end behind them."""
         if (value := _whole_of(body)) is not None:
             self._take_value(value, body, is_error=False)
             self.answer.end()
@@ -283,7 +286,7 @@ class Tape:
         return ModelCutOffError("its JSON ends in the middle") if is_at_end else self._unreadable(body)
 
     def _take_value(self, value: Json, data: bytes, *, is_error: bool) -> None:
-        """Take in a chunk, a whole answer or an error."""
+        """Take a chunk, a whole answer or an error."""
         if not isinstance(value, dict):
             self._fail(self._unreadable(data))
             return
@@ -297,7 +300,7 @@ class Tape:
             self._fail(self._unreadable(data))
 
     def _report(self, words: str) -> None:
-        """Take note of an error that the server tells: it ends the answer."""
+        """Record an error from the server, which ends the answer."""
         self._fail(ModelReportedError(quoted(self._mask.text(words[:_QUOTED_BYTES]))))
         self.is_over = True
 
@@ -308,7 +311,7 @@ class Tape:
 
 
 def _shape_of(begun: bytes, *, is_declared: bool) -> AnswerShape:
-    """Return what an answer that begins so is; nothing as long as that is open."""
+    """Return the shape of an answer with this beginning; empty while that is open."""
     if not begun or _MARK.startswith(begun):
         return ""
     if begun[:1] in b"{[":
@@ -321,7 +324,7 @@ def _shape_of(begun: bytes, *, is_declared: bool) -> AnswerShape:
 
 
 def _says_something(head: bytes) -> bool:
-    """Tell whether there is a line that is neither blank nor a comment nor an empty field."""
+    """Tell whether a line is neither blank nor a comment nor an empty field."""
     lines = head.removeprefix(_MARK).replace(b"\r", b"\n").split(b"\n")
     return any(line.strip() and not re.fullmatch(rb"(?::.*|(?:data|event|id|retry)[ \t]*:?.*)", line) for line in lines)
 
@@ -330,17 +333,17 @@ def _decoded(data: bytes) -> Json:
     """Return an event's JSON.
 
     Raises:
-        ValueError: when it is none.
+        ValueError: when it is not JSON.
         RecursionError: when it is nested without end.
     """
     try:
         return msgspec.json.decode(data)
-    except (msgspec.DecodeError, UnicodeDecodeError):  # half a character is JSON, too, and no reason to lose an answer
+    except (msgspec.DecodeError, UnicodeDecodeError):  # json takes lone surrogates, msgspec does not: keep the answer
         return json.loads(data.decode())
 
 
 def _whole_of(body: bytes) -> Json:
-    """Return the value of a body that is one, None when it is not."""
+    """Return the JSON value of a whole body, None if the body is not one."""
     try:
         return msgspec.json.decode(body.removeprefix(_MARK))
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
@@ -348,7 +351,7 @@ def _whole_of(body: bytes) -> Json:
 
 
 def _error_in(value: dict[str, Json], *, is_error: bool, is_whole: bool) -> Json | None:
-    """Return the error that a piece tells, None when it tells none."""
+    """Return the error in a piece, None if there is none."""
     if value.get("error"):
         return value["error"]
     choices = value.get("choices")
@@ -362,7 +365,7 @@ def _error_in(value: dict[str, Json], *, is_error: bool, is_whole: bool) -> Json
 
 
 def _words_of(error: Json) -> str:
-    """Return what an error says, in the server's words."""
+    """Return the words of an error, as the server wrote them."""
     for _ in range(4):
         if isinstance(error, list) and error:
             error = error[0]
@@ -377,7 +380,7 @@ def _words_of(error: Json) -> str:
 
 
 def _cost_of(piece: bytes) -> int:
-    """Return how much memory what events add may take: a token little, many values more than their bytes."""
+    """Return a bound on the memory for a piece's events: little for a token, more for many values."""
     count = piece.count(b"\n\n")
     values = sum(map(piece.count, (b",", b"[", b"{")))
     many_bytes, many_values = len(piece) - count * _USUAL_BYTES, values - (count + 1) * _USUAL_VALUES
@@ -385,10 +388,10 @@ def _cost_of(piece: bytes) -> int:
 
 
 def _beginning_of(body: bytearray) -> dict[str, Json]:
-    """Return the answer that a cut one begins with: the text that has come."""
+    """Return the beginning of a cut JSON answer: its text so far."""
     found = _CONTENT.search(body)
     text = found[1] if found else b""
-    for end in range(len(text), max(0, len(text) - _ESCAPE_BYTES_MAX) - 1, -1):  # it may end within a character
+    for end in range(len(text), max(0, len(text) - _ESCAPE_BYTES_MAX) - 1, -1):  # the cut may be within a character
         with suppress(ValueError):
             content = msgspec.json.decode(b'"%b"' % text[:end])
             return {"choices": [{"message": {"role": "assistant", "content": content}}]}

@@ -1,12 +1,12 @@
-"""Turns: a stored history as a model takes it, whichever provider's shape its messages came in.
+"""Turns: a stored history as a model takes it, in neither provider's shape.
 
-A history is kept as clients sent it, so anything may be in it: results without their call, calls that
-were never answered because a run was cut, results twice, late, or between two questions, ids used
-again. `turns_of` puts that right without inventing anything that was said: what has no counterpart is left out,
-and results stand directly behind their call. What it returns begins at a question, and every provider takes it.
+Chatkeep stores a history as clients sent it, so it may break any rule of a provider. A result may lack its call. A
+call may lack its result, because a run was cut. Results may come twice, late, or between two questions, and ids may
+repeat. `turns_of` repairs this and invents nothing: it leaves out a call or result without a counterpart, and puts
+each result directly behind its call. Its first message is a question. Every provider takes such a history.
 
-A result answers the latest call before it that has its id. One without an id answers the first open
-call of the latest message that calls. A partial answer counts for the text that it has.
+A result answers the latest earlier call with its id. A result without an id answers the first open call of the latest
+message with calls. A partial answer counts with the text it has.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from chatkeep.core.text.reasoning import THOUGHT_TYPES, without_reasoning
 
 PROMPT_ROLES: Final = frozenset(("system", "developer"))
 REPLACES: Final = "replaces_prompt"
-"""The name in the metadata of a system message that stands in the place of the system prompt before it."""
+"""Name in the metadata of a system message: true when the message replaces the system prompt before it."""
 
 _NO_OUTPUT: Final = "(no output)"
 _NO_NAME: Final = re.compile(r"[^A-Za-z0-9_-]")  # OpenAI and Anthropic: ^[a-zA-Z0-9_-]{1,64}$
@@ -36,7 +36,7 @@ _IMAGE: Final = re.compile(
 )
 _IMAGE_TYPES: Final = frozenset(("image", "image_url", "input_image"))
 _TOOL_TYPES: Final = frozenset(("tool_use", "tool_result"))
-_UNSENT_TYPES: Final = _TOOL_TYPES | THOUGHT_TYPES  # thinking is signed for one model and one place
+_UNSENT_TYPES: Final = _TOOL_TYPES | THOUGHT_TYPES  # a provider signs thinking for one model and one place in a history
 _TYPE: Final = re.compile(r"\w{1,40}")
 
 
@@ -50,7 +50,7 @@ ContentPart = str | Image
 
 
 class ToolCall(Struct, frozen=True):
-    """What a model asks of a tool. `arguments` is always a JSON object; `id` is empty when there was none."""
+    """A model's call of a tool. `arguments` is always a JSON object; `id` is empty when there was none."""
 
     id: str
     name: str
@@ -58,7 +58,7 @@ class ToolCall(Struct, frozen=True):
 
 
 class ToolResult(Struct, frozen=True):
-    """What a tool answered. `call_id` is empty when the message named none."""
+    """A tool's answer to a call. `call_id` is empty when the message named none."""
 
     call_id: str
     parts: tuple[ContentPart, ...]
@@ -66,10 +66,10 @@ class ToolResult(Struct, frozen=True):
 
 
 class Utterance(Struct, frozen=True, kw_only=True):
-    """One message in neither provider's shape; a name that they would refuse is left out.
+    """One message in neither provider's shape. A name that providers would refuse is left out.
 
-    In `turns_of`, the results are those of its own calls, in their order. A system prompt that `replaces` stands, with
-    those directly behind it, in the place of the one that opened the session.
+    In `turns_of`, `results` answer the message's own calls, in their order. A system prompt with `replaces` replaces
+    the prompt of the session's opening. Prompts with `replaces` directly behind it belong to the same replacement.
     """
 
     role: Role
@@ -82,7 +82,7 @@ class Utterance(Struct, frozen=True, kw_only=True):
 
 
 def utterance_of(message: Message) -> Utterance:
-    """Return what a message says: text, pictures, tool calls and results from its fields and its parts."""
+    """Return the text, pictures, tool calls and results of a message, read from its fields and its parts."""
     parts = tuple(_parts(message.content, role=message.role))
     results = tuple(_results(message, parts))
     return Utterance(
@@ -97,9 +97,9 @@ def utterance_of(message: Message) -> Utterance:
 
 
 def answers(history: Sequence[Utterance]) -> dict[tuple[int, int], tuple[int, ToolResult]]:
-    """Return the result of each call that has one, with the place of its message, by the call's places.
+    """Return the result of each answered call, with the place of its message, keyed by the call's place.
 
-    A call's places are those of its message in the history and of the call in the message.
+    A call's place is a pair: its message in the history, and its number in the message.
     """
     found = {}
     open_calls: dict[str, tuple[int, int]] = {}
@@ -119,7 +119,7 @@ def answers(history: Sequence[Utterance]) -> dict[tuple[int, int], tuple[int, To
 
 
 def outdated(history: Sequence[Utterance]) -> set[int]:
-    """Return the places of the system prompts that another one has replaced."""
+    """Return the places of the replaced system prompts."""
     opening = next((place for place, said in enumerate(history) if said.role not in PROMPT_ROLES), len(history))
     replaced = list(range(opening)) if history and history[0].seq == 1 else []
     gone: set[int] = set()
@@ -134,7 +134,10 @@ def outdated(history: Sequence[Utterance]) -> set[int]:
 
 
 def prompt(history: Sequence[Utterance], system: str | None = None) -> str:
-    """Return the system prompt: the given one and those of the history that stand, each once, whatever their place."""
+    """Return the system prompt: the given one, then the history's prompts in force. Equal prompts appear once.
+
+    A prompt counts wherever it stands in the history.
+    """
     gone = outdated(history)
     standing = (said for place, said in enumerate(history) if said.role in PROMPT_ROLES and place not in gone)
     said = ("\n".join(_texts(said.parts)) for said in standing)
@@ -142,7 +145,7 @@ def prompt(history: Sequence[Utterance], system: str | None = None) -> str:
 
 
 def turns_of(history: Sequence[Utterance]) -> list[list[Utterance]]:
-    """Return the turns: each is a question and what users, models and tools said up to the next question."""
+    """Return the turns: a question, and all messages of users, models and tools up to the next question."""
     turns: list[list[Utterance]] = []
     found = answers(history)
     for place, said in enumerate(history):
@@ -165,7 +168,7 @@ def turns_of(history: Sequence[Utterance]) -> list[list[Utterance]]:
 
 
 def _answering(result: ToolResult) -> ToolResult:
-    """Return the result with something in it: an empty one is refused by some servers, and drops the call."""
+    """Return the result with at least one part: some servers refuse an empty result or drop its call."""
     return result if result.parts else msgspec.structs.replace(result, parts=(_NO_OUTPUT,))
 
 
@@ -174,9 +177,9 @@ def _texts(parts: Sequence[ContentPart]) -> Iterator[str]:
 
 
 def _parts(content: Json, *, role: Role) -> Iterator[ContentPart]:
-    """Yield text that is not blank, and pictures; a part of another kind leaves its name, unless the model said it.
+    """Yield text that is not blank, and pictures, without the model's thinking.
 
-    What the model thought before it answered is left out.
+    A part of another kind yields its type in brackets, if a user or a tool sent it. From the model it yields nothing.
     """
     if role == "assistant":
         content = without_reasoning(content)
@@ -193,7 +196,7 @@ def _parts(content: Json, *, role: Role) -> Iterator[ContentPart]:
 
 
 def _text(part: Json) -> str | None:
-    """Return the words of a part, or None for a part that is no text."""
+    """Return the words of a part, or None if it is no text."""
     words = part.get("text", part.get("refusal")) if isinstance(part, dict) else None
     return words if isinstance(words, str) else None
 
@@ -204,7 +207,7 @@ def _kind(part: Json) -> str:
 
 
 def _image(part: Json) -> Image | None:
-    """Return the picture of an OpenAI or Anthropic part, or None when there is none that both would take."""
+    """Return the picture of an OpenAI or Anthropic part, or None unless both providers would take it."""
     if _kind(part) not in _IMAGE_TYPES:
         return None
     holder = part.get("source", part.get("image_url"))
@@ -215,7 +218,7 @@ def _image(part: Json) -> Image | None:
 
 
 def _calls(message: Message) -> Iterator[ToolCall]:
-    """Yield the calls of both shapes; one that a message has in both is one."""
+    """Yield the calls of both shapes; a call that stands in both counts once."""
     seen = set()
     for call_id, name, arguments in _raw_calls(message):
         known_id = call_id if isinstance(call_id, str) else ""
@@ -254,7 +257,7 @@ def _typed(content: Json, kind: str) -> Iterator[dict[str, Json]]:
 
 
 def _arguments(arguments: Json) -> str:
-    """Return the arguments as the JSON object that servers parse; what is none is wrapped in one.
+    """Return the arguments as a JSON object, as servers parse them; other values are wrapped in one.
 
     Source: Anthropic, fine-grained tool streaming, on input that is not valid JSON: {"INVALID_JSON": "..."}.
     """

@@ -1,12 +1,12 @@
-"""Windows: neighbouring messages of a session, and the newest of them that fit a model's budget of tokens.
+"""Windows: neighbouring messages of a session, cut to a model's budget of tokens.
 
-A model is sent whole turns, the newest that fit, behind the system prompt. When not even the newest turn
-fits, as in a long run of tool calls, it is sent that turn's question and the newest that followed it: a
-call and its results always together. So the history is valid wherever it is cut.
+A model gets whole turns, the newest that fit, behind the system prompt. The newest turn alone may be too large, for
+example in a long run of tool calls. Then the model gets its question and the newest messages that followed it, each
+call together with its results. So the history is valid wherever it is cut.
 
-How many tokens a text has, a function tells that the caller passes. `estimate` is the one for models whose
-tokenizer is not known. Beyond text, a message has a frame of 4 tokens, a picture counts 1,600 (what Anthropic
-takes for a large one; OpenAI's are between 85 and 1,500), and 3 open the answer.
+The caller passes a function that counts the tokens of a text. `estimate` is the one for models with an unknown
+tokenizer. Beyond text, a message has a frame of 4 tokens, a picture counts 1,600 (Anthropic's figure for a large one;
+OpenAI's are between 85 and 1,500), and 3 open the answer.
 
 Source: OpenAI Cookbook, How to count tokens with tiktoken; Anthropic, Vision.
 """
@@ -40,15 +40,15 @@ TokenCounter = Callable[[str], int]
 _FRAME_TOKENS: Final = 4
 _IMAGE_TOKENS: Final = 1600
 _ANSWER_TOKENS: Final = 3
-_UNBOUNDED: Final = 1 << 53  # tokens
+_UNBOUNDED: Final = 1 << 53  # tokens; more than any model takes
 _PLAIN: Final = (string.ascii_letters + string.whitespace).encode()
 
 
 def estimate(text: str) -> int:
     """Return about how many tokens a model takes for a text, rather too many than too few.
 
-    Four ASCII letters or white space are one token, three other ASCII characters two, and three characters
-    of another script four.
+    Four ASCII letters or white space are one token, three other ASCII characters two, and three characters of another
+    script four.
     """
     in_ascii = text.encode("ascii", "ignore")
     other = len(in_ascii.translate(None, _PLAIN))
@@ -58,7 +58,7 @@ def estimate(text: str) -> int:
 class Window(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Neighbouring messages of one session, oldest first. `has_more` tells of others further on.
 
-    `needed_tokens` is there when nothing fits the tokens that were asked for: so many would take the newest.
+    `needed_tokens` is set if no message fits the budget: the newest would take so many.
     """
 
     messages: tuple[Message, ...]
@@ -73,16 +73,16 @@ class Window(Struct, frozen=True, kw_only=True, omit_defaults=True):
         system: str | None = None,
         tools: Sequence[Json] = (),
     ) -> list[dict[str, Json]]:
-        """Return the messages as OpenAI's chat messages, oldest first: what `chat.completions.create` takes.
+        """Return OpenAI's chat messages, oldest first: the argument of `chat.completions.create`.
 
-        One `system` message comes first when there is a system prompt, given or stored; then whole turns, each from
-        its question on, with every tool call beside its result. Results and calls that have no counterpart are left
-        out. With `max_tokens` these are the newest that fit, and all that is returned and the `tools` count; `count`
-        is a function from a text to its tokens, the estimate by default.
+        If there is a system prompt, given or stored, one `system` message comes first. Then come whole turns, each
+        from its question on, with every tool call beside its result. Results and calls without a counterpart are left
+        out. With `max_tokens`, only the newest turns within them remain; all messages and the `tools` count. `count`
+        maps a text to its tokens, by default with `estimate`.
 
         Raises:
             InvalidError: when not even the prompt and the newest question fit, or when the window begins behind the
-                question that its messages answer: ask for more of them.
+                question of its messages: ask for more of them.
         """
         self._check_begins()
         return for_openai(self.messages, budget=_budget(max_tokens), count=count, system=system, tools=tools)
@@ -95,7 +95,7 @@ class Window(Struct, frozen=True, kw_only=True, omit_defaults=True):
         system: str | None = None,
         tools: Sequence[Json] = (),
     ) -> dict[str, Json]:
-        """Return the same as a dict with `messages`, and `system` if there is a prompt: for `messages.create(**...)`.
+        """Return the same as a dict for `messages.create(**...)`: `messages`, and `system` if there is a prompt.
 
         Raises:
             InvalidError: as `for_openai`.
@@ -104,7 +104,7 @@ class Window(Struct, frozen=True, kw_only=True, omit_defaults=True):
         return for_anthropic(self.messages, budget=_budget(max_tokens), count=count, system=system, tools=tools)
 
     def _check_begins(self) -> None:
-        """Check that the window is not the middle of a turn alone, of which nothing would be left."""
+        """Check for a window within one turn: without its question, no message would be left."""
         history = [utterance_of(message) for message in self.messages]
         is_answer = any(said.role not in PROMPT_ROLES for said in history)
         if is_answer and self.messages[0].seq > 1 and not turns_of(history):
@@ -112,7 +112,7 @@ class Window(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 def tokens(said: Utterance, count: TokenCounter) -> int:
-    """Return how many tokens a message takes, with its calls and its results."""
+    """Return the tokens of a message, with its calls and its results."""
     total = _FRAME_TOKENS + _tokens_of(said.parts, count) + (1 + count(said.name) if said.name else 0)
     for call in said.calls:
         total += _FRAME_TOKENS + count(call.name) + count(call.arguments)
@@ -129,12 +129,12 @@ def for_openai(
     system: str | None = None,
     tools: Sequence[Json] = (),
 ) -> list[dict[str, Json]]:
-    """Return the newest messages that fit `budget` tokens, as OpenAI's chat messages, oldest first.
+    """Return the newest messages within `budget` tokens, as OpenAI's chat messages, oldest first.
 
-    Before them stands one `system` message: `system`, and every system and developer message of the
-    history. It counts, and so do the definitions of `tools`, which the caller sends beside the messages. Without a
-    question in the history there is nothing but the prompt. Costs a look at every message, and a count of those
-    that fit and of one turn more.
+    Before them comes one `system` message: `system`, then the history's system and developer messages in force. It
+    counts, and so do the definitions of `tools`, which the caller sends beside the messages. A history without a
+    question gives only the prompt. Cost: a look at every message, and a count of the fitting messages and of one turn
+    more.
 
     Raises:
         InvalidError: when not even the prompt and the newest question fit.
@@ -152,7 +152,7 @@ def for_anthropic(
 ) -> dict[str, Json]:
     """Return the same as `for_openai`, as Anthropic's `messages` and `system`; no `system` without a prompt.
 
-    Anthropic wants `tools` beside a history that has tool calls: the caller sends them.
+    Anthropic wants `tools` beside a history with tool calls: the caller sends them.
 
     Raises:
         InvalidError: when not even the prompt and the newest question fit.
@@ -165,7 +165,7 @@ def _budget(max_tokens: int | None) -> int:
 
 
 def neighbours(messages: Sequence[Message], *, limit: int, before: int | None, after: int | None) -> Window:
-    """Return neighbouring messages of a whole session, as `Store.window` says."""
+    """Return neighbouring messages of a whole session, as `Store.window` does."""
     between = [
         said for said in messages if (before is None or said.seq < before) and (after is None or said.seq > after)
     ]
@@ -174,11 +174,11 @@ def neighbours(messages: Sequence[Message], *, limit: int, before: int | None, a
 
 
 def fitting(window: Window, tokens_max: int, *, with_reasoning: bool = False) -> Window:
-    """Return the newest messages of a window that fit, as they are stored but for what models thought, by the estimate.
+    """Return the newest messages of a window within `tokens_max`, by `estimate`, without the model's thinking.
 
-    A tool call and its results stay together, with what was said between them; results that answer no call
-    of the window are left out, and so are system prompts that another one has replaced. If not even the newest fits,
-    the window says how many tokens would do.
+    `with_reasoning` keeps the thinking, and counts it. All else stays as stored. A tool call and its results stay
+    together, with the messages between them. Left out are replaced system prompts, and results without their call in
+    the window. If not even the newest message fits, the window says how many tokens it needs.
     """
     gone = outdated([utterance_of(message) for message in window.messages])
     standing = [message for place, message in enumerate(window.messages) if place not in gone]
@@ -203,7 +203,7 @@ def fitting(window: Window, tokens_max: int, *, with_reasoning: bool = False) ->
 
 
 def _without_reasoning(message: Message) -> Message | None:
-    """Return a message without what the model thought, None when nothing else was in it."""
+    """Return a message without the model's thinking, None if it has nothing else."""
     if message.role != "assistant" or not message.reasoning:
         return message
     content = without_reasoning(message.content)
@@ -216,7 +216,7 @@ def _without_reasoning(message: Message) -> Message | None:
 def _newest(
     messages: Sequence[Message], budget: int, count: TokenCounter, system: str | None, tools: Sequence[Json]
 ) -> tuple[str, list[Utterance]]:
-    """Return the prompt, and the newest turns that fit beside it."""
+    """Return the prompt, and the newest turns with room beside it."""
     history = [utterance_of(message) for message in messages]
     prompted, turns = prompt(history, system), turns_of(history)
     room = budget - _ANSWER_TOKENS - (_FRAME_TOKENS + count(prompted) if prompted else 0)
@@ -232,7 +232,7 @@ def _newest(
 
 
 def _that_fit(turns: Sequence[list[Utterance]], room: int, count: TokenCounter) -> list[list[Utterance]]:
-    """Return the last turns that fit, oldest first."""
+    """Return the last turns within the room, oldest first."""
     first = len(turns)
     while first:
         for said in turns[first - 1]:
@@ -244,7 +244,7 @@ def _that_fit(turns: Sequence[list[Utterance]], room: int, count: TokenCounter) 
 
 
 def _runs(history: Sequence[Utterance]) -> Iterator[list[int]]:
-    """Yield the places of messages that must not be split, without those that hold orphaned results alone."""
+    """Yield the places of inseparable messages, without messages of orphaned results alone."""
     pairs = [(call, result) for (call, _), (result, _) in answers(history).items()]
     last: dict[int, int] = {}
     for call, result in pairs:
