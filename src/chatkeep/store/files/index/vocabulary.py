@@ -1,10 +1,10 @@
-"""The words of the index: which there are, in how many messages each is, and which are forms of one.
+"""The words of the index, the number of messages with each, and the inflections of one stem.
 
-The full-text index knows the words too, but not how many messages have one without walking through
-all of them, and not which belong to one stem. So they stand in a table of their own (`terms`). It is
-made from the full-text index when that is built, and kept up as messages come. A new word is put there
-at once; counts, which only weigh words against each other, are put there every thousand messages,
-and are not taken back when a session is deleted.
+FTS5 has the words too. But it counts the messages of a word only by a walk through all postings, and
+it knows no stems. So the table `terms` has all three. A build of the index makes the table from the
+finished full-text index; later messages add to it. A new word enters the table at once. Counts only
+weigh words against each other, so they enter every thousand messages, and a deleted session leaves
+them as they are.
 """
 
 from __future__ import annotations
@@ -28,37 +28,38 @@ from chatkeep.core.search.stems import stem
 from chatkeep.core.search.words import GAP, indexed, is_unspaced, pairs_of, rows_of, spaced, stretches
 from chatkeep.store.files.index.sql import QUERIES, Begun, IndexConnection, one_row
 
-_FORMS: Final = 32
-_FORMS_MOST: Final = 400  # when they are rare
-_RARE: Final = 20_000  # messages that have one of them
-_FORMS_LEAST: Final = 8  # when they are common
-_COMMON: Final = 5  # a part of all messages, which have one of them
-_LASTING: Final = 5  # messages that have the last of very many words: a new word is not soon among these
-_REMEMBERED_S: Final = 60
-_BEGUN_MAX: Final = 500
-_LONGEST: Final = 1000
-_KNOWN_MAX: Final = 200_000
-_TALLIED_MAX: Final = 1000
-_TALLIED_WORDS_MAX: Final = 50_000
-_COUNTED_MAX: Final = 4000  # words of a message: one that has more counts little for any of them
-_PUT_AT_ONCE: Final = 1000
+_FORMS: Final = 32  # words in one full-text query, for a stem or a prefix of neither rare nor common words
+_FORMS_MOST: Final = 400  # words of a prefix in one query, if they are rare
+_RARE: Final = 20_000  # messages; words with no more in all are rare, and asking for every one costs little
+_FORMS_LEAST: Final = 8  # words of a prefix in one query, however common
+_COMMON: Final = 5  # words are common if they have a fifth of all messages, or more
+_LASTING: Final = 5  # messages; if the last of 401 words has so many, a new word does not soon displace it
+_REMEMBERED_S: Final = 60  # seconds to remember the commonest words of a prefix
+_BEGUN_MAX: Final = 500  # prefixes to remember, about; then all are dropped
+_LONGEST: Final = 1000  # characters; longer words stay out of the table
+_KNOWN_MAX: Final = 200_000  # words a tally remembers as stored, about; a bound on memory
+_TALLIED_MAX: Final = 1000  # messages between two flushes of the counts
+_TALLIED_WORDS_MAX: Final = 50_000  # words between two flushes of the counts; a bound on memory
+_COUNTED_MAX: Final = 4000  # words of a message to count; one with more says little about any of them
+_PUT_AT_ONCE: Final = 1000  # words in one insert; other writers get their turn between two
 _TWO: Final = 2
-_ROW_MAX: Final = 8  # words of a phrase that are looked up one by one
+_ROW_MAX: Final = 8  # words of a phrase; a longer one is not compared word by word
 _WORDS: Final = Decoder(list[tuple[str, int]])
 _ASCII_WORD: Final = re.compile(r"[a-z0-9]+")
 _NO_SIGNS: Final = {code: " " for code in range(0x80) if not chr(code).isalnum()}
 _LAST: Final = chr(0x10FFFF)
-_SCOPE: Final = "\ue002"
-_THOUGHT: Final = "\ue003"  # stands before each word of what a model thought
+_SCOPE: Final = "\ue002"  # private use: begins the word of a session or a role
+_THOUGHT: Final = "\ue003"  # private use: begins each word of a model's reasoning
 NOTHING: Final = f'"{GAP}{GAP}"'
 
 
 class Sought(Struct, frozen=True):
-    """What the full-text index is asked for one term, and about how many messages have it at most.
+    """The full-text query of one term, and an upper estimate of its number of messages (`count`).
 
-    A term that is a beginning of more words than these tells which were `asked` for by now. Of a phrase of words, not
-    of a piece of text, `words` are these, and `others` tells in how many messages each is but the rarest; if they are
-    three to eight, `rarest` finds the two rarest as near each other as they are in it.
+    A prefix may have more words than one query asks for. Then `asked` has all words asked for by now.
+    A phrase of words has its `words`, and in `others` the message counts of all but the rarest, ascending.
+    A phrase of three to eight words also has `rarest`: a query for its two rarest words, as near each other as
+    in the phrase. A run of a script without spaces has none of these three.
     """
 
     match: str
@@ -71,9 +72,9 @@ class Sought(Struct, frozen=True):
 
 
 class Indexed(Struct, frozen=True):
-    """What the index is given of a message: its tokens and its rows of parts, and the words that are in these.
+    """A message as the index takes it: its tokens, its rows of parts, and the set of words in both.
 
-    Of a message with very many words, `more` has those that need not be counted.
+    A message with more than 4,000 words has the rest in `more`: these enter the table uncounted.
     """
 
     tokens: str
@@ -83,9 +84,9 @@ class Indexed(Struct, frozen=True):
 
 
 def indexed_of(text: str, thought: str = "") -> Indexed:
-    """Return what the index is given of a message. Takes long for a long one: best done before one's turn to write.
+    """Return a message as the index takes it. A long message takes long: call this before the write transaction.
 
-    What a model thought is found by those alone who ask for it: its words are others than those of the answer.
+    The words of a model's reasoning (`thought`) carry a mark. So only a search for them finds them.
     """
     tokens, rows = spaced(text), rows_of(text)
     words: set[str] = set()
@@ -102,35 +103,38 @@ def indexed_of(text: str, thought: str = "") -> Indexed:
 
 
 def _marked(tokens: str) -> str:
-    """Return tokens as those of what a model thought; the gaps between rows stay."""
+    """Return tokens with the mark of a model's reasoning; the gaps between rows stay."""
     if tokens.isascii():
         return _ASCII_WORD.sub(rf"{_THOUGHT}\g<0>", tokens.lower().translate(_NO_SIGNS))
     return " ".join(token if token == GAP else f"{_THOUGHT}{token}" for token in tokens.split())
 
 
 def with_stems(words: Sequence[str]) -> Iterator[list[tuple[str, str | None]]]:
-    """Yield words with their stems, as many at a time as are put into the table in no time."""
+    """Yield words with their stems, at most 1,000 at a time, so that no insert takes long."""
     for first in range(0, len(words), _PUT_AT_ONCE):
         some = words[first : first + _PUT_AT_ONCE]
         yield [(word, _stem_of(word)) for word in some if len(word) <= _LONGEST]
 
 
 def put_words(db: apsw.Connection, words: Iterable[tuple[str, str | None]]) -> None:
-    """Put words into the table that are not there. Words that no message has do no harm there."""
+    """Insert the missing words into the table, with a count of 0. Words without any message do no harm there."""
     db.executemany(QUERIES["put_term"], words)
 
 
 class Tally:
-    """The words of new messages, on their way into the table."""
+    """A buffer between new messages and the table: it inserts new words at once, and counts now and then."""
 
     def __init__(self) -> None:
-        """Begin with nothing."""
+        """Begin without counts."""
         self._known: set[str] = set()
         self._counts: Counter[str] = Counter()
         self._message_count = 0
 
     def add(self, db: apsw.Connection, messages: Iterable[Indexed]) -> None:
-        """Take in messages, by what the index was given of each; the words that need not be counted are not put."""
+        """Count the words of messages and insert the new ones; the caller inserts those in `Indexed.more`.
+
+        Flushes the counts after 1,000 messages or 50,000 different words.
+        """
         fresh: dict[str, str | None] = {}
         for message in messages:
             self._counts.update(message.words)
@@ -145,22 +149,25 @@ class Tally:
 
     @property
     def is_empty(self) -> bool:
-        """Whether there is nothing to put into the table."""
+        """Whether there are no counts to flush."""
         return not self._counts
 
     def flush(self, db: apsw.Connection) -> None:
-        """Put the counts into the table."""
+        """Add the counts to the table."""
         db.executemany(QUERIES["count_term"], [(count, word) for word, count in self._counts.items()])
         self._counts.clear()
         self._message_count = 0
 
     def forget(self) -> None:
-        """Believe nothing of what was put in a transaction that failed."""
+        """Forget the stored words, as a transaction failed: the table may not have them."""
         self._known.clear()
 
 
 def fill(db: apsw.Connection) -> None:
-    """Make the table from a full-text index that is complete."""
+    """Fill the table from a complete full-text index.
+
+    Leaves out bigrams of a single message, as there are very many.
+    """
     db.execute("CREATE VIRTUAL TABLE temp.vocabulary USING fts5vocab(main, words, row)")
     found = ((word, _stem_of(word), count) for word, count in db.execute("SELECT term, doc FROM temp.vocabulary"))
     db.executemany(QUERIES["fill_term"], (row for row in found if _is_to_be_known(row[0], row[2])))
@@ -177,24 +184,24 @@ def _is_pair(word: str) -> bool:
 
 
 def is_mark(word: str) -> bool:
-    """Tell whether this is no word but a mark of the index: the gap between rows, or the scope of a session."""
+    """Tell whether a token is a mark of the index, not a word: a gap between rows, or a session's or a role's word."""
     return GAP <= word[0] <= _SCOPE
 
 
 def scope_word(sid: object) -> str:
-    """Return the word that every message of a session has in the index, and nobody can type."""
+    """Return the word of a session: every message of it has this word in the index, and nobody can type it."""
     return f"{_SCOPE}{sid}"
 
 
 def role_word(role: Role) -> str:
-    """Return the word of the messages of a role that is rare; user and assistant have none."""
+    """Return the word of a role: messages of roles other than user and assistant have it in the index."""
     return f"{_SCOPE}{role}"
 
 
 def sought(db: IndexConnection, term: Term, asked: tuple[str, ...] = (), *, with_thoughts: bool = False) -> Sought:
-    """Return what to ask for a term; of a beginning of many words, of which some were `asked` for, the next ones.
+    """Return the full-text query of a term; of a prefix, for the next words after those already `asked` for.
 
-    `with_thoughts` what models thought is asked, too.
+    `with_thoughts` the query covers the models' reasoning, too.
     """
     said = _sought(db, term, asked, "")
     if not with_thoughts:
@@ -208,7 +215,7 @@ def sought(db: IndexConnection, term: Term, asked: tuple[str, ...] = (), *, with
 def _sought(db: IndexConnection, term: Term, asked: tuple[str, ...], mark: str) -> Sought:
     if term.run:
         pairs = [mark + indexed(pair) for pair in pairs_of("".join(term.tokens))]
-        count = max(1, min(count for _, count in _counted(db, pairs)))  # a pair of one message need not be known
+        count = max(1, min(count for _, count in _counted(db, pairs)))  # the table may lack a bigram of one message
         return Sought(f'"{" ".join(pairs)}"', count, is_phrase=len(pairs) > 1)
     tokens = [mark + indexed(token) for token in term.tokens]
     if len(tokens) > 1:
@@ -235,7 +242,7 @@ def _phrase(db: IndexConnection, term: Term, tokens: Sequence[str], asked: tuple
 
 
 def _rarest(words: Sequence[str], counts: Sequence[int]) -> str:
-    """Return what finds the two rarest words as `Sought` says, by how many messages have each; else nothing."""
+    """Return the query for the two rarest words of a phrase (`Sought.rarest`), empty unless it has three to eight."""
     if not _TWO < len(words) <= _ROW_MAX:
         return ""
     first, second = sorted(nsmallest(_TWO, range(len(words)), key=counts.__getitem__))
@@ -244,27 +251,27 @@ def _rarest(words: Sequence[str], counts: Sequence[int]) -> str:
 
 
 def every(sought: Iterable[Sought]) -> str:
-    """Return what finds the messages that have all terms."""
+    """Return the full-text query for messages with all terms."""
     return " AND ".join(f"({one.match})" for one in sought)
 
 
 def either(sought: Sequence[Sought]) -> Sought:
-    """Return what is asked for any of the terms."""
+    """Return the full-text query for messages with any of the terms; its count is the sum."""
     return Sought(_any(f"({one.match})" for one in sought), sum(one.count for one in sought))
 
 
 def asked(sought: Sequence[Sought]) -> tuple[str, ...]:
-    """Return the words that were asked for by now, of a term that is a beginning of more."""
+    """Return the words asked for by now of a prefix with more words; empty if no term has more."""
     return next((one.asked for one in sought if one.asked), ())
 
 
 def _any(phrases: Iterable[str]) -> str:
-    """Return what finds any of the phrases; of none, a phrase that nothing has."""
+    """Return the full-text query for any of the phrases; without phrases, one without matches."""
     return f"({' OR '.join(phrases) or NOTHING})"
 
 
 def _forms(db: IndexConnection, word: str) -> list[tuple[str, int]]:
-    """Return the words of the index that are forms of one, itself first, and in how many messages each is."""
+    """Return a word and its inflections in the index, at most 32 of these, commonest first, with message counts."""
     of_stem = _marked_stem(word)
     found = one_row(db, QUERIES["forms"], {"word": word, "stem": of_stem, "limit": _FORMS}, _WORDS)
     forms = {form: count for form, count in found if _marked_stem(form) == of_stem}
@@ -272,10 +279,15 @@ def _forms(db: IndexConnection, word: str) -> list[tuple[str, int]]:
 
 
 def _begun(db: IndexConnection, beginning: str, asked: tuple[str, ...]) -> Begun:
-    """Return the commonest words with a beginning besides some, and if there are more, all that are asked for then.
+    """Return the commonest words with a prefix, except those already `asked` for, with their message counts.
 
-    There are more of them when they are rare: then all are needed, and cost little; and fewer when they are common.
-    Which are the commonest of very many does not change soon, and all have to be looked at to tell: it is remembered.
+    If the index has still more, the second value has all words asked for so far, these included; else it is empty.
+    The number of words depends on their message counts. It is up to 400 while these sum to less than 20,000: a
+    search needs all rare words, and they cost little. It is up to 32 while they sum to less than a fifth of all
+    messages, and at least 8.
+
+    To find the commonest, SQLite reads every word with the prefix. For a prefix of more than 400 words, none of
+    them rare, the answer changes slowly: the connection remembers it for a minute.
     """
     now = time.monotonic()
     until, begun = db.begun.get(beginning, (now, None))
@@ -296,7 +308,7 @@ def _begun(db: IndexConnection, beginning: str, asked: tuple[str, ...]) -> Begun
 
 
 def _counted(db: IndexConnection, words: Iterable[str]) -> list[tuple[str, int]]:
-    """Return in how many messages each word is, 0 for one that is not in the table."""
+    """Return the message count of each word, 0 for a word not in the table."""
     return [(word, next(iter(db.execute(QUERIES["term"], (word,))), (0,))[0]) for word in words]
 
 
@@ -305,12 +317,12 @@ def _sum(counted: Iterable[tuple[str, int]]) -> int:
 
 
 def _stem_of(word: str) -> str | None:
-    """Return the stem of a word, None when that is the word itself."""
+    """Return the stem of a word, None if the word is its own stem."""
     of_word = _marked_stem(word)
     return None if of_word == word else of_word
 
 
 def _marked_stem(word: str) -> str:
-    """Return the stem of a word, of a thought one as a thought one."""
+    """Return the stem of a word; a word of a model's reasoning keeps its mark."""
     plain = word.removeprefix(_THOUGHT)
     return stem(plain) if plain == word else f"{_THOUGHT}{stem(plain)}"

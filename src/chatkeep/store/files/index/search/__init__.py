@@ -1,5 +1,5 @@
 """The search engine over the index.
 
-searching   which messages match, and in which order
-documents   messages as the index of words has them
+searching   matching messages, in order
+documents   messages in the full-text index
 """

@@ -1,7 +1,7 @@
-"""What a search asks of the index: which documents match, and the messages that they stand for.
+"""The queries of a search: matching documents, and the messages behind them.
 
-A document is a message in the full-text index. All questions are bounded: by a list of documents, by
-a count that is known to be small, or by a walk from the newest on that ends when there are enough.
+A document is a message in the full-text index. A bound limits every query: a list of documents, a
+small known count, or a walk from the newest documents backwards. A walk ends with enough messages.
 """
 
 from __future__ import annotations
@@ -42,33 +42,36 @@ Matches = dict[int, Match]
 Range = tuple[int, int]
 """The first and the last of some documents."""
 WalkPart = tuple[Matches, int, int, Range | None]
-"""Messages, how many documents the way to them was long, the newest time of those that follow, and of which documents
-all that match have been found by now, where these are in a row."""
+"""One part of a walk.
+
+The messages; the length of the walk so far, in documents; the newest time of the messages still to come; and the range
+of documents with every match found by now, None unless these documents are neighbours.
+"""
 Stretch = tuple[int, int, Callable[[int], int]]
-"""The first and the last zone of some, and what tells the newest time in one of them and in all that follow it."""
+"""The first and last of neighbouring zones; a function from a zone to the newest time in it and all zones to follow."""
 
 _DOCS: Final = msgspec.json.Decoder(list[int])
 _FOUND: Final = msgspec.json.Decoder(list[PostingRow])
-_SCOPE_MAX: Final = 200  # sessions that are named one by one; of a larger part, each message is asked
-_UNBOUNDED: Final = 1 << 60
+_SCOPE_MAX: Final = 200  # sessions; a query names so few one by one, else SQL filters each message
+_UNBOUNDED: Final = 1 << 60  # more than any count of documents, and any time in microseconds
 ALWAYS: Final = -_UNBOUNDED  # a time before all others
 LAST: Final = _UNBOUNDED  # a document after all others
-_GAP_ZONES: Final = 4  # that are rather walked through than left out
-_SPARE: Final = 8  # documents beyond those that are wanted
-_ROWS_BYTES: Final = 1 << 16  # of messages in which a phrase is looked up word by word
-_PASSED_OVER: Final = 128  # documents of sessions that are full, before all that follow are
+_GAP_ZONES: Final = 4  # zones; a walk reads through so small a gap, as a new query costs more
+_SPARE: Final = 8  # documents beyond the wanted ones, as times decide in the end
+_ROWS_BYTES: Final = 1 << 16  # bytes of JSON; in so short messages a phrase is compared word by word
+_PASSED_OVER: Final = 128  # documents of full sessions in a row; then one query skips the rest of the row
 
 
 class Documents:
-    """The documents that a search may find.
+    """The documents within the filters of a search.
 
-    A part of few sessions is named in what is asked (`scope`), so that only their messages are looked
-    at; `session_count` and `scope_count` are how many those are. So are messages of rare roles. By all else
-    messages are `is_filtered`: one that matches may be left out.
+    The full-text query itself names a small scope: at most 200 sessions, or roles other than user and assistant.
+    FTS5 then reads only their messages. `session_count` and `scope_count` are the sessions and messages of
+    a scope of sessions. SQL applies all other filters to each match: `is_filtered` means that it may drop some.
     """
 
     def __init__(self, db: apsw.Connection, search: Search) -> None:
-        """Work out how the filters are put."""
+        """Translate the filters of the search into full-text terms and SQL conditions."""
         self._db = db
         self.scope_count = self.session_count = _UNBOUNDED
         self._scope: tuple[str, ...] = ()
@@ -93,55 +96,56 @@ class Documents:
         }
 
     def total(self) -> int:
-        """Return how many messages there are, whatever the filters."""
+        """Return the number of all messages, whatever the filters."""
         return int(next(iter(self._db.execute(QUERIES["message_count"])))[0])
 
     def all_of(self, match: str) -> list[int]:
-        """Return all documents that match, filters aside."""
+        """Return all matching documents of the scope; SQL filters do not apply."""
         return one_row(self._db, QUERIES["docs"], {"match": self._in_scope(match)}, _DOCS)
 
     def first_of(self, match: str, most: int) -> Iterator[int]:
-        """Yield so many documents that match, filters aside, the first ones first."""
+        """Yield the `most` lowest matching documents of the scope, in order; SQL filters do not apply."""
         values = {"match": self._in_scope(match), "most": most}
         return (doc for (doc,) in self._db.execute(QUERIES["first_docs"], values))
 
     def with_row(self, docs: Collection[int], words: Sequence[str]) -> list[int] | None:
-        """Return which of these documents have words side by side, None if to look is long, as their messages are."""
+        """Return the documents that have the words side by side; None if their messages exceed 64 KiB together."""
         values = {"match": " OR ".join(map(fts_quoted, words)), "docs": _json(list(docs))}
         ((size,),) = self._db.execute(QUERIES["size_of"], {"docs": values["docs"]})
         return one_row(self._db, QUERIES["docs_with_row"], values, _DOCS) if size <= _ROWS_BYTES else None
 
     def those_of(self, docs: Collection[int], match: str) -> set[int]:
-        """Return which of these documents match."""
+        """Return the matching ones of these documents."""
         values = {"match": match, "docs": _json(list(docs))}
         found = one_row(self._db, QUERIES["docs_of"], values, _DOCS) if docs else []
         return set(found)
 
     def messages(self, docs: Collection[int]) -> Matches:
-        """Return the messages of these documents that the filters let through."""
-        values = {**self._values, "docs": _json(sorted(docs))}  # neighbours on the disk one after the other
+        """Return the messages of these documents, within the filters."""
+        values = {**self._values, "docs": _json(sorted(docs))}  # sorted: SQLite reads neighbours on the disk in turn
         found = one_row(self._db, self._filtered("messages_of"), values, _FOUND)
         return {message[0]: _match(message) for message in found}
 
     def between(self, match: str, low: int, high: int) -> Iterator[PostingRow]:
-        """Yield the messages of a range of documents that match and that the filters let through, the last first."""
+        """Yield the matching messages of a range of documents, within the filters, last document first."""
         values = {**self._values, "match": self._in_scope(match), "low": low, "high": high}
         return iter(self._db.execute(self._filtered("candidates"), values))
 
     def newest_first(
         self, match: str, size: int, zone_count: int, most: int, full: AbstractSet[object]
     ) -> Iterator[WalkPart]:
-        """Yield the messages that match, those of the zones with the newest ones first, in parts that grow.
+        """Yield the matching messages in growing parts, zones with the newest times first.
 
-        The first part has `size` of them. First so many zones are looked at, then more and more; after `most` stretches
-        of them, all, from the last one on. Sessions that become `full` meanwhile are passed over from there on.
+        The first part has `size` messages. The walk reads `zone_count` zones, then twice as many each round. After
+        `most` stretches it starts again and reads all zones, last document first. The caller may add sessions to
+        `full` meanwhile: the walk skips their messages from then on.
         """
         stretches = self._stretches(zone_count)
         rest = (everything for _ in islice(stretches, 1) for everything in self._all())
         return self._walk(match, size, chain(islice(stretches, most), rest), full)
 
     def backwards(self, match: str, size: int, full: AbstractSet[object]) -> Iterator[WalkPart]:
-        """Yield the messages that match as `newest_first` does, but from the last one on."""
+        """Yield the matching messages in growing parts like `newest_first`, but last document first."""
         return self._walk(match, size, self._all(), full)
 
     def _walk(
@@ -149,7 +153,7 @@ class Documents:
     ) -> Iterator[WalkPart]:
         found: Matches = {}
         way, seen, newest_after = 0, 0, ALWAYS
-        top = bottom = None  # of what was looked at, while it is in a row
+        top = bottom = None  # bounds of the documents read, as long as these are neighbours
         known: Range | None = None
         for low, high, newest_from in stretches:
             first, last = low * ZONE_DOCS, high * ZONE_DOCS + ZONE_DOCS - 1
@@ -164,7 +168,7 @@ class Documents:
                         yield found, way + last - doc + 1, newest_from(zone_of(doc - 1)), known
                         seen += len(found)
                         found, size = {}, seen // 2 + 1
-            except apsw.InterruptError:  # what was found by now is kept
+            except apsw.InterruptError:  # the deadline: keep the messages found by now
                 yield found, way, ALWAYS, None
                 return
             way += last - first + 1
@@ -173,7 +177,11 @@ class Documents:
         yield found, way, newest_after, known
 
     def _of_others(self, match: str, first: int, last: int, full: AbstractSet[object]) -> Iterator[PostingRow]:
-        """Yield the messages of a range of documents that match, without those of some sessions, the last first."""
+        """Yield the matching messages of a range of documents, last first, without those of full sessions.
+
+        After a row of 128 skipped messages, one query finds the last document of another session. The row
+        doubles each time.
+        """
         most = _PASSED_OVER
         while first <= last:
             passed_over = 0
@@ -191,7 +199,7 @@ class Documents:
             most *= 2
 
     def _stretches(self, zone_count: int) -> Iterator[Stretch]:
-        """Yield all zones, about in the order of their newest messages; neighbours of about the same time together."""
+        """Yield all zones in stretches, roughly newest messages first; a stretch has neighbours of similar times."""
         rows = self._db.execute(QUERIES["zones"], self._times())
         following = list(islice(rows, zone_count))
         while following:
@@ -205,22 +213,25 @@ class Documents:
                 yield low, high, partial(_newest_in, zones, newest)
 
     def _all(self) -> Iterator[Stretch]:
-        """Yield the one stretch of all zones, if there are any."""
+        """Yield one stretch with all zones, if there are any."""
         ((low, high),) = self._db.execute(QUERIES["zone_bounds"], self._times())
         if high is not None:
             yield low, high, self._newest_before
 
     def _newest_before(self, zone: int) -> int:
-        """Return the newest time in a zone and in those of lower documents, or a later one, but within `until`."""
+        """Return an upper bound of the times in a zone and all lower ones.
+
+        With `until`, only zones with messages before that time count.
+        """
         until = self._values.get("until")
         query = QUERIES["newest_before" if until is None else "newest_before_until"]
         newest = next(iter(self._db.execute(query, {"zone": zone, "until": until})), (None,))[0]
         return ALWAYS if newest is None else int(newest)
 
     def from_last(self, docs: Iterable[int], size: int) -> Iterator[tuple[list[int], int]]:
-        """Yield documents from the last on, in parts that grow, and the newest time in what follows."""
+        """Yield the documents in growing parts, last first, each with the newest time of the documents to follow."""
         left = sorted(docs, reverse=True)
-        end, more = size + size // 8 + _SPARE, size // 4 + 1  # a little more than are wanted, as times decide
+        end, more = size + size // 8 + _SPARE, size // 4 + 1  # a few more than wanted, as times decide in the end
         while left:
             part, left = left[:end], left[end:]
             end = more = 2 * more
@@ -229,7 +240,10 @@ class Documents:
     def counted(
         self, matches: Sequence[str], sids: Collection[object], docs: Collection[int], limit: int
     ) -> tuple[dict[object, int], list[list[int]]]:
-        """Return how many messages of sessions match, of so many looked at, and which of some documents match each."""
+        """Count matching messages by session, and find the documents of each match.
+
+        At most `limit` messages are read, so the counts may be too low. The lists have the documents among `docs`.
+        """
         sql = QUERIES["counted"].replace("{where}", self._of_messages_sql)
         match = f"({sessions_filter(sids)}) AND ({' OR '.join(f'({match})' for match in matches)})"
         rows = self._db.execute(sql, {**self._values, "match": match, "docs": _json(list(docs)), "limit": limit})
@@ -244,7 +258,7 @@ class Documents:
         return counts, having
 
     def lying_in(self, sids: Iterable[object], docs: Range) -> set[object]:
-        """Return which sessions have all their messages among these documents."""
+        """Return the sessions with all their messages in this range of documents."""
         values = {"sids": _json(list(sids)), "first": docs[0], "last": docs[1]}
         return {sid for (sid,) in self._db.execute(QUERIES["lying_in"], values)}
 
@@ -253,7 +267,7 @@ class Documents:
         return dict(self._db.execute(QUERIES["keys_of"], {"sids": _json(list(sids))}))
 
     def places(self, docs: Sequence[int]) -> dict[int, tuple[Row, Spot]]:
-        """Return where the messages of documents are, without those that are gone."""
+        """Return the session's row and the spot of each document, without deleted messages."""
         rows = self._db.execute(QUERIES["places"], {"docs": _json(docs)})
         return {doc: (row_of(row[:-3]), spot_of(row[-3:])) for doc, *row in rows}
 
@@ -270,7 +284,7 @@ class Documents:
         return sql
 
     def _few_sessions(self, where: Sequence[str]) -> dict[object, int] | None:
-        """Return the sessions of the selection and their message counts, None when they are many."""
+        """Return the sessions of the selection with their message counts; None if they are more than 200."""
         sql = QUERIES["sessions_in"].replace("{where}", " AND ".join(where))
         found = dict(self._db.execute(sql, {**self._values, "limit": _SCOPE_MAX + 1}))
         return found if len(found) <= _SCOPE_MAX else None
@@ -289,10 +303,10 @@ class Documents:
 
 
 class WalkProgress:
-    """What a way back to the newest messages has seen: of which documents all that match, and how many by session."""
+    """The progress of a walk: the range of documents with every match found, and the matches by session."""
 
     def __init__(self, documents: Documents) -> None:
-        """Begin with nothing seen."""
+        """Begin without documents."""
         self._documents = documents
         self._docs: Range | None = None
         self._counts: Counter[object] = Counter()
@@ -302,9 +316,9 @@ class WalkProgress:
     def note(
         self, found: Matches, docs: Range | None, full: AbstractSet[object] = frozenset(), way: Iterable[WalkPart] = ()
     ) -> None:
-        """Take note that all that match of some documents are found, but of sessions that are full.
+        """Record the matches of a range of documents; of `full` sessions some may be missing.
 
-        `way` goes on from there, where it is not far.
+        `way` has the next parts of the walk, if the walk was short enough to go on.
         """
         self._docs, self._full, self._way = docs, full, iter(way)
         self._counts.clear()
@@ -314,16 +328,19 @@ class WalkProgress:
         self._counts.update(match.session for match in found.values())
 
     def forget(self) -> None:
-        """Know of nothing any more."""
+        """Discard the record: its counts no longer apply."""
         self._docs = None
 
     def counts(self, sessions: AbstractSet[object]) -> dict[object, int]:
-        """Return how many messages match of those sessions that were seen whole."""
+        """Return the matches of each session that lies within the walked documents.
+
+        Reads one more part of the walk if some sessions lie only partly within them.
+        """
         if self._docs is None:
             return {}
         wanted = sessions - self._full
         whole = self._documents.lying_in(wanted, self._docs)
-        if len(whole) < len(wanted):  # the way ended in the middle of some: a little more of it may do
+        if len(whole) < len(wanted):  # the walk ended within some: one more part may reach their first messages
             found, _, _, docs = next(self._way, ({}, 0, 0, None))
             if docs is not None:
                 self._add(found)
@@ -332,7 +349,7 @@ class WalkProgress:
 
 
 def by_terms(having: Mapping[int, AbstractSet[int]]) -> Mapping[int, Collection[int]]:
-    """Return documents by the terms that they have, as bits, from those that have each term."""
+    """Group documents by their set of terms, as bits, from the documents of each term's place."""
     seen: set[int] = set()
     several: set[int] = set()
     for docs in having.values():
@@ -345,7 +362,7 @@ def by_terms(having: Mapping[int, AbstractSet[int]]) -> Mapping[int, Collection[
 
 
 def _ranges(zones: Sequence[int]) -> Iterator[tuple[int, int]]:
-    """Yield the first and last zones of neighbouring ones, the last ones first, of zones in order."""
+    """Yield the first and last zone of each group of neighbours, last group first; `zones` are in ascending order."""
     high = low = zones[-1]
     for zone in reversed(zones):
         if zone < low - 1 - _GAP_ZONES:
@@ -356,7 +373,10 @@ def _ranges(zones: Sequence[int]) -> Iterator[tuple[int, int]]:
 
 
 def _newest_in(zones: Sequence[int], newest: Sequence[int], zone: int) -> int:
-    """Return the newest time in a zone, in those before it and in all that follow these zones, which are in order."""
+    """Return the newest time in a zone, in the lower ones of `zones`, and in all zones after this round.
+
+    `zones` are in ascending order. `newest` has one time more than `zones`: the first is of later rounds.
+    """
     return newest[bisect_right(zones, zone)]
 
 
@@ -366,12 +386,12 @@ def zone_of(doc: int) -> int:
 
 
 def sessions_filter(sids: Iterable[object]) -> str:
-    """Return what finds the messages of these sessions."""
+    """Return the full-text query for the messages of these sessions."""
     return " OR ".join(map(fts_quoted, map(scope_word, sids))) or NOTHING
 
 
 def fts_quoted(word: str) -> str:
-    """Return a word as FTS5 takes any word."""
+    """Return a word in double quotes, as FTS5 accepts any word."""
     return f'"{word}"'
 
 
@@ -381,22 +401,22 @@ def _match(message: PostingRow) -> Match:
 
 
 def _json(values: Sequence[object]) -> str:
-    """Return values as `json_each` takes them."""
+    """Return values as a JSON array, for `json_each`."""
     return msgspec.json.encode(values).decode()
 
 
 def phrase_count(match: str) -> int:
-    """Return how many phrases are asked for."""
+    """Return the number of phrases in a full-text query."""
     return match.count('"') // 2
 
 
 def phrases_of(row: apsw.FTS5ExtensionApi, *_: object) -> str:
-    """Return which phrases of what is asked for a row has, in JSON, by their numbers; a function for queries."""
+    """Return the numbers of the query's phrases found in a row, as a JSON array; an SQL function of the queries."""
     return json.dumps([number for number in range(row.phrase_count) if row.phrase_columns(number)])
 
 
 def has_row(row: apsw.FTS5ExtensionApi, *_: object) -> bool:
-    """Tell whether a row has the words that are asked for side by side, in their order; a function for queries."""
+    """Tell whether a row has the words of the query side by side, in order; an SQL function of the queries."""
     ends: set[int] | None = None
     for number in range(row.phrase_count):
         if ends is None or ends:
@@ -406,4 +426,4 @@ def has_row(row: apsw.FTS5ExtensionApi, *_: object) -> bool:
 
 
 FUNCTIONS: Final = {"phrases_of": phrases_of, "has_row": has_row}
-"""What a connection has to know for the queries, by the names in them."""
+"""The SQL functions of the queries, by name. Every connection registers them."""

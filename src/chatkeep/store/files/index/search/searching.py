@@ -1,12 +1,12 @@
-"""From a query to the messages that answer it, at a cost that is bounded whatever the words.
+"""Find the messages for a query, at a bounded cost whatever its words.
 
-A word may be in most of millions of messages, so matches are never all looked at. Of the rarer terms
-every document is listed; the commoner ones are only looked up in documents that are candidates for
-what they have of the rarer ones. Where all terms are common, the newest of the messages that match are
-the candidates: `zones` tell which parts of the index hold them, in whatever order messages came.
-`core.ranking` puts the candidates in order.
+A word may be in most of millions of messages, so a search never reads every posting. It lists all
+documents of the rarer terms. It looks up the commoner terms only in candidates from those lists.
+If all terms are common, the candidates are the newest matching messages. The table `zones` gives the
+time range of each part of the index, so the search finds them in whatever order messages came.
+`core.search.ranking` puts the candidates in order.
 
-What is answered depends on the messages and their times, not on the order in which they came.
+The answer depends on the messages and their times, not on their order of arrival.
 """
 
 from __future__ import annotations
@@ -43,34 +43,34 @@ from chatkeep.store.files.index.search.documents import (
 from chatkeep.store.files.index.sql import IndexConnection
 from chatkeep.store.files.index.vocabulary import Sought, either, every
 
-_LISTED: Final = 2_500  # documents that are listed for all rarer terms together
-_CANDIDATES: Final = 400  # messages that are ranked, at most
-_CANDIDATES_OF_MANY: Final = 250  # where looking one up takes longer
-_CANDIDATES_OF_SESSIONS: Final = 150  # where the best message of each is enough
-_MANY: Final = 100_000  # messages in all
-_LOOKED_UP: Final = 500  # candidates in which every term is looked up
-_REVIEWED: Final = 10  # best candidates in which the commoner terms are looked up
-_ZONES_NEAR: Final = 40  # of the newest messages, where walks end that find much
-_STRETCHES: Final = 40  # of neighbouring zones that such a walk takes
-_ROWS_MAX: Final = 50  # documents in which a phrase is looked up word by word
-_NEXT_SHARE: Final = 0.05  # of the messages that have two words, those in which one may follow the other
-_PIECE_SHARE: Final = 0.02  # of the messages that have the rarest pair of a piece of text, those that may have it all
-_VERBATIM_WAY: Final = 200_000  # messages that have one of some words, which a search for all side by side gets past
-_SCARCE: Final = 4  # times as many messages as are answered are few; four times as many as that are not
-_LONG_WAY: Final = 40_000  # documents
-_WAY_SPARE: Final = 2.5  # a way that is begun anew costs more than one that is longer
-_NEAR: Final = 10_000  # documents; half as many more are soon looked at
-_PHRASES: Final = 4
-_PHRASE_PACE: Final = 1000  # documents that a search for a phrase gets past while one is looked up
-_FEW_TERMS: Final = 3
-_COUNTED: Final = 20_000  # messages that match, in the sessions of an answer
-_TIES: Final = 1000
-_HELD: Final = 100  # newest messages of a session that is answered once
-_CLOCK_STEPS: Final = 20_000  # virtual machine steps between looks at the clock, about a millisecond
+_LISTED: Final = 2_500  # documents listed in memory for all rarer terms together
+_CANDIDATES: Final = 400  # messages to rank, at most, in an index below `_MANY` messages
+_CANDIDATES_OF_MANY: Final = 250  # messages to rank in a larger index: each look-up takes longer there
+_CANDIDATES_OF_SESSIONS: Final = 150  # messages to rank if each session is answered once: its best is enough
+_MANY: Final = 100_000  # messages in the index; from here on look-ups are slow
+_LOOKED_UP: Final = 500  # documents; a lone rare word is listed up to here
+_REVIEWED: Final = 10  # best candidates; the review looks up commoner terms and phrases only in these
+_ZONES_NEAR: Final = 40  # zones; a walk that needs more of them goes backwards by document, not by time
+_STRETCHES: Final = 40  # stretches of neighbouring zones that a walk by time reads before it falls back
+_ROWS_MAX: Final = 50  # documents; in so few a phrase is compared word by word
+_NEXT_SHARE: Final = 0.05  # guessed share, among messages with two words, of those with the words side by side
+_PIECE_SHARE: Final = 0.02  # guessed share, among messages with the rarest bigram of a run, of those with all of it
+_VERBATIM_WAY: Final = 200_000  # postings; a search for the whole phrase may read so many and stay cheap
+_SCARCE: Final = 4  # times the limit: the expected matches to list at once; 16 times the limit found is too many
+_LONG_WAY: Final = 40_000  # documents; a walk over more is slow
+_WAY_SPARE: Final = 2.5  # factor on the expected length of a walk: a second start costs more than a longer walk
+_NEAR: Final = 10_000  # documents; after so short a walk, half as much again costs little
+_PHRASES: Final = 4  # phrases of two neighbouring words to look up in a review
+_PHRASE_PACE: Final = 1000  # documents that a phrase query passes in the time of one look-up
+_FEW_TERMS: Final = 3  # terms; with more, a question has few messages with every term
+_COUNTED: Final = 20_000  # matching messages to count in the sessions of an answer
+_TIES: Final = 1000  # messages of the same time kept beyond the wanted ones
+_HELD: Final = 100  # newest messages kept of a session, if each session is answered once
+_CLOCK_STEPS: Final = 20_000  # steps of SQLite's virtual machine between looks at the clock, about a millisecond
 
 
 class SearchResult(Struct, frozen=True):
-    """What was found, best first; `partial` when there was no time for all of it."""
+    """The found messages, best first; `partial` if the deadline cut the search off."""
 
     found: list[FoundMessage]
     mode: Mode = "all"
@@ -78,7 +78,10 @@ class SearchResult(Struct, frozen=True):
 
 
 def find(db: IndexConnection, search: Search) -> SearchResult:
-    """Return what a search finds."""
+    """Return the messages for a search, best first, within its deadline.
+
+    If the query can be relaxed, the search for messages with every term gets half of the time.
+    """
     searching = _Searching(db, search)
     if searching.is_nowhere:
         return SearchResult([])
@@ -95,7 +98,7 @@ def find(db: IndexConnection, search: Search) -> SearchResult:
 
 
 class _Searching:
-    """One search under way: `_whole` has messages with every term, `_loose` those with some."""
+    """One running search: `_whole` has messages with every term, `_loose` has messages with some terms."""
 
     def __init__(self, db: IndexConnection, search: Search) -> None:
         self._db = db
@@ -110,20 +113,20 @@ class _Searching:
             self._most = _CANDIDATES_OF_SESSIONS
             self._limit = min(self._limit, self._documents.session_count)
         self._whole: Matches = {}
-        self._verbatim: Sought | None = None  # what finds messages that have the query as it stands
-        self._as_typed: Collection[int] | None = None  # all documents that do, if that is known
+        self._verbatim: Sought | None = None  # the query as one phrase, if it is one
+        self._as_typed: Collection[int] | None = None  # all documents with that phrase; None if unknown
         self._loose: Matches | None = None
-        self._is_complete = True  # whether every message that matches is gathered
+        self._is_complete = True  # whether every matching message is gathered
         self._terms: Sequence[Term] = search.query.terms
         self._sought: list[Sought] = []
-        self._unknown: list[int] = []  # the places of terms that were not looked up in all candidates
+        self._unknown: list[int] = []  # places of terms not yet looked up in all candidates
         self._weights: list[float] = []
         self._lists: dict[str, list[int]] = {}
         self._found: Matches = {}
         self._everything: int | None = None
         self._scored: dict[int, float] = {}
-        self._short: list[int] = []  # the best documents
-        self._counts: dict[object, int] = {}  # messages that match, by session
+        self._short: list[int] = []  # the best documents, as many as the answer has
+        self._counts: dict[object, int] = {}  # matching messages, by session
         self._seen = WalkProgress(self._documents)
 
     @property
@@ -133,13 +136,16 @@ class _Searching:
 
     @property
     def may_be_loose(self) -> bool:
-        """Whether there are parts that may stand for the terms."""
+        """Whether a relaxed search may find more: the query has several terms, or its one term has parts."""
         query = self._search.query
         return query.relaxed != query.terms[:1]
 
     @contextlib.contextmanager
     def deadline(self, after_s: float) -> Iterator[None]:
-        """Cut off what is done in here when its time is over; what was found by then stays."""
+        """Interrupt the body at the deadline, `after_s` seconds after the start of the search.
+
+        The messages found by then stay, and the answer is marked partial.
+        """
         self._until, self._is_late = self._began + after_s, False
         self._db.set_progress_handler(self._is_over, _CLOCK_STEPS)
         try:
@@ -151,20 +157,23 @@ class _Searching:
             self._is_partial = self._is_partial or self._is_late
 
     def _asked_for(self, term: Term, asked: tuple[str, ...] = ()) -> Sought:
-        """Return what is asked for a term; what models thought is found only where every role is."""
+        """Return the full-text query of a term; a search for every role also finds the models' reasoning."""
         return vocabulary.sought(self._db, term, asked, with_thoughts=self._search.roles is None)
 
     # Messages that have every term
 
     def gather_whole(self) -> None:
-        """Gather messages that have every term; by more and more words, where one is only begun."""
+        """Gather messages with every term.
+
+        A prefix may have many words. Each round asks for more of them, until the answer is full.
+        """
         sought = [self._asked_for(term) for term in self._terms]
         self._weigh(sought)
         self._gather_whole(sought)
         while (asked := vocabulary.asked(sought)) and not self._fills(self._whole) and not self._is_over():
             sought = [self._asked_for(term, asked if term.prefix else ()) for term in self._terms]
             self._gather_whole(sought)
-            self._seen.forget()  # some of these may have been found before
+            self._seen.forget()  # the earlier rounds may have counted some of these messages already
         self._is_complete = self._is_complete and not asked
 
     def _gather_whole(self, sought: Sequence[Sought]) -> None:
@@ -177,7 +186,7 @@ class _Searching:
                 docs = set(self._documents.all_of(every(rarest_first)))
             found = self._newest_of(docs)
         elif self._search.query.is_question and len(sought) > _FEW_TERMS and self._search.sort != "recent":
-            found = {}  # it would be a long walk; those that have every term are the best of those with some
+            found = {}  # the walk would be long, and `gather_loose` ranks messages with every term first
         elif (docs_of_all := self._scarce(rarest_first)) is not None:
             found = self._newest_of(docs_of_all)
         else:
@@ -187,7 +196,7 @@ class _Searching:
         self._whole = found | self._whole
 
     def gather_verbatim(self) -> None:
-        """Gather messages that have the words of the query as they stand there, if no long search tells these."""
+        """Gather messages with the words of the query side by side, unless that needs a long search."""
         phrase = self._search.query.verbatim
         if phrase is None or self._search.sort == "recent":
             return
@@ -202,7 +211,7 @@ class _Searching:
     # Messages that have some terms
 
     def gather_loose(self) -> None:
-        """Gather messages that have some of the terms, or of their parts."""
+        """Gather messages with some of the terms, or with some parts of the terms."""
         if not self.may_be_loose:
             return
         if self._search.query.relaxed != self._terms or not self._sought:
@@ -231,13 +240,16 @@ class _Searching:
             self._add(place, self._walked([self._sought[place]]))
 
     def _add(self, place: int, found: Matches) -> None:
-        """Add messages that have a term to those that have some."""
+        """Add the messages found for one term to `_loose`."""
         loose = self._loose if self._loose is not None else {}
         for doc, match in found.items():
             loose.setdefault(doc, match).terms |= 1 << place
 
     def _gather_best(self, same: Mapping[int, Collection[int]]) -> None:
-        """Gather the candidates whose terms weigh most; of those that have the same, the newest."""
+        """Gather the candidates with the heaviest sets of terms first; within one set, the newest first.
+
+        `same` has the documents of each set of terms, as bits.
+        """
         found = self._loose if self._loose is not None else {}
         for terms in sorted(same, key=lambda terms: (-ranking.sum_of(self._weights, terms), terms)):
             fresh = self._newest_of(same[terms], self._most - len(found))
@@ -248,10 +260,10 @@ class _Searching:
                 self._is_complete = False
                 break
 
-    # What is best, and what is answered
+    # The order, and the answer
 
     def rank(self) -> None:
-        """Put what was gathered in order."""
+        """Score the gathered messages and put them in order."""
         self._found = self._gathered()
         if self._terms == self._search.query.terms:
             self._everything = (1 << len(self._terms)) - 1
@@ -263,9 +275,9 @@ class _Searching:
         self._short = self._best(self._found)
 
     def review(self) -> None:
-        """Look up, in what is best so far, the terms that were not yet, and words that stand side by side.
+        """Look up the remaining terms and the phrases in the best candidates, and rank these again.
 
-        That makes these messages only better, so no others come into the answer.
+        A review only raises scores, so no other message enters the answer.
         """
         ranked = {doc: (score, self._found[doc].at) for doc, score in self._scored.items()}
         last = min(nlargest(_REVIEWED, ranked.values()), default=None)
@@ -286,7 +298,7 @@ class _Searching:
         self._short = self._best(dict.fromkeys((*self._short, *best)))
 
     def _looked_up(self, docs: Collection[int]) -> Iterable[tuple[int, Collection[int]]]:
-        """Return which of some documents have each term, and count what matches in the sessions of the answer."""
+        """Return each term's place and its documents among the given ones; count matches in the answer's sessions."""
         if self._is_complete or self._is_partial:
             return ()
         sessions = {self._found[doc].session for doc in (*self._short, *docs)}
@@ -302,18 +314,21 @@ class _Searching:
         return enumerate(having)
 
     def _having(self, docs: Collection[int], phrase: Sought) -> set[int]:
-        """Return which documents have a phrase. To look one up is to go on to the next document that has it."""
+        """Return the documents that have a phrase.
+
+        FTS5 looks a document up by skipping to the next match. Hence a rare phrase is listed whole instead.
+        """
         if phrase.count > _PHRASE_PACE * len(docs):
             return self._documents.those_of(docs, phrase.match)
         return set(self._documents.all_of(phrase.match)).intersection(docs)
 
     def is_enough(self) -> bool:
-        """Tell whether the messages with every term are an answer."""
+        """Tell whether the messages with every term are enough for an answer."""
         sessions = {match.session for match in self._whole.values()}
         return is_enough(self._search, len(self._whole), len(sessions))
 
     def answer(self) -> SearchResult:
-        """Return the best of what was gathered."""
+        """Return the best of the gathered messages."""
         found = self._found
         gathered = Counter(match.session for match in found.values())
         places = self._documents.places(self._short)
@@ -326,7 +341,7 @@ class _Searching:
         return SearchResult(shown, "all" if are_whole else "any", self._is_partial)
 
     def _best(self, of: Iterable[int]) -> list[int]:
-        """Return the best of some documents, as many as an answer has."""
+        """Return the best of some documents, as many as an answer has, best first."""
         docs = list(of)
         matches = [self._found[doc] for doc in docs]
         scores = [self._scored.get(doc, 0.0) for doc in docs]
@@ -342,20 +357,20 @@ class _Searching:
         return self._whole if self._loose is None else {**self._loose, **self._whole_again()}
 
     def _whole_again(self) -> Matches:
-        """Return the messages with every term, as they stand among those with some."""
+        """Return the messages with every term; of one also in `_loose`, the entry from there."""
         loose = self._loose or {}
         return {doc: loose.get(doc, match) for doc, match in self._whole.items()}
 
-    # How documents are gathered
+    # Ways to gather documents
 
     def _weigh(self, sought: list[Sought]) -> None:
         self._sought = sought
         self._weights = [ranking.weight(one.count, self._total) for one in sought]
 
     def _listed(self, rarest_first: Sequence[Sought], *, alone: int = _LISTED) -> list[list[int]]:
-        """Return all documents of each term, for as many of the rarest as it is cheap for.
+        """Return all documents of each of the rarest terms, as long as their counts sum to at most `_LISTED`.
 
-        A single word that has more than `alone` is not listed: there is nothing to compare it with.
+        A single word with more than `alone` documents is not listed: there is no second list to intersect.
         """
         counts = accumulate(map(self._count, rarest_first))
         few = [one for one, count in zip(rarest_first, counts, strict=False) if count <= _LISTED]
@@ -368,9 +383,9 @@ class _Searching:
         return [self._lists[one.match] for one in few]
 
     def _of_row(self, sought: Sought) -> list[int] | None:
-        """Return all documents that have a phrase of several words, if few have its two rarest; else None.
+        """Return all documents with a phrase of several words, if at most 50 have its two rarest words; else None.
 
-        Two words are compared sooner than three, one of which is in every other document.
+        A query for the two rarest words is faster than one for the phrase: a third word may be in every other document.
         """
         if not sought.rarest:
             return None
@@ -382,9 +397,9 @@ class _Searching:
         return self._documents.with_row(docs, sought.words) if len(docs) <= _ROWS_MAX else None
 
     def _scarce(self, sought: Sequence[Sought]) -> list[int] | None:
-        """Return all documents that have all terms, if few are likely to: the way back to the newest would be too long.
+        """Return all documents with all terms, if few are expected; None if there are many.
 
-        From the first one on they are found in half the time. None when there are many.
+        A walk back to the newest few would be long. A scan in document order takes half the time.
         """
         few = _SCARCE * self._limit
         if self._total * self._share(sought) > few:
@@ -399,7 +414,7 @@ class _Searching:
         return docs if len(docs) <= _SCARCE * few else None
 
     def _share(self, sought: Sequence[Sought]) -> float:
-        """Return what part of all messages is likely to have all terms, were words together by chance."""
+        """Return the expected share of messages with all terms, as if words were independent."""
         share = 1.0
         for one in sought:
             share *= prod(min(1.0, count / max(1, self._total)) for count in (self._count(one), *one.others))
@@ -407,11 +422,14 @@ class _Searching:
         return share
 
     def _count(self, sought: Sought) -> int:
-        """Return about how many documents a term has."""
+        """Return the estimated number of documents of a term, within the scope of the search."""
         return min(sought.count, self._documents.scope_count)
 
     def _newest_of(self, docs: Collection[int], most: int | None = None) -> Matches:
-        """Return the messages of documents; of very many, the newest that are wanted and as many as an answer has."""
+        """Return the messages of documents; of very many, only the newest.
+
+        These are at least `most` (`_most` by default), and enough to fill the answer.
+        """
         wanted = self._most if most is None else most
         if len(docs) <= max(wanted, self._limit):
             return self._documents.messages(docs)
@@ -427,9 +445,10 @@ class _Searching:
         return found
 
     def _walked(self, sought: Sequence[Sought]) -> Matches:
-        """Return the newest messages that have all terms, if there are as many as an answer has.
+        """Return the newest messages with all terms, enough to fill the answer if there are so many.
 
-        Not more are wanted than a way that is not long is likely to have. Filters make it longer than is known before.
+        The walk wants no more candidates than `_LONG_WAY` documents are expected to have. Filters can make
+        it longer than expected: after that many documents, one candidate beside a full answer is enough.
         """
         share = self._share(sought)
         wanted = 1 if self._search.sort == "recent" else max(1, min(self._most, int(_LONG_WAY * share)))
@@ -456,9 +475,9 @@ class _Searching:
     def _parts(
         self, sought: Sequence[Sought], share: float, wanted: int, full: AbstractSet[object]
     ) -> Iterator[WalkPart]:
-        """Return the messages that have all terms, part by part, from the last on.
+        """Return the messages with all terms, part by part, last document first.
 
-        If as many are likely to be among the newest ones as are wanted, by their times, in whatever order they came.
+        If the newest zones are expected to have enough, the parts come by time instead, whatever the order of arrival.
         """
         match = every(sought)
         near = int(_WAY_SPARE * wanted / max(share, 1e-9) / ZONE_DOCS) + 2
@@ -467,7 +486,10 @@ class _Searching:
         return self._documents.newest_first(match, wanted, near, _STRETCHES, full)
 
     def _settled(self, found: Matches, after: int, wanted: int, full: set[object]) -> Matches | None:
-        """Return the newest of what is found, of which all is known after a time; None if that is not enough."""
+        """Return the newest of the found messages; None if too few are later than `after`.
+
+        The search has seen every match later than `after` (microseconds), so only these are certain to be the newest.
+        """
         if len(found) < wanted:
             return None
         newest = self._newest(found, after, full)
@@ -480,9 +502,9 @@ class _Searching:
         return None
 
     def _newest(self, found: Matches, after: int, full: set[object]) -> list[tuple[int, int]]:
-        """Return the times and documents of what is found after a time, newest first, at the same time the last said.
+        """Return times and documents of the messages found after a time: newest first, ties by the higher document.
 
-        Of a session that is answered once, only so many; then it is `full`.
+        If sessions are answered once, each keeps its newest `_HELD` messages; one with more is added to `full`.
         """
         newest = sorted(((match.at, doc) for doc, match in found.items() if match.at > after), reverse=True)
         if self._search.unit == "message" or len(newest) <= _HELD:
@@ -501,7 +523,7 @@ class _Searching:
         return kept
 
     def _fills(self, found: Matches) -> bool:
-        """Tell whether the answer can be filled."""
+        """Tell whether the found messages fill the answer."""
         distinct = {match.session for match in found.values()} if self._search.unit == "session" else found
         return len(distinct) >= self._limit
 
