@@ -1,10 +1,10 @@
-"""Servers of models: asking them, and keeping what they answer.
+"""Clients of model servers, and the storage of their answers.
 
-chat         one turn: the question is stored, the model is asked, the answer is stored
-recording    a conversation that passes by: which session it continues, what of it is new
-upstream     a model's server, asked by way of its client
-connections  connections to a model's server, for what passes unchanged
-framing      where a body ends, and how it is unpacked
-asked        what a request asks a model, as messages
-tokenizers   how many tokens a text takes
+chat         one turn: store the question, ask the model, store the answer
+recording    match a request with a stored session and append its new messages
+upstream     ask a model's server through the openai client
+connections  pooled HTTP/1.1 connections for bytes passed on unchanged
+framing      find the end of a body, and unpack it within bounds
+asked        the messages of a request
+tokenizers   count the tokens of a text
 """

@@ -1,8 +1,8 @@
-"""What a request to a model asks, as it is recorded: no part of it costs its neighbours.
+"""The messages of a request to a model, ready to be recorded. A bad field never costs its neighbours.
 
-A request that a parser takes whole is parsed so. One that is nested too deep, or has too many values, is taken apart
-first (`importers.scanning`): each field of each message is parsed for itself, and what cannot be kept gives way to a
-text that says so. The same message comes out the same each time, so it is known when it comes again.
+A parser takes most requests whole. `core.scanning` first takes apart a request nested too deep or with too many
+values. Each field of each message is then parsed alone, and a notice replaces a field too large to keep. Equal
+messages give equal drafts, so a resent message is recognised.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ from chatkeep.core.scanning import BrokenValueError, LongValueError, Scanner
 from chatkeep.errors import ChatkeepError
 from chatkeep.wire.bodies import check_values
 
-_KEPT_VALUES_MAX: Final = 4 * VALUES_MAX  # of all messages together: some 30 MiB once parsed
-_FIELD_BYTES_MAX: Final = 256 << 10  # of what a request says besides its messages
-_LOOKED_INTO_BYTES: Final = 1 << 20  # of a field that is nested deep: longer ones are kept or left out as they are
-_PARSED_LEVELS: Final = 2 * DEPTH_MAX  # which a parser takes; `storable` cuts to what is kept
+_KEPT_VALUES_MAX: Final = 4 * VALUES_MAX  # values in all messages together: about 30 MiB once parsed
+_FIELD_BYTES_MAX: Final = 256 << 10  # bytes of each field besides `messages`; larger fields are dropped
+_LOOKED_INTO_BYTES: Final = 1 << 20  # bytes; a deeply nested field above this is kept or replaced whole
+_PARSED_LEVELS: Final = 2 * DEPTH_MAX  # nesting levels the parser takes; `storable` then cuts to the levels we keep
 _BEGINNINGS: Final = b",[{"
 _BRACKET: Final = re.compile(rb'"(?:[^"\\]|\\.)*+"|[\[\]{}]', re.DOTALL)
 _OPEN: Final = (b"[", b"{")
@@ -35,14 +35,14 @@ _TOO_DEEP: Final = b'"[nested too deep, left out]"'
 
 
 class Asked(NamedTuple):
-    """A request without its messages, as far as it is needed, and these."""
+    """The messages of a request, and its other fields."""
 
     request: dict[str, Json]
     drafts: list[Draft]
 
 
 def asked_in(body: bytes) -> Asked | None:
-    """Return what a request asks, None for what is none: the model's server says what is wrong with it."""
+    """Return the messages and fields of a request; None if it is none, as the model's server reports the error."""
     try:
         check_values(body)
         return _whole(body)
@@ -51,14 +51,14 @@ def asked_in(body: bytes) -> Asked | None:
 
 
 def _whole(body: bytes) -> Asked | None:
-    """Return what a request asks that is parsed at once.
+    """Parse a request in one go.
 
     Raises:
-        RecursionError: when it is nested too deep for that.
+        RecursionError: when the request is nested too deep for the parser.
     """
     try:
         request, is_odd = msgspec.json.decode(body), False
-    except msgspec.DecodeError:  # lone surrogates, and numbers that JSON does not have, or no JSON at all
+    except msgspec.DecodeError:  # lone surrogates, non-JSON numbers such as NaN, or no JSON at all
         try:
             request, is_odd = json.loads(body), True
         except ValueError:
@@ -71,12 +71,12 @@ def _whole(body: bytes) -> Asked | None:
 
 
 def _draft(said: Json) -> Draft:
-    """Return a message as ours; one that is no object is taken for what the user says."""
+    """Return a message as a draft; treat a value other than an object as a user's content."""
     return draft_of_completion(said if isinstance(said, dict) else {"content": said})
 
 
 def _is_deeper(value: Json, depth: int = DEPTH_MAX - 1) -> bool:
-    """Tell whether a value is nested deeper than that; of a long request this is faster than looking at its bytes."""
+    """Tell whether a value is nested deeper than `depth`; on a long request this beats scanning its bytes."""
     inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
     return depth < 0 or any(_is_deeper(one, depth - 1) for one in inner if isinstance(one, dict | list))
 
@@ -105,7 +105,7 @@ def _taken_apart(body: bytes) -> Asked | None:
 
 
 def _message(scanner: Scanner, budget: _Budget) -> Draft:
-    """Return the next message, each field of it parsed for itself.
+    """Return the next message, parsing each field alone.
 
     Raises:
         BrokenValueError, LongValueError: when the request is not JSON.
@@ -130,20 +130,20 @@ def _cut_draft(fields: dict[str, Json], *, is_cut: bool) -> Draft:
 
 
 class _Budget:
-    """How many more values are kept of a request."""
+    """The number of values that we may still keep of a request."""
 
     def __init__(self) -> None:
         self._left = _KEPT_VALUES_MAX
 
     def take(self, count: int) -> bool:
-        """Take so many values of a field, if they are left, and tell whether they were."""
+        """Take `count` values from the budget and return True; return False, taking none, if they do not fit."""
         is_taken = count <= min(self._left, VALUES_MAX)
         self._left -= count * is_taken
         return is_taken
 
 
 def _field(raw: bytes, budget: _Budget) -> tuple[Json, bool]:
-    """Return the value of JSON, or a text in its place, and whether it is not all of it."""
+    """Return the parsed value, or a notice in its place, and whether anything was lost."""
     count = sum(count_of(piece, _BEGINNINGS) for piece in structure_of(raw))
     if not budget.take(count):
         return f"[{count} values, too many to keep, SHA-256 {hashlib.sha256(raw).hexdigest()}]", True
@@ -166,7 +166,7 @@ def _parsed(raw: bytes) -> Json:
 
 
 def _shallow(raw: bytes) -> bytes:
-    """Return JSON with a text in the place of what is nested too deep to be parsed."""
+    """Return the JSON with a notice in place of each value nested too deep for the parser."""
     kept, start, depth = bytearray(), 0, 0
     for found in _BRACKET.finditer(raw):
         is_open = found[0] in _OPEN

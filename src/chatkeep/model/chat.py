@@ -1,12 +1,12 @@
-"""Chat: a message goes into a session and to the model, the answer comes back and into the session.
+"""Chat: store a message, ask the model, and store its answer in the same session.
 
-The message is durable before the model is asked. The answer is appended when it is complete; if it breaks
-off, or nobody waits for it any more, what came of it is appended and marked `partial` in its metadata, with the
-reason. An answer of which nothing came leaves nothing. Either way the session is whole and the next turn works.
+The message is durable before the model is asked. The answer is appended once complete. When it breaks off, or its
+client leaves, the part so far is appended and marked `partial` in its metadata, with the reason. An empty part is
+not stored. Either way the session stays whole and the next turn works.
 
-Turns on one session do not wait for each other. Each message is stored at once, in the order of arrival, and
-each turn asks with the messages up to its own, so a later one sees those of earlier ones; answers are stored
-in the order in which they are complete. A session that is deleted meanwhile stays so: its answer is dropped.
+Turns on one session do not wait for each other. Each message is stored at once, in the order of arrival. Each turn
+asks with the messages up to its own, so a later turn sees the messages of earlier ones. Answers are stored in the
+order of completion. A session deleted meanwhile stays deleted, and its answer is dropped.
 """
 
 from __future__ import annotations
@@ -39,16 +39,16 @@ from chatkeep.wire.chat import ChatDone, Usage
 
 CLIENT_GONE: Final = "client_gone"
 SERVER_ENDED: Final = "server_ended"
-CLOSE_WAIT_S: Final = 10.0
-BUSY_WAIT_S: Final = 5.0
-_BUSY_PAUSE_S: Final = 0.1
+CLOSE_WAIT_S: Final = 10.0  # seconds the server waits for titles and cancelled turns at its end
+BUSY_WAIT_S: Final = 5.0  # seconds to retry a store while it is busy
+_BUSY_PAUSE_S: Final = 0.1  # seconds between two tries
 _KEY: Final = re.compile(r"[\w:.@-]+")
-_TITLE_SOURCE_CHARS: Final = 2000
+_TITLE_SOURCE_CHARS: Final = 2000  # characters of question and answer each, in the request for a title
 _TITLE_PROMPT: Final = (
     "Give the following exchange a title of at most six words, in its language. "
     "Answer with the title alone, without quotation marks and full stop."
 )
-_FRAME: Final = "\"'`*#«»„“” \t\n."  # what models put around a title all the same
+_FRAME: Final = "\"'`*#«»„“” \t\n."  # models add these around a title in spite of the prompt
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
 _log = logging.getLogger("chatkeep")
@@ -58,19 +58,19 @@ OnPiece = Callable[[TextPiece], Awaitable[None]]
 
 
 class Workers(Protocol):
-    """Threads for what would hold up the event loop."""
+    """Threads for work too slow for the event loop."""
 
     async def read(self, work: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> _T:
-        """Return what the work returns, which only reads."""
+        """Return the result of work without writes."""
         ...
 
     async def write(self, work: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> _T:
-        """Return what the work returns."""
+        """Return the result of work."""
         ...
 
 
 class Answered(Struct, frozen=True, kw_only=True):
-    """A complete answer, stored as the message with this seq; 0 as long as it is not."""
+    """A complete answer, stored under `seq`; 0 before it is stored."""
 
     key: str
     text: str
@@ -80,14 +80,14 @@ class Answered(Struct, frozen=True, kw_only=True):
 
 
 def done_of(answered: Answered) -> ChatDone:
-    """Return what those hear last who follow an answer."""
+    """Return the last event of an answer's stream."""
     return ChatDone(
         usage=answered.usage, session_key=answered.key, seq=answered.seq, finish_reason=answered.finish_reason
     )
 
 
 class Chats:
-    """Turns of sessions with one model."""
+    """The turns of sessions with one model."""
 
     def __init__(
         self,
@@ -98,7 +98,7 @@ class Chats:
         titled: bool = False,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Take the model, how much of a session it is sent, and whether it makes titles too."""
+        """Take the model, its budget for history in tokens, and whether it also makes titles."""
         self.model = model
         self.history_tokens = history_tokens
         self.system_prompt = system_prompt
@@ -117,14 +117,16 @@ class Chats:
         model: str | None = None,
         channel: str | None = None,
     ) -> Turn:
-        """Store the message and return its turn; `key` and `model` None are made and the configured one.
+        """Store the message and return its turn.
 
-        `channel` is that of a new session, None for the one that its key names.
+        With `key` None a key is made, with `model` None the configured model answers. `channel` applies to a new
+        session;
+        None takes it from the key.
 
         Raises:
-            ModelUnsetError: when there is no model to ask.
+            ModelUnsetError: when no model is configured.
             InvalidError: when the message or the key breaks a rule.
-            ForbiddenError, TooLargeError, SessionDamagedError, BusyError, StorageError: as `Sessions.append` says.
+            ForbiddenError, TooLargeError, SessionDamagedError, BusyError, StorageError: as in `Sessions.append`.
         """
         chosen = self.model.model_for(model)
         encoded_json("message", message)
@@ -133,19 +135,19 @@ class Chats:
         return Turn(self, sessions, workers, appended.key, appended.receipts[0].seq, chosen)
 
     def title_soon(self, turn: Turn, answered: Answered) -> None:
-        """Let the model make a title in the background, if that is wanted."""
+        """Let the model make a title in the background, if titles are on."""
         if self._titled:
             task = asyncio.create_task(_give_title(self.model, turn, answered))
             self._background.add(task)
             task.add_done_callback(self._background.discard)
 
     async def settle(self) -> None:
-        """Wait, but not for long, until the titles under way are made."""
+        """Wait up to 10 s for the titles under way."""
         if self._background:
             await asyncio.wait(self._background, timeout=CLOSE_WAIT_S)
 
     async def close(self) -> None:
-        """Wait until turns that were cancelled have stored what came of their answers; then let go of the model."""
+        """Cancel titles, wait up to 10 s for running turns to store their answers, then close the model."""
         for task in self._background:
             task.cancel()
         if self.running:
@@ -154,29 +156,29 @@ class Chats:
 
 
 class Turn:
-    """A message that is stored, and the answer to it. It runs once."""
+    """A stored message and its answer. Run it once."""
 
     def __init__(self, chats: Chats, sessions: Sessions, workers: Workers, key: str, seq: int, model: str) -> None:
-        """Take what was stored and whom to ask."""
+        """Take the place of the stored message and the model to ask."""
         self.key = key
         self.seq = seq
         self.model = model
         self.sessions = sessions
         self.workers = workers
         self.answer_seq: int | None = None
-        """Where the answer, or what came of it, is stored; None as long as it is not."""
+        """The seq of the answer or of its part; None before it is stored."""
         self.heard: Answered | None = None
-        """The complete answer, also where it cannot be stored: whoever asked is to have it."""
+        """The complete answer, even one the store refused: its client still gets it."""
         self._chats = chats
         self._tape: Tape | None = None
 
     async def run(self, emit: OnPiece) -> Answered:
-        """Ask the model, hand on each piece of its answer as it comes, and store the answer.
+        """Ask the model, emit each piece of the answer as it arrives, and store the answer.
 
         Raises:
-            ModelError: when the model's server fails; what came of the answer is stored then.
+            ModelError: when the model's server fails; the part so far is stored.
             SessionNotFoundError: when the session was deleted meanwhile.
-            BusyError, SessionDamagedError, StorageError: when the answer cannot be stored.
+            BusyError, SessionDamagedError, StorageError: when the store refuses the answer.
         """
         began = self._chats.clock()
         if task := asyncio.current_task():
@@ -191,7 +193,7 @@ class Turn:
         except asyncio.CancelledError as error:
             await self._store_what_came(began, ending_of(error))
             raise
-        except Exception:  # nobody foresaw it
+        except Exception:  # an error nobody foresaw
             await self._store_what_came(began, ChatkeepError.code)
             raise
         answered = await self._store(began)
@@ -200,7 +202,7 @@ class Turn:
         return answered
 
     def _history(self) -> tuple[Window, list[dict[str, Json]]]:
-        """Return the session up to this turn, and what the model is sent of it."""
+        """Return the session up to this turn, and the messages for the model."""
         window = self.sessions.window(self.key, before=self.seq + 1, limit=LIST_LIMIT_MAX)
         return window, _asked(window.messages, self._chats, counter(self.model))
 
@@ -213,10 +215,10 @@ class Turn:
                     await emit(piece)
 
     async def _store(self, began: float) -> Answered:
-        """Store a whole answer.
+        """Store a complete answer.
 
         Raises:
-            ModelSilentError: when it has no words; what it has is stored.
+            ModelSilentError: when the answer has no text; its other parts are stored.
         """
         tape, draft = self._heard(began)
         text = answer_text(draft)
@@ -235,11 +237,11 @@ class Turn:
         tape = self._tape
         draft = None if tape is None else tape.draft(self._elapsed_ms(began))
         assert tape is not None  # noqa: S101 - the promise of `Model.answer`
-        assert draft is not None  # noqa: S101 - an answer is whole when something was said
+        assert draft is not None  # noqa: S101 - a complete answer has a draft
         return tape, draft
 
     async def _store_what_came(self, began: float, reason: str, detail: str = "") -> None:
-        """Store what came of an answer, marked; never in the way of the error that is told."""
+        """Store and mark the part so far of an answer; only log a failure, as a caller raises the first error."""
         if self._tape is None or self.answer_seq:
             return
         self._tape.close()
@@ -255,10 +257,10 @@ class Turn:
             _log.warning("A partial answer could not be stored: %s", error.code)
 
     async def _append(self, said: Draft) -> Receipt:
-        made_id = self.sessions.new_id()  # by which it is stored once, however often that is tried
+        made_id = self.sessions.new_id()  # one id for all tries, so the answer is stored once
         draft = msgspec.structs.replace(said, id=made_id, metadata={"model": self.model, **(said.metadata or {})})
         append = partial(self.sessions.append, self.key, [draft], create=False)
-        # Handed over before anything is waited for: no second cancellation, as of a server that ends, stops it
+        # Start the thread before the first await: a second cancellation, as when the server stops, cannot prevent it
         appended = await asyncio.shield(asyncio.get_running_loop().run_in_executor(None, patiently, append))
         self.answer_seq = appended.receipts[0].seq
         return appended.receipts[0]
@@ -268,20 +270,21 @@ class Turn:
 
 
 def answer_text(draft: Draft) -> str:
-    """Return the words of an answer, without the thinking before it."""
+    """Return the text of an answer, without the thinking before it."""
     return text_of(without_reasoning(draft.content))
 
 
 def ending_of(cancelled: asyncio.CancelledError) -> str:
-    """Return why an answer is not waited for: whoever cancels it for its client says so, else the server ends."""
+    """Return the reason of a cancellation: the client left, as the caller says, or else the server ends."""
     return CLIENT_GONE if CLIENT_GONE in cancelled.args else SERVER_ENDED
 
 
 def patiently(store: Callable[[], _T]) -> _T:
-    """Store an answer, which nobody can send again; while the store is busy, try again for some seconds.
+    """Store an answer, as nobody can send it again; retry a busy store for 5 s.
 
     Raises:
-        ChatkeepError: what storing raises, BusyError only at last.
+        BusyError: when the store is still busy after that.
+        ChatkeepError: any other error of `store`, at once.
     """
     deadline = time.monotonic() + BUSY_WAIT_S
     while True:
@@ -294,12 +297,12 @@ def patiently(store: Callable[[], _T]) -> _T:
 
 
 def check_chat_key(key: str, prefix: str = "") -> None:
-    """Check that a key is one that chat takes: narrower than others. A token's own prefix is not asked.
+    """Check a key against the narrower rules of chat; the token's own `prefix` is exempt.
 
     Source: grip-ai's Chat API.
 
     Raises:
-        InvalidKeyError: when it has other characters, or too many.
+        InvalidKeyError: when the key has other characters, or too many.
     """
     key = composed(key)
     if len(key) > KEY_CHARS_MAX or not _KEY.fullmatch(key.removeprefix(prefix)):
@@ -307,13 +310,13 @@ def check_chat_key(key: str, prefix: str = "") -> None:
 
 
 def _asked(messages: Sequence[Message], chats: Chats, count: TokenCounter) -> list[dict[str, Json]]:
-    """Return what the model is sent: the newest turns that fit, and in any case the last message."""
+    """Return the messages for the model: the newest turns within the budget, and always the last message."""
     room = chats.history_tokens + tokens(utterance_of(messages[-1]), count) + count(chats.system_prompt)
     return for_openai(messages, budget=room, count=count, system=chats.system_prompt or None)
 
 
 def _beside(draft: Draft) -> str:
-    """Return what a model did in the place of an answer, in words."""
+    """Return in words the model's output in place of an answer."""
     if draft.tool_calls:
         return "called tools, which chat does not run"
     return "thought about it" if reasoning_of(draft.content, draft.metadata) else "sent other parts"
@@ -332,7 +335,7 @@ def _is_no_answer(message: Message) -> bool:
 
 
 async def _give_title(model: Model, turn: Turn, answered: Answered) -> None:
-    """Have a title made for a session, unless it has got one; failures are noted and nobody's concern."""
+    """Let the model make a title for a session without one; only log a failure."""
     try:
         header = (await turn.workers.read(turn.sessions.get, turn.key)).header
         if header.title is not None or MODEL_TITLE in header.metadata:

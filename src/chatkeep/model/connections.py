@@ -1,8 +1,7 @@
-"""Connections to a model's server: HTTP/1.1, as far as it takes to pass answers on with the least delay.
+"""Connections to a model's server: as much HTTP/1.1 as passing on answers with the least delay takes.
 
-They do for httpx2 what its own transport does, of the same name and with the same errors, in a fifth of the
-processor's time. A request leaves in one write. What has come of an answer since somebody last took
-of it is one piece, and all of it is given before the error that ends it.
+They replace the transport of httpx2, with its names and errors, in a fifth of the processor time. A request leaves in
+one write. A reader gets all bytes since its last read as one piece, and every piece before the error ending an answer.
 """
 
 from __future__ import annotations
@@ -19,25 +18,25 @@ import httpx2
 
 from chatkeep.model.framing import Plain, Timed, is_ambiguous
 
-LIFE_S: Final = 3600.0  # of an answer: models that look things up for long take half an hour
-_HEAD_BYTES_MAX: Final = 100 << 10
-_UNTAKEN_BYTES_MAX: Final = 1 << 18
-_KEPT_MAX: Final = 100
-_KEPT_S: Final = 60.0
-_SLOPPY: Final = {  # what some servers say, and httpx2 takes
+LIFE_S: Final = 3600.0  # seconds for an answer: models with long research take half an hour
+_HEAD_BYTES_MAX: Final = 100 << 10  # bytes of status line and headers
+_UNTAKEN_BYTES_MAX: Final = 1 << 18  # bytes; above this we stop reading the socket until the reader catches up
+_KEPT_MAX: Final = 100  # idle connections to one server
+_KEPT_S: Final = 60.0  # seconds
+_SLOPPY: Final = {  # breaches of HTTP by some servers, also taken by httpx2
     "lenient_optional_cr_before_lf": True,
     "lenient_spaces_after_chunk_size": True,
 }
 _VERSIONS: Final = ("1.0", "1.1")
-_PIECE_COST_BYTES: Final = 64  # of a piece that waits, beside what is in it
+_PIECE_COST_BYTES: Final = 64  # overhead of a queued piece, added to its size
 _INFORMATIONAL: Final = range(100, 200)
 _FINAL: Final = range(200, 600)
 
 
 def transport_to(url: str, life_s: float = LIFE_S) -> httpx2.AsyncBaseTransport:
-    """Return our own connections to a server; those of httpx2 when the environment names a proxy for it.
+    """Return our own connections to a server, or those of httpx2 when the environment names a proxy for it.
 
-    An answer ends after `life_s` seconds, whatever comes of it.
+    An answer ends after `life_s` seconds, complete or not.
     """
     server = httpx2.URL(url)
     named = {} if proxy_bypass(server.host) else getproxies()
@@ -50,20 +49,20 @@ def transport_to(url: str, life_s: float = LIFE_S) -> httpx2.AsyncBaseTransport:
 
 
 class Connections(httpx2.AsyncBaseTransport):
-    """A transport of httpx2, in one event loop: a connection for each request, kept for the next."""
+    """A transport for httpx2 in one event loop: one connection a request, kept for the next request."""
 
     def __init__(self) -> None:
-        """Begin without any."""
+        """Begin with an empty pool."""
         self._kept: dict[str, list[_Connection]] = {}
         self._tls: SSLContext | None = None
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
-        """Return the answer to a request as soon as its head is there; whoever asks closes it.
+        """Return the answer to a request once its head has arrived; the caller closes it.
 
         Raises:
-            httpx2.ConnectTimeout, httpx2.ConnectError: when there is no connection.
-            httpx2.WriteTimeout, httpx2.ReadTimeout: when the server keeps silent.
-            httpx2.RemoteProtocolError: when it breaks off, or says what is no HTTP.
+            httpx2.ConnectTimeout, httpx2.ConnectError: when the connection fails.
+            httpx2.WriteTimeout, httpx2.ReadTimeout: when the server is silent too long.
+            httpx2.RemoteProtocolError: when the server breaks off, or does not speak HTTP.
         """
         waits: dict[str, float] = request.extensions["timeout"]
         kept = self._kept.setdefault(f"{request.url.scheme}://{request.url.netloc!r}", [])
@@ -77,7 +76,7 @@ class Connections(httpx2.AsyncBaseTransport):
         return httpx2.Response(status, headers=headers, stream=_Body(connection, kept, waits["read"]))
 
     async def aclose(self) -> None:
-        """Close the connections that nobody uses."""
+        """Close the idle connections."""
         for kept in self._kept.values():
             while kept:
                 kept.pop().close()
@@ -93,13 +92,13 @@ class Connections(httpx2.AsyncBaseTransport):
                 _, connection = await asyncio.get_running_loop().create_connection(_Connection, host, port, ssl=tls)
         except TimeoutError as error:
             raise httpx2.ConnectTimeout("connecting") from error
-        except (OSError, UnicodeError, OverflowError) as error:  # there is nothing by that name, or no such port
+        except (OSError, UnicodeError, OverflowError) as error:  # no such name, or no such port
             raise httpx2.ConnectError("connecting") from error
         return connection
 
 
 class _Body(httpx2.AsyncByteStream):
-    """What is still to come of an answer; its connection is kept when all of it has come."""
+    """The rest of an answer; its connection returns to the pool after the last byte."""
 
     def __init__(self, connection: _Connection, kept: list[_Connection], wait_s: float) -> None:
         self._connection = connection
@@ -121,7 +120,7 @@ class _Body(httpx2.AsyncByteStream):
 
 
 class _Connection(asyncio.Protocol):
-    """One request after the other, and the answer to each."""
+    """A connection: one request after the other, each with its answer."""
 
     def __init__(self) -> None:
         self.kept_since = 0.0
@@ -131,7 +130,7 @@ class _Connection(asyncio.Protocol):
         self.begin()
 
     def begin(self) -> None:
-        """Begin to wait for an answer."""
+        """Reset the state for the next answer."""
         self._parser = httptools.HttpResponseParser(self)
         self._parser.set_dangerous_leniencies(**_SLOPPY)
         self._head: tuple[int, list[tuple[bytes, bytes]]] | None = None
@@ -143,21 +142,21 @@ class _Connection(asyncio.Protocol):
 
     @property
     def may_be_kept(self) -> bool:
-        """Whether another request may follow: the answer is complete, and neither side wants to end."""
+        """Whether the next request may use this connection: the answer is complete, and neither side is closing."""
         in_the_way = self._is_choked or self._pieces or self._error or self._transport.is_closing()
         return self._may_go_on and self._is_sent and not in_the_way
 
     @property
     def has_news(self) -> bool:
-        """Whether the server has said or closed something that the event loop has not come to yet."""
+        """Whether the socket has bytes, or an end, still unseen by the event loop."""
         poll = select.poll()
         poll.register(self._transport.get_extra_info("socket").fileno(), select.POLLIN)
         return bool(poll.poll(0))
 
     async def send(self, request: httpx2.Request, wait_s: float) -> None:
-        """Send a request; of a long one nearly all is on its way then, or it is answered already.
+        """Send a request; return when nearly all is on its way, or the server has answered early.
 
-        Its body is asked for piece by piece, and no piece is held here once it is sent.
+        The body is read piece by piece, and no sent piece stays in memory.
         """
         assert isinstance(request.stream, AsyncIterable)  # noqa: S101 - of an asynchronous client
         lines = (b"%b: %b\r\n" % header for header in request.headers.raw)
@@ -174,7 +173,7 @@ class _Connection(asyncio.Protocol):
         self._is_sent = True
 
     async def head(self, wait_s: float) -> tuple[int, list[tuple[bytes, bytes]]]:
-        """Return status and headers of the answer."""
+        """Return the status and headers of the answer."""
         while self._head is None:
             if self._error is not None:
                 raise self._error
@@ -182,7 +181,7 @@ class _Connection(asyncio.Protocol):
         return self._head
 
     async def piece(self, wait_s: float) -> bytes:
-        """Return what has come since the last piece, when there is something; nothing at the end."""
+        """Return all bytes since the last call, waiting for the first; empty at the end of the answer."""
         while not self._pieces:
             if self._is_complete:
                 return b""
@@ -197,25 +196,25 @@ class _Connection(asyncio.Protocol):
         return piece
 
     def close(self) -> None:
-        """Break off."""
+        """Break off the connection."""
         self._transport.abort()
 
     async def _write(self, data: bytes, wait_s: float) -> None:
-        """Write, and wait until nearly all of it is on its way, or it is answered already."""
+        """Write, then wait until nearly all is on its way, or the server has answered early."""
         if not self._transport.is_closing():
             self._transport.write(data)
         del data
         while self._is_choked and not (self._head or self._is_lost):
             await self._news(wait_s, httpx2.WriteTimeout("sending"))
 
-    # What happens to it
+    # Callbacks of asyncio and of the parser
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Keep the way to write."""
-        self._transport = cast("asyncio.Transport", transport)  # uvloop's does not say so
+        """Keep the transport for writing."""
+        self._transport = cast("asyncio.Transport", transport)  # the transport of uvloop is no subclass of Transport
 
     def data_received(self, data: bytes) -> None:
-        """Take in what comes; nothing is to come between answers, and no head or trailer without end."""
+        """Parse incoming bytes; fail on bytes between answers, and on a head or trailer without end."""
         self._mute_size += len(data)
         try:
             self._parser.feed_data(data)
@@ -228,11 +227,11 @@ class _Connection(asyncio.Protocol):
         self._wake()
 
     def eof_received(self) -> None:
-        """Take note that no other request is to follow."""
+        """Rule out a next request on this connection."""
         self._may_go_on = False
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Take note: an answer of no told length ends so, others break off."""
+        """End an answer without a length; break off any other answer."""
         self._is_lost = True
         is_the_end = self._head is not None and not _has_length(self._head[1]) and (exc or self._error) is None
         self._is_complete = self._is_complete or is_the_end
@@ -241,22 +240,22 @@ class _Connection(asyncio.Protocol):
         self._wake()
 
     def pause_writing(self) -> None:
-        """Take note that a request waits for the server."""
+        """Make the sender wait: the socket's buffer is full."""
         self._is_choked = True
 
     def resume_writing(self) -> None:
-        """Go on."""
+        """Wake the sender."""
         self._is_choked = False
         self._wake()
 
     def on_message_begin(self) -> None:
-        """Begin an answer; more than one to a request is none."""
+        """Begin an answer; fail on a second answer to one request."""
         self._headers, self._head_size = [], 0
         if self._is_complete:
             self._fail("more than asked for")
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """Take a header; what comes after the body is let go by."""
+        """Add a header; ignore trailers after the body."""
         if self._head is None:
             self._headers.append((name, value))
             self._head_size += len(name) + len(value)
@@ -264,7 +263,7 @@ class _Connection(asyncio.Protocol):
                 self._fail("too large a head")
 
     def on_headers_complete(self) -> None:
-        """Have the head, unless more is announced."""
+        """Publish the head, unless the status is informational (1xx)."""
         status = self._parser.get_status_code()
         if self._head is not None or status in _INFORMATIONAL:
             return
@@ -277,14 +276,14 @@ class _Connection(asyncio.Protocol):
         self._head = status, self._headers
 
     def on_body(self, body: bytes) -> None:
-        """Take a part of the body."""
+        """Add a piece of the body."""
         if not self._is_complete:
             self._pieces.append(body)
             self._size += len(body) + _PIECE_COST_BYTES
             self._mute_size = 0
 
     def on_message_complete(self) -> None:
-        """Have it all."""
+        """Mark the answer as complete."""
         if self._head is not None:
             self._is_complete = True
             self._may_go_on = self._parser.should_keep_alive()
@@ -294,7 +293,7 @@ class _Connection(asyncio.Protocol):
         self._transport.abort()
 
     async def _news(self, wait_s: float, silence: httpx2.TimeoutException) -> None:
-        """Wait until something happens."""
+        """Wait up to `wait_s` seconds for the next callback, else raise `silence`."""
         loop = asyncio.get_running_loop()
         self._waiter = waiter = loop.create_future()
         timer = loop.call_later(wait_s, self._wake, silence)
@@ -314,7 +313,7 @@ class _Connection(asyncio.Protocol):
 
 
 def _taken(kept: list[_Connection]) -> _Connection | None:
-    """Return the connection that was used last, if it may be used on; close those that may not, or are old."""
+    """Return the most recently used connection in good state; close the broken ones and those idle too long."""
     now = asyncio.get_running_loop().time()
     while kept and now - kept[0].kept_since > _KEPT_S:
         kept.pop(0).close()

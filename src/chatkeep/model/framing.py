@@ -1,7 +1,7 @@
-"""What an answer of another server may be: framed in one way, and packed in none or one that is unpacked within bounds.
+"""Checks on another server's answer: one clear end, and compression that we unpack within bounds.
 
-An answer that tells two lengths means different things to different readers. A packed one that nobody asked for may
-grow a thousandfold: the client library unpacks each piece whole, so it is done here, and the library finds it plain.
+Two readers disagree about an answer with two lengths. An unrequested compressed answer may grow a thousandfold:
+the client library unpacks each piece whole. So we unpack it here, in small pieces, and the library sees plain bytes.
 """
 
 from __future__ import annotations
@@ -13,15 +13,15 @@ from typing import Final
 
 import httpx2
 
-_PIECE_BYTES_MAX: Final = 1 << 16
-_MUTE_BYTES_MAX: Final = 1 << 20  # of a packed answer, with nothing in them
+_PIECE_BYTES_MAX: Final = 1 << 16  # bytes of an unpacked piece
+_MUTE_BYTES_MAX: Final = 1 << 20  # compressed bytes in a row that unpack to nothing
 _LENGTH: Final = b"content-length"
 _PACKING: Final = b"content-encoding"
 _PACKINGS: Final = {"gzip": 16 + zlib.MAX_WBITS, "x-gzip": 16 + zlib.MAX_WBITS, "deflate": zlib.MAX_WBITS}
 
 
 def is_ambiguous(headers: Iterable[tuple[bytes, bytes]]) -> bool:
-    """Tell whether a head leaves open where its answer ends: it tells two lengths, or an encoding other than chunks."""
+    """Tell whether the end of an answer is unclear: two lengths, or a transfer coding other than chunked."""
     framing = [(name.lower(), value) for name, value in headers]
     lengths = [value for name, value in framing if name == _LENGTH]
     codings = [value.strip().lower() for name, value in framing if name == b"transfer-encoding"]
@@ -29,17 +29,17 @@ def is_ambiguous(headers: Iterable[tuple[bytes, bytes]]) -> bool:
 
 
 class Plain(httpx2.AsyncBaseTransport):
-    """A transport whose answers come unpacked."""
+    """A transport that unpacks its answers."""
 
     def __init__(self, inner: httpx2.AsyncBaseTransport) -> None:
-        """Take the transport that brings them."""
+        """Wrap a transport."""
         self._inner = inner
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
-        """Return the answer to a request, as the inner transport does.
+        """Return the unpacked answer of the inner transport.
 
         Raises:
-            httpx2.DecodingError: when it is packed in an unknown way.
+            httpx2.DecodingError: when the answer's compression is unknown.
         """
         answer = await self._inner.handle_async_request(request)
         packing = answer.headers.get("content-encoding", "identity").strip().lower()
@@ -59,26 +59,26 @@ class Plain(httpx2.AsyncBaseTransport):
 
 
 class OverdueError(httpx2.RemoteProtocolError):
-    """An answer took longer than it may."""
+    """An answer took longer than its limit."""
 
     def __init__(self, life_s: float) -> None:
-        """Say how long that is, and what sets it."""
+        """Name the limit in seconds and the option that sets it."""
         super().__init__(f"it took longer than the {life_s:g} s of model_answer_timeout")
 
 
 class Timed(httpx2.AsyncBaseTransport):
-    """A transport whose answers end in time: one that says a byte every minute would never end by itself."""
+    """A transport with a deadline: a server sending a byte a minute would never end by itself."""
 
     def __init__(self, inner: httpx2.AsyncBaseTransport, life_s: float) -> None:
-        """Take the transport that brings the answers, and how long each may take, from the request to its end."""
+        """Wrap a transport and give each answer `life_s` seconds, from the request to its end."""
         self._inner = inner
         self._life_s = life_s
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
-        """Return the answer to a request, as the inner transport does.
+        """Return the answer of the inner transport, with the deadline on its body.
 
         Raises:
-            OverdueError: when its time is over before it has begun.
+            OverdueError: when the deadline passes before the answer's head arrives.
         """
         ends_at = asyncio.get_running_loop().time() + self._life_s
         try:
@@ -96,7 +96,7 @@ class Timed(httpx2.AsyncBaseTransport):
 
 
 class _TimedStream(httpx2.AsyncByteStream):
-    """What is still to come of an answer, until its time is over."""
+    """The rest of an answer, up to the deadline."""
 
     def __init__(self, stream: httpx2.AsyncByteStream, ends_at: float, life_s: float) -> None:
         self._stream = stream
@@ -121,16 +121,16 @@ class _TimedStream(httpx2.AsyncByteStream):
 
 
 class Bounded(httpx2.AsyncBaseTransport):
-    """A transport for a client that takes refusals whole: they are cut, and longer answers break off."""
+    """A transport with bounds on size, for a client that loads refusals whole: cut refusals, break off long answers."""
 
     def __init__(self, inner: httpx2.AsyncBaseTransport, answer_bytes_max: int, *, refusal_bytes_max: int) -> None:
-        """Take the transport that brings the answers, and how long they may be."""
+        """Wrap a transport and bound the bytes of its answers and of its refusals."""
         self._inner = inner
         self._answer_bytes_max = answer_bytes_max
         self._refusal_bytes_max = refusal_bytes_max
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
-        """Return the answer to a request, as the inner transport does."""
+        """Return the bounded answer of the inner transport."""
         answer = await self._inner.handle_async_request(request)
         assert isinstance(answer.stream, httpx2.AsyncByteStream)  # noqa: S101 - of an asynchronous transport
         if answer.is_success:
@@ -145,7 +145,7 @@ class Bounded(httpx2.AsyncBaseTransport):
 
 
 class _Cut(httpx2.AsyncByteStream):
-    """The beginning of an answer: what is longer ends there, or breaks off unless the beginning is a whole."""
+    """The first `bytes_max` bytes of an answer; a longer one raises an error, or just ends if `is_whole`."""
 
     def __init__(self, stream: httpx2.AsyncByteStream, bytes_max: int, *, is_whole: bool) -> None:
         self._stream = stream
@@ -166,7 +166,7 @@ class _Cut(httpx2.AsyncByteStream):
 
 
 class _Unpacked(httpx2.AsyncByteStream):
-    """An answer's pieces, unpacked into small ones."""
+    """The small unpacked pieces of a compressed answer."""
 
     def __init__(self, packed: httpx2.AsyncByteStream, window_bits: int) -> None:
         self._packed = packed
@@ -183,7 +183,7 @@ class _Unpacked(httpx2.AsyncByteStream):
                 if piece:
                     yield piece
                     self._mute_size = 0
-                    await asyncio.sleep(0)  # others come first
+                    await asyncio.sleep(0)  # let other requests run first
             if self._mute_size > _MUTE_BYTES_MAX:
                 raise httpx2.DecodingError("packed without end")
         if not self._unpacker.eof:

@@ -1,10 +1,11 @@
-"""Recording what any client says to a model, by what passes through.
+"""Recording of the calls passing through to a model.
 
-A request brings the whole conversation. `Recording.begin` has it stored while the model is asked,
-`Recording.finish` the answer after it; both come down to `hold`, which finds where the conversation goes
-on with what is stored (`core.recognition`), appends what is new, and makes a fork where it leaves a stored
-session. It remembers nothing: what it needs is in the store, so it goes on after a restart and beside
-other processes, and to hold what is held changes nothing. Nothing that is stored is ever changed.
+Each request has the whole conversation. `Recording.begin` stores it while the model works, and `Recording.finish`
+stores the answer. Both rest on `hold`: find where the conversation continues a stored session
+(`core.history.recognition`), append the new messages, and make a fork where it leaves the session.
+
+All state is in the store, so recording survives restarts and runs beside other processes. `hold` is idempotent,
+and it never changes a stored message.
 """
 
 from __future__ import annotations
@@ -46,19 +47,19 @@ from chatkeep.sessions import Sessions
 
 PREFIX: Final = "openai:"
 FORKED_FROM: Final = "forked_from"
-_BATCH_BYTES: Final = 2 << 20
-_FORKS_LOOKED_AT: Final = 500
-_OPENED_ALIKE: Final = 200  # sessions that open alike, the latest, among which one that ends alike is looked for
-_COMPARED: Final = 20  # of them, which are read
-_STEPS_MAX: Final = 1000
+_BATCH_BYTES: Final = 2 << 20  # bytes of messages in one append
+_FORKS_LOOKED_AT: Final = 500  # forks of a root compared by key
+_OPENED_ALIKE: Final = 200  # latest sessions with the same opening, searched for one with the same end
+_COMPARED: Final = 20  # of them, the most sessions read whole
+_STEPS_MAX: Final = 1000  # steps, one for each fork; a bound on the search under constant changes by others
 _SESSION_KEY: Final = "session_key"
 
 
 class Recording:
-    """One call: the conversation that its request brings, and then the answer to it."""
+    """One call: its conversation, then the answer."""
 
     def __init__(self, sessions: Sessions, root: str, drafts: Sequence[Draft], *, is_named: bool = False) -> None:
-        """Take the sessions to store in, the key to begin at, whether it was named, and the messages of the request."""
+        """Take the sessions, the key to begin at, whether the client named it, and the messages of the request."""
         self.key: str | None = None
         self._sessions = sessions
         self._root = root
@@ -67,36 +68,36 @@ class Recording:
         self._held: Held | None = None
 
     def begin(self) -> None:
-        """Have the messages of the request stored, in the session `key`, and let go of them.
+        """Store the messages of the request in the session `key`, and free them.
 
         Raises:
-            InvalidKeyError, SessionDamagedError, BusyError, StorageError: when they cannot be.
+            InvalidKeyError, SessionDamagedError, BusyError, StorageError: when storing fails.
         """
         self._hold(self._drafts)
         self._drafts = ()
 
     @property
     def held(self) -> Held | None:
-        """Where the request is stored, None when it is not."""
+        """The place of the stored request; None before it is stored."""
         return self._held
 
     def take(self, drafts: Sequence[Draft]) -> None:
-        """Take the messages of the request, which were to be stored elsewhere."""
+        """Take back the messages of the request, after another process failed to store them."""
         self._drafts = drafts
 
     def go_on(self, held: Held) -> None:
-        """Go on where the request was stored by another process."""
+        """Continue at the place where another process stored the request."""
         self._held, self.key = held, held.key
 
     def forget(self) -> None:
-        """Let go of messages that could not be stored: they, and so the answer, are not tried again."""
+        """Free unstorable messages: neither they nor the answer are tried again."""
         self._drafts = ()
 
     def finish(self, answer: Draft) -> None:
-        """Have the answer stored, and the request if it is not; nothing if its session was deleted meanwhile.
+        """Store the answer, and the request if it is not stored yet; do nothing if its session was deleted.
 
         Raises:
-            InvalidKeyError, SessionDamagedError, BusyError, StorageError: when it cannot be.
+            InvalidKeyError, SessionDamagedError, BusyError, StorageError: when storing fails.
         """
         if self._held is None and not self._drafts:
             raise BusyError
@@ -107,7 +108,7 @@ class Recording:
             self._go_on(self._held, answer)
 
     def _go_on(self, held: Held, answer: Draft) -> None:
-        """Append the answer where the request ended; only when somebody else went on there, look at all of it."""
+        """Append the answer behind its request; if others appended meanwhile, match the whole conversation again."""
         if held.end == held.count:
             with suppress(CountConflictError):
                 self._sessions.append(held.key, [storable(answer)], create=False, expect_count=held.count)
@@ -117,17 +118,17 @@ class Recording:
         self._hold((*said, answer))
 
     def _hold(self, drafts: Sequence[Draft]) -> None:
-        # The answer belongs to the session of its request: elsewhere the same may have been answered to the same words
+        # An answer belongs to the session of its request. Another session may have the same words with the same answer
         start = self.key or (self._root if self._is_named else None)
         try:
             self._held = _held(self._sessions, self._root, drafts, start)
-        except (InvalidError, TooLargeError):  # few messages are such that they must be looked at before
+        except (InvalidError, TooLargeError):  # few drafts break a rule, so they are mended only here
             self._held = _held(self._sessions, self._root, tuple(map(storable, drafts)), start)
         self.key = self._held.key
 
 
 class Held(Struct, frozen=True):
-    """Where a conversation is stored: up to which message of how many of a session, but for those passed over."""
+    """The place of a conversation in a session: its last message `end`, of `count`, without those `passed_over`."""
 
     key: str
     end: int
@@ -136,7 +137,7 @@ class Held(Struct, frozen=True):
 
 
 class Root(NamedTuple):
-    """The key that a conversation begins at, and whether its client named it."""
+    """The key to begin a conversation at, and whether its client named it."""
 
     key: str
     is_named: bool
@@ -145,13 +146,13 @@ class Root(NamedTuple):
 def root_of(
     sessions: Sessions, request: Mapping[str, Json], drafts: Sequence[Draft], named: str | None, by: str
 ) -> Root:
-    """Return where a conversation begins: a header or its metadata names it, else how it opens, and who asks.
+    """Return the root of a conversation: named by a header or the metadata, else made from its opening and caller.
 
-    The field `user` is part of who asks. It is often the same for all that a person does, so it names no session.
+    The field `user` counts as part of the caller. Clients often send one `user` for all work, so it names no session.
 
     Raises:
-        InvalidKeyError: when the key that is named cannot be one.
-        ForbiddenError: when it lies outside the prefix that the sessions are confined to.
+        InvalidKeyError: when the named key breaks a rule.
+        ForbiddenError: when the key lies outside the prefix of `sessions`.
     """
     metadata = request.get("metadata")
     field = "X-Session-Key" if named is not None else f"metadata.{_SESSION_KEY}"
@@ -172,20 +173,20 @@ def root_of(
 
 
 def hold(sessions: Sessions, root: str, drafts: Sequence[Draft], *, start: str | None = None) -> str:
-    """Have a conversation stored whole in one session, and return its key.
+    """Store a whole conversation in one session, and return its key.
 
-    `start` is the session to begin at, None for that which shares most with it. It takes a step for each stored
-    session that the conversation leaves; most leave none.
+    The search begins at `start`; None begins at the session sharing most with it. Each stored session that the
+    conversation leaves costs a step; most conversations leave none.
 
     Raises:
-        InvalidError, SessionDamagedError, StorageError: as `Sessions.append` says.
-        BusyError: when others change the session all the time.
+        InvalidError, SessionDamagedError, StorageError: as in `Sessions.append`.
+        BusyError: when others keep changing the session.
     """
     return _held(sessions, root, drafts, start).key
 
 
 def _held(sessions: Sessions, root: str, drafts: Sequence[Draft], start: str | None) -> Held:
-    """Have a conversation stored as `hold` says, and return where."""
+    """Store a conversation as `hold` does, and return its place."""
     talk_count, attempt = len(talk_of(drafts)), 0
     if start in (None, root) and not any(said.role == "assistant" for said in drafts):  # most likely a new one
         with suppress(CountConflictError):
@@ -213,25 +214,25 @@ def _held(sessions: Sessions, root: str, drafts: Sequence[Draft], start: str | N
             continue
         if stored is not None and (left is None or found.talk_count > left[1].talk_count):
             left, attempt = (stored, found), 0
-        else:  # somebody else's session has the key
+        else:  # an unrelated session has the key
             attempt += 1
-        assert left is not None  # noqa: S101 - what is not stored ends nowhere before its end
+        assert left is not None  # noqa: S101 - an unstored conversation leaves its session before its end
         key = fork_key(root, talk_of(drafts)[: left[1].talk_count + 1], attempt)
     raise BusyError
 
 
 def _deepest(sessions: Sessions, root: str, drafts: Sequence[Draft]) -> str:
-    """Return the key of the fork that goes furthest with a conversation, else the root."""
+    """Return the key of the fork sharing most with a conversation, else the root."""
     forks = Selection(prefixes=(forks_prefix(root),), archived=None)
     stored = sessions.keys(forks, limit=_FORKS_LOOKED_AT).keys
     return deepest_fork(root, drafts, frozenset(stored)) or root if stored else root
 
 
 def _instructed(sessions: Sessions, root: str, key: str, drafts: Sequence[Draft]) -> str:
-    """Return the key of the session that a conversation goes on with, which opens as the one at `key` does.
+    """Return the key to continue at, among the sessions with the opening of `key`.
 
-    It shares an answer with the conversation, or opened under the same instructions. Of several it is the one that
-    shares most, then the one whose instructions are most similar. Without any, the key of a new session.
+    A related session shares an answer with the conversation, or opened under the same instructions. Of several, the
+    most shared messages win, then the most similar instructions. With none related, return the key of a new session.
     """
     first = _kinship(sessions, key, drafts)
     if first is None or first.is_instructed_alike:
@@ -247,7 +248,7 @@ def _instructed(sessions: Sessions, root: str, key: str, drafts: Sequence[Draft]
 
 
 class _Kinship(NamedTuple):
-    """What a stored session has in common with a conversation: the more, the greater."""
+    """The common ground of a stored session and a conversation; a greater value shares more."""
 
     talk_count: int
     is_instructed_alike: bool
@@ -270,7 +271,7 @@ def _kinship(sessions: Sessions, key: str, drafts: Sequence[Draft]) -> _Kinship 
 
 
 def _recent(sessions: Sessions, root: str, drafts: Sequence[Draft]) -> list[str]:
-    """Return some keys of sessions that open alike: those that end where the conversation goes on, else the latest."""
+    """Return up to 20 keys of sessions with the same opening: those ending where the request does, else the latest."""
     now = sessions.now()
     last = max(place for place, said in enumerate(drafts) if said.role == "assistant")
     before = [
@@ -294,7 +295,7 @@ def _stored(sessions: Sessions, key: str) -> Session | None:
 def _extended(
     sessions: Sessions, key: str, drafts: Sequence[Draft], stored: Sequence[Message], shared: Sequence[Message]
 ) -> Held:
-    """Append to a session of these messages, which shares some, and return where the conversation is."""
+    """Append to a session with the messages `stored`, `shared` of them with the conversation; return the place."""
     count = len(stored)
     for batch in _batches(drafts):
         sessions.append(key, batch, expect_count=count)
@@ -303,7 +304,7 @@ def _extended(
 
 
 def _batches(drafts: Sequence[Draft]) -> Iterator[list[Draft]]:
-    """Yield the messages in parts: stored one after the other, they take little memory, and others come between."""
+    """Yield the messages in batches: each takes little memory, and other writers get a turn in between."""
     batch: list[Draft] = []
     room = _BATCH_BYTES
     for draft in drafts:
@@ -319,28 +320,28 @@ def _batches(drafts: Sequence[Draft]) -> Iterator[list[Draft]]:
 def _size_of(draft: Draft) -> int:
     try:
         return len(msgspec.json.encode(draft))
-    except ValueError:  # it has half a character, and will be refused
+    except ValueError:  # a lone surrogate: `append` will refuse it
         return 0
 
 
 def _passed_over(shared: Sequence[Message], end: int) -> frozenset[int]:
-    """Return which messages up to that one are answers that were cut off, and not among those that are shared."""
+    """Return the seqs up to `end` of cut-off answers, absent from the shared messages."""
     if len(shared) == end:
         return frozenset()
     return frozenset(range(1, end + 1)) - {message.seq for message in shared}
 
 
 def _again(message: Message) -> Draft:
-    """Return a stored message as the client said it."""
+    """Return a stored message as the client sent it."""
     fields = msgspec.structs.asdict(message)
     del fields["seq"], fields["extra"]
     return Draft(**fields | {"id": None, "sent_at": None})
 
 
 def _fork(sessions: Sessions, key: str, parent: Session, found: Common, drafts: Sequence[Draft]) -> None:
-    """Create a session that begins as another one and leaves it with a message of its own, at once or not at all.
+    """Create a session that begins with the shared messages and continues with one of its own, atomically.
 
-    The messages' ids are made from the key: whoever makes the same fork at the same time adds nothing.
+    The message ids are made from the key, so two callers making one fork at a time store it once.
     """
     now = sessions.now()
     own = talk_of(drafts)[found.talk_count]

@@ -1,7 +1,7 @@
-"""Tokenizers: how many tokens a text has for a model, exactly where that can be known without a network.
+"""Tokenizers: the number of tokens of a text for a model, exact where a vocabulary is at hand.
 
-OpenAI publishes its vocabularies; `toktok-rs`, the extra `tokenizers`, carries them inside. Other models,
-and an installation without the extra, are counted by the estimate in `core.windows`.
+OpenAI publishes its vocabularies, and `toktok-rs` (the extra `tokenizers`) ships them, so no network is needed.
+`core.history.windows` estimates the count for other models, and without the extra.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ _ENCODINGS: Final = (
 
 
 def counter(model: str) -> TokenCounter:
-    """Return the function that counts a text's tokens for a model; the estimate for one that is not known.
+    """Return the token counter of a model; the estimate for an unknown model.
 
-    A provider before the name (`openai/gpt-4o`) and the mark of a fine-tuned model (`ft:`) do not matter.
+    A leading provider (`openai/gpt-4o`) and the mark of a fine-tuned model (`ft:`) are ignored.
 
     Source: tiktoken, model.py.
     """
@@ -33,7 +33,7 @@ def counter(model: str) -> TokenCounter:
 
 
 def _exact(encoding: str) -> TokenCounter:
-    from toktok import batch_count  # noqa: PLC0415 - loads 8 MB, for those who count
+    from toktok import batch_count  # noqa: PLC0415 - takes 8 MB, only when somebody counts
 
     def count(text: str) -> int:
         return int(batch_count([text], encoding, threads=1)[0])

@@ -1,8 +1,8 @@
-"""The model: any server that speaks OpenAI's chat completions, behind one verb.
+"""The model: any server with OpenAI's chat completions, behind one verb.
 
-`Upstream.answer` yields the answer's text and thinking as they come. All that can go wrong is one of the
-`ModelError`s, whose sentences say what to do; none of them quotes the key. Answers are always asked for as streams,
-so what came before a failure is known; `core.tape` takes whatever comes instead, and judges what is whole.
+`Upstream.answer` yields text and thinking as they arrive. Every failure is a `ModelError` with advice in its sentence,
+and never quotes the key. We always ask for a stream, so the pieces before a failure are known. A server may answer
+otherwise: `core.history.tape` takes any answer and judges its completeness.
 """
 
 from __future__ import annotations
@@ -35,12 +35,12 @@ from chatkeep.errors import (
 if TYPE_CHECKING:
     from openai import APIStatusError, AsyncOpenAI
 
-ANSWER_CHARS_MAX: Final = 2_700_000  # as JSON at most six bytes each, so that an answer fits into a message
-REFUSAL_BYTES_MAX: Final = 64 << 10  # which the client takes whole
-CONNECT_WAIT_S: Final = 10.0
-RETRY_AFTER_S: Final = 5
-_DRAIN_S: Final = 1.0
-_CODE: Final = re.compile(r"^Error code: \d+ - ")  # put there by the client
+ANSWER_CHARS_MAX: Final = 2_700_000  # characters; as JSON at most 6 bytes each, so an answer fits into a message
+REFUSAL_BYTES_MAX: Final = 64 << 10  # bytes of an error answer, because the client loads it whole
+CONNECT_WAIT_S: Final = 10.0  # seconds for TCP and TLS
+RETRY_AFTER_S: Final = 5  # seconds; our advice if a busy server gives none
+_DRAIN_S: Final = 1.0  # seconds for the bytes after an answer's end, so that its connection can be reused
+_CODE: Final = re.compile(r"^Error code: \d+ - ")  # the openai client prepends this
 _TOO_LONG: Final = re.compile(
     r"context.{0,40}(length|window|size)|(maximum|max).{0,20}tokens|prompt is too long|too many tokens", re.IGNORECASE
 )
@@ -53,7 +53,7 @@ _FAILED: Final = 500
 
 
 class ModelSettings(Struct, frozen=True, kw_only=True):
-    """Which server is asked, and how. It may be silent for `timeout_s`, and an answer may take `life_s`."""
+    """Address, key and limits of a model server: silent for up to `timeout_s`, one answer for up to `life_s`."""
 
     url: str
     key: str
@@ -63,36 +63,36 @@ class ModelSettings(Struct, frozen=True, kw_only=True):
     life_s: float = 3600.0
 
     def __repr__(self) -> str:
-        """Leave the key out."""
+        """Show address and model without the key."""
         return f"ModelSettings(url={self.url!r}, model={self.model!r})"
 
 
 class Model(Protocol):
-    """What answers."""
+    """The source of answers."""
 
     def model_for(self, named: str | None, /) -> str:
-        """Return the name of the model that answers when a request names this one, or none.
+        """Return the name of the answering model, for a request naming `named` or none.
 
         Raises:
-            ModelUnsetError: when there is none.
+            ModelUnsetError: when no model is configured.
         """
         ...
 
     def answer(self, model: str, messages: Sequence[Json], /) -> AsyncIterator[Tape | TextPiece]:
-        """Yield the tape that the answer is heard through, and what it says, text and thinking, as it comes.
+        """Yield the answer's tape first, then each piece of text and thinking as it arrives.
 
         Raises:
-            ModelError: when there is none, or it is not whole: the tape has what came of it.
+            ModelError: when no answer comes, or only a part of one; the tape has the part.
         """
         ...
 
     async def close(self) -> None:
-        """Close the connections to it."""
+        """Close the connections to the model's server."""
         ...
 
 
 class NoModel:
-    """What stands for a model when none is configured."""
+    """The stand-in for a model when none is configured."""
 
     def model_for(self, _: str | None, /) -> str:
         """Raise ModelUnsetError."""
@@ -107,24 +107,25 @@ class NoModel:
 
 
 class Upstream:
-    """A server that speaks OpenAI's chat completions. To be used in one event loop."""
+    """A server with OpenAI's chat completions. Use it in one event loop."""
 
     def __init__(self, settings: ModelSettings) -> None:
-        """Take the settings; nobody is asked anything yet."""
+        """Take the settings; open no connection yet."""
         self._settings = settings
         self._client = _client(settings)
         self._mask = Mask(settings.key)
 
     def model_for(self, named: str | None, /) -> str:
-        """Return the model that a request names, else the configured one."""
+        """Return the model of a request, else the configured one."""
         chosen = named or self._settings.model
         if not chosen:
             raise ModelUnsetError("model")
         return chosen
 
     async def answer(self, model: str, messages: Sequence[Json], /) -> AsyncIterator[Tape | TextPiece]:
-        """Yield the answer's tape, then what it says, as `Model.answer` says; neither has the key."""
-        # Past the client's way to look through each message, which holds up the event loop for 0.15 ms a message
+        """Yield the answer's tape, then its pieces, as `Model.answer` does; the key is masked in both."""
+        # `extra_body` skips the client's walk over each message, 0.15 ms a message during which the event loop stands
+        # still
         body = {"messages": messages, "stream_options": {"include_usage": True}}
         completions = self._client.chat.completions.with_streaming_response
         tape, length = Tape(mask=self._mask, clock=time.monotonic), 0
@@ -155,8 +156,8 @@ class Upstream:
 
     @contextlib.contextmanager
     def _translated(self, model: str, tape: Tape) -> Iterator[None]:
-        """Turn what the client, and the library below it, raises into errors of ours, unless the answer is whole."""
-        import httpx2  # noqa: PLC0415 - they are there: the client was made
+        """Translate errors of the client and its HTTP library into our own, unless the answer is already complete."""
+        import httpx2  # noqa: PLC0415 - both are loaded already, by `_client`
         import openai  # noqa: PLC0415
 
         from chatkeep.model.framing import OverdueError  # noqa: PLC0415
@@ -200,24 +201,24 @@ class Upstream:
         return ModelError(f"The model's server failed ({status}); try again.")
 
     def _told(self, message: str) -> str:
-        """Return what the server said, on one short line, without the key."""
+        """Return the server's error message, on one short line, without the key."""
         return quoted(self._mask.text(_CODE.sub("", message)))
 
 
 def sent_elsewhere(status: int) -> ModelRefusedError:
-    """Return what becomes of an answer that leads to another address, which nobody asks."""
+    """Return the error for a redirect, as we never follow one."""
     return ModelRefusedError(f"The model's server sends elsewhere ({status}); is model_url right?")
 
 
 def _client(settings: ModelSettings) -> AsyncOpenAI:
-    import openai  # noqa: PLC0415 - half a second that only servers with a model spend
+    import openai  # noqa: PLC0415 - takes 0.5 s, only on servers with a model
 
     from chatkeep.model.connections import transport_to  # noqa: PLC0415
     from chatkeep.model.framing import Bounded  # noqa: PLC0415
 
     client = openai.AsyncOpenAI(
         base_url=settings.url,
-        api_key=settings.key or "none",  # a local server asks for none, the client does
+        api_key=settings.key or "none",  # the client insists on a key, a local server does not
         max_retries=settings.retries,
         timeout=openai.Timeout(settings.timeout_s, connect=min(CONNECT_WAIT_S, settings.timeout_s)),
         default_headers={"Accept-Encoding": "identity"},
@@ -225,18 +226,18 @@ def _client(settings: ModelSettings) -> AsyncOpenAI:
             transport=Bounded(
                 transport_to(settings.url, settings.life_s), ANSWER_BYTES_MAX, refusal_bytes_max=REFUSAL_BYTES_MAX
             ),
-            follow_redirects=False,  # another address may be anybody's, and the request has the conversation
+            follow_redirects=False,  # the request has the whole conversation, and the new address may be anybody's
         ),
     )
-    client.organization = client.project = None  # the client took them from the environment
-    _ = client.chat.completions.with_streaming_response  # loads the rest of it now, not at the first question
+    client.organization = client.project = None  # the client read them from the environment
+    _ = client.chat.completions.with_streaming_response  # load the rest of the client now, not at the first question
     return client
 
 
 async def _drained(pieces: AsyncIterator[bytes], *, is_whole: bool) -> None:
-    """Take what follows the end of an answer, so that the connection can be used again; who sends more is let go."""
+    """Read a complete answer to its end, so that its connection can be reused; give up after a second."""
     if is_whole:
-        with contextlib.suppress(Exception):  # the answer is there: nothing that follows is missed
+        with contextlib.suppress(Exception):  # the answer is complete, so its trailing bytes do not matter
             async with asyncio.timeout(_DRAIN_S):
                 async for _ in pieces:
                     pass
