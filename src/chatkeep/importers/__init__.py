@@ -1,6 +1,6 @@
-"""Sessions from elsewhere: one module per program that wrote them, one way to take them in.
+"""Sessions of other programs: one module per format, and one way to import them.
 
-Every reader yields whole sessions, and a `Flaw` in place of each that it could not read.
+Every reader yields whole sessions, and a `Flaw` for each unreadable one.
 """
 
 from __future__ import annotations
@@ -43,13 +43,13 @@ def read_sessions(
     now: Callable[[], datetime] = now_utc,
     on_bytes: OnBytes = lambda _: None,
 ) -> Iterator[Session | Flaw]:
-    """Yield the sessions of a file, folder or pipe; a file that cannot be read is a flaw, and the rest goes on.
+    """Yield the sessions of a file, folder or pipe; an unreadable file gives a flaw, and the rest goes on.
 
-    `zone` is where times without an offset belong, this machine's zone by default; `on_bytes` is
-    told how many more bytes were read, as they lie on the disk.
+    `zone` applies to times without an offset, by default this machine's zone. `on_bytes` gets the number of bytes just
+    read, as they are on disk.
 
     Raises:
-        InvalidError: when there is no such format, or the path does not exist, or holds no session files.
+        InvalidError: when the format is unknown, or the path does not exist or has no session files.
     """
     if fmt not in IMPORT_FORMATS:
         raise InvalidError("format", f"must be one of {', '.join(IMPORT_FORMATS)}")

@@ -1,8 +1,8 @@
-"""Sessions put together from a stream, in parts: memory is bounded by the largest message, not by the session.
+"""Sessions assembled from a stream, in parts: the largest message bounds the memory, not the session.
 
-The messages wait in a file of their own, in memory while there are few, until all of the record was seen:
-its key and its times may stand behind them. Then the session is given in parts that are stored one by one;
-the first has all of the header, and the messages are numbered through.
+The messages wait in a spool file until the end of the record: its key and times may follow them. A small spool stays
+in memory. Then the session is yielded in parts, stored one by one. Each part has the whole header, and the messages
+are numbered through.
 """
 
 from __future__ import annotations
@@ -33,22 +33,22 @@ from chatkeep.importers.records import (
 )
 from chatkeep.importers.reports import Flaw
 
-_WAITING_BYTES: Final = 1 << 20  # of messages, in memory
-_PART_BYTES: Final = 4 << 20  # of messages that are stored at once
-_ASKED_CHARS: Final = 10_000
-_FIELD_BYTES_MAX: Final = 1 << 20  # of a field besides the messages
-_FIELD_COST_BYTES: Final = 100  # beside its name and value
-_HEADER_BYTES_MAX: Final = 4 << 20  # of all of them
+_WAITING_BYTES: Final = 1 << 20  # bytes of spooled messages in memory; more go to disk
+_PART_BYTES: Final = 4 << 20  # bytes of messages stored at once
+_ASKED_CHARS: Final = 10_000  # characters of the first question, for the title
+_FIELD_BYTES_MAX: Final = 1 << 20  # bytes of a field besides `messages`
+_FIELD_COST_BYTES: Final = 100  # overhead of a field, added to its name and value
+_HEADER_BYTES_MAX: Final = 4 << 20  # bytes of all fields besides `messages`
 
 ToHead = Callable[[dict[str, Json], str], ReadRecord]
-"""Makes a head of the fields of a record, given also how its first question begins."""
+"""Makes a head from the fields of a record and the beginning of its first question."""
 
 _decode_said = msgspec.json.Decoder(ImportedMessage).decode
 _encode = msgspec.json.Encoder().encode
 
 
 class RecordShape(Struct, frozen=True):
-    """How a program writes sessions down: what its fields mean, and its times without an offset."""
+    """The conventions of a program: the meaning of its fields, and the zone of its times without an offset."""
 
     to_message: Callable[[dict[str, Json]], dict[str, Json]]
     to_head: ToHead
@@ -63,10 +63,10 @@ OWN: Final = RecordShape(lambda fields: fields, _own_head)
 
 
 class Assembly:
-    """One record on its way to be a session."""
+    """One record on its way to becoming a session."""
 
     def __init__(self, shape: RecordShape, place: str, now: Callable[[], datetime]) -> None:
-        """Begin with nothing; `place` says where the record is."""
+        """Begin empty; `place` names the record in flaws."""
         self._shape = shape
         self._place = place
         self._now = now
@@ -80,13 +80,13 @@ class Assembly:
         self.is_broken = False
 
     def record(self, scanner: Scanner) -> Iterator[Session | Flaw]:
-        """Yield the session of an object, in parts, and what is wrong in it."""
+        """Yield the session of an object, in parts, and its flaws."""
         with self._place_to_wait():
             self.is_broken = not (yield from self._object(scanner))
             yield from self._parts()
 
     def messages(self, scanner: Scanner, fields: dict[str, Json]) -> Iterator[Session | Flaw]:
-        """Yield the session of a list of messages and these fields, in parts, and what is wrong in it."""
+        """Yield the session of these fields and a list of messages, in parts, and its flaws."""
         with self._place_to_wait():
             self._fields = fields
             self.is_broken = not (yield from self._list(scanner))
@@ -98,7 +98,7 @@ class Assembly:
             yield
 
     def _object(self, scanner: Scanner) -> Generator[Flaw, None, bool]:
-        """Take an object in; return whether its end was reached."""
+        """Read an object; return whether we reached its end."""
         try:
             scanner.skip(b"{")
             while not scanner.skip(b"}"):
@@ -128,7 +128,7 @@ class Assembly:
             self._fields[str(name)] = lenient_json(raw).value
 
     def _list(self, scanner: Scanner) -> Generator[Flaw, None, bool]:
-        """Take a list of messages in; return whether its end was reached."""
+        """Read a list of messages; return whether we reached its end."""
         self._has_messages = True
         scanner.skip(b"[")
         while not scanner.skip(b"]"):
@@ -189,7 +189,7 @@ class Assembly:
         if told:
             yield Flaw(self._place, _sentence(told), "altered")
         if self._lost and self._lost == self._count:
-            return  # of a session that is nothing but flaws nothing is made
+            return  # a session of nothing but flaws is not made
         yield from self._numbered(head)
 
     def _numbered(self, head: Head) -> Iterator[Session]:
@@ -222,7 +222,7 @@ def _sentence(told: Sequence[str]) -> str:
 
 
 def _is_message(raw: bytes) -> bool:
-    """Tell whether an object that was found behind what is broken is a message, and not a part of one."""
+    """Tell whether an object found after broken bytes is a message, and not a part of one."""
     try:
         value = lenient_json(raw).value if b'"role"' in raw and not has_more_values(raw) else None
     except BrokenInputError:

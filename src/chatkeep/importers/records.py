@@ -1,8 +1,8 @@
-"""A session as other programs write it down, and what Chatkeep makes of it.
+"""A session as another program wrote it, turned into one of ours.
 
-A record may lack nearly everything: ids, times, even the time of its beginning. What is missing is
-worked out from the rest alone, so that the same record read twice gives the same session, and
-importing it again adds nothing. What breaks a rule is mended, or left out, and told; its neighbours stay as they are.
+A record may lack nearly everything: ids, times, even its own start. We derive missing values from the rest of the
+record alone. So one record always gives one session, and a second import adds nothing. A value breaking a rule is
+mended or left out, and reported; its neighbours stay as they are.
 """
 
 from __future__ import annotations
@@ -40,11 +40,11 @@ from chatkeep.core.model import (
 from chatkeep.errors import BrokenInputError, InvalidError, InvalidKeyError, TooLargeError
 
 _T = TypeVar("_T")
-_SHOWN_CHARS: Final = 40
-_ANY_TIME: Final = datetime(2000, 1, 1, tzinfo=UTC)
+_SHOWN_CHARS: Final = 40  # characters of a bad value quoted in a report
+_ANY_TIME: Final = datetime(2000, 1, 1, tzinfo=UTC)  # any valid time, for checks of other fields
 _APART: Final = "other fields of the message"
 _KEPT: Final = "left_out"
-"""The name in a message's metadata of what its own fields could not take."""
+"""The key in a message's metadata for values its own fields could not take."""
 
 _REPLACED: Final = "characters that cannot be stored were replaced by U+FFFD"
 _SHORTENED: Final = f"it was cut to fit into {MESSAGE_BYTES_MAX >> 20} MiB; marks say where, and how much"
@@ -52,7 +52,7 @@ _STOOD_FOR: Final = "it is too large in many small parts; a short message stands
 
 
 class ImportedMessage(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """A message as it can be stored, but for its place and what only its neighbours tell: a time, an id."""
+    """A storable message without seq; a missing time or id comes from its neighbours later."""
 
     role: Role
     content: str | list[Json] | None = None
@@ -66,7 +66,7 @@ class ImportedMessage(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Head(Struct, frozen=True, kw_only=True):
-    """What a record tells of a session besides its messages. `last_at` is a time that its last message gets."""
+    """The fields of a record besides its messages. `last_at` is the time of its last message."""
 
     key: str
     channel: str | None = None
@@ -87,14 +87,14 @@ class Head(Struct, frozen=True, kw_only=True):
 
 
 class ReadRecord(NamedTuple):
-    """What was made of something, and what had to be done to it."""
+    """A value read from a record, and the changes made to it as sentences."""
 
     value: Any
     told: tuple[str, ...] = ()
 
 
 class _Outline(Struct, frozen=True, kw_only=True):
-    """What is read of a message that has too many values."""
+    """The fields we still read from a message with too many values."""
 
     role: str = "user"
     id: str | None = None
@@ -102,10 +102,10 @@ class _Outline(Struct, frozen=True, kw_only=True):
 
 
 def lenient_json(raw: bytes) -> ReadRecord:
-    """Return the value of JSON, also of such as no other program should have written.
+    """Return the value of JSON, even with invalid UTF-8, lone surrogates or control characters in it.
 
     Raises:
-        BrokenInputError: when it is none.
+        BrokenInputError: when it is not JSON.
     """
     try:
         return ReadRecord(msgspec.json.decode(raw))
@@ -124,10 +124,10 @@ def lenient_json(raw: bytes) -> ReadRecord:
 def imported_message(
     raw: bytes, shape: Callable[[dict[str, Json]], dict[str, Json]], zone: tzinfo | None
 ) -> ReadRecord:
-    """Return the message that JSON holds, its fields as `shape` names them.
+    """Return the message in the JSON, its fields renamed by `shape`.
 
     Raises:
-        BrokenInputError, InvalidError: when nothing can be made of it.
+        BrokenInputError, InvalidError: when it is beyond mending.
     """
     if has_more_values(raw):
         return _outlined(raw, zone)
@@ -164,10 +164,10 @@ def imported_message(
 
 
 def head_of(fields: Mapping[str, Json], zone: tzinfo | None = UTC) -> ReadRecord:
-    """Return what the fields of a record tell of a session.
+    """Return the head of a session, read from the fields of a record.
 
     Raises:
-        InvalidError: when they have no key that can be one, or are of another version of the format.
+        InvalidError: when the key is missing or invalid, or the version of the format is unknown.
     """
     left = _Fields(scrubbed(dict(fields)))
     if (version := left.take("format")) not in (None, 1):
@@ -194,10 +194,10 @@ def head_of(fields: Mapping[str, Json], zone: tzinfo | None = UTC) -> ReadRecord
 
 
 def instant(at: Json, zone: tzinfo | None = UTC) -> datetime | None:
-    """Return the time in UTC; one without an offset is of `zone` (None: of this machine).
+    """Return the time in UTC; `zone` applies to a time without an offset (None: this machine's zone).
 
     Raises:
-        InvalidError: when it is none, or out of range.
+        InvalidError: when it is no time, or out of range.
     """
     if at is None:
         return None
@@ -214,10 +214,9 @@ def instant(at: Json, zone: tzinfo | None = UTC) -> datetime | None:
 
 
 def made_id(key: str, said: ImportedMessage, met: dict[int, int]) -> str:
-    """Return an id that depends on nothing but what is said, when, and how often it was said before.
+    """Return an id made only from the message's content and time, and the count of equal messages before it.
 
-    The place is counted among equal messages only: a program that forgets old messages, or puts
-    one in between, does not make the others look new.
+    Only equal messages are counted. So a program may drop old messages, or insert one, without making others look new.
     """
     words = (key, said.role, said.content, said.name, said.tool_calls, said.tool_call_id, said.timestamp)
     encoded = msgspec.json.encode(words)
@@ -227,7 +226,7 @@ def made_id(key: str, said: ImportedMessage, met: dict[int, int]) -> str:
 
 
 def why(error: Exception) -> str:
-    """Return what is wrong with a record, as a sentence for people."""
+    """Return the fault of a record, as a sentence for people."""
     if isinstance(error, msgspec.ValidationError):
         return f"{error}."
     if isinstance(error, msgspec.DecodeError | UnicodeDecodeError):
@@ -236,7 +235,7 @@ def why(error: Exception) -> str:
 
 
 def _storable(draft: Draft, extra: dict[str, Json]) -> tuple[Draft, dict[str, Json]]:
-    """Return what can be stored of a message and of the fields that Chatkeep does not know, cut by the same rules."""
+    """Return a message and its unknown fields, both cut to the limits of storage."""
     if not extra:
         return storable(draft), extra
     try:
@@ -258,7 +257,7 @@ def _said(draft: Draft) -> dict[str, Any]:
 
 
 class _Fields:
-    """The fields of an object, taken one by one; `told` says which of them broke a rule, `left` are those."""
+    """The fields of an object, taken one by one; `left` has the values breaking a rule, `told` a sentence for each."""
 
     def __init__(self, fields: Mapping[str, Json], told: list[str] | None = None) -> None:
         self.told = [] if told is None else told
@@ -269,11 +268,11 @@ class _Fields:
         return self._fields.pop(name, None)
 
     def rest(self, *without: str) -> dict[str, Json]:
-        """Return what was not taken, but for these names."""
+        """Return the fields not yet taken, except these names."""
         return {name: value for name, value in self._fields.items() if name not in without}
 
     def checked(self, name: str, check: Callable[[Json], _T]) -> _T | None:
-        """Return a field, or None and tell why, when it breaks its rule."""
+        """Return a field; if it breaks its rule, note why and return None."""
         value = self.take(name)
         try:
             return None if value is None else check(value)
@@ -304,7 +303,7 @@ def _outlined(raw: bytes, zone: tzinfo | None) -> ReadRecord:
 
 
 def _changes(before: Draft, after: Draft) -> list[str]:
-    """Return what was done to a message, as sentences."""
+    """Return the changes to a message, as sentences."""
     if after is before:
         return []
     marks = (after.metadata or {}).get("altered", ())
@@ -313,7 +312,7 @@ def _changes(before: Draft, after: Draft) -> list[str]:
 
 
 def _shown(value: Json) -> str:
-    """Return a value as it may stand in a sentence."""
+    """Return a value short enough for a sentence."""
     text = repr(value)
     return text if len(text) <= _SHOWN_CHARS else f"{text[:_SHOWN_CHARS]}..."
 
@@ -326,7 +325,7 @@ def _key(key: str) -> str:
 
 
 def _extra(fields: _Fields) -> dict[str, Json]:
-    """Return the fields of a session that Chatkeep does not know, if there is room for them."""
+    """Return the unknown fields of a session, if they fit."""
     rest = fields.rest("messages", "message_count")
     try:
         return check_metadata(rest)

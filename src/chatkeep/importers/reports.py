@@ -1,4 +1,4 @@
-"""Taking sessions in, one by one, and the report of what came of it."""
+"""Import sessions one by one, and report the results."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ from chatkeep.errors import (
 )
 from chatkeep.sessions import Sessions, checked_session
 
-ERRORS_MAX: Final = 1000
-_GARBAGE_MAX: Final = 10_000  # flaws without anything to take between them, after which a source is given up
-_NAMED_CONFLICTS: Final = 3
+ERRORS_MAX: Final = 1000  # flaws listed in a report; further ones are counted
+_GARBAGE_MAX: Final = 10_000  # flaws without a session between them before we give up a source
+_NAMED_CONFLICTS: Final = 3  # message ids in one sentence
 
 EncodedReports = dict[str, bytes]
-"""Message ids, each with a fingerprint of what the message says."""
+"""Message ids, each with a fingerprint of the message."""
 
 
 class Flaw(Struct, frozen=True):
-    """Why a record was not taken in, or not all of it. `place` is a line, a file or a key.
+    """The reason for leaving out a record or a part of it. `place` is a line, a file or a key.
 
-    `code` is that of the error, `conflicts` are all the ids that are taken by other content.
+    `code` is the code of the error. `conflicts` has all message ids already taken by other content.
     """
 
     place: str
@@ -42,7 +42,7 @@ class Flaw(Struct, frozen=True):
 
 
 class Report(Struct, frozen=True, kw_only=True):
-    """What came of an import. Sessions without anything new count nowhere; their messages are skipped."""
+    """The results of an import. A known session without new messages counts only by its skipped messages."""
 
     sessions_created: int = 0
     sessions_extended: int = 0
@@ -52,7 +52,7 @@ class Report(Struct, frozen=True, kw_only=True):
 
     @property
     def failure(self) -> str | None:
-        """The code of what an import is that took in nothing, nor had it before; None for every other."""
+        """The error code of an import with nothing taken and nothing known before; None for any other import."""
         has_taken = self.sessions_created or self.messages_added or self.messages_skipped
         if has_taken or not self.errors:
             return None
@@ -65,19 +65,20 @@ Record = Session | Flaw
 
 
 def take_in(sessions: Sessions, records: Iterable[Record], *, on_session: OnSession | None = None) -> Report:
-    """Merge the sessions into the store, long ones part by part; return what came of it.
+    """Merge the sessions into the store, long ones part by part, and return the results.
 
-    A record that cannot be taken in is named in the report, at most 1000 of them, and the rest goes
-    on. `on_session` is told of each record when it is done, and of the flaw in place of one that was refused.
+    The report names each failed record, at most 1000 of them, and the import goes on. `on_session` gets each record
+    when
+    it is done, or the flaw of a refused one.
 
     Raises:
-        StorageError: when the disk refuses; importing again goes on where it stopped.
+        StorageError: when the disk refuses; a second import continues where the first stopped.
     """
     return _reported(sessions.merge, records, on_session)
 
 
 def would_take_in(sessions: Sessions, records: Iterable[Record], *, on_session: OnSession | None = None) -> Report:
-    """Return what `take_in` would report, without storing anything."""
+    """Return the report of `take_in` without storing anything."""
     told: dict[str, EncodedReports] = {}
     return _reported(lambda session: _would_merge(sessions, session, told), records, on_session)
 
@@ -127,7 +128,7 @@ def _merged(merge: Callable[[Session], Merged], session: Session) -> Merged | Fl
     except StorageError:
         raise
     except ChatkeepError as error:
-        return Flaw(session.header.key[:KEY_CHARS_MAX], str(error), error.code)  # a key that is none may be very long
+        return Flaw(session.header.key[:KEY_CHARS_MAX], str(error), error.code)  # an invalid key may be very long
 
 
 def _conflict(record: Record, merged: Merged) -> Flaw | None:

@@ -1,7 +1,7 @@
-"""Where records come from: files, folders and pipes, plain or compressed, whose format is told by their content.
+"""Sources of records: files, folders and pipes, plain or compressed, in a format found from their content.
 
-Compressed input is bounded: what expands more than a thousand times is refused once it is large.
-Input that ends within its compression is an error, also where what came before can be read.
+Unpacking is bounded. Above 256 MiB, content of more than a thousand times its packed size is refused. Input ending
+within its compression is an error, even after readable content.
 """
 
 from __future__ import annotations
@@ -32,19 +32,19 @@ NAMES: Final = "json, jsonl, pocketpaw or grip"
 _GZIP: Final = b"\x1f\x8b"
 _ZSTD: Final = b"\x28\xb5\x2f\xfd"
 _SUFFIXES: Final = (".json", ".jsonl", ".json.gz", ".jsonl.gz", ".json.zst", ".jsonl.zst")
-_PEEK_BYTES: Final = 1 << 16
-_STEP_BYTES: Final = 1 << 7  # of a bomb, these unpack to 4 MiB
-_WINDOW_BYTES_MAX: Final = 8 << 20  # that unpacking keeps; what every decoder of zstd should take (RFC 8878, 3.1.1.1.2)
-_SNIFFED_FILES: Final = 100
-_EXPANDED_FREELY_BYTES: Final = 1 << 28
-_EXPANSION_MAX: Final = 1000
+_PEEK_BYTES: Final = 1 << 16  # bytes of content the format is found from
+_STEP_BYTES: Final = 1 << 7  # bytes of zstd input at a time; of a bomb, these unpack to 4 MiB
+_WINDOW_BYTES_MAX: Final = 8 << 20  # bytes; every zstd decoder should take this much (RFC 8878, 3.1.1.1.2)
+_SNIFFED_FILES: Final = 100  # files of a folder to find the format from
+_EXPANDED_FREELY_BYTES: Final = 1 << 28  # bytes of content before the ratio counts
+_EXPANSION_MAX: Final = 1000  # bytes of content for each byte read
 
 
 class Piped:
-    """Input that can be read only once, as from a pipe; `name` says which it is."""
+    """Input readable only once, such as a pipe; `name` names it in reports."""
 
     def __init__(self, name: str, packed: BinaryIO) -> None:
-        """Take what is piped in; its beginning is read at once."""
+        """Take the packed bytes; read their beginning at once."""
         self.name = name
         self.content = _unpacked(packed, lambda _: None)
 
@@ -54,11 +54,11 @@ Source = Path | Piped
 
 @contextlib.contextmanager
 def unpacked(source: Source, on_bytes: OnBytes = lambda _: None) -> Iterator[io.BufferedReader]:
-    """Yield the content of a file, unpacked; `on_bytes` is told how many more bytes of the file were read.
+    """Yield the unpacked content of a file; `on_bytes` gets the number of packed bytes just read.
 
     Raises:
         OSError, and the errors of `READ_ERRORS`: when it cannot be read.
-        BrokenInputError: when it expands beyond measure.
+        BrokenInputError: when it expands too much.
     """
     if isinstance(source, Piped):
         yield source.content
@@ -68,11 +68,11 @@ def unpacked(source: Source, on_bytes: OnBytes = lambda _: None) -> Iterator[io.
 
 
 def files_of(source: Source, fmt: str) -> Sequence[Source]:
-    """Return what to read: the source itself, or the session files in that folder, by name.
+    """Return the files to read: the source itself, or the session files of a folder, by name.
 
     Raises:
-        InvalidError: when the path does not exist, or holds none.
-        OSError: when it may not be read: it is not known then what it holds.
+        InvalidError: when the path does not exist, or has no session files.
+        OSError: when a folder may not be read, so its files are unknown.
     """
     if isinstance(source, Piped):
         return [source]
@@ -91,7 +91,7 @@ def sniff(source: Source) -> str:
     """Return the format of a file, folder or pipe: `json`, `jsonl`, `pocketpaw` or `grip`.
 
     Raises:
-        InvalidError: when it is none of them, is empty, or cannot be read.
+        InvalidError: when the format is unknown, or the source is empty or unreadable.
     """
     mixed = isinstance(source, Path) and source.is_dir()
     if isinstance(source, Path) and any(_has_index(folder) for folder in _places(source, "pocketpaw")):
@@ -100,7 +100,7 @@ def sniff(source: Source) -> str:
     for file in files_of(source, "json")[:_SNIFFED_FILES]:
         try:
             fmt = _format_of(file)
-        except InvalidError as error:  # in a folder, reading it will name it as a flaw
+        except InvalidError as error:  # of a folder, `read_sessions` yields a flaw for this file
             refusal = refusal or error
             continue
         if fmt is not None:
@@ -113,7 +113,7 @@ def sniff(source: Source) -> str:
 
 
 def _has_index(folder: Path) -> bool:
-    with contextlib.suppress(OSError):  # what cannot be read is told when its files are looked for
+    with contextlib.suppress(OSError):  # `files_of` reports an unreadable folder
         return (folder / "_index.json").is_file()
     return False
 
@@ -136,7 +136,7 @@ def _format_of(source: Source) -> str | None:
     if ".jsonl" in source.name or (newline and _is_object(first_line)):
         return "jsonl"
     fmt = _object_format(head)
-    return "jsonl" if fmt == "json" and is_cut and not newline else fmt  # a document in one line is a line as well
+    return "jsonl" if fmt == "json" and is_cut and not newline else fmt  # a document on one line is a line as well
 
 
 def _named(source: Source) -> str:
@@ -164,10 +164,10 @@ def _places(path: Path, fmt: str) -> Sequence[Path]:
 
 
 def _entries(folder: Path) -> list[Path]:
-    """Return what is in a folder, nothing when there is none.
+    """Return the entries of a folder; an empty list when it does not exist.
 
     Raises:
-        OSError: when it may not be read: what is in it is not known then, and not nothing.
+        OSError: when the folder may not be read: its entries are unknown, not none.
     """
     try:
         return list(folder.iterdir())
@@ -193,7 +193,7 @@ def _unpacked(packed: BinaryIO, on_bytes: OnBytes) -> io.BufferedReader:
 
 
 class _Metered(io.RawIOBase):
-    """Input that tells how much of it was read."""
+    """A stream with a count of the bytes read from it."""
 
     def __init__(self, packed: BinaryIO, on_bytes: OnBytes) -> None:
         super().__init__()
@@ -212,7 +212,7 @@ class _Metered(io.RawIOBase):
 
 
 class _Frames(io.RawIOBase):
-    """Unpacked zstandard frames. The library's own reader takes an end within a frame for the end of the data."""
+    """Unpacked zstandard frames. The library's own reader takes an end inside a frame for the end of the data."""
 
     def __init__(self, packed: io.BufferedReader[_Metered]) -> None:
         super().__init__()
@@ -239,9 +239,9 @@ class _Frames(io.RawIOBase):
 
 
 class _Content(io.RawIOBase):
-    """Unpacked content in full pieces, which may not be out of proportion to what was read for it.
+    """Unpacked content in full pieces, bounded in proportion to the packed bytes read.
 
-    An error waits until all that came before it is taken.
+    An error waits until the reader has all content before it.
     """
 
     def __init__(self, read: _Read, packed: _Metered) -> None:
@@ -277,7 +277,7 @@ class _Content(io.RawIOBase):
 
 
 def read_failure(error: Exception) -> str:
-    """Return why a file could not be read."""
+    """Return the reason of a failed read."""
     if isinstance(error, OSError) and error.strerror:
         return f"{error.strerror}."
     if isinstance(error, zstandard.ZstdError) and "too much memory" in f"{error}":

@@ -1,1 +1,1 @@
-"""One module for each format that is imported."""
+"""One module per import format."""

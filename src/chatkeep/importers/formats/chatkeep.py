@@ -1,6 +1,6 @@
-"""Chatkeep's own formats: what `exporters` writes, session files copied out of a workspace, and their kin.
+"""Chatkeep's own formats: the output of `exporters`, session files copied from a workspace, and similar files.
 
-A record needs a key and messages with a role and content; everything else may be missing.
+A record needs a key and messages with a role and content; all other fields are optional.
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ if TYPE_CHECKING:
 
 Fmt = Literal["json", "jsonl"]
 
-_LINE_PIECE_BYTES: Final = 1 << 16
+_LINE_PIECE_BYTES: Final = 1 << 16  # bytes
 
 
 def read(stream: BinaryIO, fmt: Fmt, *, now: Callable[[], datetime] = now_utc) -> Iterator[Session | Flaw]:
-    """Yield the sessions of a file, long ones in parts, and a flaw for each record and message that is none."""
+    """Yield the sessions of a file, long ones in parts, and a flaw for each bad record and message."""
     return _lines(stream, now) if fmt == "jsonl" else _documents(stream, now)
 
 
 def _documents(stream: BinaryIO, now: Callable[[], datetime]) -> Iterator[Session | Flaw]:
-    """Yield what an array of records has, or records one after the other."""
+    """Yield the sessions and flaws of an array of records, or of one record after the other."""
     scanner = Scanner(cast("BinaryIO", _WithoutMark(stream)))
     first = scanner.peek()
     if first not in {b"[", b"{"}:
@@ -50,7 +50,7 @@ def _documents(stream: BinaryIO, now: Callable[[], datetime]) -> Iterator[Sessio
 
 
 def _record(scanner: Scanner, place: str, now: Callable[[], datetime]) -> Generator[Session | Flaw, None, bool]:
-    """Yield what a record brings; return whether its end was reached."""
+    """Yield the sessions and flaws of a record; return whether we reached its end."""
     if scanner.peek() == b"{":
         assembly = Assembly(OWN, place, now)
         yield from assembly.record(scanner)
@@ -87,7 +87,7 @@ def _lines(stream: BinaryIO, now: Callable[[], datetime]) -> Iterator[Session | 
 
 
 class _Line(RawIOBase):
-    """One line of a stream, which ends where it does."""
+    """A stream over one line of another stream."""
 
     def __init__(self, stream: BinaryIO) -> None:
         super().__init__()
@@ -109,13 +109,13 @@ class _Line(RawIOBase):
         return len(piece)
 
     def skip(self) -> None:
-        """Go on to its end."""
+        """Read on to the end of the line."""
         while self.read(_LINE_PIECE_BYTES):
             pass
 
 
 class _WithoutMark(RawIOBase):
-    """A stream without the mark of UTF-8 that may stand at its very beginning."""
+    """A stream without the byte order mark of UTF-8 at its start."""
 
     def __init__(self, stream: BinaryIO) -> None:
         super().__init__()

@@ -1,8 +1,8 @@
-"""grip's workspace: one JSON object per session, the key inside it.
+"""grip's workspace: one JSON object per session, with the key inside.
 
-Messages have neither ids nor times; the last one is given the time of the session's last change.
-Tool calls are turned into the form of the OpenAI API. grip forgets old messages and keeps a summary
-of them: it becomes metadata of the session.
+Messages have neither ids nor times; the last one gets the time of the session's last change. Tool calls are
+converted to the form of the OpenAI API. grip drops old messages and keeps a summary of them: it becomes metadata of
+the session.
 
 Source: grip-ai 1.6.1, `session/manager.py`.
 """
@@ -24,7 +24,7 @@ from chatkeep.importers.reports import Flaw
 
 
 def read(stream: BinaryIO, name: str, *, now: Callable[[], datetime]) -> Iterator[Session | Flaw]:
-    """Yield the session of one file, in parts when it is long, and its flaws; `name` says which file it is."""
+    """Yield the session of one file, in parts when it is long, and its flaws; `name` is the name of the file."""
     scanner = Scanner(stream)
     if scanner.peek() == b"{":
         yield from Assembly(RecordShape(_message, _head), name, now).record(scanner)

@@ -1,9 +1,8 @@
 """PocketPaw's memory folder: one file per session, named after its key, and an index beside them.
 
-A file is an array of messages, or, as its documentation has it, an object with `session_id` and
-`messages`. Times have no offset: they are of the machine that wrote them. The key is lost in the
-file name (`:` and `/` became `_`), so it is worked out from the channel in the index, or from a
-prefix that Chatkeep knows.
+A file is an array of messages or, by its documentation, an object with `session_id` and `messages`. Times have no
+offset: they are in the zone of the machine of PocketPaw. The file name loses the key (`:` and `/` became `_`). We
+restore it from the channel in the index, or from a known prefix.
 
 Source: PocketPaw 0.4.18, `memory/file_store.py`, and its pages on memory.
 """
@@ -36,7 +35,7 @@ _TAKEN: Final = frozenset(("session_id", "key", "channel", "title", "created_at"
 
 
 class Note(Struct, frozen=True, kw_only=True):
-    """What the index says of a session. Some versions write `created_at` for `created`."""
+    """The index entry of a session. Some versions write `created_at` for `created`."""
 
     title: str | None = None
     user_title: str | None = None
@@ -46,9 +45,9 @@ class Note(Struct, frozen=True, kw_only=True):
 
 
 def notes_in(folder: Path) -> Mapping[str, Note]:
-    """Return the index of a folder by safe name; empty when there is none that can be read.
+    """Return the index of a folder by safe name; empty when it is missing or unreadable.
 
-    The names are in form NFC, which file names of some systems are not.
+    The names are normalised to NFC, unlike the file names of some systems.
     """
     try:
         entries = msgspec.json.decode((folder / "_index.json").read_bytes(), type=dict[str, msgspec.Raw])
@@ -66,7 +65,7 @@ def notes_in(folder: Path) -> Mapping[str, Note]:
 def read(
     stream: BinaryIO, name: str, notes: Mapping[str, Note], *, now: Callable[[], datetime], zone: tzinfo | None
 ) -> Iterator[Session | Flaw]:
-    """Yield the session of one file, long ones in parts, and its flaws; `name` is the file's without its ending."""
+    """Yield the session of one file, long ones in parts, and its flaws; `name` is the file name without its suffix."""
     scanner = Scanner(stream)
     note = notes.get(composed(name), Note())
     shape = RecordShape(lambda fields: fields, lambda fields, asked: _head(fields, asked, name, note, zone), zone)
@@ -81,7 +80,7 @@ def read(
 
 
 def key_of(name: str, channel: str | None) -> str:
-    """Return the key that a file is named after, as far as the name still tells."""
+    """Return the key restored from a file name: a known prefix gets its `:` back, other names stay."""
     for prefix in (channel, *_PREFIXES):
         if prefix and name.startswith(f"{prefix}_") and len(name) > len(prefix) + 1:
             return f"{prefix}:{name[len(prefix) + 1 :]}"
@@ -108,6 +107,6 @@ def _head(fields: Mapping[str, Json], asked: str, name: str, note: Note, zone: t
 
 
 def _own_title(title: str | None, asked: str) -> str | None:
-    """Return the title of the index unless it was made from the first question, as Chatkeep's own is."""
+    """Return the title in the index, except one made from the first question, as Chatkeep makes its own."""
     made = not title or title == titles.NO_TITLE or " ".join(asked.split()).startswith(" ".join(title.split()))
     return None if made else title
