@@ -1,29 +1,29 @@
-"""The session file: a JSON document that is appended to like a log.
+"""The session file: a JSON document, appended to like a log.
 
     {"format":1,"key":"telegram:1","channel":"telegram","title":null,"created_at":"...","metadata":{},"messages":[
     {"seq":1,"role":"user","content":"How do I ...","timestamp":"...","id":"..."}
     ,{"seq":2,"role":"assistant","content":"Here's ...","timestamp":"...","id":"..."}
     ],"message_count":2}
-    (reserved space: newlines, which JSON allows at the end)
+    (reserved space: newlines, allowed by JSON at the end)
 
-The first line is the *header*, then each message has one line, comma first, then comes the *trailer*.
-An append overwrites the trailer and some reserved newlines with more lines and a new trailer, in
-place. So the bytes of a committed message, its newline included, are never written again, and a
-write that is cut anywhere leaves them whole.
+The first line is the *header*. Each message has one line, comma first. The *trailer* comes last.
+An append overwrites the trailer and some reserved newlines, in place, with more lines and a new
+trailer. So nothing writes the bytes of a committed message again, its newline included. A write
+cut at any byte leaves them whole.
 
-The space is reserved with newlines, never with blanks: a lost piece of a write then splits a line,
-and each part fails to parse, while blanks would make damaged text look whole.
+Newlines reserve the space, never blanks. A lost piece of a write then splits a line, and neither part
+parses. Blanks would make damaged text look whole.
 
-Messages that are appended together stand or fall together. Each but the last of them has a blank
-before its closing brace; when the file is torn, a run that ends in such a line is incomplete and is cut.
+Messages of one append stand or fall together. Each but the last has a blank before its closing brace.
+If a torn file ends in such lines, their append is incomplete and is cut.
 
-What a scan finds is one of four *states*:
+A scan finds one of four *states*:
 
-- `whole`: every line parses, has the next seq, and the trailer counts them right.
+- `whole`: every line parses and has the next seq, and the trailer counts them right.
 - `torn`: an append was cut. The longest run of good lines stays, the rest is to be cut off. A kill cuts
-  a write at one place; a power cut may lose any 512 bytes of it, which then are as they were before.
-- `loose`: a session as JSON in another layout, as a program leaves it that re-wrote the file.
-- `damaged`: anything else. Good lines are served, nothing is ever written to the file.
+  a write at one place. A power cut may lose any 512 bytes of it; they then are as they were before.
+- `loose`: a session as JSON in another layout, as left by a program after re-writing the file.
+- `damaged`: anything else. Chatkeep serves its good lines and never writes to it.
 """
 
 from __future__ import annotations
@@ -45,18 +45,18 @@ from chatkeep.core.unknown import encoded_message, message_in, message_of, unkno
 from chatkeep.errors import InvalidError
 
 FORMAT: Final = 1
-RESERVE_STEP_BYTES: Final = 4096
-_RESERVE_MAX_BYTES: Final = 1 << 18
+RESERVE_STEP_BYTES: Final = 4096  # a block of most file systems
+_RESERVE_MAX_BYTES: Final = 1 << 18  # newlines after the trailer; with more, a large session would waste space
 _MESSAGES_OPEN: Final = b',"messages":['
 _TRAILER: Final = b'],"message_count":%d}\n'
-_CONTINUED: Final = b" }\n"
-_SECTOR_BYTES: Final = 512
-_BOM: Final = b"\xef\xbb\xbf"
-_UNWRITTEN: Final = re.compile(rb"(?:[^\n]{0,40}\})?\n+|\0+")  # an old trailer's end has at most 40 bytes
+_CONTINUED: Final = b" }\n"  # ends a message with more of its append behind it
+_SECTOR_BYTES: Final = 512  # a disk writes so many at least, or none of them
+_BOM: Final = b"\xef\xbb\xbf"  # byte order mark; some editors put it in front
+_UNWRITTEN: Final = re.compile(rb"(?:[^\n]{0,40}\})?\n+|\0+")  # the end of an old trailer has at most 40 bytes
 _BEGUN: Final = re.compile(rb'(?<!\\)"created_at": ?"([0-9TZ:.+-]{10,40})"')
-_LINE: Final = re.compile(rb"[^\n]+\n?")  # not the reserved newlines, which are many and hold nothing
-_NO_JSON: Final = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, InvalidError)
-_ONLY_WHEN_SET: Final = frozenset(("archived", "pinned", "tags"))
+_LINE: Final = re.compile(rb"[^\n]+\n?")  # skips the reserved newlines: they are many, and empty
+_NO_JSON: Final = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, InvalidError)  # raised by the decoders
+_ONLY_WHEN_SET: Final = frozenset(("archived", "pinned", "tags"))  # header fields left out while false or empty
 
 State = Literal["whole", "torn", "loose", "damaged"]
 
@@ -76,16 +76,17 @@ class _HeaderLine(Struct, frozen=True, kw_only=True):
 
 
 class _LooseMessages(Struct, frozen=True):
-    """The messages of a session in another layout, as they stand there."""
+    """The undecoded messages of a session in another layout."""
 
     messages: list[msgspec.Raw]
 
 
 class Scan(Struct, frozen=True, kw_only=True):
-    """What a session file holds. Message `i` is `data[starts[i]:ends[i]]`, a JSON object.
+    """The contents of a session file. Message `i` is `data[starts[i]:ends[i]]`, a JSON object.
 
-    `body` is where the first message line begins, `tail` where the trailer is or has to be. `checksums[i]` is that of
-    all lines up to message `i`; a damaged or loose file has none. `extra` are the header's unknown fields.
+    `body` is the offset of the first message line, `tail` the offset of the trailer, present or due.
+    `checksums[i]` is the CRC-32 of all lines up to message `i`; a damaged or loose file has none.
+    `extra` has the header's unknown fields.
     """
 
     state: State
@@ -101,11 +102,11 @@ class Scan(Struct, frozen=True, kw_only=True):
 
 
 _decode_header = msgspec.json.Decoder(_HeaderLine).decode
-_decode_any = json.JSONDecoder()  # the one that can stop at the end of a value
+_decode_any = json.JSONDecoder()  # of the two, the one able to stop at the end of a value
 
 
 def header_line(header: Header, known: bytes = b"") -> bytes:
-    """Return the first line of a session file. Fields of the line `known` that Chatkeep does not know are kept."""
+    """Return the first line of a session file; it keeps the unknown fields of the line `known`."""
     told = msgspec.structs.asdict(header).items()
     fields: dict[str, Json] = {"format": FORMAT}
     fields.update((name, value) for name, value in told if value or name not in _ONLY_WHEN_SET)
@@ -115,19 +116,19 @@ def header_line(header: Header, known: bytes = b"") -> bytes:
 
 
 def with_unknown(extra: dict[str, Json]) -> bytes:
-    """Return fields that Chatkeep does not know in the form `header_line` keeps them."""
+    """Return unknown fields as a line for the argument `known` of `header_line`."""
     return msgspec.json.encode(extra)[:-1] + _MESSAGES_OPEN if extra else b""
 
 
 def _unknown_of_line(line: bytes) -> dict[str, Json]:
     try:
         return unknown_of_session(msgspec.json.decode(line + b"]}"))
-    except _NO_JSON:  # half a character in one of them: a header that is known has none
+    except _NO_JSON:  # half a surrogate pair in an unknown field; the known fields have parsed
         return {}
 
 
 def message_lines(messages: Sequence[Message]) -> list[bytes]:
-    """Return the lines of messages that are appended together."""
+    """Return the lines of messages in one append."""
     last = len(messages) - 1
     return [
         (b"," if message.seq > 1 else b"") + encoded_message(message)[:-1] + (b"}\n" if place == last else _CONTINUED)
@@ -136,9 +137,9 @@ def message_lines(messages: Sequence[Message]) -> list[bytes]:
 
 
 def places(lines: Sequence[bytes], first: int, checksum: int = 0) -> tuple[list[int], list[int], list[int]]:
-    """Return where the JSON of each line starts and ends when the first line is put at `first`, and the checksums.
+    """Return the start, the end and the checksum of each line's JSON, with the first line at offset `first`.
 
-    `checksum` is that of the lines before.
+    `checksum` is the CRC-32 of all lines before.
     """
     starts, ends, checksums = [], [], []
     for line in lines:
@@ -162,25 +163,25 @@ def whole_file(first_line: bytes, lines: Iterable[bytes], message_count: int) ->
 
 
 def reserved_size(used_bytes: int) -> int:
-    """Return the size to give a file that holds so many bytes: an eighth more, in steps of 4 KiB."""
+    """Return the size of a file with so many bytes in use: an eighth more, at most 256 KiB, in steps of 4 KiB."""
     room = min(used_bytes // 8, _RESERVE_MAX_BYTES)
     return -(-(used_bytes + room) // RESERVE_STEP_BYTES) * RESERVE_STEP_BYTES
 
 
 def is_tail(data: bytes, message_count: int) -> bool:
-    """Tell whether bytes read at the tail are the trailer of so many messages, and nothing after it."""
+    """Tell whether bytes read at the tail are the trailer for so many messages, then nothing but newlines."""
     expected = trailer(message_count)
     return data.startswith(expected) and not data[len(expected) :].strip(b"\n")
 
 
 def parse_message(line: bytes, seq: int) -> Message | None:
-    """Return the message of a line if it is one and has this seq, else None."""
+    """Return the message in a line, None unless it parses and has this seq."""
     message = _any_message(line)
     return message if message is not None and message.seq == seq else None
 
 
 def begun_at(head: bytes) -> float | None:
-    """Return when a session says that it began, in seconds since 1970, by the first bytes of its file, if they tell."""
+    """Return the creation time in the first bytes of a session file, in seconds since 1970, None if not found."""
     found = _BEGUN.search(head)
     try:
         began = None if found is None else datetime.fromisoformat(found[1].decode())
@@ -190,10 +191,10 @@ def begun_at(head: bytes) -> float | None:
 
 
 def scan(data: bytes, committed_count: int = 0) -> Scan:
-    """Return what a session file holds, whatever its bytes are. Cost: one pass.
+    """Return the contents of a session file, whatever its bytes are. Cost: one pass.
 
-    `committed_count` messages are known to have been there: a file that ends before them was not
-    torn by an append, it is damaged.
+    The file is known to have had `committed_count` messages. With fewer, it counts as damaged: no append
+    takes messages away.
     """
     body = data.find(b"\n") + 1
     header = _parse_header(data[: body - 1]) if body else None
@@ -227,7 +228,7 @@ def scan(data: bytes, committed_count: int = 0) -> Scan:
 
 
 def loose_lines(data: bytes) -> list[bytes]:
-    """Return the message lines of a session in another layout, numbered, everything else in them kept."""
+    """Return the message lines of a session in another layout, numbered, with every other field kept."""
     document = _document(data)
     messages = [{**message, "seq": seq} for seq, message in enumerate(document["messages"], start=1)]
     ordered = ({"seq": message.pop("seq"), **message} for message in messages)
@@ -235,9 +236,9 @@ def loose_lines(data: bytes) -> list[bytes]:
 
 
 def with_places(data: bytes, loose: Scan) -> Scan | None:
-    """Return a scan of a session in another layout that says where its messages are, as far as it can be served so.
+    """Return the scan of a session in another layout with the offsets of its messages, to serve it as it is.
 
-    None when a message does not say its own seq.
+    Returns None if a message does not carry its own seq.
     """
     pieces = msgspec.json.decode(data.removeprefix(_BOM), type=_LooseMessages).messages
     starts: list[int] = []
@@ -253,16 +254,16 @@ def with_places(data: bytes, loose: Scan) -> Scan | None:
 
 
 def loose_header(data: bytes) -> bytes:
-    """Return the unknown header fields of a session in another layout, in the form `header_line` keeps them."""
+    """Return the fields of a session in another layout as a line for the argument `known` of `header_line`."""
     strange = {name: value for name, value in _document(data).items() if name not in {"messages", "message_count"}}
     return msgspec.json.encode(strange)[:-1] + _MESSAGES_OPEN
 
 
 def with_new_header(data: bytes, is_right: Callable[[str], bool]) -> tuple[str, bytes] | None:
-    """Return the key and the bytes of a session file whose header alone is damaged, with a header that parses.
+    """Return the key and the new bytes of a session file with a damaged header over sound messages.
 
-    None when that is not so, or its key cannot be made out; `is_right` tells whether it is the one of this file.
-    What else of the header can be read is kept, up to the damage.
+    The new header keeps the old fields as far as they can be read, up to the damage. `is_right` tells whether
+    a key belongs to the file. Returns None if more is damaged, or if no such key can be read.
     """
     body = data.find(b"\n") + 1
     found = _legible(data[:body].decode(errors="replace"))
@@ -280,10 +281,10 @@ def with_new_header(data: bytes, is_right: Callable[[str], bool]) -> tuple[str, 
 
 
 def _legible(line: str) -> dict[str, Json]:
-    """Return the fields of a damaged header that can be read.
+    """Return the readable fields of a damaged header.
 
-    Names of fields may stand in the metadata too, and in what follows them. So up to the metadata a field is
-    taken wherever it is, and from there on right after the one before. The key can be proved.
+    Names of fields may also occur in the metadata and behind it. So a field counts anywhere before the
+    metadata, but later only right after the field before. The key counts anywhere: the caller checks it.
     """
     found: dict[str, Json] = {}
     place, free = 0, max(line.find('"metadata":'), 0)
@@ -302,7 +303,7 @@ def _legible(line: str) -> dict[str, Json]:
 
 
 def _message_at(data: bytes, place: int, seq: int) -> tuple[Message, int, int] | None:
-    """Return the message whose line begins here, with the start and end of its JSON, or None."""
+    """Return the message in the line at this offset, with the start and end of its JSON, or None."""
     if (data[place : place + 1] == b",") != (seq > 1):
         return None
     start = place + (seq > 1)
@@ -328,7 +329,7 @@ def _header(line: _HeaderLine) -> Header:
 
 
 def _scan_broken(data: bytes, good: Scan, committed_count: int) -> Scan:
-    """Return a scan of a file in which something does not parse after the good messages."""
+    """Return the scan of a file with a broken line or trailer after its good messages."""
     messages, starts, ends, broken = good.messages, good.starts, good.ends, good.tail
     later, found_end = _after(data, broken, len(messages) + 1)
     kept = len(ends)
@@ -362,10 +363,10 @@ def _scan_broken(data: bytes, good: Scan, committed_count: int) -> Scan:
 
 
 def _after(data: bytes, place: int, seq: int) -> tuple[list[tuple[Message, int, int]], bool]:
-    """Return the messages that parse after a line that does not, and whether they or a trailer end the file well.
+    """Return the messages after a broken line, and whether they or a trailer end the file well.
 
-    A write that was killed is cut at one place, and nothing of it stands after that. So what stands
-    after a broken line was written before it broke.
+    A kill cuts a write at one place, and nothing of the write stands after it. So a good line after a
+    broken one is older than the break.
     """
     found: list[tuple[Message, int, int]] = []
     for line in _LINE.finditer(data, place):
@@ -381,18 +382,18 @@ def _after(data: bytes, place: int, seq: int) -> tuple[list[tuple[Message, int, 
 
 
 def _is_one_append(data: bytes, later: Sequence[tuple[Message, int, int]]) -> bool:
-    """Tell whether these lines, up to the end of the file, may all be of one append."""
+    """Tell whether these lines, up to the end of the file, may belong to one append."""
     return all(data[end - 2 : end + 1] == _CONTINUED for _, _, end in later[:-1])
 
 
 def _lost_a_piece(data: bytes, broken: int, later: Sequence[tuple[Message, int, int]]) -> bool:
     """Tell whether a power cut kept a piece of the last append from the disk.
 
-    The piece then has what was there before: the old trailer (or the end of it) where the append
-    began, farther on reserved newlines, or zeros. Nothing else damages a file in this way.
+    The piece then has its old bytes: the old trailer (or the end of it) where the append began, farther on
+    reserved newlines, or zeros. Nothing else damages a file in this way.
     """
     end = later[0][1] if later else len(data.rstrip(b"\n"))
-    first = -(-(broken - 1) // _SECTOR_BYTES) * _SECTOR_BYTES  # the piece may begin with the newline before
+    first = -(-(broken - 1) // _SECTOR_BYTES) * _SECTOR_BYTES  # the piece may begin at the newline before
     sectors = (data[start : start + _SECTOR_BYTES] for start in range(first, end - _SECTOR_BYTES + 1, _SECTOR_BYTES))
     return data[broken : broken + 1] == b"]" or any(map(_UNWRITTEN.fullmatch, sectors))
 
@@ -407,14 +408,14 @@ def _any_message(line: bytes) -> Message | None:
 
 
 def _in_utc(message: Message) -> Message:
-    """Return a message with its time in UTC; other programs may have written another offset."""
+    """Return a message with its time in UTC; other programs may have written another time zone."""
     if message.sent_at.tzinfo is UTC:
         return message
     return msgspec.structs.replace(message, sent_at=utc(message.sent_at))
 
 
 def _scan_loose(data: bytes) -> Scan:
-    """Return a scan of bytes without a header line: JSON in another layout, or damage."""
+    """Return the scan of bytes without a header line: JSON in another layout, or damage."""
     if not data.strip(b"\n\0 "):
         return Scan(state="damaged", reason="the file is empty")
     try:
@@ -429,10 +430,10 @@ def _scan_loose(data: bytes) -> Scan:
 
 
 def _document(data: bytes) -> Json:
-    """Return what bytes in another layout say; editors may have put a mark of their encoding in front."""
+    """Return the JSON value of a file in another layout, with or without a byte order mark."""
     return msgspec.json.decode(data.removeprefix(_BOM))
 
 
 def _first_words(error: Exception) -> str:
-    """Return what is wrong without any of the file's content."""
+    """Return the cause of an error without any content of the file."""
     return str(error) if isinstance(error, msgspec.ValidationError) else "it is no JSON of this form"

@@ -1,7 +1,7 @@
-"""A session file in the hands of one thread: what it may do to its bytes, and what it looks at before.
+"""A locked session file: one thread reads it and writes its end.
 
-Bytes are written in place only to a file that is as it was looked at and has one name: through another
-name, a write would change a file that may lie anywhere.
+A write in place needs two things: the file is as this thread last saw it, and has one name. A second
+name may lie anywhere, and a write would change the file there too.
 """
 
 from __future__ import annotations
@@ -14,17 +14,17 @@ from chatkeep.disk.files import Durability, Stamp, read_at, stamp_of, to_disk, t
 from chatkeep.errors import BusyError
 from chatkeep.store.files.tree.format import reserved_size
 
-_COPY_BYTES: Final = 1 << 20
+_COPY_BYTES: Final = 1 << 20  # the most for one write call
 
 
 class LockedFile:
-    """A session file that this thread alone may write, until it is let go."""
+    """A session file for this thread alone to write, until its lock is released."""
 
     def __init__(self, fd: int, name: str, durability: Durability) -> None:
         """Take an open, locked descriptor."""
         self.fd = fd
         self.name = name
-        self.is_suspect = False  # a flush has failed: what is in memory may never reach the disk
+        self.is_suspect = False  # a flush has failed: the cached pages may never reach the disk
         self._durability = durability
         self._seen = self.stamp()
 
@@ -35,22 +35,23 @@ class LockedFile:
         return self._seen
 
     def stamp_seen(self) -> Stamp:
-        """Return the state that this thread has last seen or written; if others wrote since, one that never was.
+        """Return the state this thread last saw or wrote.
 
-        The time of a change is that of now, for it changes with the names of a file too.
+        If others have written since, no file ever had this state. The change time is the present one, since it also
+        changes with the names of the file.
         """
         with told():
             now = stamp_of(os.fstat(self.fd))
         return Stamp(self._seen.size, self._seen.modified_ns, now.changed_ns, now.inode)
 
     def is_as_seen(self) -> bool:
-        """Tell whether nobody else has written since this thread looked at the file, or wrote it."""
+        """Tell whether nobody else has written since this thread last saw or wrote the file."""
         with told():
             now = os.fstat(self.fd)
         return (now.st_size, now.st_mtime_ns) == (self._seen.size, self._seen.modified_ns)
 
     def is_linked(self) -> bool:
-        """Tell whether the file has more than one name, so that a write would change something else as well."""
+        """Tell whether the file has more than one name; a write would then change something else as well."""
         with told():
             return os.fstat(self.fd).st_nlink > 1
 
@@ -60,24 +61,24 @@ class LockedFile:
             return read_at(self.fd, 0, os.fstat(self.fd).st_size)
 
     def read_at(self, start: int, size: int) -> bytes:
-        """Return so many bytes from a place, fewer at the end of the file."""
+        """Return so many bytes from an offset, fewer at the end of the file."""
         with told():
             return read_at(self.fd, start, size)
 
     def became(self, new: LockedFile) -> None:
-        """Take over what is known of the file that this one's descriptor stands for now."""
+        """Take over the state of the new file behind this descriptor."""
         self._seen, self.is_suspect = new._seen, False
 
     def flush(self) -> None:
-        """Return when what is written is durable."""
+        """Return when everything written is durable, as far as the durability asks for it."""
         with told():
             self._flush()
 
     def overwrite_tail(self, tail: int, content: bytes) -> None:
-        """Put `content` in place of everything from `tail` on, durably, or leave the file as it was.
+        """Replace everything from `tail` on by `content`, durably, or leave the file as it was.
 
         Raises:
-            BusyError: when somebody else has written since the file was looked at, or given it another name.
+            BusyError: when somebody else has written since this thread saw the file, or given it another name.
             StorageFullError: when there is no space; the file is as it was.
             StorageError: when the disk refuses; the file is as it was, or torn there at worst.
         """
@@ -97,7 +98,7 @@ class LockedFile:
                 raise
 
     def _reserve(self, needed: int) -> None:
-        """Make room ahead of a write, in newlines, so that a full disk is met before anything is touched."""
+        """Append newlines ahead of a write, so a full disk shows before any committed byte changes."""
         size = self._seen.size
         if needed <= size or self.is_linked() or not self.is_as_seen():
             return
@@ -122,7 +123,7 @@ class LockedFile:
 
 
 def _restore(fd: int, start: int, before: bytes) -> None:
-    """Put back what a failed write may have overwritten; if that fails too, the next open repairs it."""
+    """Restore the bytes under a failed write; if this fails too, the next open repairs the file."""
     with contextlib.suppress(OSError):
         os.pwrite(fd, before, start)
         to_disk(fd)

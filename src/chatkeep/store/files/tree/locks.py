@@ -1,4 +1,4 @@
-"""Waiting for a file: threads of this process take turns, processes use flock."""
+"""Locks on files: threads of one process queue, processes use flock."""
 
 from __future__ import annotations
 
@@ -13,27 +13,27 @@ from typing import Final
 
 from chatkeep.errors import BusyError, storage_error
 
-_UNBORN_GRACE_S: Final = 10
+_UNBORN_GRACE_S: Final = 10  # between the creation of a file and its lock, generously
 
 
 class Turns:
-    """Threads of this process waiting for one file queue here, so that flock is asked by one at a time."""
+    """A queue for each file: of all threads in this process, one at a time asks for the flock."""
 
     def __init__(self) -> None:
-        """Begin with nobody waiting."""
+        """Begin with empty queues."""
         self._guard = threading.Lock()
         self._locks: dict[str, tuple[threading.Lock, int]] = {}
 
     def is_taken(self, name: str) -> bool:
-        """Tell whether it is somebody's turn."""
+        """Tell whether a thread of this process has the file or waits for it."""
         return name in self._locks
 
     @contextlib.contextmanager
     def turn(self, name: str, timeout_s: float) -> Iterator[None]:
-        """Wait for a name's turn.
+        """Wait in the queue of a name, then have it for the length of the block.
 
         Raises:
-            BusyError: when it does not come in time.
+            BusyError: when the turn does not come before the time-out.
         """
         with self._guard:
             lock, waiting = self._locks.get(name, (threading.Lock(), 0))
@@ -55,10 +55,10 @@ class Turns:
 
 
 def flock(fd: int, deadline: float) -> None:
-    """Lock a descriptor, asking again and again: a blocking call would have no time-out.
+    """Lock a descriptor; poll with a back-off of 0.2 to 5 ms, since a blocking call has no time-out.
 
     Raises:
-        BusyError: when it is not free by the deadline.
+        BusyError: when another process keeps the lock past the deadline.
     """
     pause_s = 0.0002
     while True:
@@ -76,11 +76,11 @@ def flock(fd: int, deadline: float) -> None:
 
 
 def is_held(unborn: str, folder: int) -> bool:
-    """Tell whether a process still works on an unborn file: it is locked, or too young to be."""
+    """Tell whether a process still works on an unborn file: it is locked, or younger than ten seconds."""
     try:
         found = os.stat(unborn, dir_fd=folder, follow_symlinks=False)
     except OSError:
-        return True  # or it is gone already
+        return True  # perhaps gone already
     return time.time() - found.st_mtime < _UNBORN_GRACE_S or is_locked(unborn, folder)
 
 

@@ -1,4 +1,4 @@
-"""Changes from outside: the folder is watched, and what others do to the files is taken in once they keep still."""
+"""Changes by other programs: a watch on the folder updates the index once a changed file keeps still."""
 
 from __future__ import annotations
 
@@ -16,34 +16,35 @@ from chatkeep.disk.files import Stamp, is_folder
 from chatkeep.errors import BusyError, StorageError
 from chatkeep.store.files.tree.tree import NotRegularError, Tree
 
+# between rounds without events, and before a retry; a file keeps still if it is the same in two rounds
 _ROUND_MS: Final = 100
-_DEBOUNCE_MS: Final = 100
-_STEP_MS: Final = 25
-_TELLING_S: Final = 1.5  # in which who changed a file tells the index; a change from outside is seen within two
+_DEBOUNCE_MS: Final = 100  # watchfiles collects events for at most so long
+_STEP_MS: Final = 25  # and reports them after so long without a new one
+_TELLING_S: Final = 1.5  # a writer's time to update the index itself; a change by others still shows within two seconds
 _log = logging.getLogger("chatkeep.store")
 
 
 class WatchedIndex(Protocol):
-    """What a watch keeps true: what is known of the files."""
+    """The operations of an index, as a watch needs them."""
 
     def stamp(self, name: str) -> Stamp | None:
-        """Return the state of a file that is known."""
+        """Return the state of a file as the index has it, None if it has none."""
 
     def refresh(self, name: str) -> None:
-        """Read one file."""
+        """Update the index from one file."""
 
     def catch_up(self) -> None:
-        """Read all files that are in another state than is known."""
+        """Update the index from all changed files."""
 
     def look_after(self) -> None:
-        """See whether all is well with what keeps it."""
+        """Replace an index removed or not writable."""
 
 
 class Watch:
-    """A thread that watches the folder of a tree."""
+    """A thread to watch the folder of a tree."""
 
     def __init__(self, tree: Tree, kept: WatchedIndex) -> None:
-        """Take the folder, and what is to be kept true."""
+        """Take the folder to watch, and the index to update."""
         self._tree = tree
         self._kept = kept
         self._restless: dict[str, Stamp | None] = {}
@@ -53,21 +54,21 @@ class Watch:
         self._thread = threading.Thread(target=self._run, name="chatkeep-watch", daemon=True)
 
     def start(self, patience_s: float) -> None:
-        """Begin, and return when what happens from now on is seen, or after so many seconds."""
+        """Start the thread; return once it sees every new event, or after `patience_s`."""
         self._thread.start()
         self._is_watching.wait(patience_s)
 
     def stop(self) -> None:
-        """End."""
+        """End the thread, and wait for its end."""
         self._stop.set()
         self._thread.join()
 
     def look_again(self, name: str) -> None:
-        """Look at a file in the next round, though nothing happens to it."""
+        """Look at a file in the next round, even without an event."""
         self._restless[name] = None
 
     def _run(self) -> None:
-        """Take in what happens in the folder, whatever goes wrong with single rounds, until the store is closed."""
+        """Follow the folder until the store is closed; an error ends one round, never the watch."""
         failed = ""
         while not self._stop.is_set():
             try:
@@ -81,9 +82,9 @@ class Watch:
                 self._stop.wait(_ROUND_MS / 1000)
 
     def _follow_folder(self) -> None:
-        """Take in what happens in the folder that is there now.
+        """Handle events in the folder now in place, until another takes its place.
 
-        A look at all of it catches what happened before the watch began; whoever opens the store has the first.
+        A pass over all files catches the changes from before the watch. At the start the opener of the store makes it.
         """
         self._tree.find_place()
         if not is_folder(self._tree.sessions_path):
@@ -112,7 +113,7 @@ class Watch:
                 return
 
     def _round(self, names: Iterable[str]) -> None:
-        """Take in the names that something happened to, once they keep still, and those of earlier rounds."""
+        """Look at each file with an event, and at the restless files of earlier rounds."""
         self._kept.look_after()
         for name in {*names, *list(self._restless)}:
             if not name.startswith("."):
@@ -135,7 +136,10 @@ class Watch:
             self._restless[name] = now
 
     def _is_being_told(self, name: str) -> bool:
-        """Tell whether somebody has a file locked, who tells the index of it soon, unless they have stopped."""
+        """Tell whether a writer has the file locked, and is about to update the index itself.
+
+        After 1.5 seconds the writer counts as stopped.
+        """
         began_s = self._held_since.setdefault(name, time.monotonic())
         is_so = self._tree.is_held(name) and time.monotonic() - began_s < _TELLING_S
         if not is_so:

@@ -1,7 +1,7 @@
 """Pieces of many files, read one after the other while the disk works on the next ones.
 
-A search shows messages of as many sessions as it answers. Where their files are not in memory, to wait for
-one after the other takes as long as all of them together; the disk does several at once.
+A search shows messages from many sessions. Without the files in memory, reads in sequence take the sum
+of their times; the disk serves several at once.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from chatkeep.disk.files import Stamp, read_at, stamp_of, will_read
 from chatkeep.errors import StorageError, storage_error
 from chatkeep.store.files.tree.tree import NotRegularError, Tree
 
-_AHEAD_MAX: Final = 20
+_AHEAD_MAX: Final = 20  # open files in this process, for all searches together; descriptors are few
 
 
 class FilePiece(Struct, frozen=True):
-    """So many bytes of a file from a place on."""
+    """A number of bytes in a file, from an offset on."""
 
     name: str
     start: int
@@ -30,7 +30,7 @@ class FilePiece(Struct, frozen=True):
 
 
 class _Room:
-    """How many more files may be open ahead, whoever wants them: descriptors are few."""
+    """The count of files still free to be opened ahead, shared by all threads: descriptors are few."""
 
     def __init__(self, count: int) -> None:
         self._lock = threading.Lock()
@@ -53,7 +53,7 @@ _room = _Room(_AHEAD_MAX)
 
 
 class PendingRead:
-    """A piece of a file that is to be read."""
+    """A piece of a file, to be read soon."""
 
     __slots__ = ("_fd", "_has_room", "_tree", "piece")
 
@@ -65,9 +65,9 @@ class PendingRead:
         self._has_room = False
 
     def begin(self) -> bool:
-        """Open the file and ask the disk ahead, if there is room for that, and tell whether that was done.
+        """Open the file and hint the read to the disk; return whether there was room and the file opened.
 
-        What stands in the way is told when the piece is read.
+        `read` raises the errors of opening.
         """
         self._has_room = _room.take()
         if self._has_room:
@@ -79,11 +79,11 @@ class PendingRead:
         return self._has_room
 
     def read(self) -> tuple[bytes, Stamp]:
-        """Return the bytes, fewer at the end of the file, and the file's state after that. Takes no lock.
+        """Return the bytes, fewer at the end of the file, and the state of the file after the read. Takes no lock.
 
         Raises:
             FileNotFoundError: when there is no such file.
-            NotRegularError: when the name stands for something that is no file.
+            NotRegularError: when the name stands for something else than a file.
             StorageError: when the disk refuses.
         """
         if self._fd is None:
@@ -102,9 +102,9 @@ class PendingRead:
 
 
 def readings(tree: Tree, pieces: Iterable[FilePiece]) -> Generator[PendingRead]:
-    """Yield pieces on their way; each can be read until the next one is asked for.
+    """Yield pending reads in order; each is open until the next one is asked for.
 
-    Where one could not be opened ahead, no later one is: it may need the descriptor itself when it is read.
+    After a piece not opened ahead, no later one is opened ahead: the first may need the descriptor itself.
     """
     left = iter(pieces)
     begun: deque[PendingRead] = deque()

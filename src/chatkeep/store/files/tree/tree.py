@@ -1,18 +1,18 @@
 """The folder of session files: names, locks, durable writes.
 
-    <workspace>/sessions/    one file per session, written by every process that has the workspace open
-    <workspace>/tmp/         files that are not born yet; what an ended process left here is removed
-    <workspace>/quarantine/  bytes that repairs cut off (.cut), and files that they set aside (.old)
+    <workspace>/sessions/    one file per session, written by every process with the workspace open
+    <workspace>/tmp/         unborn files; the leavings of ended processes are removed
+    <workspace>/quarantine/  bytes cut off by repairs (.cut), and files set aside by them (.old)
 
-Whoever writes a file holds `flock` on it. A lock belongs to an inode, not to a name, so after taking
-it the inode is compared with what the name stands for now: a file that was deleted or replaced
-meanwhile is let go, and the name is opened anew.
+A writer holds `flock` on its file. A lock belongs to an inode, not to a name. So a writer compares the
+locked inode with the inode of the name. After a deletion or replacement in between, it releases the lock
+and opens the name anew.
 
 A new inode (a new session, a changed header) is locked before it gets its name and until the folder
-is flushed. So nobody can be told that a message is stored in a file whose name may not survive.
+is flushed. So no client hears of a message in a file whose name may not survive.
 
-Others, who know of no lock, may change or replace a file at any moment. So right before a write the
-file must be as it was when it was looked at, and after it what was written must be in the file that has the name.
+Other programs know no lock, and may change or replace a file at any moment. So a write checks twice.
+Before it, the file must be as last seen. After it, the file under the name must have the new bytes.
 Assumed of the file system: it is local, honours flock and flush; a power cut leaves other bytes alone.
 """
 
@@ -57,13 +57,13 @@ from chatkeep.store.files.tree.locks import Turns, flock, is_held, is_locked
 
 SUFFIX: Final = ".json"
 KEPT: Final = re.compile(r"(?s)(.+)-[0-9]{10,}-[0-9a-f]{8}\.(cut|old)")
-"""The name of what is kept in quarantine: of what, when in nanoseconds, a number drawn by lot, in which way."""
+"""A name in quarantine: file name, nanoseconds since 1970, a random number in hex, `cut` or `old`."""
 
 _A_FILE_NAME: Final = re.compile(r"[a-z0-9-]{1,60}-[a-z2-7]{20}\.json")
-_READABLE_CHARS: Final = 60
+_READABLE_CHARS: Final = 60  # of the key, for people in a folder listing
 _HASH_CHARS: Final = 20  # 100 bits: nobody finds two keys with one name
-_KEPT_CHARS: Final = 150
-_COPY_BYTES: Final = 1 << 20
+_KEPT_CHARS: Final = 150  # of the original name; a session file's own has at most 86
+_COPY_BYTES: Final = 1 << 20  # the most for one write call
 
 
 class NotRegularError(Exception):
@@ -72,9 +72,9 @@ class NotRegularError(Exception):
 
 @lru_cache(maxsize=1024)
 def file_name(key: str) -> str:
-    """Return the name of a key's file: a readable part, and a hash that makes it the key's own.
+    """Return the file name of a key: a readable part, and a hash of the key.
 
-    Lower case, at most 86 ASCII characters, safe on file systems that fold case or reserve names.
+    Lower case, at most 86 ASCII characters, safe on file systems with folded case or reserved names.
     """
     plain = unicodedata.normalize("NFKD", key).encode("ascii", "ignore").decode().lower()
     readable = re.sub(r"[^a-z0-9]+", "-", plain)[:_READABLE_CHARS].strip("-") or "session"
@@ -83,31 +83,31 @@ def file_name(key: str) -> str:
 
 
 def is_file_name(name: str) -> bool:
-    """Tell whether a name can be that of some key's file."""
+    """Tell whether a name has the form of a key's file name."""
     return _A_FILE_NAME.fullmatch(name) is not None
 
 
 def kept_name(name: str, way: Literal["cut", "old"]) -> str:
-    """Return a name for something to keep in quarantine that nothing there has, as `KEPT` says."""
+    """Return an unused name in quarantine, in the form of `KEPT`."""
     return f"{name[:_KEPT_CHARS]}-{time.time_ns()}-{os.urandom(4).hex()}.{way}"
 
 
 class Tree:
-    """The folders of a workspace that hold session files."""
+    """The folders of a workspace with session files."""
 
     def __init__(self, workspace: Path, *, durability: Durability = "full", lock_timeout_s: float = 5.0) -> None:
-        """Make the folders where they are missing, private to their owner, and open them.
+        """Open the folders; make missing ones, private to their owner.
 
-        Where nothing can be made, a workspace that has sessions is opened as it is: a write makes what it lacks.
+        On a disk without writes, a workspace with sessions opens as it is; a later write makes the missing folders.
 
         Raises:
-            StorageError: when a folder cannot be used, or that of the sessions cannot be made.
+            StorageError: when a folder cannot be used, or the one of the sessions cannot be made.
         """
         self.workspace = workspace
         self._durability = durability
         self._lock_timeout_s = lock_timeout_s
         self._turns = Turns()
-        self.moves = 0  # how often a folder was found in the place of another one
+        self.moves = 0  # folders found replaced by others
         self._moving = threading.Lock()
         with told():
             make_folder(workspace)
@@ -115,18 +115,18 @@ class Tree:
             self._folders = {self.sessions_path: open_folder(self.sessions_path)}
             self._folders |= {(path := workspace / name): open_if_can_be(path) for name in ("tmp", "quarantine")}
             if durability != "none":
-                flush_folder(workspace)  # whoever made the folders may have died before theirs was flushed
+                flush_folder(workspace)  # their maker may have died before its flush
         self._sessions, self._tmp, self._quarantine = self._folders.values()
 
     def close(self) -> None:
-        """Close the folders; once is enough, twice does no harm."""
+        """Close the folders; a second call does no harm."""
         with self._moving:
             while self._folders:
                 os.close(self._folders.popitem()[1])
             self._sessions = self._tmp = self._quarantine = -1
 
     def find_place(self) -> None:
-        """Follow a folder that another one was put in the place of, or nothing."""
+        """Follow every folder replaced or removed on the disk."""
         with told(), self._moving:
             for path, fd in self._folders.items():
                 if is_at(fd, path) or (is_nowhere(fd) and not is_folder(path)):
@@ -137,7 +137,7 @@ class Tree:
                 self.moves += 1
 
     def _make_place(self) -> None:
-        """Make the folders that are missing, and follow them. Only a write does that: others may be at work here."""
+        """Make the missing folders, and follow them. Only writes do this, since other programs may be at work here."""
         with told():
             for path, fd in self._folders.items():
                 if not is_at(fd, path):
@@ -145,7 +145,7 @@ class Tree:
         self.find_place()
 
     def stamps(self) -> Iterator[tuple[str, Stamp | None]]:
-        """Yield every name in the folder with the state of its file, None for what is no regular file."""
+        """Yield every name in the folder with the state of its file, None for anything but a regular file."""
         with told(), os.scandir(self._sessions) as entries:
             for entry in entries:
                 if entry.name.startswith(".") or not is_text(entry.name):
@@ -155,7 +155,7 @@ class Tree:
                     yield entry.name, stamp_of(found) if stat.S_ISREG(found.st_mode) else None
 
     def unreadable_names(self) -> list[str]:
-        """Return the names in the folder that are no text, in a form that is."""
+        """Return the names in the folder in undecodable bytes, with these escaped."""
         with told(), os.scandir(self._sessions) as entries:
             names = [entry.name for entry in entries if not is_text(entry.name)]
         return [os.fsencode(name).decode(errors="backslashreplace") for name in names]
@@ -164,7 +164,7 @@ class Tree:
         """Return the state of a file, None when there is none.
 
         Raises:
-            NotRegularError: when the name stands for something that is no file.
+            NotRegularError: when the name stands for something else than a file.
         """
         try:
             with told(FileNotFoundError):
@@ -176,11 +176,11 @@ class Tree:
         return stamp_of(found)
 
     def read(self, name: str) -> tuple[bytes, Stamp]:
-        """Return a file's bytes, and its state from before they were read. Takes no lock.
+        """Return a file's bytes, and its state from before the read. Takes no lock.
 
         Raises:
             FileNotFoundError: when there is none.
-            NotRegularError: when the name stands for something that is no file.
+            NotRegularError: when the name stands for something else than a file.
         """
         fd = self.open(name)
         try:
@@ -191,11 +191,11 @@ class Tree:
             os.close(fd)
 
     def open(self, name: str, flags: int = os.O_RDONLY) -> int:
-        """Return a descriptor of a file, which somebody has to close.
+        """Return a descriptor of a file; the caller closes it.
 
         Raises:
             FileNotFoundError: when there is none.
-            NotRegularError: when the name stands for something that is no file.
+            NotRegularError: when the name stands for something else than a file.
             StorageError: when the disk refuses.
         """
         try:
@@ -217,7 +217,7 @@ class Tree:
         return fd
 
     def is_linked(self, name: str) -> bool:
-        """Tell whether a file has other names than here and in `tmp`, where it was born."""
+        """Tell whether a file has other names than its own and the one it was born with in `tmp`."""
         held = os.stat(name, dir_fd=self._sessions, follow_symlinks=False)
         if held.st_nlink == 1:
             return False
@@ -225,16 +225,16 @@ class Tree:
         return os.stat(name, dir_fd=self._sessions, follow_symlinks=False).st_nlink > own_count
 
     def is_held(self, name: str) -> bool:
-        """Tell whether somebody has a file locked now."""
+        """Tell whether a thread or process has the file locked now."""
         return self._turns.is_taken(name) or is_locked(name, self._sessions)
 
     @contextlib.contextmanager
     def locked(self, name: str) -> Iterator[LockedFile]:
-        """Give a file to this thread alone.
+        """Lock a file for this thread alone.
 
         Raises:
             FileNotFoundError: when there is none.
-            NotRegularError: when the name stands for something that is no file.
+            NotRegularError: when the name stands for something else than a file.
             BusyError: when somebody else keeps it longer than the time-out.
         """
         deadline = time.monotonic() + self._lock_timeout_s
@@ -248,32 +248,31 @@ class Tree:
                 os.close(fd)
 
     def created(self, name: str, content: bytes) -> contextlib.AbstractContextManager[LockedFile]:
-        """Give a new file its name, durably, and to this thread alone.
+        """Make a new file under a name, durably, locked for this thread alone.
 
         Raises:
             FileExistsError: when the name is taken.
-            StorageError: when the disk refuses; there is no such file then.
+            StorageError: when the disk refuses; then there is no such file.
         """
         return self._born(name, content, self._claim)
 
     def replace(self, file: LockedFile, content: bytes) -> None:
-        """Put a new file in the place of a locked one, all at once and durably; `file` is the new one then.
+        """Replace a locked file by a new one, atomically and durably; afterwards `file` is the new one.
 
         Raises:
-            BusyError: when somebody else has changed or replaced the old file since it was looked at; theirs stays.
-            StorageError: when the disk refuses; the old file stays then, unless it is the name that
-                cannot be made durable.
+            BusyError: when somebody else has changed or replaced the old file since this thread saw it; theirs stays.
+            StorageError: when the disk refuses. The old file stays, unless only the flush of the new name failed.
         """
         with self._born(file.name, content, partial(self._take_over, file)) as new, told():
             os.dup2(new.fd, file.fd, inheritable=False)  # the lock goes with it
             file.became(new)
 
     def has_kept(self, file: LockedFile, start: int, content: bytes) -> bool:
-        """Tell whether a locked file is still the one of its name and has these bytes there, as far as can be told."""
+        """Tell whether a locked file still has its name and these bytes at `start`; True if the disk does not say."""
         try:
             return self._is_named(file.fd, file.name) and file.read_at(start, len(content)) == content
         except StorageError:
-            return True  # they were flushed
+            return True  # the write itself has succeeded
 
     def flush_names(self) -> None:
         """Return when all names in the folder are durable."""
@@ -281,7 +280,7 @@ class Tree:
             self._flush_folder(self._sessions)
 
     def remove(self, name: str) -> None:
-        """Remove a name, durably. Whoever writes the file must have it locked.
+        """Remove a name, durably. Every writer of the file must have it locked first.
 
         Raises:
             FileNotFoundError: when there is none.
@@ -291,7 +290,7 @@ class Tree:
             self._flush_folder(self._sessions)
 
     def quarantine(self, name: str, content: bytes) -> None:
-        """Keep bytes that a repair is about to cut off a file."""
+        """Store bytes in quarantine, durably, before a repair cuts them off a file."""
         self._make_place()
         kept = kept_name(name, "cut")
         with told():
@@ -303,7 +302,7 @@ class Tree:
             self._flush_folder(self._quarantine)
 
     def drop_quarantined(self, name: str) -> None:
-        """Forget what repairs have cut off a file, durably."""
+        """Delete everything cut off a file by repairs, durably."""
         with told():
             with os.scandir(self._quarantine) as entries:
                 names = [
@@ -331,7 +330,7 @@ class Tree:
                     file = LockedFile(fd, name, self._durability)
                     give_name(unborn, name)
                 finally:
-                    with contextlib.suppress(OSError):  # what stays is swept when the workspace is opened next
+                    with contextlib.suppress(OSError):  # the next open of the workspace sweeps it
                         os.unlink(unborn, dir_fd=self._tmp)
             yield file
         finally:
@@ -343,7 +342,7 @@ class Tree:
             self._flush_folder(self._sessions)
         except OSError:
             with contextlib.suppress(OSError):
-                os.unlink(name, dir_fd=self._sessions)  # it is locked: nobody was told of anything in it
+                os.unlink(name, dir_fd=self._sessions)  # still locked: no client has heard of it
             raise
 
     def _take_over(self, old: LockedFile, unborn: str, name: str) -> None:
@@ -376,7 +375,7 @@ class Tree:
             os.close(fd)
 
     def _drop_first_name(self, fd: int) -> None:
-        """Take away the name in `tmp` of a locked file, which whoever made it may have died before doing."""
+        """Remove a locked file's name in `tmp`; its maker may have died before removing it."""
         with contextlib.suppress(OSError):
             held = os.fstat(fd)
             for name in names_in(self._tmp, held) if held.st_nlink > 1 else ():
@@ -392,7 +391,7 @@ class Tree:
         return (held.st_dev, held.st_ino) == (named.st_dev, named.st_ino)
 
     def sweep(self) -> None:
-        """Remove unborn files that nobody holds any more, where that can be: nothing depends on it."""
+        """Remove unborn files without a living process, where possible: nothing depends on it."""
         with contextlib.suppress(OSError), os.scandir(self._tmp) as entries:
             for entry in entries:
                 if entry.is_file(follow_symlinks=False) and not is_held(entry.name, self._tmp):
