@@ -1,4 +1,4 @@
-"""Excerpts: the piece of a message around what was found, and where in it the hits are."""
+"""Excerpts: the piece of a message around its hits, and the places of the hits in it."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from chatkeep.core.search.search import Search, searched_text
 from chatkeep.core.search.stems import stem, stem_prefix
 from chatkeep.core.search.words import folded, is_unspaced
 
-EXCERPT_CHARS: Final = 200
-_SLICE_CHARS: Final = 8000
-_CUT_MAX: Final = 6  # slices that are cut into words
-_LOOKED_AT: Final = 1000
-_LEAD_CHARS: Final = 60  # of the excerpt before the first hit, so that it is read in its context
+EXCERPT_CHARS: Final = 200  # a longer hit makes a longer excerpt
+_SLICE_CHARS: Final = 8000  # of a long text, only one slice is searched for hits
+_CUT_MAX: Final = 6  # slices cut into words, which is the slow step
+_LOOKED_AT: Final = 1000  # hits tried as the start of an excerpt
+_LEAD_CHARS: Final = 60  # of context before the first hit
 
 
 def highlights(text: str, query: Query) -> list[tuple[int, int]]:
-    """Return the characters [start, end) of the hits in a text, in order; no two share a character."""
+    """Return the hits in a text as offsets [start, end), in order; no two overlap."""
     return _apart(text, query, _hits(Places(text, query), query))
 
 
@@ -39,7 +39,7 @@ def excerpt(text: str, query: Query) -> tuple[str, tuple[tuple[int, int], ...]]:
 
 
 def hit_of(known: Summary, message: Message, search: Search, match_count: int) -> Hit:
-    """Return how a message that was found in a session is shown."""
+    """Return a message found in a session, as a search shows it."""
     shown, highlighted = excerpt(searched_text(message, search), search.query)
     return Hit(
         key=known.header.key,
@@ -56,9 +56,9 @@ def hit_of(known: Summary, message: Message, search: Search, match_count: int) -
 
 
 def _telling_slice(text: str, query: Query) -> str:
-    """Return the slice of a long text that has the most terms, and of their parts; the first of several.
+    """Return the slice of a long text with the most terms, and among equals the most parts of terms.
 
-    Few slices are cut into words: those of whose terms there are the most signs.
+    Only the likeliest slices are cut into words: those with the most signs of terms.
     """
     slices = [
         (_break(text, start - QUERY_CHARS_MAX), _break(text, start + _SLICE_CHARS))
@@ -79,14 +79,14 @@ def _telling_slice(text: str, query: Query) -> str:
 
 
 def _signed(plain: str, signs: Sequence[Sequence[Sequence[str]]], query: Query) -> tuple[int, ...]:
-    """Return how many terms a folded text may have, how many of their parts, and how much else speaks for it."""
+    """Return how many terms and parts of terms a folded text may have, and other signs of a match."""
     counts = (sum(all(sign in plain for sign in of_term) for of_term in of_terms) for of_terms in signs)
     is_verbatim = query.verbatim is not None and " ".join(query.verbatim.tokens) in plain
     return *counts, is_verbatim, sum(stem(term.tokens[-1]) in plain for term in query.terms)
 
 
 def _break(text: str, place: int) -> int:
-    """Return a place shortly before one at which no word is cut in two, if there is one."""
+    """Return a place shortly before this one at which no word is cut in two, if there is one."""
     if not 0 < place < len(text):
         return min(max(0, place), len(text))
     near = range(place, max(0, place - QUERY_CHARS_MAX), -1)
@@ -94,7 +94,7 @@ def _break(text: str, place: int) -> int:
 
 
 def _signs(term: Term) -> tuple[str, ...]:
-    """Return what a text has, folded, that has the term in any form; nothing where that is not known."""
+    """Return folded strings, all present in any text with the term; none if the term's forms are unknown."""
     if term.run:
         return ("".join(term.tokens),)
     return (
@@ -105,7 +105,7 @@ def _signs(term: Term) -> tuple[str, ...]:
 
 
 def _hits(places: Places, query: Query) -> list[list[tuple[int, int]]]:
-    """Return where each term stands; of a text that has not every term, where their parts do too."""
+    """Return the places of each term; if a term is missing, those of its parts too."""
     found = [places.of(term) for term in query.terms]
     if not all(found):
         found += [places.of(part) for part in query.relaxed if part not in query.terms]
@@ -113,14 +113,14 @@ def _hits(places: Places, query: Query) -> list[list[tuple[int, int]]]:
 
 
 def _apart(text: str, query: Query, hits: list[list[tuple[int, int]]]) -> list[tuple[int, int]]:
-    """Return hits in order that share no characters: of those that do the first, of several from one place the longest.
+    """Return the hits in order without overlaps: the first of overlapping hits, the longest at one place.
 
-    Parts of a piece of the query that stand in the text as they do there are one hit.
+    Neighbouring parts of one piece of the query join to one hit if the text has them as the query does.
     """
     pieces = ["".join(term.tokens) for term in query.terms]
     apart: list[tuple[int, int]] = []
-    last = ""  # the last one of them, folded
-    too_long = len(text) + 1  # where a hit ends that is not one with it: none that ends later is
+    last = ""  # the last hit, folded
+    too_long = len(text) + 1  # end of a hit too long to join the last one; no longer hit joins it either
     for start, end in sorted(chain(*hits), key=lambda hit: (hit[0], -hit[1])):
         if not apart or start >= apart[-1][1]:
             apart.append((start, end))
@@ -138,7 +138,7 @@ def _apart(text: str, query: Query, hits: list[list[tuple[int, int]]]) -> list[t
 
 
 def _best(hits: list[list[tuple[int, int]]], found: list[tuple[int, int]], verbatim: int | None) -> tuple[int, int]:
-    """Return the first hit of what stands as in the query, or from which on an excerpt has room for the most terms."""
+    """Return the hit to begin with: the first one of a verbatim match, else the one with room for the most terms."""
     if verbatim is not None:
         return next((hit for hit in found if hit[0] >= verbatim), found[-1])
     if sum(map(bool, hits)) == 1:
@@ -171,7 +171,7 @@ def _bounds(text: str, first: int, last: int) -> tuple[int, int]:
 
 
 def _next_break(text: str, start: int, first: int) -> int:
-    """Return where the first whole word after `start` begins, at the latest where the hit does."""
+    """Return the start of the first whole word after `start`, at the latest the start of the hit."""
     if text[start - 1].isspace():
         return start
     for place in range(start, first):

@@ -1,15 +1,15 @@
-"""The search language: plain text in, terms out. No character of it is an operator that can fail.
+"""The search language: plain text in, terms out. No character of it is an operator, so no query is invalid.
 
-A query is cut at white space. Each piece, and each part in double quotes, is one *term*. A term of
-one word is found in its other forms too (`books` finds `book`). A term of several tokens is a phrase:
-they must stand side by side (`foo:bar`, `user@example.com`, `"quick brown"`), without other forms.
-A piece of a script without spaces (`人工智能`) is found inside any longer piece. The last word,
-unless something follows it, may be the beginning of a longer one.
+A query is cut at white space. Each piece, and each part in double quotes, is one *term*. A term of one word
+is found in its other inflections too (`books` finds `book`). A term of several tokens is a phrase: the tokens
+must stand side by side (`foo:bar`, `user@example.com`, `"quick brown"`), without other inflections. A piece
+of a script without spaces (`人工智能`) is found inside any longer piece. The last word, unless something follows
+it, may be the beginning of a longer one.
 
-Words that say nothing are left out when others remain. What is left has to be found whole (`terms`);
-when that finds nothing, or too little for a question, its parts may do (`relaxed`); phrases of words
-that say nothing stay whole when there is nothing else. Several words may be a piece of what somebody
-said, with all words between (`verbatim`): what has it as it stands is the best.
+Stop words are left out when other words remain. The remaining terms have to be found whole (`terms`). If that
+finds nothing, or too little for a question, their parts may do (`relaxed`). A phrase of stop words stays
+whole if the query has nothing else. Several words may be a quotation of a message, with all words between
+(`verbatim`): a message with the very words ranks first.
 """
 
 from __future__ import annotations
@@ -37,11 +37,11 @@ from chatkeep.core.search.words import (
     unevenly_folded_tokens,
 )
 
-TERMS_MAX: Final = 32
+TERMS_MAX: Final = 32  # terms of a query; the rest is left out
 QUERY_CHARS_MAX: Final = 1000
 _VERBATIM_MAX: Final = 8  # words
-_LONG_RUN: Final = 6  # characters of a script without spaces that hold more than one word
-_SHORT: Final = 4  # tokens of a phrase that is looked for from each place on
+_LONG_RUN: Final = 6  # characters of a script without spaces; so many make more than one word
+_SHORT: Final = 4  # tokens; a longer phrase is searched in linear time, a shorter one from each place
 _LONG_PIECE: Final = 16  # characters
 _PIECE: Final = re.compile(r'"([^"]*)"|(\S+)')
 _QUOTES: Final = str.maketrans(dict.fromkeys("\u201c\u201d\u201e\u00ab\u00bb", '"'))
@@ -51,10 +51,10 @@ _ENGLISH_ENDING: Final = re.compile(
 
 
 class Term(Struct, frozen=True):
-    """Tokens that must stand side by side.
+    """Tokens standing side by side.
 
-    With `prefix` the last one may go on; one that is not `exact` is found in its other forms too. A
-    `run` is a piece of a script without spaces: nothing at all may stand between its characters.
+    With `prefix`, the last token may go on. Unless `exact`, a term is found in its other inflections too. A `run` is
+    a piece of a script without spaces: nothing at all may stand between its characters.
     """
 
     tokens: tuple[str, ...]
@@ -64,7 +64,7 @@ class Term(Struct, frozen=True):
 
 
 class Query(Struct, frozen=True):
-    """What a person asks for: the text as typed, and its terms. Without terms nothing is found."""
+    """A person's query: the text as typed, and its terms. Without terms nothing is found."""
 
     text: str
     terms: tuple[Term, ...]
@@ -77,13 +77,13 @@ class Words:
     """A text cut up: its tokens and the parts of each of its compounds."""
 
     def __init__(self, tokens: Sequence[FoldedWord], compounds: Sequence[Sequence[FoldedWord]]) -> None:
-        """Take what the text was cut into."""
+        """Take the tokens and compounds of the text."""
         self.tokens = tokens
         self.compounds = compounds
 
     @cached_property
     def by_stem(self) -> Mapping[str, Sequence[FoldedWord]]:
-        """All of them by their stems."""
+        """All tokens and parts, by their stems."""
         found: defaultdict[str, list[FoldedWord]] = defaultdict(list)
         for token in chain(self.tokens, *self.compounds):
             found[stem(token.text)].append(token)
@@ -102,7 +102,7 @@ def parse_query(text: str) -> Query:
 
 
 def phrases(terms: Sequence[Term]) -> list[tuple[int, Term]]:
-    """Return the phrases that neighbouring words of a query make, each with the place of its first word."""
+    """Return the phrases of neighbouring words in a query, each with the place of its first word."""
     return [
         (place, Term(one.tokens + other.tokens, exact=True))
         for place, (one, other) in enumerate(pairwise(terms))
@@ -111,7 +111,7 @@ def phrases(terms: Sequence[Term]) -> list[tuple[int, Term]]:
 
 
 def words_of(text: str, about: Query | None = None) -> Words:
-    """Return a text cut up; what no term that it is `about` can stand for may be left out."""
+    """Return a text cut up. With `about`, words irrelevant to that query may be missing."""
     return _words(text, about, evenly_folded(text))
 
 
@@ -123,9 +123,9 @@ def _words(text: str, about: Query | None, even: Even | None) -> Words:
 
 @lru_cache(maxsize=64)
 def _begun(query: Query) -> tuple[str, ...] | None:
-    """Return what all forms of the terms begin with, None where that says nothing of what stands there.
+    """Return the beginnings of all inflections of the terms, or None unless every term is one ASCII word.
 
-    In a phrase, what stands beside a word counts too; and forms in other scripts may differ from the beginning on.
+    In a phrase, neighbouring tokens count too. And in other scripts, inflections may differ from the beginning on.
     """
     words = [term.tokens[0] for term in (*query.terms, *query.relaxed) if len(term.tokens) == 1]
     is_simple = len(words) == len(query.terms) + len(query.relaxed) and all(map(str.isascii, words))
@@ -133,9 +133,9 @@ def _begun(query: Query) -> tuple[str, ...] | None:
 
 
 class Places:
-    """The places of terms in one text, which is cut into its words only for terms that need it.
+    """The places of terms in one text. The text is cut into words only for terms in need of it.
 
-    They are those of `spans`; what the text is `about` is all that will be asked for.
+    The places equal those of `spans`. `about` must hold every term asked for later.
     """
 
     def __init__(self, text: str, about: Query) -> None:
@@ -146,12 +146,12 @@ class Places:
         self._words: Words | None = None
 
     def about_where(self, phrase: Term) -> int | None:
-        """Return where the first words stand that are probably a phrase, None where there are none or it takes long."""
+        """Return the place of the first likely match of a phrase, None if there is none or the search would be slow."""
         found = None if self._even is None else _rough_pattern(phrase, self._even.is_ascii).search(self._even.plain)
         return None if found is None else found.start()
 
     def of(self, term: Term) -> list[tuple[int, int]]:
-        """Return the characters [start, end) of each place where the term stands."""
+        """Return the places of the term, as offsets [start, end)."""
         even = self._even
         if even is not None:
             if not even.has_fallen and (term.run or (len(term.tokens) == 1 and is_unspaced(term.tokens[0]))):
@@ -165,7 +165,7 @@ class Places:
 
 def _places_of_piece(plain: str, piece: str) -> list[tuple[int, int]]:
     found = []
-    step = 1 if len(piece) <= _LONG_PIECE else len(piece)  # to find a long one from everywhere on takes long
+    step = 1 if len(piece) <= _LONG_PIECE else len(piece)  # overlapping matches of a long piece take quadratic time
     place = plain.find(piece)
     while place >= 0:
         found.append((place, place + len(piece)))
@@ -174,7 +174,7 @@ def _places_of_piece(plain: str, piece: str) -> list[tuple[int, int]]:
 
 
 def _places_of_phrase(plain: str, term: Term) -> list[tuple[int, int]]:
-    """Return where a phrase stands in a folded text of ASCII."""
+    """Return the places of a phrase in a folded text of ASCII."""
     pattern = _phrase_pattern(term)
     found = []
     match = pattern.search(plain)
@@ -192,14 +192,14 @@ def _phrase_pattern(term: Term) -> re.Pattern[str]:
 
 
 @lru_cache(maxsize=256)
-def _rough_pattern(phrase: Term, is_ascii: bool) -> re.Pattern[str]:  # noqa: FBT001 - of what text it is
-    """Return what finds a phrase in an evenly folded text: one not of ASCII has spaces for all between words."""
+def _rough_pattern(phrase: Term, is_ascii: bool) -> re.Pattern[str]:  # noqa: FBT001 - a fact about the text
+    """Return a pattern of a phrase for an evenly folded text: beyond ASCII, only spaces stand between words."""
     gap = "[^a-z0-9]+" if is_ascii else " +"
     return re.compile(rf"(?<![^\W_]){gap.join(map(re.escape, phrase.tokens))}(?![^\W_])")
 
 
 def spans(words: Words, term: Term) -> list[tuple[int, int]]:
-    """Return the characters [start, end) of each place where the term stands."""
+    """Return the places of the term, as offsets [start, end)."""
     return list(_spans(words, term))
 
 
@@ -237,7 +237,7 @@ def _spans_in(tokens: Sequence[FoldedWord], term: Term) -> Iterator[tuple[int, i
 
 
 def _spans_of_long(tokens: Sequence[FoldedWord], term: Term) -> Iterator[tuple[int, int]]:
-    """Yield the places of a term of many tokens, each of which is looked at about once.
+    """Yield the places of a term of many tokens, in about one look at each token of the text.
 
     Source: Knuth, Morris and Pratt, Fast pattern matching in strings (1977).
     """
@@ -259,7 +259,7 @@ def _spans_of_long(tokens: Sequence[FoldedWord], term: Term) -> Iterator[tuple[i
 
 
 def _again(wanted: Sequence[str]) -> list[int]:
-    """Return, for each number of tokens that were found, how many of the first are found again at their end."""
+    """Return, for each number of matched tokens, the length of the longest beginning repeated at their end."""
     again = [0, 0]
     for place in range(1, len(wanted)):
         same = again[place]
@@ -270,7 +270,7 @@ def _again(wanted: Sequence[str]) -> list[int]:
 
 
 def _goes_on(tokens: Sequence[FoldedWord], first: int, term: Term) -> bool:
-    """Tell whether all tokens of a term but its last follow from here, and with a run, whether without a break."""
+    """Tell whether all tokens of a term but its last stand here in a row; those of a run without a break."""
     places = range(len(term.tokens))
     return all(tokens[first + place].text == term.tokens[place] for place in places[:-1]) and not (
         term.run and any(tokens[first + place].start > tokens[first + place - 1].end for place in places[1:])
@@ -278,7 +278,7 @@ def _goes_on(tokens: Sequence[FoldedWord], first: int, term: Term) -> bool:
 
 
 def _terms(text: str) -> Iterator[tuple[Term, list[Term]]]:
-    """Yield each term of a query with the terms of its tokens, of which runs stay together."""
+    """Yield each term of a query with the terms of its single tokens; runs stay together."""
     for piece in _PIECE.finditer(text.translate(_QUOTES)):
         quoted, word = piece.groups()
         if quoted is not None:
@@ -327,7 +327,7 @@ def _says_nothing(term: Term) -> bool:
 
 
 def _parts(term: Term, single: Sequence[Term], *, alone: bool) -> Iterator[Term]:
-    """Yield what may stand for a term when it is not found whole."""
+    """Yield the substitutes for a term not found whole."""
     is_mixed = any(map(is_unspaced, term.tokens))
     is_whole = len(term.tokens) < _LONG_RUN if is_mixed else alone
     if len(term.tokens) == 1 or term.run or is_whole:
@@ -344,7 +344,7 @@ def _pieces(term: Term) -> Iterator[Term]:
 
 
 def _verbatim(text: str) -> Term | None:
-    """Return the words of a text as a phrase, if these are two to eight, without quotes, and of scripts with spaces."""
+    """Return a text's words as a phrase, if they are two to eight, without quotes, and of scripts with spaces."""
     tokens = _texts(tokens_of(text))
     if not 1 < len(tokens) <= _VERBATIM_MAX or '"' in text.translate(_QUOTES) or any(map(is_unspaced, tokens)):
         return None

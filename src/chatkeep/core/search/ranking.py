@@ -1,13 +1,12 @@
-"""Which of the messages that match are the best: one order over all candidates of a search.
+"""The order of matches: one ranking over all candidates of a search.
 
-A message scores what its terms weigh: rare ones much, common ones little (BM25 with each term
-counted once, as messages are short). A term of a message one or two places away counts a little too,
-so an answer is found by the words of its question. On top of that: words that stand side by side as
-in the query, above all the whole of it as it was typed, all terms rather than one, a session that holds
-many of the terms, and, gently, a message of recent days rather than an old one.
+A message scores the weight of its terms: rare ones much, common ones little (BM25 with each term counted once, as
+messages are short). A term of a message one or two places away counts a little too, so the words of a question find
+its answer. More score comes from words side by side as in the query, above all from the whole query verbatim; from
+all terms rather than one; from a session with many of the terms; and, gently, from a recent day.
 
-The weights are the flat middle of what was tried on LoCoMo (see bench/search_quality.py): with one of
-them halved or doubled, no figure moves by more than 0.01, but recall@5 by 0.025 where neighbours count half.
+The weights are the flat middle of the values tried on LoCoMo (see bench/search_quality.py). Halving or doubling one
+of them moves no figure by more than 0.01, with one exception: recall@5 by 0.025 where neighbours count half.
 """
 
 from __future__ import annotations
@@ -22,24 +21,24 @@ from msgspec import Struct
 
 from chatkeep.core.search.search import Search
 
-_SATURATION: Final = 1.0
-_LENGTH: Final = 0.3
-_NEIGHBOUR: Final = 0.3
-_PHRASE: Final = 0.4
-_VERBATIM: Final = 1e4
-_COVERAGE: Final = 0.25
-_SESSION: Final = 1.0
-_WHOLE: Final = 1e6
-_TIES_MAX: Final = 2000
-_RECENT: Final = 0.1
-_RECENT_US: Final = 30 * 24 * 3600 * 1_000_000
+_SATURATION: Final = 1.0  # BM25's k1
+_LENGTH: Final = 0.3  # BM25's b: how far a long message counts less
+_NEIGHBOUR: Final = 0.3  # of an occurrence, for each neighbouring message with the term
+_PHRASE: Final = 0.4  # of the lower weight of two words side by side
+_VERBATIM: Final = 1e4  # above any other score
+_COVERAGE: Final = 0.25  # exponent of the share of terms in a message
+_SESSION: Final = 1.0  # added to the factor 1 for a session with every term
+_WHOLE: Final = 1e6  # above any score: matches of every term come first
+_TIES_MAX: Final = 2000  # matches beyond the limit that may tie with the last one
+_RECENT: Final = 0.1  # added to the factor 1 for the newest match
+_RECENT_US: Final = 30 * 24 * 3600 * 1_000_000  # 30 days in microseconds: half-life of that bonus
 
 
 class Match(Struct):
-    """A message that has some terms of a query, as bits: the first term is 1, the second 2, the third 4.
+    """A message with some terms of a query, as bits: the first term is 1, the second 2, the third 4.
 
-    `phrases` are bits too: the first stands for the first two words side by side. `is_verbatim` when
-    it has all words of the query as they stand there. `at` is in microseconds, `size` in bytes.
+    `phrases` are bits too: the first stands for the first two words side by side. `is_verbatim` means all words of
+    the query as they stand there. `at` is in microseconds, `size` in bytes.
     """
 
     session: Hashable
@@ -52,13 +51,13 @@ class Match(Struct):
 
 
 def weight(count: int, total: int) -> float:
-    """Return what a term weighs that is in `count` of `total` messages."""
+    """Return the weight of a term found in `count` of `total` messages."""
     count = min(count, total)
     return math.log(1 + (total - count + 0.5) / (count + 0.5))
 
 
 def sum_of(weights: Sequence[float], terms: int) -> float:
-    """Return what a set of terms weighs."""
+    """Return the weight of a set of terms."""
     return sum(weight for place, weight in enumerate(weights) if terms >> place & 1)
 
 
@@ -103,14 +102,14 @@ class Scores:
         return round(score + _VERBATIM * match.is_verbatim, 9)
 
     def _near(self, match: Match) -> list[int]:
-        """Return the terms of the messages up to two places away that have some."""
+        """Return the terms of matching messages up to two places away."""
         held = self._terms_at[match.session]
         if len(held) == 1:
             return []
         return [held[seq] for seq in (match.seq - 2, match.seq - 1, match.seq + 1, match.seq + 2) if seq in held]
 
     def _said(self, own: int, near: Sequence[int], short: float) -> float:
-        """Return what the terms of a message and its neighbours weigh together."""
+        """Return the weight of the terms of a message and its neighbours together."""
         total = 0.0
         for place, of_term in enumerate(self._weights):
             count = (own >> place & 1) + _NEIGHBOUR * sum(terms >> place & 1 for terms in near)
@@ -126,10 +125,10 @@ def best(
     search: Search,
     keys_of: Callable[[Iterable[Hashable]], Mapping[Hashable, str]],
 ) -> list[int]:
-    """Return the places of the matches that answer a search, best first: of each session one, or all, up to the limit.
+    """Return the places of the best matches, best first: one of each session, or all, up to the limit.
 
-    Those that are `whole` have every term and stand before the others. Ties go by time, newest first, then by the
-    session's key, which `keys_of` tells.
+    Matches with `whole` have every term and come first. Ties go by time, newest first, then by the session's key,
+    read with `keys_of`.
     """
     by_time = search.sort == "recent"
     ordered = sorted(
@@ -153,7 +152,7 @@ def best(
 
 
 class _Sums(dict[int, float]):
-    """The weights of each set of terms."""
+    """The weight of each set of terms."""
 
     def __init__(self, weights: Sequence[float]) -> None:
         super().__init__()
@@ -165,7 +164,7 @@ class _Sums(dict[int, float]):
 
 
 class _Parts(dict[int, float]):
-    """What it counts to have some of so many terms."""
+    """The factor for each set of terms: its share of all terms, flattened."""
 
     def __init__(self, count: int) -> None:
         super().__init__()

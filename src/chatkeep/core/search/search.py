@@ -1,14 +1,13 @@
-"""What a search asks for, and what counts as its answer.
+"""A search: its filters, and the messages that answer it.
 
-A message is looked at when its role is among `roles`, its time lies in [since, until) and its session
-is in the selection. In mode `all` each that is answered has every term of the query. When none has,
-those are answered that have some of them, or some of their parts: mode `any`. To a question, which
-has words that its answer has not, these are added when there are too few of the others.
+A search looks at messages of the selected sessions, if their role is among `roles` and their time in [since, until).
+In mode `all`, every answer has every term of the query. If no message has, messages with some terms, or some of their
+parts, are the answer: mode `any`. The answer to a question rarely has all its words. So a question gets such messages
+too if too few have every term.
 
-With `unit="session"` a session is answered once, by its best message; `match_count` counts its
-messages that match. Which is best, `core.ranking` says. When very many messages match, the newest
-thousand of them are ranked, or those with the rarest terms; `sort="recent"` always answers the newest.
-Deleted sessions and messages are never answered.
+With `unit="session"` a session is answered once, by its best message; `match_count` counts its matching messages.
+`ranking` decides the best. When very many messages match, only the newest thousand are ranked, or those with the
+rarest terms. `sort="recent"` always answers the newest. Deleted sessions and messages are never answered.
 """
 
 from __future__ import annotations
@@ -23,14 +22,14 @@ from chatkeep.core.model import Hit, Hits, Message, Mode, Role, Selection, Sort,
 from chatkeep.core.search.query import Query
 from chatkeep.errors import StorageError
 
-_WANTED_LEAST: Final = 30
+_WANTED_LEAST: Final = 30  # results; a lower limit must not change the order of the best
 DEFAULT_ROLES: tuple[Role, ...] = ("user", "assistant")
 
 
 class Search(Struct, frozen=True, kw_only=True):
     """A query with its filters. `roles` None means every role; `deadline_s` bounds the time spent.
 
-    With `session` only the messages of the session with this key are looked at.
+    With `session`, a search looks only at the messages of the session with this key.
     """
 
     query: Query
@@ -46,15 +45,15 @@ class Search(Struct, frozen=True, kw_only=True):
 
     @property
     def wanted(self) -> int:
-        """As many results are looked for: a lower limit only cuts the list of the best."""
+        """The number of results to look for: a lower limit only cuts the list of the best."""
         return self.limit if self.sort == "recent" else max(self.limit, _WANTED_LEAST)
 
 
 def hits_shown(shown: Sequence[Hit | StorageError | None], *, mode: Mode, partial: bool) -> Hits:
-    """Return the hits among what came of showing them; where some cannot be read, that is not all there is.
+    """Return the hits among these results; an unreadable one makes the answer partial.
 
     Raises:
-        StorageError: when there were hits, and the disk lets none of them be read.
+        StorageError: when there were results, and the disk lets none of them be read.
     """
     hits = tuple(hit for hit in shown if isinstance(hit, Hit))
     refused = [error for error in shown if isinstance(error, StorageError)]
@@ -64,13 +63,13 @@ def hits_shown(shown: Sequence[Hit | StorageError | None], *, mode: Mode, partia
 
 
 def is_enough(search: Search, message_count: int, session_count: int) -> bool:
-    """Tell whether messages that have every term are the answer."""
+    """Tell whether the messages with every term are the answer."""
     count = session_count if search.unit == "session" else message_count
     return count >= search.wanted if search.query.is_question else message_count > 0
 
 
 def searched_text(message: Message, search: Search) -> str:
-    """Return what a search looks at of a message: what a model thought, too, where every role is asked for."""
+    """Return the searched text of a message, with the model's thinking if the search covers every role."""
     if search.roles is not None:
         return message.text
     return "\n\n".join(filter(None, (message.text, message.reasoning)))

@@ -1,7 +1,7 @@
-"""What is the same word in another form, and which words say nothing about what is asked.
+"""Stems of words, equal for all inflections of a word, and stop words.
 
-Stems are those of the Snowball project (snowballstem.org), by its own library. The script of a word
-decides the language: Latin letters are taken for English, Cyrillic ones for Russian, and so on.
+Stems are those of the Snowball project (snowballstem.org), by its own library. The script of a word decides the
+language: Latin letters are taken for English, Cyrillic ones for Russian, and so on.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ _BY_SCRIPT: Final = tuple(
         ("\u0b80", "\u0bff", "tamil"),
     )
 )
-_SHORTEST: Final = 3
-_SURE: Final = 3  # letters of a stem, beyond which all but the last two are in each of its words
-_LONGEST: Final = 40
+_SHORTEST: Final = 3  # characters; a shorter token is its own stem
+_SURE: Final = 3  # letters; in a longer stem, all but the last two begin each of its words
+_LONGEST: Final = 40  # characters; a longer token is no word
 
 _QUESTIONS: Final = (
     "what when where which who whom whose why how did do does is are was were can could would should has have "
@@ -41,12 +41,12 @@ _OTHERS: Final = (
 )
 QUESTION_WORDS: Final = frozenset(_QUESTIONS.split())
 STOP_WORDS: Final = QUESTION_WORDS | frozenset(_OTHERS.split())
-"""English words that are left out of a query that has others."""
+"""English words left out of a query with other words."""
 
 
 @lru_cache(maxsize=1 << 17)
 def stem(token: str) -> str:
-    """Return the stem of a word of a language that has a stemmer here, and any other token as it is."""
+    """Return the stem of a word, or any other token unchanged; a word needs a stemmer for its script."""
     if _SHORTEST <= len(token) <= _LONGEST:
         for first, last, stemmer in _BY_SCRIPT:
             if first <= token[0] <= last:
@@ -55,9 +55,10 @@ def stem(token: str) -> str:
 
 
 def common_beginning(word: str) -> str:
-    """Return what all words of a stem begin with, as a regular expression, of one of ASCII letters and digits.
+    """Return a regular expression for the beginning of all words with this word's stem.
 
-    The second letter of English words stays, but for `y` and `i` (`dying`, `die`), unless only one is left (`aed`).
+    The word has only ASCII letters and digits. The second letter of English words stays, but for `y` and `i`
+    (`dying`, `die`), unless only one is left (`aed`).
     """
     if len(word) == 1 or len(stem(word)) == 1:
         return word[0]
@@ -65,7 +66,10 @@ def common_beginning(word: str) -> str:
 
 
 def stem_prefix(word: str) -> str:
-    """Return what all words of a stem begin with, as much of it as is sure; of scripts with other stemmers nothing."""
+    """Return the sure common prefix of all words with this word's stem, empty if unknown.
+
+    English words have one. A word of a script without a stemmer is its own prefix. Other stemmers give none.
+    """
     language = next((first for first, last, _ in _BY_SCRIPT if first <= word[0] <= last), None)
     if language is None:
         return word

@@ -1,24 +1,23 @@
-"""Text into words: how everything that is searched is folded and cut, in messages and in queries alike.
+"""Text into words: the one way to fold and cut searched text, in messages and in queries alike.
 
-Text is folded first: compatibility forms to plain ones (NFKC: full-width letters, ligatures), case
-away (`Straße`, `STRASSE`), accents off Latin, Greek and Cyrillic letters, vowel points off Hebrew and
-Arabic ones. Then it is cut into *tokens*:
+Text is folded first. Compatibility forms become plain ones (NFKC: full-width letters, ligatures), and case goes
+(`Straße`, `STRASSE`). Latin, Greek and Cyrillic letters lose their accents, Hebrew and Arabic ones their vowel
+points. Then it is cut into *tokens*:
 
 - a run of letters, digits and the marks on them is one token;
-- in scripts that put no spaces between words (Han, Kana, Hangul, Thai, Lao, Khmer, Myanmar) every
-  character is one, so that any piece of Chinese text is a row of neighbouring tokens;
+- in scripts without spaces between words (Han, Kana, Hangul, Thai, Lao, Khmer, Myanmar) every
+  character is one. So any piece of Chinese text is a row of neighbouring tokens;
 - every emoji is one, without its skin tone;
-- characters that only say how others join or break are not there at all;
+- characters for the joining or breaking of others are dropped, as if absent;
 - all else falls away.
 
-Beside the tokens a text has *rows* of parts: the pairs of neighbouring characters of those scripts,
-which are far rarer than characters, the parts of compound identifiers (`getUserName`: get, user, name;
-`E1234`: 1234), and numbers without a letter before them (`v1.2.3`: 1, 2, 3).
+Beside the tokens a text has *rows* of parts. These are the bigrams of those scripts, which are far rarer than
+characters; the parts of compound identifiers (`getUserName`: get, user, name; `E1234`: 1234); and numbers without a
+letter before them (`v1.2.3`: 1, 2, 3).
 
-Texts come from strangers. To put the marks on one letter in order takes a time that grows with the square
-of their number, so a letter has at most 30; the marks after these begin anew, as if on a letter of their
-own (Unicode Standard Annex #15, Stream-Safe Text Format). And a long text is worked on in slices:
-other threads go on between two of them.
+Texts come from strangers. The time to order the marks on one letter grows with the square of their number, so a
+letter has at most 30. The marks after these begin anew, as if on a letter of their own (Unicode Standard Annex #15,
+Stream-Safe Text Format). And a long text is folded in slices, so other threads run between two of them.
 """
 
 from __future__ import annotations
@@ -38,7 +37,7 @@ _UNSPACED = (
     "\u3041-\u30ff\u3105-\u312f\u3131-\u318e\u31a0-\u31bf\u31f0-\u31ff\u3400-\u4dbf\u4e00-\u9fff\ua960-\ua97f"
     "\uac00-\ud7ff\uf900-\ufaff\U0001b000-\U0001b16f\U00020000-\U0003ffff"
 )
-_may_have_pairs: Final = re.compile("[\u0e00-\U0010ffff]").search  # nothing below folds to one of these
+_may_have_pairs: Final = re.compile("[\u0e00-\U0010ffff]").search  # no lower character folds to one of these
 is_unspaced: Final = re.compile(f"[{_UNSPACED}]").match
 """Whether the first character of a token is of a script without spaces."""
 
@@ -48,44 +47,44 @@ _EVEN_TOKEN: Final = re.compile(r"w[wj]*|[ce]j*")
 _FALLEN: Final = "\0"
 _SEVERAL: Final = "\1"
 _joins: Final = regex.compile(r"[\p{L}\p{N}\p{M}]\0").search
-_arabic: Final = re.compile("[\u0620-\u06ff]").search  # whose stems leave out how a word begins
+_arabic: Final = re.compile("[\u0620-\u06ff]").search  # Arabic stems drop the beginning of a word
 _RUN_KINDS: Final = re.compile(r"cc+")
-_MARKS: Final = r"\p{M}\u1160-\u11ff\uff9e\uff9f\U00016d63\U00016d67"  # what may become one with what is before it
+_MARKS: Final = r"\p{M}\u1160-\u11ff\uff9e\uff9f\U00016d63\U00016d67"  # characters that may compose with the one before
 _MARKS_MAX: Final = 30  # on one letter
 _CLUSTER: Final = regex.compile(rf"[^{_MARKS}][{_MARKS}]{{0,{_MARKS_MAX}}}+|[{_MARKS}]{{1,{_MARKS_MAX}}}+")
 _MANY_MARKS: Final = regex.compile(rf"[{_MARKS}]{{{_MARKS_MAX + 1},}}+")
-_SAMPLED: Final = 5  # of so many characters one is looked at first: in too many marks, those are marks too
+_SAMPLED: Final = 5  # every fifth character is looked at first: too many marks show up among these too
 _many_samples: Final = regex.compile(rf"[{_MARKS}]{{{_MARKS_MAX // _SAMPLED}}}").search
 _CLUSTERS_OF_A_SLICE: Final = 1 << 11
 _CLUSTERS: Final = regex.compile(rf"(?:{_CLUSTER.pattern}){{1,{_CLUSTERS_OF_A_SLICE}}}+")
 _LETTER: Final = regex.compile(f"[^{_MARKS}]")
-_SLICE_CHARS: Final = 1 << 16  # folded in about 2 ms
-_HALF_WIDTH: Final = re.compile("[\uff66-\uff9d][\uff9e\uff9f]")  # a kana and its mark, two characters for one
+_SLICE_CHARS: Final = 1 << 16  # characters fold in about 2 ms
+_HALF_WIDTH: Final = re.compile("[\uff66-\uff9d][\uff9e\uff9f]")  # a kana and its mark: two characters that compose
 _IS_DECORATION: Final = regex.compile(
     r"(?=\p{M})[\u0300-\u06ff]|[\p{Me}\p{Variation_Selector}\u00ad\u200c\u2060\ufeff\U0001f3fb-\U0001f3ff]"
 ).match
 _IS_EMOJI: Final = regex.compile(r"[\p{Extended_Pictographic}\p{Regional_Indicator}]").match
 _HUMP: Final = r"(?:[a-z][A-Z]|[A-Z]{2}[a-z]|[A-Za-z][0-9]|[0-9][A-Za-z])"
-has_hump: Final = re.compile(  # the same as _HUMP, but quick: few characters of a text are of its first set
+has_hump: Final = re.compile(  # same as _HUMP, but faster: few characters of a text are in its first set
     r"[A-Z0-9](?:(?<=[a-z][A-Z])|(?<=[A-Za-z][0-9])|(?<=[A-Z][A-Z])(?=[a-z])|(?<=[0-9])(?=[A-Za-z]))"
 ).search
-"""Whether a text may have compound identifiers."""
+"""Finds the first sign of a compound identifier in a text."""
 _COMPOUND: Final = re.compile(rf"(?<![^\W_])(?=[A-Za-z0-9]{{0,96}}?{_HUMP})[A-Za-z0-9]{{3,100}}(?![^\W_])")
 _PART: Final = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+")
-_PARTS_MAX: Final = 16  # more humps than that are no identifier but a blob
+_PARTS_MAX: Final = 16  # a word with more parts is a blob, not an identifier
 _NUMBER: Final = re.compile(
     r"(?<=[A-Za-z])[0-9]++[.:][0-9]++(?:[.:-][A-Za-z0-9]++)*+"
 )  # behind a letter: a version, a time
 _white: Final = re.compile(r"\s").search
-_TABLE_MAX: Final = 1 << 16  # characters; who sends all that there are takes no memory for good
-_FOLDS_MARKS_BELOW: Final = 0x0530  # Latin, Greek and Cyrillic end here; farther on, marks make other letters
+_TABLE_MAX: Final = 1 << 16  # characters; bounds memory against a text with all of Unicode
+_FOLDS_MARKS_BELOW: Final = 0x0530  # Latin, Greek and Cyrillic end here; beyond, marks make other letters
 _PLAIN_BELOW: Final = 0x10000
 GAP: Final = "\ue001"
 _YOUNG: Final = "\ue000"
 
 
 class FoldedWord(Struct, frozen=True):
-    """A folded word and the characters [start, end) of the text that it stands for."""
+    """A folded word, and the offsets [start, end) of its origin in the text."""
 
     text: str
     start: int
@@ -93,9 +92,9 @@ class FoldedWord(Struct, frozen=True):
 
 
 class Even(Struct, frozen=True):
-    """A folded text with one character for each of the text's: what falls away is NUL, what is no token a space.
+    """A folded text of the same length: NUL for a dropped character, a space for one outside tokens.
 
-    In one of ASCII all is as it was, in lower case, and nothing `has_fallen`.
+    An ASCII text is only lower-cased, and nothing `has_fallen`.
     """
 
     plain: str
@@ -109,7 +108,8 @@ class Even(Struct, frozen=True):
     def tokens(self, begun: tuple[str, ...] | None = None) -> list[FoldedWord]:
         """Return the tokens of the text, each with its place in it.
 
-        With `begun`, some regular expressions of ASCII, tokens that begin otherwise may be left out: that is quick.
+        `begun` are regular expressions of ASCII. With them, tokens with another beginning may be missing, which is
+        faster.
         """
         if self.is_ascii:
             found = (_ASCII_TOKEN if begun is None else _token_begun(begun)).finditer(self.plain)
@@ -122,7 +122,7 @@ class Even(Struct, frozen=True):
         return map(re.Match.span, _EVEN_TOKEN.finditer(self.plain.translate(_EVEN_KINDS)))
 
     def _begun(self, beginnings: tuple[str, ...]) -> Iterator[tuple[int, int]]:
-        """Yield the characters [start, end) of each token that begins so, in a text where that is to be seen."""
+        """Yield the offsets [start, end) of each token with such a beginning, in a text without hidden beginnings."""
         for token in _token_begun(beginnings).finditer(self.plain):
             start, end = token.span()
             if not start or _KINDS[ord(self.plain[start - 1])] != "w":
@@ -132,7 +132,7 @@ class Even(Struct, frozen=True):
 
 
 class _Table(dict[int, str]):
-    """What each character becomes, worked out when it is first met; made for `str.translate`."""
+    """The mapping of each character, computed at its first use; made for `str.translate`."""
 
     def __init__(self, become: Callable[[str], str]) -> None:
         super().__init__()
@@ -146,14 +146,14 @@ class _Table(dict[int, str]):
 
 
 def folded(text: str) -> str:
-    """Return the text as it is compared: without case, width, accents."""
+    """Return the text in its form for comparison: without case, width, accents."""
     if text.isascii():
         return text.lower()
     return "".join(_composed(piece).translate(_FOLDS) for piece in slices(text))
 
 
 def evenly_folded(text: str) -> Even | None:
-    """Return the text as it is compared, None if a character becomes several of tokens."""
+    """Return the text in its form for comparison, None if a character becomes several of tokens."""
     if text.isascii():
         return Even(text.lower(), has_fallen=False)
     if not unicodedata.is_normalized("NFC", text) or _HALF_WIDTH.search(text):
@@ -163,7 +163,7 @@ def evenly_folded(text: str) -> Even | None:
 
 
 def slices(text: str) -> Iterator[str]:
-    """Yield a text in slices that are folded apart as they are together: no letter is parted from its marks."""
+    """Yield a text in slices; a letter stays with its marks, so folding each slice folds the text."""
     start = 0
     while len(text) - start > _SLICE_CHARS:
         end = _between_letters(text, start + _SLICE_CHARS) or _CLUSTERS.match(text, start).end()
@@ -174,7 +174,7 @@ def slices(text: str) -> Iterator[str]:
 
 
 def stretches(text: str) -> Iterator[str]:
-    """Yield a text in slices, cut at white space; what has none for very long is cut anywhere."""
+    """Yield a text in slices, cut at white space; a very long stretch without any is cut anywhere."""
     start = 0
     while len(text) - start > _SLICE_CHARS:
         place = start + _SLICE_CHARS
@@ -193,7 +193,7 @@ def tokens_of(text: str) -> list[FoldedWord]:
 
 
 def unevenly_folded_tokens(text: str) -> list[FoldedWord]:
-    """Return the tokens of any text, of which a character may become several."""
+    """Return the tokens of any text, even if one character becomes several."""
     pieces, starts = _folded_pieces(text)
     joined = "".join(pieces)
     places = [place for place, piece in enumerate(pieces) for _ in piece]
@@ -204,7 +204,7 @@ def unevenly_folded_tokens(text: str) -> list[FoldedWord]:
 
 
 def compounds_of(text: str) -> Iterator[list[FoldedWord]]:
-    """Yield the parts of numbers behind letters, and of compound identifiers, of these none of one character."""
+    """Yield the parts of numbers behind letters and of compound identifiers, the latter without single characters."""
     if has_hump(text) is None:
         return
     for number in _NUMBER.finditer(text):
@@ -217,12 +217,12 @@ def compounds_of(text: str) -> Iterator[list[FoldedWord]]:
 
 
 def spaced(text: str) -> str:
-    """Return the tokens of a text as an index takes them, with spaces between; ASCII text as it is."""
+    """Return the tokens of a text for an index, with spaces between; ASCII text unchanged."""
     return text if text.isascii() else "".join(_composed(piece).translate(_SPACED) for piece in slices(text))
 
 
 def rows_of(text: str) -> str:
-    """Return the parts of a text as an index takes them, with spaces between and gaps between the rows."""
+    """Return the rows of a text for an index, with spaces between parts and gaps between rows."""
     compounds = (parts for piece in stretches(text) for parts in compounds_of(piece) if parts)
     rows = [" ".join(part.text for part in parts) for parts in compounds]
     if _may_have_pairs(text):
@@ -231,9 +231,9 @@ def rows_of(text: str) -> str:
 
 
 def _rows_of_pairs(text: str) -> Iterator[str]:
-    """Yield the pairs of each run of a script without spaces; a run may go on from one slice to the next."""
+    """Yield the bigrams of each run of a script without spaces; a run may go on from one slice to the next."""
     row: list[str] = []
-    last = ""  # the character that the slice before ended in, if that is of such a script
+    last = ""  # the last character of the slice before, if it is of such a script
     for plain in filter(None, map(folded, slices(text))):
         kinds = f"{last}{plain}".translate(_KINDS)
         end = 0
@@ -252,12 +252,12 @@ def _rows_of_pairs(text: str) -> Iterator[str]:
 
 
 def pairs_of(run: str) -> list[str]:
-    """Return the pairs of neighbouring characters of a run."""
+    """Return the bigrams of a run."""
     return [run[place : place + 2] for place in range(len(run) - 1)]
 
 
 def indexed(token: str) -> str:
-    """Return a token as an index takes it, which may know no emoji and no young script."""
+    """Return a token in a form for an index without emoji and young scripts."""
     return token if token.isascii() else token.translate(_INDEXED)
 
 
@@ -272,7 +272,7 @@ def _token_begun(beginnings: tuple[str, ...]) -> re.Pattern[str]:
 
 
 def _end(pieces: list[str], starts: list[int], place: int) -> int:
-    """Return where in the text the piece at a place ends, with what falls away behind it."""
+    """Return the end of the piece at a place in the text, with the dropped characters behind it."""
     place += 1
     while place < len(pieces) and not pieces[place]:
         place += 1
@@ -286,14 +286,14 @@ def _between_letters(text: str, place: int) -> int | None:
 
 
 def _composed(text: str) -> str:
-    """Return the text with letters and the marks on them as one character, where there is one."""
+    """Return the text with each letter and its marks as one character, where Unicode has one."""
     if unicodedata.is_normalized("NFC", text) and not _HALF_WIDTH.search(text):
         return text
     return "".join(map(_composed_of_few_marks, _with_few_marks(text)))
 
 
 def _with_few_marks(text: str) -> Iterator[str]:
-    """Yield a text, cut where clusters begin in what has too many marks on one letter."""
+    """Yield a text, cut at the clusters of each letter with too many marks."""
     start = 0
     has_many = _many_samples(text[::_SAMPLED], concurrent=False)
     for run in _MANY_MARKS.finditer(text, concurrent=False) if has_many else ():
@@ -308,7 +308,7 @@ def _composed_of_few_marks(text: str) -> str:
 
 
 def _folded_pieces(text: str) -> tuple[list[str], list[int]]:
-    """Return what each cluster of the text folds to, and where each starts, with the end of the text last."""
+    """Return the folded clusters of the text, and the start of each, with the end of the text last."""
     if _composed(text) == text:
         return [_FOLDS[ord(character)] for character in text], list(range(len(text) + 1))
     pieces: list[str] = []
@@ -338,7 +338,7 @@ def _kind(folded_character: str) -> str:
 
 
 def _even_fold(character: str) -> str:
-    """Return what a character folds to, as `Even` has it, or what stands for several characters of tokens."""
+    """Return the folded character for `Even`, or a mark for several characters of tokens."""
     piece = _FOLDS[ord(character)]
     if not piece:
         return _FALLEN
@@ -352,14 +352,14 @@ def _even_kind(even_character: str) -> str:
 
 
 def _apart(character: str) -> str:
-    """Return what a character folds to, with spaces for what is no token and around what is one by itself."""
+    """Return the folded character, with spaces for characters outside tokens and around single-character tokens."""
     pieces = ((piece, _KINDS[ord(piece)]) for piece in _FOLDS[ord(character)])
     shown = {"w": "{}", "c": " {} ", "e": " {} ", " ": " "}
     return "".join(shown[kind].format(_INDEXED[ord(piece)]) for piece, kind in pieces)
 
 
 def _index_form(character: str) -> str:
-    """Return a character as an index takes it: what it may not know, as a private character and a number."""
+    """Return a character in a form for an index: a young one as a private character and a number."""
     is_plain = ord(character) < _PLAIN_BELOW and not _IS_EMOJI(character)
     return character if is_plain else f"{_YOUNG}{ord(character):06x}"
 
