@@ -1,1 +1,1 @@
-"""What a server starts beside itself: a process that searches, and one that stores long texts."""
+"""The processes of a server besides its own: one to search, one to store long texts."""

@@ -1,6 +1,7 @@
-"""`python -m chatkeep.processes.searcher WORKSPACE DESCRIPTOR...`: the process that searches for a server.
+"""`python -m chatkeep.processes.searcher WORKSPACE DESCRIPTOR...`: search for a server.
 
-It is started by the server (see `beside`) and ends with it: the server's end closes the channels.
+The server starts this process (see `workers.beside`). It ends with the server, as the server's end closes the
+channels.
 """
 
 import sys

@@ -1,6 +1,7 @@
-"""`python -m chatkeep.processes.writer WORKSPACE DURABILITY DESCRIPTOR...`: stores long texts for a server.
+"""`python -m chatkeep.processes.writer WORKSPACE DURABILITY DESCRIPTOR...`: store long texts for a server.
 
-It is started by the server (see `beside`) and ends with it: the server's end closes the channels.
+The server starts this process (see `workers.beside`). It ends with the server, as the server's end closes the
+channels.
 """
 
 import sys

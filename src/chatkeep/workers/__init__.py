@@ -1,6 +1,6 @@
-"""Work in processes of their own, so that the server's interpreter stays free.
+"""Work in other processes, to keep the server's interpreter free.
 
-beside      starting another process, asking it, answering there
+beside      start another process, send it work, and answer there
 appending   appends of long texts
-holding     recording long calls of a model
+holding     recording of long calls to a model
 """

@@ -1,8 +1,8 @@
-"""Work on long texts, done in a process of its own (see `beside`): what is handed over, and doing it.
+"""Work on long texts in another process (see `beside`): the messages between the processes, and the work itself.
 
-To read, check and fold a long text takes Python long, whatever is in it, and nobody else's request shall wait for
-that. So the bytes of the body go to the other process as they came, with all else that decides what is stored: ids and
-time as well. Whoever does the work, once or twice, stores the same.
+Python takes long to parse, check and fold a long text, and no other request should wait for that. So the raw bytes of
+the body go to the other process. The task has all other inputs, even message ids and time. So both processes would
+store the same, and a repeated task stores nothing twice.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ from chatkeep.store.protocol import Store
 from chatkeep.wire.answers import append_answer, json_bytes
 from chatkeep.wire.bodies import drafts_of_body
 
-_LENGTH_BYTES: Final = 4
+_LENGTH_BYTES: Final = 4  # bytes before the task, with its length
 
 
 class Append(Struct, frozen=True, kw_only=True, tag=True):
-    """What is asked for beside the body; `seed` is what the ids begin with of messages that bring none."""
+    """An append without its body; `seed` is the random part of the ids we make for messages without one."""
 
     key: str
     prefix: str
@@ -43,7 +43,7 @@ class Append(Struct, frozen=True, kw_only=True, tag=True):
 
 
 class Refusal(Struct, frozen=True, tag=True):
-    """An error, so that it can be raised again by whoever is told of it."""
+    """An error, in a form to raise again in the asking process."""
 
     code: str
     sentence: str
@@ -51,7 +51,7 @@ class Refusal(Struct, frozen=True, tag=True):
 
 
 class StoredAnswer(Struct, frozen=True, tag=True):
-    """What is told of work that was done, and how many messages an append stored."""
+    """The answer to finished work, and the number of messages stored by an append."""
 
     data: bytes
     stored_count: int = 0
@@ -61,29 +61,29 @@ _OUTCOME: Final[Decoder[StoredAnswer | Refusal]] = Decoder(StoredAnswer | Refusa
 
 
 class Task(Protocol):
-    """What is asked for beside a body; it is done among the sessions under a prefix."""
+    """A piece of work without its body, confined to the sessions under a prefix."""
 
     @property
     def prefix(self) -> str:
-        """How the keys begin that it may reach."""
+        """The prefix of all keys within reach of the work."""
 
 
 Works = Mapping[type[Any], Callable[[Sessions, Any, bytes], StoredAnswer]]
-"""How each kind is done."""
+"""The function to do each kind of task."""
 
 
 def handed_over(asked: Task, body: bytes) -> tuple[bytes, bytes]:
-    """Return what is asked for as a message to the other process, in two parts, so that a long body is not copied."""
+    """Return a task as a message to the other process, in two parts to avoid a copy of a long body."""
     told = msgspec.msgpack.encode(asked)
     return len(told).to_bytes(_LENGTH_BYTES, "big") + told, body
 
 
 def done(sessions: Sessions, asked: Append, body: bytes) -> StoredAnswer:
-    """Store the messages of a body among these sessions, and return what is told of them.
+    """Store the messages of a body, and return the answer to the append.
 
     Raises:
-        BrokenInputError, InvalidError: as `bodies.drafts_of` says.
-        ChatkeepError: as `Sessions.append` says.
+        BrokenInputError, InvalidError: as in `wire.bodies.drafts_of_body`.
+        ChatkeepError: as in `Sessions.append`.
     """
     appended = sessions.at(asked.at, _ids(asked)).append(
         asked.key, drafts_of_body(body), channel=asked.channel, create=asked.create, expect_count=asked.expect_count
@@ -92,7 +92,7 @@ def done(sessions: Sessions, asked: Append, body: bytes) -> StoredAnswer:
 
 
 def outcome(store: Store, works: Works, message: bytes) -> bytes:
-    """Return what came of what was handed over, nothing when the disk refused: who asked sees for itself."""
+    """Return the outcome of a message's task; empty if the disk refused, as the asking process then tries by itself."""
     end = _LENGTH_BYTES + int.from_bytes(message[:_LENGTH_BYTES], "big")
     asked = msgspec.msgpack.decode(message[_LENGTH_BYTES:end], type=reduce(or_, works))
     work, sessions = works[type(asked)], Sessions(store).confined(asked.prefix)
@@ -105,10 +105,10 @@ def outcome(store: Store, works: Works, message: bytes) -> bytes:
 
 
 def answer_of(told: bytes) -> StoredAnswer:
-    """Return the answer that an outcome is.
+    """Return the answer in an outcome.
 
     Raises:
-        ChatkeepError: the one that the outcome is.
+        ChatkeepError: when the outcome is a refusal.
     """
     found = _OUTCOME.decode(told)
     if isinstance(found, StoredAnswer):

@@ -1,14 +1,13 @@
-"""Work in a process of its own, so that nothing else waits for it.
+"""Work in another process, so that nothing here waits for it.
 
-Python runs one thread of a process at a time. An append gives its turn away some fifty times, at each call of the
-system or of SQLite, and waits to get it back; beside a search it took twice as long (`bench/search.py`, "while
-searches run"), beside a text that takes long to fold fourteen times (`bench/hostile.py`). Another process takes nothing
-from it but a processor.
+Python runs one thread of a process at a time. An append yields its turn about fifty times, at each system call and
+each call of SQLite, and waits to get it back. Beside a search it took twice as long (`bench/search.py`, "while
+searches run"), beside the folding of a long text fourteen times (`bench/hostile.py`). Another process only takes a
+processor.
 
-`Beside` starts that process and starts it again when it ends. Each of its channels carries one piece of work at a
-time: a message goes as its length in four bytes and then its bytes, an answer comes the same way. Where there is no
-channel, or no answer comes, or an empty one, the work is to be done here: nothing depends on the other process but
-speed.
+`Beside` starts the process, and restarts it when it ends. Each of its channels carries one piece of work at a time. A
+message is its length in four bytes, then its bytes; an answer has the same form. With no free channel, no answer or an
+empty one, the caller does the work itself. So only speed depends on the other process.
 """
 
 from __future__ import annotations
@@ -24,20 +23,23 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Final
 
-_PATIENCE_S: Final = 5.0  # beyond the time that the work may take
-_START_S: Final = 120.0
-_PAUSE_S: Final = 1.0
-_PAUSE_MAX_S: Final = 60.0
-_LENGTH_BYTES: Final = 4
-_READ_BYTES: Final = 1 << 18
+_PATIENCE_S: Final = 5.0  # seconds beyond the time of the work
+_START_S: Final = 120.0  # seconds for the process to open the store
+_PAUSE_S: Final = 1.0  # seconds before a restart; doubled each time
+_PAUSE_MAX_S: Final = 60.0  # seconds, the longest pause
+_LENGTH_BYTES: Final = 4  # bytes of the length before each message
+_READ_BYTES: Final = 1 << 18  # bytes read at a time
 _log = logging.getLogger("chatkeep.workers.beside")
 
 
 class Beside:
-    """Another process: `command`, with the numbers of its channels' descriptors as last arguments."""
+    """Another process: `command`, with the descriptors of its channels as last arguments."""
 
     def __init__(self, command: Sequence[str], channels: int, is_told: Callable[[], bool] = lambda: True) -> None:
-        """Start it; until it is ready, and while it `is_told` not all that was answered here, it is not asked."""
+        """Start the process; it gets no work before it is ready, nor while `is_told` returns False.
+
+        `is_told` tells whether the index on the disk has every change answered here.
+        """
         self.channel_count = channels
         self._command = command
         self._is_told = is_told
@@ -50,13 +52,13 @@ class Beside:
         self._thread.start()
 
     async def ask(self, *message: bytes, lasts_s: float) -> bytes | None:
-        """Return what the other process answers within that time, None when the work is to be done here."""
+        """Return the answer of the other process within `lasts_s` seconds; None if the caller has to do the work."""
         if not self._is_told():
             return None
         task = asyncio.create_task(self._in_turn(message, lasts_s))
         self._under_way.add(task)
         task.add_done_callback(self._under_way.discard)
-        return await asyncio.shield(task)  # the answer is taken from the channel, whoever still waits for it
+        return await asyncio.shield(task)  # take the answer off the channel even after the caller has gone
 
     async def _in_turn(self, message: Sequence[bytes], lasts_s: float) -> bytes | None:
         async with self._turns:
@@ -80,7 +82,7 @@ class Beside:
         return answered or None
 
     def _give_up(self, channel: socket.socket) -> None:
-        """Begin anew with another process: what may still come on the channel is of other work."""
+        """Kill the process to get a new one: a late answer on the channel would belong to other work."""
         channel.close()
         if (process := self._process) is not None:
             process.kill()
@@ -94,10 +96,10 @@ class Beside:
         self._drop_channels()
 
     def _keep(self) -> None:
-        """Have the process run; when it ends soon again and again, start it more and more rarely."""
+        """Keep the process running; pause longer before each restart if it keeps ending soon."""
         pause_s = _PAUSE_S
         while not self._stop.is_set():
-            if not self._is_told():  # it would find no index that it may use
+            if not self._is_told():  # the process needs an up-to-date index on the disk
                 self._stop.wait(_PAUSE_S)
                 continue
             began = time.monotonic()
@@ -110,19 +112,19 @@ class Beside:
             self._stop.wait(pause_s)
 
     def _run(self) -> None:
-        """Start the process, give out its channels once they are ready, and wait for its end."""
+        """Start the process, put its channels in the pool once it is ready, and wait for its end."""
         pairs = [socket.socketpair() for _ in range(self.channel_count)]
         theirs = [other.fileno() for _, other in pairs]
         with contextlib.ExitStack() as own:
             for channel, _ in pairs:
                 own.callback(channel.close)
             try:
-                self._process = subprocess.Popen(  # noqa: S603 - the wiring's own command
+                self._process = subprocess.Popen(  # noqa: S603 - the command comes from `wiring`
                     [*self._command, *map(str, theirs)],
                     pass_fds=theirs,
                     stdin=subprocess.DEVNULL,
                     stdout=subprocess.DEVNULL,
-                    process_group=0,  # Ctrl-C is meant for this one, which ends the other
+                    process_group=0,  # Ctrl-C goes only to this process, which ends the other
                 )
             finally:
                 for _, other in pairs:
@@ -135,7 +137,7 @@ class Beside:
         self._process.wait()
 
     def _give_out(self, channels: Sequence[socket.socket]) -> None:
-        """Let work go through the channels once there is a greeting from each."""
+        """Put the channels in the pool after a greeting on each."""
         for channel in channels:
             channel.settimeout(_START_S)
             _received(channel)
@@ -150,7 +152,7 @@ class Beside:
 
 
 async def _exchanged(channel: socket.socket, message: Sequence[bytes]) -> bytes:
-    """Send a message and return the next one that comes."""
+    """Send a message and return the next one received."""
     loop = asyncio.get_running_loop()
     for part in (_length(*message), *message):
         await loop.sock_sendall(channel, part)
@@ -164,18 +166,18 @@ async def _exchanged(channel: socket.socket, message: Sequence[bytes]) -> bytes:
 
 
 def answer(channel: socket.socket, work: Callable[[bytes], bytes]) -> None:
-    """Answer what comes on a channel, one message after the other, until nobody is at its other end."""
+    """Answer the messages on a channel, one after the other, until the other end closes."""
     with contextlib.suppress(OSError, EOFError):
         channel.sendall(_length(b""))
         while True:
             message = _received(channel)
             try:
                 done = work(message)
-            except Exception:  # noqa: BLE001 - whoever asked meets the same, and tells of it
+            except Exception:  # noqa: BLE001 - the asking process repeats the work and reports the error
                 done = b""
             channel.sendall(_length(done))
             channel.sendall(done)
-            del message, done  # which may be large, while the next one is waited for
+            del message, done  # either may be large; free both before waiting
 
 
 def _length(*message: bytes) -> bytes:

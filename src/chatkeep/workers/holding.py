@@ -1,7 +1,7 @@
-"""Long calls of the model, recorded by the process beside the server (see `appending`): what is handed over, doing it.
+"""Long calls of the model, recorded in another process (see `appending`): the tasks, and the work itself.
 
-The body of a call brings a whole conversation. To parse it, and to find where it goes on with what is stored, takes
-long, and memory; the server itself only passes it on.
+The body of a call has a whole conversation. Parsing it and matching it with the stored sessions takes long, and
+memory; the server only passes it on.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _HELD: Final[Decoder[Held | None]] = Decoder(Held | None)
 
 
 class RootRequest(Struct, frozen=True, kw_only=True, tag=True):
-    """To find where a conversation begins: the key that its client named, if it did, and who asks."""
+    """The task to find the root of a conversation: the key named by its client, if any, and the caller."""
 
     prefix: str
     named: str | None
@@ -31,7 +31,7 @@ class RootRequest(Struct, frozen=True, kw_only=True, tag=True):
 
 
 class Holding(Struct, frozen=True, kw_only=True, tag=True):
-    """To have a conversation stored that begins there."""
+    """The task to store a conversation, beginning at `root`."""
 
     prefix: str
     root: str
@@ -39,10 +39,10 @@ class Holding(Struct, frozen=True, kw_only=True, tag=True):
 
 
 def opened(sessions: Sessions, what: RootRequest, body: bytes) -> StoredAnswer:
-    """Return where the conversation of a body begins, as `root_of_answer` reads it.
+    """Return the root of a body's conversation, for `root_of_answer`.
 
     Raises:
-        InvalidKeyError, ForbiddenError: as `root_of` says.
+        InvalidKeyError, ForbiddenError: as in `root_of`.
     """
     asked = asked_in(body)
     root = None if asked is None else root_of(sessions, *asked, what.named, what.by)
@@ -50,10 +50,10 @@ def opened(sessions: Sessions, what: RootRequest, body: bytes) -> StoredAnswer:
 
 
 def held(sessions: Sessions, what: Holding, body: bytes) -> StoredAnswer:
-    """Have the conversation of a body stored, and return where, as `held_of_answer` reads it.
+    """Store the conversation of a body, and return its place, for `held_of_answer`.
 
     Raises:
-        ChatkeepError: as `Recording.begin` says.
+        ChatkeepError: as in `Recording.begin`.
     """
     asked = asked_in(body)
     recording = Recording(sessions, what.root, asked.drafts if asked else (), is_named=what.is_named)
@@ -62,10 +62,10 @@ def held(sessions: Sessions, what: Holding, body: bytes) -> StoredAnswer:
 
 
 def root_of_answer(answer: StoredAnswer) -> Root | None:
-    """Return where a conversation begins, None when the body has none."""
+    """Return the root of a conversation; None if the body has none."""
     return _ROOT.decode(answer.data)
 
 
 def held_of_answer(answer: StoredAnswer) -> Held | None:
-    """Return where a conversation is stored."""
+    """Return the place of a stored conversation."""
     return _HELD.decode(answer.data)
