@@ -5,8 +5,8 @@
     with Client("http://127.0.0.1:8000", token) as client:
         client.append("cli:default", {"role": "user", "content": "Hello"})
 
-The names in `__all__` are the stable Python API; `docs/reference/python.md` describes them. Each is loaded when it is
-first used, so `import chatkeep` alone costs next to nothing and loads neither a web server nor a database.
+The names in `__all__` are the stable Python API; `docs/reference/python.md` describes them. Each name loads on its
+first use. So `import chatkeep` alone costs next to nothing, and loads neither a web server nor a database.
 """
 
 from importlib import import_module
@@ -107,11 +107,11 @@ _ROOMS: Final = (
     "wire.chat",
     "client",
 )
-"""Where the names are, those first that load least."""
+"""The modules of the public names, cheapest to load first."""
 
 
-def __getattr__(name: str) -> Any:  # noqa: ANN401 - whatever the name stands for
-    """Load what a public name stands for, once."""
+def __getattr__(name: str) -> Any:  # noqa: ANN401 - any public object
+    """Return a public name, loading its module on the first use."""
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     for room in _ROOMS:

@@ -1,7 +1,7 @@
-"""Settings: from the command line, else the environment, else `chatkeep.toml` in the workspace, else as below.
+"""Settings: from the command line, else the environment, else `chatkeep.toml` in the workspace, else the defaults.
 
-The workspace itself comes from the command line or the environment, else it is the platform's
-folder for application data. In the environment, lists are separated by commas.
+The workspace itself comes from the command line or the environment, else from the platform: its folder for
+application data. In the environment, commas separate the items of a list.
 """
 
 from __future__ import annotations
@@ -24,21 +24,21 @@ from chatkeep.wire.bodies import MODEL_CHARS_MAX
 
 FILE_NAME: Final = "chatkeep.toml"
 WORKSPACE_VARIABLE: Final = "CHATKEEP_WORKSPACE"
-BODY_MEMORY_MIN: Final = 64 << 20
-BODY_MEMORY_MAX: Final = 1 << 40
-TIMEOUT_MAX: Final = 3600
-ANSWER_TIMEOUT_MAX: Final = 86400
+BODY_MEMORY_MIN: Final = 64 << 20  # bytes
+BODY_MEMORY_MAX: Final = 1 << 40  # bytes
+TIMEOUT_MAX: Final = 3600  # seconds
+ANSWER_TIMEOUT_MAX: Final = 86400  # seconds, a day
 MODEL_RETRIES_MAX: Final = 10
-HISTORY_MAX: Final = 10_000_000
+HISTORY_MAX: Final = 10_000_000  # tokens
 
-# No name and password in it, and no query, which would stand before the rest of the path
+# Neither name and password, nor a query: it would stand before the rest of the path
 _MODEL_URL: Final = r"^(https?://([^\s@/?#:\[\]]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?(/[^\s@?#]*)?)?\Z"
 HostName = Annotated[str, Meta(pattern=r"^[^\s,/]+\Z")]
 Rate = Annotated[int, Meta(ge=0, le=RATE_MAX)]
 
 
 class Settings(Struct, frozen=True, kw_only=True):
-    """How a server runs. Rates are requests a minute, 0 for no limit; port 0 is any free one; times are in seconds."""
+    """The settings of a server. Rates: requests a minute, 0 for no limit. Port 0: any free one. Times: seconds."""
 
     workspace: Path
     host: HostName = "127.0.0.1"
@@ -63,7 +63,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     history_tokens: Annotated[int, Meta(ge=1, le=HISTORY_MAX)] = 8000
 
     def __repr__(self) -> str:
-        """Leave the key out."""
+        """Show the workspace without the key."""
         return f"Settings(workspace={self.workspace!r})"
 
 
@@ -89,16 +89,16 @@ _RULES: Final = {
     "system_prompt": "must be text",
     "history_tokens": f"must be 1 to {HISTORY_MAX} tokens",
 }
-# The lists, with the flag that adds one item
+# The lists, with the flag to add one item
 _FLAGS: Final = {"allow_hosts": "--allow-host", "trusted_proxies": "--trusted-proxy", "cors_origins": "--cors-origin"}
 _TYPES: Final = {field.name: field.type for field in msgspec.structs.fields(Settings)}
 
 
 def settings_from(flags: Mapping[str, object], environ: Mapping[str, str]) -> Settings:
-    """Return the settings; a flag that is None or empty was not given.
+    """Return the settings; a flag of None or an empty value counts as not given.
 
     Raises:
-        InvalidError: naming the flag, variable or line of the file that has a bad value.
+        InvalidError: naming the flag, the variable or the line of the file with a bad value.
     """
     workspace = workspace_from(flags.get("workspace"), environ)
     written = _file_values(workspace / FILE_NAME)
@@ -116,10 +116,10 @@ def settings_from(flags: Mapping[str, object], environ: Mapping[str, str]) -> Se
 
 
 def workspace_from(flag: object, environ: Mapping[str, str]) -> Path:
-    """Return the folder of the workspace, which need not exist.
+    """Return the folder of the workspace; it need not exist.
 
     Raises:
-        InvalidError: when it is something else than a folder.
+        InvalidError: when the path is not a folder, or cannot be used.
     """
     given = environ.get(WORKSPACE_VARIABLE) if flag is None else flag
     if flag is not None and not str(flag):
@@ -133,7 +133,7 @@ def workspace_from(flag: object, environ: Mapping[str, str]) -> Path:
         return path
     except OSError as error:
         raise InvalidError("workspace", f"{path} cannot be used: {error.strerror}") from error
-    except (ValueError, RuntimeError) as error:  # other bytes than text, or a home that is not known
+    except (ValueError, RuntimeError) as error:  # bytes beyond UTF-8, or an unknown home directory
         raise InvalidError("workspace", f"{given} cannot be the name of a folder") from error
     return path
 
@@ -157,7 +157,7 @@ def _file_values(path: Path) -> Mapping[str, object]:
 
 def _checked(name: str, value: object, told_by: str) -> object:
     try:
-        msgspec.json.encode(value)  # bytes that are not text came in as surrogates, which cannot be encoded
+        msgspec.json.encode(value)  # invalid bytes arrive as surrogates, and do not encode
         checked = msgspec.convert(value, _TYPES[name], strict=isinstance(value, bool))
         for proxy in checked if name == "trusted_proxies" else ():
             ipaddress.ip_network(proxy)

@@ -1,39 +1,39 @@
-"""The ways to fail. Each class has a stable code and builds its own sentence from data.
+"""The tree of errors. Each class has a stable code and builds its own sentence from data.
 
     ChatkeepError                  failed
     ├─ InvalidError                invalid             a value breaks a rule; names the field
-    │  ├─ InvalidKeyError          invalid_key         a session key that cannot be one
+    │  ├─ InvalidKeyError          invalid_key         a session key breaks the rules
     │  └─ InvalidCursorError       invalid_cursor      a cursor this server did not make
-    ├─ BrokenInputError            broken_input        bytes that are not the format they claim to be
+    ├─ BrokenInputError            broken_input        bytes in another format than claimed
     ├─ UnsupportedTypeError        unsupported_type    a request body of another media type
     ├─ TooLargeError               too_large           a body or a message above its limit
-    ├─ NotFoundError               not_found           what was asked for does not exist
+    ├─ NotFoundError               not_found           the requested thing does not exist
     │  └─ SessionNotFoundError     session_not_found   no session has this key
     ├─ MethodError                 method_not_allowed  the address exists, the method does not
     ├─ ConflictError               conflict            the stored state contradicts the request
     │  ├─ MessageConflictError     message_conflict    the id is taken by another message
     │  ├─ CountConflictError       count_conflict      the session has moved on
     │  └─ SessionDamagedError      session_damaged     the file does not parse; it is never overwritten
-    ├─ UnauthorizedError           unauthorized        no token, or one that is not valid
+    ├─ UnauthorizedError           unauthorized        no token, or an invalid one
     ├─ ForbiddenError              forbidden           the token lacks a scope
     ├─ UnknownHostError            unknown_host        the Host header names another server
-    ├─ RateLimitedError            rate_limited        too many requests; says when to come back
+    ├─ RateLimitedError            rate_limited        too many requests; gives the seconds to wait
     │  └─ TooManyStreamsError      too_many_streams    too many event streams are open
     ├─ BusyError                   busy                somebody else holds the session for too long
     ├─ StorageError                storage_failed      the disk refused
     │  ├─ StorageFullError         storage_full        no space left
-    │  ├─ StorageReadOnlyError     storage_read_only   it can only be read
-    │  └─ StorageDeniedError       storage_denied      its files are another user's, or closed
-    ├─ ModelError                  model_failed        the model's server failed, or said what cannot be read
+    │  ├─ StorageReadOnlyError     storage_read_only   the file system is mounted for reading
+    │  └─ StorageDeniedError       storage_denied      the files are another user's, or closed
+    ├─ ModelError                  model_failed        the model's server failed, or its answer is unreadable
     │  ├─ ModelUnsetError          model_unset         no model is configured
     │  ├─ ModelUnreachableError    model_unreachable   the model's server gives no answer
     │  ├─ ModelRefusedError        model_refused       the model's server refuses the key, the model or the request
-    │  ├─ ModelLimitedError        model_limited       the model's server has too much to do; says when to come back
-    │  ├─ ModelReportedError       model_reported      the model's server told an error in the place of an answer
-    │  ├─ ModelUnreadableError     model_unreadable    the model's server sent what is no answer of a model
+    │  ├─ ModelLimitedError        model_limited       the model's server is too busy; gives the seconds to wait
+    │  ├─ ModelReportedError       model_reported      the model's server sent an error in place of an answer
+    │  ├─ ModelUnreadableError     model_unreadable    the model's server sent something other than an answer
     │  ├─ ModelSilentError         model_silent        the model said nothing
-    │  ├─ ContextTooLongError      context_too_long    the session's window is longer than the model holds
-    │  └─ ModelCutOffError         model_cut_off       the answer ended before its end
+    │  ├─ ContextTooLongError      context_too_long    the session's window is too long for the model
+    │  └─ ModelCutOffError         model_cut_off       the answer broke off
     └─ UnreachableError            unreachable         the client got no answer from the server
 
 `wire.STATUS` gives each class its HTTP status, `wire.EXIT` its exit code.
@@ -47,8 +47,8 @@ from typing import Final
 
 _FULL: Final = frozenset((errno.ENOSPC, errno.EDQUOT, errno.EFBIG))
 _DENIED: Final = frozenset((errno.EACCES, errno.EPERM))
-_STREAM_WAIT_S: Final = 5  # after which somebody may have gone
-_WINDOW_S: Final = 60
+_STREAM_WAIT_S: Final = 5  # seconds; by then a stream may have closed
+_WINDOW_S: Final = 60  # seconds; limits are per minute
 LIMITS: Final[Mapping[str, str]] = {
     "address": "All requests from this address share {limit} a minute. A token made with "
     "`chatkeep token create --rate N` has its own limit instead; the setting rate_limit_ip changes this one.",
@@ -62,41 +62,41 @@ LIMITS: Final[Mapping[str, str]] = {
     "tries": "Requests without a valid token: {limit} a minute from this address. Check the token.",
     "sign-in": "Signing in may be tried {limit} times a minute from this address.",
 }
-"""What there is a limit for, and how to raise it."""
+"""The sentence for each limit, with the way to raise it."""
 
 
 class ChatkeepError(Exception):
-    """Something that Chatkeep refuses or cannot do; `str(error)` is a sentence for people."""
+    """A refusal or failure of Chatkeep; `str(error)` is a sentence for people."""
 
     code = "failed"
     headline = ""
-    """What is told without the way out, where programs may compare the sentence."""
+    """The sentence without its advice, for programs comparing sentences."""
 
 
 class InvalidError(ChatkeepError):
-    """A value breaks a rule. `field` names it, `reason` says what is allowed."""
+    """A value breaks a rule. `field` names the value, `reason` gives the rule."""
 
     code = "invalid"
 
     def __init__(self, field: str, reason: str) -> None:
-        """Say which field is wrong and why."""
+        """Name the field and the rule."""
         super().__init__(f"{field}: {reason}")
         self.field = field
         self.reason = reason
 
 
 class InvalidKeyError(InvalidError):
-    """A session key that cannot be one."""
+    """A session key breaks the rules."""
 
     code = "invalid_key"
 
     def __init__(self, reason: str, field: str = "key") -> None:
-        """Say what is wrong with the key, and what it is called where it was given."""
+        """Give the rule, and the name of the field with the key."""
         super().__init__(field, reason)
 
 
 class InvalidCursorError(InvalidError):
-    """A cursor that was not made by this server for this list."""
+    """This server did not make the cursor for this list."""
 
     code = "invalid_cursor"
 
@@ -106,34 +106,34 @@ class InvalidCursorError(InvalidError):
 
 
 class BrokenInputError(ChatkeepError):
-    """Bytes that are not the format they claim to be."""
+    """The bytes are in another format than they claim."""
 
     code = "broken_input"
 
 
 class UnsupportedTypeError(ChatkeepError):
-    """A request body of another media type."""
+    """The request body has another media type than expected."""
 
     code = "unsupported_type"
 
     def __init__(self, expected: str) -> None:
-        """Say which media type is expected."""
+        """Name the expected media type."""
         super().__init__(f"The body must be sent as {expected}.")
 
 
 class TooLargeError(ChatkeepError):
-    """A body or a message above its limit."""
+    """A body or a message is above its limit."""
 
     code = "too_large"
 
     def __init__(self, what: str, limit_bytes: int) -> None:
-        """Name what is too large and the limit."""
+        """Name the thing and its limit."""
         super().__init__(f"The {what} is larger than {limit_bytes} bytes.")
         self.limit_bytes = limit_bytes
 
 
 class NotFoundError(ChatkeepError):
-    """What was asked for does not exist."""
+    """The requested thing does not exist."""
 
     code = "not_found"
 
@@ -143,11 +143,11 @@ class NotFoundError(ChatkeepError):
 
 
 class SessionNotFoundError(NotFoundError):
-    """No session has this key. The sentence is the one of grip-ai's Sessions API."""
+    """No session has this key. The sentence comes from grip-ai's Sessions API."""
 
     code = "session_not_found"
     similar: tuple[str, ...] = ()
-    """Keys that may have been meant, where somebody looked for them."""
+    """Keys close to the missing one, where a caller looked for them."""
 
     def __init__(self, key: str) -> None:
         """Remember the key for callers; the sentence leaves it out."""
@@ -156,12 +156,12 @@ class SessionNotFoundError(NotFoundError):
 
 
 class MethodError(ChatkeepError):
-    """The address exists, the method does not. `allowed` lists those that do."""
+    """The address exists, the method does not. `allowed` lists the existing methods."""
 
     code = "method_not_allowed"
 
     def __init__(self, allowed: tuple[str, ...]) -> None:
-        """List the methods that exist."""
+        """List the existing methods."""
         super().__init__(f"Method not allowed; use {', '.join(allowed)}.")
         self.allowed = allowed
 
@@ -173,7 +173,7 @@ class ConflictError(ChatkeepError):
 
 
 class MessageConflictError(ConflictError):
-    """The message id is taken by a message with other content."""
+    """The message id belongs to a message with other content."""
 
     code = "message_conflict"
 
@@ -196,24 +196,24 @@ class CountConflictError(ConflictError):
 
 
 class SessionDamagedError(ConflictError):
-    """The stored session does not parse; it is kept as it is and never overwritten."""
+    """The stored session does not parse; it stays as it is and is never overwritten."""
 
     code = "session_damaged"
 
     def __init__(self, key: str, reason: str) -> None:
-        """Say what is damaged."""
+        """Give the fault of the file."""
         super().__init__(f"The session is damaged: {reason}. Run `chatkeep doctor`.")
         self.key = key
         self.reason = reason
 
 
 class UnauthorizedError(ChatkeepError):
-    """No token, or one that is not valid."""
+    """The request has no token, or an invalid one."""
 
     code = "unauthorized"
 
     def __init__(self) -> None:
-        """Say the same for every cause: the cause is nobody's business."""
+        """Give one sentence for all causes, so that nobody learns the cause."""
         super().__init__("Authentication required: send `Authorization: Bearer <token>`.")
 
 
@@ -229,18 +229,18 @@ class UnknownHostError(ChatkeepError):
     code = "unknown_host"
 
     def __init__(self) -> None:
-        """Say how to allow a host."""
+        """Explain how to allow a host."""
         super().__init__("This server is not known by that host name; add it with --allow-host.")
 
 
 class RateLimitedError(ChatkeepError):
-    """Too many requests. `retry_after_s` says when one will pass again, `limited_by` who shares the limit."""
+    """Too many requests. `retry_after_s` is the wait for the next one, `limited_by` names the limit."""
 
     code = "rate_limited"
     headline = "Rate limit exceeded"
 
     def __init__(self, limit: int, retry_after_s: int, limited_by: str = "address") -> None:
-        """Give the limit per minute, the seconds to wait, and which limit it is: one of `LIMITS`."""
+        """Give the limit per minute, the seconds to wait, and the name of the limit: a key of `LIMITS`."""
         self.help = LIMITS[limited_by].format(limit=limit)
         super().__init__(f"{self.headline}. {self.help}")
         self.limit = limit
@@ -250,13 +250,13 @@ class RateLimitedError(ChatkeepError):
 
 
 class TooManyStreamsError(RateLimitedError):
-    """Too many event streams are open at the same time. `limit` says how many may be."""
+    """Too many event streams are open at a time; `limit` is their maximum."""
 
     code = "too_many_streams"
     headline = ""
 
     def __init__(self, where: str, limit: int) -> None:
-        """Say where they are open, and how many there may be."""
+        """Name the place of the streams, and their maximum."""
         ChatkeepError.__init__(self, f"There are {limit} event streams open {where} already; close one.")
         self.limit = limit
         self.retry_after_s = _STREAM_WAIT_S
@@ -268,12 +268,12 @@ class BusyError(ChatkeepError):
     code = "busy"
 
     def __init__(self, what: str = "session") -> None:
-        """Name what is held."""
+        """Name the busy thing."""
         super().__init__(f"The {what} is busy; try again.")
 
 
 class StorageError(ChatkeepError):
-    """The disk refused. The request was not carried out unless a retry with the same id says so."""
+    """The disk refused. The request failed, unless a retry with the same id shows its messages stored."""
 
     code = "storage_failed"
 
@@ -301,12 +301,12 @@ class StorageReadOnlyError(StorageError):
 
 
 class StorageDeniedError(StorageError):
-    """The operating system does not let this user have a file; nothing was changed."""
+    """The operating system denies this user a file; nothing was changed."""
 
     code = "storage_denied"
 
     def __init__(self, refusal: str) -> None:
-        """Say it in the system's words."""
+        """Quote the system's reason."""
         super().__init__(
             f"The storage refused: {refusal}. Its files may belong to another user: "
             "run Chatkeep as that one, or give them to this one."
@@ -314,7 +314,7 @@ class StorageDeniedError(StorageError):
 
 
 def storage_error(error: OSError, what: str = "") -> StorageError:
-    """Return a refusal of the operating system as a sentence for people; `what` names the file, where that helps."""
+    """Return the error for a refusal of the operating system; `what` names the file where it helps."""
     told = error.strerror or f"{error}"
     if error.errno in _FULL:
         return StorageFullError()
@@ -326,7 +326,7 @@ def storage_error(error: OSError, what: str = "") -> StorageError:
 
 
 class ModelError(ChatkeepError):
-    """The model's server failed, or said what cannot be read. What came of an answer is kept."""
+    """The model's server failed, or its answer is unreadable. The part so far is kept."""
 
     code = "model_failed"
 
@@ -337,7 +337,7 @@ class ModelUnsetError(ModelError):
     code = "model_unset"
 
     def __init__(self, setting: str) -> None:
-        """Name the setting that is missing."""
+        """Name the missing setting."""
         variable = f"CHATKEEP_{setting.upper()}"
         super().__init__(f"No model is configured: set {variable}, or {setting} in chatkeep.toml, and start again.")
 
@@ -348,7 +348,7 @@ class ModelUnreachableError(ModelError):
     code = "model_unreachable"
 
     def __init__(self, reason: str) -> None:
-        """Say in a few words what happened."""
+        """Give the reason in a few words."""
         super().__init__(f"The model's server {reason}; check that it runs, and that model_url leads to it.")
 
 
@@ -359,7 +359,7 @@ class ModelRefusedError(ModelError):
 
 
 class ModelLimitedError(ModelError):
-    """The model's server has too much to do. `retry_after_s` says when to come back."""
+    """The model's server is too busy. `retry_after_s` is the time to wait."""
 
     code = "model_limited"
 
@@ -370,54 +370,54 @@ class ModelLimitedError(ModelError):
 
 
 class ContextTooLongError(ModelError):
-    """The session's window is longer than the model holds."""
+    """The session's window is too long for the model."""
 
     code = "context_too_long"
 
     def __init__(self) -> None:
-        """Say what to do."""
+        """Advise a smaller window."""
         super().__init__("This is longer than the model holds: send less, or set history_tokens lower.")
 
 
 class ModelCutOffError(ModelError):
-    """The answer ended before its end; what came of it is kept."""
+    """The answer broke off; the part so far is kept."""
 
     code = "model_cut_off"
 
     def __init__(self, reason: str = "the connection to the model's server broke") -> None:
-        """Say in a few words what happened."""
+        """Give the reason in a few words."""
         super().__init__(f"The answer was cut off: {reason}. What came of it is kept.")
 
 
 class ModelReportedError(ModelError):
-    """The model's server told an error where its answer should be, or in the midst of it."""
+    """The model's server sent an error in place of its answer, or inside it."""
 
     code = "model_reported"
 
     def __init__(self, words: str) -> None:
-        """Quote the server: its words come short, on one line and without keys."""
+        """Quote the server: the words are short, on one line and without keys."""
         told = f"told an error: {words!r}" if words else "told that it failed, and not why"
         super().__init__(f"The model's server {told}.")
 
 
 class ModelUnreadableError(ModelError):
-    """The model's server sent what is no answer of a model: a web page, other JSON, bytes that are no text."""
+    """The model's server sent something other than an answer: a web page, other JSON, undecodable bytes."""
 
     code = "model_unreadable"
 
     def __init__(self, words: str, *, is_page: bool = False) -> None:
-        """Quote the server: its words come short, on one line and without keys."""
+        """Quote the server: the words are short, on one line and without keys."""
         what = "a web page" if is_page else "what cannot be read as an answer"
         super().__init__(f"The model's server sent {what}: {words!r}; is model_url right?")
 
 
 class ModelSilentError(ModelError):
-    """The model said nothing, or nothing that is an answer."""
+    """The model said nothing, or nothing usable as an answer."""
 
     code = "model_silent"
 
     def __init__(self, finish_reason: str, *, is_ended: bool = True, beside: str = "") -> None:
-        """Say how it ended, and what it said beside an answer."""
+        """Give the finish reason, and the model's output in place of an answer."""
         if not is_ended:
             super().__init__("The model's server sent nothing; try again.")
             return
@@ -426,7 +426,7 @@ class ModelSilentError(ModelError):
 
 
 class UnreachableError(ChatkeepError):
-    """The client got no answer, or none that a Chatkeep server gives."""
+    """The client got no answer, or one unlike any of a Chatkeep server."""
 
     code = "unreachable"
 
@@ -439,4 +439,4 @@ def _kinds() -> dict[str, type[ChatkeepError]]:
 
 
 BY_CODE: Final[Mapping[str, type[ChatkeepError]]] = _kinds()
-"""The class of each code."""
+"""The error class of each code."""

@@ -1,12 +1,12 @@
-"""Sessions as files to take away: JSON and JSON lines that can be imported again, Markdown to read.
+"""Sessions as files to take away: JSON and JSON lines for a later import, Markdown for reading.
 
-- `json`: one session is the document that a workspace keeps, without its reserved space: a header,
-  one message per line, comma first, and the number of messages. Several are an array of those.
+- `json`: one session is a document like the session file, without its reserve: a header, one message per line,
+  comma first, and the number of messages. Several sessions are an array of documents.
 - `jsonl`: one session per line.
-- `md`: a page for people. What a message says stands in a block quote or a fence that no content
-  can close, so a conversation cannot pretend to be more of the page than it is.
+- `md`: a page for people. Each message stands in a block quote or a fence, and no content can close it. So a message
+  cannot pose as another part of the page.
 
-Nothing but the session decides the bytes: export, import elsewhere, export again is the same file.
+The session alone decides the bytes: export, import elsewhere and export again give the same file.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from chatkeep.errors import InvalidError
 
 
 class Format(Struct, frozen=True):
-    """How a format is announced, and how its files are named."""
+    """The media type of a format, and the suffix of its files."""
 
     media_type: str
     suffix: str
@@ -44,10 +44,10 @@ _BACKTICKS: Final = re.compile(r"`+")
 
 
 def exported(sessions: Iterable[Session], fmt: str, *, single: bool) -> Iterator[bytes]:
-    """Yield the sessions as the bytes of one file, piece by piece; `single` is for a file of one session.
+    """Yield the sessions as the bytes of one file, piece by piece; set `single` for a file of one session.
 
     Raises:
-        InvalidError: when there is no such format.
+        InvalidError: when the format is unknown.
     """
     if fmt not in EXPORT_FORMATS:
         raise InvalidError("format", f"must be one of {', '.join(EXPORT_FORMATS)}")
@@ -133,7 +133,7 @@ def _time(at: datetime) -> str:
 
 
 def _plain(text: str) -> str:
-    """Return the text on one line, with nothing in it that Markdown would read as a mark."""
+    """Return the text on one line, with every Markdown mark escaped."""
     return _MARKDOWN.sub(r"\\\1", " ".join(text.split()))
 
 

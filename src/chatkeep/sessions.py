@@ -1,9 +1,8 @@
-"""The use cases: what one can do with sessions, whichever door one comes through.
+"""The use cases: all operations on sessions, the same behind every interface.
 
-`Sessions` adds to a store what is the same for every backend: rules for what comes in, ids and
-times for messages that bring none, and confinement. A confined `Sessions` sees the keys under one
-prefix; all others answer as if they did not exist. Its verbs and their errors are those of
-`store.protocol.Store`, and `chatkeep.client.Client` has them too.
+`Sessions` adds to a store the rules common to all backends: checks of input, ids and times for messages without them,
+and confinement. A confined `Sessions` sees only the keys under one prefix; to it, no other session exists. Its verbs
+and errors are those of `store.protocol.Store`, and `chatkeep.client.Client` shares them.
 """
 
 from __future__ import annotations
@@ -56,19 +55,19 @@ from chatkeep.errors import (
 )
 from chatkeep.store.protocol import Store
 
-_KEYS_AT_ONCE: Final = 1000
+_KEYS_AT_ONCE: Final = 1000  # keys fetched at a time
 
 
 def now_utc() -> datetime:
-    """Return the current time."""
+    """Return the current time in UTC."""
     return datetime.now(UTC)
 
 
 class MessageIds:
-    """Makes unique ids of 26 characters, each greater than the one before."""
+    """A maker of unique ids of 26 characters, each greater than the one before. Safe for threads."""
 
     def __init__(self) -> None:
-        """Begin."""
+        """Begin without a last id."""
         self._lock = threading.Lock()
         self._last = 0
 
@@ -80,7 +79,7 @@ class MessageIds:
 
 
 class Sessions:
-    """Everything one can do with the sessions of a store, or with those under one prefix of keys."""
+    """All operations on the sessions of a store, or on those under one prefix of keys."""
 
     def __init__(
         self,
@@ -97,10 +96,10 @@ class Sessions:
         self._prefix = composed(prefix)
 
     def confined(self, prefix: str) -> Sessions:
-        """Return the same use cases for the keys that begin with `prefix`; whoever is confined stays so.
+        """Return these use cases confined to `prefix`, which can only narrow the current prefix.
 
         Raises:
-            ForbiddenError: when the prefix lies outside the one that this object is confined to.
+            ForbiddenError: when `prefix` lies outside the current one.
         """
         prefix = composed(prefix)
         if not prefix.startswith(self._prefix):
@@ -108,16 +107,16 @@ class Sessions:
         return Sessions(self._store, now=self._now, new_id=self._new_id, prefix=prefix)
 
     def at(self, moment: datetime, new_id: Callable[[datetime], str]) -> Sessions:
-        """Return the same use cases at a moment that was before, with ids that were chosen then."""
+        """Return these use cases at an earlier moment, with the ids chosen then."""
         return Sessions(self._store, now=lambda: moment, new_id=new_id, prefix=self._prefix)
 
     @property
     def prefix(self) -> str:
-        """How all keys begin that this object reaches."""
+        """The prefix of all keys within reach."""
         return self._prefix
 
     def new_id(self) -> str:
-        """Return a new id for a message, greater than those made before."""
+        """Return a new message id, greater than all earlier ones."""
         return self._new_id(self._now())
 
     def new_key(self) -> str:
@@ -144,16 +143,16 @@ class Sessions:
         create: bool = True,
         expect_count: int | None = None,
     ) -> Appended:
-        """Store 1 to 1000 messages at the end of a session, all or none; without a key one is made.
+        """Store 1 to 1000 messages at the end of a session, all or none.
 
-        Missing ids and times are filled in.
+        With `key` None a key is made. Missing ids and times are filled in.
 
         Raises:
-            InvalidError: for a number of messages out of range, or a message or key that breaks a rule.
+            InvalidError: when the number of messages is out of range, or a message or the key breaks a rule.
             TooLargeError: when a message is larger than 16 MiB.
             ForbiddenError: when the key lies outside the prefix.
             SessionNotFoundError, MessageConflictError, CountConflictError, SessionDamagedError, BusyError,
-            StorageError: as `Store.append` says.
+            StorageError: as in `Store.append`.
         """
         if not 1 <= len(drafts) <= BATCH_MAX:
             raise InvalidError("messages", f"must be 1 to {BATCH_MAX}")
@@ -167,7 +166,7 @@ class Sessions:
         return self._store.append(key, complete, channel=channel, create=create, expect_count=expect_count)
 
     def get(self, key: str) -> Summary:
-        """Return what is known of a session."""
+        """Return the summary of a session."""
         return self._store.get(self._own(key))
 
     def read(self, key: str) -> Session:
@@ -175,12 +174,12 @@ class Sessions:
         return self._store.read(self._own(key))
 
     def read_all(self, selection: Selection, *, on_unread: Callable[[str], None] = lambda _: None) -> Iterator[Session]:
-        """Yield whole sessions by key, without those deleted meanwhile or damaged beyond reading.
+        """Yield whole sessions by key, without those deleted meanwhile or unreadable.
 
-        `on_unread` is told the key of each that is there and could not be read; see `status` for those without a key.
+        `on_unread` gets the key of each unreadable session; `status` names the files without a readable key.
 
         Raises:
-            StorageError: at the end, when the disk let none of them be read.
+            StorageError: at the end, when the disk refused and no session could be read.
         """
         cursor: str | None = None
         count, refusal = 0, None
@@ -215,12 +214,12 @@ class Sessions:
     ) -> Window:
         """Return neighbouring messages, oldest first, as `Store.window`; with `max_tokens` the newest that fit.
 
-        Without a limit 50 are looked at, with `max_tokens` 500. These are without what models thought, unless
-        `reasoning` is asked for.
+        The default limit is 50 messages, with `max_tokens` 500. With `max_tokens`, the models' reasoning is left out
+        unless `reasoning` is set.
 
         Raises:
             InvalidError: for numbers out of range, and for `after` together with `max_tokens`.
-            SessionNotFoundError, SessionDamagedError: as `Store.window` says.
+            SessionNotFoundError, SessionDamagedError: as in `Store.window`.
         """
         own = self._own(key)
         if limit is None:
@@ -245,7 +244,7 @@ class Sessions:
 
         Raises:
             InvalidError: for a limit out of 1..500.
-            InvalidCursorError: when the cursor is not one of this list.
+            InvalidCursorError: when the cursor is not from this list.
         """
         _check_limit(limit, LIST_LIMIT_MAX)
         return self._store.list(self._within(selection), limit=limit, cursor=cursor)
@@ -260,18 +259,18 @@ class Sessions:
         """Return keys by code point; all of them without a limit.
 
         Raises:
-            InvalidCursorError: when the cursor is not one of this list.
+            InvalidCursorError: when the cursor is not from this list.
         """
         return self._store.keys(self._within(selection), limit=limit, cursor=cursor)
 
     def search(self, search: Search) -> Hits:
-        """Return what the query finds, as `core.search` describes it; nothing for a query without terms."""
+        """Return the hits of a search, as in `core.search.search`; none for a query without terms."""
         if not search.query.terms:
             return Hits(hits=())
         return self._store.search(self.own_search(search))
 
     def own_search(self, search: Search) -> Search:
-        """Return a search that finds in the whole store what this one does among one's own sessions."""
+        """Return the same search confined to this object's sessions, for use on the whole store."""
         return msgspec.structs.replace(search, selection=self._within(search.selection))
 
     def rename(self, key: str, title: str) -> Summary:
@@ -279,11 +278,11 @@ class Sessions:
         return self.revise(key, Revision(title=title))
 
     def revise(self, key: str, revision: Revision) -> Summary:
-        """Change a session's title, marks, tags or metadata, all or nothing.
+        """Change a session's title, marks, tags or metadata, all or none.
 
         Raises:
             InvalidError: when a value breaks its rule.
-            SessionNotFoundError, SessionDamagedError, BusyError, StorageError: as `Store.revise` says.
+            SessionNotFoundError, SessionDamagedError, BusyError, StorageError: as in `Store.revise`.
         """
         return self._store.revise(self._own(key), _checked(revision))
 
@@ -292,7 +291,7 @@ class Sessions:
         self._store.delete(self._own(key))
 
     def delete_all(self, keys: Iterable[str]) -> tuple[str, ...]:
-        """Remove the sessions of these keys that exist; return the keys that were removed, in order."""
+        """Remove the existing sessions of these keys; return the removed keys, in order."""
         removed = []
         for key in dict.fromkeys(keys):
             try:
@@ -303,7 +302,7 @@ class Sessions:
         return tuple(removed)
 
     def existing(self, keys: Iterable[str]) -> tuple[str, ...]:
-        """Return those of the keys that have a session."""
+        """Return the keys with a session."""
         found = []
         for key in dict.fromkeys(keys):
             try:
@@ -313,12 +312,12 @@ class Sessions:
         return tuple(found)
 
     def merge(self, session: Session) -> Merged:
-        """Take in a session from elsewhere: create it, or append the messages it has more.
+        """Import a session: create it, or append its new messages.
 
         Raises:
             InvalidError, TooLargeError: when the header or a message breaks a rule; nothing is stored then.
             ForbiddenError: when the key lies outside the prefix.
-            SessionDamagedError, BusyError, StorageError: as `Store.merge` says.
+            SessionDamagedError, BusyError, StorageError: as in `Store.merge`.
         """
         checked = checked_session(session)
         if not checked.header.key.startswith(self._prefix):
@@ -326,16 +325,16 @@ class Sessions:
         return self._store.merge(checked)
 
     def status(self, prefix: str = "") -> Status:
-        """Return counts and sizes of the sessions one may see and whose keys begin with the prefix."""
+        """Return counts and sizes of the visible sessions under a prefix."""
         within = self._within(Selection(prefixes=(prefix,))).prefix
         if within is None:
             return Status(session_count=0, message_count=0, size_bytes=0, channels={}, problems={})
         return self._store.status(within)
 
     def stats(self, prefix: str = "", *, unit: PeriodUnit = "month", since: date | None = None) -> Stats:
-        """Return counts of the sessions one may see and whose keys begin with the prefix, as `core.stats` says.
+        """Return counts of the visible sessions under a prefix, as in `core.stats`.
 
-        With `since`, periods that begin before that day are left out; days without it are the past 60, today included.
+        `since` leaves out periods beginning before that day. Without it, days are the past 60, today included.
         """
         within = self._within(Selection(prefixes=(prefix,))).prefix
         if within is None:
@@ -348,10 +347,10 @@ class Sessions:
         return msgspec.structs.replace(found, periods=past)
 
     def changes(self, after: str | None, *, limit: int = LIST_LIMIT_DEFAULT, prefix: str = "") -> Changes:
-        """Return what changed after a position, oldest first, as `Store.changes` says.
+        """Return the changes after a position, oldest first, as `Store.changes`.
 
-        At most `limit` changes are looked at; of these one gets what one may see and whose key begins with the prefix,
-        the position behind all, and where one rests in that view.
+        At most `limit` changes are examined. The result has the visible ones under the prefix, the position behind all
+        examined ones, and the resting position of this view.
 
         Raises:
             InvalidError: for a limit out of 1..500.
@@ -364,7 +363,7 @@ class Sessions:
         return msgspec.structs.replace(found, changes=())
 
     def sees(self, key: str) -> bool:
-        """Tell whether a key is one of those that one is confined to."""
+        """Tell whether a key is within this object's prefix."""
         return key.startswith(self._prefix)
 
     def _own(self, key: str) -> str:
@@ -385,10 +384,10 @@ class Sessions:
 
 
 def checked_session(session: Session) -> Session:
-    """Return a session from elsewhere, its key in form NFC and its times in UTC, if it keeps every rule.
+    """Return a session from elsewhere after checking every rule, its key in NFC and its times in UTC.
 
     Raises:
-        InvalidError, TooLargeError: naming what does not, with the message's place.
+        InvalidError, TooLargeError: naming the bad value and its message.
     """
     header = checked_header(session.header)
     messages = tuple(_checked_message(message) for message in session.messages)
@@ -396,10 +395,10 @@ def checked_session(session: Session) -> Session:
 
 
 def checked_header(header: Header) -> Header:
-    """Return a header from elsewhere if it keeps every rule.
+    """Return a header from elsewhere after checking every rule.
 
     Raises:
-        InvalidError: naming the value that does not.
+        InvalidError: naming the bad value.
     """
     return Header(
         key=parse_key(header.key),

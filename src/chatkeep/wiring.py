@@ -1,4 +1,4 @@
-"""The one place where a backend is named: settings in, a store, its tokens and the application out."""
+"""The one module to name a backend: from settings to a store, its tokens and the application."""
 
 from __future__ import annotations
 
@@ -50,21 +50,21 @@ if TYPE_CHECKING:
     from chatkeep.workers.beside import Beside
 
 Backend = FilesStore
-"""The backend in use; `doctor` and `reindex` ask more of it than a store promises."""
+"""The backend in use; `doctor` and `reindex` need more of it than the `Store` protocol."""
 
 __all__ = (
     "Backup", "Cuts", "Finding", "Item", "Outcome", "Restored", "Written",
     "cuts_in", "flush_folder", "is_empty", "missing_in", "restore", "set_aside_in", "write_backup",
 )  # fmt: skip
-"""What the command line gets from the backend in use, besides what is below."""
+"""Names of the backend in use for the command line, besides those below."""
 
 EXTRAS: Final[Mapping[str, Sequence[str]]] = {
     "server": ("fastapi", "httptools", "httpx2", "prometheus_client", "uvicorn"),
     "model": ("httptools", "httpx2", "openai"),
 }
-"""The modules that the extras of the package bring, which a bare installation does without."""
+"""The modules of the package's extras, absent from a bare installation."""
 _LOCAL_HOSTS: Final = ("localhost", "127.0.0.1", "::1")
-_OPEN_FILES: Final = 4096
+_OPEN_FILES: Final = 4096  # descriptors; `http.gate.connection` admits 1000 connections
 _ALLOCATOR: Final = ((-1, 1 << 20), (-3, 1 << 18), (-8, 1))  # trim and mmap thresholds in bytes; arenas (malloc.h)
 _SERVING: Final[Mapping[str, Any]] = {
     "ws": "none",
@@ -76,12 +76,12 @@ _SERVING: Final[Mapping[str, Any]] = {
     "timeout_keep_alive": 15,  # seconds
     "timeout_graceful_shutdown": 10,  # seconds
 }
-_OBJECTS: Final = 20_000  # made before young ones are looked through for garbage
-_TURN_S: Final = 0.0005
-_LARGE_BYTES: Final = 1 << 20  # of a message that was worked on: what that took goes back to the system
+_OBJECTS: Final = 20_000  # new objects before a collection of the young generation; Python's default is 700
+_TURN_S: Final = 0.0005  # seconds a thread may compute before another gets its turn; Python's default is 5 ms
+_LARGE_BYTES: Final = 1 << 20  # bytes; after a longer message the memory goes back to the system
 _SEARCH_CHANNELS: Final = 2
-_LANES: Final = 2  # of long texts, by their size
-_NICE: Final = 5  # of the process that stores them: a third of a processor where others want it, too
+_LANES: Final = 2  # long texts at a time, by their size
+_NICE: Final = 5  # for the writer: a third of a processor while others want it too
 
 _log = logging.getLogger("chatkeep")
 
@@ -93,7 +93,7 @@ def opened_store(
     on_progress: Callable[[int, int], None] | None = None,
     on_problem: Callable[[str, str], None] | None = None,
 ) -> FilesStore:
-    """Return the store of the workspace; the caller closes it. `on_problem`: as `FilesStore.open` says."""
+    """Return the store of the workspace; the caller closes it. `on_problem`: as in `FilesStore.open`."""
     return FilesStore.open(
         settings.workspace,
         durability=settings.durability,
@@ -104,16 +104,16 @@ def opened_store(
 
 
 def is_workspace(folder: Path) -> bool:
-    """Tell whether a folder has a place for sessions, or for tokens; what stands there is not looked at.
+    """Tell whether a folder has an entry for sessions or for tokens, without reading it.
 
     Raises:
-        StorageError: when that cannot be told.
+        StorageError: when the folder cannot be examined.
     """
     return any(is_there(folder / name) for name in ("sessions", "tokens.json"))
 
 
 def run_searcher(workspace: Path, descriptors: Sequence[int]) -> None:
-    """Search a workspace for a server, whose channels these are, until it ends."""
+    """Search a workspace for a server until it ends; `descriptors` are the server's channels."""
     _give_memory_back()
     store = FilesStore.open(workspace, follow=True)
     store.warm_up()
@@ -123,7 +123,7 @@ def run_searcher(workspace: Path, descriptors: Sequence[int]) -> None:
 
 
 def append_for(workspace: Path, durability: str, descriptors: Sequence[int]) -> None:
-    """Store long texts in a workspace for a server, whose channels these are, until it ends."""
+    """Store long texts in a workspace for a server until it ends; `descriptors` are the server's channels."""
     from chatkeep.workers.appending import Append, Works, done, outcome  # noqa: PLC0415 - only for servers
     from chatkeep.workers.holding import Holding, RootRequest, held, opened  # noqa: PLC0415
 
@@ -138,14 +138,14 @@ def append_for(workspace: Path, durability: str, descriptors: Sequence[int]) -> 
         told = outcome(store, works, message) if store.is_told else b""
         if len(message) > _LARGE_BYTES:
             _trim()
-        return told if store.is_told else b""  # else what is stored is to be told by whoever asked
+        return told if store.is_told else b""  # else the asking process has to announce the stored messages
 
     _answer(descriptors, work)
     store.close()
 
 
 def _answer(descriptors: Sequence[int], work: Callable[[bytes], bytes]) -> None:
-    """Work for a server, each channel in a thread, until the server ends."""
+    """Answer a server on each channel, in a thread of its own, until the server ends."""
     from chatkeep.workers.beside import answer  # noqa: PLC0415 - only for servers
 
     _keep_pauses_short()
@@ -158,7 +158,7 @@ def _answer(descriptors: Sequence[int], work: Callable[[bytes], bytes]) -> None:
 
 
 def findings_in(workspace: Path, on_progress: Callable[[int, int], None] | None = None) -> Iterator[Finding]:
-    """Yield what there is against a workspace and its tokens; nothing is opened for writing, nothing is changed."""
+    """Yield the findings in a workspace and its tokens; open nothing for writing and change nothing."""
     yield from examined(workspace, on_progress)
     tokens = token_file(workspace)
     lists: tuple[tuple[FindingKind, Path, Callable[[], object]], ...] = (
@@ -169,39 +169,39 @@ def findings_in(workspace: Path, on_progress: Callable[[int, int], None] | None 
         try:
             read()
         except StorageError as error:
-            if path.is_file() and not path.is_symlink() and not is_linked(path):  # those are findings of their own
+            if path.is_file() and not path.is_symlink() and not is_linked(path):  # `examined` yields the other cases
                 remedy: Remedy = "set aside" if os.access(path, os.R_OK) else "leave"
                 yield Finding(file=path.name, kind=kind, reason=str(error).rstrip("."), remedy=remedy)
 
 
 def fixed_workspace(workspace: Path, on_progress: Callable[[int, int], None] | None = None) -> list[Outcome]:
-    """Put right what can be in a workspace, and return what became of each finding, as `remedies.fixed` says."""
+    """Fix a workspace as far as possible, and return the outcome of each finding, as `remedies.fixed`."""
     return remedies.fixed(workspace, lambda: findings_in(workspace, on_progress))
 
 
 def check_installed(extra: str, what: str) -> None:
-    """Check, without loading them, that the packages of an extra are installed, which `what` needs.
+    """Check for the packages of an extra, without loading them; `what` names their user in the error.
 
     Raises:
-        ChatkeepError: saying which one to install, when they are not.
+        ChatkeepError: naming the extra to install.
     """
     if any(find_spec(name) is None for name in EXTRAS[extra]):
         raise ChatkeepError(f"{what} needs more packages. Install them: pip install 'chatkeep[{extra}]'")
 
 
 def start_log() -> None:
-    """Let the server's log go to stderr."""
+    """Send the server's log to stderr."""
     handler = logging.StreamHandler()
     handler.setFormatter(_Visible("%(asctime)s %(levelname)s %(name)s %(message)s"))
     logging.basicConfig(level=logging.INFO, handlers=[handler])
-    for chatty in ("watchfiles", "httpx", "httpx2", "openai"):  # they tell of every append, and of every question
+    for chatty in ("watchfiles", "httpx", "httpx2", "openai"):  # they log every append, and every question
         logging.getLogger(chatty).setLevel(logging.WARNING)
 
 
 class _Visible(logging.Formatter):
-    """Writes lines that neither act on a terminal nor break where the text of somebody else has a line end."""
+    """A formatter to escape line ends and terminal controls, as logged text may come from others."""
 
-    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - the name of the library
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - the name in the library
         return super().formatMessage(record).replace("\r", "\\r").replace("\n", "\\n")
 
     def format(self, record: logging.LogRecord) -> str:
@@ -209,21 +209,21 @@ class _Visible(logging.Formatter):
 
 
 def warn_of(name: str, reason: str) -> None:
-    """Log that a file cannot be served whole; no character of its name acts on a terminal."""
+    """Log that a file is not served whole; escape its name for terminals."""
     _log.warning("cannot be served whole: %s: %s", ascii(name), ascii(reason)[1:-1])
 
 
 def token_file(workspace: Path) -> TokenFile:
-    """Return the tokens of the workspace."""
+    """Return the token file of the workspace."""
     return TokenFile(workspace / "tokens.json")
 
 
 def model_of(settings: Settings) -> ModelSettings | None:
-    """Return how the model's server is asked, None when none is named."""
+    """Return the address and limits of the model's server; None if none is configured."""
     if not settings.model_url:
         return None
     check_installed("model", "Asking a model")
-    from chatkeep.model.upstream import ModelSettings  # noqa: PLC0415 - only for those who chat
+    from chatkeep.model.upstream import ModelSettings  # noqa: PLC0415 - only for chat
 
     return ModelSettings(
         url=settings.model_url,
@@ -236,11 +236,11 @@ def model_of(settings: Settings) -> ModelSettings | None:
 
 
 def chats_of(settings: Settings) -> Chats | None:
-    """Return the turns with the model of the settings, None when none is named."""
+    """Return the turns with the configured model; None if none is configured."""
     asked = model_of(settings)
     if asked is None:
         return None
-    from chatkeep.model.chat import Chats  # noqa: PLC0415 - only for those who chat
+    from chatkeep.model.chat import Chats  # noqa: PLC0415 - only for chat
     from chatkeep.model.upstream import Upstream  # noqa: PLC0415
 
     return Chats(
@@ -252,18 +252,18 @@ def chats_of(settings: Settings) -> Chats | None:
 
 
 def page_sessions(workspace: Path) -> PageSessions:
-    """Return the browsers that are signed in to the page."""
+    """Return the store of signed-in browsers."""
     return PageSessions(token_file(workspace))
 
 
 def serve_store(
     settings: Settings, store: FilesStore, tokens: TokenFile, listener: socket.socket, code: SignInCode
 ) -> None:
-    """Serve the store over HTTP, to who has one of the tokens, on a socket that listens, until told to stop.
+    """Serve the store over HTTP to holders of a token, on a listening socket, until a signal.
 
-    The code opens the page. A second signal does not wait for the requests under way.
+    `code` opens the page. A second signal ends the server without waiting for running requests.
     """
-    import uvicorn  # noqa: PLC0415 - half a second that only servers spend
+    import uvicorn  # noqa: PLC0415 - takes 0.5 s, only on servers
 
     from chatkeep.http.app import create_app  # noqa: PLC0415
     from chatkeep.http.gate.connection import BoundedProtocol  # noqa: PLC0415
@@ -306,7 +306,7 @@ def serve_store(
 
 
 def _beside(settings: Settings, store: FilesStore) -> tuple[Beside | None, Beside | None]:
-    """Return the process that searches and that which stores long texts, if there are to be such."""
+    """Return the process for searches and the one for long texts; None for both if they are off."""
     if not settings.search_process:
         threading.Thread(target=store.warm_up, name="chatkeep-warm", daemon=True).start()
         return None, None
@@ -319,7 +319,7 @@ def _beside(settings: Settings, store: FilesStore) -> tuple[Beside | None, Besid
 
 
 def _allow_open_files() -> None:
-    """Let there be more open files than connections may take: many systems allow 1024 unless asked."""
+    """Raise the limit on open files above the number of connections: many systems default to 1024."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = _OPEN_FILES if hard == resource.RLIM_INFINITY else min(_OPEN_FILES, hard)
     if soft != resource.RLIM_INFINITY and soft < wanted:
@@ -327,11 +327,11 @@ def _allow_open_files() -> None:
 
 
 def _keep_pauses_short() -> None:
-    """Leave what was loaded to the end out of searches for garbage, which are rare, and let threads take turns soon.
+    """Exempt loaded objects from garbage collection, collect rarely, and switch threads often.
 
-    A search through all of it stopped the server for 0.1 s now and then, and a thread that computes kept
-    the event loop waiting for 5 ms at a time. Looking for garbage after each 700 objects, as Python does, took
-    a twentieth of the time of a search, which makes thousands that are gone when it ends.
+    A full collection stopped the server for 0.1 s now and then, and a computing thread held up the event loop for 5 ms
+    at a time. Python collects after each 700 new objects. That took a twentieth of the time of a search: it makes
+    thousands of objects and drops all of them at its end.
     """
     gc.collect()
     gc.freeze()
@@ -340,17 +340,17 @@ def _keep_pauses_short() -> None:
 
 
 def _trim() -> None:
-    """Let the allocator, where it is glibc's, return what is free between what is used.
+    """Make glibc's allocator return free memory from between blocks in use; do nothing elsewhere.
 
-    Connections that are gone are garbage that only a search finds, and each may have a piece of a body.
+    Closed connections are garbage in cycles, and each may hold a piece of a body, so collect first.
     """
-    gc.collect()  # of all that was made since the start: some 10 ms
+    gc.collect()  # all objects made since the start: about 10 ms
     with contextlib.suppress(OSError, AttributeError):
         ctypes.CDLL(None).malloc_trim(0)
 
 
 def _give_memory_back() -> None:
-    """Let the allocator, where it is glibc's, return what large bodies took instead of keeping it."""
+    """Make glibc's allocator return the memory of large bodies at once; do nothing elsewhere."""
     with contextlib.suppress(OSError, AttributeError):
         for option, value in _ALLOCATOR:
             ctypes.CDLL(None).mallopt(option, value)

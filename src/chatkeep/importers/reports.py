@@ -68,8 +68,7 @@ def take_in(sessions: Sessions, records: Iterable[Record], *, on_session: OnSess
     """Merge the sessions into the store, long ones part by part, and return the results.
 
     The report names each failed record, at most 1000 of them, and the import goes on. `on_session` gets each record
-    when
-    it is done, or the flaw of a refused one.
+    when it is done, or the flaw of a refused one.
 
     Raises:
         StorageError: when the disk refuses; a second import continues where the first stopped.

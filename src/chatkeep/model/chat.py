@@ -1,8 +1,8 @@
 """Chat: store a message, ask the model, and store its answer in the same session.
 
 The message is durable before the model is asked. The answer is appended once complete. When it breaks off, or its
-client leaves, the part so far is appended and marked `partial` in its metadata, with the reason. An empty part is
-not stored. Either way the session stays whole and the next turn works.
+client leaves, the part so far is appended and marked `partial` in its metadata, with the reason. An empty part is not
+stored. Either way the session stays whole and the next turn works.
 
 Turns on one session do not wait for each other. Each message is stored at once, in the order of arrival. Each turn
 asks with the messages up to its own, so a later turn sees the messages of earlier ones. Answers are stored in the
@@ -120,8 +120,7 @@ class Chats:
         """Store the message and return its turn.
 
         With `key` None a key is made, with `model` None the configured model answers. `channel` applies to a new
-        session;
-        None takes it from the key.
+        session; None takes it from the key.
 
         Raises:
             ModelUnsetError: when no model is configured.

@@ -4,8 +4,8 @@ Each request has the whole conversation. `Recording.begin` stores it while the m
 stores the answer. Both rest on `hold`: find where the conversation continues a stored session
 (`core.history.recognition`), append the new messages, and make a fork where it leaves the session.
 
-All state is in the store, so recording survives restarts and runs beside other processes. `hold` is idempotent,
-and it never changes a stored message.
+All state is in the store, so recording survives restarts and runs beside other processes. `hold` is idempotent, and it
+never changes a stored message.
 """
 
 from __future__ import annotations

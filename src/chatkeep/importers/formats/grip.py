@@ -1,8 +1,7 @@
 """grip's workspace: one JSON object per session, with the key inside.
 
-Messages have neither ids nor times; the last one gets the time of the session's last change. Tool calls are
-converted to the form of the OpenAI API. grip drops old messages and keeps a summary of them: it becomes metadata of
-the session.
+Messages have neither ids nor times; the last one gets the time of the session's last change. Tool calls are converted
+to the form of the OpenAI API. grip drops old messages and keeps a summary of them: it becomes metadata of the session.
 
 Source: grip-ai 1.6.1, `session/manager.py`.
 """
