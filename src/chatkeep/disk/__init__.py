@@ -1,6 +1,6 @@
-"""Files as everything here needs them: durable, private, without surprises.
+"""Files for the whole package: durable, private, without surprises.
 
 private     a small file for its owner alone, replaced as a whole under a lock
-own         what makes a file ours
-files       folders, flushes, stamps; what the system refuses becomes a sentence
+own         opening a file of ours: regular, with one name
+files       folders, flushes, stamps; a refusal of the system becomes a sentence
 """

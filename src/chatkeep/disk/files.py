@@ -1,4 +1,4 @@
-"""The disk: what a write needs to last, and what its refusals are called."""
+"""The disk: durable writes, and its refusals as sentences."""
 
 from __future__ import annotations
 
@@ -17,15 +17,16 @@ from chatkeep.errors import StorageError, storage_error
 
 Durability = Literal["full", "os", "none"]
 """How far a write gets before it is answered. `full`: through the disk's cache. `os`: into the
-operating system, so that it survives this process but not a power cut; new and rewritten files are
-flushed all the same. `none`: nothing is ever flushed."""
+operating system. It then survives a crash of this process but not a power cut; new and rewritten
+files are flushed all the same. `none`: nothing is ever flushed.
+"""
 
 
-_IN_MEMORY: Final = "/dev/shm"  # noqa: S108 - of a folder that is made, private to its owner
+_IN_MEMORY: Final = "/dev/shm"  # noqa: S108 - the parent of a new folder, private to its owner
 
 
 class Stamp(Struct, frozen=True, array_like=True):
-    """What tells one state of a file from another without reading it: bytes, nanoseconds, inode."""
+    """The state of a file, to tell it from another without reading: size in bytes, times in nanoseconds, inode."""
 
     size: int
     modified_ns: int
@@ -35,7 +36,7 @@ class Stamp(Struct, frozen=True, array_like=True):
 
 @contextlib.contextmanager
 def told(*passing: type[OSError]) -> Iterator[None]:
-    """Turn what the operating system refuses into a sentence for people, except what somebody waits for."""
+    """Turn an OSError into a StorageError with a sentence for people, except the errors `passing`."""
     try:
         yield
     except OSError as error:
@@ -45,7 +46,7 @@ def told(*passing: type[OSError]) -> Iterator[None]:
 
 
 def has_room(path: Path, size_bytes: int) -> bool:
-    """Tell whether a file system may be written, and has so much space, as far as it says."""
+    """Tell whether a file system takes writes and has so much space, by its own account."""
     try:
         found = os.statvfs(path)
     except OSError:
@@ -54,7 +55,7 @@ def has_room(path: Path, size_bytes: int) -> bool:
 
 
 def make_folder(path: Path) -> None:
-    """Make a folder, and those above it, where they are missing: private to their owner, their names durable."""
+    """Make a folder and its missing parents: private to their owner, their names durable."""
     if not path.parent.is_dir():
         make_folder(path.parent)
     try:
@@ -63,7 +64,7 @@ def make_folder(path: Path) -> None:
         if not path.is_dir():
             raise
     else:
-        with contextlib.suppress(PermissionError):  # a folder that may be written need not be readable
+        with contextlib.suppress(PermissionError):  # a writable folder need not be readable
             flush_folder(path.parent)
 
 
@@ -77,10 +78,10 @@ def flush_folder(path: Path) -> None:
 
 
 def open_folder(path: Path) -> int:
-    """Open a folder, making it, private to its owner, if it is missing.
+    """Open a folder; a missing one is made, private to its owner.
 
     Raises:
-        StorageError: when the name stands for something else, which is never followed.
+        StorageError: when the name stands for something else; links are never followed.
     """
     if os.path.lexists(path) and not is_folder(path):
         raise StorageError(f"'{path.name}' has to be a folder, and no link to one: move it away.")
@@ -89,10 +90,11 @@ def open_folder(path: Path) -> int:
 
 
 def open_if_can_be(path: Path) -> int:
-    """Open a folder that only writes need, making it if it is missing; one that cannot be made is as one that is gone.
+    """Open a folder needed by writes only; make it if it is missing, or open a deleted folder in its place.
 
     Raises:
         StorageError: when the name stands for something else.
+        OSError: when the name stands for a folder, and it cannot be opened.
     """
     try:
         return open_folder(path)
@@ -106,7 +108,7 @@ def is_there(path: Path) -> bool:
     """Tell whether a name stands for anything.
 
     Raises:
-        StorageError: when that cannot be told, as in a folder that is closed to this user.
+        StorageError: when the disk does not say, as in a folder closed to this user.
     """
     try:
         with told(FileNotFoundError, NotADirectoryError):
@@ -125,9 +127,9 @@ def is_folder(path: Path) -> bool:
 
 
 def open_nowhere() -> int:
-    """Open a folder that is gone: nothing is in it, and nothing can be put there.
+    """Open a folder already deleted: it has no files, and takes none.
 
-    One is made for a moment: where all files are made, else in memory, for that disk may be the one that is full.
+    It is made for a moment among the system's temporary files. If that disk is full, it is made in memory.
     """
     try:
         brief = tempfile.TemporaryDirectory()
@@ -138,12 +140,12 @@ def open_nowhere() -> int:
 
 
 def is_nowhere(fd: int) -> bool:
-    """Tell whether an open folder is gone."""
+    """Tell whether an open folder is deleted."""
     return os.fstat(fd).st_nlink == 0
 
 
 def is_at(fd: int, path: Path) -> bool:
-    """Tell whether a path still stands for the folder that is open."""
+    """Tell whether a path still stands for the open folder."""
     held = os.fstat(fd)
     try:
         named = path.lstat()
@@ -153,7 +155,7 @@ def is_at(fd: int, path: Path) -> bool:
 
 
 def read_at(fd: int, start: int, size: int) -> bytes:
-    """Return so many bytes from a place, fewer at the end of the file."""
+    """Return so many bytes from an offset, fewer at the end of the file."""
     pieces = []
     while size > 0 and (piece := os.pread(fd, min(size, 1 << 30), start)):
         pieces.append(piece)
@@ -163,14 +165,14 @@ def read_at(fd: int, start: int, size: int) -> bytes:
 
 
 def will_read(fd: int, start: int, size: int) -> None:
-    """Have the system read a part of a file that is wanted soon, without waiting for it; where it takes such hints."""
+    """Ask the system to read a part of a file ahead, without waiting; does nothing where it takes no such hints."""
     if hasattr(os, "posix_fadvise"):
         with contextlib.suppress(OSError):
             os.posix_fadvise(fd, start, size, os.POSIX_FADV_WILLNEED)
 
 
 def names_in(folder: int, held: os.stat_result) -> list[str]:
-    """Return the names in an open folder that stand for that very file."""
+    """Return the names of a file in an open folder, found by its inode."""
     names = []
     with os.scandir(folder) as entries:
         for entry in entries:
@@ -181,7 +183,7 @@ def names_in(folder: int, held: os.stat_result) -> list[str]:
 
 
 def to_disk(fd: int) -> None:
-    """Return when what was written to a file has reached the disk itself."""
+    """Return when everything written to a file has reached the disk itself."""
     if hasattr(fcntl, "F_FULLFSYNC"):  # macOS, whose fsync leaves the disk's cache alone
         fcntl.fcntl(fd, fcntl.F_FULLFSYNC)
     else:
@@ -189,5 +191,5 @@ def to_disk(fd: int) -> None:
 
 
 def stamp_of(found: os.stat_result) -> Stamp:
-    """Return the state that a look at a file found."""
+    """Return the stamp in the result of a stat call."""
     return Stamp(found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino)

@@ -1,7 +1,7 @@
-"""Opening a file that is Chatkeep's alone: a regular one with one name, and never through a link.
+"""Opening a file of Chatkeep's alone: regular, with one name, and never through a link.
 
-Another name (a hard link) may lie anywhere and belong to anybody. Its owner could say what the file is to say,
-and what is written to the file changes what lies there.
+Another name (a hard link) may lie anywhere and belong to anybody. Its owner could change the file, and a
+write by Chatkeep would change the owner's file.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from pathlib import Path
 
 
 def opened_own(path: Path, flags: int) -> int:
-    """Return a descriptor of the file, private to its owner if it is made; what it waits for never hangs.
+    """Return a descriptor of the file, and make it private to its owner if it is new; a pipe never blocks it.
 
     Raises:
         OSError: when it cannot be opened, is no regular file, or has other names.
@@ -28,7 +28,7 @@ def opened_own(path: Path, flags: int) -> int:
 
 
 def is_linked(path: Path) -> bool:
-    """Tell whether a name stands for a file that has other names; what cannot be looked at has none."""
+    """Tell whether a name stands for a file with other names; False if it cannot be looked at."""
     try:
         held = path.lstat()
     except OSError:
@@ -37,7 +37,7 @@ def is_linked(path: Path) -> bool:
 
 
 def _check(held: os.stat_result) -> None:
-    if not stat.S_ISREG(held.st_mode):  # what a device has to say may never end
+    if not stat.S_ISREG(held.st_mode):  # a device may never come to its end
         raise OSError(errno.EINVAL, "it is not a regular file")
     if held.st_nlink > 1:
         raise OSError(errno.EMLINK, "it has other names (hard links); `chatkeep doctor --fix` gives it one")

@@ -1,8 +1,8 @@
-"""A small file of a workspace for its owner alone: who may come in.
+"""A small file of a workspace for its owner alone: tokens, and sessions of the page.
 
-It is changed under a lock, by writing a new one beside it and renaming, so any number of commands and servers
-share it. Nobody sees half of a change, and a crash leaves the old file or the new one. Links, pipes and devices
-are not followed or waited for, and a file with other names is refused.
+A change takes the lock, writes a new file beside it and renames. So any number of commands and servers share
+it. Nobody sees half of a change, and a crash leaves the old file or the new one. Links, pipes and devices
+are neither followed nor waited for, and a file with other names is refused.
 """
 
 from __future__ import annotations
@@ -18,25 +18,25 @@ from typing import Final
 from chatkeep.disk.own import opened_own
 from chatkeep.errors import BusyError, storage_error
 
-_LOCK_WAIT_S: Final = 5.0
-_LOCK_POLL_S: Final = 0.01
+_LOCK_WAIT_S: Final = 5.0  # time-out; a change is one small write and its flush
+_LOCK_POLL_S: Final = 0.01  # between attempts; flock has no time-out
 
 FileState = tuple[int, int, int]
-"""What differs after every change: time, size, inode."""
+"""The state of a file, different after every change: modification time in nanoseconds, size in bytes, inode."""
 
 
 class PrivateFile:
-    """A file that is readable for its owner alone. Safe to use from many threads and processes."""
+    """A file readable for its owner alone. Safe to use from many threads and processes."""
 
     def __init__(self, path: Path) -> None:
-        """Take its place; neither it nor its folder need exist."""
+        """Take the path; neither the file nor its folder need exist."""
         self._path = path
 
     def stamp(self) -> FileState | None:
-        """Return the state of the file, None when it is not there.
+        """Return the state of the file, None when it does not exist.
 
         Raises:
-            StorageError: when that cannot be told: who cannot be read is not taken for nobody.
+            StorageError: when the disk does not say. An unreadable list never counts as an empty one.
         """
         try:
             found = self._path.lstat()
@@ -47,11 +47,11 @@ class PrivateFile:
         return (found.st_mtime_ns, found.st_size, found.st_ino)
 
     def read(self) -> bytes:
-        """Return what is in it.
+        """Return the bytes of the file.
 
         Raises:
-            FileNotFoundError: when it is not there.
-            StorageError: when it cannot be read, or is no file.
+            FileNotFoundError: when it does not exist.
+            StorageError: when it cannot be read, or is no regular file.
         """
         try:
             return _file_bytes(self._path)
@@ -61,7 +61,7 @@ class PrivateFile:
             raise storage_error(error, self._path.name) from error
 
     def replace(self, encoded: bytes) -> None:
-        """Put these bytes in its place, flushed, while it is locked.
+        """Replace the contents atomically and durably; the caller holds the lock.
 
         Raises:
             StorageError: when the disk refuses; the old file stays.
@@ -73,7 +73,7 @@ class PrivateFile:
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Keep others from changing it.
+        """Keep other processes and threads from changing the file.
 
         Raises:
             BusyError: when another process holds it for more than five seconds.
@@ -98,7 +98,7 @@ def _file_bytes(path: Path) -> bytes:
 
 
 def _replace(path: Path, encoded: bytes) -> None:
-    """Put a new file in the place of the old one; a crash leaves the one or the other, whole."""
+    """Replace a file by a new one; a crash leaves one of the two, whole."""
     fresh = path.with_name(f".{path.name}.new")
     fresh.unlink(missing_ok=True)
     try:

@@ -1,7 +1,7 @@
-"""Looking after the files: finding what is wrong, putting it right, copying all of it.
+"""Care for the files: find faults, repair them, copy everything.
 
-remedies     what is done about a finding       backups   one file with everything in it
-checkup      a workspace, looked through
+remedies     repairs for findings         backups   one file with every session
+checkup      a pass over a workspace
 inspection   the files, one by one
-audit        the index beside the files         findings  what there is to say
+audit        the index beside the files   findings  a fault and its remedy
 """

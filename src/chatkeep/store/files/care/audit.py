@@ -1,4 +1,4 @@
-"""Whether the index tells the truth: it is opened for reading only, and compared with what the files say."""
+"""Whether the index tells the truth: a read-only pass compares it with the files."""
 
 from __future__ import annotations
 
@@ -20,10 +20,11 @@ from chatkeep.store.files.index.vocabulary import scope_word
 from chatkeep.store.files.intake import FileProblem, entry_of
 from chatkeep.store.files.tree.format import Scan
 
-_BUSY_MS: Final = 3000
-_ALL: Final = 1 << 60
-_CACHE_KB: Final = 32_768
+_BUSY_MS: Final = 3000  # time-out for a writer to release the index
+_ALL: Final = 1 << 60  # messages; more than any session has
+_CACHE_KB: Final = 32_768  # of SQLite's page cache
 _UNREADABLE: Final = (apsw.Error, OSError)
+# faults, by the name of an audit query; a count above 0 is the fault
 _CLAIMS: Final = {
     "strays": "it has messages without a session",
     "strangers": "it says of messages that they are where others are",
@@ -33,15 +34,15 @@ _CLAIMS: Final = {
 
 
 class Audit:
-    """An index that is looked through. After damage is met it is asked no more, and everything else counts as true."""
+    """An index under audit. After damage it is asked no more, and everything else counts as true."""
 
     def __init__(self, db: apsw.Connection | None, damage: str | None) -> None:
-        """Take the open database, or why there is none to be asked."""
+        """Take the open database, or the reason for not having one."""
         self._db = db
         self.damage = damage
 
     def row(self, name: str) -> Row | None:
-        """Return what is known of a file's session."""
+        """Return the row of a file's session, None if there is none or it cannot be read."""
         rows = self._rows(QUERIES["session"], {"name": name})
         try:
             return row_of(rows[0]) if rows else None
@@ -50,11 +51,14 @@ class Audit:
             return None
 
     def names(self) -> Sequence[str]:
-        """Return every name that the index knows."""
+        """Return every name in the index."""
         return [str(row[0]) for row in self._rows(AUDIT["names"], {})]
 
     def verdict(self, name: str, found: Scan | FileProblem, stamp: Stamp) -> Literal["true", "behind", "wrong"]:
-        """Tell what the index is worth that knows this of a file: another state of it, or the same one wrongly."""
+        """Return how well the index knows a file.
+
+        `behind`: it has another state of the file. `wrong`: it has other facts of the same state.
+        """
         row = self.row(name)
         stamps = self._rows(QUERIES["stamp"], {"name": name})
         if self._db is None or self.damage:
@@ -72,7 +76,7 @@ class Audit:
         return "true" if spots == [(said.seq, start, end - start) for said, start, end in places] else "wrong"
 
     def faults(self) -> Iterator[str]:
-        """Yield what is wrong with the index in itself. Cost: a reading of all of it."""
+        """Yield the faults of the index in itself. Cost: one reading of all of it."""
         for (said,) in self._rows("PRAGMA integrity_check(1)", {}):
             if said != "ok":
                 self.damage = f"it is damaged: {said}"
@@ -100,9 +104,9 @@ class Audit:
 
 @contextlib.contextmanager
 def opened_index(workspace: Path) -> Iterator[Audit | None]:
-    """Yield this version's index of a workspace, None if there is none. Nothing beside it is made or changed.
+    """Yield this version's index of a workspace, None if there is none. It makes and changes no file.
 
-    While nobody has it open there is no write-ahead log, and it can be read as a file that does not change.
+    With no process using the index, there is no write-ahead log. SQLite then reads it as an immutable file.
     """
     path = Index.path_in(workspace)
     if not os.path.lexists(path):
@@ -124,10 +128,11 @@ def opened_index(workspace: Path) -> Iterator[Audit | None]:
 
 
 def _connected(path: Path) -> apsw.Connection:
-    """Return a connection to an index that was asked something.
+    """Return a connection after a first query has succeeded.
 
     Raises:
-        apsw.Error: when it cannot be read so. Besides damage, the log may need a file that cannot be made beside it.
+        apsw.Error: when the index cannot be read in place. Besides damage, the log may need a file
+            beside it, and the disk may refuse to make one.
     """
     log = path.with_name(f"{path.name}-wal")
     way = "mode=ro" if log.exists() else "immutable=1"
@@ -143,7 +148,7 @@ def _connected(path: Path) -> apsw.Connection:
 
 @contextlib.contextmanager
 def _in_memory(path: Path) -> Iterator[Audit]:
-    """Yield an index that can be read only together with its log, which is taken into memory."""
+    """Yield a copy in memory of an index and its log, for an index not readable where it is."""
     try:
         medium = InMemory(path)
     except (*_UNREADABLE, IndexLostError, IndexBehindError, IndexRefusedError) as error:

@@ -1,14 +1,14 @@
 """Backups: one zip file with the session files of a workspace, and a list of them with their checksums.
 
     sessions/<name>    the bytes of a session file, each as it was at one moment
-    manifest.json      what is in it; written last, so a backup that was cut off has none
+    manifest.json      the list; written last, so a backup cut off before its end has none
 
-Each session is copied as a committed state, also while others write: a file that does not look
-whole is read again under its lock, and what an append that was cut left behind is not copied. A
-damaged session is copied as it is, and marked; what is no session is left out, and named.
+The copy of each session is a committed state, also while others write. If a file does not look whole,
+it is read again under its lock. Remains of an interrupted append are not copied. A damaged session is
+copied as it is, and marked. Anything else is left out, and named.
 
-Nothing in a backup is believed. Names, sizes, checksums and contents are checked before anything is
-put in place; only two kinds of compression are read, neither of which expands without measure.
+A reader believes nothing in a backup. It checks names, sizes, checksums and contents before it puts
+a file in place. It accepts two kinds of compression only, both with bounded expansion.
 """
 
 from __future__ import annotations
@@ -38,19 +38,20 @@ from chatkeep.store.files.tree.format import Scan
 from chatkeep.store.files.tree.tree import SUFFIX, NotRegularError, Tree, file_name, is_text
 
 _MANIFEST: Final = "manifest.json"
-_MANIFEST_BYTES_MAX: Final = 1 << 30
+_MANIFEST_BYTES_MAX: Final = 1 << 30  # bounds the memory for the list of a strange backup
 _FOLDER: Final = "sessions/"
-_LEVEL: Final = 3
-_LARGE_BYTES: Final = 1 << 26
-_EXPANSION_MAX: Final = 100  # of large files; what would expand more is not compressed
-_REGULAR: Final = (stat.S_IFREG | 0o600) << 16
+_LEVEL: Final = 3  # of zlib, 1 to 9: fast rather than small
+_LARGE_BYTES: Final = 1 << 26  # only larger files have a bound on their expansion; smaller ones fit in memory anyway
+# times the compressed size of a large file; a backup stores it uncompressed rather than exceed this
+_EXPANSION_MAX: Final = 100
+_REGULAR: Final = (stat.S_IFREG | 0o600) << 16  # the Unix mode of each file, where a zip file has it
 _COMPRESSIONS: Final = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 _UNREADABLE: Final = (zipfile.BadZipFile, zlib.error, EOFError, ValueError, NotImplementedError, RuntimeError)
-_NAMED: Final = 5
+_NAMED: Final = 5  # keys in an error's sentence
 
 
 class Item(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """A session in a backup. `damage` says why its file is not whole."""
+    """A session in a backup. `damage` is the reason for a file not being whole."""
 
     file: str
     key: str
@@ -61,7 +62,7 @@ class Item(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Manifest(Struct, frozen=True, kw_only=True):
-    """What is in a backup."""
+    """The list of the sessions in a backup."""
 
     format: Literal[1] = 1
     created_at: datetime
@@ -69,19 +70,19 @@ class Manifest(Struct, frozen=True, kw_only=True):
 
     @property
     def message_count(self) -> int:
-        """How many messages there are in all."""
+        """The number of messages in all sessions."""
         return sum(item.message_count for item in self.sessions)
 
 
 class Written(Struct, frozen=True, kw_only=True):
-    """What was put into a backup, and the names that were left out, each with the reason."""
+    """The list of a backup just written, and the names left out, each with the reason."""
 
     manifest: Manifest
     left_out: dict[str, str]
 
 
 class Restored(Struct, frozen=True, kw_only=True):
-    """What was put in place, and what was there already, byte for byte."""
+    """The sessions put in place, and those already there, byte for byte."""
 
     restored: Sequence[Item]
     already_there: Sequence[Item]
@@ -90,7 +91,7 @@ class Restored(Struct, frozen=True, kw_only=True):
 def write_backup(
     workspace: Path, output: BinaryIO, created_at: datetime, on_progress: Progress | None = None
 ) -> Written:
-    """Write the sessions of a workspace into a file; nothing in the workspace is changed.
+    """Write the sessions of a workspace into a file; nothing in the workspace changes.
 
     Raises:
         NotFoundError: when there is no workspace.
@@ -121,13 +122,13 @@ def write_backup(
 
 
 class Backup:
-    """A backup to be read. Opening it reads and checks its list, not yet the sessions."""
+    """A backup open for reading. Opening it reads and checks the list, but not yet the sessions."""
 
     def __init__(self, source: BinaryIO) -> None:
         """Take an open file.
 
         Raises:
-            BrokenInputError: when it is no backup, is cut off, or its list is not what it has to be.
+            BrokenInputError: when it is no backup, is cut off, or has an invalid list.
         """
         try:
             self._zip = zipfile.ZipFile(source)
@@ -141,7 +142,7 @@ class Backup:
         self._check_names()
 
     def chosen(self, keys: Collection[str]) -> Sequence[Item]:
-        """Return the sessions with these keys, all if there are none.
+        """Return the sessions with these keys, in this order; all sessions for no keys.
 
         Raises:
             NotFoundError: when one is not in the backup.
@@ -153,10 +154,10 @@ class Backup:
         return [known[key] for key in dict.fromkeys(keys)] if keys else self.manifest.sessions
 
     def content(self, item: Item) -> bytes:
-        """Return the bytes of a session's file, after they have passed every check.
+        """Return the bytes of a session's file, after every check.
 
         Raises:
-            BrokenInputError: when they are not what the list says.
+            BrokenInputError: when they differ from the list.
         """
         try:
             with self._zip.open(self._infos[_FOLDER + item.file]) as packed:
@@ -175,7 +176,7 @@ class Backup:
         """Read sessions and check them.
 
         Raises:
-            BrokenInputError: naming the first that is not what the list says.
+            BrokenInputError: when one differs from the list; it names the first.
         """
         for done, item in enumerate(items, start=1):
             self.content(item)
@@ -193,10 +194,10 @@ class Backup:
 
 
 def missing_in(workspace: Path, backup: Backup, items: Sequence[Item]) -> Sequence[Item]:
-    """Return the sessions that a workspace does not have.
+    """Return the sessions missing in a workspace.
 
     Raises:
-        ConflictError: when it has one of them with other content.
+        ConflictError: when the workspace has one of them with other content.
         BrokenInputError: as `Backup.content` says.
     """
     if not (workspace / "sessions").is_dir():
@@ -226,11 +227,11 @@ def restore(
     durability: Durability = "full",
     on_progress: Progress | None = None,
 ) -> Restored:
-    """Put sessions into a workspace, each at once and durably; the caller has verified them.
+    """Put sessions into a workspace, each atomically and durably; the caller has verified them.
 
     Raises:
-        ConflictError: as `missing_in` says; nothing was put in place.
-        StorageFullError, StorageError: when the disk refuses; what was put in place until then is whole.
+        ConflictError: as `missing_in` says; no session was put in place.
+        StorageFullError, StorageError: when the disk refuses; every session put in place so far is whole.
     """
     missing = missing_in(workspace, backup, items)
     place = next(path for path in (workspace, *workspace.parents) if path.exists())
@@ -243,7 +244,7 @@ def restore(
                 with tree.created(item.file, backup.content(item)):
                     pass
             except FileExistsError:
-                missing_in(workspace, backup, [item])  # somebody else has put it there meanwhile
+                missing_in(workspace, backup, [item])  # another process was quicker
             if on_progress is not None:
                 on_progress(done, len(missing))
     finally:
@@ -253,7 +254,7 @@ def restore(
 
 
 def is_empty(workspace: Path) -> bool:
-    """Tell whether a workspace has no session files, or is not there."""
+    """Tell whether a workspace has no session files, or does not exist."""
     try:
         return not any(not path.name.startswith(".") for path in (workspace / "sessions").iterdir())
     except FileNotFoundError:
@@ -261,14 +262,14 @@ def is_empty(workspace: Path) -> bool:
 
 
 def _copied(files: SessionFiles, index: Audit | None, name: str) -> tuple[Item, bytes] | FileProblem | None:
-    """Return a committed state of a session's file, why there is none, or None when the file is gone."""
+    """Return a committed state of a session's file, or the reason for having none, or None if the file is gone."""
     try:
         found = _scanned(files, index, name)
         if isinstance(found, tuple) and found[0].state != "whole":
             try:
                 with files.locked(name):
                     found = _scanned(files, index, name)
-            except BusyError:  # what is whole in it is stored; the index may know of more by now than was read
+            except BusyError:  # its whole messages are stored; the index may be ahead of this reading
                 found = _scanned(files, None, name)
     except FileNotFoundError:
         return None
@@ -323,7 +324,7 @@ def _manifest_in(packed: zipfile.ZipFile, info: zipfile.ZipInfo | None) -> Manif
 
 
 def _is_bounded(info: zipfile.ZipInfo) -> bool:
-    """Tell whether something in a backup may be read: a regular file that does not expand without measure."""
+    """Tell whether a reader accepts an entry of a backup: a regular file with bounded expansion."""
     is_file = not info.is_dir() and stat.S_IFMT(info.external_attr >> 16) in {0, stat.S_IFREG}
     is_plain = info.compress_type in _COMPRESSIONS and not info.flag_bits & 1
     is_large = info.file_size > _LARGE_BYTES and info.file_size > info.compress_size * _EXPANSION_MAX
@@ -331,12 +332,12 @@ def _is_bounded(info: zipfile.ZipInfo) -> bool:
 
 
 def _said(scan: Scan | FileProblem) -> tuple[bool, int]:
-    """Return whether a session is complete, and how many messages it has."""
+    """Return whether a session is complete, and its number of messages."""
     return (scan.state in {"whole", "loose"}, len(scan.messages)) if isinstance(scan, Scan) else (False, 0)
 
 
 def _is_same(files: SessionFiles, name: str, data: bytes) -> bool:
-    """Tell whether a file has these bytes, whatever space it has reserved."""
+    """Tell whether a file has these bytes, apart from its reserved space."""
     try:
         return files.read(name)[0].rstrip(b"\n") == data.rstrip(b"\n")
     except (OSError, NotRegularError):

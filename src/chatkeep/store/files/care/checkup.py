@@ -1,6 +1,6 @@
-"""Looking a workspace through: every file is read, the index is compared with them, nothing is changed.
+"""A checkup of a workspace: it reads every file, compares the index with them, and changes nothing.
 
-The store is not opened for it, since that puts right what it can.
+It does not open the store, since a store repairs files on opening.
 """
 
 from __future__ import annotations
@@ -26,18 +26,18 @@ from chatkeep.store.files.tree.tree import KEPT, is_text
 from chatkeep.store.files.upkeep import AN_INDEX
 
 _FOLDERS: Final = ("sessions", "tmp", "quarantine")
-_LISTS: Final = ("tokens.json", "pages.json")
+_LISTS: Final = ("tokens.json", "pages.json")  # tokens, and sessions of the page
 _DATABASE: Final = ("", "-wal", "-shm", "-journal")
-"""What stands behind the name of a database in those of its files."""
+"""Endings of the files of a SQLite database."""
 _LIMITS: Final = tuple(f"limits.sqlite3{ending}" for ending in _DATABASE)
 _PRIVATE: Final = (*_LISTS, "tokens.lock", "pages.lock", "lock", *_LIMITS)
 _SETTINGS: Final = "chatkeep.toml"
-_TELLING_S: Final = 0.5
-_UNFINISHED: Final = tuple(f".{name}.new" for name in _LISTS)
+_TELLING_S: Final = 0.5  # a writer's time to update the index after it removed a file
+_UNFINISHED: Final = tuple(f".{name}.new" for name in _LISTS)  # of lists, before their rename
 
 
 class Cuts(Struct, frozen=True):
-    """What repairs have cut off one file; `names` are those in the folder `quarantine`."""
+    """The bytes cut off one file by repairs; `names` are in the folder `quarantine`."""
 
     file: str
     key: str | None
@@ -45,7 +45,7 @@ class Cuts(Struct, frozen=True):
 
 
 def examined(workspace: Path, on_progress: Progress | None = None) -> Iterator[Finding]:
-    """Yield what there is against a workspace, folders first; nothing when there is none."""
+    """Yield the findings of a workspace, folders first; none when there is no workspace."""
     if not os.path.lexists(workspace):
         return
     owner = workspace.stat().st_uid
@@ -61,12 +61,12 @@ def examined(workspace: Path, on_progress: Progress | None = None) -> Iterator[F
         except PermissionError:
             yield Finding(file="sessions", kind="access", reason="it cannot be looked into")
         except (FileNotFoundError, NotADirectoryError):
-            pass  # there are no sessions, or it was named above
+            pass  # there are no sessions, or a finding above names the fault
     yield from _index_leftovers(workspace)
 
 
 def cuts_in(workspace: Path) -> list[Cuts]:
-    """Return what repairs have cut off the files of sessions, and where it is kept."""
+    """Return the cuts of all session files, as kept in quarantine."""
     names: dict[str, list[str]] = {}
     for name in _names_in(workspace / "quarantine"):
         if (kept := KEPT.fullmatch(name)) and kept[2] == "cut":
@@ -78,7 +78,7 @@ def cuts_in(workspace: Path) -> list[Cuts]:
 
 
 def set_aside_in(workspace: Path) -> list[str]:
-    """Return the names in `quarantine` of what was in the way of something, or was replaced."""
+    """Return the names in `quarantine` of files set aside or replaced."""
     return [name for name in _names_in(workspace / "quarantine") if (kept := KEPT.fullmatch(name)) and kept[2] == "old"]
 
 
@@ -94,7 +94,7 @@ def _folder_findings(workspace: Path, owner: int) -> Iterator[Finding]:
 
 
 def _private_findings(workspace: Path, owner: int) -> Iterator[Finding]:
-    """Yield what is wrong with the files beside the folders. What they say is not looked at here."""
+    """Yield findings of the files beside the folders: kind, mode, owner, links. Their contents are not read."""
     index = Index.path_in(workspace).name
     for name in (*_PRIVATE, *(f"{index}{ending}" for ending in _DATABASE)):
         try:
@@ -109,7 +109,7 @@ def _private_findings(workspace: Path, owner: int) -> Iterator[Finding]:
 
 
 def _link_findings(name: str, held: os.stat_result) -> Iterator[Finding]:
-    """Yield that a file of Chatkeep's own has other names, whose owners could write it; it is not used so."""
+    """Yield a finding if a file of Chatkeep's own has other names. Their owners could write it, so it is not used."""
     if held.st_nlink > 1:
         reason = f"it has {held.st_nlink - 1} other name(s), and is not used as long as it has"
         remedy: Remedy = "copy" if name in _LISTS else "set aside" if name in _PRIVATE else "rebuild"
@@ -118,12 +118,12 @@ def _link_findings(name: str, held: os.stat_result) -> Iterator[Finding]:
 
 def _settings_findings(workspace: Path) -> Iterator[Finding]:
     path = workspace / _SETTINGS
-    if os.path.lexists(path) and not path.is_file():  # a link to a file is somebody's choice
+    if os.path.lexists(path) and not path.is_file():  # a link to a file is the owner's choice
         yield Finding(file=_SETTINGS, kind="foreign", reason="it has to be a regular file, or a link to one")
 
 
 def _leftovers(workspace: Path) -> Iterator[Finding]:
-    """Yield what ended processes left behind, and what no repair has put where repairs put things."""
+    """Yield findings of files left by ended processes, and of strange files in `tmp` and `quarantine`."""
     for name in _UNFINISHED:
         if os.path.lexists(workspace / name):
             yield Finding(file=name, kind="leftover", reason="a file that was not finished", remedy="set aside")
@@ -132,7 +132,7 @@ def _leftovers(workspace: Path) -> Iterator[Finding]:
         try:
             is_file = stat.S_ISREG(path.lstat().st_mode)
         except FileNotFoundError:
-            continue  # it has been born
+            continue  # it has been born: given its name
         if not is_file:
             yield Finding(file=f"tmp/{name}", kind="stray", reason="nothing of Chatkeep's: no regular file")
         elif not _is_in_use(path) and os.path.lexists(path):
@@ -171,7 +171,7 @@ def _index_findings(workspace: Path, index: Audit | None, files: SessionFiles) -
 
 
 def _gone(index: Audit, files: SessionFiles) -> set[str]:
-    """Return the names that the index knows and nobody else. Whoever removes a file tells the index right after."""
+    """Return the names in the index without a file. A process removes a file first, so it gets 0.5 s for the index."""
     gone = {name for name in index.names() if not files.is_there(name)}
     until = time.monotonic() + _TELLING_S
     while gone and time.monotonic() < until:

@@ -1,4 +1,4 @@
-"""Findings: what a checkup has against a file, and what would be done about it."""
+"""Findings: a fault of a file, and the remedy for it."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ FindingKind = Literal[
 Remedy = Literal["mend", "rewrite", "recover", "rename", "set aside", "protect", "copy", "rebuild", "update", "leave"]
 
 HARMLESS: Final[frozenset[FindingKind]] = frozenset(("torn", "loose", "behind", "leftover", "stray"))
-"""What needs nobody's care: it is put right by itself, or means nothing."""
+"""Kinds in need of nobody's care: the store repairs them by itself, or they mean nothing."""
 
-_FILE_MODE: Final = 0o600
-_FOLDER_MODE: Final = 0o700
+_FILE_MODE: Final = 0o600  # for the owner alone
+_FOLDER_MODE: Final = 0o700  # for the owner alone
 
 
 class Finding(Struct, frozen=True, kw_only=True):
-    """What a check has against a file, and what would be done about it. `key` is None when it is not known.
+    """A fault of a file, and the remedy for it. `key` is None when unknown.
 
     `file` is its path in the workspace, `.` the workspace itself.
     """
@@ -48,12 +48,12 @@ class Finding(Struct, frozen=True, kw_only=True):
 
     @property
     def needs_care(self) -> bool:
-        """Whether it is neither harmless nor put right by itself."""
+        """Whether it is neither harmless nor repaired by itself."""
         return self.kind not in HARMLESS
 
 
 def access_findings(file: str, held: os.stat_result, owner: int) -> Iterator[Finding]:
-    """Yield what is wrong with mode and owner. What has other names is not touched: they may be outside."""
+    """Yield the faults of mode and owner. A file with other names is left alone: these may be outside."""
     usual = _FOLDER_MODE if stat.S_ISDIR(held.st_mode) else _FILE_MODE
     is_ours = stat.S_ISDIR(held.st_mode) or held.st_nlink == 1
     remedy: Remedy = "protect" if is_ours else "leave"

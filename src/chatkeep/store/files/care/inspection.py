@@ -1,7 +1,7 @@
-"""Session files as a checkup sees them: read without being changed, and judged name by name.
+"""Session files in a checkup: read without a change, and judged name by name.
 
-What looks wrong in a file that nobody has locked is looked at again under its lock, so an append
-under way is no finding. What stands for no regular file is never opened.
+The first look takes no lock. After a finding, the second look takes the file's lock, so an append under
+way is no finding. Only regular files are opened.
 """
 
 from __future__ import annotations
@@ -37,15 +37,18 @@ from chatkeep.store.files.tree.format import Scan
 from chatkeep.store.files.tree.locks import flock
 from chatkeep.store.files.tree.tree import SUFFIX, NotRegularError, file_name, is_file_name, is_text
 
-_LOCK_WAIT_S: Final = 2.0
-_LINE_BYTES_MAX: Final = MESSAGE_BYTES_MAX + (1 << 12)  # a stored message has a seq, an id and a time besides
+_LOCK_WAIT_S: Final = 2.0  # then the file is reported as busy
+_LINE_BYTES_MAX: Final = MESSAGE_BYTES_MAX + (1 << 12)  # a stored message also has a seq, an id and a time
 
 
 class SessionFiles:
-    """The folder of session files, opened for looking. `behind` and `wrong` are the names that an index is so about."""
+    """The folder of session files, open for reading.
+
+    `behind` and `wrong` are the names with this verdict on the index, as `Audit.verdict` says.
+    """
 
     def __init__(self, workspace: Path, index: Audit | None) -> None:
-        """Open the folder; `index` is what is known of its files."""
+        """Open the folder; `index` is the index to compare with, if any."""
         self._folder = os.open(workspace / "sessions", os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
         self._owner = workspace.stat().st_uid
         self._tmp = workspace / "tmp"
@@ -58,15 +61,15 @@ class SessionFiles:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Close it."""
+        """Close the folder."""
         os.close(self._folder)
 
     def names(self) -> list[str]:
         """Return the names in the folder, in order."""
-        return sorted(os.listdir(self._folder))  # noqa: PTH208 - of a folder that is open
+        return sorted(os.listdir(self._folder))  # noqa: PTH208 - of an open folder
 
     def findings(self, on_progress: Progress | None = None) -> Iterator[Finding]:
-        """Yield what there is against each name."""
+        """Yield the findings of each name."""
         names = self.names()
         for done, name in enumerate(names, start=1):
             yield from self.examined(name)
@@ -74,7 +77,7 @@ class SessionFiles:
                 on_progress(done, len(names))
 
     def examined(self, name: str) -> Sequence[Finding]:
-        """Return what there is against a name."""
+        """Return the findings of a name."""
         if name.startswith("."):
             return [_session_finding(name, "stray", "a hidden file: no session file, and not looked at")]
         if not is_text(name):
@@ -91,7 +94,7 @@ class SessionFiles:
             return self._look(name)
 
     def key(self, name: str) -> str | None:
-        """Return the key of a file's session, None if it cannot be told."""
+        """Return the key of a file's session, None if it cannot be read."""
         try:
             header = session_file.scan(self.read(name)[0]).header
         except (OSError, NotRegularError):
@@ -119,7 +122,7 @@ class SessionFiles:
             return []  # gone, or gone while it was opened
 
     def _link_findings(self, name: str, held: os.stat_result) -> Iterator[Finding]:
-        """Yield that a file has other names; the one in `tmp` that it was born under does no harm."""
+        """Yield a finding if a file has other names; its first name in `tmp` does no harm."""
         others = held.st_nlink - 1 - (self._names_in_tmp(held) if held.st_nlink > 1 else 0)
         if others > 0:
             reason = f"its bytes have {others} other name(s), through which an append changes something else"
@@ -134,7 +137,7 @@ class SessionFiles:
         return count
 
     def _file_findings(self, name: str, held: os.stat_result, *, is_named: bool) -> Iterator[Finding]:
-        """Yield what there is against a regular file; `is_named` tells that it has a finding that may explain this."""
+        """Yield the findings of a regular file; with `is_named`, an earlier finding already explains a denied read."""
         if not name.endswith(SUFFIX) or held.st_size > SIZE_MAX:
             reason = TOO_LARGE if name.endswith(SUFFIX) else STRANGE_NAME
             yield _session_finding(name, "foreign", reason, _unblocking(name))
@@ -172,10 +175,10 @@ class SessionFiles:
         yield from (_session_finding(name, "odd", reason, key=key) for reason in _oddities(data, found))
 
     def _foreign(self, name: str, problem: FileProblem, data: bytes) -> Finding:
-        """Return a finding for a file that is no session of its name.
+        """Return the finding for a file without a session of its name.
 
-        A session under a name of its owner's making gets its own. Under one that another key has, either of the
-        two may be wrong, and a session must not turn up under a key that others may read.
+        A session under a name made up by its owner gets its own name. Under the name of another key, either may
+        be wrong, and a session must not turn up under a key others may read.
         """
         if mended := session_file.with_new_header(data, lambda key: file_name(key) == name):
             reason = "its header does not parse, its messages do"
@@ -187,11 +190,11 @@ class SessionFiles:
         return _session_finding(name, "foreign", problem.reason, "rename")
 
     def read(self, name: str) -> tuple[bytes, Stamp]:
-        """Return a file's bytes and its state from before they were read; of one that is too large only the state.
+        """Return a file's bytes and its state from before the read; no bytes if the file is too large.
 
         Raises:
             FileNotFoundError: when there is none.
-            NotRegularError: when the name stands for something that is no file.
+            NotRegularError: when the name stands for something else than a file.
         """
         fd = self._opened(name)
         try:
@@ -202,7 +205,7 @@ class SessionFiles:
 
     @contextlib.contextmanager
     def locked(self, name: str) -> Iterator[None]:
-        """Keep writers from a file. It is the one that has the name once the lock is held.
+        """Keep writers from a file; the locked file is the present one of its name.
 
         Raises:
             FileNotFoundError, NotRegularError: as `read` says.
@@ -238,12 +241,15 @@ def _session_finding(
 
 
 def _unblocking(name: str) -> Remedy:
-    """Return what is to be done with something that is no session: it is moved only if a session needs its name."""
+    """Return the remedy for something in the place of a session: set aside only if a session needs its name."""
     return "set aside" if is_file_name(name) else "leave"
 
 
 def _oddities(data: bytes, scan: Scan) -> Iterator[str]:
-    """Yield what no door would have let in. It is served as it is: only its owner knows what was meant."""
+    """Yield the parts of a session no door would accept.
+
+    They are served as they are: only the owner knows their meaning.
+    """
     seen: dict[str, int] = {}
     for message in scan.messages:
         if (first := seen.setdefault(message.id, message.seq)) != message.seq:

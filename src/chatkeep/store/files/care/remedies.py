@@ -1,8 +1,8 @@
-"""Putting right what a checkup finds. No byte is deleted: what is cut off, replaced or in the way goes to quarantine.
+"""Remedies for the findings of a checkup.
 
-Each remedy looks again, under the file's lock, before it does anything. A file with other names is
-never changed in its place, and nothing that is no regular file is ever opened: what is outside of
-the workspace stays as it is.
+They delete no byte. Bytes cut off, files replaced and things in the way go to quarantine. Each remedy looks
+again, under the file's lock, before it changes anything. A file with other names is never changed in place,
+and only regular files are opened. So everything outside of the workspace stays as it is.
 """
 
 from __future__ import annotations
@@ -33,12 +33,15 @@ from chatkeep.store.files.tree.locks import flock
 from chatkeep.store.files.tree.tree import NotRegularError, Tree, file_name, kept_name
 from chatkeep.store.files.upkeep import build_lock
 
-_ROUNDS: Final = 8
-_LOCK_WAIT_S: Final = 5.0
+_ROUNDS: Final = 8  # of looks and remedies; one remedy may reveal the need for another
+_LOCK_WAIT_S: Final = 5.0  # time-out for the lock of a list
 
 
 class Outcome(Struct, frozen=True, kw_only=True):
-    """What became of a finding. `done` says what was done about it, None when nothing was, and then `hindrance` why."""
+    """The result for a finding: `done` says how it was repaired, else `hindrance` why not.
+
+    Both are None if its remedy is `leave`.
+    """
 
     finding: Finding
     done: str | None = None
@@ -46,9 +49,9 @@ class Outcome(Struct, frozen=True, kw_only=True):
 
 
 def fixed(workspace: Path, look: Callable[[], Iterable[Finding]]) -> list[Outcome]:
-    """Put right what can be of what `look` finds, and return what became of each finding, in that order.
+    """Apply the remedies for the findings of `look`, and return the outcome of each finding, in their order.
 
-    It looks again after that, until nothing new is found: one remedy may bring to light what another is needed for.
+    It looks again until it finds nothing new, at most eight times: one remedy may reveal the need for another.
     """
     outcomes: dict[Finding, Outcome] = {}
     for _ in range(_ROUNDS):
@@ -78,7 +81,7 @@ def _tried(workspace: Path, finding: Finding) -> Outcome:
 
 
 def _updated(workspace: Path, findings: Sequence[Finding]) -> Iterator[Outcome]:
-    """Open the store, which brings its index up to date, and yield what became of the findings about that."""
+    """Open the store, to bring its index up to date, and yield the outcomes of the findings about the index."""
     try:
         FilesStore.open(workspace).close()
     except ChatkeepError as error:
@@ -122,7 +125,7 @@ def _copy(workspace: Path, finding: Finding) -> str:
 
 
 def _copied_list(path: Path) -> str:
-    """Put a copy in the place of a file that lists tokens or page sessions, as whoever changes it does."""
+    """Replace a list of tokens or page sessions by a copy, under its lock, as its writers do."""
     fresh = path.with_name(f".{path.name}.copy")
     with told(), contextlib.ExitStack() as stack:
         lock = opened_own(path.with_suffix(".lock"), os.O_RDWR | os.O_CREAT)
@@ -148,14 +151,14 @@ def _rename(workspace: Path, finding: Finding) -> str:
         if not isinstance(found, FileProblem) or found.rightful is None:
             raise _changed()
         sessions = workspace / "sessions"
-        os.link(sessions / name, sessions / found.rightful, follow_symlinks=False)  # never over another file
+        os.link(sessions / name, sessions / found.rightful, follow_symlinks=False)  # fails if the name is taken
         tree.flush_names()
         tree.remove(name)
     return f"renamed to {found.rightful}"
 
 
 def _protect(workspace: Path, finding: Finding) -> str:
-    """Make a file or folder private to the owner of the workspace, if it is in the workspace alone."""
+    """Make a file or folder private to the owner of the workspace, if it has no other name."""
     path, owner = workspace / finding.file, workspace.stat()
     held = path.lstat()
     is_folder = stat.S_ISDIR(held.st_mode)
@@ -165,7 +168,7 @@ def _protect(workspace: Path, finding: Finding) -> str:
     try:
         fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except PermissionError:
-        path.chmod(mode)  # it is not readable to us, so we are not root, and nobody else's file can be meant
+        path.chmod(mode)  # unreadable, so we are not root, and can only change a file of our own
         return f"given the mode {mode:04o}"
     try:
         if not os.path.samestat(os.fstat(fd), held):
@@ -210,11 +213,11 @@ _REMEDIES: Final[dict[str, Callable[[Path, Finding], str]]] = {
 
 @contextlib.contextmanager
 def _held(workspace: Path, finding: Finding) -> Iterator[tuple[Tree, LockedFile, Scan, bytes]]:
-    """Give a session's file to this thread alone, once it has kept still, with what is in it now."""
+    """Lock a session's file once it has kept still, and yield it with its tree, its scan and its bytes."""
     name = _name(finding)
     with _tree(workspace) as tree:
         age_s = time.time() - (workspace / finding.file).lstat().st_mtime
-        time.sleep(min(max(SETTLED_S - age_s, 0), SETTLED_S))  # a copy that arrives is not cut
+        time.sleep(min(max(SETTLED_S - age_s, 0), SETTLED_S))  # an arriving copy is not cut
         with tree.locked(name) as file:
             stamp = file.stamp()
             if 0 <= time.time() - stamp.modified_ns / 1e9 < SETTLED_S:
@@ -234,7 +237,7 @@ def _tree(workspace: Path) -> Iterator[Tree]:
 
 
 def _move_away(workspace: Path, file: str) -> str:
-    """Put a file, or whatever stands there, into quarantine as it is; return where."""
+    """Move a file, or anything else under its name, to quarantine unchanged; return its new path."""
     path, folder = workspace / file, workspace / "quarantine"
     kept = kept_name(path.name, "old")
     with told():
