@@ -1,7 +1,7 @@
-"""Answers that go on: the feed, and what a model says while it says it.
+"""Streamed answers: the feed of changes, and a model's answer while it arrives.
 
-followers changes, to whoever follows them
-passage   a recorded answer: to the client and onto the tape
+followers sends changes to the readers of the feed
+passage   sends a model's answer to the client, and records it on a tape
 responses server-sent events as a response
-relay     a request that goes on to the model's server
+relay     forwards a request to the model's server
 """

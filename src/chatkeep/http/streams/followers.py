@@ -1,8 +1,8 @@
-"""The feed of one server: one look at the store for all who follow it, and a stream for each of them.
+"""The feed of one server: one task polls the store for all readers, and each reader has its own stream.
 
-Nothing is held for a reader but its position. The newest changes are kept once, for all, ready to be sent;
-who has read those goes on there, and who is further behind (it comes back after a while, or reads slowly)
-asks the store. So no reader costs more memory than another, and no writer ever waits for one.
+The server keeps only a position for each reader. It also keeps one shared buffer of the newest changes,
+encoded for sending. A reader inside the buffer continues from there. A reader further behind (slow, or back
+after a while) asks the store. So all readers cost the same memory, and no writer ever waits for a reader.
 """
 
 from __future__ import annotations
@@ -24,18 +24,18 @@ from chatkeep.http.streams.responses import SendBytes
 from chatkeep.sessions import Sessions
 from chatkeep.wire.events import READY, RESET, event_of, first_event
 
-STREAMS_PER_TOKEN: Final = 20
-STREAMS_PER_ADDRESS: Final = 100
-STREAMS_MAX: Final = 200
-_POLL_S: Final = 0.1
-_PAUSE_S: Final = 1.0
-_RECENT_MAX: Final = 1000
-_AT_ONCE: Final = 200
+STREAMS_PER_TOKEN: Final = 20  # open streams
+STREAMS_PER_ADDRESS: Final = 100  # open streams
+STREAMS_MAX: Final = 200  # open streams of the whole server
+_POLL_S: Final = 0.1  # between two polls of the store
+_PAUSE_S: Final = 1.0  # back-off after a failed poll, or while the store is busy
+_RECENT_MAX: Final = 1000  # changes in the shared buffer
+_AT_ONCE: Final = 200  # changes in one batch
 _log = logging.getLogger("chatkeep.feed")
 
 
 class _Told(Struct, frozen=True):
-    """A change, ready to be sent."""
+    """A change, encoded as an event."""
 
     key: str
     position: str
@@ -43,7 +43,7 @@ class _Told(Struct, frozen=True):
 
 
 class _Recent:
-    """The newest changes in their order, found by the position before them."""
+    """A buffer of the newest changes in order; the position before a change finds it."""
 
     def __init__(self) -> None:
         self._told: deque[_Told] = deque()
@@ -51,12 +51,12 @@ class _Recent:
         self._first = 0
 
     def begin(self, position: str) -> None:
-        """Know nothing but where the next change comes."""
+        """Empty the buffer; the next change follows this position."""
         self._told.clear()
         self._places = {position: self._first}
 
     def add(self, changes: Changes) -> None:
-        """Take in what follows what is here, and forget the oldest for it."""
+        """Append the next changes, and drop the oldest beyond `_RECENT_MAX`."""
         for change in changes.changes:
             self._told.append(_Told(change.key, change.position, event_of(change)))
             self._places[change.position] = self._first + len(self._told)
@@ -67,16 +67,16 @@ class _Recent:
             del self._places[oldest]
 
     def after(self, position: str) -> list[_Told] | None:
-        """Return what follows a position; None when that is not known here."""
+        """Return up to `_AT_ONCE` changes after a position; None when the buffer does not know it."""
         place = self._places.get(position)
         return None if place is None else list(islice(self._told, place - self._first, place - self._first + _AT_ONCE))
 
 
 class Feed:
-    """Who follows the sessions of a server, and what they are told."""
+    """The readers of one server's changes, and the task polling the store for them."""
 
     def __init__(self, sessions: Sessions, pools: Pools) -> None:
-        """Take all the sessions, and the threads to ask them in."""
+        """Take all sessions, and the threads for reading them."""
         self._sessions = sessions
         self._pools = pools
         self._open: Counter[str] = Counter()
@@ -87,10 +87,12 @@ class Feed:
 
     @contextlib.contextmanager
     def place(self, token_id: str, address: str) -> Iterator[None]:
-        """Hold one of the streams that a token may have, and an address, and the server.
+        """Count one open stream for the token, the address and the server, until the block ends.
+
+        The first stream starts the polling, and the last one stops it.
 
         Raises:
-            TooManyStreamsError: when all are taken.
+            TooManyStreamsError: when one of the three is at its limit.
         """
         if self._open[token_id] >= STREAMS_PER_TOKEN:
             raise TooManyStreamsError("with this token", STREAMS_PER_TOKEN)
@@ -107,27 +109,27 @@ class Feed:
         finally:
             self._open[token_id] -= 1
             self._addresses[address] -= 1
-            self._open += Counter()  # forgets the tokens that have none
+            self._open += Counter()  # drops tokens without a stream
             self._addresses += Counter()
             if not self._open:
                 self._following.cancel()
                 self._following = None
 
     async def begin(self, sessions: Sessions, after: str | None) -> Changes:
-        """Return what a reader is told first: changes that it missed, or where it begins.
+        """Return the first batch for a reader: the changes after its position, or the position to start from.
 
         Raises:
-            ChatkeepError: when the store cannot tell.
+            ChatkeepError: when the store cannot answer.
         """
         return await self._pools.read(sessions.changes, after, limit=_AT_ONCE)
 
     async def tell(self, emit: SendBytes, sessions: Sessions, after: str | None, first: Changes) -> None:
-        """Tell a reader of these sessions what it missed after a position, and what comes, without end.
+        """Send a reader the changes after its position, then `ready` or `reset`, then new changes without end.
 
-        `first` is what `begin` returned for it.
+        `first` is the batch from `begin`.
         """
         answer, position = first, first.position if after is None else after
-        while answer.is_known and answer.position != position:  # an answer that stays there says: no more
+        while answer.is_known and answer.position != position:  # an unmoved position marks the end
             if answer.changes:
                 await emit(_events(answer))
             position = answer.position
@@ -144,7 +146,7 @@ class Feed:
             position = next_position
 
     async def _next(self, sessions: Sessions, position: str) -> tuple[bytes, str]:
-        """Return the events that follow a position, and the position behind them."""
+        """Return the events after a position, and the position behind them."""
         if told := self._recent.after(position):
             return b"".join(one.event for one in told if sessions.sees(one.key)), told[-1].position
         if told is not None:
@@ -153,7 +155,7 @@ class Feed:
         return (_events(answer) if answer.is_known else first_event(RESET, answer.resting)), answer.position
 
     async def _asked(self, sessions: Sessions, position: str | None) -> Changes:
-        """Return what follows a position, as soon as the store can tell."""
+        """Return a batch of changes after a position, retrying while the store is busy."""
         while True:
             try:
                 return await self._pools.read(sessions.changes, position, limit=_AT_ONCE)
@@ -161,12 +163,12 @@ class Feed:
                 await asyncio.sleep(_PAUSE_S)
 
     async def _follow(self) -> None:
-        """Look again and again for what is new, whatever goes wrong with single looks."""
+        """Poll the store for new changes for ever; a failed poll is retried."""
         position: str | None = None
         while True:
             try:
                 answer = await self._pools.read(self._sessions.changes, position, limit=_AT_ONCE)
-            except Exception as error:  # noqa: BLE001 - the others go on to be told
+            except Exception as error:  # noqa: BLE001 - one failed poll must not end the feed of all readers
                 if not isinstance(error, BusyError):
                     _log.warning("looking for changes failed (%s); trying again", type(error).__name__)
                 await asyncio.sleep(_PAUSE_S)

@@ -1,9 +1,12 @@
-"""Passing an answer of the model's server on while it comes, and recording it beside that.
+"""Passages: the model's answer goes to the client while it arrives, and the server records it on the side.
 
-Whatever the server answers is the answer, errors included, so that clients behave as if they had asked it
-themselves. Each piece is passed on before anything else is done with it. Only the beginning of an answer waits
-until the request is stored, and its end (the last event of a stream, the last piece of what is not streamed)
-until the answer is, neither for long: who has seen the end of an answer finds it in its session.
+The client gets every answer of the model's server, errors included, as if it had asked that server itself.
+Each piece goes out first and is recorded afterwards. Only two pieces wait, each for at most `STORE_WAIT_S`:
+
+- The beginning of an answer waits until the request is stored.
+- The end (the last event of a stream, else the last piece) waits until the answer is stored.
+
+So a client at the end of an answer finds it in its session.
 """
 
 from __future__ import annotations
@@ -33,30 +36,30 @@ from chatkeep.model.recording import Held, Recording
 
 Stage = Literal["request", "answer"]
 Missed = Callable[[Stage, str], None]
-"""Is told what could not be recorded, and the code of the error that is why."""
+"""Takes the stage of a failed recording, and the code of its error."""
 
 Hold = Callable[[Recording], Awaitable[Held | None]]
-"""Has the request of a recording stored elsewhere, and returns where; None when it is to be stored here."""
+"""Stores the request of a recording in another process, and returns its place; None leaves the storing to us."""
 
-STORE_WAIT_S: Final = 2.0
-_TURN_BYTES: Final = 1 << 14  # of an answer, in one turn of the event loop: 30 ms when all of it are small events
-_HEARD_AT_ONCE_BYTES: Final = 1 << 16  # of an event; a longer one is read beside the event loop
-_LAST_EVENT_BYTES_MAX: Final = 256  # before it has ended: it is `data: [DONE]`, however it is spaced
+STORE_WAIT_S: Final = 2.0  # bound on each wait for the store, so that a slow disk does not hold up the client
+_TURN_BYTES: Final = 1 << 14  # bytes of an answer per turn of the event loop: 30 ms when all are small events
+_HEARD_AT_ONCE_BYTES: Final = 1 << 16  # bytes of an unfinished event; a thread reads a longer one
+_LAST_EVENT_BYTES_MAX: Final = 256  # bytes of an unfinished last event: `data: [DONE]`, with any spacing
 _OK: Final = 200
 _NOT_RECORDED: Final = b"x-not-recorded"
 UNREADABLE_ANSWER: Final = "unreadable"
-"""Why a request is not recorded that is none."""
+"""The failure code of a body without a readable request: nothing is recorded."""
 
 
 class Rooms(Struct, frozen=True):
-    """The memory that a recording may take: for the request until it is stored, for the answer as it comes."""
+    """The memory of a recording: for the request until it is stored, and for the growing answer."""
 
     request: Room | None = None
     answer: Room | None = None
 
 
 class Recorder:
-    """A call's recording as the event loop sees it: nothing of it fails, and nothing is waited for for long."""
+    """The recording of a call, for the event loop: its failures are counted, not raised, and its waits are short."""
 
     def __init__(
         self,
@@ -66,7 +69,10 @@ class Recorder:
         missed: Missed,
         rooms: Rooms = Rooms(),  # noqa: B008 - an immutable value
     ) -> None:
-        """Take who waits for it at the end, what is recorded, None for nothing, where, and who is told of failures."""
+        """Take the relay (it runs the tasks), the recording or None, the threads, the counter of failures, the memory.
+
+        Without a recording, `rooms.request` marks a call with an unreadable body.
+        """
         self.relay = relay
         self._rooms = rooms
         self._recording = recording
@@ -79,21 +85,21 @@ class Recorder:
 
     @property
     def key(self) -> str | None:
-        """The session that holds the request, None when it is not stored."""
+        """The session with the stored request; None when the request is not stored."""
         return None if self._recording is None else self._recording.key
 
     @property
     def failure(self) -> str | None:
-        """Why the request is not stored, as the code of an error; None when it is, or may be before long."""
+        """The error code of a request not stored; None when it is stored, or may still be."""
         return self._failure if self.key is None else None
 
     @property
     def has_heard_all(self) -> bool:
-        """Whether the answer has come to its end."""
+        """Whether the tape has the end of the answer."""
         return self._tape is not None and self._tape.is_complete
 
     def begin(self, hold: Hold | None = None) -> None:
-        """Begin to have the request stored: by whoever can `hold` it, else here."""
+        """Start storing the request: through `hold` if it can, else in a thread of this process."""
         if self._recording is not None:
             self._start("request", partial(self._begin, self._recording, hold))
         elif self._rooms.request is not None:
@@ -107,12 +113,12 @@ class Recorder:
             recording.go_on(held)
 
     async def has_begun(self) -> None:
-        """Wait until the request is stored, but not for long."""
+        """Wait until the request is stored, at most `STORE_WAIT_S`."""
         if self._work is not None:
             await asyncio.wait((self._work,), timeout=STORE_WAIT_S)
 
     def listen(self, content_type: str) -> None:
-        """Begin to hear an answer of this media type."""
+        """Start a tape for an answer of this media type."""
         room = self._rooms.answer
         self._tape = (
             None
@@ -121,7 +127,7 @@ class Recorder:
         )
 
     async def hear(self, piece: bytes) -> None:
-        """Take in a piece of the answer."""
+        """Add a piece of the answer to the tape."""
         if self._tape is None:
             return
         if self._tape.waiting_bytes + len(piece) > _HEARD_AT_ONCE_BYTES:
@@ -130,7 +136,10 @@ class Recorder:
             self._tape.add(piece)
 
     async def finish(self, cut: str | None = None) -> None:
-        """Have the answer stored, unless it is; `cut` is what ended it, if the model's server did not."""
+        """Store the answer, once, waiting at most `STORE_WAIT_S`.
+
+        `cut` is the reason of an early end, for an answer without an end of its own.
+        """
         tape, recording, self._tape = self._tape, self._recording, None
         if tape is None or recording is None:
             return
@@ -147,7 +156,7 @@ class Recorder:
         )
 
     def _start(self, stage: Stage, work: Callable[[], Awaitable[None]]) -> asyncio.Task[None]:
-        """Begin the work; it is done even if nobody waits for it."""
+        """Start the work after the work before it; it runs to its end even if nobody waits for it."""
         self._work = self.relay.start(self._done(stage, work, self._work))
         return self._work
 
@@ -159,13 +168,16 @@ class Recorder:
         except ChatkeepError as error:
             self._failure = error.code
             self._missed(stage, error.code)
-        except Exception as error:  # noqa: BLE001 - the call goes on, whatever is wrong with its recording
+        except Exception as error:  # noqa: BLE001 - the call goes on without its recording
             self._failure = ChatkeepError.code
             self._missed(stage, type(error).__name__)
         self._let_go(stage)
 
     def _let_go(self, stage: Stage) -> None:
-        """Give the room back of what is stored, or has failed and is too large to be held for another try."""
+        """Release the memory of a finished stage.
+
+        A small request not stored yet keeps its memory: `finish` tries again. A large one is forgotten.
+        """
         room = self._rooms.request if stage == "request" else self._rooms.answer
         if room is None or self._recording is None:
             return
@@ -176,7 +188,7 @@ class Recorder:
         room.give_back()
 
     async def end(self) -> None:
-        """Give all room back, when nothing is done any more."""
+        """Wait for the last work, then release all memory."""
         if self._work is not None:
             await self._work
         for room in (self._rooms.request, self._rooms.answer):
@@ -185,18 +197,19 @@ class Recorder:
 
 
 class Passage(Response):
-    """An answer that is passed on as it comes, to whom it reaches."""
+    """A response with the answer of the model's server, sent while it arrives."""
 
     def __init__(self, ask: Callable[[], Awaitable[httpx2.Response]], recorder: Recorder) -> None:
-        """Take what asks for the answer, and its recorder, which stores the request meanwhile."""
+        """Take the request to the model's server, and the recorder; the recorder already stores the request."""
         super().__init__()
         self._ask = ask
         self._recorder = recorder
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Ask, and pass the answer on until it ends or nobody takes it.
+        """Ask the model's server, and send its answer until it ends or the client is gone.
 
-        A client that closes its side is gone: a model may be silent for minutes, and nothing else tells of it.
+        A client counts as gone when it closes its side of the connection. A model may be silent for minutes,
+        and nothing else shows a client's absence meanwhile.
         """
         passing = self._recorder.relay.start(self._pass(send))
         gone = asyncio.create_task(until_gone(receive))
@@ -208,7 +221,7 @@ class Passage(Response):
             await asyncio.wait((passing, gone), return_when=asyncio.FIRST_COMPLETED)
         finally:
             has_left = bool(state.get("has_left"))
-            is_gone = has_left or (gone.done() and not gone.cancelled())  # a server that ends cancels all there is
+            is_gone = has_left or (gone.done() and not gone.cancelled())  # a server shutting down cancels every task
             passing.cancel(CLIENT_GONE if is_gone else None)
             gone.cancel()
             await asyncio.gather(passing, gone, return_exceptions=True)
@@ -223,12 +236,12 @@ class Passage(Response):
         try:
             answer = await self._ask()
         except ChatkeepError:
-            await self._recorder.has_begun()  # who is told of an error finds what was asked, too
+            await self._recorder.has_begun()  # so the request is in its session when the client sees the error
             raise
         cut = ModelCutOffError.code
         line = _Line(send)
         try:
-            await self._recorder.has_begun()  # so nobody has seen an answer to what is not stored
+            await self._recorder.has_begun()  # so no answer is visible before its request is stored
             line.head = {"type": "http.response.start", "status": answer.status_code, "headers": self._told(answer)}
             if is_stream(answer):
                 await line.begin()
@@ -240,7 +253,7 @@ class Passage(Response):
             await self._recorder.finish()
             await line.send(b"", more_body=False)
         except httpx2.RequestError as error:
-            if not line.has_begun:  # else it is left without its end, so that the client's connection breaks too
+            if not line.has_begun:  # a begun answer stays without its end, so the client's connection breaks too
                 raise ModelCutOffError(f"the model's server gave no whole answer ({error})") from error
         except asyncio.CancelledError as error:
             cut = ending_of(error)
@@ -253,7 +266,10 @@ class Passage(Response):
         return self._events(answer) if is_stream(answer) else self._whole(answer)
 
     async def _events(self, answer: httpx2.Response) -> AsyncGenerator[bytes]:
-        """Yield what comes at once; before the last event, which may come in pieces, the answer is stored."""
+        """Yield a stream's bytes as they arrive, but store the answer before its last event.
+
+        The last event may arrive in pieces: a possible beginning of it is kept back until more arrives.
+        """
         held = b""
         async for came in self._came(answer):
             piece = held + came
@@ -277,7 +293,7 @@ class Passage(Response):
             yield held
 
     async def _whole(self, answer: httpx2.Response) -> AsyncGenerator[bytes]:
-        """Yield what comes when more does, and the last piece when the answer is stored."""
+        """Yield each piece when the next one arrives, and the last piece when the answer is stored."""
         last = b""
         async for piece in self._came(answer):
             if last:
@@ -288,13 +304,13 @@ class Passage(Response):
         yield last
 
     async def _came(self, answer: httpx2.Response) -> AsyncGenerator[bytes]:
-        """Yield what comes, without the key of the model's server."""
+        """Yield the arriving bytes, with the key of the model's server masked."""
         masked = MaskedEvents(self._recorder.relay.mask)
         try:
             async for came in answer.aiter_raw():
                 for start in range(0, len(came), _TURN_BYTES):
                     if start:
-                        await asyncio.sleep(0)  # others have their turn
+                        await asyncio.sleep(0)  # a turn for other tasks
                     if told := masked.take(came[start : start + _TURN_BYTES]):
                         yield told
         except httpx2.RequestError:
@@ -315,7 +331,7 @@ class Passage(Response):
 
 
 class _Line:
-    """Where an answer is sent; it begins with the first piece, so that one without any may still become an error."""
+    """The way to the client; the head leaves with the first piece, so an empty answer may still become an error."""
 
     def __init__(self, send: Send) -> None:
         self._send = send
@@ -333,7 +349,7 @@ class _Line:
 
 
 def _may_become_last(begun: bytes) -> bool:
-    """Tell whether an event that has begun may become the last one."""
+    """Tell whether the beginning of an event may become the last event, `data: [DONE]`."""
     if len(begun) > _LAST_EVENT_BYTES_MAX:
         return False
     line = begun.rstrip(b"\r\n")

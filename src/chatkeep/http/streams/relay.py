@@ -1,7 +1,7 @@
-"""Where requests are passed on to: the model's server, over connections that are kept.
+"""The relay: it forwards requests to the model's server over a pool of open connections.
 
-The token of a client is ours and never leaves; the key of the model's server stands in its place. Of the
-other headers only those pass that are known to matter, either way.
+The client's token is ours and never leaves; the relay sends the key of the model's server instead. In both
+directions only the headers on a list pass.
 """
 
 from __future__ import annotations
@@ -22,20 +22,20 @@ from chatkeep.model.chat import CLOSE_WAIT_S
 from chatkeep.model.connections import transport_to
 from chatkeep.model.upstream import CONNECT_WAIT_S, ModelSettings, sent_elsewhere
 
-_PIECE_BYTES: Final = 1 << 18
+_PIECE_BYTES: Final = 1 << 18  # bytes of a body sent at once
 _NO_BODY: Final = (204, 304)
 _ASKED: Final = ("accept", "content-type", "http-referer", "idempotency-key", "openai-beta", "user-agent", "x-title")
 _OURS: Final = {
     "accept": b"*/*",
     "user-agent": b"chatkeep",
-    "accept-encoding": b"identity",  # what is compressed comes in blocks, not as it is said
+    "accept-encoding": b"identity",  # a compressed stream arrives in blocks, not token by token
 }
 _TOLD: Final = ("retry-after", "retry-after-ms", "x-should-retry")
 _TOLD_BEGINNINGS: Final = ("openai-", "x-ratelimit-")
-_UNTOLD: Final = frozenset(  # our own of these names, and whose the key is
+_UNTOLD: Final = frozenset(  # we send rate headers of our own, and the owner of the key is secret
     ("x-ratelimit-limit", "x-ratelimit-remaining", "x-ratelimit-reset", "openai-organization", "openai-project")
 )
-_TOLD_COUNT_MAX: Final = 64  # headers; some clients refuse more than a hundred
+_TOLD_COUNT_MAX: Final = 64  # headers; some clients refuse more than 100
 _TOLD_BYTES_MAX: Final = 16 << 10
 _PASSIVE: Final = re.compile(
     r"(application/(json|[a-z0-9.+-]+\+json|x-ndjson|jsonl|octet-stream)|text/(event-stream|plain)"
@@ -45,45 +45,45 @@ _AS_TEXT: Final = b"text/plain; charset=utf-8"
 
 
 class Outgoing:
-    """A request's body on its way: once it is sent, nobody holds it, and its room is given back."""
+    """A request body on its way out; once sent, it releases its bytes and its memory."""
 
     def __init__(self, data: bytes, room: Room | None = None) -> None:
-        """Take the body, and the room that it takes."""
+        """Take the body, and the room reserved for it."""
         self.size_bytes = len(data)
         self._data = data
         self._room = room
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
-        """Yield it piece by piece, once."""
+        """Yield the body piece by piece, once."""
         for start in range(0, self.size_bytes, _PIECE_BYTES):
             yield self._data[start : start + _PIECE_BYTES]
         self.let_go()
 
     def let_go(self) -> None:
-        """Let go of it, sent or not."""
+        """Release the body, sent or not."""
         self._data = b""
         if self._room is not None:
             self._room.give_back()
 
 
 class Relay:
-    """The model's server, to be asked in one event loop."""
+    """A client of the model's server, for one event loop."""
 
     def __init__(self, settings: ModelSettings | None) -> None:
-        """Take where the server is, None when there is none; nobody is asked anything yet."""
+        """Take the settings of the model's server, None for no server; no connection is opened yet."""
         self._settings = settings
         self._transport = None if settings is None else transport_to(settings.url, settings.life_s)
         self._running: set[asyncio.Task[Any]] = set()
         self.mask = Mask("" if settings is None else settings.key)
-        """Hides the server's key, which a server may echo."""
+        """Hides the server's key: a server may echo it."""
 
     @property
     def is_set(self) -> bool:
-        """Whether there is a server to ask."""
+        """Whether a model's server is configured."""
         return self._settings is not None
 
     def check(self) -> None:
-        """Check that there is a server.
+        """Check for a configured server.
 
         Raises:
             ModelUnsetError: when there is none.
@@ -94,12 +94,14 @@ class Relay:
     async def ask(
         self, method: str, path: str, headers: Mapping[str, str], body: Outgoing | None = None
     ) -> httpx2.Response:
-        """Return the server's answer as soon as it begins; whoever asks closes it. The body is let go when it is sent.
+        """Return the server's answer as soon as its head is here.
+
+        The caller closes the answer. The body is released by then, sent or not.
 
         Raises:
-            ModelUnsetError: when there is none.
-            ModelUnreachableError, ModelCutOffError: when it gives no answer.
-            ModelRefusedError: when it sends elsewhere.
+            ModelUnsetError: when no server is configured.
+            ModelUnreachableError, ModelCutOffError: when the server gives no answer.
+            ModelRefusedError: when the server redirects.
         """
         settings = self._settings
         if settings is None or self._transport is None:
@@ -121,23 +123,23 @@ class Relay:
         return answer
 
     def start(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        """Return a task that is waited for before all ends."""
+        """Start a task, and return it; `close` waits for it."""
         task = asyncio.create_task(work)
         self._running.add(task)
         task.add_done_callback(self._running.discard)
         return task
 
     async def close(self) -> None:
-        """Wait until what was said in calls is stored, and close the connections."""
+        """Wait until all calls are stored, at most `CLOSE_WAIT_S`, then close the connections."""
         deadline = asyncio.get_running_loop().time() + CLOSE_WAIT_S
-        while self._running and asyncio.get_running_loop().time() < deadline:  # what ends may have begun another
+        while self._running and asyncio.get_running_loop().time() < deadline:  # a task may have started another
             await asyncio.wait(self._running, timeout=CLOSE_WAIT_S)
         if self._transport is not None:
             await self._transport.aclose()
 
 
 def told_headers(answer: httpx2.Response, mask: Mask) -> Iterator[tuple[bytes, bytes]]:
-    """Yield the headers of an answer that pass, without the key; not more than clients take."""
+    """Yield the headers of an answer for the client, with the key masked: at most 64 headers and 16 KiB."""
     room = _TOLD_BYTES_MAX
     passing = (header for header in answer.headers.raw if _passes(header[0].lower().decode("ascii")))
     for raw, value in islice(passing, _TOLD_COUNT_MAX):
@@ -148,7 +150,7 @@ def told_headers(answer: httpx2.Response, mask: Mask) -> Iterator[tuple[bytes, b
         return
     yield b"content-type", mask.data(_passive(answer.headers.get("content-type", "")))
     length = answer.headers.get("content-length", "")
-    if length.isdecimal() and not is_stream(answer):  # whose end waits for the store
+    if length.isdecimal() and not is_stream(answer):  # with it, a client would see a stream end before the store has it
         yield b"content-length", b"%d" % int(length)
 
 
@@ -158,7 +160,7 @@ def is_stream(answer: httpx2.Response) -> bool:
 
 
 def media_type_of(answer: httpx2.Response) -> str:
-    """Return what an answer says it is, without parameters."""
+    """Return the media type of an answer, in lower case and without parameters."""
     told: str = answer.headers.get("content-type", "")
     return told.partition(";")[0].strip().lower()
 
@@ -168,7 +170,7 @@ def _passes(name: str) -> bool:
 
 
 def _passive(content_type: str) -> bytes:
-    """Return the type to tell: what browsers may run comes as plain text, and so does what does not say what it is."""
+    """Return the content type for the client: plain text instead of a missing type, or one a browser may run."""
     media_type = content_type.partition(";")[0].strip().lower()
     if not _PASSIVE.fullmatch(media_type):
         return _AS_TEXT

@@ -1,12 +1,12 @@
-"""Answers that are streams of server-sent events, written while they come.
+"""Responses of server-sent events, written while they arise.
 
-Each event leaves at once, whole. While there is none, a comment is sent now and then, so that no proxy takes
-the silence for the end. Whoever reads slowly slows down the writing, and nothing is held for them; whoever
-does not read at all is cut off by the connection (see `protocol`), and whoever is gone ends the writing: also who
-closes its side of the connection, since nothing else tells of that while there is nothing to send.
+Each event leaves at once and whole. After `BEAT_S` of silence the server sends a comment, so that no proxy takes
+the silence for the end. A slow reader slows down the writing; no events queue up for it. The connection cuts off
+a reader at a standstill (see `http.gate.connection`). A reader gone away ends the writing. A reader counts as gone
+when it closes its side of the connection: nothing else shows its absence while there is nothing to send.
 
-When the server is told to stop, an answer of the model may still be completed for as long as uvicorn waits
-for requests; then it is cancelled, and stores what came of it. A stream without an end of its own ends at once.
+When the server stops, a model's answer may go on for as long as uvicorn waits for requests. Then it is
+cancelled, and stores the part received so far. An endless stream ends at once.
 """
 
 from __future__ import annotations
@@ -23,27 +23,30 @@ from chatkeep.errors import ChatkeepError
 from chatkeep.model.chat import CLIENT_GONE
 from chatkeep.wire import answers, errors
 
-BEAT_S: Final = 15.0
-FAREWELL_S: Final = 1.0
+BEAT_S: Final = 15.0  # between two comments in a silent stream
+FAREWELL_S: Final = 1.0  # time for a reader to take the end of an answer
 
 SendBytes = Callable[[bytes], Awaitable[None]]
-"""Sends events that are encoded."""
+"""Sends encoded events."""
 
 
 class EventStream(Response):
-    """An answer of events that a coroutine writes. An error that it raises becomes the last event, `error`."""
+    """A response of events from a coroutine; a ChatkeepError of the coroutine becomes the last event, `error`."""
 
     media_type = EVENT_STREAM_TYPE
 
     def __init__(self, write: Callable[[SendBytes], Awaitable[None]], *, is_endless: bool = False) -> None:
-        """Take what writes the events; it is cancelled when nobody reads them, if endless when the server ends too."""
+        """Take the coroutine function writing the events.
+
+        The coroutine is cancelled when its reader is gone; an endless one also when the server stops.
+        """
         super().__init__(headers={"X-Accel-Buffering": "no"})
         del self.headers["content-length"]
         self._write = write
         self._is_endless = is_endless
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Send the events until they end, or nobody reads them."""
+        """Send the events until they end or the reader is gone."""
         line = _Line(send)
         await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
         writing = asyncio.create_task(self._written(line))
@@ -60,7 +63,7 @@ class EventStream(Response):
             await asyncio.wait((writing, gone), return_when=asyncio.FIRST_COMPLETED)
         finally:
             has_left = bool(state.get("has_left"))
-            is_gone = has_left or (gone.done() and not gone.cancelled())  # a server that ends cancels all there is
+            is_gone = has_left or (gone.done() and not gone.cancelled())  # a server shutting down cancels every task
             writing.cancel(CLIENT_GONE if is_gone else None)
             gone.cancel()
             beating.cancel()
@@ -78,19 +81,19 @@ class EventStream(Response):
 
 
 class _Line:
-    """Where events are sent, and how many were."""
+    """The way to the reader, and a count of the sends."""
 
     def __init__(self, send: Send) -> None:
         self._send = send
         self._sent_count = 0
 
     async def emit(self, events: bytes) -> None:
-        """Send events, and wait until there is room for the next."""
+        """Send events, and wait until the send buffer has room again."""
         self._sent_count += 1
         await self._send({"type": "http.response.body", "body": events, "more_body": True})
 
     async def beat(self) -> None:
-        """Send a comment whenever nothing was sent for a while."""
+        """Send a comment after every `BEAT_S` without an event."""
         while True:
             known = self._sent_count
             await asyncio.sleep(BEAT_S)
@@ -99,13 +102,13 @@ class _Line:
 
 
 async def until_gone(receive: Receive) -> None:
-    """Wait until the client has gone away."""
+    """Wait until the client disconnects."""
     while (await receive())["type"] != "http.disconnect":
         pass
 
 
 async def _finish(scope: Scope, receive: Receive, send: Send) -> None:
-    """End the answer in order; the connection of a reader that does not take even that is broken off."""
+    """Send the end of the answer; break off the connection of a reader not taking it within `FAREWELL_S`."""
     try:
         async with asyncio.timeout(FAREWELL_S):
             await send({"type": "http.response.body", "body": b"", "more_body": False})
