@@ -1,8 +1,8 @@
-"""The way in: what a request passes before its handler runs.
+"""The way in: the checks on a request before its handler runs.
 
-connection  bytes as requests, bounded          envelope   ids, headers, the log
-guard       who it is and what they may do      limits     how often
-cookies     browsers that are signed in         addresses  where it comes from
-rules       what each route asks for            room       how much memory bodies take
-body        what it brings                      problems   errors as answers
+connection  bytes to requests, bounded          envelope   ids, headers, the log
+guard       identity, and permissions           limits     requests a minute
+cookies     signed-in browsers                  addresses  one name for each client
+rules       permissions of each route, threads  room       memory of bodies in flight
+body        request bodies, read and decoded    problems   errors as responses
 """

@@ -1,8 +1,8 @@
-"""Where a request comes from, under one name for each client, whatever it is spelt like.
+"""The client address of a request: one name for each client, however the address is spelt.
 
-The name is what limits count by, so whoever can choose among many addresses must not get many names: all
-of a machine's own addresses share one, and so do those of an IPv6 site. An address that carries an IPv4
-address (mapped, 6to4, Teredo, NAT64) has the name of that: its owner may fill in the rest as it likes.
+Limits count by this name, so a client with many addresses must not get many names. All loopback addresses
+share one name, and so do all addresses of an IPv6 site (/64). An IPv6 address carrying an IPv4 address
+(mapped, 6to4, Teredo, NAT64) has the name of the IPv4 address: its owner may choose the other bits.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ LOCAL: Final = "local"
 
 _IPV6_BITS_OF_A_SITE: Final = 64
 _HOPS_MAX: Final = 20
-"""Proxies in a row that are looked through; longer rows are no network, but somebody's invention."""
+"""Hops read from X-Forwarded-For: a longer row is an invention, not a network."""
 _NAT64: Final = ipaddress.IPv6Network("64:ff9b::/96")
 _WITH_PORT: Final = re.compile(r"\[([^\]]*)\](?::[0-9]+)?|([^:]*):[0-9]+", re.ASCII)
 _IPV4_BITS: Final = (1 << 32) - 1
@@ -31,7 +31,7 @@ Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
 def client_address(scope: Scope, proxies: Sequence[Network]) -> str:
-    """Return the name of the address that a request comes from: the nearest hop that is no proxy of ours."""
+    """Return the name of a request's client: the nearest hop outside the trusted proxies."""
     peer: tuple[str, int] | None = scope.get("client")
     if peer is None:
         return LOCAL
@@ -44,13 +44,13 @@ def client_address(scope: Scope, proxies: Sequence[Network]) -> str:
 
 
 def canonical(host: str) -> str:
-    """Return the one name of a client: that of its site, or of this machine."""
+    """Return the name of a client: its site, or `LOCAL` for a loopback address."""
     address = address_of(host)
     return LOCAL if address is not None and address.is_loopback else site_of(host)
 
 
 def site_of(host: str) -> str:
-    """Return one name for all spellings of an address; the addresses of an IPv6 site (/64) share one."""
+    """Return one name for all spellings of an address, and for all addresses of an IPv6 site (/64)."""
     address = address_of(host)
     if address is None:
         return host
@@ -60,7 +60,7 @@ def site_of(host: str) -> str:
 
 
 def address_of(host: str) -> Address | None:
-    """Return the address that a text spells, as IPv4 if it carries one; None for any other text."""
+    """Return the address in a text, as IPv4 if it carries an IPv4 address; None for any other text."""
     try:
         address = ipaddress.ip_address(host)
     except ValueError:
@@ -69,7 +69,10 @@ def address_of(host: str) -> Address | None:
 
 
 def _carried(address: ipaddress.IPv6Address) -> ipaddress.IPv4Address | None:
-    """Return the IPv4 address in one of IPv6. Source: RFC 4291 (mapped), 3056 (6to4), 4380 (Teredo), 6052 (NAT64)."""
+    """Return the IPv4 address within an IPv6 address, None if there is none.
+
+    Source: RFC 4291 (mapped), 3056 (6to4), 4380 (Teredo), 6052 (NAT64).
+    """
     if address in _NAT64:
         return ipaddress.IPv4Address(int(address) & _IPV4_BITS)
     return address.ipv4_mapped or address.sixtofour or (address.teredo[1] if address.teredo else None)

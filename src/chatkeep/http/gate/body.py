@@ -1,8 +1,8 @@
-"""Request bodies: counted while they come in, checked before they are parsed, typed when they go on.
+"""Request bodies: bounded while they arrive, checked before parsing, decoded into types.
 
-A body keeps to `core.bounds`, arrives within 30 seconds, is JSON by its media type and by its bytes; a
-parser meets it only then. Broken JSON is 400, a wrong value 422. `http.room` bounds how many are worked on
-at the same time, from their first byte to the answer.
+A body has to keep to `core.bounds`, to arrive within 30 seconds, and to have a media type of its route. Only then
+does a parser read it. Broken JSON gives 400, a wrong value 422. `http.gate.room` bounds the memory of all bodies
+in flight, from the first byte to the answer.
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ async def body_of(request: Request, types: tuple[str, ...] = JSON_TYPES, bytes_m
     """Return the body of a request.
 
     Raises:
-        UnsupportedTypeError: when it is of none of the media types, or compressed.
-        TooLargeError: when it is larger than `bytes_max`; no more than that is read.
+        UnsupportedTypeError: when it has another media type than `types`, or is compressed.
+        TooLargeError: when it is larger than `bytes_max`; reading stops there.
         BrokenInputError: when it does not arrive in time, or the client goes away.
     """
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
@@ -54,17 +54,17 @@ async def body_of(request: Request, types: tuple[str, ...] = JSON_TYPES, bytes_m
 
 
 async def json_of(request: Request, decoder: msgspec.json.Decoder[_T], types: tuple[str, ...] = JSON_TYPES) -> _T:
-    """Return the body of a request as the type that the decoder is for.
+    """Return the body of a request, decoded; a thread decodes a body above `LARGE_BYTES`.
 
     Raises:
         BrokenInputError: when it is not JSON, or nested too deep.
-        InvalidError: naming the field that has another type or a value out of range.
+        InvalidError: naming the field with a wrong type or a value out of range.
         UnsupportedTypeError, TooLargeError: as `body_of` says.
     """
     data = await body_of(request, types)
     if len(data) <= LARGE_BYTES:
         return decoded(data, decoder)
-    body: _T = await request.app.state.pools.read(decoded, data, decoder)  # what takes long is not for the event loop
+    body: _T = await request.app.state.pools.read(decoded, data, decoder)  # too long for the event loop
     return body
 
 

@@ -1,16 +1,18 @@
-"""HTTP/1.1 as uvicorn speaks it, with bounds on what a connection may cost: nothing else has them.
+"""HTTP/1.1 as uvicorn speaks it, with bounds on the cost of a connection: uvicorn sets none of these.
 
-The head of a request is bounded in size and in time, so are its trailers, and what still arrives of a
-body when its request is answered. A client that does not take its answer is waited for as long. What
-comes in one piece is parsed bit by bit, so that a thousand requests in it are not a thousand in memory.
+- The head of a request: 64 KiB, 15 seconds. Trailers: 64 KiB.
+- The rest of a body after its request is answered: 16 MiB, 15 seconds.
+- A client not taking its answer: 30 seconds.
+- Connections: 1000. One more displaces an idle one, or one whose client does not read: of the address with the
+  most of those, the oldest. So idle connections keep nobody out.
 
-There are at most so many connections. One more costs one its place that waits for its client: the
-oldest of the address that has most of those. So nobody is kept out by connections that do nothing.
+The protocol parses a large piece of bytes in small steps, so a piece with a thousand requests does not put a
+thousand requests into memory.
 
-What is no HTTP is answered in the shape of all other errors. A request that names its host in its
-target (absolute form) is one for that host, whatever its `Host` header says (RFC 9112, section 3.2.2).
-One that asks for another protocol is parsed once more as if it had not: the parser would leave its body
-to that protocol, and so take it for the next request.
+Bytes other than HTTP get an error in the shape of all others. A request target in absolute form names the host,
+whatever the `Host` header says (RFC 9112, section 3.2.2). A request to upgrade to another protocol is parsed a
+second time without its `Upgrade` header: the parser would leave its body to that protocol, and then take the body
+for the next request.
 """
 
 from __future__ import annotations
@@ -37,14 +39,14 @@ if TYPE_CHECKING:
     from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
 HEAD_BYTES_MAX: Final = 1 << 16
-HEAD_WAIT_S: Final = 15.0
-READER_WAIT_S: Final = 30.0
+HEAD_WAIT_S: Final = 15.0  # for a head, and for the rest of a body after its answer
+READER_WAIT_S: Final = 30.0  # for a client to take its answer
 CONNECTIONS_MAX: Final = 1000
-_REST_BYTES_MAX: Final = 16 << 20  # many clients read no answer before they have sent all
-_REST_PAUSE_S: Final = 0.01  # after each piece of it, so that others come first
-_HEAD_PIECE_BYTES: Final = 2048  # a hundred of the shortest requests
-_BODY_PIECE_BYTES: Final = 1 << 15
-_AT_ONCE: Final = struct.pack("ii", 1, 0)
+_REST_BYTES_MAX: Final = 16 << 20  # many clients send their whole body before they read the answer
+_REST_PAUSE_S: Final = 0.01  # after each piece of such a rest, so that other requests come first
+_HEAD_PIECE_BYTES: Final = 2048  # parsed in one step: a hundred of the shortest requests
+_BODY_PIECE_BYTES: Final = 1 << 15  # parsed in one step
+_AT_ONCE: Final = struct.pack("ii", 1, 0)  # SO_LINGER of 0 seconds: close with a reset
 _REFUSAL: Final = (
     b"HTTP/1.1 %d %b\r\n"
     b"content-type: application/problem+json\r\n"
@@ -55,7 +57,7 @@ _REFUSAL: Final = (
 
 
 class BoundedProtocol(HttpToolsProtocol):
-    """A connection that is closed when it costs too much."""
+    """A connection with bounds: it closes beyond them."""
 
     head_wait_s = HEAD_WAIT_S
     reader_wait_s = READER_WAIT_S
@@ -73,7 +75,10 @@ class BoundedProtocol(HttpToolsProtocol):
     _reader_deadline: TimerHandle | None = None
 
     def connection_made(self, transport: Transport) -> None:  # type: ignore[override]
-        """Begin to wait for a request, if there is room for one more connection."""
+        """Start the deadline of the first head.
+
+        With too many connections, displace an idle one, or refuse this one with 503.
+        """
         super().connection_made(transport)
         self.address = site_of(self.client[0]) if self.client else ""
         self.waits_since = asyncio.get_running_loop().time()
@@ -82,16 +87,16 @@ class BoundedProtocol(HttpToolsProtocol):
             self._refuse(BusyError("server"))
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Wait for nothing any more."""
+        """Drop queued requests, and cancel the deadlines."""
         self._unparsed = b""
         self.pipeline.clear()
-        self.cycle = self._begun or self.cycle  # it is to know, and those that queue do not begin
+        self.cycle = self._begun or self.cycle  # uvicorn tells this request of the disconnect; queued ones never begin
         self._relax()
         self.resume_writing()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """Take bytes from the client."""
+        """Parse bytes from the client."""
         if self._takes_no_more:
             self._rest_bytes += len(data)
             if self._rest_bytes > _REST_BYTES_MAX:
@@ -101,7 +106,10 @@ class BoundedProtocol(HttpToolsProtocol):
         self._parse()
 
     def eof_received(self) -> bool:  # type: ignore[override]
-        """Answer what has been asked: the client may only say that it will ask no more."""
+        """Keep the connection open while an answer is under way: the client may have closed its sending side alone.
+
+        A stream ends, through its `leave` callback.
+        """
         self._has_ended = True
         self._parse()
         if self._begun is not None:
@@ -112,14 +120,14 @@ class BoundedProtocol(HttpToolsProtocol):
         return self._is_answering()
 
     def on_message_begin(self) -> None:
-        """Begin a request."""
+        """Start the deadline of a request's head."""
         self._in_head = True
         self._head_bytes = 0
         self._expect()
         super().on_message_begin()
 
     def on_headers_complete(self) -> None:
-        """Begin its body."""
+        """Start the request: its head is complete, its body begins."""
         if self.parser.should_upgrade() and self.parser.get_method() != b"CONNECT":
             self._head_again = self._head_without_upgrade()
             return
@@ -135,7 +143,7 @@ class BoundedProtocol(HttpToolsProtocol):
             self._begun = self.cycle
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """Take a header, or a trailer."""
+        """Keep a header; count the bytes of a trailer."""
         if self._in_head:
             super().on_header(name, value)
             return
@@ -144,7 +152,7 @@ class BoundedProtocol(HttpToolsProtocol):
             self._refuse(BrokenInputError("The head of the request is too large."))
 
     def on_body(self, body: bytes) -> None:
-        """Take a piece of a body; what nobody waits for any more is bounded."""
+        """Pass a piece of a body on; slow down and bound the rest of a body after its answer."""
         super().on_body(body)
         if self.cycle.response_complete:
             self._rest_bytes += len(body)
@@ -156,18 +164,18 @@ class BoundedProtocol(HttpToolsProtocol):
                 asyncio.get_running_loop().call_later(_REST_PAUSE_S, self._read_on)
 
     def on_message_complete(self) -> None:
-        """Begin to count the bytes of the next request's head."""
+        """Start counting the bytes of the next head."""
         if self._head_again:
             return
         super().on_message_complete()
         self._in_head = True
         self._head_bytes = 0
-        if not self._is_answering():  # all that came of this body was for nobody
+        if not self._is_answering():  # the answer came before the end of the body; the next head gets a full deadline
             self._relax()
             self._expect()
 
     def on_response_complete(self) -> None:
-        """Go on with the next request, or with what is still to come of this one."""
+        """Go on with the next request, or with the rest of this one's body."""
         if self.pipeline:
             self._begun = self.pipeline[-1][0]
         super().on_response_complete()
@@ -177,25 +185,28 @@ class BoundedProtocol(HttpToolsProtocol):
         self._parse()
 
     def pause_writing(self) -> None:
-        """Begin to wait for the client to take its answer."""
+        """Start the deadline for the client to take its answer."""
         super().pause_writing()
         if self._reader_deadline is None:
             self._reader_deadline = asyncio.get_running_loop().call_later(self.reader_wait_s, self.abort)
 
     def resume_writing(self) -> None:
-        """Go on writing the answer."""
+        """Go on writing the answer, and cancel that deadline."""
         super().resume_writing()
         if self._reader_deadline is not None:
             self._reader_deadline.cancel()
             self._reader_deadline = None
 
     def abort(self) -> None:
-        """Break the connection off: else the kernel keeps what the client does not take, and may not tell it."""
+        """Reset the connection.
+
+        After a plain close the kernel would keep bytes not taken, and the client might not notice the end.
+        """
         self.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _AT_ONCE)
         self.transport.abort()
 
     def ignore_more(self) -> None:
-        """Take no more requests: the answer under way has no end, and only who reads on sees its client leave."""
+        """Read on, but ignore further requests, during an endless answer: only reading shows a client's leaving."""
         self._takes_no_more = True
         self._unparsed = b""
         self.pipeline.clear()
@@ -205,17 +216,17 @@ class BoundedProtocol(HttpToolsProtocol):
 
     @property
     def may_go(self) -> bool:
-        """Tell whether only the client keeps this connection: it asks nothing, or does not take its answer."""
+        """Whether the connection waits for its client alone: no request is under way, or the client does not read."""
         return not self.transport.is_closing() and (not self._is_answering() or self.flow.write_paused)
 
     def shutdown(self) -> None:
-        """Let the answer under way be finished; tell one that goes on for ever."""
+        """Let the answer under way finish, but end an endless one."""
         super().shutdown()
         if self._begun is not None and (end := self._begun.scope["state"].get("end")):
             end()
 
     def _parse(self) -> None:
-        """Parse what has come, until requests queue up."""
+        """Parse the received bytes until a request has to queue behind another."""
         data, place = self._unparsed, 0
         while place < len(data) and not self.pipeline and not self.transport.is_closing():
             piece = data[place : place + (_HEAD_PIECE_BYTES if self._in_head else _BODY_PIECE_BYTES)]
@@ -240,7 +251,7 @@ class BoundedProtocol(HttpToolsProtocol):
             try:
                 self.parser.feed_data(piece)
             except httptools.HttpParserUpgrade as wish:
-                self.parser = httptools.HttpRequestParser(self)  # the old one may await no more requests
+                self.parser = httptools.HttpRequestParser(self)  # the old one may take no more requests
                 self.parser.set_dangerous_leniencies(lenient_data_after_close=True)
                 piece, self._head_again = self._head_again + piece[wish.args[0] :], b""
             except httptools.HttpParserError:
@@ -263,7 +274,7 @@ class BoundedProtocol(HttpToolsProtocol):
         return self.cycle is not None and not self.cycle.response_complete
 
     def _displace_another(self) -> bool:
-        """Close the connection that has waited longest for its client, at the address with most of them, if any."""
+        """Reset the longest idle connection of the address with the most idle ones; return False when none is idle."""
         waiting = [other for other in self.connections if isinstance(other, BoundedProtocol) and other.may_go]
         waiting.remove(self)
         if not waiting:
@@ -274,7 +285,7 @@ class BoundedProtocol(HttpToolsProtocol):
         return True
 
     def _expect(self) -> None:
-        """Begin to wait for the rest of a head, or of a body that is for nobody, unless that has begun."""
+        """Start the deadline for a head, or for the rest of an answered body, unless one runs."""
         if self._deadline is None:
             self._deadline = asyncio.get_running_loop().call_later(self.head_wait_s, self._expire)
 
@@ -285,7 +296,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def _expire(self) -> None:
         self._deadline = None
-        if self._is_answering():  # the one before is not answered yet
+        if self._is_answering():  # the request before it has no answer yet
             self._expect()
         elif self._in_head:
             self._refuse(BrokenInputError("The head of the request did not arrive in time."))

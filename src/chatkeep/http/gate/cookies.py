@@ -1,10 +1,12 @@
-"""The cookie of the page: what it is called, when it counts, and how a browser is given it.
+"""The cookie of the page: its name, the rules for accepting it, and the headers for setting it.
 
-Browsers send cookies with requests of other pages too, and to servers on other ports of the same host. So ours
-counts only beside what shows that a page of this very server asks; and what is in it is good nowhere else (see
-`page_sessions`). Where the page came over TLS its name begins with `__Host-`: browsers then take it from this
-host alone, over TLS alone. Elsewhere the name has the port, so that servers on one host do not take each
-other's away.
+Browsers send cookies with requests from other pages too, and to servers on other ports of the same host. So a
+cookie counts only in a request from a page of this very server, as `Sec-Fetch-Site` or `Origin` shows. Its
+secret is good nowhere else (see `access.page_sessions`).
+
+A cookie set over TLS has a name beginning with `__Host-`: browsers then accept it from this host alone, over TLS
+alone. Each name ends with the port of the `Host` header, if there is one: so servers on one host do not overwrite
+each other's cookies.
 """
 
 from __future__ import annotations
@@ -23,12 +25,12 @@ from chatkeep.access.tokens import Token
 from chatkeep.errors import ChatkeepError, UnauthorizedError
 
 _HOST_ONLY: Final = "__Host-"
-_VALUES_MAX: Final = 8
+_VALUES_MAX: Final = 8  # cookies of ours in a request; each costs a look-up, and a request with more has none
 _SAFE_METHODS: Final = frozenset(("GET", "HEAD"))
 
 
 class Cookie(Struct, frozen=True):
-    """A cookie of ours that is good, and who comes with it."""
+    """A valid cookie of ours, with its page session and token."""
 
     secret: str
     page: PageSession
@@ -40,10 +42,10 @@ class Cookie(Struct, frozen=True):
 
 
 def is_from_page(scope: Scope) -> bool:
-    """Tell whether a browser says that a page of this very server asks.
+    """Tell whether a request comes from a page of this very server, as the browser states.
 
-    Browsers leave `Sec-Fetch-Site` out where a server is reached by plain HTTP under a name of its own;
-    then `Origin` decides, which they send with every request that changes something.
+    Browsers leave `Sec-Fetch-Site` out over plain HTTP, unless the host is local. Then `Origin` decides: browsers
+    send it with every request except `GET` and `HEAD`. Without both headers only these two methods pass.
     """
     headers = Headers(scope=scope)
     site, origin = headers.get("sec-fetch-site"), headers.get("origin")
@@ -55,12 +57,12 @@ def is_from_page(scope: Scope) -> bool:
 
 
 def is_over_tls(scope: Scope) -> bool:
-    """Tell whether the page that asks came over TLS, as its browser says of it."""
+    """Tell whether the asking page was loaded over TLS, by the request's `Origin`."""
     return Headers(scope=scope).get("origin", "").lower().startswith("https:")
 
 
 def good_cookies(scope: Scope, pages: PageSessions) -> list[Cookie]:
-    """Return the cookies of ours in a request that are good; whoever can set one can add a second."""
+    """Return the valid cookies of ours in a request; more than one is possible, as other ports can add cookies."""
     if not is_from_page(scope):
         return []
     names = {_name(scope, is_secure=is_secure): is_secure for is_secure in (True, False)}
@@ -72,14 +74,14 @@ def good_cookies(scope: Scope, pages: PageSessions) -> list[Cookie]:
 
 
 def good_cookie(scope: Scope, pages: PageSessions) -> Cookie:
-    """Return the one cookie of ours that is good.
+    """Return the only valid cookie of ours.
 
-    What is no secret of ours does not count, wherever it comes from, so nobody is kept out by one that another
-    port has set. Of two that are good none counts: one would be somebody else's.
+    Cookies with an unknown secret do not count, so a server on another port cannot lock a browser out by setting
+    one. Of two valid cookies none counts: one of them would be somebody else's.
 
     Raises:
         UnauthorizedError: when there is none, or more than one.
-        StorageError: when the sessions cannot be read.
+        StorageError: when the page sessions or tokens cannot be read.
     """
     good = good_cookies(scope, pages)
     if len(good) != 1:
@@ -88,7 +90,7 @@ def good_cookie(scope: Scope, pages: PageSessions) -> Cookie:
 
 
 def set_cookie(answer: Response, scope: Scope, secret: str, page: PageSession, lifetime_s: int) -> None:
-    """Let an answer hand over the cookie of a session."""
+    """Add the cookie of a page session to a response."""
     answer.set_cookie(
         _name(scope, is_secure=page.is_secure),
         secret,
@@ -101,11 +103,11 @@ def set_cookie(answer: Response, scope: Scope, secret: str, page: PageSession, l
 
 
 def renewed_cookie(scope: Scope, pages: PageSessions) -> str | None:
-    """Return the header that lets a browser keep its cookie for longer; None when that is not possible.
+    """Renew the page session of a request, and return the `Set-Cookie` header; None when renewing fails.
 
-    Blocks while the file is changed, which is about once a day for a browser in use.
+    Blocks while the file is changed, about once a day for a browser in use.
     """
-    with suppress(ChatkeepError):  # it stays good for as long as it was
+    with suppress(ChatkeepError):  # the old cookie keeps its lifetime
         cookie = good_cookie(scope, pages)
         page = pages.renew(cookie.page)
         answer = Response()
@@ -115,7 +117,7 @@ def renewed_cookie(scope: Scope, pages: PageSessions) -> str | None:
 
 
 def remove_cookies(answer: Response, scope: Scope) -> None:
-    """Let an answer take away every cookie of ours that the request came with."""
+    """Remove every cookie of ours in the request, through headers of the response."""
     borne = {name for name, _ in _pairs(scope)}
     for is_secure in (True, False):
         name = _name(scope, is_secure=is_secure)
@@ -132,7 +134,7 @@ def _found(secret: str, pages: PageSessions, *, is_secure: bool) -> Cookie | Non
 
 
 def _name(scope: Scope, *, is_secure: bool) -> str:
-    """Return the name of our cookie: servers on other ports of the same machine share its cookies."""
+    """Return the name of our cookie, with the port: servers on other ports of the host get the same cookies."""
     port = re.search(r":([0-9]+)$", Headers(scope=scope).get("host", ""))
     return (_HOST_ONLY if is_secure else "") + (f"chatkeep-{port[1]}" if port else "chatkeep")
 

@@ -1,7 +1,7 @@
-"""What every answer has around it, whoever gives it: an id, safe headers, a line in the log, a count.
+"""The envelope of every response: a request id, safe headers, a line in the log, a count.
 
-The outermost layer of the application. It also refuses addresses that are not UTF-8, lets HEAD be
-answered by what answers GET, and turns what nobody foresaw into a plain 500.
+The envelope is the outermost layer of the application. It also refuses URLs outside UTF-8, answers HEAD
+through the handler of GET, and turns unexpected errors into a plain 500.
 """
 
 from __future__ import annotations
@@ -37,14 +37,14 @@ _SAFE_HEADERS: Final = {
 _log = logging.getLogger("chatkeep.access")
 
 OnRequest = Callable[[str, str, int, float], None]
-"""Is told of each answer: route template, method, status, seconds."""
+"""Takes the route template, method, status and seconds of each answer."""
 
 
 class Envelope:
-    """An ASGI application that puts the envelope around the answers of another one."""
+    """An ASGI middleware: it puts the envelope around the responses of an application."""
 
     def __init__(self, app: ASGIApp, seen: OnRequest) -> None:
-        """Take the application, and who counts the answers."""
+        """Take the application, and the counter of answers."""
         self._app = app
         self._seen = seen
 
@@ -69,7 +69,7 @@ class Envelope:
             await self._app(_as_get(scope) if sent.is_head else scope, receive, sent)
         except ChatkeepError as error:
             await sent.instead(problems.response(error, scope), scope, receive)
-        except Exception as error:  # noqa: BLE001 - the last resort; only the places are logged, a message may quote content
+        except Exception as error:  # noqa: BLE001 - last resort; log only the traceback: messages may quote content
             places = "".join(traceback.format_tb(error.__traceback__))
             _log.error("%s", _line(request_id=sent.request_id, failed=type(error).__name__, at=places))
             await sent.instead(problems.unexpected(scope), scope, receive)
@@ -90,7 +90,7 @@ class Envelope:
 
 
 class _Sent:
-    """Sends an answer with the envelope's headers, and remembers how far it got."""
+    """Sends an answer with the envelope's headers, and keeps its status: 0 until it begins."""
 
     def __init__(self, send: Send, request_id: str, *, is_head: bool) -> None:
         self._send = send
@@ -110,16 +110,16 @@ class _Sent:
         await self._send(message)
 
     async def instead(self, answer: ASGIApp, scope: Scope, receive: Receive) -> None:
-        """Send this answer if none has begun; else leave the other unfinished, which breaks the connection off."""
+        """Send this answer if none has begun; else leave the begun one without its end: uvicorn cuts the connection."""
         if not self.status:
             await answer(scope, receive, self)
 
 
 def check_url(scope: Scope) -> None:
-    """Check that an address is text: UTF-8 after decoding, its path without control characters.
+    """Check a URL: at most 16 KiB, UTF-8 after decoding, no control characters in its path.
 
     Raises:
-        InvalidError: when it is not, or is longer than 16 KiB.
+        InvalidError: when it breaks one of these.
     """
     raw_path, query = scope.get("raw_path") or scope["path"].encode(), scope["query_string"]
     if len(raw_path) + len(query) > URL_BYTES_MAX:
@@ -144,5 +144,5 @@ def _request_id(scope: Scope) -> str:
 
 
 def _line(**facts: str | float) -> str:
-    """Return one line of JSON: control characters are escaped there."""
+    """Return the facts as one line of JSON; JSON escapes control characters."""
     return msgspec.json.encode(facts).decode()

@@ -1,16 +1,20 @@
-"""The guard: every request passes here, and gets in with a grant or not at all.
+"""The guard: every request passes here; except on public paths it needs a valid token.
 
-In this order: the `Host` must be one the server is known by (a page that has a foreign name resolve
-to this machine gets nothing); the token is looked up; the request is counted against its limits,
-refused ones too, so that guessing is slow; without a valid token it ends here, with the same answer
-at every address and for every method. What a grant allows is checked by `authorise`, and its prefix by
-`Sessions.confined`.
+The guard takes these steps in order:
 
-A token comes in the `Authorization` header. A browser that signed in sends a cookie instead, which is no
-token: `cookies` says when it counts.
+1. It checks the `Host` header against the server's names. So a page with a foreign name resolving to this
+   machine (DNS rebinding) gets nothing.
+2. It looks up the token.
+3. It counts the request against its limits, with or without a valid token, so that guessing is slow.
+4. It refuses a request without a valid token, with the same answer for every path and method.
 
-There is no exception for requests from this machine, no token in an address, and no identity taken
-from a header, except the address that a configured proxy has seen.
+Later, `authorise` checks the scope of the grant, and `Sessions.confined` its prefix.
+
+A token comes in the `Authorization` header. A signed-in browser sends a cookie instead of a token:
+`http.gate.cookies` defines when a cookie counts.
+
+Requests from this machine get no exception. A token in a URL never counts. No header proves an identity, except
+the client address from a configured proxy.
 """
 
 from __future__ import annotations
@@ -44,33 +48,33 @@ PUBLIC_PATHS: Final = frozenset(("/", "/health", "/openapi.json", "/docs"))
 PAGE_FILES: Final = "/page/"
 SIGN_IN_PATH: Final = "/signin"
 UNCOUNTED_PATHS: Final = frozenset(("/metrics",))
-"""Valid tokens may ask here as often as they like."""
+"""Paths without limits for valid tokens."""
 MODEL_PATHS: Final = "/v1/"
 RATE_PAGE: Final = 1200
-"""What a page that scrolls and searches as one types may ask in a minute."""
+"""Requests a minute for a signed-in browser: enough for scrolling, and for a search at each keystroke."""
 RATE_HEADERS: Final = ("X-RateLimit-Limit", "X-RateLimit-Remaining", "X-RateLimit-Reset")
 _HOST = re.compile(r"(\[[0-9a-f.]*:[0-9a-f:.]+\]|[^\s:/?#@\[\]\\]+)(?::[0-9]{1,5})?", re.ASCII)
 _ADMIN: Final = "admin"
 
 
 class Grant(Struct, frozen=True, kw_only=True):
-    """What a request may do: these scopes, on the keys that begin with the prefix."""
+    """The permissions of a request: its scopes, on the keys beginning with its prefix."""
 
     scopes: frozenset[str]
     prefix: str
     token_id: str
 
     def allows(self, scope: str) -> bool:
-        """Tell whether the scope, or `admin`, is among those granted."""
+        """Tell whether the grant has the scope, or `admin`."""
         return not self.scopes.isdisjoint((scope, _ADMIN))
 
 
 def authorise(grant: Grant | None, scope: str) -> None:
-    """Let pass who has been granted the scope.
+    """Check a grant for a scope.
 
     Raises:
         UnauthorizedError: when there is no grant.
-        ForbiddenError: when the grant lacks the scope; it names it.
+        ForbiddenError: when the grant lacks the scope; the error names it.
     """
     if grant is None:
         raise UnauthorizedError
@@ -79,7 +83,7 @@ def authorise(grant: Grant | None, scope: str) -> None:
 
 
 def authorise_everywhere(grant: Grant | None, scope: str) -> None:
-    """Let pass who has been granted the scope for all keys: for answers that cannot be confined.
+    """Check a grant for a scope on all keys, for answers about the whole server.
 
     Raises:
         UnauthorizedError, ForbiddenError: as `authorise` says; the latter also for a grant with a prefix.
@@ -90,20 +94,23 @@ def authorise_everywhere(grant: Grant | None, scope: str) -> None:
 
 
 class Rates(Struct, frozen=True, kw_only=True):
-    """The limits of a server, in requests a minute; 0 is no limit."""
+    """The limits of a server, in requests a minute; 0 means no limit."""
 
     address: int = 60
-    """Valid tokens without a limit of their own, all of one address together; and as many requests without one."""
+    """For all valid tokens at one address together, unless they have a limit of their own.
+
+    Requests without a valid token, and sign-ins, have the same limit in separate buckets.
+    """
     token: int = 60
     model: int = 600
-    """A token's calls of the model routes, which are no calls of sessions."""
+    """For a token's requests to `/v1/`; they count in this bucket alone."""
 
 
 UNLIMITED: Final = Rates(address=0, token=0, model=0)
 
 
 class Guard:
-    """The rules of one server: its names, its tokens, its limits and the proxies it believes."""
+    """The rules of one server: its host names, tokens, limits and trusted proxies."""
 
     def __init__(
         self,
@@ -114,7 +121,7 @@ class Guard:
         rates: Rates = Rates(),  # noqa: B008 - an immutable value
         trusted_proxies: Sequence[str] = (),
     ) -> None:
-        """Take names without ports, the limits, and addresses or networks of proxies.
+        """Take the tokens, the limits, the host names without ports, and the addresses or networks of proxies.
 
         Raises:
             ValueError: when a proxy is neither an address nor a network.
@@ -127,10 +134,10 @@ class Guard:
         self._proxies = tuple(ipaddress.ip_network(proxy) for proxy in trusted_proxies)
 
     def check_host(self, scope: Scope) -> None:
-        """Let pass a request that names this server, once, as host or host:port.
+        """Check for exactly one `Host` header naming this server, as host or host:port.
 
         Raises:
-            UnknownHostError: for any other.
+            UnknownHostError: for any other request.
         """
         named = Headers(scope=scope).getlist("host")
         found = _HOST.fullmatch(named[0].lower()) if len(named) == 1 else None
@@ -138,10 +145,11 @@ class Guard:
             raise UnknownHostError
 
     def find(self, scope: Scope) -> Token:
-        """Return the token that a request bears in its header, or else the one that the cookie of our page stands for.
+        """Return the token of a request: from its `Authorization` header, else from the cookie of the page.
 
         Raises:
-            UnauthorizedError: when it bears none, several, or one that is not valid.
+            UnauthorizedError: when there is no token, more than one, or an invalid one.
+            StorageError: when the tokens or page sessions cannot be read.
         """
         borne = Headers(scope=scope).getlist("authorization")
         if not borne:
@@ -152,7 +160,7 @@ class Guard:
         return self.tokens.find(secret.strip(" "))
 
     def is_cookie_due(self, scope: Scope) -> bool:
-        """Tell whether an admitted request came with a cookie that should be renewed."""
+        """Tell whether the cookie of an admitted request should be renewed."""
         if "authorization" in Headers(scope=scope):
             return False
         with suppress(ChatkeepError):
@@ -161,16 +169,16 @@ class Guard:
         return False
 
     def count(self, scope: Scope, token: Token | None) -> Standing | None:
-        """Count a request in the buckets that it belongs to, and return what is left of them.
+        """Count a request in its buckets, and return the standing of the tightest one; None without limits.
 
-        Requests without a valid token have a bucket of their own at each address: whoever guesses, or is lost,
-        uses up no room of those who are known there. So have the tries to sign in.
+        Requests without a valid token have a separate bucket at each address, and so have sign-ins. So a guesser,
+        or a misconfigured program, uses up nothing of the limit for valid tokens there.
 
         Raises:
             RateLimitedError, BusyError: as `Limits.take` says.
         """
         buckets = self._buckets(scope, token)
-        if token is not None and token.prefix:  # it must not see how busy others are at its address
+        if token is not None and token.prefix:  # it must not see the traffic of others at its address
             return self._limits.take(buckets, hidden="address")
         return self._limits.take(buckets)
 
@@ -189,25 +197,25 @@ class Guard:
         return [(f"address:{self.address(scope)}", rates.address), (f"token:{token.id}", rates.token)]
 
     def address(self, scope: Scope) -> str:
-        """Return the one name of the address that a request comes from."""
+        """Return the client address of a request, under its one name."""
         return client_address(scope, self._proxies)
 
 
 class GuardMiddleware:
-    """An ASGI application that lets only guarded requests through to another one."""
+    """An ASGI middleware: it passes admitted requests to the application, and answers the others itself."""
 
     def __init__(self, app: ASGIApp, guard: Guard) -> None:
-        """Take the application to protect and the rules."""
+        """Take the application to protect, and the guard."""
         self._app = app
         self._guard = guard
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer a request, put its grant (or None, on public paths) into `scope["state"]["grant"]`."""
+        """Answer a request; the grant (None on public paths) goes into `scope["state"]["grant"]`."""
         if scope["type"] == "lifespan":
             await self._app(scope, receive, send)
         elif scope["type"] == "http":
             await self._answer(scope, receive, send)
-        else:  # no door of this kind: WebSockets know no Authorization header from a browser
+        else:  # no WebSockets: a browser cannot send an Authorization header with one
             await send({"type": "websocket.close", "code": 1008})
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -226,7 +234,7 @@ class GuardMiddleware:
         await app(scope, receive, _adding(headers, send) if headers else send)
 
     def _admitted(self, scope: Scope, headers: dict[str, str]) -> Grant | None:
-        """Return the grant of a request, and fill in the headers that any answer to it gets."""
+        """Return the grant of a request, and put the rate-limit headers for its answer into `headers`."""
         self._guard.check_host(scope)
         path = scope["path"]
         if is_public(path):
@@ -239,7 +247,7 @@ class GuardMiddleware:
                 headers.update(_rate_headers(Standing(error.limit, 0, error.retry_after_s)))
                 raise
         if path == SIGN_IN_PATH:
-            return None  # here one gets a token, or lets go of it
+            return None  # signing in needs no token yet, signing out none any more
         if token is None:
             raise UnauthorizedError
         return Grant(scopes=frozenset(token.scopes), prefix=token.prefix, token_id=token.id)
@@ -248,11 +256,11 @@ class GuardMiddleware:
         try:
             return self._guard.find(scope)
         except UnauthorizedError:
-            return None  # refused further on, when it has been counted
+            return None  # the caller refuses it after counting it
 
 
 def is_public(path: str) -> bool:
-    """Tell whether everybody may read what is at this path."""
+    """Tell whether this path is open to everybody."""
     return path in PUBLIC_PATHS or path.startswith(PAGE_FILES)
 
 

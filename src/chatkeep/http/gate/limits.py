@@ -1,14 +1,14 @@
-"""Rate limits: how many requests a minute each bucket has left, counted by all processes together.
+"""Rate limits: requests a minute for each bucket, counted by all processes together.
 
-A bucket (an address, a token) holds the times of its requests in the last 60 seconds; a request
-passes when there are fewer than the limit. That is an exact sliding window: no minute, wherever it
-begins, sees more than the limit. Refused requests are not counted.
+A bucket (an address, a token) has the times of its requests in the last 60 seconds. A request passes
+when there are fewer times than the limit. This is an exact sliding window: no 60 seconds, wherever they
+begin, see more requests than the limit. Refused requests do not count.
 
 The times live in a small SQLite database beside the sessions, because processes share it without a
-server. It is worth nothing after a minute, so it is never synced to disk, and thrown away when it
-is damaged or of another layout. While the disk refuses, each process counts for itself: a full disk
-must not keep anybody from deleting. Times are those of CLOCK_MONOTONIC, which all processes of a
-Linux system share; rows that lie in the future were written before a reboot and are dropped.
+server. Its rows are worthless after a minute. So it is never synced to disk, and a database with damage or
+another layout is deleted. While the disk fails, each process counts alone, in memory, for 60 seconds at a time:
+a full disk must not stop anybody from deleting sessions. Times come from CLOCK_MONOTONIC, shared by all
+processes of a Linux system. Rows in the future are from before a reboot, and are dropped.
 """
 
 from __future__ import annotations
@@ -35,19 +35,19 @@ from chatkeep.errors import BusyError, RateLimitedError
 WINDOW_S: Final = 60
 _BUSY_WAIT_MS: Final = 1000
 _PRIVATE_S: Final = 60  # how long to count alone before trying the file again
-_FORGET_AT_ONCE: Final = 8
+_FORGET_AT_ONCE: Final = 8  # old rows deleted at each request, so that idle buckets vanish at little cost
 _US: Final = 1_000_000
 
 
 class _LinkedError(Exception):
-    """A file of the database has other names: what is written to it would change what lies there."""
+    """A database file has more than one hard link: writing to it would change a file under another name."""
 
 
 _DAMAGE: Final = (_LinkedError, apsw.CorruptError, apsw.NotADBError, apsw.SQLError, apsw.MismatchError)
 
 
 class Standing(Struct, frozen=True):
-    """What the tightest bucket has left. `reset_s` is when its oldest request is forgotten."""
+    """The state of the tightest bucket; its oldest request leaves the window in `reset_s` seconds."""
 
     limit: int
     remaining: int
@@ -55,10 +55,10 @@ class Standing(Struct, frozen=True):
 
 
 class Limits:
-    """The sliding windows of one workspace, or of this process alone when there is no path."""
+    """The sliding windows of one workspace, or of this process alone when there is no path. Thread-safe."""
 
     def __init__(self, path: Path | None, *, clock: Callable[[], float] = time.monotonic) -> None:
-        """Take the place of the database, which need not exist, and a clock that all its processes share."""
+        """Take the path of the database (it may not exist yet), and a clock shared by all its processes."""
         self._path = path
         self._clock = clock
         self._lock = threading.Lock()
@@ -67,13 +67,13 @@ class Limits:
         self._private_until = -math.inf
 
     def take(self, buckets: Sequence[tuple[str, int]], *, hidden: str = "") -> Standing | None:
-        """Count a request in every bucket, given with its limit, or in none of them.
+        """Count a request in all of the buckets, or in none, and return the standing of the tightest one.
 
-        A bucket's name begins with its kind and a colon. A limit of 0 is no limit; None is returned when no bucket
-        has one, else what is left of the tightest one, those of the kind `hidden` left out when there are others.
+        Each bucket comes with its limit; its name begins with its kind and a colon. A limit of 0 means no limit.
+        Return None when no bucket has a limit. The standing ignores buckets of the kind `hidden`, if there are others.
 
         Raises:
-            RateLimitedError: when a bucket is full; it says which kind, and when all of them will have room.
+            RateLimitedError: when a bucket is full; it has the kind, and the seconds until all buckets have room.
             BusyError: when another process holds the database for more than a second.
         """
         limited = [bucket for bucket in buckets if bucket[1] > 0]
@@ -89,12 +89,12 @@ class Limits:
             return self._taken(limited, hidden)
 
     def close(self) -> None:
-        """Let go of the database."""
+        """Close the database."""
         with self._lock:
             self._disconnect()
 
     def _taken_anew(self, buckets: Sequence[tuple[str, int]], hidden: str) -> Standing:
-        """Count in the database, in a new one if it is damaged."""
+        """Count in the database; replace a damaged one."""
         try:
             return self._taken(buckets, hidden)
         except _DAMAGE:
@@ -117,7 +117,7 @@ class Limits:
         return min((window.standing() for window in shown), key=lambda standing: standing.remaining)
 
     def _connected(self) -> apsw.Connection:
-        """Return the connection, a new one when the file is another than the one that is open."""
+        """Return the connection; reconnect when the path has another file by now."""
         path = None if self._clock() < self._private_until else self._path
         inode = _inode(path)
         if self._database is None or inode != self._inode:
@@ -139,7 +139,7 @@ class Limits:
 
 
 class _Window:
-    """The requests of one bucket in the last 60 seconds, as they stand within a transaction."""
+    """The requests of one bucket in the last 60 seconds, within one transaction."""
 
     def __init__(self, database: apsw.Connection, name: str, limit: int, now: int) -> None:
         self.limit = limit
@@ -153,20 +153,20 @@ class _Window:
         self._size = self._last - first + 1
 
     def wait_us(self) -> int:
-        """Return how long it takes until a request may pass, 0 when one may now."""
+        """Return the microseconds until a request may pass; 0 when it may now."""
         if self._size < self.limit:
             return 0
         row = self._row("oldest", self._size - self.limit)
         return max(1, row[0] + WINDOW_S * _US - self._now) if row else 0
 
     def count(self) -> None:
-        """Add a request at this time."""
+        """Add a request at the present time."""
         self._last += 1
         self._size += 1
         self._database.execute(_sql("count"), (self._name, self._now, self._last))
 
     def standing(self) -> Standing:
-        """Return what is left."""
+        """Return the limit, the remaining requests and the reset time."""
         reset_s = _seconds(self._oldest_at + WINDOW_S * _US - self._now)
         return Standing(limit=self.limit, remaining=self.limit - self._size, reset_s=reset_s)
 
@@ -177,7 +177,7 @@ class _Window:
 
 
 def _opened(path: Path | None, clock: Callable[[], float]) -> apsw.Connection:
-    if path is not None:  # made here, so that it is never readable to others; its -wal and -shm take after it
+    if path is not None:  # created here, so that others can never read it; -wal and -shm copy its mode
         if any(map(is_linked, _files_of(path))):
             raise _LinkedError
         os.close(opened_own(path, os.O_RDWR | os.O_CREAT))
@@ -187,10 +187,10 @@ def _opened(path: Path | None, clock: Callable[[], float]) -> apsw.Connection:
         database.execute("PRAGMA journal_mode = WAL; PRAGMA synchronous = OFF")
         with _transaction(database):
             if database.pragma("user_version") != _layout():
-                # Fails when there are tables of another layout: then the file is discarded
+                # Fails when there are tables of another layout; the caller then discards the file
                 database.execute(_sql("layout"))
                 database.pragma("user_version", _layout())
-            # Read within the transaction: a row that another process adds meanwhile is not of the future
+            # The clock is read within the transaction: no other process can add a later row meanwhile
             database.execute(_sql("forget_future"), (int(clock() * _US),))
     except BaseException:
         database.close()

@@ -1,7 +1,7 @@
 """Errors as clients see them: `application/problem+json`, one shape everywhere.
 
-The status comes from `answers.STATUS`; headers that belong to a status are added here. What FastAPI and
-Starlette raise becomes an error of ours first, so there is one way out.
+The status comes from `wire.answers.STATUS`; this module adds the headers of a status. An exception of FastAPI
+or Starlette becomes an error of ours first, so all errors leave in one way.
 """
 
 from __future__ import annotations
@@ -31,18 +31,18 @@ _METHODS = ("GET", "HEAD", "POST", "PATCH", "DELETE")
 _TRY_AGAIN = 503
 _OPENAI = "/v1/"
 _UNROUTED = (answers.STATUS[NotFoundError], answers.STATUS[MethodError])
-_SESSION_MESSAGES = re.compile(r"/api/(?:v1/)?sessions/.+/messages/?")  # where other APIs have them
+_SESSION_MESSAGES = re.compile(r"/api/(?:v1/)?sessions/.+/messages/?")  # other APIs have messages here
 _MESSAGES_ELSEWHERE = "The messages of a session are at /api/v1/messages?session=KEY."
 _OPENAI_ROUTES = "Not found: of OpenAI's API there are POST /v1/chat/completions and GET /v1/models."
 
 
 def response(error: ChatkeepError, scope: Scope) -> Response:
-    """Return the answer that an error becomes at the address of a request."""
+    """Return an error as a response to a request; on `/v1/` in the shape for clients of OpenAI's API too."""
     return _response(errors.problem(error), _headers(error), scope)
 
 
 def unexpected(scope: Scope) -> Response:
-    """Return the answer to what nobody foresaw: it says nothing of the cause."""
+    """Return the response to an unexpected error; it does not show the cause."""
     return response(ChatkeepError("Something went wrong; the server's log has the request's id."), scope)
 
 
@@ -54,7 +54,7 @@ def register(app: FastAPI) -> None:
 
 
 def allowed_methods(app: FastAPI, scope: Scope) -> tuple[str, ...]:
-    """Return all methods of the resource at the address of a request."""
+    """Return all methods of the resource at a request's path."""
     matching = (route for route in app.routes if route.matches(scope)[0] is not Match.NONE)
     template = getattr(next(matching, None), "path", None)
     alike = (route for route in app.routes if getattr(route, "path", "") == template)

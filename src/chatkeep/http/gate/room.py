@@ -1,9 +1,11 @@
-"""The memory that bodies in flight may take together, whatever door they come through.
+"""Bounded memory for all bodies in flight together.
 
-A body takes room before its first byte is read, for what it is and for what is made of it: text of wide characters,
-values, encoded lines, what the index looks at. It gives the room back when that is gone. What finds none waits with its
-sender, first come, first served. Small bodies have a share of their own, so they do not wait behind large ones; what
-is remembered of answers while they pass is taken from it, too.
+A handler reserves room before it reads the first byte of a body. The room covers the body and everything made of
+it: text of wide characters, values, encoded lines, the input of the index. The handler gives the room back when
+these are gone. While there is no room, a body waits with its sender, first come, first served.
+
+Small bodies have a separate share, so they do not wait behind large ones. Recordings of passing answers take
+their room from the small share, too.
 """
 
 from __future__ import annotations
@@ -16,48 +18,51 @@ from typing import Final
 from chatkeep.errors import BusyError
 
 ROOM_WAIT_S: Final = 30.0
-TIDY_S: Final = 3.0  # a search for garbage takes 10 ms, in which all wait
-SMALL_BYTES: Final = 64 << 10
+TIDY_S: Final = 3.0  # before each search for garbage; one takes 10 ms and stops all threads
+SMALL_BYTES: Final = 64 << 10  # of a body; up to this size it takes room from the small share
 COST: Final = 12  # bytes of memory for a byte of a body; bench/bodies.py measures 5 to 12
-BODY_MEMORY: Final = 1 << 30
-_SMALL_SHARE: Final = 4  # one part in so many
+BODY_MEMORY: Final = 1 << 30  # bytes
+_SMALL_SHARE: Final = 4  # the small share is a quarter of the memory
 
 
 class Room:
-    """A part of a share, until it is given back."""
+    """Reserved bytes of a share, until they are given back."""
 
     def __init__(self, share: Share, size_bytes: int) -> None:
-        """Take what belongs to this room already."""
+        """Take the share, and the bytes already reserved in it."""
         self.size_bytes = size_bytes
         self._share = share
 
     def grow(self, more_bytes: int) -> bool:
-        """Take more, if it is there without waiting, and tell whether it was."""
+        """Reserve more bytes if they are free at once; return whether they were."""
         is_taken = self._share.take_at_once(more_bytes)
         self.size_bytes += more_bytes * is_taken
         return is_taken
 
     def fit(self, body_bytes: int) -> None:
-        """Give back what a body does not take that turned out to have this size."""
+        """Give back all room beyond the needs of a body of this size."""
         self.part(max(0, self.size_bytes - body_bytes * COST)).give_back()
 
     def part(self, size_bytes: int) -> Room:
-        """Return a room of its own that was a part of this one; at most all of it."""
+        """Split bytes off into a new room, at most all of this one."""
         size_bytes = min(size_bytes, self.size_bytes)
         self.size_bytes -= size_bytes
         return Room(self._share, size_bytes)
 
     def give_back(self) -> None:
-        """Give all of it back; there is nothing to give back a second time."""
+        """Give back all bytes; a second call gives back nothing."""
         size_bytes, self.size_bytes = self.size_bytes, 0
         self._share.put_back(size_bytes)
 
 
 class BodyMemory:
-    """All the room there is, in one event loop."""
+    """The memory for bodies: a small and a large share, for one event loop."""
 
     def __init__(self, size_bytes: int = BODY_MEMORY, tidy: Callable[[], None] | None = None) -> None:
-        """Take how much that is, and what gives memory back to the system, done soon after a large body is gone."""
+        """Take the number of bytes, and the function returning free memory to the system.
+
+        The function runs in a thread, `TIDY_S` after a large body is gone.
+        """
         self._small = Share(size_bytes // _SMALL_SHARE)
         self._large = Share(size_bytes - self._small.size_bytes, self._tidy_soon)
         self._tidy = tidy
@@ -66,11 +71,11 @@ class BodyMemory:
 
     @property
     def held_bytes(self) -> int:
-        """How much is taken."""
+        """The reserved bytes."""
         return self._small.held_bytes + self._large.held_bytes
 
     async def room(self, body_bytes: int) -> Room:
-        """Return room for a body of that size, as soon as there is some.
+        """Reserve room for a body of this size, as soon as there is some.
 
         Raises:
             BusyError: when there is none within 30 seconds.
@@ -79,11 +84,14 @@ class BodyMemory:
         return await share.room(body_bytes * COST)
 
     def beginning(self) -> Room:
-        """Return room of no size yet, for what grows."""
+        """Return an empty room, for a growing answer."""
         return Room(self._small, 0)
 
     def _tidy_soon(self) -> None:
-        """Tidy before long, and once more when there is reason to until then: what is let go is not gone at once."""
+        """Schedule a tidying; if bytes come back before it runs, schedule another after it.
+
+        Memory is free only some time after its room is given back.
+        """
         if self._tidy is not None and self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(TIDY_S, self._tidy_now, self._tidy)
         else:
@@ -98,20 +106,20 @@ class BodyMemory:
 
 
 class Share:
-    """A part of the memory, and who waits for it."""
+    """A part of the memory, and the queue for it."""
 
     def __init__(self, size_bytes: int, on_return: Callable[[], None] = lambda: None) -> None:
-        """Take how large it is, and whom to tell when somebody leaves; nothing of it is taken yet."""
+        """Take the size, and the function to call when bytes come back or a waiter leaves."""
         self.size_bytes = size_bytes
         self._on_return = on_return
         self.held_bytes = 0
         self._wishes: deque[_Wish] = deque()
 
     async def room(self, size_bytes: int) -> Room:
-        """Return room of that size, or all there is, when nobody who came before waits.
+        """Reserve bytes, at most the whole share, after all earlier waiters.
 
         Raises:
-            BusyError: when it is not there within 30 seconds.
+            BusyError: when they are not free within 30 seconds.
         """
         wish = _Wish(min(size_bytes, self.size_bytes))
         self._wishes.append(wish)
@@ -127,13 +135,13 @@ class Share:
         return Room(self, wish.size_bytes)
 
     def take_at_once(self, size_bytes: int) -> bool:
-        """Take so much, if it is there, and tell whether it was."""
+        """Reserve bytes if they are free; return whether they were."""
         is_there = self.held_bytes + size_bytes <= self.size_bytes
         self.held_bytes += size_bytes * is_there
         return is_there
 
     def put_back(self, size_bytes: int) -> None:
-        """Have so much again, for whoever waits."""
+        """Take bytes back, and serve the queue."""
         self.held_bytes -= size_bytes
         self._on_return()
         self._grant()
@@ -152,7 +160,7 @@ class Share:
 
 
 class _Wish:
-    """What somebody waits for."""
+    """A place in the queue of a share."""
 
     def __init__(self, size_bytes: int) -> None:
         self.size_bytes = size_bytes

@@ -1,7 +1,7 @@
-"""What a handler gets: the caller's own sessions, threads to work in, and the rule that let it in.
+"""Rules and resources of the handlers: permissions, the sessions visible to the caller, and pools of threads.
 
-A rule is the first thing that runs for a route. It also notes the route's template, by which requests
-are counted and logged: addresses hold keys, templates do not.
+A rule runs first for each route. It also notes the route's template for counting and logging requests:
+URLs contain keys, templates do not.
 """
 
 from __future__ import annotations
@@ -28,37 +28,42 @@ from chatkeep.wire.answers import hit_page, json_bytes
 from chatkeep.workers.appending import Append, StoredAnswer, Task, answer_of, done, handed_over
 from chatkeep.workers.beside import Beside
 
-READS_AT_ONCE: Final = 8
-WRITES_AT_ONCE: Final = 16
-SEARCHES_AT_ONCE: Final = 2
-EXPORTS_AT_ONCE: Final = 2
+READS_AT_ONCE: Final = 8  # threads
+WRITES_AT_ONCE: Final = 16  # threads
+SEARCHES_AT_ONCE: Final = 2  # threads
+EXPORTS_AT_ONCE: Final = 2  # threads
 SHORT_BYTES: Final = 8 << 10  # of a body; the slowest text of that size takes the interpreter 30 ms
-MIDDLING_BYTES: Final = 1 << 20  # which do not wait for those that are longer
-_SECONDS_A_BYTE: Final = 2e-5  # of the slowest text on a busy machine, four times
+MIDDLING_BYTES: Final = 1 << 20  # of a body; up to this size bodies do not wait behind longer ones
+_SECONDS_A_BYTE: Final = 2e-5  # time-out: four times the slowest text on a busy machine
 JSON_TYPE: Final = "application/json"
-_NAME_CHARS_MAX: Final = 64  # of a name that is told back
+_NAME_CHARS_MAX: Final = 64  # characters of an unknown parameter's name in the error
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
 
 
 class Rule:
-    """Who may use a route: lets a request with the right grant pass, raises for every other.
+    """The permission of a route: a request with the right grant passes, every other raises.
 
-    It also refuses parameters that the route does not know: a filter that is misspelt must not be none.
+    A rule also refuses query parameters unknown to the route: a misspelt filter must not select everything.
     """
 
     def __init__(self, check: Callable[[Grant | None], None]) -> None:
-        """Take what checks a grant."""
+        """Take the check of a grant."""
         self._check = check
 
     async def __call__(self, request: Request) -> None:
-        """Let the request pass or raise."""
+        """Check the grant and the query parameters of a request.
+
+        Raises:
+            UnauthorizedError, ForbiddenError: when the grant is missing, or not enough.
+            InvalidError: naming an unknown parameter.
+        """
         route: APIRoute = request.scope["route"]
         request.state.route = route.path_format
         grant = getattr(request.state, "grant", None)
         self._check(grant)
         if grant is None:
-            return  # a public route filters nothing
+            return  # public routes have no filters
         known = _query_names(route.dependant)
         for name in request.query_params:
             if name not in known:
@@ -69,7 +74,7 @@ class Rule:
 
 PUBLIC: Final = Rule(lambda _: None)
 SIGN_IN: Final = Rule(lambda _: None)
-"""As public, but counted."""
+"""Open to everybody, as `PUBLIC`, but the guard counts the requests."""
 READ: Final = Rule(partial(authorise, scope="read"))
 READ_EVERYWHERE: Final = Rule(partial(authorise_everywhere, scope="read"))
 WRITE: Final = Rule(partial(authorise, scope="write"))
@@ -77,15 +82,18 @@ DELETE: Final = Rule(partial(authorise, scope="delete"))
 
 
 class Pools:
-    """Bounded threads for what would hold up the event loop: a burst of one kind does not starve the others.
+    """Bounded pools of threads for blocking work, one for each kind: a burst of one kind does not starve the others.
 
-    And a bounded part of the memory, for what is worked on.
+    They come with a bounded memory for request bodies.
     """
 
     def __init__(
         self, searcher: Beside | None = None, body_memory: BodyMemory | None = None, writer: Beside | None = None
     ) -> None:
-        """Start without threads; they are made when they are needed. Other processes work instead when they can."""
+        """Take the processes for searches and for long appends (None for none), and the memory of bodies.
+
+        Threads start when work comes.
+        """
         self.body_memory = body_memory or BodyMemory()
         self._searcher = searcher
         self._writer = writer
@@ -97,15 +105,15 @@ class Pools:
         self._imports = CapacityLimiter(1)
 
     async def read(self, work: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> _T:
-        """Return what the work returns, done among the reads."""
+        """Run the work in a thread for reads, and return its result."""
         return await to_thread.run_sync(partial(work, *args, **kwargs), limiter=self._reads)
 
     async def write(self, work: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> _T:
-        """Return what the work returns, done among the writes."""
+        """Run the work in a thread for writes, and return its result."""
         return await to_thread.run_sync(partial(work, *args, **kwargs), limiter=self._writes)
 
     async def append(self, asked: Append, body: bytes, sessions: Sessions) -> StoredAnswer:
-        """Return what is told of an append; a long one is done beside this process.
+        """Append a body, and return the encoded answer; a body above `SHORT_BYTES` goes to the other process.
 
         Raises:
             ChatkeepError: as `appending.done` says.
@@ -114,10 +122,12 @@ class Pools:
         return await self.write(done, sessions, asked, body) if answer is None else answer
 
     async def beside(self, asked: Task, body: bytes) -> StoredAnswer | None:
-        """Return what the process beside this one did with a body, in the turn of its size; None to do it here.
+        """Run a task on a body in the other process, and return its answer; None leaves the task to this process.
+
+        Bodies up to `MIDDLING_BYTES` queue apart from longer ones.
 
         Raises:
-            ChatkeepError: what the other process raised.
+            ChatkeepError: the error of the other process.
         """
         if self._writer is None:
             return None
@@ -126,7 +136,7 @@ class Pools:
         return None if told is None else answer_of(told)
 
     async def page_of(self, sessions: Sessions, search: Search) -> bytes:
-        """Return the page that answers a search, found by the process beside this one, else among the searches."""
+        """Run a search, and return the encoded page: in the other process if it can, else in a thread for searches."""
         if self._searcher is not None and search.query.terms:
             asked = msgspec.msgpack.encode(sessions.own_search(search))
             page = await self._searcher.ask(asked, lasts_s=search.deadline_s)
@@ -135,21 +145,21 @@ class Pools:
         return await to_thread.run_sync(_page_of, sessions, search, limiter=self._searches)
 
     async def export(self, work: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> _T:
-        """Return what the work returns, done among the exports: they go on for long, and reads do not wait for them."""
+        """Run the work in a thread for exports, and return its result: exports are long, and must not delay reads."""
         return await to_thread.run_sync(partial(work, *args, **kwargs), limiter=self._exports)
 
     async def import_(self, work: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> _T:
-        """Return what the work returns, done alone among the imports: each may take much memory."""
+        """Run the work in the one thread for imports, and return its result: each import may take much memory."""
         return await to_thread.run_sync(partial(work, *args, **kwargs), limiter=self._imports)
 
 
 async def room_for(request: Request) -> Room:
-    """Return room for the body of a request, which waits for it with its sender.
+    """Reserve memory for the body of a request; meanwhile the body waits with its sender.
 
-    A body that does not say how long it is takes the room of the longest.
+    A body without a declared length takes the memory of the longest.
 
     Raises:
-        BusyError: when there is none within 30 seconds.
+        BusyError: when there is no memory within 30 seconds.
     """
     pools: Pools = request.app.state.pools
     memory = pools.body_memory
@@ -158,11 +168,11 @@ async def room_for(request: Request) -> Room:
         is_coming = "transfer-encoding" in request.headers
         return await memory.room(LARGE_BODY_BYTES_MAX if is_coming else 0)
     size_bytes = int(declared[:20]) if declared.isdecimal() else 0
-    return await memory.room(size_bytes if size_bytes <= LARGE_BODY_BYTES_MAX else 0)  # what is longer is not read
+    return await memory.room(size_bytes if size_bytes <= LARGE_BODY_BYTES_MAX else 0)  # a longer one is not read
 
 
 async def room_for_body(request: Request) -> AsyncIterator[None]:
-    """Hold room for the body of a request until it is answered."""
+    """Reserve memory for the body of a request until it is answered."""
     room = await room_for(request)
     try:
         yield
@@ -191,11 +201,11 @@ def _query_names(dependant: Dependant) -> list[str]:
 
 
 Own = Annotated[Sessions, Depends(_own)]
-"""The sessions that the caller's token is confined to."""
+"""The sessions within the caller's prefix."""
 
 PoolsParameter = Annotated[Pools, Depends(_pools)]
 
 
 def json_response(encoded: bytes, status: int = 200) -> Response:
-    """Return ready bytes as an answer."""
+    """Return encoded JSON as a response."""
     return Response(encoded, status, media_type=JSON_TYPE)
