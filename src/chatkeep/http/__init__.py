@@ -1,1 +1,1 @@
-"""The HTTP door: FastAPI routes over the use cases, one choke point in front of them."""
+"""The HTTP door: FastAPI routes over `Sessions`, with one guard in front of them."""

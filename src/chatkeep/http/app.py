@@ -1,8 +1,8 @@
-"""The HTTP application: every route, who may use it, what it takes and answers, on one page.
+"""The HTTP application: one table of all routes, with the rule, body and answer of each.
 
-A request comes through the envelope (id, headers, log), the guard (host, token, limits), its route's
-rule (scope), its handler (a few lines over `Sessions`), and leaves as ready bytes. Errors leave through
-`problems`. Handlers that only walk an index run on the event loop; the others in bounded threads.
+A request passes the envelope (id, headers, log), the guard (host, token, limits), the rule of its route
+(scope) and its handler (a few lines over `Sessions`). The handler returns encoded bytes. Errors leave through
+`http.gate.problems`. A handler runs on the event loop if it only walks an index; the others use bounded threads.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ class Route(Struct, frozen=True):
     answer: RouteAnswer
     body: Body | None = None
     lasts: bool = False
-    """It waits for others, so it sees itself to the room that its body takes."""
+    """The handler waits for the model's server, so it reserves and releases the memory of its body itself."""
 
 
 _EXPORTS: Final = tuple(sorted({known.media_type.partition(";")[0] for known in exporters.EXPORT_FORMATS.values()}))
@@ -178,10 +178,10 @@ def create_app(
     cors_origins: Sequence[str] = (),
     code: SignInCode | None = None,
 ) -> FastAPI:
-    """Return the application that serves these sessions to whom the guard lets in.
+    """Return the application serving these sessions behind the guard.
 
-    Without `chats` and `relay` there is no model to talk to. Pages of `cors_origins` may call it too, with a token
-    like everybody. Who has the code may sign in with it. `pools` are where it works, and how much at a time.
+    `chats` and `relay` are the ways to a model; without them there is none. Pages from `cors_origins` may call the
+    API from a browser, with a token. `code` lets one browser sign in. `pools` bound the threads and the memory.
     """
     app = FastAPI(
         title="Chatkeep",
@@ -235,7 +235,7 @@ def _let_pages_call(app: FastAPI, origins: Sequence[str]) -> None:
 
 @asynccontextmanager
 async def _life(app: FastAPI) -> AsyncIterator[None]:
-    """Wait, at the end, until answers that were cancelled are stored: the server does not."""
+    """At shutdown, wait until cancelled answers are stored: uvicorn does not wait for them."""
     yield
     await app.state.chats.close()
     await app.state.relay.close()

@@ -1,4 +1,4 @@
-"""The API as a page to read: made once from the OpenAPI document, without a script or anything from afar."""
+"""The API as an HTML page: made once from the OpenAPI document, without scripts or external files."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ def _table(heading: str, rows: Iterable[tuple[str, str]]) -> str:
 
 
 def _schema(name: str, schema: Document) -> str:
-    """Return a shape: its fields in a table, or its type in a line."""
+    """Return a schema as HTML: its fields in a table, or its type in a line."""
     needed = schema.get("required", ())
     fields = (
         (field, f"{_told(inner)} <small>{'required, ' * (field in needed)}{_type(inner)}</small>")
@@ -106,7 +106,7 @@ def _schema(name: str, schema: Document) -> str:
 
 
 def _type(schema: Document) -> str:
-    """Return what a schema allows, in words; other shapes are links."""
+    """Return the type and bounds of a schema in words; a reference becomes a link."""
     if "$ref" in schema:
         name = escape(schema["$ref"].rpartition("/")[2])
         return f'<a href="#{name}">{name}</a>'

@@ -1,4 +1,4 @@
-"""Numbers about the server for Prometheus: requests by route template, and how much is stored."""
+"""Metrics for Prometheus: requests by route template, failed recordings, and the size of the store."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ METRICS_TYPE = CONTENT_TYPE_LATEST
 
 
 class Metrics:
-    """Counts of one application, in a registry of its own."""
+    """The metrics of one application, in a separate registry."""
 
     def __init__(self, sessions: Sessions) -> None:
-        """Take the sessions to count when asked."""
+        """Take the sessions; each exposition counts them anew."""
         self._registry = CollectorRegistry()
         labels = ("route", "method")
         self._requests = Counter(
@@ -38,28 +38,28 @@ class Metrics:
         self._registry.register(_Stored(sessions))
 
     def seen(self, route: str, method: str, status: int, seconds: float) -> None:
-        """Count an answer."""
+        """Count an answer, and the seconds it took."""
         self._requests.labels(route, method, str(status)).inc()
         self._seconds.labels(route, method).observe(seconds)
 
     def missed(self, stage: str, code: str) -> None:
-        """Count a call whose request or answer could not be recorded, and log it without its content."""
+        """Count and log a failed recording: the stage (`request` or `answer`) and the error code, no content."""
         self._missed.labels(stage, code).inc()
         _log.warning("not recorded: %s: %s", stage, code)
 
     def exposition(self) -> bytes:
-        """Return all numbers as Prometheus reads them."""
+        """Return all metrics in the Prometheus text format."""
         return generate_latest(self._registry)
 
 
 class _Stored(Collector):
-    """Asks the store for its counts when numbers are read."""
+    """Reads the counts from the store at each exposition."""
 
     def __init__(self, sessions: Sessions) -> None:
         self._sessions = sessions
 
     def describe(self) -> Iterator[GaugeMetricFamily]:
-        """Yield nothing, so that registering does not count yet."""
+        """Yield nothing: otherwise registering would count the store."""
         return iter(())
 
     def collect(self) -> Iterator[GaugeMetricFamily]:

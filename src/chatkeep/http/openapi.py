@@ -1,4 +1,4 @@
-"""The description of the API: what FastAPI knows of the routes, and the schemas of `wire` and `bodies`."""
+"""The OpenAPI document: FastAPI's description of the routes, and the schemas of `wire`."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ _KINDS: Final[tuple[Any, ...]] = (
 
 
 class RouteAnswer(Struct, frozen=True):
-    """What a route answers when all is well: a type of JSON, or another media type."""
+    """The answer of a route to a good request: a type of JSON, or another media type."""
 
     kind: Any = None
     statuses: tuple[int, ...] = (200,)
@@ -89,13 +89,13 @@ class RouteAnswer(Struct, frozen=True):
 
 
 class Body(Struct, frozen=True):
-    """What a route takes: a type of JSON, or any JSON."""
+    """The body of a route: a type of JSON, or any JSON."""
 
     kind: Any = None
 
 
 def responses(answer: RouteAnswer, body: Body | None, rule: Rule, path: str) -> dict[int | str, dict[str, Any]]:
-    """Return what FastAPI is told of a route's answers, refusals included."""
+    """Return the `responses` argument for FastAPI: all answers of a route, errors included."""
     problems = {421: _ALWAYS[421]} if rule is PUBLIC else dict(_ALWAYS)
     problems |= {} if rule is PUBLIC or path.endswith(("/status", "/stats", "/metrics", "/events")) else _ADDRESSED
     problems |= {404: "There is no such file.", 422: _ALWAYS[422]} if rule is PUBLIC and "{" in path else {}
@@ -112,7 +112,7 @@ def responses(answer: RouteAnswer, body: Body | None, rule: Rule, path: str) -> 
 
 
 def extra(body: Body | None, rule: Rule) -> Document:
-    """Return what FastAPI does not know of a route: its body, and that it needs a token."""
+    """Return the `openapi_extra` argument for FastAPI: the body of a route, and its need of a token."""
     told: Document = {"security": [] if rule in (PUBLIC, SIGN_IN) else [{"bearer": []}]}
     if body is not None:
         schema = _schema(body.kind) if body.kind else {}
@@ -138,7 +138,7 @@ def _components(kinds: Iterable[object]) -> Document:
     _, components = msgspec.json.schema_components(kinds, ref_template=_REF)
     for name, rules in bodies.RULES.items():
         components[name].update(rules)
-    if message := components.get(Message.__name__):  # fields that are not known come back among its own
+    if message := components.get(Message.__name__):  # unknown fields come back beside the known ones
         del message["properties"][""]
         message["additionalProperties"] = True
     return components
