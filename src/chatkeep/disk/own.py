@@ -37,7 +37,7 @@ def is_linked(path: Path) -> bool:
 
 
 def _check(held: os.stat_result) -> None:
-    if not stat.S_ISREG(held.st_mode):  # a device may never come to its end
+    if not stat.S_ISREG(held.st_mode):  # reading a device may never end
         raise OSError(errno.EINVAL, "it is not a regular file")
     if held.st_nlink > 1:
         raise OSError(errno.EMLINK, "it has other names (hard links); `chatkeep doctor --fix` gives it one")

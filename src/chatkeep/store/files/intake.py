@@ -1,12 +1,12 @@
 """From files to rows: read session files, repair interrupted writes, update the index.
 
-Whole files are read without a lock. A change enters the index only if row and file are still in the
-state from before the reading, so a quicker writer is never undone. A file in need of a repair is read
-again under its lock.
+Whole files are read without a lock. A change enters the index only if neither the row nor the file has
+changed since the reading. So a quicker writer is never undone. A file that needs a repair is read again
+under its lock.
 
-An incomplete, young and unknown file may be the start of a slow copy from elsewhere. The complete
-messages are served at once. The file stays untouched until nothing has changed in it for two seconds.
-A file without some of its known messages is damaged, and never written.
+An incomplete, young and unknown file may be the start of a slow copy from elsewhere. Its complete
+messages are served at once. It stays untouched until nothing has changed in it for two seconds.
+A file that ends before messages known to be in it is damaged, and never written.
 """
 
 from __future__ import annotations
@@ -57,9 +57,9 @@ NEVER: Final = Stamp(0, 0, 0, 0)  # no file is in this state, so a row with it i
 
 
 class FileProblem(Struct, frozen=True):
-    """A name in the folder without a session to serve, and the reason.
+    """A name that cannot be served, and the reason.
 
-    `rightful` is the name for the session found in the file, if the session is sound but its file's name is not.
+    `rightful` is the right name for the session in the file, if only the name is wrong.
     """
 
     name: str
@@ -85,7 +85,7 @@ class _Change(Struct, frozen=True):
 
 
 class Intake:
-    """Reads files into an index. It calls `tell` with the name of each file not served whole, and the reason."""
+    """Reads files into an index. It calls `tell` with each name not served whole, and the reason."""
 
     def __init__(self, tree: Tree, tell: Callable[[str, str], None]) -> None:
         """Take the folder, and the function to call."""
@@ -211,7 +211,7 @@ class Intake:
             self._tell(name, reason)
 
     def _chunk(self, index: Index, names: Iterator[tuple[str, Stamp | None]]) -> Iterator[tuple[_Change, str]]:
-        """Yield the changes of the next names, each with the state of its file, up to the size of a chunk."""
+        """Yield the changes of the next names and the states of their files, until a chunk is full."""
         size = 0
         for name, seen in islice(names, _CHUNK_FILES):
             found = self._read(name, index.row(name) if seen else None)
@@ -356,7 +356,7 @@ def may_be_arriving(data: bytes, stamp: Stamp, known: Row | None) -> bool:
     """Tell whether another program may still be writing an incomplete file.
 
     It may if the file changed in the last two seconds, and not by an append of Chatkeep. An append goes to
-    a file served whole before, keeps its inode, never shortens it, and leaves newlines at its end.
+    a file served whole before and keeps its inode. It never shortens the file, and leaves newlines at the end.
     """
     return 0 <= time.time() - stamp.modified_ns / 1e9 < SETTLED_S and not (
         known is not None
@@ -368,7 +368,7 @@ def may_be_arriving(data: bytes, stamp: Stamp, known: Row | None) -> bool:
 
 
 def waits(row: Row) -> bool:
-    """Tell whether a row stands for a file in need of a repair, to be made as soon as possible."""
+    """Tell whether a row's file waits for a repair, due as soon as possible."""
     return row.damage is not None and row.damage.startswith((UNMENDED, UNSHAPED))
 
 

@@ -83,7 +83,7 @@ class Upkeep:
         self.index = self._opened(on_progress)
         self._watch = Watch(tree, self) if watch else None
         if self._watch is not None:
-            self._watch.start(_PATIENCE_S)  # what happens from now on is seen; the look below sees the rest
+            self._watch.start(_PATIENCE_S)  # sees new events; the pass below sees older changes
         self._catch_up_patiently(on_progress)
         for name, reason in self.ask(lambda index: index.problems()).items():
             self._intake.report(name, reason)
@@ -122,7 +122,7 @@ class Upkeep:
                     return question(index)
                 except (IndexLostError, IndexRefusedError) as error:
                     if self.follows and not index.medium.is_replaced():
-                        raise StorageError("The index is lost.") from error  # who keeps it will build it
+                        raise StorageError("The index is lost.") from error  # the process in charge builds it
                     self._reopen(index, is_lost=not self._is_refused(error))
         raise StorageError("The index is lost as often as it is built.")
 
@@ -141,7 +141,7 @@ class Upkeep:
         Raises:
             BusyError: when another process still keeps the index; and as `ask` says.
         """
-        if not self._replacing.locked():  # else this process is about to
+        if not self._replacing.locked():  # otherwise another thread is replacing it
             self._go_over()
         for owed, debt in list(self._owed.items()):
             if name in {None, owed}:
@@ -158,7 +158,7 @@ class Upkeep:
 
     def note(self, change: Callable[[Database], _T]) -> _T:
         """Apply a change to the index, and return its result."""
-        self._go_over()  # to a new one, which is to be told
+        self._go_over()  # a new index has to get the change too
         return self.ask(lambda index: index.write(change))
 
     def prepared(self, messages: Sequence[Message]) -> list[Indexed]:
@@ -268,7 +268,7 @@ class Upkeep:
                     self._build(None)
             with contextlib.suppress(IndexLostError):
                 return self._replace()
-            is_lost = True  # what somebody put in place is worth nothing either
+            is_lost = True  # the index in place is unusable too
         raise StorageError("The index is lost as often as it is built.")
 
     def _replace(self) -> None:
@@ -309,7 +309,7 @@ class Upkeep:
     def _in_memory(self, on_progress: Progress | None) -> Index:
         """Return an index private to this process, when the disk takes no writes.
 
-        It starts as a copy of the one on the disk, or from the files if that one cannot be read.
+        It starts as a copy of the one on the disk. If that one cannot be read, it is built from the files.
         """
         _log.info("the index cannot be written; what changes in it stays in memory until it can")
         self._return_at_s = time.monotonic() + self._pause_s

@@ -262,7 +262,10 @@ def is_empty(workspace: Path) -> bool:
 
 
 def _copied(files: SessionFiles, index: Audit | None, name: str) -> tuple[Item, bytes] | FileProblem | None:
-    """Return a committed state of a session's file, or the reason for having none, or None if the file is gone."""
+    """Return a committed state of a session's file, or the reason for having none.
+
+    Returns None if the file is gone.
+    """
     try:
         found = _scanned(files, index, name)
         if isinstance(found, tuple) and found[0].state != "whole":

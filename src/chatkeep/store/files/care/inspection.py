@@ -178,7 +178,7 @@ class SessionFiles:
         """Return the finding for a file without a session of its name.
 
         A session under a name made up by its owner gets its own name. Under the name of another key, either may
-        be wrong, and a session must not turn up under a key others may read.
+        be wrong. Its session must not turn up under a key others may read, so it is not renamed.
         """
         if mended := session_file.with_new_header(data, lambda key: file_name(key) == name):
             reason = "its header does not parse, its messages do"

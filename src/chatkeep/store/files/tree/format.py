@@ -236,9 +236,9 @@ def loose_lines(data: bytes) -> list[bytes]:
 
 
 def with_places(data: bytes, loose: Scan) -> Scan | None:
-    """Return the scan of a session in another layout with the offsets of its messages, to serve it as it is.
+    """Return the scan of a session in another layout, now with the offsets of its messages.
 
-    Returns None if a message does not carry its own seq.
+    With them it can be served as it is. Returns None if a message does not carry its own seq.
     """
     pieces = msgspec.json.decode(data.removeprefix(_BOM), type=_LooseMessages).messages
     starts: list[int] = []

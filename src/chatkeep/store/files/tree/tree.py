@@ -1,14 +1,14 @@
 """The folder of session files: names, locks, durable writes.
 
     <workspace>/sessions/    one file per session, written by every process with the workspace open
-    <workspace>/tmp/         unborn files; the leavings of ended processes are removed
+    <workspace>/tmp/         unborn files; those of ended processes are removed
     <workspace>/quarantine/  bytes cut off by repairs (.cut), and files set aside by them (.old)
 
 A writer holds `flock` on its file. A lock belongs to an inode, not to a name. So a writer compares the
 locked inode with the inode of the name. After a deletion or replacement in between, it releases the lock
 and opens the name anew.
 
-A new inode (a new session, a changed header) is locked before it gets its name and until the folder
+A new inode (a new session, a changed header) is locked before it gets its name, until the folder
 is flushed. So no client hears of a message in a file whose name may not survive.
 
 Other programs know no lock, and may change or replace a file at any moment. So a write checks twice.
@@ -126,7 +126,7 @@ class Tree:
             self._sessions = self._tmp = self._quarantine = -1
 
     def find_place(self) -> None:
-        """Follow every folder replaced or removed on the disk."""
+        """Follow every folder that was replaced or removed on the disk."""
         with told(), self._moving:
             for path, fd in self._folders.items():
                 if is_at(fd, path) or (is_nowhere(fd) and not is_folder(path)):
@@ -155,7 +155,7 @@ class Tree:
                     yield entry.name, stamp_of(found) if stat.S_ISREG(found.st_mode) else None
 
     def unreadable_names(self) -> list[str]:
-        """Return the names in the folder in undecodable bytes, with these escaped."""
+        """Return the names in the folder that are not text, with their bytes escaped."""
         with told(), os.scandir(self._sessions) as entries:
             names = [entry.name for entry in entries if not is_text(entry.name)]
         return [os.fsencode(name).decode(errors="backslashreplace") for name in names]
