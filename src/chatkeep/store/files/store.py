@@ -241,7 +241,7 @@ class FilesStore:
         return KeyPage(keys=keys, total=total, next_cursor=cursor_at(Place(keys[-1]), scope) if has_more else None)
 
     def search(self, search: Search) -> Hits:
-        """Return the messages found by a query; `core.search` describes the order."""
+        """Return the messages found by a query, matched and ranked as in `core.search`."""
         if not search.query.terms:
             return Hits(hits=())
         for _ in range(_ATTEMPTS):
