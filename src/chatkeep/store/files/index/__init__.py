@@ -1,8 +1,8 @@
-"""The index: one SQLite database that can be thrown away.
+"""The index: one disposable SQLite database.
 
-index       what the store asks of it and tells it
-databases   on the disk, or in memory over what can only be read
-search/     finding messages by words       counting, changes, selecting   figures, changes, lists
-rows        what a row holds                vocabulary                  which words there are
-sql         named statements                overlay                     pages kept in memory
+index       the operations of the store on it
+databases   its media: on the disk, or in memory over a read-only file
+search/     finding messages by words       counting, changes, selecting   statistics, feed, lists
+rows        typed rows                      vocabulary                     words, counts, stems
+sql         named statements                overlay                        written pages in memory
 """

@@ -1,20 +1,20 @@
--- names: Every name that the index knows.
+-- names: All names in the index.
 SELECT name FROM sessions UNION ALL SELECT name FROM problems;
 
--- strays: How many messages have no session, and how many sessions count others than they have.
+-- strays: The number of messages without a session, plus the number of sessions with a wrong message count.
 SELECT
   (SELECT count(*) FROM messages WHERE sid NOT IN (SELECT sid FROM sessions)) + (
     SELECT count(*) FROM sessions s LEFT JOIN (SELECT sid, count(*) AS n FROM messages GROUP BY sid) m ON m.sid = s.sid
     WHERE s.message_count <> coalesce(m.n, 0)
   );
 
--- strangers: How many messages are not where the runs of their session say, or are in none. (`+`: not by the session.)
+-- strangers: Messages outside the runs of their session, plus runs without a session. (`+`: no index on the session.)
 SELECT (SELECT count(*) FROM messages) - (
   SELECT count(*) FROM runs r CROSS JOIN messages m ON m.doc BETWEEN r.doc AND r.doc + r.message_count - 1
   WHERE +m.sid = r.sid AND m.seq - r.seq = m.doc - r.doc
 ) + (SELECT count(*) FROM runs WHERE sid NOT IN (SELECT sid FROM sessions));
 
--- misplaced: How many messages are outside of the times of their zone, and how many zones forget what was before.
+-- misplaced: The number of messages outside the times of their zone, plus that of zones with too low a `newest_so_far`.
 SELECT
   (
     SELECT count(*) FROM messages m LEFT JOIN zones z ON z.zone = m.doc / 256
@@ -24,14 +24,14 @@ SELECT
     WHERE newest_so_far < known
   );
 
--- sids: Every session.
+-- sids: All sessions.
 SELECT sid FROM sessions;
 
--- unfound: How many messages of a session are not among the documents that its word finds.
+-- unfound: The number of a session's messages that its word does not find.
 SELECT count(*) FROM runs r CROSS JOIN messages m ON m.doc BETWEEN r.doc AND r.doc + r.message_count - 1
 WHERE r.sid = :sid AND m.doc NOT IN (SELECT rowid FROM words WHERE words MATCH '"' || :word || '"');
 
--- miscounts: How many totals are not those of the sessions.
+-- miscounts: The number of totals that differ from their sessions.
 SELECT count(*) FROM (
   SELECT channel, archived, session_count, message_count, size FROM totals WHERE session_count <> 0
   EXCEPT SELECT channel, archived, count(*), sum(message_count), sum(size) FROM sessions GROUP BY channel, archived

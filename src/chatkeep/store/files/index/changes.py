@@ -1,10 +1,10 @@
-"""What happened to the sessions, noted with their rows in one transaction: a tail by number misses nothing.
+"""The feed of changes, written with the rows in one transaction: a reader by number misses nothing.
 
-A verb knows what it did. What is read from a file anew, because others changed it or the index was behind,
-is compared with what the index had: nothing is noted twice, and what could not be told in its time is noted then.
+A verb of the store records its own change. If a file changed outside, or the index was behind, the store reads
+the file again and compares it with the row. So no change enters the feed twice, and a late one enters then.
 
-The numbers are good for one index on one boot of one machine. Other indexes begin anew, a copy of one may
-be another's past, and after a power cut the last commits are gone: its numbers would be given again.
+Numbers are valid for one index on one boot of one machine. A new index starts its numbers again, and a copy of an
+index may be the past of another. A power cut loses the last commits, and later changes would reuse their numbers.
 """
 
 from __future__ import annotations
@@ -23,24 +23,24 @@ from chatkeep.store.files.index import rows
 from chatkeep.store.files.index.rows import ROLE_NUMBERS, Database, Entry, Row, Value, hash_of, microseconds, row_of
 from chatkeep.store.files.index.sql import QUERIES
 
-_BOOT: Final = Path("/proc/sys/kernel/random/boot_id")
-_FIELDS: Final = 5
+_BOOT: Final = Path("/proc/sys/kernel/random/boot_id")  # a random id for each boot of Linux
+_FIELDS: Final = 5  # columns of `changes`; those of a session follow
 
 _Marks = list[tuple[int, int, int]]
 
 
 class _Known(Struct, frozen=True):
-    """What the index has of a session: its row, and of each message id (hashed), role and time."""
+    """A session as the index has it: its row, and for each message the hash of its id, its role and its time."""
 
     row: Row
     messages: _Marks
 
 
 def take(db: Database, name: str, found: Entry | None, doc: int | None = None) -> int:
-    """Put what is found of a file in the place of what the index has under its name, and note what changed.
+    """Replace the index's content for a name with a file's entry, None for a missing file; record the changes.
 
-    Returns the next free row of `words`; `doc` is what the one before returned. While an index is built
-    nothing is noted: all of it is new.
+    Returns the next free document; `doc` is the result of the call before, None to ask the database.
+    A build records no changes, as everything is new.
     """
     before = _known(db, name) if db.tally is not None else None
     if found is None:
@@ -56,18 +56,18 @@ def take(db: Database, name: str, found: Entry | None, doc: int | None = None) -
 
 
 def changes(db: Database, identity: str, after: str | None, *, limit: int, prefix: str) -> Changes:
-    """Return what `Store.changes` does; `identity` stands for the database."""
+    """Return the answer of `Store.changes`; `identity` is that of the medium."""
     ((secret,),) = db.execute(QUERIES["epoch"])
     epoch = blake2b(f"{identity} {_boot()}".encode(), key=secret, digest_size=16).digest()
     number = None if after is None else number_of(after, epoch)
     found = [] if number is None else list(db.execute(QUERIES["changes"], {"after": number, "limit": limit}))
-    ((oldest, newest),) = db.execute(QUERIES["kept"])  # asked last: what was dropped meanwhile was not all read
+    ((oldest, newest),) = db.execute(QUERIES["kept"])  # read last: a drop meanwhile may have left a gap in `found`
     if number is None or not oldest - 1 <= number <= newest:
         rested = position_of(_resting(db, newest, prefix), epoch)
         return Changes(changes=(), position=position_of(newest, epoch), is_known=after is None, resting=rested)
     looked_at = [_change(values, epoch) for values in found]
     behind = found[-1][0] if found else number
-    resting = behind if len(found) == limit else _resting(db, behind, prefix)  # where more follows nobody rests
+    resting = behind if len(found) == limit else _resting(db, behind, prefix)  # a full batch has more to follow
     return Changes(
         changes=tuple(change for change in looked_at if change.key.startswith(prefix)),
         position=position_of(behind, epoch),
@@ -76,7 +76,7 @@ def changes(db: Database, identity: str, after: str | None, *, limit: int, prefi
 
 
 def _resting(db: Database, behind: int, prefix: str) -> int:
-    """Return the number at which a view rests behind a change; at most so many are looked through as a round has."""
+    """Return the resting number of a view after a change; reads no more changes than one round has."""
     if not prefix:
         return behind
     floor = resting_number(behind, None)
@@ -93,7 +93,7 @@ def _known(db: Database, name: str) -> _Known | None:
 
 
 def _differences(before: _Known | None, after: Entry | None) -> Iterator[tuple[ChangeKind, int | None, int | None]]:
-    """Yield what has to be told, with the seqs of new messages, of a session that was so and is so."""
+    """Yield the changes between two states of a session: the kind, and the first and last seq of new messages."""
     if after is None:
         if before is not None:
             yield "deleted", None, None
@@ -113,12 +113,12 @@ def _differences(before: _Known | None, after: Entry | None) -> Iterator[tuple[C
 
 
 def _seqs(messages: Sequence[Message]) -> tuple[int | None, int | None]:
-    """Return the first and the last seq; there may be fewer messages between them: some of a damaged file are gone."""
+    """Return the first and the last seq; a damaged file may lack some of the messages between."""
     return (messages[0].seq, messages[-1].seq) if messages else (None, None)
 
 
 def _goes_on(before: _Known, after: Entry) -> bool:
-    """Tell whether a session still is the one it was, with all the messages it had."""
+    """Tell whether this is the same session, with all its earlier messages."""
     first = after.messages[: len(before.messages)]
     marks = [
         (hash_of(after.header.key, said.id), ROLE_NUMBERS[said.role], microseconds(said.sent_at)) for said in first
@@ -141,7 +141,7 @@ def _change(values: Sequence[Value], epoch: bytes) -> Change:
 
 @cache
 def _boot() -> str:
-    """Return what stands for the time since the machine started; nothing where the system does not tell."""
+    """Return the id of this boot of the machine; empty on a system without one."""
     try:
         return _BOOT.read_text(encoding="ascii").strip()
     except OSError:

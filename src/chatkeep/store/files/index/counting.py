@@ -1,8 +1,9 @@
-"""Statistics from the index, at a cost that is mostly one look at each session's row.
+"""Statistics from the index. Most of the cost is one read of each session's row.
 
-When messages were sent stands in two million rows, of which `zones` tell the times of 256 at once. Messages come
-nearly in the order of their times, so almost every zone lies in one month, and its messages are only counted;
-where it does not, they are counted by days. Of a few sessions under a prefix each message is looked at instead.
+Two million rows have the times of messages; a zone has the earliest and the latest time of 256 at once. Messages
+arrive nearly in the order of their times, so almost every zone lies within one month, and a count of its messages
+is enough. A query counts the messages of the other zones by day. For a few sessions under a prefix, it reads each
+of their messages instead.
 """
 
 from __future__ import annotations
@@ -30,18 +31,18 @@ from chatkeep.store.files.index.selecting import conditions, key_bounds, unindex
 from chatkeep.store.files.index.sql import QUERIES, UnreadableRowError
 
 _Row = tuple[Value, ...]
-_EVER: Final = -1 << 62
-_FEW: Final = 2000  # sessions under a prefix that are looked for by their keys; of more, all are looked at
+_EVER: Final = -1 << 62  # microseconds; earlier than any message
+_FEW: Final = 2000  # sessions under a prefix; below this the key index finds them, else SQLite reads all sessions
 
 
 def counted_stats(db: Database, prefix: str, unit: PeriodUnit, since: date | None) -> Stats:
-    """Return what `Store.stats` does.
+    """Return the answer of `Store.stats`.
 
     Raises:
-        UnreadableRowError: when the rows cannot be: the database is damaged.
+        UnreadableRowError: when the rows have impossible values: the database is damaged.
     """
     try:
-        with db:  # all statements see one state
+        with db:  # one snapshot for all statements
             found = _Counting(db, prefix).stats(unit, since)
     except (TypeError, ValueError, OverflowError) as error:
         raise UnreadableRowError from error
@@ -49,7 +50,7 @@ def counted_stats(db: Database, prefix: str, unit: PeriodUnit, since: date | Non
 
 
 class _Counting:
-    """One answer under way."""
+    """One answer in the making."""
 
     def __init__(self, db: Database, prefix: str) -> None:
         self._db = db
@@ -108,7 +109,7 @@ class _Counting:
         )
 
     def _said(self, unit: PeriodUnit, since_us: int) -> Mapping[date, int]:
-        """Return how many messages are of each day; those of a zone in one period may all stand at its first day."""
+        """Return the number of messages of each day; a zone within one period counts at its first day."""
         whole: list[tuple[int, int]] = []
         starts: list[date] = []
         mixed: list[tuple[int, int]] = []
@@ -125,7 +126,7 @@ class _Counting:
         return +counts
 
     def _runs(self, unit: PeriodUnit, since_us: int) -> Iterator[tuple[int, int, date | None]]:
-        """Yield the first and last documents of neighbouring zones, and the period that all their messages are in."""
+        """Yield the first and last document of neighbouring zones, and their common period, None without one."""
         first, after, known = 0, 0, None
         for zone, oldest, newest in self._rows("zones_since", {"since": since_us}):
             start, last = start_of(_day(oldest), unit), start_of(_day(newest), unit)

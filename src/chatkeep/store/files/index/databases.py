@@ -1,7 +1,7 @@
-"""What an index lies on: a database beside the session files, or one in memory over what can only be read of that.
+"""The media of an index: a database beside the session files, or one in memory over a read-only copy of it.
 
-The one in memory is for when the disk is full, or may only be read. It begins as the one on the disk is, and what
-changes in it is seen by this process alone. Where there is none to begin with, it begins empty.
+The index is in memory if the disk is full or read-only. It begins with the content of the database on the disk,
+or empty if there is none. Only this process sees its changes.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from chatkeep.store.files.index.rows import Database
 from chatkeep.store.files.index.search.documents import FUNCTIONS
 from chatkeep.store.files.index.sql import SCHEMA, UnreadableRowError
 
-_BUSY_S: Final = 3.0
-_SETTLING_S: Final = 0.01
+_BUSY_S: Final = 3.0  # seconds to wait for the lock of another process, and for a file to settle
+_SETTLING_S: Final = 0.01  # seconds between two looks at an unsettled file
 _LOST: Final = (
     apsw.CorruptError,
     apsw.NotADBError,
@@ -47,47 +47,47 @@ _UNWRITTEN: Final = frozenset(
         apsw.SQLITE_IOERR_SHMSIZE,
     )
 )
-"""Errors of the disk that concern writes alone. (Extended result codes of SQLite.)"""
+"""Errors of the disk in writes only. (Extended result codes of SQLite.)"""
 
 
 class IndexLostError(Exception):
-    """The database is damaged or gone; it has to be built again."""
+    """The database is damaged or gone; the store has to build it again."""
 
 
 class IndexBehindError(Exception):
-    """The database could not be written now: somebody keeps it. The files say more than it."""
+    """Another process keeps the database locked. The files are newer than the index."""
 
 
 class IndexRefusedError(Exception):
-    """The disk takes no writes to the database. The files say more than it."""
+    """The disk takes no writes to the database. The files are newer than the index."""
 
     def __init__(self, *, is_full: bool = False, is_closed: bool = False) -> None:
-        """Say whether there is no space, or whether SQLite may not write, for whatever reason."""
+        """Take the reason: a full disk, or a database closed to writes (`is_closed`); else a failed write."""
         super().__init__("full" if is_full else "read-only" if is_closed else "failed")
         self.is_full = is_full
         self.is_closed = is_closed
 
 
 class Medium(Protocol):
-    """What an index lies on."""
+    """The database of an index, and how to connect to it."""
 
     path: Path
     identity: str
-    """What stands for this database, and for no other one that there ever was."""
+    """An identifier of this database: the inode on the disk, a random number in memory."""
     is_shared: bool
-    """Whether other processes see what is written."""
+    """Whether other processes see the writes."""
 
     def connected(self, *, read_only: bool = False, cache_kb: int) -> Database:
         """Return a new connection."""
 
     def is_in_place(self) -> bool:
-        """Tell whether the name still stands for the database that is open."""
+        """Tell whether the path still leads to the open database."""
 
     def is_replaced(self) -> bool:
-        """Tell whether the name stands for another database now."""
+        """Tell whether the path leads to another database now."""
 
     def close(self) -> None:
-        """Let go of it, when all connections are closed."""
+        """Release the database; call it after the last connection is closed."""
 
 
 class OnDisk:
@@ -96,7 +96,11 @@ class OnDisk:
     is_shared = True
 
     def __init__(self, path: Path) -> None:
-        """Take the database of this name, which must exist."""
+        """Take the existing database at this path.
+
+        Raises:
+            IndexLostError: when the path is missing or a symbolic link, or a file of the database has hard links.
+        """
         self.path = path
         with lost_as_such(), told():
             _check_regular(path)
@@ -106,7 +110,7 @@ class OnDisk:
 
     @staticmethod
     def make(path: Path) -> None:
-        """Make an empty database. Nobody else may know the name yet."""
+        """Make an empty database. No other process may know the path yet."""
         os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, 0o600))
         with lost_as_such(), contextlib.closing(apsw.Connection(str(path))) as db:
             db.execute(SCHEMA)
@@ -121,15 +125,15 @@ class OnDisk:
         return db
 
     def is_in_place(self) -> bool:
-        """Tell whether the name still stands for the database that is open."""
+        """Tell whether the path still leads to the open database."""
         return self._inode_in_place() == self._inode
 
     def is_replaced(self) -> bool:
-        """Tell whether the name stands for another database now."""
+        """Tell whether the path leads to another database now."""
         return self._inode_in_place() not in {None, self._inode}
 
     def close(self) -> None:
-        """Do nothing: a name is not open."""
+        """Do nothing: the medium has no open file of its own."""
 
     def _inode_in_place(self) -> int | None:
         try:
@@ -139,15 +143,21 @@ class OnDisk:
 
 
 class InMemory:
-    """A database that only this process has, over the one that the disk has, if that can be read.
+    """A private database of this process, over the one on the disk if it is readable.
 
-    Others may still write that one. Then this one is lost, and the next one begins with what there is by then.
+    Another process may still write the one on the disk. Then this one is lost, and the next one starts from the
+    new content.
     """
 
     is_shared = False
 
     def __init__(self, path: Path, *, is_empty: bool = False) -> None:
-        """Take the database of this name to begin with, or an empty one."""
+        """Start from the database at this path, or from an empty one.
+
+        Raises:
+            IndexLostError: when the database is not readable, or damaged.
+            IndexBehindError: when another process writes the database all the time.
+        """
         self.path = path
         self.identity = os.urandom(16).hex()
         with lost_as_such():
@@ -171,26 +181,26 @@ class InMemory:
         return db
 
     def is_in_place(self) -> bool:
-        """Say yes: nobody else can remove it."""
+        """Return True: no other process can remove it."""
         return True
 
     def is_replaced(self) -> bool:
-        """Say no: nobody else can replace it."""
+        """Return False: no other process can replace it."""
         return False
 
     def close(self) -> None:
-        """Give the memory back."""
+        """Free the memory."""
         self._overlay.close()
 
     @property
     def written_bytes(self) -> int:
-        """How much of it is in memory."""
+        """The size of the written pages in memory."""
         return self._overlay.written_bytes
 
     def _begin(self, *, is_empty: bool) -> None:
-        """Make what is empty an index, and take what is in the write-ahead log of another into it.
+        """Create the schema of an empty index; copy the write-ahead log of another one into its pages.
 
-        With that log many connections would need memory that they share in a file. One alone does without.
+        With that log, several connections need shared memory in a file. A single exclusive connection does not.
         """
         with contextlib.closing(Database(*self._overlay.connected())) as db:
             db.pragma("locking_mode", "exclusive")
@@ -201,16 +211,20 @@ class InMemory:
 
 def _check_regular(path: Path) -> None:
     if not path.is_file() or path.is_symlink():
-        raise IndexLostError("no file")  # a link would lead SQLite to a database of somebody else
+        raise IndexLostError("no file")  # a link would lead SQLite to a foreign database
 
 
 def _check_one_name(path: Path) -> None:
     if any(is_linked(path.with_name(path.name + ending)) for ending in ("", "-wal", "-shm", "-journal")):
-        raise IndexLostError("linked")  # what SQLite writes would change something else as well
+        raise IndexLostError("linked")  # a write of SQLite would change the file's other name as well
 
 
 def _overlay(path: Path | None) -> Overlay:
-    """Return an overlay of which every later change of what is below it shows."""
+    """Return an overlay of a settled file: any later write shows in the file's times.
+
+    Raises:
+        IndexBehindError: when the file does not settle within three seconds.
+    """
     deadline = time.monotonic() + _BUSY_S
     while True:
         overlay = Overlay(path)
@@ -233,7 +247,7 @@ def _prepared(db: Database, cache_kb: int) -> Database:
 
 
 def _waits() -> Callable[[int], bool]:
-    """Return a busy handler that asks again often, so that no process starves, and gives up in the end."""
+    """Return a busy handler of short random waits, so that no process starves; it gives up after three seconds."""
     began_s = 0.0
 
     def wait(attempt: int) -> bool:
@@ -248,10 +262,12 @@ def _waits() -> Callable[[int], bool]:
 
 @contextlib.contextmanager
 def lost_as_such() -> Iterator[None]:
-    """Tell of what SQLite says in three words: lost, behind, refused.
+    """Raise the errors of SQLite as one of three: lost, behind or refused. Other errors pass unchanged.
 
     Raises:
-        IndexLostError, IndexBehindError, IndexRefusedError: as they say.
+        IndexLostError: when the database is damaged or gone.
+        IndexBehindError: when another process keeps it locked.
+        IndexRefusedError: when the disk takes no writes.
     """
     try:
         yield
@@ -269,7 +285,7 @@ def lost_as_such() -> Iterator[None]:
 
 
 def _refuses(error: apsw.Error) -> bool:
-    """Tell whether the disk took no write; the database itself may be well."""
+    """Tell whether the disk refused a write; the database itself may be whole."""
     code = getattr(error, "extendedresult", 0)
     if isinstance(error, apsw.ReadOnlyError):
         return code != apsw.SQLITE_READONLY_DBMOVED

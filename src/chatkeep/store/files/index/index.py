@@ -1,16 +1,16 @@
-"""The index over the session files: fast answers, and nothing that the files do not say.
+"""The index over the session files: fast answers, and no data beyond the files.
 
-It is one SQLite database beside the files (see schema.sql), and it is disposable: removed, damaged
-or of another version, it is built again from the files. Its name carries a hash of everything that
-decides what is in it, so an old version is simply not found.
+It is one SQLite database beside the files (see schema.sql), and it is disposable. If it is missing,
+damaged or of another version, the store builds it again from the files. The name of the database
+carries a hash of everything that decides its content, so a new version never finds an old one.
 
-A row describes one *state* of a file, told by its stamp. Whoever changes a file holds its lock until
-the row is up to date, so a row is behind its file only for a moment, or after a crash, or after a
-change from outside, and then the stamps differ.
+A row describes one *state* of a file, identified by a stamp. A writer of a file holds the file's lock
+until the row is up to date. So a row is behind its file only for a moment, after a crash, or after a
+change from outside; the stamps differ then.
 
-Changes are made one after the other: at once by whoever has one while nobody else writes, else by one
-thread that puts every change waiting into one transaction (group commit). Reading uses connections of
-its own, one to each reader at a time, and never waits.
+Changes run one after the other. If no other thread writes, the caller commits its change at once.
+Otherwise one thread commits all waiting changes in one transaction (group commit). Readers have
+connections of their own, one for each reader at a time, and never wait.
 """
 
 from __future__ import annotations
@@ -55,22 +55,25 @@ from chatkeep.store.files.tree.format import FORMAT
 _T = TypeVar("_T")
 Write = Callable[[Database], _T]
 
-_REVISION: Final = 7  # raised when what is put into the index changes, but no file that the version hashes
-_FEW: Final = 2000
-_GROUP_MAX: Final = 256
-_CACHE_KB: Final = 32_768
-_FIRST_CACHE_KB: Final = 262_144  # of the connection that reads most
-_WARM_MESSAGES: Final = 2_000_000  # whose rows, with those of their sessions, fill half of it
-_WASTE_MIN: Final = 10_000
-_QUIET_S: Final = 0.3
-_JOINED_PAGES: Final = 300  # a few milliseconds
+_REVISION: Final = 7  # to raise when the content of the index changes, but no text in the hash of the version
+_FEW: Final = 2000  # sessions; below this, sorting a page of a list is cheaper than walking by time
+_GROUP_MAX: Final = 256  # changes in one group commit
+_CACHE_KB: Final = 32_768  # KiB of pages, for each connection but the first reader
+_FIRST_CACHE_KB: Final = 262_144  # KiB of pages; the first reader serves most reads
+_WARM_MESSAGES: Final = 2_000_000  # messages; their rows and those of their sessions fill half of that cache
+_WASTE_MIN: Final = 10_000  # documents; a smaller index is never worth a rebuild
+_QUIET_S: Final = 0.3  # seconds without a change before the writing thread tidies up
+_JOINED_PAGES: Final = 300  # pages written by one merge of the full-text index, a few milliseconds
 
 
 class Index:
-    """An open index. Every verb may raise `IndexLostError`."""
+    """An open index.
+
+    Every verb may raise `IndexLostError`, and `IndexBehindError` or `IndexRefusedError` from `databases`.
+    """
 
     def __init__(self, medium: Medium, *, is_building: bool = False) -> None:
-        """Open the database that lies there; one that is being built needs `finish`."""
+        """Open the database of a medium; after a build (`is_building`), call `finish`."""
         self.medium = medium
         with lost_as_such(), told():
             self._writer = medium.connected(cache_kb=_CACHE_KB)
@@ -79,7 +82,7 @@ class Index:
         self._reader_count = itertools.count()
         self._tasks: queue.SimpleQueue[tuple[Write[object], Future[object]] | None] = queue.SimpleQueue()
         self._gate = threading.Lock()
-        self._turn = threading.Lock()  # of whoever writes
+        self._turn = threading.Lock()  # held by the thread that writes
         self._is_closed = False
         self._is_untidy = not is_building
         self._thread = threading.Thread(target=self._write_all, name="chatkeep-index", daemon=True)
@@ -87,11 +90,14 @@ class Index:
 
     @staticmethod
     def path_in(workspace: Path) -> Path:
-        """Return where this version's index of a workspace is."""
+        """Return the path of a workspace's index, for this version of the index."""
         return workspace / f"index-{_version()}.sqlite3"
 
     def finish(self) -> None:
-        """Add what is cheaper to make of rows that are there."""
+        """Finish a build: merge the full-text index, fill the table of words, create the late indexes.
+
+        All three are cheaper over finished rows.
+        """
 
         def change(db: Database) -> None:
             db.execute("INSERT INTO words (words) VALUES ('optimize')")
@@ -102,7 +108,7 @@ class Index:
         self.write(change)
 
     def close(self) -> None:
-        """Finish what is waiting to be written and close the database; once is enough, twice does no harm."""
+        """Commit the waiting changes and close the database; a second call does no harm."""
         with self._gate:
             self._is_closed = True
             self._tasks.put(None)
@@ -113,46 +119,52 @@ class Index:
         self.medium.close()
 
     def _close_readers(self) -> None:
-        """Close the connections that nobody has; whoever has one closes it after that."""
+        """Close the idle connections; a reader with a connection closes it at the end of the read."""
         with contextlib.suppress(queue.Empty, apsw.Error):
             while True:
                 if (reader := self._readers.get_nowait()[1]) is not None:
                     reader.close()
 
     def is_wasteful(self) -> bool:
-        """Tell whether most of what was put in is of sessions that are gone."""
+        """Tell whether more than half of the documents belong to deleted messages; False below 10,000 documents."""
         ((doc_count, message_count),) = self._rows(QUERIES["wasted"])
         return bool(doc_count > _WASTE_MIN and message_count < doc_count / 2)
 
     # Reading
 
     def row(self, name: str) -> Row | None:
-        """Return what is known of a file's session."""
+        """Return the index row of a session, by the name of its file."""
         rows = self._rows(QUERIES["session"], {"name": name})
         with lost_as_such():
             return row_of(rows[0]) if rows else None
 
     def problem(self, name: str) -> str | None:
-        """Return why a name cannot be served."""
+        """Return the reason why the store cannot serve a name, None if it can."""
         rows = self._rows(QUERIES["problem"], {"name": name})
         return str(rows[0][0]) if rows else None
 
     def stamp(self, name: str) -> Stamp | None:
-        """Return the state of a file that the index describes."""
+        """Return the stamp of a file as the index has it."""
         rows = self._rows(QUERIES["stamp"], {"name": name})
         return Stamp(*rows[0]) if rows else None
 
     def stamps(self) -> dict[str, Stamp]:
-        """Return the state of every file that the index describes."""
+        """Return the stamps of all files as the index has them, by name."""
         return {row[0]: Stamp(*row[1:]) for row in self._rows(QUERIES["stamps"])}
 
     def problems(self, prefix: str = "") -> dict[str, str]:
-        """Return the names that cannot be served and the read-only sessions, with the reasons."""
+        """Return the reasons by name, for names the store cannot serve and for read-only sessions.
+
+        With a prefix, only the read-only sessions under it.
+        """
         rows = self._rows(QUERIES["damaged"], key_bounds(prefix)) if prefix else self._rows(QUERIES["problems"])
         return {str(name): str(reason) for name, reason in rows}
 
     def spots(self, name: str, *, limit: int, before: int | None, after: int | None) -> tuple[list[Spot], Stamp | None]:
-        """Return where neighbouring messages are, oldest first, as `Store.window` says, and of which state."""
+        """Return the spots of neighbouring messages as for `Store.window`, oldest first, and the stamp of their file.
+
+        The stamp is None if there are no such messages.
+        """
         if after is not None and before is None:
             found = self._rows(QUERIES["following"], {"name": name, "after": after, "limit": limit})
         else:
@@ -162,16 +174,16 @@ class Index:
             return [spot_of(row[:3]) for row in found], Stamp(*found[0][3:]) if found else None
 
     def spots_of_ids(self, row: Row, message_ids: Iterable[str]) -> list[Spot]:
-        """Return where messages are that may have these ids; the hash of another may be the same."""
+        """Return the spots of messages with the hashes of these ids; another id may have the same hash."""
         hashes = [hash_of(row.header.key, message_id) for message_id in message_ids]
-        is_one = len(hashes) == 1  # as it mostly is
+        is_one = len(hashes) == 1  # the common case
         sql = QUERIES["by_hash"].replace("{that}", "= :that" if is_one else "IN (SELECT value FROM json_each(:that))")
         wanted = {"that": hashes[0] if is_one else msgspec.json.encode(hashes).decode(), "name": row.name}
         with lost_as_such():
             return [spot_of(found) for found in self._rows(sql, wanted)]
 
     def page(self, selection: Selection, *, limit: int, after: Place | None) -> tuple[list[Summary], int]:
-        """Return sessions by latest activity that follow a place, and how many there are in all."""
+        """Return a page of sessions by latest activity after a place, and the total of the selection."""
         where, values = conditions(selection)
         total = self._total(selection, where, values)
         few = total < _FEW if selection.is_by_marks else self._has_few(selection.prefix)
@@ -185,7 +197,7 @@ class Index:
             return [row_of(row).summary for row in found], total
 
     def keys(self, selection: Selection, *, limit: int | None, after: Place | None) -> tuple[list[str], int]:
-        """Return keys by code point that follow a place, and how many there are in all."""
+        """Return keys by code point after a place, and the total of the selection."""
         where, values = conditions(selection)
         total = self._total(selection, where, values)
         if after is not None:
@@ -194,32 +206,35 @@ class Index:
         return [str(row[0]) for row in self._rows(sql, {**values, "limit": _or(limit, -1)})], total
 
     def totals(self, prefix: str = "") -> list[tuple[str, int, int, int]]:
-        """Return channel, sessions, messages and bytes for each channel."""
+        """Return name, sessions, messages and bytes of each channel."""
         rows = self._rows(QUERIES["totals_under"], key_bounds(prefix)) if prefix else self._rows(QUERIES["totals"])
         return [(str(channel), int(count), int(messages), int(size)) for channel, count, messages, size in rows]
 
     def find(self, search: Search) -> SearchResult:
-        """Return what a search finds."""
+        """Return the messages for a search."""
         return self._read(lambda db: searching.find(db, search))
 
     def stats(self, prefix: str, unit: PeriodUnit, since: date | None) -> Stats:
-        """Return what `Store.stats` says."""
+        """Return the figures of `Store.stats`."""
         return self._read(lambda db: counting.counted_stats(db, prefix, unit, since))
 
     def warm_up(self) -> None:
-        """Have in memory what a search looks up one by one in no order: from a disk that takes longer than all else."""
+        """Read the rows of the newest 2,000,000 messages, of all sessions and runs into memory.
+
+        A search looks these rows up in random order. From a disk this takes longer than everything else.
+        """
         self._rows(QUERIES["warm_up"], {"most": _WARM_MESSAGES})
 
     def changes(self, after: str | None, *, limit: int, prefix: str) -> Changes:
-        """Return what happened after a position, as `Store.changes` says."""
+        """Return the changes after a position, as for `Store.changes`."""
         return self._read(lambda db: changes.changes(db, self.medium.identity, after, limit=limit, prefix=prefix))
 
     # Writing
 
     def write(self, change: Write[_T]) -> _T:
-        """Make a change in a transaction, and return what it returns once that is committed.
+        """Run a change in a transaction, and return its result after the commit.
 
-        Where nobody else writes it is made at once: to hand it to another thread and wait takes longer than to make it.
+        If no other thread writes, the caller commits at once: a handover to the writing thread takes longer.
         """
         if self._turn.acquire(blocking=False):
             try:
@@ -230,21 +245,25 @@ class Index:
         return self.send(change).result()
 
     def _written(self, change: Write[_T]) -> _T:
-        """Make a change whose turn it is, and have the writing thread tidy up when it is quiet."""
+        """Commit a change in its turn, and wake the writing thread to tidy up later."""
         outcome: Future[_T] = Future()
         was_tidy = not self._is_untidy
         self._commit([(change, outcome)])  # type: ignore[list-item]
         if was_tidy and self._is_untidy:
-            with contextlib.suppress(IndexLostError):  # whoever closes it tidies up
+            with contextlib.suppress(IndexLostError):  # a closed index tidies up at its end
                 self.send(lambda _: None)
         return outcome.result()
 
     def touch(self) -> None:
-        """Write what is there already, to see whether the disk takes it."""
+        """Write an unchanged value, to test whether the disk takes writes."""
         self.write(lambda db: db.pragma("user_version", db.pragma("user_version")))
 
     def send(self, change: Write[_T]) -> Future[_T]:
-        """Hand a change to the writing thread."""
+        """Hand a change to the writing thread; the future has its result after the commit.
+
+        Raises:
+            IndexLostError: when the index is closed.
+        """
         outcome: Future[_T] = Future()
         with self._gate:
             if self._is_closed:
@@ -270,7 +289,7 @@ class Index:
             self._tidy()
 
     def _next_task(self) -> tuple[Write[object], Future[object]] | None:
-        """Return what is to be written next; in quiet moments before that, tidy up."""
+        """Return the next waiting change, None at the end; tidy up in quiet moments until then."""
         while True:
             with contextlib.suppress(queue.Empty):
                 return self._tasks.get(timeout=_QUIET_S if self._is_untidy else None)
@@ -278,9 +297,9 @@ class Index:
                 self._is_untidy = self._tidy()
 
     def _tidy(self) -> bool:
-        """Put the counts of words into the table, join small parts of the full-text index; tell if more can be joined.
+        """Flush the counts of words and merge small parts of the full-text index; tell whether a merge is left.
 
-        Neither has to be. In memory nothing is joined: it would take the room of all parts.
+        Both are optional. An index in memory does neither: a merge would copy all parts into memory.
         """
         if (tally := self._writer.tally) is None or not self.medium.is_shared:
             return False
@@ -292,15 +311,15 @@ class Index:
             tally.flush(self._writer)
             before = self._writer.total_changes()
             self._writer.execute(QUERIES["join_parts"], (_JOINED_PAGES,))
-            return self._writer.total_changes() - before > 1  # by one it grows whatever is done
+            return self._writer.total_changes() - before > 1  # the command itself counts as one
         return False
 
     def _commit(self, group: Sequence[tuple[Write[object], Future[object]]]) -> None:
-        """Make the changes in one transaction; if one fails, each in its own, so that it fails alone."""
+        """Commit the changes in one transaction; if one fails, each in its own, so that the others succeed."""
         try:
             with lost_as_such(), _transaction(self._writer):
                 answers = [change(self._writer) for change, _ in group]
-        except Exception as error:  # noqa: BLE001 - told to whoever waits for it
+        except Exception as error:  # noqa: BLE001 - the future hands it to the caller
             if len(group) == 1 or isinstance(error, IndexLostError | IndexBehindError | IndexRefusedError):
                 for _, outcome in group:
                     outcome.set_exception(error)
@@ -316,7 +335,7 @@ class Index:
         return self._read(lambda db: list(db.execute(sql, values)))
 
     def _read(self, question: Callable[[Database], _T]) -> _T:
-        """Return what a reading connection answers."""
+        """Return the answer of a reading connection to a question."""
         if self._is_closed:
             raise IndexLostError("closed")
         with lost_as_such(), self._reader() as db:
@@ -324,12 +343,12 @@ class Index:
 
     @contextlib.contextmanager
     def _reader(self) -> Iterator[Database]:
-        """Lend a connection: the first one that is free, as that has the most pages in memory, or a new one."""
+        """Lend a reading connection: the lowest free one, as it has the most pages in memory, or a new one."""
         try:
             place, db = self._readers.get_nowait()
         except queue.Empty:
             place, db = next(self._reader_count), None
-        lent = None  # after an error a connection is dropped, not given back
+        lent = None  # after an error the connection is dropped
         try:
             if db is None:
                 if not self.medium.is_in_place():

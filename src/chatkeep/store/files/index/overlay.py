@@ -1,14 +1,14 @@
-"""A database over a file that can only be read: what is written stays in the memory of this process.
+"""A writable database over a read-only file: the written pages stay in the memory of this process.
 
-SQLite reads and writes through the functions of a *virtual file system*. The one here reads pages from the file, and
-keeps pages that are written. So the memory it takes grows with what changes, not with the file.
+SQLite reads and writes through the functions of a *virtual file system*. This one reads pages from the file, and
+keeps written pages in memory. So its memory grows with the writes, not with the file.
 
-Another process may be able to write the file. So its state is compared after each page that is read. When it is
-another one than when the file was opened, the database is lost, and whoever uses it opens another. The write-ahead log
-beside the file is taken into memory as a whole.
+Another process may still write the file. So each read of a page compares the state of the file with that at its
+opening. After a change the database is lost, and the store opens another. The write-ahead log beside the file is
+copied into memory as a whole.
 
-Locks are those of SQLite's rollback journal: many readers, or one writer. They hold between the connections of
-this process, for nobody else sees what is written.
+Locks are those of SQLite's rollback journal: many readers, or one writer. They work between the connections of
+this process, as no other process sees its writes.
 
 Source: https://sqlite.org/lockingv3.html for the levels of locks, https://sqlite.org/c3ref/io_methods.html for the
 functions.
@@ -26,15 +26,15 @@ from typing import Final
 import apsw
 
 _PAGE_BYTES: Final = 4096
-_SETTLED_NS: Final = 50_000_000  # the clocks of file systems tick each 1 to 10 ms
-_LOG_HEAD_BYTES: Final = 32
+_SETTLED_NS: Final = 50_000_000  # nanoseconds; the clocks of file systems tick every 1 to 10 ms
+_LOG_HEAD_BYTES: Final = 32  # the header of a write-ahead log
 _SHARED: Final = apsw.SQLITE_LOCK_SHARED
 _RESERVED: Final = apsw.SQLITE_LOCK_RESERVED
 _NONE: Final = apsw.SQLITE_LOCK_NONE
 
 
 class Copy:
-    """A file as SQLite sees it: the pages of a base that may only be read, and those that were written since."""
+    """A file as SQLite sees it: the pages of a read-only base, and the pages written since."""
 
     def __init__(self, base: Path | None = None) -> None:
         """Open the base, which stays as it is; without one the file begins empty."""
@@ -44,13 +44,17 @@ class Copy:
         self.size = self._base_size = self._seen[0]
 
     def close(self) -> None:
-        """Let go of the base."""
+        """Close the base."""
         if self._fd >= 0:
             os.close(self._fd)
             self._fd = -1
 
     def read(self, start: int, size: int) -> bytes:
-        """Return so many bytes from a place, fewer at the end."""
+        """Return `size` bytes from an offset, fewer at the end of the file.
+
+        Raises:
+            apsw.CorruptError: when the base has changed since it was opened.
+        """
         size = max(0, min(size, self.size - start))
         pieces = []
         while size > 0:
@@ -62,7 +66,7 @@ class Copy:
         return b"".join(pieces)
 
     def write(self, start: int, data: bytes) -> None:
-        """Put data at a place."""
+        """Write data at an offset."""
         self.size = max(self.size, start + len(data))
         while data:
             number, offset = divmod(start, _PAGE_BYTES)
@@ -75,7 +79,7 @@ class Copy:
 
     @property
     def written_bytes(self) -> int:
-        """How much of it is in memory."""
+        """The size of the written pages in memory."""
         return len(self._pages) * _PAGE_BYTES
 
     def truncate(self, size: int) -> None:
@@ -107,12 +111,12 @@ class Copy:
         return (held.st_size, held.st_mtime_ns, held.st_ctime_ns)
 
     def is_settled(self) -> bool:
-        """Tell whether a write from now on would show: not so soon after another one that its time may be the same."""
+        """Tell whether a write from now on would get another time: the last one is not of the last 50 ms."""
         return not 0 <= time.time_ns() - self._seen[1] < _SETTLED_NS
 
 
 class _Locks:
-    """Who has which lock on a file."""
+    """The locks on one file: its readers, and its writer if there is one."""
 
     def __init__(self) -> None:
         self.guard = threading.Lock()
@@ -121,7 +125,7 @@ class _Locks:
         self.is_closing = False  # the writer waits for the last readers, and lets no other in
 
     def take(self, who: _Handle, level: int) -> bool:
-        """Give a lock of this level, if that can be now."""
+        """Give a lock of this level, or return False if another handle is in the way."""
         with self.guard:
             if level == _SHARED:
                 if self.is_closing and self.writer is not who:
@@ -137,7 +141,7 @@ class _Locks:
             return not self.readers - {who}
 
     def give_back(self, who: _Handle, level: int) -> None:
-        """Take a lock back, down to this level."""
+        """Lower the lock of a handle to this level: shared or none."""
         with self.guard:
             if self.writer is who:
                 self.writer, self.is_closing = None, False
@@ -146,7 +150,7 @@ class _Locks:
 
 
 class _Handle:
-    """A file that a connection has open; the names of the functions are SQLite's."""
+    """An open file of one connection; the names of the functions are SQLite's."""
 
     # ruff: noqa: N802 - see above
 
@@ -193,12 +197,12 @@ class _Handle:
 
 
 class Overlay(apsw.VFS):
-    """The files of one database, each over one of the disk if there is one. They go when it is closed."""
+    """The files of one database in memory: the main file over its base on the disk, and others. `close` drops them."""
 
     # ruff: noqa: N802
 
     def __init__(self, base: Path | None) -> None:
-        """Take the database to begin with, which nobody needs to be able to write; None for an empty one."""
+        """Start from a database on the disk, read-only, with its write-ahead log; None for an empty one."""
         self.name = f"chatkeep-overlay-{id(self):x}"
         self._files: dict[str, tuple[Copy, _Locks]] = {}
         self._files[_MAIN] = (Copy(base), _Locks())
@@ -208,27 +212,27 @@ class Overlay(apsw.VFS):
         super().__init__(self.name, "", maxpathname=64)
 
     def connected(self, flags: int = apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE) -> tuple[str, int, str]:
-        """Return what opens a connection to the database: its name, flags, and the name of this file system."""
+        """Return the arguments of a new connection: file name, flags, and the name of this file system."""
         return _MAIN, flags, self.name
 
     def is_settled(self) -> bool:
-        """Tell whether a write to the base would show."""
+        """Tell whether a later write to the base would show in its times."""
         return self._files[_MAIN][0].is_settled()
 
     @property
     def written_bytes(self) -> int:
-        """How much there is in memory."""
+        """The size of the written pages of all files."""
         return sum(copy.written_bytes for copy, _ in self._files.values())
 
     def close(self) -> None:
-        """Let go of the files; no connection may be open any more."""
+        """Drop the files; call it after the last connection is closed."""
         self.unregister()
         for copy, _ in self._files.values():
             copy.close()
         self._files.clear()
 
     def xOpen(self, name: str | apsw.URIFilename | None, flags: list[int]) -> _Handle:  # type: ignore[override]  # any object will do
-        """Open a file, an empty one if there is none."""
+        """Open a file, a new empty one if there is none; without a name, a temporary one."""
         path = name.filename() if isinstance(name, apsw.URIFilename) else name
         flags[1] = flags[0]
         if path is None:
@@ -238,7 +242,7 @@ class Overlay(apsw.VFS):
         return _Handle(*self._files[path])
 
     def xAccess(self, pathname: str, flags: int) -> bool:  # noqa: ARG002 - the form of SQLite's functions
-        """Tell whether there is a file."""
+        """Tell whether a file of this name exists."""
         return pathname in self._files
 
     def xDelete(self, filename: str, syncdir: bool) -> None:  # noqa: ARG002, FBT001 - the form of SQLite's functions
@@ -253,10 +257,10 @@ class Overlay(apsw.VFS):
 
 
 def snapshot(log: io.RawIOBase) -> bytes:
-    """Return a write-ahead log as it was at one moment.
+    """Return a snapshot of a write-ahead log.
 
-    Others may write it meanwhile. What they add is checked by SQLite, piece by piece. Before they begin it anew they
-    write its first bytes, so these are compared.
+    Another process may write it meanwhile. SQLite checks the checksum of each frame, so a half-written end does no
+    harm. A writer that restarts the log writes its header first, so an equal header proves one run of the log.
     """
     while True:
         log.seek(0)
@@ -267,7 +271,7 @@ def snapshot(log: io.RawIOBase) -> bytes:
 
 
 def _log_of(database: Path) -> bytes:
-    """Return the write-ahead log of a database, nothing when it has none."""
+    """Return the write-ahead log of a database, empty if it has none."""
     try:
         with database.with_name(f"{database.name}-wal").open("rb", buffering=0) as log:
             return snapshot(log)

@@ -1,6 +1,6 @@
-"""What goes into the rows of the index, and what comes out of them.
+"""The rows of the index, written and read as typed values.
 
-The functions here change the database inside a transaction that somebody else began.
+The functions here change the database inside the caller's transaction.
 """
 
 from __future__ import annotations
@@ -32,29 +32,33 @@ from chatkeep.store.files.index.vocabulary import (
 from chatkeep.store.files.tree.format import places
 
 Value = Any
-"""What SQLite keeps: text, a number or nothing; the schema says which."""
+"""A value in SQLite: text, a number or nothing; the schema says which."""
 
-ZONE_DOCS: Final = 256
-_PLACE_MAX: Final = 1 << 32  # twice the size of the largest file that is read
+ZONE_DOCS: Final = 256  # documents in a zone
+_PLACE_MAX: Final = 1 << 32  # bytes, twice the size of the largest readable file
 SPOKEN: Final[tuple[Role, ...]] = ("user", "assistant")
 ROLE_NUMBERS: Final = {role: number for number, role in enumerate(sorted(ROLES, key=lambda role: role not in SPOKEN))}
-_EPOCH: Final = datetime(2024, 1, 1, tzinfo=UTC)  # of which times of these years are near, and so short
+_EPOCH: Final = datetime(2024, 1, 1, tzinfo=UTC)  # near the times of these years, so SQLite stores them in few bytes
 _MICROSECOND: Final = timedelta(microseconds=1)
-EPOCH_US: Final = (_EPOCH - datetime(1970, 1, 1, tzinfo=UTC)) // _MICROSECOND  # since 1970
-EPOCH_DAY: Final = _EPOCH.toordinal()
-DAY_US: Final = 86_400_000_000
-_FORGOTTEN_AT_ONCE: Final = 1000
+EPOCH_US: Final = (_EPOCH - datetime(1970, 1, 1, tzinfo=UTC)) // _MICROSECOND  # microseconds since 1970
+EPOCH_DAY: Final = _EPOCH.toordinal()  # days since the year 1
+DAY_US: Final = 86_400_000_000  # microseconds
+_FORGOTTEN_AT_ONCE: Final = 1000  # changes; one delete for so many is cheaper than one for each
 _NEVER_REVISED: Final = frozenset(("key", "channel", "created_at"))
 
 
 class Database(IndexConnection):
-    """A connection that changes the index. Without a tally the table of words is to be made later."""
+    """A connection that changes the index. It has no tally during a build: `finish` fills the table of words."""
 
     tally: Tally | None = None
 
 
 class Row(Struct, frozen=True, kw_only=True):
-    """What the index knows of one session and its file."""
+    """The index row of a session: its header, its digest, and the state of its file.
+
+    `body` and `tail` are offsets in the file: of the first message line, and of the trailer.
+    `checksum` is of the bytes between them. `damage` is the reason why the session is read-only.
+    """
 
     sid: int
     name: str
@@ -68,12 +72,12 @@ class Row(Struct, frozen=True, kw_only=True):
 
     @property
     def summary(self) -> Summary:
-        """What a list shows of the session."""
+        """The session as a list shows it."""
         return summary(self.header, self.digest, self.damage)
 
 
 class Spot(Struct, frozen=True):
-    """Where in its file a message is: the place and the bytes of its JSON."""
+    """The place of a message in its file: offset and size of its JSON, in bytes."""
 
     seq: int
     start: int
@@ -81,9 +85,10 @@ class Spot(Struct, frozen=True):
 
 
 class Entry(Struct, frozen=True, kw_only=True):
-    """What a file brings into the index. `starts` and `ends` are places in the file, one for each message.
+    """The content of a session file, for the index.
 
-    `checksums` has that of all lines up to each message, if the file is whole.
+    `starts` and `ends` are offsets of the messages' JSON in the file, one for each message. If the file is
+    whole, `checksums` has the checksum of all lines up to each message.
     """
 
     name: str
@@ -97,11 +102,11 @@ class Entry(Struct, frozen=True, kw_only=True):
     checksums: Sequence[int] = ()
     damage: str | None = None
     indexed: Sequence[Indexed] = ()
-    """What the index is given of each message, if that was worked out before, and the words were put."""
+    """The messages as the full-text index takes them, if the caller made them and inserted their uncounted words."""
 
     @property
     def tail(self) -> int:
-        """Where the trailer is."""
+        """The offset of the trailer."""
         return self.ends[-1] + 1 if self.ends else self.body
 
     @property
@@ -110,12 +115,12 @@ class Entry(Struct, frozen=True, kw_only=True):
         return self.checksums[-1] if self.checksums else 0
 
     def continues(self, row: Row) -> bool:
-        """Tell whether the file has what a row describes, byte by byte, and perhaps more messages after it."""
+        """Tell whether the file begins with the bytes of the row's messages; more messages may follow."""
         count = row.digest.message_count
         return (
             row.damage is None
             and self.damage is None
-            and row.stamp != self.stamp  # else it is the row that is doubted
+            and row.stamp != self.stamp  # the same stamp again means that the row is in doubt
             and (row.header.channel, row.header.created_at) == (self.header.channel, self.header.created_at)
             and 0 < count <= len(self.checksums)
             and row.checksum == self.checksums[count - 1]
@@ -123,7 +128,7 @@ class Entry(Struct, frozen=True, kw_only=True):
 
 
 class FoundMessage(Struct, frozen=True):
-    """A message that a search finds, and how many its session has."""
+    """A found message, and the number of matching messages in its session."""
 
     row: Row
     spot: Spot
@@ -131,13 +136,13 @@ class FoundMessage(Struct, frozen=True):
 
 
 def with_lines(entry: Entry, lines: Sequence[bytes], first: int, checksum: int = 0) -> Entry:
-    """Return the entry with the places of its messages, whose lines begin at `first`, as `format.places` says."""
+    """Return the entry with the places of its messages, as `format.places` computes them from offset `first` on."""
     starts, ends, checksums = places(lines, first, checksum)
     return msgspec.structs.replace(entry, starts=starts, ends=ends, checksums=checksums)
 
 
 def put(db: Database, entry: Entry, doc: int | None = None) -> int:
-    """Add a session that the index does not have; return the next free row of `words`."""
+    """Insert a new session; return the next free document, for the next call."""
     values = {
         **_header_values(entry.header),
         **_digest_values(entry.header, entry.digest),
@@ -149,10 +154,10 @@ def put(db: Database, entry: Entry, doc: int | None = None) -> int:
 
 
 def replace(db: Database, entry: Entry, doc: int | None = None) -> int:
-    """Put a session in the place of whatever the index has under its name; return the next free row of `words`.
+    """Replace everything the index has under a name; return the next free document, for the next call.
 
-    Messages that the index has already, of the same bytes, stay: a long session whose last append was cut is put
-    right as quickly as a short one.
+    Messages of the same bytes stay in the index. So a long session with a torn last append costs no more than a
+    short one.
     """
     known = [row_of(values) for values in db.execute(QUERIES["session"], {"name": entry.name})]
     if not (known and entry.continues(known[0])):
@@ -173,10 +178,11 @@ def replace(db: Database, entry: Entry, doc: int | None = None) -> int:
 
 
 def grow(db: Database, row: Row, entry: Entry) -> bool:
-    """Add appended messages to a session; `entry` holds only these, and all else as it is now.
+    """Add appended messages to a session; tell whether the index is up to date now.
 
-    Somebody may have read the whole file anew since `row` was asked for. If that included the append
-    nothing is left to do; if not, nothing is done, and the answer is False: the file has to be read.
+    `entry` has only the new messages, and all other fields as they are now. Another thread may have read the
+    whole file since the caller read `row`. If the index then has the append, nothing is left to do. If it has
+    another state, nothing is done and the result is False: the caller has to read the file.
     """
     known = known_stamp(db, row.name)
     if known != row.stamp:
@@ -194,7 +200,7 @@ def _grow(db: Database, row: Row, entry: Entry) -> None:
 
 
 def revise_row(db: Database, row: Row, header: Header, stamp: Stamp, *, body: int, tail: int) -> None:
-    """Bring a session up to a new header in a new file, unless somebody has read that file meanwhile."""
+    """Update a session's row to a new header and its new file, unless the index has that file already."""
     if known_stamp(db, row.name) == stamp:
         return
     _revise(db, row, header, stamp, body=body, tail=tail)
@@ -207,7 +213,7 @@ def _revise(db: Database, row: Row, header: Header, stamp: Stamp, *, body: int, 
 
 
 def drop(db: Database, name: str) -> None:
-    """Forget everything about a name."""
+    """Delete everything about a name, except its words: FTS5 keeps the postings, without messages."""
     for (sid,) in list(db.execute(QUERIES["sid"], {"name": name})):
         db.execute(QUERIES["keep_mark"])
         runs = db.execute(QUERIES["runs"], {"sid": sid})
@@ -218,21 +224,21 @@ def drop(db: Database, name: str) -> None:
 
 
 def put_problem(db: Database, name: str, reason: str, stamp: Stamp) -> None:
-    """Remember why a name cannot be served."""
+    """Store the reason why the store cannot serve a name."""
     db.execute(QUERIES["put_problem"], {"name": name, "reason": reason, **_stamp_values(stamp)})
 
 
 def note_change(
     db: Database, kind: ChangeKind, key: str, first_seq: int | None = None, last_seq: int | None = None
 ) -> None:
-    """Remember that something happened to a session, and as many changes before it as views need (see `core.feed`)."""
+    """Append a change of a session to the feed, and drop changes too old for any view (see `core.feed`)."""
     ((number,),) = db.execute(QUERIES["put_change"], (kind, key, first_seq, last_seq))
     if number % _FORGOTTEN_AT_ONCE == 0:
         db.execute(QUERIES["drop_changes"], (number - CHANGES_KEPT - ROUND,))
 
 
 def known_stamp(db: Database, name: str) -> Stamp | None:
-    """Return the state of a file that the index describes, inside a change."""
+    """Return the stamp of a file as the index has it, inside the transaction of a change."""
     rows = list(db.execute(QUERIES["stamp"], {"name": name}))
     return Stamp(*rows[0]) if rows else None
 
@@ -243,7 +249,7 @@ def next_doc(db: Database) -> int:
 
 
 def place_in_list(session: Summary) -> Place:
-    """Return where a list goes on after a session."""
+    """Return the place of a session in a list, for the cursor of the next page."""
     return Place(session.header.key, microseconds(session.updated_at) + EPOCH_US)
 
 
@@ -286,10 +292,10 @@ def _put_messages(db: Database, entry: Entry, sid: int, doc: int | None) -> int:
 
 
 def _put_runs(db: Database, sid: int, seqs: Sequence[int], first: int) -> None:
-    """Note which documents, from `first` on, the messages of a session are; they go on with its last run if they can.
+    """Store the documents of a session's messages as runs, from `first` on; extend its last run if possible.
 
     Raises:
-        UnreadableRowError: when it has one of them already: the database is damaged.
+        UnreadableRowError: when the session has one of the messages already: the database is damaged.
     """
     runs: list[list[int]] = []
     for doc, seq in enumerate(seqs, first):
@@ -306,7 +312,7 @@ def _put_runs(db: Database, sid: int, seqs: Sequence[int], first: int) -> None:
 
 
 def _document(marks: str, given: Indexed) -> str:
-    """Return what the full-text index is given of a message: its marks, its tokens and its rows of parts."""
+    """Return the text of a message for the full-text index: its marks, its tokens and its rows of parts."""
     return f"{marks} {given.tokens} {GAP} {given.rows}" if given.rows else f"{marks} {given.tokens}"
 
 
@@ -315,7 +321,7 @@ def _marks(sid: int, role: Role) -> str:
 
 
 def _widen_zones(db: Database, first: int, times: Sequence[int]) -> None:
-    """Note when the messages were sent that have the documents from `first` on."""
+    """Widen the times of the zones to those of the documents from `first` on."""
     for zone in range(first // ZONE_DOCS, (first + len(times) - 1) // ZONE_DOCS + 1):
         inside = times[max(0, zone * ZONE_DOCS - first) : (zone + 1) * ZONE_DOCS - first]
         db.execute(QUERIES["put_zone"], (zone, min(inside), max(inside)))
@@ -353,10 +359,10 @@ def _stamp_values(stamp: Stamp) -> dict[str, Value]:
 
 
 def row_of(values: Sequence[Value]) -> Row:
-    """Return what a row of `sessions` or `listed` says.
+    """Return the typed value of a row of `sessions` or `listed`.
 
     Raises:
-        UnreadableRowError: when that cannot be: the database is damaged.
+        UnreadableRowError: when the values are impossible: the database is damaged.
     """
     try:
         return _row_of(values)
@@ -365,10 +371,10 @@ def row_of(values: Sequence[Value]) -> Row:
 
 
 def spot_of(values: Sequence[Value]) -> Spot:
-    """Return the place of a message that a row tells.
+    """Return the spot of a message from a row of seq, offset and size.
 
     Raises:
-        UnreadableRowError: when there is no such place in any file: the database is damaged.
+        UnreadableRowError: when no file can have such a place: the database is damaged.
     """
     if not all(isinstance(value, int) and 0 <= value < _PLACE_MAX for value in values):
         raise UnreadableRowError
@@ -412,6 +418,6 @@ def _row_of(values: Sequence[Value]) -> Row:
 
 
 def hash_of(key: str, message_id: str) -> int:
-    """Return 24 bits that stand for a message id of a session; another may have the same."""
+    """Return a hash of 24 bits, signed, for a message id of a session; another id may have the same."""
     digest = blake2b(f"{key}\0{message_id}".encode(), digest_size=3).digest()
     return int.from_bytes(digest, "big", signed=True)

@@ -1,4 +1,4 @@
-"""What a selection of sessions means in SQL."""
+"""A selection of sessions as SQL conditions."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import msgspec
 from chatkeep.core.model import Selection
 from chatkeep.store.files.index.rows import Value, microseconds
 
-# Few texts have the tag in quotes, and of these json_each tells which have it as a tag, and the others too
+# `instr` is cheap and leaves few sessions: the first tag, in quotes, is in the text. Only these pay for json_each
 _TAGGED: Final = (
     "tags <> '[]' AND instr(tags, :tag)"
     " AND NOT EXISTS (SELECT value FROM json_each(:tags) EXCEPT SELECT value FROM json_each(tags))"
@@ -19,7 +19,7 @@ _TAGGED: Final = (
 
 
 def conditions(selection: Selection) -> tuple[list[str], dict[str, Value]]:
-    """Return what a session must fulfil to be in a selection, as SQL and its values."""
+    """Return the SQL conditions of a selection, to join with AND, and their values by name."""
     if selection.prefix is None:
         return ["false"], {}
     where: list[str] = []
@@ -52,13 +52,16 @@ def _us(time: datetime | None) -> int | None:
 
 
 def unindexed(condition: str, *, keep: str) -> str:
-    """Return a condition that SQLite will not use an index for, unless it is of the kind to keep."""
+    """Return a condition with a unary `+`, so that SQLite uses no index for it.
+
+    A condition of the kind `keep` stays as it is: "key", or "time" for all others. So do those in parentheses.
+    """
     about_key = condition.startswith("key")
     return condition if about_key == (keep == "key") or condition.startswith("(") else f"+{condition}"
 
 
 def key_bounds(prefix: str) -> Mapping[str, Value]:
-    """Return the first key with a prefix, and the first one after all of them (None: there is none)."""
+    """Return the bounds of the keys with a prefix: `first` inclusive, `after` exclusive, None for no upper bound."""
     for place in range(len(prefix) - 1, -1, -1):
         code = ord(prefix[place]) + 1
         if code < 0x110000:  # noqa: PLR2004 - the end of Unicode
