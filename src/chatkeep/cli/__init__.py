@@ -1,6 +1,6 @@
-"""The command `chatkeep`: it works on a workspace directly, also beside running servers.
+"""The command `chatkeep`: it works on a workspace directly, even beside running servers.
 
-Facts go to stdout, everything else to stderr; an error is one sentence and an exit code:
+Facts go to stdout, everything else to stderr. An error is one sentence and an exit code:
 0 done, 1 failed, 2 bad usage or input, 3 not found, 4 conflict, 5 refused, 7 damaged.
 """
 
@@ -83,7 +83,7 @@ app.add_typer(tokens.tokens_app, name="token")
 def main(args: Sequence[str] | None = None) -> NoReturn:
     """Run a command and end the process with its exit code.
 
-    `CHATKEEP_DEBUG=1` shows where an error that nobody expected comes from.
+    `CHATKEEP_DEBUG=1` shows the traceback of an unexpected error.
     """
     screen.prepare()
     given = sys.argv[1:] if args is None else list(args)
@@ -92,35 +92,35 @@ def main(args: Sequence[str] | None = None) -> NoReturn:
         _check_text(given)
         code = app(args=given, prog_name=_prog_name(given), standalone_mode=False)
         sys.stdout.flush()
-        if code == EXIT_CODE:  # Ctrl-C, where nobody had more to say of it
+        if code == EXIT_CODE:  # Ctrl-C, without a sentence of the command's own
             _told(StoppedError(), as_json="--json" in given)
     except (BrokenPipeError, SystemExit) as error:
         if isinstance(error, SystemExit) and not isinstance(error.__context__, BrokenPipeError):
             raise
-        screen.abandon_stdout()  # who read the output has seen enough
+        screen.abandon_stdout()  # the reader of the output has closed the pipe
         sys.exit(0)
-    except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - the last one who can turn it into a sentence
+    except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - last chance to make a sentence of it
         sys.exit(_told(error, as_json="--json" in given))
     sys.exit(code)
 
 
 def _prog_name(args: Sequence[str]) -> str:
-    """Return the program's name as usage shows it; completion is installed for the one name alone."""
+    """Return the program's name for usage; shell completion works only under the installed name."""
     completes = "_CHATKEEP_COMPLETE" in os.environ or any("-completion" in arg for arg in args)
     return hints.NAME if completes else hints.program()
 
 
 def _check_text(args: Sequence[str]) -> None:
     for place, arg in enumerate(args, start=1):
-        if any("\ud800" <= character <= "\udfff" for character in arg):  # how Python stands in for other bytes
+        if any("\ud800" <= character <= "\udfff" for character in arg):  # Python decodes bytes beyond UTF-8 to these
             raise InvalidError(f"argument {place}", "is not UTF-8 text")
 
 
 def _told(error: BaseException, *, as_json: bool) -> int:
-    """Complain of an error on stderr and return its exit code."""
+    """Print an error on stderr and return its exit code."""
     if isinstance(error, TyperException) and not as_json and hasattr(error, "show"):
         usage = io.StringIO()
-        error.show(usage)  # with the usage of the command
+        error.show(usage)  # prints the command's usage too
         screen.complain_at_length(usage.getvalue())
         return error.exit_code
     try:
@@ -142,7 +142,7 @@ def _told(error: BaseException, *, as_json: bool) -> int:
 
 
 def _failure(error: BaseException) -> tuple[int, dict[str, Json]]:
-    """Return the exit code of an error, and what there is to say of it."""
+    """Return the exit code of an error, and its facts for `--json`."""
     if isinstance(error, ChatkeepError):
         about: dict[str, Json] = {
             name: value for name in ("field", "key") if isinstance(value := getattr(error, name, None), str)
@@ -175,4 +175,4 @@ def _options(
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
     ] = False,
 ) -> None:
-    """Take the options that stand before a command."""
+    """Take the options before a command."""

@@ -1,4 +1,4 @@
-"""What is said where there is nothing to show: an empty answer is not taken for an empty store."""
+"""Sentences for empty results, so that nobody takes an empty answer for an empty store."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from chatkeep.errors import SessionDamagedError
 from chatkeep.sessions import Sessions
 from chatkeep.wire.answers import exit_code_of
 
-_REASONS: Final = 3
-_HITS_MAX: Final = 200
+_REASONS: Final = 3  # reasons listed for unreadable files; the others are counted together
+_HITS_MAX: Final = 200  # hits counted elsewhere; above it the sentence says `or more`
 
 
 def filters_of(selection: Selection) -> str:
-    """Return the filters of a selection as they are given on the command line, nothing when there are none."""
+    """Return the filters of a selection as command-line options; empty without filters."""
     given = [f"--prefix {one}" for one in selection.prefixes if one]
     given += [f"--channel {selection.channel}"] if selection.channel is not None else []
     given += [f"--tag {tag}" for tag in selection.tags]
@@ -38,12 +38,12 @@ def _time(at: datetime) -> str:
 
 
 def tell_no_session(sessions: Sessions, selection: Selection, *, is_quiet: bool) -> None:
-    """Say why a list is empty: its filters, files that cannot be read, or that there are no sessions at all.
+    """Explain an empty list: its filters, unreadable files, or no sessions at all.
 
-    Where programs read, to be quiet is to say only what goes to people, on stderr.
+    With `is_quiet`, for output to programs, print only the complaints on stderr.
 
     Raises:
-        typer.Exit: when there are files, and none of them can be read.
+        typer.Exit: when there are files, all of them unreadable.
     """
     count = sessions.list(Selection(archived=None), limit=1).total
     given = filters_of(selection)
@@ -60,10 +60,10 @@ def tell_no_session(sessions: Sessions, selection: Selection, *, is_quiet: bool)
 
 
 def tell_no_hit(sessions: Sessions, search: Search, *, is_quiet: bool) -> None:
-    """Say where was searched in vain, and whether there are hits elsewhere; quiet as `tell_no_session`.
+    """Explain a search without hits: its place, and the number of hits elsewhere; `is_quiet` as in `tell_no_session`.
 
     Raises:
-        typer.Exit: when there are files, and none of them can be read.
+        typer.Exit: when there are files, all of them unreadable.
     """
     count = sessions.list(Selection(archived=None), limit=1).total
     if not count:
@@ -87,16 +87,16 @@ def tell_no_hit(sessions: Sessions, search: Search, *, is_quiet: bool) -> None:
 
 
 def tell_unread(sessions: Sessions) -> None:
-    """Say on stderr that there are files which cannot be read, if so."""
+    """Complain on stderr about unreadable files, if there are any."""
     if problems := sessions.status().problems:
         screen.complain(f"{screen.counted(len(problems), 'file')} cannot be served whole; run `chatkeep doctor`.")
 
 
 def end_if_unreadable(status: Status) -> None:
-    """End the command if there is no session because no file can be read; say why on stderr.
+    """End the command when every file is unreadable; give the reasons on stderr.
 
     Raises:
-        typer.Exit: with the exit code of what is damaged.
+        typer.Exit: with the exit code for damage.
     """
     if status.session_count or not status.problems:
         return

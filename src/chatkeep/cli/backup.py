@@ -1,4 +1,4 @@
-"""Commands that put a workspace away and take it back: `backup`, `restore_command`."""
+"""Commands to back up a workspace and restore it: `backup`, `restore_command`."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def backup(
     workspace: Workspace = None,
     as_json: AsJson = False,
 ) -> None:
-    """Put all sessions into one file, each as it is at one moment, also while others write. Tokens stay here."""
+    """Write all sessions to one file, each as of one moment, even while others write. Tokens are left out."""
     if verify:
         _verify(file, as_json=as_json)
         return
@@ -71,7 +71,7 @@ def restore_command(
     workspace: Workspace = None,
     as_json: AsJson = False,
 ) -> None:
-    """Put the sessions of a backup back, after every one was checked. Nothing is overwritten; tokens are not in it."""
+    """Restore the sessions of a backup, after checking all of them. Nothing is overwritten; a backup has no tokens."""
     chosen = settings(workspace)
     with named(chosen.workspace), _opened(file) as source:
         items = source.chosen([parse_key(key) for key in keys or ()])

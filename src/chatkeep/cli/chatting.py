@@ -1,6 +1,6 @@
 """The command `chat_command`: a session with the model, on a terminal or through pipes.
 
-What it takes to ask the model and to edit lines is loaded when a chat begins: other commands do without.
+The modules for the model and for editing lines load when a chat begins: other commands never need them.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def chat_command(
     workspace: Workspace = None,
     as_json: AsJson = False,
 ) -> None:
-    """Chat with the model, or ask it one question. Where stdin is no terminal, each of its lines is a message."""
+    """Chat with the model, or ask it one question. If stdin is not a terminal, each of its lines is a message."""
     key = parse_key(session)
     text = " ".join(words) if words else None
     settings = settings_from({"workspace": workspace, "model": model}, os.environ)
@@ -57,12 +57,12 @@ def chat_command(
     if chats is None:
         raise ModelUnsetError("model_url")
     chats.model.model_for(None)
-    from chatkeep.cli import replies  # noqa: PLC0415 - loads what chats
+    from chatkeep.cli import replies  # noqa: PLC0415 - loads the modules for chat
 
     is_talk = text is None and not as_json and sys.stdin.isatty() and sys.stdout.isatty()
     with workspace_store(settings, watch=is_talk) as store:
         if is_talk:
-            from chatkeep.cli.talk import Talk  # noqa: PLC0415 - loads the editor of lines
+            from chatkeep.cli.talk import Talk  # noqa: PLC0415 - loads the line editor
 
             replies.run_turn(Talk(Sessions(store), chats, key).hold())
         else:
@@ -71,7 +71,7 @@ def chat_command(
 
 
 def _texts(text: str | None) -> Iterator[str]:
-    """Yield the messages that there are to send: one, or the lines of stdin that are not blank."""
+    """Yield the messages to send: the given text, or each non-blank line of stdin."""
     if text is not None:
         only = stdin_text() if text == "-" else text
         if not only.strip():

@@ -1,4 +1,4 @@
-"""What the shell offers while a command is typed: keys, channels, roles, formats; nothing where it cannot look."""
+"""Shell completion of keys, channels, roles and formats; without a usable workspace, nothing."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from chatkeep.core.model import Selection
 from chatkeep.errors import ChatkeepError
 from chatkeep.sessions import Sessions
 
-_OFFERED: Final = 100
+_OFFERED: Final = 100  # keys
 Complete = Callable[[typer.Context, str], list[str]]
 
 
 def one_of(*choices: str) -> Complete:
-    """Return what completes a word to one of these."""
+    """Return a completer for a fixed set of words."""
 
     def complete(_: typer.Context, incomplete: str) -> list[str]:
         return [choice for choice in choices if choice.startswith(incomplete)]
@@ -30,19 +30,19 @@ def one_of(*choices: str) -> Complete:
 
 
 def key_completions(ctx: typer.Context, incomplete: str) -> list[str]:
-    """Return keys that begin so, by code point."""
+    """Return keys with this beginning, by code point."""
     chosen = Selection(prefixes=(incomplete,), archived=None)
     return _looked_up(ctx, lambda sessions: sessions.keys(chosen, limit=_OFFERED).keys)
 
 
 def channels(ctx: typer.Context, incomplete: str) -> list[str]:
-    """Return channels that begin so."""
+    """Return channels with this beginning."""
     found = _looked_up(ctx, lambda sessions: tuple(sessions.status().channels))
     return [channel for channel in found if channel.startswith(incomplete)]
 
 
 def _looked_up(ctx: typer.Context, ask: Callable[[Sessions], Sequence[str]]) -> list[str]:
-    """Return what a workspace answers, nothing when there is none: a completion has nobody to tell of errors."""
+    """Return the answer of the workspace; empty when it is missing or fails, as a completion cannot report errors."""
     given = ctx.params.get("workspace")
     try:
         settings = settings_from({"workspace": Path(given) if given else None}, os.environ)

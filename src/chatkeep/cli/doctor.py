@@ -1,4 +1,4 @@
-"""The command `doctor`: what is wrong in a workspace, and what is done about it."""
+"""The command `doctor`: the problems of a workspace, and their remedies."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def doctor(
     workspace: Workspace = None,
     as_json: AsJson = False,
 ) -> None:
-    """Read everything through, and name what is wrong and what --fix would do about it; else nothing is changed."""
+    """Check every file and list each problem with its remedy; nothing changes without --fix."""
     place = workspace_from(workspace, os.environ)
     check_existing(place)
     with named(place), screen.count_bar("Reading") as on_progress:

@@ -1,6 +1,6 @@
-"""Sessions as `--json` shows them: with the names of both dialects of the HTTP API, and one meaning for each.
+"""Sessions in the form of `--json`: the names of both dialects of the HTTP API, with one meaning each.
 
-`id` and `key` are the same; `message_count` counts all messages, `talk_count` those of user and assistant.
+`id` and `key` are equal; `message_count` counts all messages, `talk_count` those of user and assistant.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from chatkeep.wire import answers
 
 
 def listed(summary: Summary) -> dict[str, Json]:
-    """Return a session as lists show it."""
+    """Return a session as in lists."""
     item = msgspec.to_builtins(answers.summary_item(summary))
     return {"id": item.pop("id"), "key": summary.header.key, **item}
 
@@ -32,7 +32,7 @@ def detailed(summary: Summary, now: datetime) -> dict[str, Json]:
 
 
 def search_facts(hits: Hits) -> dict[str, Json]:
-    """Return what a search found."""
+    """Return the hits of a search."""
     page = msgspec.to_builtins(answers.hit_page(hits))
     found = [
         {"id": item.pop("id"), "key": hit.key, **item} for hit, item in zip(hits.hits, page["sessions"], strict=True)
@@ -41,6 +41,6 @@ def search_facts(hits: Hits) -> dict[str, Json]:
 
 
 def cut_facts(cuts: wiring.Cuts) -> dict[str, Json]:
-    """Return what repairs have cut off a file."""
+    """Return the bytes cut off a file by repairs."""
     names = [f"quarantine/{name}" for name in cuts.names]
     return {"file": cuts.file, "key": cuts.key, "count": len(names), "names": names}

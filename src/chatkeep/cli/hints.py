@@ -1,7 +1,7 @@
-"""Commands in what is printed, as the user can run them: the program as it was called, with its workspace.
+"""Commands in printed sentences, ready to run: the program as it was called, with its workspace.
 
-Sentences name commands in backquotes as `chatkeep doctor`, wherever they come from. On a machine where
-`chatkeep` is not on the path, or when the command was given another workspace, that would not do.
+Sentences name commands in backquotes, such as `chatkeep doctor`. Such a command fails where `chatkeep` is not on the
+path, and misses the workspace given on the command line. So printing rewrites it.
 """
 
 from __future__ import annotations
@@ -23,24 +23,24 @@ _called: ContextVar[tuple[str, str]] = ContextVar("_called", default=(NAME, ""))
 
 
 def note_call(program: str, args: Sequence[str]) -> None:
-    """Note how this process was called, for all that it prints."""
+    """Remember the program and workspace of this call, for all later output."""
     _called.set((_program(program), _workspace(args)))
 
 
 def program() -> str:
-    """Return the program as the user can run it."""
+    """Return the program name for the user to type."""
     return _called.get()[0]
 
 
 def command(*words: str) -> str:
-    """Return a command line that the user can run, on the same workspace."""
+    """Return a command line for the user to run, on the same workspace."""
     name, workspace = _called.get()
     line = " ".join((name, *map(shlex.quote, words)))
     return f"{line} -w {shlex.quote(workspace)}" if workspace else line
 
 
 def as_run(sentence: str) -> str:
-    """Return a sentence whose commands in backquotes can be run as they stand."""
+    """Return a sentence with each command in backquotes ready to run."""
     if f"`{NAME} " not in sentence:
         return sentence
     name, workspace = _called.get()
@@ -49,7 +49,7 @@ def as_run(sentence: str) -> str:
 
 
 def _program(called: str) -> str:
-    """Return how a program that was called so is called: by its name if that is on the path, else by its file."""
+    """Return the words to call the program again: its name if on the path, else its file."""
     path = Path(called)
     if path.name == "__main__.py" and path.parent.name == NAME:
         return f"{_shown(Path(sys.executable))} -m {NAME}"
@@ -61,13 +61,13 @@ def _program(called: str) -> str:
 
 
 def _shown(path: Path) -> str:
-    """Return a path as it is typed from here, relative where that is below."""
-    full, here = os.path.abspath(path), os.path.join(os.getcwd(), "")  # noqa: PTH100, PTH109, PTH118 - no link is followed
+    """Return a path for typing here: relative if below the current folder."""
+    full, here = os.path.abspath(path), os.path.join(os.getcwd(), "")  # noqa: PTH100, PTH109, PTH118 - keeps symlinks
     return shlex.quote(full.removeprefix(here))
 
 
 def _workspace(args: Sequence[str]) -> str:
-    """Return the workspace that a command line gives."""
+    """Return the workspace given on a command line."""
     given = ""
     for place, arg in enumerate(args):
         if arg == "--":

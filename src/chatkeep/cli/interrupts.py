@@ -1,4 +1,4 @@
-"""Ctrl-C: a command that is stopped says what it has done and how to go on, and ends as shells expect."""
+"""Ctrl-C: a stopped command reports its progress and the way to go on, and ends as shells expect."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Final
 
-EXIT_CODE: Final = 130  # 128 and the number of SIGINT
+EXIT_CODE: Final = 130  # 128 plus the number of SIGINT
 
 
 class StoppedError(Exception):
-    """The user stopped a command; the sentence says what was done."""
+    """The user stopped a command; the sentence reports its progress."""
 
     def __init__(self, sentence: str = "Stopped.") -> None:
         """Take the sentence."""
@@ -19,7 +19,7 @@ class StoppedError(Exception):
 
 @contextmanager
 def stoppable(done: Callable[[], str]) -> Iterator[None]:
-    """Let Ctrl-C end what is done here with a sentence; `done` says what was done so far, and what to do next.
+    """Turn Ctrl-C in this block into a sentence; `done` returns it, with the progress and the next step.
 
     Raises:
         StoppedError: at Ctrl-C.

@@ -1,4 +1,4 @@
-"""Lines that a person types: edited, of several lines if wanted, and those typed before at the arrow keys."""
+"""An editor for typed lines: several lines if wanted, and earlier inputs at the arrow keys."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from chatkeep.cli import screen
 
 
 class Lines:
-    """What is typed at a prompt. Enter sends; Alt-Enter, or a backslash before Enter, begins another line."""
+    """Inputs at a prompt. Enter sends; Alt-Enter, or a backslash before Enter, begins another line."""
 
     def __init__(self, typed_before: Iterable[str]) -> None:
-        """Take the inputs for the arrow keys, oldest first; those that could act on a terminal are left out."""
+        """Take the inputs for the arrow keys, oldest first; leave out any with terminal controls."""
         harmless = [text for text in typed_before if screen.safe_text(text) == text]
         self._session: PromptSession[str] = PromptSession(
             "> ",
@@ -32,7 +32,7 @@ class Lines:
         )
 
     async def next(self) -> str | None:
-        """Return what is typed next, None when the typist leaves."""
+        """Return the next input; None at its end (Ctrl-D)."""
         try:
             return await self._session.prompt_async()
         except EOFError:
@@ -41,7 +41,7 @@ class Lines:
 
 def _output() -> Vt100_Output:
     output = Vt100_Output.from_pty(sys.stdout, term=os.environ.get("TERM"))
-    output.enable_cpr = False  # nothing here needs to know where the cursor is, and some terminals never tell
+    output.enable_cpr = False  # we do not need the cursor's position, and some terminals never report it
     return output
 
 

@@ -1,4 +1,4 @@
-"""Commands that mark sessions: `tag`, `pin`, `archive`, and those that take the marks away."""
+"""Commands to mark sessions: `tag`, `pin`, `archive`, and their opposites."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def pin(keys: Keys, *, workspace: Workspace = None, as_json: AsJson = False) -> 
 
 
 def unpin(keys: Keys, *, workspace: Workspace = None, as_json: AsJson = False) -> None:
-    """Take pins away."""
+    """Unpin sessions."""
     _mark(keys, lambda _: Revision(pinned=False), "Unpinned", workspace, as_json=as_json)
 
 
@@ -85,7 +85,7 @@ def _mark(
     *,
     as_json: bool,
 ) -> None:
-    """Revise all sessions of the keys, none if one is missing, and say what was done."""
+    """Revise all sessions of the keys, or none if one is missing, and print the results."""
     with opened_sessions(workspace) as sessions:
         before = [sessions.get(key) for key in existing_keys(sessions, keys, "changed")]
         after = [sessions.revise(known.header.key, revision(known.header)) for known in before]

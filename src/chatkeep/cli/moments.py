@@ -1,4 +1,4 @@
-"""Times as people type them: a day, a month, so long ago; days are those of this machine's zone."""
+"""Times as people type them: a day, a month, an age; days are local to this machine's zone."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ _WEEK_DAYS: Final = 7
 
 
 def moment(option: str, text: str, now: datetime) -> datetime:
-    """Return the time that a text names, in UTC: of a day, month or year its beginning, of a duration that ago.
+    """Return the moment named by a text, in UTC: the beginning of a day, month or year, or so long before now.
 
     Raises:
-        InvalidError: naming the option, when it names none.
+        InvalidError: naming the option, when the text names no time.
     """
     typed = text.strip().lower()
     try:
@@ -42,7 +42,7 @@ def moment(option: str, text: str, now: datetime) -> datetime:
 
 
 def _begin(day: date) -> datetime:
-    """Return when a day begins on this machine."""
+    """Return the beginning of a day on this machine."""
     return utc(datetime(day.year, day.month, day.day).astimezone())
 
 

@@ -1,4 +1,4 @@
-"""The options that many commands share, and the workspace that they open."""
+"""Options shared by commands, and the workspace they open."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from chatkeep.sessions import Sessions
 
 
 def path_of(text: str) -> Path:
-    """Return the path that an argument names; an empty one would be the current folder."""
+    """Return the path of an argument; refuse an empty one, as it would be the current folder."""
     if not text:
         raise typer.BadParameter("must not be empty")
     return Path(text)
@@ -61,23 +61,23 @@ KeyArgument = Annotated[
 
 
 def first_sentence(command: Callable[..., None]) -> str:
-    """Return what a list of commands says of one: the first sentence of its description."""
+    """Return the first sentence of a command's description, for the list of commands."""
     line = (command.__doc__ or "").partition("\n")[0]
     return re.split(r"(?<=[.:])\s", line)[0].rstrip(":.") + "."
 
 
 def choice(option: str, given: str, allowed: tuple[str, ...]) -> Json:
-    """Return what is given to an option that has these choices."""
+    """Return the value of an option after checking it against the choices."""
     if given not in allowed:
         raise InvalidError(option, f"must be one of {', '.join(allowed)}")
     return given
 
 
 def existing_keys(sessions: Sessions, keys: Sequence[str], done: str) -> Sequence[str]:
-    """Return the keys as they are stored, each once; sessions that are damaged count too.
+    """Return the stored form of the keys, each once; a damaged session counts as existing.
 
     Raises:
-        NotFoundError: naming the first without a session, and that nothing was `done`.
+        NotFoundError: naming the first key without a session; its sentence says that nothing was `done`.
     """
     parsed = tuple(dict.fromkeys(map(parse_key, keys)))
     for key in parsed:
@@ -92,15 +92,15 @@ def existing_keys(sessions: Sessions, keys: Sequence[str], done: str) -> Sequenc
 
 
 def settings(workspace: Path | None) -> Settings:
-    """Return the settings for a command that works on the workspace directly, and makes it if there is none."""
+    """Return the settings for a command with direct access to the workspace; it creates a missing one."""
     return settings_from({"workspace": workspace}, os.environ)
 
 
 def existing(workspace: Path | None) -> Settings:
-    """Return the settings for a command that makes no workspace.
+    """Return the settings for a command without a right to create a workspace.
 
     Raises:
-        NotFoundError: when there is none, as where its name is mistyped.
+        NotFoundError: when the workspace is missing, perhaps by a mistyped name.
     """
     chosen = settings(workspace)
     check_existing(chosen.workspace)
@@ -108,10 +108,10 @@ def existing(workspace: Path | None) -> Settings:
 
 
 def check_existing(place: Path) -> None:
-    """Check that there is a workspace.
+    """Check that a workspace exists.
 
     Raises:
-        NotFoundError: when there is none.
+        NotFoundError: when it does not.
     """
     with named(place):
         if not wiring.is_workspace(place):
@@ -123,7 +123,7 @@ def check_existing(place: Path) -> None:
 
 @contextmanager
 def named(workspace: Path) -> Iterator[None]:
-    """Name the workspace in front of what goes wrong with it; a server must not tell where it lies."""
+    """Put the workspace in front of storage errors; only here, as a server must not reveal its path."""
     try:
         yield
     except StorageError as error:
@@ -133,21 +133,21 @@ def named(workspace: Path) -> Iterator[None]:
 
 @contextmanager
 def opened_sessions(workspace: Path | None) -> Iterator[Sessions]:
-    """Yield the sessions of a workspace that there is, safely beside running servers."""
+    """Yield the sessions of an existing workspace; safe beside running servers."""
     with workspace_store(existing(workspace)) as store, _similar_named(Sessions(store)) as sessions:
         yield sessions
 
 
 @contextmanager
 def made_sessions(workspace: Path | None) -> Iterator[Sessions]:
-    """Yield the sessions of a workspace, which is made if there is none, safely beside running servers."""
+    """Yield the sessions of a workspace, creating a missing one; safe beside running servers."""
     with workspace_store(settings(workspace)) as store, _similar_named(Sessions(store)) as sessions:
         yield sessions
 
 
 @contextmanager
 def _similar_named(sessions: Sessions) -> Iterator[Sessions]:
-    """Yield the sessions; where a key has none, the error gets those like it."""
+    """Yield the sessions; add similar keys to the error for a missing session."""
     try:
         yield sessions
     except SessionNotFoundError as error:
@@ -159,7 +159,7 @@ def _similar_named(sessions: Sessions) -> Iterator[Sessions]:
 def workspace_store(
     chosen: Settings, *, watch: bool = False, on_problem: Callable[[str, str], None] | None = None
 ) -> Iterator[wiring.Backend]:
-    """Yield the store of a workspace; when its index has to be built, a bar shows how far it is."""
+    """Yield the store of a workspace; show a bar while its index is built."""
     with named(chosen.workspace), screen.count_bar("Indexing") as on_progress:
         store = wiring.opened_store(chosen, watch=watch, on_progress=on_progress, on_problem=on_problem)
     try:

@@ -1,4 +1,4 @@
-"""Files that commands write: private, durable, and in place only when they are whole."""
+"""Files written by commands: private, durable, and in place only when complete."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from chatkeep.wiring import flush_folder
 
 @contextmanager
 def fresh_file(output: Path, *, replace: bool = True) -> Iterator[BinaryIO]:
-    """Yield a file that gets its name, durably, when all is written to it; after an error nothing is left of it.
+    """Yield a file; give it its name, durably, once complete, and remove it after an error.
 
     Raises:
-        ConflictError: when there is something of that name that is not to be replaced.
+        ConflictError: when the name is taken and `replace` is not set.
         OSError: naming the file, when the disk refuses.
     """
     if not replace and os.path.lexists(output):
@@ -52,7 +52,7 @@ def _give_name(unfinished: Path, output: Path, *, replace: bool) -> None:
     except OSError as error:
         if error.errno not in {errno.EPERM, errno.ENOTSUP, errno.EMLINK, errno.ENOSYS}:
             raise
-        if os.path.lexists(output):  # a file system without links cannot do both at once
+        if os.path.lexists(output):  # without hard links, check and rename are two steps
             raise _taken(output) from error
         unfinished.replace(output)
 

@@ -1,4 +1,4 @@
-"""Long output on a terminal: through the user's pager, and nothing of it where programs read."""
+"""Long output on a terminal: through the user's pager; never where a program reads."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from contextlib import contextmanager, redirect_stdout
 from typing import Final
 
 _USUAL: Final = "less"
-_LESS_OPTIONS: Final = "FRX"  # ends by itself when all fits, shows colours, leaves what it showed
+_LESS_OPTIONS: Final = "FRX"  # exit if all fits, show colours, leave the text on the screen
 
 
 @contextmanager
 def paged(*, wanted: bool = True) -> Iterator[None]:
-    """Show what is printed here in the pager if it is longer than the terminal; `PAGER` names another than `less`.
+    """Show the output of this block in the pager if it is longer than the terminal; `PAGER` replaces `less`.
 
-    Where stdin or stdout is no terminal, and with an empty `PAGER` or `cat`, it is printed as ever.
+    It goes to stdout as usual when stdin or stdout is no terminal, and when `PAGER` is empty or `cat`.
     """
     command = _pager() if wanted and sys.stdin.isatty() and sys.stdout.isatty() else []
     if not command:
@@ -35,7 +35,7 @@ def paged(*, wanted: bool = True) -> Iterator[None]:
 
 
 def _pager() -> list[str]:
-    """Return the command of the pager, nothing if there is none."""
+    """Return the command of the pager; empty if there is none."""
     if os.environ.get("TERM", "dumb") == "dumb":
         return []
     try:
@@ -46,7 +46,7 @@ def _pager() -> list[str]:
 
 
 def _shown(command: list[str], text: str) -> bool:
-    """Tell whether the pager showed a text. Ctrl-C is the pager's while it runs."""
+    """Tell whether the pager showed a text. While it runs, Ctrl-C goes to the pager."""
     environ = {"LESS": _LESS_OPTIONS, **os.environ}
     try:
         pager = subprocess.Popen(command, stdin=subprocess.PIPE, env=environ)  # noqa: S603 - the user's own pager
@@ -64,7 +64,7 @@ def _shown(command: list[str], text: str) -> bool:
 
 
 class _Page(io.StringIO):
-    """What is to be shown on the terminal, with all that a terminal can show."""
+    """A buffer with the abilities of the terminal, so that output keeps its colours."""
 
     encoding = "utf-8"
 

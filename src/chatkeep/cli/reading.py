@@ -1,4 +1,4 @@
-"""Commands that only read: `list`, `show`, `search_command`."""
+"""Read-only commands: `list`, `show`, `search_command`."""
 
 # ruff: noqa: PLR0913 - a command has as many parameters as it has options
 
@@ -35,8 +35,8 @@ from chatkeep.core.unknown import written
 from chatkeep.errors import InvalidError
 from chatkeep.sessions import Sessions
 
-_AROUND = 5
-_SPARE = ("CHANNEL", "MESSAGES", "UPDATED")
+_AROUND = 5  # messages before and after a hit
+_SPARE = ("CHANNEL", "MESSAGES", "UPDATED")  # left out on narrow terminals, in this order
 
 
 def list_command(
@@ -118,7 +118,7 @@ def search_command(
     workspace: Workspace = None,
     as_json: AsJson = False,
 ) -> None:
-    """Find sessions by what was said in them."""
+    """Find sessions by the text of their messages."""
     text = " ".join(texts or ())
     with opened_sessions(workspace) as sessions:
         if open_at:
@@ -150,7 +150,7 @@ def search_command(
 
 
 def show_head(summary: Summary, now: datetime) -> None:
-    """Print a session's title and what is known of it."""
+    """Print a session's title and facts."""
     screen.say(screen.styled(summary.title, "bold"))
     count = screen.counted(summary.message_count, "message")
     screen.say(screen.styled(f"{summary.header.key} · {count} · {screen.ago(summary.updated_at, now)}", "dim"))
@@ -161,9 +161,9 @@ def show_head(summary: Summary, now: datetime) -> None:
 def show_messages(
     messages: Iterable[Message], marked: int | None = None, query: Query | None = None, *, plain: bool = False
 ) -> None:
-    """Print messages, a blank line before each: the one of the seq `marked` with a mark, and the query's words.
+    """Print messages, a blank line before each; mark the message of the seq `marked`, and the words of the query.
 
-    On a terminal answers are shown as Markdown, unless in `plain` text.
+    A terminal shows answers as Markdown, unless `plain` is set.
     """
     for message in messages:
         screen.say()
@@ -180,7 +180,7 @@ def show_messages(
 
 
 def show_hits(hits: Hits, now: datetime) -> None:
-    """Print what a search found."""
+    """Print the hits of a search."""
     if not hits.hits:
         screen.say("Nothing found.")
         return
@@ -266,7 +266,7 @@ def _excerpt(hit: Hit) -> Text:
 
 
 def _marked(text: str, places: Iterable[tuple[int, int]], *, one_line: bool = False) -> Text:
-    """Return a text with its hits marked; pieces are made safe one by one, so that the marks stay in place."""
+    """Return a text with marked hits; each piece is made safe alone, so the marks keep their places."""
 
     def safe(piece: str) -> str:
         return screen.safe_text(piece).replace("\n", " ") if one_line else screen.safe_text(piece)

@@ -1,4 +1,4 @@
-"""Answers of the model on the command line: asked for, shown as they come, stopped by Ctrl-C."""
+"""Answers of the model on the command line: asked for, shown piece by piece, stopped by Ctrl-C."""
 
 from __future__ import annotations
 
@@ -21,32 +21,32 @@ from chatkeep.wire.chat import ChatReasoning, ChatStart, ChatToken
 
 CHANNEL: Final = "cli"
 _ENDING: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-_SIGNALLED: Final = 128  # what shells add to the number of a signal
+_SIGNALLED: Final = 128  # added by shells to the number of a signal
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
 
 
 class AnswerThreads:
-    """Threads for what would hold up the event loop, as many as there are."""
+    """Threads for work too slow for the event loop, without a bound."""
 
     async def read(self, work: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> _T:
-        """Return what the work returns."""
+        """Return the result of the work."""
         return await asyncio.to_thread(work, *args, **kwargs)
 
     async def write(self, work: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> _T:
-        """Return what the work returns."""
+        """Return the result of the work."""
         return await asyncio.to_thread(work, *args, **kwargs)
 
 
 class Shown(Protocol):
-    """A way to show an answer."""
+    """A display of an answer."""
 
     def start(self, key: str) -> None:
-        """Begin: the message is stored."""
+        """Begin; the message is stored."""
         ...
 
     async def add(self, piece: TextPiece) -> None:
-        """Show a piece, of the answer or of the thinking before it."""
+        """Show a piece of the answer, or of the thinking before it."""
         ...
 
     def end(self, answered: Answered | None) -> None:
@@ -55,10 +55,10 @@ class Shown(Protocol):
 
 
 class AsText:
-    """Shows an answer as it comes, and nothing of it acts on a terminal."""
+    """A display as text, with terminal controls made visible."""
 
     def __init__(self) -> None:
-        """Begin with nothing."""
+        """Begin without text."""
         self._last = "\n"
         self._held = ""
 
@@ -66,7 +66,7 @@ class AsText:
         """Show nothing yet."""
 
     async def add(self, piece: TextPiece) -> None:
-        """Print a piece of the answer. A line end may be cut in two, so half of one waits for the next piece."""
+        """Print a piece of the answer. A piece may end inside CR LF, so a final CR waits for the next piece."""
         if piece.kind == "reasoning":
             return
         text = self._held + piece.text
@@ -87,7 +87,7 @@ class AsText:
 
 
 class AsEvents:
-    """Shows an answer as lines of JSON, named as the events of the Chat API."""
+    """A display as lines of JSON, with the names of the Chat API's events."""
 
     def start(self, key: str) -> None:
         """Print the event `start`."""
@@ -101,13 +101,13 @@ class AsEvents:
             _print_event("token", ChatToken(text=piece.text))
 
     def end(self, answered: Answered | None) -> None:
-        """Print the event `done`, if it is."""
+        """Print the event `done`, if the answer is complete."""
         if answered is not None:
             _print_event("done", done_of(answered))
 
 
 async def begun_turn(chats: Chats, sessions: Sessions, key: str, text: str) -> Turn:
-    """Store a message and return its turn, as `Chats.begin` says."""
+    """Store a message and return its turn, as in `Chats.begin`."""
     return await chats.begin(sessions, AnswerThreads(), text, key=key, channel=CHANNEL)
 
 
@@ -115,8 +115,8 @@ async def finished(turn: Turn, shown: Shown) -> None:
     """Ask the model and show its answer; Ctrl-C stops it.
 
     Raises:
-        ChatkeepError: when it was stopped, or as `Turn.run` says. What came of the answer is stored.
-        SystemExit: when a signal ended the process; the same holds.
+        ChatkeepError: when Ctrl-C stopped it, or as in `Turn.run`. The answer so far is stored.
+        SystemExit: when another signal ends the process. The answer so far is stored.
     """
     answered: Answered | None = None
     shown.start(turn.key)
@@ -136,7 +136,7 @@ async def finished(turn: Turn, shown: Shown) -> None:
 
 
 async def answer_all(sessions: Sessions, chats: Chats, key: str, texts: Iterable[str], shown: Shown) -> None:
-    """Answer messages one by one; the first that fails is the last."""
+    """Answer messages one by one; stop at the first failure."""
     try:
         for text in texts:
             await finished(await begun_turn(chats, sessions, key, text), shown)
@@ -146,10 +146,10 @@ async def answer_all(sessions: Sessions, chats: Chats, key: str, texts: Iterable
 
 
 def run_turn(talk: Coroutine[object, object, None]) -> None:
-    """Run until it ends."""
+    """Run a coroutine to its end."""
 
     async def run() -> None:
-        # Between answers Ctrl-C must end also what waits for a line, which the cancellation of a task does not
+        # Between answers Ctrl-C must also end a wait for input, and cancelling the task would not
         if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
             signal.signal(signal.SIGINT, signal.default_int_handler)
         await talk
@@ -159,7 +159,7 @@ def run_turn(talk: Coroutine[object, object, None]) -> None:
 
 @contextmanager
 def _caught(task: asyncio.Task[Answered]) -> Iterator[list[int]]:
-    """Cancel the task at a signal that would end the process; yield those that came."""
+    """Cancel the task at a signal to end the process; yield the signals received."""
     came: list[int] = []
 
     def stop(number: int) -> None:

@@ -1,9 +1,8 @@
-"""What commands print: facts on stdout, complaints on stderr, and nothing that a stored text could do to a terminal.
+"""Output of commands: facts on stdout, complaints on stderr, and no terminal controls from stored text.
 
-A message may hold anything, escape sequences and characters that turn the reading direction
-included; so may names of files, arguments, and what servers say. `safe_text` is the only way for text to a terminal:
-whatever the console draws passes through it, whether whoever prints has thought of it or not. JSON is safe by
-itself once the characters that JSON leaves alone are escaped too, which changes none of its meaning.
+A message may contain anything, even escape sequences and characters to turn the reading direction. So may file names,
+arguments and words of servers. All text for a terminal goes through `safe_text`: the console applies it to everything
+it draws, so no caller can forget it. JSON becomes safe by escaping the characters it leaves alone; its meaning stays.
 """
 
 from __future__ import annotations
@@ -30,45 +29,45 @@ from rich.text import Text
 from chatkeep.cli import hints
 from chatkeep.core.text import quoting
 
-_PIPE_COLUMNS: Final = 240
+_PIPE_COLUMNS: Final = 240  # width of output into a pipe
 _STYLES: Final = {"user": "cyan", "assistant": "green", "tool": "yellow"}
 _NOT_ASCII: Final = re.compile("[^\n -~]")
-_TITLE_COLUMNS: Final = 20  # what a title needs to tell sessions apart
+_TITLE_COLUMNS: Final = 20  # terminal columns, enough to tell titles apart
 _MINUTE_S: Final = 60
 _UNITS: Final = (("year", 365 * 86400), ("month", 30 * 86400), ("day", 86400), ("hour", 3600), ("minute", _MINUTE_S))
 _KIB: Final = 1024
 
 
 def prepare() -> None:
-    """Make the standard streams fit for all that may be printed.
+    """Prepare the standard streams for any output.
 
-    One that is closed leads nowhere, lest a file of the workspace take its number; a character
-    that an encoding lacks is written out.
+    A closed stream leads to the null device, or else a workspace file would get its number. A character missing in the
+    encoding is printed as an escape.
     """
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:
-            nowhere = Path(os.devnull).open(mode, encoding="utf-8")  # noqa: SIM115 - it stays open till the end
-            setattr(sys, name, nowhere)  # and it has the lowest free number, which is its own
+            nowhere = Path(os.devnull).open(mode, encoding="utf-8")  # noqa: SIM115 - stays open till the end
+            setattr(sys, name, nowhere)  # it takes the lowest free number, so the stream's own
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
 
 
 def abandon_stdout() -> None:
-    """Let what is still to be written to stdout vanish, also when the process ends."""
+    """Discard all further output to stdout, even at the end of the process."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, sys.stdout.fileno())
     os.close(nowhere)
 
 
 def safe_text(text: str, *, one_line: bool = False) -> str:
-    """Return stored text with everything that acts on a terminal written out: ESC becomes its Python escape."""
+    """Return stored text with visible escapes for terminal controls: ESC becomes its Python escape."""
     safe = quoting.visible(text)
     return " ".join(safe.split()) if one_line else safe
 
 
 def visible_json(encoded: bytes, *, ascii_only: bool = False) -> str:
-    """Return JSON with everything that acts on a terminal as JSON escapes; it means the same."""
+    """Return JSON with JSON escapes for terminal controls; its meaning is the same."""
     escaped = _NOT_ASCII if ascii_only else quoting.UNSAFE
     return escaped.sub(lambda found: _json_escape(found.group()), encoded.decode())
 
@@ -95,7 +94,7 @@ def say(sentence: str | Text = "") -> None:
 
 
 def say_markdown(text: str) -> None:
-    """Print stored text as Markdown on a terminal, else as it is; no character of it is taken for HTML or an escape."""
+    """Print stored text as Markdown on a terminal, else unchanged; never read it as HTML or as escapes."""
     console = _console()
     if not console.is_terminal:
         console.print(styled(text, ""), soft_wrap=True)
@@ -105,7 +104,7 @@ def say_markdown(text: str) -> None:
     shown.parsed = parser.parse(safe_text(text))
     for token in shown.parsed:
         for inner in token.children or ():
-            if inner.type == "softbreak":  # models break lines where they mean it
+            if inner.type == "softbreak":  # models mean their line breaks
                 inner.type = "hardbreak"
     console.print(shown)
 
@@ -121,7 +120,7 @@ def complain_at_length(text: str) -> None:
 
 
 def show_exported(pieces: Iterable[bytes], *, is_json: bool) -> None:
-    """Print files as they are; on a terminal with all that acts on it written out, in JSON as JSON does."""
+    """Print files unchanged; on a terminal, with visible escapes for its controls, in JSON as JSON escapes."""
     for piece in pieces:
         if sys.stdout.isatty():
             sys.stdout.write(visible_json(piece) if is_json else safe_text(piece.decode()))
@@ -137,17 +136,17 @@ def show_table(
     numbers: Sequence[str] = (),
     spare: Sequence[str] = (),
 ) -> None:
-    """Print rows in columns; `numbers` names those that end at the right.
+    """Print rows in columns; `numbers` names the right-aligned ones.
 
-    Where a terminal is narrow, titles are cut; then the columns that are `spare` are left out, the first of them first,
-    and the first column is cut to half of the room.
+    On a narrow terminal, titles are cut first. Then the `spare` columns are left out, in their order, and the first
+    column is cut to half of the width.
     """
     console = _console()
     cells = [list(map(_cell, row)) for row in rows]
     kept = _fitting(columns, cells, spare, console.width)
     table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
     for column in kept:
-        # Rich takes room from the columns that may wrap; a cell of text that must not is cut there instead
+        # Rich narrows only a column allowed to wrap: TITLE. Its cells do not wrap, and are cut instead
         first_width = max(_TITLE_COLUMNS, console.width // 2) if spare and column == columns[0] else None
         justify: JustifyMethod = "right" if column in numbers else "left"
         table.add_column(column, justify=justify, no_wrap=column != "TITLE", max_width=first_width)
@@ -157,7 +156,7 @@ def show_table(
 
 
 def _fitting(columns: Sequence[str], rows: Sequence[Sequence[Text]], spare: Sequence[str], width: int) -> Sequence[str]:
-    """Return the columns that there is room for beside a title of 20 characters."""
+    """Return the columns fitting beside a title of 20 characters."""
     widths = {
         column: max([len(column), *(row[place].cell_len for row in rows)]) + 2 for place, column in enumerate(columns)
     }
@@ -176,12 +175,12 @@ def styled(text: str, style: str) -> Text:
 
 
 def role_style(role: str) -> str:
-    """Return the style for what a role says."""
+    """Return the style for the messages of a role."""
     return _STYLES.get(role, "magenta")
 
 
 def ago(at: datetime, now: datetime) -> str:
-    """Return how long ago a time was, in words."""
+    """Return the age of a time, in words."""
     seconds = int((now - at).total_seconds())
     for unit, length in _UNITS:
         count = seconds // length
@@ -205,10 +204,10 @@ def size(size_bytes: float) -> str:
 
 
 class WorkBar:
-    """Progress of work on what is read: bytes count when the work on them is done, not when they are read."""
+    """Progress of work on bytes read: a byte counts once its work is done, not when it is read."""
 
     def __init__(self, bar: Progress, what: str, total: int) -> None:
-        """Take the bar, and how many bytes there are to read."""
+        """Take the bar, and the number of bytes to read."""
         self._bar = bar
         self._what = what
         self._total = total
@@ -216,29 +215,29 @@ class WorkBar:
         self._read = 0
 
     def has_read(self, count: int) -> None:
-        """Note that so many more bytes were read; the work on them follows."""
+        """Add bytes read; the work on them follows."""
         self._read += count
 
     def done_to_here(self, told: str) -> None:
-        """Show that the work on all that was read goes on, and what is done of it in words."""
+        """Count all bytes read as done, and show the progress in words."""
         if self._bar.disable:
             return
         if self._read < self._total:
             self._bar.update(self._task, description=f"{self._what} {told}", completed=self._read)
-        else:  # what is left cannot be measured, but it is not over
+        else:  # the rest has no measure, but is not done
             self._bar.update(self._task, description=f"{self._what} {told}", total=None)
 
 
 @contextmanager
 def work_bar(what: str, total: int) -> Iterator[WorkBar]:
-    """Yield the progress of work on so many bytes; a bar is shown on a terminal's stderr only, until the work ends."""
+    """Yield the progress of work on `total` bytes; only a terminal's stderr shows the bar, until the work ends."""
     with _bar(DownloadColumn()) as bar:
         yield WorkBar(bar, what, total)
 
 
 @contextmanager
 def count_bar(what: str) -> Iterator[Callable[[int, int], None]]:
-    """Yield a function that takes how many are done, of how many; the bar is there from its first call on."""
+    """Yield a function to show progress, given the number done and the total; its first call shows the bar."""
     with ExitStack() as shown:
         bar = _bar(MofNCompleteColumn())
         task = bar.add_task(what, total=None)
@@ -276,9 +275,9 @@ def _write_json(stream: TextIO, value: object, indent: int = 2) -> None:
 
 
 class _Console(Console):
-    """A console that draws nothing that acts on a terminal but its own colours and moves.
+    """A console to draw nothing of effect on a terminal, except its own colours and moves.
 
-    It leaves it to `main` to say what becomes of a process whose output nobody reads.
+    It lets a BrokenPipeError through: `main` decides about a process without a reader of its output.
     """
 
     def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
@@ -286,7 +285,7 @@ class _Console(Console):
             yield segment if segment.control else segment._replace(text=safe_text(segment.text))
 
     def on_broken_pipe(self) -> None:
-        raise  # noqa: PLE0704 - the BrokenPipeError that is being handled where this is called
+        raise  # noqa: PLE0704 - the BrokenPipeError, under way where Rich calls this
 
 
 def _json_escape(character: str) -> str:

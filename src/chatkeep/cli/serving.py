@@ -1,4 +1,4 @@
-"""The command `serve`: one process that answers over HTTP."""
+"""The command `serve`: one process to answer over HTTP."""
 
 # ruff: noqa: PLR0913 - a command has as many parameters as it has options
 
@@ -19,8 +19,8 @@ from chatkeep.cli.options import Workspace, named, workspace_store
 from chatkeep.config import Settings, settings_from
 from chatkeep.errors import ChatkeepError, StorageDeniedError, StorageFullError, StorageReadOnlyError
 
-_EVERYWHERE = frozenset(("0.0.0.0", "::"))  # noqa: S104 - it is compared, not bound
-_BACKLOG = 2048
+_EVERYWHERE = frozenset(("0.0.0.0", "::"))  # noqa: S104 - compared, never bound
+_BACKLOG = 2048  # connections waiting to be accepted
 SearchProcess = Annotated[
     bool | None, typer.Option("--search-process/--no-search-process", help="Search in a process of its own.")
 ]
@@ -76,7 +76,7 @@ def serve(
     ] = None,
 ) -> None:
     """Serve the workspace over HTTP until Ctrl-C. The first start makes an admin token and prints it once."""
-    flags = locals().copy()  # each setting has the name of its parameter, but for the lists
+    flags = locals().copy()  # each setting has the name of its parameter, except the lists
     wiring.check_installed("server", "`chatkeep serve`")
     chosen = settings_from(
         flags | {"allow_hosts": allow_host, "trusted_proxies": trusted_proxy, "cors_origins": cors_origin}, os.environ
@@ -99,12 +99,12 @@ def _bound(chosen: Settings) -> socket.socket:
 
 
 def _first(tokens: TokenFile) -> tuple[str, str] | None:
-    """Return the token of a first start and what is said of it, None when there are tokens.
+    """Return the token of a first start and its description; None if tokens exist.
 
-    Where it cannot be kept it is lent: what can be read is served all the same.
+    If the disk refuses a new token, one lasts until the server ends, so readable sessions are served all the same.
 
     Raises:
-        StorageError: when it cannot be told whether there are tokens.
+        StorageError: when existing tokens cannot be read.
     """
     try:
         first = tokens.create_first()

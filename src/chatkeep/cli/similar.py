@@ -1,4 +1,4 @@
-"""Keys that a mistyped one may mean."""
+"""Existing keys similar to a mistyped one."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from chatkeep.core.model import Selection
 from chatkeep.sessions import Sessions
 
 _SHOWN: Final = 3
-_LOOKED_AT: Final = 200  # keys for each beginning, and newest sessions; more would not be read as a hint
+_LOOKED_AT: Final = 200  # keys for each beginning, and newest sessions; a hint may not read more
 _ALIKE: Final = 0.7  # of 1; below it, difflib's measure calls unrelated words alike
 
 
 def similar_keys(sessions: Sessions, key: str) -> tuple[str, ...]:
-    """Return up to three keys that look like one; costs a look at 800 keys at most."""
+    """Return up to three keys similar to one; examines at most 800 keys."""
     found: dict[str, str] = {}
     for size in {len(key), max(1, len(key) // 2), min(2, len(key))}:
         selection = Selection(prefixes=(key[:size],), archived=None)
@@ -30,5 +30,5 @@ def similar_keys(sessions: Sessions, key: str) -> tuple[str, ...]:
 
 
 def did_you_mean(keys: tuple[str, ...]) -> str:
-    """Return the question that a mistyped key is answered with, blank without keys."""
+    """Return a question with these keys, after a blank; empty without keys."""
     return f" Did you mean {' or '.join(keys)}?" if keys else ""

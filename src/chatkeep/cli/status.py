@@ -1,4 +1,4 @@
-"""Commands that look after a workspace: `stats_command`, `reindex`."""
+"""Commands to look after a workspace: `stats_command`, `reindex`."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from chatkeep.cli.options import AsJson, Workspace, choice, existing, workspace_
 from chatkeep.core.stats import PeriodUnit, Stats
 from chatkeep.sessions import Sessions
 
-_PERIODS: Final = 12
-_TAGS: Final = 20
+_PERIODS: Final = 12  # newest months or days shown
+_TAGS: Final = 20  # most frequent tags shown
 
 
 def stats_command(
@@ -27,7 +27,7 @@ def stats_command(
     workspace: Workspace = None,
     as_json: AsJson = False,
 ) -> None:
-    """Show how many sessions and messages there are, where, since when, and how large."""
+    """Show the counts of sessions and messages, by time, channel and tag, and their size."""
     chosen = existing(workspace)
     with workspace_store(chosen) as store:
         sessions = Sessions(store)
@@ -51,7 +51,7 @@ def stats_command(
 
 
 def reindex(*, workspace: Workspace = None, as_json: AsJson = False) -> None:
-    """Build the index anew from the files. It is never needed; it removes all doubt."""
+    """Rebuild the index from the files. This is never needed; it removes all doubt."""
     began = time.monotonic()
     with workspace_store(existing(workspace)) as store:
         if not store.has_new_index:
@@ -70,7 +70,7 @@ def reindex(*, workspace: Workspace = None, as_json: AsJson = False) -> None:
 
 
 def _show_counts(found: Stats) -> None:
-    """Print tables of what there is, each only if it has rows."""
+    """Print the tables of the counts, without empty ones."""
     form = "%Y-%m" if found.unit == "month" else "%Y-%m-%d"
     periods = [(f"{one.start:{form}}", one.session_count, one.message_count) for one in found.periods[-_PERIODS:]]
     channels = [(one.channel, one.session_count, one.message_count) for one in found.channels]

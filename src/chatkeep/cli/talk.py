@@ -1,4 +1,4 @@
-"""A session with the model on a terminal: what was said, then message and answer by turns, and some commands."""
+"""A session with the model on a terminal: earlier messages, then message and answer by turns, and a few commands."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from chatkeep.errors import ChatkeepError, InvalidError, SessionNotFoundError
 from chatkeep.model.chat import Chats
 from chatkeep.sessions import Sessions
 
-_SHOWN_MAX: Final = 20
-_HITS_MAX: Final = 10
+_SHOWN_MAX: Final = 20  # messages
+_HITS_MAX: Final = 10  # hits
 _HELP: Final = """\
 /title [TITLE]  shows the title, or gives the session another one
 /new            begins a new session
@@ -53,7 +53,7 @@ class Talk:
         )
 
     async def hold(self) -> None:
-        """Show what was said, then answer until the person leaves."""
+        """Show earlier messages, then answer until the person leaves."""
         messages = self._show_beginning()
         lines = Lines(message.text for message in messages if message.role == "user")
         screen.say(screen.styled("/help tells what can be typed; Ctrl-D leaves.", "dim"))
@@ -73,7 +73,7 @@ class Talk:
             await self._chats.close()
 
     async def _take(self, text: str) -> None:
-        """Do what a line says."""
+        """Run a typed command, or send the message."""
         if not text.strip():
             return
         if not text.startswith("/"):
@@ -87,7 +87,7 @@ class Talk:
 
     async def _answer(self, text: str) -> None:
         turn = await replies.begun_turn(self._chats, self._sessions, self._key, text)
-        if turn.seq <= self._shown_seq:  # the session was deleted, and is another one
+        if turn.seq <= self._shown_seq:  # the session was deleted and made again
             self._shown_seq = 0
         self._show_news(before=turn.seq)
         self._shown_seq = turn.seq
@@ -114,7 +114,7 @@ class Talk:
         return window.messages
 
     def _show_news(self, before: int | None = None) -> None:
-        """Show what others have said in the session since."""
+        """Show messages by others since the last one shown."""
         try:
             window = self._sessions.window(self._key, after=self._shown_seq, before=before, limit=LIST_LIMIT_MAX)
         except SessionNotFoundError:

@@ -41,7 +41,7 @@ def create(
     workspace: Workspace = None,
     as_json: AsJson = False,
 ) -> None:
-    """Make a token and print it: this once, for it is kept nowhere."""
+    """Make a token and print it. This is the only time: its secret is stored nowhere."""
     for one in scope or ():
         choice("--scope", one, SCOPES)
     with _files(workspace) as (file, _):
@@ -61,7 +61,7 @@ def create(
 
 @tokens_app.command("list")
 def list_tokens(*, workspace: Workspace = None, as_json: AsJson = False) -> None:
-    """List the tokens, expired ones included, and the browsers signed in to the page; secrets are not known."""
+    """List the tokens, even expired ones, and the browsers signed in to the page, without their secrets."""
     check_existing(workspace_from(workspace, os.environ))
     with _files(workspace) as (file, pages):
         tokens, browsers = file.all(), pages.all()
@@ -88,7 +88,7 @@ def revoke(
     workspace: Workspace = None,
     as_json: AsJson = False,
 ) -> None:
-    """Take a token back, and sign out whoever signed in with it; or end a page session. It counts at once."""
+    """Revoke a token and sign out its browsers, or end one page session; effective at once."""
     check_existing(workspace_from(workspace, os.environ))
     with _files(workspace) as (file, pages):
         names = {known.id: known.name or known.id for known in file.all()}

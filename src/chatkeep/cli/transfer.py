@@ -1,4 +1,4 @@
-"""Commands that carry sessions out and in: `export`, `import`, `demo`."""
+"""Commands to carry sessions out and in: `export`, `import`, `demo`."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ from chatkeep.importers import Flaw, Piped, Report, Source
 from chatkeep.sessions import Sessions
 from chatkeep.wire.answers import exit_code_of
 
-_SHOWN_FLAWS = 20
+_SHOWN_FLAWS = 20  # the rest only as a count
 _AGAIN = "the same command goes on, and takes nothing in twice."
-_PARTLY_FAILED = 1
-_NOTHING_USABLE = 2
+_PARTLY_FAILED = 1  # exit code
+_NOTHING_USABLE = 2  # exit code
 
 
 def export(
@@ -51,7 +51,7 @@ def export(
     ] = None,
     workspace: Workspace = None,
 ) -> None:
-    """Write sessions as JSON, JSON lines or Markdown. What `json` and `jsonl` write can be imported again."""
+    """Write sessions as JSON, JSON lines or Markdown. A later import can read `json` and `jsonl`."""
     choice("--format", fmt, tuple(EXPORT_FORMATS))
     damaged: list[str] = []
     end = "what was printed is not whole." if output is None else f"{output} was not written."
@@ -106,7 +106,7 @@ def import_(
     workspace: Workspace = None,
     as_json: AsJson = False,
 ) -> None:
-    """Take in sessions from files. Importing again adds only what is new; nothing stored is ever changed."""
+    """Import sessions from files. A second import adds only new messages; stored messages never change."""
     zone = _zone(timezone) if timezone else None
     choice("--as", fmt or importers.IMPORT_FORMATS[0], importers.IMPORT_FORMATS)
     sources = [(source, fmt or importers.sniff(source)) for source in map(_source, paths)]
@@ -139,7 +139,7 @@ def import_(
 
 
 def demo(*, workspace: Workspace = None, as_json: AsJson = False) -> None:
-    """Add the sample sessions, to try things on; again adds nothing."""
+    """Add the sample sessions, to try things out; a second run adds nothing."""
     with as_file(files("chatkeep.demo").joinpath("sessions.jsonl")) as path, made_sessions(workspace) as sessions:
         report = importers.take_in(sessions, importers.read_sessions(path, "jsonl"))
     if as_json:
@@ -152,7 +152,7 @@ def demo(*, workspace: Workspace = None, as_json: AsJson = False) -> None:
 
 
 def _readable(sessions: Sessions, keys: Sequence[str], damaged: list[str]) -> Iterator[Session]:
-    """Yield the sessions of these keys, and note in `damaged` those that are not whole."""
+    """Yield the sessions of these keys, and add damaged ones to `damaged`."""
     for key in keys:
         try:
             if sessions.get(key).damage:
@@ -165,7 +165,7 @@ def _readable(sessions: Sessions, keys: Sequence[str], damaged: list[str]) -> It
 
 
 def _source(path: Path) -> Source:
-    """Return what a path stands for; pipes and devices are opened here, for they can be opened only once."""
+    """Return the source at a path; pipes and devices open here, as they open only once."""
     if str(path) == "-":
         return Piped("stdin", sys.stdin.buffer)
     if path.is_file() or path.is_dir() or not path.exists():

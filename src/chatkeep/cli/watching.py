@@ -1,4 +1,4 @@
-"""The command `watch`: what changes in a workspace, line by line."""
+"""The command `watch`: the changes in a workspace, line by line."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from chatkeep.core.model import Json
 from chatkeep.errors import BusyError
 from chatkeep.sessions import Sessions
 
-_POLL_S = 0.2
+_POLL_S = 0.2  # seconds
 _STYLES = {"created": "green", "appended": "cyan", "revised": "yellow", "deleted": "red"}
 
 
 def watch(*, prefix: PrefixOption = "", workspace: Workspace = None, as_json: AsJson = False) -> None:
-    """Tell what changes, whoever changes it, until Ctrl-C."""
+    """Print every change to a session, by any process, until Ctrl-C."""
     with contextlib.suppress(KeyboardInterrupt), workspace_store(existing(workspace), watch=True) as store:
         for change in _changes(Sessions(store, prefix=prefix)):
             if as_json:
@@ -33,7 +33,7 @@ def _changes(sessions: Sessions) -> Iterator[Change]:
     position = sessions.changes(None).position
     screen.complain("Watching; Ctrl-C stops.")
     while True:
-        with contextlib.suppress(BusyError):  # somebody keeps the index: it tells later
+        with contextlib.suppress(BusyError):  # another process keeps the index busy; the next poll gets the changes
             answer = sessions.changes(position)
             if not answer.is_known:
                 yield Change(position=answer.position, kind="reset")

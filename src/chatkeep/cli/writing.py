@@ -1,4 +1,4 @@
-"""Commands that change sessions: `append_command`, `rename`, `delete_command`."""
+"""Commands to change sessions: `append_command`, `rename`, `delete_command`."""
 
 # ruff: noqa: PLR0913 - a command has as many parameters as it has options
 
@@ -30,7 +30,7 @@ from chatkeep.errors import ChatkeepError, InvalidError, NotFoundError
 from chatkeep.sessions import Sessions
 from chatkeep.wire.answers import BulkAnswer, append_answer
 
-_NAMED_KEYS = 20
+_NAMED_KEYS = 20  # keys in the question before a deletion
 
 
 def append_command(
@@ -56,7 +56,7 @@ def append_command(
 ) -> None:
     """Append a message to a session; it is on the disk when this returns.
 
-    From stdin, one line end at the end is left out.
+    From stdin, one trailing line end is left out.
     """
     content = stdin_text() if text == "-" else text
     if not content:
@@ -106,7 +106,7 @@ def delete_command(
     workspace: Workspace = None,
     as_json: AsJson = False,
 ) -> None:
-    """Delete sessions for good: those of the keys, or all that every given filter matches."""
+    """Delete sessions for good: those with the given keys, or all matching every given filter."""
     if bool(keys) == bool(prefix or channel or older_than):
         raise InvalidError("KEY", "give keys, or at least one of --prefix, --channel and --older-than")
     with opened_sessions(workspace) as sessions:
@@ -124,7 +124,7 @@ def delete_command(
 
 
 def _deleted(sessions: Sessions, keys: Sequence[str]) -> Sequence[str]:
-    """Delete sessions one by one, and return the keys of those that there were."""
+    """Delete sessions one by one, and return the keys of the existing ones."""
     removed: list[str] = []
     with stoppable(lambda: f"{len(removed):,} of {screen.counted(len(keys), 'session')} are deleted."):
         for key in keys:
@@ -133,7 +133,7 @@ def _deleted(sessions: Sessions, keys: Sequence[str]) -> Sequence[str]:
 
 
 def stdin_text() -> str:
-    """Return all of stdin as a text without one line end at its end.
+    """Return all of stdin as a text, without one trailing line end.
 
     Raises:
         InvalidError: when it is not UTF-8.
@@ -142,7 +142,7 @@ def stdin_text() -> str:
     try:
         text = data.decode()
     except UnicodeDecodeError as error:
-        if len(data) > MESSAGE_BYTES_MAX:  # cut within a character; the size is refused further on
+        if len(data) > MESSAGE_BYTES_MAX:  # perhaps cut inside a character; a later check refuses the size
             return data.decode(errors="replace")
         raise InvalidError("stdin", "is not UTF-8 text") from error
     return text.removesuffix("\n").removesuffix("\r") if text.endswith("\n") else text
