@@ -1,12 +1,12 @@
-"""What changed in a store, one change after the other, and the positions between them.
+"""The feed: changes of a store in their order, and the positions between them.
 
-A *position* is a place in the order of changes. It is opaque: whoever may see only some of the changes
-learns nothing from it about the others, not even how many there were. It is good in one *epoch*, the
-time for which a store can number its changes without a doubt; that of another is not known.
+A *position* is a place in the order of changes. It is opaque: a reader confined to some of the changes learns nothing
+from it about the others, not even their number. It is good in one *epoch*, the time for which a store can number its
+changes without a doubt. A position of another epoch is unknown.
 
-Whoever may see the keys under a prefix alone has a *view*. In it one rests at the last change that one may
-see: the position stays the same while others write. When that change lies far back it is the last of the
-round numbers instead, so each position is good for as long in a view as it is for those who see everything.
+A reader confined to the keys under a prefix has a *view*. A view rests at its last visible change, so its position
+stays the same while others write. When that change lies far back, the view rests at the last round number instead. So
+a position stays good in a view as long as for a reader of everything.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ from chatkeep.core.model import Summary
 ChangeKind = Literal["created", "appended", "revised", "deleted", "reset"]
 
 CHANGES_KEPT: Final = 100_000
-"""How many changes have to follow a position at least before a store may not know it any more."""
+"""Changes; a store knows a position at least until so many have followed it."""
 
 ROUND: Final = 100_000
-"""How far apart the positions are at which a view rests in which nothing happens."""
+"""Changes between two resting positions of a view without changes of its own."""
 
 _HALF_BYTES: Final = 8
 _ROUNDS: Final = range(4)
@@ -35,12 +35,12 @@ _POSITION_CHARS: Final = 22
 
 
 class Change(Struct, frozen=True, kw_only=True):
-    """One thing that happened to a session; `position` is the place behind it.
+    """One change of a session; `position` is the place behind it.
 
-    `created` and `appended` bring the messages from `first_seq` to `last_seq`; both are None when there are
-    none. `revised` says that the header changed, or that the file was edited, its messages perhaps too.
-    `summary` is the session as it is when this is told, None when it is gone by then. `reset` comes from
-    clients alone, without a key: what happened cannot be told, so whatever is shown has to be read again.
+    `created` and `appended` bring the messages from `first_seq` to `last_seq`; both are None without messages.
+    `revised` means an edited header or file, so messages may differ too. `summary` is the session at the time of
+    reading, None if it is gone by then. `reset` comes only from clients, without a key: the changes are unknown, so a
+    reader must read everything again.
     """
 
     position: str
@@ -52,11 +52,11 @@ class Change(Struct, frozen=True, kw_only=True):
 
 
 class Changes(Struct, frozen=True, kw_only=True):
-    """Changes in their order, and the position behind them. If the one asked for is not known, there are none.
+    """Changes in their order, and the position behind them. After an unknown position there are none.
 
-    `position` is behind all that was looked at, `resting` where one rests who knows the view alone: nothing
-    that one may see lies between the two. Only `resting` may be told to such a one, when fewer changes than asked for
-    were looked at.
+    `position` is behind all examined changes. `resting` is the view's position: no visible change lies between the
+    two. After fewer changes than asked for, a confined reader must get only `resting`, as `position` would reveal
+    other changes.
     """
 
     changes: tuple[Change, ...]
@@ -65,7 +65,7 @@ class Changes(Struct, frozen=True, kw_only=True):
     resting: str = ""
 
     def __post_init__(self) -> None:
-        """Rest at the position, where nothing else is said."""
+        """Set `resting` to the position unless given."""
         if not self.resting:
             msgspec.structs.force_setattr(self, "resting", self.position)
 
@@ -83,12 +83,12 @@ def position_of(number: int, epoch: bytes) -> str:
 
 
 def resting_number(newest: int, last_seen: int | None) -> int:
-    """Return where a view rests: at the last change seen there, or at the last round number when that is later."""
+    """Return the number of a view's resting place: its last visible change, or a later round number."""
     return max(newest // ROUND * ROUND, last_seen or 0)
 
 
 def number_of(position: str, epoch: bytes) -> int | None:
-    """Return the number that `position_of` was given, None when the position is none of this epoch."""
+    """Return the number behind a position, None unless `position_of` made it in this epoch."""
     if len(position) != _POSITION_CHARS or not position.isascii():
         return None
     try:

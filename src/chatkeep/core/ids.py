@@ -1,21 +1,21 @@
-"""Ids of messages: unique without asking anybody, and in the order of time as text."""
+"""Ids of messages: unique without coordination, and sorted by time as text."""
 
 from __future__ import annotations
 
 from datetime import datetime
 from typing import Final
 
-RANDOM_BITS: Final = 80
+RANDOM_BITS: Final = 80  # as a ULID has
 _STEP_SHIFT: Final = 16
 _TIME_BITS: Final = 48
 _CROCKFORD: Final = "0123456789abcdefghjkmnpqrstvwxyz"
 
 
 def number_after(last: int, at: datetime, random_bits: int) -> int:
-    """Return a number greater than the last: a time to the millisecond and 80 random bits, else one a step further.
+    """Return a number greater than the last: milliseconds and 80 random bits, else the last plus a random step.
 
-    So numbers made in one millisecond, or after a clock was set back, keep their order. Begin with 0. The step is
-    random, of up to 64 bits: two numbers do not tell whether there is another one between them.
+    So numbers made in one millisecond, or after a clock was set back, keep their order. Begin with 0. The step has up
+    to 64 random bits: two numbers do not reveal whether another one lies between them.
 
     Source: ULID specification, monotonicity; the step, and the carry into the milliseconds in place of its overflow,
     are ours.
@@ -25,7 +25,7 @@ def number_after(last: int, at: datetime, random_bits: int) -> int:
 
 
 def id_of(number: int) -> str:
-    """Return a number as an id of 26 characters, in the order of the numbers.
+    """Return a number as an id of 26 characters, sorted like the numbers.
 
     Source: the ULID layout (48 bits of milliseconds, 80 random bits, Crockford's base 32).
     """

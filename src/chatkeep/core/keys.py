@@ -1,9 +1,8 @@
-"""Session keys: the exact string is the identity of a session, and it is never changed to fit.
+"""Session keys: the exact string is the identity of a session, and Chatkeep never changes it to fit.
 
-A key has 1 to 128 characters of any script, slashes, colons and inner spaces included. It is
-brought to Unicode form NFC at the door, so that two spellings of one text are one session. Refused
-are control and format characters (except the joiners U+200C and U+200D, which scripts need), lone
-surrogates, and white space at the ends.
+A key has 1 to 128 characters of any script, slashes, colons and inner spaces included. It is brought to Unicode form
+NFC on entry, so that two spellings of one text are one session. White space at the ends, lone surrogates, control and
+format characters are refused. The joiners U+200C and U+200D are allowed: some scripts need them.
 """
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ from chatkeep.errors import InvalidKeyError
 
 KEY_CHARS_MAX = 128
 CHANNEL_CHARS_MAX = 64
-_SPELLED_CHARS_MAX = 4 * KEY_CHARS_MAX  # a letter in form NFC is spelt with at most three marks
+_SPELLED_CHARS_MAX = 4 * KEY_CHARS_MAX  # a letter in form NFC decomposes to at most four characters
 JOINERS = "\u200c\u200d"
 _REFUSED_CATEGORIES = {
     "Cc": "control characters",
@@ -43,10 +42,10 @@ _KNOWN_PREFIXES = frozenset(
 
 
 def parse_key(text: str) -> str:
-    """Return the key that `text` spells, in form NFC.
+    """Return the key spelled by `text`, in form NFC.
 
     Raises:
-        InvalidKeyError: when it is empty, too long, or has characters that a key cannot have.
+        InvalidKeyError: when it is empty, too long, or has characters not allowed in a key.
     """
     if len(text) > _SPELLED_CHARS_MAX:
         raise InvalidKeyError(f"must have 1 to {KEY_CHARS_MAX} characters, has {len(text)}")
@@ -63,16 +62,16 @@ def parse_key(text: str) -> str:
 
 
 def composed(text: str) -> str:
-    """Return a name in Unicode form NFC, in which names are stored and compared: `e` and an accent become one letter.
+    """Return a name in Unicode form NFC, as stored and compared: `e` and an accent become one letter.
 
-    Keys, prefixes of keys, channels and tags are brought to it wherever they come in. Ids of messages are not. A text
-    that is too long for any name stays as it is: its rule refuses it, and marks without end take no time here.
+    Keys, prefixes of keys, channels and tags take this form on entry. Ids of messages do not. A text too long for any
+    name stays as it is: the rule for names refuses it, so its marks cost no time here.
     """
     return text if len(text) > _SPELLED_CHARS_MAX else unicodedata.normalize("NFC", text)
 
 
 def channel_of(key: str) -> str:
-    """Return the channel that a key names by its known prefix, else `api`.
+    """Return the channel named by the known prefix of a key, else `api`.
 
     Source: the table of key formats in grip-ai's Sessions API; `websocket:` is PocketPaw's name for the web.
     """

@@ -1,7 +1,7 @@
-r"""A secret that must not come back: stars stand in its place, also where it comes in two pieces.
+r"""Masking: stars in place of a secret in an answer, even when it arrives in two pieces.
 
-Servers write text into JSON and addresses in several ways, so each character of the secret is known as it is, as
-`\u0041`, as `%41`, and behind a backslash where JSON has that. The stars are as many as the bytes that they replace.
+Servers write text into JSON and addresses in several ways. So each character of the secret matches as it is, as
+`\u0041`, as `%41`, and behind a backslash where JSON has that. Each replaced byte becomes one star.
 """
 
 from __future__ import annotations
@@ -11,12 +11,12 @@ from typing import Final
 
 from chatkeep.core.model import Json
 
-SECRET_CHARS_MIN: Final = 8  # a shorter one is a word such as `none`, which answers may have
+SECRET_CHARS_MIN: Final = 8  # a shorter secret may be an ordinary word such as `none`, common in answers
 _ESCAPED: Final = '/"\\'
 
 
 class Mask:
-    """Knows a secret of printable ASCII; one that is too short to be one is nowhere."""
+    """Masks a secret of printable ASCII; one too short to be a secret is not masked."""
 
     def __init__(self, secret: str) -> None:
         """Take the secret."""
@@ -36,7 +36,7 @@ class Mask:
         return self.data(text.encode(errors="surrogatepass")).decode(errors="surrogatepass") if self._forms else text
 
     def value(self, value: Json) -> Json:
-        """Return a JSON value, none of whose texts and names has the secret."""
+        """Return a JSON value without the secret in its texts and names."""
         if isinstance(value, str):
             return self.text(value)
         if isinstance(value, dict):
@@ -44,7 +44,7 @@ class Mask:
         return [self.value(inner) for inner in value] if isinstance(value, list) else value
 
     def begun_at(self, data: bytes) -> int:
-        """Return where the secret may begin whose end has not come yet; the length of the data when it does nowhere."""
+        """Return the offset of an unfinished secret at the end of the data, their length if there is none."""
         if self._first is None:
             return len(data)
         starts = self._first.finditer(data, max(0, len(data) - self._longest))
@@ -64,7 +64,7 @@ class Mask:
 
 
 class MaskedPieces:
-    """Masks what comes in pieces, and holds back only what may become the secret."""
+    """Masks data in pieces; it buffers only a possible beginning of the secret."""
 
     def __init__(self, mask: Mask) -> None:
         """Begin before the first piece."""
@@ -72,20 +72,20 @@ class MaskedPieces:
         self._held = b""
 
     def take(self, piece: bytes) -> bytes:
-        """Return what can be told, now that this piece has come."""
+        """Add a piece, and return the data now safe to pass on."""
         known = self._mask.data(self._held + piece)
         begun_at = self._mask.begun_at(known)
         self._held = known[begun_at:]
         return known[:begun_at]
 
     def end(self) -> bytes:
-        """Return what was held back: no more comes."""
+        """Return the buffered rest; no more comes."""
         held, self._held = self._held, b""
         return held
 
 
 def _forms_of(character: str) -> tuple[bytes, ...]:
-    """Return the ways in which a character may be written."""
+    """Return the spellings of a character."""
     code = ord(character)
     escapes = {f"\\u{code:04x}", f"\\u{code:04X}", f"%{code:02x}", f"%{code:02X}"}
     behind = {f"\\{character}"} if character in _ESCAPED else set()

@@ -1,7 +1,7 @@
-"""The values that Chatkeep is about: messages, sessions, and what is known of them without reading them.
+"""The values of Chatkeep: messages, sessions, and facts about them known without reading them.
 
-All of them are immutable, all times are aware datetimes in UTC. A `Message` encodes to exactly the
-JSON that the session file and the HTTP API carry, so the order of its fields is the order of the bytes.
+All are immutable, and all times are aware datetimes in UTC. A `Message` encodes to exactly the JSON of the session
+file and the HTTP API. So the order of its fields is the order of the bytes.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from chatkeep.core.text import reasoning, titles
 from chatkeep.errors import InvalidError, TooLargeError
 
 Json = Any
-"""A JSON value that a client owns and Chatkeep only keeps: content parts, tool calls, metadata."""
+"""A client's own JSON value, only kept by Chatkeep: content parts, tool calls, metadata."""
 
 Role = Literal["system", "developer", "user", "assistant", "tool"]
 Mode = Literal["all", "any"]
@@ -42,19 +42,19 @@ NAME_CHARS_MAX: Final = 128
 TAGS_MAX: Final = 64
 TITLE_CHARS_MAX: Final = 200
 MODEL_TITLE: Final = "model_title"
-"""The name in a session's metadata of the title that the model made; the user's own is another field."""
+"""Name in a session's metadata of the model's title; the user's own title is a field of the header."""
 
 BLANKS: Final = "\u034f\u115f\u1160\u200c\u200d\u2800\u3164\uffa0\ufe00-\ufe0f"
-"""Characters that are allowed and show nothing, as they stand in a class of a pattern."""
+"""Allowed characters without a visible shape, written for a character class of a pattern."""
 
 _BLANK: Final = re.compile(rf"[\s{BLANKS}]")
 _BREAKS: Final = re.compile(r"\s*[\t-\r\x1c-\x1f\x85\u2028\u2029]\s*")
 _NO_TIME: Final = datetime(1, 1, 1, tzinfo=UTC)
-_TURNS: Final = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")  # of the reading direction
+_TURNS: Final = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")  # change the reading direction
 
 
 class Draft(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """A message that has no place in a session yet. `Sessions` fills in a missing id and time."""
+    """A message without a place in a session yet. `Sessions` fills in a missing id and time."""
 
     role: Role
     content: str | list[Json] | None
@@ -66,14 +66,14 @@ class Draft(Struct, frozen=True, kw_only=True, omit_defaults=True):
     metadata: dict[str, Json] | None = None
 
     def says_the_same(self, other: Draft) -> bool:
-        """Tell whether all that a client said is equal; id and time are not part of that."""
+        """Tell whether two messages have equal content; id and time do not count."""
         return _said(self) == _said(other)
 
 
 class Message(Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
     """One message of a session. `seq` is its place, 1, 2, 3 ...; it alone defines the order.
 
-    `extra` are fields that Chatkeep does not know, as another program wrote them: see `core.unknown`.
+    `extra` has fields unknown to Chatkeep, as another program wrote them: see `core.unknown`.
     """
 
     seq: int
@@ -89,23 +89,23 @@ class Message(Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unkn
 
     @property
     def text(self) -> str:
-        """The words of the content, of an answer without its thinking: the string, or the text parts one per line."""
+        """The words of the content, without an answer's thinking: the string, or the text parts one per line."""
         if self.role != "assistant":
             return text_of(self.content)
         return text_of(reasoning.without_reasoning(self.content))
 
     @property
     def reasoning(self) -> str:
-        """What the model thought before it answered, in words; empty for all that no model said."""
+        """The model's thinking before its answer, in words; empty for messages of others."""
         return reasoning.reasoning_of(self.content, self.metadata) if self.role == "assistant" else ""
 
     def says_the_same(self, other: Message | Draft) -> bool:
-        """Tell whether all that a client said is equal; seq, id and time are not part of that."""
+        """Tell whether two messages have equal content; seq, id and time do not count."""
         return _said(self) == _said(other)
 
 
 class Header(Struct, frozen=True, kw_only=True):
-    """What a session has besides its messages. `title` is the user's own title, or None."""
+    """A session's data besides its messages. `title` is the user's own title, or None."""
 
     key: str
     channel: str
@@ -118,9 +118,9 @@ class Header(Struct, frozen=True, kw_only=True):
 
 
 class Session(Struct, frozen=True, kw_only=True):
-    """A whole session: what is exported, and what is imported.
+    """A whole session, as exported and imported.
 
-    `extra` are fields of its header that Chatkeep does not know, as another program wrote them.
+    `extra` has fields of its header unknown to Chatkeep, as another program wrote them.
     """
 
     header: Header
@@ -129,9 +129,9 @@ class Session(Struct, frozen=True, kw_only=True):
 
 
 class Digest(Struct, frozen=True, kw_only=True):
-    """What a list shows of a session's messages, folded from them one by one.
+    """The facts of a session's messages for a list, folded from one message after the other.
 
-    `title_hint` and `preview_hint` describe messages that say nothing to people: they stand in until one does.
+    `title_hint` and `preview_hint` describe messages without words for people, until a message has some.
     """
 
     message_count: int = 0
@@ -162,12 +162,15 @@ class Digest(Struct, frozen=True, kw_only=True):
 
     @property
     def made_title(self) -> str | None:
-        """The title that the messages give, if any does."""
+        """The title from the messages, None if they give none."""
         return self.auto_title or self.title_hint or None
 
 
 class Summary(Struct, frozen=True, kw_only=True):
-    """A session without its messages. `message_count` counts all of them, `talk_count` user and assistant."""
+    """A session without its messages.
+
+    `message_count` counts all messages, `talk_count` those of users and assistants.
+    """
 
     header: Header
     message_count: int
@@ -179,7 +182,7 @@ class Summary(Struct, frozen=True, kw_only=True):
 
 
 def summary(header: Header, digest: Digest, damage: str | None = None) -> Summary:
-    """Return what is known of a session. `damage` says why it is read-only, None for a whole one."""
+    """Return a session's summary. `damage` says why it is read-only, None for a whole one."""
     return Summary(
         header=header,
         message_count=digest.message_count,
@@ -192,7 +195,7 @@ def summary(header: Header, digest: Digest, damage: str | None = None) -> Summar
 
 
 def title_of(header: Header, made_title: str | None) -> str:
-    """Return a session's title: the user's own, else the one that the model made, else that of its messages."""
+    """Return a session's title: the user's own, else the model's, else the one from its messages."""
     made = header.metadata.get(MODEL_TITLE)
     if not isinstance(made, str) or not 1 <= len(made) <= TITLE_CHARS_MAX:
         made = None
@@ -200,7 +203,7 @@ def title_of(header: Header, made_title: str | None) -> str:
 
 
 class Receipt(Struct, frozen=True, kw_only=True):
-    """The place that a message got: proof that it is stored."""
+    """The place of a message: proof that it is stored."""
 
     seq: int
     id: str
@@ -226,7 +229,7 @@ class Merged(Struct, frozen=True, kw_only=True):
 
 
 class Revision(Struct, frozen=True, kw_only=True):
-    """Changes to a session's header; what is unset stays. `metadata` is a merge patch (RFC 7396)."""
+    """Changes to a session's header; unset fields stay. `metadata` is a merge patch (RFC 7396)."""
 
     title: str | UnsetType | None = UNSET
     archived: bool | UnsetType = UNSET
@@ -251,9 +254,9 @@ class Revision(Struct, frozen=True, kw_only=True):
 
 
 class Selection(Struct, frozen=True, kw_only=True):
-    """Which sessions are meant. `archived` or `pinned` None means both.
+    """A choice of sessions. `archived` or `pinned` None means both.
 
-    `prefixes` must all begin the key, and a session must have all of the `tags`, each of them exactly.
+    A key must begin with all `prefixes`, and a session must have all of the `tags`, each of them exactly.
     `updated_after` includes that time, `updated_before` does not.
     """
 
@@ -276,18 +279,18 @@ class Selection(Struct, frozen=True, kw_only=True):
 
     @property
     def prefix(self) -> str | None:
-        """The one prefix that stands for all of them, or None when no key can begin with all."""
+        """The longest prefix, standing for all of them, or None when no key can begin with all."""
         longest = max(self.prefixes, key=len, default="")
         return longest if all(longest.startswith(prefix) for prefix in self.prefixes) else None
 
     @property
     def is_by_marks(self) -> bool:
-        """Whether sessions are chosen by tags or pins, for which a store may have to look at every one."""
+        """Whether tags or pins choose the sessions; a store may then have to look at every one."""
         return self.pinned is not None or bool(self.tags)
 
 
 class Page(Struct, frozen=True, kw_only=True):
-    """Part of a list of sessions. `total` counts all that match, `next_cursor` is None on the last page."""
+    """Part of a list of sessions. `total` counts all matches, `next_cursor` is None on the last page."""
 
     sessions: tuple[Summary, ...]
     total: int
@@ -295,7 +298,7 @@ class Page(Struct, frozen=True, kw_only=True):
 
 
 class KeyPage(Struct, frozen=True, kw_only=True):
-    """Part of the list of keys, by code point; `total` counts all that match."""
+    """Part of the list of keys, by code point; `total` counts all matches."""
 
     keys: tuple[str, ...]
     total: int
@@ -318,7 +321,7 @@ class Hit(Struct, frozen=True, kw_only=True):
 
 
 class Hits(Struct, frozen=True, kw_only=True):
-    """The answer to a search. `partial` tells that the deadline cut it short."""
+    """The answer to a search. `partial` means that the deadline cut it short, or that a hit could not be read."""
 
     hits: tuple[Hit, ...]
     mode: Mode = "all"
@@ -326,7 +329,10 @@ class Hits(Struct, frozen=True, kw_only=True):
 
 
 class Status(Struct, frozen=True, kw_only=True):
-    """Counts and sizes of what one may see. `problems` names stored things that cannot be served, and why."""
+    """Counts and sizes of the visible sessions.
+
+    `problems` maps the names of unservable stored things to reasons.
+    """
 
     session_count: int
     message_count: int
@@ -344,11 +350,11 @@ def text_of(content: str | list[Json] | None) -> str:
 
 
 def check_draft(draft: Draft) -> None:
-    """Check what types cannot say of a message that comes in.
+    """Check the rules of an incoming message that types cannot express.
 
     Raises:
         InvalidError: for content of another kind, NUL or a lone surrogate, a bad id, a time out of range, and for
-            a message that is nested too deep or has too many values.
+            a message nested too deep or with too many values.
         TooLargeError: when the message is larger than 16 MiB as JSON, its id and time not counted.
     """
     if draft.content is None and not draft.tool_calls:
@@ -370,10 +376,10 @@ def check_draft(draft: Draft) -> None:
 
 
 def check_extra(message: Message) -> None:
-    """Check the fields of a message that Chatkeep does not know, with those that it knows.
+    """Check a message's unknown fields together with its known ones.
 
     Raises:
-        InvalidError, TooLargeError: as `check_draft` says.
+        InvalidError, TooLargeError: as for `check_draft`.
     """
     if not message.extra:
         return
@@ -388,7 +394,7 @@ def check_title(title: str) -> str:
     """Return the title trimmed, on one line.
 
     Raises:
-        InvalidError: when it has not 1 to 200 characters, none that can be seen, or characters that control.
+        InvalidError: when it has not 1 to 200 characters, no visible one, or control characters.
     """
     trimmed = title.strip()
     if not 1 <= len(trimmed) <= TITLE_CHARS_MAX:
@@ -444,10 +450,10 @@ def check_channel(channel: str) -> str:
 
 
 def encoded_json(what: str, value: object) -> bytes:
-    """Return the value as the JSON bytes that are stored.
+    """Return the value as its stored JSON bytes.
 
     Raises:
-        InvalidError: naming `what`, for a lone surrogate, a NUL character or a value that JSON does not have.
+        InvalidError: naming `what`, for a lone surrogate, a NUL character or a value outside JSON.
     """
     try:
         encoded = msgspec.json.encode(value)
@@ -475,7 +481,10 @@ def utc(at: datetime) -> datetime:
 
 
 def _given_bytes(draft: Draft) -> int:
-    """Return what id and time take of a message as JSON: it may have been given both when it was stored."""
+    """Return the bytes of id and time in a message as JSON.
+
+    They do not count toward its bound, as the store may have added both.
+    """
     empty = Draft(role=draft.role, content=None)
     given = msgspec.structs.replace(empty, id=draft.id, sent_at=draft.sent_at)
     return len(msgspec.json.encode(given)) - len(msgspec.json.encode(empty))
@@ -489,7 +498,7 @@ def _check_shape(what: str, encoded: bytes) -> None:
 
 
 def _first_short(texts: Iterable[titles.Short]) -> titles.Short:
-    """Return what the first says that says something, and the first description up to there."""
+    """Return the first words for people, and the first description up to there."""
     described = ""
     for text in texts:
         if text.said:
@@ -499,7 +508,7 @@ def _first_short(texts: Iterable[titles.Short]) -> titles.Short:
 
 
 def _said(message: Message | Draft) -> bytes:
-    """Return all that a client said as JSON, in which 1, 1.0 and true are three values."""
+    """Return a client's content as JSON bytes; 1, 1.0 and true are three values."""
     said = (
         message.role,
         message.content,
@@ -521,7 +530,7 @@ def check_name(field_name: str, name: str | None) -> None:
     """Check a name, if there is one.
 
     Raises:
-        InvalidError: when it has not 1 to 128 characters, or some that control.
+        InvalidError: when it has not 1 to 128 characters, or has control characters.
     """
     if name is None:
         return
@@ -540,7 +549,7 @@ def _has_nul(value: Json) -> bool:
 
 
 def _has_infinity(value: Json) -> bool:
-    """Tell of numbers that JSON has not; they are encoded as null."""
+    """Tell whether the value has a number outside JSON; the encoder writes it as null."""
     if isinstance(value, dict):
         value = list(value.values())
     if isinstance(value, list | tuple):

@@ -1,8 +1,8 @@
-"""Cursors: an opaque string that holds the place after which a list goes on.
+"""Cursors: opaque strings with the place in a list to go on after.
 
-A place is made of values of the last row shown (its time and key), never of a row count, so rows
-that come, go or move elsewhere neither skip nor repeat one that stays. A cursor also holds the scope
-of its list, and is refused by a list of another kind or with other filters.
+A place has values of the last row shown (its time and key), never a row count. So rows added, deleted or moved
+elsewhere neither skip nor repeat a row in its place. A cursor also holds the scope of its list. A list of another
+kind or with other filters refuses it.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ def cursor_at(place: Place, scope: str) -> str:
 
 
 def place_of(cursor: str, scope: str) -> Place:
-    """Return the place that a cursor holds.
+    """Return the place in a cursor.
 
     Raises:
         InvalidCursorError: when `cursor_at` did not make it for this scope.

@@ -1,8 +1,8 @@
-"""JSON out of a stream, value by value: memory is bounded by the largest value that is kept, never by the stream.
+"""JSON values out of a stream, one by one: the largest kept value bounds the memory, never the stream.
 
-A `Scanner` finds where a value ends without parsing it. Text that makes a value too long is cut while it
-passes, with a mark that says how much; and behind what is broken the next object is found again, for
-no quotation mark within a string stands without its backslash.
+A `Scanner` finds the end of a value without parsing it. It cuts a long text while reading, and leaves a mark with the
+length of the cut. Behind broken JSON it finds the next object again, for inside a string every quotation mark has a
+backslash.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ from chatkeep.core.bounds import MESSAGE_BYTES_MAX
 
 BOM: Final = b"\xef\xbb\xbf"
 _PIECE_BYTES: Final = 1 << 16
-_ESCAPED: Final = 3  # bytes that escapes make out of one
+_ESCAPED: Final = 3  # bytes of input for a byte of text, as escapes are longer
 _VALUE_BYTES_MAX: Final = _ESCAPED * MESSAGE_BYTES_MAX
-_HANDED_BYTES: Final = 1 << 18  # of a value that is handed over instead of being copied
-_COUNTED_BYTES: Final = 1 << 20  # at once
-_NAME_BYTES_MAX: Final = 1 << 20  # of a field
-_SHORTENED: Final = 5  # bytes by which an escape is longer than what it stands for, at the most
-_SHORT_BYTES: Final = 1 << 10  # of a text that is never cut
-_OVER_BYTES: Final = 1 << 20  # that a value of many small parts may be longer before it is given up
+_HANDED_BYTES: Final = 1 << 18  # a longer value is handed over, not copied
+_COUNTED_BYTES: Final = 1 << 20  # counted at once, to bound the memory of a copy
+_NAME_BYTES_MAX: Final = 1 << 20  # of a field's name
+_SHORTENED: Final = 5  # bytes: the most by which an escape is longer than its character
+_SHORT_BYTES: Final = 1 << 10  # shorter texts are never cut
+_OVER_BYTES: Final = 1 << 20  # beyond its bound, before a value of many small parts is given up
 _LEVELS_MAX: Final = 10_000
-_WASTE_BYTES_MAX: Final = 16 << 20  # looked through for nothing, before a stream is given up as too broken
+_WASTE_BYTES_MAX: Final = 16 << 20  # read without finding a value, before the stream is given up as too broken
 _SPACE: Final = re.compile(rb"[ \t\r\n]*+")
 _ATOM: Final = (
     rb"""[ \t\r,:]++|\n(?!,)|"(?:[^"\\\n]++|\\[^\n])*+"(?=[ \t\r\n]*+[,:\]}])"""
@@ -41,7 +41,7 @@ _INNER: Final = re.compile(rb'(?:[^"\\\n]++|\\[^\n])*+')
 _WHOLE: Final = re.compile(rb"(?:[^\\]++|\\(?:u[0-9a-fA-F]{4}|[^u]))*+", re.DOTALL)
 _ESCAPE: Final = re.compile(rb"\\(?:u[0-9a-fA-F]{4}|.)", re.DOTALL)
 _CONTINUATIONS: Final = bytes(range(0x80, 0xC0))
-_LITERAL_BYTES: Final = 400  # of a number, at the longest
+_LITERAL_BYTES: Final = 400  # the longest number
 _OBJECT: Final = re.compile(rb'[,\n\[]\s*+(?=\{\s*+")')
 _LIST_END: Final = re.compile(rb'\](?=\s*+,\s*+"message_count"\s*+:)')
 _RECORD: Final = re.compile(rb'\{\s*+"(?:format|key|session_id)"')
@@ -51,25 +51,25 @@ _PAIRS: Final = {ord("["): ord("]"), ord("{"): ord("}")}
 
 
 class BrokenValueError(Exception):
-    """What stands here is no JSON, or not whole; the text says why."""
+    """The data here are not JSON, or not whole; the text says why."""
 
 
 class LongValueError(Exception):
-    """A value was too long to keep although it has no long text; it has been passed."""
+    """A value was too long to keep, but has no long text to cut; the scanner has passed it."""
 
 
 class Cut(msgspec.Struct, frozen=True):
-    """A text that was cut: how many of its characters stayed, and how many it had."""
+    """A text that was cut: the characters kept, and all it had."""
 
     kept: int
     count: int
 
 
 class Scanner:
-    """A place in a stream of JSON, moved on by what is taken."""
+    """A reader of JSON values, with its place in a stream."""
 
     def __init__(self, stream: BinaryIO, *, bytes_max: int = _VALUE_BYTES_MAX, levels_max: int = _LEVELS_MAX) -> None:
-        """Begin at the stream's next byte; no value is kept that is longer than `bytes_max` by much, or deeper."""
+        """Begin at the stream's next byte; a kept value has at most `levels_max` levels and about `bytes_max` bytes."""
         self.cuts: list[Cut] = []
         self._levels_max = levels_max
         self._stream = stream
@@ -81,7 +81,7 @@ class Scanner:
         self._wasted = 0
 
     def peek(self) -> bytes:
-        """Return the next byte that is no white space, nothing at the end."""
+        """Return the next byte that is not white space, nothing at the end."""
         while True:
             end = _end_of(_SPACE, self._data, self._at)
             self._is_fresh_line |= self._data.find(b"\n", self._at, end) >= 0
@@ -92,7 +92,7 @@ class Scanner:
                 return b""
 
     def skip(self, mark: bytes) -> bool:
-        """Pass a byte if it is the next one."""
+        """Pass a byte if it is the next one, and tell whether it was."""
         is_next = self.peek() == mark
         self._at += is_next
         return is_next
@@ -109,9 +109,9 @@ class Scanner:
         return _text_of(raw)
 
     def line(self) -> bytes | None:
-        """Return the rest of this line if it is an object on its own, and pass it with the comma that may end it.
+        """Return the rest of this line if it is an object on its own, and pass it, but not a comma behind it.
 
-        None says nothing: the object may go on, or the line may be longer than is worth looking for its end.
+        After None, the next value is still unknown: it may be an object of several lines, or of a very long line.
         """
         if self.peek() != b"{" or not self._is_fresh_line:
             return None
@@ -131,12 +131,12 @@ class Scanner:
         return whole
 
     def value(self, bytes_max: int | None = None) -> bytes:
-        """Return the next value, cut where it was too long (`cuts` says where it was), and pass it.
+        """Return the next value and pass it; texts in a value that is too long are cut, and `cuts` lists them.
 
-        It is kept up to `bytes_max`, else to the bound of the scanner.
+        The value is kept up to `bytes_max`, else to the bound of the scanner.
 
         Raises:
-            BrokenValueError: when there is none that is whole; the place stays.
+            BrokenValueError: when the next value is missing or not whole; the place stays.
             LongValueError: when it is too long to keep; it is passed.
         """
         self.peek()
@@ -156,18 +156,18 @@ class Scanner:
         return value
 
     def _taken(self, end: int) -> bytes:
-        """Return what the data begin with, up to there, and pass it; much of it is not held twice."""
+        """Return the data up to `end`, and pass them; a long value is handed over, so memory never holds it twice."""
         if end <= _HANDED_BYTES:
             self._at = end
             return bytes(self._data[:end])
         value, self._data, self._at = self._data, self._data[end:], 0
         del value[end:]
-        return cast("bytes", value)  # which nobody changes
+        return cast("bytes", value)  # a bytearray, but nobody changes it
 
     def next_object(self, is_wanted: Callable[[bytes], bool]) -> bytes | None:
-        """Return the next object that is wanted, behind what is broken here, and pass it.
+        """Return the next wanted object behind the broken data here, and pass it.
 
-        None says that the list ends here, that a record begins, or that nothing more is to be found.
+        None means the end of the list, the beginning of a record, a value too long to keep, or nothing more to find.
         """
         while self._wasted <= _WASTE_BYTES_MAX and self._find_object() and not self.begins_record():
             if self.peek() == b"]":
@@ -183,14 +183,14 @@ class Scanner:
         return None
 
     def find_record(self) -> bool:
-        """Go on to where the next session begins, behind what is broken here."""
+        """Go on to the beginning of the next session, behind the broken data here."""
         while not self.begins_record():
             if self._wasted > _WASTE_BYTES_MAX or not self._find_object():
                 return False
         return True
 
     def _find_object(self) -> bool:
-        """Go on to where the next object begins that may stand in a list, or to the end of a list of messages."""
+        """Go on to the next object of a list, or to the end of a list of messages."""
         self._at += self._at < len(self._data)
         while True:
             found = _OBJECT.search(self._data, max(self._at - 1, 0))
@@ -201,7 +201,7 @@ class Scanner:
             if ended:
                 self._at = ended.start()
                 return True
-            self._at = max(self._at, len(self._data) - _LITERAL_BYTES)  # a pattern may be cut here
+            self._at = max(self._at, len(self._data) - _LITERAL_BYTES)  # keep a pattern cut by the end of the data
             if not self._fill():
                 self._at = len(self._data)
                 return False
@@ -226,12 +226,12 @@ class Scanner:
         return bool(piece)
 
     def _let_go(self) -> None:
-        """Forget what was taken."""
+        """Drop the passed data."""
         del self._data[: self._at]
         self._at = 0
 
     def _end_of_value(self) -> tuple[int, bool]:
-        """Return where the value ends that begins the data, and whether all of it was kept."""
+        """Return the end of the value at the beginning of the data, and whether all of it was kept."""
         data = self._data
         if data.startswith(b'"'):
             return self._end_of_string(0, is_top=True), True
@@ -249,7 +249,7 @@ class Scanner:
                 return at, is_kept
 
     def _behind_mark(self, at: int, levels: bytearray) -> int:
-        """Return the place behind a bracket or a string; `levels` are the brackets that are to be closed."""
+        """Return the place behind a bracket or a string; `levels` are the closing brackets to come."""
         data = self._data
         byte = data[at] if at < len(data) else 0
         if byte == _QUOTE:
@@ -262,7 +262,7 @@ class Scanner:
                 raise BrokenValueError("It is nested too deep.")
             levels.append(_PAIRS[byte])
             return at + 1
-        if data.startswith(b"\n,{", at):  # in a session file another message begins there
+        if data.startswith(b"\n,{", at):  # the next message of a session file begins here
             raise BrokenValueError("It ends with its line.")
         if data.startswith(b"\n,", at) and len(data) > at + len(b"\n,"):
             return at + 1
@@ -278,7 +278,7 @@ class Scanner:
         return end
 
     def _fill_behind(self) -> bool:
-        """Read on while a value is being looked at."""
+        """Read on behind an unfinished value; False at the end."""
         if self._has_ended:
             return False
         piece = self._stream.read(_PIECE_BYTES)
@@ -287,7 +287,7 @@ class Scanner:
         return bool(piece)
 
     def _end_of_string(self, start: int, *, is_top: bool) -> int:
-        """Return where a string ends that began there; what makes the value too long is cut out."""
+        """Return the end of the string at `start`; in a value too long, a mark replaces the tail of the string."""
         data = self._data
         at, kept_to, dropped, escapes = start + 1, 0, 0, 0
         text_max = self._bytes_max // _ESCAPED
@@ -317,7 +317,7 @@ class Scanner:
         return at + 1 if is_top else self._checked_end(at + 1)
 
     def _checked_end(self, at: int) -> int:
-        """Return the place behind a string, if what follows may follow one."""
+        """Return the place behind a string, after a check of the next character."""
         while (end := _end_of(_SPACE, self._data, at)) == len(self._data):
             if not self._fill_behind():
                 raise BrokenValueError("It ends too early.")
@@ -327,7 +327,7 @@ class Scanner:
 
 
 def _text_of(raw: bytes) -> str:
-    """Return what a JSON string says; half a surrogate pair stays."""
+    """Return the text of a JSON string; a lone surrogate stays."""
     try:
         return msgspec.json.decode(raw, type=str)
     except (msgspec.MsgspecError, UnicodeDecodeError):
@@ -340,11 +340,11 @@ def _end_of(pattern: re.Pattern[bytes], data: bytearray, at: int, until: int = s
 
 
 def _count_of(data: bytearray, start: int, end: int) -> int:
-    """Return how many characters the inside of a JSON string stands for, a pair of surrogates being two."""
+    """Return the number of characters inside a JSON string; a surrogate pair of escapes counts as two."""
     count = 0
     while start < end:
         until = min(start + _COUNTED_BYTES, end)
-        if until < end:  # no escape is cut
+        if until < end:  # cut no escape in two
             until = max(_end_of(_WHOLE, data, start, until), start + 1)
         count += len(_ESCAPE.sub(b"x", data[start:until]).translate(None, _CONTINUATIONS))
         start = until
@@ -352,7 +352,7 @@ def _count_of(data: bytearray, start: int, end: int) -> int:
 
 
 def _whole_character(data: bytearray, at: int) -> int:
-    """Return the last place up to there at which no character is cut."""
-    while at and data[at - 1] & 0xC0 == 0x80:  # noqa: PLR2004 - a byte that goes on with a character
+    """Return the last place up to `at` that does not cut a character."""
+    while at and data[at - 1] & 0xC0 == 0x80:  # noqa: PLR2004 - a continuation byte of UTF-8
         at -= 1
-    return at - 1 if at and data[at - 1] >= 0xC0 else at  # noqa: PLR2004 - a byte that begins one
+    return at - 1 if at and data[at - 1] >= 0xC0 else at  # noqa: PLR2004 - the first byte of a character

@@ -1,4 +1,4 @@
-"""Server-sent events: written whole, and read out of bytes that arrive in pieces of any size.
+"""Server-sent events: written whole, and read from bytes in pieces of any size.
 
 Source: the event stream format of the WHATWG HTML standard, section 9.2.
 """
@@ -14,15 +14,15 @@ from chatkeep.errors import BrokenInputError
 
 EVENT_STREAM_TYPE: Final = "text/event-stream"
 COMMENT: Final = b":\n\n"
-"""What means nothing: sent in a silence, it shows that somebody is there."""
+"""A comment without meaning: sent in a silence, it shows a living sender."""
 
-EVENT_BYTES_MAX: Final = 4 << 20
-_LINE_COST_BYTES: Final = 40  # of a line that is held, beside what is in it
-_MARK: Final = b"\xef\xbb\xbf"  # of UTF-8, which may stand at the very beginning
+EVENT_BYTES_MAX: Final = 4 << 20  # 4 MiB; bounds the memory of a reader
+_LINE_COST_BYTES: Final = 40  # of a buffered line, beside its content
+_MARK: Final = b"\xef\xbb\xbf"  # the byte order mark of UTF-8, allowed at the very beginning
 
 
 class Event(Struct, frozen=True):
-    """An event: its name, its data, and the id by which a stream is gone on with, empty for none."""
+    """An event: its name, its data, and an id to resume the stream after it, empty for none."""
 
     name: str
     data: bytes
@@ -30,17 +30,20 @@ class Event(Struct, frozen=True):
 
 
 def event_bytes(event: Event, *, retry_ms: int | None = None) -> bytes:
-    """Return an event as bytes; its data has no line breaks, as JSON has none. `retry_ms`: when to come back."""
+    """Return an event as bytes. Its data must have no line breaks, as JSON has none.
+
+    `retry_ms` asks the client to reconnect after so many milliseconds.
+    """
     retry = b"" if retry_ms is None else b"retry: %d\n" % retry_ms
     mark = b"id: %b\n" % event.id.encode() if event.id else b""
     return b"%b%bevent: %b\ndata: %b\n\n" % (retry, mark, event.name.encode(), event.data)
 
 
 class EventReader:
-    """Puts events together again. One is kept until its end comes; one without data is none."""
+    """Reads events from pieces of a stream. It buffers an event until its end; one without data is skipped."""
 
     def __init__(self, *, bytes_max: int = EVENT_BYTES_MAX) -> None:
-        """Begin before the first byte; no event may be longer than so many."""
+        """Begin before the first byte; no event may be longer than `bytes_max`."""
         self._bytes_max = bytes_max
         self._mark = _MARK
         self._rest = bytearray()
@@ -52,16 +55,16 @@ class EventReader:
 
     @property
     def held_bytes(self) -> int:
-        """How much is held of an event that has not come to its end."""
+        """Bytes buffered of an event without its end yet."""
         return len(self._rest) + self._size
 
     def read(self, piece: bytes) -> Iterator[Event]:
-        """Yield the events that this piece makes whole.
+        """Yield the events completed by this piece.
 
         Raises:
             BrokenInputError: when one is too long.
         """
-        if self._has_cr and piece:  # which has ended its line, so the LF that belongs to it ends none
+        if self._has_cr and piece:  # that CR ended its line, so the LF of the pair ends none
             piece, self._has_cr = piece.removeprefix(b"\n"), False
         first, *others = piece.replace(b"\r\n", b"\n").replace(b"\r", b"\n").split(b"\n")
         self._has_cr = piece.endswith(b"\r") or (self._has_cr and not piece)
@@ -74,11 +77,11 @@ class EventReader:
             raise BrokenInputError(f"An event has more than {self._bytes_max} bytes.")
 
     def end(self) -> Iterator[Event]:
-        """Yield the event that the stream ended in, which lacks its end."""
+        """Yield the unfinished event at the end of the stream."""
         yield from self.read(b"\n\n")
 
     def _event_at(self, line: bytes) -> Event | None:
-        """Take in a line, and return the event that it ends."""
+        """Add a line, and return the event if this line ends one."""
         name, _, value = line.removeprefix(self._mark).partition(b":")
         self._mark = b""
         value = value.removeprefix(b" ")

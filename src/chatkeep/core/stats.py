@@ -1,7 +1,7 @@
-"""What is counted of sessions: over time, by channel and tag, and which are the largest.
+"""Statistics of sessions: counts over time, by channel and by tag, and the largest sessions.
 
-Sessions count in the period of their `created_at`, messages in that of their own time; both are of UTC, so
-a message may stand in another period than its session, and one that is dated ahead in one to come.
+Sessions count in the period of their `created_at`, messages in the period of their own time; both are of UTC. So a
+message may stand in another period than its session, and a message dated ahead stands in a future one.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from msgspec import Struct
 
 PeriodUnit = Literal["month", "day"]
 
-LARGEST_SHOWN: Final = 10
-TAGS_SHOWN: Final = 1000
+LARGEST_SHOWN: Final = 10  # sessions
+TAGS_SHOWN: Final = 1000  # the commonest
 DAYS_SHOWN: Final = 60
 
 
 class Period(Struct, frozen=True, kw_only=True):
-    """A month or day, by its first day: how many sessions were created and messages sent in it."""
+    """A month or day, by its first day, with the numbers of sessions created and messages sent in it."""
 
     start: date
     session_count: int
@@ -28,7 +28,7 @@ class Period(Struct, frozen=True, kw_only=True):
 
 
 class ChannelCount(Struct, frozen=True, kw_only=True):
-    """What there is of a channel."""
+    """Counts and size of a channel."""
 
     channel: str
     session_count: int
@@ -37,14 +37,14 @@ class ChannelCount(Struct, frozen=True, kw_only=True):
 
 
 class TagCount(Struct, frozen=True, kw_only=True):
-    """How many sessions have a tag."""
+    """The number of sessions with a tag."""
 
     tag: str
     session_count: int
 
 
 class Measure(Struct, frozen=True, kw_only=True):
-    """How large a session is."""
+    """The size of a session."""
 
     key: str
     title: str
@@ -53,11 +53,11 @@ class Measure(Struct, frozen=True, kw_only=True):
 
 
 class Stats(Struct, frozen=True, kw_only=True):
-    """Counts of the sessions that one may see, archived ones too; sizes are those of their files.
+    """Counts of the visible sessions, archived ones too; sizes are those of their files.
 
-    `periods` are in order, without those in which nothing happened. Channels and tags come with the most
-    sessions first, ties by name, and of the tags the 1000 commonest; `largest` and `longest` are the ten sessions
-    of the most bytes and of the most messages, ties by key.
+    `periods` are in order, without empty ones. Channels and tags come with the most sessions first, ties by name, and
+    only the 1000 commonest tags. `largest` and `longest` are the ten sessions with the most bytes and with the most
+    messages, ties by key.
     """
 
     session_count: int
@@ -82,18 +82,18 @@ NO_STATS: Final = Stats(
     largest=(),
     longest=(),
 )
-"""Those of no session."""
+"""The statistics of no sessions."""
 
 
 def start_of(day: date, unit: PeriodUnit) -> date:
-    """Return the first day of the period that a day is in."""
+    """Return the first day of a day's period."""
     return day if unit == "day" else day.replace(day=1)
 
 
 def periods_of(
     created: Mapping[date, int], said: Mapping[date, int], unit: PeriodUnit, since: date | None
 ) -> tuple[Period, ...]:
-    """Return the periods with these sessions and messages by days, but those that begin before `since`."""
+    """Return the periods of these counts by day, without periods that begin before `since`."""
     counts: dict[date, list[int]] = {}
     for place, days in enumerate((created, said)):
         for day, count in days.items():

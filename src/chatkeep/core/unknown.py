@@ -1,8 +1,8 @@
-"""Fields that Chatkeep does not know: kept as another program wrote them, beside those that it knows.
+"""Fields unknown to Chatkeep, kept as another program wrote them beside the known ones.
 
-In JSON they stand among the own fields of a message or a session, in a `Message` or `Session` in `extra`. What writes
-these down or reads them asks here, so that no door loses a field: session files, exports, imports, HTTP and its client.
-An append takes no such fields: a name that is not known there is a mistake, or asks for what this version cannot do.
+In JSON they stand among the known fields; in a `Message` or `Session` they stand in `extra`. Session files, exports,
+imports, HTTP and its client all read and write messages through this module, so none loses a field. An append refuses
+unknown fields: such a name is a mistake, or asks for a feature of another version.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _decode = msgspec.json.Decoder(Message).decode
 
 
 def encoded_message(message: Message) -> bytes:
-    """Return a message as JSON on one line, with the fields that Chatkeep does not know at its end."""
+    """Return a message as JSON on one line, with its unknown fields at the end."""
     if not message.extra:
         return _encode(message)
     known = _encode(msgspec.structs.replace(message, extra=None))
@@ -31,14 +31,14 @@ def encoded_message(message: Message) -> bytes:
 
 
 def message_in(raw: bytes) -> Message:
-    """Return the message that JSON holds.
+    """Return the message in these JSON bytes.
 
     Raises:
-        msgspec.MsgspecError, UnicodeDecodeError, RecursionError: when it holds none.
+        msgspec.MsgspecError, UnicodeDecodeError, RecursionError: when they hold none.
     """
     try:
         message = _decode(raw)
-    except msgspec.ValidationError:  # a field that is not known, or a wrong value
+    except msgspec.ValidationError:  # an unknown field, or a wrong value
         return message_of(_fields(raw))
     return message if message.extra is None else message_of(_fields(raw))
 
@@ -50,7 +50,7 @@ def message_of(fields: Mapping[str, Json]) -> Message:
         msgspec.ValidationError: when they make none.
     """
     if not isinstance(fields, Mapping):
-        return msgspec.convert(fields, Message)  # which says what is wrong
+        return msgspec.convert(fields, Message)  # raises, with the reason
     known = {name: value for name, value in fields.items() if name in _MESSAGE_FIELDS}
     message = msgspec.convert(known, Message)
     extra = {name: value for name, value in fields.items() if name not in _MESSAGE_FIELDS}
@@ -58,24 +58,24 @@ def message_of(fields: Mapping[str, Json]) -> Message:
 
 
 def unknown_of_session(fields: Mapping[str, Json]) -> dict[str, Json]:
-    """Return those fields of a session that Chatkeep does not know."""
+    """Return the fields of a session unknown to Chatkeep."""
     return {name: value for name, value in fields.items() if name not in _SESSION_FIELDS}
 
 
 def written(messages: Iterable[Message]) -> tuple[Message | Raw, ...]:
-    """Return messages as they can be encoded within something else."""
+    """Return messages ready to be encoded within another value."""
     return tuple(Raw(encoded_message(message)) if message.extra else message for message in messages)
 
 
 def written_window(window: Window) -> Json:
-    """Return a window as it can be encoded."""
+    """Return a window ready to be encoded."""
     if not any(message.extra for message in window.messages):
         return window
     return {**msgspec.structs.asdict(window), "messages": written(window.messages)}
 
 
 def _fields(raw: bytes) -> dict[str, Json]:
-    """Return the fields of JSON, without those that are not known and have text or numbers that cannot be kept."""
+    """Return the fields of JSON, without unknown ones with text or numbers that cannot be kept."""
     fields: dict[str, Json] = {}
     for name, value in msgspec.json.decode(raw, type=dict[str, Raw]).items():
         try:

@@ -1,7 +1,7 @@
-"""What text says of itself: a title, its reasoning, what is quoted in it.
+"""Facts read from text: a title, the reasoning, a safe quotation.
 
-titles      a title for people
-openings    the first words that give one
+openings    the first words for people
+quoting     the words of others, safe to show
 reasoning   thinking, parted from the answer
-quoting     the words of others, as words
+titles      a title for people
 """

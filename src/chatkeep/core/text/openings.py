@@ -1,11 +1,11 @@
-"""Openings: where in a message its words for people begin.
+"""Openings: the place in a message where its words for people begin.
 
-Much of what stands first in a message is no title: a picture, a block of code, a command to a bot, a
-control token of a model, a wrapper that a tool put around or before what its user typed. `opening_of`
-passes over all of that. Where nothing for people follows, it describes what there is instead
-(`Picture`, `File report.pdf`, `Code: x = 1`). A text that opens as texts of people do is left as it is.
+The beginning of a message is often no title. It may be a picture, a block of code, a command to a bot or a control
+token of a model. Or a tool put a wrapper around or before its user's words. `opening_of` skips all of these. If
+nothing for people follows, it describes the message instead (`Picture`, `File report.pdf`, `Code: x = 1`). A text
+with a common opening for people stays as it is.
 
-Cost: bounded by the length of what is passed over; of the text behind that, 4096 characters are looked at.
+Cost: linear in the skipped length; of the text behind it, 4096 characters are looked at.
 """
 
 from __future__ import annotations
@@ -17,24 +17,24 @@ from typing import Any, Final, NamedTuple
 
 import regex
 
-SCAN_CHARS: Final = 4096  # a grapheme cluster can be long, 80 of them are never longer than this in any script
+SCAN_CHARS: Final = 4096  # a grapheme cluster can be long, but 80 of them are never longer than this in any script
 
-_SKIPS_MAX: Final = 32  # things passed over in one message; each may cost a look through the whole text
-_JSON_CHARS_MAX: Final = 1 << 18  # a longer text that begins as JSON is taken for JSON to its end
-_ARGUMENT_WORDS_MIN: Final = 3  # a command with more said behind it reads as a sentence
+_SKIPS_MAX: Final = 32  # skips in one message; each may cost a look through the whole text
+_JSON_CHARS_MAX: Final = 1 << 18  # a longer text beginning like JSON counts as JSON to its end, to bound the parsing
+_ARGUMENT_WORDS_MIN: Final = 3  # words behind a command; so many read as a sentence
 _ARGUMENT_CHARS_MIN: Final = 6  # the same, in scripts without spaces
 
-_SPOKEN: Final = regex.compile(  # names of wrappers around what the user typed
+_SPOKEN: Final = regex.compile(  # names of wrappers around a user's words
     r"(?:user[_-]?)?(?:input|message|prompt|query|request)|answer|command-args|feedback|human|question|task|user",
     regex.IGNORECASE,
 )
 _THOUGHT: Final = regex.compile(r"analysis|reasoning|reflection|scratchpad|think(?:ing)?|thoughts?", regex.IGNORECASE)
-_INJECTED: Final = regex.compile(  # names of wrappers that tools add; others are known by their form
+_INJECTED: Final = regex.compile(  # names of wrappers added by tools; others are known by their form
     r"attachments?|context|documents?|environment|files?|instructions|memor(?:y|ies)|metadata|reminder|rules|selection"
     r"|skills|system|tools",
     regex.IGNORECASE,
 )
-_INJECTED_ANYWHERE: Final = (  # the same, also behind what is said
+_INJECTED_ANYWHERE: Final = (  # the same, also behind a user's words
     r"additional_data|attached_files|command-(?:message|name)|editorcontext|environment_(?:context|details)"
     r"|ide_(?:opened_file|selection)|local-command-(?:caveat|stderr|stdout)|project_layout|reminderinstructions"
     r"|system[_-]reminder|user_(?:info|instructions)|workspace_info"
@@ -80,25 +80,25 @@ _CUT: Final = regex.compile(rf"<(?:{_INJECTED_ANYWHERE})(?:\s[^<>]*)?>", regex.I
 _MEDIA: Final[Mapping[str, str]] = MappingProxyType({"image": "Picture", "audio": "Audio", "video": "Video"})
 
 Skipped = tuple[int, str] | None
-"""Where the text goes on behind what is passed over, and what that was for people; None if it is said to people."""
+"""The end of a skip, and its description for people; None if the text there is for people."""
 
 
 class Opening(NamedTuple):
-    """What a message opens with: its `text` for people, or, where that is blank, what it is."""
+    """The opening of a message: its `text` for people, or, where that is blank, a description."""
 
     text: str
     description: str
 
 
 def opening_of(text: str, content: object) -> Opening:
-    """Return the opening of a message that has this text; `content` may be its list of parts."""
+    """Return the opening of a message with this text; `content` may be its list of parts."""
     start, description = _start(text)
     spoken = _spoken(text, start)
     return Opening(spoken, "" if spoken else _attachments(content) or description)
 
 
 def _start(text: str) -> tuple[int, str]:
-    """Return where in a text the words for people begin, the end if there are none, and what comes before."""
+    """Return the place of a text's first words for people, its end if there are none, and the skips' description."""
     place, description = 0, ""
     for _ in range(_SKIPS_MAX):
         place = _BLANK.match(text, place).end()
@@ -111,7 +111,7 @@ def _start(text: str) -> tuple[int, str]:
 
 
 def _spoken(text: str, start: int) -> str:
-    """Return the beginning of a text for people, without what is for models and tools."""
+    """Return the beginning of a text for people, without text for models and tools."""
     spoken = text[start : start + SCAN_CHARS]
     if "data:" in spoken:
         spoken = _DATA.sub(r" \1 ", spoken)
@@ -127,18 +127,18 @@ def _unmarked(spoken: str) -> str:
     if cut := _CUT.search(spoken):
         spoken = spoken[: cut.start()]
     spoken = _TOKEN.sub(" ", spoken)
-    if "<s>" not in spoken:  # with it, it is what HTML strikes out
+    if "<s>" not in spoken:  # `<s>` and `</s>` are HTML for struck-out text
         spoken = _LAST.sub("", spoken)
     return spoken
 
 
 def _ends(name: str, opened: Collection[str]) -> bool:
-    """Tell whether a closing tag belongs to a wrapper around what the user typed."""
+    """Tell whether a closing tag belongs to a wrapper around a user's words."""
     return name.lower() in opened and _SPOKEN.fullmatch(name) is not None
 
 
 def _skipped(text: str, place: int) -> Skipped:
-    """Return what is passed over at a place of a text that is not blank."""
+    """Return the skip at a place of a text that is not blank."""
     for skip in _BY_FIRST.get(text[place], ()):
         if found := skip(text, place):
             return found
@@ -149,7 +149,7 @@ def _skipped(text: str, place: int) -> Skipped:
 
 
 def _past_tag(text: str, place: int) -> Skipped:
-    """Pass over a wrapper that tools add with all that is in it, and over the tags alone of one around what is said."""
+    """Skip a tool's wrapper with its content, and only the tags of a wrapper around a user's words."""
     if closing := _CLOSING.match(text, place):
         return (closing.end(), "") if _SPOKEN.fullmatch(closing[1]) else None
     tag = _TAG.match(text, place)
@@ -166,7 +166,7 @@ def _past_tag(text: str, place: int) -> Skipped:
 
 
 def _is_injected(name: str, behind: str) -> bool:
-    """Tell a wrapper of a tool by its name, or by a name of several words, with nothing behind it on its line."""
+    """Tell a tool's wrapper by its name, or by a name of several words with nothing behind it on its line."""
     if _INJECTED.fullmatch(name) or _THOUGHT.fullmatch(name):
         return True
     has_words = "_" in name or "-" in name or (name[:1].islower() and not name.islower())
@@ -174,7 +174,7 @@ def _is_injected(name: str, behind: str) -> bool:
 
 
 def _past_token(text: str, place: int) -> Skipped:
-    """Pass over a control token of a model, with the name of the role behind it, and the system's part whole."""
+    """Skip a model's control token, with the role's name behind it; skip a system block whole."""
     block = _ROLE_BLOCK.match(text, place)
     if block is None:
         token = _TOKEN.match(text, place)
@@ -186,7 +186,7 @@ def _past_token(text: str, place: int) -> Skipped:
 
 
 def _past_fence(text: str, place: int) -> Skipped:
-    """Pass over a block of code, told by its first line."""
+    """Skip a block of code; its first line describes it."""
     fence = _FENCE.match(text, place)
     if fence is None:
         return None
@@ -198,7 +198,7 @@ def _past_fence(text: str, place: int) -> Skipped:
 
 
 def _past_json(text: str, place: int) -> Skipped:
-    """Pass over a JSON value."""
+    """Skip a JSON value."""
     if _JSON.match(text, place) is None:
         return None
     if len(text) - place > _JSON_CHARS_MAX:
@@ -212,7 +212,7 @@ def _past_json(text: str, place: int) -> Skipped:
 
 
 def _past_picture(text: str, place: int) -> Skipped:
-    """Pass over data and pictures that stand in a text."""
+    """Skip data and pictures in a text."""
     if data := _DATA.match(text, place):
         return data.end(), data[1] or _media(data[2] or "")
     picture = _PICTURE.match(text, place)
@@ -220,7 +220,7 @@ def _past_picture(text: str, place: int) -> Skipped:
 
 
 def _past_line(text: str, place: int) -> Skipped:
-    """Pass over a line that is nothing but an address, a mark for something sent along, or a command to a program."""
+    """Skip a line with only an address, a mark for an attachment, or a command to a program."""
     line = _LINE.match(text, place, place + SCAN_CHARS)
     plain = line[0].rstrip()
     if link := _LINK.match(plain):
@@ -232,19 +232,19 @@ def _past_line(text: str, place: int) -> Skipped:
 
 
 def _says_much(arguments: str) -> bool:
-    """Tell whether what stands behind a command is a sentence rather than a setting."""
+    """Tell whether the text behind a command is a sentence rather than a setting."""
     words = arguments.split()
     return len(words) >= _ARGUMENT_WORDS_MIN or len(_UNSPACED.findall(arguments)) >= _ARGUMENT_CHARS_MIN
 
 
 def _past_trace(text: str, place: int) -> Skipped:
-    """Pass over a stack trace up to the line that names the error."""
+    """Skip a stack trace up to the line with the error's name."""
     trace = _TRACE.match(text, place)
     return None if trace is None else (trace.end(), "Stack trace")
 
 
 def _past_markup(text: str, place: int) -> Skipped:
-    """Pass over a whole document of HTML or XML."""
+    """Skip a whole document of HTML or XML."""
     document = _MARKUP.match(text, place)
     if document is None:
         return None
@@ -257,7 +257,7 @@ def _past_caveat(text: str, place: int) -> Skipped:
 
 
 def _attachments(content: object) -> str:
-    """Return what the parts of a content are that have no words, as `2 pictures` or `File report.pdf`."""
+    """Return a description of the parts without words, as `2 pictures` or `File report.pdf`."""
     if not isinstance(content, list):
         return ""
     told = [described for part in content if isinstance(part, dict) and (described := _attachment(part))]
@@ -268,7 +268,7 @@ def _attachments(content: object) -> str:
 
 
 def _attachment(part: Mapping[str, Any]) -> str:
-    """Return what a part is, blank for text and for what is no attachment.
+    """Return a description of an attached part, blank for text and other parts.
 
     Source: the parts of OpenAI's chat completions and responses, Anthropic's messages, Gemini's contents.
     """

@@ -1,11 +1,11 @@
-"""Reasoning: what a model thinks before it answers, kept apart from the answer.
+"""Reasoning: a model's thinking before its answer, kept apart from the answer.
 
-Models think aloud in several ways. Some put it between tags at the start of the answer, some send parts of
-another type beside the text, some send fields of their own beside the content. The functions here part all of
-them from the answer, and only for messages of a model: in what people write, a tag is text.
+Models send their thinking in several ways: between tags at the start of the answer, as parts of another type beside
+the text, or in fields beside the content. The functions here part all of these from the answer, and only in messages
+of a model: in a person's message, a tag is text.
 
-A block of thinking stands at the very start of an answer, behind white space at most, and another may follow
-it. It ends at the tag that closes it, or with the answer. So a tag in a code block, or further on, is text.
+A block of thinking stands at the very start of an answer, behind white space at most, and another may follow it. It
+ends at its closing tag, or with the answer. So a tag in a code block, or further on, is text.
 
 Source: what DeepSeek, Qwen, Mistral, Anthropic, OpenAI, OpenRouter, Gemini and LibreChat send and store.
 """
@@ -22,7 +22,7 @@ from msgspec import Struct
 _Json = Any
 
 FIELD: Final = "reasoning"
-"""The name in a message's metadata under which the thinking of an answer stands: `text`, and how it came."""
+"""Name in a message's metadata of an answer's thinking: its `text`, and its origin."""
 
 THOUGHT_TYPES: Final = frozenset(
     (
@@ -39,10 +39,10 @@ THOUGHT_TYPES: Final = frozenset(
         "summary_text",
     )
 )
-"""The types of the parts of a content that are thinking."""
+"""Types of content parts with thinking."""
 
 FIELDS: Final = ("reasoning_content", "reasoning", "reasoning_text", "thinking", "reasoning_details", "thinking_blocks")
-"""The fields beside the content in which servers send thinking; several may say the same."""
+"""Fields beside the content in which servers send thinking; several may repeat one another."""
 
 _HOLDERS: Final = ("thinking", "reasoning", "think", "thought", "reasoning_content", "text", "content", "summary")
 _NAMES: Final = ("think", "thinking", "reasoning", "thought")
@@ -52,14 +52,14 @@ _CLOSES: Final = {
     close: re.compile(re.escape(close), re.ASCII | re.IGNORECASE) for close in sorted(set(_CLOSING.values()))
 }
 _SEEN: Final = re.compile(r"\S")
-_TAG_CHARS_MAX: Final = max(map(len, _CLOSING)) + 1  # what is longer begins none
-_NESTED_MAX: Final = 8  # levels of a provider's own structure that are looked into
+_TAG_CHARS_MAX: Final = max(map(len, _CLOSING)) + 1  # a longer text is no beginning of a tag
+_NESTED_MAX: Final = 8  # levels searched in a provider's own structure
 
 PieceKind = Literal["text", "reasoning", "tag"]
 
 
 class TextPiece(NamedTuple):
-    """A piece of what a model wrote: of its answer, of its thinking, or a tag with the white space beside it."""
+    """A piece of a model's output: of its answer, of its thinking, or a tag with the white space beside it."""
 
     kind: PieceKind
     text: str
@@ -68,8 +68,8 @@ class TextPiece(NamedTuple):
 class Parted(Struct, frozen=True):
     """A text in two: the answer and the thinking before it.
 
-    `tags` has what else stood there, each with its place in the thinking: put in again, from the last one on,
-    and the answer behind it, they make the text as it was written.
+    `tags` has the rest of the text, each with its place in the thinking. Inserting them, from the last one on, and
+    appending the answer restores the text as it was written.
     """
 
     text: str
@@ -77,27 +77,27 @@ class Parted(Struct, frozen=True):
     tags: tuple[tuple[int, str], ...] = ()
 
     def as_written(self) -> str:
-        """Return the text that was parted."""
+        """Return the original text."""
         places = [0, *(place for place, _ in self.tags), len(self.reasoning)]
         said = [self.reasoning[start:end] for start, end in pairwise(places)]
         return "".join(chain.from_iterable(zip(said, [*(tag for _, tag in self.tags), ""], strict=True))) + self.text
 
 
 class Splitter:
-    """Parts a text that comes in pieces of any size: whatever the pieces, what they add up to is the same."""
+    """Parts a text that arrives in pieces; pieces of any size give the same result."""
 
     def __init__(self) -> None:
         """Begin before the first piece."""
         self._close: str | None = None
-        """The tag that ends the block, None outside of one."""
+        """The closing tag of the block, None outside of one."""
         self._is_answering = False
         self._has_thought = False
         self._blank: list[str] = []
         self._rest = ""
-        """What may be the beginning of a tag."""
+        """A possible beginning of a tag."""
 
     def feed(self, text: str) -> Iterator[TextPiece]:
-        """Yield what is known once this piece has come; none is empty."""
+        """Yield the pieces known after this text; none is empty."""
         text, self._rest = self._rest + text, ""
         place = 0
         while place < len(text):
@@ -110,7 +110,7 @@ class Splitter:
                 place = yield from self._inside(text, place, self._close)
 
     def end(self) -> Iterator[TextPiece]:
-        """Yield what was kept back: no more comes."""
+        """Yield the buffered rest; no more comes."""
         blank, rest = "".join(self._blank), self._rest
         self._blank, self._rest = [], ""
         if blank:
@@ -119,7 +119,7 @@ class Splitter:
             yield TextPiece("text" if self._close is None else "reasoning", rest)
 
     def _outside(self, text: str, place: int) -> Generator[TextPiece, None, int]:
-        """Look from a place on for a tag that opens a block; return the place from which on is left to look at."""
+        """Look for an opening tag from a place on; return the place to go on from."""
         seen = _SEEN.search(text, place)
         begun = len(text) if seen is None else seen.start()
         if begun > place:
@@ -137,7 +137,7 @@ class Splitter:
             if blank:
                 yield TextPiece("tag" if self._has_thought else "text", blank)
             return begun
-        if blank and self._has_thought:  # between two blocks, and so a part of the thinking
+        if blank and self._has_thought:  # white space between two blocks is part of the thinking
             yield TextPiece("reasoning", blank)
             blank = ""
         yield TextPiece("tag", blank + opened.group())
@@ -145,7 +145,7 @@ class Splitter:
         return opened.end()
 
     def _inside(self, text: str, place: int, close: str) -> Generator[TextPiece, None, int]:
-        """Look from a place on for the tag that closes the block; return the place from which on is left to look at."""
+        """Look for the closing tag of the block from a place on; return the place to go on from."""
         closed = _CLOSES[close].search(text, place)
         if closed is None:
             tail = text[max(place, len(text) - len(close)) :].lower()
@@ -162,7 +162,7 @@ class Splitter:
 
 
 def parted(text: str) -> Parted:
-    """Return what a model wrote, in two: its answer and its thinking. Without thinking, the text as it is."""
+    """Return a model's text in two: its answer and its thinking. Without thinking, the text stays as it is."""
     if not _OPENS.match(text):
         return Parted(text)
     splitter = Splitter()
@@ -190,7 +190,7 @@ def without_reasoning(content: str | list[_Json] | None) -> str | list[_Json] | 
 
 
 def reasoning_of(content: str | list[_Json] | None, metadata: Mapping[str, _Json] | None) -> str:
-    """Return what a model thought, in words, wherever in its message that stands; empty when it told nothing."""
+    """Return the words of a model's thinking, wherever they stand in its message; empty if there are none."""
     found = [_words((metadata or {}).get(FIELD))]
     extra = (metadata or {}).get("openai")
     if isinstance(extra, dict) and not found[0]:
@@ -213,12 +213,12 @@ def is_thought(part: _Json) -> bool:
 
 
 def words_of_thought(value: _Json) -> str:
-    """Return the words in whatever a server sends as thinking: a text, a part, a list of parts."""
+    """Return the words in a server's thinking: a text, a part, a list of parts."""
     return _words(value)
 
 
 def words_of_fields(fields: Mapping[str, _Json]) -> list[str]:
-    """Return the thinking in the fields beside a content; what is no plain text counts where there is none."""
+    """Return the thinking in the fields beside a content; structures count only without plain text."""
     plain = [words for name in FIELDS if isinstance(words := fields.get(name), str) and words]
     return plain or [words for name in FIELDS if (words := _words(fields.get(name)))]
 
@@ -234,7 +234,7 @@ def _words(value: _Json, depth: int = _NESTED_MAX) -> str:
 
 
 def _first_text(content: list[_Json]) -> int | None:
-    """Return the place of the first part that has words of the answer."""
+    """Return the place of the first part with words of the answer."""
     places = (place for place, part in enumerate(content) if not is_thought(part) and _part_text(part).strip())
     return next(places, None)
 

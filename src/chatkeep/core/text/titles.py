@@ -1,7 +1,7 @@
-"""Short text out of long: a session's title and preview, never cutting a character that people see.
+"""Short text out of long: a session's title and preview, never cutting a visible character.
 
-Both are made of what a message says to people, as `core.openings` finds it. Where a message says nothing to
-people they are made of what describes it, which gives way to any message that does.
+Both come from a message's words for people, as `openings` finds them. A message without such words gives a
+description instead. It gives way to any message with words.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ import regex
 
 from chatkeep.core.text.openings import SCAN_CHARS, opening_of
 
-MADE_TITLE_CHARS_MAX: Final = 80
-PREVIEW_CHARS_MAX: Final = 120
+MADE_TITLE_CHARS_MAX: Final = 80  # visible characters: grapheme clusters
+PREVIEW_CHARS_MAX: Final = 120  # visible characters: grapheme clusters
 NO_TITLE: Final = "New Chat"
 _GRAPHEME: Final = regex.compile(r"\X")
 _SPACE: Final = regex.compile(r"[\s\p{Cc}]+")
@@ -21,14 +21,14 @@ _LINE: Final = regex.compile(r"[\s\p{Cc}]*+([^\n\r\v\f\x1c-\x1e\x85\u2028\u2029]
 
 
 class Short(NamedTuple):
-    """A message in few words: what it says to people, or, where that is nothing, what it is; both may be blank."""
+    """A message in few words: its words for people, or else its description; both may be blank."""
 
     said: str
     described: str
 
 
 def title(text: str, content: object) -> Short:
-    """Return the title that a message gives: its first line for people, at most 80 characters."""
+    """Return a message's title: its first line for people, at most 80 characters."""
     opening = opening_of(text, content)
     return Short(first_line(opening.text) or "", first_line(opening.description) or "")
 
