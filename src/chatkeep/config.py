@@ -28,7 +28,7 @@ BODY_MEMORY_MIN: Final = 64 << 20  # bytes
 BODY_MEMORY_MAX: Final = 1 << 40  # bytes
 TIMEOUT_MAX: Final = 3600  # seconds
 ANSWER_TIMEOUT_MAX: Final = 86400  # seconds, a day
-MODEL_RETRIES_MAX: Final = 10
+MODEL_RETRIES_MAX: Final = 10  # for one question
 HISTORY_MAX: Final = 10_000_000  # tokens
 
 # Neither name and password, nor a query: it would stand before the rest of the path

@@ -79,7 +79,7 @@ _SERVING: Final[Mapping[str, Any]] = {
 _OBJECTS: Final = 20_000  # new objects before a collection of the young generation; Python's default is 700
 _TURN_S: Final = 0.0005  # seconds a thread may compute before another gets its turn; Python's default is 5 ms
 _LARGE_BYTES: Final = 1 << 20  # bytes; after a longer message the memory goes back to the system
-_SEARCH_CHANNELS: Final = 2
+_SEARCH_CHANNELS: Final = 2  # searches at a time in the other process
 _LANES: Final = 2  # long texts at a time, by their size
 _NICE: Final = 5  # for the writer: a third of a processor while others want it too
 
@@ -329,8 +329,8 @@ def _allow_open_files() -> None:
 def _keep_pauses_short() -> None:
     """Exempt loaded objects from garbage collection, collect rarely, and switch threads often.
 
-    A full collection stopped the server for 0.1 s now and then, and a computing thread held up the event loop for 5 ms
-    at a time. Python collects after each 700 new objects. That took a twentieth of the time of a search: it makes
+    A full collection stopped the server for 0.1 s now and then. A computing thread held up the event loop for 5 ms at
+    a time. Python collects after each 700 new objects. That took a twentieth of the time of a search: it makes
     thousands of objects and drops all of them at its end.
     """
     gc.collect()

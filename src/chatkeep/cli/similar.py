@@ -8,7 +8,7 @@ from typing import Final
 from chatkeep.core.model import Selection
 from chatkeep.sessions import Sessions
 
-_SHOWN: Final = 3
+_SHOWN: Final = 3  # keys
 _LOOKED_AT: Final = 200  # keys for each beginning, and newest sessions; a hint may not read more
 _ALIKE: Final = 0.7  # of 1; below it, difflib's measure calls unrelated words alike
 

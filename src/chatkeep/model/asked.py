@@ -42,7 +42,7 @@ class Asked(NamedTuple):
 
 
 def asked_in(body: bytes) -> Asked | None:
-    """Return the messages and fields of a request; None if it is none, as the model's server reports the error."""
+    """Return the messages and fields of a request; None for other bytes, as the model's server refuses them."""
     try:
         check_values(body)
         return _whole(body)
@@ -130,7 +130,7 @@ def _cut_draft(fields: dict[str, Json], *, is_cut: bool) -> Draft:
 
 
 class _Budget:
-    """The number of values that we may still keep of a request."""
+    """The number of values left to keep of a request."""
 
     def __init__(self) -> None:
         self._left = _KEPT_VALUES_MAX

@@ -1,7 +1,7 @@
 """Chat: store a message, ask the model, and store its answer in the same session.
 
 The message is durable before the model is asked. The answer is appended once complete. When it breaks off, or its
-client leaves, the part so far is appended and marked `partial` in its metadata, with the reason. An empty part is not
+client leaves, the part so far is appended. Its metadata has the mark `partial` and the reason. An empty part is not
 stored. Either way the session stays whole and the next turn works.
 
 Turns on one session do not wait for each other. Each message is stored at once, in the order of arrival. Each turn

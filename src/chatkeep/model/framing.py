@@ -1,4 +1,4 @@
-"""Checks on another server's answer: one clear end, and compression that we unpack within bounds.
+"""Checks on another server's answer: one clear end, and compression unpacked within bounds.
 
 Two readers disagree about an answer with two lengths. An unrequested compressed answer may grow a thousandfold:
 the client library unpacks each piece whole. So we unpack it here, in small pieces, and the library sees plain bytes.
@@ -29,7 +29,7 @@ def is_ambiguous(headers: Iterable[tuple[bytes, bytes]]) -> bool:
 
 
 class Plain(httpx2.AsyncBaseTransport):
-    """A transport that unpacks its answers."""
+    """A transport with unpacked answers."""
 
     def __init__(self, inner: httpx2.AsyncBaseTransport) -> None:
         """Wrap a transport."""
@@ -62,7 +62,7 @@ class OverdueError(httpx2.RemoteProtocolError):
     """An answer took longer than its limit."""
 
     def __init__(self, life_s: float) -> None:
-        """Name the limit in seconds and the option that sets it."""
+        """Name the limit in seconds, and its option."""
         super().__init__(f"it took longer than the {life_s:g} s of model_answer_timeout")
 
 

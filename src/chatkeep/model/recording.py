@@ -175,8 +175,8 @@ def root_of(
 def hold(sessions: Sessions, root: str, drafts: Sequence[Draft], *, start: str | None = None) -> str:
     """Store a whole conversation in one session, and return its key.
 
-    The search begins at `start`; None begins at the session sharing most with it. Each stored session that the
-    conversation leaves costs a step; most conversations leave none.
+    The search begins at `start`; None begins at the session sharing most with it. Each stored session left by the
+    conversation costs a step; most conversations leave none.
 
     Raises:
         InvalidError, SessionDamagedError, StorageError: as in `Sessions.append`.
@@ -339,7 +339,7 @@ def _again(message: Message) -> Draft:
 
 
 def _fork(sessions: Sessions, key: str, parent: Session, found: Common, drafts: Sequence[Draft]) -> None:
-    """Create a session that begins with the shared messages and continues with one of its own, atomically.
+    """Create a session with the shared messages and the first of its own, atomically.
 
     The message ids are made from the key, so two callers making one fork at a time store it once.
     """

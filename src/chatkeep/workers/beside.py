@@ -1,13 +1,12 @@
 """Work in another process, so that nothing here waits for it.
 
-Python runs one thread of a process at a time. An append yields its turn about fifty times, at each system call and
-each call of SQLite, and waits to get it back. Beside a search it took twice as long (`bench/search.py`, "while
-searches run"), beside the folding of a long text fourteen times (`bench/hostile.py`). Another process only takes a
-processor.
+Python runs one thread of a process at a time. An append yields its turn about fifty times, at each call of the system
+or SQLite, and waits for its next turn. Beside a search it took twice as long (`bench/search.py`, "while searches
+run"), beside the folding of a long text fourteen times (`bench/hostile.py`). Another process only takes a processor.
 
 `Beside` starts the process, and restarts it when it ends. Each of its channels carries one piece of work at a time. A
-message is its length in four bytes, then its bytes; an answer has the same form. With no free channel, no answer or an
-empty one, the caller does the work itself. So only speed depends on the other process.
+message is its length in four bytes, then its bytes; an answer has the same form. Without a process or an
+answer, or with an empty answer, the caller does the work itself. So only speed depends on the other process.
 """
 
 from __future__ import annotations
