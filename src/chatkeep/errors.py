@@ -36,7 +36,7 @@
     │  └─ ModelCutOffError         model_cut_off       the answer broke off
     └─ UnreachableError            unreachable         the client got no answer from the server
 
-`wire.STATUS` gives each class its HTTP status, `wire.EXIT` its exit code.
+`wire.answers.STATUS` gives each class its HTTP status, `wire.answers.EXIT` its exit code.
 """
 
 from __future__ import annotations
