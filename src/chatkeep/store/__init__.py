@@ -1,1 +1,1 @@
-"""Where sessions live: one protocol, and one room for each way to keep its promises."""
+"""Stores of sessions: one protocol, and one module or package for each implementation."""

@@ -1,7 +1,7 @@
-"""The reference store: sessions in a dictionary, every answer worked out by looking at all of them.
+"""The reference store: sessions in a dictionary, every answer from a scan of all of them.
 
-It is what the other stores are compared with, so it is written to be obviously right and nothing
-else: one lock, no index, no cleverness. It forgets everything when it is closed with its process.
+Tests compare the other stores with it. So it is written to be obviously right and nothing else: one
+lock, no index, no cleverness. Its sessions are lost at the end of the process.
 """
 
 from __future__ import annotations
@@ -77,13 +77,13 @@ class _Stored(Struct, frozen=True):
         return len(msgspec.json.encode((self.header, self.messages)))
 
     def plus(self, fresh: Sequence[Message]) -> _Stored:
-        """Return the session with these messages at its end."""
+        """Return the session with new messages at its end."""
         messages = (*self.messages, *fresh)
         return _Stored(self.header, messages, self.digest.plus(*fresh), self.extra)
 
 
 class MemoryStore:
-    """A `Store` that lives as long as its process."""
+    """A `Store` in memory, for the life of its process."""
 
     def __init__(self) -> None:
         """Begin without sessions."""
@@ -102,7 +102,7 @@ class MemoryStore:
         create: bool = True,
         expect_count: int | None = None,
     ) -> Appended:
-        """Store the drafts at the end of the session; return their places."""
+        """Store the drafts at the end of the session; return their receipts."""
         with self._lock:
             found = self._sessions.get(key)
             if found is None and not create:
@@ -126,7 +126,7 @@ class MemoryStore:
         )
 
     def get(self, key: str) -> Summary:
-        """Return what is known of a session."""
+        """Return the summary of a session."""
         return self._stored(key).summary
 
     def read(self, key: str) -> Session:
@@ -135,11 +135,11 @@ class MemoryStore:
         return Session(header=stored.header, messages=stored.messages, extra=stored.extra)
 
     def window(self, key: str, *, limit: int, before: int | None = None, after: int | None = None) -> Window:
-        """Return at most `limit` messages: the newest, those before `before`, or those after `after`."""
+        """Return at most `limit` neighbouring messages, oldest first; by default the newest."""
         return neighbours(self._stored(key).messages, limit=limit, before=before, after=after)
 
     def list(self, selection: Selection, *, limit: int, cursor: str | None = None) -> Page:
-        """Return sessions by latest activity, newest first, ties by key."""
+        """Return a page of sessions, latest activity first, ties by key."""
         scope = scope_of("sessions", selection)
         ordered = sorted((_list_order(stored), stored.summary) for stored in self._selected(selection))
         place = None if cursor is None else place_of(cursor, scope)
@@ -152,7 +152,7 @@ class MemoryStore:
         )
 
     def keys(self, selection: Selection, *, limit: int | None = None, cursor: str | None = None) -> KeyPage:
-        """Return keys by code point; all of them without a limit."""
+        """Return a page of keys by code point, all keys without a limit."""
         scope = scope_of("keys", selection)
         ordered = sorted(stored.header.key for stored in self._selected(selection))
         place = None if cursor is None else place_of(cursor, scope)
@@ -165,7 +165,7 @@ class MemoryStore:
         )
 
     def search(self, search: Search) -> Hits:
-        """Return the messages that the query finds, as `core.search` describes it."""
+        """Return the best messages for a query, by the rules of `core.search.search`."""
         query = search.query
         selected = {stored.header.key: stored for stored in self._selected(search.selection)}
         sessions = {key: stored for key, stored in selected.items() if search.session in (None, key)}
@@ -201,7 +201,7 @@ class MemoryStore:
         return Hits(hits=tuple(hits), mode="all" if is_all else "any")
 
     def revise(self, key: str, revision: Revision) -> Summary:
-        """Change a session's header, all of it or nothing; return what is known then."""
+        """Change a session's header, atomically; return the new summary."""
         with self._lock:
             stored = self._stored(key)
             revised = msgspec.structs.replace(stored, header=_copy(revision.applied_to(stored.header)))
@@ -210,14 +210,14 @@ class MemoryStore:
         return revised.summary
 
     def delete(self, key: str) -> None:
-        """Remove a session."""
+        """Delete a session."""
         with self._lock:
             self._stored(key)
             del self._sessions[key]
             self._note("deleted", key)
 
     def merge(self, session: Session) -> Merged:
-        """Take in a session: create it, or append the messages whose ids are not stored yet."""
+        """Add a session from elsewhere: create it, or append its messages with new ids."""
         key = session.header.key
         with self._lock:
             found = self._sessions.get(key)
@@ -234,7 +234,7 @@ class MemoryStore:
         )
 
     def status(self, prefix: str = "") -> Status:
-        """Return counts and sizes of the sessions whose keys begin with the prefix."""
+        """Return counts and sizes of the sessions under a prefix."""
         sessions = self._selected(Selection(prefixes=(prefix,), archived=None))
         channels = sorted(stored.header.channel for stored in sessions)
         return Status(
@@ -246,7 +246,7 @@ class MemoryStore:
         )
 
     def stats(self, prefix: str = "", *, unit: PeriodUnit = "month", since: date | None = None) -> Stats:
-        """Return counts over time, by channel and tag, and the largest sessions."""
+        """Return statistics of the sessions under a prefix: over time, by channel and tag, and the largest."""
         sessions = self._selected(Selection(prefixes=(prefix,), archived=None))
         created = Counter(stored.header.created_at.date() for stored in sessions)
         said = Counter(message.sent_at.date() for stored in sessions for message in stored.messages)
@@ -272,7 +272,7 @@ class MemoryStore:
         )
 
     def changes(self, after: str | None, *, limit: int, prefix: str = "") -> Changes:
-        """Return changes that follow a position, oldest first; without one, only the present position."""
+        """Return the changes after a position, oldest first; without a position, only the present one."""
         with self._lock:
             present = position_of(self._change_count, self._epoch)
             number = self._change_count if after is None else number_of(after, self._epoch)
@@ -291,7 +291,7 @@ class MemoryStore:
             )
 
     def _resting(self, reached: int, prefix: str) -> str:
-        """Return the position at which a view rests when so many changes are behind one."""
+        """Return the resting position of a view of a prefix, after the first `reached` changes."""
         if not prefix:
             return position_of(reached, self._epoch)
         first = self._change_count - len(self._changes) + 1
@@ -300,7 +300,7 @@ class MemoryStore:
         return position_of(resting_number(reached, seen[-1] if seen else None), self._epoch)
 
     def close(self) -> None:
-        """Hold on to nothing, as there is nothing to let go of."""
+        """Do nothing: there are no resources to release."""
 
     def _note(self, kind: ChangeKind, key: str, fresh: Sequence[Message] = ()) -> None:
         self._change_count += 1
@@ -336,7 +336,7 @@ def _new_header(key: str, channel: str | None, messages: Iterable[Message]) -> H
 
 
 def _fresh(stored: Sequence[Message], said: Iterable[Draft | Message]) -> tuple[list[Message], list[str]]:
-    """Return what is not stored yet, numbered on, and the ids that are taken by other content."""
+    """Return the new messages with their seqs, and the ids already stored with other content."""
     known = {message.id: message for message in stored}
     fresh: list[Message] = []
     conflicts: list[str] = []
@@ -365,7 +365,7 @@ def _is_selected(stored: _Stored, selection: Selection) -> bool:
 
 
 def _matches(said: Iterable[_Said], query: Query, terms: Sequence[Term], *, needed: int) -> list[Match]:
-    """Return the messages that have as many of the terms as needed."""
+    """Return the messages with at least `needed` of the terms, and at least one."""
     found = []
     for key, message, words in said:
         held = [place for place, term in enumerate(terms) if is_in(words, term)]
@@ -434,5 +434,5 @@ def _micros(at: datetime) -> int:
 
 
 def _copy(value: _Kept) -> _Kept:
-    """Return the value as it comes back from its JSON, so that no caller holds a part of what is stored."""
+    """Return a deep copy by way of JSON, so that no caller can change a stored value."""
     return msgspec.json.decode(msgspec.json.encode(value), type=type(value))

@@ -1,20 +1,20 @@
-"""The one port to where sessions live.
+"""The protocol of a store: the only way to stored sessions.
 
-A *store* keeps *sessions*; a session is a *header* and numbered *messages*. A store answers at any
-moment what was acknowledged before it, also after a crash. How it lists and searches quickly (an
-index, a table) is its own business and never shows here.
+A *store* keeps *sessions*; a session is a *header* and numbered *messages*. Every answer of a store
+includes all writes acknowledged before, also after a crash. How a store lists and searches fast (by
+an index, by a table) never shows here.
 
-Promises of every store, each of them tested by the contract kit in `chatkeep.testing`:
+Promises of every store, each with tests from the contract kit in `chatkeep.testing`:
 
-- An append is atomic and durable: when it returns, all its messages are stored for good, in the
-  order given; when it raises, none is.
-- Message ids are unique within a session. Appending a stored message again is answered with its
-  first place, and stores nothing twice.
-- Keys are compared exactly. No key ever reaches another key's session.
-- What is answered is whole: a list, a search or a count never shows half a write.
-- What the rules let in comes back as it went in: a message of 16 MiB or 128 levels, metadata of 256 KiB.
-- Every change is told in the order in which it is to be seen, once.
-- Stores are safe to use from many threads, and from several processes where they share a place.
+- An append is atomic and durable. When it returns, all its messages are stored for good, in the
+  given order; when it raises, none is.
+- Message ids are unique within a session. A repeated append of a stored message returns its first
+  place, and stores nothing twice.
+- A store compares keys exactly. No key ever reaches another key's session.
+- A list, a search or a count never shows half a write.
+- Content within the bounds comes back unchanged: a message of 16 MiB or 128 levels, metadata of 256 KiB.
+- The feed has every change once, in the order in which the changes become visible.
+- A store is safe for many threads. Several processes are safe, too, if they share a place.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ from chatkeep.core.stats import PeriodUnit, Stats
 
 
 class Store(Protocol):
-    """Where sessions live. Keys are such as `parse_key` returns; drafts have passed `check_draft`."""
+    """A place for sessions. Callers pass keys from `parse_key`, and drafts checked by `check_draft`."""
 
     def append(
         self,
@@ -54,28 +54,28 @@ class Store(Protocol):
         create: bool = True,
         expect_count: int | None = None,
     ) -> Appended:
-        """Store the drafts, each with id and time, at the end of the session; return their places.
+        """Store the drafts at the end of the session; return their receipts. Each draft has an id and a time.
 
-        A missing session is created: with the channel given, else the one that its key names, and
-        with the earliest time of the drafts as its `created_at`. Drafts whose id is stored with the
-        same content keep their first place and are not counted by `expect_count`.
+        A missing session is created, with `channel` or else the channel of its key. Its `created_at`
+        is the earliest time of the drafts. A draft already stored with the same id and content keeps its
+        first place. If every draft is stored already, `expect_count` does not apply.
 
         Raises:
             SessionNotFoundError: when there is no such session and `create` is false.
-            MessageConflictError: when an id is taken, in the session or in the drafts, by other content.
-            CountConflictError: when something is to be stored and the session has not `expect_count` messages.
-            SessionDamagedError: when what is stored cannot be read whole.
+            MessageConflictError: when the session or another draft has an id with other content.
+            CountConflictError: when there are new drafts and the session does not have `expect_count` messages.
+            SessionDamagedError: when the stored session is not readable whole.
             BusyError: when the session stays locked for too long.
             StorageError: when the disk refuses.
         """
         ...
 
     def get(self, key: str) -> Summary:
-        """Return what is known of a session.
+        """Return the summary of a session, without its messages.
 
         Raises:
-            SessionNotFoundError: when there is none.
-            SessionDamagedError: when nothing of it can be read.
+            SessionNotFoundError: when there is no such session.
+            SessionDamagedError: when no part of it is readable.
         """
         ...
 
@@ -83,28 +83,28 @@ class Store(Protocol):
         """Return a whole session.
 
         Raises:
-            SessionNotFoundError: when there is none.
-            SessionDamagedError: when nothing of it can be read.
+            SessionNotFoundError: when there is no such session.
+            SessionDamagedError: when no part of it is readable.
         """
         ...
 
     def window(self, key: str, *, limit: int, before: int | None = None, after: int | None = None) -> Window:
-        """Return at most `limit` messages, oldest first: the newest, those before `before`, or those after `after`.
+        """Return at most `limit` neighbouring messages, oldest first; by default the newest.
 
-        `before` and `after` are exclusive seqs; with `after` the messages are those that follow it
-        directly. With both, the newest of those between them. `has_more` tells whether messages
-        further on in that direction were left out.
+        `before` and `after` are seqs, both exclusive. With `before`, the window ends directly before it;
+        with `after`, it begins directly after it. With both, it has the newest messages between them.
+        `has_more` tells whether more messages follow in that direction.
 
         Raises:
             SessionNotFoundError: when there is no such session.
-            SessionDamagedError: when nothing of it can be read.
+            SessionDamagedError: when no part of it is readable.
         """
         ...
 
     def list(self, selection: Selection, *, limit: int, cursor: str | None = None) -> Page:
-        """Return sessions by latest activity, newest first, ties by key.
+        """Return a page of sessions, latest activity first, ties by key.
 
-        The headers of a list carry no metadata: `get` does.
+        The headers in a list have no metadata; `get` returns it.
 
         Raises:
             InvalidCursorError: when the cursor is not one of this list.
@@ -112,7 +112,7 @@ class Store(Protocol):
         ...
 
     def keys(self, selection: Selection, *, limit: int | None = None, cursor: str | None = None) -> KeyPage:
-        """Return keys by code point; all of them without a limit.
+        """Return a page of keys by code point, all keys without a limit.
 
         Raises:
             InvalidCursorError: when the cursor is not one of this list.
@@ -120,68 +120,68 @@ class Store(Protocol):
         ...
 
     def search(self, search: Search) -> Hits:
-        """Return the messages that the query finds, as `core.search` describes it."""
+        """Return the best messages for a query, by the rules of `core.search.search`."""
         ...
 
     def revise(self, key: str, revision: Revision) -> Summary:
-        """Change a session's header, all of it or nothing; return what is known then.
+        """Change a session's header, atomically; return the new summary.
 
         Raises:
             SessionNotFoundError: when there is no such session.
-            SessionDamagedError: when what is stored cannot be read whole.
-            InvalidError: when the merged metadata would be too large.
+            SessionDamagedError: when the stored session is not readable whole.
+            InvalidError: when the patched metadata would be too large.
             BusyError: when the session stays locked for too long.
             StorageError: when the disk refuses.
         """
         ...
 
     def delete(self, key: str) -> None:
-        """Remove a session and every trace of it; a damaged one too.
+        """Delete a session and every trace of it, also a damaged one.
 
         Raises:
-            SessionNotFoundError: when there is none.
+            SessionNotFoundError: when there is no such session.
             BusyError: when the session stays locked for too long.
             StorageError: when the disk refuses.
         """
         ...
 
     def merge(self, session: Session) -> Merged:
-        """Take in a session: create it, or append the messages whose ids are not stored yet.
+        """Add a session from elsewhere: create it, or append its messages with new ids.
 
-        The header counts only when the session is created; what is stored is never changed.
-        Messages whose id is stored with other content are left out and named in `conflicts`.
-        The messages are numbered anew, in their order.
+        A merge never changes stored content: the header counts only for a new session. Messages get new
+        seqs, in their order. A message with a stored id but other content is left out, and `conflicts`
+        has its id.
 
         Raises:
-            SessionDamagedError: when what is stored cannot be read whole.
+            SessionDamagedError: when the stored session is not readable whole.
             BusyError: when the session stays locked for too long.
             StorageError: when the disk refuses.
         """
         ...
 
     def status(self, prefix: str = "") -> Status:
-        """Return counts and sizes of the sessions whose keys begin with the prefix."""
+        """Return counts and sizes of the sessions under a prefix."""
         ...
 
     def stats(self, prefix: str = "", *, unit: PeriodUnit = "month", since: date | None = None) -> Stats:
-        """Return counts of the sessions whose keys begin with the prefix, as `core.stats` describes them.
+        """Return statistics of the sessions under a prefix, as `core.stats` defines them.
 
-        With `since`, periods that begin before that day are left out.
+        With `since`, only periods that begin on that day or later.
         """
         ...
 
     def changes(self, after: str | None, *, limit: int, prefix: str = "") -> Changes:
-        """Return at most `limit` changes that follow a position, oldest first; without one, only the present position.
+        """Return the changes after a position, oldest first; without a position, only the present one.
 
-        At most so many are looked at, and of these come those of keys that begin with the prefix.
+        A call reads at most `limit` changes, and returns those of keys under the prefix.
 
-        Every change that was answered is told, in the order in which it is to be seen, once. Asked with
-        the position of an answer, or of one of its changes, the next answer goes on from there, also
-        after the store was closed and opened. A position that is not known (it is another store's, or
-        older than the last 100,000 changes) is answered by the present one, and `is_known` false.
+        The feed has every acknowledged change once, in the order in which the changes become visible. A reader
+        goes on from the position of an answer, or of one of its changes, also after the store was closed and
+        opened. For an unknown position the answer has no changes, the present position, and `is_known` false.
+        A position of another store or epoch is unknown. So may be one with over 100,000 changes after it.
         """
         ...
 
     def close(self) -> None:
-        """Let go of everything that is held; what was answered stays stored."""
+        """Release all resources; acknowledged writes stay stored."""
         ...
