@@ -41,7 +41,7 @@ _INNER: Final = re.compile(rb'(?:[^"\\\n]++|\\[^\n])*+')
 _WHOLE: Final = re.compile(rb"(?:[^\\]++|\\(?:u[0-9a-fA-F]{4}|[^u]))*+", re.DOTALL)
 _ESCAPE: Final = re.compile(rb"\\(?:u[0-9a-fA-F]{4}|.)", re.DOTALL)
 _CONTINUATIONS: Final = bytes(range(0x80, 0xC0))
-_LITERAL_BYTES: Final = 400  # the longest number
+_LITERAL_BYTES: Final = 400  # of the longest number
 _OBJECT: Final = re.compile(rb'[,\n\[]\s*+(?=\{\s*+")')
 _LIST_END: Final = re.compile(rb'\](?=\s*+,\s*+"message_count"\s*+:)')
 _RECORD: Final = re.compile(rb'\{\s*+"(?:format|key|session_id)"')

@@ -68,7 +68,7 @@ class _Text(NamedTuple):
 
 
 class _Trail(NamedTuple):
-    """The secret's beginning at the end of a text, with its length in each of these texts."""
+    """A beginning of the secret at the end of the texts at a place, with the length of its part in each."""
 
     begun: str
     parts: tuple[tuple[_Text, int], ...]

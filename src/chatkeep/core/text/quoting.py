@@ -1,4 +1,4 @@
-"""Strangers' words made safe to show: short, on one line, without keys and without characters that act on a screen."""
+"""Strangers' words made safe to show: short, on one line, without keys and terminal controls."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _TAG: Final = re.compile(r"<[^<>]*>")
 
 
 def visible(text: str) -> str:
-    """Return the text with escapes for all characters that act on a terminal: ESC becomes its Python escape."""
+    """Return the text with Python escapes for terminal controls and invisible characters."""
     return UNSAFE.sub(lambda found: ascii(found.group())[1:-1], text.replace("\r\n", "\n"))
 
 
