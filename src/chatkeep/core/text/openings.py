@@ -3,9 +3,10 @@
 The beginning of a message is often no title. It may be a picture, a block of code, a command to a bot or a control
 token of a model. Or a tool put a wrapper around or before its user's words. `opening_of` skips all of these. If
 nothing for people follows, it describes the message instead (`Picture`, `File report.pdf`, `Code: x = 1`). A text
-with a common opening for people stays as it is.
+with an ordinary opening stays as it is.
 
-Cost: linear in the skipped length; of the text behind it, 4096 characters are looked at.
+Cost: at most 32 skips, each of which may look through the whole text; of the text behind them, 4096 characters are
+looked at.
 """
 
 from __future__ import annotations
