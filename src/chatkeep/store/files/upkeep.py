@@ -301,7 +301,7 @@ class Upkeep:
                 self._build(on_progress)
                 self.is_new = True
                 return Index(OnDisk(self._path))
-        except (StorageError, IndexRefusedError):
+        except (StorageError, IndexRefusedError, IndexLostError):  # lost: somebody took the place of the new one
             if self.follows:
                 raise
             return self._in_memory(on_progress)

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from chatkeep.errors import BusyError, StorageError, StorageFullError
 from chatkeep.store.files.tree import locks
 from chatkeep.store.files.tree.locks import is_held
-from chatkeep.store.files.tree.tree import NotRegularError, Tree, file_name, is_file_name
+from chatkeep.store.files.tree.tree import KEPT, NotRegularError, Tree, file_name, is_file_name, kept_name
 
 NAME = "a-1.json"
 texts = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=128)
@@ -372,3 +372,12 @@ def test_what_was_flushed_is_kept_though_the_disk_does_not_show_it(tree: Tree, m
 
 def _descriptor_count() -> int:
     return len(list(Path("/proc/self/fd").iterdir()))
+
+
+@pytest.mark.parametrize("name", ["é" * 127, "會" * 85, "a" * 255, "a.json", "\udcff" * 200])
+def test_kept_name_fits_a_file_system(name: str) -> None:
+    """A name in quarantine has room beside any name of a file, and is recognised."""
+    kept = kept_name(name, "old")
+    assert len(os.fsencode(kept)) <= 190
+    assert (found := KEPT.fullmatch(kept)) is not None
+    assert os.fsencode(name).startswith(os.fsencode(found[1]))

@@ -62,7 +62,7 @@ KEPT: Final = re.compile(r"(?s)(.+)-[0-9]{10,}-[0-9a-f]{8}\.(cut|old)")
 _A_FILE_NAME: Final = re.compile(r"[a-z0-9-]{1,60}-[a-z2-7]{20}\.json")
 _READABLE_CHARS: Final = 60  # of the key, for people in a folder listing
 _HASH_CHARS: Final = 20  # 100 bits: nobody finds two keys with one name
-_KEPT_CHARS: Final = 150  # of the original name; a session file's own has at most 86
+_KEPT_BYTES: Final = 150  # of the original name; a session file's own has at most 86
 _COPY_BYTES: Final = 1 << 20  # the most for one write call
 
 
@@ -88,8 +88,9 @@ def is_file_name(name: str) -> bool:
 
 
 def kept_name(name: str, way: Literal["cut", "old"]) -> str:
-    """Return an unused name in quarantine, in the form of `KEPT`."""
-    return f"{name[:_KEPT_CHARS]}-{time.time_ns()}-{os.urandom(4).hex()}.{way}"
+    """Return an unused name in quarantine, in the form of `KEPT`, of at most 190 bytes: file systems take 255."""
+    readable = os.fsdecode(os.fsencode(name)[:_KEPT_BYTES])
+    return f"{readable}-{time.time_ns()}-{os.urandom(4).hex()}.{way}"
 
 
 class Tree:
