@@ -1,4 +1,7 @@
-"""Chat: sessions are created and grow through it, as grip-ai's Chat API. What happens stands in `model.chat`."""
+"""Chat, as grip-ai's Chat API: a request stores a message in a new or known session, and the model's answer after it.
+
+The work is in `model.chat`.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +29,10 @@ _CHAT: Final = Decoder(ChatBody)
 
 
 async def answer_chat(request: Request, sessions: Own, threads: PoolsParameter) -> Response:
-    """Send a message to the model and answer when its answer is stored."""
+    """Send a message to the model, and answer once the model's answer is stored.
+
+    The answer is returned even if storing it fails: `not_stored` then has the reason.
+    """
     turn = await _begun(request, sessions, threads)
     not_stored: NotStored | UnsetType = UNSET
     try:
@@ -57,7 +63,7 @@ async def stream_chat(request: Request, sessions: Own, threads: PoolsParameter) 
 
 
 async def _begun(request: Request, sessions: Sessions, threads: Pools) -> Turn:
-    async with asynccontextmanager(room_for_body)(request):  # only while it is read: the model may take minutes
+    async with asynccontextmanager(room_for_body)(request):  # only while reading the body: the model may take minutes
         body = await json_of(request, _CHAT)
     if body.session_key is not None:
         check_chat_key(body.session_key, sessions.prefix)
@@ -76,4 +82,4 @@ def _event_of(piece: TextPiece) -> bytes:
 
 
 async def _hear_nothing(_: TextPiece) -> None:
-    """Let a piece of an answer go by: the whole is told at the end."""
+    """Ignore a piece of an answer: the response has the whole answer at the end."""

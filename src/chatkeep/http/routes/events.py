@@ -1,4 +1,4 @@
-"""The route of events: a stream that ends when its reader, its token or the server does."""
+"""The route of events: a stream of changes until the reader leaves, the token ends or the server stops."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from chatkeep.http.streams.followers import Feed
 from chatkeep.http.streams.responses import EventStream, SendBytes
 from chatkeep.sessions import Sessions
 
-TOKEN_CHECK_S: Final = 1.0
+TOKEN_CHECK_S: Final = 1.0  # between two look-ups of the token: a revoked one reads no longer than that
 
 LastEventId = Annotated[
     str | None, Header(alias="Last-Event-ID", description="The id of the last event seen; what followed is told first.")
@@ -25,15 +25,15 @@ LastEventId = Annotated[
 
 
 async def follow_events(request: Request, sessions: Own, last_event_id: LastEventId = None) -> Response:
-    """Follow what changes, as server-sent events; the stream begins with what was missed, and then `ready`."""
+    """Stream changes as server-sent events: first the missed changes, then `ready`, then new changes."""
     return FeedStream(request.app.state.feed, request.app.state.guard, sessions, last_event_id)
 
 
 class FeedStream(Response):
-    """An answer that holds a place in the feed for as long as it lasts."""
+    """A response with the events of the feed; it counts as one of the feed's streams until it ends."""
 
     def __init__(self, feed: Feed, guard: Guard, sessions: Sessions, after: str | None) -> None:
-        """Take the feed, who knows the tokens, the sessions of the reader, and the position to go on from."""
+        """Take the feed, the guard with the tokens, the reader's sessions, and the position of its last event."""
         super().__init__()
         self._feed = feed
         self._guard = guard
@@ -41,7 +41,7 @@ class FeedStream(Response):
         self._after = after
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Send events until the reader is gone, its token is no longer what it was, or the server ends it."""
+        """Send events until the reader is gone, its token changes or ends, or the server stops."""
         grant: Grant = scope["state"]["grant"]
         is_head: bool = scope["state"]["is_head"]
         with self._feed.place(grant.token_id, self._guard.address(scope)):
@@ -54,7 +54,7 @@ class FeedStream(Response):
             await EventStream(write, is_endless=not is_head)(scope, receive, send)
 
     async def _tell(self, emit: SendBytes, first: Changes, scope: Scope) -> None:
-        """Tell what happens for as long as the token is good."""
+        """Send events while the token is valid and unchanged."""
         parts = [
             asyncio.create_task(self._feed.tell(emit, self._sessions, self._after, first)),
             asyncio.create_task(self._watch(scope)),
@@ -69,10 +69,10 @@ class FeedStream(Response):
             part.result()
 
     async def _watch(self, scope: Scope) -> None:
-        """End when the token is revoked, has expired, or is changed."""
+        """Return when the token is revoked, has expired, or has changed."""
         try:
             token = self._guard.find(scope)
-            while token == self._guard.find(scope):  # noqa: ASYNC110 - nobody tells when the file changes
+            while token == self._guard.find(scope):  # noqa: ASYNC110 - a change of the file sends no notice
                 await asyncio.sleep(TOKEN_CHECK_S)
         except ChatkeepError:
             return

@@ -44,7 +44,7 @@ _CREATED: Final = 201
 _OK: Final = 200
 _FILTERS: Final = ("prefix", "channel", "older_than")
 _LEFT_OUT: Final = "X-Chatkeep-Left-Out"
-_NAMED_KEYS: Final = 20  # in the sentence that says what was not found
+_NAMED_KEYS: Final = 20  # missing keys listed in an error
 
 
 async def list_keys(
@@ -55,13 +55,13 @@ async def list_keys(
     cursor: given.Cursor = None,
 ) -> Response:
     """List session keys by code point."""
-    if limit is None or selected.is_by_marks:  # a long answer is not for the event loop either
+    if limit is None or selected.is_by_marks:  # encoding a long list takes too long for the event loop
         return json_response(await threads.read(_encoded_keys, sessions, selected, limit, cursor))
     return json_response(_encoded_keys(sessions, selected, limit, cursor))
 
 
 async def get_session(sessions: Own, threads: PoolsParameter, key: given.PathKey) -> Response:
-    """Tell what is known of a session."""
+    """Return a session without its messages."""
     if not key:
         raise NotFoundError
     summary = await threads.read(sessions.get, key)
@@ -94,7 +94,7 @@ async def append_messages(
     expect_count: given.CountParameter = None,
     channel: given.NewChannel = None,
 ) -> Response:
-    """Append one message or up to 1000, all or none; 201 once they are stored, 200 if they were already."""
+    """Append 1 to 1000 messages, all or none; answer 201 once they are stored, 200 if they already were."""
     key = None if session is None else given.key("session", session)
     asked = Append(
         key=sessions.new_key() if key is None else key,
@@ -119,7 +119,10 @@ async def read_messages(  # noqa: PLR0913 - the parameters of the query
     max_tokens: given.CountParameter = None,
     reasoning: bool = False,
 ) -> Response:
-    """Read neighbouring messages, oldest first: the newest, those before or after a seq, or the newest that fit."""
+    """Read neighbouring messages, oldest first: the newest ones, or those before or after a seq.
+
+    `max_tokens` keeps the newest of them within a budget of model tokens; it excludes `after`.
+    """
     key = given.key("session", session)
     bounds = {"limit": limit, "before": before, "after": after, "max_tokens": max_tokens}
     return json_response(
@@ -128,7 +131,7 @@ async def read_messages(  # noqa: PLR0913 - the parameters of the query
 
 
 async def delete_sessions(request: Request, sessions: Own, threads: PoolsParameter) -> Response:
-    """Delete the sessions of a list of keys, or all that filters match; only show them in a dry run."""
+    """Delete the listed sessions, or all sessions matching the filters; a dry run only lists them."""
     body = await json_of(request, _BULK)
     return await threads.write(_deleted, sessions, body)
 
@@ -139,7 +142,7 @@ async def export_sessions(
     session: given.MaybeKey = None,
     format: given.ExportFormat = "json",  # noqa: A002 - its name in the API
 ) -> Response:
-    """Download one session, or all that the token sees."""
+    """Download one session, or all sessions visible to the token."""
     unread: list[str] = []
     if session is None:
         chosen, name = sessions.read_all(Selection(archived=None), on_unread=unread.append), "sessions"
@@ -147,7 +150,7 @@ async def export_sessions(
         chosen, name = iter([await threads.read(sessions.read, given.key("session", session))]), session
     pieces = exporters.exported(chosen, format, single=session is not None)
     headers = {"Content-Disposition": disposition(name, exporters.EXPORT_FORMATS[format].suffix)}
-    first = await threads.export(_chunk, pieces)  # so that what fails at once fails with a status
+    first = await threads.export(_chunk, pieces)  # so that an early failure still gets an error status
     if session is None and (left_out := await threads.read(_left_out, sessions, unread)):
         headers[_LEFT_OUT] = str(left_out)
     return StreamingResponse(
@@ -161,16 +164,21 @@ async def import_sessions(
     threads: PoolsParameter,
     format: given.ImportFormat = "json",  # noqa: A002 - its name in the API
 ) -> Response:
-    """Take in sessions that were exported, as JSON, JSON lines or plain bytes; nothing that is stored is changed."""
+    """Import exported sessions, as JSON or JSON lines; change nothing stored before.
+
+    The body may also come as plain bytes: `application/octet-stream` or `text/plain`.
+    """
     data = await body_of(request, IMPORT_TYPES, LARGE_BODY_BYTES_MAX)
     return await threads.import_(_imported, sessions, importers.chatkeep.read(BytesIO(data), format))
 
 
 def _left_out(sessions: Sessions, unread: Sequence[str]) -> int:
-    """Return how many files an export of everything cannot read whole: `unread` are keys that it has met so far.
+    """Return the number of files missing from an export of everything, because they cannot be read whole.
+
+    `unread` has the keys of such files met by the export so far.
 
     Raises:
-        NotFoundError: when there is no session to export, saying whether there are files that cannot be read.
+        NotFoundError: when there is no session to export; the error counts the unreadable files.
     """
     status = sessions.status()
     if status.session_count:
@@ -180,7 +188,7 @@ def _left_out(sessions: Sessions, unread: Sequence[str]) -> int:
 
 
 def disposition(name: str, suffix: str) -> str:
-    """Return the header that names a download, safe for every client.
+    """Return a `Content-Disposition` header with the file name of a download, safe for every client.
 
     Source: RFC 6266, section 4.3, and RFC 8187 for `filename*`.
     """
@@ -190,7 +198,7 @@ def disposition(name: str, suffix: str) -> str:
 
 
 def _imported(sessions: Sessions, records: Iterator[Session | importers.Flaw]) -> Response:
-    """Return the report of an import, as a problem when nothing could be taken."""
+    """Return the report of an import, as a problem when nothing was imported."""
     report = importers.take_in(sessions, records)
     answer = msgspec.convert(report, ImportAnswer, from_attributes=True)
     if report.failure is None:
@@ -204,7 +212,7 @@ def _encoded_keys(sessions: Sessions, selected: Selection, limit: int | None, cu
 
 
 def _deleted(sessions: Sessions, body: BulkBody) -> Response:
-    """Return what was deleted, as a problem when nothing was."""
+    """Return the report of a deletion, as a problem when nothing was deleted."""
     keys = _meant(sessions, body)
     if not body.dry_run:
         keys = sessions.delete_all(keys)
@@ -216,7 +224,7 @@ def _deleted(sessions: Sessions, body: BulkBody) -> Response:
 
 
 def _asked_for(body: BulkBody) -> str:
-    """Return what a bulk deletion was told to delete, in words."""
+    """Return the filters or keys of a bulk deletion, in words."""
     if body.keys is None:
         return ", ".join(f"{name} {value!r}" for name in _FILTERS if (value := getattr(body, name)) is not None)
     named = ", ".join(map(repr, body.keys[:_NAMED_KEYS])) or "an empty list of keys"
@@ -239,7 +247,7 @@ def _meant(sessions: Sessions, body: BulkBody) -> tuple[str, ...]:
 
 
 def _chunk(pieces: Iterator[bytes]) -> bytes:
-    """Return the next 64 KiB or so; nothing at the end."""
+    """Return the next pieces, joined to 64 KiB or a little more; empty at the end."""
     chunk = bytearray()
     for piece in pieces:
         chunk += piece

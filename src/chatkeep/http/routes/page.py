@@ -1,12 +1,12 @@
-"""The page: its files, which everybody may read, and how a browser signs in.
+"""The page: its public files, and the sign-in of a browser.
 
-The files in `static/` are sent as they are. Their addresses contain a digest of all of them, so that
-browsers may keep them for ever and never mix two editions. What the page shows it asks of the API.
-The front names all modules that the first one imports, so that a browser asks for them at once; the
-list is made from the imports when the files are read.
+The server sends the files in `static/` as they are. Their URLs contain a digest of all files, so browsers may
+cache them for ever and never mix two editions. The page gets its data from the API. `index.html` lists all
+modules imported by `main.js`, directly or not, so that a browser loads them at once. The server makes this list
+from the imports when it reads the files.
 
-To sign in, the page hands over the code of the link that the server printed, or a token; the answer
-puts the secret of a session of the page into a cookie that no script can read: see `page_sessions`.
+To sign in, the page sends the code of the printed sign-in link, or a token. The response puts the secret of a
+page session into a cookie hidden from scripts: see `access.page_sessions`.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ PAGE_POLICY: Final = (
     "font-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; "
     "require-trusted-types-for 'script'; trusted-types dompurify chatkeep"
 )
-_FILE_POLICY: Final = "default-src 'none'; script-src 'self'; frame-ancestors 'none'"  # a worker imports by its own
+_FILE_POLICY: Final = "default-src 'none'; script-src 'self'; frame-ancestors 'none'"  # for the imports of a worker
 _TYPES: Final = {
     ".html": "text/html",
     ".js": "text/javascript",
@@ -62,7 +62,7 @@ _BODY: Final = Decoder(SignInBody)
 
 
 class PageFile(Struct, frozen=True):
-    """A file of the page, plain and compressed."""
+    """A file of the page, plain and as gzip."""
 
     plain: bytes
     compressed: bytes
@@ -77,14 +77,14 @@ class Edition(Struct, frozen=True):
 
 
 async def get_page(request: Request) -> Response:
-    """Show the sessions, as a page."""
+    """Send the page showing the sessions."""
     front = edition().files[_FRONT]
     alone = {"Content-Security-Policy": PAGE_POLICY, "Cross-Origin-Opener-Policy": "same-origin"}
     return _sent(front, request, {**alone, "Cache-Control": "no-cache"})
 
 
 async def get_page_file(request: Request, edition: str, name: str) -> Response:
-    """Send a file that the page is made of."""
+    """Send a file of the page."""
     found = _current(edition).get(name)
     if found is None:
         raise NotFoundError("The page has no such file; load it again.")
@@ -92,7 +92,7 @@ async def get_page_file(request: Request, edition: str, name: str) -> Response:
 
 
 async def sign_in(request: Request, threads: PoolsParameter) -> Response:
-    """Begin a session of the page for a code, or a token that is handed over, and put its secret into a cookie."""
+    """Make a page session for a sign-in code or a token, and put its secret into a cookie."""
     if not is_from_page(request.scope):
         raise ForbiddenError("Only the page of this server signs in here; programs send `Authorization`.")
     body = await json_of(request, _BODY)
@@ -106,7 +106,7 @@ async def sign_in(request: Request, threads: PoolsParameter) -> Response:
 
 
 async def sign_out(request: Request, threads: PoolsParameter) -> Response:
-    """End the session of the page, and take its cookie back."""
+    """End the page session, and remove its cookie."""
     if not is_from_page(request.scope):
         raise ForbiddenError("Only the page of this server signs out here.")
     guard: Guard = request.app.state.guard
@@ -132,7 +132,7 @@ def edition() -> Edition:
 
 
 def modules_needed(plain: Mapping[str, bytes]) -> list[str]:
-    """Return the modules that the first one imports, and those that they import, in the order of their names."""
+    """Return all modules imported by `main.js`, directly or through others, sorted by path."""
     needed: set[str] = set()
     waiting = [_FIRST]
     while waiting:
@@ -143,7 +143,7 @@ def modules_needed(plain: Mapping[str, bytes]) -> list[str]:
 
 
 def imports_of(path: str, plain: Mapping[str, bytes]) -> set[str]:
-    """Return the modules that a module imports before it runs: not those that it loads when it needs them."""
+    """Return the static imports of a module, without the modules it loads later on demand."""
     folder = posixpath.dirname(path)
     return {
         posixpath.normpath(posixpath.join(folder, address)) for address in _IMPORT.findall(plain[path].decode("utf-8"))
@@ -180,14 +180,14 @@ def _sent(file: PageFile, request: Request, headers: dict[str, str]) -> Response
 
 
 def _takes_gzip(accepted: str) -> bool:
-    """Tell whether who accepts these codings takes gzip. Source: RFC 9110, 12.5.3."""
+    """Tell whether an `Accept-Encoding` header accepts gzip. Source: RFC 9110, 12.5.3."""
     codings = (coding.lower().replace(" ", "").partition(";q=") for coding in accepted.split(","))
     weights = {name: weight or "1" for name, _, weight in codings}
     return weights.get("gzip", weights.get("*", "0")).strip("0.") != ""
 
 
 def _opened(request: Request, body: SignInBody) -> tuple[str, PageSession]:
-    """Return a new session of the page and its secret, in place of those that its browser had."""
+    """Return a secret and a new page session, replacing the earlier sessions of the browser."""
     guard: Guard = request.app.state.guard
     code: SignInCode | None = request.app.state.code
     token = guard.tokens.find(body.token) if body.token else None

@@ -1,4 +1,4 @@
-"""The parameters that routes share: what they may be, and what they mean."""
+"""The parameters shared by routes: their types, bounds and descriptions."""
 
 from __future__ import annotations
 
@@ -80,10 +80,10 @@ Searched = Annotated[Selection, Depends(_searched)]
 
 
 def key(name: str, text: str) -> str:
-    """Return the key that a parameter of this name gives.
+    """Return the key in the text of a parameter.
 
     Raises:
-        InvalidKeyError: naming the parameter.
+        InvalidKeyError: naming the parameter, when the text is no key.
     """
     try:
         return parse_key(text)
@@ -92,7 +92,7 @@ def key(name: str, text: str) -> str:
 
 
 def roles(role: Role | Literal["any"] | None) -> tuple[Role, ...] | None:
-    """Return the roles that a search looks at: None means all of them."""
+    """Return the roles for a search; None means all roles, and no parameter means the default roles."""
     if role == "any":
         return None
     return DEFAULT_ROLES if role is None else tuple(known for known in ROLES if known == role)

@@ -1,4 +1,4 @@
-"""The recording proxy: `/v1/...` as OpenAI's API, so that any client of it is recorded by its base URL alone."""
+"""The recording proxy: `/v1/...` as OpenAI's API; a client needs only another base URL to be recorded."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ NamedKey = Annotated[
 
 
 async def complete_chat(request: Request, sessions: Own, threads: PoolsParameter, named: NamedKey = None) -> Response:
-    """Pass a request for a completion on to the model's server, and its answer back; both are recorded."""
+    """Forward a completion request to the model's server, and return its answer; record both."""
     relay: Relay = request.app.state.relay
     metrics: Metrics = request.app.state.metrics
-    relay.check()  # or say that there is none, before anything is stored
+    relay.check()  # before anything is stored
     room = await room_for(request)
     try:
         body = await body_of(request, JSON_TYPES, LARGE_BODY_BYTES_MAX)
@@ -44,14 +44,14 @@ async def complete_chat(request: Request, sessions: Own, threads: PoolsParameter
     except BaseException:
         room.give_back()
         raise
-    outgoing = Outgoing(body, room.part(len(body)))  # which is sent before long, while the rest is stored
+    outgoing = Outgoing(body, room.part(len(body)))  # released once sent; the rest stays until it is stored
     recorder = Recorder(relay, recording, threads, metrics.missed, Rooms(room, threads.body_memory.beginning()))
     recorder.begin(hold)
     return Passage(lambda: relay.ask("POST", "chat/completions", request.headers, outgoing), recorder)
 
 
 async def list_models(request: Request, threads: PoolsParameter) -> Response:
-    """Tell which models there are, as the model's server tells it."""
+    """Return the list of models, as the model's server sends it."""
     relay: Relay = request.app.state.relay
     relay.check()
     recorder = Recorder(relay, None, threads, request.app.state.metrics.missed)
@@ -61,7 +61,11 @@ async def list_models(request: Request, threads: PoolsParameter) -> Response:
 async def _recording(
     what: RootRequest, body: bytes, sessions: Sessions, threads: Pools
 ) -> tuple[Recording | None, Hold | None]:
-    """Return the recording of a call, None when there is nothing to record, and who can hold a long one."""
+    """Return the recording of a call, and the function storing a long request in the other process.
+
+    The recording is None when the body has no readable request. The function is None for a short request, and
+    where there is no other process.
+    """
     if len(body) > LARGE_BYTES and (answer := await threads.beside(what, body)) is not None:
         root = root_of_answer(answer)
         if root is None:
@@ -76,7 +80,7 @@ async def _recording(
 
 
 async def _held(holding: Holding, body: bytes, threads: Pools, recording: Recording) -> Held | None:
-    """Have a long call stored beside this process, and return where; None when it is to be stored here."""
+    """Store a long request in the other process, and return its place; None leaves the storing to this process."""
     answer = await threads.beside(holding, body)
     if answer is not None:
         return held_of_answer(answer)
@@ -86,7 +90,11 @@ async def _held(holding: Holding, body: bytes, threads: Pools, recording: Record
 
 
 def _text(header: str) -> str:
-    """Return the text of a header that was sent as UTF-8."""
+    """Return the text of a header sent as UTF-8.
+
+    Raises:
+        InvalidKeyError: when it is not UTF-8.
+    """
     try:
         return header.encode("latin-1").decode()
     except UnicodeError as error:

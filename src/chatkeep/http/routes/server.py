@@ -1,4 +1,4 @@
-"""What the server says of itself: liveness, counts, metrics, its own description."""
+"""The routes about the server itself: health, counts, metrics, and the description of the API."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from chatkeep.wire.bodies import parse_date
 
 
 async def get_health() -> Response:
-    """Tell that the server is alive."""
+    """Answer `ok` while the server is alive."""
     return json_response(json_bytes(Done()))
 
 
 async def get_status(request: Request, sessions: Own, threads: PoolsParameter, prefix: given.Prefix = None) -> Response:
-    """Tell counts and sizes of the sessions that the token sees."""
+    """Return counts and sizes of the sessions visible to the token."""
     uptime_s = time.monotonic() - request.app.state.started
     status = await threads.read(sessions.status, prefix or "")
     chat = request.app.state.relay.is_set
@@ -38,24 +38,24 @@ async def get_stats(
     unit: PeriodUnit = "month",
     since: given.Day = None,
 ) -> Response:
-    """Count the sessions that the token sees: over time, by channel and tag; and name the largest."""
+    """Count the sessions visible to the token, over time, by channel and by tag, and name the largest."""
     first = None if since is None else parse_date("since", since)
     return json_response(json_bytes(await threads.read(sessions.stats, prefix or "", unit=unit, since=first)))
 
 
 async def get_metrics(request: Request, threads: PoolsParameter) -> Response:
-    """Tell the numbers that Prometheus collects."""
+    """Return the metrics for Prometheus."""
     exposition = await threads.read(request.app.state.metrics.exposition)
     return Response(exposition, headers={"Content-Type": metrics.METRICS_TYPE})
 
 
 async def get_openapi(request: Request) -> Response:
-    """Describe the API, as OpenAPI 3.1."""
+    """Return the description of the API as OpenAPI 3.1."""
     return json_response(request.app.state.description)
 
 
 async def get_docs(request: Request) -> Response:
-    """Describe the API, as a page to read."""
+    """Return the description of the API as a page."""
     return Response(
         request.app.state.docs, headers={"Content-Security-Policy": docs.DOCS_POLICY}, media_type="text/html"
     )

@@ -98,7 +98,7 @@ async def get_session_object(
     threads: PoolsParameter,
     id: given.PathKey,  # noqa: A002 - the parameter's name in the object dialect
 ) -> Response:
-    """Tell what is known of a session, as a list does, with its metadata."""
+    """Return a session without its messages: the fields of a list, and the metadata."""
     if not id:
         raise NotFoundError
     summary = await threads.read(sessions.get, given.key("id", id))
