@@ -1,6 +1,6 @@
-"""The JSON of the API, both ways: the server writes it, the client reads it.
+"""The JSON of the API: the server and the Python client encode and decode with the same types.
 
-errors     one table: error, status, exit code        events    changes of the feed
-answers    what routes answer                         chat      what chat answers
-bodies     what requests bring
+answers    answers of the routes; status and exit code of each error
+errors     errors as problems                         events    changes of the feed
+bodies     bodies of requests                         chat      answers and events of chat
 """

@@ -1,9 +1,11 @@
-"""The JSON that the HTTP API answers, both ways: the server encodes it, the client decodes it.
+"""The JSON answers of the HTTP API: the server encodes them, the Python client decodes them.
 
-Every answer is a struct here; its fields are the names that clients see, in the order of the bytes,
-and the OpenAPI document is made from the same structs. What clients send is described in `bodies`.
-Functions turn the values of `core.model` into answers (`summary_item`, ...) and back (`summary_of`,
-...); nothing is lost on the way, microseconds included. `STATUS` and `EXIT` say what an error becomes.
+Every answer is a struct here. Its fields have the names in the JSON, in the order of the bytes; the OpenAPI
+document comes from the same structs. The bodies of requests are in `wire.bodies`.
+
+Functions turn the values of `core.model` into answers (`summary_item`, ...) and back (`summary_of`, ...). Nothing
+is lost on the way, microseconds included, except the metadata of sessions in lists. `STATUS` and `EXIT` map errors
+to HTTP statuses and exit codes.
 """
 
 from __future__ import annotations
@@ -56,7 +58,7 @@ STATUS: Final[Mapping[type[ChatkeepError], int]] = {
     errors.ModelLimitedError: 503,
     errors.ContextTooLongError: 413,
 }
-"""The HTTP status of each class of errors; a class that is not here has that of its parent."""
+"""The HTTP status of each class of errors; a class missing here has the status of its parent."""
 
 EXIT: Final[Mapping[type[ChatkeepError], int]] = {
     ChatkeepError: 1,
@@ -72,7 +74,7 @@ EXIT: Final[Mapping[type[ChatkeepError], int]] = {
     errors.UnknownHostError: 5,
     errors.SessionDamagedError: 7,
 }
-"""The exit code of each class of errors; a class that is not here has that of its parent."""
+"""The exit code of each class of errors; a class missing here has the exit code of its parent."""
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -96,13 +98,13 @@ class SessionItem(Struct, frozen=True, kw_only=True):
 
 
 class SessionObject(SessionItem, frozen=True, kw_only=True):
-    """A session of the object dialect by itself: as in a list, and with its metadata."""
+    """A session of the object dialect alone: the fields of a list, and the metadata."""
 
     metadata: dict[str, Json]
 
 
 class SessionPage(Struct, frozen=True, kw_only=True):
-    """A page of sessions, newest activity first; `total` counts all that the filters match."""
+    """A page of sessions, newest activity first; `total` counts all sessions matching the filters."""
 
     sessions: tuple[SessionItem, ...]
     total: int
@@ -110,7 +112,7 @@ class SessionPage(Struct, frozen=True, kw_only=True):
 
 
 class HitItem(Struct, frozen=True, kw_only=True):
-    """What a search found in one session. `highlights` are [start, end) character offsets into `match`."""
+    """The best hit in one session. `highlights` are [start, end) character offsets into `match`."""
 
     id: str
     title: str
@@ -125,7 +127,7 @@ class HitItem(Struct, frozen=True, kw_only=True):
 
 
 class HitPage(Struct, frozen=True, kw_only=True):
-    """The answer to a search; `partial` tells that it was cut short by its deadline."""
+    """The hits of a search; `partial` is true when the deadline cut the search short."""
 
     sessions: tuple[HitItem, ...]
     mode: Mode
@@ -133,7 +135,7 @@ class HitPage(Struct, frozen=True, kw_only=True):
 
 
 class KeyList(Struct, frozen=True, kw_only=True):
-    """Session keys by code point; `count` is what the filters match, whatever the limit."""
+    """Session keys in code-point order; `count` is the number matching the filters, whatever the limit."""
 
     sessions: tuple[str, ...]
     count: int
@@ -141,7 +143,7 @@ class KeyList(Struct, frozen=True, kw_only=True):
 
 
 class SessionDetail(Struct, frozen=True, kw_only=True):
-    """A session in the key dialect: times in Unix seconds, `message_count` counts user and assistant."""
+    """A session in the key dialect. Times are Unix seconds; `message_count` counts user and assistant messages."""
 
     key: str
     message_count: int
@@ -161,7 +163,7 @@ class SessionDetail(Struct, frozen=True, kw_only=True):
 
 
 class AppendAnswer(Struct, frozen=True, kw_only=True):
-    """Proof that messages are stored; `stored_count` leaves out those that were there already."""
+    """Proof of stored messages; `stored_count` leaves out messages stored before."""
 
     session: str
     message_count: int
@@ -170,7 +172,7 @@ class AppendAnswer(Struct, frozen=True, kw_only=True):
 
 
 class StatusAnswer(Struct, frozen=True, kw_only=True):
-    """Counts and sizes of the sessions that the token sees, and of the server that serves them."""
+    """Counts and sizes of the sessions visible to the token, and the version and uptime of the server."""
 
     status: str
     version: str
@@ -181,11 +183,11 @@ class StatusAnswer(Struct, frozen=True, kw_only=True):
     channels: dict[str, int]
     problems: dict[str, str]
     chat: bool = False
-    """Whether there is a model's server to chat with."""
+    """Whether a model's server is configured for chat."""
 
 
 class Done(Struct, frozen=True, kw_only=True):
-    """The object dialect's answer to what has no other."""
+    """The object dialect's answer to a request without data to return."""
 
     status: str = "ok"
 
@@ -198,7 +200,7 @@ class DeletedAnswer(Struct, frozen=True, kw_only=True):
 
 
 class BulkAnswer(Struct, frozen=True, kw_only=True):
-    """The sessions that a bulk deletion removed, or would remove if it is a dry run."""
+    """The sessions removed by a bulk deletion; in a dry run, those it would remove."""
 
     keys: tuple[str, ...]
     count: int
@@ -206,7 +208,7 @@ class BulkAnswer(Struct, frozen=True, kw_only=True):
 
 
 class ImportFlaw(Struct, frozen=True, kw_only=True):
-    """A record that was not taken in, or not all of it: where it stands, why, and the ids that were taken."""
+    """A record not imported, or not whole: its place, the reason, and the message ids taken by other content."""
 
     place: str
     reason: str
@@ -215,7 +217,7 @@ class ImportFlaw(Struct, frozen=True, kw_only=True):
 
 
 class ImportAnswer(Struct, frozen=True, kw_only=True):
-    """What an import did."""
+    """The report of an import: its counts and flaws."""
 
     sessions_created: int
     sessions_extended: int
@@ -225,12 +227,12 @@ class ImportAnswer(Struct, frozen=True, kw_only=True):
 
 
 def status_of(error: ChatkeepError | type[ChatkeepError]) -> int:
-    """Return the HTTP status of an error."""
+    """Return the HTTP status of an error, from `STATUS`."""
     return _by_class(STATUS, error)
 
 
 def exit_code_of(error: ChatkeepError | type[ChatkeepError]) -> int:
-    """Return the exit code of an error."""
+    """Return the exit code of an error, from `EXIT`."""
     return _by_class(EXIT, error)
 
 
@@ -240,7 +242,7 @@ def json_bytes(answer: Struct | Sequence[Struct | msgspec.Raw]) -> bytes:
 
 
 def summary_item(summary: Summary) -> SessionItem:
-    """Return a session as lists of the object dialect show it."""
+    """Return a session as in a list of the object dialect."""
     header = summary.header
     return SessionItem(
         id=header.key,
@@ -260,12 +262,12 @@ def summary_item(summary: Summary) -> SessionItem:
 
 
 def session_object(summary: Summary) -> SessionObject:
-    """Return a session as the object dialect shows one."""
+    """Return a session in the object dialect, with its metadata."""
     return SessionObject(metadata=summary.header.metadata, **msgspec.structs.asdict(summary_item(summary)))
 
 
 def summary_of(item: SessionItem) -> Summary:
-    """Return the session that `summary_item` showed, without its metadata."""
+    """Return the session of a `summary_item`; it has no metadata."""
     header = Header(
         key=item.id,
         channel=item.channel,
@@ -287,37 +289,37 @@ def summary_of(item: SessionItem) -> Summary:
 
 
 def session_page(page: Page) -> SessionPage:
-    """Return a page of sessions as the object dialect shows it."""
+    """Return a page of sessions in the object dialect."""
     return SessionPage(sessions=tuple(map(summary_item, page.sessions)), total=page.total, next_cursor=page.next_cursor)
 
 
 def page_of(answer: SessionPage) -> Page:
-    """Return the page that `session_page` showed."""
+    """Return the page of a `session_page`."""
     return Page(sessions=tuple(map(summary_of, answer.sessions)), total=answer.total, next_cursor=answer.next_cursor)
 
 
 def key_list(page: KeyPage) -> KeyList:
-    """Return a page of keys as the key dialect shows it."""
+    """Return a page of keys in the key dialect."""
     return KeyList(sessions=page.keys, count=page.total, next_cursor=page.next_cursor)
 
 
 def key_page_of(answer: KeyList) -> KeyPage:
-    """Return the page that `key_list` showed."""
+    """Return the page of a `key_list`."""
     return KeyPage(keys=answer.sessions, total=answer.count, next_cursor=answer.next_cursor)
 
 
 def hit_page(hits: Hits) -> HitPage:
-    """Return the answer to a search as the object dialect shows it."""
+    """Return the hits of a search in the object dialect."""
     return HitPage(sessions=tuple(map(_hit_item, hits.hits)), mode=hits.mode, partial=hits.partial)
 
 
 def hits_of(answer: HitPage) -> Hits:
-    """Return the answer that `hit_page` showed."""
+    """Return the hits of a `hit_page`."""
     return Hits(hits=tuple(map(_hit_of, answer.sessions)), mode=answer.mode, partial=answer.partial)
 
 
 def session_detail(summary: Summary, now: datetime) -> SessionDetail:
-    """Return a session as the key dialect shows it at the time `now`."""
+    """Return a session in the key dialect; `age_seconds` counts up to `now`."""
     header = summary.header
     return SessionDetail(
         key=header.key,
@@ -339,7 +341,7 @@ def session_detail(summary: Summary, now: datetime) -> SessionDetail:
 
 
 def summary_of_detail(detail: SessionDetail) -> Summary:
-    """Return the session that `session_detail` showed; its times are exact to the microsecond until 2100."""
+    """Return the session of a `session_detail`; its times are exact to the microsecond until 2100."""
     header = Header(
         key=detail.key,
         channel=detail.channel,
@@ -372,7 +374,7 @@ def append_answer(appended: Appended) -> AppendAnswer:
 
 
 def appended_of(answer: AppendAnswer) -> Appended:
-    """Return what `append_answer` showed."""
+    """Return the result of an `append_answer`."""
     return Appended(
         key=answer.session,
         message_count=answer.message_count,
@@ -382,14 +384,14 @@ def appended_of(answer: AppendAnswer) -> Appended:
 
 
 def status_answer(status: Status, *, version: str, uptime_s: float, chat: bool) -> StatusAnswer:
-    """Return the state of the server."""
+    """Return the counts of the store, with the state of the server."""
     return StatusAnswer(
         status="ok", version=version, uptime_seconds=round(uptime_s, 1), chat=chat, **msgspec.structs.asdict(status)
     )
 
 
 def counts_of(answer: StatusAnswer) -> Status:
-    """Return the counts that `status_answer` showed."""
+    """Return the counts of a `status_answer`."""
     return Status(
         session_count=answer.session_count,
         message_count=answer.message_count,

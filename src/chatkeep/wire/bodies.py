@@ -1,7 +1,7 @@
-"""What clients send: the bodies of requests, how they are read, and the times and durations in them.
+"""The bodies of requests: their types, their decoding, and the times and durations in them.
 
-The structs say what the types are; the rules of `core` say the rest, with their own sentences. The
-patterns here only tell the same rules to readers of the OpenAPI document, and to tools that try it.
+The structs check types. The rules of `core` check everything else, and have their own error messages. The
+patterns here only show the same rules in the OpenAPI document, for people and for test tools.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from chatkeep.errors import BrokenInputError, InvalidError
 BULK_KEYS_MAX: Final = 10_000
 CHAT_CHARS_MAX: Final = 100_000
 MODEL_CHARS_MAX: Final = 256
-LARGE_BYTES: Final = 64 << 10  # of a body; more is not parsed in an event loop
+LARGE_BYTES: Final = 64 << 10  # of a body; a thread parses a larger one, not the event loop
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _YEAR_1: Final = -62135596800.0
 _YEAR_10000: Final = 253402300800.0
@@ -42,7 +42,7 @@ _T = TypeVar("_T")
 _HIGH: Final = rb"[dD][89abAB]"
 _LOW: Final = rb"[dD][c-fC-F]"
 _SURROGATE: Final = re.compile(rb"\\u[dD][89a-fA-F]")
-_PAIRED: Final = re.compile(  # bounded, so that other threads go on between two matches
+_PAIRED: Final = re.compile(  # bounded repeats, so that other threads run between two matches
     rb"(?:[^\\]{1,64}+|\\u%b..\\u%b|\\u(?![dD][89a-fA-F])|\\[^u]){1,4096}+" % (_HIGH, _LOW),
     re.DOTALL,
 )
@@ -119,7 +119,7 @@ UnixSeconds = Annotated[float, Meta(ge=_YEAR_1, lt=_YEAR_10000)]
 
 
 class DraftBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
-    """A message to append. `timestamp` is RFC 3339 or Unix seconds; content is null only beside tool calls."""
+    """A message to append. `timestamp` is RFC 3339 or Unix seconds; `content` is null only beside tool calls."""
 
     role: Role
     content: str | list[dict[str, Json] | str] | None = None
@@ -136,7 +136,7 @@ _DRAFTS: Final[msgspec.json.Decoder[DraftBody | list[DraftBody]]] = msgspec.json
 
 
 class ChatBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A message to the model. Without a key a session is made; without a model the configured one answers."""
+    """A message to the model. Without a key the server makes a session; without a model the configured one answers."""
 
     message: Annotated[str, Meta(min_length=1, max_length=CHAT_CHARS_MAX)]
     session_key: Annotated[str, Meta(extra_json_schema=_CHAT_KEY_SCHEMA)] | None = None
@@ -144,7 +144,7 @@ class ChatBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class SignInBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What a browser signs in with: the code of the link that the server printed, or a token."""
+    """The proof for signing in: the code of the server's printed sign-in link, or a token."""
 
     code: Annotated[str, Meta(max_length=256)] = ""
     token: Annotated[str, Meta(max_length=256)] = ""
@@ -157,7 +157,7 @@ class TitleBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class RevisionBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Changes to a session; what is left out stays. `metadata` is a merge patch (RFC 7396)."""
+    """Changes to a session; missing fields stay as they are. `metadata` is a merge patch (RFC 7396)."""
 
     title: Title | UnsetType | None = UNSET
     archived: bool | UnsetType = UNSET
@@ -167,7 +167,7 @@ class RevisionBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
 
 class BulkBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Which sessions to delete: either these keys, or all that every given filter matches."""
+    """The sessions to delete: either these keys, or all sessions matching every given filter."""
 
     keys: Annotated[list[Key], Meta(max_length=BULK_KEYS_MAX)] | None = None
     prefix: Key | None = None
@@ -177,11 +177,11 @@ class BulkBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 RULES: Final[dict[str, dict[str, Json]]] = {DraftBody.__name__: _SAYS_SOMETHING, BulkBody.__name__: _NAMES_SOME}
-"""What JSON Schema can say of the fields of a body together, by the body's name."""
+"""JSON Schema rules across the fields of a body, by the body's name."""
 
 
 def drafts_of_body(data: bytes) -> list[Draft]:
-    """Return the messages of the body of an append: one, or a list, which is a level more.
+    """Return the messages of the body of an append: one message, or a list (then one more level may nest).
 
     Raises:
         BrokenInputError, InvalidError: as `decoded` and `draft_of_body` say.
@@ -197,7 +197,7 @@ def drafts_of_body(data: bytes) -> list[Draft]:
 
 
 def draft_of_body(body: DraftBody) -> Draft:
-    """Return the message that a body describes.
+    """Return the message in a body.
 
     Raises:
         InvalidError: when the time lies outside the years 1 to 9999.
@@ -210,33 +210,33 @@ def draft_of_body(body: DraftBody) -> Draft:
 
 
 def draft_body(draft: Draft) -> DraftBody:
-    """Return the body that describes a message."""
+    """Return a message as a body."""
     fields = msgspec.structs.asdict(draft)
     return DraftBody(timestamp=fields.pop("sent_at"), **fields)
 
 
 def revision_of(body: RevisionBody) -> Revision:
-    """Return the changes that a body describes."""
+    """Return the changes in a body."""
     return Revision(**msgspec.structs.asdict(body))
 
 
 def revision_body(revision: Revision) -> RevisionBody:
-    """Return the body that describes changes."""
+    """Return changes as a body."""
     return RevisionBody(**msgspec.structs.asdict(revision))
 
 
 def with_choices(reason: str, place: str) -> str:
-    """Return why a value at a place of a document is refused, and what is allowed there if that is little."""
+    """Return the reason for refusing a value at a place of a document; for a role, with the allowed values."""
     if reason.startswith("Invalid enum value") and place.rpartition(".")[2] == "role":
         return f"{reason}, must be one of {', '.join(ROLES)}"
     return reason
 
 
 def parse_time(field: str, text: str) -> datetime:
-    """Return the time that an RFC 3339 text names, in UTC.
+    """Return the time of an RFC 3339 text, in UTC.
 
     Raises:
-        InvalidError: naming the field, when it names none.
+        InvalidError: naming the field, when the text is no such time.
     """
     try:
         return utc(msgspec.convert(text, At))
@@ -245,10 +245,10 @@ def parse_time(field: str, text: str) -> datetime:
 
 
 def parse_date(field: str, text: str) -> date:
-    """Return the day that a text such as `2024-01-15` names.
+    """Return the day of a text such as `2024-01-15`.
 
     Raises:
-        InvalidError: naming the field, when it names none.
+        InvalidError: naming the field, when the text is no day.
     """
     try:
         return msgspec.convert(text, date)
@@ -257,10 +257,10 @@ def parse_date(field: str, text: str) -> date:
 
 
 def parse_duration(field: str, text: str) -> timedelta:
-    """Return the duration that a text such as `30d`, `12h` or `90s` names.
+    """Return the duration of a text such as `30d`, `12h`, `5m` or `90s`.
 
     Raises:
-        InvalidError: naming the field, when it names none.
+        InvalidError: naming the field, when the text is no duration.
     """
     digits, unit = text[:-1], _DURATION_UNITS.get(text[-1:])
     if unit is None or not (digits.isascii() and digits.isdigit()) or len(digits) > _DURATION_DIGITS_MAX:
@@ -269,7 +269,7 @@ def parse_duration(field: str, text: str) -> timedelta:
 
 
 def parse_age(field: str, text: str, now: datetime) -> datetime:
-    """Return the time that lies a duration before `now`, or that an RFC 3339 text names.
+    """Return the time of a text: a duration before `now`, or a time in RFC 3339. The earliest is the year 1.
 
     Raises:
         InvalidError: naming the field, when the text is neither.
@@ -283,10 +283,11 @@ def parse_age(field: str, text: str, now: datetime) -> datetime:
 
 
 def decoded(data: bytes, decoder: msgspec.json.Decoder[_T], depth_max: int = DEPTH_MAX) -> _T:
-    """Return JSON as the type that the decoder is for.
+    """Return JSON as the type of the decoder.
 
     Raises:
-        BrokenInputError, InvalidError: for what is not JSON or nested too deep; naming the field that is wrong.
+        BrokenInputError: when it is not JSON, or nested too deep.
+        InvalidError: naming the wrong field, or when there are too many values or a lone surrogate.
     """
     check_values(data)
     check_depth(data, depth_max)
@@ -301,7 +302,7 @@ def decoded(data: bytes, decoder: msgspec.json.Decoder[_T], depth_max: int = DEP
 
 
 def check_values(data: bytes) -> None:
-    """Check, without parsing, that JSON has at most 100,000 values.
+    """Check JSON for at most `VALUES_MAX` values (100,000), without parsing it.
 
     Raises:
         InvalidError: when it has more.
@@ -313,7 +314,11 @@ def check_values(data: bytes) -> None:
 
 
 def _check_surrogates(data: bytes) -> None:
-    """Check that each half of a surrogate pair, written as an escape, has its other half."""
+    """Check for escaped surrogates without their other half.
+
+    Raises:
+        InvalidError: when there is one.
+    """
     end = 0
     while paired := _PAIRED.match(data, end):
         end = paired.end()
@@ -322,7 +327,12 @@ def _check_surrogates(data: bytes) -> None:
 
 
 def _check_syntax(data: bytes) -> None:
-    """Check that all of it is JSON: a wrong value may stand before the place where it is broken."""
+    """Check the whole body for broken JSON: the decoder stops at a wrong value before it.
+
+    Raises:
+        BrokenInputError: when it is broken.
+        InvalidError: when it has a lone surrogate.
+    """
     try:
         msgspec.json.decode(data)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:

@@ -1,4 +1,4 @@
-"""The JSON that chat answers, at once or in events; the rest of what goes out is in `wire`."""
+"""The JSON answers of chat, whole or in events; the other answers are in `wire.answers`."""
 
 from __future__ import annotations
 
@@ -6,23 +6,23 @@ from msgspec import UNSET, Struct, UnsetType
 
 
 class Usage(Struct, frozen=True, kw_only=True):
-    """What the model's server counted; zeros when it does not say."""
+    """The token counts of the model's server; zeros when it sends none."""
 
     prompt_tokens: int
     completion_tokens: int
 
 
 class NotStored(Struct, frozen=True, kw_only=True):
-    """Why a complete answer is not in its session, by the code and the sentence of the error."""
+    """The reason for a complete answer missing from its session: the code and the sentence of the error."""
 
     code: str
     detail: str
 
 
 class ChatAnswer(Struct, frozen=True, kw_only=True):
-    """The model's answer. Tools are not called yet, so there is one iteration.
+    """The model's answer. The server calls no tools yet, so there is one iteration.
 
-    `not_stored` is there when the answer could not be stored: then it is here alone.
+    `not_stored` is present when storing the answer failed: then the session does not have it.
     """
 
     response: str
@@ -34,7 +34,7 @@ class ChatAnswer(Struct, frozen=True, kw_only=True):
 
 
 class ChatStart(Struct, frozen=True, kw_only=True):
-    """The event `start`: the message is stored in this session, and the model is asked."""
+    """The event `start`: the message is stored in this session, and the server asks the model."""
 
     session_key: str
 
@@ -46,13 +46,13 @@ class ChatToken(Struct, frozen=True, kw_only=True):
 
 
 class ChatReasoning(Struct, frozen=True, kw_only=True):
-    """The event `reasoning`: a piece of what the model thinks, which is no part of the answer."""
+    """The event `reasoning`: a piece of the model's thinking, not of its answer."""
 
     text: str
 
 
 class ChatDone(Struct, frozen=True, kw_only=True):
-    """The event `done`: the answer is stored, as the message with this seq."""
+    """The event `done`: the answer is stored as the message with this seq."""
 
     iterations: int = 1
     usage: Usage

@@ -1,4 +1,4 @@
-"""Errors as they travel: a problem (RFC 9457) goes out, and comes in as the error that it showed."""
+"""Errors as JSON: the server encodes an error as a problem (RFC 9457), the client turns it back into the error."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _FACTS: Final = (
 
 
 class FieldError(Struct, frozen=True, kw_only=True):
-    """A value that breaks a rule."""
+    """A field with a value against a rule."""
 
     field: str
     message: str
@@ -33,7 +33,7 @@ class FieldError(Struct, frozen=True, kw_only=True):
 
 
 class OpenAIError(Struct, frozen=True, kw_only=True):
-    """An error as clients of OpenAI's API read it."""
+    """An error in the shape of OpenAI's API."""
 
     message: str
     type: str
@@ -42,7 +42,10 @@ class OpenAIError(Struct, frozen=True, kw_only=True):
 
 
 class RefusedRecord(Struct, frozen=True, kw_only=True):
-    """A flaw of an import as its report names it, and as a problem does: `field` is its place, `message` the reason."""
+    """A flaw of an import, with the fields of a report and of a problem.
+
+    `field` repeats `place`, `message` repeats `reason`, `type` repeats `code`.
+    """
 
     place: str
     reason: str
@@ -54,7 +57,7 @@ class RefusedRecord(Struct, frozen=True, kw_only=True):
 
 
 class RefusedImport(Struct, frozen=True, kw_only=True):
-    """An import of which nothing could be taken: a problem that is its report as well."""
+    """The answer to an import without a single good record: a problem with the fields of the report."""
 
     detail: str
     status: int
@@ -67,7 +70,7 @@ class RefusedImport(Struct, frozen=True, kw_only=True):
 
 
 def refused_import(report: ImportAnswer, code: str) -> RefusedImport:
-    """Return the report of an import that took in nothing, as the problem that it is."""
+    """Return the report of an empty import as a problem: 403 for the code of `ForbiddenError`, else 422."""
     is_forbidden = code == ForbiddenError.code
     told = "The token may write none of this; nothing was imported." if is_forbidden else "Nothing could be imported."
     errors = (
@@ -86,9 +89,9 @@ def refused_import(report: ImportAnswer, code: str) -> RefusedImport:
 
 
 class RefusedDeletion(Struct, frozen=True, kw_only=True):
-    """A bulk deletion that found nothing to delete: a problem that is its answer as well.
+    """The answer to a bulk deletion finding no session: a problem with the fields of the answer.
 
-    `not_found` are the keys that were named, none when filters chose.
+    `not_found` has the keys of the request; it is empty when the request gave filters.
     """
 
     detail: str
@@ -101,7 +104,7 @@ class RefusedDeletion(Struct, frozen=True, kw_only=True):
 
 
 def refused_deletion(answer: BulkAnswer, asked: str, named: Sequence[str]) -> RefusedDeletion:
-    """Return the answer of a deletion that removed nothing as the problem that it is; `asked` says what was meant."""
+    """Return the answer to an empty deletion as a problem; `asked` describes the request in words."""
     return RefusedDeletion(
         **msgspec.structs.asdict(answer),
         detail=f"No session was found for {asked}; nothing was deleted.",
@@ -112,9 +115,9 @@ def refused_deletion(answer: BulkAnswer, asked: str, named: Sequence[str]) -> Re
 
 
 class Problem(Struct, frozen=True, kw_only=True):
-    """An error, as `application/problem+json` (RFC 9457). The last nine are facts of single codes.
+    """An error, as `application/problem+json` (RFC 9457). Only some codes have the last nine fields.
 
-    `error` says the same to clients of OpenAI's API, on their routes.
+    `error` repeats the facts for clients of OpenAI's API, on the routes of that API.
     """
 
     detail: str
@@ -134,12 +137,12 @@ class Problem(Struct, frozen=True, kw_only=True):
 
     @property
     def sentence(self) -> str:
-        """What to tell people: the detail, and what they can do."""
+        """The text for people: the detail, and the help if there is any."""
         return self.detail if self.help is UNSET else f"{self.detail}. {self.help}"
 
 
 def problem(error: ChatkeepError) -> Problem:
-    """Return an error as the API shows it."""
+    """Return an error as a problem."""
     facts = {name: getattr(error, name, UNSET) for name in _FACTS}
     flaws: tuple[FieldError, ...] | UnsetType = UNSET
     if isinstance(error, InvalidError):
@@ -148,14 +151,14 @@ def problem(error: ChatkeepError) -> Problem:
 
 
 def openai_problem(told: Problem) -> Problem:
-    """Return a problem that clients of OpenAI's API understand too."""
+    """Return a problem with the `error` field for clients of OpenAI's API."""
     field = told.errors[0].field if told.errors else None
     error = OpenAIError(message=told.sentence, type=told.code, param=field, code=told.code)
     return msgspec.structs.replace(told, error=error)
 
 
 def error_of(answer: Problem, *, key: str = "") -> ChatkeepError:
-    """Return the error that `problem` showed, of the class that has its code; `key` is what was asked for."""
+    """Return the error of a `problem`, in the class with its code; `key` is the key of the request."""
     kind = BY_CODE.get(answer.code, ChatkeepError)
     error = kind.__new__(kind)
     error.args = (answer.sentence,)

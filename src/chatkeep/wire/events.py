@@ -1,7 +1,8 @@
-"""Changes as server-sent events, both ways: the server writes them, the client reads them.
+"""Changes as server-sent events: the server encodes them, the client decodes them.
 
-An event has the change's position as its id, its kind as its name and its facts as JSON. Two more begin
-what is told live: `ready`, when all was told that was missed, and `reset`, when that cannot be told.
+The id of an event is the position of the change, its name is the kind, and its data are the facts as JSON.
+One of two more events comes before the new changes: `ready` after all missed changes, or `reset` when the store
+does not know the missed changes any more.
 """
 
 from __future__ import annotations
@@ -18,14 +19,14 @@ from chatkeep.wire.answers import SessionItem
 
 READY: Final = "ready"
 RESET: Final = "reset"
-RETRY_MS: Final = 1000
+RETRY_MS: Final = 1000  # a client waits so long before it reconnects
 _KINDS: Final[frozenset[str]] = frozenset(get_args(ChangeKind))
 
 
 class EventData(Struct, frozen=True, kw_only=True):
-    """What an event says; `ready` and `reset` say nothing.
+    """The data of an event; `ready` and `reset` have none.
 
-    `session` is as lists of the object dialect show it when this is sent, null when it is gone by then.
+    `session` has the state at the time of sending, as in a list of the object dialect; null when it is deleted.
     """
 
     key: str | UnsetType = UNSET
@@ -35,7 +36,7 @@ class EventData(Struct, frozen=True, kw_only=True):
 
 
 def change_of(event: Event) -> Change | None:
-    """Return the change that an event tells of; None for an event of another kind."""
+    """Return the change in an event; None for an event of another kind."""
     if event.name not in _KINDS:
         return None
     told = msgspec.json.decode(event.data, type=EventData)
@@ -50,7 +51,7 @@ def change_of(event: Event) -> Change | None:
 
 
 def event_of(change: Change) -> bytes:
-    """Return the event that tells of a change."""
+    """Return a change as an encoded event."""
     data = EventData(
         key=change.key,
         first_seq=change.first_seq or UNSET,
@@ -61,5 +62,5 @@ def event_of(change: Change) -> bytes:
 
 
 def first_event(name: str, position: str) -> bytes:
-    """Return the event, `ready` or `reset`, after which all is told that follows this position."""
+    """Return the encoded event `ready` or `reset`, with the position before all further changes."""
     return event_bytes(Event(name, answers.json_bytes(EventData()), position), retry_ms=RETRY_MS)
