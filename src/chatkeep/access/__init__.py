@@ -1,5 +1,5 @@
-"""Who may come in: tokens, and the browsers that a token signed in.
+"""Access: tokens, and the page sessions of signed-in browsers.
 
-page_sessions   a browser's session, made from a token, revocable
-tokens          names, scopes, prefixes; secrets hashed at rest
+page_sessions   a browser's session, from a token or a sign-in link, revocable
+tokens          names, scopes, prefixes; only hashes of the secrets are stored
 """

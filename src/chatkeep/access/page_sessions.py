@@ -1,13 +1,14 @@
-"""Sessions of the page: browsers that signed in, each with a secret that is good in its cookie alone.
+"""Page sessions: signed-in browsers, each with a secret valid in its cookie alone.
 
-Cookies know no ports: a browser sends ours to whoever listens on another port of this host, too. So what is in
-it is no token. It is a secret of its own, good for one browser: refused in `Authorization`, forgotten after a
-week without a visit, after 30 days, when the browser signs out, and with the token that was pasted to sign in.
-It can do what that token can; one that a sign-in link made can do everything.
+Cookies ignore ports: a browser sends ours to every server on other ports of this host, too. So a cookie holds no
+token but a separate secret for one browser. The server refuses this secret in `Authorization`.
 
-`pages.json` in the workspace lists them, with the SHA-256 of each secret only. It is worth little: without it
-everybody signs in again. While the disk refuses to be written, a new session is in the memory of its server alone,
-so what can still be read can be read on the page, too; it ends with that server.
+A page session ends after 7 days without a visit, after 30 days, when the browser signs out, or with the token
+pasted to sign in. It has the permissions of that token; one made from a sign-in link may do everything.
+
+`pages.json` in the workspace lists the page sessions, with only the SHA-256 of each secret. Losing the file costs
+little: every browser signs in again. While the disk refuses writes, a new page session lives in the memory of its
+server, and ends with it. So a browser can still read on a full disk.
 """
 
 from __future__ import annotations
@@ -36,13 +37,13 @@ from chatkeep.errors import (
     UnauthorizedError,
 )
 
-IDLE: Final = timedelta(days=7)
-LIFETIME: Final = timedelta(days=30)
+IDLE: Final = timedelta(days=7)  # without a visit
+LIFETIME: Final = timedelta(days=30)  # visits or not
 RENEWED_AFTER: Final = timedelta(days=1)
-"""A session is renewed when it was not for so long: not every visit costs a write."""
-SESSIONS_PER_TOKEN: Final = 20
-_MARK: Final = "ckp_"
-_LINK_S: Final = 3600
+"""A renewal has to gain more than this, so that not every visit costs a write."""
+SESSIONS_PER_TOKEN: Final = 20  # a new one removes the oldest
+_MARK: Final = "ckp_"  # of these secrets; tokens begin with `ck_`
+_LINK_S: Final = 3600  # lifetime of a sign-in link
 PAGES_FILE: Final = "pages.json"
 _BROWSER_CHARS_MAX: Final = 60
 _REFUSALS: Final = (StorageFullError, StorageReadOnlyError, StorageDeniedError)
@@ -50,20 +51,20 @@ _Made = TypeVar("_Made")
 
 
 class PageSession(Struct, frozen=True, kw_only=True):
-    """What is known of a browser that signed in; its secret is not."""
+    """A signed-in browser, with the hash of its secret."""
 
     id: str
     sha256: Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
     token_id: str = ""
-    """The token that was pasted, none when it came by a sign-in link."""
+    """The id of the pasted token; empty when the browser used a sign-in link."""
     browser: str = ""
     is_secure: bool = False
-    """It was made over TLS, and is good in the cookie that only TLS sees."""
+    """True when the browser signed in over TLS; then only the `__Host-` cookie counts."""
     created_at: datetime
     expires_at: datetime
 
     def expired(self, now: datetime) -> bool:
-        """Tell whether its time is over."""
+        """Tell whether the page session has expired."""
         return self.expires_at <= now
 
 
@@ -78,30 +79,30 @@ class _Known(Struct, frozen=True):
 
 
 class PageSessions:
-    """The browsers that are signed in to the servers of one workspace. Safe to use from many threads and processes."""
+    """The signed-in browsers of one workspace. Safe to use from many threads and processes."""
 
     def __init__(self, tokens: TokenFile) -> None:
-        """Take the tokens that they come from; the file is beside theirs, and the clock is theirs."""
+        """Take the tokens behind the page sessions; the file is in their folder, and the clock is theirs."""
         self._tokens = tokens
         self._now = tokens.now
         self._path = tokens.path.with_name(PAGES_FILE)
         self._file = PrivateFile(self._path)
         self._known = _Known(None, (), {})
         self._unwritten: dict[str, PageSession] = {}
-        self._ended: frozenset[str] = frozenset()  # the ids of those that the file still has, as it cannot be written
+        self._ended: frozenset[str] = frozenset()  # ended ids, still in the file while the disk refuses writes
 
     def open(
         self, token: Token | None, *, browser: str = "", is_secure: bool = False, instead_of: Collection[str] = ()
     ) -> tuple[str, PageSession]:
-        """Make a session for who showed a token, or a link, and return its secret, which is kept nowhere.
+        """Make a page session from a token, or from a sign-in link (None), and return its secret with it.
 
-        It takes the place of those with the ids `instead_of`, and of the oldest of its token when there are too many.
-        Where the disk takes no writes, it is good for as long as this process lives: a full disk must not keep
-        anybody from reading, and from making room.
+        Only the hash of the secret is stored. The new session replaces those with the ids `instead_of`, and the oldest
+        of its token beyond `SESSIONS_PER_TOKEN`. While the disk refuses writes, it lives as long as this process:
+        a full disk must not stop anybody from reading, or from deleting to make room.
 
         Raises:
-            BusyError: when another process holds the file.
-            StorageError: when it is damaged, or the disk fails.
+            BusyError: when another process holds the file's lock.
+            StorageError: when the file is damaged, or the disk fails.
         """
         secret, now = _MARK + secrets.token_urlsafe(32), self._now()
         made = PageSession(
@@ -124,7 +125,7 @@ class PageSessions:
         return secret, made
 
     def find(self, secret: str) -> tuple[PageSession, Token]:
-        """Return the session of a secret, and the token that it stands for.
+        """Return the page session of a secret, and its token; a sign-in link gives a token with the scope `admin`.
 
         Raises:
             UnauthorizedError: when there is none, or when it or its token has ended.
@@ -141,15 +142,17 @@ class PageSessions:
         return page, self._token_of(page)
 
     def lifetime_s(self, page: PageSession) -> int:
-        """Return how long a session is good for from now on, if nobody ends it."""
+        """Return the seconds until a page session expires, at least 0."""
         return max(0, int((page.expires_at - self._now()).total_seconds()))
 
     def is_due(self, page: PageSession, token: Token) -> bool:
-        """Tell whether a session that is in use should be renewed: it would gain more than a day."""
+        """Tell whether renewing a page session would gain more than `RENEWED_AFTER` (a day)."""
         return _expiry(self._now(), page.created_at, token) - page.expires_at > RENEWED_AFTER
 
     def renew(self, page: PageSession) -> PageSession:
-        """Let a session last for another week, within its 30 days and the life of its token, and return it.
+        """Extend a page session to 7 days from now, and return it.
+
+        It still ends within its 30 days, and with its token. Nothing is written unless a renewal is due.
 
         Raises:
             UnauthorizedError: when it has ended meanwhile.
@@ -161,17 +164,17 @@ class PageSessions:
             if known is None:
                 raise UnauthorizedError
             token = self._token_of(known)
-            if not self.is_due(known, token):  # another request was here before
+            if not self.is_due(known, token):  # another request has renewed it
                 return known
             longer = msgspec.structs.replace(known, expires_at=_expiry(self._now(), known.created_at, token))
             self._write(longer if one is known else one for one in pages)
         return longer
 
     def end(self, id_or_secret: str) -> PageSession:
-        """Remove a session; it is refused from the next request on.
+        """Remove a page session, and return it; servers refuse it from the next request on.
 
         Raises:
-            NotFoundError: when there is none of this id or secret.
+            NotFoundError: when there is none with this id or secret.
             BusyError, StorageError: when the file cannot be changed.
         """
         digest = digest_of(id_or_secret)
@@ -188,10 +191,10 @@ class PageSessions:
         return found
 
     def leave(self, page: PageSession) -> None:
-        """Remove a session, as `end`; where the disk takes no writes it is refused for as long as this process lives.
+        """Remove a page session, as `end`; while the disk refuses writes, only this process refuses the session.
 
         Raises:
-            NotFoundError, BusyError, StorageError: as `end` says, but for a disk that takes no writes.
+            NotFoundError, BusyError, StorageError: as `end` says, except for a disk refusing writes.
         """
         try:
             self.end(page.id)
@@ -199,7 +202,7 @@ class PageSessions:
             self._ended |= {page.id}
 
     def all(self) -> tuple[PageSession, ...]:
-        """Return the sessions whose token is still there, in the order in which they were made.
+        """Return the page sessions with an existing token, oldest first, expired ones included.
 
         Raises:
             StorageError: when a file cannot be read.
@@ -209,7 +212,7 @@ class PageSessions:
         return tuple(page for page in pages if page.token_id in known and page.id not in self._ended)
 
     def check(self) -> None:
-        """Read the file.
+        """Check the file by reading it.
 
         Raises:
             StorageError: when it cannot be read, or is damaged.
@@ -242,7 +245,7 @@ class PageSessions:
         self._file.replace(msgspec.json.format(encoded) + b"\n")
 
     def _worth_keeping(self, pages: Iterable[PageSession]) -> list[PageSession]:
-        """Return those that are good, at most so many of a token, the newest."""
+        """Return the valid page sessions in their order, at most the newest `SESSIONS_PER_TOKEN` of each token."""
         now, known = self._now(), {token.id for token in self._tokens.all()} | {""}
         kept: list[PageSession] = []
         counts: Counter[str] = Counter()
@@ -255,13 +258,13 @@ class PageSessions:
 
 
 class SignInCode:
-    """A code that is good for one session, once, within an hour: who starts a server hands it to a browser.
+    """The code of a sign-in link: valid for one page session, within an hour.
 
-    It is in the memory of the server alone.
+    The server prints the link at its start, and keeps the code in memory alone. Safe to use from many threads.
     """
 
     def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
-        """Take a clock."""
+        """Take a clock in seconds, and make the code; its hour begins."""
         self._clock = clock
         self._until_s = clock() + _LINK_S
         self._lock = threading.Lock()
@@ -269,14 +272,14 @@ class SignInCode:
 
     @property
     def unspent(self) -> str | None:
-        """The code, None when it has been spent or its time is over."""
+        """The code; None when it is spent or has expired."""
         return self._unspent if self._clock() < self._until_s else None
 
     def spend(self, code: str, make: Callable[[], _Made]) -> _Made:
-        """Return what is made for the code, which is good no more then; if that fails, it is.
+        """Call `make` for a valid code, spend the code, and return the result; if `make` raises, the code stays valid.
 
         Raises:
-            UnauthorizedError: when it is not this code, or not any more.
+            UnauthorizedError: when the code is wrong, spent or expired.
         """
         with self._lock:
             if self.unspent is None or not hmac.compare_digest(digest_of(self.unspent), digest_of(code)):
@@ -306,7 +309,7 @@ _SYSTEMS: Final = {
 
 
 def _browser_of(user_agent: str) -> str:
-    """Return what a browser calls itself, short and printable; anybody may call themselves anything."""
+    """Return a short, printable name of a browser; a client may send any `User-Agent`."""
     browser = next((name for mark, name in _BROWSERS.items() if f"{mark}/" in user_agent), None)
     system = next((name for mark, name in _SYSTEMS.items() if mark in user_agent), None)
     if browser and system:

@@ -1,13 +1,12 @@
-"""Tokens: who may come in through the HTTP door, and what for.
+"""Tokens: access through the HTTP door, with the permissions of each token.
 
-`tokens.json` in the workspace lists them. A secret is shown once, when it is made; the file holds
-its SHA-256 only (a secret has 256 random bits, so a slow hash would protect nothing). A token has
-scopes (`admin` stands for all of them), may be confined to the keys under a prefix, may expire, and
-may have a rate limit of its own.
+`tokens.json` in the workspace lists the tokens. A secret is shown once, when it is made; the file has only
+its SHA-256 (a secret has 256 random bits, so a slow hash would protect nothing). A token has scopes (`admin`
+stands for all of them). It may have a prefix for its keys, an expiry, and a separate rate limit.
 
-The file is changed under a lock, by writing a new one beside it and renaming, so the commands and
-any number of servers share it; a change counts from the next request on. A file that cannot be read
-is never overwritten, and fields that this version does not know stay in it.
+Each change takes a lock, writes a new file and renames it. So commands and any number of servers share the file,
+and a change counts from the next request on. A damaged or unreadable file is never overwritten, and fields unknown
+to this version stay in it.
 """
 
 from __future__ import annotations
@@ -35,13 +34,13 @@ DEFAULT_SCOPES: Final[tuple[Scope, ...]] = ("read", "write")
 FIRST_SCOPES: Final[tuple[Scope, ...]] = ("admin",)
 LENT_SCOPES: Final[tuple[Scope, ...]] = ("read", "delete")
 TOKEN_NAME_CHARS_MAX: Final = 128
-RATE_MAX: Final = 1_000_000
-_MARK: Final = "ck_"  # tells scanners of leaked secrets whose it is
-SECRET_CHARS_MAX: Final = 256
+RATE_MAX: Final = 1_000_000  # requests a minute
+_MARK: Final = "ck_"  # lets scanners of leaked secrets recognise ours
+SECRET_CHARS_MAX: Final = 256  # a longer one is refused without hashing it
 
 
 class Token(Struct, frozen=True, kw_only=True):
-    """What is known of a token; its secret is not. `rate` is requests a minute, None for the server's limits."""
+    """A token, with the hash of its secret. `rate` is in requests a minute; None means the server's limits."""
 
     id: str
     name: str
@@ -52,15 +51,15 @@ class Token(Struct, frozen=True, kw_only=True):
     expires_at: datetime | None = None
     rate: int | None = None
     for_page: bool = False
-    """It is good for nothing: it was in the cookie of a browser, which has a session of its own now."""
+    """An old token for the cookie of a browser; never valid now, as browsers have page sessions."""
 
     def expired(self, now: datetime) -> bool:
-        """Tell whether the token's time is over."""
+        """Tell whether the token has expired."""
         return self.expires_at is not None and self.expires_at <= now
 
 
 class _Contents(Struct, frozen=True):
-    """The file as it stands: every field of it, known or not, and each token as it was written."""
+    """The whole file: every field, known or not, and each token in its bytes and decoded."""
 
     fields: dict[str, Raw]
     entries: tuple[Raw, ...]
@@ -77,7 +76,7 @@ _LISTED: Final = Decoder(_Listed)
 
 
 class _Known(Struct, frozen=True):
-    """The tokens that were read, in their order and by the digest of their secret, and the state of the file then."""
+    """A cache: the tokens in order, by the digest of their secret and by id, with the file's stamp at reading."""
 
     stamp: FileState | None
     tokens: tuple[Token, ...]
@@ -86,7 +85,7 @@ class _Known(Struct, frozen=True):
 
 
 def _now_utc() -> datetime:
-    """Return the current time."""
+    """Return the current time, in UTC."""
     return datetime.now(UTC)
 
 
@@ -94,7 +93,7 @@ class TokenFile:
     """The tokens of one workspace. Safe to use from many threads and processes."""
 
     def __init__(self, path: Path, *, now: Callable[[], datetime] = _now_utc) -> None:
-        """Take the place of the file, which need not exist, and the clock."""
+        """Take the path of the file (it may not exist yet), and a clock."""
         self.path = path
         self.now = now
         self._file = PrivateFile(path)
@@ -110,12 +109,12 @@ class TokenFile:
         lifetime: timedelta | None = None,
         rate: int | None = None,
     ) -> tuple[str, Token]:
-        """Make a token and return its secret, which is kept nowhere, and what is known of it.
+        """Make a token, and return its secret with it; only the hash of the secret is stored.
 
         Raises:
             InvalidError: when a value breaks its rule.
-            BusyError: when another process holds the file for too long.
-            StorageError: when the file cannot be read, which leaves it as it is, or the disk refuses.
+            BusyError: when another process holds the file's lock for too long.
+            StorageError: when the file cannot be read (it stays unchanged), or the disk refuses.
         """
         secret, token = self._made(name, scopes, prefix, lifetime, rate)
         with self._file.locked():
@@ -123,15 +122,15 @@ class TokenFile:
         return secret, token
 
     def create_first(self, name: str = "first") -> tuple[str, Token] | None:
-        """Make the first token, one with the scope `admin`, or return None when the file has tokens.
+        """Make the first token, with the scope `admin`; return None when the file already has tokens.
 
-        Of several servers that start at the same time exactly one gets it.
+        When several servers start at the same time, exactly one of them makes it.
 
         Raises:
             BusyError, StorageError: as `create` says.
         """
         if self._read().entries:
-            return None  # also where the disk takes no writes, and so no lock
+            return None  # before the lock: a disk refusing writes has no lock either
         with self._file.locked():
             if self._read().entries:
                 return None
@@ -140,10 +139,13 @@ class TokenFile:
         return secret, token
 
     def lend(self, name: str = "lent") -> tuple[str, Token]:
-        """Make a token that reads and makes room, for as long as this object lives; the file is not touched.
+        """Make a token in memory with the scopes `read` and `delete`, and return its secret with it.
+
+        It lives as long as this object, and the file stays unchanged: for reading, and for making room, on a disk
+        refusing writes.
 
         Raises:
-            StorageError: when the file cannot be read: then it is not known whether there are tokens.
+            StorageError: when the file cannot be read: it may have tokens.
         """
         self._read()
         secret, token = self._made(name, LENT_SCOPES, "", None, None)
@@ -152,7 +154,7 @@ class TokenFile:
         return secret, token
 
     def all(self) -> tuple[Token, ...]:
-        """Return the tokens in the order in which they were made, expired ones included.
+        """Return the tokens, oldest first, expired ones included.
 
         Raises:
             StorageError: when the file cannot be read.
@@ -160,7 +162,7 @@ class TokenFile:
         return self._current().tokens
 
     def get(self, token_id: str) -> Token:
-        """Return the token of an id.
+        """Return the token with an id.
 
         Raises:
             UnauthorizedError, StorageError: as `find` says.
@@ -171,7 +173,7 @@ class TokenFile:
         return token
 
     def revoke(self, id_or_secret: str) -> Token:
-        """Remove a token and return what was known of it; it is refused from the next request on.
+        """Remove a token, and return it; servers refuse it from the next request on.
 
         Raises:
             NotFoundError: when no token has this id or secret.
@@ -187,7 +189,7 @@ class TokenFile:
         raise NotFoundError("No token has this id or secret.")
 
     def find(self, secret: str) -> Token:
-        """Return the token of a secret; the time this takes tells nothing about the secrets there are.
+        """Return the token of a secret; the time this takes leaks nothing about existing secrets.
 
         Raises:
             UnauthorizedError: when there is none, or when it has expired.
@@ -196,7 +198,7 @@ class TokenFile:
         if len(secret) > SECRET_CHARS_MAX:
             raise UnauthorizedError
         digest = digest_of(secret)
-        token = self._current().by_digest.get(digest)  # what one can learn of digests by timing leads to no secret
+        token = self._current().by_digest.get(digest)  # timing leaks at most digests, not secrets
         if token is None or not hmac.compare_digest(token.sha256, digest):
             raise UnauthorizedError
         if token.for_page or token.expired(self.now()):
@@ -221,9 +223,9 @@ class TokenFile:
         return secret, token
 
     def _current(self) -> _Known:
-        """Return the tokens, reading the file again only when it has changed."""
+        """Return the cached tokens; read the file again only when it has changed."""
         stamp = self._file.stamp()
-        if stamp != self._known.stamp:  # the stamp is the older of the two: a change between is seen next time
+        if stamp != self._known.stamp:  # the stamp is older than the read: the next call sees a change between them
             self._known = self._reading(stamp)
         return self._known
 
@@ -233,7 +235,7 @@ class TokenFile:
         return _Known(stamp, tokens, by_digest, {token.id: token for token in reversed(tokens)})
 
     def _tokens(self) -> tuple[Token, ...]:
-        """Return the tokens alone, which takes a third of the time that it takes to keep what is not known."""
+        """Return the tokens without unknown fields: this takes a third of the time of `_read`."""
         try:
             return _LISTED.decode(self._file.read()).tokens
         except FileNotFoundError:
@@ -267,7 +269,7 @@ class TokenFile:
 
 
 def digest_of(secret: str) -> str:
-    """Return what is kept of a secret."""
+    """Return the stored digest of a secret: its SHA-256, in hex."""
     return hashlib.sha256(secret.encode(errors="surrogatepass")).hexdigest()
 
 
@@ -286,7 +288,7 @@ def _checked_scopes(scopes: Sequence[str]) -> tuple[Scope, ...]:
 
 def _checked_prefix(prefix: str) -> str:
     try:
-        return parse_key(prefix + "x")[:-1]  # a prefix is good when it can begin a key
+        return parse_key(prefix + "x")[:-1]  # a prefix is valid when a key can begin with it
     except InvalidKeyError as error:
         reason = f"must be able to begin a key, and leave room in its {KEY_CHARS_MAX} characters"
         raise InvalidError("prefix", reason) from error
