@@ -1,6 +1,6 @@
-"""The contract kit: the promises of `chatkeep.store.protocol.Store` as tests, for every store there is.
+"""The contract kit: the promises of `chatkeep.store.protocol.Store` as tests, for any store.
 
-A store passes when this does, with a fixture that gives an empty store and takes it away again:
+A store keeps the contract if these tests pass. The fixture yields an empty store and removes it afterwards:
 
     class TestMyStore(StoreContract):
         @pytest.fixture
@@ -9,8 +9,8 @@ A store passes when this does, with a fixture that gives an empty store and take
             yield store
             store.close()
 
-A promise cannot be taken back: a subclass that overrides one is refused. The kit knows nothing of
-files, tables or networks. Only this package needs pytest; no other part of Chatkeep imports it.
+A subclass cannot override a promise. The kit knows nothing of files, tables or networks. Only this
+package needs pytest; no other part of Chatkeep imports it.
 """
 
 from __future__ import annotations
@@ -56,10 +56,14 @@ class StoreContract(
     FeedContract,
     StatsContract,
 ):
-    """Every promise of a store. Subclass it and give the fixture `store`."""
+    """Every promise of a store, as tests. Subclass it and define the fixture `store`."""
 
     def __init_subclass__(cls, **kwargs: object) -> None:
-        """Refuse a class that overrides a promise."""
+        """Check a new subclass.
+
+        Raises:
+            TypeError: when the subclass overrides a promise.
+        """
         super().__init_subclass__(**kwargs)
         kept = {name for name in dir(StoreContract) if name.startswith("test_")}
         if taken_back := sorted(kept & vars(cls).keys()):

@@ -1,4 +1,4 @@
-"""What `Store.append` promises."""
+"""The promises of `Store.append`."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ class AppendContract:
     """Appends are atomic, ordered, and stored once."""
 
     def test_append_creates(self, store: Store) -> None:
-        """The first append makes the session and answers with the first place."""
+        """The first append creates the session and returns the first place."""
         appended = store.append(_KEY, [draft("Hello", 5, id="a")])
         assert (_KEY, 1, 1) == (appended.key, appended.message_count, appended.stored_count)
         assert (Receipt(seq=1, id="a", sent_at=at(5)),) == appended.receipts
 
     def test_append_goes_on(self, store: Store) -> None:
-        """Later appends are numbered on, whatever their times."""
+        """Later appends get the next seqs, whatever their times."""
         store.append(_KEY, [draft("one", 10)])
         appended = store.append(_KEY, [draft("two", 5), draft("three", 7)])
         assert [2, 3] == [receipt.seq for receipt in appended.receipts]
@@ -30,7 +30,7 @@ class AppendContract:
         assert ["one", "two", "three"] == _contents(store)
 
     def test_append_keeps_every_field(self, store: Store) -> None:
-        """All that a message says comes back."""
+        """Every field of a message comes back."""
         said = draft("42", role="tool", name="adder", tool_call_id="call-1", metadata={"took": 0.25})
         store.append(_KEY, [said])
         message = store.read(_KEY).messages[0]
@@ -48,7 +48,7 @@ class AppendContract:
         assert at(0.123457) == store.read(_KEY).messages[0].sent_at
 
     def test_append_makes_created_at_the_earliest_time(self, store: Store) -> None:
-        """A session begins with the earliest of its first messages, and later ones do not move that."""
+        """`created_at` is the earliest time of the first append; later messages do not change it."""
         store.append(_KEY, [draft("late", 20), draft("early", 10)])
         store.append(_KEY, [draft("earliest", 1)])
         assert at(10) == store.get(_KEY).header.created_at
@@ -76,13 +76,13 @@ class AppendContract:
         assert channel == store.get(key).header.channel
 
     def test_append_takes_channel(self, store: Store) -> None:
-        """A channel counts when the session is created, and never again."""
+        """The channel of the first append is the session's; later ones do not count."""
         store.append(_KEY, [draft()], channel="pager")
         store.append(_KEY, [draft()], channel="fax")
         assert "pager" == store.get(_KEY).header.channel
 
     def test_append_without_create(self, store: Store) -> None:
-        """`create=False` asks for a session that exists, and makes none."""
+        """`create=False` requires an existing session, and creates none."""
         with pytest.raises(SessionNotFoundError):
             store.append(_KEY, [draft()], create=False)
         with pytest.raises(SessionNotFoundError):
@@ -91,7 +91,7 @@ class AppendContract:
         assert 2 == store.append(_KEY, [draft()], create=False).message_count
 
     def test_append_again(self, store: Store) -> None:
-        """A stored message is answered with its first place and time, and stored once."""
+        """A repeated append returns the first place and time of a stored message, and stores nothing."""
         first = store.append(_KEY, [draft("Hello", 1, id="a")])
         store.append(_KEY, [draft("more", 2)])
         again = store.append(_KEY, [draft("Hello", 99, id="a")])
@@ -101,7 +101,7 @@ class AppendContract:
         assert at(2) == store.get(_KEY).updated_at
 
     def test_append_again_in_part(self, store: Store) -> None:
-        """Of a batch, what is stored keeps its place and the rest is appended."""
+        """The stored messages of a batch keep their places, and the others are appended."""
         store.append(_KEY, talk(2))
         appended = store.append(_KEY, [*talk(2)[::-1], draft("line 3", 3, id="id-3")])
         assert [2, 1, 3] == [receipt.seq for receipt in appended.receipts]
@@ -109,7 +109,7 @@ class AppendContract:
         assert ["line 1", "line 2", "line 3"] == _contents(store)
 
     def test_append_twice_in_one_batch(self, store: Store) -> None:
-        """A message that stands twice in a batch is stored once."""
+        """A message twice in a batch is stored once."""
         twice = draft("Hello", id="a")
         appended = store.append(_KEY, [twice, draft("between"), twice])
         assert [1, 2, 1] == [receipt.seq for receipt in appended.receipts]
@@ -125,7 +125,7 @@ class AppendContract:
         ],
     )
     def test_append_taken_id(self, store: Store, other: Draft) -> None:
-        """An id that is taken by other content refuses the batch and leaves nothing of it."""
+        """An id stored with other content refuses the whole batch; nothing of it is stored."""
         store.append(_KEY, talk(2))
         with pytest.raises(MessageConflictError):
             store.append(_KEY, [draft("before"), other, draft("after")])
@@ -134,7 +134,7 @@ class AppendContract:
         assert () == store.search(search_for("before")).hits
 
     def test_append_id_taken_in_the_batch(self, store: Store) -> None:
-        """Two contents under one id are refused, and no session is made for them."""
+        """Two contents under one id in a batch are refused, and no session is created."""
         with pytest.raises(MessageConflictError):
             store.append(_KEY, [draft("one", id="a"), draft("two", id="a")])
         with pytest.raises(SessionNotFoundError):
@@ -146,27 +146,27 @@ class AppendContract:
         assert 1 == store.append("telegram:2", [draft("two", id="a")]).stored_count
 
     def test_append_expecting_count(self, store: Store) -> None:
-        """An expected count lets the append through when the session has it."""
+        """An append succeeds if the session has the expected count."""
         store.append(_KEY, [draft()], expect_count=0)
         assert 3 == store.append(_KEY, [draft(), draft()], expect_count=1).message_count
 
     @pytest.mark.parametrize("expect_count", [0, 1, 3])
     def test_append_expecting_another_count(self, store: Store, expect_count: int) -> None:
-        """A session that has moved on, or is not so far, refuses and stays as it is."""
+        """A session with another count refuses the append and stays unchanged."""
         store.append(_KEY, talk(2))
         with pytest.raises(CountConflictError):
             store.append(_KEY, [draft("more")], expect_count=expect_count)
         assert 2 == store.get(_KEY).message_count
 
     def test_append_expecting_count_of_no_session(self, store: Store) -> None:
-        """A missing session has no messages, and is not made by an append that is refused."""
+        """A missing session counts as empty, and a refused append does not create it."""
         with pytest.raises(CountConflictError):
             store.append(_KEY, [draft()], expect_count=1)
         with pytest.raises(SessionNotFoundError):
             store.get(_KEY)
 
     def test_append_again_expecting_the_old_count(self, store: Store) -> None:
-        """A retry of what was stored passes, although the session has moved on since."""
+        """A retry of a stored batch succeeds with its old expected count, also after later appends."""
         first = store.append(_KEY, talk(2), expect_count=0)
         store.append(_KEY, [draft("more")])
         again = store.append(_KEY, talk(2), expect_count=0)
@@ -174,7 +174,7 @@ class AppendContract:
         assert 0 == again.stored_count
 
     def test_append_a_thousand(self, store: Store) -> None:
-        """A batch of the largest size is stored in its order."""
+        """A batch of 1,000 messages is stored in its order."""
         appended = store.append(_KEY, talk(1000))
         assert list(range(1, 1001)) == [receipt.seq for receipt in appended.receipts]
         assert [f"line {n}" for n in range(1, 1001)] == _contents(store)

@@ -1,4 +1,4 @@
-"""What stores promise of the largest things that `core.bounds` lets in."""
+"""The promises about messages and metadata at the limits of `core.bounds`."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ _NEEDLE: Final = "haystackneedle"
 
 
 class BoundsContract:
-    """What the rules let in is stored, found and given back, however large it is."""
+    """Content at the limits is stored, found and returned like any other."""
 
     def test_append_the_largest_message(self, store: Store) -> None:
-        """A message of 16 MiB comes back whole in every way of reading, is found, and parts no neighbours."""
+        """A message of 16 MiB comes back whole from every read, is found, and does not disturb its neighbours."""
         store.append(_KEY, [draft("before", 1, id="1"), largest("2"), draft("after", 3, id="3")])
         messages = store.read(_KEY).messages
         assert ["before", largest("2").content, "after"] == [message.content for message in messages]
@@ -30,14 +30,14 @@ class BoundsContract:
         assert messages == store.read(_KEY).messages
 
     def test_merge_the_largest_message(self, store: Store) -> None:
-        """What an append takes, a merge takes."""
+        """A merge takes the same content as an append."""
         merged = store.merge(session(_KEY, [largest("1"), deepest("2"), widest("3")]))
         assert (3, ()) == (merged.added_count, merged.conflicts)
         assert [largest("1").content, "x", "x"] == [message.content for message in store.read(_KEY).messages]
 
     @pytest.mark.parametrize("kind", ["deepest", "widest"])
     def test_append_the_deepest_and_the_widest_message(self, store: Store, kind: str) -> None:
-        """A message of 128 levels, and one of 100,000 values, come back as they went in."""
+        """A message of 128 levels and one of 100,000 values come back unchanged."""
         said = {"deepest": deepest, "widest": widest}[kind]("1")
         store.append(_KEY, [said])
         store.append(_KEY, [draft("after")])
@@ -54,7 +54,7 @@ class BoundsContract:
 
 
 def largest(message_id: str) -> Draft:
-    """Return a message of exactly 16 MiB, with a word in it that is nowhere else."""
+    """Return a message of exactly 16 MiB, with a word of its own at the end."""
     empty = draft(f" {_NEEDLE}", 2, id=message_id)
     room = MESSAGE_BYTES_MAX - len(msgspec.json.encode(empty))
     filled = msgspec.structs.replace(empty, content="x" * (room % 5) + " word" * (room // 5) + f" {_NEEDLE}")

@@ -1,4 +1,4 @@
-"""What `Store.revise` and `delete` promise."""
+"""The promises of `Store.revise` and `Store.delete`."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ _KEY = "user:alice"
 
 
 class ChangeContract:
-    """A header changes as a whole; a deleted session leaves nothing."""
+    """A revision is atomic; a delete leaves no trace."""
 
     def test_revise_title(self, store: Store) -> None:
-        """The user's title wins over the first words, now and after more messages."""
+        """The user's title replaces the first words, also after more messages."""
         store.append(_KEY, talk(2))
         known = store.revise(_KEY, Revision(title="Mine"))
         assert ("Mine", "Mine") == (known.title, known.header.title)
@@ -27,7 +27,7 @@ class ChangeContract:
         assert "Mine" == store.read(_KEY).header.title
 
     def test_revise_title_away(self, store: Store) -> None:
-        """Without a title of the user's own, the first words are the title again."""
+        """Without a title from the user, the first words are the title again."""
         store.append(_KEY, talk(1))
         store.revise(_KEY, Revision(title="Mine"))
         known = store.revise(_KEY, Revision(title=None))
@@ -35,7 +35,7 @@ class ChangeContract:
         assert known == store.get(_KEY)
 
     def test_revise_marks(self, store: Store) -> None:
-        """Marks and tags are set one by one; what is not named stays."""
+        """A revision sets only the given marks and tags; the others stay."""
         store.append(_KEY, talk(1))
         store.revise(_KEY, Revision(title="Mine", pinned=True, tags=("b", "a")))
         store.revise(_KEY, Revision(archived=True))
@@ -54,7 +54,7 @@ class ChangeContract:
         assert (_KEY,) == store.keys(Selection()).keys
 
     def test_revise_metadata(self, store: Store) -> None:
-        """Metadata is patched: null takes away, objects are patched inside, all else replaces."""
+        """A metadata patch removes members given as null, patches objects inside, and replaces all else."""
         store.append(_KEY, talk(1))
         store.revise(_KEY, Revision(metadata={"a": 1, "b": {"c": [1, 2], "d": "x"}, "e": True}))
         known = store.revise(_KEY, Revision(metadata={"a": None, "b": {"c": [3], "new": 0.5}, "gone": None}))
@@ -63,7 +63,7 @@ class ChangeContract:
         assert expected == store.read(_KEY).header.metadata
 
     def test_revise_metadata_beyond_its_limit(self, store: Store) -> None:
-        """Metadata that would grow too large is refused, and nothing of the revision is made."""
+        """A patch beyond the limit of metadata is refused, and the whole revision with it."""
         store.append(_KEY, talk(1))
         store.revise(_KEY, Revision(metadata={"a": "x" * (METADATA_BYTES_MAX - 100)}))
         with pytest.raises(InvalidError):
@@ -72,7 +72,7 @@ class ChangeContract:
         assert (None, ["a"]) == (header.title, list(header.metadata))
 
     def test_revise_changes_no_time(self, store: Store) -> None:
-        """A revision is no activity: times, counts and the place in the list stay."""
+        """A revision changes no time, no count and no place in the list."""
         store.append(_KEY, talk(3))
         store.append("user:bob", [draft("newer", 60)])
         before = store.get(_KEY)
@@ -86,7 +86,7 @@ class ChangeContract:
         assert [1, 2, 3] == [message.seq for message in store.read(_KEY).messages]
 
     def test_revise_then_append(self, store: Store) -> None:
-        """A revised session goes on where it was, and knows its message ids."""
+        """After a revision, appends get the next seqs, and the stored message ids are still known."""
         store.append(_KEY, talk(2))
         store.revise(_KEY, Revision(title="A much longer title than there was before " * 4))
         assert [3] == [receipt.seq for receipt in store.append(_KEY, [draft("line 3", 3)]).receipts]
@@ -94,12 +94,12 @@ class ChangeContract:
         assert 3 == len(store.read(_KEY).messages)
 
     def test_revise_nothing(self, store: Store) -> None:
-        """A revision without changes answers with what is known."""
+        """An empty revision returns the present summary."""
         store.append(_KEY, talk(1))
         assert store.get(_KEY) == store.revise(_KEY, Revision())
 
     def test_revise_missing(self, store: Store) -> None:
-        """A session that is not there is not made by revising it."""
+        """A revision of a missing session fails and creates none."""
         with pytest.raises(SessionNotFoundError):
             store.revise(_KEY, Revision(title="Mine"))
         assert 0 == store.keys(Selection()).total
@@ -122,7 +122,7 @@ class ChangeContract:
         assert (1, 1) == (store.status().session_count, store.status().message_count)
 
     def test_delete_missing(self, store: Store) -> None:
-        """Only what is there can be deleted, and only once."""
+        """A delete of a missing or deleted session fails."""
         with pytest.raises(SessionNotFoundError):
             store.delete(_KEY)
         store.append(_KEY, talk(1))

@@ -1,4 +1,4 @@
-"""The promises about telling what changed."""
+"""The promises of `Store.changes`."""
 
 from __future__ import annotations
 
@@ -24,24 +24,24 @@ def _fact(change: Change) -> tuple[str, str, int | None, int | None]:
 
 
 class FeedContract:
-    """Promises of `Store.changes`."""
+    """The feed has every change once, in order, and any position continues it."""
 
     def test_changes_begin_with_now(self, store: Store) -> None:
-        """Without a position nothing is told, but from where to go on; there nothing follows yet."""
+        """Without a position the answer has no changes, but the present position; no change follows it yet."""
         store.append(_KEY, talk(1))
         begun = store.changes(None, limit=10)
         assert ((), True) == (begun.changes, begun.is_known)
         assert begun == store.changes(begun.position, limit=10)
 
     def test_changes_tell_of_appends(self, store: Store) -> None:
-        """The first append makes a session, the others make it longer; each tells its seqs."""
+        """The first append is `created`, later ones are `appended`; each change has its seqs."""
         begun = store.changes(None, limit=1).position
         store.append(_KEY, talk(2))
         store.append(_KEY, [draft("more")])
         assert [("created", _KEY, 1, 2), ("appended", _KEY, 3, 3)] == _told(store, begun)
 
     def test_changes_tell_of_headers_and_ends(self, store: Store) -> None:
-        """A revised session, a deleted one, and a new one under its key."""
+        """Revisions and deletes are changes, and so is a new session under a deleted key."""
         store.append(_KEY, talk(1))
         begun = store.changes(None, limit=1).position
         store.revise(_KEY, Revision(title="Mine"))
@@ -51,7 +51,7 @@ class FeedContract:
         assert expected == _told(store, begun)
 
     def test_changes_tell_of_merges(self, store: Store) -> None:
-        """A merge makes a session, without messages too, or brings it those that it lacks."""
+        """A merge is `created`, also without messages, or `appended` with the new messages."""
         begun = store.changes(None, limit=1).position
         store.merge(session("empty"))
         store.merge(session(_KEY, talk(2)))
@@ -60,7 +60,7 @@ class FeedContract:
         assert expected == _told(store, begun)
 
     def test_changes_tell_nothing_of_nothing(self, store: Store) -> None:
-        """What was stored already, and what failed, is no change."""
+        """Repeats and failed writes are no changes."""
         store.append(_KEY, talk(2))
         begun = store.changes(None, limit=1).position
         store.append(_KEY, talk(2))
@@ -75,7 +75,7 @@ class FeedContract:
         assert [] == _told(store, begun)
 
     def test_changes_show_the_session_as_it_is(self, store: Store) -> None:
-        """A change comes with its session as a list shows it now; a session that is gone is None."""
+        """A change has its session's present summary, as in a list; None for a deleted session."""
         begun = store.changes(None, limit=1).position
         store.append(_KEY, talk(1))
         store.append("gone", talk(1))
@@ -89,7 +89,7 @@ class FeedContract:
         assert {listed.preview} == {known.preview for known in shown if known}
 
     def test_changes_go_on_anywhere(self, store: Store) -> None:
-        """From the position of an answer, and of each of its changes, exactly the rest follows."""
+        """A reader can continue from an answer's position, or any change's, and gets exactly the rest."""
         begun = store.changes(None, limit=1).position
         for number in range(5):
             store.append(f"k{number}", talk(1))
@@ -104,14 +104,14 @@ class FeedContract:
 
     @pytest.mark.parametrize("position", ["", "0", "A" * 22, "-" * 22, "é" * 22, "x" * 4000])
     def test_changes_from_nowhere(self, store: Store, position: str) -> None:
-        """A position that is none is said to be unknown, and answered by the present one."""
+        """For an invalid position, `is_known` is false, and the answer has the present position."""
         store.append(_KEY, talk(1))
         answer = store.changes(position, limit=10)
         assert ((), False) == (answer.changes, answer.is_known)
         assert answer.position == store.changes(None, limit=10).position
 
     def test_changes_of_many_writers(self, store: Store) -> None:
-        """While many write, who follows sees every message once, the ones of a session in their order."""
+        """Beside many writers, a reader of the feed gets every message once, those of a session in order."""
         position = store.changes(None, limit=1).position
         seen: dict[str, list[int]] = {}
         with ThreadPoolExecutor(4) as pool:

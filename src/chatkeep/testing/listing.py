@@ -1,4 +1,4 @@
-"""What `Store.list`, `keys` and `status` promise."""
+"""The promises of `Store.list`, `Store.keys` and `Store.status`."""
 
 from __future__ import annotations
 
@@ -14,30 +14,30 @@ NOT_CURSORS = ["junk", "", "!!!", "WyJhIl0=", "ñ", "W10", "x" * 3000]
 
 
 class ListContract:
-    """Lists are ordered, filtered and counted alike, and their pages fit together."""
+    """All lists have the same order, filters and counts, and their pages fit together."""
 
     def test_list_empty(self, store: Store) -> None:
-        """A store without sessions lists none."""
+        """The list of an empty store is empty."""
         page = store.list(Selection(), limit=10)
         assert ((), 0, None) == (page.sessions, page.total, page.next_cursor)
         keys = store.keys(Selection())
         assert ((), 0, None) == (keys.keys, keys.total, keys.next_cursor)
 
     def test_list_order(self, store: Store) -> None:
-        """The newest activity comes first; sessions of one time stand by key, code point by code point."""
+        """The latest activity comes first; ties are ordered by key, by code point."""
         for key, seconds in [("b", 1), ("a", 1), ("é", 1), ("B", 1), ("old", 0), ("new", 2)]:
             store.append(key, [draft("Hello", seconds)])
         assert ["new", "B", "a", "b", "é", "old"] == _listed(store.list(Selection(), limit=10))
 
     def test_list_order_before_1970(self, store: Store) -> None:
-        """Times order by instant, on both sides of 1970 and to the microsecond."""
+        """Times are ordered to the microsecond, before and after 1970."""
         for key, seconds in [("moon", -2e9), ("now", 0), ("just now", 1e-6), ("far", 3e9)]:
             store.append(key, [draft("Hello", seconds)])
         assert ["far", "just now", "now", "moon"] == _listed(store.list(Selection(), limit=10))
         assert ["far", "just now", "now", "moon"] == _walked(store, Selection(), limit=1)
 
     def test_list_follows_activity(self, store: Store) -> None:
-        """An append moves a session up, unless its time is older than what is there."""
+        """An append moves a session up, unless the session has a later message."""
         for n, key in enumerate(["a", "b", "c"]):
             store.append(key, [draft("Hello", n)])
         store.append("a", [draft("Hello", 10)])
@@ -45,7 +45,7 @@ class ListContract:
         assert ["a", "c", "b"] == _listed(store.list(Selection(), limit=10))
 
     def test_list_is_of_summaries(self, store: Store) -> None:
-        """A list says of each session what `get` says, but for its metadata."""
+        """A list has the summaries of `get`, without their metadata."""
         store.append("cli:a", [draft("Hello", 1), draft("Hi", 2, role="assistant")])
         store.revise("cli:a", Revision(title="Greeting", tags=("x",), pinned=True))
         assert (store.get("cli:a"),) == store.list(Selection(), limit=1).sessions
@@ -54,7 +54,7 @@ class ListContract:
         assert {"a": 1} == store.get("cli:a").header.metadata
 
     def test_list_pages(self, store: Store) -> None:
-        """Pages follow each other without gap or overlap; each tells the total, the last has no cursor."""
+        """Pages follow each other without gap or overlap; each has the total, and the last has no cursor."""
         for n in range(7):
             store.append(f"key-{n}", [draft("Hello", n // 3)])
         whole = _listed(store.list(Selection(), limit=10))
@@ -64,7 +64,7 @@ class ListContract:
         assert None is store.list(Selection(), limit=7).next_cursor
 
     def test_list_pages_while_sessions_move(self, store: Store) -> None:
-        """Sessions that stay where they are are neither skipped nor repeated by others that move, come or go."""
+        """While some sessions move, come or go, pages neither skip nor repeat the others."""
         for n in range(8):
             store.append(f"key-{n}", [draft("Hello", n)])
         first = store.list(Selection(), limit=3)
@@ -78,7 +78,7 @@ class ListContract:
         assert 8 == rest.total
 
     def test_list_filters(self, store: Store) -> None:
-        """Filters choose what is listed, and the total counts what they choose."""
+        """Filters apply to the list and to its total."""
         _furnish(store)
         for selection, expected in _SELECTIONS:
             page = store.list(selection, limit=10)
@@ -86,7 +86,7 @@ class ListContract:
             assert _listed(page) == _walked(store, selection, limit=1)
 
     def test_list_of_a_tag(self, store: Store) -> None:
-        """A tag chooses the sessions that have exactly it, several those that have all of them, in any order."""
+        """A tag selects sessions with exactly this tag; several tags select those with all of them, in any order."""
         for key, tags in _TAGS.items():
             store.merge(session(key, [draft()], tags=tags))
         for tag in {tag for tags in _TAGS.values() for tag in tags} | {"wor", "k", "", "[]", '"', "%", "x\0"}:
@@ -99,7 +99,7 @@ class ListContract:
         assert () == store.keys(Selection(tags=("work", "nowhere"))).keys
 
     def test_list_of_marks_that_change(self, store: Store) -> None:
-        """Tags and pins are those that a session has now, and choose together with the other filters."""
+        """Filters by tag and pin use the present marks of a session, and combine with the other filters."""
         for n in range(6):
             store.merge(session(f"k:{n}", [draft("Hello", n)], tags=("work",), pinned=n % 2 == 0, archived=n == 4))
         chosen = Selection(prefixes=("k:",), tags=("work",), pinned=True)
@@ -115,7 +115,7 @@ class ListContract:
         assert (["k:1"], 4) == (_listed(rest), rest.total)
 
     def test_list_by_time(self, store: Store) -> None:
-        """Sessions can be chosen by age: those whose latest activity is before a time, or is that time or after it."""
+        """A list can be filtered by latest activity: before a time (exclusive), or since one (inclusive)."""
         _furnish(store)
         everything = _listed(store.list(Selection(), limit=10))
         newer = store.list(Selection(updated_after=at(3)), limit=1)
@@ -129,7 +129,7 @@ class ListContract:
 
     @pytest.mark.parametrize("cursor", NOT_CURSORS)
     def test_list_with_a_strange_cursor(self, store: Store, cursor: str) -> None:
-        """A cursor that no list made is refused."""
+        """An invalid cursor is refused."""
         store.append("a", [draft()])
         with pytest.raises(InvalidCursorError):
             store.list(Selection(), limit=10, cursor=cursor)
@@ -137,7 +137,7 @@ class ListContract:
             store.keys(Selection(), limit=10, cursor=cursor)
 
     def test_list_with_a_cursor_of_another_list(self, store: Store) -> None:
-        """A cursor goes on with the list that made it, not with one of other filters or of keys."""
+        """A cursor is refused by a list with other filters, and cursors of keys and of sessions do not mix."""
         for key in ("a:1", "a:2", "b:1"):
             store.append(key, [draft()])
         of_list = store.list(Selection(), limit=1).next_cursor
@@ -152,7 +152,7 @@ class ListContract:
                 store.keys(selection, limit=1, cursor=cursor)
 
     def test_keys(self, store: Store) -> None:
-        """Keys stand by code point, all of them without a limit."""
+        """Keys are ordered by code point; without a limit, all are returned."""
         for key in ["b", "a", "B", "é", "z", "🎉", "ｚ", "a:b", "a/b", "日本語:x"]:
             store.append(key, [draft()])
         page = store.keys(Selection())
@@ -160,7 +160,7 @@ class ListContract:
         assert (10, None) == (page.total, page.next_cursor)
 
     def test_keys_pages(self, store: Store) -> None:
-        """Pages of keys follow each other, also when keys before or after them come and go."""
+        """Pages of keys follow each other, also while other keys come and go."""
         for key in "acegik":
             store.append(key, [draft()])
         first = store.keys(Selection(), limit=2)
@@ -175,14 +175,14 @@ class ListContract:
         assert None is store.keys(Selection(), limit=7).next_cursor
 
     def test_keys_filters(self, store: Store) -> None:
-        """The filters of keys are those of lists."""
+        """Keys have the same filters as lists."""
         _furnish(store)
         for selection, expected in _SELECTIONS:
             page = store.keys(selection)
             assert (expected, len(expected)) == (list(page.keys), page.total)
 
     def test_list_prefix_is_plain_text(self, store: Store) -> None:
-        """No character of a prefix stands for others, and case counts."""
+        """A prefix has no wildcards, and case matters."""
         for key in ["a%b", "a_b", "axb", "a*b", "A%b", "[a]b"]:
             store.append(key, [draft()])
         for prefix in ["a%", "a_", "a*", "A", "[a]"]:
@@ -190,7 +190,7 @@ class ListContract:
             assert expected == list(store.keys(Selection(prefixes=(prefix,))).keys)
 
     def test_list_prefix_at_the_end_of_unicode(self, store: Store) -> None:
-        """A prefix that ends in the last code points chooses like any other."""
+        """A prefix with the highest code points at its end works like any other."""
         keys = ["a\U0010fffe", "a\ud7ff", "a\ud7ffb", "b"]
         for key in keys:
             store.append(key, [draft()])
@@ -208,7 +208,7 @@ class ListContract:
         assert status.size_bytes > 0
 
     def test_status_of_a_prefix(self, store: Store) -> None:
-        """A confined status counts what lies under its prefix."""
+        """The status of a prefix counts only the sessions under it."""
         _furnish(store)
         status = store.status("a:")
         assert (2, 3, {"api": 1, "fax": 1}) == (status.session_count, status.message_count, status.channels)
@@ -246,7 +246,7 @@ _TAGS: dict[str, tuple[str, ...]] = {
     "commas": ("x,", "y", ",", "work,home"),
     "json": ('["work"]', "\\work", '\\"work\\"', "\\u0077ork"),
     "é": ("café", "工作", "🎉"),
-    "no accent": ("cafe",),  # one in another form comes to a store as this very "café": names are composed before
+    "no accent": ("cafe",),  # no case for a decomposed "café": `check_tags` composes tags (NFC) first
 }
 
 

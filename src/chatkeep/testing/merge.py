@@ -1,4 +1,4 @@
-"""What `Store.merge` promises."""
+"""The promises of `Store.merge`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _KEY = "slack:U01"
 
 
 class MergeContract:
-    """A merge adds what is missing and changes nothing that is there."""
+    """A merge adds missing messages and changes no stored content."""
 
     def test_merge_creates(self, store: Store) -> None:
         """A session from elsewhere keeps its header and its messages."""
@@ -33,7 +33,7 @@ class MergeContract:
         assert [_KEY] == [hit.key for hit in store.search(search_for("line")).hits]
 
     def test_merge_keeps_unknown_fields(self, store: Store) -> None:
-        """Fields of messages and of the header that Chatkeep does not know come back as they were, and tell repeats."""
+        """Unknown fields of header and messages come back unchanged, and count as content of a message."""
         plain = session(_KEY, talk(2), extra={"drops": [1], "": "x"})
         said = tuple(replace(message, extra={"mood": {"good": [1, None]}, "extra": 2}) for message in plain.messages)
         whole = replace(plain, messages=said)
@@ -44,7 +44,7 @@ class MergeContract:
         assert ("id-1", "id-2") == store.merge(plain).conflicts
 
     def test_merge_empty_session(self, store: Store) -> None:
-        """A session without messages is one too; it was last active when it was created."""
+        """A merge takes a session without messages; its latest activity is its creation."""
         assert Merged(created=True, added_count=0, skipped_count=0) == store.merge(session(_KEY))
         known = store.get(_KEY)
         assert (0, START, "New Chat", "") == (known.message_count, known.updated_at, known.title, known.preview)
@@ -53,7 +53,7 @@ class MergeContract:
         assert 1 == store.append(_KEY, [draft("Hello")], create=False, expect_count=0).message_count
 
     def test_merge_extends(self, store: Store) -> None:
-        """Messages that are not stored yet are appended in their order, numbered on."""
+        """New messages are appended in their order, with the next seqs."""
         store.append(_KEY, [*talk(2), draft("mine", 9)])
         assert Merged(created=False, added_count=2, skipped_count=2) == store.merge(session(_KEY, talk(4)))
         assert [(1, "line 1"), (2, "line 2"), (3, "mine"), (4, "line 3"), (5, "line 4")] == [
@@ -61,14 +61,14 @@ class MergeContract:
         ]
 
     def test_merge_again(self, store: Store) -> None:
-        """The same merge again changes nothing."""
+        """A repeated merge changes nothing."""
         whole = session(_KEY, talk(3))
         store.merge(whole)
         assert Merged(created=False, added_count=0, skipped_count=3) == store.merge(whole)
         assert whole == store.read(_KEY)
 
     def test_merge_conflicts(self, store: Store) -> None:
-        """Ids that are taken by other content are left out and named; the rest is added."""
+        """Messages with a stored id but other content are left out and named; the others are added."""
         store.append(_KEY, talk(2))
         other = session(_KEY, [draft("else", id="id-2"), draft("line 1", id="id-1"), draft("new", 7, id="id-7")])
         merged = store.merge(other)
@@ -81,28 +81,28 @@ class MergeContract:
         assert ["line 1", "line 2", "new"] == [message.content for message in store.read(_KEY).messages]
 
     def test_merge_repeated_id(self, store: Store) -> None:
-        """An id that comes twice in one session is stored once, with what it said first."""
+        """Of several messages with one id in a session, the first is stored."""
         twice = [draft("one", id="a"), draft("two", id="a"), draft("one", id="a"), draft("three", id="b")]
         merged = store.merge(session(_KEY, twice))
         assert (2, 1, ("a",)) == (merged.added_count, merged.skipped_count, merged.conflicts)
         assert [(1, "one"), (2, "three")] == [(each.seq, each.content) for each in store.read(_KEY).messages]
 
     def test_merge_numbers_anew(self, store: Store) -> None:
-        """Numbers from elsewhere do not count, order does."""
+        """A merge ignores foreign seqs, and keeps the order."""
         whole = session(_KEY, talk(4))
         part = session(_KEY)
         store.merge(type(part)(header=part.header, messages=whole.messages[2:]))
         assert [(1, "line 3"), (2, "line 4")] == [(each.seq, each.content) for each in store.read(_KEY).messages]
 
     def test_merge_changes_no_header(self, store: Store) -> None:
-        """The header of a stored session is not touched."""
+        """A merge does not change the header of a stored session."""
         store.append(_KEY, talk(1))
         header = store.read(_KEY).header
         store.merge(session(_KEY, talk(2), title="Theirs", channel="fax", created_at=at(-5), metadata={"a": 1}))
         assert header == store.read(_KEY).header
 
     def test_merge_what_was_read(self, store: Store) -> None:
-        """What one session gives, another place takes: reading and merging lose nothing."""
+        """A read session can be merged again without loss."""
         store.append(_KEY, talk(3))
         whole = store.read(_KEY)
         store.delete(_KEY)

@@ -1,4 +1,4 @@
-"""What `Store.search` promises of the order of its answers."""
+"""The promises about the order of hits of `Store.search`."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ _KEY = "api:1"
 
 
 class RankingContract:
-    """The best comes first, however many are asked for."""
+    """The best hit comes first, whatever the limit."""
 
     @pytest.mark.parametrize("sort", ["relevance", "recent"])
     @pytest.mark.parametrize("unit", ["session", "message"])
     def test_search_with_a_smaller_limit(self, store: Store, sort: Sort, unit: Unit) -> None:
-        """A smaller limit answers the first of what a greater one does."""
+        """A smaller limit returns the first hits of a larger one."""
         for n in range(12):
             said = [draft(f"zebra {'horse ' * ((n + m) % 4)}", (7 * n + 5 * m) % 31) for m in range(5)]
             store.append(f"api:{n}", said)
@@ -28,7 +28,7 @@ class RankingContract:
                 assert every[:limit] == shown
 
     def test_search_prefers(self, store: Store) -> None:
-        """What says more of what is asked, and nearer together, comes first."""
+        """A message with more of the terms, nearer together, comes first."""
         store.append("api:apart", [draft("Number one is a cat, and prime beef is dear.", 5)])
         store.append("api:together", [draft("Seven is a prime number, and one is not dear.", 5)])
         for n in range(8):
@@ -49,7 +49,7 @@ class RankingContract:
         ],
     )
     def test_search_prefers_what_was_said_word_by_word(self, store: Store, query: str, said: str) -> None:
-        """A message with the very words of the query comes first, those that say nothing among them."""
+        """A message with the exact words of the query comes first, stop words included."""
         store.append(_KEY, [draft(said, 0)])
         for n in range(60):
             store.append(
@@ -60,7 +60,7 @@ class RankingContract:
             assert ((_KEY, 1), limit) == (places_of(Hits(hits=hits))[0], len(hits))
 
     def test_search_prefers_what_was_said_in_long_messages(self, store: Store) -> None:
-        """However long messages are, those with the very words come first; the first words of many are not enough."""
+        """Long messages with the exact words come first, too; the first eight of ten words are not enough."""
         long = " lorem ipsum" * 2000
         store.append(
             _KEY, [draft(f"Oh let it be now{long}", 0), draft(f"one two three four five six seven eight{long}", 1)]
@@ -76,7 +76,7 @@ class RankingContract:
 
     @pytest.mark.parametrize("unit", ["session", "message"])
     def test_search_with_a_question_and_a_smaller_limit(self, store: Store, unit: Unit) -> None:
-        """A smaller limit answers the first of what a greater one does, where some have every word, too."""
+        """A smaller limit returns the first hits of a larger one, also if some hits have every term."""
         for n in range(20):
             store.append(
                 f"api:{n}", [draft("a zebra sleeps", n), draft("the horse", n), draft("a horse, a zebra", n)][n % 3 :]

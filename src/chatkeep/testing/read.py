@@ -1,4 +1,4 @@
-"""What `Store.get`, `read` and `window` promise."""
+"""The promises of `Store.get`, `Store.read` and `Store.window`."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ _KEY = "cli:default"
 
 
 class ReadContract:
-    """What was stored comes back, whole or in windows."""
+    """Stored messages come back, whole or in windows."""
 
     def test_get(self, store: Store) -> None:
-        """A summary says what the messages add up to."""
+        """A summary has the header and the digest of the messages."""
         said = [
             draft("You are terse.", 1, role="system"),
             draft("\n  How do I   check\nfor a prime?", 2),
@@ -38,19 +38,19 @@ class ReadContract:
         )
 
     def test_get_without_user_message(self, store: Store) -> None:
-        """A session in which no user spoke is a new chat."""
+        """A session without user messages is titled as a new chat."""
         store.append(_KEY, [draft("Welcome!", role="assistant")])
         assert NO_TITLE == store.get(_KEY).title
 
     def test_get_titled_by_the_first_words(self, store: Store) -> None:
-        """Blank messages give no title, and later ones do not change it."""
+        """The first message with words gives the title, not a blank one; later messages do not change it."""
         store.append(_KEY, [draft(" \n\t"), draft("First words"), draft("Later words")])
         store.append(_KEY, [draft("Last words")])
         known = store.get(_KEY)
         assert ("First words", "Last words") == (known.title, known.preview)
 
     def test_get_titled_by_what_is_said_to_people(self, store: Store) -> None:
-        """Pictures, commands and tokens give no title and no preview where another message does."""
+        """Pictures, commands and tokens are title and preview only if no other message can be."""
         store.append(_KEY, [draft("/start"), draft("<|im_start|>"), draft([{"type": "image_url", "image_url": {}}])])
         assert ("/start", "Picture") == (store.get(_KEY).title, store.get(_KEY).preview)
         store.append(_KEY, [draft("Which breed is it?"), draft("<think>Hm.</think>A beagle.", role="assistant")])
@@ -60,7 +60,7 @@ class ReadContract:
         assert [known] == list(store.list(Selection(), limit=1).sessions)
 
     def test_get_missing(self, store: Store) -> None:
-        """Nothing is known of a session that is not there, and asking makes none."""
+        """Reading a missing session fails and creates none."""
         with pytest.raises(SessionNotFoundError):
             store.get(_KEY)
         with pytest.raises(SessionNotFoundError):
@@ -111,20 +111,20 @@ class ReadContract:
         seqs: list[int],
         has_more: bool,  # noqa: FBT001 - one column of the table
     ) -> None:
-        """A window has the messages nearest to its bound, oldest first, and tells of those left out."""
+        """A window has the messages nearest to its bound, oldest first, and `has_more` for the others."""
         store.append(_KEY, talk(10))
         window = store.window(_KEY, limit=limit, before=before, after=after)
         assert (seqs, has_more) == ([message.seq for message in window.messages], window.has_more)
         assert [f"line {seq}" for seq in seqs] == [message.content for message in window.messages]
 
     def test_window_is_of_whole_messages(self, store: Store) -> None:
-        """The messages of a window are those of the whole session, every field of them."""
+        """The messages of a window have every field, as in the whole session."""
         store.append(_KEY, talk(5))
         store.append(_KEY, [draft("7", role="tool", name="adder", tool_call_id="c", metadata={"a": [1]})])
         assert store.read(_KEY).messages[2:] == store.window(_KEY, limit=4).messages
 
     def test_window_while_appending(self, store: Store) -> None:
-        """A page further back is the same, however many messages came meanwhile."""
+        """An older window stays the same while messages are appended."""
         store.append(_KEY, talk(6))
         first = store.window(_KEY, limit=2, before=5)
         store.append(_KEY, [draft("more"), draft("and more")])

@@ -1,4 +1,4 @@
-"""Messages and sessions to test with, short to write and the same at every run."""
+"""Sample messages and sessions for tests: short to write, with fixed times."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from chatkeep.core.search.query import parse_query
 from chatkeep.core.search.search import DEFAULT_ROLES, Search
 
 START: Final = datetime(2024, 1, 15, 10, 30, tzinfo=UTC)
-_PATIENCE_S: Final = 30.0  # a search for a test is never cut short by a busy machine
+_PATIENCE_S: Final = 30.0  # seconds; so long a deadline that a busy machine cuts no test off
 
 
 def at(seconds: float) -> datetime:
-    """Return the time so many seconds after the start of the samples."""
+    """Return the time `seconds` after `START`."""
     return START + timedelta(seconds=seconds)
 
 
@@ -31,18 +31,18 @@ def draft(
     role: Role = "user",
     **fields: Json,
 ) -> Draft:
-    """Return a message to append, with an id of its own unless one is given."""
+    """Return a message to append, with a random id by default."""
     return Draft(role=role, content=content, sent_at=at(seconds), id=id or secrets.token_hex(8), **fields)
 
 
 def talk(count: int) -> tuple[Draft, ...]:
-    """Return so many messages, `line 1`, `line 2` ..., one a second, of user and assistant in turn."""
+    """Return `count` messages, `line 1`, `line 2` ..., one each second, from user and assistant in turn."""
     roles: tuple[Role, Role] = ("user", "assistant")
     return tuple(draft(f"line {n}", n, id=f"id-{n}", role=roles[(n - 1) % 2]) for n in range(1, count + 1))
 
 
 def session(key: str, drafts: Sequence[Draft] = (), *, extra: dict[str, Json] | None = None, **fields: Json) -> Session:
-    """Return a whole session; `fields` are of its header, `extra` those that Chatkeep does not know."""
+    """Return a whole session; `fields` are of its header, `extra` has its unknown fields."""
     header = Header(key=key, channel=channel_of(key), title=None, created_at=START)
     said = [msgspec.structs.asdict(each) for each in drafts]
     return Session(
@@ -64,7 +64,7 @@ def search_for(  # noqa: PLR0913 - the filters of a search
     unit: Unit = "session",
     limit: int = 20,
 ) -> Search:
-    """Return the search for what a person types."""
+    """Return the search for a query as typed, with a deadline of 30 seconds."""
     return Search(
         query=parse_query(text),
         selection=selection,
@@ -80,5 +80,5 @@ def search_for(  # noqa: PLR0913 - the filters of a search
 
 
 def places_of(hits: Hits) -> list[tuple[str, int]]:
-    """Return where hits are: key and seq."""
+    """Return the places of hits: key and seq."""
     return [(hit.key, hit.seq) for hit in hits.hits]

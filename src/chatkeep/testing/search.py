@@ -1,4 +1,4 @@
-"""What `Store.search` promises."""
+"""The promises of `Store.search`."""
 
 from __future__ import annotations
 
@@ -122,11 +122,11 @@ OPERATORS = [
 
 
 class SearchContract:
-    """What was said is found, in every script and by any text; what is gone is not."""
+    """A search finds stored messages, in every script and for any query; it never finds deleted ones."""
 
     @pytest.mark.parametrize("query,text,hit", FOUND)
     def test_search_finds(self, store: Store, query: str, text: str | None, hit: str) -> None:
-        """Case, accents, width and word endings do not matter; every script is searched; marks are no words."""
+        """Case, accents, width and inflection do not matter; every script is searchable; signs are no words."""
         store.append(_KEY, [draft(text or "all of it: \" * ( % _ - + ~ ^ : ; ' \\ /")])
         store.append("api:2", [draft("Nothing to see")])
         hits = store.search(search_for(query))
@@ -139,7 +139,7 @@ class SearchContract:
 
     @pytest.mark.parametrize("query,text,hit", FOUND)
     def test_search_finds_thoughts_with_every_role(self, store: Store, query: str, text: str | None, hit: str) -> None:
-        """What a model thought is found as its answers are, but only by those who ask for every role."""
+        """Only a search for every role finds a model's reasoning, by the same rules as its answers."""
         store.append(_KEY, [draft(f"<think>{text}</think>§", role="assistant")])
         assert () == store.search(search_for(query)).hits
         assert () == store.search(search_for(query, roles=("assistant",))).hits
@@ -172,32 +172,32 @@ class SearchContract:
         ],
     )
     def test_search_does_not_find(self, store: Store, query: str, text: str) -> None:
-        """Neighbours must be neighbours in their order, and only the last word typed may go on."""
+        """A phrase matches neighbours in their order, and only the last word of a query is a prefix."""
         store.append(_KEY, [draft(text)])
         assert () == store.search(search_for(query)).hits
 
     @pytest.mark.parametrize("query", PLAIN)
     def test_search_for_plain_text(self, store: Store, query: str) -> None:
-        """No character of a query is an operator: the words around it are found."""
+        """No character of a query is an operator: the words around it match."""
         store.append(_KEY, [draft("an unbalanced budget")])
         assert ["unbalanced"] == _slices(store.search(search_for(query)))
 
     @pytest.mark.parametrize("query", OPERATORS)
     def test_search_for_the_words_of_operators(self, store: Store, query: str) -> None:
-        """No word of a query is an operator: it is found like any other."""
+        """No word of a query is an operator: it matches like any other."""
         store.append(_KEY, [draft(f"They wrote {query} there")])
         hits = store.search(search_for(f"{query} "))
         assert ([_KEY], "all") == ([hit.key for hit in hits.hits], hits.mode)
 
     def test_search_with_all_terms(self, store: Store) -> None:
-        """While a message has every term, one that has only some is not answered."""
+        """If a message has every term, messages with only some are not hits."""
         store.append("api:both", [draft("a prime number in Python")])
         store.append("api:one", [draft("a python in the garden")])
         hits = store.search(search_for("python prime"))
         assert ("all", ["api:both"]) == (hits.mode, [hit.key for hit in hits.hits])
 
     def test_search_with_any_term(self, store: Store) -> None:
-        """When no message has every term, those that have one are answered, and the mode says so."""
+        """If no message has every term, messages with some are hits, and the mode is `any`."""
         store.append("api:1", [draft("a prime number"), draft("a python")])
         store.append("api:2", [draft("a zebra")])
         hits = store.search(search_for("python prime "))
@@ -214,7 +214,7 @@ class SearchContract:
         assert "api:1" == store.search(search_for("What room is the meeting in now?")).hits[0].key
 
     def test_search_hit(self, store: Store) -> None:
-        """A hit says where it is, what it shows and what its session is."""
+        """A hit has its place, its excerpt with highlights, and its session."""
         store.append("telegram:9", [draft("Say something", 1), draft("A zebra! Zebras!", 2, id="z", role="assistant")])
         hit = store.search(search_for("zebra")).hits[0]
         assert ("telegram:9", "telegram", "Say something") == (hit.key, hit.channel, hit.title)
@@ -222,14 +222,14 @@ class SearchContract:
         assert ("A zebra! Zebras!", ((2, 7), (9, 15))) == (hit.excerpt, hit.highlights)
 
     def test_search_excerpt(self, store: Store) -> None:
-        """Of a long message, the piece with the hit is shown."""
+        """The excerpt of a long message is the piece around the match."""
         store.append(_KEY, [draft(f"{'много слов ' * 400}ZEBRA 🎉 {'more words ' * 400}")])
         hits = store.search(search_for("zebra"))
         assert ["ZEBRA"] == _slices(hits)
         assert len(hits.hits[0].excerpt) <= 2 * EXCERPT_CHARS
 
     def test_search_one_hit_per_session(self, store: Store) -> None:
-        """A session is answered once, however many of its messages match, and tells how many do."""
+        """A session has one hit with the count of its matches."""
         for key, count in (("api:1", 3), ("api:2", 1)):
             store.append(key, [draft("zebra", n) for n in range(count)] + [draft("horse")])
         hits = store.search(search_for("zebra")).hits
@@ -237,7 +237,7 @@ class SearchContract:
         assert 2 == len(hits)
 
     def test_search_messages(self, store: Store) -> None:
-        """By message, every match is answered, and the limit counts messages."""
+        """With `unit="message"`, every match is a hit, and the limit counts messages."""
         store.append("api:1", [draft("zebra", 1), draft("horse", 2), draft("zebra", 3)])
         store.append("api:2", [draft("zebra", 2)])
         hits = store.search(search_for("zebra", unit="message", sort="recent")).hits
@@ -245,7 +245,7 @@ class SearchContract:
         assert 2 == len(store.search(search_for("zebra", unit="message", limit=2)).hits)
 
     def test_search_recent(self, store: Store) -> None:
-        """By time, the newest match comes first and stands for its session."""
+        """With `sort="recent"`, the newest match comes first, as the hit of its session."""
         store.append("api:1", [draft("zebra", 1), draft("zebra zebra", 5), draft("horse", 100)])
         store.append("api:2", [draft("zebra zebra zebra", 9)])
         store.append("api:3", [draft("zebra", 7)])
@@ -254,7 +254,7 @@ class SearchContract:
         assert ["api:2"] == [hit.key for hit in store.search(search_for("zebra", sort="recent", limit=1)).hits]
 
     def test_search_limit(self, store: Store) -> None:
-        """No more sessions are answered than asked for."""
+        """The limit bounds the number of sessions."""
         for n in range(25):
             store.append(f"api:{n}", [draft("zebra", n)])
         assert 20 == len(store.search(search_for("zebra")).hits)
@@ -271,14 +271,14 @@ class SearchContract:
         ],
     )
     def test_search_roles(self, store: Store, roles: tuple[Role, ...] | None, seqs: list[int]) -> None:
-        """Only messages of the roles asked for are searched."""
+        """Only messages of the given roles are searched."""
         spoken: tuple[Role, ...] = ("system", "user", "assistant", "tool", "developer")
         store.append(_KEY, [draft("zebra", role=role) for role in spoken])
         hits = store.search(search_for("zebra", roles=roles, unit="message")).hits
         assert seqs == sorted(hit.seq for hit in hits)
 
     def test_search_times(self, store: Store) -> None:
-        """`since` is inclusive, `until` is not; they are times of messages."""
+        """`since` is inclusive, `until` is exclusive; both are times of messages."""
         store.append(_KEY, [draft("zebra", n) for n in range(1, 6)])
         hits = store.search(search_for("zebra", since=at(2), until=at(4), unit="message")).hits
         assert [2, 3] == sorted(hit.seq for hit in hits)
@@ -287,7 +287,7 @@ class SearchContract:
         assert () == store.search(search_for("zebra", since=at(6))).hits
 
     def test_search_selection(self, store: Store) -> None:
-        """Only sessions of the selection are searched; others do not even decide the mode."""
+        """Only sessions of the selection are searched; others do not even affect the mode."""
         store.merge(session("a:1", [draft("zebra")]))
         store.merge(session("a:2", [draft("zebra")], channel="fax", tags=("y", "x")))
         store.merge(session("b:1", [draft("zebra horse")], pinned=True, tags=("x",)))
@@ -310,7 +310,7 @@ class SearchContract:
         assert "any" == mode
 
     def test_search_in_one_session(self, store: Store) -> None:
-        """Of one session all that match are found, and of those whose keys begin as its key nothing."""
+        """A search in one session finds all of its matches, and none of sessions with longer keys."""
         for n in range(40):
             store.append(f"{_KEY}{n}", [draft("zebra", 100 + n), draft("horse", 200)])
         store.append(_KEY, [draft("zebra", 1), draft("horse", 2), draft("a zebra", 3)])
@@ -323,20 +323,20 @@ class SearchContract:
         assert () == store.search(search_for("zebra", session=_KEY, selection=Selection(prefixes=("x",)))).hits
 
     def test_search_archived(self, store: Store) -> None:
-        """Archived sessions are found, unless the selection leaves them out."""
+        """Archived sessions are searched, unless the selection excludes them."""
         store.append(_KEY, [draft("zebra")])
         store.revise(_KEY, Revision(archived=True))
         assert [_KEY] == [hit.key for hit in store.search(search_for("zebra")).hits]
         assert () == store.search(search_for("zebra", selection=Selection(archived=False))).hits
 
     def test_search_right_after_append(self, store: Store) -> None:
-        """A message is found as soon as its append was answered."""
+        """A message is found as soon as its append returns."""
         for n in range(20):
             store.append(_KEY, [draft(f"word{n}x")])
             assert [n + 1] == [hit.seq for hit in store.search(search_for(f"word{n}x ")).hits]
 
     def test_search_is_of_messages(self, store: Store) -> None:
-        """Text is searched, content parts too; titles, ids, names and tool calls are not."""
+        """Text and content parts are searched; titles, ids, names and tool calls are not."""
         parts = [{"type": "text", "text": "a zebra"}, {"type": "image_url", "image_url": {"url": "giraffe"}}]
         called = draft(None, role="assistant", tool_calls=[{"function": {"name": "hippo"}}])
         store.append(_KEY, [draft(parts), called, draft("Hello", id="lion", name="tiger")])
@@ -347,7 +347,7 @@ class SearchContract:
         assert (["zebra"], "Rhino") == (_slices(hits), hits.hits[0].title)
 
     def test_search_does_not_cross_messages(self, store: Store) -> None:
-        """A phrase lies within one message."""
+        """A phrase matches only within one message."""
         store.append(_KEY, [draft("the quick"), draft("brown fox")])
         assert () == store.search(search_for('"quick brown"')).hits
 
@@ -363,14 +363,14 @@ class SearchContract:
         assert [("api:2", 1, "Mine")] == [(hit.key, hit.seq, hit.title) for hit in hits]
 
     def test_search_counts_common_words(self, store: Store) -> None:
-        """A word that is everywhere is found everywhere."""
+        """A word in every message is found in every message."""
         for n in range(5):
             store.append(f"api:{n}", talk(20))
         hits = store.search(search_for("line ")).hits
         assert [20] * 5 == [hit.match_count for hit in hits]
 
     def test_search_highlights_every_term(self, store: Store) -> None:
-        """Each highlight folds to what was asked for, in the order of the text."""
+        """Each highlight folds to a word of the query, or an inflection; highlights are in the order of the text."""
         store.append(_KEY, [draft("Ein CAFÉ, zwei Cafés: die Straße am Café")])
         slices = _slices(store.search(search_for("strasse cafe")))
         assert ["cafe", "cafes", "strasse", "cafe"] == [folded(each) for each in slices]
@@ -379,7 +379,7 @@ class SearchContract:
         "text", ["我喜欢人工智能和机器学习", "昨日は東京タワーへ", "สวัสดีครับน้ำ", "여러분안녕하세요"]
     )
     def test_search_finds_every_piece(self, store: Store, text: str) -> None:
-        """In scripts without spaces every piece of a text finds it, and no text that does not hold it."""
+        """In scripts without spaces, every piece of a text finds this text, and no text without the piece."""
         store.append(_KEY, [draft(f"({text})")])
         store.append("api:2", [draft(text[::-1])])
         for length in (1, 2, 3, 5):
@@ -390,7 +390,7 @@ class SearchContract:
 
     @pytest.mark.parametrize("typed", ["z", "ze", "zeb", "zebr", "Ze*", "stripy z", "stripy zebr"])
     def test_search_as_you_type(self, store: Store, typed: str) -> None:
-        """The last word may be a beginning of one letter and more."""
+        """The last word is a prefix, of one letter or more."""
         store.append(_KEY, [draft("A stripy zebra")])
         store.append("api:2", [draft("A stripy horse")])
         hits = store.search(search_for(typed))
@@ -398,7 +398,7 @@ class SearchContract:
         assert "zebra" in _slices(hits)
 
     def test_search_for_a_beginning_of_many_words(self, store: Store) -> None:
-        """A beginning of more words than anybody wants finds all of them, the whole word among them."""
+        """A prefix of very many words finds all of them, and the exact word."""
         for n in range(150):
             store.append(f"api:{n}", [draft(f"x{n:03} zebra", n)])
         store.append("api:x", [draft("x")])
@@ -407,7 +407,7 @@ class SearchContract:
         assert 150 == len(store.search(search_for("zebra x", limit=200)).hits)
 
     def test_search_without_stop_words(self, store: Store) -> None:
-        """Words that say nothing are not looked for when others remain, and are when none does."""
+        """Stop words of a query are ignored if other words remain, and searched if none does."""
         store.append("api:1", [draft("room seven")])
         store.append("api:2", [draft("Is this the one that you are in?")])
         hits = store.search(search_for("Which is the room that you are in?"))
@@ -416,7 +416,7 @@ class SearchContract:
         assert ("all", ["api:2"]) == (hits.mode, [hit.key for hit in hits.hits])
 
     def test_search_with_a_question_mode(self, store: Store) -> None:
-        """A question that has too few full answers gets others after them, and the mode says so."""
+        """A question with too few full matches gets partial ones after them, and the mode is `any`."""
         store.append("api:all", [draft("Where did the zebra sleep yesterday? It did sleep.")])
         store.append("api:some", [draft("The zebra stayed in the stable.")])
         hits = store.search(search_for("Where did the zebra sleep yesterday?"))
@@ -428,7 +428,7 @@ class SearchContract:
 
     @pytest.mark.parametrize("query", ["zebra", "the zebra ", '"common zebra"', "zebra common", "z", "斑马"])
     def test_search_with_a_filter_among_many(self, store: Store, query: str) -> None:
-        """A filter leaves as many results as there are, however many match outside it."""
+        """A filter loses no hit, however many messages match outside it."""
         common = "a common zebra 斑马"
         for n in range(30):
             store.append(f"out:{n}", [draft(common, 1000 + 50 * n + m) for m in range(40)])
@@ -451,7 +451,7 @@ class SearchContract:
             assert 6 == len(hits)
 
     def test_search_recent_out_of_order(self, store: Store) -> None:
-        """The newest come first whatever the order in which they were stored."""
+        """The newest messages come first, whatever their order of arrival."""
         times = [(37 * n) % 101 for n in range(100)]
         for n, time in enumerate(times):
             store.append(f"api:{n % 9}", [draft("zebra" if time % 3 else "horse", time, id=f"id-{time}")])
@@ -461,7 +461,7 @@ class SearchContract:
             assert expected[:limit] == [hit.message_id for hit in hits]
 
     def test_search_match_counts(self, store: Store) -> None:
-        """A hit counts the messages of its session that match as it does, those that the filters leave."""
+        """A hit counts the matches in its session, within the filters and by the same mode."""
         said = [draft("zebra and horse"), draft("zebra"), draft("horse"), draft("zebras", role="tool"), draft("none")]
         store.append(_KEY, said)
         for query, roles, unit, expected in [
@@ -476,7 +476,7 @@ class SearchContract:
             assert expected == [hit.match_count for hit in hits]
 
     def test_search_right_after_change(self, store: Store) -> None:
-        """What was deleted is gone, and what was renamed has its new name, as soon as that was answered."""
+        """A search shows a delete, a new title or an append as soon as the write returns."""
         for n in range(10):
             key = f"api:{n}"
             store.append(key, [draft(f"zebra{n}x")])

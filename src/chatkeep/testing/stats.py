@@ -1,4 +1,4 @@
-"""What `Store.stats` promises."""
+"""The promises of `Store.stats`."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ _TIMES = [
 
 
 class StatsContract:
-    """Everything is counted once, where it belongs, as it is now."""
+    """Statistics count every session and message once, in the right period, in their present state."""
 
     def test_stats_of_nothing(self, store: Store) -> None:
-        """A store without sessions counts none, and so does a prefix that no key has."""
+        """An empty store has empty statistics, and so has a prefix without keys."""
         assert store.stats() == NO_STATS
         store.append("a:1", [draft()])
         assert store.stats("b:") == NO_STATS
 
     def test_stats_over_time(self, store: Store) -> None:
-        """Sessions count when they were created, each message when it was sent, by months and days of UTC."""
+        """Sessions count by their creation, messages by their time, in months and days of UTC."""
         store.merge(session("many", [_said(time) for time in reversed(_TIMES)], created_at=_TIMES[4]))
         store.merge(session("two", [_said(_TIMES[4]), _said(_TIMES[7])], created_at=_TIMES[3]))
         days = {time.date(): 1 for time in _TIMES}
@@ -54,7 +54,7 @@ class StatsContract:
         assert alone == list(store.stats("many").periods)[:-1]
 
     def test_stats_since_a_day(self, store: Store) -> None:
-        """Periods that begin before a day are left out, and nothing else is."""
+        """`since` excludes periods with an earlier first day, and nothing else."""
         store.merge(session("many", [_said(time) for time in _TIMES], created_at=_TIMES[6]))
         for prefix in ("", "many"):
             everything = store.stats(prefix, since=date.min)
@@ -66,7 +66,7 @@ class StatsContract:
             assert [date(2024, 2, 29), date(2024, 3, 1), date(9999, 12, 31)] == [one.start for one in found.periods]
 
     def test_stats_agree_with_the_status(self, store: Store) -> None:
-        """Counts and sizes are those of the status, archived sessions included; channels and periods add up to them."""
+        """Counts and sizes equal the status, archived sessions included; channels and periods add up to them."""
         _furnish(store)
         for prefix in ("", "a:", "b"):
             status, found = store.status(prefix), store.stats(prefix)
@@ -82,7 +82,7 @@ class StatsContract:
             assert found.size_bytes == sum(one.size_bytes for one in found.channels)
 
     def test_stats_by_channel_and_tag(self, store: Store) -> None:
-        """Channels and tags come with the most sessions first, ties by name; a tag counts once in a session."""
+        """Channels and tags are ordered by sessions, most first, ties by name; a tag counts once for a session."""
         _furnish(store)
         found = store.stats()
         assert [("api", 2, 4), ("fax", 2, 4), ("telex", 1, 0)] == [
@@ -92,7 +92,7 @@ class StatsContract:
         assert _tags(("Y", 1), ("a, b", 1), ("x", 1)) == store.stats("a:").tags
 
     def test_stats_of_the_largest(self, store: Store) -> None:
-        """The ten sessions of the most bytes, and of the most messages, ties by key, with the titles they have."""
+        """The ten largest and ten longest sessions have their present titles; ties are ordered by key."""
         for n in range(12):
             said = [draft("x" * 40_000 * (n % 3), n) for _ in range(1 + n % 4)]
             store.merge(session(f"k:{n:02}", said))
@@ -108,7 +108,7 @@ class StatsContract:
         assert all(store.status(one.key).size_bytes == one.size_bytes for one in found.largest)
 
     def test_stats_follow_every_change(self, store: Store) -> None:
-        """What was appended, marked or deleted is counted as soon as that was answered."""
+        """The statistics include an append, a revision or a delete as soon as it returns."""
         _furnish(store)
         before = store.stats()
         store.append("a:1", [draft("Hello", 5)])

@@ -1,4 +1,4 @@
-"""What a store promises of text: keys and content come back as they went in, whatever they are."""
+"""The promises about text: any key and any content comes back unchanged."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ NASTY_TEXTS: Final = (
     "長い文" * 50_000,
 )
 MARKS: Final = "\u0315\u0300\u0327" * 1000
-"""Marks of classes that Unicode puts in order, which takes long where there are many."""
+"""3,000 combining marks of several classes: Unicode normalization sorts them, and is slow on so many."""
 
 PARTS: Final[list[Json]] = [
     {"type": "text", "text": "What is this?\r\n"},
@@ -105,10 +105,10 @@ METADATA: Final[dict[str, Json]] = {
 
 
 class TextContract:
-    """Keys are compared exactly; content comes back exactly."""
+    """A store compares keys exactly and returns content exactly."""
 
     def test_append_six_keys(self, store: Store) -> None:
-        """Keys that look alike are different sessions."""
+        """Similar keys are different sessions."""
         for n, key in enumerate(SIX_KEYS):
             store.append(key, [draft(f"I am {n}")])
         for n, key in enumerate(SIX_KEYS):
@@ -134,7 +134,7 @@ class TextContract:
         assert 0 == store.status().session_count
 
     def test_append_all_nasty_keys(self, store: Store) -> None:
-        """All of them live side by side, and none is another."""
+        """All of these keys are different sessions in one store."""
         for key in NASTY_KEYS:
             store.append(key, [draft(f"I am {key}")])
         assert tuple(sorted(NASTY_KEYS)) == store.keys(Selection()).keys
@@ -142,14 +142,14 @@ class TextContract:
             assert [f"I am {key}"] == [message.content for message in store.read(key).messages]
 
     def test_get_key_that_is_not_there(self, store: Store) -> None:
-        """No key finds another one's session."""
+        """No key finds the session of another key."""
         store.append("a:b", [draft()])
         for key in (*SIX_KEYS[1:], *NASTY_KEYS):
             with pytest.raises(SessionNotFoundError):
                 store.get(key)
 
     def test_append_nasty_texts(self, store: Store) -> None:
-        """Every text comes back character by character, in a session of all of them."""
+        """Every text comes back character by character, in one session with all of them."""
         store.append("texts", [draft(text) for text in NASTY_TEXTS])
         store.append("texts", [draft("the end")])
         assert [*NASTY_TEXTS, "the end"] == [message.content for message in store.read("texts").messages]
@@ -157,7 +157,7 @@ class TextContract:
 
     @pytest.mark.parametrize("text", NASTY_TEXTS[:16])
     def test_revise_nasty_title(self, store: Store, text: str) -> None:
-        """Metadata takes any text too, and a title any that people may give."""
+        """Metadata takes any text, and a title any valid one."""
         store.append("texts", [draft()])
         title = _title_of(text)
         header = store.revise("texts", Revision(title=title, metadata={text: text})).header
@@ -166,7 +166,7 @@ class TextContract:
         assert title == store.list(Selection(), limit=1).sessions[0].title
 
     def test_append_parts(self, store: Store) -> None:
-        """Content parts come back as they went in."""
+        """Content parts come back unchanged."""
         store.append("parts", [draft(PARTS), draft([])])
         assert [PARTS, []] == [message.content for message in store.read("parts").messages]
 
@@ -179,7 +179,7 @@ class TextContract:
         assert 0 == store.append("calls", [called]).stored_count
 
     def test_append_metadata(self, store: Store) -> None:
-        """Numbers keep their value and kind, objects their members and order."""
+        """Numbers keep their value and type, objects their members and order."""
         store.append("metadata", [draft("Hello", metadata=METADATA)])
         store.revise("metadata", Revision(metadata=METADATA))
         whole = store.read("metadata")
@@ -188,13 +188,13 @@ class TextContract:
         assert repr(METADATA) == repr(store.get("metadata").header.metadata)
 
     def test_append_largest_message(self, store: Store) -> None:
-        """A message of a million bytes is kept like any other."""
+        """A message of a million bytes comes back like any other."""
         text = "0123456789" * 100_000
         store.append("large", [draft("before"), draft(text), draft("after")])
         assert ["before", text, "after"] == [message.content for message in store.read("large").messages]
 
     def test_search_among_marks_without_end(self, store: Store) -> None:
-        """Words are found whatever marks stand on them, many more than on any letter of any language."""
+        """Words are found under any number of combining marks, far more than in any language."""
         text = f"quokka{MARKS} and wombat, then z{MARKS}ebra"
         store.append("marks", [draft(text)])
         assert text == store.read("marks").messages[0].content
@@ -204,7 +204,7 @@ class TextContract:
             assert [word.lower()] == [re.sub(r"[^a-z]", "", one.lower()) for one in shown]
 
     def test_search_every_word_of_a_long_message(self, store: Store) -> None:
-        """Each of very many words is found at once, in another form and by its beginning too."""
+        """Each of 9,000 words of a message is found, also by an inflection or a prefix."""
         words = [f"w{number:05}x" for number in range(9000)]
         store.append("long", [draft(" ".join(("wallabies", *words, "wombats")))])
         for query in ("wallaby", "wombat", *words[::1500], words[-1][:-1]):

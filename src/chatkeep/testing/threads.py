@@ -1,4 +1,4 @@
-"""What a store promises to those who use it at the same time."""
+"""The promises about concurrent use of a store."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ _Answer = TypeVar("_Answer")
 
 
 class ThreadContract:
-    """Many threads leave what one after the other would have left."""
+    """Writes of many threads have the same result as in some order, one after the other."""
 
     def test_append_from_threads(self, store: Store) -> None:
-        """Every message is there once, those of each thread in its own order, each where its receipt says."""
+        """Every message is stored once, at the place of its receipt, those of a thread in its order."""
 
         def append_all(thread: int) -> list[tuple[int, str]]:
             places = []
@@ -40,7 +40,7 @@ class ThreadContract:
             assert [f"{thread}/{n}" for n in range(ROUNDS)] == own
 
     def test_append_batches_from_threads(self, store: Store) -> None:
-        """A batch stays in one piece."""
+        """The messages of a batch are neighbours."""
 
         def append_batch(thread: int) -> list[int]:
             appended = store.append(_KEY, [draft(f"{thread}/{n}", n) for n in range(ROUNDS)])
@@ -51,14 +51,14 @@ class ThreadContract:
         assert THREADS * ROUNDS == store.get(_KEY).message_count
 
     def test_append_same_message_from_threads(self, store: Store) -> None:
-        """One message that many send is stored once, and all get the same answer."""
+        """A message from many threads is stored once, and all of them get the same receipt."""
         answers = _at_once(lambda _: store.append(_KEY, [draft("Hello", id="a")]))
         assert 1 == len({answer.receipts for answer in answers})
         assert 1 == sum(answer.stored_count for answer in answers)
         assert 1 == store.get(_KEY).message_count
 
     def test_append_expecting_count_from_threads(self, store: Store) -> None:
-        """Of many that expect the same count, one wins."""
+        """Of many appends with the same expected count, one succeeds."""
 
         def try_to_append(thread: int) -> int:
             try:
@@ -70,7 +70,7 @@ class ThreadContract:
         assert 1 == store.get(_KEY).message_count
 
     def test_append_to_many_sessions_from_threads(self, store: Store) -> None:
-        """Sessions that are made at the same time do not disturb each other."""
+        """Concurrent appends to different sessions do not disturb each other."""
 
         def append_to_own(thread: int) -> None:
             for n in range(ROUNDS):
@@ -82,7 +82,7 @@ class ThreadContract:
         assert THREADS * ROUNDS == store.status().message_count
 
     def test_read_beside_appends(self, store: Store) -> None:
-        """What was seen once is seen from then on, whichever verb is asked."""
+        """A message once visible stays visible, to every verb."""
         store.append(_KEY, [draft("first")])
 
         def append_or_look(thread: int) -> list[int]:
@@ -101,7 +101,7 @@ class ThreadContract:
         assert 1 + THREADS // 2 * ROUNDS == store.get(_KEY).message_count
 
     def test_revise_from_threads(self, store: Store) -> None:
-        """Patches of different members all count, and appends beside them are not lost."""
+        """Concurrent patches of different members all apply, and no append beside them is lost."""
         store.append(_KEY, [draft("first")])
 
         def revise_and_append(thread: int) -> None:
@@ -115,14 +115,14 @@ class ThreadContract:
         assert 1 + THREADS * 5 == len(store.read(_KEY).messages)
 
     def test_merge_from_threads(self, store: Store) -> None:
-        """Merges of one session make it once."""
+        """Concurrent merges of one session create it once."""
         whole = session(_KEY, [draft(f"{n}", n, id=f"{n}") for n in range(ROUNDS)])
         merges = _at_once(lambda _: store.merge(whole))
         assert (1, ROUNDS) == (sum(each.created for each in merges), sum(each.added_count for each in merges))
         assert whole == store.read(_KEY)
 
     def test_delete_while_appending(self, store: Store) -> None:
-        """An append beside a delete comes before it or makes a new session: never half a one."""
+        """An append beside a delete comes before it or creates a new session, never half a session."""
 
         def append_or_delete(thread: int) -> int:
             if thread % 2:
@@ -139,7 +139,7 @@ class ThreadContract:
 
 
 def _at_once(work: Callable[[int], _Answer]) -> list[_Answer]:
-    """Return the answers of threads that all begin at the same moment."""
+    """Return the results of 8 threads, started at the same moment."""
     barrier = Barrier(THREADS)
 
     def begin_together(thread: int) -> _Answer:
