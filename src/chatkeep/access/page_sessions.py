@@ -3,8 +3,9 @@
 Cookies ignore ports: a browser sends ours to every server on other ports of this host, too. So a cookie holds no
 token but a separate secret for one browser. The server refuses this secret in `Authorization`.
 
-A page session ends after 7 days without a visit, after 30 days, when the browser signs out, or with the token
-pasted to sign in. It has the permissions of that token; one made from a sign-in link may do everything.
+A page session ends after 7 days without a visit, and after 30 days in any case. It also ends when the browser
+signs out, and with the token pasted to sign in. It has the permissions of that token; one made from a sign-in
+link may do everything.
 
 `pages.json` in the workspace lists the page sessions, with only the SHA-256 of each secret. Losing the file costs
 little: every browser signs in again. While the disk refuses writes, a new page session lives in the memory of its
@@ -45,7 +46,7 @@ SESSIONS_PER_TOKEN: Final = 20  # a new one removes the oldest
 _MARK: Final = "ckp_"  # of these secrets; tokens begin with `ck_`
 _LINK_S: Final = 3600  # lifetime of a sign-in link
 PAGES_FILE: Final = "pages.json"
-_BROWSER_CHARS_MAX: Final = 60
+_BROWSER_CHARS_MAX: Final = 60  # of an unknown `User-Agent`
 _REFUSALS: Final = (StorageFullError, StorageReadOnlyError, StorageDeniedError)
 _Made = TypeVar("_Made")
 
@@ -97,8 +98,8 @@ class PageSessions:
         """Make a page session from a token, or from a sign-in link (None), and return its secret with it.
 
         Only the hash of the secret is stored. The new session replaces those with the ids `instead_of`, and the oldest
-        of its token beyond `SESSIONS_PER_TOKEN`. While the disk refuses writes, it lives as long as this process:
-        a full disk must not stop anybody from reading, or from deleting to make room.
+        of its token beyond `SESSIONS_PER_TOKEN`. While the disk refuses writes, it lives as long as this process.
+        So a full disk does not stop anybody from reading, or from deleting to make room.
 
         Raises:
             BusyError: when another process holds the file's lock.

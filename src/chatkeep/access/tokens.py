@@ -1,7 +1,7 @@
 """Tokens: access through the HTTP door, with the permissions of each token.
 
 `tokens.json` in the workspace lists the tokens. A secret is shown once, when it is made; the file has only
-its SHA-256 (a secret has 256 random bits, so a slow hash would protect nothing). A token has scopes (`admin`
+its SHA-256. A secret has 256 random bits, so a slow hash would protect nothing. A token has scopes (`admin`
 stands for all of them). It may have a prefix for its keys, an expiry, and a separate rate limit.
 
 Each change takes a lock, writes a new file and renames it. So commands and any number of servers share the file,
@@ -141,8 +141,8 @@ class TokenFile:
     def lend(self, name: str = "lent") -> tuple[str, Token]:
         """Make a token in memory with the scopes `read` and `delete`, and return its secret with it.
 
-        It lives as long as this object, and the file stays unchanged: for reading, and for making room, on a disk
-        refusing writes.
+        It lives as long as this object, and the file stays unchanged. It is for a disk refusing writes: for reading,
+        and for making room.
 
         Raises:
             StorageError: when the file cannot be read: it may have tokens.

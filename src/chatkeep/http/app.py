@@ -1,7 +1,7 @@
 """The HTTP application: one table of all routes, with the rule, body and answer of each.
 
-A request passes the envelope (id, headers, log), the guard (host, token, limits), the rule of its route
-(scope) and its handler (a few lines over `Sessions`). The handler returns encoded bytes. Errors leave through
+A request passes the envelope (id, headers, log), the guard (host, token, limits) and the rule of its route
+(scope). Then its handler runs: a few lines over `Sessions`, with encoded bytes as the result. Errors leave through
 `http.gate.problems`. A handler runs on the event loop if it only walks an index; the others use bounded threads.
 """
 

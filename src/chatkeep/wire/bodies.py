@@ -29,15 +29,15 @@ from chatkeep.core.model import (
 )
 from chatkeep.errors import BrokenInputError, InvalidError
 
-BULK_KEYS_MAX: Final = 10_000
-CHAT_CHARS_MAX: Final = 100_000
+BULK_KEYS_MAX: Final = 10_000  # keys in one deletion
+CHAT_CHARS_MAX: Final = 100_000  # of a message to the model
 MODEL_CHARS_MAX: Final = 256
 LARGE_BYTES: Final = 64 << 10  # of a body; a thread parses a larger one, not the event loop
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _YEAR_1: Final = -62135596800.0
 _YEAR_10000: Final = 253402300800.0
 _DURATION_UNITS: Final = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
-_DURATION_DIGITS_MAX: Final = 9
+_DURATION_DIGITS_MAX: Final = 9  # the longest timedelta has 999,999,999 days
 _T = TypeVar("_T")
 _HIGH: Final = rb"[dD][89abAB]"
 _LOW: Final = rb"[dD][c-fC-F]"

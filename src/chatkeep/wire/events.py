@@ -1,8 +1,8 @@
 """Changes as server-sent events: the server encodes them, the client decodes them.
 
-The id of an event is the position of the change, its name is the kind, and its data are the facts as JSON.
-One of two more events comes before the new changes: `ready` after all missed changes, or `reset` when the store
-does not know the missed changes any more.
+An event has the position of the change as its id, the kind as its name, and the facts as JSON data.
+One of two more events comes before the new changes. `ready` comes after all missed changes; `reset` comes when
+the store does not know them any more.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 Limits count by this name, so a client with many addresses must not get many names. All loopback addresses
 share one name, and so do all addresses of an IPv6 site (/64). An IPv6 address carrying an IPv4 address
-(mapped, 6to4, Teredo, NAT64) has the name of the IPv4 address: its owner may choose the other bits.
+(mapped, 6to4, Teredo, NAT64) has the name of the IPv4 address. Its owner may choose the other bits.
 """
 
 from __future__ import annotations

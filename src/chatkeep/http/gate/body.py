@@ -1,8 +1,8 @@
 """Request bodies: bounded while they arrive, checked before parsing, decoded into types.
 
-A body has to keep to `core.bounds`, to arrive within 30 seconds, and to have a media type of its route. Only then
-does a parser read it. Broken JSON gives 400, a wrong value 422. `http.gate.room` bounds the memory of all bodies
-in flight, from the first byte to the answer.
+A body must keep to `core.bounds`, arrive within 30 seconds, and have a media type of its route. Only then does a
+parser read it. Broken JSON gives 400, a wrong value 422. `http.gate.room` bounds the memory of all bodies in
+flight, from the first byte to the answer.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from chatkeep.core.bounds import BODY_BYTES_MAX
 from chatkeep.errors import BrokenInputError, TooLargeError, UnsupportedTypeError
 from chatkeep.wire.bodies import LARGE_BYTES, decoded
 
-BODY_WAIT_S: Final = 30.0
+BODY_WAIT_S: Final = 30.0  # for a whole body, so that slow senders do not occupy memory for long
 JSON_TYPES: Final = ("application/json",)
 PATCH_TYPES: Final = ("application/json", "application/merge-patch+json")
 IMPORT_TYPES: Final = (

@@ -3,16 +3,16 @@
 - The head of a request: 64 KiB, 15 seconds. Trailers: 64 KiB.
 - The rest of a body after its request is answered: 16 MiB, 15 seconds.
 - A client not taking its answer: 30 seconds.
-- Connections: 1000. One more displaces an idle one, or one whose client does not read: of the address with the
-  most of those, the oldest. So idle connections keep nobody out.
+- Connections: 1000. One more displaces a connection waiting for its client (idle, or not reading its answer).
+  It is the oldest of the address with the most of them. So idle connections keep nobody out.
 
-The protocol parses a large piece of bytes in small steps, so a piece with a thousand requests does not put a
-thousand requests into memory.
+The protocol parses a large piece of bytes in small steps. So a piece with a thousand requests does not put all
+of them into memory.
 
 Bytes other than HTTP get an error in the shape of all others. A request target in absolute form names the host,
 whatever the `Host` header says (RFC 9112, section 3.2.2). A request to upgrade to another protocol is parsed a
-second time without its `Upgrade` header: the parser would leave its body to that protocol, and then take the body
-for the next request.
+second time, without its `Upgrade` header. Otherwise the parser would leave its body to that protocol, and then
+take the body for the next request.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
     from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
-HEAD_BYTES_MAX: Final = 1 << 16
+HEAD_BYTES_MAX: Final = 1 << 16  # of a head, and of trailers
 HEAD_WAIT_S: Final = 15.0  # for a head, and for the rest of a body after its answer
 READER_WAIT_S: Final = 30.0  # for a client to take its answer
 CONNECTIONS_MAX: Final = 1000

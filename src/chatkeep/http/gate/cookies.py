@@ -5,7 +5,7 @@ cookie counts only in a request from a page of this very server, as `Sec-Fetch-S
 secret is good nowhere else (see `access.page_sessions`).
 
 A cookie set over TLS has a name beginning with `__Host-`: browsers then accept it from this host alone, over TLS
-alone. Each name ends with the port of the `Host` header, if there is one: so servers on one host do not overwrite
+alone. Each name ends with the port of the `Host` header, if there is one. So servers on one host do not overwrite
 each other's cookies.
 """
 
@@ -76,7 +76,7 @@ def good_cookies(scope: Scope, pages: PageSessions) -> list[Cookie]:
 def good_cookie(scope: Scope, pages: PageSessions) -> Cookie:
     """Return the only valid cookie of ours.
 
-    Cookies with an unknown secret do not count, so a server on another port cannot lock a browser out by setting
+    Cookies with an unknown secret do not count. So a server on another port cannot lock a browser out by setting
     one. Of two valid cookies none counts: one of them would be somebody else's.
 
     Raises:

@@ -1,7 +1,7 @@
 """The envelope of every response: a request id, safe headers, a line in the log, a count.
 
-The envelope is the outermost layer of the application. It also refuses URLs outside UTF-8, answers HEAD
-through the handler of GET, and turns unexpected errors into a plain 500.
+The envelope is the outermost layer of the application. It also refuses URLs outside UTF-8, and answers HEAD
+through the handler of GET. It turns unexpected errors into a plain 500.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from chatkeep.errors import ChatkeepError, InvalidError
 from chatkeep.http.gate import problems
 
-URL_BYTES_MAX: Final = 16 << 10
+URL_BYTES_MAX: Final = 16 << 10  # of path and query string together
 UNROUTED: Final = "(none)"
 _KNOWN_METHODS: Final = frozenset(("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"))
 _REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")

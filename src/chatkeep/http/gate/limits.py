@@ -6,8 +6,8 @@ begin, see more requests than the limit. Refused requests do not count.
 
 The times live in a small SQLite database beside the sessions, because processes share it without a
 server. Its rows are worthless after a minute. So it is never synced to disk, and a database with damage or
-another layout is deleted. While the disk fails, each process counts alone, in memory, for 60 seconds at a time:
-a full disk must not stop anybody from deleting sessions. Times come from CLOCK_MONOTONIC, shared by all
+another layout is deleted. While the disk fails, each process counts alone, in memory, for 60 seconds at a time.
+So a full disk does not stop anybody from deleting sessions. Times come from CLOCK_MONOTONIC, shared by all
 processes of a Linux system. Rows in the future are from before a reboot, and are dropped.
 """
 
@@ -33,10 +33,10 @@ from chatkeep.disk.own import is_linked, opened_own
 from chatkeep.errors import BusyError, RateLimitedError
 
 WINDOW_S: Final = 60
-_BUSY_WAIT_MS: Final = 1000
+_BUSY_WAIT_MS: Final = 1000  # time-out for the transactions of other processes
 _PRIVATE_S: Final = 60  # how long to count alone before trying the file again
 _FORGET_AT_ONCE: Final = 8  # old rows deleted at each request, so that idle buckets vanish at little cost
-_US: Final = 1_000_000
+_US: Final = 1_000_000  # microseconds in a second
 
 
 class _LinkedError(Exception):

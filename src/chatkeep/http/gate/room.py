@@ -17,7 +17,7 @@ from typing import Final
 
 from chatkeep.errors import BusyError
 
-ROOM_WAIT_S: Final = 30.0
+ROOM_WAIT_S: Final = 30.0  # then the sender gets 503
 TIDY_S: Final = 3.0  # before each search for garbage; one takes 10 ms and stops all threads
 SMALL_BYTES: Final = 64 << 10  # of a body; up to this size it takes room from the small share
 COST: Final = 12  # bytes of memory for a byte of a body; bench/bodies.py measures 5 to 12

@@ -116,7 +116,7 @@ class Pools:
         """Append a body, and return the encoded answer; a body above `SHORT_BYTES` goes to the other process.
 
         Raises:
-            ChatkeepError: as `appending.done` says.
+            ChatkeepError: as `workers.appending.done` says.
         """
         answer = await self.beside(asked, body) if len(body) > SHORT_BYTES else None
         return await self.write(done, sessions, asked, body) if answer is None else answer

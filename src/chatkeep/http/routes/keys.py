@@ -35,9 +35,9 @@ from chatkeep.wire.bodies import BulkBody, RevisionBody, parse_age, revision_of
 from chatkeep.wire.errors import refused_deletion, refused_import
 from chatkeep.workers.appending import Append
 
-_CHUNK_BYTES: Final = 1 << 16
+_CHUNK_BYTES: Final = 1 << 16  # of an export, made in one turn of a thread
 _UNSAFE_IN_NAMES: Final = re.compile(r"[^A-Za-z0-9._-]+")
-_NAME_CHARS_MAX: Final = 80
+_NAME_CHARS_MAX: Final = 80  # of a download's plain file name, without its suffix
 _REVISION: Final = Decoder(RevisionBody)
 _BULK: Final = Decoder(BulkBody)
 _CREATED: Final = 201
@@ -55,7 +55,7 @@ async def list_keys(
     cursor: given.Cursor = None,
 ) -> Response:
     """List session keys by code point."""
-    if limit is None or selected.is_by_marks:  # encoding a long list takes too long for the event loop
+    if limit is None or selected.is_by_marks:  # a long list, or a look at every session, is not for the event loop
         return json_response(await threads.read(_encoded_keys, sessions, selected, limit, cursor))
     return json_response(_encoded_keys(sessions, selected, limit, cursor))
 

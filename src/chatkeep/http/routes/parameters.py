@@ -14,7 +14,7 @@ from chatkeep.core.search.search import DEFAULT_ROLES
 from chatkeep.errors import InvalidKeyError
 from chatkeep.wire.bodies import KEY_SCHEMA, LABEL_SCHEMA, parse_time
 
-_SEQ_MAX: Final = (1 << 53) - 1
+_SEQ_MAX: Final = (1 << 53) - 1  # the largest integer exact in JavaScript
 _CHOICES: Final = {"true": True, "false": False, "all": None}
 
 PathKey = Annotated[str, Path(description="The session's key, exactly.", json_schema_extra=KEY_SCHEMA)]

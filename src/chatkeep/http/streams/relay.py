@@ -24,19 +24,21 @@ from chatkeep.model.upstream import CONNECT_WAIT_S, ModelSettings, sent_elsewher
 
 _PIECE_BYTES: Final = 1 << 18  # bytes of a body sent at once
 _NO_BODY: Final = (204, 304)
+# Headers of a request passed on to the model's server
 _ASKED: Final = ("accept", "content-type", "http-referer", "idempotency-key", "openai-beta", "user-agent", "x-title")
 _OURS: Final = {
     "accept": b"*/*",
     "user-agent": b"chatkeep",
     "accept-encoding": b"identity",  # a compressed stream arrives in blocks, not token by token
 }
+# Headers of an answer passed back to the client, beside its type and length
 _TOLD: Final = ("retry-after", "retry-after-ms", "x-should-retry")
 _TOLD_BEGINNINGS: Final = ("openai-", "x-ratelimit-")
 _UNTOLD: Final = frozenset(  # we send rate headers of our own, and the owner of the key is secret
     ("x-ratelimit-limit", "x-ratelimit-remaining", "x-ratelimit-reset", "openai-organization", "openai-project")
 )
 _TOLD_COUNT_MAX: Final = 64  # headers; some clients refuse more than 100
-_TOLD_BYTES_MAX: Final = 16 << 10
+_TOLD_BYTES_MAX: Final = 16 << 10  # of names and values together
 _PASSIVE: Final = re.compile(
     r"(application/(json|[a-z0-9.+-]+\+json|x-ndjson|jsonl|octet-stream)|text/(event-stream|plain)"
     r"|audio/[a-z0-9.+-]+|image/(png|jpeg|gif|webp))"

@@ -3,7 +3,7 @@
 Each event leaves at once and whole. After `BEAT_S` of silence the server sends a comment, so that no proxy takes
 the silence for the end. A slow reader slows down the writing; no events queue up for it. The connection cuts off
 a reader at a standstill (see `http.gate.connection`). A reader gone away ends the writing. A reader counts as gone
-when it closes its side of the connection: nothing else shows its absence while there is nothing to send.
+when it closes its side of the connection. Nothing else shows its absence while there is nothing to send.
 
 When the server stops, a model's answer may go on for as long as uvicorn waits for requests. Then it is
 cancelled, and stores the part received so far. An endless stream ends at once.
