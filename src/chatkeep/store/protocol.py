@@ -176,8 +176,8 @@ class Store(Protocol):
         A call reads at most `limit` changes, and returns those of keys under the prefix.
 
         The feed has every acknowledged change once, in the order in which the changes become visible. A reader
-        goes on from the position of an answer, or of one of its changes, also after the store was closed and
-        opened. For an unknown position the answer has no changes, the present position, and `is_known` false.
+        continues from the position of an answer, or of one of its changes. A store closed and opened again still
+        knows its positions. For an unknown one the answer has no changes, the present position, and `is_known` false.
         A position of another store or epoch is unknown. So may be one with over 100,000 changes after it.
         """
         ...

@@ -1,7 +1,7 @@
 """The feed of changes, written with the rows in one transaction: a reader by number misses nothing.
 
-A verb of the store records its own change. If a file changed outside, or the index was behind, the store reads
-the file again and compares it with the row. So no change enters the feed twice, and a late one enters then.
+A verb of the store records its own change. After a change from outside, or if the index was behind, the store
+compares the file with the row. So no change enters the feed twice, and a late one enters then.
 
 Numbers are valid for one index on one boot of one machine. A new index starts its numbers again, and a copy of an
 index may be the past of another. A power cut loses the last commits, and later changes would reuse their numbers.

@@ -1,7 +1,7 @@
 """Statistics from the index. Most of the cost is one read of each session's row.
 
 Two million rows have the times of messages; a zone has the earliest and the latest time of 256 at once. Messages
-arrive nearly in the order of their times, so almost every zone lies within one month, and a count of its messages
+arrive nearly in the order of their times. So almost every zone lies within one month, and a count of its messages
 is enough. A query counts the messages of the other zones by day. For a few sessions under a prefix, it reads each
 of their messages instead.
 """

@@ -2,7 +2,7 @@
 
 It is one SQLite database beside the files (see schema.sql), and it is disposable. If it is missing,
 damaged or of another version, the store builds it again from the files. The name of the database
-carries a hash of everything that decides its content, so a new version never finds an old one.
+has a hash of all inputs to its content. So a new version never opens an old database.
 
 A row describes one *state* of a file, identified by a stamp. A writer of a file holds the file's lock
 until the row is up to date. So a row is behind its file only for a moment, after a crash, or after a

@@ -25,7 +25,7 @@ from typing import Final
 
 import apsw
 
-_PAGE_BYTES: Final = 4096
+_PAGE_BYTES: Final = 4096  # the default of SQLite
 _SETTLED_NS: Final = 50_000_000  # nanoseconds; the clocks of file systems tick every 1 to 10 ms
 _LOG_HEAD_BYTES: Final = 32  # the header of a write-ahead log
 _SHARED: Final = apsw.SQLITE_LOCK_SHARED

@@ -2,9 +2,9 @@
 
 FTS5 has the words too. But it counts the messages of a word only by a walk through all postings, and
 it knows no stems. So the table `terms` has all three. A build of the index makes the table from the
-finished full-text index; later messages add to it. A new word enters the table at once. Counts only
-weigh words against each other, so they enter every thousand messages, and a deleted session leaves
-them as they are.
+finished full-text index; later messages add to it. A new word enters the table at once. Counts enter
+every thousand messages, and a deleted session leaves them as they are: they only weigh words against
+each other.
 """
 
 from __future__ import annotations

@@ -36,7 +36,7 @@ from chatkeep.store.files.index.sql import QUERIES, one_row
 from chatkeep.store.files.index.vocabulary import NOTHING, role_word, scope_word
 
 PostingRow = tuple[int, int, int, int, int]
-"""A message: document, session, seq, time and size."""
+"""A message: document, sid, seq, time in microseconds since 2024, and size in bytes."""
 Matches = dict[int, Match]
 """Messages by document."""
 Range = tuple[int, int]

@@ -3,7 +3,7 @@
 A word may be in most of millions of messages, so a search never reads every posting. It lists all
 documents of the rarer terms. It looks up the commoner terms only in candidates from those lists.
 If all terms are common, the candidates are the newest matching messages. The table `zones` gives the
-time range of each part of the index, so the search finds them in whatever order messages came.
+time range of each part of the index. With it the search finds them, whatever the order of arrival.
 `core.search.ranking` puts the candidates in order.
 
 The answer depends on the messages and their times, not on their order of arrival.
