@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import ast
+import importlib
 import inspect
 import re
 from collections.abc import Iterator, Mapping
+from datetime import timedelta
 from pathlib import Path
 
 import msgspec
@@ -22,6 +24,7 @@ from chatkeep.http.app import ROUTES
 from chatkeep.http.gate import rules
 from chatkeep.store import protocol
 from chatkeep.wire.answers import exit_code_of, status_of
+from tests.docs.figures import QUOTES, Quote
 from tests.fuzz.targets import TARGETS
 
 ROOT = Path(__file__).parents[2]
@@ -39,6 +42,7 @@ _SCOPES = {
 _BLOCK = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)
 _LINK = re.compile(r"\[[^\]]+\]\(([^)\s]+)\)")
 _WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])")
+_NUMBERS = {"two": 2, "five": 5, "eight": 8, "ten": 10, "three": 3, "hundred": 100}
 
 
 def test_document_every_command() -> None:
@@ -115,6 +119,12 @@ def test_document_every_choice(page: str, words: tuple[str, ...]) -> None:
     """The values that one may choose from are named."""
     text = (REFERENCE / page).read_text("utf-8")
     assert [] == [word for word in words if not re.search(rf"\b{word}\b", text)]
+
+
+def test_figures_are_those_of_the_code() -> None:
+    """Each figure that a document quotes from a constant is its value, however the lines are broken."""
+    expected = {quote: _value(quote) for quote in QUOTES}
+    assert expected == {quote: _quoted(quote) for quote in QUOTES}
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda document: str(document.relative_to(ROOT)))
@@ -265,6 +275,22 @@ def _lost_tests(text: str) -> list[tuple[str, str]]:
         file = path or file
         named.append((file, name))
     return [(file, name) for file, name in named if f"def {name}" not in (ROOT / file).read_text("utf-8")]
+
+
+def _value(quote: Quote) -> float:
+    """Return the constant that a document quotes, in the document's unit."""
+    value = getattr(importlib.import_module(f"chatkeep.{quote.module}"), quote.constant)
+    return (value.total_seconds() if isinstance(value, timedelta) else value) / quote.unit
+
+
+def _quoted(quote: Quote) -> float | None:
+    """Return the figure that a document quotes; None if the sentence is not in it."""
+    (path,) = DOCS.glob(f"decisions/{quote.document}*.md" if quote.document[0] == "0" else quote.document)
+    pattern = re.escape(quote.sentence).replace(r"\#", r"([\d.,]*\d|[a-z]+)")
+    found = re.search(pattern, " ".join(path.read_text("utf-8").split()))
+    if found is None:
+        return None
+    return _NUMBERS[found[1]] if found[1] in _NUMBERS else float(found[1].replace(",", ""))
 
 
 def _anchors(document: Path) -> set[str]:
