@@ -82,9 +82,13 @@ class EventReader:
 
     def _event_at(self, line: bytes) -> Event | None:
         """Add a line, and return the event if this line ends one."""
-        name, _, value = line.removeprefix(self._mark).partition(b":")
-        self._mark = b""
+        line, self._mark = line.removeprefix(self._mark), b""
+        name, _, value = line.partition(b":")
         value = value.removeprefix(b" ")
+        if name == b"error":  # llama.cpp sends errors so
+            self._name, name = "error", b"data"
+        elif line.startswith(b"{"):  # a gateway broke off the stream with plain JSON
+            name, value = b"data", line
         if name == b"data":
             self._data.append(value)
             self._size += len(value) + _LINE_COST_BYTES

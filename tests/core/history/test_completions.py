@@ -192,6 +192,7 @@ def test_fold_what_servers_send(deltas: list[Json], said: Json) -> None:
     answer = ModelAnswer()
     for delta in deltas:
         answer.add({"choices": [{"index": 0, "delta": delta}]})
+    answer.end()
     draft = answer.draft({})
     assert draft
     assert said == {"content": draft.content, **(draft.metadata or {})}

@@ -162,13 +162,14 @@ def test_keep_facts_that_come_with_every_piece() -> None:
     assert "response" not in (large.metadata or {})
 
 
-def test_count_choices_that_are_too_many() -> None:
-    """Of more choices than anybody asks for, the others are counted."""
+def test_keep_choices_that_are_too_many() -> None:
+    """Of more choices than anybody asks for, the further ones are kept together."""
     answer = ModelAnswer()
-    answer.add({"choices": [{"index": index, "delta": {"content": "a"}} for index in range(CHOICES_MAX + 2)]})
+    answer.add({"choices": [{"index": index, "delta": {"content": "ab"}} for index in range(CHOICES_MAX + 2)]})
     draft = said_by(answer)
-    metadata = draft.metadata or {}
-    assert (CHOICES_MAX - 1, 2) == (len(metadata["other_choices"]), metadata["left_out_choices"])
+    *others, last = (draft.metadata or {})["other_choices"]
+    assert [*range(1, CHOICES_MAX)] == [other["index"] for other in others]
+    assert {"index": None, "role": "assistant", "content": "abab"} == last
 
 
 def _calls_taken(delta: Callable[[int], Json], count: int) -> int:

@@ -101,6 +101,14 @@ def test_take_an_answer_for_what_it_is(said: bytes, media_type: str, size: int) 
         (CHUNK + b'event: error\ndata: {"message":"Overloaded"}\n\n', "model_reported", "'Overloaded'"),
         (CHUNK + b'data: {"type":"error","error":{"message":"Overloaded"}}\n\n', "model_reported", "'Overloaded'"),
         (CHUNK + FINISH.replace(b"stop", b"error"), "model_reported", "not why"),
+        (CHUNK + b'data: {"detail":"Overloaded"}\n\n' + FINISH + DONE, "model_reported", "'Overloaded'"),
+        (CHUNK + b'data: {"code":529,"message":"Overloaded"}\n\n' + FINISH, "model_reported", "'Overloaded'"),
+        (CHUNK + b'data: {"errors":[{"message":"Overloaded"}]}\n\n' + FINISH, "model_reported", "'Overloaded'"),
+        (CHUNK + b'error: {"code":500,"message":"Overloaded"}\n\n', "model_reported", "'Overloaded'"),
+        (CHUNK + b"error: Overloaded\n\n", "model_reported", "'Overloaded'"),
+        (CHUNK + b'{"error":{"message":"Overloaded"}}\n\n', "model_reported", "'Overloaded'"),
+        (b'error: {"message":"Overloaded"}\n\n', "model_reported", "'Overloaded'"),
+        (b'{"errors":[{"message":"Overloaded"}]}', "model_reported", "'Overloaded'"),
     ],
 )
 @pytest.mark.parametrize("media_type", [EVENTS, JSON, ""])
@@ -115,6 +123,86 @@ def test_say_why_an_answer_is_not_whole(said: bytes, code: str, words: str, medi
     draft = tape.draft(1)
     if draft is not None:
         assert {"partial": True, "reason": code, "detail": str(fault)}.items() <= (draft.metadata or {}).items()
+
+
+def choice(index: int, **told: Any) -> dict[str, Any]:  # noqa: ANN401 - any JSON
+    """Return a piece of a choice."""
+    return {"index": index, "delta": {}, **told}
+
+
+def events(*choices: dict[str, Any]) -> bytes:
+    """Return an event for each of these."""
+    return b"".join(b"data: %b\n\n" % json.dumps({"choices": [one]}).encode() for one in choices)
+
+
+def test_stream_the_choice_that_is_stored() -> None:
+    """Text of another choice, even if it comes first, is neither streamed nor lost."""
+    tape = Tape(EVENTS)
+    tape.add(events(choice(1, delta={"content": "Other"}), choice(0, delta={"content": "Hi"})))
+    assert ["Hi"] == [piece.text for piece in tape.take()]
+    tape.add(events(choice(0, finish_reason="stop"), choice(1, finish_reason="length")))
+    tape.close()
+    draft = tape.draft(1)
+    assert ("Hi", None) == (draft.content if draft else None, tape.fault)
+    other = {"index": 1, "role": "assistant", "content": "Other", "finish_reason": "length"}
+    assert [other] == facts_of(tape, "x")["other_choices"]
+
+
+def test_stream_another_choice_at_the_end_where_choice_0_stays_empty() -> None:
+    """The text of the first choice with content is streamed late rather than never; the empty one keeps its ending."""
+    tape = Tape(EVENTS)
+    tape.add(events(choice(2, delta={"content": "Late"}), choice(0, finish_reason="content_filter")))
+    assert [] == tape.take()
+    tape.add(DONE)
+    tape.close()
+    assert ["Late"] == [piece.text for piece in tape.take()]
+    assert "" == tape.answer.finish_reason
+    facts = facts_of(tape, "x")
+    assert [{"index": 0, "role": "assistant", "finish_reason": "content_filter"}] == facts["other_choices"]
+
+
+def test_hear_the_others_when_a_choice_fails() -> None:
+    """An error of one choice makes the answer partial and stands with its choice; nothing of the others is lost."""
+    tape = Tape(EVENTS)
+    tape.add(events(choice(1, error={"message": "Overloaded"}), choice(0, delta={"content": "Hi"})) + DONE)
+    tape.close()
+    facts = facts_of(tape, "x")
+    assert "Hi" == "".join(piece.text for piece in tape.take())
+    assert ("model_reported", True) == (facts["reason"], "'Overloaded'" in facts["detail"])
+    assert [{"index": 1, "role": "assistant", "error": {"message": "Overloaded"}}] == facts["other_choices"]
+
+
+@pytest.mark.parametrize("indexes", [[0, 0], [None, None], [1, 1], [5, None]])
+def test_keep_whole_messages_apart_whatever_their_indexes(indexes: list[int | None]) -> None:
+    """Two messages in one answer are two choices, even if the server repeats or leaves out the index."""
+    messages = [{"index": index, "message": {"content": text}} for index, text in zip(indexes, "ab", strict=True)]
+    tape = heard(json.dumps({"choices": messages}).encode(), JSON)
+    draft = tape.draft(1)
+    said = [draft.content if draft else None, *(other["content"] for other in facts_of(tape, "x")["other_choices"])]
+    assert ["a", "b"] == sorted(said)
+
+
+@pytest.mark.parametrize(
+    "refusal", [{"type": "refusal"}, {"type": "refusal", "refusal": 7}, {"type": "refusal", "refusal": "No", "why": 1}]
+)
+def test_keep_a_refusal_of_an_odd_shape(refusal: dict[str, Any]) -> None:
+    """A refusal without words, with others than text, or with more than words is kept as it came."""
+    draft = heard(events(choice(0, delta={"content": [refusal]})) + DONE, EVENTS).draft(1)
+    assert [refusal] == (draft.content if draft else None)
+
+
+def test_set_a_call_of_the_older_kind_apart_that_was_cut() -> None:
+    """Nobody made a `function_call` whose end is missing."""
+    call = {"name": "look", "arguments": '{"a'}
+    said = events(choice(0, delta={"function_call": call}))
+    assert call == facts_of(heard(said, EVENTS), "x")["unfinished_function_call"]
+    assert call == facts_of(heard(said + DONE, EVENTS), "x")["openai"]["function_call"]
+
+
+def test_take_usage_in_lines_of_json() -> None:
+    """A line without choices among lines of JSON makes them no less an answer."""
+    tape = heard(b'{"usage":{"prompt_tokens":3}}\n' + CHUNK[6:] + FINISH[6:], JSON)
+    assert (None, {"prompt_tokens": 3}) == (tape.fault, facts_of(tape, "x")["usage"])
 
 
 def test_quote_a_server_harmlessly() -> None:
@@ -241,3 +329,14 @@ def test_measure_how_long_a_model_thinks(pieces: list[str], expected: int | None
         tape.add(f'data: {{"choices":[{{"index":0,"delta":{piece}}}]}}\n\n'.encode())
     tape.add(FINISH)
     assert expected == facts_of(tape, "x").get("reasoning_ms")
+
+
+@pytest.mark.parametrize("end", range(66, len(WHOLE) - 1, 3))
+def test_keep_the_text_of_json_that_stops_in_the_middle(end: int) -> None:
+    """Of an answer in one piece whose end never came the text until there is kept."""
+    tape = heard(WHOLE.replace(b"Hi", b"Hi, all of you")[:end], JSON)
+    draft = tape.draft(1)
+    assert draft is not None
+    assert "Hi, all of you".startswith(str(draft.content))
+    assert "Hi, all of you" == str(draft.content) or end < 80
+    assert "model_cut_off" == (draft.metadata or {})["reason"]

@@ -19,7 +19,15 @@ from chatkeep.core.history.joining import (
     whole_characters,
 )
 from chatkeep.core.model import Json, text_of
-from chatkeep.core.text.reasoning import PieceKind, Splitter, TextPiece, is_thought, without_reasoning, words_of_thought
+from chatkeep.core.text.reasoning import (
+    PieceKind,
+    Splitter,
+    TextPiece,
+    is_thought,
+    reasoning_of,
+    without_reasoning,
+    words_of_thought,
+)
 
 _TEXT_TYPES: Final = (None, "text", "output_text")
 _HALF: Final = re.compile("[\ud800-\udbff]\\Z")
@@ -97,13 +105,11 @@ class Content:
 
     def said(self) -> tuple[Json, str | None]:
         """Return the content, None for none; and the refusal, if the content is nothing else."""
-        if (
-            len(self._items) == 1
-            and isinstance(self._items[0], dict)
-            and joined(self._items[0]).get("type") == "refusal"
-        ):
-            refusal = joined(self._items[0])["refusal"]
-            return refusal, refusal
+        only = joined(self._items[0]) if len(self._items) == 1 else None
+        if isinstance(only, dict) and only.get("type") == "refusal" and only.keys() == {"type", "refusal"}:
+            refusal = only["refusal"]
+            if isinstance(refusal, str):
+                return refusal, refusal
         return self._content(), None
 
     def _content(self) -> Json:
@@ -169,10 +175,10 @@ class Content:
             self._tell(piece)
 
     def _tell_whole(self, content: list[Json]) -> None:
-        for thought in filter(None, (words_of_thought(part) for part in content if is_thought(part))):
-            self._tell(TextPiece("reasoning", thought))
+        self._tell(TextPiece("reasoning", reasoning_of(content, None)))
         self._tell(TextPiece("text", storable_text(text_of(without_reasoning(content)))))
-        self._is_blank, self._splitter, self._is_next = False, None, True
+        words = text_of([part for part in content if not is_thought(part)])
+        self._is_blank, self._splitter, self._is_next = not words.strip(), None, True
 
     def _tell(self, piece: TextPiece) -> None:
         if piece.kind == "tag" or not piece.text:

@@ -22,10 +22,14 @@ from chatkeep.core.history.contents import Content
 from chatkeep.core.model import Draft, Json
 from chatkeep.core.text.reasoning import FIELDS, TextPiece, words_of_thought
 
-CHOICES_MAX: Final = 128  # choices kept of one answer; further ones are only counted, to bound memory
+CHOICES_MAX: Final = 128  # choices kept apart, as many as OpenAI takes for `n`; further ones fold into one
 FOLDING_DEPTH_MAX: Final = 100  # levels of a piece; leaves room below `DEPTH_MAX` for the levels that folding adds
+_FAILED: Final = "error"  # the finish reason of a choice that failed
+_FURTHER: Final = (1 << 63) - 1  # the index of the choice for all further ones; it sorts last
+_EMPTY: Final = 2  # fields of a choice without any facts: its index and role
+_CALLS: Final = ("tool_calls", "function_call")
 _SPOKEN: Final = frozenset(("content", "refusal", "tool_calls", "role"))
-_CHOICE: Final = frozenset(("index", "delta", "message", "finish_reason", "text", "error", "usage"))
+_CHOICE: Final = frozenset(("index", "delta", "message", "finish_reason", "text", "usage"))
 _RESPONSE: Final = frozenset(("id", "model", "object", "created", "choices", "usage", "error", "cost"))
 
 
@@ -37,12 +41,13 @@ class ModelAnswer:
         self.facts: dict[str, Json] = {}
         """The server's facts about the answer: `model`, `response_id`, `usage`, `cost`."""
         self._choices: dict[int, _Choice] = {}
-        self._left_out = 0
+        self._highest = 0
         self._response: dict[str, Json] = {}
         self.is_known = False
         """Whether a piece had a list of `choices`, as only a model's answer has."""
-        self._is_ended = self._is_said = False
-        self._first: int | None = None
+        self.has_failed = False
+        """Whether the finish reason of any choice is an error."""
+        self._is_ended = self._is_said = self._is_closed = False
 
     @property
     def has_ended(self) -> bool:
@@ -57,24 +62,24 @@ class ModelAnswer:
     @property
     def has_said(self) -> bool:
         """Whether any choice has content."""
-        self._is_said = self._is_said or any(one.message() for one in self._choices.values())
+        self._is_said = self._is_said or any(one.has_said for one in self._choices.values())
         return self._is_said
 
     @property
     def has_thought(self) -> bool:
         """Whether the first choice has reasoning."""
-        return bool(self._choices) and self._choices[min(self._choices)].has_thought
+        return self._foremost is not None and self._foremost.has_thought
 
     @property
     def has_spoken(self) -> bool:
         """Whether the first choice has words of its answer, or calls."""
-        return bool(self._choices) and self._choices[min(self._choices)].has_spoken
+        return self._foremost is not None and self._foremost.has_spoken
 
     @property
     def finish_reason(self) -> str:
-        """The finish reason of the first choice, empty if the server gave none."""
-        first = min(self._choices, default=None)
-        return "" if first is None else self._choices[first].finish or ""
+        """The finish reason of the first choice with content, empty if the server gave none."""
+        first = self._first() or self._foremost
+        return "" if first is None else first.finish or ""
 
     def end(self) -> None:
         """Note the end of the answer, even if no choice has a finish reason."""
@@ -92,20 +97,38 @@ class ModelAnswer:
         self._count(piece.get("usage"))
         choices = piece.get("choices")
         self.is_known = self.is_known or isinstance(choices, list)
-        for place, choice in enumerate(choices if isinstance(choices, list) else ()):
-            if isinstance(choice, dict):
-                self._count(choice.get("usage"))
-                self._choice(joining.index_of(choice.get("index"), place)).add(choice)
+        self._add_choices(choices if isinstance(choices, list) else [])
         joining.gather_facts(self._response, {name: value for name, value in piece.items() if name not in _RESPONSE})
 
+    def _add_choices(self, choices: list[Json]) -> None:
+        """Add pieces to their choices. A piece without an index belongs to the choice of its place.
+
+        Whole messages in one piece are separate choices, even with equal indexes.
+        """
+        indexes: set[int] = set()
+        for place, choice in enumerate(choices):
+            if not isinstance(choice, dict):
+                continue
+            self._count(choice.get("usage"))
+            index = joining.index_of(choice.get("index"), place)
+            if index in indexes and choice.get("message") is not None:
+                index = self._highest + 1
+            indexes.add(index)
+            self._highest = max(self._highest, index)
+            self._choice(index).add(choice)
+            self.has_failed = self.has_failed or choice.get("finish_reason") == _FAILED
+
     def take(self) -> list[TextPiece]:
-        """Return the additions since the last call: one choice's text and thinking, in their order."""
-        if self._first is None:
-            self._first = next((index for index in sorted(self._choices) if self._choices[index].has_heard), None)
-        return [] if self._first is None else self._choices[self._first].take()
+        """Return the additions since the last call: the first choice's text and thinking, in their order.
+
+        Until the answer is closed this is choice 0: another choice is the first only if choice 0 stays empty.
+        """
+        first = self._first() if self._is_closed else self._choices.get(0)
+        return [] if first is None else first.take()
 
     def close(self) -> None:
         """Note that no more comes, and release the buffered text to `take`."""
+        self._is_closed = True
         for one in self._choices.values():
             one.close()
 
@@ -114,20 +137,17 @@ class ModelAnswer:
 
         A tool call of a cut answer may lack its end. It was not made, so it stands in the metadata as unfinished.
         """
-        said = [(index, one) for index, one in sorted(self._choices.items()) if one.message()]
-        if not said:
+        first = self._first()
+        if first is None:
             return None
         told = {**self.facts, **metadata}
-        (_, first), *others = said
         if first.finish:
             told["finish_reason"] = first.finish
-        if others:
-            told["other_choices"] = [{"index": index, **one.told()} for index, one in others]
-        if self._left_out:
-            told["left_out_choices"] = self._left_out
-        message = first.message()
-        if not (first.finish or self._is_ended) and "tool_calls" in message:
-            told["unfinished_tool_calls"] = message.pop("tool_calls")
+        others = [one.told(index, is_ended=self._is_ended) for index, one in self._in_order() if one is not first]
+        if kept := [other for other in others if len(other) > _EMPTY]:
+            told["other_choices"] = kept
+        message, unfinished = first.parted(is_ended=self._is_ended)
+        told |= unfinished
         response = {name: value for name, value in self._response.items() if value not in (None, "", [], {})}
         beside = {"choice": first.beside(), "response": response}
         return answer_draft(message, told, {name: value for name, value in beside.items() if value})
@@ -141,9 +161,24 @@ class ModelAnswer:
 
     def _choice(self, index: int) -> _Choice:
         if index not in self._choices and len(self._choices) >= CHOICES_MAX:
-            self._left_out += 1
-            return _Choice()
+            index = _FURTHER
         return self._choices.setdefault(index, _Choice())
+
+    def _in_order(self) -> list[tuple[int, _Choice]]:
+        """Return the choices in the order of their indexes, negative ones last."""
+        return sorted(self._choices.items(), key=_place)
+
+    @property
+    def _foremost(self) -> _Choice | None:
+        return min(self._choices.items(), key=_place)[1] if self._choices else None
+
+    def _first(self) -> _Choice | None:
+        """Return the first choice with content."""
+        return next((one for _, one in self._in_order() if one.has_said), None)
+
+
+def _place(known: tuple[int, object]) -> tuple[bool, int]:
+    return known[0] < 0, known[0]
 
 
 class _Choice:
@@ -160,8 +195,8 @@ class _Choice:
         self._has_called = False
 
     @property
-    def has_heard(self) -> bool:
-        return bool(self._content.kinds)
+    def has_said(self) -> bool:
+        return bool(self._content.kinds or self.message())
 
     @property
     def has_thought(self) -> bool:
@@ -195,7 +230,7 @@ class _Choice:
         self._content.add(_refused(delta))
         self._add_role(delta.get("role"))
         self._calls.add(delta.get("tool_calls"))
-        self._has_called = self._has_called or bool(delta.get("tool_calls"))
+        self._has_called = self._has_called or any(delta.get(name) for name in _CALLS)
         joining.merge_into(self._fields, {name: value for name, value in delta.items() if name not in _SPOKEN})
 
     def _add_whole(self, message: Mapping[str, Json]) -> None:
@@ -223,10 +258,20 @@ class _Choice:
         roles = [role for role in self._roles if role not in ("assistant", None, "")]
         return {**said, "role": roles[0] if len(roles) == 1 else roles} if said and roles else said
 
-    def told(self) -> dict[str, Json]:
+    def told(self, index: int, *, is_ended: bool) -> dict[str, Json]:
         """Return the whole choice, as it stands in the metadata of the first one."""
+        message, unfinished = self.parted(is_ended=is_ended)
         ending = {"finish_reason": self.finish} if self.finish else {}
-        return {"role": "assistant", **self.message(), **self.beside(), **ending}
+        head = {"index": None if index == _FURTHER else index, "role": "assistant"}
+        return {**head, **message, **unfinished, **self.beside(), **ending}
+
+    def parted(self, *, is_ended: bool) -> tuple[dict[str, Json], dict[str, Json]]:
+        """Return the message, and apart from it the calls of an unfinished choice: nobody made them."""
+        message = self.message()
+        if self.finish or is_ended:
+            return message, {}
+        unfinished = {f"unfinished_{name}": message.pop(name) for name in _CALLS if name in message}
+        return message, unfinished
 
     def beside(self) -> dict[str, Json]:
         """Return the server's facts about this choice, without its message."""

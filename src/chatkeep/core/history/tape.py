@@ -46,7 +46,7 @@ _VALUE_COST: Final = 64  # bytes of memory for each further JSON value
 _ESCAPE_BYTES_MAX: Final = 12  # of a character written as two escapes
 _CONTENT: Final = re.compile(rb'"content"\s*+:\s*+"((?:[^"\\]++|\\.)*+)', re.DOTALL)
 _MARK: Final = b"\xef\xbb\xbf"
-_FIELD: Final = re.compile(rb"(?:data|event|id|retry)?[ \t]*:")
+_FIELD: Final = re.compile(rb"(?:data|event|id|retry|error)?[ \t]*:")
 _BEGINNING_BYTES: Final = 16  # the longest field name of an event ends within these
 _BLANKS: Final = b" \t\r\n"
 _BETWEEN: Final = re.compile(r"\s*(?:data:\s*)?")  # between two values of a body
@@ -133,6 +133,11 @@ class Tape:
     def waiting_bytes(self) -> int:
         """Bytes buffered of an event without its end yet; the reader parses it once it is whole."""
         return self._events.held_bytes
+
+    @property
+    def unread_bytes(self) -> int:
+        """Bytes that `close` has to parse at once."""
+        return self._events.held_bytes + len(self._body)
 
     @property
     def flaw(self) -> ModelError | None:
@@ -264,7 +269,7 @@ class Tape:
         """Take a JSON body: one value, or several, perhaps with a stream's end behind them."""
         if (value := _whole_of(body)) is not None:
             self._take_value(value, body, is_error=False)
-            self.answer.end()
+            self._end_json(body)
             return
         text, place, decoder = body.decode(errors="replace"), 0, json.JSONDecoder()
         while (start := _BETWEEN.match(text, place).end()) < len(text) and not self.is_over:  # type: ignore[union-attr]
@@ -275,8 +280,15 @@ class Tape:
                 value, place = decoder.raw_decode(text, start)
             except (ValueError, RecursionError) as error:
                 self._fail(self._broken_json(error, text, body))
+                if not self.answer.is_known:
+                    self.answer.add(_beginning_of(body))
                 return
             self._take_value(value, body, is_error=False)
+        self._end_json(body)
+
+    def _end_json(self, body: bytes) -> None:
+        if not (self.answer.is_known or self.is_over):
+            self._fail(self._unreadable(body))
         self.answer.end()
 
     def _broken_json(self, error: Exception, text: str, body: bytes) -> ModelError:
@@ -291,18 +303,19 @@ class Tape:
             self._fail(self._unreadable(data))
             return
         self.answer.add(value)
-        error = _error_in(value, is_error=is_error, is_whole=self._shape == "json")
+        error = _error_in(value, is_error=is_error)
         if error is not None:
             self._report(_words_of(error))
-        elif self.answer.finish_reason == _FAILED:
-            self._report("")
-        elif self._shape == "json" and not isinstance(value.get("choices"), list):
-            self._fail(self._unreadable(data))
+        elif (failed := _failed_choice(value)) is not None or self.answer.has_failed:
+            self._fail(self._reported("" if failed is None else _words_of(failed)))
 
     def _report(self, words: str) -> None:
         """Record an error from the server, which ends the answer."""
-        self._fail(ModelReportedError(quoted(self._mask.text(words[:_QUOTED_BYTES]))))
+        self._fail(self._reported(words))
         self.is_over = True
+
+    def _reported(self, words: str) -> ModelReportedError:
+        return ModelReportedError(quoted(self._mask.text(words[:_QUOTED_BYTES])))
 
     def _unreadable(self, data: bytes) -> ModelError:
         text = data[:_QUOTED_BYTES].removeprefix(_MARK).decode(errors="replace")
@@ -350,18 +363,20 @@ def _whole_of(body: bytes) -> Json:
         return None
 
 
-def _error_in(value: dict[str, Json], *, is_error: bool, is_whole: bool) -> Json | None:
+def _error_in(value: dict[str, Json], *, is_error: bool) -> Json | None:
     """Return the error in a piece, None if there is none."""
     if value.get("error"):
         return value["error"]
-    choices = value.get("choices")
-    for choice in choices if isinstance(choices, list) else ():
-        if isinstance(choice, dict) and choice.get("error"):
-            return choice["error"]
     is_told = is_error or "error" in (value.get("object"), value.get("type"))
-    if is_told or (is_whole and choices is None and any(isinstance(value.get(name), str) for name in _ERROR_WORDS)):
-        return value
-    return None
+    has_words = value.get("choices") is None and any(isinstance(value.get(name), str) for name in _ERROR_WORDS)
+    return value if is_told or has_words or (value.get("errors") and value.get("choices") is None) else None
+
+
+def _failed_choice(value: dict[str, Json]) -> Json | None:
+    """Return the first error of a choice, None if there is none. It ends that choice alone."""
+    choices = value.get("choices")
+    told = (one.get("error") for one in (choices if isinstance(choices, list) else ()) if isinstance(one, dict))
+    return next(filter(None, told), None)
 
 
 def _words_of(error: Json) -> str:
@@ -387,7 +402,7 @@ def _cost_of(piece: bytes) -> int:
     return _EVENT_COST * count + 2 * max(0, many_bytes) + _VALUE_COST * max(0, many_values)
 
 
-def _beginning_of(body: bytearray) -> dict[str, Json]:
+def _beginning_of(body: bytes | bytearray) -> dict[str, Json]:
     """Return the beginning of a cut JSON answer: its text so far."""
     found = _CONTENT.search(body)
     text = found[1] if found else b""

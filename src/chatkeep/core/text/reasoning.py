@@ -240,10 +240,10 @@ def _first_text(content: list[_Json]) -> int | None:
 
 
 def _part_text(part: _Json) -> str:
-    text = part.get("text") if isinstance(part, dict) else part
+    text = part.get("text", part.get("refusal")) if isinstance(part, dict) else part
     return text if isinstance(text, str) else ""
 
 
 def _part_without(part: _Json) -> _Json:
     text = parted(_part_text(part)).text
-    return text if isinstance(part, str) else {**part, "text": text}
+    return text if isinstance(part, str) else {**part, "text" if "text" in part else "refusal": text}
