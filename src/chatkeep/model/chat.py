@@ -23,11 +23,12 @@ from typing import Any, Final, ParamSpec, Protocol, TypeVar, cast
 import msgspec
 from msgspec import Struct
 
+from chatkeep.core.history.completions import EXTRA
 from chatkeep.core.history.tape import Tape
 from chatkeep.core.history.turns import utterance_of
 from chatkeep.core.history.windows import TokenCounter, Window, for_openai, tokens
 from chatkeep.core.keys import KEY_CHARS_MAX, composed
-from chatkeep.core.model import MODEL_TITLE, Draft, Json, Message, Receipt, Revision, encoded_json, text_of
+from chatkeep.core.model import MODEL_TITLE, Draft, Json, Message, Revision, encoded_json, text_of
 from chatkeep.core.paging import LIST_LIMIT_MAX
 from chatkeep.core.text import titles
 from chatkeep.core.text.reasoning import TextPiece, reasoning_of, without_reasoning
@@ -219,50 +220,61 @@ class Turn:
         Raises:
             ModelSilentError: when the answer has no text; its other parts are stored.
         """
-        tape, draft = self._heard(began)
-        text = answer_text(draft)
-        usage = tape.answer.facts.get("usage", {})
-        counts = {name: usage.get(name) for name in ("prompt_tokens", "completion_tokens")}
-        known = {name: count if _is_count(count) else 0 for name, count in counts.items()}
-        finish_reason = tape.answer.finish_reason
-        answered = Answered(key=self.key, text=text, seq=0, finish_reason=finish_reason, usage=Usage(**known))
-        self.heard = answered if text else None
-        receipt = await self._append(draft)
-        if not text:
-            raise ModelSilentError(finish_reason, beside=_beside(draft))
-        return msgspec.structs.replace(answered, seq=receipt.seq)
-
-    def _heard(self, began: float) -> tuple[Tape, Draft]:
-        tape = self._tape
-        draft = None if tape is None else tape.draft(self._elapsed_ms(began))
-        assert tape is not None  # noqa: S101 - the promise of `Model.answer`
+        draft = await self._keep(partial(self._hear_whole, self._elapsed_ms(began)))
+        assert self._tape is not None  # noqa: S101 - the promise of `Model.answer`
         assert draft is not None  # noqa: S101 - a complete answer has a draft
-        return tape, draft
+        if self.heard is None:
+            raise ModelSilentError(self._tape.answer.finish_reason, beside=_beside(draft))
+        return msgspec.structs.replace(self.heard, seq=self.answer_seq or 0)
+
+    def _hear_whole(self, elapsed_ms: int) -> Draft | None:
+        """Return a complete answer, and note it in `heard`."""
+        draft = None if self._tape is None else self._tape.draft(elapsed_ms)
+        if self._tape is not None and draft is not None and (text := answer_text(draft)):
+            answer = self._tape.answer
+            usage = answer.facts.get("usage", {})
+            counts = {name: usage.get(name) for name in ("prompt_tokens", "completion_tokens")}
+            known = {name: count if _is_count(count) else 0 for name, count in counts.items()}
+            self.heard = Answered(
+                key=self.key, text=text, seq=0, finish_reason=answer.finish_reason, usage=Usage(**known)
+            )
+        return draft
 
     async def _store_what_came(self, began: float, reason: str, detail: str = "") -> None:
         """Store and mark the part so far of an answer; only log a failure, as a caller raises the first error."""
         if self._tape is None or self.answer_seq:
             return
-        self._tape.close()
-        draft = self._tape.draft(self._elapsed_ms(began), reason)
-        if draft is None:
-            return
-        metadata = draft.metadata or {}
-        if detail and metadata.get("partial"):
-            metadata = {**metadata, "detail": metadata.get("detail", detail)}
         try:
-            await self._append(msgspec.structs.replace(draft, metadata=metadata))
+            await self._keep(partial(self._hear_rest, self._elapsed_ms(began), reason, detail))
         except ChatkeepError as error:
             _log.warning("A partial answer could not be stored: %s", error.code)
 
-    async def _append(self, said: Draft) -> Receipt:
+    def _hear_rest(self, elapsed_ms: int, reason: str, detail: str) -> Draft | None:
+        """Return the part of an answer that arrived, None for nothing."""
+        if self._tape is None:
+            return None
+        self._tape.close()
+        draft = self._tape.draft(elapsed_ms, reason)
+        if draft is None or not detail or not (draft.metadata or {}).get("partial"):
+            return draft
+        return msgspec.structs.replace(draft, metadata={"detail": detail, **(draft.metadata or {})})
+
+    async def _keep(self, make: Callable[[], Draft | None]) -> Draft | None:
+        """Make an answer and store it, and return it as made. A thread does both: an answer may be long."""
+
+        def keep() -> Draft | None:
+            said = make()
+            if said is not None:
+                draft = msgspec.structs.replace(
+                    said, id=made_id, metadata={"model": self.model, **(said.metadata or {})}
+                )
+                appended = patiently(partial(self.sessions.append, self.key, [draft], create=False))
+                self.answer_seq = appended.receipts[0].seq
+            return said
+
         made_id = self.sessions.new_id()  # one id for all tries, so the answer is stored once
-        draft = msgspec.structs.replace(said, id=made_id, metadata={"model": self.model, **(said.metadata or {})})
-        append = partial(self.sessions.append, self.key, [draft], create=False)
         # Start the thread before the first await: a second cancellation, as when the server stops, cannot prevent it
-        appended = await asyncio.shield(asyncio.get_running_loop().run_in_executor(None, patiently, append))
-        self.answer_seq = appended.receipts[0].seq
-        return appended.receipts[0]
+        return await asyncio.shield(asyncio.get_running_loop().run_in_executor(None, keep))
 
     def _elapsed_ms(self, began: float) -> int:
         return round((self._chats.clock() - began) * 1000)
@@ -316,7 +328,8 @@ def _asked(messages: Sequence[Message], chats: Chats, count: TokenCounter) -> li
 
 def _beside(draft: Draft) -> str:
     """Return in words the model's output in place of an answer."""
-    if draft.tool_calls:
+    extra = (draft.metadata or {}).get(EXTRA, {})
+    if draft.tool_calls or "function_call" in extra:
         return "called tools, which chat does not run"
     return "thought about it" if reasoning_of(draft.content, draft.metadata) else "sent other parts"
 

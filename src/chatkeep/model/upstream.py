@@ -11,7 +11,7 @@ import asyncio
 import contextlib
 import re
 import time
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Sequence
 from typing import TYPE_CHECKING, Final, Protocol
 
 from msgspec import Struct
@@ -31,6 +31,7 @@ from chatkeep.errors import (
     ModelUnreadableError,
     ModelUnsetError,
 )
+from chatkeep.model import hearing
 
 if TYPE_CHECKING:
     from openai import APIStatusError, AsyncOpenAI
@@ -129,22 +130,22 @@ class Upstream:
         completions = self._client.chat.completions.with_streaming_response
         tape, length = Tape(mask=self._mask, clock=time.monotonic), 0
         yield tape
-        with self._translated(model, tape):
-            async with completions.create(model=model, messages=[], stream=True, extra_body=body) as response:
-                tape.declare(response.headers.get("content-type", ""))
-                pieces = response.iter_bytes()
-                async for came in pieces:
-                    tape.add(came)
-                    for piece in tape.take():
-                        yield piece
-                        length += len(piece.text)
-                    if length >= ANSWER_CHARS_MAX and not tape.is_complete:
-                        raise ModelCutOffError(f"it is longer than {ANSWER_CHARS_MAX} characters")
-                    if tape.is_over:
-                        await _drained(pieces, is_whole=tape.is_complete)
-                        break
-        tape.close()
-        for piece in tape.take():
+        async with (
+            self._translated(model, tape) as said_last,
+            completions.create(model=model, messages=[], stream=True, extra_body=body) as response,
+        ):
+            tape.declare(response.headers.get("content-type", ""))
+            pieces = hearing.each_in_its_turn(response.iter_bytes())
+            async for came in pieces:
+                for piece in await hearing.heard(tape, came):
+                    yield piece
+                    length += len(piece.text)
+                if length >= ANSWER_CHARS_MAX and not tape.is_complete:
+                    raise ModelCutOffError(f"it is longer than {ANSWER_CHARS_MAX} characters")
+                if tape.is_over:
+                    await _drained(pieces, is_whole=tape.is_complete)
+                    break
+        for piece in [*said_last, *await hearing.close(tape)]:
             yield piece
         if tape.fault is not None:
             raise tape.fault
@@ -153,16 +154,20 @@ class Upstream:
         """Close the connections to the server."""
         await self._client.close()
 
-    @contextlib.contextmanager
-    def _translated(self, model: str, tape: Tape) -> Iterator[None]:
-        """Translate errors of the client and its HTTP library into our own, unless the answer is already complete."""
+    @contextlib.asynccontextmanager
+    async def _translated(self, model: str, tape: Tape) -> AsyncIterator[list[TextPiece]]:
+        """Translate errors of the client and its HTTP library into our own, unless the answer is already complete.
+
+        Its list then has the pieces released at the end.
+        """
         import httpx2  # noqa: PLC0415 - both are loaded already, by `_client`
         import openai  # noqa: PLC0415
 
         from chatkeep.model.framing import OverdueError  # noqa: PLC0415
 
+        said_last: list[TextPiece] = []
         try:
-            yield
+            yield said_last
         except openai.APIStatusError as error:
             if error.response.has_redirect_location:
                 raise sent_elsewhere(error.status_code) from error
@@ -170,7 +175,7 @@ class Upstream:
         except httpx2.DecodingError as error:
             raise ModelUnreadableError(f"{error}") from error
         except (openai.APIConnectionError, httpx2.TransportError) as error:
-            tape.close()
+            said_last += await hearing.close(tape)
             if tape.flaw is not None:
                 raise tape.flaw from error
             if tape.is_complete:

@@ -32,6 +32,7 @@ from chatkeep.http.gate.rules import Pools
 from chatkeep.http.streams.relay import Relay, is_stream, media_type_of, told_headers
 from chatkeep.http.streams.responses import until_gone
 from chatkeep.model.chat import CLIENT_GONE, ending_of, patiently
+from chatkeep.model.hearing import AT_ONCE_BYTES, each_in_its_turn, to_its_end
 from chatkeep.model.recording import Held, Recording
 
 Stage = Literal["request", "answer"]
@@ -42,8 +43,6 @@ Hold = Callable[[Recording], Awaitable[Held | None]]
 """Stores the request of a recording in another process, and returns its place; None leaves the storing to us."""
 
 STORE_WAIT_S: Final = 2.0  # bound on each wait for the store, so that a slow disk does not hold up the client
-_TURN_BYTES: Final = 1 << 14  # bytes of an answer per turn of the event loop: 30 ms when all are small events
-_HEARD_AT_ONCE_BYTES: Final = 1 << 16  # bytes of an unfinished event; a thread reads a longer one
 _LAST_EVENT_BYTES_MAX: Final = 256  # bytes of an unfinished last event: `data: [DONE]`, with any spacing
 _OK: Final = 200
 _NOT_RECORDED: Final = b"x-not-recorded"
@@ -130,8 +129,8 @@ class Recorder:
         """Add a piece of the answer to the tape."""
         if self._tape is None:
             return
-        if self._tape.waiting_bytes + len(piece) > _HEARD_AT_ONCE_BYTES:
-            await self._threads.read(self._tape.add, piece)
+        if self._tape.waiting_bytes + len(piece) > AT_ONCE_BYTES:
+            await to_its_end(self._threads.read(self._tape.add, piece))
         else:
             self._tape.add(piece)
 
@@ -307,12 +306,9 @@ class Passage(Response):
         """Yield the arriving bytes, with the key of the model's server masked."""
         masked = MaskedEvents(self._recorder.relay.mask)
         try:
-            async for came in answer.aiter_raw():
-                for start in range(0, len(came), _TURN_BYTES):
-                    if start:
-                        await asyncio.sleep(0)  # a turn for other tasks
-                    if told := masked.take(came[start : start + _TURN_BYTES]):
-                        yield told
+            async for came in each_in_its_turn(answer.aiter_raw()):
+                if told := masked.take(came):
+                    yield told
         except httpx2.RequestError:
             if held := masked.end():
                 yield held
