@@ -10,6 +10,7 @@ import os
 from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Any
 
 import httpx2
 import pytest
@@ -26,7 +27,8 @@ from chatkeep.model.chat import Chats, answer_text
 from chatkeep.model.upstream import ModelSettings, Upstream
 from chatkeep.sessions import Sessions
 from chatkeep.store.memory import MemoryStore
-from tests.chat.streams import Stream, Told, rendered, streams, told
+from tests.chat.streams import Stream, rendered, streams
+from tests.chat.told import Call, Told, told
 
 COUNT = int(os.environ.get("CHATKEEP_STREAMS", "300"))
 MANY = settings(max_examples=COUNT, deadline=None, suppress_health_check=list(HealthCheck))
@@ -114,16 +116,48 @@ def chatted(pieces: Sequence[bytes], media_type: str, *, is_cut: bool) -> Heard:
 def check(heard: Heard, expected: Told, *, by: str) -> None:
     """Check what was made of a stream against what it tells."""
     draft = heard.draft
-    metadata = (draft.metadata if draft else None) or {}
-    text = answer_text(draft) if isinstance(draft, Draft) else draft.text if draft else ""
-    assert expected.text == text, by
-    thoughts = "\n\n".join(expected.thoughts)
-    assert thoughts == (reasoning_of(draft.content, metadata) if draft else ""), by
-    calls = [*((draft.tool_calls if draft else None) or ()), *metadata.get("unfinished_tool_calls", ())]
-    found = [(call.get("id"), call["function"].get("name"), call["function"].get("arguments", "")) for call in calls]
-    assert expected.calls == found, by
-    assert expected.is_whole == (draft is not None and "partial" not in metadata), by
-    assert expected.text == "".join(piece.text for piece in heard.pieces if piece.kind == "text"), by
+    if draft is None:
+        assert not expected.choice.has_said, by
+        assert not heard.pieces, by
+        return
+    metadata = draft.metadata or {}
+    said = expected.choice
+    text = answer_text(draft) if isinstance(draft, Draft) else draft.text
+    assert (said.text, said.thoughts) == (text, reasoning_of(draft.content, metadata)), by
+    assert said.text == "".join(piece.text for piece in heard.pieces if piece.kind == "text"), by
+    assert said.calls == calls_of(draft.tool_calls or metadata.get("unfinished_tool_calls")), by
+    extra = metadata.get("openai", {})
+    old_call = extra.get("function_call", metadata.get("unfinished_function_call"))
+    assert (said.old_call or None) == old_call, by
+    assert ((said.roles or [None])[0] if len(said.roles) < 2 else said.roles) == extra.get("role"), by
+    assert (said.finish or None, expected.usage) == (metadata.get("finish_reason"), metadata.get("usage")), by
+    assert said.objects == [part for part in draft.content or () if isinstance(part, dict) and _is_object(part)], by
+    kept = [other_of(other) for other in metadata.get("other_choices", ())]
+    assert [(one.index, one.written, one.calls, one.finish or None) for one in expected.others] == kept, by
+    assert expected.is_whole == ("partial" not in metadata), by
+    if not (said.finish or expected.has_ended):
+        assert not draft.tool_calls, by
+        assert "function_call" not in extra, by
+
+
+def _is_object(part: dict[str, Any]) -> bool:
+    return not {"text", "refusal", "thinking"} & part.keys()
+
+
+def calls_of(calls: Any) -> list[Call]:  # noqa: ANN401 - calls as they are stored
+    """Return calls as a stream tells them."""
+    return [
+        (call.get("id"), call["function"].get("name"), call["function"].get("arguments", "")) for call in calls or ()
+    ]
+
+
+def other_of(other: dict[str, Any]) -> tuple[int, str, list[Call], str | None]:
+    """Return what is kept of a choice that is not stored as the message: its index, words, calls and ending."""
+    content = other.get("content") or ""
+    parts = [content] if isinstance(content, str) else content
+    words = [part if isinstance(part, str) else part.get("text", part.get("refusal", "")) for part in parts]
+    calls = calls_of(other.get("tool_calls", other.get("unfinished_tool_calls")))
+    return other["index"], "\n".join(filter(None, words)), calls, other.get("finish_reason")
 
 
 @MANY
@@ -137,7 +171,7 @@ def test_chat_and_recorder_agree_with_what_a_stream_tells(stream: Stream, cuts: 
     assert expected.code == answer.code
     same = chatted(pieces, stream.media_type, is_cut=False)
     check(same, expected, by="chat")
-    wordless = expected.is_whole and not expected.text
+    wordless = expected.is_whole and not expected.choice.text
     assert ("model_silent" if wordless else expected.code) == same.code
 
 
@@ -160,17 +194,21 @@ def test_make_up_streams_of_every_kind() -> None:
     """The generator is no idle one: each kind of ending and of content comes up."""
     seen: set[str] = set()
 
-    @settings(max_examples=300, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=300, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
     @given(streams)
     def look(stream: Stream) -> None:
-        expected = told(stream)
-        seen.update(_kinds(expected))
+        seen.update(_kinds(told(stream)))
 
     look()
-    assert {"whole", "text", "thought", "call", "model_reported", "model_unreadable", "model_cut_off"} <= seen
+    codes = {"model_reported", "model_unreadable", "model_cut_off", "model_silent"}
+    assert (
+        codes | {"whole", "text", "thoughts", "calls", "old_call", "roles", "objects", "others", "other than 0"} <= seen
+    )
 
 
 def _kinds(expected: Told) -> Iterator[str]:
-    yield from ["whole"] if expected.is_whole else [expected.code or ""]
-    yield from [name for name, has in (("text", expected.text), ("thought", expected.thoughts)) if has]
-    yield from ["call"] if expected.calls else []
+    yield "whole" if expected.is_whole else expected.code or ""
+    said = expected.choice
+    yield from (name for name in ("text", "thoughts", "calls", "old_call", "roles", "objects") if getattr(said, name))
+    yield from ["others"] if expected.others else []
+    yield from ["other than 0"] if said.index else []
