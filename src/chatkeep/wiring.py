@@ -23,7 +23,7 @@ from chatkeep.access.tokens import TokenFile
 from chatkeep.config import Settings
 from chatkeep.core.search.search import Search
 from chatkeep.core.text.quoting import visible
-from chatkeep.disk.files import Durability, flush_folder, is_there
+from chatkeep.disk.files import Durability, is_there
 from chatkeep.disk.own import is_linked
 from chatkeep.errors import ChatkeepError, StorageError
 from chatkeep.sessions import Sessions
@@ -54,7 +54,7 @@ Backend = FilesStore
 
 __all__ = (
     "Backup", "Cuts", "Finding", "Item", "Outcome", "Restored", "Written",
-    "cuts_in", "flush_folder", "is_empty", "missing_in", "restore", "set_aside_in", "write_backup",
+    "cuts_in", "is_empty", "missing_in", "restore", "set_aside_in", "write_backup",
 )  # fmt: skip
 """Names of the backend in use for the command line, besides those below."""
 

@@ -19,6 +19,7 @@ from chatkeep.core.bounds import (
     check_depth,
     has_more_values,
     is_deeper,
+    is_nested_deeper,
     structure_of,
 )
 from chatkeep.core.model import check_draft, check_metadata
@@ -44,6 +45,13 @@ def count_of(value: Any) -> int:  # noqa: ANN401 - JSON
     """Return how many beginnings of values there are: lists and objects, and what stands behind a comma in them."""
     inner = list(value.values()) if isinstance(value, dict) else value if isinstance(value, list) else None
     return 0 if inner is None else 1 + max(len(inner) - 1, 0) + sum(map(count_of, inner))
+
+
+@given(values, st.integers(0, 6))
+def test_is_nested_deeper_agrees_with_is_deeper(value: Any, depth_max: int) -> None:  # noqa: ANN401 - JSON
+    """A parsed value and its bytes have one depth."""
+    encoded = json.dumps(value).encode()
+    assert (depth_of(value) > depth_max,) * 2 == (is_nested_deeper(value, depth_max), is_deeper(encoded, depth_max))
 
 
 def test_bounds_are_those_of_the_contract() -> None:

@@ -98,7 +98,7 @@ QUOTES: Final = (
     Quote("architecture.md", "leaves it alone for # seconds", "store.files.intake", "SETTLED_S"),
     Quote("architecture.md", "Answers of the model have # seconds", "model.chat", "CLOSE_WAIT_S"),
     Quote("durability.md", "a copy in progress (# seconds)", "store.files.intake", "SETTLED_S"),
-    Quote("durability.md", "from a leftover (# seconds)", "store.files.tree.locks", "_UNBORN_GRACE_S"),
+    Quote("durability.md", "from a leftover (# seconds)", "disk.locks", "_UNBORN_GRACE_S"),
     Quote("durability.md", "locks for more than # seconds", "store.files.index.databases", "_BUSY_S"),
     Quote("glossary.md", "| zone | # neighbouring", "store.files.index.rows", "ZONE_DOCS"),
     # decisions

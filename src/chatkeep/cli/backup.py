@@ -14,9 +14,9 @@ from chatkeep import wiring
 from chatkeep.cli import screen
 from chatkeep.cli.interrupts import stoppable
 from chatkeep.cli.options import AsJson, Workspace, check_existing, named, path_of, settings
-from chatkeep.cli.output import fresh_file
 from chatkeep.config import workspace_from
 from chatkeep.core.keys import parse_key
+from chatkeep.disk.replacing import fresh_file
 from chatkeep.errors import ConflictError, InvalidError, NotFoundError, SessionDamagedError, StorageError
 from chatkeep.sessions import now_utc
 from chatkeep.wire.answers import exit_code_of

@@ -15,8 +15,8 @@ from chatkeep import importers
 from chatkeep.cli import absence, completing, hints, screen
 from chatkeep.cli.interrupts import stoppable
 from chatkeep.cli.options import AsJson, Workspace, choice, made_sessions, opened_sessions, path_of
-from chatkeep.cli.output import fresh_file
 from chatkeep.core.model import Selection, Session
+from chatkeep.disk.replacing import fresh_file
 from chatkeep.errors import InvalidError, NotFoundError, SessionDamagedError, SessionNotFoundError, StorageError
 from chatkeep.exporters import EXPORT_FORMATS, exported
 from chatkeep.importers import Flaw, Piped, Report, Source

@@ -35,6 +35,14 @@ def is_deeper(data: bytes, depth_max: int = DEPTH_MAX) -> bool:
     return max(accumulate(map(_DEEPER.__getitem__, structure)), default=0) > depth_max
 
 
+def is_nested_deeper(value: object, depth_max: int = DEPTH_MAX) -> bool:
+    """Tell whether a parsed value is nested deeper than `depth_max` levels; on a long one this beats encoding it."""
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else None
+    if inner is None:
+        return False
+    return depth_max <= 0 or any(is_nested_deeper(one, depth_max - 1) for one in inner if isinstance(one, dict | list))
+
+
 def check_depth(data: bytes, depth_max: int = DEPTH_MAX) -> None:
     """Check, without parsing, the nesting of JSON.
 

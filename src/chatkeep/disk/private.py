@@ -7,19 +7,19 @@ are neither followed nor waited for, and a file with other names is refused.
 
 from __future__ import annotations
 
-import fcntl
 import os
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
+from chatkeep.disk.locks import file_locked
 from chatkeep.disk.own import opened_own
-from chatkeep.errors import BusyError, storage_error
+from chatkeep.disk.replacing import replace_file
+from chatkeep.errors import storage_error
 
 _LOCK_WAIT_S: Final = 5.0  # time-out; a change is one small write and its flush
-_LOCK_POLL_S: Final = 0.01  # between attempts; flock has no time-out
 
 FileState = tuple[int, int, int]
 """The state of a file, different after every change: modification time in nanoseconds, size in bytes, inode."""
@@ -67,7 +67,7 @@ class PrivateFile:
             StorageError: when the disk refuses; the old file stays.
         """
         try:
-            _replace(self._path, encoded)
+            replace_file(self._path, encoded)
         except OSError as error:
             raise storage_error(error, self._path.name) from error
 
@@ -82,51 +82,12 @@ class PrivateFile:
         lock = self._path.with_suffix(".lock")
         try:
             self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            descriptor = opened_own(lock, os.O_RDWR | os.O_CREAT)
         except OSError as error:
             raise storage_error(error, lock.name) from error
-        try:
-            _wait_for(descriptor)
+        with file_locked(lock, time.monotonic() + _LOCK_WAIT_S, guarded="token file"):
             yield
-        finally:
-            os.close(descriptor)
 
 
 def _file_bytes(path: Path) -> bytes:
     with open(opened_own(path, os.O_RDONLY), "rb") as file:  # noqa: PTH123 - it is open
         return file.read()
-
-
-def _replace(path: Path, encoded: bytes) -> None:
-    """Replace a file by a new one; a crash leaves one of the two, whole."""
-    fresh = path.with_name(f".{path.name}.new")
-    fresh.unlink(missing_ok=True)
-    try:
-        descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-        with open(descriptor, "wb") as file:  # noqa: PTH123 - a path cannot say the mode
-            file.write(encoded)
-            file.flush()
-            os.fsync(file.fileno())
-        fresh.replace(path)
-    except OSError:
-        with suppress(OSError):
-            fresh.unlink()
-        raise
-    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
-
-
-def _wait_for(descriptor: int) -> None:
-    give_up_at = time.monotonic() + _LOCK_WAIT_S
-    while True:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            if time.monotonic() > give_up_at:
-                raise BusyError("token file") from error
-            time.sleep(_LOCK_POLL_S)
-        else:
-            return

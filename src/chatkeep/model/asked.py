@@ -15,7 +15,7 @@ from typing import Final, NamedTuple
 
 import msgspec
 
-from chatkeep.core.bounds import DEPTH_MAX, VALUES_MAX, count_of, is_deeper, structure_of
+from chatkeep.core.bounds import DEPTH_MAX, VALUES_MAX, count_of, is_deeper, is_nested_deeper, structure_of
 from chatkeep.core.history.completions import draft_of_completion
 from chatkeep.core.history.mending import SHORTENED, marked, storable
 from chatkeep.core.model import Draft, Json
@@ -67,18 +67,12 @@ def _whole(body: bytes) -> Asked | None:
     if not isinstance(messages, list) or not messages:
         return None
     said = [_draft(one) for one in messages]
-    return Asked(request, list(map(storable, said)) if is_odd or any(_is_deeper(one) for one in messages) else said)
+    return Asked(request, list(map(storable, said)) if is_odd or any(map(is_nested_deeper, messages)) else said)
 
 
 def _draft(said: Json) -> Draft:
     """Return a message as a draft; treat a value other than an object as a user's content."""
     return draft_of_completion(said if isinstance(said, dict) else {"content": said})
-
-
-def _is_deeper(value: Json, depth: int = DEPTH_MAX - 1) -> bool:
-    """Tell whether a value is nested deeper than `depth`; on a long request this beats scanning its bytes."""
-    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
-    return depth < 0 or any(_is_deeper(one, depth - 1) for one in inner if isinstance(one, dict | list))
 
 
 def _taken_apart(body: bytes) -> Asked | None:

@@ -13,9 +13,10 @@ Gemini send under its name.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Final
 
+from chatkeep.core.bounds import is_nested_deeper
 from chatkeep.core.history import joining
 from chatkeep.core.history.completions import answer_draft
 from chatkeep.core.history.contents import Content
@@ -87,7 +88,7 @@ class ModelAnswer:
 
     def add(self, piece: Json) -> None:
         """Fold in a chunk, or a whole answer; a value other than an object adds nothing."""
-        if _is_deeper(piece, FOLDING_DEPTH_MAX):
+        if is_nested_deeper(piece, FOLDING_DEPTH_MAX + 1):  # the piece itself is a level
             piece = _flattened(piece, FOLDING_DEPTH_MAX)
         if not isinstance(piece, dict):
             return
@@ -304,12 +305,3 @@ def _flattened(value: Json, depth: int) -> Json:
     if isinstance(value, list):
         return [_flattened(inner, depth - 1) for inner in value]
     return {name: _flattened(inner, depth - 1) for name, inner in value.items()}
-
-
-def _is_deeper(value: Json, depth: int) -> bool:
-    inner: Iterator[Json] = iter(())
-    if isinstance(value, dict):
-        inner = iter(value.values())
-    elif isinstance(value, list):
-        inner = iter(value)
-    return depth < 0 or any(_is_deeper(one, depth - 1) for one in inner if isinstance(one, dict | list))

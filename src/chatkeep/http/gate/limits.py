@@ -15,14 +15,10 @@ from __future__ import annotations
 
 import math
 import os
-import re
 import threading
 import time
 import zlib
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from functools import cache
-from importlib.resources import files
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -30,12 +26,14 @@ import apsw
 from msgspec import Struct
 
 from chatkeep.disk.own import is_linked, opened_own
+from chatkeep.disk.sqlite import named_statements, sql_text, transaction
 from chatkeep.errors import BusyError, RateLimitedError
 
 WINDOW_S: Final = 60
 _BUSY_WAIT_MS: Final = 1000  # time-out for the transactions of other processes
 _PRIVATE_S: Final = 60  # how long to count alone before trying the file again
 _FORGET_AT_ONCE: Final = 8  # old rows deleted at each request, so that idle buckets vanish at little cost
+_SQL: Final = named_statements(sql_text(__package__, "limits.sql"))
 _US: Final = 1_000_000  # microseconds in a second
 
 
@@ -102,14 +100,15 @@ class Limits:
         return self._taken(buckets, hidden)
 
     def _taken(self, buckets: Sequence[tuple[str, int]], hidden: str) -> Standing:
-        with _transaction(self._connected()) as database:
+        database = self._connected()
+        with transaction(database):
             now = int(self._clock() * _US)
             windows = [_Window(database, name, limit, now) for name, limit in buckets]
             waits = [(window.wait_us(), window.limit, window.kind) for window in windows]
             if max(waits)[0] <= 0:
                 for window in windows:
                     window.count()
-            database.execute(_sql("forget_others"), (now - WINDOW_S * _US, _FORGET_AT_ONCE))
+            database.execute(_SQL["forget_others"], (now - WINDOW_S * _US, _FORGET_AT_ONCE))
         wait_us, limit, kind = max(waits)
         if wait_us > 0:
             raise RateLimitedError(limit, _seconds(wait_us), kind)
@@ -147,7 +146,7 @@ class _Window:
         self._database = database
         self._name = name
         self._now = now
-        database.execute(_sql("forget_bucket"), (name, now - WINDOW_S * _US))
+        database.execute(_SQL["forget_bucket"], (name, now - WINDOW_S * _US))
         self._oldest_at, first = self._row("oldest", 0) or (now, 1)
         self._last = (self._row("newest") or (now, 0))[1]
         self._size = self._last - first + 1
@@ -163,7 +162,7 @@ class _Window:
         """Add a request at the present time."""
         self._last += 1
         self._size += 1
-        self._database.execute(_sql("count"), (self._name, self._now, self._last))
+        self._database.execute(_SQL["count"], (self._name, self._now, self._last))
 
     def standing(self) -> Standing:
         """Return the limit, the remaining requests and the reset time."""
@@ -171,7 +170,7 @@ class _Window:
         return Standing(limit=self.limit, remaining=self.limit - self._size, reset_s=reset_s)
 
     def _row(self, statement: str, *more: int) -> tuple[int, int] | None:
-        for at, n in self._database.execute(_sql(statement), (self._name, *more)):
+        for at, n in self._database.execute(_SQL[statement], (self._name, *more)):
             return int(at), int(n)
         return None
 
@@ -185,13 +184,13 @@ def _opened(path: Path | None, clock: Callable[[], float]) -> apsw.Connection:
     try:
         database.set_busy_timeout(_BUSY_WAIT_MS)
         database.execute("PRAGMA journal_mode = WAL; PRAGMA synchronous = OFF")
-        with _transaction(database):
+        with transaction(database):
             if database.pragma("user_version") != _layout():
                 # Fails when there are tables of another layout; the caller then discards the file
-                database.execute(_sql("layout"))
+                database.execute(_SQL["layout"])
                 database.pragma("user_version", _layout())
             # The clock is read within the transaction: no other process can add a later row meanwhile
-            database.execute(_sql("forget_future"), (int(clock() * _US),))
+            database.execute(_SQL["forget_future"], (int(clock() * _US),))
     except BaseException:
         database.close()
         raise
@@ -200,18 +199,6 @@ def _opened(path: Path | None, clock: Callable[[], float]) -> apsw.Connection:
 
 def _files_of(path: Path) -> list[Path]:
     return [path.with_name(path.name + ending) for ending in ("", "-wal", "-shm")]
-
-
-@contextmanager
-def _transaction(database: apsw.Connection) -> Iterator[apsw.Connection]:
-    database.execute("BEGIN IMMEDIATE")
-    try:
-        yield database
-    except BaseException:
-        if database.in_transaction:
-            database.execute("ROLLBACK")
-        raise
-    database.execute("COMMIT")
 
 
 def _inode(path: Path | None) -> int:
@@ -226,14 +213,4 @@ def _seconds(wait_us: int) -> int:
 
 
 def _layout() -> int:
-    return zlib.crc32(_sql("layout").encode()) >> 1
-
-
-@cache
-def _statements() -> dict[str, str]:
-    text = files(__package__).joinpath("limits.sql").read_text("utf-8")
-    return {name: sql.strip() for name, sql in re.findall(r"^-- (\w+): .*\n((?:(?!-- ).*\n?)*)", text, re.MULTILINE)}
-
-
-def _sql(name: str) -> str:
-    return _statements()[name]
+    return zlib.crc32(_SQL["layout"].encode()) >> 1

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import logging
 import os
 import re
@@ -19,7 +18,7 @@ import apsw
 
 from chatkeep.core.model import Message
 from chatkeep.disk.files import Stamp, has_room, told
-from chatkeep.disk.own import opened_own
+from chatkeep.disk.locks import file_locked
 from chatkeep.errors import BusyError, StorageError, StorageFullError, StorageReadOnlyError, storage_error
 from chatkeep.store.files.index.databases import (
     IndexBehindError,
@@ -468,16 +467,6 @@ def _remove(database: Path) -> None:
         database.with_name(database.name + suffix).unlink(missing_ok=True)
 
 
-@contextlib.contextmanager
-def build_lock(workspace: Path) -> Iterator[None]:
-    """Let one process at a time open or build the index of a workspace."""
-    try:
-        fd = opened_own(workspace / "lock", os.O_CREAT | os.O_RDWR)
-    except OSError as error:
-        raise storage_error(error, "lock") from error
-    try:
-        with told():
-            fcntl.flock(fd, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(fd)
+def build_lock(workspace: Path) -> contextlib.AbstractContextManager[None]:
+    """Let one process at a time open or build the index of a workspace; a build takes as long as it takes."""
+    return file_locked(workspace / "lock")

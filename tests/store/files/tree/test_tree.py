@@ -15,9 +15,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from chatkeep.disk import locks
+from chatkeep.disk.locks import is_held
 from chatkeep.errors import BusyError, StorageError, StorageFullError
-from chatkeep.store.files.tree import locks
-from chatkeep.store.files.tree.locks import is_held
 from chatkeep.store.files.tree.tree import KEPT, NotRegularError, Tree, file_name, is_file_name, kept_name
 
 NAME = "a-1.json"

@@ -14,6 +14,7 @@ from typing import Final
 
 from msgspec import Struct
 
+from chatkeep.disk.locks import flock, is_held
 from chatkeep.errors import BusyError
 from chatkeep.store.files.care import audit
 from chatkeep.store.files.care.audit import Audit
@@ -21,7 +22,6 @@ from chatkeep.store.files.care.findings import Finding, Remedy, access_findings
 from chatkeep.store.files.care.inspection import SessionFiles
 from chatkeep.store.files.index.index import Index
 from chatkeep.store.files.intake import Progress
-from chatkeep.store.files.tree.locks import flock, is_held
 from chatkeep.store.files.tree.tree import KEPT, is_text
 from chatkeep.store.files.upkeep import AN_INDEX
 

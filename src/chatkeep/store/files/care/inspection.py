@@ -17,6 +17,7 @@ from typing import Final, Self
 from chatkeep.core import model
 from chatkeep.core.bounds import MESSAGE_BYTES_MAX
 from chatkeep.disk.files import Stamp, read_at, stamp_of
+from chatkeep.disk.locks import flock
 from chatkeep.errors import BusyError, InvalidError
 from chatkeep.store.files.care.audit import Audit
 from chatkeep.store.files.care.findings import Finding, FindingKind, Remedy, access_findings
@@ -34,7 +35,6 @@ from chatkeep.store.files.intake import (
 )
 from chatkeep.store.files.tree import format as session_file
 from chatkeep.store.files.tree.format import Scan
-from chatkeep.store.files.tree.locks import flock
 from chatkeep.store.files.tree.tree import SUFFIX, NotRegularError, file_name, is_file_name, is_text
 
 _LOCK_WAIT_S: Final = 2.0  # then the file is reported as busy

@@ -18,6 +18,7 @@ from typing import Final
 from msgspec import Struct
 
 from chatkeep.disk.files import flush_folder, open_folder, read_at, told
+from chatkeep.disk.locks import flock
 from chatkeep.disk.own import opened_own
 from chatkeep.errors import ChatkeepError, StorageError
 from chatkeep.store.files.care import audit
@@ -29,7 +30,6 @@ from chatkeep.store.files.store import FilesStore
 from chatkeep.store.files.tree import format as session_file
 from chatkeep.store.files.tree.format import Scan
 from chatkeep.store.files.tree.held import LockedFile
-from chatkeep.store.files.tree.locks import flock
 from chatkeep.store.files.tree.tree import NotRegularError, Tree, file_name, kept_name
 from chatkeep.store.files.upkeep import build_lock
 

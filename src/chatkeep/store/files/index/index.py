@@ -37,6 +37,7 @@ from chatkeep.core.paging import Place
 from chatkeep.core.search.search import Search
 from chatkeep.core.stats import PeriodUnit, Stats
 from chatkeep.disk.files import Stamp, told
+from chatkeep.disk.sqlite import transaction
 from chatkeep.store.files.index import changes, counting, vocabulary
 from chatkeep.store.files.index.databases import (
     IndexBehindError,
@@ -384,16 +385,14 @@ def _number(rows: Sequence[Sequence[Value]]) -> int:
 
 @contextlib.contextmanager
 def _transaction(db: Database) -> Iterator[None]:
-    db.execute("BEGIN IMMEDIATE")
+    """Run a transaction; if it fails, the tally forgets, as the table may not have its words."""
     try:
-        yield
+        with transaction(db):
+            yield
     except BaseException:
-        with contextlib.suppress(apsw.Error):
-            db.execute("ROLLBACK")
         if db.tally is not None:
             db.tally.forget()
         raise
-    db.execute("COMMIT")
 
 
 def _version() -> str:

@@ -6,13 +6,13 @@ Between two rows, another thread may also take the interpreter.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
-from importlib import resources
 from typing import Final, TypeVar
 
 import apsw
 import msgspec
+
+from chatkeep.disk.sqlite import named_statements, sql_text
 
 _T = TypeVar("_T")
 Begun = tuple[list[tuple[str, int]], tuple[str, ...]]
@@ -21,11 +21,6 @@ Begun = tuple[list[tuple[str, int]], tuple[str, ...]]
 
 class UnreadableRowError(Exception):
     """A row has a value that this program never writes: the database is damaged."""
-
-
-def sql_text(name: str) -> str:
-    """Return the text of a file beside this module."""
-    return resources.files(__package__).joinpath(name).read_text(encoding="utf-8")
 
 
 class IndexConnection(apsw.Connection):
@@ -52,13 +47,7 @@ def one_row(
         raise UnreadableRowError from error
 
 
-def _named(text: str) -> dict[str, str]:
-    """Return the statements of a text, by name: the names are in the comments above them."""
-    parts = re.split(r"^-- (\w+): .*$", text, flags=re.MULTILINE)
-    return {name: sql.strip().rstrip(";") for name, sql in zip(parts[1::2], parts[2::2], strict=True)}
-
-
-SCHEMA: Final = sql_text("schema.sql")
-LATE_INDEXES: Final = sql_text("late_indexes.sql")
-QUERIES: Final = _named(sql_text("queries.sql"))
-AUDIT: Final = _named(sql_text("audit.sql"))
+SCHEMA: Final = sql_text(__package__, "schema.sql")
+LATE_INDEXES: Final = sql_text(__package__, "late_indexes.sql")
+QUERIES: Final = named_statements(sql_text(__package__, "queries.sql"))
+AUDIT: Final = named_statements(sql_text(__package__, "audit.sql"))

@@ -3,5 +3,5 @@
 outside   changes by other programs     pieces   several reads at once
 tree      names, locks, replacing, quarantine
 held      a locked file: reading and writing its end
-format    the bytes of a session        locks    turns of threads and processes
+format    the bytes of a session
 """

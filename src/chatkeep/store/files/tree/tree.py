@@ -20,7 +20,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import fcntl
 import hashlib
 import os
 import re
@@ -51,9 +50,9 @@ from chatkeep.disk.files import (
     to_disk,
     told,
 )
+from chatkeep.disk.locks import Turns, flock, is_held, is_locked
 from chatkeep.errors import BusyError, StorageError, storage_error
 from chatkeep.store.files.tree.held import LockedFile
-from chatkeep.store.files.tree.locks import Turns, flock, is_held, is_locked
 
 SUFFIX: Final = ".json"
 KEPT: Final = re.compile(r"(?s)(.+)-[0-9]{10,}-[0-9a-f]{8}\.(cut|old)")
@@ -325,7 +324,7 @@ class Tree:
             fd = os.open(unborn, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600, dir_fd=self._tmp)
         try:
             with told(FileExistsError):
-                fcntl.flock(fd, fcntl.LOCK_EX)
+                flock(fd)
                 try:
                     self._write(fd, content)
                     file = LockedFile(fd, name, self._durability)

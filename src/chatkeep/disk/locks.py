@@ -1,4 +1,7 @@
-"""Locks on files: threads of one process queue, processes use flock."""
+"""Locks on files: threads of one process queue, processes use flock, and every wait can have an end.
+
+`Turns` is the queue of threads, `flock` locks an open file, and `file_locked` a file by its path.
+"""
 
 from __future__ import annotations
 
@@ -9,8 +12,10 @@ import random
 import threading
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Final
 
+from chatkeep.disk.own import opened_own
 from chatkeep.errors import BusyError, storage_error
 
 _UNBORN_GRACE_S: Final = 10  # between the creation of a file and its lock, generously
@@ -54,19 +59,42 @@ class Turns:
                     self._locks[name] = (lock, waiting - 1)
 
 
-def flock(fd: int, deadline: float) -> None:
-    """Lock a descriptor; poll with a back-off of 0.2 to 5 ms, since a blocking call has no time-out.
+@contextlib.contextmanager
+def file_locked(path: Path, deadline: float | None = None, *, guarded: str = "session") -> Iterator[None]:
+    """Hold the lock of a file for the length of the block; make the file if it is missing.
 
     Raises:
-        BusyError: when another process keeps the lock past the deadline.
+        BusyError: naming the `guarded` thing, when another process keeps the lock past the deadline, if there is one.
+        StorageError: when the file cannot be opened or locked.
     """
+    try:
+        fd = opened_own(path, os.O_RDWR | os.O_CREAT)
+    except OSError as error:
+        raise storage_error(error, path.name) from error
+    try:
+        flock(fd, deadline, guarded=guarded)
+        yield
+    finally:
+        os.close(fd)
+
+
+def flock(fd: int, deadline: float | None = None, *, guarded: str = "session") -> None:
+    """Lock a descriptor, by the monotonic clock before the deadline.
+
+    Poll with a back-off of 0.2 to 5 ms, since a blocking call has no time-out. Without a deadline, block.
+
+    Raises:
+        BusyError: naming the `guarded` thing, when another process keeps the lock past the deadline.
+        StorageError: when the file system refuses.
+    """
+    poll = 0 if deadline is None else fcntl.LOCK_NB
     pause_s = 0.0002
     while True:
         try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(fd, fcntl.LOCK_EX | poll)
         except BlockingIOError:
-            if time.monotonic() > deadline:
-                raise BusyError from None
+            if deadline is not None and time.monotonic() > deadline:
+                raise BusyError(guarded) from None
             time.sleep(pause_s * random.uniform(0.5, 1.5))  # noqa: S311 - spreads the waiting, guards nothing
             pause_s = min(pause_s * 1.5, 0.005)
         except OSError as error:
