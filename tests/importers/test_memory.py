@@ -30,7 +30,7 @@ def peak():
     return int(re.search(r"VmHWM:\\s+(\\d+)", Path("/proc/self/status").read_text())[1])
 
 before = peak()
-count = sum(1 for _ in importers.read(Path(sys.argv[1]), "jsonl"))
+count = sum(1 for _ in importers.read_sessions(Path(sys.argv[1]), "jsonl"))
 print((peak() - before) // 1024, count)
 """
 

@@ -220,7 +220,7 @@ def test_import_of_a_large_archive_takes_little_memory(tmp_path: Path, kind: str
     code = (
         "import resource, sys; from pathlib import Path; from chatkeep import importers\n"
         "before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
-        "count = sum(len(one.messages) for one in importers.read(Path(sys.argv[1]), sys.argv[2]))\n"
+        "count = sum(len(one.messages) for one in importers.read_sessions(Path(sys.argv[1]), sys.argv[2]))\n"
         "print(count, (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) << 10)"
     )
     fmt = "json" if kind == "one message a line" else "jsonl"

@@ -29,6 +29,12 @@ _PARTLY_FAILED = 1  # exit code
 _NOTHING_USABLE = 2  # exit code
 
 
+def _format_completions(_: typer.Context, incomplete: str) -> list[str]:
+    """Return the names of import formats with this beginning, also those of other packages."""
+    names = importers.Catalogue(lambda _: None).names
+    return [name for name in names if name.startswith(incomplete)]
+
+
 def export(
     key: Annotated[
         str | None,
@@ -94,9 +100,9 @@ def import_(
         str,
         typer.Option(
             "--as",
-            help=f"{', '.join(importers.IMPORT_FORMATS)}; else told by the content.",
+            help=f"{', '.join(importers.IMPORT_FORMATS)}, or a plug-in's; else told by the content.",
             show_default=False,
-            autocompletion=completing.one_of(*importers.IMPORT_FORMATS),
+            autocompletion=_format_completions,
         ),
     ] = "",
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be imported.")] = False,
@@ -108,9 +114,11 @@ def import_(
 ) -> None:
     """Import sessions from files. A second import adds only new messages; stored messages never change."""
     zone = _zone(timezone) if timezone else None
-    choice("--as", fmt or importers.IMPORT_FORMATS[0], importers.IMPORT_FORMATS)
-    sources = [(source, fmt or importers.sniff(source)) for source in map(_source, paths)]
-    size_bytes = sum(_size(file) for source, name in sources for file in importers.files_of(source, name))
+    known = importers.Catalogue(screen.complain)
+    if fmt:
+        choice("--as", fmt, tuple(known.names))
+    sources = [(one, known.importer(fmt or importers.sniff(one, known))) for one in map(_source, paths)]
+    size_bytes = sum(_size(file) for source, importer in sources for file in importers.files_of(source, importer))
     count = 0
 
     def so_far() -> str:
@@ -125,8 +133,8 @@ def import_(
 
         records = (
             record
-            for source, name in sources
-            for record in importers.read_sessions(source, name, zone=zone, on_bytes=bar.has_read)
+            for source, importer in sources
+            for record in importers.read_sessions(source, importer, zone=zone, on_bytes=bar.has_read)
         )
         take_in = importers.would_take_in if dry_run else importers.take_in
         report = take_in(sessions, records, on_session=note)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import io
 import tempfile
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, tzinfo
 from typing import IO, Final
 
@@ -32,6 +32,7 @@ from chatkeep.importers.records import (
     why,
 )
 from chatkeep.importers.reports import Flaw
+from chatkeep.sessions import now_utc
 
 _WAITING_BYTES: Final = 1 << 20  # bytes of spooled messages in memory; more go to disk
 _PART_BYTES: Final = 4 << 20  # bytes of messages stored at once
@@ -60,6 +61,13 @@ def _own_head(fields: dict[str, Json], _: str) -> ReadRecord:
 
 
 OWN: Final = RecordShape(lambda fields: fields, _own_head)
+
+
+def assembled(
+    record: Mapping[str, Json], place: str, *, now: Callable[[], datetime] = now_utc
+) -> Iterator[Session | Flaw]:
+    """Yield the session in a record with the fields of our `json` format, mended where needed, and its flaws."""
+    yield from Assembly(OWN, place, now).record(Scanner(io.BytesIO(msgspec.json.encode(record))))
 
 
 class Assembly:

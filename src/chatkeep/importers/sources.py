@@ -1,4 +1,4 @@
-"""Sources of records: files, folders and pipes, plain or compressed, in a format found from their content.
+"""Sources of records: files, folders and pipes, plain or compressed, and their content.
 
 Unpacking is bounded. Above 256 MiB, content of more than a thousand times its packed size is refused. Input ending
 within its compression is an error, even after readable content.
@@ -10,15 +10,13 @@ import contextlib
 import gzip
 import io
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Final, cast
 
-import msgspec
 import zstandard
 
-from chatkeep.core.scanning import BOM
-from chatkeep.errors import BrokenInputError, InvalidError
+from chatkeep.errors import BrokenInputError
 from chatkeep.importers.records import why
 
 if TYPE_CHECKING:
@@ -28,14 +26,12 @@ OnBytes = Callable[[int], None]
 _Read = Callable[[int], bytes]
 
 READ_ERRORS: Final = (OSError, EOFError, zlib.error, zstandard.ZstdError)
-NAMES: Final = "json, jsonl, pocketpaw or grip"
 _GZIP: Final = b"\x1f\x8b"
 _ZSTD: Final = b"\x28\xb5\x2f\xfd"
 _SUFFIXES: Final = (".json", ".jsonl", ".json.gz", ".jsonl.gz", ".json.zst", ".jsonl.zst")
-_PEEK_BYTES: Final = 1 << 16  # bytes of content the format is found from
+_PEEK_BYTES: Final = 1 << 16  # bytes of content; its format is found from as many
 _STEP_BYTES: Final = 1 << 7  # bytes of zstd input at a time; of a bomb, these unpack to 4 MiB
 _WINDOW_BYTES_MAX: Final = 8 << 20  # bytes; every zstd decoder should take this much (RFC 8878, 3.1.1.1.2)
-_SNIFFED_FILES: Final = 100  # files of a folder to find the format from
 _EXPANDED_FREELY_BYTES: Final = 1 << 28  # bytes of content before the ratio counts
 _EXPANSION_MAX: Final = 1000  # bytes of content for each byte read
 
@@ -67,100 +63,22 @@ def unpacked(source: Source, on_bytes: OnBytes = lambda _: None) -> Iterator[io.
         yield _unpacked(cast("BinaryIO", file), on_bytes)
 
 
-def files_of(source: Source, fmt: str) -> Sequence[Source]:
-    """Return the files to read: the source itself, or the session files of a folder, by name.
+def files_among(places: Iterable[Path], is_wanted: Callable[[str], bool]) -> list[Path]:
+    """Return the files with a wanted name, by name, of the first of these folders with any.
 
     Raises:
-        InvalidError: when the path does not exist, or has no session files.
-        OSError: when a folder may not be read, so its files are unknown.
+        OSError: when a folder may not be read: its files are unknown, not none.
     """
-    if isinstance(source, Piped):
-        return [source]
-    if not source.exists():
-        raise InvalidError("path", f"{source} does not exist")
-    if not source.is_dir():
-        return [source]
-    for folder in _places(source, fmt):
-        files = sorted(file for file in _entries(folder) if _is_session_file(file))
+    for place in places:
+        files = sorted(file for file in _entries(place) if is_wanted(file.name) and file.is_file())
         if files:
             return files
-    raise InvalidError("path", f"{source} holds no session files")
+    return []
 
 
-def sniff(source: Source) -> str:
-    """Return the format of a file, folder or pipe: `json`, `jsonl`, `pocketpaw` or `grip`.
-
-    Raises:
-        InvalidError: when the format is unknown, or the source is empty or unreadable.
-    """
-    mixed = isinstance(source, Path) and source.is_dir()
-    if isinstance(source, Path) and any(_has_index(folder) for folder in _places(source, "pocketpaw")):
-        return "pocketpaw"
-    refusal: InvalidError | None = None
-    for file in files_of(source, "json")[:_SNIFFED_FILES]:
-        try:
-            fmt = _format_of(file)
-        except InvalidError as error:  # of a folder, `read_sessions` yields a flaw for this file
-            refusal = refusal or error
-            continue
-        if fmt is not None:
-            return "json" if mixed and fmt == "jsonl" else fmt
-    if refusal is not None:
-        raise refusal
-    raise InvalidError(
-        "path", f"the format of {_named(source)} is not known; name it with --as: json, jsonl, pocketpaw or grip"
-    )
-
-
-def _has_index(folder: Path) -> bool:
-    with contextlib.suppress(OSError):  # `files_of` reports an unreadable folder
-        return (folder / "_index.json").is_file()
-    return False
-
-
-def _format_of(source: Source) -> str | None:
-    try:
-        with unpacked(source) as stream:
-            head = stream.peek(_PEEK_BYTES)[:_PEEK_BYTES]
-    except (*READ_ERRORS, BrokenInputError) as error:
-        raise InvalidError("path", f"{_named(source)} cannot be read: {read_failure(error)}") from error
-    if not head:
-        raise InvalidError("path", f"{_named(source)} is empty")
-    is_cut = len(head) == _PEEK_BYTES
-    head = head.removeprefix(BOM).lstrip()
-    first_line, newline, _ = head.partition(b"\n")
-    if head.startswith(b"["):
-        return "pocketpaw" if head[1:].lstrip().startswith(b"{") and b'"messages"' not in head else "json"
-    if not head.startswith(b"{"):
-        return None
-    if ".jsonl" in source.name or (newline and _is_object(first_line)):
-        return "jsonl"
-    fmt = _object_format(head)
-    return "jsonl" if fmt == "json" and is_cut and not newline else fmt  # a document on one line is a line as well
-
-
-def _named(source: Source) -> str:
-    return source.name if isinstance(source, Piped) else str(source)
-
-
-def _object_format(head: bytes) -> str | None:
-    if b'"session_id"' in head and b'"key"' not in head:
-        return "pocketpaw"
-    if b'"messages"' not in head:
-        return None
-    return "json" if b'"format"' in head or b'"timestamp"' in head else "grip"
-
-
-def _is_object(line: bytes) -> bool:
-    try:
-        return isinstance(msgspec.json.decode(line), dict)
-    except (msgspec.MsgspecError, UnicodeError, RecursionError):
-        return False
-
-
-def _places(path: Path, fmt: str) -> Sequence[Path]:
-    inner = ["memory/sessions", "memory", "sessions", "."] if fmt == "pocketpaw" else ["sessions", "."]
-    return [path / name for name in inner]
+def is_json_file(name: str) -> bool:
+    """Tell whether a file has JSON in it by its name, plain or compressed; hidden and helper files have not."""
+    return name.endswith(_SUFFIXES) and not name.startswith(("_", "."))
 
 
 def _entries(folder: Path) -> list[Path]:
@@ -173,11 +91,6 @@ def _entries(folder: Path) -> list[Path]:
         return list(folder.iterdir())
     except (FileNotFoundError, NotADirectoryError):
         return []
-
-
-def _is_session_file(file: Path) -> bool:
-    hidden = file.name.startswith(("_", ".")) or file.name.endswith("_compaction.json")
-    return file.name.endswith(_SUFFIXES) and not hidden and file.is_file()
 
 
 def _unpacked(packed: BinaryIO, on_bytes: OnBytes) -> io.BufferedReader:

@@ -1,1 +1,21 @@
-"""One module per import format."""
+"""The importers, one module per format, and the list of them. No other module knows a format.
+
+The first importer in the list that recognises a source reads it, so the general ones stand last.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+from chatkeep.importers.formats.chatkeep import SessionLinesImporter, SessionsImporter
+from chatkeep.importers.formats.grip import GripImporter
+from chatkeep.importers.formats.pocketpaw import PocketPawImporter
+from chatkeep.importers.importer import Importer
+
+IMPORTERS: Final[tuple[Callable[[], Importer], ...]] = (
+    PocketPawImporter,
+    GripImporter,
+    SessionLinesImporter,
+    SessionsImporter,
+)

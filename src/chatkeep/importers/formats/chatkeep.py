@@ -5,15 +5,18 @@ A record needs a key and messages with a role and content; all other fields are 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from datetime import datetime
 from io import RawIOBase
+from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Final, Literal, cast
 
 from chatkeep.core.model import Session
 from chatkeep.core.scanning import BOM, BrokenValueError, LongValueError, Scanner
 from chatkeep.importers.assembly import OWN, Assembly
+from chatkeep.importers.importer import Look, Reading
 from chatkeep.importers.reports import Flaw
+from chatkeep.importers.sources import Source, files_among, is_json_file
 from chatkeep.sessions import now_utc
 
 if TYPE_CHECKING:
@@ -24,9 +27,66 @@ Fmt = Literal["json", "jsonl"]
 _LINE_PIECE_BYTES: Final = 1 << 16  # bytes
 
 
+class SessionsImporter:
+    """Sessions as JSON documents: an export, or a session file. It reads a folder of documents and lines alike."""
+
+    name: Final = "json"
+
+    def recognises(self, look: Look) -> str | None:
+        """Recognise an array, and an object with messages and a mark of ours."""
+        if look.head.startswith(b"["):
+            return "it is a JSON array"
+        if look.folder is not None and look.is_lines:
+            return "it has a JSON object on each line"
+        return "it is a session with messages" if _is_session(look.head) else None
+
+    def files_in(self, folder: Path) -> Iterable[Path]:
+        """Return the JSON files of the folder `sessions`, or of the folder itself."""
+        return _files_in(folder)
+
+    def read(self, source: Source, reading: Reading) -> Iterator[Session | Flaw]:
+        """Yield the sessions of a document; of lines, if a file in a folder has some by its name."""
+        with reading.content_of(source) as stream:
+            yield from read(stream, _fmt_of(source) if reading.folder else "json", now=reading.now)
+
+
+class SessionLinesImporter:
+    """Sessions as lines of JSON, one session each."""
+
+    name: Final = "jsonl"
+
+    def recognises(self, look: Look) -> str | None:
+        """Recognise a file by its name or first line; a folder of such files goes by the name of `json`."""
+        if look.folder is None and look.is_lines:
+            return "it has a JSON object on each line"
+        is_one_line = look.is_cut and b"\n" not in look.head  # a document on one line is a line as well
+        return "it is one long line" if look.folder is None and is_one_line and _is_session(look.head) else None
+
+    def files_in(self, folder: Path) -> Iterable[Path]:
+        """Return the JSON files of the folder `sessions`, or of the folder itself."""
+        return _files_in(folder)
+
+    def read(self, source: Source, reading: Reading) -> Iterator[Session | Flaw]:
+        """Yield the sessions of the lines; of a document, if a file in a folder is one by its name."""
+        with reading.content_of(source) as stream:
+            yield from read(stream, _fmt_of(source) if reading.folder else "jsonl", now=reading.now)
+
+
 def read(stream: BinaryIO, fmt: Fmt, *, now: Callable[[], datetime] = now_utc) -> Iterator[Session | Flaw]:
     """Yield the sessions of a file, long ones in parts, and a flaw for each bad record and message."""
     return _lines(stream, now) if fmt == "jsonl" else _documents(stream, now)
+
+
+def _files_in(folder: Path) -> Iterable[Path]:
+    return files_among((folder / "sessions", folder), is_json_file)
+
+
+def _fmt_of(file: Source) -> Fmt:
+    return "jsonl" if ".jsonl" in file.name else "json"
+
+
+def _is_session(head: bytes) -> bool:
+    return head.startswith(b"{") and b'"messages"' in head and (b'"format"' in head or b'"timestamp"' in head)
 
 
 def _documents(stream: BinaryIO, now: Callable[[], datetime]) -> Iterator[Session | Flaw]:

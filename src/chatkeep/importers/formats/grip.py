@@ -8,9 +8,9 @@ Source: grip-ai 1.6.1, `session/manager.py`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from datetime import datetime
-from typing import BinaryIO
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Final
 
 import msgspec
 
@@ -18,17 +18,36 @@ from chatkeep.core.model import Json, Session
 from chatkeep.core.scanning import Scanner
 from chatkeep.errors import InvalidError
 from chatkeep.importers.assembly import Assembly, RecordShape
+from chatkeep.importers.importer import Look, Reading
 from chatkeep.importers.records import ReadRecord, head_of, instant
 from chatkeep.importers.reports import Flaw
+from chatkeep.importers.sources import Source, files_among, is_json_file
 
 
-def read(stream: BinaryIO, name: str, *, now: Callable[[], datetime]) -> Iterator[Session | Flaw]:
-    """Yield the session of one file, in parts when it is long, and its flaws; `name` is the name of the file."""
-    scanner = Scanner(stream)
-    if scanner.peek() == b"{":
-        yield from Assembly(RecordShape(_message, _head), name, now).record(scanner)
-    else:
-        yield Flaw(name, "It is not JSON of grip's: an object.")
+class GripImporter:
+    """grip's workspace, or a session file of it."""
+
+    name: Final = "grip"
+
+    def recognises(self, look: Look) -> str | None:
+        """Recognise an object with messages, but without the version and times of ours."""
+        head = look.head
+        is_object = head.startswith(b"{") and b'"messages"' in head and not look.is_lines
+        is_ours = b'"format"' in head or b'"timestamp"' in head
+        return "it is a session with messages without times" if is_object and not is_ours else None
+
+    def files_in(self, folder: Path) -> Iterable[Path]:
+        """Return the JSON files of the folder `sessions`, or of the folder itself."""
+        return files_among((folder / "sessions", folder), is_json_file)
+
+    def read(self, source: Source, reading: Reading) -> Iterator[Session | Flaw]:
+        """Yield the session of one file, in parts when it is long, and its flaws."""
+        with reading.content_of(source) as stream:
+            scanner = Scanner(stream)
+            if scanner.peek() == b"{":
+                yield from Assembly(RecordShape(_message, _head), source.name, reading.now).record(scanner)
+            else:
+                yield Flaw(source.name, "It is not JSON of grip's: an object.")
 
 
 def _head(fields: dict[str, Json], _: str) -> ReadRecord:
