@@ -8,7 +8,7 @@ from pathlib import Path
 import platformdirs
 import pytest
 
-from chatkeep.config import Settings, settings_from
+from chatkeep.config import Settings, place_from, settings_from
 from chatkeep.errors import InvalidError
 
 
@@ -137,3 +137,48 @@ def test_key_of_the_model_is_shown_nowhere(tmp_path: Path) -> None:
     with pytest.raises(InvalidError) as refused:
         settings_from({"workspace": tmp_path}, {"CHATKEEP_MODEL_KEY": "sk-secret\n"})
     assert "sk-secret" not in str(refused.value)
+
+
+def test_settle_the_store_by_rank(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A flag wins over a variable, a variable over the file, where a relative folder begins at the workspace."""
+    monkeypatch.chdir(tmp_path)
+    box = tmp_path / "box"
+    box.mkdir()
+    assert (str(box), "") == ((default := settings_from({"workspace": box}, {})).place, default.store)
+    (box / "chatkeep.toml").write_text('store = "files:inside"\nport = 1\n')
+    environ = {"CHATKEEP_WORKSPACE": str(box)}
+    assert str(box / "inside") == settings_from({}, environ).place == place_from(None, environ).place
+    environ["CHATKEEP_STORE"] = "beside"
+    assert str(tmp_path / "beside") == settings_from({}, environ).place == place_from(None, environ).place
+    assert "memory:" == settings_from({"store": "memory:"}, environ).place
+
+
+@pytest.mark.parametrize(
+    "written,reason",
+    [
+        ("postgresql://me:secret@db", "there is no store of the kind postgresql: .there are files:FOLDER and memory:"),
+        ("", "names no folder"),
+        ("{0}/file", "is not a folder"),
+        ("files:{0}/file/x", "cannot be used"),
+    ],
+)
+def test_refuse_a_bad_store(tmp_path: Path, written: str, reason: str) -> None:
+    """A store that cannot be is named by the place of the setting, in every reader of settings."""
+    (tmp_path / "file").touch()
+    given = written.format(tmp_path)
+    with pytest.raises(InvalidError, match=f"^--store: .*{reason}"):
+        settings_from({"workspace": tmp_path, "store": given}, {})
+    (tmp_path / "chatkeep.toml").write_text(f'store = "{given}"\n')
+    with pytest.raises(InvalidError, match=f"^chatkeep.toml: store: .*{reason}"):
+        settings_from({"workspace": tmp_path}, {})
+    with pytest.raises(InvalidError, match=f"^chatkeep.toml: store: .*{reason}"):
+        place_from(tmp_path, {})
+
+
+def test_find_the_place_beside_bad_settings(tmp_path: Path) -> None:
+    """A checkup finds the store whatever else is wrong with the settings, and takes no pipe for their file."""
+    (tmp_path / "chatkeep.toml").write_text('ports = 1\nhost = ["x"]\nstore = "inside"\n')
+    assert str(tmp_path / "inside") == place_from(tmp_path, {}).place
+    (tmp_path / "chatkeep.toml").unlink()
+    os.mkfifo(tmp_path / "chatkeep.toml")
+    assert str(tmp_path) == place_from(tmp_path, {}).place

@@ -7,6 +7,7 @@ application data. In the environment, commas separate the items of a list.
 from __future__ import annotations
 
 import ipaddress
+import os
 import stat
 import tomllib
 from collections.abc import Mapping
@@ -20,10 +21,13 @@ from msgspec import Meta, Struct
 from chatkeep.access.tokens import RATE_MAX
 from chatkeep.disk.files import Durability
 from chatkeep.errors import InvalidError
+from chatkeep.store.address import FILES, StoreAddress, folder_address, store_address
+from chatkeep.store.open import kind_of
 from chatkeep.wire.bodies import MODEL_CHARS_MAX
 
 FILE_NAME: Final = "chatkeep.toml"
 WORKSPACE_VARIABLE: Final = "CHATKEEP_WORKSPACE"
+STORE_VARIABLE: Final = "CHATKEEP_STORE"
 BODY_MEMORY_MIN: Final = 64 << 20  # bytes
 BODY_MEMORY_MAX: Final = 1 << 40  # bytes
 TIMEOUT_MAX: Final = 3600  # seconds
@@ -38,9 +42,13 @@ Rate = Annotated[int, Meta(ge=0, le=RATE_MAX)]
 
 
 class Settings(Struct, frozen=True, kw_only=True):
-    """The settings of a server. Rates: requests a minute, 0 for no limit. Port 0: any free one. Times: seconds."""
+    """The settings of a server. Rates: requests a minute, 0 for no limit. Port 0: any free one. Times: seconds.
+
+    `store` is a URL; without it, the sessions are in the workspace.
+    """
 
     workspace: Path
+    store: str = ""
     host: HostName = "127.0.0.1"
     port: Annotated[int, Meta(ge=0, le=65535)] = 8000
     rate_limit_ip: Rate = 60
@@ -66,8 +74,20 @@ class Settings(Struct, frozen=True, kw_only=True):
         """Show the workspace without the key."""
         return f"Settings(workspace={self.workspace!r})"
 
+    @property
+    def address(self) -> StoreAddress:
+        """The address of the store."""
+        return store_address(self.store) if self.store else folder_address(self.workspace)
+
+    @property
+    def place(self) -> str:
+        """The store as people know it: its folder, else its scheme, as its URL may have a password in it."""
+        address = self.address
+        return address.rest if address.scheme == FILES else f"{address.scheme}:"
+
 
 _RULES: Final = {
+    "store": "must be a folder or a URL such as files:/srv/chatkeep",
     "host": "must be a host name or an address",
     "port": "must be a number from 0 to 65535",
     "rate_limit_ip": f"must be 0 (off) to {RATE_MAX} requests a minute",
@@ -111,8 +131,25 @@ def settings_from(flags: Mapping[str, object], environ: Mapping[str, str]) -> Se
             given = environ[variable]
             chosen[name] = _checked(name, _items(given) if name in _FLAGS else given, variable)
         elif name in written:
-            chosen[name] = _checked(name, written[name], f"{FILE_NAME}: {name}")
+            chosen[name] = _checked(name, written[name], f"{FILE_NAME}: {name}", base=workspace)
     return msgspec.convert({"workspace": workspace, **chosen}, Settings)
+
+
+def place_from(flag: object, environ: Mapping[str, str]) -> Settings:
+    """Return the settings of workspace and store alone: other settings may be wrong, or their file no file.
+
+    Raises:
+        InvalidError: when one of the two is wrong, or the file is not TOML.
+    """
+    workspace = workspace_from(flag, environ)
+    if environ.get(STORE_VARIABLE):
+        return Settings(workspace=workspace, store=_store_in(environ[STORE_VARIABLE], STORE_VARIABLE, None))
+    path = workspace / FILE_NAME
+    written = _toml(path) if os.path.isfile(path) else {}  # noqa: PTH113 - never raises
+    if "store" not in written:
+        return Settings(workspace=workspace)
+    store = _checked("store", written["store"], f"{FILE_NAME}: store", workspace)
+    return msgspec.convert({"workspace": workspace, "store": store}, Settings)
 
 
 def workspace_from(flag: object, environ: Mapping[str, str]) -> Path:
@@ -127,35 +164,45 @@ def workspace_from(flag: object, environ: Mapping[str, str]) -> Path:
     try:
         path = Path(str(given)).expanduser().absolute() if given else platformdirs.user_data_path("chatkeep")
         str(path).encode()
-        if not stat.S_ISDIR(path.stat().st_mode):
-            raise InvalidError("workspace", f"{path} is not a folder")
-    except FileNotFoundError:
-        return path
-    except OSError as error:
-        raise InvalidError("workspace", f"{path} cannot be used: {error.strerror}") from error
+        _check_folder(path, "workspace")
     except (ValueError, RuntimeError) as error:  # bytes beyond UTF-8, or an unknown home directory
         raise InvalidError("workspace", f"{given} cannot be the name of a folder") from error
     return path
 
 
-def _file_values(path: Path) -> Mapping[str, object]:
+def _check_folder(path: Path, told_by: str) -> None:
+    """Check that a path is a folder, or not there."""
     try:
-        if path.exists() and not path.is_file():  # reading a pipe would wait for ever
-            raise InvalidError(FILE_NAME, "is not a regular file")
-        values = tomllib.loads(path.read_text("utf-8"))
+        if not stat.S_ISDIR(path.stat().st_mode):
+            raise InvalidError(told_by, f"{path} is not a folder")
     except FileNotFoundError:
-        return {}
+        pass
     except OSError as error:
-        raise InvalidError(FILE_NAME, f"cannot be read: {error.strerror}") from error
-    except ValueError as error:
-        raise InvalidError(FILE_NAME, f"is not TOML: {error}") from error
+        raise InvalidError(told_by, f"{path} cannot be used: {error.strerror}") from error
+
+
+def _file_values(path: Path) -> Mapping[str, object]:
+    values = _toml(path)
     for name in values:
         if name not in _RULES:
             raise InvalidError(f"{FILE_NAME}: {name}", f"is not a setting; there are {', '.join(_RULES)}")
     return values
 
 
-def _checked(name: str, value: object, told_by: str) -> object:
+def _toml(path: Path) -> Mapping[str, object]:
+    try:
+        if path.exists() and not path.is_file():  # reading a pipe would wait for ever
+            raise InvalidError(FILE_NAME, "is not a regular file")
+        return tomllib.loads(path.read_text("utf-8"))
+    except FileNotFoundError:
+        return {}
+    except OSError as error:
+        raise InvalidError(FILE_NAME, f"cannot be read: {error.strerror}") from error
+    except ValueError as error:
+        raise InvalidError(FILE_NAME, f"is not TOML: {error}") from error
+
+
+def _checked(name: str, value: object, told_by: str, base: Path | None = None) -> object:
     try:
         msgspec.json.encode(value)  # invalid bytes arrive as surrogates, and do not encode
         checked = msgspec.convert(value, _TYPES[name], strict=isinstance(value, bool))
@@ -163,7 +210,16 @@ def _checked(name: str, value: object, told_by: str) -> object:
             ipaddress.ip_network(proxy)
     except ValueError as error:
         raise InvalidError(told_by, _RULES[name]) from error
-    return checked
+    return _store_in(str(checked), told_by, base) if name == "store" else checked
+
+
+def _store_in(text: str, told_by: str, base: Path | None) -> str:
+    """Return the URL of a store, after checking its kind and that its folder is none but a folder."""
+    address = store_address(text, told_by, base=base)
+    kind_of(address, told_by)
+    if address.scheme == FILES:
+        _check_folder(address.folder, told_by)
+    return address.url
 
 
 def _items(text: str) -> list[str]:

@@ -1,4 +1,4 @@
-"""The one module to name a backend: from settings to a store, its tokens and the application."""
+"""From settings to a store, its care, its tokens and the application."""
 
 from __future__ import annotations
 
@@ -27,36 +27,15 @@ from chatkeep.disk.files import Durability, is_there
 from chatkeep.disk.own import is_linked
 from chatkeep.errors import ChatkeepError, StorageError
 from chatkeep.sessions import Sessions
-from chatkeep.store.files.care import remedies
-from chatkeep.store.files.care.backups import (
-    Backup,
-    Item,
-    Restored,
-    Written,
-    is_empty,
-    missing_in,
-    restore,
-    write_backup,
-)
-from chatkeep.store.files.care.checkup import Cuts, cuts_in, examined, set_aside_in
-from chatkeep.store.files.care.findings import Finding, FindingKind, Remedy
-from chatkeep.store.files.care.remedies import Outcome
-from chatkeep.store.files.store import FilesStore
+from chatkeep.store.address import folder_address, store_address
+from chatkeep.store.admin import Admin, Cuts, Finding, FindingKind, Outcome, Remedy
+from chatkeep.store.open import Served, StoreOptions, admin_of, kind_of, opened_at
 from chatkeep.wire.answers import hit_page, json_bytes
 
 if TYPE_CHECKING:
     from chatkeep.model.chat import Chats
     from chatkeep.model.upstream import ModelSettings
     from chatkeep.workers.beside import Beside
-
-Backend = FilesStore
-"""The backend in use; `doctor` and `reindex` need more of it than the `Store` protocol."""
-
-__all__ = (
-    "Backup", "Cuts", "Finding", "Item", "Outcome", "Restored", "Written",
-    "cuts_in", "is_empty", "missing_in", "restore", "set_aside_in", "write_backup",
-)  # fmt: skip
-"""Names of the backend in use for the command line, besides those below."""
 
 EXTRAS: Final[Mapping[str, Sequence[str]]] = {
     "server": ("fastapi", "httptools", "httpx2", "prometheus_client", "uvicorn"),
@@ -92,45 +71,56 @@ def opened_store(
     watch: bool = False,
     on_progress: Callable[[int, int], None] | None = None,
     on_problem: Callable[[str, str], None] | None = None,
-) -> FilesStore:
-    """Return the store of the workspace; the caller closes it. `on_problem`: as in `FilesStore.open`."""
-    return FilesStore.open(
-        settings.workspace,
-        durability=settings.durability,
-        watch=watch,
-        on_progress=on_progress,
-        on_problem=on_problem,
-    )
+) -> Served:
+    """Return the store of the settings; the caller closes it. `on_problem`: as in `StoreOptions`."""
+    options = StoreOptions(durability=settings.durability, watch=watch, on_progress=on_progress, on_problem=on_problem)
+    return opened_at(settings.address, options)
 
 
-def is_workspace(folder: Path) -> bool:
-    """Tell whether a folder has an entry for sessions or for tokens, without reading it.
+def admin_for(settings: Settings) -> Admin:
+    """Return the care for the store of the settings.
 
     Raises:
-        StorageError: when the folder cannot be examined.
+        InvalidError: when its kind has none.
     """
-    return any(is_there(folder / name) for name in ("sessions", "tokens.json"))
+    return admin_of(settings.address)
 
 
-def run_searcher(workspace: Path, descriptors: Sequence[int]) -> None:
-    """Search a workspace for a server until it ends; `descriptors` are the server's channels."""
+def kept_cuts(settings: Settings) -> Sequence[Cuts]:
+    """Return the bytes cut off by repairs; none for a kind of store without care."""
+    return () if kind_of(settings.address).admin is None else admin_for(settings).cuts()
+
+
+def is_workspace(settings: Settings) -> bool:
+    """Tell whether the store exists, without reading it. In its default place, tokens count as well.
+
+    Raises:
+        StorageError: when its place cannot be examined.
+    """
+    if kind_of(settings.address).exists(settings.address):
+        return True
+    return not settings.store and is_there(token_file(settings.workspace).path)
+
+
+def run_searcher(store_url: str, descriptors: Sequence[int]) -> None:
+    """Search a store for a server until it ends; `descriptors` are the server's channels."""
     _give_memory_back()
-    store = FilesStore.open(workspace, follow=True)
+    store = opened_at(store_address(store_url), StoreOptions(follow=True))
     store.warm_up()
     decode = msgspec.msgpack.Decoder(Search).decode
     _answer(descriptors, lambda message: json_bytes(hit_page(store.search(decode(message)))))
     store.close()
 
 
-def append_for(workspace: Path, durability: str, descriptors: Sequence[int]) -> None:
-    """Store long texts in a workspace for a server until it ends; `descriptors` are the server's channels."""
+def append_for(store_url: str, durability: str, descriptors: Sequence[int]) -> None:
+    """Store long texts in a store for a server until it ends; `descriptors` are the server's channels."""
     from chatkeep.workers.appending import Append, Works, done, outcome  # noqa: PLC0415 - only for servers
     from chatkeep.workers.holding import Holding, RootRequest, held, opened  # noqa: PLC0415
 
     _give_memory_back()
     os.nice(_NICE)
     kept = msgspec.convert(durability, Durability)
-    store = FilesStore.open(workspace, durability=kept, follow=True)
+    store = opened_at(store_address(store_url), StoreOptions(durability=kept, follow=True))
 
     works: Works = {Append: done, RootRequest: opened, Holding: held}
 
@@ -157,9 +147,11 @@ def _answer(descriptors: Sequence[int], work: Callable[[bytes], bytes]) -> None:
         thread.join()
 
 
-def findings_in(workspace: Path, on_progress: Callable[[int, int], None] | None = None) -> Iterator[Finding]:
-    """Yield the findings in a workspace and its tokens; open nothing for writing and change nothing."""
-    yield from examined(workspace, on_progress)
+def findings_in(settings: Settings, on_progress: Callable[[int, int], None] | None = None) -> Iterator[Finding]:
+    """Yield the findings in a store and the tokens of its workspace; open nothing for writing and change nothing."""
+    yield from admin_for(settings).check(on_progress)
+    workspace = settings.workspace
+    is_beside = settings.address == folder_address(workspace)  # a repair moves files within the store's folder only
     tokens = token_file(workspace)
     lists: tuple[tuple[FindingKind, Path, Callable[[], object]], ...] = (
         ("tokens", tokens.path, tokens.all),
@@ -169,14 +161,14 @@ def findings_in(workspace: Path, on_progress: Callable[[int, int], None] | None 
         try:
             read()
         except StorageError as error:
-            if path.is_file() and not path.is_symlink() and not is_linked(path):  # `examined` yields the other cases
-                remedy: Remedy = "set aside" if os.access(path, os.R_OK) else "leave"
+            if path.is_file() and not path.is_symlink() and not is_linked(path):  # the check above has other cases
+                remedy: Remedy = "set aside" if is_beside and os.access(path, os.R_OK) else "leave"
                 yield Finding(file=path.name, kind=kind, reason=str(error).rstrip("."), remedy=remedy)
 
 
-def fixed_workspace(workspace: Path, on_progress: Callable[[int, int], None] | None = None) -> list[Outcome]:
-    """Fix a workspace as far as possible, and return the outcome of each finding, as `remedies.fixed`."""
-    return remedies.fixed(workspace, lambda: findings_in(workspace, on_progress))
+def fixed_workspace(settings: Settings, on_progress: Callable[[int, int], None] | None = None) -> Sequence[Outcome]:
+    """Fix a workspace as far as possible, and return the outcome of each finding, as `Admin.repair`."""
+    return admin_for(settings).repair(lambda: findings_in(settings, on_progress))
 
 
 def check_installed(extra: str, what: str) -> None:
@@ -257,7 +249,7 @@ def page_sessions(workspace: Path) -> PageSessions:
 
 
 def serve_store(
-    settings: Settings, store: FilesStore, tokens: TokenFile, listener: socket.socket, code: SignInCode
+    settings: Settings, store: Served, tokens: TokenFile, listener: socket.socket, code: SignInCode
 ) -> None:
     """Serve the store over HTTP to holders of a token, on a listening socket, until a signal.
 
@@ -305,16 +297,16 @@ def serve_store(
         limits.close()
 
 
-def _beside(settings: Settings, store: FilesStore) -> tuple[Beside | None, Beside | None]:
-    """Return the process for searches and the one for long texts; None for both if they are off."""
-    if not settings.search_process:
+def _beside(settings: Settings, store: Served) -> tuple[Beside | None, Beside | None]:
+    """Return the process for searches and the one for long texts; None for both if they cannot help."""
+    if not (settings.search_process and kind_of(settings.address).is_shared):
         threading.Thread(target=store.warm_up, name="chatkeep-warm", daemon=True).start()
         return None, None
     from chatkeep.workers.beside import Beside  # noqa: PLC0415 - only for servers
 
-    workspace = str(settings.workspace)
-    search = [sys.executable, "-m", "chatkeep.processes.searcher", workspace]
-    write = [sys.executable, "-m", "chatkeep.processes.writer", workspace, settings.durability]
+    url = settings.address.url
+    search = [sys.executable, "-m", "chatkeep.processes.searcher", url]
+    write = [sys.executable, "-m", "chatkeep.processes.writer", url, settings.durability]
     return Beside(search, _SEARCH_CHANNELS, lambda: store.is_told), Beside(write, _LANES, lambda: store.is_told)
 
 

@@ -12,7 +12,7 @@ import msgspec
 from msgspec import Struct
 
 from chatkeep.core.bounds import MESSAGE_BYTES_MAX
-from chatkeep.store.files.care.findings import FindingKind, Remedy
+from chatkeep.store.admin import FindingKind, Remedy
 from chatkeep.store.files.index.index import Index
 from chatkeep.store.files.store import FilesStore
 from chatkeep.store.files.tree.tree import file_name

@@ -12,7 +12,7 @@ import pytest
 
 from chatkeep.core.model import Message, Revision, Selection
 from chatkeep.sessions import now_utc
-from chatkeep.store.files.care.backups import Backup, restore, write_backup
+from chatkeep.store.files.care.backups import BackupFile, restore, write_backup
 from chatkeep.store.files.store import FilesStore
 from chatkeep.testing import draft
 from tests.crash.scorecard import Score
@@ -54,7 +54,7 @@ def test_back_up_while_others_append(tmp_path: Path, score: Score) -> None:
     for store in stores:
         store.close()
     for number, (before, saved) in enumerate(backups):
-        backup = Backup(saved)
+        backup = BackupFile(saved)
         assert [] == [item.key for item in backup.manifest.sessions if item.damage]
         place = tmp_path / f"restored{number}"
         restore(place, backup, backup.chosen([]), durability="none")

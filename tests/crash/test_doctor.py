@@ -17,10 +17,11 @@ import apsw
 import pytest
 
 from chatkeep import wiring
+from chatkeep.config import Settings
 from chatkeep.core.model import Revision, Selection
 from chatkeep.exporters import exported
+from chatkeep.store.admin import Finding
 from chatkeep.store.files.care import inspection, remedies
-from chatkeep.store.files.care.findings import Finding
 from chatkeep.store.files.index.index import Index
 from chatkeep.store.files.store import FilesStore
 from chatkeep.store.files.tree import format as session_file
@@ -58,7 +59,7 @@ def test_fix_all_planted_damage(tmp_path: Path, score: Score) -> None:
     workspace = _workspace(tmp_path, 20)
     planted = plant_all(workspace, tmp_path / "outside")
     before, outside = _look(workspace), _look(tmp_path / "outside")
-    outcomes = wiring.fixed_workspace(workspace)
+    outcomes = wiring.fixed_workspace(Settings(workspace=workspace))
     assert [] == [one for one in outcomes if one.hindrance is not None]
     assert [] == [one for one in outcomes if (one.done is None) != (one.finding.remedy == "leave")]
     assert outside == _look(tmp_path / "outside")
@@ -86,7 +87,7 @@ def test_fix_files_that_no_index_knows(tmp_path: Path) -> None:
     before = _look(workspace)
     found = _findings(workspace)
     assert sorted(map(repr, planted)) == sorted(repr(Planted(one.file, one.kind, one.remedy)) for one in found)
-    assert [] == [one for one in wiring.fixed_workspace(workspace) if one.done is None]
+    assert [] == [one for one in wiring.fixed_workspace(Settings(workspace=workspace)) if one.done is None]
     assert [] == _lost(workspace, before)
     assert [] == _findings(workspace)
     _check_served(workspace, 3)
@@ -128,7 +129,7 @@ def test_find_an_index_that_lies(tmp_path: Path, statement: str) -> None:
     assert {Index.path_in(workspace).name} == {one.file for one in found}
     assert {one.kind for one in found} <= {"index", "behind"}
     assert before == _look(workspace)
-    assert [] == [one for one in wiring.fixed_workspace(workspace) if one.done is None]
+    assert [] == [one for one in wiring.fixed_workspace(Settings(workspace=workspace)) if one.done is None]
     assert [] == _findings(workspace)
     updated = {one.file for one in found if one.remedy == "update"}
     assert [] == _lost(workspace, before, updated=updated)
@@ -156,7 +157,7 @@ def test_find_an_index_that_is_none(tmp_path: Path, damage: str) -> None:
     found = _findings(workspace)
     assert {(path.name, "index", "rebuild")} == {(one.file, one.kind, one.remedy) for one in found}
     assert before == _look(workspace)
-    assert [] == [one for one in wiring.fixed_workspace(workspace) if one.done is None]
+    assert [] == [one for one in wiring.fixed_workspace(Settings(workspace=workspace)) if one.done is None]
     assert [] == _lost(workspace, before)
     assert [] == _findings(workspace)
     assert not (tmp_path / "nowhere").exists()
@@ -180,7 +181,7 @@ def test_find_a_token_file_that_is_none(tmp_path: Path, thing: str, name: str) -
         path.mkdir()
     (found,) = _findings(workspace)
     assert (name, "set aside") == (found.file, found.remedy)
-    (outcome,) = wiring.fixed_workspace(workspace)
+    (outcome,) = wiring.fixed_workspace(Settings(workspace=workspace))
     assert (found, None) == (outcome.finding, outcome.hindrance)
     wiring.token_file(workspace).create("again")
     assert [] == _findings(workspace)
@@ -197,7 +198,7 @@ def test_find_a_private_file_that_others_may_read(tmp_path: Path, name: str) -> 
     path.chmod(0o644)
     (found,) = _findings(workspace)
     assert (name, "access", "protect") == (found.file, found.kind, found.remedy)
-    wiring.fixed_workspace(workspace)
+    wiring.fixed_workspace(Settings(workspace=workspace))
     assert 0o600 == stat.S_IMODE(path.stat().st_mode)
 
 
@@ -209,7 +210,7 @@ def test_find_folders_that_are_none(tmp_path: Path) -> None:
         (workspace / name).symlink_to(tmp_path / name)
     found = {one.file: one.remedy for one in _findings(workspace)}
     assert {"sessions": "leave", "tmp": "set aside"} == found
-    outcomes = {one.finding.file: one.done is not None for one in wiring.fixed_workspace(workspace)}
+    outcomes = {one.finding.file: one.done is not None for one in wiring.fixed_workspace(Settings(workspace=workspace))}
     assert {"sessions": False, "tmp": True} == outcomes
     assert (tmp_path / "tmp").is_dir()
 
@@ -230,13 +231,13 @@ def test_find_nothing_against_good_files(tmp_path: Path, score: Score) -> None:
         if number % 50 == 0:
             store.delete(key)
     wiring.token_file(workspace).create("one")
-    assert [] == list(wiring.findings_in(workspace))  # while it is open
+    assert [] == list(wiring.findings_in(Settings(workspace=workspace)))  # while it is open
     store.close()
     before = _look(workspace)
     told: list[tuple[int, int]] = []
-    found = list(wiring.findings_in(workspace, lambda done, total: told.append((done, total))))
+    found = list(wiring.findings_in(Settings(workspace=workspace), lambda done, total: told.append((done, total))))
     score.count(GOOD, (f"alarm: {one}" for one in found))
-    assert [] == wiring.fixed_workspace(workspace)
+    assert [] == wiring.fixed_workspace(Settings(workspace=workspace))
     assert before == _look(workspace)
     assert told[-1][0] == told[-1][1] == len(os.listdir(workspace / "sessions"))  # noqa: PTH208 - names will do
 
@@ -297,7 +298,7 @@ def test_fix_a_file_that_arrives(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     path.write_bytes(data[: data.index(b"line 3")])
     kinds = {one.kind: one.reason for one in _findings(workspace)}
     assert "perhaps still being written" in kinds["torn"]
-    assert [] == [one for one in wiring.fixed_workspace(workspace) if one.done is None]
+    assert [] == [one for one in wiring.fixed_workspace(Settings(workspace=workspace)) if one.done is None]
     scan = session_file.scan(path.read_bytes())
     assert ("whole", 0) == (scan.state, len(scan.messages))  # the five were one append
     (kept,) = (workspace / "quarantine").iterdir()
@@ -310,7 +311,7 @@ def test_see_a_lost_byte(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     plant_in_unknown(workspace)
     before = _look(workspace)
     monkeypatch.setattr(Tree, "quarantine", lambda *_: None)
-    wiring.fixed_workspace(workspace)
+    wiring.fixed_workspace(Settings(workspace=workspace))
     assert 4 >= len(_lost(workspace, before)) > 0
 
 
@@ -341,7 +342,7 @@ def _workspace(folder: Path, count: int) -> Path:
 
 
 def _findings(workspace: Path) -> list[Finding]:
-    return list(wiring.findings_in(workspace))
+    return list(wiring.findings_in(Settings(workspace=workspace)))
 
 
 def _check_served(workspace: Path, count: int) -> None:

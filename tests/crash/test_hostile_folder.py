@@ -23,7 +23,7 @@ import pytest
 from chatkeep import wiring
 from chatkeep.access.page_sessions import PageSessions
 from chatkeep.access.tokens import TokenFile
-from chatkeep.config import settings_from
+from chatkeep.config import Settings, settings_from
 from chatkeep.core.model import Revision, Selection
 from chatkeep.errors import ChatkeepError, SessionDamagedError
 from chatkeep.http.gate.limits import Limits
@@ -311,14 +311,14 @@ def test_use_no_file_of_our_own_that_has_another_name(workspace: Path, outside: 
     kept.chmod(0o600)
     before = kept.read_bytes()
     place.hardlink_to(kept)
-    found = [one.kind for one in wiring.findings_in(workspace) if one.file == place.name]
+    found = [one.kind for one in wiring.findings_in(Settings(workspace=workspace)) if one.file == place.name]
     assert "linked" in found
     assert [] == _used(workspace)
     assert before == kept.read_bytes()
-    wiring.fixed_workspace(workspace)
+    wiring.fixed_workspace(Settings(workspace=workspace))
     assert before == kept.read_bytes()
     assert not (place.exists() and place.samefile(kept))
-    assert [] == [one for one in wiring.findings_in(workspace) if one.needs_care]
+    assert [] == [one for one in wiring.findings_in(Settings(workspace=workspace)) if one.needs_care]
     TokenFile(workspace / "tokens.json").create("another")
     with closing(FilesStore.open(workspace)) as store:
         assert _GOOD == store.status().session_count
@@ -371,7 +371,7 @@ def _used(workspace: Path) -> list[str]:
             lambda: TokenFile(workspace / "tokens.json").create("one"),
             lambda: PageSessions(TokenFile(workspace / "tokens.json")).open(None),
             lambda: Limits(workspace / "limits.sqlite3").take([("address:a", 5)]),
-            lambda: list(wiring.findings_in(workspace)),
+            lambda: list(wiring.findings_in(Settings(workspace=workspace))),
         ):
             try:
                 work()

@@ -182,7 +182,7 @@ def read_import(data: bytes) -> None:
 def read_backup(data: bytes) -> None:
     """A backup: its list is checked before anything in it is believed."""
     with suppress(ChatkeepError):
-        backup = backups.Backup(io.BytesIO(data))
+        backup = backups.BackupFile(io.BytesIO(data))
         backup.verify(backup.manifest.sessions)
 
 

@@ -14,11 +14,13 @@ from chatkeep import wiring
 from chatkeep.cli import screen
 from chatkeep.cli.interrupts import stoppable
 from chatkeep.cli.options import AsJson, Workspace, check_existing, named, path_of, settings
-from chatkeep.config import workspace_from
+from chatkeep.config import place_from
 from chatkeep.core.keys import parse_key
 from chatkeep.disk.replacing import fresh_file
 from chatkeep.errors import ConflictError, InvalidError, NotFoundError, SessionDamagedError, StorageError
 from chatkeep.sessions import now_utc
+from chatkeep.store.admin import Admin, Backup, Item
+from chatkeep.store.open import opened_backup
 from chatkeep.wire.answers import exit_code_of
 
 BackupArgument = Annotated[Path, typer.Argument(parser=path_of, metavar="FILE", help="The backup.", show_default=False)]
@@ -36,17 +38,17 @@ def backup(
     if verify:
         _verify(file, as_json=as_json)
         return
-    place = workspace_from(workspace, os.environ)
-    check_existing(place)
-    if file.absolute().parent.resolve() == (place / "sessions").resolve():
+    chosen = place_from(workspace, os.environ)
+    check_existing(chosen)
+    if file.absolute().parent.resolve() == (Path(chosen.place) / "sessions").resolve():
         raise InvalidError("FILE", "must not lie in the folder of the sessions")
     with (
         stoppable(lambda: f"{file} was not written."),
-        named(place),
+        named(chosen.place),
         screen.count_bar("Copying") as on_progress,
         fresh_file(file, replace=force) as output,
     ):
-        written = wiring.write_backup(place, output, now_utc(), on_progress)
+        written = wiring.admin_for(chosen).back_up(output, now_utc(), on_progress)
     damaged = {item.file: item.damage for item in written.manifest.sessions if item.damage}
     if as_json:
         facts = {"file": str(file), "file_bytes": file.stat().st_size, **_counts(written.manifest.sessions)}
@@ -73,19 +75,17 @@ def restore_command(
 ) -> None:
     """Restore the sessions of a backup, after checking all of them. Nothing is overwritten; a backup has no tokens."""
     chosen = settings(workspace)
-    with named(chosen.workspace), _opened(file) as source:
+    admin = wiring.admin_for(chosen)
+    with named(chosen.place), _opened(file) as source:
         items = source.chosen([parse_key(key) for key in keys or ()])
-        if not (keys or add or wiring.is_empty(chosen.workspace)):
+        if not (keys or add or admin.is_empty()):
             raise ConflictError(
-                f"{chosen.workspace} has sessions. Restore into a new workspace, name single sessions, or add "
+                f"{chosen.place} has sessions. Restore into a new workspace, name single sessions, or add "
                 "those that are missing with --add; to merge sessions, unpack it and `chatkeep import` the folder."
             )
         with screen.count_bar("Checking") as on_progress:
             source.verify(items, on_progress)
-        if dry_run:
-            missing = wiring.missing_in(chosen.workspace, source, items)
-        else:
-            missing = _restored(chosen.workspace, source, items)
+        missing = admin.missing(source, items) if dry_run else _restored(admin, source, items)
     skipped = len(items) - len(missing)
     if as_json:
         screen.show_json({**_counts(missing), "already_there": skipped, "dry_run": dry_run})
@@ -95,7 +95,7 @@ def restore_command(
     screen.say(f"{did} {_told(missing)}{there}.")
 
 
-def _restored(workspace: Path, source: wiring.Backup, items: Sequence[wiring.Item]) -> Sequence[wiring.Item]:
+def _restored(admin: Admin, source: Backup, items: Sequence[Item]) -> Sequence[Item]:
     done = 0
     with screen.count_bar("Restoring") as show:
 
@@ -109,7 +109,7 @@ def _restored(workspace: Path, source: wiring.Backup, items: Sequence[wiring.Ite
 
         try:
             with stoppable(so_far):
-                return wiring.restore(workspace, source, items, on_progress=on_progress).restored
+                return admin.restore(source, items, on_progress).restored
         except StorageError as error:
             error.args = (f"{error} {so_far()}",)
             raise
@@ -126,16 +126,16 @@ def _verify(file: Path, *, as_json: bool) -> None:
 
 
 @contextmanager
-def _opened(file: Path) -> Iterator[wiring.Backup]:
+def _opened(file: Path) -> Iterator[Backup]:
     if not file.exists():
         raise NotFoundError(f"{file} does not exist.")
     if not file.is_file():
         raise InvalidError("FILE", f"{file} is not a regular file")
     with file.open("rb") as source:
-        yield wiring.Backup(source)
+        yield opened_backup(source)
 
 
-def _counts(items: Sequence[wiring.Item]) -> dict[str, int]:
+def _counts(items: Sequence[Item]) -> dict[str, int]:
     return {
         "session_count": len(items),
         "message_count": sum(item.message_count for item in items),
@@ -143,6 +143,6 @@ def _counts(items: Sequence[wiring.Item]) -> dict[str, int]:
     }
 
 
-def _told(items: Sequence[wiring.Item]) -> str:
+def _told(items: Sequence[Item]) -> str:
     messages = screen.counted(sum(item.message_count for item in items), "message")
     return f"{screen.counted(len(items), 'session')} with {messages}"

@@ -46,7 +46,7 @@ def _looked_up(ctx: typer.Context, ask: Callable[[Sessions], Sequence[str]]) -> 
     given = ctx.params.get("workspace")
     try:
         settings = settings_from({"workspace": Path(given) if given else None}, os.environ)
-        if not wiring.is_workspace(settings.workspace):
+        if not wiring.is_workspace(settings):
             return []
         with closing(wiring.opened_store(settings)) as store:
             return list(ask(Sessions(store)))

@@ -14,9 +14,10 @@ from chatkeep.cli import screen
 from chatkeep.cli.facts import cut_facts
 from chatkeep.cli.interrupts import stoppable
 from chatkeep.cli.options import AsJson, Workspace, check_existing, named
-from chatkeep.config import workspace_from
+from chatkeep.config import place_from
 from chatkeep.core.model import Json
 from chatkeep.errors import SessionDamagedError
+from chatkeep.store.admin import Admin, Finding, Outcome
 from chatkeep.wire.answers import exit_code_of
 
 _REMEDIES = {
@@ -50,34 +51,35 @@ def doctor(
     as_json: AsJson = False,
 ) -> None:
     """Check every file and list each problem with its remedy; nothing changes without --fix."""
-    place = workspace_from(workspace, os.environ)
-    check_existing(place)
-    with named(place), screen.count_bar("Reading") as on_progress:
+    chosen = place_from(workspace, os.environ)
+    check_existing(chosen)
+    with named(chosen.place), screen.count_bar("Reading") as on_progress:
         if fix:
             with stoppable(lambda: "what was put right stays so; `chatkeep doctor --fix` goes on."):
-                outcomes = wiring.fixed_workspace(place, on_progress)
+                outcomes: Sequence[Outcome] = wiring.fixed_workspace(chosen, on_progress)
         else:
-            outcomes = [wiring.Outcome(finding=one) for one in wiring.findings_in(place, on_progress)]
+            outcomes = [Outcome(finding=one) for one in wiring.findings_in(chosen, on_progress)]
     bad = [outcome for outcome in outcomes if outcome.finding.needs_care and outcome.done is None]
+    admin = wiring.admin_for(chosen)
     if as_json:
         screen.show_json(
             {
                 "findings": list(map(_facts, outcomes)),
                 "need_care": len(bad),
-                "cuts": list(map(cut_facts, wiring.cuts_in(place))),
-                "set_aside": [f"quarantine/{name}" for name in wiring.set_aside_in(place)],
+                "cuts": list(map(cut_facts, admin.cuts())),
+                "set_aside": [f"quarantine/{name}" for name in admin.set_aside()],
             }
         )
     else:
         for outcome in outcomes:
             _tell(outcome)
         _tell_sum(outcomes, bad)
-        _tell_kept(place)
+        _tell_kept(admin, Path(chosen.place) / "quarantine")
     if bad:
         raise typer.Exit(exit_code_of(SessionDamagedError))
 
 
-def _facts(outcome: wiring.Outcome) -> dict[str, Json]:
+def _facts(outcome: Outcome) -> dict[str, Json]:
     finding = outcome.finding
     return {
         "file": finding.file,
@@ -92,13 +94,13 @@ def _facts(outcome: wiring.Outcome) -> dict[str, Json]:
     }
 
 
-def _advice(finding: wiring.Finding) -> str:
+def _advice(finding: Finding) -> str:
     if finding.remedy == "leave":
         return _ADVICE.get(finding.kind, _UNKNOWN)
     return f"`chatkeep doctor --fix` {_REMEDIES[finding.remedy]}."
 
 
-def _tell(outcome: wiring.Outcome) -> None:
+def _tell(outcome: Outcome) -> None:
     finding = outcome.finding
     key = f" ({screen.safe_text(finding.key, one_line=True)})" if finding.key else ""
     screen.say(screen.styled(f"{screen.safe_text(finding.file, one_line=True)}{key}", "bold"))
@@ -111,7 +113,7 @@ def _tell(outcome: wiring.Outcome) -> None:
         screen.say(screen.styled(f"  {_advice(finding)}", ""))
 
 
-def _tell_sum(outcomes: Sequence[wiring.Outcome], bad: Sequence[wiring.Outcome]) -> None:
+def _tell_sum(outcomes: Sequence[Outcome], bad: Sequence[Outcome]) -> None:
     places = len({outcome.finding.file for outcome in bad})
     done = sum(outcome.done is not None for outcome in outcomes)
     if done:
@@ -122,9 +124,8 @@ def _tell_sum(outcomes: Sequence[wiring.Outcome], bad: Sequence[wiring.Outcome])
         screen.say("All files are well.")
 
 
-def _tell_kept(workspace: Path) -> None:
-    kept = workspace / "quarantine"
-    cuts, aside = wiring.cuts_in(workspace), wiring.set_aside_in(workspace)
+def _tell_kept(admin: Admin, kept: Path) -> None:
+    cuts, aside = admin.cuts(), admin.set_aside()
     if cuts:
         screen.say(f"Repairs have cut off or replaced what was not stored whole; it is kept in {kept}:")
     for cut in cuts:

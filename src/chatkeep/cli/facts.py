@@ -9,8 +9,8 @@ from datetime import datetime
 
 import msgspec
 
-from chatkeep import wiring
 from chatkeep.core.model import Hits, Json, Page, Summary
+from chatkeep.store.admin import Cuts
 from chatkeep.wire import answers
 
 
@@ -40,7 +40,7 @@ def search_facts(hits: Hits) -> dict[str, Json]:
     return {**page, "sessions": found}
 
 
-def cut_facts(cuts: wiring.Cuts) -> dict[str, Json]:
+def cut_facts(cuts: Cuts) -> dict[str, Json]:
     """Return the bytes cut off a file by repairs."""
     names = [f"quarantine/{name}" for name in cuts.names]
     return {"file": cuts.file, "key": cuts.key, "count": len(names), "names": names}

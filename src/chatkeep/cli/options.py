@@ -19,6 +19,7 @@ from chatkeep.core.keys import parse_key
 from chatkeep.core.model import Json
 from chatkeep.errors import InvalidError, NotFoundError, SessionDamagedError, SessionNotFoundError, StorageError
 from chatkeep.sessions import Sessions
+from chatkeep.store.open import Served
 
 
 def path_of(text: str) -> Path:
@@ -103,31 +104,34 @@ def existing(workspace: Path | None) -> Settings:
         NotFoundError: when the workspace is missing, perhaps by a mistyped name.
     """
     chosen = settings(workspace)
-    check_existing(chosen.workspace)
+    check_existing(chosen)
     return chosen
 
 
-def check_existing(place: Path) -> None:
-    """Check that a workspace exists.
+def check_existing(chosen: Settings) -> None:
+    """Check that a workspace exists, with the store of the settings.
 
     Raises:
         NotFoundError: when it does not.
     """
-    with named(place):
-        if not wiring.is_workspace(place):
-            raise NotFoundError(
-                f"There is no workspace in {place}. Name another with --workspace or CHATKEEP_WORKSPACE, or make "
-                "one: `chatkeep demo` puts samples into it, `chatkeep serve` serves it."
-            )
+    with named(chosen.place):
+        if wiring.is_workspace(chosen):
+            return
+        if chosen.store:
+            raise NotFoundError(f"There is no store in {chosen.place}, as the setting `store` says.")
+        raise NotFoundError(
+            f"There is no workspace in {chosen.place}. Name another with --workspace or CHATKEEP_WORKSPACE, or make "
+            "one: `chatkeep demo` puts samples into it, `chatkeep serve` serves it."
+        )
 
 
 @contextmanager
-def named(workspace: Path) -> Iterator[None]:
-    """Put the workspace in front of storage errors; only here, as a server must not reveal its path."""
+def named(place: Path | str) -> Iterator[None]:
+    """Put the place of a store in front of storage errors; only here, as a server must not reveal its path."""
     try:
         yield
     except StorageError as error:
-        error.args = (f"{workspace}: {error}",)
+        error.args = (f"{place}: {error}",)
         raise
 
 
@@ -158,9 +162,9 @@ def _similar_named(sessions: Sessions) -> Iterator[Sessions]:
 @contextmanager
 def workspace_store(
     chosen: Settings, *, watch: bool = False, on_problem: Callable[[str, str], None] | None = None
-) -> Iterator[wiring.Backend]:
+) -> Iterator[Served]:
     """Yield the store of a workspace; show a bar while its index is built."""
-    with named(chosen.workspace), screen.count_bar("Indexing") as on_progress:
+    with named(chosen.place), screen.count_bar("Indexing") as on_progress:
         store = wiring.opened_store(chosen, watch=watch, on_progress=on_progress, on_problem=on_problem)
     try:
         yield store

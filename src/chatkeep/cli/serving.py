@@ -29,6 +29,10 @@ SearchProcess = Annotated[
 def serve(
     *,
     workspace: Workspace = None,
+    store: Annotated[
+        str | None,
+        typer.Option(metavar="URL", help="Place of the sessions, if not the workspace.", show_default=False),
+    ] = None,
     host: Annotated[str | None, typer.Option(help="Address to listen on.", show_default="127.0.0.1")] = None,
     port: Annotated[int | None, typer.Option(help="Port to listen on.", show_default="8000")] = None,
     rate_limit_ip: Annotated[
@@ -82,10 +86,10 @@ def serve(
         flags | {"allow_hosts": allow_host, "trusted_proxies": trusted_proxy, "cors_origins": cors_origin}, os.environ
     )
     wiring.start_log()
-    with _bound(chosen) as listener, workspace_store(chosen, watch=True, on_problem=wiring.warn_of) as store:
+    with _bound(chosen) as listener, workspace_store(chosen, watch=True, on_problem=wiring.warn_of) as served:
         code, tokens = SignInCode(), wiring.token_file(chosen.workspace)
         _greet(chosen, tokens, listener.getsockname()[1], code.unspent)
-        wiring.serve_store(chosen, store, tokens, listener, code)
+        wiring.serve_store(chosen, served, tokens, listener, code)
 
 
 def _bound(chosen: Settings) -> socket.socket:
@@ -120,6 +124,8 @@ def _greet(chosen: Settings, tokens: TokenFile, port: int, code: str | None) -> 
     with named(chosen.workspace):
         first = _first(tokens)
     screen.say(f"Workspace: {chosen.workspace}")
+    if chosen.store:
+        screen.say(f"Store: {chosen.place}")
     screen.say(f"Listening on {address}  (docs at {address}/docs, Ctrl-C stops)")
     screen.say(f"Open the page, once within an hour: {address}/#code={code}")
     if chosen.host in _EVERYWHERE and not chosen.allow_hosts:

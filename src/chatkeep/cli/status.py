@@ -13,7 +13,7 @@ from chatkeep import wiring
 from chatkeep.cli import absence, screen
 from chatkeep.cli.facts import cut_facts
 from chatkeep.cli.interrupts import stoppable
-from chatkeep.cli.options import AsJson, Workspace, choice, existing, workspace_store
+from chatkeep.cli.options import AsJson, Workspace, choice, existing, named, workspace_store
 from chatkeep.core.stats import PeriodUnit, Stats
 from chatkeep.sessions import Sessions
 
@@ -33,16 +33,16 @@ def stats_command(
         sessions = Sessions(store)
         found = sessions.stats(unit=choice("--unit", unit, get_args(PeriodUnit)))
         status = sessions.status()
-    cuts = wiring.cuts_in(chosen.workspace)
+    cuts = wiring.kept_cuts(chosen)
     if as_json:
-        facts = {"workspace": str(chosen.workspace), "status": status, **msgspec.to_builtins(found)}
+        facts = {"workspace": chosen.place, "status": status, **msgspec.to_builtins(found)}
         screen.show_json({**facts, "cuts": list(map(cut_facts, cuts))})
     absence.end_if_unreadable(status)
     if as_json:
         return
     messages = screen.counted(found.message_count, "message")
     screen.say(f"{screen.counted(found.session_count, 'session')}, {messages}, {screen.size(found.size_bytes)}")
-    screen.say(f"in {chosen.workspace}")
+    screen.say(f"in {chosen.place}")
     if status.problems:
         screen.say(f"{screen.counted(len(status.problems), 'file')} cannot be served; run `chatkeep doctor`.")
     if cuts:
@@ -53,11 +53,13 @@ def stats_command(
 def reindex(*, workspace: Workspace = None, as_json: AsJson = False) -> None:
     """Rebuild the index from the files. This is never needed; it removes all doubt."""
     began = time.monotonic()
-    with workspace_store(existing(workspace)) as store:
-        if not store.has_new_index:
-            with stoppable(lambda: "the index is as it was."), screen.count_bar("Indexing") as on_progress:
-                store.reindex(on_progress)
-        status = store.status()
+    chosen = existing(workspace)
+    with (
+        named(chosen.place),
+        stoppable(lambda: "the index is as it was."),
+        screen.count_bar("Indexing") as on_progress,
+    ):
+        status = wiring.admin_for(chosen).reindex(on_progress)
     took_s = round(time.monotonic() - began, 2)
     counts = {"session_count": status.session_count, "message_count": status.message_count}
     if as_json:

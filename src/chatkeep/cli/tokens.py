@@ -16,7 +16,7 @@ from chatkeep.access.page_sessions import PageSession, PageSessions
 from chatkeep.access.tokens import DEFAULT_SCOPES, SCOPES, Token, TokenFile
 from chatkeep.cli import screen
 from chatkeep.cli.options import AsJson, Workspace, check_existing, choice, named
-from chatkeep.config import workspace_from
+from chatkeep.config import Settings, workspace_from
 from chatkeep.core.model import Json
 from chatkeep.errors import NotFoundError
 from chatkeep.sessions import now_utc
@@ -62,7 +62,7 @@ def create(
 @tokens_app.command("list")
 def list_tokens(*, workspace: Workspace = None, as_json: AsJson = False) -> None:
     """List the tokens, even expired ones, and the browsers signed in to the page, without their secrets."""
-    check_existing(workspace_from(workspace, os.environ))
+    check_existing(Settings(workspace=workspace_from(workspace, os.environ)))
     with _files(workspace) as (file, pages):
         tokens, browsers = file.all(), pages.all()
     names = {token.id: token.name or token.id for token in tokens}
@@ -89,7 +89,7 @@ def revoke(
     as_json: AsJson = False,
 ) -> None:
     """Revoke a token and sign out its browsers, or end one page session; effective at once."""
-    check_existing(workspace_from(workspace, os.environ))
+    check_existing(Settings(workspace=workspace_from(workspace, os.environ)))
     with _files(workspace) as (file, pages):
         names = {known.id: known.name or known.id for known in file.all()}
         try:

@@ -1,13 +1,12 @@
-"""`python -m chatkeep.processes.writer WORKSPACE DURABILITY DESCRIPTOR...`: store long texts for a server.
+"""`python -m chatkeep.processes.writer STORE DURABILITY DESCRIPTOR...`: store long texts for a server.
 
 The server starts this process (see `workers.beside`). It ends with the server, as the server's end closes the
 channels.
 """
 
 import sys
-from pathlib import Path
 
 from chatkeep import wiring
 
 if __name__ == "__main__":
-    wiring.append_for(Path(sys.argv[1]), sys.argv[2], [int(number) for number in sys.argv[3:]])
+    wiring.append_for(sys.argv[1], sys.argv[2], [int(number) for number in sys.argv[3:]])

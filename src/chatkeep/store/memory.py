@@ -302,6 +302,14 @@ class MemoryStore:
     def close(self) -> None:
         """Do nothing: there are no resources to release."""
 
+    @property
+    def is_told(self) -> bool:
+        """Whether other processes can see every change; none ever can."""
+        return False
+
+    def warm_up(self) -> None:
+        """Do nothing: all is in memory."""
+
     def _note(self, kind: ChangeKind, key: str, fresh: Sequence[Message] = ()) -> None:
         self._change_count += 1
         change = Change(

@@ -27,6 +27,7 @@ from chatkeep.core.keys import parse_key
 from chatkeep.core.model import Digest
 from chatkeep.disk.files import Stamp
 from chatkeep.errors import BusyError, InvalidKeyError, StorageError, StorageFullError
+from chatkeep.store.admin import Progress
 from chatkeep.store.files.index import changes, rows
 from chatkeep.store.files.index.databases import IndexRefusedError
 from chatkeep.store.files.index.index import Index
@@ -35,9 +36,6 @@ from chatkeep.store.files.tree import format as session_file
 from chatkeep.store.files.tree.format import Scan
 from chatkeep.store.files.tree.held import LockedFile
 from chatkeep.store.files.tree.tree import SUFFIX, NotRegularError, Tree, file_name
-
-Progress = Callable[[int, int], None]
-"""Called with the number of files done and the number of all files."""
 
 ARRIVING: Final = "incomplete, and perhaps still being written"
 UNMENDED: Final = "an append to it was cut short, and it cannot be put right now: "

@@ -44,10 +44,11 @@ from chatkeep.errors import (
     SessionNotFoundError,
     StorageError,
 )
+from chatkeep.store.admin import Progress
 from chatkeep.store.files import batches
 from chatkeep.store.files.index import changes, rows
 from chatkeep.store.files.index.rows import Database, Entry, FoundMessage, Row, Spot
-from chatkeep.store.files.intake import NOT_A_FILE, Progress, has_tail, waits
+from chatkeep.store.files.intake import NOT_A_FILE, has_tail, waits
 from chatkeep.store.files.tree import format as session_file
 from chatkeep.store.files.tree.held import LockedFile
 from chatkeep.store.files.tree.pieces import FilePiece, PendingRead, readings

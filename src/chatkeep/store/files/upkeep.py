@@ -20,6 +20,7 @@ from chatkeep.core.model import Message
 from chatkeep.disk.files import Stamp, has_room, told
 from chatkeep.disk.locks import file_locked
 from chatkeep.errors import BusyError, StorageError, StorageFullError, StorageReadOnlyError, storage_error
+from chatkeep.store.admin import Progress
 from chatkeep.store.files.index.databases import (
     IndexBehindError,
     IndexLostError,
@@ -30,7 +31,7 @@ from chatkeep.store.files.index.databases import (
 from chatkeep.store.files.index.index import Index
 from chatkeep.store.files.index.rows import Database, Row
 from chatkeep.store.files.index.vocabulary import Indexed, indexed_of, put_words, with_stems
-from chatkeep.store.files.intake import Intake, Progress
+from chatkeep.store.files.intake import Intake
 from chatkeep.store.files.tree import format as session_file
 from chatkeep.store.files.tree.held import LockedFile
 from chatkeep.store.files.tree.outside import Watch

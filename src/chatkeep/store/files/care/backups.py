@@ -22,17 +22,17 @@ import zlib
 from collections.abc import Collection, Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import BinaryIO, Final, Literal
+from typing import BinaryIO, Final
 
 import msgspec
-from msgspec import Struct
 
 from chatkeep.disk.files import Durability, is_folder
 from chatkeep.errors import BrokenInputError, BusyError, ConflictError, NotFoundError, StorageFullError
+from chatkeep.store.admin import Backup, Item, Manifest, Progress, Restored, Written
 from chatkeep.store.files.care import audit
 from chatkeep.store.files.care.audit import Audit
 from chatkeep.store.files.care.inspection import SessionFiles
-from chatkeep.store.files.intake import NEVER, NO_TEXT, NOT_A_FILE, SIZE_MAX, TOO_LARGE, FileProblem, Progress, judged
+from chatkeep.store.files.intake import NEVER, NO_TEXT, NOT_A_FILE, SIZE_MAX, TOO_LARGE, FileProblem, judged
 from chatkeep.store.files.tree import format as session_file
 from chatkeep.store.files.tree.format import Scan
 from chatkeep.store.files.tree.tree import SUFFIX, NotRegularError, Tree, file_name, is_text
@@ -48,44 +48,6 @@ _REGULAR: Final = (stat.S_IFREG | 0o600) << 16  # the Unix mode of each file, wh
 _COMPRESSIONS: Final = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 _UNREADABLE: Final = (zipfile.BadZipFile, zlib.error, EOFError, ValueError, NotImplementedError, RuntimeError)
 _NAMED: Final = 5  # keys in an error's sentence
-
-
-class Item(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """A session in a backup. `damage` is the reason for a file not being whole."""
-
-    file: str
-    key: str
-    message_count: int
-    size_bytes: int
-    sha256: str
-    damage: str | None = None
-
-
-class Manifest(Struct, frozen=True, kw_only=True):
-    """The list of the sessions in a backup."""
-
-    format: Literal[1] = 1
-    created_at: datetime
-    sessions: tuple[Item, ...]
-
-    @property
-    def message_count(self) -> int:
-        """The number of messages in all sessions."""
-        return sum(item.message_count for item in self.sessions)
-
-
-class Written(Struct, frozen=True, kw_only=True):
-    """The list of a backup just written, and the names left out, each with the reason."""
-
-    manifest: Manifest
-    left_out: dict[str, str]
-
-
-class Restored(Struct, frozen=True, kw_only=True):
-    """The sessions put in place, and those already there, byte for byte."""
-
-    restored: Sequence[Item]
-    already_there: Sequence[Item]
 
 
 def write_backup(
@@ -121,7 +83,7 @@ def write_backup(
     return Written(manifest=manifest, left_out=left_out)
 
 
-class Backup:
+class BackupFile:
     """A backup open for reading. Opening it reads and checks the list, but not yet the sessions."""
 
     def __init__(self, source: BinaryIO) -> None:

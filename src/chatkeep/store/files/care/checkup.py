@@ -12,16 +12,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from msgspec import Struct
-
 from chatkeep.disk.locks import flock, is_held
 from chatkeep.errors import BusyError
+from chatkeep.store.admin import Cuts, Finding, Progress, Remedy
 from chatkeep.store.files.care import audit
 from chatkeep.store.files.care.audit import Audit
-from chatkeep.store.files.care.findings import Finding, Remedy, access_findings
+from chatkeep.store.files.care.findings import access_findings
 from chatkeep.store.files.care.inspection import SessionFiles
 from chatkeep.store.files.index.index import Index
-from chatkeep.store.files.intake import Progress
 from chatkeep.store.files.tree.tree import KEPT, is_text
 from chatkeep.store.files.upkeep import AN_INDEX
 
@@ -34,14 +32,6 @@ _PRIVATE: Final = (*_LISTS, "tokens.lock", "pages.lock", "lock", *_LIMITS)
 _SETTINGS: Final = "chatkeep.toml"
 _TELLING_S: Final = 0.5  # a writer's time to update the index after it removed a file
 _UNFINISHED: Final = tuple(f".{name}.new" for name in _LISTS)  # of lists, before their rename
-
-
-class Cuts(Struct, frozen=True):
-    """The bytes cut off one file by repairs; `names` are in the folder `quarantine`."""
-
-    file: str
-    key: str | None
-    names: tuple[str, ...]
 
 
 def examined(workspace: Path, on_progress: Progress | None = None) -> Iterator[Finding]:

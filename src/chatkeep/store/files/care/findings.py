@@ -1,55 +1,16 @@
-"""Findings: a fault of a file, and the remedy for it."""
+"""Findings about the mode and the owner of files and folders."""
 
 from __future__ import annotations
 
 import os
 import stat
 from collections.abc import Iterator
-from typing import Final, Literal
+from typing import Final
 
-from msgspec import Struct
-
-FindingKind = Literal[
-    "torn",
-    "loose",
-    "damaged",
-    "foreign",
-    "odd",
-    "linked",
-    "access",
-    "busy",
-    "index",
-    "behind",
-    "leftover",
-    "stray",
-    "tokens",
-    "pages",
-]
-Remedy = Literal["mend", "rewrite", "recover", "rename", "set aside", "protect", "copy", "rebuild", "update", "leave"]
-
-HARMLESS: Final[frozenset[FindingKind]] = frozenset(("torn", "loose", "behind", "leftover", "stray"))
-"""Kinds in need of nobody's care: the store repairs them by itself, or they mean nothing."""
+from chatkeep.store.admin import Finding, Remedy
 
 _FILE_MODE: Final = 0o600  # for the owner alone
 _FOLDER_MODE: Final = 0o700  # for the owner alone
-
-
-class Finding(Struct, frozen=True, kw_only=True):
-    """A fault of a file, and the remedy for it. `key` is None when unknown.
-
-    `file` is its path in the workspace, `.` the workspace itself.
-    """
-
-    file: str
-    kind: FindingKind
-    reason: str
-    remedy: Remedy = "leave"
-    key: str | None = None
-
-    @property
-    def needs_care(self) -> bool:
-        """Whether it is neither harmless nor repaired by itself."""
-        return self.kind not in HARMLESS
 
 
 def access_findings(file: str, held: os.stat_result, owner: int) -> Iterator[Finding]:

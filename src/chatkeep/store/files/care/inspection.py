@@ -19,8 +19,9 @@ from chatkeep.core.bounds import MESSAGE_BYTES_MAX
 from chatkeep.disk.files import Stamp, read_at, stamp_of
 from chatkeep.disk.locks import flock
 from chatkeep.errors import BusyError, InvalidError
+from chatkeep.store.admin import Finding, FindingKind, Progress, Remedy
 from chatkeep.store.files.care.audit import Audit
-from chatkeep.store.files.care.findings import Finding, FindingKind, Remedy, access_findings
+from chatkeep.store.files.care.findings import access_findings
 from chatkeep.store.files.intake import (
     ARRIVING,
     NO_TEXT,
@@ -29,7 +30,6 @@ from chatkeep.store.files.intake import (
     STRANGE_NAME,
     TOO_LARGE,
     FileProblem,
-    Progress,
     judged,
     may_be_arriving,
 )

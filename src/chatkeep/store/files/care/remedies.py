@@ -15,14 +15,12 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
-from msgspec import Struct
-
 from chatkeep.disk.files import flush_folder, open_folder, read_at, told
 from chatkeep.disk.locks import flock
 from chatkeep.disk.own import opened_own
 from chatkeep.errors import ChatkeepError, StorageError
+from chatkeep.store.admin import Finding, Outcome
 from chatkeep.store.files.care import audit
-from chatkeep.store.files.care.findings import Finding
 from chatkeep.store.files.care.inspection import SessionFiles
 from chatkeep.store.files.index.index import Index
 from chatkeep.store.files.intake import SETTLED_S, FileProblem, cut_tail, judged, rewrite
@@ -35,17 +33,6 @@ from chatkeep.store.files.upkeep import build_lock
 
 _ROUNDS: Final = 8  # of looks and remedies; one remedy may reveal the need for another
 _LOCK_WAIT_S: Final = 5.0  # time-out for the lock of a list
-
-
-class Outcome(Struct, frozen=True, kw_only=True):
-    """The result for a finding: `done` says how it was repaired, else `hindrance` why not.
-
-    Both are None if its remedy is `leave`.
-    """
-
-    finding: Finding
-    done: str | None = None
-    hindrance: str | None = None
 
 
 def fixed(workspace: Path, look: Callable[[], Iterable[Finding]]) -> list[Outcome]:

@@ -1,0 +1,139 @@
+"""Stores by their address: the one module to name a backend.
+
+Another store adds itself with one line in `KINDS`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import BinaryIO, Final, NamedTuple, Protocol
+
+from msgspec import Struct
+
+from chatkeep.disk.files import Durability, is_there
+from chatkeep.errors import InvalidError
+from chatkeep.store.address import FILES, StoreAddress
+from chatkeep.store.admin import Admin, Backup, Progress
+from chatkeep.store.files.care.backups import BackupFile
+from chatkeep.store.files.care.files_admin import FilesAdmin
+from chatkeep.store.files.store import FilesStore
+from chatkeep.store.protocol import Store
+
+
+class Served(Store, Protocol):
+    """A store, and a server's questions to it beside the verbs."""
+
+    @property
+    def is_told(self) -> bool:
+        """Whether other processes can see every change answered here."""
+        ...
+
+    def warm_up(self) -> None:
+        """Load the tables of searches into memory."""
+        ...
+
+
+class StoreOptions(Struct, frozen=True, kw_only=True):
+    """The way to open a store. A store may ignore a wish without a meaning for it.
+
+    With `watch`, changes by other programs are visible within two seconds. With `follow`, another process has
+    the store open and does all upkeep. `on_problem` is called with the name of each file not served whole, and
+    the reason.
+    """
+
+    durability: Durability = "full"
+    watch: bool = False
+    follow: bool = False
+    on_progress: Progress | None = None
+    on_problem: Callable[[str, str], None] | None = None
+
+
+class StoreKind(NamedTuple):
+    """A kind of store: how to write its address, open it, see whether it exists, and care for it.
+
+    `is_shared` tells whether several processes can open one store.
+    """
+
+    form: str
+    opened: Callable[[StoreAddress, StoreOptions], Served]
+    exists: Callable[[StoreAddress], bool]
+    is_shared: bool
+    admin: Callable[[StoreAddress], Admin] | None = None
+
+
+def opened_at(address: StoreAddress, options: StoreOptions) -> Served:
+    """Return the store at an address; the caller closes it. A missing store is created.
+
+    Raises:
+        InvalidError: when there is no such kind of store.
+        StorageError: when it cannot be opened.
+    """
+    return kind_of(address).opened(address, options)
+
+
+def admin_of(address: StoreAddress) -> Admin:
+    """Return the care for a store.
+
+    Raises:
+        InvalidError: when there is no such kind of store, or this kind has no care.
+    """
+    admin = kind_of(address).admin
+    if admin is None:
+        raise InvalidError("store", f"a store of the kind {address.scheme}: cannot be checked, rebuilt or backed up")
+    return admin(address)
+
+
+def kind_of(address: StoreAddress, field: str = "store") -> StoreKind:
+    """Return the kind of store at an address.
+
+    Raises:
+        InvalidError: for `field`, naming the kinds.
+    """
+    kind = KINDS.get(address.scheme)
+    if kind is None:
+        forms = " and ".join(one.form for one in KINDS.values())
+        raise InvalidError(field, f"there is no store of the kind {address.scheme}: (there are {forms})")
+    return kind
+
+
+def opened_backup(source: BinaryIO) -> Backup:
+    """Return a backup open for reading. Backups have one format, whatever the store.
+
+    Raises:
+        BrokenInputError: when it is no backup, is cut off, or has an invalid list.
+    """
+    return BackupFile(source)
+
+
+def _files(address: StoreAddress, options: StoreOptions) -> Served:
+    return FilesStore.open(
+        address.folder,
+        durability=options.durability,
+        watch=options.watch,
+        follow=options.follow,
+        on_progress=options.on_progress,
+        on_problem=options.on_problem,
+    )
+
+
+def _memory(address: StoreAddress, options: StoreOptions) -> Served:  # noqa: ARG001 - there is nothing to choose
+    from chatkeep.store.memory import MemoryStore  # noqa: PLC0415 - loaded only by those who ask for it
+
+    if address.rest:
+        raise InvalidError("store", "memory: has neither a name nor a place")
+    return MemoryStore()
+
+
+def _has_files(address: StoreAddress) -> bool:
+    return is_there(address.folder / "sessions")
+
+
+def _care_for_files(address: StoreAddress) -> Admin:
+    return FilesAdmin(address.folder)
+
+
+KINDS: Final[Mapping[str, StoreKind]] = {
+    FILES: StoreKind("files:FOLDER", _files, _has_files, is_shared=True, admin=_care_for_files),
+    "memory": StoreKind("memory:", _memory, lambda _: True, is_shared=False),
+}
+"""The kinds of stores, by the scheme of their addresses."""
