@@ -38,9 +38,9 @@ class Change(Struct, frozen=True, kw_only=True):
     """One change of a session; `position` is the place behind it.
 
     `created` and `appended` bring the messages from `first_seq` to `last_seq`; both are None without messages.
-    `revised` means an edited header or file, so messages may differ too. `summary` is the session at the time of
-    reading, None if it is gone by then. `reset` comes only from clients, without a key: the changes are unknown, so a
-    reader must read everything again.
+    `revised` means an edit of the header, or one by another program, so messages may differ too. `summary` is the
+    session at the time of reading, None if it is gone by then. `reset` comes only from clients, without a key: the
+    changes are unknown, so a reader must read everything again.
     """
 
     position: str

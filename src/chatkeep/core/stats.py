@@ -53,7 +53,7 @@ class Measure(Struct, frozen=True, kw_only=True):
 
 
 class Stats(Struct, frozen=True, kw_only=True):
-    """Counts of the visible sessions, archived ones too; sizes are those of their files.
+    """Counts of the visible sessions, archived ones too; sizes are those in the store.
 
     `periods` are in order, without empty ones. Channels and tags come with the most sessions first, ties by name, and
     only the 1000 commonest tags. `largest` and `longest` are the ten sessions with the most bytes and with the most
