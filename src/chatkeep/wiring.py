@@ -102,17 +102,17 @@ def is_workspace(settings: Settings) -> bool:
     return not settings.store and is_there(token_file(settings.workspace).path)
 
 
-def run_searcher(store_url: str, descriptors: Sequence[int]) -> None:
+def run_searcher(place: str, descriptors: Sequence[int]) -> None:
     """Search a store for a server until it ends; `descriptors` are the server's channels."""
     _give_memory_back()
-    store = opened_at(store_address(store_url), StoreOptions(follow=True))
+    store = opened_at(store_address(place), StoreOptions(follow=True))
     store.warm_up()
     decode = msgspec.msgpack.Decoder(Search).decode
     _answer(descriptors, lambda message: json_bytes(hit_page(store.search(decode(message)))))
     store.close()
 
 
-def append_for(store_url: str, durability: str, descriptors: Sequence[int]) -> None:
+def append_for(place: str, durability: str, descriptors: Sequence[int]) -> None:
     """Store long texts in a store for a server until it ends; `descriptors` are the server's channels."""
     from chatkeep.workers.appending import Append, Works, done, outcome  # noqa: PLC0415 - only for servers
     from chatkeep.workers.holding import Holding, RootRequest, held, opened  # noqa: PLC0415
@@ -120,7 +120,7 @@ def append_for(store_url: str, durability: str, descriptors: Sequence[int]) -> N
     _give_memory_back()
     os.nice(_NICE)
     kept = msgspec.convert(durability, Durability)
-    store = opened_at(store_address(store_url), StoreOptions(durability=kept, follow=True))
+    store = opened_at(store_address(place), StoreOptions(durability=kept, follow=True))
 
     works: Works = {Append: done, RootRequest: opened, Holding: held}
 
@@ -304,9 +304,9 @@ def _beside(settings: Settings, store: Served) -> tuple[Beside | None, Beside | 
         return None, None
     from chatkeep.workers.beside import Beside  # noqa: PLC0415 - only for servers
 
-    url = settings.address.url
-    search = [sys.executable, "-m", "chatkeep.processes.searcher", url]
-    write = [sys.executable, "-m", "chatkeep.processes.writer", url, settings.durability]
+    place = settings.store or str(settings.workspace)
+    search = [sys.executable, "-m", "chatkeep.processes.searcher", place]
+    write = [sys.executable, "-m", "chatkeep.processes.writer", place, settings.durability]
     return Beside(search, _SEARCH_CHANNELS, lambda: store.is_told), Beside(write, _LANES, lambda: store.is_told)
 
 
