@@ -25,7 +25,7 @@ from chatkeep.core.search.search import Search
 from chatkeep.core.text.quoting import visible
 from chatkeep.disk.files import Durability, is_there
 from chatkeep.disk.own import is_linked
-from chatkeep.errors import ChatkeepError, StorageError
+from chatkeep.errors import ChatkeepError, InvalidError, StorageError
 from chatkeep.sessions import Sessions
 from chatkeep.store.address import folder_address, store_address
 from chatkeep.store.admin import Admin, Cuts, Finding, FindingKind, Outcome, Remedy
@@ -89,6 +89,16 @@ def admin_for(settings: Settings) -> Admin:
 def kept_cuts(settings: Settings) -> Sequence[Cuts]:
     """Return the bytes cut off by repairs; none for a kind of store without care."""
     return () if kind_of(settings.address).admin is None else admin_for(settings).cuts()
+
+
+def check_lasting(settings: Settings) -> None:
+    """Check that another process finds the sessions stored by this one.
+
+    Raises:
+        InvalidError: when they end with this process: its answers would be about nothing.
+    """
+    if not kind_of(settings.address).is_shared:
+        raise InvalidError("store", f"{settings.place} ends with the process; it is for `chatkeep serve` and `chat`")
 
 
 def is_workspace(settings: Settings) -> bool:

@@ -52,12 +52,12 @@ def test_refuse_a_store_that_is_not_there(run: Run, empty: Path, elsewhere: Path
     assert not elsewhere.exists()
 
 
-def test_refuse_care_of_a_store_in_memory(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Commands that look after files refuse another kind of store, and leave nothing behind."""
+def test_refuse_a_store_that_ends_with_the_command(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A command neither stores what would be lost, nor takes a new store for an empty one, nor looks after files."""
     monkeypatch.setenv("CHATKEEP_STORE", "memory:")
-    assert 0 == run("list", "--json").json["total"]
-    assert 0 == run("stats", "--json").json["session_count"]
-    for command in (("doctor",), ("reindex",), ("backup", str(tmp_path / "x.zip"))):
+    for line in ("append a Hello --role user", "list", "stats", "demo", "reindex"):
+        assert "memory: ends with the process" in run(*line.split(), code=2).err
+    for command in (["doctor"], ["backup", str(tmp_path / "x.zip")]):
         assert "memory: cannot be checked" in run(*command, code=2).err
     assert not (tmp_path / "x.zip").exists()
 

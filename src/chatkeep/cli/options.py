@@ -93,8 +93,14 @@ def existing_keys(sessions: Sessions, keys: Sequence[str], done: str) -> Sequenc
 
 
 def settings(workspace: Path | None) -> Settings:
-    """Return the settings for a command with direct access to the workspace; it creates a missing one."""
-    return settings_from({"workspace": workspace}, os.environ)
+    """Return the settings for a command with direct access to the workspace; it creates a missing one.
+
+    Raises:
+        InvalidError: when the store would end with the command.
+    """
+    chosen = settings_from({"workspace": workspace}, os.environ)
+    wiring.check_lasting(chosen)
+    return chosen
 
 
 def existing(workspace: Path | None) -> Settings:
