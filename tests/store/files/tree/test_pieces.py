@@ -46,7 +46,7 @@ def test_pieces(tree: Tree, monkeypatch: pytest.MonkeyPatch, *, has_hints: bool)
 
     assert found == [(((b"0123456789" * (n + 1))[n : n + 12]), 10 * (n + 1)) for n in range(COUNT)]
     assert 1 < most <= OPEN_MAX
-    assert _open_count() == before
+    assert _open_count() <= before  # what other tests left may have been collected meanwhile
 
 
 def test_pieces_that_cannot_be_read(tree: Tree, tmp_path: Path) -> None:
