@@ -72,6 +72,7 @@ LABEL_SCHEMA: Final[dict[str, Json]] = {
     "maxLength": CHANNEL_CHARS_MAX,
     "pattern": rf"^(?!\s)[^{_CONTROLS}]+(?<!\s)$",
 }
+_FILTER_SCHEMA: Final[dict[str, Json]] = {"minLength": 1}  # as in lists, a text no session has finds none
 _SPACE: Final = r"\s\u001c-\u001f\u0085"
 _REFUSED: Final = r"\u0000-\u0008\u000e-\u001b\u007f-\u0084\u0086-\u009f\u202a-\u202e\u2066-\u2069"
 _TITLE_SCHEMA: Final[dict[str, Json]] = {
@@ -114,6 +115,7 @@ Key = Annotated[str, Meta(extra_json_schema=KEY_SCHEMA)]
 Name = Annotated[str, Meta(extra_json_schema=_NAME_SCHEMA)]
 Label = Annotated[str, Meta(extra_json_schema=LABEL_SCHEMA)]
 Title = Annotated[str, Meta(extra_json_schema=_TITLE_SCHEMA)]
+Filter = Annotated[str, Meta(extra_json_schema=_FILTER_SCHEMA)]
 At = Annotated[datetime, Meta(tz=True)]
 UnixSeconds = Annotated[float, Meta(ge=_YEAR_1, lt=_YEAR_10000)]
 
@@ -170,8 +172,8 @@ class BulkBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The sessions to delete: either these keys, or all sessions matching every given filter."""
 
     keys: Annotated[list[Key], Meta(max_length=BULK_KEYS_MAX)] | None = None
-    prefix: Key | None = None
-    channel: Label | None = None
+    prefix: Filter | None = None
+    channel: Filter | None = None
     older_than: Annotated[str, Meta(extra_json_schema=_AGE_SCHEMA)] | None = None
     dry_run: bool = True
 

@@ -339,3 +339,14 @@ def test_unknown_fields_come_back_at_every_door(client: httpx.Client) -> None:
     assert {"good": [1, None]} == history[0]["mood"]
     assert history == window == exported["messages"]
     assert "inbox" == exported["folder"]
+
+
+@pytest.mark.parametrize("text", ["\u0011", " a", "a ", "x" * 600])
+@pytest.mark.parametrize("field", ["prefix", "channel"])
+def test_delete_by_a_filter_that_no_session_can_match(client: httpx.Client, field: str, text: str) -> None:
+    """It finds nothing, as in lists, and the OpenAPI document allows every text that the server takes."""
+    answer = client.post("/api/v1/sessions/delete", json={field: text})
+    schemas = client.get("/openapi.json").json()["components"]["schemas"]
+    described = schemas["BulkBody"]["properties"][field]["anyOf"]
+    assert (200, 0) == (answer.status_code, answer.json()["count"])
+    assert {"type": "string", "minLength": 1} in described
