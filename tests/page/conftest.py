@@ -117,7 +117,10 @@ def settle(page: Page) -> None:
 
 
 def until(holds: Callable[[], bool], page: Page | None = None) -> bool:
-    """Wait until something holds, and tell whether it did in time; what is told of a page needs that page."""
+    """Wait until something holds, and tell whether it did in time; what is told of a page needs that page.
+
+    Playwright's `wait_for_function` is of no use here: it polls by `eval` in the page, which Trusted Types refuse.
+    """
     give_up_at = time.monotonic() + PATIENCE_MS / 1000
     while not holds() and time.monotonic() < give_up_at:
         if page is None:

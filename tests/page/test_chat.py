@@ -12,7 +12,7 @@ from chatkeep.core.model import Draft
 from tests.chat.completions import Answer, broken
 from tests.chat.conftest import MODEL_KEY, Chatting, served
 from tests.chat.upstream import Upstream
-from tests.page.conftest import DRAWN, Seen, Visit, settle, visiting
+from tests.page.conftest import DRAWN, Seen, Visit, settle, until, visiting
 
 
 @pytest.fixture(scope="module")
@@ -145,7 +145,7 @@ def test_screen_readers_are_told_when_an_answer_begins_and_ends(running: Chattin
     upstream.script(Answer("one two three four five six"))
     say(page, "Count")
     expect(page.locator("#m2")).to_contain_text("six")
-    page.wait_for_function("told.length > 1")
+    assert until(lambda: page.evaluate("told.length") > 1, page)
     settle(page)
     assert ["The model answers.", "Answer complete."] == page.evaluate("told")
     upstream.script(Answer("one two three", hold_after=2))
@@ -155,7 +155,7 @@ def test_screen_readers_are_told_when_an_answer_begins_and_ends(running: Chattin
     assert "off" == answer.get_attribute("aria-live")
     page.get_by_role("button", name="Stop").click()
     expect(page.locator("#m4")).to_be_visible()
-    page.wait_for_function("told.length > 3")
+    assert until(lambda: page.evaluate("told.length") > 3, page)
     settle(page)
     assert ["The model answers.", "Answer stopped."] == page.evaluate("told")[2:]
     upstream.script(broken())

@@ -238,7 +238,7 @@ def test_finding_marks_a_bounded_number_of_words(server: Server, visit: Visit) -
     expect(page.locator("#m1 .told")).to_be_visible()
     page.keyboard.press("f")
     page.keyboard.type("numbat")
-    page.wait_for_function("CSS.highlights.get('found')?.size > 0")
+    assert until(lambda: page.evaluate("CSS.highlights.get('found')?.size > 0"), page)
     assert page.evaluate("CSS.highlights.get('found').size") <= 3_000
 
 

@@ -475,7 +475,7 @@ def test_find_within_a_session(server: Server, visit: Visit) -> None:
     expect(page.locator(".message.marked")).to_contain_text("numbat 157")
     page.keyboard.press("Enter")
     expect(page.locator(".message.marked")).to_contain_text("numbat 107")
-    page.wait_for_function("CSS.highlights.get('found')?.size > 0")
+    assert until(lambda: page.evaluate("CSS.highlights.get('found')?.size > 0"), page)
     page.get_by_label("Jump to a day").fill("2024-03-04")
     expect(page.locator(".message.marked")).to_be_in_viewport()
     expect(page.locator(".message.marked")).to_contain_text("note x 60")

@@ -10,7 +10,7 @@ from playwright.sync_api import Page, expect
 
 from chatkeep.core.model import Draft
 from tests.http.conftest import Server
-from tests.page.conftest import NOON, PATIENCE_MS, Seen, Visit, said, store
+from tests.page.conftest import NOON, Seen, Visit, said, store, until
 from tests.page.test_flows import link
 from tests.page.written import TEXTS, Written
 from tests.page.written_nested import NESTED
@@ -42,16 +42,16 @@ def lines(text: str) -> list[str]:
     ]
 
 
+WAITING = """() => {
+    const waiting = document.querySelector(".formula:not(.set):not(.failed)");
+    waiting?.scrollIntoView({ block: "center" });
+    return !waiting;
+}"""
+
+
 def settled(page: Page) -> None:
     """Wait until every formula is set, or has failed; each is brought into sight, for till then it waits."""
-    page.wait_for_function(  # once a frame: what is set above one may move it out of sight again
-        """() => {
-            const waiting = document.querySelector(".formula:not(.set):not(.failed)");
-            waiting?.scrollIntoView({ block: "center" });
-            return !waiting;
-        }""",
-        timeout=2 * PATIENCE_MS,
-    )
+    assert until(lambda: page.evaluate(WAITING), page)  # again and again: a formula above may move it out of sight
 
 
 def show(server: Server, visit: Visit, key: str, *texts: str) -> Page:
