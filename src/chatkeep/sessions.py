@@ -17,6 +17,12 @@ import msgspec
 
 from chatkeep.core import ids
 from chatkeep.core.bounds import BATCH_MAX
+from chatkeep.core.checks import (
+    check_channel,
+    check_metadata,
+    check_tags,
+    check_title,
+)
 from chatkeep.core.feed import Changes
 from chatkeep.core.history.windows import Window, fitting
 from chatkeep.core.keys import KEY_CHARS_MAX, composed, parse_key
@@ -34,12 +40,8 @@ from chatkeep.core.model import (
     Session,
     Status,
     Summary,
-    check_channel,
     check_draft,
     check_extra,
-    check_metadata,
-    check_tags,
-    check_title,
     utc,
 )
 from chatkeep.core.paging import LIST_LIMIT_DEFAULT, LIST_LIMIT_MAX

@@ -22,7 +22,8 @@ from chatkeep.core.bounds import (
     is_nested_deeper,
     structure_of,
 )
-from chatkeep.core.model import check_draft, check_metadata
+from chatkeep.core.checks import check_metadata
+from chatkeep.core.model import check_draft
 from chatkeep.errors import BrokenInputError, InvalidError
 from chatkeep.testing import draft
 

@@ -10,23 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chatkeep.core.bounds import MESSAGE_BYTES_MAX, METADATA_BYTES_MAX
-from chatkeep.core.model import (
-    Digest,
-    Draft,
-    Json,
-    Message,
-    Revision,
-    Selection,
-    check_channel,
-    check_draft,
-    check_metadata,
-    check_tags,
-    check_title,
-    encoded_json,
-    summary,
-    text_of,
-    utc,
-)
+from chatkeep.core.checks import check_channel, check_metadata, check_tags, check_title, encoded_json
+from chatkeep.core.model import Digest, Draft, Json, Message, Revision, Selection, check_draft, summary, text_of, utc
 from chatkeep.errors import InvalidError, TooLargeError
 from chatkeep.testing import NASTY_TEXTS, START, at, draft, session, talk
 

@@ -25,20 +25,11 @@ from msgspec import Struct
 from chatkeep import config, exporters, importers
 from chatkeep.access.tokens import TokenFile
 from chatkeep.core import keys, paging
+from chatkeep.core.checks import check_channel, check_tags, check_title
 from chatkeep.core.history.completions import drafts_of_request
 from chatkeep.core.history.mending import storable
 from chatkeep.core.history.tape import Tape
-from chatkeep.core.model import (
-    Draft,
-    Header,
-    Message,
-    Selection,
-    Session,
-    check_channel,
-    check_draft,
-    check_tags,
-    check_title,
-)
+from chatkeep.core.model import Draft, Header, Message, Selection, Session, check_draft
 from chatkeep.core.search.excerpts import excerpt
 from chatkeep.core.search.query import QUERY_CHARS_MAX, parse_query
 from chatkeep.core.search.words import rows_of, spaced, tokens_of

@@ -13,21 +13,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from chatkeep.core.checks import check_title
 from chatkeep.core.keys import parse_key
-from chatkeep.core.model import (
-    Appended,
-    Draft,
-    Header,
-    Hit,
-    Hits,
-    KeyPage,
-    Page,
-    Receipt,
-    Revision,
-    Status,
-    Summary,
-    check_title,
-)
+from chatkeep.core.model import Appended, Draft, Header, Hit, Hits, KeyPage, Page, Receipt, Revision, Status, Summary
 from chatkeep.errors import (
     BusyError,
     ChatkeepError,

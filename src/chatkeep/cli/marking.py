@@ -10,7 +10,8 @@ import typer
 
 from chatkeep.cli import completing, facts, screen
 from chatkeep.cli.options import AsJson, Workspace, existing_keys, opened_sessions
-from chatkeep.core.model import Header, Revision, Summary, check_tags
+from chatkeep.core.checks import check_tags
+from chatkeep.core.model import Header, Revision, Summary
 from chatkeep.errors import InvalidError
 
 Keys = Annotated[

@@ -37,6 +37,20 @@ from chatkeep.sessions import Sessions
 
 _AROUND = 5  # messages before and after a hit
 _SPARE = ("CHANNEL", "MESSAGES", "UPDATED")  # left out on narrow terminals, in this order
+SearchTexts = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="[TEXT]...", help="Words to find; a phrase in double quotes.", show_default=False),
+]
+OneSession = Annotated[
+    str, typer.Option(help="Only in the session with this key.", autocompletion=completing.key_completions)
+]
+RoleOption = Annotated[
+    str,
+    typer.Option(
+        help=f"{', '.join(ROLES)} or any; else user and assistant.",
+        autocompletion=completing.one_of(*ROLES, "any"),
+    ),
+]
 
 
 def list_command(
@@ -90,26 +104,15 @@ def show(
 
 
 def search_command(
-    texts: Annotated[
-        list[str] | None,
-        typer.Argument(metavar="[TEXT]...", help="Words to find; a phrase in double quotes.", show_default=False),
-    ] = None,
+    texts: SearchTexts = None,
     *,
     limit: Annotated[int, typer.Option("--limit", "-n", help="How many, 1 to 200.")] = 20,
     channel: ChannelOption = None,
     prefix: PrefixOption = "",
-    session: Annotated[
-        str, typer.Option(help="Only in the session with this key.", autocompletion=completing.key_completions)
-    ] = "",
+    session: OneSession = "",
     tag: TagsOption = None,
     pinned: PinnedOption = None,
-    role: Annotated[
-        str,
-        typer.Option(
-            help=f"{', '.join(ROLES)} or any; else user and assistant.",
-            autocompletion=completing.one_of(*ROLES, "any"),
-        ),
-    ] = "",
+    role: RoleOption = "",
     since: Annotated[str, typer.Option(help=f"From this time on: {moments.HELP}.")] = "",
     until: Annotated[str, typer.Option(help="Before this time: of a day or month, before it begins.")] = "",
     sort: Annotated[str, typer.Option(help="relevance or recent.")] = "relevance",

@@ -21,6 +21,21 @@ from chatkeep.errors import ChatkeepError, StorageDeniedError, StorageFullError,
 
 _EVERYWHERE = frozenset(("0.0.0.0", "::"))  # noqa: S104 - compared, never bound
 _BACKLOG = 2048  # connections waiting to be accepted
+AddressLimit = Annotated[
+    int | None, typer.Option(help="Requests a minute for an address, 0 for no limit.", show_default="60")
+]
+TokenLimit = Annotated[
+    int | None, typer.Option(help="Requests a minute for a token, 0 for no limit.", show_default="60")
+]
+ModelLimit = Annotated[
+    int | None, typer.Option(help="Model calls (/v1) a minute for a token, 0 for no limit.", show_default="600")
+]
+BodyBytes = Annotated[
+    int | None, typer.Option(help="Bytes of memory that bodies in flight may take.", show_default=str(1 << 30))
+]
+AllowedHosts = Annotated[list[str] | None, typer.Option(help="Another name that this server is known by; repeatable.")]
+TrustedProxies = Annotated[list[str] | None, typer.Option(help="Address or network of a proxy to believe; repeatable.")]
+CorsOrigins = Annotated[list[str] | None, typer.Option(help="Origin whose pages may call this server; repeatable.")]
 SearchProcess = Annotated[
     bool | None, typer.Option("--search-process/--no-search-process", help="Search in a process of its own.")
 ]
@@ -35,31 +50,17 @@ def serve(
     ] = None,
     host: Annotated[str | None, typer.Option(help="Address to listen on.", show_default="127.0.0.1")] = None,
     port: Annotated[int | None, typer.Option(help="Port to listen on.", show_default="8000")] = None,
-    rate_limit_ip: Annotated[
-        int | None, typer.Option(help="Requests a minute for an address, 0 for no limit.", show_default="60")
-    ] = None,
-    rate_limit_token: Annotated[
-        int | None, typer.Option(help="Requests a minute for a token, 0 for no limit.", show_default="60")
-    ] = None,
-    rate_limit_model: Annotated[
-        int | None, typer.Option(help="Model calls (/v1) a minute for a token, 0 for no limit.", show_default="600")
-    ] = None,
-    body_memory: Annotated[
-        int | None, typer.Option(help="Bytes of memory that bodies in flight may take.", show_default=str(1 << 30))
-    ] = None,
+    rate_limit_ip: AddressLimit = None,
+    rate_limit_token: TokenLimit = None,
+    rate_limit_model: ModelLimit = None,
+    body_memory: BodyBytes = None,
     durability: Annotated[
         str | None, typer.Option(help="full: on the disk before the answer; os; none.", show_default="full")
     ] = None,
-    allow_host: Annotated[
-        list[str] | None, typer.Option(help="Another name that this server is known by; repeatable.")
-    ] = None,
+    allow_host: AllowedHosts = None,
     search_process: SearchProcess = None,
-    trusted_proxy: Annotated[
-        list[str] | None, typer.Option(help="Address or network of a proxy to believe; repeatable.")
-    ] = None,
-    cors_origin: Annotated[
-        list[str] | None, typer.Option(help="Origin whose pages may call this server; repeatable.")
-    ] = None,
+    trusted_proxy: TrustedProxies = None,
+    cors_origin: CorsOrigins = None,
     model_url: Annotated[str | None, typer.Option(help="Address of an OpenAI-compatible model server.")] = None,
     model: Annotated[str | None, typer.Option(help="Model that answers when a request names none.")] = None,
     model_timeout: Annotated[

@@ -19,7 +19,7 @@ from chatkeep.core.model import Selection, Session
 from chatkeep.disk.replacing import fresh_file
 from chatkeep.errors import InvalidError, NotFoundError, SessionDamagedError, SessionNotFoundError, StorageError
 from chatkeep.exporters import EXPORT_FORMATS, exported
-from chatkeep.importers import Flaw, Piped, Report, Source
+from chatkeep.importers import Flaw, Importer, Piped, Report, Source
 from chatkeep.sessions import Sessions
 from chatkeep.wire.answers import exit_code_of
 
@@ -118,6 +118,32 @@ def import_(
     if fmt:
         choice("--as", fmt, tuple(known.names))
     sources = [(one, known.importer(fmt or importers.sniff(one, known))) for one in map(_source, paths)]
+    report, count = _imported(sources, workspace, zone, dry_run=dry_run)
+    if as_json:
+        screen.show_json(report)
+    else:
+        _tell(report, count, dry_run=dry_run)
+    if report.errors or not count:
+        raise typer.Exit(_PARTLY_FAILED if count else _NOTHING_USABLE)
+
+
+def demo(*, workspace: Workspace = None, as_json: AsJson = False) -> None:
+    """Add the sample sessions, to try things out; a second run adds nothing."""
+    with as_file(files("chatkeep.demo").joinpath("sessions.jsonl")) as path, made_sessions(workspace) as sessions:
+        report = importers.take_in(sessions, importers.read_sessions(path, "jsonl"))
+    if as_json:
+        screen.show_json(report)
+        return
+    _tell(report, 1, dry_run=False)
+    screen.say("Try next:")
+    for words in (("list",), ("search", "cancel flight"), ("show", "telegram:5550142"), ("serve",)):
+        screen.say(f"  {hints.command(*words)}")
+
+
+def _imported(
+    sources: Sequence[tuple[Source, Importer]], workspace: Path | None, zone: ZoneInfo | None, *, dry_run: bool
+) -> tuple[Report, int]:
+    """Import the sessions of all sources, each with its importer, and return the report and their count."""
     size_bytes = sum(_size(file) for source, importer in sources for file in importers.files_of(source, importer))
     count = 0
 
@@ -138,25 +164,7 @@ def import_(
         )
         take_in = importers.would_take_in if dry_run else importers.take_in
         report = take_in(sessions, records, on_session=note)
-    if as_json:
-        screen.show_json(report)
-    else:
-        _tell(report, count, dry_run=dry_run)
-    if report.errors or not count:
-        raise typer.Exit(_PARTLY_FAILED if count else _NOTHING_USABLE)
-
-
-def demo(*, workspace: Workspace = None, as_json: AsJson = False) -> None:
-    """Add the sample sessions, to try things out; a second run adds nothing."""
-    with as_file(files("chatkeep.demo").joinpath("sessions.jsonl")) as path, made_sessions(workspace) as sessions:
-        report = importers.take_in(sessions, importers.read_sessions(path, "jsonl"))
-    if as_json:
-        screen.show_json(report)
-        return
-    _tell(report, 1, dry_run=False)
-    screen.say("Try next:")
-    for words in (("list",), ("search", "cancel flight"), ("show", "telegram:5550142"), ("serve",)):
-        screen.say(f"  {hints.command(*words)}")
+    return report, count
 
 
 def _readable(sessions: Sessions, keys: Sequence[str], damaged: list[str]) -> Iterator[Session]:

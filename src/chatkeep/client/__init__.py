@@ -10,9 +10,10 @@ The rooms, top down:
 
     async_client       sync_client         one method for each verb, the same in both
     async_connection   sync_connection     requests, streams, pauses; only these two know httpx's clients
+    calls                                  each verb as a value: its request, and reading its answer
     sending                                calls as arguments of httpx
     following                              the position of a client in the feed of changes
-    calls                                  each request as a value: its body, and reading its answer
+    exchange                               a call, its errors and retries, without the network
     messages                               dicts and message objects as drafts
 
 The `sync_` modules are made from the `async_` ones by `make client`: change those, and run it.

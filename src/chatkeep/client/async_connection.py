@@ -8,8 +8,8 @@ from typing import Final
 
 import httpx
 
-from chatkeep.client import calls
-from chatkeep.client.calls import LIMIT_WAIT_S, Call, ChatEvent, ChatEvents, Decoded, Patience
+from chatkeep.client import exchange
+from chatkeep.client.exchange import LIMIT_WAIT_S, Call, ChatEvent, ChatEvents, Decoded, Patience
 from chatkeep.client.following import Following
 from chatkeep.client.sending import TIMEOUT_S, sent, sent_to_follow
 from chatkeep.core.sse import Event
@@ -46,7 +46,7 @@ class AsyncConnection:
                 response = await self._http.request(**sent(self._url, self._token, call))
             except httpx.TransportError as error:
                 if (pause_s := patience.pause_s(None)) is None:
-                    raise calls.unreachable(error) from error
+                    raise exchange.unreachable(error) from error
             else:
                 if (pause_s := patience.pause_s(response.status_code, response.headers)) is None:
                     return call.answer(response.status_code, response.content)
@@ -58,7 +58,7 @@ class AsyncConnection:
         try:
             while True:
                 async with self._http.stream(**sent(self._url, self._token, call)) as response:
-                    if calls.has_events(response.headers):
+                    if exchange.has_events(response.headers):
                         async for piece in response.aiter_bytes():
                             for event in events.read(piece):
                                 yield event
@@ -69,7 +69,7 @@ class AsyncConnection:
                         break
                 await self._sleep(pause_s)
         except httpx.TransportError as error:
-            raise calls.unreachable(error) from error
+            raise exchange.unreachable(error) from error
         events.end()
 
     async def feed_events(self, after: str | None) -> AsyncGenerator[Event]:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Final
 from urllib.parse import quote
 
-from chatkeep.client.calls import FAILED, LIMITED, PAUSE_S, TRY_AGAIN, error_in, retry_after_s
+from chatkeep.client.exchange import FAILED, LIMITED, PAUSE_S, TRY_AGAIN, error_in, retry_after_s
 from chatkeep.core.feed import Change, Changes
 from chatkeep.core.sse import Event, EventReader
 from chatkeep.errors import UnreachableError

@@ -6,8 +6,8 @@ from typing import Any, Final
 
 import httpx
 
-from chatkeep.client import calls
-from chatkeep.client.calls import Call, Decoded
+from chatkeep.client import exchange
+from chatkeep.client.exchange import Call, Decoded
 from chatkeep.client.following import Following
 
 TIMEOUT_S: Final = 30.0
@@ -21,7 +21,7 @@ def sent(url: str, token: str, call: Call[Decoded]) -> dict[str, Any]:
         "url": url + call.path,
         "params": call.query,
         "content": call.body,
-        "headers": calls.headers(token, call),
+        "headers": exchange.headers(token, call),
         "timeout": httpx.USE_CLIENT_DEFAULT if call.wait_s is None else call.wait_s,
     }
 
@@ -31,6 +31,6 @@ def sent_to_follow(url: str, token: str, following: Following) -> dict[str, Any]
     return {
         "method": "GET",
         "url": url + Following.path,
-        "headers": calls.authorization(token) | following.headers(),
+        "headers": exchange.authorization(token) | following.headers(),
         "timeout": _FOLLOWING_TIMEOUT,
     }

@@ -27,7 +27,7 @@ from typing import Final, Self
 import httpx
 
 from chatkeep.client import calls
-from chatkeep.client.calls import LIMIT_WAIT_S, ChatEvent
+from chatkeep.client.exchange import LIMIT_WAIT_S, ChatEvent
 from chatkeep.client.following import CatchingUp
 from chatkeep.client.messages import Appendable, drafts_of
 from chatkeep.client.sending import TIMEOUT_S

@@ -6,9 +6,6 @@ file and the HTTP API. So the order of its fields is the order of the bytes.
 
 from __future__ import annotations
 
-import math
-import re
-import unicodedata
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any, Final, Literal
@@ -16,15 +13,15 @@ from typing import Any, Final, Literal
 import msgspec
 from msgspec import UNSET, Struct, UnsetType, field
 
-from chatkeep.core.bounds import (
-    DEPTH_MAX,
-    MESSAGE_BYTES_MAX,
-    METADATA_BYTES_MAX,
-    VALUES_MAX,
-    has_more_values,
-    is_deeper,
+from chatkeep.core.bounds import MESSAGE_BYTES_MAX
+from chatkeep.core.checks import (
+    TITLE_CHARS_MAX,
+    check_metadata,
+    check_name,
+    check_shape,
+    encoded_json,
 )
-from chatkeep.core.keys import CHANNEL_CHARS_MAX, composed
+from chatkeep.core.keys import composed
 from chatkeep.core.text import reasoning, titles
 from chatkeep.errors import InvalidError, TooLargeError
 
@@ -38,19 +35,10 @@ Unit = Literal["session", "message"]
 
 ROLES: Final[tuple[Role, ...]] = ("system", "developer", "user", "assistant", "tool")
 TALK_ROLES: Final[frozenset[Role]] = frozenset(("user", "assistant"))
-NAME_CHARS_MAX: Final = 128
-TAGS_MAX: Final = 64
-TITLE_CHARS_MAX: Final = 200
 MODEL_TITLE: Final = "model_title"
 """Name in a session's metadata of the model's title; the user's own title is a field of the header."""
 
-BLANKS: Final = "\u034f\u115f\u1160\u200c\u200d\u2800\u3164\uffa0\ufe00-\ufe0f"
-"""Allowed characters without a visible shape, written for a character class of a pattern."""
-
-_BLANK: Final = re.compile(rf"[\s{BLANKS}]")
-_BREAKS: Final = re.compile(r"\s*[\t-\r\x1c-\x1f\x85\u2028\u2029]\s*")
 _NO_TIME: Final = datetime(1, 1, 1, tzinfo=UTC)
-_TURNS: Final = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")  # change the reading direction
 
 
 class Draft(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -372,7 +360,7 @@ def check_draft(draft: Draft) -> None:
         raise
     if len(encoded) - _given_bytes(draft) > MESSAGE_BYTES_MAX:
         raise TooLargeError("message", MESSAGE_BYTES_MAX)
-    _check_shape("message", encoded)
+    check_shape("message", encoded)
 
 
 def check_extra(message: Message) -> None:
@@ -387,85 +375,7 @@ def check_extra(message: Message) -> None:
     encoded = known[:-1] + b"," + encoded_json("message", message.extra)[1:]
     if len(encoded) > MESSAGE_BYTES_MAX:
         raise TooLargeError("message", MESSAGE_BYTES_MAX)
-    _check_shape("message", encoded)
-
-
-def check_title(title: str) -> str:
-    """Return the title trimmed, on one line.
-
-    Raises:
-        InvalidError: when it has not 1 to 200 characters, no visible one, or control characters.
-    """
-    trimmed = title.strip()
-    if not 1 <= len(trimmed) <= TITLE_CHARS_MAX:
-        raise InvalidError("title", f"must have 1 to {TITLE_CHARS_MAX} characters after trimming")
-    folded = _BREAKS.sub(" ", trimmed)
-    if any(unicodedata.category(character) in {"Cc", "Cs"} or character in _TURNS for character in folded):
-        raise InvalidError("title", "must not contain control characters, turns of direction or lone surrogates")
-    if all(_BLANK.fullmatch(character) or unicodedata.category(character) == "Cf" for character in folded):
-        raise InvalidError("title", "must have a character that can be seen")
-    return folded
-
-
-def check_metadata(metadata: dict[str, Json]) -> dict[str, Json]:
-    """Return the metadata.
-
-    Raises:
-        InvalidError: when it is larger than 256 KiB as JSON, nested too deep, or has text that cannot be stored.
-    """
-    encoded = encoded_json("metadata", metadata)
-    if len(encoded) > METADATA_BYTES_MAX:
-        raise InvalidError("metadata", f"must be at most {METADATA_BYTES_MAX} bytes of JSON")
-    _check_shape("metadata", encoded)
-    return metadata
-
-
-def check_tags(tags: tuple[str, ...]) -> tuple[str, ...]:
-    """Return the tags in form NFC without repetitions, in their order.
-
-    Raises:
-        InvalidError: for more than 64 tags, or one that is empty, longer than 64 characters or not printable.
-    """
-    if len(tags) > TAGS_MAX:
-        raise InvalidError("tags", f"at most {TAGS_MAX} tags")
-    tags = tuple(map(composed, tags))
-    for tag in tags:
-        if tag != tag.strip() or not 1 <= len(tag) <= CHANNEL_CHARS_MAX:
-            raise InvalidError("tags", f"a tag has 1 to {CHANNEL_CHARS_MAX} characters and no white space at its ends")
-        check_name("tags", tag)
-    return tuple(dict.fromkeys(tags))
-
-
-def check_channel(channel: str) -> str:
-    """Return the channel in form NFC.
-
-    Raises:
-        InvalidError: when it has not 1 to 64 printable characters, or white space at its ends.
-    """
-    channel = composed(channel)
-    if channel != channel.strip() or not 1 <= len(channel) <= CHANNEL_CHARS_MAX:
-        raise InvalidError("channel", f"has 1 to {CHANNEL_CHARS_MAX} characters and no white space at its ends")
-    check_name("channel", channel)
-    return channel
-
-
-def encoded_json(what: str, value: object) -> bytes:
-    """Return the value as its stored JSON bytes.
-
-    Raises:
-        InvalidError: naming `what`, for a lone surrogate, a NUL character or a value outside JSON.
-    """
-    try:
-        encoded = msgspec.json.encode(value)
-    except UnicodeEncodeError as error:
-        raise InvalidError(what, "has a lone surrogate: text must be valid Unicode") from error
-    except (TypeError, ValueError, OverflowError, RecursionError) as error:
-        raise InvalidError(what, "is not a JSON value") from error
-    if b"\\u0000" in encoded and _has_nul(msgspec.json.decode(encoded)):
-        raise InvalidError(what, "must not contain the character NUL")
-    if b"null" in encoded and _has_infinity(msgspec.to_builtins(value)):
-        raise InvalidError(what, "must not contain a number that is not finite")
-    return encoded
+    check_shape("message", encoded)
 
 
 def utc(at: datetime) -> datetime:
@@ -488,13 +398,6 @@ def _given_bytes(draft: Draft) -> int:
     empty = Draft(role=draft.role, content=None)
     given = msgspec.structs.replace(empty, id=draft.id, sent_at=draft.sent_at)
     return len(msgspec.json.encode(given)) - len(msgspec.json.encode(empty))
-
-
-def _check_shape(what: str, encoded: bytes) -> None:
-    if has_more_values(encoded):
-        raise InvalidError(what, f"has more than {VALUES_MAX} values")
-    if is_deeper(encoded):
-        raise InvalidError(what, f"is nested more than {DEPTH_MAX} levels deep")
 
 
 def _first_short(texts: Iterable[titles.Short]) -> titles.Short:
@@ -524,37 +427,6 @@ def _said(message: Message | Draft) -> bytes:
 def _part_text(part: Json) -> str:
     text = part.get("text", part.get("refusal")) if isinstance(part, dict) else None
     return text if isinstance(text, str) else ""
-
-
-def check_name(field_name: str, name: str | None) -> None:
-    """Check a name, if there is one.
-
-    Raises:
-        InvalidError: when it has not 1 to 128 characters, or has control characters.
-    """
-    if name is None:
-        return
-    if not 1 <= len(name) <= NAME_CHARS_MAX:
-        raise InvalidError(field_name, f"must have 1 to {NAME_CHARS_MAX} characters")
-    if any(unicodedata.category(character) in {"Cc", "Cs"} for character in name):
-        raise InvalidError(field_name, "must not contain control characters or lone surrogates")
-
-
-def _has_nul(value: Json) -> bool:
-    if isinstance(value, str):
-        return "\0" in value
-    if isinstance(value, dict):
-        return any("\0" in key or _has_nul(inner) for key, inner in value.items())
-    return isinstance(value, list) and any(map(_has_nul, value))
-
-
-def _has_infinity(value: Json) -> bool:
-    """Tell whether the value has a number outside JSON; the encoder writes it as null."""
-    if isinstance(value, dict):
-        value = list(value.values())
-    if isinstance(value, list | tuple):
-        return any(map(_has_infinity, value))
-    return isinstance(value, float) and not math.isfinite(value)
 
 
 def _merge_patch(target: dict[str, Json], patch: dict[str, Json]) -> dict[str, Json]:

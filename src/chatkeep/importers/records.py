@@ -17,24 +17,26 @@ import msgspec
 from msgspec import Struct, field
 
 from chatkeep.core.bounds import MESSAGE_BYTES_MAX, VALUES_MAX, has_more_values
+from chatkeep.core.checks import (
+    TAGS_MAX,
+    TITLE_CHARS_MAX,
+    check_channel,
+    check_metadata,
+    check_name,
+    check_tags,
+    check_title,
+)
 from chatkeep.core.history.mending import LEFT_OUT, REPLACED, scrubbed, storable
 from chatkeep.core.keys import channel_of, parse_key
 from chatkeep.core.model import (
     ROLES,
-    TAGS_MAX,
-    TITLE_CHARS_MAX,
     Draft,
     Header,
     Json,
     Message,
     Role,
-    check_channel,
     check_draft,
     check_extra,
-    check_metadata,
-    check_name,
-    check_tags,
-    check_title,
     utc,
 )
 from chatkeep.errors import BrokenInputError, InvalidError, InvalidKeyError, TooLargeError

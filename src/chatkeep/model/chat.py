@@ -23,12 +23,13 @@ from typing import Any, Final, ParamSpec, Protocol, TypeVar, cast
 import msgspec
 from msgspec import Struct
 
+from chatkeep.core.checks import encoded_json
 from chatkeep.core.history.completions import EXTRA
 from chatkeep.core.history.tape import Tape
 from chatkeep.core.history.turns import utterance_of
 from chatkeep.core.history.windows import TokenCounter, Window, for_openai, tokens
 from chatkeep.core.keys import KEY_CHARS_MAX, composed
-from chatkeep.core.model import MODEL_TITLE, Draft, Json, Message, Revision, encoded_json, text_of
+from chatkeep.core.model import MODEL_TITLE, Draft, Json, Message, Revision, text_of
 from chatkeep.core.paging import LIST_LIMIT_MAX
 from chatkeep.core.text import titles
 from chatkeep.core.text.reasoning import TextPiece, reasoning_of, without_reasoning

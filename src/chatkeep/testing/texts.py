@@ -7,7 +7,8 @@ from typing import Final
 
 import pytest
 
-from chatkeep.core.model import Json, Revision, Selection, check_title
+from chatkeep.core.checks import check_title
+from chatkeep.core.model import Json, Revision, Selection
 from chatkeep.errors import InvalidError, SessionNotFoundError
 from chatkeep.store.protocol import Store
 from chatkeep.testing.samples import draft, search_for

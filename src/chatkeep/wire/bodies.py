@@ -14,19 +14,9 @@ import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from chatkeep.core.bounds import BATCH_MAX, DEPTH_MAX, VALUES_MAX, check_depth, has_more_values
+from chatkeep.core.checks import BLANKS, NAME_CHARS_MAX, TAGS_MAX, TITLE_CHARS_MAX
 from chatkeep.core.keys import CHANNEL_CHARS_MAX, KEY_CHARS_MAX
-from chatkeep.core.model import (
-    BLANKS,
-    NAME_CHARS_MAX,
-    ROLES,
-    TAGS_MAX,
-    TITLE_CHARS_MAX,
-    Draft,
-    Json,
-    Revision,
-    Role,
-    utc,
-)
+from chatkeep.core.model import ROLES, Draft, Json, Revision, Role, utc
 from chatkeep.errors import BrokenInputError, InvalidError
 
 BULK_KEYS_MAX: Final = 10_000  # keys in one deletion

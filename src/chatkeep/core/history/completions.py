@@ -16,8 +16,9 @@ from typing import Final, get_args
 
 import msgspec
 
+from chatkeep.core.checks import NAME_CHARS_MAX
 from chatkeep.core.history.mending import SHORTENED, is_too_large, marked, storable
-from chatkeep.core.model import NAME_CHARS_MAX, Draft, Json, Role
+from chatkeep.core.model import Draft, Json, Role
 from chatkeep.core.text.reasoning import FIELD, FIELDS, parted, words_of_fields
 
 EXTRA: Final = "openai"

@@ -20,6 +20,7 @@ from typing import Final
 import msgspec
 from msgspec import Struct
 
+from chatkeep.core.checks import encoded_json
 from chatkeep.core.history.shapes import anthropic_messages, openai_messages
 from chatkeep.core.history.turns import (
     PROMPT_ROLES,
@@ -31,7 +32,7 @@ from chatkeep.core.history.turns import (
     turns_of,
     utterance_of,
 )
-from chatkeep.core.model import Json, Message, encoded_json
+from chatkeep.core.model import Json, Message
 from chatkeep.core.text.reasoning import FIELD, without_reasoning
 from chatkeep.errors import InvalidError
 

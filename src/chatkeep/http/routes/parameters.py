@@ -7,8 +7,9 @@ from typing import Annotated, Final, Literal
 import msgspec
 from fastapi import Depends, Path, Query
 
+from chatkeep.core.checks import TAGS_MAX
 from chatkeep.core.keys import parse_key
-from chatkeep.core.model import ROLES, TAGS_MAX, Role, Selection
+from chatkeep.core.model import ROLES, Role, Selection
 from chatkeep.core.paging import LIST_LIMIT_MAX, SEARCH_LIMIT_MAX
 from chatkeep.core.search.search import DEFAULT_ROLES
 from chatkeep.errors import InvalidKeyError

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final, Self
 
-from chatkeep.core import model
+from chatkeep.core import checks, model
 from chatkeep.core.bounds import MESSAGE_BYTES_MAX
 from chatkeep.disk.files import Stamp, read_at, stamp_of
 from chatkeep.disk.locks import flock
@@ -257,7 +257,7 @@ def _oddities(data: bytes, scan: Scan) -> Iterator[str]:
     if b"\\u0000" in data:
         for message in scan.messages:
             with contextlib.suppress(InvalidError):
-                model.encoded_json("message", message)
+                checks.encoded_json("message", message)
                 continue
             yield f"message {message.seq} has a character NUL"
     for message, start, end in zip(scan.messages, scan.starts, scan.ends, strict=False):
@@ -272,7 +272,7 @@ def _oddities(data: bytes, scan: Scan) -> Iterator[str]:
 
 def _check_header(header: model.Header) -> None:
     if header.title is not None:
-        model.check_title(header.title)
-    model.check_channel(header.channel)
-    model.check_tags(header.tags)
-    model.check_metadata(header.metadata)
+        checks.check_title(header.title)
+    checks.check_channel(header.channel)
+    checks.check_tags(header.tags)
+    checks.check_metadata(header.metadata)
