@@ -20,7 +20,7 @@ import msgspec
 from msgspec import Struct
 
 from chatkeep.core.model import Digest, Json, Message, Session, title_of
-from chatkeep.core.unknown import encoded_message
+from chatkeep.core.unknown import encoded_message, encoded_opening
 from chatkeep.errors import InvalidError
 
 
@@ -37,7 +37,6 @@ EXPORT_FORMATS: Final[dict[str, Format]] = {
     "md": Format("text/markdown; charset=utf-8", ".md"),
 }
 
-_ONLY_WHEN_SET: Final = ("archived", "pinned", "tags")
 _LINE_END: Final = re.compile(r"\r\n|\r|\n")
 _MARKDOWN: Final = re.compile(r"([\\`*_{}\[\]<>#&!|~])")
 _BACKTICKS: Final = re.compile(r"`+")
@@ -82,9 +81,7 @@ def _array(sessions: Iterable[Session]) -> Iterator[bytes]:
 
 
 def _head(session: Session) -> bytes:
-    told = msgspec.structs.asdict(session.header).items()
-    fields = {name: value for name, value in told if value or name not in _ONLY_WHEN_SET}
-    return _encoded({"format": 1, **fields, **session.extra})[:-1] + b',"messages":['
+    return encoded_opening(session.header, session.extra)
 
 
 def _tail(session: Session) -> bytes:

@@ -38,6 +38,7 @@ from chatkeep.core.model import (
 from chatkeep.core.search.query import parse_query
 from chatkeep.core.search.search import DEFAULT_ROLES, Search
 from chatkeep.core.stats import PeriodUnit, Stats
+from chatkeep.core.text.surrogates import LONE_SURROGATE
 from chatkeep.core.unknown import message_in, unknown_of_session
 from chatkeep.errors import InvalidError, MessageConflictError, UnreachableError
 from chatkeep.exporters import exported
@@ -371,7 +372,7 @@ def _pairs(query: Fields) -> tuple[tuple[str, str], ...]:
     )
     for name, text in pairs:
         if any(unicodedata.category(character) == "Cs" for character in text):
-            raise InvalidError(name, "has a lone surrogate: text must be valid Unicode")
+            raise InvalidError(name, LONE_SURROGATE)
     return pairs
 
 

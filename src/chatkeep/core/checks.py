@@ -14,6 +14,7 @@ import msgspec
 
 from chatkeep.core.bounds import DEPTH_MAX, METADATA_BYTES_MAX, VALUES_MAX, has_more_values, is_deeper
 from chatkeep.core.keys import CHANNEL_CHARS_MAX, composed
+from chatkeep.core.text.surrogates import LONE_SURROGATE
 from chatkeep.errors import InvalidError
 
 NAME_CHARS_MAX: Final = 128
@@ -96,7 +97,7 @@ def encoded_json(what: str, value: object) -> bytes:
     try:
         encoded = msgspec.json.encode(value)
     except UnicodeEncodeError as error:
-        raise InvalidError(what, "has a lone surrogate: text must be valid Unicode") from error
+        raise InvalidError(what, LONE_SURROGATE) from error
     except (TypeError, ValueError, OverflowError, RecursionError) as error:
         raise InvalidError(what, "is not a JSON value") from error
     if b"\\u0000" in encoded and _has_nul(msgspec.json.decode(encoded)):

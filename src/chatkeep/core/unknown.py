@@ -16,6 +16,11 @@ from msgspec import Raw
 from chatkeep.core.history.windows import Window
 from chatkeep.core.model import Header, Json, Message
 
+FORMAT: Final = 1
+"""The number of the format of session files and exports, in their header."""
+MESSAGES_OPEN: Final = b',"messages":['
+"""The bytes between the fields of a header and the messages."""
+_ONLY_WHEN_SET: Final = frozenset(("archived", "pinned", "tags"))  # header fields left out while false or empty
 _MESSAGE_FIELDS: Final = frozenset(Message.__struct_encode_fields__) - {""}
 _SESSION_FIELDS: Final = frozenset((*Header.__struct_encode_fields__, "format", "messages", "message_count"))
 _encode = msgspec.json.Encoder().encode
@@ -28,6 +33,13 @@ def encoded_message(message: Message) -> bytes:
         return _encode(message)
     known = _encode(msgspec.structs.replace(message, extra=None))
     return known[:-1] + b"," + _encode(message.extra)[1:]
+
+
+def encoded_opening(header: Header, extra: Mapping[str, Json]) -> bytes:
+    """Return the JSON of a session up to its first message, with its unknown fields after the known ones."""
+    told = msgspec.structs.asdict(header).items()
+    fields = {name: value for name, value in told if value or name not in _ONLY_WHEN_SET}
+    return _encode({"format": FORMAT, **fields, **extra})[:-1] + MESSAGES_OPEN
 
 
 def message_in(raw: bytes) -> Message:

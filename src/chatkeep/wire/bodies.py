@@ -17,6 +17,7 @@ from chatkeep.core.bounds import BATCH_MAX, DEPTH_MAX, VALUES_MAX, check_depth, 
 from chatkeep.core.checks import BLANKS, NAME_CHARS_MAX, TAGS_MAX, TITLE_CHARS_MAX
 from chatkeep.core.keys import CHANNEL_CHARS_MAX, KEY_CHARS_MAX
 from chatkeep.core.model import ROLES, Draft, Json, Revision, Role, utc
+from chatkeep.core.text.surrogates import LONE_SURROGATE, has_lone_escape
 from chatkeep.errors import BrokenInputError, InvalidError
 
 BULK_KEYS_MAX: Final = 10_000  # keys in one deletion
@@ -29,13 +30,6 @@ _YEAR_10000: Final = 253402300800.0
 _DURATION_UNITS: Final = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 _DURATION_DIGITS_MAX: Final = 9  # the longest timedelta has 999,999,999 days
 _T = TypeVar("_T")
-_HIGH: Final = rb"[dD][89abAB]"
-_LOW: Final = rb"[dD][c-fC-F]"
-_SURROGATE: Final = re.compile(rb"\\u[dD][89a-fA-F]")
-_PAIRED: Final = re.compile(  # bounded repeats, so that other threads run between two matches
-    rb"(?:[^\\]{1,64}+|\\u%b..\\u%b|\\u(?![dD][89a-fA-F])|\\[^u]){1,4096}+" % (_HIGH, _LOW),
-    re.DOTALL,
-)
 _PLACE: Final = re.compile(r" - at `(?:key in )?\$?\.?(.*)`$")
 _UNKNOWN: Final = "Object contains unknown field"
 _NAMED: Final = re.compile(r"(?:unknown|missing required) field `(.*?)`(?: - at|$)")
@@ -311,11 +305,8 @@ def _check_surrogates(data: bytes) -> None:
     Raises:
         InvalidError: when there is one.
     """
-    end = 0
-    while paired := _PAIRED.match(data, end):
-        end = paired.end()
-    if _SURROGATE.match(data, end):
-        raise InvalidError("body", "has a lone surrogate: text must be valid Unicode")
+    if has_lone_escape(data):
+        raise InvalidError("body", LONE_SURROGATE)
 
 
 def _check_syntax(data: bytes) -> None:

@@ -15,8 +15,6 @@ from chatkeep.core.history.joining import (
     joined,
     merge_into,
     rest_behind,
-    storable_text,
-    whole_characters,
 )
 from chatkeep.core.model import Json, text_of
 from chatkeep.core.text.reasoning import (
@@ -27,6 +25,10 @@ from chatkeep.core.text.reasoning import (
     reasoning_of,
     without_reasoning,
     words_of_thought,
+)
+from chatkeep.core.text.surrogates import (
+    storable_text,
+    whole_characters,
 )
 
 _TEXT_TYPES: Final = (None, "text", "output_text")

@@ -23,8 +23,6 @@ _FLOWING: Final = THOUGHT_TYPES | {"text", "output_text", "refusal"}
 _WORDS: Final = frozenset(("text", "thinking", "reasoning", "think", "summary", "refusal", "content"))
 _NAME_CHARS_MAX: Final = 1000  # a longer name comes in pieces; comparing it with each would take quadratic time
 _DIGITS: Final = re.compile(r"-?[0-9]{1,18}")
-_PAIR: Final = re.compile("[\ud800-\udbff][\udc00-\udfff]")
-_UNSTORABLE: Final = re.compile("[\0\ud800-\udfff]")
 
 
 class Flow(list[str]):
@@ -47,16 +45,6 @@ class FactList(list[Json]):
         if known not in self._known:
             self._known.add(known)
             self.append(value)
-
-
-def whole_characters(text: str) -> str:
-    """Return the text with adjacent halves of surrogate pairs joined."""
-    return _PAIR.sub(lambda pair: pair[0].encode("utf-16", "surrogatepass").decode("utf-16"), text)
-
-
-def storable_text(text: str) -> str:
-    """Return the text with U+FFFD in place of NUL and lone surrogates, as neither can be stored."""
-    return _UNSTORABLE.sub("\ufffd", whole_characters(text))
 
 
 def json_text(value: Json) -> str:

@@ -18,15 +18,14 @@ from typing import Final
 import msgspec
 
 from chatkeep.core.bounds import DEPTH_MAX, MESSAGE_BYTES_MAX
-from chatkeep.core.history.joining import storable_text
 from chatkeep.core.model import Draft, Json, check_draft
+from chatkeep.core.text.surrogates import UNSTORABLE, storable_text
 from chatkeep.errors import InvalidError, TooLargeError
 
 REPLACED: Final = "characters replaced"
 SHORTENED: Final = "shortened"
 LEFT_OUT: Final = "left out"
 _ROOM_BYTES: Final = MESSAGE_BYTES_MAX - (1 << 10)  # leaves 1 KiB for the marks of cuts
-_UNSTORABLE: Final = re.compile("[\0\ud800-\udfff]")
 _SPACE: Final = re.compile(r"\s")
 _INT_BOUND: Final = 1 << 63
 _MARKS_BYTES: Final = 1 << 10
@@ -106,7 +105,7 @@ def _mapped(value: Json, change: Callable[[Json], Json]) -> Json:
 def _scrubbed(value: Json) -> Json:
     """Return the value with U+FFFD for unstorable characters, and numbers out of range as text."""
     if isinstance(value, str):
-        return storable_text(value) if _UNSTORABLE.search(value) else value
+        return storable_text(value) if UNSTORABLE.search(value) else value
     if isinstance(value, list | dict):
         return _mapped(value, _scrubbed)
     is_odd = isinstance(value, float) and not math.isfinite(value)

@@ -3,5 +3,6 @@
 openings    the first words for people
 quoting     the words of others, safe to show
 reasoning   thinking, parted from the answer
+surrogates  halves of characters, joined or replaced
 titles      a title for people
 """

@@ -36,6 +36,7 @@ from chatkeep.core.model import Selection, Summary
 from chatkeep.core.paging import Place
 from chatkeep.core.search.search import Search
 from chatkeep.core.stats import PeriodUnit, Stats
+from chatkeep.core.unknown import FORMAT
 from chatkeep.disk.files import Stamp, told
 from chatkeep.disk.sqlite import transaction
 from chatkeep.store.files.index import changes, counting, vocabulary
@@ -51,7 +52,6 @@ from chatkeep.store.files.index.search import searching
 from chatkeep.store.files.index.search.searching import SearchResult
 from chatkeep.store.files.index.selecting import conditions, key_bounds, unindexed
 from chatkeep.store.files.index.sql import LATE_INDEXES, QUERIES, SCHEMA
-from chatkeep.store.files.tree.format import FORMAT
 
 _T = TypeVar("_T")
 Write = Callable[[Database], _T]

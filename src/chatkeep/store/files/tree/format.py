@@ -41,13 +41,19 @@ from msgspec import Struct, field
 
 from chatkeep.core.keys import channel_of, composed
 from chatkeep.core.model import Header, Json, Message, utc
-from chatkeep.core.unknown import encoded_message, message_in, message_of, unknown_of_session
+from chatkeep.core.unknown import (
+    FORMAT,
+    MESSAGES_OPEN,
+    encoded_message,
+    encoded_opening,
+    message_in,
+    message_of,
+    unknown_of_session,
+)
 from chatkeep.errors import InvalidError
 
-FORMAT: Final = 1
 RESERVE_STEP_BYTES: Final = 4096  # a block of most file systems
 _RESERVE_MAX_BYTES: Final = 1 << 18  # newlines after the trailer; with more, a large session would waste space
-_MESSAGES_OPEN: Final = b',"messages":['
 _TRAILER: Final = b'],"message_count":%d}\n'
 _CONTINUED: Final = b" }\n"  # ends a message with more of its append behind it
 _SECTOR_BYTES: Final = 512  # a disk writes them as one unit
@@ -56,7 +62,6 @@ _UNWRITTEN: Final = re.compile(rb"(?:[^\n]{0,40}\})?\n+|\0+")  # the end of an o
 _BEGUN: Final = re.compile(rb'(?<!\\)"created_at": ?"([0-9TZ:.+-]{10,40})"')
 _LINE: Final = re.compile(rb"[^\n]+\n?")  # skips the reserved newlines: they are many, and empty
 _NO_JSON: Final = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, InvalidError)  # raised by the decoders
-_ONLY_WHEN_SET: Final = frozenset(("archived", "pinned", "tags"))  # header fields left out while false or empty
 
 State = Literal["whole", "torn", "loose", "damaged"]
 
@@ -107,17 +112,13 @@ _decode_any = json.JSONDecoder()  # of the two, the one able to stop at the end 
 
 def header_line(header: Header, known: bytes = b"") -> bytes:
     """Return the first line of a session file; it keeps the unknown fields of the line `known`."""
-    told = msgspec.structs.asdict(header).items()
-    fields: dict[str, Json] = {"format": FORMAT}
-    fields.update((name, value) for name, value in told if value or name not in _ONLY_WHEN_SET)
-    if known:
-        fields |= unknown_of_session(msgspec.json.decode(known + b"]}"))
-    return msgspec.json.encode(fields)[:-1] + _MESSAGES_OPEN + b"\n"
+    extra = unknown_of_session(msgspec.json.decode(known + b"]}")) if known else {}
+    return encoded_opening(header, extra) + b"\n"
 
 
 def with_unknown(extra: dict[str, Json]) -> bytes:
     """Return unknown fields as a line for the argument `known` of `header_line`."""
-    return msgspec.json.encode(extra)[:-1] + _MESSAGES_OPEN if extra else b""
+    return msgspec.json.encode(extra)[:-1] + MESSAGES_OPEN if extra else b""
 
 
 def _unknown_of_line(line: bytes) -> dict[str, Json]:
@@ -256,7 +257,7 @@ def with_places(data: bytes, loose: Scan) -> Scan | None:
 def loose_header(data: bytes) -> bytes:
     """Return the fields of a session in another layout as a line for the argument `known` of `header_line`."""
     strange = {name: value for name, value in _document(data).items() if name not in {"messages", "message_count"}}
-    return msgspec.json.encode(strange)[:-1] + _MESSAGES_OPEN
+    return msgspec.json.encode(strange)[:-1] + MESSAGES_OPEN
 
 
 def with_new_header(data: bytes, is_right: Callable[[str], bool]) -> tuple[str, bytes] | None:
@@ -313,7 +314,7 @@ def _message_at(data: bytes, place: int, seq: int) -> tuple[Message, int, int] |
 
 
 def _parse_header(line: bytes) -> Header | None:
-    if not line.endswith(_MESSAGES_OPEN):
+    if not line.endswith(MESSAGES_OPEN):
         return None
     try:
         return _header(_decode_header(line + b"]}"))
