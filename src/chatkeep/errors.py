@@ -202,7 +202,7 @@ class SessionDamagedError(ConflictError):
 
     def __init__(self, key: str, reason: str) -> None:
         """Give the fault of the file."""
-        super().__init__(f"The session is damaged: {reason}. Run `chatkeep doctor`.")
+        super().__init__(f"The session is damaged: {reason}.")
         self.key = key
         self.reason = reason
 

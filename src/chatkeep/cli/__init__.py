@@ -38,6 +38,7 @@ from chatkeep.cli.similar import did_you_mean
 from chatkeep.core.model import Json
 from chatkeep.errors import ChatkeepError, InvalidError, SessionNotFoundError
 from chatkeep.wire.answers import exit_code_of
+from chatkeep.wire.errors import advised
 
 app = typer.Typer(
     name="chatkeep",
@@ -149,7 +150,7 @@ def _failure(error: BaseException) -> tuple[int, dict[str, Json]]:
         }
         if isinstance(error, SessionNotFoundError) and error.similar:
             about["similar"] = error.similar
-        return exit_code_of(error), {"code": error.code, "detail": f"{error}", **about}
+        return exit_code_of(error), {"code": error.code, "detail": advised(error), **about}
     if isinstance(error, StoppedError | KeyboardInterrupt):
         return EXIT_CODE, {"code": "stopped", "detail": f"{error}" or f"{StoppedError()}"}
     if isinstance(error, TyperException):

@@ -17,6 +17,7 @@ from chatkeep.core.search.search import Search
 from chatkeep.errors import ChatkeepError, InvalidError, SessionNotFoundError
 from chatkeep.model.chat import Chats
 from chatkeep.sessions import Sessions
+from chatkeep.wire.errors import advised
 
 _SHOWN_MAX: Final = 20  # messages
 _HITS_MAX: Final = 10  # hits
@@ -66,7 +67,7 @@ class Talk:
                     await self._take(text)
                     self._show_news()
                 except ChatkeepError as error:
-                    screen.complain(f"{error}")
+                    screen.complain(advised(error))
                 except KeyboardInterrupt:
                     screen.complain("Stopped.")
         finally:

@@ -20,6 +20,7 @@ from chatkeep.errors import (
     StorageError,
 )
 from chatkeep.sessions import Sessions, checked_session
+from chatkeep.wire.errors import advised
 
 ERRORS_MAX: Final = 1000  # flaws listed in a report; further ones are counted
 _GARBAGE_MAX: Final = 10_000  # flaws without a session between them before we give up a source
@@ -127,7 +128,7 @@ def _merged(merge: Callable[[Session], Merged], session: Session) -> Merged | Fl
     except StorageError:
         raise
     except ChatkeepError as error:
-        return Flaw(session.header.key[:KEY_CHARS_MAX], str(error), error.code)  # an invalid key may be very long
+        return Flaw(session.header.key[:KEY_CHARS_MAX], advised(error), error.code)  # an invalid key may be very long
 
 
 def _conflict(record: Record, merged: Merged) -> Flaw | None:

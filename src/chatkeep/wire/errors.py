@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
-from chatkeep.errors import BY_CODE, ChatkeepError, ForbiddenError, InvalidError, NotFoundError
+from chatkeep.errors import BY_CODE, ChatkeepError, ForbiddenError, InvalidError, NotFoundError, SessionDamagedError
 from chatkeep.wire.answers import BulkAnswer, ImportAnswer, status_of
 
 _FACTS: Final = (
@@ -22,6 +22,16 @@ _FACTS: Final = (
     "window_s",
     "help",
 )
+
+
+ADVICE: Final[Mapping[type[ChatkeepError], str]] = {SessionDamagedError: "Run `chatkeep doctor`."}
+"""What a person can do about an error, for the doors: the errors themselves name no command."""
+
+
+def advised(error: ChatkeepError) -> str:
+    """Return the sentence of an error, with the advice for it if there is any."""
+    advice = next((ADVICE[kind] for kind in type(error).__mro__ if kind in ADVICE), None)
+    return f"{error}" if advice is None else f"{error} {advice}"
 
 
 class FieldError(Struct, frozen=True, kw_only=True):
@@ -147,7 +157,9 @@ def problem(error: ChatkeepError) -> Problem:
     flaws: tuple[FieldError, ...] | UnsetType = UNSET
     if isinstance(error, InvalidError):
         flaws = (FieldError(field=error.field, message=error.reason, type=error.code),)
-    return Problem(detail=error.headline or str(error), status=status_of(error), code=error.code, errors=flaws, **facts)
+    return Problem(
+        detail=error.headline or advised(error), status=status_of(error), code=error.code, errors=flaws, **facts
+    )
 
 
 def openai_problem(told: Problem) -> Problem:

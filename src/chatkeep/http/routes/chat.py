@@ -24,6 +24,7 @@ from chatkeep.sessions import Sessions
 from chatkeep.wire import answers
 from chatkeep.wire.bodies import ChatBody
 from chatkeep.wire.chat import ChatAnswer, ChatReasoning, ChatStart, ChatToken, NotStored
+from chatkeep.wire.errors import advised
 
 _CHAT: Final = Decoder(ChatBody)
 
@@ -40,7 +41,7 @@ async def answer_chat(request: Request, sessions: Own, threads: PoolsParameter) 
     except (StorageError, BusyError, SessionDamagedError) as error:
         if turn.heard is None:
             raise
-        answered, not_stored = turn.heard, NotStored(code=error.code, detail=f"{error}")
+        answered, not_stored = turn.heard, NotStored(code=error.code, detail=advised(error))
     told = ChatAnswer(
         response=answered.text, usage=done_of(answered).usage, session_key=turn.key, not_stored=not_stored
     )
