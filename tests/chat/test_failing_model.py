@@ -14,7 +14,7 @@ from chatkeep.core.model import Appended, Draft
 from chatkeep.core.text.reasoning import TextPiece
 from chatkeep.errors import BusyError, ModelError
 from chatkeep.http.gate.rules import Pools
-from chatkeep.model import chat
+from chatkeep.model import endings
 from chatkeep.model.chat import Chats
 from chatkeep.model.upstream import ModelSettings, NoModel
 from chatkeep.model.upstream import Upstream as Asked
@@ -316,7 +316,7 @@ def test_answer_that_cannot_be_stored_for_long_is_an_error(
             raise BusyError
         return append(key, drafts, **wanted)
 
-    monkeypatch.setattr(chat, "BUSY_WAIT_S", 0.2)
+    monkeypatch.setattr(endings, "BUSY_WAIT_S", 0.2)
     monkeypatch.setattr(chatting.sessions._store, "append", busy)
     assert ("busy", 503) == ((problem := told(client, "always-busy", stream=True))["code"], problem["status"])
     assert [("user", "Hi")] == chatting.said("always-busy")

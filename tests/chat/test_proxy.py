@@ -17,7 +17,7 @@ from chatkeep.core.model import Selection
 from chatkeep.errors import BusyError, StorageFullError
 from chatkeep.http.streams import passage
 from chatkeep.http.streams.relay import Relay
-from chatkeep.model import chat
+from chatkeep.model import endings
 from chatkeep.model.asked import asked_in
 from chatkeep.sessions import Sessions
 from chatkeep.store.memory import MemoryStore
@@ -429,7 +429,7 @@ def test_answer_when_nothing_can_be_stored(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """The call works all the same; what is missing is counted."""
-    monkeypatch.setattr(chat, "BUSY_WAIT_S", 0)
+    monkeypatch.setattr(endings, "BUSY_WAIT_S", 0)
     before = metrics_of(client)
     with instead(chatting, sessions=Sessions(RefusingStore(error))):
         answer = client.post(PATH, json=asked("x", stream=stream))

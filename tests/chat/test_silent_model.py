@@ -21,7 +21,7 @@ from chatkeep.errors import StorageFullError
 from chatkeep.http.gate import room
 from chatkeep.http.gate.room import BodyMemory
 from chatkeep.http.gate.rules import Pools
-from chatkeep.model import chat
+from chatkeep.model import endings
 from chatkeep.sessions import Sessions
 from tests.chat.completions import Answer
 from tests.chat.conftest import Chatting
@@ -104,7 +104,7 @@ def test_give_room_back_when_nothing_can_be_stored(
     chatting: Chatting, monkeypatch: pytest.MonkeyPatch, text: str
 ) -> None:
     """A store that takes nothing does not fill the memory with what it does not take; calls go on."""
-    monkeypatch.setattr(chat, "BUSY_WAIT_S", 0)
+    monkeypatch.setattr(endings, "BUSY_WAIT_S", 0)
     memory = chatting.app.state.pools.body_memory
     with instead(chatting, sessions=Sessions(RefusingStore(StorageFullError()))), chatting.client() as client:
         assert 200 == client.post(PATH, json=asked(text)).status_code

@@ -1,5 +1,6 @@
 """Clients of model servers, and the storage of their answers.
 
+endings      what chat and recording share at the end of an answer
 chat         one turn: store the question, ask the model, store the answer
 recording    match a request with a stored session and append its new messages
 upstream     ask a model's server through the openai client

@@ -33,17 +33,13 @@ from chatkeep.core.model import MODEL_TITLE, Draft, Json, Message, Revision, tex
 from chatkeep.core.paging import LIST_LIMIT_MAX
 from chatkeep.core.text import titles
 from chatkeep.core.text.reasoning import TextPiece, reasoning_of, without_reasoning
-from chatkeep.errors import BusyError, ChatkeepError, InvalidKeyError, ModelSilentError
+from chatkeep.errors import ChatkeepError, InvalidKeyError, ModelSilentError
+from chatkeep.model.endings import CLOSE_WAIT_S, ending_of, patiently
 from chatkeep.model.tokenizers import counter
 from chatkeep.model.upstream import Model
 from chatkeep.sessions import Sessions
 from chatkeep.wire.chat import ChatDone, Usage
 
-CLIENT_GONE: Final = "client_gone"
-SERVER_ENDED: Final = "server_ended"
-CLOSE_WAIT_S: Final = 10.0  # seconds the server waits for titles and cancelled turns at its end
-BUSY_WAIT_S: Final = 5.0  # seconds to retry a store while it is busy
-_BUSY_PAUSE_S: Final = 0.1  # seconds between two tries
 _KEY: Final = re.compile(r"[\w:.@-]+")
 _TITLE_SOURCE_CHARS: Final = 2000  # characters of question and answer each, in the request for a title
 _TITLE_PROMPT: Final = (
@@ -284,28 +280,6 @@ class Turn:
 def answer_text(draft: Draft) -> str:
     """Return the text of an answer, without the thinking before it."""
     return text_of(without_reasoning(draft.content))
-
-
-def ending_of(cancelled: asyncio.CancelledError) -> str:
-    """Return the reason of a cancellation: the client left, as the caller says, or else the server ends."""
-    return CLIENT_GONE if CLIENT_GONE in cancelled.args else SERVER_ENDED
-
-
-def patiently(store: Callable[[], _T]) -> _T:
-    """Store an answer, as nobody can send it again; retry a busy store for 5 s.
-
-    Raises:
-        BusyError: when the store is still busy after that.
-        ChatkeepError: any other error of `store`, at once.
-    """
-    deadline = time.monotonic() + BUSY_WAIT_S
-    while True:
-        try:
-            return store()
-        except BusyError:
-            if time.monotonic() > deadline:
-                raise
-        time.sleep(_BUSY_PAUSE_S)
 
 
 def check_chat_key(key: str, prefix: str = "") -> None:

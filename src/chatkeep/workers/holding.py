@@ -13,7 +13,7 @@ from msgspec import Struct
 from msgspec.msgpack import Decoder
 
 from chatkeep.model.asked import asked_in
-from chatkeep.model.chat import patiently
+from chatkeep.model.endings import patiently
 from chatkeep.model.recording import Held, Recording, Root, root_of
 from chatkeep.sessions import Sessions
 from chatkeep.workers.appending import StoredAnswer

@@ -12,7 +12,7 @@ from chatkeep.core.sse import Event, event_bytes
 from chatkeep.errors import BusyError
 from chatkeep.http.streams import responses
 from chatkeep.http.streams.responses import EventStream, SendBytes
-from chatkeep.model.chat import ending_of
+from chatkeep.model.endings import ending_of
 
 TOKEN = event_bytes(Event("token", b'{"text":"a\\nb"}'))
 

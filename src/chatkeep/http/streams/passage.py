@@ -31,7 +31,7 @@ from chatkeep.http.gate.room import COST, SMALL_BYTES, Room
 from chatkeep.http.gate.rules import Pools
 from chatkeep.http.streams.relay import Relay, is_stream, media_type_of, told_headers
 from chatkeep.http.streams.responses import until_gone
-from chatkeep.model.chat import CLIENT_GONE, ending_of, patiently
+from chatkeep.model.endings import CLIENT_GONE, ending_of, patiently
 from chatkeep.model.hearing import AT_ONCE_BYTES, each_in_its_turn, to_its_end
 from chatkeep.model.recording import Held, Recording
 

@@ -18,8 +18,8 @@ from chatkeep.core.masking import Mask
 from chatkeep.core.sse import EVENT_STREAM_TYPE
 from chatkeep.errors import ModelCutOffError, ModelUnreachableError, ModelUnsetError
 from chatkeep.http.gate.room import Room
-from chatkeep.model.chat import CLOSE_WAIT_S
 from chatkeep.model.connections import transport_to
+from chatkeep.model.endings import CLOSE_WAIT_S
 from chatkeep.model.upstream import CONNECT_WAIT_S, ModelSettings, sent_elsewhere
 
 _PIECE_BYTES: Final = 1 << 18  # bytes of a body sent at once

@@ -20,7 +20,7 @@ from starlette.types import Receive, Scope, Send
 
 from chatkeep.core.sse import COMMENT, EVENT_STREAM_TYPE, Event, event_bytes
 from chatkeep.errors import ChatkeepError
-from chatkeep.model.chat import CLIENT_GONE
+from chatkeep.model.endings import CLIENT_GONE
 from chatkeep.wire import answers, errors
 
 BEAT_S: Final = 15.0  # between two comments in a silent stream
