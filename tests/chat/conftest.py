@@ -23,6 +23,7 @@ from chatkeep.errors import SessionNotFoundError
 from chatkeep.http.app import create_app
 from chatkeep.http.gate.guard import UNLIMITED, Guard
 from chatkeep.http.gate.limits import Limits
+from chatkeep.http.services import services_of
 from chatkeep.http.streams.relay import Relay
 from chatkeep.model.chat import Chats
 from chatkeep.model.upstream import ModelSettings
@@ -55,12 +56,12 @@ class Chatting:
 
     def chats(self, **wanted: Any) -> None:  # noqa: ANN401 - what `Chats` takes
         """Chat otherwise from now on."""
-        self.app.state.chats = Chats(self.usual.model, **{"history_tokens": 8000, **wanted})
+        services_of(self.app).chats = Chats(self.usual.model, **{"history_tokens": 8000, **wanted})
 
     def asks(self, **wanted: Any) -> None:  # noqa: ANN401 - what `ModelSettings` takes
         """Ask the model server otherwise from now on."""
         self.models.append(Asked(settings_of(self.upstream, **wanted)))
-        self.app.state.chats = Chats(self.models[-1], history_tokens=8000)
+        services_of(self.app).chats = Chats(self.models[-1], history_tokens=8000)
 
     def messages(self, key: str) -> tuple[Message, ...]:
         """Return what is stored in a session, nothing when there is none."""
@@ -124,7 +125,7 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chatting]:
 def chatting(running: Chatting) -> Chatting:
     """The server, with nothing scripted."""
     running.upstream.forget()
-    running.app.state.chats = running.usual
+    services_of(running.app).chats = running.usual
     return running
 
 

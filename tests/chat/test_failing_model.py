@@ -14,6 +14,7 @@ from chatkeep.core.model import Appended, Draft
 from chatkeep.core.text.reasoning import TextPiece
 from chatkeep.errors import BusyError, ModelError
 from chatkeep.http.gate.rules import Pools
+from chatkeep.http.services import services_of
 from chatkeep.model import endings
 from chatkeep.model.chat import Chats
 from chatkeep.model.upstream import ModelSettings, NoModel
@@ -182,7 +183,7 @@ def test_model_server_that_never_answers_is_given_up(chatting: Chatting, client:
     assert chatting.upstream.seen[0].gone.wait(20)
     chatting.upstream.script(failing("hold_after", 2))
     assert "model_unreachable" == told(client, "falls-silent", stream=False)["code"]
-    chatting.app.state.chats = chatting.usual
+    services_of(chatting.app).chats = chatting.usual
     check_session(chatting, client, "falls-silent", "model_unreachable", 2)
 
 
@@ -209,7 +210,7 @@ def test_no_model_configured_is_told_before_anything_is_stored(
     chatting: Chatting, client: httpx.Client, path: str
 ) -> None:
     """503, which names the settings; without a default model a request can still name one."""
-    chatting.app.state.chats = Chats(NoModel(), history_tokens=0)
+    services_of(chatting.app).chats = Chats(NoModel(), history_tokens=0)
     key = f"unset:{path.count('/')}"
     answer = client.post(path, json={"message": "Hi", "session_key": key})
     assert (503, "model_unset") == (answer.status_code, answer.json()["code"])

@@ -15,6 +15,7 @@ import pytest
 from chatkeep.core.bounds import LARGE_BODY_BYTES_MAX, MESSAGE_BYTES_MAX
 from chatkeep.core.model import Selection
 from chatkeep.errors import BusyError, StorageFullError
+from chatkeep.http.services import services_of
 from chatkeep.http.streams import passage
 from chatkeep.http.streams.relay import Relay
 from chatkeep.model import endings
@@ -518,13 +519,13 @@ def test_refuse_as_elsewhere(chatting: Chatting, client: httpx.Client) -> None:
 @contextmanager
 def instead(chatting: Chatting, **wanted: Any) -> Iterator[None]:  # noqa: ANN401 - parts of the application
     """Let a server work with other parts for a while."""
-    state = chatting.app.state
-    usual = {name: getattr(state, name) for name in wanted}
+    services = services_of(chatting.app)
+    usual = {name: getattr(services, name) for name in wanted}
     for name, part in wanted.items():
-        setattr(state, name, part)
+        setattr(services, name, part)
     yield
     for name, part in usual.items():
-        setattr(state, name, part)
+        setattr(services, name, part)
 
 
 def forks_of(chatting: Chatting, key: str) -> tuple[str, ...]:

@@ -21,6 +21,7 @@ from chatkeep.errors import StorageFullError
 from chatkeep.http.gate import room
 from chatkeep.http.gate.room import BodyMemory
 from chatkeep.http.gate.rules import Pools
+from chatkeep.http.services import services_of
 from chatkeep.model import endings
 from chatkeep.sessions import Sessions
 from tests.chat.completions import Answer
@@ -69,7 +70,7 @@ def drafts_held() -> int:
 
 def test_hold_nothing_of_a_call_that_is_sent_and_stored(chatting: Chatting) -> None:
     """The model has it, the session has it, and the server has let go of it and of the room that it took."""
-    memory = chatting.app.state.pools.body_memory
+    memory = services_of(chatting.app).pools.body_memory
     keys = [f"silent:{number}" for number in range(8)]
     with calling(chatting, *keys):
         assert 0 == until_free(memory)
@@ -105,7 +106,7 @@ def test_give_room_back_when_nothing_can_be_stored(
 ) -> None:
     """A store that takes nothing does not fill the memory with what it does not take; calls go on."""
     monkeypatch.setattr(endings, "BUSY_WAIT_S", 0)
-    memory = chatting.app.state.pools.body_memory
+    memory = services_of(chatting.app).pools.body_memory
     with instead(chatting, sessions=Sessions(RefusingStore(StorageFullError()))), chatting.client() as client:
         assert 200 == client.post(PATH, json=asked(text)).status_code
         assert 0 == until_free(memory)
@@ -119,7 +120,7 @@ def test_give_room_back_of_what_is_no_request(chatting: Chatting, client: httpx.
     client.post(PATH, content=body, headers={"Content-Type": "application/json", "X-Session-Key": "a" * 200})
     client.post("/api/v1/messages", content=iter([body]), headers={"Content-Type": "application/json"})
     client.post("/api/v1/messages", content=body, headers={"Content-Type": "text/html"})
-    assert 0 == until_free(chatting.app.state.pools.body_memory)
+    assert 0 == until_free(services_of(chatting.app).pools.body_memory)
 
 
 @pytest.fixture

@@ -13,6 +13,7 @@ from chatkeep import exporters
 from chatkeep.core.model import Draft, Revision
 from chatkeep.core.search.query import parse_query
 from chatkeep.core.search.search import Search
+from chatkeep.http.services import services_of
 from tests.chat.completions import Answer, broken
 from tests.chat.conftest import Chatting
 from tests.chat.upstream import WAIT_S
@@ -31,7 +32,7 @@ def titling(chatting: Chatting) -> Iterator[Chatting]:
 def settle(chatting: Chatting) -> None:
     """Wait until nothing is made in the background any more."""
     deadline = time.monotonic() + WAIT_S
-    while chatting.app.state.chats._background and time.monotonic() < deadline:
+    while services_of(chatting.app).chats._background and time.monotonic() < deadline:
         time.sleep(0.005)
 
 

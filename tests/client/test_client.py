@@ -41,6 +41,7 @@ from chatkeep.errors import (
 from chatkeep.http.app import create_app
 from chatkeep.http.gate.guard import UNLIMITED, Guard
 from chatkeep.http.gate.limits import Limits
+from chatkeep.http.services import services_of
 from chatkeep.http.streams.followers import Feed
 from chatkeep.sessions import Sessions
 from chatkeep.store.memory import MemoryStore
@@ -65,8 +66,8 @@ class Server:
 
     def emptied(self) -> Server:
         """Return the server with nothing stored."""
-        self.app.state.sessions = Sessions(MemoryStore())
-        self.app.state.feed = Feed(self.app.state.sessions, self.app.state.pools)
+        services_of(self.app).sessions = Sessions(MemoryStore())
+        services_of(self.app).feed = Feed(services_of(self.app).sessions, services_of(self.app).pools)
         return self
 
 
@@ -728,7 +729,7 @@ class AsyncCuttingTransport(httpx.AsyncHTTPTransport):
 
 def _six(server: Server) -> str:
     """Store six sessions and return the position before them."""
-    sessions: Sessions = server.app.state.sessions
+    sessions: Sessions = services_of(server.app).sessions
     begun = sessions.changes(None).position
     for number in range(6):
         sessions.append(f"k{number}", [said("Hello")])

@@ -20,8 +20,8 @@ from chatkeep import cli, config, importers, testing
 from chatkeep.access import tokens
 from chatkeep.core import model
 from chatkeep.errors import ChatkeepError
-from chatkeep.http.app import ROUTES
 from chatkeep.http.gate import rules
+from chatkeep.http.table import ROUTES
 from chatkeep.store import protocol
 from chatkeep.wire.answers import exit_code_of, status_of
 from tests.docs.figures import QUOTES, Quote

@@ -12,9 +12,10 @@ import httpx
 import pytest
 from fastapi.routing import APIRoute
 
-from chatkeep.http.app import ROUTES
 from chatkeep.http.gate.guard import SIGN_IN_PATH, is_public
 from chatkeep.http.gate.rules import PUBLIC, SIGN_IN, Rule
+from chatkeep.http.services import services_of
+from chatkeep.http.table import ROUTES
 
 if TYPE_CHECKING:
     from tests.http.conftest import Server
@@ -131,7 +132,7 @@ def test_unforeseen_failure_says_nothing_of_its_cause(
     def break_down() -> bytes:
         raise RuntimeError(secret)
 
-    monkeypatch.setattr(server.app.state.metrics, "exposition", break_down)
+    monkeypatch.setattr(services_of(server.app).metrics, "exposition", break_down)
     with caplog.at_level(logging.ERROR):
         answer = client.get("/metrics")
     assert (answer.status_code, answer.json()["code"]) == (500, "failed")

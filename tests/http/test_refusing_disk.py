@@ -14,9 +14,10 @@ from msgspec import Struct
 
 from chatkeep.access.tokens import TokenFile
 from chatkeep.core.model import Json
-from chatkeep.http.app import ROUTES, create_app
+from chatkeep.http.app import create_app
 from chatkeep.http.gate.guard import Guard, Rates
 from chatkeep.http.gate.limits import Limits
+from chatkeep.http.table import ROUTES
 from chatkeep.model.chat import Chats
 from chatkeep.model.upstream import ModelSettings, Upstream
 from chatkeep.sessions import Sessions

@@ -14,6 +14,7 @@ from chatkeep.access.page_sessions import SignInCode
 from chatkeep.core.model import Draft, Revision
 from chatkeep.errors import NotFoundError
 from chatkeep.http.routes import page as served
+from chatkeep.http.services import services_of
 from tests.http.conftest import Server
 from tests.page.conftest import DRAWN, PACKAGES, Seen, Visit, called, newest, said, store, until
 
@@ -49,7 +50,7 @@ def is_gone(server: Server, key: str) -> bool:
 
 def test_sign_in_with_the_link(server: Server, browser: Browser) -> None:
     """The link shows the sessions and leaves no code in the address; used again it says why it opens nothing."""
-    server.app.state.code = code = SignInCode()
+    services_of(server.app).code = code = SignInCode()
     store(server, "page:link", [said(1, "Signed in by a link")])
     address = f"{server.url}/#code={code.unspent}"
     with browser.new_context() as context:

@@ -8,6 +8,8 @@ from collections.abc import Iterable, Iterator
 from html import escape
 from typing import Final
 
+import msgspec
+
 from chatkeep.core.model import Json
 
 Document = dict[str, Json]
@@ -70,8 +72,25 @@ def _operation(method: str, path: str, operation: Document) -> str:
             _table("Body", _contents(operation.get("requestBody", {}))),
             _table("Answer", answers),
             f"<details><summary>Errors</summary>{_table('Status', errors)}</details>",
+            f"<details><summary>Example</summary>{''.join(_examples(operation))}</details>",
         )
     )
+
+
+def _examples(operation: Document) -> Iterator[str]:
+    """Yield the examples of an operation: its parameters, its body, and its answers."""
+    parameters = [one for one in operation.get("parameters", ()) if "example" in one]
+    yield _table("Parameter", ((one["name"], f"<code>{_shown(one['example'])}</code>") for one in parameters))
+    for holder in (operation.get("requestBody", {}), *operation["responses"].values()):
+        for media_type, content in holder.get("content", {}).items():
+            if "example" in content:
+                yield f"<p>{escape(media_type)}</p><pre>{_shown(content['example'])}</pre>"
+
+
+def _shown(example: Json) -> str:
+    """Return a text as it is, and JSON indented."""
+    text = example if isinstance(example, str) else msgspec.json.format(msgspec.json.encode(example)).decode()
+    return escape(text)
 
 
 def _parameter(parameter: Document) -> tuple[str, str]:

@@ -1,83 +1,37 @@
-"""The OpenAPI document: FastAPI's description of the routes, and the schemas of `wire`."""
+"""The OpenAPI document: FastAPI's description of the routes, the schemas of `wire`, and an example for every route.
+
+A route states all that is described here; nothing is concluded from its path. The sentence for a problem is the
+first one of the docstring of its error.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
+from importlib.resources import files
 from typing import Any, Final
 
 import msgspec
 from fastapi import FastAPI
-from msgspec import Struct
+from msgspec import UNSET, Struct, UnsetType
+from starlette.responses import Response
+from starlette.routing import compile_path
 
-from chatkeep.core.history.windows import Window
-from chatkeep.core.model import Message
-from chatkeep.core.stats import Stats
+from chatkeep.core.model import Json, Message
+from chatkeep.errors import ChatkeepError
 from chatkeep.http.docs import Document
 from chatkeep.http.gate.problems import PROBLEM_TYPE
-from chatkeep.http.gate.rules import JSON_TYPE, PUBLIC, SIGN_IN, Rule
+from chatkeep.http.gate.rules import JSON_TYPE, Rule
 from chatkeep.wire import bodies
-from chatkeep.wire.answers import (
-    AppendAnswer,
-    BulkAnswer,
-    DeletedAnswer,
-    Done,
-    HitPage,
-    ImportAnswer,
-    KeyList,
-    SessionDetail,
-    SessionPage,
-    StatusAnswer,
-)
-from chatkeep.wire.chat import ChatAnswer, ChatDone, ChatReasoning, ChatStart, ChatToken
+from chatkeep.wire.answers import status_of
 from chatkeep.wire.errors import Problem
-from chatkeep.wire.events import EventData
+
+Problems = tuple[type[ChatkeepError], ...]
+"""The errors that a route may answer; each has its status in `wire.answers.STATUS`."""
 
 _REF: Final = "#/components/schemas/{name}"
 _BEARER: Final[Document] = {"type": "http", "scheme": "bearer"}
-_ALWAYS: Final = {
-    401: "No token, or one that is not valid.",
-    403: "The token lacks a scope, or a prefix.",
-    421: "The server is not known by this host name.",
-    422: "A value breaks a rule.",
-    429: "Too many requests.",
-    503: "Busy, or the disk refused; try again.",
-}
-_ADDRESSED: Final = {404: "There is no such session.", 409: "The session is damaged."}
-_WITH_BODY: Final = {
-    400: "The body is broken.",
-    409: "What is stored contradicts the request.",
-    413: "The body or a message is too large.",
-    415: "The body has another media type.",
-    507: "No space is left.",
-}
-_KINDS: Final[tuple[Any, ...]] = (
-    SessionPage,
-    HitPage,
-    tuple[Message, ...],
-    Done,
-    KeyList,
-    SessionDetail,
-    DeletedAnswer,
-    AppendAnswer,
-    Window,
-    BulkAnswer,
-    ImportAnswer,
-    StatusAnswer,
-    Stats,
-    Problem,
-    ChatAnswer,
-    ChatStart,
-    ChatReasoning,
-    ChatToken,
-    ChatDone,
-    bodies.ChatBody,
-    EventData,
-    bodies.TitleBody,
-    bodies.SignInBody,
-    bodies.RevisionBody,
-    bodies.DraftsBody,
-    bodies.BulkBody,
-)
+_EXAMPLES: Final = "examples.json"
+_TEXT: Final = "text/"
 
 
 class RouteAnswer(Struct, frozen=True):
@@ -86,6 +40,8 @@ class RouteAnswer(Struct, frozen=True):
     kind: Any = None
     statuses: tuple[int, ...] = (200,)
     media_types: tuple[str, ...] = (JSON_TYPE,)
+    events: Mapping[str, Any] = {}
+    """The types of the data of an answer's events, by the names of these."""
 
 
 class Body(Struct, frozen=True):
@@ -94,39 +50,104 @@ class Body(Struct, frozen=True):
     kind: Any = None
 
 
-def responses(answer: RouteAnswer, body: Body | None, rule: Rule, path: str) -> dict[int | str, dict[str, Any]]:
+class Route(Struct, frozen=True):
+    """One line of the table."""
+
+    method: str
+    path: str
+    rule: Rule
+    endpoint: Callable[..., Coroutine[Any, Any, Response]]
+    answer: RouteAnswer
+    problems: Problems
+    body: Body | None = None
+    lasts: bool = False
+    """The handler waits for the model's server, so it reserves and releases the memory of its body itself."""
+
+    @property
+    def name(self) -> str:
+        """The name of the handler, which is the id of the operation."""
+        return self.endpoint.__name__
+
+    @property
+    def kinds(self) -> Iterator[Any]:
+        """The types of JSON in the request and the answers."""
+        told = (self.answer.kind, *self.answer.events.values(), self.body and self.body.kind)
+        return (kind for kind in told if kind)
+
+
+class Example(Struct, frozen=True, forbid_unknown_fields=True):
+    """A good request to a route, and the answer in each of its media types."""
+
+    answers: dict[str, Json]
+    parameters: dict[str, Json] = {}
+    body: Json | UnsetType = UNSET
+
+
+def examples() -> dict[str, Example]:
+    """Return an example for every route, by the name of its handler."""
+    data = (files("chatkeep.http") / _EXAMPLES).read_bytes()
+    return msgspec.json.decode(data, type=dict[str, Example])
+
+
+def responses(answer: RouteAnswer, problems: Problems) -> dict[int | str, dict[str, Any]]:
     """Return the `responses` argument for FastAPI: all answers of a route, errors included."""
-    problems = {421: _ALWAYS[421]} if rule is PUBLIC else dict(_ALWAYS)
-    problems |= {} if rule is PUBLIC or path.endswith(("/status", "/stats", "/metrics", "/events")) else _ADDRESSED
-    problems |= {404: "There is no such file.", 422: _ALWAYS[422]} if rule is PUBLIC and "{" in path else {}
-    problems |= _WITH_BODY if body else {}
-    problems |= {502: "The model's server failed, or refuses."} if "chat" in path else {}
-    problems |= {507: _WITH_BODY[507]} if rule is not PUBLIC else {}
     problem = {PROBLEM_TYPE: {"schema": _schema(Problem)}}
-    schema = _schema(answer.kind) if answer.kind else {}
-    good = {media_type: {"schema": schema} for media_type in answer.media_types}
+    good = {media_type: {"schema": _answer_schema(answer, media_type)} for media_type in answer.media_types}
+    causes: dict[int, list[str]] = {}
+    for error in problems:
+        causes.setdefault(status_of(error), []).append(_cause(error))
     return {
         **{status: {"description": "Done.", "content": good} for status in answer.statuses},
-        **{status: {"description": why, "content": problem} for status, why in problems.items()},
+        **{status: {"description": " ".join(causes[status]), "content": problem} for status in sorted(causes)},
     }
 
 
-def extra(body: Body | None, rule: Rule) -> Document:
+def extra(body: Body | None, *, is_open: bool) -> Document:
     """Return the `openapi_extra` argument for FastAPI: the body of a route, and its need of a token."""
-    told: Document = {"security": [] if rule in (PUBLIC, SIGN_IN) else [{"bearer": []}]}
+    told: Document = {"security": [] if is_open else [{"bearer": []}]}
     if body is not None:
         schema = _schema(body.kind) if body.kind else {}
         told["requestBody"] = {"required": True, "content": {JSON_TYPE: {"schema": schema}}}
     return told
 
 
-def described(app: FastAPI) -> Document:
-    """Return the OpenAPI document of an application."""
+def described(app: FastAPI, routes: Sequence[Route]) -> Document:
+    """Return the OpenAPI document of an application with these routes."""
     document: Document = app.openapi()
     components = document.setdefault("components", {})
-    components["schemas"] = dict(sorted(_components(_KINDS).items()))
+    components["schemas"] = dict(sorted(_components(routes).items()))
     components["securitySchemes"] = {"bearer": _BEARER}
+    shown = examples()
+    for route in routes:
+        _, address, _ = compile_path(route.path)
+        _show(shown[route.name], route, document["paths"][address][route.method.lower()])
     return document
+
+
+def _show(example: Example, route: Route, operation: Document) -> None:
+    """Put an example into the description of a route."""
+    for parameter in operation.get("parameters", ()):
+        if parameter["name"] in example.parameters:
+            parameter["example"] = example.parameters[parameter["name"]]
+    if example.body is not UNSET:
+        operation["requestBody"]["content"][JSON_TYPE]["example"] = example.body
+    contents = operation["responses"][str(route.answer.statuses[-1])]["content"]
+    for media_type, answer in example.answers.items():
+        contents[media_type] = {**contents[media_type], "example": answer}
+
+
+def _cause(error: type[ChatkeepError]) -> str:
+    """Return an error in words: its code, and the first sentence about it."""
+    sentence = (error.__doc__ or "").partition("\n")[0].partition(". ")[0].rstrip(".")
+    return f"`{error.code}`: {sentence}."
+
+
+def _answer_schema(answer: RouteAnswer, media_type: str) -> Document:
+    if answer.events:
+        return {"type": "string", "x-events": {name: _schema(kind) for name, kind in answer.events.items()}}
+    if media_type.startswith(_TEXT):
+        return {"type": "string"}
+    return _schema(answer.kind) if answer.kind else {}
 
 
 def _schema(kind: object) -> Document:
@@ -134,8 +155,9 @@ def _schema(kind: object) -> Document:
     return schema
 
 
-def _components(kinds: Iterable[object]) -> Document:
-    _, components = msgspec.json.schema_components(kinds, ref_template=_REF)
+def _components(routes: Sequence[Route]) -> Document:
+    kinds = [kind for route in routes for kind in route.kinds]
+    _, components = msgspec.json.schema_components([*kinds, Problem], ref_template=_REF)
     for name, rules in bodies.RULES.items():
         components[name].update(rules)
     if message := components.get(Message.__name__):  # unknown fields come back beside the known ones

@@ -14,6 +14,7 @@ import pytest
 
 from chatkeep.access.page_sessions import SignInCode
 from chatkeep.http.routes import page
+from chatkeep.http.services import services_of
 from tests.http.conftest import Server
 
 WEIGHT_MAX = 250_000
@@ -113,7 +114,7 @@ def test_vendored_files_are_those_of_their_packages() -> None:
 
 def test_sign_in_with_the_link(server: Server, browser: httpx.Client) -> None:
     """The code opens the page once; its cookie is for the server alone; signing out ends the session."""
-    server.app.state.code = code = SignInCode()
+    services_of(server.app).code = code = SignInCode()
     text = code.unspent
     answer = browser.post("/signin", json={"code": text})
     assert (200, {"status": "ok"}) == (answer.status_code, answer.json())

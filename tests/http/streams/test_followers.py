@@ -22,6 +22,7 @@ from chatkeep.access.tokens import TokenFile
 from chatkeep.core.model import Draft
 from chatkeep.errors import BusyError
 from chatkeep.http.routes import events as events_api
+from chatkeep.http.services import services_of
 from chatkeep.http.streams import followers
 from chatkeep.http.streams import responses as streams
 from chatkeep.sessions import Sessions
@@ -241,10 +242,10 @@ def test_follow_is_limited(server: Server, monkeypatch: pytest.MonkeyPatch) -> N
             monkeypatch.setattr(followers, "STREAMS_PER_ADDRESS", 2)
             assert "from this address" in other.get(PATH).json()["detail"]
         streams.close()
-        assert _soon(lambda: not server.app.state.feed._open)
+        assert _soon(lambda: not services_of(server.app).feed._open)
         with followed(client) as events:
             assert "ready" == next(events)[0]
-    assert _soon(lambda: server.app.state.feed._following is None)
+    assert _soon(lambda: services_of(server.app).feed._following is None)
 
 
 def test_follow_head(client: httpx.Client, server: Server) -> None:
@@ -253,7 +254,7 @@ def test_follow_head(client: httpx.Client, server: Server) -> None:
     assert (200, b"") == (answer.status_code, answer.content)
     assert answer.headers["content-type"].startswith("text/event-stream")
     assert "no-store" == answer.headers["cache-control"]
-    assert _soon(lambda: not server.app.state.feed._open)
+    assert _soon(lambda: not services_of(server.app).feed._open)
 
 
 def test_follow_needs_a_token(server: Server) -> None:

@@ -15,6 +15,7 @@ from starlette.requests import ClientDisconnect, Request
 
 from chatkeep.core.bounds import BODY_BYTES_MAX
 from chatkeep.errors import BrokenInputError, TooLargeError, UnsupportedTypeError
+from chatkeep.http.gate.rules import Pools
 from chatkeep.wire.bodies import LARGE_BYTES, decoded
 
 BODY_WAIT_S: Final = 30.0  # for a whole body, so that slow senders do not occupy memory for long
@@ -53,7 +54,9 @@ async def body_of(request: Request, types: tuple[str, ...] = JSON_TYPES, bytes_m
         raise BrokenInputError("The connection was closed before the body was complete.") from error
 
 
-async def json_of(request: Request, decoder: msgspec.json.Decoder[_T], types: tuple[str, ...] = JSON_TYPES) -> _T:
+async def json_of(
+    request: Request, threads: Pools, decoder: msgspec.json.Decoder[_T], types: tuple[str, ...] = JSON_TYPES
+) -> _T:
     """Return the body of a request, decoded; a thread decodes a body above `LARGE_BYTES`.
 
     Raises:
@@ -64,8 +67,7 @@ async def json_of(request: Request, decoder: msgspec.json.Decoder[_T], types: tu
     data = await body_of(request, types)
     if len(data) <= LARGE_BYTES:
         return decoded(data, decoder)
-    body: _T = await request.app.state.pools.read(decoded, data, decoder)  # too long for the event loop
-    return body
+    return await threads.read(decoded, data, decoder)  # too long for the event loop
 
 
 async def _counted(request: Request, bytes_max: int) -> bytes:

@@ -1,4 +1,4 @@
-"""Rules and resources of the handlers: permissions, the sessions visible to the caller, and pools of threads.
+"""Rules and resources of the handlers: permissions, memory for bodies, and pools of threads.
 
 A rule runs first for each route. It also notes the route's template for counting and logging requests:
 URLs contain keys, templates do not.
@@ -7,13 +7,13 @@ URLs contain keys, templates do not.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from functools import partial
-from typing import Annotated, Final, ParamSpec, TypeVar
+from typing import Final, ParamSpec, TypeVar
 
 import msgspec
 from anyio import CapacityLimiter, to_thread
-from fastapi import Depends, Request
+from fastapi import Request
 from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute
 from starlette.responses import Response
@@ -153,7 +153,7 @@ class Pools:
         return await to_thread.run_sync(partial(work, *args, **kwargs), limiter=self._imports)
 
 
-async def room_for(request: Request) -> Room:
+async def room_for(request: Request, memory: BodyMemory) -> Room:
     """Reserve memory for the body of a request; meanwhile the body waits with its sender.
 
     A body without a declared length takes the memory of the longest.
@@ -161,34 +161,12 @@ async def room_for(request: Request) -> Room:
     Raises:
         BusyError: when there is no memory within 30 seconds.
     """
-    pools: Pools = request.app.state.pools
-    memory = pools.body_memory
     declared = request.headers.get("content-length")
     if declared is None:
         is_coming = "transfer-encoding" in request.headers
         return await memory.room(LARGE_BODY_BYTES_MAX if is_coming else 0)
     size_bytes = int(declared[:20]) if declared.isdecimal() else 0
     return await memory.room(size_bytes if size_bytes <= LARGE_BODY_BYTES_MAX else 0)  # a longer one is not read
-
-
-async def room_for_body(request: Request) -> AsyncIterator[None]:
-    """Reserve memory for the body of a request until it is answered."""
-    room = await room_for(request)
-    try:
-        yield
-    finally:
-        room.give_back()
-
-
-async def _own(request: Request) -> Sessions:
-    sessions: Sessions = request.app.state.sessions
-    grant: Grant = request.state.grant
-    return sessions.confined(grant.prefix)
-
-
-async def _pools(request: Request) -> Pools:
-    pools: Pools = request.app.state.pools
-    return pools
 
 
 def _page_of(sessions: Sessions, search: Search) -> bytes:
@@ -198,12 +176,6 @@ def _page_of(sessions: Sessions, search: Search) -> bytes:
 def _query_names(dependant: Dependant) -> list[str]:
     own = [field.alias for field in dependant.query_params]
     return own + [name for inner in dependant.dependencies for name in _query_names(inner)]
-
-
-Own = Annotated[Sessions, Depends(_own)]
-"""The sessions within the caller's prefix."""
-
-PoolsParameter = Annotated[Pools, Depends(_pools)]
 
 
 def json_response(encoded: bytes, status: int = 200) -> Response:

@@ -17,9 +17,10 @@ from chatkeep.core.sse import Event, event_bytes
 from chatkeep.core.text.reasoning import TextPiece
 from chatkeep.errors import BusyError, SessionDamagedError, StorageError
 from chatkeep.http.gate.body import json_of
-from chatkeep.http.gate.rules import Own, Pools, PoolsParameter, json_response, room_for_body
+from chatkeep.http.gate.rules import json_response
+from chatkeep.http.services import Own, Services, ServicesParameter, room_for_body
 from chatkeep.http.streams.responses import EventStream, SendBytes
-from chatkeep.model.chat import Chats, Turn, check_chat_key, done_of
+from chatkeep.model.chat import Turn, check_chat_key, done_of
 from chatkeep.sessions import Sessions
 from chatkeep.wire import answers
 from chatkeep.wire.bodies import ChatBody
@@ -29,12 +30,12 @@ from chatkeep.wire.errors import advised
 _CHAT: Final = Decoder(ChatBody)
 
 
-async def answer_chat(request: Request, sessions: Own, threads: PoolsParameter) -> Response:
+async def answer_chat(request: Request, services: ServicesParameter, sessions: Own) -> Response:
     """Send a message to the model, and answer once the model's answer is stored.
 
     The answer is returned even if storing it fails: `not_stored` then has the reason.
     """
-    turn = await _begun(request, sessions, threads)
+    turn = await _begun(request, services, sessions)
     not_stored: NotStored | UnsetType = UNSET
     try:
         answered = await turn.run(_hear_nothing)
@@ -48,12 +49,12 @@ async def answer_chat(request: Request, sessions: Own, threads: PoolsParameter) 
     return json_response(answers.json_bytes(told))
 
 
-async def stream_chat(request: Request, sessions: Own, threads: PoolsParameter) -> Response:
+async def stream_chat(request: Request, services: ServicesParameter, sessions: Own) -> Response:
     """Send a message to the model and answer piece by piece.
 
     The events are start, reasoning and token as they come, and done or error.
     """
-    turn = await _begun(request, sessions, threads)
+    turn = await _begun(request, services, sessions)
 
     async def write(emit: SendBytes) -> None:
         await emit(_event("start", ChatStart(session_key=turn.key)))
@@ -63,13 +64,12 @@ async def stream_chat(request: Request, sessions: Own, threads: PoolsParameter) 
     return EventStream(write)
 
 
-async def _begun(request: Request, sessions: Sessions, threads: Pools) -> Turn:
+async def _begun(request: Request, services: Services, sessions: Sessions) -> Turn:
     async with asynccontextmanager(room_for_body)(request):  # only while reading the body: the model may take minutes
-        body = await json_of(request, _CHAT)
+        body = await json_of(request, services.pools, _CHAT)
     if body.session_key is not None:
         check_chat_key(body.session_key, sessions.prefix)
-    chats: Chats = request.app.state.chats
-    return await chats.begin(sessions, threads, body.message, key=body.session_key, model=body.model)
+    return await services.chats.begin(sessions, services.pools, body.message, key=body.session_key, model=body.model)
 
 
 def _event(name: str, data: Struct) -> bytes:

@@ -5,14 +5,14 @@ from __future__ import annotations
 import asyncio
 from typing import Annotated, Final
 
-from fastapi import Header, Request
+from fastapi import Header
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from chatkeep.core.feed import Changes
 from chatkeep.errors import ChatkeepError
 from chatkeep.http.gate.guard import Grant, Guard
-from chatkeep.http.gate.rules import Own
+from chatkeep.http.services import Own, ServicesParameter
 from chatkeep.http.streams.followers import Feed
 from chatkeep.http.streams.responses import EventStream, SendBytes
 from chatkeep.sessions import Sessions
@@ -24,9 +24,9 @@ LastEventId = Annotated[
 ]
 
 
-async def follow_events(request: Request, sessions: Own, last_event_id: LastEventId = None) -> Response:
+async def follow_events(services: ServicesParameter, sessions: Own, last_event_id: LastEventId = None) -> Response:
     """Stream changes as server-sent events: first the missed changes, then `ready`, then new changes."""
-    return FeedStream(request.app.state.feed, request.app.state.guard, sessions, last_event_id)
+    return FeedStream(services.feed, services.guard, sessions, last_event_id)
 
 
 class FeedStream(Response):

@@ -27,8 +27,9 @@ from chatkeep.http.gate.body import (
     json_of,
 )
 from chatkeep.http.gate.problems import PROBLEM_TYPE
-from chatkeep.http.gate.rules import Own, Pools, PoolsParameter, json_response
+from chatkeep.http.gate.rules import Pools, json_response
 from chatkeep.http.routes import parameters as given
+from chatkeep.http.services import Own, PoolsParameter
 from chatkeep.sessions import Sessions
 from chatkeep.wire.answers import BulkAnswer, DeletedAnswer, ImportAnswer, json_bytes, key_list, session_detail
 from chatkeep.wire.bodies import BulkBody, RevisionBody, parse_age, revision_of
@@ -70,7 +71,7 @@ async def get_session(sessions: Own, threads: PoolsParameter, key: given.PathKey
 
 async def revise_session(request: Request, sessions: Own, threads: PoolsParameter, key: given.PathKey) -> Response:
     """Change a session's title, marks, tags or metadata."""
-    body = await json_of(request, _REVISION, PATCH_TYPES)
+    body = await json_of(request, threads, _REVISION, PATCH_TYPES)
     summary = await threads.write(sessions.revise, key, revision_of(body))
     return json_response(json_bytes(session_detail(summary, sessions.now())))
 
@@ -132,7 +133,7 @@ async def read_messages(  # noqa: PLR0913 - the parameters of the query
 
 async def delete_sessions(request: Request, sessions: Own, threads: PoolsParameter) -> Response:
     """Delete the listed sessions, or all sessions matching the filters; a dry run only lists them."""
-    body = await json_of(request, _BULK)
+    body = await json_of(request, threads, _BULK)
     return await threads.write(_deleted, sessions, body)
 
 

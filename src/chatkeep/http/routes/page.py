@@ -28,12 +28,12 @@ from msgspec.json import Decoder
 from starlette.datastructures import Headers
 from starlette.responses import Response
 
-from chatkeep.access.page_sessions import PageSession, SignInCode
+from chatkeep.access.page_sessions import PageSession
 from chatkeep.errors import ForbiddenError, InvalidError, NotFoundError, UnauthorizedError
 from chatkeep.http.gate.body import json_of
 from chatkeep.http.gate.cookies import good_cookies, is_from_page, is_over_tls, remove_cookies, set_cookie
-from chatkeep.http.gate.guard import Guard
-from chatkeep.http.gate.rules import PoolsParameter, json_response
+from chatkeep.http.gate.rules import json_response
+from chatkeep.http.services import Services, ServicesParameter
 from chatkeep.wire.answers import Done, json_bytes
 from chatkeep.wire.bodies import SignInBody
 
@@ -91,28 +91,27 @@ async def get_page_file(request: Request, edition: str, name: str) -> Response:
     return _sent(found, request, {"Content-Security-Policy": _FILE_POLICY, "Cache-Control": _FOR_EVER})
 
 
-async def sign_in(request: Request, threads: PoolsParameter) -> Response:
+async def sign_in(request: Request, services: ServicesParameter) -> Response:
     """Make a page session for a sign-in code or a token, and put its secret into a cookie."""
     if not is_from_page(request.scope):
         raise ForbiddenError("Only the page of this server signs in here; programs send `Authorization`.")
-    body = await json_of(request, _BODY)
+    body = await json_of(request, services.pools, _BODY)
     if bool(body.code) == bool(body.token):
         raise InvalidError("code", "give either a code or a token")
-    secret, page = await threads.write(_opened, request, body)
+    secret, page = await services.pools.write(_opened, services, request, body)
     answer = json_response(json_bytes(Done()))
-    guard: Guard = request.app.state.guard
-    set_cookie(answer, request.scope, secret, page, guard.pages.lifetime_s(page))
+    set_cookie(answer, request.scope, secret, page, services.guard.pages.lifetime_s(page))
     return answer
 
 
-async def sign_out(request: Request, threads: PoolsParameter) -> Response:
+async def sign_out(request: Request, services: ServicesParameter) -> Response:
     """End the page session, and remove its cookie."""
     if not is_from_page(request.scope):
         raise ForbiddenError("Only the page of this server signs out here.")
-    guard: Guard = request.app.state.guard
+    guard = services.guard
     for cookie in good_cookies(request.scope, guard.pages):
         with suppress(NotFoundError):  # it is gone already
-            await threads.write(guard.pages.leave, cookie.page)
+            await services.pools.write(guard.pages.leave, cookie.page)
     answer = json_response(json_bytes(Done()))
     remove_cookies(answer, request.scope)
     return answer
@@ -186,10 +185,9 @@ def _takes_gzip(accepted: str) -> bool:
     return weights.get("gzip", weights.get("*", "0")).strip("0.") != ""
 
 
-def _opened(request: Request, body: SignInBody) -> tuple[str, PageSession]:
+def _opened(services: Services, request: Request, body: SignInBody) -> tuple[str, PageSession]:
     """Return a secret and a new page session, replacing the earlier sessions of the browser."""
-    guard: Guard = request.app.state.guard
-    code: SignInCode | None = request.app.state.code
+    guard, code = services.guard, services.code
     token = guard.tokens.find(body.token) if body.token else None
     made = partial(
         guard.pages.open,

@@ -11,10 +11,10 @@ from starlette.responses import Response
 from chatkeep.core.bounds import LARGE_BODY_BYTES_MAX
 from chatkeep.errors import InvalidKeyError
 from chatkeep.http.gate.body import JSON_TYPES, body_of
-from chatkeep.http.gate.rules import Own, Pools, PoolsParameter, room_for
-from chatkeep.http.metrics import Metrics
+from chatkeep.http.gate.rules import Pools, room_for
+from chatkeep.http.services import Own, ServicesParameter
 from chatkeep.http.streams.passage import UNREADABLE_ANSWER, Hold, Passage, Recorder, Rooms
-from chatkeep.http.streams.relay import Outgoing, Relay
+from chatkeep.http.streams.relay import Outgoing
 from chatkeep.model.asked import asked_in
 from chatkeep.model.recording import Held, Recording, root_of
 from chatkeep.sessions import Sessions
@@ -27,12 +27,13 @@ NamedKey = Annotated[
 ]
 
 
-async def complete_chat(request: Request, sessions: Own, threads: PoolsParameter, named: NamedKey = None) -> Response:
+async def complete_chat(
+    request: Request, services: ServicesParameter, sessions: Own, named: NamedKey = None
+) -> Response:
     """Forward a completion request to the model's server, and return its answer; record both."""
-    relay: Relay = request.app.state.relay
-    metrics: Metrics = request.app.state.metrics
+    relay, metrics, threads = services.relay, services.metrics, services.pools
     relay.check()  # before anything is stored
-    room = await room_for(request)
+    room = await room_for(request, threads.body_memory)
     try:
         body = await body_of(request, JSON_TYPES, LARGE_BODY_BYTES_MAX)
         room.fit(len(body))
@@ -50,11 +51,11 @@ async def complete_chat(request: Request, sessions: Own, threads: PoolsParameter
     return Passage(lambda: relay.ask("POST", "chat/completions", request.headers, outgoing), recorder)
 
 
-async def list_models(request: Request, threads: PoolsParameter) -> Response:
+async def list_models(request: Request, services: ServicesParameter) -> Response:
     """Return the list of models, as the model's server sends it."""
-    relay: Relay = request.app.state.relay
+    relay = services.relay
     relay.check()
-    recorder = Recorder(relay, None, threads, request.app.state.metrics.missed)
+    recorder = Recorder(relay, None, services.pools, services.metrics.missed)
     return Passage(lambda: relay.ask("GET", "models", request.headers), recorder)
 
 

@@ -15,8 +15,9 @@ from chatkeep.core.search.search import Search
 from chatkeep.core.unknown import written
 from chatkeep.errors import NotFoundError
 from chatkeep.http.gate.body import json_of
-from chatkeep.http.gate.rules import Own, PoolsParameter, json_response
+from chatkeep.http.gate.rules import json_response
 from chatkeep.http.routes import parameters as given
+from chatkeep.http.services import Own, PoolsParameter
 from chatkeep.wire.answers import Done, json_bytes, session_object, session_page
 from chatkeep.wire.bodies import TitleBody, parse_time
 
@@ -88,7 +89,7 @@ async def rename_session(
     id: given.PathKey,  # noqa: A002 - the parameter's name in the object dialect
 ) -> Response:
     """Give a session a title."""
-    body = await json_of(request, _TITLE)
+    body = await json_of(request, threads, _TITLE)
     await threads.write(sessions.rename, given.key("id", id), body.title)
     return json_response(json_bytes(Done()))
 

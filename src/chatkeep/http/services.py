@@ -1,0 +1,83 @@
+"""The services of a running server, and the parameters that hand them to the handlers.
+
+An application has one `Services`. Handlers ask for it with `ServicesParameter`, and for its most used parts with
+`Own` and `PoolsParameter`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Annotated
+
+from fastapi import Depends, FastAPI, Request
+from msgspec import Struct
+
+from chatkeep.access.page_sessions import SignInCode
+from chatkeep.http.gate.guard import Grant, Guard
+from chatkeep.http.gate.rules import Pools, room_for
+from chatkeep.http.metrics import Metrics
+from chatkeep.http.streams.followers import Feed
+from chatkeep.http.streams.relay import Relay
+from chatkeep.model.chat import Chats
+from chatkeep.sessions import Sessions
+
+
+class Description(Struct, frozen=True, kw_only=True):
+    """The API in words, encoded: the OpenAPI document, and the page made from it."""
+
+    document: bytes
+    page: bytes
+
+
+class Services(Struct, kw_only=True):
+    """All that the handlers of one server work with."""
+
+    sessions: Sessions
+    guard: Guard
+    pools: Pools
+    chats: Chats
+    relay: Relay
+    feed: Feed
+    metrics: Metrics
+    description: Description
+    started_s: float
+    """When the server started, on the monotonic clock."""
+    code: SignInCode | None = None
+    """The code of the printed sign-in link; None without one."""
+
+
+def services_of(app: FastAPI) -> Services:
+    """Return the services of an application."""
+    services: Services = app.state.services
+    return services
+
+
+async def room_for_body(request: Request) -> AsyncIterator[None]:
+    """Reserve memory for the body of a request until it is answered."""
+    room = await room_for(request, services_of(request.app).pools.body_memory)
+    try:
+        yield
+    finally:
+        room.give_back()
+
+
+async def _services(request: Request) -> Services:
+    return services_of(request.app)
+
+
+async def _own(request: Request) -> Sessions:
+    grant: Grant = request.state.grant
+    return services_of(request.app).sessions.confined(grant.prefix)
+
+
+async def _pools(request: Request) -> Pools:
+    return services_of(request.app).pools
+
+
+ServicesParameter = Annotated[Services, Depends(_services)]
+"""All services."""
+
+Own = Annotated[Sessions, Depends(_own)]
+"""The sessions within the caller's prefix."""
+
+PoolsParameter = Annotated[Pools, Depends(_pools)]

@@ -1,0 +1,205 @@
+"""The table of all routes: each states its rule, its body, its answer and its problems.
+
+`http.app` makes the application from it, and `http.openapi` the description of the API. The examples of the
+description are in `examples.json`, under the names of the handlers.
+"""
+
+from __future__ import annotations
+
+from typing import Final, get_args
+
+from chatkeep import errors, exporters
+from chatkeep.core.feed import ChangeKind
+from chatkeep.core.history.windows import Window
+from chatkeep.core.model import Message
+from chatkeep.core.sse import EVENT_STREAM_TYPE
+from chatkeep.core.stats import Stats
+from chatkeep.http.gate.rules import DELETE, JSON_TYPE, PUBLIC, READ, READ_EVERYWHERE, SIGN_IN, WRITE
+from chatkeep.http.openapi import Body, Problems, Route, RouteAnswer
+from chatkeep.http.routes import chat, events, keys, page, proxy, server, sessions
+from chatkeep.wire import bodies
+from chatkeep.wire.answers import (
+    AppendAnswer,
+    BulkAnswer,
+    DeletedAnswer,
+    Done,
+    HitPage,
+    ImportAnswer,
+    KeyList,
+    SessionDetail,
+    SessionObject,
+    SessionPage,
+    StatusAnswer,
+)
+from chatkeep.wire.chat import ChatAnswer, ChatDone, ChatReasoning, ChatStart, ChatToken
+from chatkeep.wire.errors import Problem
+from chatkeep.wire.events import READY, EventData
+
+_OPEN: Final[Problems] = (errors.UnknownHostError,)
+"""The problems of every route."""
+_GUARDED: Final[Problems] = (
+    *_OPEN,
+    errors.UnauthorizedError,
+    errors.ForbiddenError,
+    errors.InvalidError,
+    errors.RateLimitedError,
+    errors.BusyError,
+    errors.StorageError,
+    errors.StorageFullError,
+    errors.StorageReadOnlyError,
+    errors.StorageDeniedError,
+)
+"""The problems of a route with a token, parameters, and sessions to read."""
+_ADDRESSED: Final[Problems] = (*_GUARDED, errors.SessionNotFoundError, errors.SessionDamagedError)
+"""Those of a route about one session."""
+_SENT: Final[Problems] = (errors.BrokenInputError, errors.TooLargeError, errors.UnsupportedTypeError)
+"""Those of a body."""
+_MODEL: Final[Problems] = (errors.ModelUnsetError, errors.ModelLimitedError, errors.ModelError)
+"""Those of a model's server."""
+_ASKED: Final[Problems] = (*_ADDRESSED, *_SENT, *_MODEL, errors.ContextTooLongError)
+"""Those of a route that stores a request and passes it on."""
+
+_EXPORTS: Final = tuple(sorted({known.media_type.partition(";")[0] for known in exporters.EXPORT_FORMATS.values()}))
+_PAGE: Final = RouteAnswer(media_types=("text/html",))
+_FEED: Final = dict.fromkeys((READY, *get_args(ChangeKind)), EventData)
+_TURN: Final = {
+    "start": ChatStart,
+    "reasoning": ChatReasoning,
+    "token": ChatToken,
+    "done": ChatDone,
+    "error": Problem,
+}
+
+OBJECTS: Final = (
+    Route("GET", "/api/sessions", READ, sessions.list_sessions, RouteAnswer(SessionPage), _GUARDED),
+    Route("GET", "/api/sessions/search", READ, sessions.search_sessions, RouteAnswer(HitPage), _ADDRESSED),
+    Route("GET", "/api/memory/session", READ, sessions.read_history, RouteAnswer(tuple[Message, ...]), _ADDRESSED),
+    Route(
+        "POST",
+        "/api/sessions/{id:path}/title",
+        WRITE,
+        sessions.rename_session,
+        RouteAnswer(Done),
+        (*_ADDRESSED, *_SENT),
+        Body(bodies.TitleBody),
+    ),
+    Route("GET", "/api/sessions/{id:path}", READ, sessions.get_session_object, RouteAnswer(SessionObject), _ADDRESSED),
+    Route("DELETE", "/api/sessions/{id:path}", DELETE, sessions.delete_session, RouteAnswer(Done), _ADDRESSED),
+)
+"""The object dialect."""
+
+KEYS: Final = (
+    Route("GET", "/api/v1/sessions", READ, keys.list_keys, RouteAnswer(KeyList), _GUARDED),
+    Route(
+        "POST",
+        "/api/v1/sessions/delete",
+        DELETE,
+        keys.delete_sessions,
+        RouteAnswer(BulkAnswer),
+        (*_ADDRESSED, *_SENT),
+        Body(bodies.BulkBody),
+    ),
+    Route("GET", "/api/v1/sessions/{key:path}", READ, keys.get_session, RouteAnswer(SessionDetail), _ADDRESSED),
+    Route("DELETE", "/api/v1/sessions/{key:path}", DELETE, keys.delete_key, RouteAnswer(DeletedAnswer), _ADDRESSED),
+    Route(
+        "PATCH",
+        "/api/v1/sessions/{key:path}",
+        WRITE,
+        keys.revise_session,
+        RouteAnswer(SessionDetail),
+        (*_ADDRESSED, *_SENT),
+        Body(bodies.RevisionBody),
+    ),
+    Route("GET", "/api/v1/messages", READ, keys.read_messages, RouteAnswer(Window), _ADDRESSED),
+    Route(
+        "POST",
+        "/api/v1/messages",
+        WRITE,
+        keys.append_messages,
+        RouteAnswer(AppendAnswer, (200, 201)),
+        (*_ADDRESSED, *_SENT, errors.MessageConflictError, errors.CountConflictError),
+        Body(bodies.DraftsBody),
+    ),
+    Route("GET", "/api/v1/export", READ, keys.export_sessions, RouteAnswer(media_types=_EXPORTS), _ADDRESSED),
+    Route(
+        "POST",
+        "/api/v1/import",
+        WRITE,
+        keys.import_sessions,
+        RouteAnswer(ImportAnswer),
+        (*_ADDRESSED, *_SENT),
+        Body(),
+    ),
+    Route(
+        "GET",
+        "/api/v1/events",
+        READ,
+        events.follow_events,
+        RouteAnswer(media_types=(EVENT_STREAM_TYPE,), events=_FEED),
+        (*_GUARDED, errors.TooManyStreamsError),
+    ),
+)
+"""The key dialect, and the feed of changes."""
+
+CHAT: Final = (
+    Route(
+        "POST",
+        "/api/v1/chat",
+        WRITE,
+        chat.answer_chat,
+        RouteAnswer(ChatAnswer),
+        _ASKED,
+        Body(bodies.ChatBody),
+        lasts=True,
+    ),
+    Route(
+        "POST",
+        "/api/v1/chat/stream",
+        WRITE,
+        chat.stream_chat,
+        RouteAnswer(media_types=(EVENT_STREAM_TYPE,), events=_TURN),
+        _ASKED,
+        Body(bodies.ChatBody),
+        lasts=True,
+    ),
+    Route(
+        "POST",
+        "/v1/chat/completions",
+        WRITE,
+        proxy.complete_chat,
+        RouteAnswer(media_types=(JSON_TYPE, EVENT_STREAM_TYPE)),
+        _ASKED,
+        Body(),
+        lasts=True,
+    ),
+    Route("GET", "/v1/models", READ, proxy.list_models, RouteAnswer(), (*_GUARDED, *_MODEL)),
+)
+"""Chat, and OpenAI's API, recorded."""
+
+PAGE: Final = (
+    Route("GET", "/", PUBLIC, page.get_page, _PAGE, _OPEN),
+    Route(
+        "GET",
+        "/page/{edition}/{name:path}",
+        PUBLIC,
+        page.get_page_file,
+        RouteAnswer(media_types=page.MEDIA_TYPES),
+        (*_OPEN, errors.NotFoundError, errors.InvalidError),
+    ),
+    Route("POST", "/signin", SIGN_IN, page.sign_in, RouteAnswer(Done), (*_GUARDED, *_SENT), Body(bodies.SignInBody)),
+    Route("DELETE", "/signin", SIGN_IN, page.sign_out, RouteAnswer(Done), _GUARDED),
+)
+"""The page, and the sign-in of a browser."""
+
+SERVER: Final = (
+    Route("GET", "/api/v1/status", READ, server.get_status, RouteAnswer(StatusAnswer), _GUARDED),
+    Route("GET", "/api/v1/stats", READ, server.get_stats, RouteAnswer(Stats), _GUARDED),
+    Route("GET", "/metrics", READ_EVERYWHERE, server.get_metrics, RouteAnswer(media_types=("text/plain",)), _GUARDED),
+    Route("GET", "/health", PUBLIC, server.get_health, RouteAnswer(Done), _OPEN),
+    Route("GET", "/openapi.json", PUBLIC, server.get_openapi, RouteAnswer(dict), _OPEN),
+    Route("GET", "/docs", PUBLIC, server.get_docs, _PAGE, _OPEN),
+)
+"""The server itself."""
+
+ROUTES: Final = (*OBJECTS, *KEYS, *CHAT, *PAGE, *SERVER)
+"""All routes; the first match of a path answers."""
