@@ -19,12 +19,14 @@ import pytest
 
 from chatkeep.access.page_sessions import PageSessions
 from chatkeep.access.tokens import TokenFile
+from chatkeep.core.feed import Changes
 from chatkeep.core.model import Draft
 from chatkeep.errors import BusyError
 from chatkeep.http.routes import events as events_api
 from chatkeep.http.services import services_of
 from chatkeep.http.streams import followers
 from chatkeep.http.streams import responses as streams
+from chatkeep.http.streams.followers import Feed
 from chatkeep.sessions import Sessions
 from chatkeep.store.files.store import FilesStore
 from tests.crash.serving import served
@@ -53,6 +55,12 @@ def _told(answer: httpx.Response) -> Iterator[Told]:
         for block in blocks:
             fields = dict(line.split(": ", 1) for line in block.decode().split("\n") if ": " in line)
             yield fields.get("event", ""), fields.get("id", ""), json.loads(fields.get("data", "{}"))
+
+
+def assert_ended(events: Iterator[Told]) -> None:
+    """Read a stream to its end; a heartbeat says that it goes on, and for ever."""
+    for name, _, _ in events:
+        assert "" != name, "the stream goes on"
 
 
 def _say(sessions: Sessions, key: str, text: str = "Hello") -> None:
@@ -195,7 +203,25 @@ def test_follow_ends_with_its_token(server: Server, monkeypatch: pytest.MonkeyPa
         elif end == "changed":
             path = server.tokens.path
             path.write_bytes(path.read_bytes().replace(b'"name": "changed"', b'"name": "again"'))
-        assert "" not in [name for name, _, _ in events]
+        assert_ended(events)
+
+
+def test_follow_ends_with_a_token_changed_before_its_first_event(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The token of the admission counts: a change of it is noticed however early it comes."""
+    monkeypatch.setattr(events_api, "TOKEN_CHECK_S", 0.05)
+    secret, _ = server.tokens.create("early", scopes=("read",))
+    begin = Feed.begin
+
+    async def renamed(feed: Feed, sessions: Sessions, after: str | None) -> Changes:
+        path = server.tokens.path
+        path.write_bytes(path.read_bytes().replace(b'"name": "early"', b'"name": "later"'))
+        return await begin(feed, sessions, after)
+
+    monkeypatch.setattr(Feed, "begin", renamed)
+    with server.client(secret) as client, followed(client) as events:
+        assert_ended(events)
 
 
 @pytest.mark.parametrize("end", ["page", "token"])

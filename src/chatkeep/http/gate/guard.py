@@ -69,6 +69,10 @@ class Grant(Struct, frozen=True, kw_only=True):
         return not self.scopes.isdisjoint((scope, _ADMIN))
 
 
+def _granted(token: Token) -> Grant:
+    return Grant(scopes=frozenset(token.scopes), prefix=token.prefix, token_id=token.id)
+
+
 def authorise(grant: Grant | None, scope: str) -> None:
     """Check a grant for a scope.
 
@@ -210,7 +214,7 @@ class GuardMiddleware:
         self._guard = guard
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer a request; the grant (None on public paths) goes into `scope["state"]["grant"]`."""
+        """Answer a request; its token and grant (None on public paths) go into `scope["state"]`."""
         if scope["type"] == "lifespan":
             await self._app(scope, receive, send)
         elif scope["type"] == "http":
@@ -222,19 +226,19 @@ class GuardMiddleware:
         app: ASGIApp
         headers: dict[str, str] = {}
         try:
-            grant = self._admitted(scope, headers)
+            token = self._admitted(scope, headers)
         except ChatkeepError as error:
             app = problems.response(error, scope)
         else:
-            scope.setdefault("state", {})["grant"] = grant
+            scope.setdefault("state", {}).update(token=token, grant=None if token is None else _granted(token))
             app = self._app
-            if grant is not None and self._guard.is_cookie_due(scope):
+            if token is not None and self._guard.is_cookie_due(scope):
                 renewed = await to_thread.run_sync(renewed_cookie, scope, self._guard.pages)
                 headers.update({"Set-Cookie": renewed} if renewed else {})
         await app(scope, receive, _adding(headers, send) if headers else send)
 
-    def _admitted(self, scope: Scope, headers: dict[str, str]) -> Grant | None:
-        """Return the grant of a request, and put the rate-limit headers for its answer into `headers`."""
+    def _admitted(self, scope: Scope, headers: dict[str, str]) -> Token | None:
+        """Return the token of a request, and put the rate-limit headers for its answer into `headers`."""
         self._guard.check_host(scope)
         path = scope["path"]
         if is_public(path):
@@ -250,7 +254,7 @@ class GuardMiddleware:
             return None  # signing in needs no token yet, signing out none any more
         if token is None:
             raise UnauthorizedError
-        return Grant(scopes=frozenset(token.scopes), prefix=token.prefix, token_id=token.id)
+        return token
 
     def _bearer(self, scope: Scope) -> Token | None:
         try:

@@ -9,6 +9,7 @@ from fastapi import Header
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from chatkeep.access.tokens import Token
 from chatkeep.core.feed import Changes
 from chatkeep.errors import ChatkeepError
 from chatkeep.http.gate.guard import Grant, Guard
@@ -69,9 +70,9 @@ class FeedStream(Response):
             part.result()
 
     async def _watch(self, scope: Scope) -> None:
-        """Return when the token is revoked, has expired, or has changed."""
+        """Return when the token is revoked, has expired, or has changed since the request was admitted."""
+        token: Token = scope["state"]["token"]
         try:
-            token = self._guard.find(scope)
             while token == self._guard.find(scope):  # noqa: ASYNC110 - a change of the file sends no notice
                 await asyncio.sleep(TOKEN_CHECK_S)
         except ChatkeepError:
