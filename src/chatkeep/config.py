@@ -6,24 +6,20 @@ application data. In the environment, commas separate the items of a list.
 
 from __future__ import annotations
 
-import ipaddress
 import os
 import stat
-import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Final
 
 import msgspec
-import platformdirs
 from msgspec import Meta, Struct
 
-from chatkeep.access.tokens import RATE_MAX
+from chatkeep.core.bounds import MODEL_CHARS_MAX, RATE_MAX
 from chatkeep.disk.files import Durability
 from chatkeep.errors import InvalidError
 from chatkeep.store.address import FILES, StoreAddress, folder_address, store_address
 from chatkeep.store.open import kind_of
-from chatkeep.wire.bodies import MODEL_CHARS_MAX
 
 FILE_NAME: Final = "chatkeep.toml"
 WORKSPACE_VARIABLE: Final = "CHATKEEP_WORKSPACE"
@@ -162,12 +158,18 @@ def workspace_from(flag: object, environ: Mapping[str, str]) -> Path:
     if flag is not None and not str(flag):
         raise InvalidError("workspace", "must not be empty")
     try:
-        path = Path(str(given)).expanduser().absolute() if given else platformdirs.user_data_path("chatkeep")
+        path = Path(str(given)).expanduser().absolute() if given else _data_folder()
         str(path).encode()
         _check_folder(path, "workspace")
     except (ValueError, RuntimeError) as error:  # bytes beyond UTF-8, or an unknown home directory
         raise InvalidError("workspace", f"{given} cannot be the name of a folder") from error
     return path
+
+
+def _data_folder() -> Path:
+    import platformdirs  # noqa: PLC0415 - only where no workspace is named
+
+    return platformdirs.user_data_path("chatkeep")
 
 
 def _check_folder(path: Path, told_by: str) -> None:
@@ -191,8 +193,12 @@ def _file_values(path: Path) -> Mapping[str, object]:
 
 def _toml(path: Path) -> Mapping[str, object]:
     try:
-        if path.exists() and not path.is_file():  # reading a pipe would wait for ever
+        if not path.exists():
+            return {}
+        if not path.is_file():  # reading a pipe would wait for ever
             raise InvalidError(FILE_NAME, "is not a regular file")
+        import tomllib  # noqa: PLC0415 - only where there is a file
+
         return tomllib.loads(path.read_text("utf-8"))
     except FileNotFoundError:
         return {}
@@ -206,8 +212,8 @@ def _checked(name: str, value: object, told_by: str, base: Path | None = None) -
     try:
         msgspec.json.encode(value)  # invalid bytes arrive as surrogates, and do not encode
         checked = msgspec.convert(value, _TYPES[name], strict=isinstance(value, bool))
-        for proxy in checked if name == "trusted_proxies" else ():
-            ipaddress.ip_network(proxy)
+        if name == "trusted_proxies":
+            _check_networks(checked)
     except ValueError as error:
         raise InvalidError(told_by, _RULES[name]) from error
     return _store_in(str(checked), told_by, base) if name == "store" else checked
@@ -220,6 +226,13 @@ def _store_in(text: str, told_by: str, base: Path | None) -> str:
     if address.scheme == FILES:
         _check_folder(address.folder, told_by)
     return address.url
+
+
+def _check_networks(texts: Iterable[str]) -> None:
+    import ipaddress  # noqa: PLC0415 - only for servers
+
+    for text in texts:
+        ipaddress.ip_network(text)
 
 
 def _items(text: str) -> list[str]:

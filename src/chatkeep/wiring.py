@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import gc
 import logging
 import os
-import resource
-import socket
 import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -16,25 +13,22 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-import msgspec
-
-from chatkeep.access.page_sessions import PAGES_FILE, PageSessions, SignInCode
-from chatkeep.access.tokens import TokenFile
-from chatkeep.config import Settings
-from chatkeep.core.search.search import Search
-from chatkeep.core.text.quoting import visible
 from chatkeep.disk.files import Durability, is_there
 from chatkeep.disk.own import is_linked
 from chatkeep.errors import ChatkeepError, InvalidError, StorageError
-from chatkeep.sessions import Sessions
 from chatkeep.store.address import folder_address, store_address
-from chatkeep.store.admin import Admin, Cuts, Finding, FindingKind, Outcome, Remedy
-from chatkeep.store.open import Served, StoreOptions, admin_of, kind_of, opened_at
-from chatkeep.wire.answers import hit_page, json_bytes
+from chatkeep.store.open import StoreOptions, admin_of, kind_of, opened_at
 
 if TYPE_CHECKING:
+    import socket
+
+    from chatkeep.access.page_sessions import PageSessions, SignInCode
+    from chatkeep.access.tokens import TokenFile
+    from chatkeep.config import Settings
     from chatkeep.model.chat import Chats
     from chatkeep.model.upstream import ModelSettings
+    from chatkeep.store.admin import Admin, Cuts, Finding, FindingKind, Outcome, Remedy
+    from chatkeep.store.open import Served
     from chatkeep.workers.beside import Beside
 
 EXTRAS: Final[Mapping[str, Sequence[str]]] = {
@@ -114,17 +108,24 @@ def is_workspace(settings: Settings) -> bool:
 
 def run_searcher(place: str, descriptors: Sequence[int]) -> None:
     """Search a store for a server until it ends; `descriptors` are the server's channels."""
+    from msgspec.msgpack import Decoder  # noqa: PLC0415 - only for servers
+
+    from chatkeep.core.search.search import Search  # noqa: PLC0415
+    from chatkeep.wire.answers import hit_page, json_bytes  # noqa: PLC0415
+
     _give_memory_back()
     store = opened_at(store_address(place), StoreOptions(follow=True))
     store.warm_up()
-    decode = msgspec.msgpack.Decoder(Search).decode
+    decode = Decoder(Search).decode
     _answer(descriptors, lambda message: json_bytes(hit_page(store.search(decode(message)))))
     store.close()
 
 
 def append_for(place: str, durability: str, descriptors: Sequence[int]) -> None:
     """Store long texts in a store for a server until it ends; `descriptors` are the server's channels."""
-    from chatkeep.workers.appending import Append, Works, done, outcome  # noqa: PLC0415 - only for servers
+    import msgspec  # noqa: PLC0415 - only for servers
+
+    from chatkeep.workers.appending import Append, Works, done, outcome  # noqa: PLC0415
     from chatkeep.workers.holding import Holding, RootRequest, held, opened  # noqa: PLC0415
 
     _give_memory_back()
@@ -146,7 +147,9 @@ def append_for(place: str, durability: str, descriptors: Sequence[int]) -> None:
 
 def _answer(descriptors: Sequence[int], work: Callable[[bytes], bytes]) -> None:
     """Answer a server on each channel, in a thread of its own, until the server ends."""
-    from chatkeep.workers.beside import answer  # noqa: PLC0415 - only for servers
+    import socket  # noqa: PLC0415 - only for servers
+
+    from chatkeep.workers.beside import answer  # noqa: PLC0415
 
     _keep_pauses_short()
     channels = [socket.socket(fileno=descriptor) for descriptor in descriptors]
@@ -159,6 +162,9 @@ def _answer(descriptors: Sequence[int], work: Callable[[bytes], bytes]) -> None:
 
 def findings_in(settings: Settings, on_progress: Callable[[int, int], None] | None = None) -> Iterator[Finding]:
     """Yield the findings in a store and the tokens of its workspace; open nothing for writing and change nothing."""
+    from chatkeep.access.page_sessions import PAGES_FILE, PageSessions  # noqa: PLC0415 - only for `doctor`
+    from chatkeep.store.admin import Finding  # noqa: PLC0415
+
     yield from admin_for(settings).check(on_progress)
     workspace = settings.workspace
     is_beside = settings.address == folder_address(workspace)  # a repair moves files within the store's folder only
@@ -207,6 +213,8 @@ class _Visible(logging.Formatter):
         return super().formatMessage(record).replace("\r", "\\r").replace("\n", "\\n")
 
     def format(self, record: logging.LogRecord) -> str:
+        from chatkeep.core.text.quoting import visible  # noqa: PLC0415 - only for servers
+
         return visible(super().format(record))
 
 
@@ -217,6 +225,8 @@ def warn_of(name: str, reason: str) -> None:
 
 def token_file(workspace: Path) -> TokenFile:
     """Return the token file of the workspace."""
+    from chatkeep.access.tokens import TokenFile  # noqa: PLC0415 - only for those who ask for tokens
+
     return TokenFile(workspace / "tokens.json")
 
 
@@ -255,6 +265,8 @@ def chats_of(settings: Settings) -> Chats | None:
 
 def page_sessions(workspace: Path) -> PageSessions:
     """Return the store of signed-in browsers."""
+    from chatkeep.access.page_sessions import PageSessions  # noqa: PLC0415 - only for those who ask for tokens
+
     return PageSessions(token_file(workspace))
 
 
@@ -274,6 +286,7 @@ def serve_store(
     from chatkeep.http.gate.room import BodyMemory  # noqa: PLC0415
     from chatkeep.http.gate.rules import Pools  # noqa: PLC0415
     from chatkeep.http.streams.relay import Relay  # noqa: PLC0415
+    from chatkeep.sessions import Sessions  # noqa: PLC0415
 
     _allow_open_files()
     _give_memory_back()
@@ -322,6 +335,8 @@ def _beside(settings: Settings, store: Served) -> tuple[Beside | None, Beside | 
 
 def _allow_open_files() -> None:
     """Raise the limit on open files above the number of connections: many systems default to 1024."""
+    import resource  # noqa: PLC0415 - only for servers
+
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = _OPEN_FILES if hard == resource.RLIM_INFINITY else min(_OPEN_FILES, hard)
     if soft != resource.RLIM_INFINITY and soft < wanted:
@@ -347,12 +362,16 @@ def _trim() -> None:
     Closed connections are garbage in cycles, and each may hold a piece of a body, so collect first.
     """
     gc.collect()  # all objects made since the start: about 10 ms
+    import ctypes  # noqa: PLC0415 - only for servers
+
     with contextlib.suppress(OSError, AttributeError):
         ctypes.CDLL(None).malloc_trim(0)
 
 
 def _give_memory_back() -> None:
     """Make glibc's allocator return the memory of large bodies at once; do nothing elsewhere."""
+    import ctypes  # noqa: PLC0415 - only for servers
+
     with contextlib.suppress(OSError, AttributeError):
         for option, value in _ALLOCATOR:
             ctypes.CDLL(None).mallopt(option, value)

@@ -289,9 +289,9 @@ def test_title_by_the_model(
     assert "A warm welcome" == sessions.get(KEY).title
 
 
-def test_other_commands_load_no_chat() -> None:
-    """Who does not chat does not wait for what only a chat needs."""
-    script = "import sys, chatkeep.cli as c\ntry: c.main(['--help'])\nfinally: print(sorted(sys.modules))"
+def test_load_what_chats_only_to_chat() -> None:
+    """Who does not chat, not even asks how to, does not wait for what only a chat needs."""
+    script = "import sys, chatkeep.cli as c\ntry: c.main(['chat', '--help'])\nfinally: print(sorted(sys.modules))"
     ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=60)
     assert "'chatkeep.cli.chatting'" in ended.stdout
     for module in ("openai", "prompt_toolkit", "asyncio.runners", "chatkeep.model.chat"):

@@ -8,23 +8,21 @@ import logging
 import os
 import re
 import sys
-from collections.abc import Iterator
 from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-import typer
-from typer.main import get_command
 
 from chatkeep import wiring
 from chatkeep.access.tokens import TokenFile
-from chatkeep.cli import app, main, screen
+from chatkeep.cli import main, screen
 from chatkeep.core.model import Header, Message, Session
 from chatkeep.store.files.store import FilesStore
 from chatkeep.store.files.tree.tree import file_name, kept_name
 from chatkeep.testing import draft
+from tests.cli.called import all_commands
 
 if TYPE_CHECKING:
     from tests.cli.conftest import Run
@@ -66,17 +64,9 @@ ARGS: dict[str, list[list[str]]] = {
 }
 
 
-def _commands(typed: typer.Typer, before: str = "") -> Iterator[str]:
-    for command in typed.registered_commands:
-        yield f"{before}{command.name}"
-    for group in typed.registered_groups:
-        if group.typer_instance is not None:
-            yield from _commands(group.typer_instance, f"{before}{group.name} ")
-
-
 def test_every_command_is_tried() -> None:
     """A new command is tried, too."""
-    assert set(_commands(app)) == set(ARGS)
+    assert set(all_commands()) == set(ARGS)
 
 
 @pytest.fixture
@@ -163,10 +153,8 @@ def test_complain_of_any_option_harmlessly(
     """Of each option that takes a value, of each command, with errors as text and as JSON."""
     run("demo")
     monkeypatch.setenv("CHATKEEP_DEBUG", "1")
-    command = get_command(app)
-    for part in name.split():
-        command = command.get_command(None, part)  # type: ignore[attr-defined]
-    options = [param.opts[0] for param in command.params if param.opts[0].startswith("-") and not param.is_flag]  # type: ignore[attr-defined]
+    params = all_commands()[name].params
+    options = [param.opts[0] for param in params if param.opts[0].startswith("-") and not param.is_flag]
     for option in ["--bad" + ACTS, *options]:
         for more in ([], ["--json"]):
             said = _said([*name.split(), option, ACTS, "--nonsense" + ACTS, *more], monkeypatch, capsys)

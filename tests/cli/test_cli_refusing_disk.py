@@ -15,14 +15,13 @@ from typing import TYPE_CHECKING, Literal
 
 import httpx
 import pytest
-import typer
 from msgspec import Struct
 
 from chatkeep.access.tokens import TokenFile
-from chatkeep.cli import app
 from chatkeep.errors import StorageDeniedError
 from chatkeep.store.files.store import FilesStore
 from chatkeep.testing import talk
+from tests.cli.called import all_commands
 from tests.cli.test_cli_serve import serving
 from tests.disks import as_nobody, in_memory, taking_no_writes
 
@@ -77,7 +76,7 @@ LASTING = {"serve", "watch", "chat"}
 
 def test_every_command_is_tried() -> None:
     """A new command says what becomes of it where the disk takes no writes."""
-    assert set(_commands(app)) == {*CASES, *LASTING}
+    assert set(all_commands()) == {*CASES, *LASTING}
 
 
 @pytest.mark.parametrize("state", ["full", "read-only", "foreign"])
@@ -191,15 +190,6 @@ def _try(run: Run, state: State, name: str, case: Case, args: list[str], before:
         refused = run(*args, code=1)
         assert REASONS[state] in refused.err, (name, refused)
         assert "" == refused.out, name
-
-
-def _commands(typed: typer.Typer, before: str = "") -> Iterator[str]:
-    """Yield the name of every command."""
-    for command in typed.registered_commands:
-        yield f"{before}{command.name}"
-    for group in typed.registered_groups:
-        if group.typer_instance is not None:
-            yield from _commands(group.typer_instance, f"{before}{group.name} ")
 
 
 def _args(name: str, case: Case, aside: Path, run: Run) -> list[str]:

@@ -6,17 +6,16 @@ import ast
 import importlib
 import inspect
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
 
 import msgspec
 import pytest
-import typer.main
-from typer.core import TyperArgument, TyperGroup, TyperOption
+from typer.core import TyperArgument, TyperOption
 
 import chatkeep
-from chatkeep import cli, config, importers, testing
+from chatkeep import config, importers, testing
 from chatkeep.access import tokens
 from chatkeep.core import model
 from chatkeep.errors import ChatkeepError
@@ -24,6 +23,7 @@ from chatkeep.http.gate import rules
 from chatkeep.http.table import ROUTES
 from chatkeep.store import protocol
 from chatkeep.wire.answers import exit_code_of, status_of
+from tests.cli.called import all_commands
 from tests.docs.figures import QUOTES, Quote
 from tests.fuzz.targets import TARGETS
 
@@ -49,7 +49,7 @@ def test_document_every_command() -> None:
     """Each command has a section of its own in the reference, which names each of its options."""
     sections = _sections((REFERENCE / "cli.md").read_text("utf-8"))
     shared = {"--help", "--workspace"}
-    commands = dict(_commands(typer.main.get_command(cli.app), "chatkeep"))
+    commands = _options()
     assert [] == [path for path in commands if path not in sections]
     options = [(path, option) for path, options in commands.items() for option in sorted(options - shared)]
     assert [] == [(path, option) for path, option in options if f"`{option}" not in sections[path]]
@@ -59,7 +59,7 @@ def test_document_every_setting() -> None:
     """Each setting has a row with its flag, its variable and its default."""
     text = (REFERENCE / "settings.md").read_text("utf-8")
     rows = {row[0].strip("`"): [cell.strip("`") for cell in row[1:]] for row in _rows(text)}
-    flags = dict(_commands(typer.main.get_command(cli.app), "chatkeep"))["chatkeep serve"]
+    flags = _options()["chatkeep serve"]
     for field in msgspec.structs.fields(config.Settings):
         flag, variable, default, _ = rows[field.name]
         assert (flag in flags) == (field.name != "model_key")  # flags show in the list of processes
@@ -229,16 +229,15 @@ def test_threat_model_names_its_tests() -> None:
     assert [target.name for target in TARGETS] == re.findall(r"`([a-z-]+)`", fuzzed)
 
 
-def _commands(command: object, path: str) -> Iterator[tuple[str, set[str]]]:
-    """Yield each command that does something, with its long options."""
-    if isinstance(command, TyperGroup):
-        for name, inner in command.commands.items():
-            yield from _commands(inner, f"{path} {name}")
-        return
-    parameters = getattr(command, "params", ())
+def _options() -> Mapping[str, set[str]]:
+    """Return each command that does something, with its long options."""
+    return {f"chatkeep {name}": _long_options(command.params) for name, command in all_commands().items()}
+
+
+def _long_options(parameters: Sequence[object]) -> set[str]:
     assert all(isinstance(parameter, TyperArgument | TyperOption) for parameter in parameters)
     options = (option for parameter in parameters if isinstance(parameter, TyperOption) for option in parameter.opts)
-    yield path, {option for option in options if option.startswith("--")}
+    return {option for option in options if option.startswith("--")}
 
 
 def _sections(text: str) -> Mapping[str, str]:

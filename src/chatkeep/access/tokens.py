@@ -23,6 +23,7 @@ import msgspec
 from msgspec import Meta, Raw, Struct
 from msgspec.json import Decoder
 
+from chatkeep.core.bounds import RATE_MAX
 from chatkeep.core.keys import KEY_CHARS_MAX, parse_key
 from chatkeep.disk.private import FileState, PrivateFile
 from chatkeep.errors import InvalidError, InvalidKeyError, NotFoundError, StorageError, UnauthorizedError
@@ -34,7 +35,6 @@ DEFAULT_SCOPES: Final[tuple[Scope, ...]] = ("read", "write")
 FIRST_SCOPES: Final[tuple[Scope, ...]] = ("admin",)
 LENT_SCOPES: Final[tuple[Scope, ...]] = ("read", "delete")
 TOKEN_NAME_CHARS_MAX: Final = 128
-RATE_MAX: Final = 1_000_000  # requests a minute
 _MARK: Final = "ck_"  # lets scanners of leaked secrets recognise ours
 SECRET_CHARS_MAX: Final = 256  # a longer one is refused without hashing it
 

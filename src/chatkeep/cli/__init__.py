@@ -10,75 +10,30 @@ import io
 import os
 import sys
 import traceback
-from collections.abc import Callable, Mapping, Sequence
-from typing import Annotated, Final, NoReturn
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 from typer.exceptions import TyperException
 
 import chatkeep
-from chatkeep.cli import (
-    backup,
-    chatting,
-    doctor,
-    hints,
-    marking,
-    options,
-    reading,
-    screen,
-    serving,
-    status,
-    tokens,
-    transfer,
-    watching,
-    writing,
-)
+from chatkeep.cli import hints, screen
 from chatkeep.cli.interrupts import EXIT_CODE, StoppedError
-from chatkeep.cli.similar import did_you_mean
-from chatkeep.core.model import Json
+from chatkeep.cli.loading import AllCommands
 from chatkeep.errors import ChatkeepError, InvalidError, SessionNotFoundError
-from chatkeep.wire.answers import exit_code_of
-from chatkeep.wire.errors import advised
+
+if TYPE_CHECKING:
+    from chatkeep.core.model import Json
 
 app = typer.Typer(
     name="chatkeep",
+    cls=AllCommands,
     help="The home of your agents' conversations: plain JSON files, durable appends, real search, one HTTP API.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-_COMMANDS: Final[Mapping[str, Callable[..., None]]] = {
-    "serve": serving.serve,
-    "list": reading.list_command,
-    "show": reading.show,
-    "search": reading.search_command,
-    "watch": watching.watch,
-    "chat": chatting.chat_command,
-    "append": writing.append_command,
-    "rename": writing.rename,
-    "tag": marking.tag,
-    "untag": marking.untag,
-    "pin": marking.pin,
-    "unpin": marking.unpin,
-    "archive": marking.archive,
-    "unarchive": marking.unarchive,
-    "delete": writing.delete_command,
-    "export": transfer.export,
-    "import": transfer.import_,
-    "stats": status.stats_command,
-    "doctor": doctor.doctor,
-    "backup": backup.backup,
-    "restore": backup.restore_command,
-    "reindex": status.reindex,
-    "demo": transfer.demo,
-}
-for _name, _command in _COMMANDS.items():
-    app.command(_name, short_help=options.first_sentence(_command))(_command)
-for _token_command in tokens.tokens_app.registered_commands:
-    if _token_command.callback is not None:
-        _token_command.short_help = options.first_sentence(_token_command.callback)
-app.add_typer(tokens.tokens_app, name="token")
 
 
 def main(args: Sequence[str] | None = None) -> NoReturn:
@@ -134,6 +89,8 @@ def _told(error: BaseException, *, as_json: bool) -> int:
     else:
         key, hint = "", ""
         if isinstance(error, SessionNotFoundError):
+            from chatkeep.cli.similar import did_you_mean  # noqa: PLC0415 - only for those who mistype
+
             hint = did_you_mean(error.similar)
             key = f": {error.key}{'.' if hint else ''}"
         screen.complain(f"{failure['detail']}{key}{hint}")
@@ -145,6 +102,9 @@ def _told(error: BaseException, *, as_json: bool) -> int:
 def _failure(error: BaseException) -> tuple[int, dict[str, Json]]:
     """Return the exit code of an error, and its facts for `--json`."""
     if isinstance(error, ChatkeepError):
+        from chatkeep.wire.answers import exit_code_of  # noqa: PLC0415 - only for errors
+        from chatkeep.wire.errors import advised  # noqa: PLC0415
+
         about: dict[str, Json] = {
             name: value for name in ("field", "key") if isinstance(value := getattr(error, name, None), str)
         }

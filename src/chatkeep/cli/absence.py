@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 import typer
@@ -14,8 +14,10 @@ from chatkeep.cli import screen
 from chatkeep.core.model import Selection, Status
 from chatkeep.core.search.search import Search
 from chatkeep.errors import SessionDamagedError
-from chatkeep.sessions import Sessions
 from chatkeep.wire.answers import exit_code_of
+
+if TYPE_CHECKING:
+    from chatkeep.sessions import Sessions
 
 _REASONS: Final = 3  # reasons listed for unreadable files; the others are counted together
 _HITS_MAX: Final = 200  # hits counted elsewhere; above it the sentence says `or more`

@@ -6,15 +6,14 @@ import os
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import typer
 
-from chatkeep import wiring
-from chatkeep.config import settings_from
-from chatkeep.core.model import Selection
 from chatkeep.errors import ChatkeepError
-from chatkeep.sessions import Sessions
+
+if TYPE_CHECKING:
+    from chatkeep.sessions import Sessions
 
 _OFFERED: Final = 100  # keys
 Complete = Callable[[typer.Context, str], list[str]]
@@ -31,6 +30,8 @@ def one_of(*choices: str) -> Complete:
 
 def key_completions(ctx: typer.Context, incomplete: str) -> list[str]:
     """Return keys with this beginning, by code point."""
+    from chatkeep.core.model import Selection  # noqa: PLC0415 - only where keys are looked up
+
     chosen = Selection(prefixes=(incomplete,), archived=None)
     return _looked_up(ctx, lambda sessions: sessions.keys(chosen, limit=_OFFERED).keys)
 
@@ -43,6 +44,10 @@ def channels(ctx: typer.Context, incomplete: str) -> list[str]:
 
 def _looked_up(ctx: typer.Context, ask: Callable[[Sessions], Sequence[str]]) -> list[str]:
     """Return the answer of the workspace; empty when it is missing or fails, as a completion cannot report errors."""
+    from chatkeep import wiring  # noqa: PLC0415 - only where a workspace is asked
+    from chatkeep.config import settings_from  # noqa: PLC0415
+    from chatkeep.sessions import Sessions  # noqa: PLC0415
+
     given = ctx.params.get("workspace")
     try:
         settings = settings_from({"workspace": Path(given) if given else None}, os.environ)

@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from chatkeep import wiring
 from chatkeep.cli import completing, screen
-from chatkeep.cli.similar import did_you_mean, similar_keys
-from chatkeep.config import Settings, settings_from
-from chatkeep.core.keys import parse_key
-from chatkeep.core.model import Json
 from chatkeep.errors import InvalidError, NotFoundError, SessionDamagedError, SessionNotFoundError, StorageError
-from chatkeep.sessions import Sessions
-from chatkeep.store.open import Served
+
+if TYPE_CHECKING:
+    from chatkeep.config import Settings
+    from chatkeep.core.model import Json
+    from chatkeep.sessions import Sessions
+    from chatkeep.store.open import Served
 
 
 def path_of(text: str) -> Path:
@@ -61,12 +59,6 @@ KeyArgument = Annotated[
 ]
 
 
-def first_sentence(command: Callable[..., None]) -> str:
-    """Return the first sentence of a command's description, for the list of commands."""
-    line = (command.__doc__ or "").partition("\n")[0]
-    return re.split(r"(?<=[.:])\s", line)[0].rstrip(":.") + "."
-
-
 def choice(option: str, given: str, allowed: tuple[str, ...]) -> Json:
     """Return the value of an option after checking it against the choices."""
     if given not in allowed:
@@ -80,6 +72,9 @@ def existing_keys(sessions: Sessions, keys: Sequence[str], done: str) -> Sequenc
     Raises:
         NotFoundError: naming the first key without a session; its sentence says that nothing was `done`.
     """
+    from chatkeep.cli.similar import did_you_mean, similar_keys  # noqa: PLC0415 - not for help
+    from chatkeep.core.keys import parse_key  # noqa: PLC0415
+
     parsed = tuple(dict.fromkeys(map(parse_key, keys)))
     for key in parsed:
         try:
@@ -98,6 +93,9 @@ def settings(workspace: Path | None) -> Settings:
     Raises:
         InvalidError: when the store would end with the command.
     """
+    from chatkeep import wiring  # noqa: PLC0415 - not for help
+    from chatkeep.config import settings_from  # noqa: PLC0415
+
     chosen = settings_from({"workspace": workspace}, os.environ)
     wiring.check_lasting(chosen)
     return chosen
@@ -120,6 +118,8 @@ def check_existing(chosen: Settings) -> None:
     Raises:
         NotFoundError: when it does not.
     """
+    from chatkeep import wiring  # noqa: PLC0415 - not for help
+
     with named(chosen.place):
         if wiring.is_workspace(chosen):
             return
@@ -144,6 +144,8 @@ def named(place: Path | str) -> Iterator[None]:
 @contextmanager
 def opened_sessions(workspace: Path | None) -> Iterator[Sessions]:
     """Yield the sessions of an existing workspace; safe beside running servers."""
+    from chatkeep.sessions import Sessions  # noqa: PLC0415 - not for help
+
     with workspace_store(existing(workspace)) as store, _similar_named(Sessions(store)) as sessions:
         yield sessions
 
@@ -151,6 +153,8 @@ def opened_sessions(workspace: Path | None) -> Iterator[Sessions]:
 @contextmanager
 def made_sessions(workspace: Path | None) -> Iterator[Sessions]:
     """Yield the sessions of a workspace, creating a missing one; safe beside running servers."""
+    from chatkeep.sessions import Sessions  # noqa: PLC0415 - not for help
+
     with workspace_store(settings(workspace)) as store, _similar_named(Sessions(store)) as sessions:
         yield sessions
 
@@ -161,6 +165,8 @@ def _similar_named(sessions: Sessions) -> Iterator[Sessions]:
     try:
         yield sessions
     except SessionNotFoundError as error:
+        from chatkeep.cli.similar import similar_keys  # noqa: PLC0415 - only for those who mistype
+
         error.similar = similar_keys(sessions, error.key)
         raise
 
@@ -170,6 +176,8 @@ def workspace_store(
     chosen: Settings, *, watch: bool = False, on_problem: Callable[[str, str], None] | None = None
 ) -> Iterator[Served]:
     """Yield the store of a workspace; show a bar while its index is built."""
+    from chatkeep import wiring  # noqa: PLC0415 - not for help
+
     with named(chosen.place), screen.count_bar("Indexing") as on_progress:
         store = wiring.opened_store(chosen, watch=watch, on_progress=on_progress, on_problem=on_problem)
     try:

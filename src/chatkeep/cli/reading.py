@@ -6,11 +6,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
-from typing import Annotated, get_args
+from typing import TYPE_CHECKING, Annotated, get_args
 
 import msgspec
 import typer
-from rich.text import Text
 
 from chatkeep.cli import absence, completing, facts, moments, screen
 from chatkeep.cli.moments import moment
@@ -33,7 +32,11 @@ from chatkeep.core.search.query import Query, parse_query
 from chatkeep.core.search.search import DEFAULT_ROLES, Search
 from chatkeep.core.unknown import written
 from chatkeep.errors import InvalidError
-from chatkeep.sessions import Sessions
+
+if TYPE_CHECKING:
+    from rich.text import Text
+
+    from chatkeep.sessions import Sessions
 
 _AROUND = 5  # messages before and after a hit
 _SPARE = ("CHANNEL", "MESSAGES", "UPDATED")  # left out on narrow terminals, in this order
@@ -171,7 +174,7 @@ def show_messages(
     for message in messages:
         screen.say()
         heading = _heading(message)
-        screen.say(Text("\u25b6 ", "bold yellow").append(heading) if message.seq == marked else heading)
+        screen.say(screen.styled("\u25b6 ", "bold yellow").append(heading) if message.seq == marked else heading)
         if message.text and query is not None and query.terms:
             screen.say(_marked(message.text, highlights(message.text, query)))
         elif message.text and message.role == "assistant" and not plain:
@@ -254,7 +257,9 @@ def _show_around(sessions: Sessions, place: str, query: Query, *, as_json: bool)
 def _heading(message: Message) -> Text:
     name = f" {screen.safe_text(message.name, one_line=True)}" if message.name else ""
     told = f" · {message.sent_at.astimezone():%Y-%m-%d %H:%M:%S} · #{message.seq}"
-    return Text(f"{message.role}{name}", f"bold {screen.role_style(message.role)}").append(told, "not bold dim")
+    return screen.styled(f"{message.role}{name}", f"bold {screen.role_style(message.role)}").append(
+        told, "not bold dim"
+    )
 
 
 def _call(call: Json) -> str:
@@ -265,7 +270,7 @@ def _call(call: Json) -> str:
 
 
 def _excerpt(hit: Hit) -> Text:
-    return Text("  ").append(_marked(hit.excerpt, hit.highlights, one_line=True))
+    return screen.styled("  ", "").append(_marked(hit.excerpt, hit.highlights, one_line=True))
 
 
 def _marked(text: str, places: Iterable[tuple[int, int]], *, one_line: bool = False) -> Text:
@@ -274,7 +279,7 @@ def _marked(text: str, places: Iterable[tuple[int, int]], *, one_line: bool = Fa
     def safe(piece: str) -> str:
         return screen.safe_text(piece).replace("\n", " ") if one_line else screen.safe_text(piece)
 
-    marked = Text()
+    marked = screen.styled("", "")
     end = 0
     for first, last in places:
         marked.append(safe(text[end:first]))

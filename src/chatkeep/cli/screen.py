@@ -12,22 +12,19 @@ import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from datetime import datetime
 from io import TextIOWrapper
 from pathlib import Path
-from typing import Final, TextIO
-
-import msgspec
-from markdown_it import MarkdownIt
-from rich.console import Console, ConsoleOptions, JustifyMethod, RenderableType
-from rich.markdown import Markdown
-from rich.progress import BarColumn, DownloadColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-from rich.segment import Segment
-from rich.table import Table
-from rich.text import Text
+from typing import TYPE_CHECKING, Final, TextIO
 
 from chatkeep.cli import hints
 from chatkeep.core.text import quoting
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from rich.console import Console, JustifyMethod
+    from rich.progress import DownloadColumn, MofNCompleteColumn, Progress
+    from rich.text import Text
 
 _PIPE_COLUMNS: Final = 240  # width of output into a pipe
 _STYLES: Final = {"user": "cyan", "assistant": "green", "tool": "yellow"}
@@ -90,11 +87,17 @@ def complain_json(value: object) -> None:
 
 def say(sentence: str | Text = "") -> None:
     """Print a sentence on stdout."""
-    _console().print(hints.as_run(sentence) if isinstance(sentence, str) else sentence, soft_wrap=True)
+    if isinstance(sentence, str):
+        _print(hints.as_run(sentence))
+    else:
+        _console().print(sentence, soft_wrap=True)
 
 
 def say_markdown(text: str) -> None:
     """Print stored text as Markdown on a terminal, else unchanged; never read it as HTML or as escapes."""
+    from markdown_it import MarkdownIt  # noqa: PLC0415 - only for answers
+    from rich.markdown import Markdown  # noqa: PLC0415
+
     console = _console()
     if not console.is_terminal:
         console.print(styled(text, ""), soft_wrap=True)
@@ -111,7 +114,7 @@ def say_markdown(text: str) -> None:
 
 def complain(sentence: str) -> None:
     """Print a sentence on stderr."""
-    _console(stderr=True).print(safe_text(hints.as_run(sentence), one_line=True), soft_wrap=True)
+    _print(safe_text(hints.as_run(sentence), one_line=True), stderr=True)
 
 
 def complain_at_length(text: str) -> None:
@@ -141,6 +144,8 @@ def show_table(
     On a narrow terminal, titles are cut first. Then the `spare` columns are left out, in their order, and the first
     column is cut to half of the width.
     """
+    from rich.table import Table  # noqa: PLC0415 - only for tables
+
     console = _console()
     cells = [list(map(_cell, row)) for row in rows]
     kept = _fitting(columns, cells, spare, console.width)
@@ -171,6 +176,8 @@ def _fitting(columns: Sequence[str], rows: Sequence[Sequence[Text]], spare: Sequ
 
 def styled(text: str, style: str) -> Text:
     """Return stored text, made safe, in a style."""
+    from rich.text import Text  # noqa: PLC0415 - only for what has a style
+
     return Text(safe_text(text), style)
 
 
@@ -231,6 +238,8 @@ class WorkBar:
 @contextmanager
 def work_bar(what: str, total: int) -> Iterator[WorkBar]:
     """Yield the progress of work on `total` bytes; only a terminal's stderr shows the bar, until the work ends."""
+    from rich.progress import DownloadColumn  # noqa: PLC0415 - only for long work
+
     with _bar(DownloadColumn()) as bar:
         yield WorkBar(bar, what, total)
 
@@ -239,53 +248,64 @@ def work_bar(what: str, total: int) -> Iterator[WorkBar]:
 def count_bar(what: str) -> Iterator[Callable[[int, int], None]]:
     """Yield a function to show progress, given the number done and the total; its first call shows the bar."""
     with ExitStack() as shown:
-        bar = _bar(MofNCompleteColumn())
-        task = bar.add_task(what, total=None)
+        bars: list[Progress] = []
 
         def show(done: int, total: int) -> None:
-            if not (bar.disable or bar.live.is_started):
-                shown.enter_context(bar)
-            bar.update(task, completed=done, total=total)
+            if not bars:
+                bars.append(_started_bar(what, shown))
+            bars[0].update(bars[0].task_ids[0], completed=done, total=total)
 
         yield show
 
 
+def _started_bar(what: str, shown: ExitStack) -> Progress:
+    from rich.progress import MofNCompleteColumn  # noqa: PLC0415 - only for long work
+
+    bar = _bar(MofNCompleteColumn())
+    bar.add_task(what, total=None)
+    if not bar.disable:
+        shown.enter_context(bar)
+    return bar
+
+
 def _cell(cell: str | Text) -> Text:
-    text = Text(safe_text(cell, one_line=True)) if isinstance(cell, str) else cell.copy()
+    text = styled(safe_text(cell, one_line=True), "") if isinstance(cell, str) else cell.copy()
     text.no_wrap, text.overflow = True, "ellipsis"
     return text
 
 
 def _bar(amount: DownloadColumn | MofNCompleteColumn) -> Progress:
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn  # noqa: PLC0415 - only for long work
+
     console = _console(stderr=True)
     columns = (TextColumn("{task.description}", markup=False), BarColumn(), amount, TimeRemainingColumn())
     return Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
 
 
+def _print(text: str, *, stderr: bool = False) -> None:
+    """Print a text without a style; a plain one needs no console."""
+    if safe_text(text) == text and all(map(str.isprintable, text.split("\n"))):
+        stream = sys.stderr if stderr else sys.stdout
+        stream.write(f"{text}\n")
+        stream.flush()
+    else:
+        _console(stderr=stderr).print(text, soft_wrap=True)
+
+
 def _console(*, stderr: bool = False) -> Console:
+    from chatkeep.cli.console import SafeConsole  # noqa: PLC0415 - only for what is drawn
+
     stream = sys.stderr if stderr else sys.stdout
     width = None if stream.isatty() else _PIPE_COLUMNS
-    return _Console(stderr=stderr, width=width, markup=False, highlight=False, emoji=False)
+    return SafeConsole(stderr=stderr, width=width, markup=False, highlight=False, emoji=False)
 
 
 def _write_json(stream: TextIO, value: object, indent: int = 2) -> None:
     ascii_only = (stream.encoding or "utf-8").lower().replace("-", "") != "utf8"
+    import msgspec  # noqa: PLC0415 - only for JSON
+
     formatted = msgspec.json.format(msgspec.json.encode(value), indent=indent)
     stream.write(visible_json(formatted, ascii_only=ascii_only) + "\n")
-
-
-class _Console(Console):
-    """A console to draw nothing of effect on a terminal, except its own colours and moves.
-
-    It lets a BrokenPipeError through: `main` decides about a process without a reader of its output.
-    """
-
-    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
-        for segment in super().render(renderable, options):
-            yield segment if segment.control else segment._replace(text=safe_text(segment.text))
-
-    def on_broken_pipe(self) -> None:
-        raise  # noqa: PLE0704 - the BrokenPipeError, under way where Rich calls this
 
 
 def _json_escape(character: str) -> str:

@@ -11,7 +11,6 @@ from typing import Annotated
 
 import typer
 
-from chatkeep import wiring
 from chatkeep.access.page_sessions import PageSession, PageSessions
 from chatkeep.access.tokens import DEFAULT_SCOPES, SCOPES, Token, TokenFile
 from chatkeep.cli import screen
@@ -22,7 +21,12 @@ from chatkeep.errors import NotFoundError
 from chatkeep.sessions import now_utc
 from chatkeep.wire.bodies import parse_duration
 
-tokens_app = typer.Typer(help="Make, list and revoke the tokens that let programs in.", no_args_is_help=True)
+tokens_app = typer.Typer(
+    help="Make, list and revoke the tokens that let programs in.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+)
 
 
 @tokens_app.command("create")
@@ -114,6 +118,8 @@ def _ended(pages: PageSessions, id_or_secret: str) -> PageSession:
 
 @contextmanager
 def _files(workspace: Path | None) -> Iterator[tuple[TokenFile, PageSessions]]:
+    from chatkeep import wiring  # noqa: PLC0415 - not for help
+
     place = workspace_from(workspace, os.environ)
     with named(place):
         yield wiring.token_file(place), wiring.page_sessions(place)

@@ -20,6 +20,8 @@ BATCH_MAX: Final = 1000  # messages in an append
 
 BODY_BYTES_MAX: Final = 10 << 20  # 10 MiB, of a request
 LARGE_BODY_BYTES_MAX: Final = 64 << 20  # 64 MiB, of a request with messages: an append, an import, a call of the model
+MODEL_CHARS_MAX: Final = 256  # of the name of a model
+RATE_MAX: Final = 1_000_000  # requests a minute, in settings and for a token
 
 _BLOCK_BYTES: Final = 1 << 16  # scanned at once; other threads run between two blocks
 _NEITHER: Final = bytes(set(range(256)) - set(b'",[]{}'))  # neither structure nor the bounds of a string

@@ -6,18 +6,17 @@ Another store adds itself with one line in `KINDS`.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import BinaryIO, Final, NamedTuple, Protocol
+from typing import TYPE_CHECKING, BinaryIO, Final, NamedTuple, Protocol
 
 from msgspec import Struct
 
 from chatkeep.disk.files import Durability, is_there
 from chatkeep.errors import InvalidError
 from chatkeep.store.address import FILES, StoreAddress
-from chatkeep.store.admin import Admin, Backup, Progress
-from chatkeep.store.files.care.backups import BackupFile
-from chatkeep.store.files.care.files_admin import FilesAdmin
-from chatkeep.store.files.store import FilesStore
 from chatkeep.store.protocol import Store
+
+if TYPE_CHECKING:
+    from chatkeep.store.admin import Admin, Backup
 
 
 class Served(Store, Protocol):
@@ -44,7 +43,7 @@ class StoreOptions(Struct, frozen=True, kw_only=True):
     durability: Durability = "full"
     watch: bool = False
     follow: bool = False
-    on_progress: Progress | None = None
+    on_progress: Callable[[int, int], None] | None = None
     on_problem: Callable[[str, str], None] | None = None
 
 
@@ -102,10 +101,14 @@ def opened_backup(source: BinaryIO) -> Backup:
     Raises:
         BrokenInputError: when it is no backup, is cut off, or has an invalid list.
     """
+    from chatkeep.store.files.care.backups import BackupFile  # noqa: PLC0415 - only for the care
+
     return BackupFile(source)
 
 
 def _files(address: StoreAddress, options: StoreOptions) -> Served:
+    from chatkeep.store.files.store import FilesStore  # noqa: PLC0415 - not for settings and tokens
+
     return FilesStore.open(
         address.folder,
         durability=options.durability,
@@ -129,6 +132,8 @@ def _has_files(address: StoreAddress) -> bool:
 
 
 def _care_for_files(address: StoreAddress) -> Admin:
+    from chatkeep.store.files.care.files_admin import FilesAdmin  # noqa: PLC0415 - only for the care
+
     return FilesAdmin(address.folder)
 
 

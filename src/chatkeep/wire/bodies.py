@@ -13,7 +13,7 @@ from typing import Annotated, Final, TypeVar
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from chatkeep.core.bounds import BATCH_MAX, DEPTH_MAX, VALUES_MAX, check_depth, has_more_values
+from chatkeep.core.bounds import BATCH_MAX, DEPTH_MAX, MODEL_CHARS_MAX, VALUES_MAX, check_depth, has_more_values
 from chatkeep.core.checks import BLANKS, NAME_CHARS_MAX, TAGS_MAX, TITLE_CHARS_MAX
 from chatkeep.core.keys import CHANNEL_CHARS_MAX, KEY_CHARS_MAX
 from chatkeep.core.model import ROLES, Draft, Json, Revision, Role, utc
@@ -22,7 +22,6 @@ from chatkeep.errors import BrokenInputError, InvalidError
 
 BULK_KEYS_MAX: Final = 10_000  # keys in one deletion
 CHAT_CHARS_MAX: Final = 100_000  # of a message to the model
-MODEL_CHARS_MAX: Final = 256
 LARGE_BYTES: Final = 64 << 10  # of a body; a thread parses a larger one, not the event loop
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _YEAR_1: Final = -62135596800.0

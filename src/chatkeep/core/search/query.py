@@ -298,7 +298,7 @@ def _terms(text: str) -> Iterator[tuple[Term, list[Term]]]:
 def _single(tokens: Sequence[FoldedWord]) -> list[Term]:
     """Return a term for each token, and one for each run of a script without spaces."""
     found = []
-    for of_script, same in groupby(tokens, key=lambda token: is_unspaced(token.text) is not None):
+    for of_script, same in groupby(tokens, key=lambda token: is_unspaced(token.text)):
         row_tokens = list(same)
         rows = _runs(row_tokens) if of_script else ([token] for token in row_tokens)
         found += [Term(_texts(row), exact=len(row) > 1, run=_is_run(row)) for row in rows]

@@ -25,45 +25,43 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Callable, Iterator
-from functools import lru_cache
+from functools import cache, lru_cache
 from itertools import islice
 from typing import Final
 
-import regex
 from msgspec import Struct
+
+from chatkeep.core.text.patterns import LazyPattern
 
 _UNSPACED = (
     "\u0e00-\u0eff\u1000-\u109f\u1100-\u11ff\u1780-\u17ff\u2e80-\u2fdf\u3005-\u3007\u3021-\u3029\u3031-\u3035"
     "\u3041-\u30ff\u3105-\u312f\u3131-\u318e\u31a0-\u31bf\u31f0-\u31ff\u3400-\u4dbf\u4e00-\u9fff\ua960-\ua97f"
     "\uac00-\ud7ff\uf900-\ufaff\U0001b000-\U0001b16f\U00020000-\U0003ffff"
 )
-_may_have_pairs: Final = re.compile("[\u0e00-\U0010ffff]").search  # no lower character folds to one of these
-is_unspaced: Final = re.compile(f"[{_UNSPACED}]").match
-"""Whether the first character of a token is of a script without spaces."""
-
+_PAIRED: Final = "[\u0e00-\U0010ffff]"  # no lower character folds to a script without spaces
 _ASCII_TOKEN: Final = re.compile(r"[a-z0-9]+")
 _TOKEN_KINDS: Final = re.compile(r"w+|[ce]")
 _EVEN_TOKEN: Final = re.compile(r"w[wj]*|[ce]j*")
 _FALLEN: Final = "\0"
 _SEVERAL: Final = "\1"
-_joins: Final = regex.compile(r"[\p{L}\p{N}\p{M}]\0").search
+_JOINED: Final = LazyPattern(r"[\p{L}\p{N}\p{M}]\0")
 _arabic: Final = re.compile("[\u0620-\u06ff]").search  # Arabic stems drop the beginning of a word
 _RUN_KINDS: Final = re.compile(r"cc+")
 _MARKS: Final = r"\p{M}\u1160-\u11ff\uff9e\uff9f\U00016d63\U00016d67"  # characters that may compose with the one before
 _MARKS_MAX: Final = 30  # on one letter
-_CLUSTER: Final = regex.compile(rf"[^{_MARKS}][{_MARKS}]{{0,{_MARKS_MAX}}}+|[{_MARKS}]{{1,{_MARKS_MAX}}}+")
-_MANY_MARKS: Final = regex.compile(rf"[{_MARKS}]{{{_MARKS_MAX + 1},}}+")
+_CLUSTER: Final = LazyPattern(rf"[^{_MARKS}][{_MARKS}]{{0,{_MARKS_MAX}}}+|[{_MARKS}]{{1,{_MARKS_MAX}}}+")
+_MANY_MARKS: Final = LazyPattern(rf"[{_MARKS}]{{{_MARKS_MAX + 1},}}+")
 _SAMPLED: Final = 5  # every fifth character is looked at first: too many marks show up among these too
-_many_samples: Final = regex.compile(rf"[{_MARKS}]{{{_MARKS_MAX // _SAMPLED}}}").search
+_MANY_SAMPLES: Final = LazyPattern(rf"[{_MARKS}]{{{_MARKS_MAX // _SAMPLED}}}")
 _CLUSTERS_OF_A_SLICE: Final = 1 << 11
-_CLUSTERS: Final = regex.compile(rf"(?:{_CLUSTER.pattern}){{1,{_CLUSTERS_OF_A_SLICE}}}+")
-_LETTER: Final = regex.compile(f"[^{_MARKS}]")
+_CLUSTERS: Final = LazyPattern(rf"(?:{_CLUSTER.text}){{1,{_CLUSTERS_OF_A_SLICE}}}+")
+_LETTER: Final = LazyPattern(f"[^{_MARKS}]")
 _SLICE_CHARS: Final = 1 << 16  # 65,536 characters; folding them takes about 2 ms
 _HALF_WIDTH: Final = re.compile("[\uff66-\uff9d][\uff9e\uff9f]")  # a kana and its mark: two characters that compose
-_IS_DECORATION: Final = regex.compile(
+_DECORATION: Final = LazyPattern(
     r"(?=\p{M})[\u0300-\u06ff]|[\p{Me}\p{Variation_Selector}\u00ad\u200c\u2060\ufeff\U0001f3fb-\U0001f3ff]"
-).match
-_IS_EMOJI: Final = regex.compile(r"[\p{Extended_Pictographic}\p{Regional_Indicator}]").match
+)
+_EMOJI: Final = LazyPattern(r"[\p{Extended_Pictographic}\p{Regional_Indicator}]")
 _HUMP: Final = r"(?:[a-z][A-Z]|[A-Z]{2}[a-z]|[A-Za-z][0-9]|[0-9][A-Za-z])"
 has_hump: Final = re.compile(  # same as _HUMP, but faster: few characters of a text are in its first set
     r"[A-Z0-9](?:(?<=[a-z][A-Z])|(?<=[A-Za-z][0-9])|(?<=[A-Z][A-Z])(?=[a-z])|(?<=[0-9])(?=[A-Za-z]))"
@@ -114,7 +112,7 @@ class Even(Struct, frozen=True):
         if self.is_ascii:
             found = (_ASCII_TOKEN if begun is None else _token_begun(begun)).finditer(self.plain)
             return [FoldedWord(token.group(), *token.span()) for token in found]
-        hides = (self.has_fallen and _joins(self.plain)) or _arabic(self.plain)
+        hides = (self.has_fallen and _JOINED.search(self.plain)) or _arabic(self.plain)
         spans = self._all() if begun is None or hides else self._begun(begun)
         return [FoldedWord(self.plain[first:last].replace(_FALLEN, ""), first, last) for first, last in spans]
 
@@ -143,6 +141,21 @@ class _Table(dict[int, str]):
             self.clear()
         self[code] = become = self._become(chr(code))
         return become
+
+
+def is_unspaced(token: str) -> bool:
+    """Tell whether the first character of a token is of a script without spaces."""
+    return not token.isascii() and _compiled(f"[{_UNSPACED}]").match(token) is not None
+
+
+def _may_have_pairs(text: str) -> bool:
+    return not text.isascii() and _compiled(_PAIRED).search(text) is not None
+
+
+@cache
+def _compiled(pattern: str) -> re.Pattern[str]:
+    """Return the pattern, compiled when it is first used: one of many characters takes some milliseconds."""
+    return re.compile(pattern)
 
 
 def folded(text: str) -> str:
@@ -295,7 +308,7 @@ def _composed(text: str) -> str:
 def _with_few_marks(text: str) -> Iterator[str]:
     """Yield a text, cut at the clusters of each letter with too many marks."""
     start = 0
-    has_many = _many_samples(text[::_SAMPLED], concurrent=False)
+    has_many = _MANY_SAMPLES.search(text[::_SAMPLED], concurrent=False)
     for run in _MANY_MARKS.finditer(text, concurrent=False) if has_many else ():
         for end in range(run.start() + _MARKS_MAX, run.end(), _MARKS_MAX):
             yield text[start:end]
@@ -324,7 +337,7 @@ def _fold(character: str) -> str:
 
 
 def _without_marks(character: str) -> str:
-    if _IS_DECORATION(character):
+    if _DECORATION.match(character):
         return ""
     base = unicodedata.normalize("NFD", character)
     return base[0] if ord(base[0]) < _FOLDS_MARKS_BELOW and len(base) > 1 else character
@@ -334,7 +347,7 @@ def _kind(folded_character: str) -> str:
     """Return `w` for a part of a word, `c` for a token by itself, `e` for an emoji, a space for neither."""
     if unicodedata.category(folded_character)[0] in "LNM":
         return "c" if is_unspaced(folded_character) else "w"
-    return "e" if _IS_EMOJI(folded_character) else " "
+    return "e" if _EMOJI.match(folded_character) else " "
 
 
 def _even_fold(character: str) -> str:
@@ -360,7 +373,7 @@ def _apart(character: str) -> str:
 
 def _index_form(character: str) -> str:
     """Return a character in a form for an index: a young one as a private character and a number."""
-    is_plain = ord(character) < _PLAIN_BELOW and not _IS_EMOJI(character)
+    is_plain = ord(character) < _PLAIN_BELOW and not _EMOJI.match(character)
     return character if is_plain else f"{_YOUNG}{ord(character):06x}"
 
 

@@ -16,7 +16,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 
-import regex
+from chatkeep.core.text.patterns import LazyPattern
 
 SCAN_CHARS: Final = 4096  # a grapheme cluster can be long, but 80 of them are never longer than this in any script
 
@@ -25,15 +25,15 @@ _JSON_CHARS_MAX: Final = 1 << 18  # a longer text beginning like JSON counts as 
 _ARGUMENT_WORDS_MIN: Final = 3  # words behind a command; so many read as a sentence
 _ARGUMENT_CHARS_MIN: Final = 6  # the same, in scripts without spaces
 
-_SPOKEN: Final = regex.compile(  # names of wrappers around a user's words
+_SPOKEN: Final = LazyPattern(  # names of wrappers around a user's words
     r"(?:user[_-]?)?(?:input|message|prompt|query|request)|answer|command-args|feedback|human|question|task|user",
-    regex.IGNORECASE,
+    ignores_case=True,
 )
-_THOUGHT: Final = regex.compile(r"analysis|reasoning|reflection|scratchpad|think(?:ing)?|thoughts?", regex.IGNORECASE)
-_INJECTED: Final = regex.compile(  # names of wrappers added by tools; others are known by their form
+_THOUGHT: Final = LazyPattern(r"analysis|reasoning|reflection|scratchpad|think(?:ing)?|thoughts?", ignores_case=True)
+_INJECTED: Final = LazyPattern(  # names of wrappers added by tools; others are known by their form
     r"attachments?|context|documents?|environment|files?|instructions|memor(?:y|ies)|metadata|reminder|rules|selection"
     r"|skills|system|tools",
-    regex.IGNORECASE,
+    ignores_case=True,
 )
 _INJECTED_ANYWHERE: Final = (  # the same, also behind a user's words
     r"additional_data|attached_files|command-(?:message|name)|editorcontext|environment_(?:context|details)"
@@ -44,40 +44,40 @@ _INJECTED_ANYWHERE: Final = (  # the same, also behind a user's words
 _INVISIBLE: Final = (
     r"[[\s\p{Cc}\p{Cf}\u034f\u115f\u1160\u2800\u3164\uffa0\ufe00-\ufe0f]--[\p{Prepended_Concatenation_Mark}]]"
 )
-_BLANK: Final = regex.compile(rf"(?V1){_INVISIBLE}*+")
-_LINE: Final = regex.compile(r"[^\n\r\v\f\x1c-\x1e\x85\u2028\u2029]*+")
-_WORD: Final = regex.compile(r"[\p{L}\p{N}]")
-_TAG: Final = regex.compile(r"<([A-Za-z][\w:-]{0,63})(?:\s[^<>]{0,512})?>")
-_CLOSING: Final = regex.compile(r"</([A-Za-z][\w:-]{0,63})\s*>")
-_ROLE_BLOCK: Final = regex.compile(
+_BLANK: Final = LazyPattern(rf"(?V1){_INVISIBLE}*+")
+_LINE: Final = LazyPattern(r"[^\n\r\v\f\x1c-\x1e\x85\u2028\u2029]*+")
+_WORD: Final = LazyPattern(r"[\p{L}\p{N}]")
+_TAG: Final = LazyPattern(r"<([A-Za-z][\w:-]{0,63})(?:\s[^<>]{0,512})?>")
+_CLOSING: Final = LazyPattern(r"</([A-Za-z][\w:-]{0,63})\s*>")
+_ROLE_BLOCK: Final = LazyPattern(
     r"<\|(?:im_start|start_header_id)\|>\s*(\w+)\s*(?:<\|end_header_id\|>)?|<\|(system|user|assistant|tool)\|>"
     r"|<start_of_turn>(\w+)|(<<SYS>>)"
 )
-_BLOCK_END: Final = regex.compile(r"<\|(?:im_end|eot_id|end|user)\|>|<end_of_turn>|<</SYS>>")
-_TOKEN: Final = regex.compile(
+_BLOCK_END: Final = LazyPattern(r"<\|(?:im_end|eot_id|end|user)\|>|<end_of_turn>|<</SYS>>")
+_TOKEN: Final = LazyPattern(
     r"<\|[^|<>\s]{1,40}\|>|<\uff5c[^\uff5c<>\s]{1,40}\uff5c>|\[/?(?:INST|TOOL_CALLS|TOOL_RESULTS|AVAILABLE_TOOLS|DONE)\]"
     r"|<<?/?SYS>>|<s>(?=\s*\[INST\])|<(?:start|end)_of_turn>|</?(?:bos|eos|pad|unk|eot)>"
     r"|\#{2,} ?[A-Z][A-Z_]{0,30} ?\#{2,}"
 )
 _MARKS: Final = frozenset("<[#")  # without one of them a text has no token and no tag
-_LAST: Final = regex.compile(r"</s>\s*\Z")
-_FENCE: Final = regex.compile(r"(`{3,}|~{3,})[^\n`]*+(?:\n|\Z)")
-_JSON: Final = regex.compile(r"\{\s*(?:\"|\})|\[\s*(?:[\[{\"\]]|-?\d+(?:\.\d+)?\s*[,\]])")
-_DATA: Final = regex.compile(r"(?:!\[([^\]\n]{0,200})\]\()?data:([\w.+-]+/[\w.+-]+)?[;,][^\s)\"'<>]*+\)?")
-_PICTURE: Final = regex.compile(r"!\[([^\]\n]{0,200})\]\([^\s()]{0,2048}\)")
-_LINK: Final = regex.compile(r"<?(?:https?|ftp)://(?:[^/@\s]*@)?([^/:?#\s<>]+)[^\s<>]*+>?\Z", regex.IGNORECASE)
-_MARKER: Final = regex.compile(
+_LAST: Final = LazyPattern(r"</s>\s*\Z")
+_FENCE: Final = LazyPattern(r"(`{3,}|~{3,})[^\n`]*+(?:\n|\Z)")
+_JSON: Final = LazyPattern(r"\{\s*(?:\"|\})|\[\s*(?:[\[{\"\]]|-?\d+(?:\.\d+)?\s*[,\]])")
+_DATA: Final = LazyPattern(r"(?:!\[([^\]\n]{0,200})\]\()?data:([\w.+-]+/[\w.+-]+)?[;,][^\s)\"'<>]*+\)?")
+_PICTURE: Final = LazyPattern(r"!\[([^\]\n]{0,200})\]\([^\s()]{0,2048}\)")
+_LINK: Final = LazyPattern(r"<?(?:https?|ftp)://(?:[^/@\s]*@)?([^/:?#\s<>]+)[^\s<>]*+>?\Z", ignores_case=True)
+_MARKER: Final = LazyPattern(
     r"\[(?:(image|photo|picture|screenshot)|(voice|audio)|(video)|(file|document|attachment|media|sticker)"
     r"|request interrupted)\b[^\[\]]{0,2048}\]\Z|<media:(?:(image)|(audio)|(video)|(\w+))>\Z",
-    regex.IGNORECASE,
+    ignores_case=True,
 )
 _MARKED: Final = ("Picture", "Audio", "Video", "File") * 2
-_COMMAND: Final = regex.compile(r"(/[a-z][\w-]{0,31}(?:@\w+)?)(?:\s+(\S.*))?\Z|![a-z][\w-]{0,31}\Z", regex.IGNORECASE)
-_UNSPACED: Final = regex.compile(r"[\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}]")
-_TRACE: Final = regex.compile(r"Traceback \(most recent call last\):[^\n]*+(?:\n(?:[ \t]+[^\n]*+|(?=\n)))*+\n?")
-_MARKUP: Final = regex.compile(r"<(?:(!doctype html|html)|(\?xml))\b", regex.IGNORECASE)
+_COMMAND: Final = LazyPattern(r"(/[a-z][\w-]{0,31}(?:@\w+)?)(?:\s+(\S.*))?\Z|![a-z][\w-]{0,31}\Z", ignores_case=True)
+_UNSPACED: Final = LazyPattern(r"[\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}]")
+_TRACE: Final = LazyPattern(r"Traceback \(most recent call last\):[^\n]*+(?:\n(?:[ \t]+[^\n]*+|(?=\n)))*+\n?")
+_MARKUP: Final = LazyPattern(r"<(?:(!doctype html|html)|(\?xml))\b", ignores_case=True)
 _CAVEAT: Final = "Caveat: The messages below were generated by the user while running local commands."
-_CUT: Final = regex.compile(rf"<(?:{_INJECTED_ANYWHERE})(?:\s[^<>]*)?>", regex.IGNORECASE)
+_CUT: Final = LazyPattern(rf"<(?:{_INJECTED_ANYWHERE})(?:\s[^<>]*)?>", ignores_case=True)
 _MEDIA: Final[Mapping[str, str]] = MappingProxyType({"image": "Picture", "audio": "Audio", "video": "Video"})
 
 Skipped = tuple[int, str] | None
@@ -293,7 +293,7 @@ def _media(media_type: str) -> str:
 
 def _line_of(name: str) -> str:
     """Return the last part of a path, on one line."""
-    return " ".join(regex.split(r"[/\\]", name[:SCAN_CHARS])[-1].split()) or "File"
+    return " ".join(name[:SCAN_CHARS].replace("\\", "/").rpartition("/")[2].split()) or "File"
 
 
 _JSON_DECODER: Final = json.JSONDecoder()

@@ -8,16 +8,15 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
-import regex
-
 from chatkeep.core.text.openings import SCAN_CHARS, opening_of
+from chatkeep.core.text.patterns import LazyPattern
 
 MADE_TITLE_CHARS_MAX: Final = 80  # visible characters: grapheme clusters
 PREVIEW_CHARS_MAX: Final = 120  # visible characters: grapheme clusters
 NO_TITLE: Final = "New Chat"
-_GRAPHEME: Final = regex.compile(r"\X")
-_SPACE: Final = regex.compile(r"[\s\p{Cc}]+")
-_LINE: Final = regex.compile(r"[\s\p{Cc}]*+([^\n\r\v\f\x1c-\x1e\x85\u2028\u2029]*+)")
+_GRAPHEME: Final = LazyPattern(r"\X")
+_SPACE: Final = LazyPattern(r"[\s\p{Cc}]+")
+_LINE: Final = LazyPattern(r"[\s\p{Cc}]*+([^\n\r\v\f\x1c-\x1e\x85\u2028\u2029]*+)")
 
 
 class Short(NamedTuple):

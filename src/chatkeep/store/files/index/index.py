@@ -24,12 +24,12 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from datetime import date
 from hashlib import blake2b
-from importlib import metadata
 from pathlib import Path
 from typing import Final, TypeVar
 
 import apsw
 import msgspec
+import Stemmer
 
 from chatkeep.core.feed import Changes
 from chatkeep.core.model import Selection, Summary
@@ -401,7 +401,7 @@ def _version() -> str:
         LATE_INDEXES,
         str(FORMAT),
         str(_REVISION),
-        metadata.version("PyStemmer"),
+        Stemmer.version(),
         unicodedata.unidata_version,
     ]
     return blake2b("\n".join(parts).encode(), digest_size=5).hexdigest()

@@ -180,7 +180,7 @@ def _is_to_be_known(word: str, count: int) -> bool:
 
 def _is_pair(word: str) -> bool:
     plain = word.removeprefix(_THOUGHT)
-    return len(plain) > 1 and is_unspaced(plain) is not None
+    return len(plain) > 1 and is_unspaced(plain)
 
 
 def is_mark(word: str) -> bool:

@@ -10,8 +10,6 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Final, Protocol
 
-import watchfiles
-
 from chatkeep.disk.files import Stamp, is_folder
 from chatkeep.errors import BusyError, StorageError
 from chatkeep.store.files.tree.tree import NotRegularError, Tree
@@ -92,6 +90,8 @@ class Watch:
             self._kept.catch_up()
             self._stop.wait(_ROUND_MS / 1000)
             return
+        import watchfiles  # noqa: PLC0415 - only for servers
+
         moves, is_looked_at = self._tree.moves, not self._is_watching.is_set()
         for happened in watchfiles.watch(
             self._tree.sessions_path,

@@ -1,0 +1,132 @@
+"""A command loads what it needs. Modules are counted, no time is measured; `bench/startup.py` measures it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from chatkeep.cli.loading import COMMANDS, first_sentence
+from chatkeep.store.files.store import FilesStore
+from chatkeep.testing import talk
+from tests.cli.called import all_commands
+from tests.cli.conftest import Run
+
+_SCRIPT = """
+import sys
+from chatkeep.cli import main
+try:
+    main(sys.argv[1:])
+finally:
+    print(*sys.modules, file=sys.stderr)
+"""
+NEVER = {
+    "anyio",
+    "asyncio",
+    "email",
+    "httpx",
+    "importlib.metadata",
+    "markdown_it",
+    "multiprocessing",
+    "openai",
+    "platformdirs",
+    "prompt_toolkit",
+    "pydantic",
+    "pygments",
+    "rich.progress",
+    "socket",
+    "tomllib",
+    "uvicorn",
+    "watchfiles",
+    "zoneinfo",
+    "zstandard",
+    "chatkeep.access",
+    "chatkeep.exporters",
+    "chatkeep.importers",
+    "chatkeep.model",
+    "chatkeep.store.files.care",
+}
+"""What none of the commands below needs; each name stands for all that is below it."""
+NO_STORE = {"apsw", "msgspec", "regex", "rich.console", "Stemmer", "chatkeep.core.model", "chatkeep.sessions"}
+NO_TABLE = {"rich"}
+
+
+@pytest.mark.parametrize(
+    "words,more",
+    [
+        ("--help", NO_STORE | NO_TABLE),
+        ("--version", NO_STORE | NO_TABLE),
+        ("list", {"regex"}),
+        ("list --json", NO_TABLE | {"regex"}),
+        ("search message", set()),
+        ("search --json message", NO_TABLE | {"regex"}),
+        ("append cli:default hello --role user", NO_TABLE),
+        ("append cli:default hello --role user --json", NO_TABLE),
+    ],
+)
+def test_load_what_a_command_needs(words: str, more: set[str], workspace: Path) -> None:
+    """Nothing else is loaded: no checks of values, no server, no watching, no other command."""
+    _fill(workspace)
+    loaded = _loaded(words.split(), {"CHATKEEP_WORKSPACE": str(workspace)})
+    assert "typer" in loaded
+    assert [] == sorted((NEVER | more) & loaded)
+    rooms = {place.partition(".")[0] for place, _ in COMMANDS.values()}
+    wanted = {COMMANDS[words.split(maxsplit=1)[0]][0].partition(".")[0]} if words[0] != "-" else set()
+    assert wanted == {room for room in rooms if f"chatkeep.cli.{room}" in loaded}
+
+
+@pytest.mark.parametrize(
+    "line,offered",
+    [("chatkeep li", ["list"]), ("chatkeep token re", ["revoke"]), ("chatkeep list --cha", ["--channel"])],
+)
+def test_complete_names_without_a_store(line: str, offered: list[str], workspace: Path) -> None:
+    """The shell is offered commands and options, and no store is loaded for it."""
+    words = {"_CHATKEEP_COMPLETE": "complete_bash", "COMP_WORDS": line, "COMP_CWORD": str(len(line.split()) - 1)}
+    ended = _run([], {"CHATKEEP_WORKSPACE": str(workspace), **words})
+    assert offered == ended.stdout.split()
+    assert [] == sorted((NEVER - {"chatkeep.access"} | {"apsw", "regex", "rich.console"}) & set(ended.stderr.split()))
+
+
+def test_list_each_command_by_its_own_words() -> None:
+    """What the list of commands says of one is the first sentence of its own description."""
+    commands = all_commands()
+    own = {name: first_sentence(commands[name].callback) for name in COMMANDS if name in commands}
+    assert own == {name: sentence for name, (_, sentence) in COMMANDS.items() if name in own}
+    assert {"token"} == COMMANDS.keys() - own.keys()
+
+
+@pytest.mark.parametrize("given", ["x", "1.5", "", "9" * 30, "0x10", "\u0663", "-"])
+def test_refuse_a_number_as_typer_does(run: Run, empty: Path, given: str) -> None:
+    """A number that is not plainly one is checked, and the sentence says what it has to be."""
+    assert empty.exists()
+    said = run("list", "--limit", given, code=2).err
+    assert "limit" in said
+    assert ("valid integer" in said) == (given != "9" * 30)
+
+
+@pytest.mark.parametrize("given,shown", [("2", 2), ("+2", 2), ("002", 2), (" 2 ", 2)])
+def test_take_a_number_as_typer_does(run: Run, empty: Path, given: str, shown: int) -> None:
+    """Whatever is checked in full means what it meant without a short way."""
+    store = FilesStore.open(empty)
+    for number in range(3):
+        store.append(f"cli:{number}", talk(1))
+    store.close()
+    assert shown == len(run("list", "--json", "--limit", given).json["sessions"])
+
+
+def _fill(workspace: Path) -> None:
+    store = FilesStore.open(workspace)
+    store.append("cli:default", talk(3))
+    store.close()
+
+
+def _loaded(args: list[str], environ: dict[str, str]) -> set[str]:
+    return set(_run(args, environ).stderr.split())
+
+
+def _run(args: list[str], environ: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-c", _SCRIPT, *args]
+    return subprocess.run(command, env=os.environ | environ, capture_output=True, text=True, check=True, timeout=60)
