@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from chatkeep.cli.loading import COMMANDS, first_sentence
+from chatkeep.cli.tokens import tokens_app
 from chatkeep.store.files.store import FilesStore
 from chatkeep.testing import talk
 from tests.cli.called import all_commands
@@ -96,6 +97,7 @@ def test_list_each_command_by_its_own_words() -> None:
     own = {name: first_sentence(commands[name].callback) for name in COMMANDS if name in commands}
     assert own == {name: sentence for name, (_, sentence) in COMMANDS.items() if name in own}
     assert {"token"} == COMMANDS.keys() - own.keys()
+    assert tokens_app.info.help == COMMANDS["token"][1]
 
 
 @pytest.mark.parametrize("given", ["x", "1.5", "", "9" * 30, "0x10", "\u0663", "-"])

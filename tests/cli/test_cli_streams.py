@@ -100,7 +100,7 @@ def test_fail_unexpectedly(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_: object) -> None:
         raise ZeroDivisionError("by\x1bzero")
 
-    monkeypatch.setattr("chatkeep.cli.options.settings_from", fail)
+    monkeypatch.setattr("chatkeep.config.settings_from", fail)
     told = run("list", code=1).err
     assert 1 == len(told.splitlines())
     assert "ZeroDivisionError" in told
