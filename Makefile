@@ -11,7 +11,7 @@ FUZZ_SECONDS ?= 60
 FUZZ_AT_ONCE ?= 16
 STREAMS ?= 10000
 
-.PHONY: run test fuzz streams coverage crash page client lint lint-page format bench clean
+.PHONY: run test fuzz streams coverage covered crash page client lint lint-page format bench clean
 
 run: $(VENV)/ready
 	@$(BIN)/chatkeep demo --workspace "$(WORKSPACE)"
@@ -28,10 +28,11 @@ streams: $(VENV)/ready
 
 coverage: $(VENV)/ready
 	$(BIN)/coverage erase
-	$(BIN)/coverage run -p -m pytest tests/store/files/tree/test_format.py tests/store/files/tree/test_tree.py \
-		tests/store/files/test_store.py & \
-	$(BIN)/coverage run -p -m pytest tests/store/files/tree/test_outside.py tests/store/files/test_refusing_disk.py \
-		tests/crash/test_hostile_folder.py tests/http/gate/test_guard.py && wait $$!
+	CHATKEEP_COVERAGE=1 $(BIN)/python -m pytest -n 2 --dist worksteal \
+		$$($(BIN)/python -c 'from tests.house.covering import FILES; print(*FILES)')
+	$(MAKE) --no-print-directory covered
+
+covered: $(VENV)/ready
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
 
