@@ -333,6 +333,12 @@ class Sessions:
             return Status(session_count=0, message_count=0, size_bytes=0, channels={}, problems={})
         return self._store.status(within)
 
+    def unread_only(self) -> int:
+        """Return the number of stored things that cannot be read if no visible session can be; otherwise 0."""
+        if self.list(Selection(archived=None), limit=1).total:
+            return 0
+        return len(self.status().problems)
+
     def stats(self, prefix: str = "", *, unit: PeriodUnit = "month", since: date | None = None) -> Stats:
         """Return counts of the visible sessions under a prefix, as in `core.stats`.
 

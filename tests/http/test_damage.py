@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import httpx
 import pytest
 
-if TYPE_CHECKING:
-    from tests.http.conftest import Server
+from tests.http.conftest import Server, serving
 
+LISTS = (("/api/sessions", "total"), ("/api/v1/sessions", "count"), ("/api/v1/sessions?limit=9", "count"))
 HI = {"role": "user", "content": "hi"}
 
 
@@ -52,3 +51,22 @@ def test_no_other_answer_suffers(damaged: Path, client: httpx.Client) -> None:
         assert client.get(path).status_code < 500
     for path in ("/api/memory/session?id=damage:1", "/api/v1/export?session=damage:1"):
         assert client.get(path).status_code in {200, 404, 409}
+
+
+def test_empty_list_counts_what_cannot_be_read(tmp_path: Path) -> None:
+    """Where files are and none can be read, an empty list says so; a filter that matches nothing does not."""
+    folder = tmp_path / "workspace" / "sessions"
+    folder.mkdir(parents=True)
+    (folder / "some-0123456789.json").write_bytes(b"no JSON at all")
+    with serving(tmp_path) as server, server.client() as client:
+        for path, count in LISTS:
+            assert (0, 1) == _unreadable(client, path, count)
+        assert client.post("/api/v1/messages?session=whole:1", json=HI).status_code == 201
+        for path, count in LISTS:
+            assert (1, None) == _unreadable(client, path, count)
+            assert (0, None) == _unreadable(client, f"{path}{'&' if '?' in path else '?'}channel=none", count)
+
+
+def _unreadable(client: httpx.Client, path: str, count: str) -> tuple[int, int | None]:
+    answer = client.get(path).json()
+    return answer[count], answer.get("unreadable")

@@ -104,11 +104,15 @@ class SessionObject(SessionItem, frozen=True, kw_only=True):
 
 
 class SessionPage(Struct, frozen=True, kw_only=True):
-    """A page of sessions, newest activity first; `total` counts all sessions matching the filters."""
+    """A page of sessions, newest activity first; `total` counts all sessions matching the filters.
+
+    `unreadable` is there if no session can be read, but something is stored: it counts the unreadable files.
+    """
 
     sessions: tuple[SessionItem, ...]
     total: int
     next_cursor: str | None
+    unreadable: int | UnsetType = UNSET
 
 
 class HitItem(Struct, frozen=True, kw_only=True):
@@ -135,11 +139,15 @@ class HitPage(Struct, frozen=True, kw_only=True):
 
 
 class KeyList(Struct, frozen=True, kw_only=True):
-    """Session keys in code-point order; `count` is the number matching the filters, whatever the limit."""
+    """Session keys in code-point order; `count` is the number matching the filters, whatever the limit.
+
+    `unreadable` is as in `SessionPage`.
+    """
 
     sessions: tuple[str, ...]
     count: int
     next_cursor: str | None
+    unreadable: int | UnsetType = UNSET
 
 
 class SessionDetail(Struct, frozen=True, kw_only=True):
@@ -288,9 +296,14 @@ def summary_of(item: SessionItem) -> Summary:
     )
 
 
-def session_page(page: Page) -> SessionPage:
+def session_page(page: Page, unreadable: int = 0) -> SessionPage:
     """Return a page of sessions in the object dialect."""
-    return SessionPage(sessions=tuple(map(summary_item, page.sessions)), total=page.total, next_cursor=page.next_cursor)
+    return SessionPage(
+        sessions=tuple(map(summary_item, page.sessions)),
+        total=page.total,
+        next_cursor=page.next_cursor,
+        unreadable=unreadable or UNSET,
+    )
 
 
 def page_of(answer: SessionPage) -> Page:
@@ -298,9 +311,9 @@ def page_of(answer: SessionPage) -> Page:
     return Page(sessions=tuple(map(summary_of, answer.sessions)), total=answer.total, next_cursor=answer.next_cursor)
 
 
-def key_list(page: KeyPage) -> KeyList:
+def key_list(page: KeyPage, unreadable: int = 0) -> KeyList:
     """Return a page of keys in the key dialect."""
-    return KeyList(sessions=page.keys, count=page.total, next_cursor=page.next_cursor)
+    return KeyList(sessions=page.keys, count=page.total, next_cursor=page.next_cursor, unreadable=unreadable or UNSET)
 
 
 def key_page_of(answer: KeyList) -> KeyPage:

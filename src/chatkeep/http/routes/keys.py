@@ -209,7 +209,8 @@ def _imported(sessions: Sessions, records: Iterator[Session | importers.Flaw]) -
 
 
 def _encoded_keys(sessions: Sessions, selected: Selection, limit: int | None, cursor: str | None) -> bytes:
-    return json_bytes(key_list(sessions.keys(selected, limit=limit, cursor=cursor)))
+    page = sessions.keys(selected, limit=limit, cursor=cursor)
+    return json_bytes(key_list(page, 0 if page.total else sessions.unread_only()))
 
 
 def _deleted(sessions: Sessions, body: BulkBody) -> Response:

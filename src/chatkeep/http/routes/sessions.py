@@ -36,7 +36,8 @@ async def list_sessions(
         page = await threads.read(sessions.list, selected, limit=limit, cursor=cursor)
     else:
         page = sessions.list(selected, limit=limit, cursor=cursor)
-    return json_response(json_bytes(session_page(page)))
+    unreadable = 0 if page.total else await threads.read(sessions.unread_only)
+    return json_response(json_bytes(session_page(page, unreadable)))
 
 
 async def search_sessions(  # noqa: PLR0913 - one parameter per query parameter
