@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from chatkeep.importers import IMPORT_FORMATS
+
 if TYPE_CHECKING:
     from tests.cli.conftest import Run
 
@@ -74,7 +76,7 @@ def test_name_the_key_that_was_meant_to_programs(run: Run, keys: tuple[str, str]
         (("search", "a", "--sort", "new"), "--sort: must be one of relevance, recent"),
         (("search", "a", "--unit", "word"), "--unit: must be one of session, message"),
         (("export", "--format", "pdf"), "--format: must be one of json, jsonl, md"),
-        (("import", "-", "--as", "pdf"), "--as: must be one of pocketpaw, grip, jsonl, json"),
+        (("import", "-", "--as", "pdf"), f"--as: must be one of {', '.join(IMPORT_FORMATS)}"),
         (("token", "create", "--scope", "all"), "--scope: must be one of read, write, delete, admin"),
         (("stats", "--unit", "year"), "--unit: must be one of month, day"),
     ],

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from chatkeep.importers import IMPORT_FORMATS
 from tests.cli.test_cli_completing import completed
 from tests.importers.plugins import GOOD, Site, flock
 
@@ -21,7 +22,7 @@ def test_import_on_the_command_line_with_plug_ins(run: Run, tmp_path: Path, monk
     site.install("x = 1", "crow", "crow-import")
     birds = str(flock(tmp_path / "flock"))
     listed = run("import", birds, "--as", "owl", code=2).err
-    assert "--as: must be one of pocketpaw, grip, jsonl, json, crow, parrot" in listed
+    assert f"--as: must be one of {', '.join(IMPORT_FORMATS)}, crow, parrot" in listed
     named = run("import", birds, "--as", "parrot")
     assert ("Imported 2 new and 0 extended sessions with 3 messages.\n", "") == (named.out, named.err)
     found = run("import", birds)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack
 from importlib.resources import as_file, files
 from pathlib import Path
 from typing import Annotated
@@ -91,7 +92,7 @@ def import_(
         typer.Argument(
             parser=path_of,
             metavar="PATH",
-            help="Files or folders, also .gz and .zst; - is stdin.",
+            help="Files or folders, also .zip, .gz and .zst; - is stdin.",
             show_default=False,
         ),
     ],
@@ -117,8 +118,10 @@ def import_(
     known = importers.Catalogue(screen.complain)
     if fmt:
         choice("--as", fmt, tuple(known.names))
-    sources = [(one, known.importer(fmt or importers.sniff(one, known))) for one in map(_source, paths)]
-    report, count = _imported(sources, workspace, zone, dry_run=dry_run)
+    with ExitStack() as archives:
+        opened = [archives.enter_context(importers.unpacked_archive(_source(path))) for path in paths]
+        sources = [(one, known.importer(fmt or importers.sniff(one, known))) for one in opened]
+        report, count = _imported(sources, workspace, zone, dry_run=dry_run)
     if as_json:
         screen.show_json(report)
     else:
@@ -160,7 +163,9 @@ def _imported(
         records = (
             record
             for source, importer in sources
-            for record in importers.read_sessions(source, importer, zone=zone, on_bytes=bar.has_read)
+            for record in importers.read_sessions(
+                source, importer, zone=zone, on_bytes=bar.has_read, stored_ids=importers.ids_in(sessions)
+            )
         )
         take_in = importers.would_take_in if dry_run else importers.take_in
         report = take_in(sessions, records, on_session=note)

@@ -182,6 +182,22 @@ class Scanner:
                 return raw
         return None
 
+    def find_object(self, is_wanted: Callable[[bytes], bool]) -> bytes | None:
+        """Return the next wanted object behind the broken data here, and pass it; None when there is nothing more.
+
+        Unlike `next_object`, the search takes no end of a list and no record of ours for its end.
+        """
+        while self._wasted <= _WASTE_BYTES_MAX and self._find_object():
+            if self.skip(b"]"):
+                continue
+            try:
+                raw = self.value()
+            except (BrokenValueError, LongValueError):
+                continue
+            if is_wanted(raw):
+                return raw
+        return None
+
     def find_record(self) -> bool:
         """Go on to the beginning of the next session, behind the broken data here."""
         while not self.begins_record():

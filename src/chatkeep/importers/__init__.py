@@ -9,14 +9,17 @@ from collections.abc import Callable, Iterator
 from datetime import datetime, tzinfo
 from pathlib import Path
 
+import msgspec
+
 from chatkeep.core.model import Session
 from chatkeep.errors import BrokenInputError, TooLargeError
+from chatkeep.importers.archives import is_archive, unpacked_archive
 from chatkeep.importers.assembly import assembled
 from chatkeep.importers.catalogue import ENTRY_POINTS, IMPORT_FORMATS, Catalogue
 from chatkeep.importers.formats import chatkeep
-from chatkeep.importers.importer import Importer, Look, Reading
+from chatkeep.importers.importer import Importer, Look, Reading, StoredIds
 from chatkeep.importers.recognising import Recognised, files_of, recognised, sniff
-from chatkeep.importers.reports import Flaw, Report, take_in, would_take_in
+from chatkeep.importers.reports import Flaw, Report, ids_in, take_in, would_take_in
 from chatkeep.importers.sources import READ_ERRORS, OnBytes, Piped, Source, read_failure
 from chatkeep.sessions import now_utc
 
@@ -35,10 +38,13 @@ __all__ = [
     "assembled",
     "chatkeep",
     "files_of",
+    "ids_in",
+    "is_archive",
     "read_sessions",
     "recognised",
     "sniff",
     "take_in",
+    "unpacked_archive",
     "would_take_in",
 ]
 
@@ -50,26 +56,30 @@ def read_sessions(
     zone: tzinfo | None = None,
     now: Callable[[], datetime] = now_utc,
     on_bytes: OnBytes = lambda _: None,
+    stored_ids: StoredIds = lambda _: (),
 ) -> Iterator[Session | Flaw]:
-    """Yield the sessions of a file, folder or pipe; an unreadable file gives a flaw, and the rest goes on.
+    """Yield the sessions of a file, folder, zip archive or pipe; an unreadable file gives a flaw, and the rest goes on.
 
     `fmt` is the name of a format or its importer. `zone` applies to times without an offset, by default this machine's
-    zone. `on_bytes` gets the number of bytes just read, as they are on disk.
+    zone. `on_bytes` gets the number of bytes just read, as they are on disk. `stored_ids` returns the ids of the
+    messages that an earlier import stored under a key.
 
     Raises:
-        InvalidError: when the format is unknown, or the path does not exist or has no session files.
+        InvalidError: when the format is unknown, the path does not exist or has no session files, or an archive
+            is refused.
     """
     importer = Catalogue().importer(fmt) if isinstance(fmt, str) else fmt
-    folder = source if isinstance(source, Path) and source.is_dir() else None
-    reading = Reading(now=now, zone=zone, folder=folder, on_bytes=on_bytes)
-    for file in files_of(source, importer):
-        try:
-            yield from (_placed(record, file) for record in importer.read(file, reading))
-        except (*READ_ERRORS, BrokenInputError, TooLargeError) as error:
-            yield Flaw(file.name, read_failure(error))
+    with unpacked_archive(source) as place:
+        folder = place if isinstance(place, Path) and place.is_dir() else None
+        reading = Reading(now=now, zone=zone, folder=folder, on_bytes=on_bytes, stored_ids=stored_ids)
+        for file in files_of(place, importer):
+            try:
+                yield from (_placed(record, file) for record in importer.read(file, reading))
+            except (*READ_ERRORS, BrokenInputError, TooLargeError) as error:
+                yield Flaw(file.name, read_failure(error))
 
 
 def _placed(record: Session | Flaw, file: Source) -> Session | Flaw:
     if isinstance(record, Session) or record.place in {file.name, file.name.partition(".json")[0]}:
         return record
-    return Flaw(f"{file.name}, {record.place}", record.reason)
+    return msgspec.structs.replace(record, place=f"{file.name}, {record.place}")

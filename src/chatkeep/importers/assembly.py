@@ -35,7 +35,8 @@ from chatkeep.importers.reports import Flaw
 from chatkeep.sessions import now_utc
 
 _WAITING_BYTES: Final = 1 << 20  # bytes of spooled messages in memory; more go to disk
-_PART_BYTES: Final = 4 << 20  # bytes of messages stored at once
+PART_BYTES: Final = 4 << 20  # bytes of messages stored at once
+ALTERED: Final = "altered"  # the code of a flaw about a change, not a loss
 _ASKED_CHARS: Final = 10_000  # characters of the first question, for the title
 _FIELD_BYTES_MAX: Final = 1 << 20  # bytes of a field besides `messages`
 _FIELD_COST_BYTES: Final = 100  # overhead of a field, added to its name and value
@@ -168,7 +169,7 @@ class Assembly:
             return
         cuts = tuple(f"a text of {cut.count} characters was cut to {cut.kept}" for cut in scanner.cuts)
         if told or cuts:
-            yield Flaw(self._message_place(), _sentence((*cuts, *told)), "altered")
+            yield Flaw(self._message_place(), sentence((*cuts, *told)), ALTERED)
         at = said.timestamp
         self._earliest_at = at if self._earliest_at is None or (at and at < self._earliest_at) else self._earliest_at
         if not self._asked and said.role == "user":
@@ -195,7 +196,7 @@ class Assembly:
         if self._left_out:
             told = (*told, f"{self._left_out} fields beside the messages were left out, as there are too many")
         if told:
-            yield Flaw(self._place, _sentence(told), "altered")
+            yield Flaw(self._place, sentence(told), ALTERED)
         if self._lost and self._lost == self._count:
             return  # a session of nothing but flaws is not made
         yield from self._numbered(head)
@@ -217,14 +218,15 @@ class Assembly:
             fields["id"] = said.id or made_id(head.key, said, met)
             part.append(Message(seq=seq, sent_at=sent_at, **fields))
             size += len(line)
-            if len(part) == BATCH_MAX or size >= _PART_BYTES:
+            if len(part) == BATCH_MAX or size >= PART_BYTES:
                 yield Session(header=header, messages=tuple(part), extra=head.extra)
                 part, size = [], 0
         if part or not seq:
             yield Session(header=header, messages=tuple(part), extra=head.extra)
 
 
-def _sentence(told: Sequence[str]) -> str:
+def sentence(told: Sequence[str]) -> str:
+    """Return the changes made to a record, as one sentence."""
     text = "; ".join(told)
     return f"{text[:1].upper()}{text[1:]}."
 

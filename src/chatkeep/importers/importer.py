@@ -6,21 +6,36 @@ one. An instance lives for one import. It may keep notes from one file for the n
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from datetime import datetime, tzinfo
 from io import BufferedReader
 from pathlib import Path
-from typing import Protocol
+from typing import Final, Protocol
 
 import msgspec
 from msgspec import Struct
 
-from chatkeep.core.model import Session
-from chatkeep.errors import BrokenInputError
+from chatkeep.core.model import Json, Session
+from chatkeep.core.scanning import BOM
+from chatkeep.errors import BrokenInputError, InvalidError
+from chatkeep.importers.glimpse import glimpse
 from chatkeep.importers.reports import Flaw
-from chatkeep.importers.sources import OnBytes, Source, unpacked
+from chatkeep.importers.sources import (
+    READ_ERRORS,
+    OnBytes,
+    Source,
+    files_below,
+    is_json_file,
+    read_failure,
+    shown_name,
+    unpacked,
+)
 from chatkeep.sessions import now_utc
+
+_HEAD_BYTES: Final = 1 << 16  # bytes of content shown to importers
+
+StoredIds = Callable[[str], Collection[str]]
 
 
 class Look(Struct, frozen=True, kw_only=True):
@@ -39,6 +54,11 @@ class Look(Struct, frozen=True, kw_only=True):
     is_cut: bool = False
 
     @property
+    def sight(self) -> Json:
+        """The JSON value at the beginning, as far as the head goes: an object, a list, or None."""
+        return glimpse(self.head)
+
+    @property
     def is_lines(self) -> bool:
         """Whether the content is one JSON object per line, by its name or its first line."""
         first_line, newline, _ = self.head.partition(b"\n")
@@ -49,13 +69,15 @@ class Reading(Struct, frozen=True, kw_only=True):
     """The circumstances of one import.
 
     `zone` applies to times without an offset; None is this machine's zone. `folder` is the imported folder; None for a
-    source given by itself. `on_bytes` gets the number of bytes just read, as they are on disk.
+    source given by itself. `on_bytes` gets the number of bytes just read, as they are on disk. `stored_ids` returns the
+    ids of the messages that an earlier import stored under a key; none for a new session.
     """
 
     now: Callable[[], datetime] = now_utc
     zone: tzinfo | None = None
     folder: Path | None = None
     on_bytes: OnBytes = lambda _: None
+    stored_ids: StoredIds = lambda _: ()
 
     @contextmanager
     def content_of(self, source: Source) -> Iterator[BufferedReader]:
@@ -101,6 +123,48 @@ class Importer(Protocol):
                 from this file. The import goes on with the next one.
         """
         ...
+
+
+def look_at(source: Source, folder: Path | None = None) -> Look:
+    """Return a first look at a file or pipe, the beginning of its content.
+
+    Raises:
+        InvalidError: when it does not exist, is empty, or cannot be read.
+    """
+    if isinstance(source, Path) and not source.exists():
+        raise InvalidError("path", f"{source} does not exist")
+    try:
+        with unpacked(source) as stream:
+            head = stream.peek(_HEAD_BYTES)[:_HEAD_BYTES]
+    except (*READ_ERRORS, BrokenInputError) as error:
+        raise InvalidError("path", f"{shown_name(source)} cannot be read: {read_failure(error)}") from error
+    if not head:
+        raise InvalidError("path", f"{shown_name(source)} is empty")
+    return Look(
+        name=source.name,
+        path=source if isinstance(source, Path) else None,
+        folder=folder,
+        head=head.removeprefix(BOM).lstrip(),
+        is_cut=len(head) == _HEAD_BYTES,
+    )
+
+
+def recognised_below(folder: Path, recognises: Callable[[Look], str | None], beginning: str) -> list[Path]:
+    """Return the JSON files in a folder and below it that an importer recognises, by their paths.
+
+    If names begin as the program's own files do, only these files are looked at: it writes many others beside them.
+
+    Raises:
+        OSError: when a folder may not be read: its files are unknown, not none.
+    """
+    files = files_below(folder, is_json_file)
+    named_so = [file for file in files if file.name.startswith(beginning)]
+    found = []
+    for file in named_so or files:
+        with suppress(InvalidError):
+            if recognises(look_at(file, folder)) is not None:
+                found.append(file)
+    return found
 
 
 def _is_object(line: bytes) -> bool:

@@ -9,13 +9,12 @@ from typing import Final
 
 from msgspec import Struct
 
-from chatkeep.core.scanning import BOM
 from chatkeep.errors import BrokenInputError, InvalidError
+from chatkeep.importers.archives import unpacked_archive
 from chatkeep.importers.catalogue import Catalogue
-from chatkeep.importers.importer import Importer, Look
-from chatkeep.importers.sources import READ_ERRORS, Piped, Source, read_failure, unpacked
+from chatkeep.importers.importer import Importer, Look, look_at
+from chatkeep.importers.sources import Piped, Source, shown_name
 
-_HEAD_BYTES: Final = 1 << 16  # bytes of content shown to importers
 _TRIED_FILES: Final = 100  # files of a folder shown to an importer
 
 
@@ -27,24 +26,26 @@ class Recognised(Struct, frozen=True):
 
 
 def recognised(source: Source, catalogue: Catalogue | None = None) -> Recognised:
-    """Return the format of a file, folder or pipe. The first importer in the catalogue that recognises it wins.
+    """Return the format of a file, folder, archive or pipe. The first importer in the catalogue to recognise it wins.
 
     Raises:
         InvalidError: when the format is unknown, or the source is empty or unreadable.
         OSError: when a folder may not be read, so its files are unknown.
     """
     known = catalogue or Catalogue()
-    importers = known.all()
-    if isinstance(source, Path) and source.is_dir():
-        found = _asked(importers, Look(name=source.name, path=source, is_folder=True)) or _recognised_inside(
-            source, importers
-        )
-    else:
-        found = _asked(importers, _look(source))
+    with unpacked_archive(source) as place:
+        found = _recognised(place, known.all())
     if found is None:
         names = ", ".join(known.names)
-        raise InvalidError("path", f"the format of {_named(source)} is not known; name it with --as: {names}")
+        raise InvalidError("path", f"the format of {shown_name(source)} is not known; name it with --as: {names}")
     return found
+
+
+def _recognised(source: Source, importers: Sequence[Importer]) -> Recognised | None:
+    if isinstance(source, Path) and source.is_dir():
+        look = Look(name=source.name, path=source, is_folder=True)
+        return _asked(importers, look) or _recognised_inside(source, importers)
+    return _asked(importers, look_at(source))
 
 
 def sniff(source: Source, catalogue: Catalogue | None = None) -> str:
@@ -87,7 +88,7 @@ def _recognised_inside(folder: Path, importers: Sequence[Importer]) -> Recognise
     refusal: InvalidError | None = None
     for file, asked in _candidates(folder, importers):
         try:
-            found = _asked(asked, _look(file, folder))
+            found = _asked(asked, look_at(file, folder))
         except InvalidError as error:  # `read_sessions` yields a flaw for this file
             refusal = refusal or error
             continue
@@ -118,26 +119,3 @@ def _candidates(folder: Path, importers: Sequence[Importer]) -> Iterator[tuple[P
         raise unreadable
     if not asked:
         raise InvalidError("path", f"{folder} holds no session files")
-
-
-def _look(source: Source, folder: Path | None = None) -> Look:
-    if isinstance(source, Path) and not source.exists():
-        raise InvalidError("path", f"{source} does not exist")
-    try:
-        with unpacked(source) as stream:
-            head = stream.peek(_HEAD_BYTES)[:_HEAD_BYTES]
-    except (*READ_ERRORS, BrokenInputError) as error:
-        raise InvalidError("path", f"{_named(source)} cannot be read: {read_failure(error)}") from error
-    if not head:
-        raise InvalidError("path", f"{_named(source)} is empty")
-    return Look(
-        name=source.name,
-        path=source if isinstance(source, Path) else None,
-        folder=folder,
-        head=head.removeprefix(BOM).lstrip(),
-        is_cut=len(head) == _HEAD_BYTES,
-    )
-
-
-def _named(source: Source) -> str:
-    return source.name if isinstance(source, Piped) else str(source)

@@ -27,7 +27,7 @@ from chatkeep.core.checks import (
     check_title,
 )
 from chatkeep.core.history.mending import LEFT_OUT, REPLACED, scrubbed, storable
-from chatkeep.core.keys import channel_of, parse_key
+from chatkeep.core.keys import KEY_CHARS_MAX, channel_of, parse_key
 from chatkeep.core.model import (
     ROLES,
     Draft,
@@ -136,7 +136,16 @@ def imported_message(
     value, told = lenient_json(raw)
     if not isinstance(value, dict):
         raise BrokenInputError("It is no object.")
-    fields = _Fields(shape(value))
+    return mended_message(shape(value), zone, told)
+
+
+def mended_message(message: Mapping[str, Json], zone: tzinfo | None, told: tuple[str, ...] = ()) -> ReadRecord:
+    """Return the message in the fields of our `json` format; `told` has the changes made to it before.
+
+    Raises:
+        InvalidError: when it is beyond mending.
+    """
+    fields = _Fields(message)
     role = fields.take("role")
     if role not in ROLES:
         raise InvalidError("role", f"{_shown(role)} is none of {', '.join(ROLES)}")
@@ -193,6 +202,24 @@ def head_of(fields: Mapping[str, Json], zone: tzinfo | None = UTC) -> ReadRecord
         extra=_extra(left),
     )
     return ReadRecord(head, tuple(left.told))
+
+
+def fitting_key(name: str, outside_id: str, mark: str = ":") -> str:
+    """Return the key of a session with an id elsewhere, behind the name of that place.
+
+    The id stays readable if it may stand in a key, and is short enough. Else its digest stands for it.
+    """
+    key = f"{name}{mark}{outside_id}"
+    try:
+        return key if parse_key(key) == key else _digested(name, mark, outside_id)
+    except InvalidKeyError:
+        return _digested(name, mark, outside_id)
+
+
+def _digested(name: str, mark: str, outside_id: str) -> str:
+    digest = hashlib.blake2b(outside_id.encode(errors="surrogatepass"), digest_size=16).hexdigest()
+    room = KEY_CHARS_MAX - len(mark) - len(digest)
+    return f"{name if len(name) <= room else _digested('', '', name)}{mark}{digest}"
 
 
 def instant(at: Json, zone: tzinfo | None = UTC) -> datetime | None:

@@ -11,11 +11,13 @@ from msgspec import Struct
 
 from chatkeep.core.keys import KEY_CHARS_MAX
 from chatkeep.core.model import Merged, Message, Session
+from chatkeep.core.paging import LIST_LIMIT_MAX
 from chatkeep.errors import (
     ChatkeepError,
     ForbiddenError,
     InvalidError,
     MessageConflictError,
+    SessionDamagedError,
     SessionNotFoundError,
     StorageError,
 )
@@ -81,6 +83,25 @@ def would_take_in(sessions: Sessions, records: Iterable[Record], *, on_session: 
     """Return the report of `take_in` without storing anything."""
     told: dict[str, EncodedReports] = {}
     return _reported(lambda session: _would_merge(sessions, session, told), records, on_session)
+
+
+def ids_in(sessions: Sessions) -> Callable[[str], frozenset[str]]:
+    """Return a function of a key to the ids of the messages stored under it, none without a session."""
+
+    def ids(key: str) -> frozenset[str]:
+        found: set[str] = set()
+        after = 0
+        while True:
+            try:
+                window = sessions.window(key, limit=LIST_LIMIT_MAX, after=after)
+            except (SessionNotFoundError, SessionDamagedError):
+                return frozenset(found)
+            found.update(message.id for message in window.messages)
+            if not window.has_more:
+                return frozenset(found)
+            after = window.messages[-1].seq
+
+    return ids
 
 
 def _reported(merge: Callable[[Session], Merged], records: Iterable[Record], on_session: OnSession | None) -> Report:

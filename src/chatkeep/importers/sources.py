@@ -76,6 +76,28 @@ def files_among(places: Iterable[Path], is_wanted: Callable[[str], bool]) -> lis
     return []
 
 
+def files_below(folder: Path, is_wanted: Callable[[str], bool]) -> list[Path]:
+    """Return the files with a wanted name in a folder and below it, by path; links to folders are not followed.
+
+    Raises:
+        OSError: when a folder may not be read: its files are unknown, not none.
+    """
+    found = []
+    waiting = [folder]
+    while waiting:
+        for entry in _entries(waiting.pop()):
+            if entry.is_dir() and not entry.is_symlink() and not entry.name.startswith("."):
+                waiting.append(entry)
+            elif is_wanted(entry.name) and entry.is_file():
+                found.append(entry)
+    return sorted(found)
+
+
+def shown_name(source: Source) -> str:
+    """Return the path of a file or folder, or the name of a pipe."""
+    return source.name if isinstance(source, Piped) else str(source)
+
+
 def is_json_file(name: str) -> bool:
     """Tell whether a file has JSON in it by its name, plain or compressed; hidden and helper files have not."""
     return name.endswith(_SUFFIXES) and not name.startswith(("_", "."))

@@ -8,12 +8,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
+from chatkeep.importers.formats.chatgpt import ChatGptImporter
 from chatkeep.importers.formats.chatkeep import SessionLinesImporter, SessionsImporter
+from chatkeep.importers.formats.claude_ai import ClaudeAiImporter
 from chatkeep.importers.formats.grip import GripImporter
 from chatkeep.importers.formats.pocketpaw import PocketPawImporter
 from chatkeep.importers.importer import Importer
 
 IMPORTERS: Final[tuple[Callable[[], Importer], ...]] = (
+    ChatGptImporter,
+    ClaudeAiImporter,
     PocketPawImporter,
     GripImporter,
     SessionLinesImporter,
