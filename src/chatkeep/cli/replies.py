@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import signal
 import sys
-from collections.abc import Callable, Coroutine, Iterable, Iterator
+from collections.abc import Coroutine, Iterable, Iterator
 from contextlib import contextmanager
-from typing import Final, ParamSpec, Protocol, TypeVar
+from typing import Final, Protocol
 
 import msgspec
 from msgspec import Struct
@@ -17,25 +17,12 @@ from chatkeep.core.text.reasoning import TextPiece
 from chatkeep.errors import ChatkeepError
 from chatkeep.model.chat import Answered, Chats, Turn, done_of
 from chatkeep.sessions import Sessions
+from chatkeep.threads import Threads
 from chatkeep.wire.chat import ChatReasoning, ChatStart, ChatToken
 
 CHANNEL: Final = "cli"
 _ENDING: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _SIGNALLED: Final = 128  # added by shells to the number of a signal
-_P = ParamSpec("_P")
-_T = TypeVar("_T")
-
-
-class AnswerThreads:
-    """Threads for work too slow for the event loop, without a bound."""
-
-    async def read(self, work: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> _T:
-        """Return the result of the work."""
-        return await asyncio.to_thread(work, *args, **kwargs)
-
-    async def write(self, work: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> _T:
-        """Return the result of the work."""
-        return await asyncio.to_thread(work, *args, **kwargs)
 
 
 class Shown(Protocol):
@@ -108,7 +95,7 @@ class AsEvents:
 
 async def begun_turn(chats: Chats, sessions: Sessions, key: str, text: str) -> Turn:
     """Store a message and return its turn, as in `Chats.begin`."""
-    return await chats.begin(sessions, AnswerThreads(), text, key=key, channel=CHANNEL)
+    return await chats.begin(sessions, Threads(), text, key=key, channel=CHANNEL)
 
 
 async def finished(turn: Turn, shown: Shown) -> None:

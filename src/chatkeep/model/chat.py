@@ -18,7 +18,7 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import aclosing
 from functools import partial
-from typing import Any, Final, ParamSpec, Protocol, TypeVar, cast
+from typing import Any, Final, cast
 
 import msgspec
 from msgspec import Struct
@@ -38,6 +38,7 @@ from chatkeep.model.endings import CLOSE_WAIT_S, ending_of, patiently
 from chatkeep.model.tokenizers import counter
 from chatkeep.model.upstream import Model
 from chatkeep.sessions import Sessions
+from chatkeep.threads import Threads
 from chatkeep.wire.chat import ChatDone, Usage
 
 _KEY: Final = re.compile(r"[\w:.@-]+")
@@ -47,24 +48,10 @@ _TITLE_PROMPT: Final = (
     "Answer with the title alone, without quotation marks and full stop."
 )
 _FRAME: Final = "\"'`*#«»„“” \t\n."  # models add these around a title in spite of the prompt
-_P = ParamSpec("_P")
-_T = TypeVar("_T")
 _log = logging.getLogger("chatkeep")
 
 OnPiece = Callable[[TextPiece], Awaitable[None]]
 """Takes a piece of the answer, or of the thinking before it."""
-
-
-class Workers(Protocol):
-    """Threads for work too slow for the event loop."""
-
-    async def read(self, work: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> _T:
-        """Return the result of work without writes."""
-        ...
-
-    async def write(self, work: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> _T:
-        """Return the result of work."""
-        ...
 
 
 class Answered(Struct, frozen=True, kw_only=True):
@@ -108,7 +95,7 @@ class Chats:
     async def begin(
         self,
         sessions: Sessions,
-        workers: Workers,
+        threads: Threads,
         message: str,
         *,
         key: str | None = None,
@@ -128,8 +115,8 @@ class Chats:
         chosen = self.model.model_for(model)
         encoded_json("message", message)
         draft = Draft(role="user", content=message)
-        appended = await workers.write(sessions.append, key, [draft], channel=channel)
-        return Turn(self, sessions, workers, appended.key, appended.receipts[0].seq, chosen)
+        appended = await threads.write(sessions.append, key, [draft], channel=channel)
+        return Turn(self, sessions, threads, appended.key, appended.receipts[0].seq, chosen)
 
     def title_soon(self, turn: Turn, answered: Answered) -> None:
         """Let the model make a title in the background, if titles are on."""
@@ -155,13 +142,13 @@ class Chats:
 class Turn:
     """A stored message and its answer. Run it once."""
 
-    def __init__(self, chats: Chats, sessions: Sessions, workers: Workers, key: str, seq: int, model: str) -> None:
+    def __init__(self, chats: Chats, sessions: Sessions, threads: Threads, key: str, seq: int, model: str) -> None:
         """Take the place of the stored message and the model to ask."""
         self.key = key
         self.seq = seq
         self.model = model
         self.sessions = sessions
-        self.workers = workers
+        self.threads = threads
         self.answer_seq: int | None = None
         """The seq of the answer or of its part; None before it is stored."""
         self.heard: Answered | None = None
@@ -182,7 +169,7 @@ class Turn:
             self._chats.running.add(task)
             task.add_done_callback(self._chats.running.discard)
         try:
-            window, asked = await self.workers.read(self._history)
+            window, asked = await self.threads.read(self._history)
             await self._ask(asked, emit)
         except ChatkeepError as error:
             await self._store_what_came(began, error.code, f"{error}")
@@ -324,16 +311,16 @@ def _is_no_answer(message: Message) -> bool:
 async def _give_title(model: Model, turn: Turn, answered: Answered) -> None:
     """Let the model make a title for a session without one; only log a failure."""
     try:
-        header = (await turn.workers.read(turn.sessions.get, turn.key)).header
+        header = (await turn.threads.read(turn.sessions.get, turn.key)).header
         if header.title is not None or MODEL_TITLE in header.metadata:
             return
-        asked = await turn.workers.read(turn.sessions.window, turn.key, before=turn.seq + 1, limit=1)
+        asked = await turn.threads.read(turn.sessions.window, turn.key, before=turn.seq + 1, limit=1)
         exchange = f"{asked.messages[0].text[:_TITLE_SOURCE_CHARS]}\n\n{answered.text[:_TITLE_SOURCE_CHARS]}"
         request = [{"role": "system", "content": _TITLE_PROMPT}, {"role": "user", "content": exchange}]
         pieces = [piece async for piece in model.answer(turn.model, request) if isinstance(piece, TextPiece)]
         said = "".join(piece.text for piece in pieces if piece.kind == "text")
         if title := titles.title(said.strip(_FRAME), None).said:
             made = Revision(metadata={MODEL_TITLE: title.strip(_FRAME)})
-            await turn.workers.write(turn.sessions.revise, turn.key, made)
+            await turn.threads.write(turn.sessions.revise, turn.key, made)
     except ChatkeepError as error:
         _log.warning("No title was made: %s", error.code)

@@ -9,10 +9,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from functools import partial
-from typing import Final, ParamSpec, TypeVar
+from typing import Final
 
 import msgspec
-from anyio import CapacityLimiter, to_thread
 from fastapi import Request
 from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute
@@ -24,21 +23,16 @@ from chatkeep.errors import InvalidError
 from chatkeep.http.gate.guard import Grant, authorise, authorise_everywhere
 from chatkeep.http.gate.room import BodyMemory, Room
 from chatkeep.sessions import Sessions
+from chatkeep.threads import Threads
 from chatkeep.wire.answers import hit_page, json_bytes
 from chatkeep.workers.appending import Append, StoredAnswer, Task, answer_of, done, handed_over
 from chatkeep.workers.beside import Beside
 
-READS_AT_ONCE: Final = 8  # threads
-WRITES_AT_ONCE: Final = 16  # threads
-SEARCHES_AT_ONCE: Final = 2  # threads
-EXPORTS_AT_ONCE: Final = 2  # threads
 SHORT_BYTES: Final = 8 << 10  # of a body; the slowest text of that size takes the interpreter 30 ms
 MIDDLING_BYTES: Final = 1 << 20  # of a body; up to this size bodies do not wait behind longer ones
 _SECONDS_A_BYTE: Final = 2e-5  # time-out: four times the slowest text on a busy machine
 JSON_TYPE: Final = "application/json"
 _NAME_CHARS_MAX: Final = 64  # characters of an unknown parameter's name in the error
-_P = ParamSpec("_P")
-_T = TypeVar("_T")
 
 
 class Rule:
@@ -81,36 +75,18 @@ WRITE: Final = Rule(partial(authorise, scope="write"))
 DELETE: Final = Rule(partial(authorise, scope="delete"))
 
 
-class Pools:
-    """Bounded pools of threads for blocking work, one for each kind: a burst of one kind does not starve the others.
-
-    They come with a bounded memory for request bodies.
-    """
+class Pools(Threads):
+    """The threads of a server, with the processes beside it and a bounded memory for request bodies."""
 
     def __init__(
         self, searcher: Beside | None = None, body_memory: BodyMemory | None = None, writer: Beside | None = None
     ) -> None:
-        """Take the processes for searches and for long appends (None for none), and the memory of bodies.
-
-        Threads start when work comes.
-        """
+        """Take the processes for searches and for long appends (None for none), and the memory of bodies."""
+        super().__init__()
         self.body_memory = body_memory or BodyMemory()
         self._searcher = searcher
         self._writer = writer
         self._lanes = (asyncio.Semaphore(1), asyncio.Semaphore(1))
-        self._reads = CapacityLimiter(READS_AT_ONCE)
-        self._writes = CapacityLimiter(WRITES_AT_ONCE)
-        self._searches = CapacityLimiter(SEARCHES_AT_ONCE)
-        self._exports = CapacityLimiter(EXPORTS_AT_ONCE)
-        self._imports = CapacityLimiter(1)
-
-    async def read(self, work: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> _T:
-        """Run the work in a thread for reads, and return its result."""
-        return await to_thread.run_sync(partial(work, *args, **kwargs), limiter=self._reads)
-
-    async def write(self, work: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> _T:
-        """Run the work in a thread for writes, and return its result."""
-        return await to_thread.run_sync(partial(work, *args, **kwargs), limiter=self._writes)
 
     async def append(self, asked: Append, body: bytes, sessions: Sessions) -> StoredAnswer:
         """Append a body, and return the encoded answer; a body above `SHORT_BYTES` goes to the other process.
@@ -142,15 +118,7 @@ class Pools:
             page = await self._searcher.ask(asked, lasts_s=search.deadline_s)
             if page is not None:
                 return page
-        return await to_thread.run_sync(_page_of, sessions, search, limiter=self._searches)
-
-    async def export(self, work: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> _T:
-        """Run the work in a thread for exports, and return its result: exports are long, and must not delay reads."""
-        return await to_thread.run_sync(partial(work, *args, **kwargs), limiter=self._exports)
-
-    async def import_(self, work: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> _T:
-        """Run the work in the one thread for imports, and return its result: each import may take much memory."""
-        return await to_thread.run_sync(partial(work, *args, **kwargs), limiter=self._imports)
+        return await self.search(_page_of, sessions, search)
 
 
 async def room_for(request: Request, memory: BodyMemory) -> Room:
