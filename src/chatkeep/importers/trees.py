@@ -7,10 +7,12 @@ are taken from its bytes when their turn comes.
 from __future__ import annotations
 
 import json
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
-from typing import Any, Final, NamedTuple, cast
+from pathlib import Path
+from typing import Any, ClassVar, Final, NamedTuple, cast
 
 import msgspec
 from msgspec import Struct
@@ -21,8 +23,8 @@ from chatkeep.core.scanning import BOM, BrokenValueError, LongValueError, Scanne
 from chatkeep.errors import BrokenInputError, ChatkeepError
 from chatkeep.importers.assembly import ALTERED, PART_BYTES, sentence
 from chatkeep.importers.branching import Branch, branches
-from chatkeep.importers.glimpse import glimpse
-from chatkeep.importers.importer import Reading
+from chatkeep.importers.glimpse import glimpse, objects_of
+from chatkeep.importers.importer import Look, Reading, recognised_below
 from chatkeep.importers.records import (
     Head,
     ImportedMessage,
@@ -69,6 +71,49 @@ class Extract(NamedTuple):
 
     place: str
     raw: bytes
+
+
+class TreeImporter(ABC):
+    """An importer of conversations with trees of messages: a format adds its name, its mark and its reading."""
+
+    name: ClassVar[str]
+    reason: ClassVar[str]
+    """The reason for taking a file for this format."""
+    lists: ClassVar[tuple[str, ...]] = ("conversations",)
+    """The fields with the list of conversations, where a file has an object around it."""
+
+    @abstractmethod
+    def is_conversation(self, value: Json) -> bool:
+        """Tell whether a value has the mark of this format's conversations."""
+
+    @abstractmethod
+    def tree_of(self, raw: bytes) -> SourceTree:
+        """Return the tree of a conversation.
+
+        Raises:
+            BrokenInputError: when it is no conversation.
+        """
+
+    def recognises(self, look: Look) -> str | None:
+        """Return the reason if a value at the beginning of a file is a conversation."""
+        return self.reason if any(map(self.is_conversation, objects_of(look.sight, *self.lists))) else None
+
+    def files_in(self, folder: Path) -> Iterable[Path]:
+        """Return the files with conversations in a folder or below it."""
+        return recognised_below(folder, self.recognises, "conversations")
+
+    def read(self, source: Source, reading: Reading) -> Iterator[Session | Flaw]:
+        """Yield the sessions of a file, each with its forks, and a flaw for each unreadable conversation."""
+        for record in records_in(source, reading, self.is_conversation, lists=self.lists):
+            if isinstance(record, Flaw):
+                yield record
+                continue
+            try:
+                tree = self.tree_of(record.raw)
+            except BrokenInputError as error:
+                yield Flaw(record.place, str(error))
+                continue
+            yield from sessions_of(tree, record.place, reading)
 
 
 def in_a_row(ids: Iterable[str]) -> dict[str, str | None]:

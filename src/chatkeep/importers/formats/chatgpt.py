@@ -9,19 +9,15 @@ Source: exports of the years 2023 to 2026, and the schemas that polylogue inferr
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Final
 
 import msgspec
 from msgspec import Raw, Struct
 
-from chatkeep.core.model import Json, Session
+from chatkeep.core.model import Json
 from chatkeep.errors import BrokenInputError
-from chatkeep.importers.glimpse import objects_of
-from chatkeep.importers.importer import Look, Reading, recognised_below
 from chatkeep.importers.records import lenient_json
-from chatkeep.importers.reports import Flaw
 from chatkeep.importers.shaping import (
     FIELD,
     SOURCE,
@@ -34,13 +30,11 @@ from chatkeep.importers.shaping import (
     text_in,
     thinking,
 )
-from chatkeep.importers.sources import Source
-from chatkeep.importers.trees import Saying, SourceTree, fields_of, records_in, sessions_of
+from chatkeep.importers.trees import Saying, SourceTree, TreeImporter, fields_of
 
 _ROLES: Final = frozenset(("system", "user", "assistant", "tool", "developer"))
 _HIDDEN: Final = "is_visually_hidden_from_conversation"
 _TEXT_FIELDS: Final = ("text", "result", "content", "output_str", "model_set_context", "snippet", "summary")
-_LISTS: Final = ("conversations",)
 _HEAD: Final = ("title", "create_time", "mapping", "id", "conversation_id", "is_archived", "is_starred", "current_node")
 
 
@@ -50,67 +44,43 @@ class _Node(Struct):
     message: Raw = Raw(b"null")
 
 
-class ChatGptImporter:
+class ChatGptImporter(TreeImporter):
     """ChatGPT's export, or a file of it."""
 
-    name: Final = "chatgpt"
+    name = "chatgpt"
+    reason = "it has conversations with ChatGPT's mapping"
 
-    def recognises(self, look: Look) -> str | None:
+    def is_conversation(self, value: Json) -> bool:
         """Recognise a conversation by its tree of messages."""
-        return (
-            "it has conversations with ChatGPT's mapping"
-            if any(map(_is_one, objects_of(look.sight, *_LISTS)))
-            else None
+        if not isinstance(value, dict) or not isinstance(mapping := value.get("mapping"), dict):
+            return False
+        return (not mapping and "current_node" in value) or any(
+            isinstance(node, dict) and "message" in node for node in mapping.values()
         )
 
-    def files_in(self, folder: Path) -> Iterable[Path]:
-        """Return the files with conversations in a folder or below it."""
-        return recognised_below(folder, self.recognises, "conversations")
-
-    def read(self, source: Source, reading: Reading) -> Iterator[Session | Flaw]:
-        """Yield the sessions of a file, each with its forks, and a flaw for each unreadable conversation."""
-        for record in records_in(source, reading, _is_one, lists=_LISTS):
-            if isinstance(record, Flaw):
-                yield record
-                continue
-            try:
-                tree = _tree(record.raw)
-            except BrokenInputError as error:
-                yield Flaw(record.place, str(error))
-                continue
-            yield from sessions_of(tree, record.place, reading)
-
-
-def _is_one(value: Json) -> bool:
-    if not isinstance(value, dict) or not isinstance(mapping := value.get("mapping"), dict):
-        return False
-    return (not mapping and "current_node" in value) or any(
-        isinstance(node, dict) and "message" in node for node in mapping.values()
-    )
-
-
-def _tree(raw: bytes) -> SourceTree:
-    fields, nodes = _parsed(raw)
-    given = fields.get("conversation_id") or fields.get("id")
-    outside_id = given if isinstance(given, str) else next(iter(nodes), "")
-    if not outside_id:
-        raise BrokenInputError("It has neither an id nor messages.")
-    source = {"format": "chatgpt", "id": outside_id, **rest_of(fields, *_HEAD)}
-    return SourceTree(
-        name="chatgpt",
-        id=outside_id,
-        fields={
-            "channel": "chatgpt",
-            "title": fields.get("title") or None,
-            "created_at": epoch(fields.get("create_time")),
-            "archived": fields.get("is_archived") is True,
-            "pinned": fields.get("is_starred") is True,
-            "metadata": {SOURCE: source},
-        },
-        parents=_parents_of(nodes),
-        said=lambda path: _said(path, nodes),
-        active=_with_message(fields.get("current_node"), nodes),
-    )
+    def tree_of(self, raw: bytes) -> SourceTree:
+        """Return the tree of a conversation."""
+        fields, nodes = _parsed(raw)
+        given = fields.get("conversation_id") or fields.get("id")
+        outside_id = given if isinstance(given, str) else next(iter(nodes), "")
+        if not outside_id:
+            raise BrokenInputError("It has neither an id nor messages.")
+        source = {"format": "chatgpt", "id": outside_id, **rest_of(fields, *_HEAD)}
+        return SourceTree(
+            name="chatgpt",
+            id=outside_id,
+            fields={
+                "channel": "chatgpt",
+                "title": fields.get("title") or None,
+                "created_at": epoch(fields.get("create_time")),
+                "archived": fields.get("is_archived") is True,
+                "pinned": fields.get("is_starred") is True,
+                "metadata": {SOURCE: source},
+            },
+            parents=_parents_of(nodes),
+            said=lambda path: _said(path, nodes),
+            active=_with_message(fields.get("current_node"), nodes),
+        )
 
 
 def _parsed(raw: bytes) -> tuple[dict[str, Json], dict[str, _Node]]:

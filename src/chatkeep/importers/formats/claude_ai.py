@@ -9,18 +9,14 @@ Source: exports of the years 2024 to 2026, and the schemas that polylogue inferr
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
 import msgspec
 
-from chatkeep.core.model import Json, Session
+from chatkeep.core.model import Json
 from chatkeep.errors import BrokenInputError
-from chatkeep.importers.glimpse import objects_of
-from chatkeep.importers.importer import Look, Reading, recognised_below
 from chatkeep.importers.records import lenient_json
-from chatkeep.importers.reports import Flaw
 from chatkeep.importers.shaping import (
     FIELD,
     SOURCE,
@@ -33,19 +29,16 @@ from chatkeep.importers.shaping import (
     text_in,
     thinking,
 )
-from chatkeep.importers.sources import Source
 from chatkeep.importers.trees import (
     Saying,
     SourceTree,
+    TreeImporter,
     fields_of,
     in_a_row,
     items_of,
-    records_in,
-    sessions_of,
 )
 
 _ROLES: Final = {"human": "user", "user": "user", "assistant": "assistant", "system": "system"}
-_LISTS: Final = ("conversations",)
 _HEAD: Final = ("uuid", "conversation_id", "name", "title", "created_at", "create_time", "chat_messages", "is_starred")
 _SAID: Final = ("uuid", "sender", "text", "content", "created_at", "attachments", "parent_message_uuid")
 
@@ -55,66 +48,42 @@ class _Entry(msgspec.Struct):
     parent_message_uuid: str | None = None
 
 
-class ClaudeAiImporter:
+class ClaudeAiImporter(TreeImporter):
     """Claude.ai's export, or a file of it."""
 
-    name: Final = "claude-ai"
+    name = "claude-ai"
+    reason = "it has conversations with Claude's chat_messages"
 
-    def recognises(self, look: Look) -> str | None:
+    def is_conversation(self, value: Json) -> bool:
         """Recognise a conversation by its list of messages."""
-        return (
-            "it has conversations with Claude's chat_messages"
-            if any(map(_is_one, objects_of(look.sight, *_LISTS)))
-            else None
+        return isinstance(value, dict) and isinstance(value.get("chat_messages"), list)
+
+    def tree_of(self, raw: bytes) -> SourceTree:
+        """Return the tree of a conversation."""
+        fields, messages = _parsed(raw)
+        entries = [_entry(message) for message in messages]
+        ids = [entry.uuid or f"#{number}" for number, entry in enumerate(entries, start=1)]
+        given = fields.get("uuid") or fields.get("conversation_id")
+        outside_id = given if isinstance(given, str) else next((entry.uuid for entry in entries if entry.uuid), None)
+        if outside_id is None:
+            raise BrokenInputError("It has no uuid.")
+        has_parents = any(entry.parent_message_uuid for entry in entries)
+        said = dict(zip(ids, messages, strict=True))
+        return SourceTree(
+            name="claude-ai",
+            id=outside_id,
+            fields={
+                "channel": "claude-ai",
+                "title": fields.get("name") or fields.get("title") or None,
+                "created_at": epoch(fields.get("created_at") or fields.get("create_time")),
+                "pinned": fields.get("is_starred") is True,
+                "metadata": {SOURCE: {"format": "claude-ai", "id": outside_id, **rest_of(fields, *_HEAD)}},
+            },
+            parents=dict(zip(ids, (one.parent_message_uuid for one in entries), strict=True))
+            if has_parents
+            else in_a_row(ids),
+            said=lambda path: _said(path, said),
         )
-
-    def files_in(self, folder: Path) -> Iterable[Path]:
-        """Return the files with conversations in a folder or below it."""
-        return recognised_below(folder, self.recognises, "conversations")
-
-    def read(self, source: Source, reading: Reading) -> Iterator[Session | Flaw]:
-        """Yield the sessions of a file, each with its forks, and a flaw for each unreadable conversation."""
-        for record in records_in(source, reading, _is_one, lists=_LISTS):
-            if isinstance(record, Flaw):
-                yield record
-                continue
-            try:
-                tree = _tree(record.raw)
-            except BrokenInputError as error:
-                yield Flaw(record.place, str(error))
-                continue
-            yield from sessions_of(tree, record.place, reading)
-
-
-def _is_one(value: Json) -> bool:
-    return isinstance(value, dict) and isinstance(value.get("chat_messages"), list)
-
-
-def _tree(raw: bytes) -> SourceTree:
-    fields, messages = _parsed(raw)
-    entries = [_entry(message) for message in messages]
-    ids = [entry.uuid or f"#{number}" for number, entry in enumerate(entries, start=1)]
-    given = fields.get("uuid") or fields.get("conversation_id")
-    outside_id = given if isinstance(given, str) else next((entry.uuid for entry in entries if entry.uuid), None)
-    if outside_id is None:
-        raise BrokenInputError("It has no uuid.")
-    has_parents = any(entry.parent_message_uuid for entry in entries)
-    said = dict(zip(ids, messages, strict=True))
-    return SourceTree(
-        name="claude-ai",
-        id=outside_id,
-        fields={
-            "channel": "claude-ai",
-            "title": fields.get("name") or fields.get("title") or None,
-            "created_at": epoch(fields.get("created_at") or fields.get("create_time")),
-            "pinned": fields.get("is_starred") is True,
-            "metadata": {SOURCE: {"format": "claude-ai", "id": outside_id, **rest_of(fields, *_HEAD)}},
-        },
-        parents=dict(zip(ids, (one.parent_message_uuid for one in entries), strict=True))
-        if has_parents
-        else in_a_row(ids),
-        said=lambda path: _said(path, said),
-    )
 
 
 def _parsed(raw: bytes) -> tuple[dict[str, Json], list[bytes]]:
