@@ -122,12 +122,12 @@ def until(holds: Callable[[], bool], page: Page | None = None) -> bool:
     Playwright's `wait_for_function` is of no use here: it polls by `eval` in the page, which Trusted Types refuse.
     """
     give_up_at = time.monotonic() + PATIENCE_MS / 1000
-    while not holds() and time.monotonic() < give_up_at:
+    while not (is_held := holds()) and time.monotonic() < give_up_at:
         if page is None:
             time.sleep(0.02)
         else:
             page.evaluate(DRAWN)
-    return holds()
+    return is_held
 
 
 def _note(request: Request, url: str, seen: Seen) -> None:
