@@ -116,12 +116,12 @@ def settle(page: Page) -> None:
     page.evaluate(DRAWN)
 
 
-def until(holds: Callable[[], bool], page: Page | None = None) -> bool:
+def until(holds: Callable[[], bool], page: Page | None = None, *, patience_ms: int = PATIENCE_MS) -> bool:
     """Wait until something holds, and tell whether it did in time; what is told of a page needs that page.
 
     Playwright's `wait_for_function` is of no use here: it polls by `eval` in the page, which Trusted Types refuse.
     """
-    give_up_at = time.monotonic() + PATIENCE_MS / 1000
+    give_up_at = time.monotonic() + patience_ms / 1000
     while not (is_held := holds()) and time.monotonic() < give_up_at:
         if page is None:
             time.sleep(0.02)

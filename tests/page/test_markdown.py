@@ -10,7 +10,7 @@ from playwright.sync_api import Page, expect
 
 from chatkeep.core.model import Draft
 from tests.http.conftest import Server
-from tests.page.conftest import NOON, Seen, Visit, said, store, until
+from tests.page.conftest import NOON, PATIENCE_MS, Seen, Visit, said, store, until
 from tests.page.test_flows import link
 from tests.page.written import TEXTS, Written
 from tests.page.written_nested import NESTED
@@ -51,7 +51,8 @@ WAITING = """() => {
 
 def settled(page: Page) -> None:
     """Wait until every formula is set, or has failed; each is brought into sight, for till then it waits."""
-    assert until(lambda: page.evaluate(WAITING), page)  # again and again: a formula above may move it out of sight
+    # Asked again and again: a formula above may move one out of sight
+    assert until(lambda: page.evaluate(WAITING), page, patience_ms=2 * PATIENCE_MS)
 
 
 def show(server: Server, visit: Visit, key: str, *texts: str) -> Page:
