@@ -83,8 +83,8 @@ class TreeImporter(ABC):
     """The fields with the list of conversations, where a file has an object around it."""
 
     @abstractmethod
-    def is_conversation(self, value: Json) -> bool:
-        """Tell whether a value has the mark of this format's conversations."""
+    def is_tree(self, value: Json) -> bool:
+        """Tell whether a value has the form of this format's trees."""
 
     @abstractmethod
     def tree_of(self, raw: bytes) -> SourceTree:
@@ -96,7 +96,7 @@ class TreeImporter(ABC):
 
     def recognises(self, look: Look) -> str | None:
         """Return the reason if a value at the beginning of a file is a conversation."""
-        return self.reason if any(map(self.is_conversation, objects_of(look.sight, *self.lists))) else None
+        return self.reason if any(map(self.is_tree, objects_of(look.sight, *self.lists))) else None
 
     def files_in(self, folder: Path) -> Iterable[Path]:
         """Return the files with conversations in a folder or below it."""
@@ -104,7 +104,7 @@ class TreeImporter(ABC):
 
     def read(self, source: Source, reading: Reading) -> Iterator[Session | Flaw]:
         """Yield the sessions of a file, each with its forks, and a flaw for each unreadable conversation."""
-        for record in records_in(source, reading, self.is_conversation, lists=self.lists):
+        for record in records_in(source, reading, self.is_tree, lists=self.lists):
             if isinstance(record, Flaw):
                 yield record
                 continue

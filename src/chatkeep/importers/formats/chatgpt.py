@@ -50,7 +50,7 @@ class ChatGptImporter(TreeImporter):
     name = "chatgpt"
     reason = "it has conversations with ChatGPT's mapping"
 
-    def is_conversation(self, value: Json) -> bool:
+    def is_tree(self, value: Json) -> bool:
         """Recognise a conversation by its tree of messages."""
         if not isinstance(value, dict) or not isinstance(mapping := value.get("mapping"), dict):
             return False

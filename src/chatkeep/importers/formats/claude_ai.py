@@ -54,7 +54,7 @@ class ClaudeAiImporter(TreeImporter):
     name = "claude-ai"
     reason = "it has conversations with Claude's chat_messages"
 
-    def is_conversation(self, value: Json) -> bool:
+    def is_tree(self, value: Json) -> bool:
         """Recognise a conversation by its list of messages."""
         return isinstance(value, dict) and isinstance(value.get("chat_messages"), list)
 
