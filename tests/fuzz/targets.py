@@ -167,7 +167,15 @@ def read_import(data: bytes) -> None:
                 if isinstance(found, Session):
                     _check_export(found)
     with suppress(ChatkeepError):
-        importers.sniff(importers.Piped("standard input", io.BytesIO(data)))
+        importers.sniff(importers.Piped("standard input", io.BytesIO(data)), _catalogue())
+
+
+@cache
+def _catalogue() -> importers.Catalogue:
+    """The importers, looked up once: an import does it once, too, whatever it reads."""
+    known = importers.Catalogue()
+    known.all()
+    return known
 
 
 def read_backup(data: bytes) -> None:

@@ -21,10 +21,10 @@ CONTROL: Final = "control"
 
 
 def cases(half: int) -> Iterator[tuple[str, Door, int, str]]:
-    """Yield what is to be counted in one of two halves: a door by name, the characters, and the kind of text."""
+    """Yield what is to be counted, of coarse doors (1) or others (0): door, characters, and kind of text."""
     yield CONTROL, lambda text: lambda: unicodedata.normalize("NFC", text), 400, FEW[0]
     for number, (name, (door, size)) in enumerate(DOORS.items()):
-        if number % 2 != half:
+        if (name in COARSE) != half:
             continue
         some = FEW if name in COARSE else list(KINDS)[number % _PART :: _PART]
         for kind in KINDS if name in FINE else some:
