@@ -31,6 +31,7 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
+from chatkeep.store.files.index.sets.postings import Postings
 from chatkeep.store.files.tree import format as session_file
 from server import PORT, Server
 
@@ -52,8 +53,10 @@ class Asker:
         (path,) = workspace.glob("index-*.sqlite3")
         db = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY)
         ((total,),) = db.execute("SELECT sum(message_count) FROM totals")
-        found = db.execute("SELECT word, message_count FROM terms WHERE word GLOB '[a-z]*'")
-        self._words = [(word, count / total) for word, count in found if word.isalpha()]
+        postings = Postings(db)
+        postings.catch_up()
+        found = [word for (word,) in db.execute("SELECT label FROM lexicon WHERE label GLOB '[a-z]*'")]
+        self._words = [(word, len(postings.docs(word)) / total) for word in found if word.isalpha()]
         self._said = [word for word, _ in self._words if len(word) > 3]
         self._shares = list(accumulate(share for word, share in self._words if len(word) > 3))
         self._texts = list(_texts(workspace, self._dice))

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 import stat
@@ -110,11 +111,11 @@ def test_fix_files_that_no_index_knows(tmp_path: Path) -> None:
         "INSERT INTO runs VALUES (99, 1, 1, 1)",
         "DELETE FROM zones",
         "UPDATE zones SET newest = oldest - 1",
-        "UPDATE zones SET newest_so_far = newest - 1",
         "UPDATE sessions SET sid = 99 WHERE sid = 2; UPDATE messages SET sid = 99 WHERE sid = 2",
         "UPDATE totals SET message_count = message_count + 1",
         "DELETE FROM sessions WHERE sid = 2",
-        "UPDATE words_data SET block = zeroblob(length(block)) WHERE id > 10",
+        "DELETE FROM fresh WHERE doc = 3",
+        "UPDATE fresh SET pairs = 'x'",
         "DROP TABLE messages",
     ],
 )
@@ -133,6 +134,29 @@ def test_find_an_index_that_lies(tmp_path: Path, statement: str) -> None:
     assert [] == _findings(workspace)
     updated = {one.file for one in found if one.remedy == "update"}
     assert [] == _lost(workspace, before, updated=updated)
+    _check_served(workspace, 5)
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "DELETE FROM postings",
+        "DELETE FROM blocks",
+        "UPDATE postings SET docs = zeroblob(length(docs))",
+        "UPDATE postings SET docs = randomblob(length(docs) + 1)",
+        "UPDATE marks SET sealed = 0; UPDATE postings SET docs = x'00'",
+    ],
+)
+def test_find_an_index_with_wrong_sets(tmp_path: Path, statement: str) -> None:
+    """Sets that lack messages, or are none, are found, and made again from the files."""
+    workspace = _workspace(tmp_path, 5)
+    with contextlib.closing(FilesStore.open(workspace)) as store:
+        store.reindex()
+    with contextlib.closing(apsw.Connection(str(Index.path_in(workspace)))) as db:
+        db.execute(statement)
+    assert {"index"} == {one.kind for one in _findings(workspace)}
+    assert [] == [one for one in wiring.fixed_workspace(Settings(workspace=workspace)) if one.done is None]
+    assert [] == _findings(workspace)
     _check_served(workspace, 5)
 
 

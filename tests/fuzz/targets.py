@@ -30,7 +30,7 @@ from chatkeep.core.history.completions import drafts_of_request
 from chatkeep.core.history.mending import storable
 from chatkeep.core.history.tape import Tape
 from chatkeep.core.model import Draft, Header, Message, Selection, Session, check_draft
-from chatkeep.core.search.excerpts import excerpt
+from chatkeep.core.search.highlighter import excerpt
 from chatkeep.core.search.query import QUERY_CHARS_MAX, parse_query
 from chatkeep.core.search.words import rows_of, spaced, tokens_of
 from chatkeep.core.sse import EventReader

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import re
-import time
 import unicodedata
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from importlib import resources
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any, Final
 from urllib.parse import quote_from_bytes, urlencode
 
@@ -114,10 +112,7 @@ def asked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Asked]:
     limits = Limits(folder / "limits.sqlite")
     guard = Guard(tokens, limits, hosts={"localhost"}, rates=UNLIMITED)
     asked = Asked(create_app(Sessions(store), guard), secret)
-    with pytest.MonkeyPatch.context() as patch:
-        # What a search may take is counted as work, so that a busy machine cuts none short.
-        patch.setattr("chatkeep.store.files.index.search.searching.time", SimpleNamespace(monotonic=time.thread_time))
-        yield asked
+    yield asked
     asked.close()
     limits.close()
     store.close()

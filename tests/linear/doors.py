@@ -18,13 +18,13 @@ from chatkeep.core.history import recognition
 from chatkeep.core.history.tape import Tape
 from chatkeep.core.history.windows import Window, fitting, for_anthropic, for_openai
 from chatkeep.core.model import Draft, Header, Message, Session
-from chatkeep.core.search.excerpts import excerpt, highlights
+from chatkeep.core.search.highlighter import excerpt, highlights
 from chatkeep.core.search.query import QUERY_CHARS_MAX, parse_query
 from chatkeep.core.search.words import rows_of, spaced, tokens_of
 from chatkeep.core.sse import EVENT_STREAM_TYPE
 from chatkeep.core.text import titles
 from chatkeep.core.text.reasoning import Splitter, parted
-from chatkeep.store.files.index.vocabulary import indexed_of
+from chatkeep.store.files.index.sets.terms import indexed_of
 from chatkeep.store.files.tree import format as session_file
 from tests.fuzz import targets, wires
 
@@ -92,7 +92,7 @@ def index_rows(text: str) -> Work:
 
 
 def index_words(text: str) -> Work:
-    """The words of a message for the table of words."""
+    """The labels of a message, for the sets of the index."""
     return partial(indexed_of, _plain(text))
 
 

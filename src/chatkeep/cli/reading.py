@@ -27,7 +27,7 @@ from chatkeep.cli.options import (
 from chatkeep.cli.pager import paged
 from chatkeep.core.keys import parse_key
 from chatkeep.core.model import ROLES, Hit, Hits, Json, Message, Role, Selection, Sort, Summary, Unit
-from chatkeep.core.search.excerpts import highlights
+from chatkeep.core.search.highlighter import highlights
 from chatkeep.core.search.query import Query, parse_query
 from chatkeep.core.search.search import DEFAULT_ROLES, Search
 from chatkeep.core.unknown import written
@@ -200,7 +200,7 @@ def show_hits(hits: Hits, now: datetime) -> None:
     if hits.mode == "any":
         screen.say("Not all of these have all of the words.")
     if hits.partial:
-        screen.say("There was no time to look everywhere: add words or filters to find more.")
+        screen.say("Not all messages could be read: add words or filters to find more.")
 
 
 def _selection(

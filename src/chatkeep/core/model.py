@@ -309,7 +309,7 @@ class Hit(Struct, frozen=True, kw_only=True):
 
 
 class Hits(Struct, frozen=True, kw_only=True):
-    """The answer to a search. `partial` means that the deadline cut it short, or that a hit could not be read."""
+    """The answer to a search. `partial` means that the search could not read all messages that it needed."""
 
     hits: tuple[Hit, ...]
     mode: Mode = "all"

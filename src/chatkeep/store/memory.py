@@ -40,10 +40,10 @@ from chatkeep.core.model import (
     summary,
 )
 from chatkeep.core.paging import Place, cursor_at, place_of, scope_of
-from chatkeep.core.search.excerpts import hit_of
+from chatkeep.core.search.highlighter import hit_of
 from chatkeep.core.search.query import Query, Term, Words, is_in, phrases, words_of
-from chatkeep.core.search.ranking import Match, Scores, weight
-from chatkeep.core.search.ranking import best as best_of
+from chatkeep.core.search.ranker import Match, Scores, weight
+from chatkeep.core.search.ranker import best as best_of
 from chatkeep.core.search.search import Search, is_enough, searched_text
 from chatkeep.core.stats import (
     LARGEST_SHOWN,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from chatkeep.core.model import Hits, Mode, Revision, Role, Selection
-from chatkeep.core.search.excerpts import EXCERPT_CHARS
+from chatkeep.core.search.highlighter import EXCERPT_CHARS
 from chatkeep.core.search.words import folded
 from chatkeep.store.protocol import Store
 from chatkeep.testing.samples import at, draft, places_of, search_for, session, talk

@@ -131,7 +131,7 @@ class HitItem(Struct, frozen=True, kw_only=True):
 
 
 class HitPage(Struct, frozen=True, kw_only=True):
-    """The hits of a search; `partial` is true when the deadline cut the search short."""
+    """The hits of a search; `partial` is true when it could not read all messages that it needed."""
 
     sessions: tuple[HitItem, ...]
     mode: Mode

@@ -23,7 +23,6 @@ from chatkeep.errors import BusyError, SessionDamagedError, SessionNotFoundError
 from chatkeep.store.files.care.checkup import examined
 from chatkeep.store.files.index import rows
 from chatkeep.store.files.index.index import Index
-from chatkeep.store.files.index.search.documents import FUNCTIONS
 from chatkeep.store.files.index.sql import AUDIT, LATE_INDEXES, QUERIES, SCHEMA
 from chatkeep.store.files.store import FilesStore
 from chatkeep.store.files.tree.tree import Tree, file_name
@@ -532,8 +531,6 @@ def test_no_question_makes_an_index() -> None:
     makes, fillings = [], {"{where}": "true", "{column}": "size", "{that}": "IN (SELECT value FROM json_each(:that))"}
     with closing(apsw.Connection(":memory:")) as db:
         db.execute(SCHEMA + LATE_INDEXES)
-        for name, function in FUNCTIONS.items():
-            db.register_fts5_function(name, function)
         for name, sql in {**QUERIES, "strangers": AUDIT["strangers"]}.items():
             filled = re.sub(r"\{\w+\}", lambda part: fillings.get(part[0], ""), sql)
             values = dict.fromkeys(re.findall(r":(\w+)", filled), 1) or (1,) * len(set(re.findall(r"\?\d*", filled)))

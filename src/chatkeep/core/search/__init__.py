@@ -1,9 +1,9 @@
 """Finding messages without an index: a query becomes terms, and messages are matched and ranked.
 
-excerpts   the piece of a message with the hits
-query      the typed text as terms
-ranking    the order of the matches
-search     the filters of a search, and its answer
-stems      words as stems
-words      texts as folded words
+highlighter  the piece of a message with the hits
+query        the typed text as terms
+ranker       the order of the matches
+search       the filters of a search, and its answer
+stems        words as stems
+words        texts as folded words
 """

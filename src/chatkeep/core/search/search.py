@@ -6,7 +6,7 @@ parts, are the answer: mode `any`. The answer to a question rarely has all its w
 too if too few have every term.
 
 With `unit="session"` a session is answered once, by its best message; `match_count` counts its matching messages.
-`ranking` decides the best. When very many messages match, a store ranks a bounded number of them: the newest, or
+`ranker` decides the best. When very many messages match, a store ranks a bounded number of them: the newest, or
 those with the rarest terms. `sort="recent"` always answers the newest. Deleted sessions and messages are never
 answered.
 """

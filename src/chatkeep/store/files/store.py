@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import Callable, Iterator, Sequence
 from datetime import date
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import TypeVar
 
 import msgspec
 
@@ -18,7 +18,6 @@ from chatkeep.core.model import (
     Digest,
     Draft,
     Header,
-    Hit,
     Hits,
     Json,
     KeyPage,
@@ -32,8 +31,7 @@ from chatkeep.core.model import (
     Summary,
 )
 from chatkeep.core.paging import Place, cursor_at, place_of, scope_of
-from chatkeep.core.search.excerpts import hit_of
-from chatkeep.core.search.search import Search, hits_shown
+from chatkeep.core.search.search import Search
 from chatkeep.core.stats import PeriodUnit, Stats
 from chatkeep.disk.files import Durability, Stamp
 from chatkeep.errors import (
@@ -42,22 +40,20 @@ from chatkeep.errors import (
     MessageConflictError,
     SessionDamagedError,
     SessionNotFoundError,
-    StorageError,
 )
 from chatkeep.store.admin import Progress
 from chatkeep.store.files import batches
+from chatkeep.store.files.fetching import ATTEMPTS, MessageReader
 from chatkeep.store.files.index import changes, rows
-from chatkeep.store.files.index.rows import Database, Entry, FoundMessage, Row, Spot
+from chatkeep.store.files.index.rows import Database, Entry, Row
+from chatkeep.store.files.index.sets.terms import indexed_of
 from chatkeep.store.files.intake import NOT_A_FILE, has_tail, waits
 from chatkeep.store.files.tree import format as session_file
 from chatkeep.store.files.tree.held import LockedFile
-from chatkeep.store.files.tree.pieces import FilePiece, PendingRead, readings
 from chatkeep.store.files.tree.tree import NotRegularError, Tree, file_name
 from chatkeep.store.files.upkeep import Upkeep
 
 _T = TypeVar("_T")
-
-_ATTEMPTS: Final = 3  # readings; a file may change after the index was asked, each time
 
 
 class FilesStore:
@@ -67,6 +63,7 @@ class FilesStore:
         """Take an open tree and its index."""
         self._tree = tree
         self._upkeep = upkeep
+        self._reader = MessageReader(tree, upkeep)
         self._suspects: set[str] = set()
 
     @classmethod
@@ -206,7 +203,7 @@ class FilesStore:
     def window(self, key: str, *, limit: int, before: int | None = None, after: int | None = None) -> Window:
         """Return neighbouring messages, oldest first, as `Store.window` says."""
         name = file_name(key)
-        for _ in range(_ATTEMPTS):
+        for _ in range(ATTEMPTS):
             spots, stamp = self._upkeep.answer(
                 lambda index: index.spots(name, limit=limit + 1, before=before, after=after), name
             )
@@ -216,7 +213,7 @@ class FilesStore:
                 self._row(key)  # indexes the file, or raises SessionNotFoundError
                 continue
             forward = after is not None and before is None
-            messages = self._messages(name, stamp, spots[:limit] if forward else spots[-limit:])
+            messages = self._reader.messages(name, stamp, spots[:limit] if forward else spots[-limit:])
             if messages is not None:
                 return Window(messages=messages, has_more=len(spots) > limit)
         messages = self.read(key).messages  # the file changes faster than its index
@@ -243,19 +240,7 @@ class FilesStore:
 
     def search(self, search: Search) -> Hits:
         """Return the messages found by a query, matched and ranked as in `core.search`."""
-        if not search.query.terms:
-            return Hits(hits=())
-        for _ in range(_ATTEMPTS):
-            answer = self._upkeep.answer(lambda index: index.find(search))
-            pieces = [FilePiece(one.row.name, one.spot.start, one.spot.size) for one in answer.found]
-            read = zip(answer.found, readings(self._tree, pieces), strict=True)
-            shown = [self._hit(one, reading, search) for one, reading in read]
-            if all(isinstance(one, Hit) for one in shown):
-                break
-            if self._upkeep.follows:  # perhaps another folder is in place: the next search reads it
-                self._tree.find_place()
-                raise StorageError("A file is not as the index says.")
-        return hits_shown(shown, mode=answer.mode, partial=answer.partial)
+        return self._reader.hits(search)
 
     def status(self, prefix: str = "") -> Status:
         """Return counts and sizes of the sessions whose keys begin with the prefix."""
@@ -369,7 +354,7 @@ class FilesStore:
         if not messages:
             file.flush()  # the process behind a stored message may have died before its flush
             return
-        indexed = self._upkeep.prepared(messages)
+        indexed = [indexed_of(message.text, message.reasoning) for message in messages]
         digest = row.digest.plus(*messages)
         lines = session_file.message_lines(messages)
         content = b"".join(lines) + session_file.trailer(digest.message_count)
@@ -396,7 +381,7 @@ class FilesStore:
         Raises:
             FileExistsError: when another writer was quicker.
         """
-        indexed = self._upkeep.prepared(messages)
+        indexed = [indexed_of(message.text, message.reasoning) for message in messages]
         name, first_line = (
             file_name(header.key),
             session_file.header_line(header, session_file.with_unknown(extra or {})),
@@ -458,41 +443,3 @@ class FilesStore:
             problem = self._upkeep.answer(lambda index: index.problem(name), name)
             raise SessionNotFoundError(key) if problem is None else SessionDamagedError(key, problem)
         return row
-
-    def _messages(self, name: str, stamp: Stamp | None, spots: Sequence[Spot]) -> tuple[Message, ...] | None:
-        """Return the messages at these spots of a file's state, None if the file is in another state by now."""
-        if not spots or stamp is None:
-            return ()
-        first, last = spots[0].start, spots[-1]
-        with contextlib.closing(
-            PendingRead(self._tree, FilePiece(name, first, last.start + last.size - first))
-        ) as reading:
-            return self._read_messages(reading, stamp, spots)
-
-    def _read_messages(self, reading: PendingRead, stamp: Stamp, spots: Sequence[Spot]) -> tuple[Message, ...] | None:
-        """Return the messages in a piece of a file, None if the file is in another state by now.
-
-        An append under way changes the state but no message. After any other change the index is updated first.
-        """
-        name, first = reading.piece.name, reading.piece.start
-        try:
-            data, now = reading.read()
-        except (FileNotFoundError, NotRegularError):
-            data, now = b"", stamp
-        parts = (data[spot.start - first : spot.start - first + spot.size] for spot in spots)
-        found = [session_file.parse_message(part, spot.seq) for part, spot in zip(parts, spots, strict=True)]
-        messages = tuple(message for message in found if message is not None)
-        is_meant = now == stamp or (now.inode == stamp.inode and self._tree.is_held(name))
-        if is_meant and len(messages) == len(spots):
-            return messages
-        if stamp == self._upkeep.ask(lambda index: index.stamp(name)):
-            self._upkeep.refresh(name)
-        return None
-
-    def _hit(self, found: FoundMessage, reading: PendingRead, search: Search) -> Hit | StorageError | None:
-        """Return the hit for a found message, None if its file has changed, or the error of reading it."""
-        try:
-            messages = self._read_messages(reading, found.row.stamp, [found.spot])
-        except StorageError as error:
-            return error
-        return hit_of(found.row.summary, messages[0], search, found.match_count) if messages else None

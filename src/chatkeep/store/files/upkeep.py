@@ -8,15 +8,12 @@ import os
 import re
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from functools import partial
-from itertools import chain
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Final, TypeVar
 
 import apsw
 
-from chatkeep.core.model import Message
 from chatkeep.disk.files import Stamp, has_room, told
 from chatkeep.disk.locks import file_locked
 from chatkeep.errors import BusyError, StorageError, StorageFullError, StorageReadOnlyError, storage_error
@@ -30,7 +27,6 @@ from chatkeep.store.files.index.databases import (
 )
 from chatkeep.store.files.index.index import Index
 from chatkeep.store.files.index.rows import Database, Row
-from chatkeep.store.files.index.vocabulary import Indexed, indexed_of, put_words, with_stems
 from chatkeep.store.files.intake import Intake
 from chatkeep.store.files.tree import format as session_file
 from chatkeep.store.files.tree.held import LockedFile
@@ -160,20 +156,6 @@ class Upkeep:
         """Apply a change to the index, and return its result."""
         self._go_over()  # a new index has to get the change too
         return self.ask(lambda index: index.write(change))
-
-    def prepared(self, messages: Sequence[Message]) -> list[Indexed]:
-        """Return the indexed form of messages, and store the words left out of their counts.
-
-        Those words go into the index in small steps, so a message of a million words blocks no other writer.
-        Returns an empty list if the index cannot be written now.
-        """
-        indexed = [indexed_of(message.text, message.reasoning) for message in messages]
-        try:
-            for words in chain.from_iterable(with_stems(one.more) for one in indexed):
-                self.note(partial(put_words, words=words))
-        except (BusyError, StorageError):
-            return []
-        return indexed
 
     def _go_over(self) -> None:
         """Move on to an index newly built by another process, or back from memory to the disk."""

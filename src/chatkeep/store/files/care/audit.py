@@ -10,13 +10,15 @@ from typing import Final, Literal
 from urllib.parse import quote
 
 import apsw
+from pyroaring import BitMap
 
 from chatkeep.disk.files import Stamp
 from chatkeep.store.files.index.databases import IndexBehindError, IndexLostError, IndexRefusedError, InMemory
 from chatkeep.store.files.index.index import Index
 from chatkeep.store.files.index.rows import Row, Value, row_of
+from chatkeep.store.files.index.sets.postings import Postings
+from chatkeep.store.files.index.sets.terms import session_label
 from chatkeep.store.files.index.sql import AUDIT, QUERIES, UnreadableRowError
-from chatkeep.store.files.index.vocabulary import scope_word
 from chatkeep.store.files.intake import FileProblem, entry_of
 from chatkeep.store.files.tree.format import Scan
 
@@ -84,13 +86,31 @@ class Audit:
             for (count,) in self._rows(AUDIT[name], {}):
                 if count:
                     yield claim
-        if any(self._is_unfound(sid) for (sid,) in self._rows(AUDIT["sids"], {})):
+        if self._has_unfound():
             yield "it has messages that no search finds"
         if self.damage:
             yield self.damage
 
-    def _is_unfound(self, sid: int) -> bool:
-        return any(count for (count,) in self._rows(AUDIT["unfound"], {"sid": sid, "word": scope_word(sid)}))
+    def _has_unfound(self) -> bool:
+        """Tell whether the set of a session lacks a message of it."""
+        if self._db is None or self.damage:
+            return False
+        sids = self._rows(AUDIT["sids"], {})
+        try:
+            postings = Postings(self._db)
+            with self._db:
+                postings.catch_up()
+                lacking = [sid for (sid,) in sids if self._docs_of(sid) - postings.docs(session_label(sid))]
+        except (apsw.Error, UnicodeDecodeError, UnreadableRowError) as error:
+            self.damage = f"it cannot be read ({type(error).__name__})"
+            return False
+        return bool(lacking)
+
+    def _docs_of(self, sid: int) -> BitMap:
+        docs = BitMap()
+        for _, doc, count in self._rows(QUERIES["runs"], {"sid": sid}):
+            docs.add_range(doc, doc + count)
+        return docs
 
     def _rows(self, sql: str, values: dict[str, Value]) -> list[tuple[Value, ...]]:
         if self._db is None or self.damage:

@@ -14,22 +14,12 @@ SELECT (SELECT count(*) FROM messages) - (
   WHERE +m.sid = r.sid AND m.seq - r.seq = m.doc - r.doc
 ) + (SELECT count(*) FROM runs WHERE sid NOT IN (SELECT sid FROM sessions));
 
--- misplaced: The number of messages outside the times of their zone, plus that of zones with too low a `newest_so_far`.
-SELECT
-  (
-    SELECT count(*) FROM messages m LEFT JOIN zones z ON z.zone = m.doc / 256
-    WHERE z.zone IS NULL OR m.at NOT BETWEEN z.oldest AND z.newest
-  ) + (
-    SELECT count(*) FROM (SELECT newest_so_far, max(newest) OVER (ORDER BY zone) AS known FROM zones)
-    WHERE newest_so_far < known
-  );
+-- misplaced: The number of messages outside the times of their zone.
+SELECT count(*) FROM messages m LEFT JOIN zones z ON z.zone = m.doc / 256
+WHERE z.zone IS NULL OR m.at NOT BETWEEN z.oldest AND z.newest;
 
 -- sids: All sessions.
 SELECT sid FROM sessions;
-
--- unfound: The number of a session's messages that its word does not find.
-SELECT count(*) FROM runs r CROSS JOIN messages m ON m.doc BETWEEN r.doc AND r.doc + r.message_count - 1
-WHERE r.sid = :sid AND m.doc NOT IN (SELECT rowid FROM words WHERE words MATCH '"' || :word || '"');
 
 -- miscounts: The number of totals that differ from their sessions.
 SELECT count(*) FROM (

@@ -42,13 +42,13 @@ def take(db: Database, name: str, found: Entry | None, doc: int | None = None) -
     Returns the next free document; `doc` is the result of the call before, None to ask the database.
     A build records no changes, as everything is new.
     """
-    before = _known(db, name) if db.tally is not None else None
+    before = None if db.is_building else _known(db, name)
     if found is None:
         rows.drop(db, name)
         free = rows.next_doc(db) if doc is None else doc
     else:
         free = rows.replace(db, found, doc)
-    if db.tally is not None:
+    if not db.is_building:
         for kind, first, last in _differences(before, found):
             key = found.header.key if found else before.row.header.key if before else ""
             rows.note_change(db, kind, key, first, last)

@@ -20,7 +20,6 @@ from chatkeep.disk.files import told
 from chatkeep.disk.own import is_linked
 from chatkeep.store.files.index.overlay import Overlay
 from chatkeep.store.files.index.rows import Database
-from chatkeep.store.files.index.search.documents import FUNCTIONS
 from chatkeep.store.files.index.sql import SCHEMA, UnreadableRowError
 
 _BUSY_S: Final = 3.0  # seconds to wait for the lock of another process, and for a file to settle
@@ -241,8 +240,6 @@ def _prepared(db: Database, cache_kb: int) -> Database:
     db.execute("PRAGMA synchronous = NORMAL")
     db.execute("PRAGMA temp_store = MEMORY")
     db.execute(f"PRAGMA cache_size = -{cache_kb}")
-    for name, function in FUNCTIONS.items():
-        db.register_fts5_function(name, function)
     return db
 
 

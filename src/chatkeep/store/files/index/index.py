@@ -39,7 +39,7 @@ from chatkeep.core.stats import PeriodUnit, Stats
 from chatkeep.core.unknown import FORMAT
 from chatkeep.disk.files import Stamp, told
 from chatkeep.disk.sqlite import transaction
-from chatkeep.store.files.index import changes, counting, vocabulary
+from chatkeep.store.files.index import changes, counting, rows
 from chatkeep.store.files.index.databases import (
     IndexBehindError,
     IndexLostError,
@@ -48,23 +48,26 @@ from chatkeep.store.files.index.databases import (
     lost_as_such,
 )
 from chatkeep.store.files.index.rows import EPOCH_US, Database, Row, Spot, Value, hash_of, row_of, spot_of
-from chatkeep.store.files.index.search import searching
-from chatkeep.store.files.index.search.searching import SearchResult
+from chatkeep.store.files.index.search.lookups import FoundMessages, Reader, found_messages
 from chatkeep.store.files.index.selecting import conditions, key_bounds, unindexed
+from chatkeep.store.files.index.sets import sealing
+from chatkeep.store.files.index.sets.tail import Tail
 from chatkeep.store.files.index.sql import LATE_INDEXES, QUERIES, SCHEMA
 
 _T = TypeVar("_T")
 Write = Callable[[Database], _T]
 
-_REVISION: Final = 7  # to raise when the content of the index changes, but no text in the hash of the version
+_REVISION: Final = 8  # to raise when the content of the index changes, but no text in the hash of the version
 _FEW: Final = 2000  # sessions; below this, sorting a page of a list is cheaper than walking by time
 _GROUP_MAX: Final = 256  # changes in one group commit
 _CACHE_KB: Final = 32_768  # KiB of pages, for each connection but the first reader
 _FIRST_CACHE_KB: Final = 262_144  # KiB of pages; the first reader serves most reads
 _WARM_MESSAGES: Final = 2_000_000  # messages; their rows and those of their sessions fill half of that cache
 _WASTE_MIN: Final = 10_000  # documents; a smaller index is never worth a rebuild
-_QUIET_S: Final = 0.3  # seconds without a change before the writing thread tidies up
-_JOINED_PAGES: Final = 300  # pages written by one merge of the full-text index, a few milliseconds
+_FAILURES: Final = (IndexLostError, IndexBehindError, IndexRefusedError)
+_QUIET_S: Final = 0.3  # seconds without a change; then fewer fresh messages are sealed
+_PAUSE_S: Final = 0.002  # seconds between two steps of sealing, as long as one of them: for searches and appends
+_BEHIND: Final = 4  # times the messages to seal; with more of them, changes wait for the sealing
 
 
 class Index:
@@ -78,14 +81,15 @@ class Index:
         self.medium = medium
         with lost_as_such(), told():
             self._writer = medium.connected(cache_kb=_CACHE_KB)
-        self._writer.tally = None if is_building else vocabulary.Tally()
+        self._writer.bulk = Tail(keeps_long=False) if is_building else None
+        self._sealing: Iterator[None] | None = None
         self._readers: queue.PriorityQueue[tuple[int, Database | None]] = queue.PriorityQueue()
         self._reader_count = itertools.count()
         self._tasks: queue.SimpleQueue[tuple[Write[object], Future[object]] | None] = queue.SimpleQueue()
         self._gate = threading.Lock()
         self._turn = threading.Lock()  # held by the thread that writes
         self._is_closed = False
-        self._is_untidy = not is_building
+        self._is_awake = False  # whether the writing thread looks at the fresh messages by itself
         self._thread = threading.Thread(target=self._write_all, name="chatkeep-index", daemon=True)
         self._thread.start()
 
@@ -95,16 +99,12 @@ class Index:
         return workspace / f"index-{_version()}.sqlite3"
 
     def finish(self) -> None:
-        """Finish a build: merge the full-text index, fill the table of words, create the late indexes.
-
-        All three are cheaper over finished rows.
-        """
+        """Finish a build: put the last labels into rows, and create the late indexes, as that is cheaper now."""
 
         def change(db: Database) -> None:
-            db.execute("INSERT INTO words (words) VALUES ('optimize')")
-            vocabulary.fill(db)
+            rows.put_bulk(db)
             db.execute(LATE_INDEXES)
-            db.tally = vocabulary.Tally()
+            db.bulk = None
 
         self.write(change)
 
@@ -211,9 +211,9 @@ class Index:
         rows = self._rows(QUERIES["totals_under"], key_bounds(prefix)) if prefix else self._rows(QUERIES["totals"])
         return [(str(channel), int(count), int(messages), int(size)) for channel, count, messages, size in rows]
 
-    def find(self, search: Search) -> SearchResult:
-        """Return the messages for a search."""
-        return self._read(lambda db: searching.find(db, search))
+    def find(self, search: Search, reader: Reader) -> FoundMessages:
+        """Return the messages for a search; the reader reads messages from their files."""
+        return self._read(lambda db: found_messages(db, search, reader))
 
     def stats(self, prefix: str, unit: PeriodUnit, since: date | None) -> Stats:
         """Return the figures of `Store.stats`."""
@@ -246,12 +246,12 @@ class Index:
         return self.send(change).result()
 
     def _written(self, change: Write[_T]) -> _T:
-        """Commit a change in its turn, and wake the writing thread to tidy up later."""
+        """Commit a change in its turn, and wake the writing thread once there is something to seal."""
         outcome: Future[_T] = Future()
-        was_tidy = not self._is_untidy
         self._commit([(change, outcome)])  # type: ignore[list-item]
-        if was_tidy and self._is_untidy:
-            with contextlib.suppress(IndexLostError):  # a closed index tidies up at its end
+        if not self._is_awake and self._fresh_count() >= sealing.SEALED_QUIET_FROM:
+            self._is_awake = True
+            with contextlib.suppress(IndexLostError):  # a closed index seals at its end
                 self.send(lambda _: None)
         return outcome.result()
 
@@ -287,48 +287,59 @@ class Index:
             if ended:
                 break
         with self._turn:
-            self._tidy()
+            while self.medium.is_shared and self._fresh_count() >= sealing.SEALED_FROM and self._seal():
+                pass
 
     def _next_task(self) -> tuple[Write[object], Future[object]] | None:
-        """Return the next waiting change, None at the end; tidy up in quiet moments until then."""
-        while True:
-            with contextlib.suppress(queue.Empty):
-                return self._tasks.get(timeout=_QUIET_S if self._is_untidy else None)
-            with self._turn:
-                self._is_untidy = self._tidy()
+        """Return the next waiting change, None at the end; seal fresh messages until then.
 
-    def _tidy(self) -> bool:
-        """Flush the counts of words and merge small parts of the full-text index; tell whether a merge is left.
-
-        Both are optional. An index in memory does neither: a merge would copy all parts into memory.
+        If very many wait to be sealed, the changes wait: else each search of every process would take them all in.
         """
-        if (tally := self._writer.tally) is None or not self.medium.is_shared:
+        has_sealed = True
+        while True:
+            with self._turn:
+                count = self._fresh_count()
+            is_due = self._sealing is not None or count >= sealing.SEALED_FROM
+            self._is_awake = is_due or count >= sealing.SEALED_QUIET_FROM
+            pause_s = _PAUSE_S if is_due and has_sealed else _QUIET_S
+            if count < _BEHIND * sealing.SEALED_FROM or self._is_closed or not has_sealed:
+                with contextlib.suppress(queue.Empty):
+                    return self._tasks.get(timeout=pause_s if self._is_awake else None)
+            with self._turn:
+                has_sealed = self._seal()
+
+    def _fresh_count(self) -> int:
+        """Return about how many messages wait to be sealed; 0 during a build, which puts them into rows itself."""
+        if self._writer.bulk is None:
+            with contextlib.suppress(*_FAILURES), lost_as_such():
+                return sealing.fresh_count(self._writer)
+        return 0
+
+    def _seal(self) -> bool:
+        """Take a step of sealing; tell whether it succeeded. After an error, sealing begins again at the next step."""
+        try:
+            with lost_as_such(), transaction(self._writer):
+                self._sealing = self._sealing or sealing.sealing(self._writer)
+                if next(self._sealing, self) is self:
+                    self._sealing = None
+        except _FAILURES:  # the next change reports it
+            self._sealing = None
             return False
-        with (
-            contextlib.suppress(IndexLostError, IndexBehindError, IndexRefusedError),
-            lost_as_such(),
-            _transaction(self._writer),
-        ):
-            tally.flush(self._writer)
-            before = self._writer.total_changes()
-            self._writer.execute(QUERIES["join_parts"], (_JOINED_PAGES,))
-            return self._writer.total_changes() - before > 1  # the command itself counts as one
-        return False
+        return True
 
     def _commit(self, group: Sequence[tuple[Write[object], Future[object]]]) -> None:
         """Commit the changes in one transaction; if one fails, each in its own, so that the others succeed."""
         try:
-            with lost_as_such(), _transaction(self._writer):
+            with lost_as_such(), transaction(self._writer):
                 answers = [change(self._writer) for change, _ in group]
         except Exception as error:  # noqa: BLE001 - the future hands it to the caller
-            if len(group) == 1 or isinstance(error, IndexLostError | IndexBehindError | IndexRefusedError):
+            if len(group) == 1 or isinstance(error, _FAILURES) or self._writer.is_building:
                 for _, outcome in group:
                     outcome.set_exception(error)
             else:
                 for task in group:
                     self._commit([task])
         else:
-            self._is_untidy = True
             for (_, outcome), answer in zip(group, answers, strict=True):
                 outcome.set_result(answer)
 
@@ -383,24 +394,13 @@ def _number(rows: Sequence[Sequence[Value]]) -> int:
     return int(rows[0][0] or 0)
 
 
-@contextlib.contextmanager
-def _transaction(db: Database) -> Iterator[None]:
-    """Run a transaction; if it fails, the tally forgets, as the table may not have its words."""
-    try:
-        with transaction(db):
-            yield
-    except BaseException:
-        if db.tally is not None:
-            db.tally.forget()
-        raise
-
-
 def _version() -> str:
     parts = [
         SCHEMA,
         LATE_INDEXES,
         str(FORMAT),
         str(_REVISION),
+        " ".join(rows.ROLE_NUMBERS),
         Stemmer.version(),
         unicodedata.unidata_version,
     ]

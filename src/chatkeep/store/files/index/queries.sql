@@ -85,9 +85,6 @@ INSERT OR REPLACE INTO problems VALUES (:name, :reason, :size, :modified_ns, :ch
 -- put_message: Add the place of a message.
 INSERT INTO messages VALUES (?, ?, ?, ?, ?, ?, ?, ?);
 
--- put_words: Add the words of a message to the full-text index.
-INSERT INTO words (rowid, text) VALUES (?, ?);
-
 -- put_run: Add a run of a session's messages.
 INSERT INTO runs VALUES (?, ?, ?, ?);
 
@@ -163,105 +160,12 @@ HAVING sum(session_count) > 0 ORDER BY channel;
 SELECT channel, count(*), sum(message_count), sum(size) FROM sessions
 WHERE key >= :first AND (:after IS NULL OR key < :after) GROUP BY channel ORDER BY channel;
 
--- sessions_in: Sessions of a selection up to a limit, with their message counts.
-SELECT sid, message_count FROM sessions WHERE {where} LIMIT :limit;
-
--- candidates: Matching messages in a range of documents, last document first.
-SELECT m.doc, m.sid, m.seq, m.at, m.size FROM words w CROSS JOIN messages m ON m.doc = w.rowid {sessions}
-WHERE w.words MATCH :match AND w.rowid BETWEEN :low AND :high AND {where} ORDER BY w.rowid DESC;
-
--- last_of_others: The last document of a range outside some sessions, -1 without one.
-SELECT coalesce((
-  SELECT doc FROM messages WHERE doc BETWEEN :first AND :last AND sid NOT IN (SELECT value FROM json_each(:sids))
-  ORDER BY doc DESC LIMIT 1
-), -1);
-
--- docs: All matching documents, in one row of JSON.
-SELECT '[' || coalesce(group_concat(rowid), '') || ']' FROM words WHERE words MATCH :match;
-
--- first_docs: The lowest matching documents, in order.
-SELECT rowid FROM words WHERE words MATCH :match ORDER BY rowid LIMIT :most;
-
--- docs_of: The matching ones of some documents, in one row of JSON.
-SELECT json_group_array(rowid) FROM words WHERE words MATCH :match AND rowid IN (SELECT value FROM json_each(:docs));
-
--- size_of: The size of the messages of some documents, in bytes.
-SELECT coalesce(sum(size), 0) FROM messages WHERE doc IN (SELECT value FROM json_each(:docs));
-
--- docs_with_row: The ones of some documents with words side by side, in one row of JSON. The query asks for any
--- of the words: for all of them, FTS5 would look up a document by a scan to the next one with all.
-SELECT json_group_array(rowid) FROM words
-WHERE words MATCH :match AND rowid IN (SELECT value FROM json_each(:docs)) AND has_row(words);
-
--- messages_of: The messages of some documents, in one row of JSON.
-SELECT json_group_array(json_array(m.doc, m.sid, m.seq, m.at, m.size))
-FROM json_each(:docs) d CROSS JOIN messages m ON m.doc = d.value {sessions} WHERE {where};
-
--- counted: Matching messages by session, up to a limit of messages, and the phrases in some documents.
-SELECT sid, count(*), json_group_object(doc, phrases) FILTER (WHERE phrases IS NOT NULL) FROM (
-  SELECT m.sid, m.doc, CASE WHEN m.doc IN (SELECT value FROM json_each(:docs)) THEN phrases_of(w.words) END AS phrases
-  FROM words w CROSS JOIN messages m ON m.doc = w.rowid WHERE w.words MATCH :match AND {where} LIMIT :limit
-) GROUP BY sid;
-
--- zones: The zones with messages in a range of times, newest time first.
-SELECT zone, newest FROM zones WHERE (:since IS NULL OR newest >= :since) AND (:until IS NULL OR oldest < :until)
-ORDER BY newest DESC, zone DESC;
-
--- zone_bounds: The first and the last zone with messages in a range of times. SQLite reads the zones from each end.
-SELECT
-  (SELECT min(zone) FROM zones WHERE (:since IS NULL OR newest >= :since) AND (:until IS NULL OR oldest < :until)),
-  (SELECT max(zone) FROM zones WHERE (:since IS NULL OR newest >= :since) AND (:until IS NULL OR oldest < :until));
-
--- newest_before: The newest time in a zone and in all lower ones.
-SELECT newest_so_far FROM zones WHERE zone <= :zone ORDER BY zone DESC LIMIT 1;
-
--- newest_before_until: The newest time in a zone and in all lower ones, among zones with messages before a time.
-SELECT max(newest) FROM zones WHERE zone <= :zone AND oldest < :until;
-
--- lying_in: The sessions with all their messages in a range of documents.
-SELECT s.value FROM json_each(:sids) s
-WHERE (SELECT doc FROM runs WHERE sid = s.value ORDER BY seq LIMIT 1) >= :first
-  AND (SELECT doc + message_count - 1 FROM runs WHERE sid = s.value ORDER BY seq DESC LIMIT 1) <= :last;
-
 -- keys_of: The keys of some sessions.
 SELECT sid, key FROM sessions WHERE sid IN (SELECT value FROM json_each(:sids));
 
 -- places: The messages of some documents, each with its session's row and its spot.
 SELECT m.doc, s.*, m.seq, s.body + m.start, m.size
 FROM json_each(:docs) d CROSS JOIN messages m ON m.doc = d.value CROSS JOIN sessions s ON s.sid = m.sid;
-
--- put_zone: Add a zone, or widen its times.
-INSERT INTO zones VALUES (
-  ?1, ?2, ?3, max(?3, coalesce((SELECT newest_so_far FROM zones WHERE zone < ?1 ORDER BY zone DESC LIMIT 1), ?3))
-) ON CONFLICT DO UPDATE SET
-  oldest = min(oldest, excluded.oldest),
-  newest = max(newest, excluded.newest),
-  newest_so_far = max(newest_so_far, excluded.newest_so_far);
-
--- put_term: Add a word without messages, with its stem if that differs.
-INSERT INTO terms VALUES (?1, ?2, 0) ON CONFLICT DO NOTHING;
-
--- fill_term: Add a word with its stem and its message count.
-INSERT OR REPLACE INTO terms VALUES (?1, ?2, ?3);
-
--- count_term: Add to the message count of a word.
-UPDATE terms SET message_count = message_count + ?1 WHERE word = ?2;
-
--- term: The message count of a word.
-SELECT message_count FROM terms WHERE word = ?1;
-
--- forms: The words of one stem with their message counts, commonest first, in one row of JSON.
-SELECT json_group_array(json_array(word, message_count)) FROM (
-  SELECT word, message_count FROM terms WHERE stem = :stem OR word = :stem OR word = :word
-  ORDER BY message_count DESC, word LIMIT :limit
-);
-
--- begun: The words of a prefix with their message counts, except some, commonest first, in one row of JSON.
-SELECT json_group_array(json_array(word, message_count)) FROM (
-  SELECT word, message_count FROM terms WHERE word >= :first AND word < :after
-    AND word NOT IN (SELECT value FROM json_each(:asked))
-  ORDER BY message_count DESC, word LIMIT :limit
-);
 
 -- wasted: The number of all documents ever made, and the number of messages.
 SELECT max(next_doc, (SELECT coalesce(max(doc), 0) + 1 FROM messages)) - 1, (SELECT coalesce(sum(message_count), 0) FROM totals) FROM marks;
@@ -309,5 +213,82 @@ ORDER BY {column} DESC, key;
 -- totals_where: Sessions, messages and bytes of each channel, in a selection.
 SELECT channel, count(*), sum(message_count), sum(size) FROM sessions WHERE {where} GROUP BY channel;
 
--- join_parts: Merge segments of the full-text index, up to a number of written pages.
-INSERT INTO words (words, rank) VALUES ('merge', ?1);
+-- put_zone: Add a zone, or widen its times.
+INSERT INTO zones VALUES (?1, ?2, ?3)
+ON CONFLICT DO UPDATE SET oldest = min(oldest, excluded.oldest), newest = max(newest, excluded.newest);
+
+-- put_fresh: Add the labels of a message.
+INSERT INTO fresh VALUES (?, ?, ?);
+
+-- fresh_messages: Messages that are not sealed, in a range of documents, with the facts of each.
+SELECT f.doc, f.texts, f.pairs, m.sid, m.role, m.at, s.key, s.channel
+FROM fresh f CROSS JOIN messages m ON m.doc = f.doc CROSS JOIN sessions s ON s.sid = m.sid
+WHERE f.doc > ?1 AND f.doc <= ?2 ORDER BY f.doc LIMIT ?3;
+
+-- fresh_count: At most how many messages are not sealed.
+SELECT coalesce((SELECT max(doc) FROM fresh) - (SELECT sealed FROM marks), 0);
+
+-- last_fresh: The last document that is not sealed, 0 without one.
+SELECT coalesce(max(doc), 0) FROM fresh;
+
+-- sealed: The last sealed document.
+SELECT sealed FROM marks;
+
+-- put_sealed: Note that all documents up to one are sealed.
+UPDATE marks SET sealed = max(sealed, ?1);
+
+-- drop_fresh: Delete the labels of some sealed messages.
+DELETE FROM fresh WHERE doc IN (SELECT doc FROM fresh WHERE doc <= ?1 ORDER BY doc LIMIT ?2) RETURNING doc;
+
+-- put_gone: Note that a range of documents has left every set.
+INSERT INTO gone VALUES (NULL, ?1, ?2);
+
+-- gone_after: Ranges of documents that left the sets later than others.
+SELECT number, doc, message_count FROM gone WHERE number > ?1 ORDER BY number;
+
+-- label_number: The number of a label.
+SELECT number FROM lexicon WHERE label = ?1;
+
+-- label_numbers: The numbers of some labels, in their order, NULL for a new one.
+SELECT l.number FROM json_each(?1) j LEFT JOIN lexicon l ON l.label = j.value ORDER BY j.key;
+
+-- take_numbers: Reserve numbers for new labels; return the next free one.
+UPDATE marks SET next_label = next_label + ?1 RETURNING next_label;
+
+-- put_label: Add a label with its number.
+INSERT INTO lexicon VALUES (?1, ?2);
+
+-- words_begun: The labels in a range, in order, up to a limit.
+SELECT label FROM lexicon WHERE label >= ?1 AND label < ?2 ORDER BY label LIMIT ?3;
+
+-- rows_of_label: The rows of a label, in order of the blocks.
+SELECT b.block, p.docs FROM blocks b CROSS JOIN postings p ON p.place = (b.block << 40 | ?1) ORDER BY b.block;
+
+-- rows_begun: The rows of all labels in a range, label by label.
+SELECT l.number, b.block, p.docs FROM lexicon l CROSS JOIN blocks b
+CROSS JOIN postings p ON p.place = (b.block << 40 | l.number) WHERE l.label >= ?1 AND l.label < ?2;
+
+-- rows_at: Those of some places that have a row, each with its set.
+SELECT p.place, p.docs FROM json_each(?1) j CROSS JOIN postings p ON p.place = j.value;
+
+-- put_row: Replace a row of a set.
+INSERT OR REPLACE INTO postings VALUES (?1, ?2);
+
+-- put_block: Note that a block has rows.
+INSERT OR IGNORE INTO blocks VALUES (?1);
+
+-- last_doc: The last document, 0 without any.
+SELECT coalesce(max(doc), 0) FROM messages;
+
+-- messages_of: The messages of some documents, in one row of JSON.
+SELECT json_group_array(json_array(m.doc, m.sid, m.seq, m.at, m.size))
+FROM json_each(:docs) d CROSS JOIN messages m ON m.doc = d.value;
+
+-- sid_of: The session of a document.
+SELECT sid FROM messages WHERE doc = ?1;
+
+-- sids_where: The sessions of a selection, up to a limit.
+SELECT sid FROM sessions WHERE {where} LIMIT :limit;
+
+-- runs_where: The runs of documents of the sessions in a selection.
+SELECT r.doc, r.message_count FROM sessions s CROSS JOIN runs r ON r.sid = s.sid WHERE {where};

@@ -8,27 +8,21 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from hashlib import blake2b
-from itertools import chain
 from typing import Any, Final
 
+import apsw
 import msgspec
 from msgspec import Struct
 
 from chatkeep.core.feed import CHANGES_KEPT, ROUND, ChangeKind
 from chatkeep.core.model import ROLES, Digest, Header, Message, Role, Summary, summary
 from chatkeep.core.paging import Place
-from chatkeep.core.search.words import GAP
 from chatkeep.disk.files import Stamp
-from chatkeep.store.files.index.sql import QUERIES, IndexConnection, UnreadableRowError
-from chatkeep.store.files.index.vocabulary import (
-    Indexed,
-    Tally,
-    indexed_of,
-    put_words,
-    role_word,
-    scope_word,
-    with_stems,
-)
+from chatkeep.store.files.index.sets import sealing
+from chatkeep.store.files.index.sets.postings import Postings, withdraw
+from chatkeep.store.files.index.sets.tail import FreshMessage, Tail
+from chatkeep.store.files.index.sets.terms import Indexed, indexed_of
+from chatkeep.store.files.index.sql import QUERIES, UnreadableRowError
 from chatkeep.store.files.tree.format import places
 
 Value = Any
@@ -47,10 +41,19 @@ _FORGOTTEN_AT_ONCE: Final = 1000  # changes; one delete for so many is cheaper t
 _NEVER_REVISED: Final = frozenset(("key", "channel", "created_at"))
 
 
-class Database(IndexConnection):
-    """A connection that changes the index. It has no tally during a build: `finish` fills the table of words."""
+class Database(apsw.Connection):
+    """A connection to the index.
 
-    tally: Tally | None = None
+    One that searches keeps its sets in `postings`. During a build, `bulk` has the labels of the last messages.
+    """
+
+    postings: Postings | None = None
+    bulk: Tail | None = None
+
+    @property
+    def is_building(self) -> bool:
+        """Whether the index is being built: then nobody else sees it yet."""
+        return self.bulk is not None
 
 
 class Row(Struct, frozen=True, kw_only=True):
@@ -102,7 +105,7 @@ class Entry(Struct, frozen=True, kw_only=True):
     checksums: Sequence[int] = ()
     damage: str | None = None
     indexed: Sequence[Indexed] = ()
-    """The messages as the full-text index takes them, if the caller made them and inserted their uncounted words."""
+    """The labels of the messages, if the caller made them before the transaction."""
 
     @property
     def tail(self) -> int:
@@ -213,11 +216,12 @@ def _revise(db: Database, row: Row, header: Header, stamp: Stamp, *, body: int, 
 
 
 def drop(db: Database, name: str) -> None:
-    """Delete everything about a name, except its words: FTS5 keeps the postings, without messages."""
+    """Delete everything about a name; its documents leave every set."""
     for (sid,) in list(db.execute(QUERIES["sid"], {"name": name})):
         db.execute(QUERIES["keep_mark"])
-        runs = db.execute(QUERIES["runs"], {"sid": sid})
-        db.executemany(QUERIES["drop_messages"], [(doc, doc + count - 1) for _, doc, count in runs])
+        for _, doc, count in list(db.execute(QUERIES["runs"], {"sid": sid})):
+            withdraw(db, doc, count)
+            db.execute(QUERIES["drop_messages"], (doc, doc + count - 1))
         for query in ("drop_runs", "drop_session"):
             db.execute(QUERIES[query], {"sid": sid})
     db.execute(QUERIES["drop_problem"], {"name": name})
@@ -280,14 +284,8 @@ def _put_messages(db: Database, entry: Entry, sid: int, doc: int | None) -> int:
         ],
     )
     _put_runs(db, sid, [message.seq for message in entry.messages], first)
-    given = entry.indexed or [indexed_of(message.text, message.reasoning) for message in entry.messages]
-    marks = [_marks(sid, message.role) for message in entry.messages]
-    db.executemany(QUERIES["put_words"], enumerate(map(_document, marks, given), first))
+    _put_labels(db, entry, sid, first)
     _widen_zones(db, first, [microseconds(message.sent_at) for message in entry.messages])
-    if db.tally is not None:
-        db.tally.add(db, given)
-        if not entry.indexed:
-            put_words(db, chain.from_iterable(chain.from_iterable(with_stems(one.more) for one in given)))
     return first + len(entry.messages)
 
 
@@ -311,13 +309,25 @@ def _put_runs(db: Database, sid: int, seqs: Sequence[int], first: int) -> None:
     db.executemany(QUERIES["put_run"], [(sid, *run) for run in runs])
 
 
-def _document(marks: str, given: Indexed) -> str:
-    """Return the text of a message for the full-text index: its marks, its tokens and its rows of parts."""
-    return f"{marks} {given.tokens} {GAP} {given.rows}" if given.rows else f"{marks} {given.tokens}"
+def _put_labels(db: Database, entry: Entry, sid: int, first: int) -> None:
+    """Add the labels of messages, as documents from `first` on."""
+    given = entry.indexed or [indexed_of(message.text, message.reasoning) for message in entry.messages]
+    if db.bulk is None:
+        db.executemany(QUERIES["put_fresh"], [(doc, one.texts, one.pairs) for doc, one in enumerate(given, first)])
+        return
+    key, channel = entry.header.key, entry.header.channel
+    for doc, (message, one) in enumerate(zip(entry.messages, given, strict=True), first):
+        role, at_us = ROLE_NUMBERS[message.role], microseconds(message.sent_at)
+        db.bulk.add(FreshMessage(doc, one, sid, role, at_us, key, channel))
+    if db.bulk.label_count >= sealing.BULK_LABELS:
+        put_bulk(db)
 
 
-def _marks(sid: int, role: Role) -> str:
-    return scope_word(sid) if role in SPOKEN else f"{scope_word(sid)} {role_word(role)}"
+def put_bulk(db: Database) -> None:
+    """Put the labels in memory into rows, during a build."""
+    if db.bulk is not None:
+        sealing.put_at_once(db, db.bulk)
+        db.bulk = Tail(keeps_long=False)
 
 
 def _widen_zones(db: Database, first: int, times: Sequence[int]) -> None:

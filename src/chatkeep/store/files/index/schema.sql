@@ -66,7 +66,7 @@ CREATE TABLE problems (
 ) WITHOUT ROWID;
 
 -- Where each message is: its JSON begins `start` bytes after the session's `body` and has `size`
--- bytes. `hash` stands for key and id. `doc` is its row in `words`; later messages of a session have higher ones.
+-- bytes. `hash` stands for key and id. `doc` is its number in every set; later messages of a session have higher ones.
 -- `role` is 0 for the user and 1 for the assistant, which take no room, and more for the others.
 CREATE TABLE messages (
   doc INTEGER PRIMARY KEY,
@@ -88,42 +88,54 @@ CREATE TABLE runs (
   PRIMARY KEY (sid, seq)
 ) WITHOUT ROWID;
 
--- The words of the messages, folded and cut as core.words does it: the word of the session (see vocabulary.py),
--- the tokens, and behind a gap the rows of parts. Nothing is ever taken out: a document that has no row in
--- `messages` is of a message that is gone, and its number is not given again.
-CREATE VIRTUAL TABLE words USING fts5 (
-  text,
-  content = '',
-  columnsize = 0,
-  tokenize = "unicode61 remove_diacritics 0 categories 'L* N* M* Co'"
+-- For each label and each block of 65,536 documents, those of its documents that are in the block (see
+-- sets/containers.py). Nothing is ever taken out: see `gone`. `place` is the block * 2^40 + the number of the label.
+CREATE TABLE postings (
+  place INTEGER PRIMARY KEY,
+  docs BLOB NOT NULL
 );
--- Two parts of like size may be joined already: a search asks each part for each word.
-INSERT INTO words (words, rank) VALUES ('usermerge', 2);
 
--- The lowest number that a new document may have, whatever is in `messages`.
-CREATE TABLE marks (
-  next_doc INTEGER NOT NULL
+-- The blocks that have rows.
+CREATE TABLE blocks (
+  block INTEGER PRIMARY KEY
 );
-INSERT INTO marks VALUES (1);
 
--- Each word, its stem where that is another, and about how many messages have it. A pair of characters that only
--- one message had when this was built is left out: of those there are very many.
-CREATE TABLE terms (
-  word TEXT PRIMARY KEY,
-  stem TEXT,
-  message_count INTEGER NOT NULL
+-- The labels with text: words, stems, beginnings, channels and parts of keys (see sets/terms.py).
+CREATE TABLE lexicon (
+  label TEXT PRIMARY KEY,
+  number INTEGER NOT NULL
 ) WITHOUT ROWID;
 
--- The times of the messages whose `doc` is in [256 * zone, 256 * zone + 255]. Messages come nearly in the
--- order of their times; where they do not, these tell what was skipped. `newest_so_far` is the newest time
--- in the zone and in all before it: documents only come at the end.
+-- The labels of the messages that are not in `postings` yet; of a document up to `marks.sealed`, they are.
+CREATE TABLE fresh (
+  doc INTEGER PRIMARY KEY,
+  texts TEXT NOT NULL,
+  pairs BLOB NOT NULL
+);
+
+-- Ranges of documents that have left every set. Their numbers are not given again.
+CREATE TABLE gone (
+  number INTEGER PRIMARY KEY,
+  doc INTEGER NOT NULL,
+  message_count INTEGER NOT NULL
+);
+
+-- The lowest number that a new document may have, whatever is in `messages`; the last document that `postings` has
+-- with all those before it; and the number of the next label with text.
+CREATE TABLE marks (
+  next_doc INTEGER NOT NULL,
+  sealed INTEGER NOT NULL,
+  next_label INTEGER NOT NULL
+);
+INSERT INTO marks VALUES (1, 0, 65536);
+
+-- The times of the messages whose `doc` is in [256 * zone, 256 * zone + 255]: statistics count a zone at once where
+-- these are of one day.
 CREATE TABLE zones (
   zone INTEGER PRIMARY KEY,
   oldest INTEGER NOT NULL,
-  newest INTEGER NOT NULL,
-  newest_so_far INTEGER NOT NULL
+  newest INTEGER NOT NULL
 );
-CREATE INDEX zones_by_time ON zones (newest);
 
 -- What happened to the sessions since the database was made, in the order of the commits; the oldest are
 -- dropped. Not filled by a build. The numbers mean something only together with the secret (see feed.py).

@@ -15,21 +15,10 @@ import msgspec
 from chatkeep.disk.sqlite import named_statements, sql_text
 
 _T = TypeVar("_T")
-Begun = tuple[list[tuple[str, int]], tuple[str, ...]]
-"""Words of a prefix and their message counts; then all words asked for so far, empty if the prefix has no more."""
 
 
 class UnreadableRowError(Exception):
     """A row has a value that this program never writes: the database is damaged."""
-
-
-class IndexConnection(apsw.Connection):
-    """A connection to the index, with a cache for `vocabulary`: the commonest words of some prefixes."""
-
-    def __init__(self, path: str, flags: int, vfs: str | None = None) -> None:
-        """Open a database with SQLite's flags, in the default file system or in the one of this name."""
-        super().__init__(path, flags=flags, vfs=vfs)
-        self.begun: dict[str, tuple[float, Begun]] = {}
 
 
 def one_row(

@@ -1,5 +1,7 @@
-"""The search engine over the index.
+"""The search engine: from a query to sets of documents, and from these to the messages of an answer.
 
-searching   matching messages, in order
-documents   messages in the full-text index
+searching   the way of a query          planner     the sets of its terms
+scope       the filters as a set        collector   the newest of a set; counts
+proof       likely matches, read        port        the questions to an index
+lookups     the answers of this index   tuning      the few numbers, each with its reason
 """

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from chatkeep.core.model import Sort, Unit
 from chatkeep.core.search.query import parse_query
-from chatkeep.core.search.ranking import Match, Scores, best, weight
+from chatkeep.core.search.ranker import Match, Scores, best, weight
 from chatkeep.core.search.search import Search
 
 DAY_US = 24 * 3600 * 1_000_000

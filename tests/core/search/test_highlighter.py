@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chatkeep.core.search import excerpts
-from chatkeep.core.search.excerpts import EXCERPT_CHARS, excerpt, highlights
+from chatkeep.core.search import highlighter
+from chatkeep.core.search.highlighter import EXCERPT_CHARS, excerpt, highlights
 from chatkeep.core.search.query import Places, Query, Term, parse_query
 from chatkeep.core.search.stems import stem
 from chatkeep.core.search.words import evenly_folded, folded, tokens_of
@@ -82,7 +82,7 @@ def test_excerpt_of_very_long_text(monkeypatch: pytest.MonkeyPatch, text: str, a
         cut.append(piece)
         return Places(piece, query)
 
-    monkeypatch.setattr(excerpts, "Places", noted)
+    monkeypatch.setattr(highlighter, "Places", noted)
     shown, places = excerpt(text, parse_query(asked))
     assert hit in {shown[start:end] for start, end in places}
     assert len(cut) <= 7

@@ -1,0 +1,132 @@
+"""The sets of one moment: for each label the documents that have it, exact in every process.
+
+Settled documents stand in rows, one for each label and block of 65,536 documents. The rows of one block are neighbours,
+so new messages change one stretch of the database. The newest messages stand in `fresh`, one row each, written with the
+message; each process knows their labels by itself (`tail`). `sealing` makes rows of them. All sets are unions. So it
+changes no answer when a document stands in both places: while it is sealed, or after a sealing that broke off.
+
+Nothing is taken out of a set. Documents of deleted messages stand in `gone`, and a search subtracts these.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from itertools import groupby
+from operator import itemgetter
+from typing import Final
+
+import apsw
+from pyroaring import BitMap
+
+from chatkeep.store.files.index.sets import lexicon
+from chatkeep.store.files.index.sets.containers import docs_in
+from chatkeep.store.files.index.sets.tail import FreshMessage, Tail
+from chatkeep.store.files.index.sets.terms import PAIR_BYTES, DocLabel, Indexed, beginning
+from chatkeep.store.files.index.sql import QUERIES, UnreadableRowError
+
+_CACHE_BYTES: Final = 48 << 20  # bytes of sets kept by a connection; those of a question over 2,000,000 messages
+_SET_BYTES: Final = 300  # bytes of a set beside its rows
+
+
+class Postings:
+    """The sets of one connection to the index. `catch_up` brings them to the present moment.
+
+    The returned sets are shared: never change one in place.
+    """
+
+    def __init__(self, db: apsw.Connection) -> None:
+        """Begin without any set."""
+        self._db = db
+        self._tail = Tail()
+        self._settled: dict[DocLabel, BitMap] = {}
+        self._whole: dict[DocLabel, BitMap] = {}
+        self._cached_bytes = 0
+        self._sealed = -1
+        self._gone_number = 0
+        self.gone = BitMap()
+
+    def catch_up(self) -> None:
+        """Take in all changes since the last call. Call it inside a transaction: then all sets are of one moment."""
+        ((sealed,),) = self._db.execute(QUERIES["sealed"])
+        if sealed != self._sealed:
+            self._sealed, self._tail = sealed, Tail()
+            self._forget()
+        before = self._tail.last
+        for message in fresh_messages(self._db, max(sealed, before)):
+            self._tail.add(message)
+        if self._tail.last != before:
+            self._whole.clear()
+        for number, doc, count in self._db.execute(QUERIES["gone_after"], (self._gone_number,)):
+            self.gone.add_range(doc, doc + count)
+            self._gone_number = number
+
+    def docs(self, label: DocLabel) -> BitMap:
+        """Return the documents that have a label."""
+        if label not in self._whole:
+            settled, fresh = self._settled_docs(label), self._tail.docs(label)
+            self._whole[label] = settled | fresh if fresh else settled
+        return self._whole[label]
+
+    def any_of(self, labels: Iterable[DocLabel]) -> BitMap:
+        """Return the documents that have any of some labels."""
+        return BitMap.union(BitMap(), *map(self.docs, labels))
+
+    def begun(self, letters: str) -> BitMap:
+        """Return the documents with any word that begins so."""
+        label = beginning(letters)
+        if label not in self._whole:
+            settled, fresh = self._settled_begun(letters), self._tail.begun(letters)
+            self._whole[label] = settled | fresh if fresh else settled
+        return self._whole[label]
+
+    def words(self, letters: str, most: int) -> set[str] | None:
+        """Return the words that begin so, None if they are more than `most`."""
+        found = {*lexicon.words_begun(self._db, letters, most + 1), *self._tail.words(letters)}
+        return found if len(found) <= most else None
+
+    def _settled_docs(self, label: DocLabel) -> BitMap:
+        if label not in self._settled:
+            number = lexicon.label_number(self._db, label) if isinstance(label, str) else label
+            rows = [] if number is None else list(self._db.execute(QUERIES["rows_of_label"], (number,)))
+            self._settled[label] = self._kept(rows)
+        return self._settled[label]
+
+    def _settled_begun(self, letters: str) -> BitMap:
+        label = beginning(letters)
+        if lexicon.has_own_set(letters) or lexicon.label_number(self._db, label) is not None:
+            return self._settled_docs(label)
+        if label not in self._settled:
+            of_words = groupby(lexicon.rows_begun(self._db, letters), key=itemgetter(0))
+            sets = [self._kept([row[1:] for row in rows]) for _, rows in of_words]
+            self._settled[label] = BitMap.union(BitMap(), *sets)
+        return self._settled[label]
+
+    def _kept(self, rows: list[tuple[int, bytes]]) -> BitMap:
+        """Return the set in some rows, and count its bytes; beyond the bound, all sets are forgotten."""
+        self._cached_bytes += _SET_BYTES + 2 * sum(len(docs) for _, docs in rows)
+        if self._cached_bytes > _CACHE_BYTES:
+            self._forget()
+        return docs_in(rows)
+
+    def _forget(self) -> None:
+        self._settled.clear()
+        self._whole.clear()
+        self._cached_bytes = 0
+
+
+def fresh_messages(db: apsw.Connection, after: int, upto: int = 1 << 62, most: int = -1) -> Iterator[FreshMessage]:
+    """Yield the messages not yet in rows, in a range of documents, at most so many.
+
+    Raises:
+        UnreadableRowError: when a row has impossible values: the database is damaged.
+    """
+    for doc, texts, pairs, sid, role, at_us, key, channel in db.execute(QUERIES["fresh_messages"], (after, upto, most)):
+        is_right = isinstance(texts, str) and isinstance(pairs, bytes) and len(pairs) % PAIR_BYTES == 0
+        if not (is_right and all(isinstance(fact, int) for fact in (role, at_us))):
+            raise UnreadableRowError
+        yield FreshMessage(doc, Indexed(texts, pairs), sid, role, at_us, key, channel)
+
+
+def withdraw(db: apsw.Connection, doc: int, count: int = 1) -> None:
+    """Take some neighbouring documents out of every set at once, for every later search of any process."""
+    db.execute(QUERIES["put_gone"], (doc, count))

@@ -1,0 +1,155 @@
+"""Sealing: the labels of the newest messages become rows of sets.
+
+It goes on in small steps, each a transaction of its own, so it holds up no writer. A crash between two of them loses
+nothing: the messages stay in `fresh` until all of their labels stand in rows. To seal the same messages twice, even in
+two processes at once, does no harm, as the rows are unions.
+"""
+
+from __future__ import annotations
+
+from array import array
+from bisect import bisect_left
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from itertools import groupby
+from operator import itemgetter
+from typing import Final
+
+import apsw
+from msgspec import Struct
+from msgspec.json import encode
+from pyroaring import BitMap
+
+from chatkeep.store.files.index.sets import lexicon
+from chatkeep.store.files.index.sets.containers import BLOCK_BITS, docs_in, row_with, short_row
+from chatkeep.store.files.index.sets.postings import fresh_messages
+from chatkeep.store.files.index.sets.tail import Tail
+from chatkeep.store.files.index.sets.terms import BEGINNING, DocLabel, beginning, is_word
+from chatkeep.store.files.index.sql import QUERIES
+
+SEALED_FROM: Final = 8192  # documents; a reader takes in so many in about 0.1 s
+SEALED_QUIET_FROM: Final = 2048  # documents, in a quiet moment
+_ROWS: Final = 128  # rows in a step: a few milliseconds
+_BULK_ROWS: Final = 4096  # rows in a step of a build, which holds up nobody
+_MESSAGES: Final = 100  # messages read in a step
+_DELETED: Final = 250  # rows of `fresh` deleted in a step
+BULK_LABELS: Final = 6_000_000  # of the messages in memory during a build, about 100 MB
+_PLACE_BITS: Final = 40  # of the number of a label, in the place of a row
+_FEW: Final = 64  # documents; so few stand in a row as a list
+
+
+class Posting(Struct, frozen=True):
+    """The documents of a label within one block, in order."""
+
+    label: DocLabel
+    block: int
+    docs: array[int]
+
+
+def fresh_count(db: apsw.Connection) -> int:
+    """Return about how many messages wait to be sealed."""
+    ((count,),) = db.execute(QUERIES["fresh_count"])
+    return int(count)
+
+
+def sealing(db: apsw.Connection) -> Iterator[None]:
+    """Seal all messages that are fresh now, a step at a time; run each step in a transaction."""
+    ((upto,),) = db.execute(QUERIES["last_fresh"])
+    tail = Tail(keeps_long=False)
+    while some := list(fresh_messages(db, tail.last, upto, _MESSAGES)):
+        for message in some:
+            tail.add(message)
+        yield
+    yield from row_steps(db, tail, _ROWS)
+    db.execute(QUERIES["put_sealed"], (upto,))
+    yield
+    while list(db.execute(QUERIES["drop_fresh"], (upto, _DELETED))):
+        yield
+
+
+def put_at_once(db: apsw.Connection, tail: Tail) -> None:
+    """Put the labels of messages into rows at once, during a build."""
+    for _ in row_steps(db, tail, _BULK_ROWS):
+        pass
+    db.execute(QUERIES["put_sealed"], (tail.last,))
+
+
+def row_steps(db: apsw.Connection, tail: Tail, row_count: int) -> Iterator[None]:
+    """Put the labels of messages into rows, a step at a time."""
+    known = lexicon.longer_beginnings(db)
+    new_words: list[str] = []
+    for batch in _batches(tail.postings(), row_count):
+        new_words += filter(is_word, _write(db, batch))
+        yield
+    for batch in _batches(_begun(tail, known), row_count):
+        _write(db, batch)
+        yield
+    for label in lexicon.new_beginnings(db, new_words, known):
+        _make_set(db, label)
+        yield
+
+
+def _batches(postings: Iterable[tuple[DocLabel, array[int]]], row_count: int) -> Iterator[list[Posting]]:
+    batch: list[Posting] = []
+    for label, docs in postings:
+        batch.extend(_in_blocks(label, docs))
+        if len(batch) >= row_count:
+            yield batch
+            batch = []
+    if batch:
+        yield batch
+
+
+def _in_blocks(label: DocLabel, docs: array[int]) -> Iterator[Posting]:
+    while docs:
+        block = docs[0] >> BLOCK_BITS
+        end = len(docs) if docs[-1] >> BLOCK_BITS == block else bisect_left(docs, (block + 1) << BLOCK_BITS)
+        yield Posting(label, block, docs[:end])
+        docs = docs[end:]
+
+
+def _begun(tail: Tail, known: set[str]) -> Iterator[tuple[DocLabel, array[int]]]:
+    """Yield the longer beginnings that have a set, with the documents of their words."""
+    words: defaultdict[str, list[str]] = defaultdict(list)
+    for word in filter(is_word, tail.texts()):
+        for letters in lexicon.beginnings_in(word, known):
+            words[letters].append(word)
+    for letters in sorted(words):
+        yield beginning(letters), BitMap.union(*map(tail.docs, words[letters])).to_array()
+
+
+def _write(db: apsw.Connection, batch: list[Posting]) -> list[str]:
+    """Add documents to rows; return the labels that are new to the lexicon, in order."""
+    numbers, fresh = _numbered(db, batch)
+    places = [one.block << _PLACE_BITS | number for one, number in zip(batch, numbers, strict=True)]
+    known = dict(db.execute(QUERIES["rows_at"], (encode(places).decode(),)))
+    rows = [(place, _row(one, known.get(place))) for one, place in zip(batch, places, strict=True)]
+    db.executemany(QUERIES["put_row"], rows)
+    db.executemany(QUERIES["put_block"], [(block,) for block in {one.block for one in batch}])
+    return fresh
+
+
+def _numbered(db: apsw.Connection, batch: list[Posting]) -> tuple[list[int], list[str]]:
+    """Return the number of each label, and the labels that had none before, in order."""
+    texts = list(dict.fromkeys(one.label for one in batch if isinstance(one.label, str)))
+    known = dict(zip(texts, lexicon.label_numbers(db, texts), strict=True))
+    fresh = [label for label in texts if known[label] is None]
+    if fresh:
+        ((following,),) = db.execute(QUERIES["take_numbers"], (len(fresh),))
+        known.update(zip(fresh, range(following - len(fresh), following), strict=True))
+        db.executemany(QUERIES["put_label"], [(label, known[label]) for label in fresh])
+    return [known[one.label] or 0 if isinstance(one.label, str) else one.label for one in batch], fresh
+
+
+def _row(posting: Posting, known: bytes | None) -> bytes:
+    if known is None and len(posting.docs) < _FEW:
+        return short_row(posting.docs)
+    docs = BitMap(posting.docs)
+    return row_with(docs if known is None else docs | docs_in([(posting.block, known)]))
+
+
+def _make_set(db: apsw.Connection, label: str) -> None:
+    """Give a beginning its own set: the union of the sets of its words."""
+    of_words = groupby(lexicon.rows_begun(db, label.removeprefix(BEGINNING)), key=itemgetter(0))
+    docs = BitMap.union(*(docs_in(row[1:] for row in rows) for _, rows in of_words))
+    _write(db, list(_in_blocks(label, docs.to_array())))

@@ -1,0 +1,206 @@
+"""The labels of a message. The index has the exact set of documents for each label.
+
+A label is a word; the stem of a word, where it is another; a pair of neighbouring words, as one of 16,384 buckets; the
+beginning of a word; the session, its channel, or a part of its key; the role; or a bit of the time. So words, phrases,
+filters and the order by time are all the same to the index: sets of documents.
+
+Labels with text stand in the lexicon. A mark, a private character that no word contains, tells their kinds apart. All
+other labels are numbers.
+"""
+
+from __future__ import annotations
+
+import re
+from array import array
+from collections.abc import Callable, Iterable, Iterator
+from itertools import chain
+from operator import xor
+from typing import Final, TypeVar
+from zlib import crc32
+
+from msgspec import Struct
+
+from chatkeep.core.search.stems import stem
+from chatkeep.core.search.words import GAP, is_unspaced, may_go_on, rows_of, spaced, stretches
+
+_T = TypeVar("_T")
+DocLabel = str | int
+
+PAIR_BUCKETS: Final = 1 << 14  # a message of 46 words has 0.3 % of them by chance
+PAIR_BYTES: Final = 2  # of a pair in a list
+TIME_BITS: Final = 59  # 39 for the seconds and 20 for the microseconds
+SHORT: Final = 2  # letters; so short a beginning always has a set of its own
+_FIRST_BIT: Final = PAIR_BUCKETS
+_FIRST_ROLE: Final = _FIRST_BIT + TIME_BITS
+FIRST_TEXT: Final = 1 << 16
+"""The number of the first label with text; those of pairs, bits and roles are lower."""
+FIRST_SESSION: Final = 1 << 39
+"""The number of the first label of a session, above those of all texts."""
+THOUGHT: Final = "\ue003"
+"""Begins the words of a model's reasoning."""
+STEM: Final = "\ue004"
+BEGINNING: Final = "\ue005"
+OF_CHANNEL: Final = "\ue006"
+OF_KEY_PART: Final = "\ue007"
+_WORD_MAX: Final = 1001  # characters; a query is shorter, so it cannot tell longer words apart
+_KEY_PARTS_MAX: Final = 8  # a deeper part of a key has no set of its own
+_TABLE_MAX: Final = 1 << 18  # words; bounds the memory for what was worked out about them
+_SEPARATORS: Final = re.compile("[:/]")
+_ASCII_WORD: Final = re.compile(r"[a-z0-9]+")
+_ODD: Final = 0x9E3779B1  # spreads the bits of a hash
+_HASH_BITS: Final = 32
+_FROM_TOP: Final = _HASH_BITS - PAIR_BUCKETS.bit_length() + 1
+_FIRST_ALONE: Final = PAIR_BUCKETS
+_SECOND_ALONE: Final = 2 * PAIR_BUCKETS
+_BOTH_ALONE: Final = 3 * PAIR_BUCKETS
+
+
+class Indexed(Struct, frozen=True):
+    """The labels of a message's text: `texts` in order, with spaces between; `pairs` in order, two bytes each."""
+
+    texts: str
+    pairs: bytes
+
+    @property
+    def count(self) -> int:
+        """About how many labels these are."""
+        return self.texts.count(" ") + len(self.pairs) // PAIR_BYTES
+
+
+def indexed_of(text: str, thought: str = "") -> Indexed:
+    """Return the labels of a message. A long message takes long: call this before the write transaction.
+
+    The words of a model's reasoning (`thought`) carry a mark. So only a search for them finds them.
+    """
+    words: set[str] = set()
+    pairs: set[int] = set()
+    for row in chain(_rows(text, ""), _rows(thought, THOUGHT) if thought else ()):
+        words.update(row)
+        pairs.update(map(xor, map(_AS_FIRST, row), map(_AS_SECOND, row[1:])))
+    if pairs and max(pairs) >= PAIR_BUCKETS:
+        pairs = {code % PAIR_BUCKETS for code in pairs if code < _BOTH_ALONE}
+    texts = sorted({word[:_WORD_MAX] for word in words}.union(filter(None, map(_STEMS, words))))
+    return Indexed(" ".join(texts), array("H", sorted(pairs)).tobytes())
+
+
+def _rows(text: str, mark: str) -> Iterator[list[str]]:
+    """Yield the tokens of a text in order, and its rows of parts; a long text comes in slices of neighbours."""
+    tokens = spaced(text)
+    last: list[str] = []
+    for piece in stretches(tokens):
+        found = _ASCII_WORD.findall(piece.lower()) if tokens.isascii() else piece.split()
+        row = [mark + token for token in found] if mark else found
+        yield last + row
+        last = row[-1:]
+    for other in rows_of(text).split(GAP):
+        row = other.split()
+        yield [mark + token for token in row] if mark else row
+
+
+def pair(one: str, other: str) -> int | None:
+    """Return the label of two neighbouring tokens; None for two characters, whose bigram is a word."""
+    code = _AS_FIRST(one) ^ _AS_SECOND(other)
+    return code % PAIR_BUCKETS if code < _BOTH_ALONE else None
+
+
+def stem_labels(word: str) -> tuple[str, ...]:
+    """Return the labels of all words with the stem of this one."""
+    plain = word.removeprefix(THOUGHT)
+    mark, of_word = word[: len(word) - len(plain)], stem(plain)
+    own = (mark + of_word,) if stem(of_word) == of_word else ()
+    return (*own, f"{STEM}{mark}{of_word}")
+
+
+def beginning(letters: str) -> str:
+    """Return the label of the words that begin so."""
+    return BEGINNING + letters
+
+
+def short_beginnings(label: str) -> tuple[str, ...]:
+    """Return the labels of a word's first letter and first two letters; none for another label or a lone character."""
+    return _BEGINNINGS(label)
+
+
+def key_labels(key: str, channel: str) -> tuple[str, ...]:
+    """Return the labels of a session's messages: its channel, and each part of its key up to a colon or slash."""
+    places = [found.end() for found in _SEPARATORS.finditer(key)][:_KEY_PARTS_MAX]
+    return (OF_CHANNEL + channel, *(OF_KEY_PART + key[:place] for place in places))
+
+
+def key_part(prefix: str) -> str | None:
+    """Return the label of the keys with a prefix, None if it does not end a part with a label."""
+    is_part = prefix.endswith((":", "/")) and len(_SEPARATORS.findall(prefix)) <= _KEY_PARTS_MAX
+    return OF_KEY_PART + prefix if is_part else None
+
+
+def bit(place: int) -> int:
+    """Return the label of a bit of the time."""
+    return _FIRST_BIT + place
+
+
+def role_label(number: int) -> int:
+    """Return the label of the messages of a role, by its number in the index."""
+    return _FIRST_ROLE + number
+
+
+def session_label(sid: int) -> int:
+    """Return the label of the messages of a session."""
+    return FIRST_SESSION + sid
+
+
+def is_word(label: str) -> bool:
+    """Tell whether a label with text is a word, perhaps of a model's reasoning."""
+    return not STEM <= label[0] <= OF_KEY_PART
+
+
+class _Table(dict[str, _T]):
+    """A function of tokens that remembers its results."""
+
+    def __init__(self, become: Callable[[str], _T]) -> None:
+        super().__init__()
+        self._become = become
+
+    def __missing__(self, token: str) -> _T:
+        if len(self) >= _TABLE_MAX:
+            self.clear()
+        self[token] = self._become(token)
+        return self[token]
+
+
+def _is_alone(token: str) -> bool:
+    plain = token.removeprefix(THOUGHT)
+    return len(plain) == 1 and is_unspaced(plain)
+
+
+def _as_first(token: str) -> int:
+    return crc32(token.encode()) % PAIR_BUCKETS | _FIRST_ALONE * _is_alone(token)
+
+
+def _as_second(token: str) -> int:
+    return (crc32(token.encode()) * _ODD % (1 << _HASH_BITS)) >> _FROM_TOP | _SECOND_ALONE * _is_alone(token)
+
+
+def _stem_label(word: str) -> str | None:
+    """Return the label of a word's stem, None if the word is its own stem."""
+    plain = word.removeprefix(THOUGHT)
+    of_word = stem(plain)
+    return None if of_word == plain else f"{STEM}{word[: len(word) - len(plain)]}{of_word}"
+
+
+def _beginnings(label: str) -> tuple[str, ...]:
+    plain = label.removeprefix(THOUGHT)
+    if not is_word(label) or is_unspaced(plain) or not may_go_on(plain[:SHORT]):
+        return ()
+    mark = label[: len(label) - len(plain)]
+    return tuple(BEGINNING + mark + plain[:length] for length in range(1, min(SHORT, len(plain)) + 1))
+
+
+def beginnings_of_all(labels: Iterable[str]) -> set[str]:
+    """Return the short beginnings of some labels."""
+    return set(chain.from_iterable(map(_BEGINNINGS, labels)))
+
+
+_AS_FIRST: Final = _Table(_as_first).__getitem__
+_AS_SECOND: Final = _Table(_as_second).__getitem__
+_STEMS: Final = _Table(_stem_label).__getitem__
+_BEGINNINGS: Final = _Table(_beginnings).__getitem__
