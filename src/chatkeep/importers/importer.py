@@ -149,15 +149,20 @@ def look_at(source: Source, folder: Path | None = None) -> Look:
     )
 
 
-def recognised_below(folder: Path, recognises: Callable[[Look], str | None], beginning: str) -> list[Path]:
-    """Return the JSON files in a folder and below it that an importer recognises, by their paths.
+def recognised_below(
+    folder: Path,
+    recognises: Callable[[Look], str | None],
+    beginning: str = "",
+    is_wanted: Callable[[str], bool] = is_json_file,
+) -> list[Path]:
+    """Return the files in a folder and below it, of wanted names, that an importer recognises, by their paths.
 
     If names begin as the program's own files do, only these files are looked at: it writes many others beside them.
 
     Raises:
         OSError: when a folder may not be read: its files are unknown, not none.
     """
-    files = files_below(folder, is_json_file)
+    files = files_below(folder, is_wanted)
     named_so = [file for file in files if file.name.startswith(beginning)]
     found = []
     for file in named_so or files:
