@@ -93,6 +93,20 @@ def test_import_pocketpaw_as_documented(tmp_path: Path) -> None:
     assert datetime(2024, 1, 15, 10, 30, tzinfo=UTC) == session.messages[0].sent_at
 
 
+def test_import_pocketpaw_files_beside_sessions(tmp_path: Path) -> None:
+    """Aliases give the exact key and other names, a compaction its summary; a broken file costs nothing."""
+    said = [{"id": "1", "role": "user", "content": "hi", "timestamp": "2024-01-01T00:00:00"}]
+    for name in ("my_team_a_b", "discord_7", "plain"):
+        (tmp_path / f"{name}.json").write_text(json.dumps(said))
+    (tmp_path / "_index.json").write_text("{}")
+    (tmp_path / "_aliases.json").write_text('{"discord:7": "my_team:a/b", "telegram:8": "my_team:a/b"}')
+    (tmp_path / "my_team_a_b_compaction.json").write_text('{"watermark": 9, "summary": "They said hi."}')
+    (tmp_path / "discord_7_compaction.json").write_text("{")
+    found = {one.header.key: one.header.metadata for one in sessions_in(tmp_path, "pocketpaw")}
+    expected = {"summary": "They said hi.", "aliases": ["discord:7", "telegram:8"]}
+    assert {"my_team:a/b": expected, "discord:7": {}, "plain": {}} == found
+
+
 @pytest.mark.parametrize(
     "name,channel,key",
     [

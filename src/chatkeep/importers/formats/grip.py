@@ -31,10 +31,12 @@ class GripImporter:
 
     def recognises(self, look: Look) -> str | None:
         """Recognise an object with messages, but without the version and times of ours."""
-        head = look.head
-        is_object = head.startswith(b"{") and b'"messages"' in head and not look.is_lines
-        is_ours = b'"format"' in head or b'"timestamp"' in head
-        return "it is a session with messages without times" if is_object and not is_ours else None
+        sight = look.sight
+        if not isinstance(sight, dict) or not isinstance(sight.get("messages"), list) or look.is_lines:
+            return None
+        has_roles = all(isinstance(one, dict) and "role" in one for one in sight["messages"][:1])
+        is_ours = "format" in sight or b'"timestamp"' in look.head
+        return "it is a session with messages without times" if has_roles and not is_ours else None
 
     def files_in(self, folder: Path) -> Iterable[Path]:
         """Return the JSON files of the folder `sessions`, or of the folder itself."""

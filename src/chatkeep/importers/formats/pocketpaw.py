@@ -2,13 +2,15 @@
 
 A file is an array of messages or, by its documentation, an object with `session_id` and `messages`. Times have no
 offset: they are in the zone of the machine of PocketPaw. The file name loses the key (`:` and `/` became `_`). We
-restore it from the channel in the index, or from a known prefix.
+restore it from the table of aliases, from the channel in the index, or from a known prefix. The summary of a compaction
+and the other names of a session become its metadata.
 
 Source: PocketPaw 0.4.18, `memory/file_store.py`, and its pages on memory.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime, tzinfo
@@ -38,6 +40,15 @@ _PREFIXES: Final = (
 _TAKEN: Final = frozenset(("session_id", "key", "channel", "title", "created_at", "metadata", "format"))
 
 
+_AS_FILE: Final = re.compile("[:/]")  # characters of a key that its file name cannot have
+
+
+class _Compaction(Struct, frozen=True):
+    """A summary of older messages, made for the model."""
+
+    summary: str
+
+
 class Note(Struct, frozen=True, kw_only=True):
     """The index entry of a session. Some versions write `created_at` for `created`."""
 
@@ -48,6 +59,14 @@ class Note(Struct, frozen=True, kw_only=True):
     created_at: datetime | None = None
 
 
+class _Facts(Struct, frozen=True):
+    """What the files beside the sessions say: their notes, and keys by the names of files."""
+
+    notes: Mapping[str, Note] = {}
+    keys: Mapping[str, str] = {}
+    aliases: Mapping[str, Sequence[str]] = {}
+
+
 class PocketPawImporter:
     """PocketPaw's memory folder, or a file of it. One import reads the index of a folder once."""
 
@@ -55,17 +74,18 @@ class PocketPawImporter:
 
     def __init__(self) -> None:
         """Begin without any index."""
-        self._notes_in = cache(notes_in)
+        self._facts_in = cache(_facts_in)
 
     def recognises(self, look: Look) -> str | None:
         """Recognise a folder by its index, and a file by an array of messages or a session id without a key."""
-        head = look.head
-        if look.path is not None and look.is_folder:
-            return "it has an index of sessions" if any(map(_has_index, _places(look.path))) else None
-        if head.startswith(b"["):
-            is_messages = head[1:].lstrip().startswith(b"{") and b'"messages"' not in head
+        if look.is_folder:
+            has_index = look.path is not None and any(map(_has_index, _places(look.path)))
+            return "it has an index of sessions" if has_index else None
+        sight = look.sight
+        if isinstance(sight, list):
+            is_messages = bool(sight) and isinstance(sight[0], dict) and "role" in sight[0]
             return "it is an array of messages" if is_messages else None
-        is_document = head.startswith(b"{") and b'"session_id"' in head and b'"key"' not in head
+        is_document = isinstance(sight, dict) and "session_id" in sight and "messages" in sight and "key" not in sight
         return "it has a session id and no key" if is_document and not look.is_lines else None
 
     def files_in(self, folder: Path) -> Iterable[Path]:
@@ -75,9 +95,13 @@ class PocketPawImporter:
     def read(self, source: Source, reading: Reading) -> Iterator[Session | Flaw]:
         """Yield the session of one file, long ones in parts, and its flaws."""
         name, zone = source.name.partition(".json")[0], reading.zone
-        notes = self._notes_in(source.parent) if isinstance(source, Path) else {}
-        note = notes.get(composed(name), Note())
-        shape = RecordShape(lambda fields: fields, lambda fields, asked: _head(fields, asked, name, note, zone), zone)
+        facts = self._facts_in(source.parent) if isinstance(source, Path) else _Facts()
+        summary = _summary_of(source.with_name(f"{name}_compaction.json")) if isinstance(source, Path) else None
+
+        def head(fields: Mapping[str, Json], asked: str) -> ReadRecord:
+            return _head(fields, asked, name, facts, summary, zone)
+
+        shape = RecordShape(lambda fields: fields, head, zone)
         assembly = Assembly(shape, name, reading.now)
         with reading.content_of(source) as stream:
             scanner = Scanner(stream)
@@ -108,6 +132,26 @@ def notes_in(folder: Path) -> Mapping[str, Note]:
     return notes
 
 
+def _facts_in(folder: Path) -> _Facts:
+    """Return what the index and the table of aliases in a folder say; both may be missing or unreadable."""
+    try:
+        table = msgspec.json.decode((folder / "_aliases.json").read_bytes(), type=dict[str, str])
+    except (OSError, ValueError, RecursionError):
+        table = {}
+    aliases: dict[str, list[str]] = {}
+    for name, key in sorted(table.items()):
+        aliases.setdefault(key, []).append(name)
+    keys = {composed(_AS_FILE.sub("_", key)): key for key in (*table, *aliases)}
+    return _Facts(notes_in(folder), keys, aliases)
+
+
+def _summary_of(compaction: Path) -> str | None:
+    try:
+        return msgspec.json.decode(compaction.read_bytes(), type=_Compaction).summary
+    except (OSError, ValueError, RecursionError):
+        return None
+
+
 def key_of(name: str, channel: str | None) -> str:
     """Return the key restored from a file name: a known prefix gets its `:` back, other names stay."""
     for prefix in (channel, *_PREFIXES):
@@ -130,12 +174,18 @@ def _is_session_file(name: str) -> bool:
     return is_json_file(name) and not name.endswith("_compaction.json")
 
 
-def _head(fields: Mapping[str, Json], asked: str, name: str, note: Note, zone: tzinfo | None) -> ReadRecord:
+def _head(
+    fields: Mapping[str, Json], asked: str, name: str, facts: _Facts, summary: str | None, zone: tzinfo | None
+) -> ReadRecord:
+    note = facts.notes.get(composed(name), Note())
     given, metadata = fields.get("session_id"), fields.get("metadata")
     told = metadata.get("channel") if isinstance(metadata, dict) else None
     channel = note.channel or (told if isinstance(told, str) else None)
     named = given if isinstance(given, str) else name
-    key = named if ":" in named else key_of(named, channel)
+    key = named if ":" in named else facts.keys.get(composed(named)) or key_of(named, channel)
+    known = {"summary": summary, "aliases": facts.aliases.get(key)}
+    if any(known.values()):
+        metadata = {**(metadata if isinstance(metadata, dict) else {}), **{k: v for k, v in known.items() if v}}
     return head_of(
         {
             "key": key,
