@@ -10,8 +10,9 @@ PORT ?= 8000
 FUZZ_SECONDS ?= 60
 FUZZ_AT_ONCE ?= 16
 STREAMS ?= 10000
+MUTATIONS ?= 2000
 
-.PHONY: run test fuzz streams coverage covered crash page client lint lint-page format bench clean
+.PHONY: run test fuzz streams mutations coverage covered crash page client lint lint-page format bench clean
 
 run: $(VENV)/ready
 	@$(BIN)/chatkeep demo --workspace "$(WORKSPACE)"
@@ -25,6 +26,9 @@ fuzz: $(VENV)/fuzz-ready
 
 streams: $(VENV)/ready
 	CHATKEEP_STREAMS=$(STREAMS) $(BIN)/python -m pytest -q tests/chat/test_streams.py
+
+mutations: $(VENV)/ready
+	CHATKEEP_MUTATIONS=$(MUTATIONS) $(BIN)/python -m pytest -q tests/importers/formats/agents/test_mutations.py
 
 coverage: $(VENV)/ready
 	$(BIN)/coverage erase
