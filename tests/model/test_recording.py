@@ -20,7 +20,8 @@ from chatkeep.core.history.windows import Window, fitting, for_openai
 from chatkeep.core.model import Appended, Draft, Message, Role, Selection
 from chatkeep.errors import BusyError, ForbiddenError
 from chatkeep.model import recording
-from chatkeep.model.recording import Recording, hold, root_of
+from chatkeep.model.asked import Asked
+from chatkeep.model.recording import Recording, Root, hold, root_of
 from chatkeep.sessions import Sessions
 from chatkeep.store.files.store import FilesStore
 from chatkeep.store.memory import MemoryStore
@@ -143,7 +144,7 @@ def system(text: str) -> Draft:
 
 def called(sessions: Sessions, said: Sequence[Draft], answered: str, *, named: bool = False) -> str:
     """Have a call recorded, request and answer, and return its session."""
-    call = Recording(sessions, ROOT, said, is_named=named)
+    call = Recording(sessions, Root(ROOT, is_named=named), said)
     call.begin()
     call.finish(answer(answered))
     assert call.key
@@ -231,7 +232,7 @@ def test_find_a_fork_without_its_root(sessions: Sessions) -> None:
 
 def test_answer_to_a_deleted_session_is_dropped(sessions: Sessions) -> None:
     """Who deletes a session while the model answers does not get it back."""
-    call = Recording(sessions, ROOT, [user("one")])
+    call = Recording(sessions, Root(ROOT), [user("one")])
     call.begin()
     sessions.delete(ROOT)
     call.finish(answer("1"))
@@ -321,7 +322,7 @@ def test_store_every_branch_once_without_holding_it(said: list[tuple[int, str, s
     def answered(own: Sessions, root: str, drafts: Sequence[Draft]) -> str:
         if drafts[-1].role != "assistant":
             return hold(own, root, drafts)
-        call = Recording(own, root, drafts[:-1])
+        call = Recording(own, Root(root), drafts[:-1])
         call.begin()
         assert () == call._drafts
         waiting.append((call, drafts[-1]))
@@ -342,7 +343,7 @@ def finish(call: Recording, answer: Draft) -> None:
 
 def test_finish_without_reading_what_is_stored(sessions: Sessions, monkeypatch: pytest.MonkeyPatch) -> None:
     """An answer costs what it is itself, however long its conversation."""
-    call = Recording(sessions, ROOT, [user("one"), answer("1"), user("two")])
+    call = Recording(sessions, Root(ROOT), [user("one"), answer("1"), user("two")])
     call.begin()
     monkeypatch.setattr(Sessions, "read", None)
     call.finish(answer("2"))
@@ -352,7 +353,7 @@ def test_finish_without_reading_what_is_stored(sessions: Sessions, monkeypatch: 
 
 def test_forget_what_could_not_be_stored(sessions: Sessions) -> None:
     """A request that was given up is not stored with its answer, nor is that without it."""
-    call = Recording(sessions, ROOT, [user("one")])
+    call = Recording(sessions, Root(ROOT), [user("one")])
     call.forget()
     with pytest.raises(BusyError):
         call.finish(answer("1"))
@@ -455,8 +456,8 @@ def test_plant_nothing_where_others_are(length: int) -> None:
     for named in (theirs, fork, f"{theirs}.planted"):
         for header, request in ((named, {}), (None, {"metadata": {"session_key": named}})):
             with pytest.raises(ForbiddenError):
-                root_of(confined, request, drafts, header, "me")
-    root = root_of(confined, {"user": theirs, "metadata": {"forked_from": fork}}, drafts, None, "me").key
+                root_of(confined, Asked(request, drafts), header, "me")
+    root = root_of(confined, Asked({"user": theirs, "metadata": {"forked_from": fork}}, drafts), None, "me").key
     for branch in (drafts, [*drafts[:2], user("else")], [*drafts, answer("so"), user("more")]):
         with suppress(ForbiddenError):  # of a prefix so long that no key of a fork fits behind it
             hold(confined, root, branch)

@@ -179,16 +179,16 @@ def test_call_recorded_beside_is_the_same(named: str | None) -> None:
     said = json.dumps(CALL).encode()
     asked_for = asked_in(said)
     assert asked_for is not None
-    root = root_of(here, *asked_for, named, "token")
-    call = Recording(here, root.key, asked_for.drafts, is_named=root.is_named)
+    root = root_of(here, asked_for, named, "token")
+    call = Recording(here, root, asked_for.drafts)
     call.begin()
-    opening = RootRequest(prefix="", named=named, by="token")
+    opening = RootRequest(prefix="", protocol="completions", named=named, by="token")
     assert root == root_of_answer(opened(there, opening, said))
-    holding = Holding(prefix="", root=root.key, is_named=root.is_named)
+    holding = Holding(prefix="", protocol="completions", root=root)
     found = held_of_answer(held(there, holding, said))
     assert call.held == found
     assert found is not None
-    beside = Recording(there, root.key, (), is_named=root.is_named)
+    beside = Recording(there, root, ())
     beside.go_on(found)
     for recording, sessions in ((call, here), (beside, there)):
         recording.finish(Draft(role="assistant", content="Yes."))
@@ -198,7 +198,12 @@ def test_call_recorded_beside_is_the_same(named: str | None) -> None:
 
 def test_call_without_messages_is_recorded_nowhere() -> None:
     """What brings no conversation has no place to begin at."""
-    assert root_of_answer(opened(Sessions(MemoryStore()), RootRequest(prefix="", named=None, by=""), b"[]")) is None
+    assert (
+        root_of_answer(
+            opened(Sessions(MemoryStore()), RootRequest(prefix="", protocol="completions", named=None, by=""), b"[]")
+        )
+        is None
+    )
 
 
 @pytest.mark.parametrize("is_killed", [False, True])

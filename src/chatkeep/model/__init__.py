@@ -8,5 +8,6 @@ hearing      parse an answer as it arrives, a bounded piece in each turn of the 
 connections  pooled HTTP/1.1 connections for bytes passed on unchanged
 framing      find the end of a body, and unpack it within bounds
 asked        the messages of a request
+protocols    the recorded protocols, by name
 tokenizers   count the tokens of a text
 """

@@ -1,5 +1,7 @@
 """The messages of a request to a model, ready to be recorded. A bad field never costs its neighbours.
 
+The protocol of the request (`core.history.protocol`) says where it has messages, and how each is read.
+
 A parser takes most requests whole. `core.scanning` first takes apart a request nested too deep or with too many
 values. Each field of each message is then parsed alone, and a notice replaces a field too large to keep. Equal
 messages give equal drafts, so a resent message is recognised.
@@ -16,8 +18,9 @@ from typing import Final, NamedTuple
 import msgspec
 
 from chatkeep.core.bounds import DEPTH_MAX, VALUES_MAX, count_of, is_deeper, is_nested_deeper, structure_of
-from chatkeep.core.history.completions import draft_of_completion
+from chatkeep.core.history.folding import COMPLETIONS
 from chatkeep.core.history.mending import SHORTENED, marked, storable
+from chatkeep.core.history.protocol import ModelProtocol
 from chatkeep.core.model import Draft, Json
 from chatkeep.core.scanning import BrokenValueError, LongValueError, Scanner
 from chatkeep.errors import ChatkeepError
@@ -35,22 +38,23 @@ _TOO_DEEP: Final = b'"[nested too deep, left out]"'
 
 
 class Asked(NamedTuple):
-    """The messages of a request, and its other fields."""
+    """The messages of a request, its other fields, and its protocol."""
 
     request: dict[str, Json]
     drafts: list[Draft]
+    protocol: ModelProtocol = COMPLETIONS
 
 
-def asked_in(body: bytes) -> Asked | None:
+def asked_in(body: bytes, protocol: ModelProtocol = COMPLETIONS) -> Asked | None:
     """Return the messages and fields of a request; None for other bytes, as the model's server refuses them."""
     try:
         check_values(body)
-        return _whole(body)
+        return _whole(body, protocol)
     except (ChatkeepError, RecursionError):
-        return _taken_apart(body)
+        return _taken_apart(body, protocol)
 
 
-def _whole(body: bytes) -> Asked | None:
+def _whole(body: bytes, protocol: ModelProtocol) -> Asked | None:
     """Parse a request in one go.
 
     Raises:
@@ -63,19 +67,26 @@ def _whole(body: bytes) -> Asked | None:
             request, is_odd = json.loads(body), True
         except ValueError:
             return None
-    messages = request.get("messages") if isinstance(request, dict) else None
-    if not isinstance(messages, list) or not messages:
+    items = request.get(protocol.items) if isinstance(request, dict) else None
+    if not isinstance(items, list) or not items:
         return None
-    said = [_draft(one) for one in messages]
-    return Asked(request, list(map(storable, said)) if is_odd or any(map(is_nested_deeper, messages)) else said)
+    is_odd = is_odd or any(map(is_nested_deeper, items))
+    said = [_draft(one, protocol) for one in items]
+    return _asked(request, list(map(storable, said)) if is_odd else said, protocol)
 
 
-def _draft(said: Json) -> Draft:
+def _asked(request: dict[str, Json], said: list[Draft], protocol: ModelProtocol) -> Asked | None:
+    """Return a request with its listed messages read; None if it has no message at all."""
+    drafts = [*protocol.opening(request), *protocol.gathered(said)]
+    return Asked(request, drafts, protocol) if drafts else None
+
+
+def _draft(said: Json, protocol: ModelProtocol) -> Draft:
     """Return a message as a draft; treat a value other than an object as a user's content."""
-    return draft_of_completion(said if isinstance(said, dict) else {"content": said})
+    return protocol.draft(said if isinstance(said, dict) else {"content": said})
 
 
-def _taken_apart(body: bytes) -> Asked | None:
+def _taken_apart(body: bytes, protocol: ModelProtocol) -> Asked | None:
     scanner = Scanner(BytesIO(body), levels_max=len(body))
     request: dict[str, Json] = {}
     drafts: list[Draft] = []
@@ -85,20 +96,20 @@ def _taken_apart(body: bytes) -> Asked | None:
             return None
         while not scanner.skip(b"}"):
             name = scanner.name()
-            if name == "messages" and scanner.skip(b"["):
+            if name == protocol.items and scanner.skip(b"["):
                 drafts = []
                 while not scanner.skip(b"]"):
-                    drafts.append(_message(scanner, budget))
+                    drafts.append(_message(scanner, budget, protocol))
                     scanner.skip(b",")
             elif len(raw := scanner.value()) <= _FIELD_BYTES_MAX:
                 request[name] = _field(raw, _Budget())[0]
             scanner.skip(b",")
     except (BrokenValueError, LongValueError):
         return None
-    return Asked(request, drafts) if drafts else None
+    return _asked(request, drafts, protocol) if drafts else None
 
 
-def _message(scanner: Scanner, budget: _Budget) -> Draft:
+def _message(scanner: Scanner, budget: _Budget, protocol: ModelProtocol) -> Draft:
     """Return the next message, parsing each field alone.
 
     Raises:
@@ -106,7 +117,7 @@ def _message(scanner: Scanner, budget: _Budget) -> Draft:
     """
     if not scanner.skip(b"{"):
         value, is_cut = _field(scanner.value(), budget)
-        return _cut_draft({"content": value}, is_cut=is_cut)
+        return _cut_draft({"content": value}, protocol, is_cut=is_cut)
     fields: dict[str, Json] = {}
     is_cut = False
     while not scanner.skip(b"}"):
@@ -115,11 +126,11 @@ def _message(scanner: Scanner, budget: _Budget) -> Draft:
         fields[name], is_lost = _field(raw, budget)
         is_cut |= is_lost or bool(scanner.cuts)
         scanner.skip(b",")
-    return _cut_draft(fields, is_cut=is_cut)
+    return _cut_draft(fields, protocol, is_cut=is_cut)
 
 
-def _cut_draft(fields: dict[str, Json], *, is_cut: bool) -> Draft:
-    draft = storable(draft_of_completion(fields))
+def _cut_draft(fields: dict[str, Json], protocol: ModelProtocol, *, is_cut: bool) -> Draft:
+    draft = storable(protocol.draft(fields))
     return marked(draft, SHORTENED) if is_cut else draft
 
 

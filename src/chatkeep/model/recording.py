@@ -10,7 +10,7 @@ never changes a stored message.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from typing import Final, NamedTuple
 
@@ -18,7 +18,9 @@ import msgspec
 from msgspec import Struct
 
 from chatkeep.core.bounds import BATCH_MAX
+from chatkeep.core.history.folding import COMPLETIONS
 from chatkeep.core.history.mending import storable
+from chatkeep.core.history.protocol import ModelProtocol
 from chatkeep.core.history.recognition import (
     Common,
     common,
@@ -33,7 +35,7 @@ from chatkeep.core.history.recognition import (
     talk_of,
 )
 from chatkeep.core.keys import parse_key
-from chatkeep.core.model import Digest, Draft, Header, Json, Message, Selection, Session
+from chatkeep.core.model import Digest, Draft, Header, Message, Selection, Session
 from chatkeep.errors import (
     BusyError,
     CountConflictError,
@@ -43,9 +45,9 @@ from chatkeep.errors import (
     SessionNotFoundError,
     TooLargeError,
 )
+from chatkeep.model.asked import Asked
 from chatkeep.sessions import Sessions
 
-PREFIX: Final = "openai:"
 FORKED_FROM: Final = "forked_from"
 _BATCH_BYTES: Final = 2 << 20  # bytes of messages in one append
 _FORKS_LOOKED_AT: Final = 500  # forks of a root compared by key
@@ -58,12 +60,14 @@ _SESSION_KEY: Final = "session_key"
 class Recording:
     """One call: its conversation, then the answer."""
 
-    def __init__(self, sessions: Sessions, root: str, drafts: Sequence[Draft], *, is_named: bool = False) -> None:
-        """Take the sessions, the key to begin at, whether the client named it, and the messages of the request."""
+    def __init__(
+        self, sessions: Sessions, root: Root, drafts: Sequence[Draft], protocol: ModelProtocol = COMPLETIONS
+    ) -> None:
+        """Take the sessions, the root to begin at, and the messages of the request with their protocol."""
         self.key: str | None = None
+        self.protocol = protocol
         self._sessions = sessions
         self._root = root
-        self._is_named = is_named
         self._drafts = drafts
         self._held: Held | None = None
 
@@ -119,11 +123,11 @@ class Recording:
 
     def _hold(self, drafts: Sequence[Draft]) -> None:
         # An answer belongs to the session of its request. Another session may have the same words with the same answer
-        start = self.key or (self._root if self._is_named else None)
+        start = self.key or (self._root.key if self._root.is_named else None)
         try:
-            self._held = _held(self._sessions, self._root, drafts, start)
+            self._held = _held(self._sessions, self._root.key, drafts, start)
         except (InvalidError, TooLargeError):  # few drafts break a rule, so they are mended only here
-            self._held = _held(self._sessions, self._root, tuple(map(storable, drafts)), start)
+            self._held = _held(self._sessions, self._root.key, tuple(map(storable, drafts)), start)
         self.key = self._held.key
 
 
@@ -140,26 +144,26 @@ class Root(NamedTuple):
     """The key to begin a conversation at, and whether its client named it."""
 
     key: str
-    is_named: bool
+    is_named: bool = False
 
 
-def root_of(
-    sessions: Sessions, request: Mapping[str, Json], drafts: Sequence[Draft], named: str | None, by: str
-) -> Root:
+def root_of(sessions: Sessions, asked: Asked, named: str | None, by: str) -> Root:
     """Return the root of a conversation: named by a header or the metadata, else made from its opening and caller.
 
-    The field `user` counts as part of the caller. Clients often send one `user` for all work, so it names no session.
+    The request's name for the person asking counts as part of the caller. Clients often send one name for all work,
+    so it names no session.
 
     Raises:
         InvalidKeyError: when the named key breaks a rule.
         ForbiddenError: when the key lies outside the prefix of `sessions`.
     """
+    request, protocol = asked.request, asked.protocol
     metadata = request.get("metadata")
     field = "X-Session-Key" if named is not None else f"metadata.{_SESSION_KEY}"
     if named is None and isinstance(metadata, dict):
         named = metadata.get(_SESSION_KEY)
     if named is None:
-        key = opening_key(sessions.prefix or PREFIX, (by, str(request.get("user"))), drafts)
+        key = opening_key(sessions.prefix or protocol.prefix, (by, protocol.asker(request)), asked.drafts)
         return Root(key, is_named=False)
     if not isinstance(named, str):
         raise InvalidKeyError("must be a string", field)

@@ -14,6 +14,7 @@ from msgspec.msgpack import Decoder
 
 from chatkeep.model.asked import asked_in
 from chatkeep.model.endings import patiently
+from chatkeep.model.protocols import PROTOCOLS
 from chatkeep.model.recording import Held, Recording, Root, root_of
 from chatkeep.sessions import Sessions
 from chatkeep.workers.appending import StoredAnswer
@@ -26,6 +27,7 @@ class RootRequest(Struct, frozen=True, kw_only=True, tag=True):
     """The task to find the root of a conversation: the key named by its client, if any, and the caller."""
 
     prefix: str
+    protocol: str
     named: str | None
     by: str
 
@@ -34,8 +36,8 @@ class Holding(Struct, frozen=True, kw_only=True, tag=True):
     """The task to store a conversation, beginning at `root`."""
 
     prefix: str
-    root: str
-    is_named: bool
+    protocol: str
+    root: Root
 
 
 def opened(sessions: Sessions, what: RootRequest, body: bytes) -> StoredAnswer:
@@ -44,8 +46,8 @@ def opened(sessions: Sessions, what: RootRequest, body: bytes) -> StoredAnswer:
     Raises:
         InvalidKeyError, ForbiddenError: as in `root_of`.
     """
-    asked = asked_in(body)
-    root = None if asked is None else root_of(sessions, *asked, what.named, what.by)
+    asked = asked_in(body, PROTOCOLS[what.protocol])
+    root = None if asked is None else root_of(sessions, asked, what.named, what.by)
     return StoredAnswer(msgspec.msgpack.encode(root))
 
 
@@ -55,8 +57,8 @@ def held(sessions: Sessions, what: Holding, body: bytes) -> StoredAnswer:
     Raises:
         ChatkeepError: as in `Recording.begin`.
     """
-    asked = asked_in(body)
-    recording = Recording(sessions, what.root, asked.drafts if asked else (), is_named=what.is_named)
+    asked = asked_in(body, PROTOCOLS[what.protocol])
+    recording = Recording(sessions, what.root, asked.drafts if asked else ())
     patiently(recording.begin)
     return StoredAnswer(msgspec.msgpack.encode(recording.held))
 

@@ -15,7 +15,7 @@ from chatkeep.errors import ModelRefusedError
 from chatkeep.http.gate.rules import Pools
 from chatkeep.http.streams.passage import Passage, Recorder
 from chatkeep.http.streams.relay import Outgoing, Relay, told_headers
-from chatkeep.model.recording import Recording
+from chatkeep.model.recording import Recording, Root
 from chatkeep.model.upstream import ModelSettings
 from chatkeep.sessions import Sessions
 from chatkeep.store.memory import MemoryStore
@@ -178,7 +178,7 @@ def test_store_before_the_end_is_told_in_pieces(cut: int) -> None:
     async def pass_on() -> None:
         async with served(visit) as server:
             relay = relay_to(server)
-            recording = Recording(sessions, "a", [Draft(role="user", content="Hi")])
+            recording = Recording(sessions, Root("a"), [Draft(role="user", content="Hi")])
             recorder = Recorder(relay, recording, Pools(), lambda _, __: None)
             recorder.begin()
             await Passage(lambda: relay.ask("GET", "models", {}), recorder)({}, receive, send)
@@ -207,7 +207,7 @@ def test_keep_an_answer_that_is_too_deep() -> None:
         head = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(body)
         async with served(saying(head + body)) as server:
             relay = relay_to(server)
-            recording = Recording(sessions, "a", [Draft(role="user", content="Hi")])
+            recording = Recording(sessions, Root("a"), [Draft(role="user", content="Hi")])
             recorder = Recorder(relay, recording, Pools(), lambda stage, code: missed.append((stage, code)))
             recorder.begin()
             await Passage(lambda: relay.ask("GET", "models", {}), recorder)({}, receive, send)

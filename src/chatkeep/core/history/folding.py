@@ -18,8 +18,9 @@ from typing import Final
 
 from chatkeep.core.bounds import is_nested_deeper
 from chatkeep.core.history import joining
-from chatkeep.core.history.completions import answer_draft
+from chatkeep.core.history.completions import END, answer_draft, draft_of_completion
 from chatkeep.core.history.contents import Content
+from chatkeep.core.history.protocol import Complaint, ModelProtocol
 from chatkeep.core.model import Draft, Json
 from chatkeep.core.text.reasoning import FIELDS, TextPiece, words_of_thought
 
@@ -27,6 +28,8 @@ CHOICES_MAX: Final = 128  # choices kept apart, as many as OpenAI takes for `n`;
 FOLDING_DEPTH_MAX: Final = 100  # levels of a piece; leaves room below `DEPTH_MAX` for the levels that folding adds
 _FAILED: Final = "error"  # the finish reason of a choice that failed
 _FURTHER: Final = (1 << 63) - 1  # the index of the choice for all further ones; it sorts last
+ERROR_WORDS: Final = ("message", "msg", "detail", "error", "errors")
+"""Names under which servers put the words of an error."""
 _EMPTY: Final = 2  # fields of a choice without any facts: its index and role
 _CALLS: Final = ("tool_calls", "function_call")
 _SPOKEN: Final = frozenset(("content", "refusal", "tool_calls", "role"))
@@ -100,6 +103,18 @@ class ModelAnswer:
         self.is_known = self.is_known or isinstance(choices, list)
         self._add_choices(choices if isinstance(choices, list) else [])
         joining.gather_facts(self._response, {name: value for name, value in piece.items() if name not in _RESPONSE})
+
+    def add_beginning(self, text: str) -> None:
+        """Take the words of a whole answer cut in the middle."""
+        self.add({"choices": [{"message": {"role": "assistant", "content": text}}]})
+
+    def complaint(self, piece: dict[str, Json], *, is_error: bool) -> Complaint | None:
+        """Return the error in a piece, None if there is none. The error of a choice ends that choice alone."""
+        error = _error_in(piece, is_error=is_error)
+        if error is not None:
+            return Complaint(error, is_last=True)
+        failed = _failed_choice(piece)
+        return Complaint(failed or "", is_last=False) if failed is not None or self.has_failed else None
 
     def _add_choices(self, choices: list[Json]) -> None:
         """Add pieces to their choices. A piece without an index belongs to the choice of its place.
@@ -176,6 +191,22 @@ class ModelAnswer:
     def _first(self) -> _Choice | None:
         """Return the first choice with content."""
         return next((one for _, one in self._in_order() if one.has_said), None)
+
+
+def _error_in(value: dict[str, Json], *, is_error: bool) -> Json | None:
+    """Return the error in a piece, None if there is none."""
+    if value.get("error"):
+        return value["error"]
+    is_told = is_error or "error" in (value.get("object"), value.get("type"))
+    has_words = value.get("choices") is None and any(isinstance(value.get(name), str) for name in ERROR_WORDS)
+    return value if is_told or has_words or (value.get("errors") and value.get("choices") is None) else None
+
+
+def _failed_choice(value: dict[str, Json]) -> Json | None:
+    """Return the first error of a choice, None if there is none."""
+    choices = value.get("choices")
+    told = (one.get("error") for one in (choices if isinstance(choices, list) else ()) if isinstance(one, dict))
+    return next(filter(None, told), None)
 
 
 def _place(known: tuple[int, object]) -> tuple[bool, int]:
@@ -305,3 +336,19 @@ def _flattened(value: Json, depth: int) -> Json:
     if isinstance(value, list):
         return [_flattened(inner, depth - 1) for inner in value]
     return {name: _flattened(inner, depth - 1) for name, inner in value.items()}
+
+
+COMPLETIONS: Final = ModelProtocol(
+    name="completions",
+    prefix="openai:",
+    path="chat/completions",
+    items="messages",
+    opening=lambda _: [],
+    draft=draft_of_completion,
+    asker=lambda request: str(request.get("user")),
+    answer=ModelAnswer,
+    text_field=b"content",
+    last_lines=(b"data:" + END,),
+    missing_end="a finish reason and without [DONE]",
+)
+"""OpenAI's Chat Completions, and all that is sent under its name."""

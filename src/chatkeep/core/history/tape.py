@@ -21,7 +21,8 @@ from typing import Final, Literal
 import msgspec
 
 from chatkeep.core.history.completions import END
-from chatkeep.core.history.folding import ModelAnswer
+from chatkeep.core.history.folding import COMPLETIONS, ERROR_WORDS
+from chatkeep.core.history.protocol import AnswerFold, ModelProtocol
 from chatkeep.core.masking import Mask, MaskedPieces
 from chatkeep.core.model import Draft, Json
 from chatkeep.core.sse import EVENT_STREAM_TYPE, EventReader
@@ -44,13 +45,12 @@ _USUAL_BYTES: Final = 256  # of an event with one token, on the wire
 _USUAL_VALUES: Final = 32  # JSON values in such an event
 _VALUE_COST: Final = 64  # bytes of memory for each further JSON value
 _ESCAPE_BYTES_MAX: Final = 12  # of a character written as two escapes
-_CONTENT: Final = re.compile(rb'"content"\s*+:\s*+"((?:[^"\\]++|\\.)*+)', re.DOTALL)
+_TEXT: Final = rb'"%b"\s*+:\s*+"((?:[^"\\]++|\\.)*+)'
 _MARK: Final = b"\xef\xbb\xbf"
 _FIELD: Final = re.compile(rb"(?:data|event|id|retry|error)?[ \t]*:")
 _BEGINNING_BYTES: Final = 16  # the longest field name of an event ends within these
 _BLANKS: Final = b" \t\r\n"
 _BETWEEN: Final = re.compile(r"\s*(?:data:\s*)?")  # between two values of a body
-_ERROR_WORDS: Final = ("message", "msg", "detail", "error", "errors")
 _FAILED: Final = "error"
 
 NOTHING_MASKED: Final = Mask("")
@@ -75,7 +75,7 @@ class _Thinking:
         self._began: float | None = None
         self._is_over = False
 
-    def measure(self, answer: ModelAnswer) -> None:
+    def measure(self, answer: AnswerFold) -> None:
         """Read the clock after a piece of the answer."""
         if self._clock is None or self._is_over:
             return
@@ -94,6 +94,7 @@ class Tape:
         self,
         content_type: str = "",
         *,
+        protocol: ModelProtocol = COMPLETIONS,
         mask: Mask = NOTHING_MASKED,
         take_room: TakeRoom | None = None,
         clock: Clock | None = None,
@@ -105,7 +106,8 @@ class Tape:
         """
         self._thinking = _Thinking(clock)
         self._take_room = take_room
-        self.answer = ModelAnswer()
+        self._protocol = protocol
+        self.answer = protocol.answer()
         self.is_over = False
         """Whether the server sent an end or an error; later bytes are ignored."""
         self.declare(content_type)
@@ -132,7 +134,7 @@ class Tape:
     @property
     def waiting_bytes(self) -> int:
         """Bytes buffered of an event without its end yet; the reader parses it once it is whole."""
-        return self._events.held_bytes
+        return 0 if self.is_over or self._is_cut else self._events.held_bytes
 
     @property
     def unread_bytes(self) -> int:
@@ -152,7 +154,7 @@ class Tape:
         if self.answer.has_ended and not self.answer.has_said:
             return ModelSilentError(quoted(self.answer.finish_reason))
         if self.answer.has_begun:
-            return ModelCutOffError("the model's server ended it without a finish reason and without [DONE]")
+            return ModelCutOffError(f"the model's server ended it without {self._protocol.missing_end}")
         return ModelSilentError("", is_ended=False)
 
     def add(self, piece: bytes) -> None:
@@ -193,7 +195,7 @@ class Tape:
             if not is_known and (self._event_count or _says_something(self._head)):
                 self._fail(self._unreadable(self._head))
         elif self._shape == "json" and self._is_cut:
-            self.answer.add(_beginning_of(self._body))
+            self.answer.add_beginning(_beginning_of(self._body, self._protocol.text_field))
         elif self._shape == "json" and not self._fault:
             self._take_json(bytes(self._body))
         elif self._shape == "other":
@@ -281,7 +283,7 @@ class Tape:
             except (ValueError, RecursionError) as error:
                 self._fail(self._broken_json(error, text, body))
                 if not self.answer.is_known:
-                    self.answer.add(_beginning_of(body))
+                    self.answer.add_beginning(_beginning_of(body, self._protocol.text_field))
                 return
             self._take_value(value, body, is_error=False)
         self._end_json(body)
@@ -303,11 +305,10 @@ class Tape:
             self._fail(self._unreadable(data))
             return
         self.answer.add(value)
-        error = _error_in(value, is_error=is_error)
-        if error is not None:
-            self._report(_words_of(error))
-        elif (failed := _failed_choice(value)) is not None or self.answer.has_failed:
-            self._fail(self._reported("" if failed is None else _words_of(failed)))
+        complaint = self.answer.complaint(value, is_error=is_error)
+        if complaint is not None:
+            self._fail(self._reported(_words_of(complaint.error)))
+            self.is_over = self.is_over or complaint.is_last
 
     def _report(self, words: str) -> None:
         """Record an error from the server, which ends the answer."""
@@ -363,29 +364,13 @@ def _whole_of(body: bytes) -> Json:
         return None
 
 
-def _error_in(value: dict[str, Json], *, is_error: bool) -> Json | None:
-    """Return the error in a piece, None if there is none."""
-    if value.get("error"):
-        return value["error"]
-    is_told = is_error or "error" in (value.get("object"), value.get("type"))
-    has_words = value.get("choices") is None and any(isinstance(value.get(name), str) for name in _ERROR_WORDS)
-    return value if is_told or has_words or (value.get("errors") and value.get("choices") is None) else None
-
-
-def _failed_choice(value: dict[str, Json]) -> Json | None:
-    """Return the first error of a choice, None if there is none. It ends that choice alone."""
-    choices = value.get("choices")
-    told = (one.get("error") for one in (choices if isinstance(choices, list) else ()) if isinstance(one, dict))
-    return next(filter(None, told), None)
-
-
 def _words_of(error: Json) -> str:
     """Return the words of an error, as the server wrote them."""
     for _ in range(4):
         if isinstance(error, list) and error:
             error = error[0]
         elif isinstance(error, dict):
-            told = next((error[name] for name in _ERROR_WORDS if error.get(name)), None)
+            told = next((error[name] for name in ERROR_WORDS if error.get(name)), None)
             if told is None:
                 break
             error = told
@@ -402,12 +387,11 @@ def _cost_of(piece: bytes) -> int:
     return _EVENT_COST * count + 2 * max(0, many_bytes) + _VALUE_COST * max(0, many_values)
 
 
-def _beginning_of(body: bytes | bytearray) -> dict[str, Json]:
-    """Return the beginning of a cut JSON answer: its text so far."""
-    found = _CONTENT.search(body)
+def _beginning_of(body: bytes | bytearray, field: bytes) -> str:
+    """Return the words in a cut JSON answer, from its first text in the field."""
+    found = re.search(_TEXT % field, body, re.DOTALL)
     text = found[1] if found else b""
     for end in range(len(text), max(0, len(text) - _ESCAPE_BYTES_MAX) - 1, -1):  # the cut may be within a character
         with suppress(ValueError):
-            content = msgspec.json.decode(b'"%b"' % text[:end])
-            return {"choices": [{"message": {"role": "assistant", "content": content}}]}
-    return {}
+            return str(msgspec.json.decode(b'"%b"' % text[:end]))
+    return ""

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 from fastapi import Header, Request
 from starlette.responses import Response
 
 from chatkeep.core.bounds import LARGE_BODY_BYTES_MAX
+from chatkeep.core.history.folding import COMPLETIONS
+from chatkeep.core.history.protocol import ModelProtocol
 from chatkeep.errors import InvalidKeyError
 from chatkeep.http.gate.body import JSON_TYPES, body_of
 from chatkeep.http.gate.rules import Pools, room_for
-from chatkeep.http.services import Own, ServicesParameter
+from chatkeep.http.services import Own, Services, ServicesParameter
 from chatkeep.http.streams.passage import UNREADABLE_ANSWER, Hold, Passage, Recorder, Rooms
 from chatkeep.http.streams.relay import Outgoing
 from chatkeep.model.asked import asked_in
@@ -31,24 +33,43 @@ async def complete_chat(
     request: Request, services: ServicesParameter, sessions: Own, named: NamedKey = None
 ) -> Response:
     """Forward a completion request to the model's server, and return its answer; record both."""
-    relay, metrics, threads = services.relay, services.metrics, services.pools
+    return await _recorded(Call(request, services, sessions, COMPLETIONS), named)
+
+
+class Call(NamedTuple):
+    """A request to record."""
+
+    request: Request
+    services: Services
+    sessions: Sessions
+    protocol: ModelProtocol
+
+    @property
+    def threads(self) -> Pools:
+        """The threads and processes for its work."""
+        return self.services.pools
+
+
+async def _recorded(call: Call, named: str | None) -> Response:
+    """Return the passage of a request to the model's server, with its recording begun."""
+    request, services, threads = call.request, call.services, call.threads
+    relay = services.relay
     relay.check()  # before anything is stored
     room = await room_for(request, threads.body_memory)
     try:
         body = await body_of(request, JSON_TYPES, LARGE_BODY_BYTES_MAX)
         room.fit(len(body))
-        told = None if named is None else _text(named)
-        what = RootRequest(prefix=sessions.prefix, named=told, by=request.state.grant.token_id)
-        recording, hold = await _recording(what, body, sessions, threads)
+        recording, hold = await _recording(call, body, None if named is None else _text(named))
         if recording is None:
-            metrics.missed("request", UNREADABLE_ANSWER)
+            services.metrics.missed("request", UNREADABLE_ANSWER)
     except BaseException:
         room.give_back()
         raise
     outgoing = Outgoing(body, room.part(len(body)))  # released once sent; the rest stays until it is stored
-    recorder = Recorder(relay, recording, threads, metrics.missed, Rooms(room, threads.body_memory.beginning()))
+    rooms = Rooms(room, threads.body_memory.beginning())
+    recorder = Recorder(relay, recording, threads, services.metrics.missed, rooms)
     recorder.begin(hold)
-    return Passage(lambda: relay.ask("POST", "chat/completions", request.headers, outgoing), recorder)
+    return Passage(lambda: relay.ask("POST", call.protocol.path, request.headers, outgoing), recorder)
 
 
 async def list_models(request: Request, services: ServicesParameter) -> Response:
@@ -59,25 +80,26 @@ async def list_models(request: Request, services: ServicesParameter) -> Response
     return Passage(lambda: relay.ask("GET", "models", request.headers), recorder)
 
 
-async def _recording(
-    what: RootRequest, body: bytes, sessions: Sessions, threads: Pools
-) -> tuple[Recording | None, Hold | None]:
+async def _recording(call: Call, body: bytes, named: str | None) -> tuple[Recording | None, Hold | None]:
     """Return the recording of a call, and the function storing a long request in the other process.
 
     The recording is None when the body has no readable request. The function is None for a short request, and
     where there is no other process.
     """
-    if len(body) > LARGE_BYTES and (answer := await threads.beside(what, body)) is not None:
+    sessions, protocol, by = call.sessions, call.protocol, call.request.state.grant.token_id
+    what = RootRequest(prefix=sessions.prefix, protocol=protocol.name, named=named, by=by)
+    if len(body) > LARGE_BYTES and (answer := await call.threads.beside(what, body)) is not None:
         root = root_of_answer(answer)
         if root is None:
             return None, None
-        holding = Holding(prefix=what.prefix, root=root.key, is_named=root.is_named)
-        return Recording(sessions, root.key, (), is_named=root.is_named), partial(_held, holding, body, threads)
-    asked = asked_in(body) if len(body) <= LARGE_BYTES else await threads.read(asked_in, body)
+        holding = Holding(prefix=sessions.prefix, protocol=protocol.name, root=root)
+        return Recording(sessions, root, (), protocol), partial(_held, holding, body, call.threads)
+    is_short = len(body) <= LARGE_BYTES
+    asked = asked_in(body, protocol) if is_short else await call.threads.read(asked_in, body, protocol)
     if asked is None:
         return None, None
-    root = await threads.read(root_of, sessions, *asked, what.named, what.by)
-    return Recording(sessions, root.key, asked.drafts, is_named=root.is_named), None
+    root = await call.threads.read(root_of, sessions, asked, named, by)
+    return Recording(sessions, root, asked.drafts, protocol), None
 
 
 async def _held(holding: Holding, body: bytes, threads: Pools, recording: Recording) -> Held | None:
@@ -85,7 +107,7 @@ async def _held(holding: Holding, body: bytes, threads: Pools, recording: Record
     answer = await threads.beside(holding, body)
     if answer is not None:
         return held_of_answer(answer)
-    asked = await threads.read(asked_in, body)
+    asked = await threads.read(asked_in, body, recording.protocol)
     recording.take(asked.drafts if asked else ())
     return None
 

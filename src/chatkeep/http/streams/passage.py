@@ -23,12 +23,14 @@ from msgspec import Struct
 from starlette.responses import Response
 from starlette.types import Message, Receive, Scope, Send
 
-from chatkeep.core.history.completions import END
+from chatkeep.core.history.folding import COMPLETIONS
 from chatkeep.core.history.masked_events import MaskedEvents
+from chatkeep.core.history.protocol import ModelProtocol
 from chatkeep.core.history.tape import Tape
 from chatkeep.errors import ChatkeepError, ModelCutOffError
 from chatkeep.http.gate.room import COST, SMALL_BYTES, Room
 from chatkeep.http.gate.rules import Pools
+from chatkeep.http.streams.last_event import LastEvent
 from chatkeep.http.streams.relay import Relay, is_stream, media_type_of, told_headers
 from chatkeep.http.streams.responses import until_gone
 from chatkeep.model.endings import CLIENT_GONE, ending_of, patiently
@@ -43,7 +45,8 @@ Hold = Callable[[Recording], Awaitable[Held | None]]
 """Stores the request of a recording in another process, and returns its place; None leaves the storing to us."""
 
 STORE_WAIT_S: Final = 2.0  # bound on each wait for the store, so that a slow disk does not hold up the client
-_LAST_EVENT_BYTES_MAX: Final = 256  # bytes of an unfinished last event: `data: [DONE]`, with any spacing
+_HELD_BYTES_MAX: Final = 1 << 16  # of a last event kept back until it is stored; of a longer one, only its end
+_EVENT_END_BYTES: Final = 4  # an event is not read before these
 _OK: Final = 200
 _NOT_RECORDED: Final = b"x-not-recorded"
 UNREADABLE_ANSWER: Final = "unreadable"
@@ -93,6 +96,16 @@ class Recorder:
         return self._failure if self.key is None else None
 
     @property
+    def protocol(self) -> ModelProtocol:
+        """The protocol of the call."""
+        return COMPLETIONS if self._recording is None else self._recording.protocol
+
+    @property
+    def is_between_events(self) -> bool:
+        """Whether the tape has no unfinished event."""
+        return self._tape is None or not self._tape.waiting_bytes
+
+    @property
     def has_heard_all(self) -> bool:
         """Whether the tape has the end of the answer."""
         return self._tape is not None and self._tape.is_complete
@@ -122,7 +135,13 @@ class Recorder:
         self._tape = (
             None
             if self._recording is None
-            else Tape(content_type, mask=self.relay.mask, take_room=room.grow if room else None, clock=time.monotonic)
+            else Tape(
+                content_type,
+                protocol=self.protocol,
+                mask=self.relay.mask,
+                take_room=room.grow if room else None,
+                clock=time.monotonic,
+            )
         )
 
     async def hear(self, piece: bytes) -> None:
@@ -265,29 +284,29 @@ class Passage(Response):
         return self._events(answer) if is_stream(answer) else self._whole(answer)
 
     async def _events(self, answer: httpx2.Response) -> AsyncGenerator[bytes]:
-        """Yield a stream's bytes as they arrive, but store the answer before its last event.
-
-        The last event may arrive in pieces: a possible beginning of it is kept back until more arrives.
-        """
+        """Yield a stream's bytes as they arrive, but store the answer before the end of its last event."""
+        last = LastEvent(self._recorder.protocol.last_lines)
         held = b""
         async for came in self._came(answer):
-            piece = held + came
-            end = piece.find(END)
-            start = piece.rfind(b"\n", 0, end if end >= 0 else None) + 1
-            held = piece[start:] if _may_become_last(piece[start:]) else b""
-            if end < 0 and not held:
-                start = len(piece)
-            said, ending = piece[:start], piece[start + len(held) :]
+            said, ending = last.part(came)
             if said:
                 yield said
                 await self._recorder.hear(said)
-            if ending:
-                await self._recorder.hear(ending)
+            if not ending:
+                continue
+            await self._recorder.hear(ending)
+            held += ending
+            if self._recorder.is_between_events:
                 if self._recorder.has_heard_all:
                     await self._recorder.finish()
-                yield ending
-        if held:
-            await self._recorder.hear(held)
+                yield held
+                held = b""
+            elif len(held) > _HELD_BYTES_MAX:
+                yield held[:-_EVENT_END_BYTES]
+                held = held[-_EVENT_END_BYTES:]
+        if rest := last.end():
+            await self._recorder.hear(rest)
+        if held := held + rest:
             await self._recorder.finish()
             yield held
 
@@ -342,12 +361,3 @@ class _Line:
     async def send(self, piece: bytes, *, more_body: bool = True) -> None:
         await self.begin()
         await self._send({"type": "http.response.body", "body": piece, "more_body": more_body})
-
-
-def _may_become_last(begun: bytes) -> bool:
-    """Tell whether the beginning of an event may become the last event, `data: [DONE]`."""
-    if len(begun) > _LAST_EVENT_BYTES_MAX:
-        return False
-    line = begun.rstrip(b"\r\n")
-    is_whole = begun[len(line) :].count(b"\n") > 1
-    return bool(line) and not is_whole and (b"data:" + END).startswith(line.replace(b" ", b""))
