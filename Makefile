@@ -25,7 +25,8 @@ fuzz: $(VENV)/fuzz-ready
 	$(BIN)/python -m tests.fuzz.run --seconds $(FUZZ_SECONDS) --at-once $(FUZZ_AT_ONCE)
 
 streams: $(VENV)/ready
-	CHATKEEP_STREAMS=$(STREAMS) $(BIN)/python -m pytest -q tests/chat/test_streams.py
+	CHATKEEP_STREAMS=$(STREAMS) $(BIN)/python -m pytest -q tests/chat/test_streams.py tests/core/history/protocols/test_anthropic.py \
+		tests/core/history/protocols/test_items.py
 
 mutations: $(VENV)/ready
 	CHATKEEP_MUTATIONS=$(MUTATIONS) $(BIN)/python -m pytest -q tests/importers/formats/agents/test_mutations.py

@@ -497,14 +497,6 @@ def test_say_that_the_model_is_not_there(chatting: Chatting, client: httpx.Clien
     assert [("user", "x")] == chatting.said("unreachable")
 
 
-@pytest.mark.parametrize("path", ["/v1/responses", "/v1/embeddings", "/v1/completions", "/v1/models/x"])
-def test_say_what_there_is(client: httpx.Client, path: str) -> None:
-    """What is not there of OpenAI's API is a 404 that names what is."""
-    told = client.post(path, json={}).json()
-    assert 404 == told["status"]
-    assert "POST /v1/chat/completions" in told["error"]["message"]
-
-
 def test_refuse_as_elsewhere(chatting: Chatting, client: httpx.Client) -> None:
     """Tokens, sizes and types are looked at as on every route, and told in OpenAI's shape too."""
     with chatting.client("ck_wrong") as stranger:

@@ -1,4 +1,4 @@
-"""A model server for tests: OpenAI's protocol over a real socket, scripted answers, faults on demand.
+"""A model server for tests: its protocols over a real socket, scripted answers, faults on demand.
 
     with Upstream() as upstream:
         upstream.script(Answer("Hello there"), rate_limited(), Answer(cut_after=3))
@@ -25,7 +25,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Self
 
-from tests.chat import completions
+from tests.chat import completions, spoken
 from tests.chat.completions import ECHO, Answer, Json
 
 WAIT_S = 20.0
@@ -44,6 +44,7 @@ class Seen:
     path: str
     headers: dict[str, str]
     body: Json
+    query: str = ""
     complete: threading.Event = field(default_factory=threading.Event)
     """Everything was sent."""
     gone: threading.Event = field(default_factory=threading.Event)
@@ -156,12 +157,13 @@ class Upstream:
         writer.close()
 
     async def _reply(self, seen: Seen, line: Line) -> None:
-        if self.key is not None and seen.headers.get("authorization") != f"Bearer {self.key}":
+        bearer = seen.headers.get("authorization", "").removeprefix("Bearer ")
+        if self.key not in (None, bearer, seen.headers.get("x-api-key")):
             await line.whole(completions.unauthorised())
         elif seen.path.endswith("/models"):
             await line.send_json(completions.models())
         elif not seen.path.endswith("/chat/completions"):
-            await line.whole(completions.refusal(404, f"Unknown address {seen.path}."))
+            await self._speak(seen, line)
         else:
             await self._complete(seen.body, line)
 
@@ -180,6 +182,24 @@ class Upstream:
             await self._stream(completions.filled(answer, request), request, line)
         else:
             await self._tell(completions.filled(answer, request), request, line)
+
+    async def _speak(self, seen: Seen, line: Line) -> None:
+        """Answer in another protocol; the faults of a script count the events of a stream."""
+        is_scripted = self._scripted and seen.method == "POST"
+        answer = self._scripted.popleft() if is_scripted else self._answer(seen.body)
+        if answer.error:
+            await line.whole(answer)
+            return
+        reply = spoken.reply(seen.method, seen.path, seen.body, answer.text)
+        if len(reply.pieces) == 1:
+            await line.send(_head(200, reply.headers | {"Content-Length": str(len(reply.pieces[0]))}) + reply.pieces[0])
+            return
+        await line.send(_head(200, reply.headers | {"Transfer-Encoding": "chunked"}))
+        for place, piece in enumerate(reply.pieces):
+            await self._fail(answer, place, line, spoken.fault(seen.path))
+            await line.pause(answer.pause_s)
+            await line.send_chunk(piece)
+        await line.send(b"0\r\n\r\n")
 
     async def _tell(self, answer: Answer, request: Json, line: Line) -> None:
         """Answer at once; what happens after some tokens of a stream happens instead of the answer."""
@@ -210,14 +230,14 @@ class Upstream:
         await line.send_event("[DONE]")
         await line.send(b"0\r\n\r\n")
 
-    async def _fail(self, answer: Answer, sent: int, line: Line) -> None:
-        """Do what the script has for this place."""
+    async def _fail(self, answer: Answer, sent: int, line: Line, told: bytes = b"") -> None:
+        """Do what the script has for this place; `told` is an error as this protocol sends it."""
         if answer.hold_after == sent:
             await line.hold(self._releases)
         if answer.malformed_after == sent:
             await line.send_event('{"choices": [{"delta": ')
         if answer.error_after == sent:
-            await line.send_event(json.dumps(completions.broken().error))
+            await line.send_chunk(told or b"data: %b\n\n" % json.dumps(completions.broken().error).encode())
         if answer.reset_after == sent:
             line.reset()
         if answer.cut_after == sent:
@@ -241,8 +261,11 @@ class Line:
 
     async def send_event(self, text: str) -> None:
         """Send a server-sent event as a chunk."""
-        event = f"data: {text}\n\n".encode()
-        await self.send(b"%x\r\n%b\r\n" % (len(event), event))
+        await self.send_chunk(f"data: {text}\n\n".encode())
+
+    async def send_chunk(self, piece: bytes) -> None:
+        """Send bytes as a chunk."""
+        await self.send(b"%x\r\n%b\r\n" % (len(piece), piece))
 
     async def send_json(self, answer: Any, status: int = 200, headers: dict[str, str] | None = None) -> None:  # noqa: ANN401
         """Send a JSON answer."""
@@ -303,7 +326,8 @@ async def _request(reader: asyncio.StreamReader) -> Seen:
     method, path, _ = first.split(" ")
     headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
     body = await reader.readexactly(int(headers.get("content-length", 0)))
-    return Seen(method, path.partition("?")[0], headers, _parsed(body))
+    path, _, query = path.partition("?")
+    return Seen(method, path, headers, _parsed(body), query)
 
 
 def _head(status: int, headers: dict[str, str]) -> bytes:
@@ -330,8 +354,8 @@ if __name__ == "__main__":
 
 
 def _parsed(body: bytes) -> Json:
-    """Return what a request says, nothing of one that is nested too deep to be parsed."""
+    """Return what a request says, nothing of one that is no JSON or nested too deep to be parsed."""
     try:
         return json.loads(body) if body else {}
-    except RecursionError:
+    except (RecursionError, ValueError):
         return {}

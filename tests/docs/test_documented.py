@@ -38,6 +38,8 @@ _SCOPES = {
     rules.WRITE: "write",
     rules.SIGN_IN: "sign-in",
     rules.DELETE: "delete",
+    rules.FORWARD: "write",
+    rules.FORWARD_READ: "read",
 }
 _BLOCK = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)
 _LINK = re.compile(r"\[[^\]]+\]\(([^)\s]+)\)")

@@ -41,6 +41,7 @@ AT = datetime(2026, 1, 15, 10, 30, tzinfo=UTC)
 FORMATS = {"application/json": "json", "application/jsonl": "jsonl", "text/markdown": "md"}
 OF_THE_MOMENT = ("version", "uptime_seconds", "size_bytes")
 ANSWERS = (Answer("101 is prime."), Answer("103."), Answer("Hello!"), Answer("Hello!"))
+RECORDED = ("complete_chat", "create_message", "create_response")
 ROUTE_OF = {route.name: route for route in ROUTES}
 
 
@@ -135,7 +136,7 @@ class Story:
         body: Any = self._really(example.body) if route.body else None
         if name == "export_sessions":
             parameters["format"] = FORMATS[media_type]
-        if name == "complete_chat":
+        if name in RECORDED:
             body["stream"] = media_type == EVENT_STREAM_TYPE
         path, query, headers = placed(route, parameters)
         request = self._client.build_request(route.method, path, params=query, headers=headers, json=body)
@@ -146,7 +147,7 @@ class Story:
         assert media_type == response.headers["content-type"].partition(";")[0]
         if media_type == JSON_TYPE:
             return part_of(response.json(), example.answers[media_type]) if name == "get_openapi" else response.json()
-        if route.answer.events or name in ("complete_chat", "export_sessions"):
+        if route.answer.events or name in (*RECORDED, "export_sessions"):
             return response.text
         return "\n".join(line for line in example.answers[media_type].splitlines() if line in response.text)
 

@@ -21,7 +21,8 @@ from chatkeep.core.model import Appended, Draft, Message, Role, Selection
 from chatkeep.errors import BusyError, ForbiddenError
 from chatkeep.model import recording
 from chatkeep.model.asked import Asked
-from chatkeep.model.recording import Recording, Root, hold, root_of
+from chatkeep.model.places import Root
+from chatkeep.model.recording import Recording, hold, root_of
 from chatkeep.sessions import Sessions
 from chatkeep.store.files.store import FilesStore
 from chatkeep.store.memory import MemoryStore

@@ -14,7 +14,17 @@ from chatkeep.core.history.windows import Window
 from chatkeep.core.model import Message
 from chatkeep.core.sse import EVENT_STREAM_TYPE
 from chatkeep.core.stats import Stats
-from chatkeep.http.gate.rules import DELETE, JSON_TYPE, PUBLIC, READ, READ_EVERYWHERE, SIGN_IN, WRITE
+from chatkeep.http.gate.rules import (
+    DELETE,
+    FORWARD,
+    FORWARD_READ,
+    JSON_TYPE,
+    PUBLIC,
+    READ,
+    READ_EVERYWHERE,
+    SIGN_IN,
+    WRITE,
+)
 from chatkeep.http.openapi import Body, Problems, Route, RouteAnswer
 from chatkeep.http.routes import chat, events, keys, page, proxy, server, sessions
 from chatkeep.wire import bodies
@@ -56,6 +66,8 @@ _SENT: Final[Problems] = (errors.BrokenInputError, errors.TooLargeError, errors.
 """Those of a body."""
 _MODEL: Final[Problems] = (errors.ModelUnsetError, errors.ModelLimitedError, errors.ModelError)
 """Those of a model's server."""
+_PASSED: Final[Problems] = (*_GUARDED, *_MODEL, errors.NotFoundError)
+"""Those of a route that only passes a request on."""
 _ASKED: Final[Problems] = (*_ADDRESSED, *_SENT, *_MODEL, errors.ContextTooLongError)
 """Those of a route that stores a request and passes it on."""
 
@@ -172,9 +184,32 @@ CHAT: Final = (
         Body(),
         lasts=True,
     ),
-    Route("GET", "/v1/models", READ, proxy.list_models, RouteAnswer(), (*_GUARDED, *_MODEL)),
+    Route(
+        "POST",
+        "/v1/messages",
+        FORWARD,
+        proxy.create_message,
+        RouteAnswer(media_types=(JSON_TYPE, EVENT_STREAM_TYPE)),
+        _ASKED,
+        Body(),
+        lasts=True,
+    ),
+    Route(
+        "POST",
+        "/v1/responses",
+        FORWARD,
+        proxy.create_response,
+        RouteAnswer(media_types=(JSON_TYPE, EVENT_STREAM_TYPE)),
+        _ASKED,
+        Body(),
+        lasts=True,
+    ),
+    Route("GET", "/v1/models", FORWARD_READ, proxy.list_models, RouteAnswer(), _PASSED),
+    Route("GET", "/v1/{path:path}", FORWARD_READ, proxy.pass_get, RouteAnswer(), _PASSED),
+    Route("POST", "/v1/{path:path}", FORWARD, proxy.pass_post, RouteAnswer(), (*_PASSED, *_SENT), Body(), lasts=True),
+    Route("DELETE", "/v1/{path:path}", FORWARD, proxy.pass_delete, RouteAnswer(), _PASSED),
 )
-"""Chat, and OpenAI's API, recorded."""
+"""Chat, and the protocols of models' servers: recorded, or only passed on."""
 
 PAGE: Final = (
     Route("GET", "/", PUBLIC, page.get_page, _PAGE, _OPEN),

@@ -8,6 +8,7 @@ hearing      parse an answer as it arrives, a bounded piece in each turn of the 
 connections  pooled HTTP/1.1 connections for bytes passed on unchanged
 framing      find the end of a body, and unpack it within bounds
 asked        the messages of a request
+places       the place of a request in the store
 protocols    the recorded protocols, by name
 tokenizers   count the tokens of a text
 """

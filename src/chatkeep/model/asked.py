@@ -1,6 +1,6 @@
 """The messages of a request to a model, ready to be recorded. A bad field never costs its neighbours.
 
-The protocol of the request (`core.history.protocol`) says where it has messages, and how each is read.
+The protocol of the request (`core.history.protocols.speaking`) says where it has messages, and how each is read.
 
 A parser takes most requests whole. `core.scanning` first takes apart a request nested too deep or with too many
 values. Each field of each message is then parsed alone, and a notice replaces a field too large to keep. Equal
@@ -18,9 +18,9 @@ from typing import Final, NamedTuple
 import msgspec
 
 from chatkeep.core.bounds import DEPTH_MAX, VALUES_MAX, count_of, is_deeper, is_nested_deeper, structure_of
-from chatkeep.core.history.folding import COMPLETIONS
 from chatkeep.core.history.mending import SHORTENED, marked, storable
-from chatkeep.core.history.protocol import ModelProtocol
+from chatkeep.core.history.protocols.chat_completions import COMPLETIONS
+from chatkeep.core.history.protocols.speaking import ModelProtocol
 from chatkeep.core.model import Draft, Json
 from chatkeep.core.scanning import BrokenValueError, LongValueError, Scanner
 from chatkeep.errors import ChatkeepError
@@ -67,12 +67,20 @@ def _whole(body: bytes, protocol: ModelProtocol) -> Asked | None:
             request, is_odd = json.loads(body), True
         except ValueError:
             return None
-    items = request.get(protocol.items) if isinstance(request, dict) else None
-    if not isinstance(items, list) or not items:
+    items = _items(request, protocol) if isinstance(request, dict) else None
+    if items is None:
         return None
     is_odd = is_odd or any(map(is_nested_deeper, items))
     said = [_draft(one, protocol) for one in items]
     return _asked(request, list(map(storable, said)) if is_odd else said, protocol)
+
+
+def _items(request: dict[str, Json], protocol: ModelProtocol) -> list[Json] | None:
+    """Return the listed messages of a request, None if it has none."""
+    items = request.get(protocol.items)
+    if protocol.takes_text and isinstance(items, str | None):
+        return [items] if items else []
+    return items if isinstance(items, list) and (items or protocol.takes_text) else None
 
 
 def _asked(request: dict[str, Json], said: list[Draft], protocol: ModelProtocol) -> Asked | None:
@@ -106,6 +114,8 @@ def _taken_apart(body: bytes, protocol: ModelProtocol) -> Asked | None:
             scanner.skip(b",")
     except (BrokenValueError, LongValueError):
         return None
+    if not drafts and (items := _items(request, protocol)):
+        drafts = [_draft(one, protocol) for one in items]
     return _asked(request, drafts, protocol) if drafts else None
 
 

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from typing import Final
 
-from chatkeep.core.history.folding import COMPLETIONS
-from chatkeep.core.history.protocol import ModelProtocol
+from chatkeep.core.history.protocols.anthropic import MESSAGES
+from chatkeep.core.history.protocols.chat_completions import COMPLETIONS
+from chatkeep.core.history.protocols.item_folding import RESPONSES
+from chatkeep.core.history.protocols.speaking import ModelProtocol
 
-PROTOCOLS: Final[dict[str, ModelProtocol]] = {protocol.name: protocol for protocol in (COMPLETIONS,)}
+PROTOCOLS: Final[dict[str, ModelProtocol]] = {
+    protocol.name: protocol for protocol in (COMPLETIONS, MESSAGES, RESPONSES)
+}

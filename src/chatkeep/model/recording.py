@@ -18,9 +18,9 @@ import msgspec
 from msgspec import Struct
 
 from chatkeep.core.bounds import BATCH_MAX
-from chatkeep.core.history.folding import COMPLETIONS
 from chatkeep.core.history.mending import storable
-from chatkeep.core.history.protocol import ModelProtocol
+from chatkeep.core.history.protocols.chat_completions import COMPLETIONS
+from chatkeep.core.history.protocols.speaking import ModelProtocol
 from chatkeep.core.history.recognition import (
     Common,
     common,
@@ -46,6 +46,7 @@ from chatkeep.errors import (
     TooLargeError,
 )
 from chatkeep.model.asked import Asked
+from chatkeep.model.places import Root, again, followed_place, stored_session, whole_of
 from chatkeep.sessions import Sessions
 
 FORKED_FROM: Final = "forked_from"
@@ -77,7 +78,7 @@ class Recording:
         Raises:
             InvalidKeyError, SessionDamagedError, BusyError, StorageError: when storing fails.
         """
-        self._hold(self._drafts)
+        self._hold(whole_of(self._sessions, self._root, self._drafts, self.protocol))
         self._drafts = ()
 
     @property
@@ -106,7 +107,7 @@ class Recording:
         if self._held is None and not self._drafts:
             raise BusyError
         if self._held is None:
-            self._hold((*self._drafts, answer))
+            self._hold((*whole_of(self._sessions, self._root, self._drafts, self.protocol), answer))
             return
         with suppress(SessionNotFoundError):
             self._go_on(self._held, answer)
@@ -118,7 +119,7 @@ class Recording:
                 self._sessions.append(held.key, [storable(answer)], create=False, expect_count=held.count)
                 return
         messages = self._sessions.read(held.key).messages[: held.end]
-        said = [_again(message) for message in messages if message.seq not in held.passed_over]
+        said = [again(message) for message in messages if message.seq not in held.passed_over]
         self._hold((*said, answer))
 
     def _hold(self, drafts: Sequence[Draft]) -> None:
@@ -140,24 +141,22 @@ class Held(Struct, frozen=True):
     passed_over: frozenset[int] = frozenset()
 
 
-class Root(NamedTuple):
-    """The key to begin a conversation at, and whether its client named it."""
-
-    key: str
-    is_named: bool = False
-
-
 def root_of(sessions: Sessions, asked: Asked, named: str | None, by: str) -> Root:
-    """Return the root of a conversation: named by a header or the metadata, else made from its opening and caller.
+    """Return the root of a conversation: the place that its request goes on behind, else the named key.
 
-    The request's name for the person asking counts as part of the caller. Clients often send one name for all work,
-    so it names no session.
+    A header or the metadata names a key. Without any of these, the opening and the caller make the key. The request's
+    name for the person asking counts as part of the caller; clients often send one name for all work, so it names no
+    session. A side call (`core.history.protocols.asides`) has a root without a key.
 
     Raises:
         InvalidKeyError: when the named key breaks a rule.
         ForbiddenError: when the key lies outside the prefix of `sessions`.
     """
     request, protocol = asked.request, asked.protocol
+    if protocol.is_aside(request):
+        return Root("")
+    if (place := followed_place(sessions, protocol, protocol.follows(request))) is not None:
+        return place
     metadata = request.get("metadata")
     field = "X-Session-Key" if named is not None else f"metadata.{_SESSION_KEY}"
     if named is None and isinstance(metadata, dict):
@@ -200,7 +199,7 @@ def _held(sessions: Sessions, root: str, drafts: Sequence[Draft], start: str | N
         key = _instructed(sessions, root, key, drafts)
     left: tuple[Session, Common] | None = None
     for _ in range(_STEPS_MAX):
-        stored = _stored(sessions, key)
+        stored = stored_session(sessions, key)
         if stored is None and left is not None:
             _fork(sessions, key, *left, drafts)
             continue
@@ -248,7 +247,7 @@ def _instructed(sessions: Sessions, root: str, key: str, drafts: Sequence[Draft]
     if related:
         return max(related).key
     attempts = (instructed_key(root, drafts, attempt) for attempt in range(_STEPS_MAX))
-    return next((free for free in attempts if _stored(sessions, free) is None), own)
+    return next((free for free in attempts if stored_session(sessions, free) is None), own)
 
 
 class _Kinship(NamedTuple):
@@ -266,7 +265,7 @@ class _Kinship(NamedTuple):
 
 
 def _kinship(sessions: Sessions, key: str, drafts: Sequence[Draft]) -> _Kinship | None:
-    stored = _stored(sessions, key)
+    stored = stored_session(sessions, key)
     if stored is None:
         return None
     found, is_alike = common(stored.messages, drafts), is_instructed_alike(stored.messages, drafts)
@@ -287,13 +286,6 @@ def _recent(sessions: Sessions, root: str, drafts: Sequence[Draft]) -> list[str]
     listed = sessions.list(Selection(prefixes=(root,), archived=None), limit=_OPENED_ALIKE).sessions
     matching = [one.header.key for one in listed if one.preview == ends_in]
     return (matching or [one.header.key for one in listed])[:_COMPARED]
-
-
-def _stored(sessions: Sessions, key: str) -> Session | None:
-    try:
-        return sessions.read(key)
-    except SessionNotFoundError:
-        return None
 
 
 def _extended(
@@ -333,13 +325,6 @@ def _passed_over(shared: Sequence[Message], end: int) -> frozenset[int]:
     if len(shared) == end:
         return frozenset()
     return frozenset(range(1, end + 1)) - {message.seq for message in shared}
-
-
-def _again(message: Message) -> Draft:
-    """Return a stored message as the client sent it."""
-    fields = msgspec.structs.asdict(message)
-    del fields["seq"], fields["extra"]
-    return Draft(**fields | {"id": None, "sent_at": None})
 
 
 def _fork(sessions: Sessions, key: str, parent: Session, found: Common, drafts: Sequence[Draft]) -> None:

@@ -14,8 +14,9 @@ from msgspec.msgpack import Decoder
 
 from chatkeep.model.asked import asked_in
 from chatkeep.model.endings import patiently
+from chatkeep.model.places import Root
 from chatkeep.model.protocols import PROTOCOLS
-from chatkeep.model.recording import Held, Recording, Root, root_of
+from chatkeep.model.recording import Held, Recording, root_of
 from chatkeep.sessions import Sessions
 from chatkeep.workers.appending import StoredAnswer
 
@@ -58,7 +59,7 @@ def held(sessions: Sessions, what: Holding, body: bytes) -> StoredAnswer:
         ChatkeepError: as in `Recording.begin`.
     """
     asked = asked_in(body, PROTOCOLS[what.protocol])
-    recording = Recording(sessions, what.root, asked.drafts if asked else ())
+    recording = Recording(sessions, what.root, asked.drafts if asked else (), PROTOCOLS[what.protocol])
     patiently(recording.begin)
     return StoredAnswer(msgspec.msgpack.encode(recording.held))
 

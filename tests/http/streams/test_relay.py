@@ -15,7 +15,8 @@ from chatkeep.errors import ModelRefusedError
 from chatkeep.http.gate.rules import Pools
 from chatkeep.http.streams.passage import Passage, Recorder
 from chatkeep.http.streams.relay import Outgoing, Relay, told_headers
-from chatkeep.model.recording import Recording, Root
+from chatkeep.model.places import Root
+from chatkeep.model.recording import Recording
 from chatkeep.model.upstream import ModelSettings
 from chatkeep.sessions import Sessions
 from chatkeep.store.memory import MemoryStore

@@ -6,7 +6,7 @@ folding         chunks folded into one answer
 joining         lossless joins of pieces
 masked_events   a secret masked in a stream of events
 mending         messages made storable
-protocol        a protocol of models' servers
+protocols       the protocols that are recorded
 recognition     the stored session behind a request
 shapes          a history in a provider's shape
 tape            a streamed answer, and whether it is whole

@@ -14,13 +14,12 @@ Gemini send under its name.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Final
+from typing import Final, NamedTuple
 
 from chatkeep.core.bounds import is_nested_deeper
 from chatkeep.core.history import joining
-from chatkeep.core.history.completions import END, answer_draft, draft_of_completion
+from chatkeep.core.history.completions import answer_draft
 from chatkeep.core.history.contents import Content
-from chatkeep.core.history.protocol import Complaint, ModelProtocol
 from chatkeep.core.model import Draft, Json
 from chatkeep.core.text.reasoning import FIELDS, TextPiece, words_of_thought
 
@@ -35,6 +34,13 @@ _CALLS: Final = ("tool_calls", "function_call")
 _SPOKEN: Final = frozenset(("content", "refusal", "tool_calls", "role"))
 _CHOICE: Final = frozenset(("index", "delta", "message", "finish_reason", "text", "usage"))
 _RESPONSE: Final = frozenset(("id", "model", "object", "created", "choices", "usage", "error", "cost"))
+
+
+class Complaint(NamedTuple):
+    """An error that a server reports in a piece of its answer, and whether it ends the answer."""
+
+    error: Json
+    is_last: bool
 
 
 class ModelAnswer:
@@ -336,19 +342,3 @@ def _flattened(value: Json, depth: int) -> Json:
     if isinstance(value, list):
         return [_flattened(inner, depth - 1) for inner in value]
     return {name: _flattened(inner, depth - 1) for name, inner in value.items()}
-
-
-COMPLETIONS: Final = ModelProtocol(
-    name="completions",
-    prefix="openai:",
-    path="chat/completions",
-    items="messages",
-    opening=lambda _: [],
-    draft=draft_of_completion,
-    asker=lambda request: str(request.get("user")),
-    answer=ModelAnswer,
-    text_field=b"content",
-    last_lines=(b"data:" + END,),
-    missing_end="a finish reason and without [DONE]",
-)
-"""OpenAI's Chat Completions, and all that is sent under its name."""

@@ -30,6 +30,7 @@ from chatkeep.core.model import Draft, Json, Message, text_of
 from chatkeep.core.text.reasoning import is_thought, without_reasoning
 
 DIGEST_CHARS: Final = 12
+_OF_SERVER: Final = ("_call", "_call_output", "_tool_result")
 _COMPARED_CHARS: Final = 4096  # of instructions, from either end: a clock or a date is usually near one
 
 AnyMessage = Message | Draft
@@ -194,11 +195,12 @@ def _is_partial(stored: Message) -> bool:
 def _form(said: AnyMessage) -> Json:
     """Return a message's form for comparison: role, words and parts, its calls or the call it answers."""
     role = "system" if said.role == "developer" else said.role
-    if said.tool_calls:  # calls have ids of their own; clients often drop the words beside them
-        return role, [_call(call) for call in said.tool_calls]
     parts = said.content if isinstance(said.content, list) else ()
+    used = [part for part in parts if role == "assistant" and isinstance(part, dict) and part.get("type") == "tool_use"]
+    if said.tool_calls or used:  # calls have ids of their own; clients often drop the words beside them
+        return role, [*map(_call, said.tool_calls or ()), *map(_use, used)]
     others = [
-        part
+        _part_form(part)
         for part in parts
         if isinstance(part, dict)
         and not isinstance(part.get("text"), str)
@@ -206,6 +208,8 @@ def _form(said: AnyMessage) -> Json:
     ]
     name = None if role == "assistant" else said.name
     text = _text(said)
+    if role == "assistant" and text:
+        others = [part for part in others if not _is_of_server(part)]
     return role, text, others, said.tool_call_id, name, None if text else _unspoken(said)
 
 
@@ -225,6 +229,27 @@ def _unspoken(said: AnyMessage) -> Json:
         return None
     audio = extra.get("audio")
     return extra.get("refusal"), extra.get("function_call"), audio.get("id") if isinstance(audio, dict) else None
+
+
+def _part_form(part: dict[str, Json]) -> Json:
+    """Return a part for comparison, without its marks for a cache, as clients move these from turn to turn."""
+    form = {name: value for name, value in part.items() if name != "cache_control" and value is not None}
+    if part.get("type") == "tool_result":
+        content = part.get("content")
+        inner = content if isinstance(content, list) else ()
+        told = [_part_form(one) for one in inner if isinstance(one, dict) and not isinstance(one.get("text"), str)]
+        form["content"] = [text_of(content).strip() if isinstance(content, str | list) else content, told]
+    return form
+
+
+def _is_of_server(part: Json) -> bool:
+    """Tell whether a part is a call or a result of the server's own tools; clients often drop these beside words."""
+    kind = part.get("type") if isinstance(part, dict) else None
+    return isinstance(kind, str) and (kind.startswith(("server_", "mcp_")) or kind.endswith(_OF_SERVER))
+
+
+def _use(part: dict[str, Json]) -> Json:
+    return part.get("id"), part.get("name"), part.get("input")
 
 
 def _call(call: Json) -> Json:

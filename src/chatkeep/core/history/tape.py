@@ -21,8 +21,9 @@ from typing import Final, Literal
 import msgspec
 
 from chatkeep.core.history.completions import END
-from chatkeep.core.history.folding import COMPLETIONS, ERROR_WORDS
-from chatkeep.core.history.protocol import AnswerFold, ModelProtocol
+from chatkeep.core.history.folding import ERROR_WORDS
+from chatkeep.core.history.protocols.chat_completions import COMPLETIONS
+from chatkeep.core.history.protocols.speaking import AnswerFold, ModelProtocol
 from chatkeep.core.masking import Mask, MaskedPieces
 from chatkeep.core.model import Draft, Json
 from chatkeep.core.sse import EVENT_STREAM_TYPE, EventReader

@@ -31,8 +31,10 @@ IMPORT_TYPES: Final = (
 _T = TypeVar("_T")
 
 
-async def body_of(request: Request, types: tuple[str, ...] = JSON_TYPES, bytes_max: int = BODY_BYTES_MAX) -> bytes:
-    """Return the body of a request.
+async def body_of(
+    request: Request, types: tuple[str, ...] | None = JSON_TYPES, bytes_max: int = BODY_BYTES_MAX
+) -> bytes:
+    """Return the body of a request; without `types` it may have any media type, and be compressed.
 
     Raises:
         UnsupportedTypeError: when it has another media type than `types`, or is compressed.
@@ -40,7 +42,7 @@ async def body_of(request: Request, types: tuple[str, ...] = JSON_TYPES, bytes_m
         BrokenInputError: when it does not arrive in time, or the client goes away.
     """
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if kind not in types or request.headers.get("content-encoding", "identity").lower() != "identity":
+    if types is not None and (kind not in types or _is_packed(request)):
         raise UnsupportedTypeError(" or ".join(types))
     declared = request.headers.get("content-length", "0")
     if declared.isdecimal() and int(declared[:20]) > bytes_max:
@@ -68,6 +70,10 @@ async def json_of(
     if len(data) <= LARGE_BYTES:
         return decoded(data, decoder)
     return await threads.read(decoded, data, decoder)  # too long for the event loop
+
+
+def _is_packed(request: Request) -> bool:
+    return request.headers.get("content-encoding", "identity").lower() != "identity"
 
 
 async def _counted(request: Request, bytes_max: int) -> bytes:

@@ -10,8 +10,8 @@ The guard takes these steps in order:
 
 Later, `authorise` checks the scope of the grant, and `Sessions.confined` its prefix.
 
-A token comes in the `Authorization` header. A signed-in browser sends a cookie instead of a token:
-`http.gate.cookies` defines when a cookie counts.
+A token comes in the `Authorization` header, on the model routes also in `X-Api-Key`. A signed-in browser sends a
+cookie instead of a token: `http.gate.cookies` defines when a cookie counts.
 
 Requests from this machine get no exception. A token in a URL never counts. No header proves an identity, except
 the client address from a configured proxy.
@@ -50,11 +50,13 @@ SIGN_IN_PATH: Final = "/signin"
 UNCOUNTED_PATHS: Final = frozenset(("/metrics",))
 """Paths without limits for valid tokens."""
 MODEL_PATHS: Final = "/v1/"
+KEY_HEADER: Final = "x-api-key"
 RATE_PAGE: Final = 1200
 """Requests a minute for a signed-in browser: enough for scrolling, and for a search at each keystroke."""
 RATE_HEADERS: Final = ("X-RateLimit-Limit", "X-RateLimit-Remaining", "X-RateLimit-Reset")
 _HOST = re.compile(r"(\[[0-9a-f.]*:[0-9a-f:.]+\]|[^\s:/?#@\[\]\\]+)(?::[0-9]{1,5})?", re.ASCII)
 _ADMIN: Final = "admin"
+_MANY: Final = 2  # headers of one name: a request with as many has no token
 
 
 class Grant(Struct, frozen=True, kw_only=True):
@@ -151,21 +153,28 @@ class Guard:
     def find(self, scope: Scope) -> Token:
         """Return the token of a request: from its `Authorization` header, else from the cookie of the page.
 
+        Clients of models' servers may send it as `X-Api-Key`, and some send something else beside it.
+
         Raises:
             UnauthorizedError: when there is no token, more than one, or an invalid one.
             StorageError: when the tokens or page sessions cannot be read.
         """
-        borne = Headers(scope=scope).getlist("authorization")
-        if not borne:
+        if not _bears(scope):
             return good_cookie(scope, self.pages).token
+        borne = Headers(scope=scope).getlist("authorization")
         scheme, _, secret = borne[0].partition(" ") if len(borne) == 1 else ("", "", "")
-        if scheme.lower() != "bearer":
+        own = _own_keys(scope) if len(borne) < _MANY else []
+        secrets = [*([secret.strip(" ")] if scheme.lower() == "bearer" else []), *(own if len(own) == 1 else [])]
+        for other in secrets[:-1]:
+            with suppress(UnauthorizedError):
+                return self.tokens.find(other)
+        if not secrets:
             raise UnauthorizedError
-        return self.tokens.find(secret.strip(" "))
+        return self.tokens.find(secrets[-1])
 
     def is_cookie_due(self, scope: Scope) -> bool:
         """Tell whether the cookie of an admitted request should be renewed."""
-        if "authorization" in Headers(scope=scope):
+        if _bears(scope):
             return False
         with suppress(ChatkeepError):
             cookie = good_cookie(scope, self.pages)
@@ -194,9 +203,9 @@ class Guard:
             return [(f"tries:{self.address(scope)}", rates.address)]
         if token.rate is not None:
             return [(f"own:{token.id}", token.rate)]
-        if "authorization" not in Headers(scope=scope):
+        if not _bears(scope):
             return [(f"page:{token.id}", RATE_PAGE)]
-        if path.startswith(MODEL_PATHS):
+        if _is_of_model(scope):
             return [(f"model:{token.id}", rates.model)]
         return [(f"address:{self.address(scope)}", rates.address), (f"token:{token.id}", rates.token)]
 
@@ -261,6 +270,21 @@ class GuardMiddleware:
             return self._guard.find(scope)
         except UnauthorizedError:
             return None  # the caller refuses it after counting it
+
+
+def _bears(scope: Scope) -> bool:
+    """Tell whether a request brings a token, good or bad, and so is no signed-in browser's."""
+    return "authorization" in Headers(scope=scope) or bool(_own_keys(scope))
+
+
+def _own_keys(scope: Scope) -> list[str]:
+    """Return the keys in the header of Anthropic's clients, which only the model routes take."""
+    return Headers(scope=scope).getlist(KEY_HEADER) if _is_of_model(scope) else []
+
+
+def _is_of_model(scope: Scope) -> bool:
+    path: str = scope.get("path", "")
+    return path.startswith(MODEL_PATHS)
 
 
 def is_public(path: str) -> bool:

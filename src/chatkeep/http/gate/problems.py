@@ -33,7 +33,6 @@ _OPENAI = "/v1/"
 _UNROUTED = (answers.STATUS[NotFoundError], answers.STATUS[MethodError])
 _SESSION_MESSAGES = re.compile(r"/api/(?:v1/)?sessions/.+/messages/?")  # other APIs have messages here
 _MESSAGES_ELSEWHERE = "The messages of a session are at /api/v1/messages?session=KEY."
-_OPENAI_ROUTES = "Not found: of OpenAI's API there are POST /v1/chat/completions and GET /v1/models."
 
 
 def response(error: ChatkeepError, scope: Scope) -> Response:
@@ -83,7 +82,7 @@ async def _answer_unrouted(request: Request, error: Exception) -> Response:
         return response(MethodError(allowed_methods(request.app, request.scope)), request.scope)
     if status != answers.STATUS[NotFoundError]:
         return unexpected(request.scope)
-    return response(NotFoundError(_OPENAI_ROUTES) if _is_openai(request.scope) else NotFoundError(), request.scope)
+    return response(NotFoundError(), request.scope)
 
 
 def _is_openai(scope: Scope) -> bool:

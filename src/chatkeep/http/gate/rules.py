@@ -41,9 +41,10 @@ class Rule:
     A rule also refuses query parameters unknown to the route: a misspelt filter must not select everything.
     """
 
-    def __init__(self, check: Callable[[Grant | None], None]) -> None:
-        """Take the check of a grant."""
+    def __init__(self, check: Callable[[Grant | None], None], *, passes_query: bool = False) -> None:
+        """Take the check of a grant, and whether the query belongs to the model's server and passes."""
         self._check = check
+        self._passes_query = passes_query
 
     async def __call__(self, request: Request) -> None:
         """Check the grant and the query parameters of a request.
@@ -56,7 +57,7 @@ class Rule:
         request.state.route = route.path_format
         grant = getattr(request.state, "grant", None)
         self._check(grant)
-        if grant is None:
+        if grant is None or self._passes_query:
             return  # public routes have no filters
         known = _query_names(route.dependant)
         for name in request.query_params:
@@ -73,6 +74,10 @@ READ: Final = Rule(partial(authorise, scope="read"))
 READ_EVERYWHERE: Final = Rule(partial(authorise_everywhere, scope="read"))
 WRITE: Final = Rule(partial(authorise, scope="write"))
 DELETE: Final = Rule(partial(authorise, scope="delete"))
+FORWARD: Final = Rule(partial(authorise, scope="write"), passes_query=True)
+"""For requests to the model's server, which knows their query."""
+FORWARD_READ: Final = Rule(partial(authorise, scope="read"), passes_query=True)
+"""The same for requests that only read there."""
 
 
 class Pools(Threads):

@@ -1,28 +1,37 @@
-"""The recording proxy: `/v1/...` as OpenAI's API; a client needs only another base URL to be recorded."""
+"""The recording proxy: `/v1/...` as a model's server; a client needs only another base URL to be recorded.
+
+Requests of the protocols in `model.protocols` are recorded. Any other request passes unrecorded, under the same rules
+about tokens and headers.
+"""
 
 from __future__ import annotations
 
 from functools import partial
-from typing import Annotated, NamedTuple
+from typing import Annotated, Final, NamedTuple
 
-from fastapi import Header, Request
+from fastapi import Header, Path, Request
 from starlette.responses import Response
 
 from chatkeep.core.bounds import LARGE_BODY_BYTES_MAX
-from chatkeep.core.history.folding import COMPLETIONS
-from chatkeep.core.history.protocol import ModelProtocol
-from chatkeep.errors import InvalidKeyError
+from chatkeep.core.history.protocols.anthropic import MESSAGES
+from chatkeep.core.history.protocols.chat_completions import COMPLETIONS
+from chatkeep.core.history.protocols.item_folding import RESPONSES
+from chatkeep.core.history.protocols.speaking import ModelProtocol
+from chatkeep.errors import InvalidKeyError, NotFoundError
 from chatkeep.http.gate.body import JSON_TYPES, body_of
+from chatkeep.http.gate.guard import MODEL_PATHS
 from chatkeep.http.gate.rules import Pools, room_for
 from chatkeep.http.services import Own, Services, ServicesParameter
-from chatkeep.http.streams.passage import UNREADABLE_ANSWER, Hold, Passage, Recorder, Rooms
-from chatkeep.http.streams.relay import Outgoing
+from chatkeep.http.streams.passage import ASIDE, UNREADABLE_ANSWER, Hold, Passage, Recorder, Rooms
+from chatkeep.http.streams.relay import BEARER, Outgoing
 from chatkeep.model.asked import asked_in
 from chatkeep.model.recording import Held, Recording, root_of
 from chatkeep.sessions import Sessions
 from chatkeep.wire.bodies import LARGE_BYTES
 from chatkeep.workers.holding import Holding, RootRequest, held_of_answer, root_of_answer
 
+_ANTHROPIC: Final = "anthropic-version"
+OtherPath = Annotated[str, Path(description="The rest of the address, as the model's server takes it.")]
 NamedKey = Annotated[
     str | None,
     Header(alias="X-Session-Key", description="The session that the conversation is stored in; else it is recognised."),
@@ -33,10 +42,10 @@ async def complete_chat(
     request: Request, services: ServicesParameter, sessions: Own, named: NamedKey = None
 ) -> Response:
     """Forward a completion request to the model's server, and return its answer; record both."""
-    return await _recorded(Call(request, services, sessions, COMPLETIONS), named)
+    return await _recorded(RecordedCall(request, services, sessions, COMPLETIONS), named)
 
 
-class Call(NamedTuple):
+class RecordedCall(NamedTuple):
     """A request to record."""
 
     request: Request
@@ -50,7 +59,7 @@ class Call(NamedTuple):
         return self.services.pools
 
 
-async def _recorded(call: Call, named: str | None) -> Response:
+async def _recorded(call: RecordedCall, named: str | None) -> Response:
     """Return the passage of a request to the model's server, with its recording begun."""
     request, services, threads = call.request, call.services, call.threads
     relay = services.relay
@@ -60,7 +69,7 @@ async def _recorded(call: Call, named: str | None) -> Response:
         body = await body_of(request, JSON_TYPES, LARGE_BODY_BYTES_MAX)
         room.fit(len(body))
         recording, hold = await _recording(call, body, None if named is None else _text(named))
-        if recording is None:
+        if recording == UNREADABLE_ANSWER:
             services.metrics.missed("request", UNREADABLE_ANSWER)
     except BaseException:
         room.give_back()
@@ -69,37 +78,99 @@ async def _recorded(call: Call, named: str | None) -> Response:
     rooms = Rooms(room, threads.body_memory.beginning())
     recorder = Recorder(relay, recording, threads, services.metrics.missed, rooms)
     recorder.begin(hold)
-    return Passage(lambda: relay.ask("POST", call.protocol.path, request.headers, outgoing), recorder)
+    address, key_header = _address_of(request), call.protocol.key_header
+    return Passage(lambda: relay.ask("POST", address, request.headers, outgoing, key_header=key_header), recorder)
+
+
+async def create_message(
+    request: Request, services: ServicesParameter, sessions: Own, named: NamedKey = None
+) -> Response:
+    """Forward a request of Anthropic's Messages to the model's server, and return its answer; record both."""
+    return await _recorded(RecordedCall(request, services, sessions, MESSAGES), named)
+
+
+async def create_response(
+    request: Request, services: ServicesParameter, sessions: Own, named: NamedKey = None
+) -> Response:
+    """Forward a request of OpenAI's Responses to the model's server, and return its answer; record both."""
+    return await _recorded(RecordedCall(request, services, sessions, RESPONSES), named)
 
 
 async def list_models(request: Request, services: ServicesParameter) -> Response:
     """Return the list of models, as the model's server sends it."""
-    relay = services.relay
+    return await _passed(request, services, "models")
+
+
+async def pass_get(request: Request, services: ServicesParameter, path: OtherPath) -> Response:
+    """Forward any other request for something of the model's server, unrecorded."""
+    return await _passed(request, services, path)
+
+
+async def pass_post(request: Request, services: ServicesParameter, path: OtherPath) -> Response:
+    """Forward any other request to the model's server, unrecorded: embeddings, moderations, audio, token counts."""
+    return await _passed(request, services, path)
+
+
+async def pass_delete(request: Request, services: ServicesParameter, path: OtherPath) -> Response:
+    """Forward a request to delete something at the model's server, unrecorded."""
+    return await _passed(request, services, path)
+
+
+async def _passed(request: Request, services: Services, path: str) -> Response:
+    """Return the passage of a request to the model's server, without a recording.
+
+    Raises:
+        NotFoundError: when the path leads out of the API of the model's server.
+    """
+    relay, memory = services.relay, services.pools.body_memory
     relay.check()
-    recorder = Recorder(relay, None, services.pools, services.metrics.missed)
-    return Passage(lambda: relay.ask("GET", "models", request.headers), recorder)
+    if not {".", ".."}.isdisjoint(path.replace("\\", "/").split("/")) or not path.isprintable():
+        raise NotFoundError
+    address = _address_of(request)
+    room = await room_for(request, memory)
+    try:
+        body = await body_of(request, None, LARGE_BODY_BYTES_MAX)
+        room.fit(len(body))
+    except BaseException:
+        room.give_back()
+        raise
+    outgoing = Outgoing(body, room.part(len(body))) if body or request.method == "POST" else None
+    recorder = Recorder(relay, None, services.pools, services.metrics.missed, Rooms(room))
+    recorder.begin()
+    key_header = MESSAGES.key_header if _ANTHROPIC in request.headers else BEARER
+    return Passage(
+        lambda: relay.ask(request.method, address, request.headers, outgoing, key_header=key_header), recorder
+    )
 
 
-async def _recording(call: Call, body: bytes, named: str | None) -> tuple[Recording | None, Hold | None]:
+def _address_of(request: Request) -> str:
+    """Return the path and query of a request as they came, below `/v1/`."""
+    raw: bytes = request.scope["raw_path"]
+    query: bytes = request.scope["query_string"]
+    path = raw.decode("ascii", "ignore").removeprefix(MODEL_PATHS)
+    return f"{path}?{query.decode('ascii', 'ignore')}" if query else path
+
+
+async def _recording(call: RecordedCall, body: bytes, named: str | None) -> tuple[Recording | str, Hold | None]:
     """Return the recording of a call, and the function storing a long request in the other process.
 
-    The recording is None when the body has no readable request. The function is None for a short request, and
-    where there is no other process.
+    A text in place of the recording says why there is none. The function is None for a short request, and where
+    there is no other process.
     """
     sessions, protocol, by = call.sessions, call.protocol, call.request.state.grant.token_id
     what = RootRequest(prefix=sessions.prefix, protocol=protocol.name, named=named, by=by)
     if len(body) > LARGE_BYTES and (answer := await call.threads.beside(what, body)) is not None:
         root = root_of_answer(answer)
-        if root is None:
-            return None, None
+        if root is None or root.is_aside:
+            return (UNREADABLE_ANSWER if root is None else ASIDE), None
         holding = Holding(prefix=sessions.prefix, protocol=protocol.name, root=root)
         return Recording(sessions, root, (), protocol), partial(_held, holding, body, call.threads)
     is_short = len(body) <= LARGE_BYTES
     asked = asked_in(body, protocol) if is_short else await call.threads.read(asked_in, body, protocol)
     if asked is None:
-        return None, None
+        return UNREADABLE_ANSWER, None
     root = await call.threads.read(root_of, sessions, asked, named, by)
-    return Recording(sessions, root, asked.drafts, protocol), None
+    return (ASIDE if root.is_aside else Recording(sessions, root, asked.drafts, protocol)), None
 
 
 async def _held(holding: Holding, body: bytes, threads: Pools, recording: Recording) -> Held | None:

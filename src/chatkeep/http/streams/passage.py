@@ -23,9 +23,9 @@ from msgspec import Struct
 from starlette.responses import Response
 from starlette.types import Message, Receive, Scope, Send
 
-from chatkeep.core.history.folding import COMPLETIONS
 from chatkeep.core.history.masked_events import MaskedEvents
-from chatkeep.core.history.protocol import ModelProtocol
+from chatkeep.core.history.protocols.chat_completions import COMPLETIONS
+from chatkeep.core.history.protocols.speaking import ModelProtocol
 from chatkeep.core.history.tape import Tape
 from chatkeep.errors import ChatkeepError, ModelCutOffError
 from chatkeep.http.gate.room import COST, SMALL_BYTES, Room
@@ -50,7 +50,9 @@ _EVENT_END_BYTES: Final = 4  # an event is not read before these
 _OK: Final = 200
 _NOT_RECORDED: Final = b"x-not-recorded"
 UNREADABLE_ANSWER: Final = "unreadable"
-"""The failure code of a body without a readable request: nothing is recorded."""
+"""Says of a call that nothing is recorded: its body has no readable request."""
+ASIDE: Final = "side_call"
+"""Says the same of a program's call beside its user's conversation."""
 
 
 class Rooms(Struct, frozen=True):
@@ -66,23 +68,23 @@ class Recorder:
     def __init__(
         self,
         relay: Relay,
-        recording: Recording | None,
+        recording: Recording | str | None,
         threads: Pools,
         missed: Missed,
         rooms: Rooms = Rooms(),  # noqa: B008 - an immutable value
     ) -> None:
-        """Take the relay (it runs the tasks), the recording or None, the threads, the counter of failures, the memory.
+        """Take the relay (it runs the tasks), the recording, the threads, the counter of failures, the memory.
 
-        Without a recording, `rooms.request` marks a call with an unreadable body.
+        In place of a recording, a text says why there is none; None stands for a call that is never recorded.
         """
         self.relay = relay
         self._rooms = rooms
-        self._recording = recording
+        self._recording = recording if isinstance(recording, Recording) else None
         self._threads = threads
         self._missed = missed
         self._tape: Tape | None = None
         self._work: asyncio.Task[None] | None = None
-        self._failure = None if recording is not None or rooms.request is None else UNREADABLE_ANSWER
+        self._failure = recording if isinstance(recording, str) else None
         self._began = time.perf_counter()
 
     @property

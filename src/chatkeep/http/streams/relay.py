@@ -1,14 +1,15 @@
 """The relay: it forwards requests to the model's server over a pool of open connections.
 
-The client's token is ours and never leaves; the relay sends the key of the model's server instead. In both
-directions only the headers on a list pass.
+The client's token is ours and never leaves; the relay sends the key of the model's server instead. A request's
+headers pass, except those about tokens, accounts, addresses, cookies and the connection. Of an answer, only the headers
+on a list pass.
 """
 
 from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Coroutine, Iterator, Mapping
+from collections.abc import AsyncIterator, Coroutine, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any, Final
 
@@ -22,20 +23,35 @@ from chatkeep.model.connections import transport_to
 from chatkeep.model.endings import CLOSE_WAIT_S
 from chatkeep.model.upstream import CONNECT_WAIT_S, ModelSettings, sent_elsewhere
 
+BEARER: Final = "authorization"
+"""The usual header for a server's key."""
+
 _PIECE_BYTES: Final = 1 << 18  # bytes of a body sent at once
 _NO_BODY: Final = (204, 304)
-# Headers of a request passed on to the model's server
-_ASKED: Final = ("accept", "content-type", "http-referer", "idempotency-key", "openai-beta", "user-agent", "x-title")
+# Headers of a request that stay here: tokens, accounts beside our key, addresses, the connection, and what we set
+_UNASKED: Final = frozenset(
+    (
+        *("authorization", "proxy-authorization", "x-api-key", "api-key", "x-goog-api-key", "cookie"),
+        *("openai-organization", "openai-project", "anthropic-organization-id", "chatgpt-account-id"),
+        *("forwarded", "via", "x-real-ip", "x-client-ip", "true-client-ip", "x-original-host", "x-cluster-client-ip"),
+        *("connection", "keep-alive", "te", "trailer", "transfer-encoding", "upgrade", "expect", "proxy-connection"),
+        *("host", "content-length", "accept-encoding", "origin", "referer", "x-session-key", "x-request-id"),
+    )
+)
+_UNASKED_BEGINNINGS: Final = ("x-forwarded-", "sec-", "cf-", "x-amzn-", "x-amz-cf-", "fly-")
 _OURS: Final = {
     "accept": b"*/*",
     "user-agent": b"chatkeep",
     "accept-encoding": b"identity",  # a compressed stream arrives in blocks, not token by token
 }
 # Headers of an answer passed back to the client, beside its type and length
-_TOLD: Final = ("retry-after", "retry-after-ms", "x-should-retry")
-_TOLD_BEGINNINGS: Final = ("openai-", "x-ratelimit-")
+_TOLD: Final = ("retry-after", "retry-after-ms", "x-should-retry", "request-id", "content-disposition")
+_TOLD_BEGINNINGS: Final = ("openai-", "x-ratelimit-", "anthropic-", "x-codex-")
 _UNTOLD: Final = frozenset(  # we send rate headers of our own, and the owner of the key is secret
-    ("x-ratelimit-limit", "x-ratelimit-remaining", "x-ratelimit-reset", "openai-organization", "openai-project")
+    (
+        *("x-ratelimit-limit", "x-ratelimit-remaining", "x-ratelimit-reset"),
+        *("openai-organization", "openai-project", "anthropic-organization-id"),
+    )
 )
 _TOLD_COUNT_MAX: Final = 64  # headers; some clients refuse more than 100
 _TOLD_BYTES_MAX: Final = 16 << 10  # of names and values together
@@ -94,9 +110,15 @@ class Relay:
             raise ModelUnsetError("model_url")
 
     async def ask(
-        self, method: str, path: str, headers: Mapping[str, str], body: Outgoing | None = None
+        self,
+        method: str,
+        path: str,
+        headers: Mapping[str, str],
+        body: Outgoing | None = None,
+        *,
+        key_header: str = BEARER,
     ) -> httpx2.Response:
-        """Return the server's answer as soon as its head is here.
+        """Return the server's answer as soon as its head is here; `key_header` gets the key of the server.
 
         The caller closes the answer. The body is released by then, sent or not.
 
@@ -109,7 +131,9 @@ class Relay:
         if settings is None or self._transport is None:
             raise ModelUnsetError("model_url")
         try:
-            answer = await self._transport.handle_async_request(_request(settings, method, path, headers, body))
+            answer = await self._transport.handle_async_request(
+                _request(settings, method, path, _passed(settings, headers, key_header), body)
+            )
         except httpx2.ReadTimeout as error:
             raise ModelUnreachableError(f"did not answer within {settings.timeout_s:g} s") from error
         except (httpx2.ConnectError, httpx2.TimeoutException) as error:
@@ -179,18 +203,30 @@ def _passive(content_type: str) -> bytes:
     return (content_type if content_type.isascii() else media_type).encode("ascii")
 
 
+def _passed(settings: ModelSettings, headers: Mapping[str, str], key_header: str) -> list[tuple[str, bytes]]:
+    """Return the headers for the model's server: those of the request that may pass, and ours."""
+    key = f"Bearer {settings.key}" if key_header == BEARER else settings.key
+    given = [(name.lower(), value.encode("latin-1")) for name, value in headers.items()]
+    held = _UNASKED.union(step.strip().lower() for step in headers.get("connection", "").split(","))
+    passed = [
+        (name, value)
+        for name, value in given
+        if name not in held and not name.startswith(_UNASKED_BEGINNINGS) and name.isascii()
+    ]
+    names = {name for name, _ in passed}
+    ours = [(name, value) for name, value in _OURS.items() if name not in names]
+    return [*ours, *passed, *([(key_header, key.encode("ascii"))] if settings.key else [])]
+
+
 def _request(
-    settings: ModelSettings, method: str, path: str, headers: Mapping[str, str], body: Outgoing | None
+    settings: ModelSettings, method: str, path: str, headers: Sequence[tuple[str, bytes]], body: Outgoing | None
 ) -> httpx2.Request:
-    passed = {name: headers[name].encode("latin-1") for name in _ASKED if name in headers}
-    own = {"authorization": f"Bearer {settings.key}".encode("ascii")} if settings.key else {}
-    length = {} if body is None else {"content-length": b"%d" % body.size_bytes}
+    length = [] if body is None else [(b"content-length", b"%d" % body.size_bytes)]
     waits = httpx2.Timeout(settings.timeout_s, connect=min(CONNECT_WAIT_S, settings.timeout_s))
-    url = f"{settings.url.rstrip('/')}/{path}"
     return httpx2.Request(
         method,
-        url,
-        headers=[(name.encode("ascii"), value) for name, value in (_OURS | own | passed | length).items()],
+        f"{settings.url.rstrip('/')}/{path}",
+        headers=[*((name.encode("ascii"), value) for name, value in headers), *length],
         content=body,
         extensions={"timeout": waits.as_dict()},
     )

@@ -6,20 +6,24 @@ where a request has its messages, which message each of them is, and how the pie
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 from msgspec import Struct
 
-from chatkeep.core.model import Draft, Json
+from chatkeep.core.history.folding import Complaint
+from chatkeep.core.model import Draft, Json, Message
 from chatkeep.core.text.reasoning import TextPiece
 
 
-class Complaint(NamedTuple):
-    """An error that a server reports in a piece of its answer, and whether it ends the answer."""
+class Follows(NamedTuple):
+    """The place at the model's server that a request goes on behind: an answer, or the end of a thread; empty for none.
 
-    error: Json
-    is_last: bool
+    Such a request has only the new messages.
+    """
+
+    answer: str = ""
+    thread: str = ""
 
 
 class AnswerFold(Protocol):
@@ -97,8 +101,12 @@ class ModelProtocol(Struct, frozen=True, kw_only=True):
     """The beginning of keys that we make for its conversations."""
     path: str
     """The path of its requests below the base URL."""
+    key_header: str = "authorization"
+    """The header with the server's key."""
     items: str
     """The field of a request with the list of its messages."""
+    takes_text: bool = False
+    """Whether a bare text, or nothing, may stand in place of the list."""
     opening: Callable[[Mapping[str, Json]], list[Draft]]
     """Returns the messages in other fields of a request, such as instructions."""
     draft: Callable[[Mapping[str, Json]], Draft]
@@ -107,6 +115,14 @@ class ModelProtocol(Struct, frozen=True, kw_only=True):
     """Joins neighbouring messages that are one of ours."""
     asker: Callable[[Mapping[str, Json]], str]
     """Returns the name in a request of the person asking."""
+    follows: Callable[[Mapping[str, Json]], Follows] = lambda _: Follows()
+    """Returns the place that a request goes on behind."""
+    references: Callable[[Draft], Sequence[str]] = lambda _: ()
+    """Returns the ids of stored items that a message names in place of its words."""
+    ids: Callable[[Message], Container[str]] = lambda _: ()
+    """Returns the ids of a stored message's items."""
+    is_aside: Callable[[Mapping[str, Json]], bool] = lambda _: False
+    """Tells whether a request is a program's own, beside its user's conversation; such a one is not recorded."""
     answer: Callable[[], AnswerFold]
     """Returns the fold of an answer, before its first piece."""
     text_field: bytes

@@ -1,0 +1,146 @@
+"""The place of a request in the store: the root of its conversation, and the messages that it leaves to the server.
+
+Most requests have their whole conversation. A request of Responses may go on behind an answer, or at the end of a
+conversation, and bring only the new messages. It may also name single items by their ids. Chatkeep then looks for the
+stored messages. The search is bounded; a request that it does not find becomes a conversation of its own.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from itertools import takewhile
+from typing import Final, NamedTuple
+
+import msgspec
+
+from chatkeep.core.history.protocols.speaking import Follows, ModelProtocol
+from chatkeep.core.history.recognition import DIGEST_CHARS, forks_prefix, is_same
+from chatkeep.core.history.turns import PROMPT_ROLES
+from chatkeep.core.model import Draft, Message, Selection, Session
+from chatkeep.errors import SessionDamagedError, SessionNotFoundError
+from chatkeep.sessions import Sessions
+
+_END: Final = 1 << 62  # behind every message
+_PAGE: Final = 20  # sessions listed at a time
+_RECENT: Final = 200  # latest sessions whose last messages are looked at for an answer
+_TAIL: Final = 6  # messages: an answer, and the outputs of its tools, stand this near the end
+_READ_WHOLE: Final = 20  # latest sessions read whole for an older answer, or for items
+
+
+class Root(NamedTuple):
+    """The key to begin a conversation at, and whether its client named it; no key for a side call.
+
+    A request that has only its new messages goes on behind the message `after`, None for any other.
+    """
+
+    key: str
+    is_named: bool = False
+    after: int | None = None
+
+    @property
+    def is_aside(self) -> bool:
+        """Whether the request belongs to no conversation."""
+        return not self.key
+
+
+def followed_place(sessions: Sessions, protocol: ModelProtocol, follows: Follows) -> Root | None:
+    """Return the place of a request that goes on behind an answer or a thread, None for another one.
+
+    An answer not stored here, or too long ago, has no place.
+    """
+    if follows.answer and (found := _answer(sessions, follows.answer)) is not None:
+        return found
+    if not follows.thread:
+        return None
+    digest = hashlib.sha256(f"thread {follows.thread}".encode()).hexdigest()[:DIGEST_CHARS]
+    return Root(f"{sessions.prefix or protocol.prefix}{digest}", is_named=True, after=_END)
+
+
+def whole_of(sessions: Sessions, root: Root, drafts: Sequence[Draft], protocol: ModelProtocol) -> Sequence[Draft]:
+    """Return the whole conversation of a request, with the stored messages that it leaves out."""
+    drafts = _named(sessions, root, drafts, protocol)
+    stored = None if root.after is None else stored_session(sessions, root.key)
+    if stored is None or root.after is None:
+        return drafts
+    prompts = list(takewhile(lambda one: one.role in PROMPT_ROLES, drafts))
+    before = stored.messages[: root.after]
+    if root.after == _END and _ends_with(before, drafts[len(prompts) :]):
+        return [*map(again, before)]
+    said = [again(message) for message in before]
+    opening = list(takewhile(lambda one: one.role in PROMPT_ROLES, said))
+    return [*(prompts or opening), *said[len(opening) :], *drafts[len(prompts) :]]
+
+
+def again(message: Message) -> Draft:
+    """Return a stored message as the client sent it."""
+    fields = msgspec.structs.asdict(message)
+    del fields["seq"], fields["extra"]
+    return Draft(**fields | {"id": None, "sent_at": None})
+
+
+def stored_session(sessions: Sessions, key: str) -> Session | None:
+    """Return a session, None if there is none."""
+    try:
+        return sessions.read(key)
+    except SessionNotFoundError:
+        return None
+
+
+def _answer(sessions: Sessions, response_id: str) -> Root | None:
+    """Return the place behind an answer: among the last messages of recent sessions, else anywhere in a few."""
+    for key in _latest(sessions, "", _RECENT):
+        with suppress(SessionNotFoundError, SessionDamagedError):
+            if (seq := _seq_of(sessions.window(key, limit=_TAIL).messages, response_id)) is not None:
+                return Root(key, is_named=True, after=seq)
+    for key in _latest(sessions, "", _READ_WHOLE):
+        with suppress(SessionDamagedError):
+            stored = stored_session(sessions, key)
+            if stored and (seq := _seq_of(stored.messages, response_id)) is not None:
+                return Root(key, is_named=True, after=seq)
+    return None
+
+
+def _seq_of(messages: Sequence[Message], response_id: str) -> int | None:
+    return next((one.seq for one in reversed(messages) if (one.metadata or {}).get("response_id") == response_id), None)
+
+
+def _latest(sessions: Sessions, prefix: str, count: int) -> Iterator[str]:
+    """Yield the keys of the latest sessions under a prefix."""
+    cursor: str | None = None
+    for _ in range(0, count, _PAGE):
+        page = sessions.list(Selection(prefixes=(prefix,), archived=None), limit=min(_PAGE, count), cursor=cursor)
+        yield from (summary.header.key for summary in page.sessions)
+        cursor = page.next_cursor
+        if cursor is None:
+            return
+
+
+def _ends_with(stored: Sequence[Message], said: Sequence[Draft]) -> bool:
+    """Tell whether a session ends with these messages, not answered: a client asks again after a failure."""
+    whole = list(stored)
+    while whole and whole[-1].role == "assistant" and (whole[-1].metadata or {}).get("partial"):
+        whole.pop()
+    return bool(said) and len(said) <= len(whole) and all(map(is_same, whole[-len(said) :], said))
+
+
+def _named(sessions: Sessions, root: Root, drafts: Sequence[Draft], protocol: ModelProtocol) -> Sequence[Draft]:
+    """Return the messages with the stored ones in place of those that only name them by their ids."""
+    wanted = {name for draft in drafts for name in protocol.references(draft)}
+    if not wanted:
+        return drafts
+    known: dict[str, Message] = {}
+    for key in (root.key, *_latest(sessions, forks_prefix(root.key), _READ_WHOLE)):
+        stored = stored_session(sessions, key)
+        for message in stored.messages if stored else ():
+            ids = protocol.ids(message)
+            known |= {name: message for name in wanted if name in ids and name not in known}
+        if known.keys() == wanted:
+            break
+    return [_in_place_of(draft, known, protocol) for draft in drafts]
+
+
+def _in_place_of(draft: Draft, known: dict[str, Message], protocol: ModelProtocol) -> Draft:
+    found = next((known[name] for name in protocol.references(draft) if name in known), None)
+    return draft if found is None else again(found)
