@@ -19,6 +19,7 @@ MIB = 1 << 20
 UNPACKED = 120  # MiB
 MEMORY_MAX = 64  # MiB
 _HEAD = b'{"format":1,"key":"a:%d","channel":"a",'
+_SAID = b'{"type":"user","uuid":"u%d","sessionId":"s","timestamp":"2026-01-01T00:00:00Z","message":{"content":"'
 _TAIL = b'"messages":[{"role":"user","content":"hi"}]}\n'
 # Says by how much reading a file has made the process larger, at the most, and how many records there were
 _READ = """
@@ -30,7 +31,7 @@ def peak():
     return int(re.search(r"VmHWM:\\s+(\\d+)", Path("/proc/self/status").read_text())[1])
 
 before = peak()
-count = sum(1 for _ in importers.read_sessions(Path(sys.argv[1]), "jsonl"))
+count = sum(1 for _ in importers.read_sessions(Path(sys.argv[1]), sys.argv[2]))
 print((peak() - before) // 1024, count)
 """
 
@@ -80,14 +81,35 @@ def _packed(path: Path, pieces: Iterator[bytes], *, window_log: int = 0) -> Path
     return path
 
 
+def _log() -> Iterator[bytes]:
+    """Yield a log of short lines, one line of 60 MiB, and one cut in the middle."""
+    for number in range(UNPACKED * MIB // 4 // 1100):
+        yield _SAID % number + b"word " * 200 + b'"}}\n'
+    yield from _long(_SAID % -1, b"word ", b'"}}\n', UNPACKED // 2)
+    yield _SAID % -2
+
+
+def _grown(path: Path, fmt: str) -> tuple[int, int]:
+    """Return the MiB by which a process grows that reads a file, and the count of records."""
+    done = subprocess.run([sys.executable, "-c", _READ, path, fmt], capture_output=True, text=True, check=True)
+    grown, count = map(int, done.stdout.split())
+    return grown, count
+
+
 @pytest.mark.parametrize("kind, suffix", [("one text", ".gz"), ("a bomb", ".gz"), *((kind, ".zst") for kind in KINDS)])
 def test_read_an_archive_in_little_memory(tmp_path: Path, kind: str, suffix: str) -> None:
     """Of 120 MiB, and of a bomb, no more than 64 MiB are ever in memory."""
     path = _packed(tmp_path / f"a.jsonl{suffix}", KINDS[kind]())
-    done = subprocess.run([sys.executable, "-c", _READ, path], capture_output=True, text=True, check=True)
-    grown, count = map(int, done.stdout.split())
+    grown, count = _grown(path, "jsonl")
     assert grown <= MEMORY_MAX
     assert count >= 1
+
+
+def test_read_a_log_in_little_memory(tmp_path: Path) -> None:
+    """Of a log of many lines and a very long one, messages wait on disk and texts are cut."""
+    grown, count = _grown(_packed(tmp_path / "a.jsonl.zst", _log()), "claude-code")
+    assert grown <= MEMORY_MAX
+    assert count > 1
 
 
 def test_refuse_an_archive_that_asks_for_much_memory(tmp_path: Path) -> None:
