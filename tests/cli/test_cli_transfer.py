@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import stat
 from importlib.resources import files
 from pathlib import Path
@@ -178,6 +179,18 @@ def test_import_other_programs(run: Run) -> None:
     created = {one["id"]: one["created_at"] for one in run("list", "--json").json["sessions"]}
     assert "2026-11-21T00:54:01.806484Z" == created["discord:1_2"]
     assert "user:alice:project-planning" in created
+
+
+def test_import_a_folder_of_many_formats(run: Run, tmp_path: Path) -> None:
+    """Each file of a mixture goes to its own importer; a file of no known format is named, and costs nothing."""
+    shutil.copytree(SAMPLES / "codex", tmp_path / "a" / ".codex")
+    shutil.copytree(SAMPLES / "nanobot" / "workspace", tmp_path / "a" / "b")
+    (tmp_path / "a" / "settings.json").write_text("{}")
+    said = run("import", str(tmp_path / "a"))
+    assert "Imported 7 new" in said.out
+    assert "no importer knows them" in said.err
+    assert "settings.json" in said.err
+    assert "Nothing new" in run("import", str(tmp_path / "a")).out
 
 
 def test_import_hostile_names(run: Run, tmp_path: Path) -> None:

@@ -20,10 +20,11 @@ from chatkeep.core.model import Selection, Session
 from chatkeep.disk.replacing import fresh_file
 from chatkeep.errors import InvalidError, NotFoundError, SessionDamagedError, SessionNotFoundError, StorageError
 from chatkeep.exporters import EXPORT_FORMATS, exported
-from chatkeep.importers import Flaw, Importer, Piped, Report, Source
+from chatkeep.importers import Catalogue, Flaw, Importer, Piped, Report, Source
 from chatkeep.sessions import Sessions
 from chatkeep.wire.answers import exit_code_of
 
+_SHOWN_UNKNOWN = 5  # files of no known format
 _SHOWN_FLAWS = 20  # the rest only as a count
 _AGAIN = "the same command goes on, and takes nothing in twice."
 _PARTLY_FAILED = 1  # exit code
@@ -120,7 +121,7 @@ def import_(
         choice("--as", fmt, tuple(known.names))
     with ExitStack() as archives:
         opened = [archives.enter_context(importers.unpacked_archive(_source(path))) for path in paths]
-        sources = [(one, known.importer(fmt or importers.sniff(one, known))) for one in opened]
+        sources = [pair for one in opened for pair in _planned(one, fmt, known)]
         report, count = _imported(sources, workspace, zone, dry_run=dry_run)
     if as_json:
         screen.show_json(report)
@@ -141,6 +142,19 @@ def demo(*, workspace: Workspace = None, as_json: AsJson = False) -> None:
     screen.say("Try next:")
     for words in (("list",), ("search", "cancel flight"), ("show", "telegram:5550142"), ("serve",)):
         screen.say(f"  {hints.command(*words)}")
+
+
+def _planned(source: Source, fmt: str, known: Catalogue) -> Iterator[tuple[Source, Importer]]:
+    """Yield the sources in what the user named, each with its importer, and say which files no importer knows."""
+    if fmt:
+        yield source, known.importer(fmt)
+        return
+    plan = importers.plan_of(source, known)
+    if plan.unknown:
+        names = ", ".join(str(path) for path in plan.unknown[:_SHOWN_UNKNOWN])
+        more = ", ..." if len(plan.unknown) > _SHOWN_UNKNOWN else ""
+        screen.complain(f"Left out, as no importer knows them: {names}{more}")
+    yield from ((one.source, one.importer) for one in plan.sources)
 
 
 def _imported(

@@ -18,7 +18,7 @@ from chatkeep.importers.assembly import assembled
 from chatkeep.importers.catalogue import ENTRY_POINTS, IMPORT_FORMATS, Catalogue
 from chatkeep.importers.formats import chatkeep
 from chatkeep.importers.importer import Importer, Look, Reading, StoredIds
-from chatkeep.importers.recognising import Recognised, files_of, recognised, sniff
+from chatkeep.importers.recognising import ImportPlan, PlannedSource, Recognised, files_of, plan_of, recognised, sniff
 from chatkeep.importers.reports import Flaw, Report, ids_in, take_in, would_take_in
 from chatkeep.importers.sources import READ_ERRORS, OnBytes, Piped, Source, read_failure
 from chatkeep.sessions import now_utc
@@ -28,9 +28,11 @@ __all__ = [
     "IMPORT_FORMATS",
     "Catalogue",
     "Flaw",
+    "ImportPlan",
     "Importer",
     "Look",
     "Piped",
+    "PlannedSource",
     "Reading",
     "Recognised",
     "Report",
@@ -40,6 +42,7 @@ __all__ = [
     "files_of",
     "ids_in",
     "is_archive",
+    "plan_of",
     "read_sessions",
     "recognised",
     "sniff",

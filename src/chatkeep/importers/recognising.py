@@ -1,4 +1,9 @@
-"""The format of a source, found by asking every importer, and the files to read in it."""
+"""The format of a source, found by asking every importer, and the files to read in it.
+
+A folder may be the home of one tool, or hold the files of many. A tool's home is found by its structure, at any level,
+and read as a whole. Other files are looked at one by one, so a mixture of formats comes in with one command. Hidden
+folders that are no homes stay closed.
+"""
 
 from __future__ import annotations
 
@@ -13,8 +18,11 @@ from chatkeep.errors import BrokenInputError, InvalidError
 from chatkeep.importers.archives import unpacked_archive
 from chatkeep.importers.catalogue import Catalogue
 from chatkeep.importers.importer import Importer, Look, look_at
-from chatkeep.importers.sources import Piped, Source, shown_name
+from chatkeep.importers.sources import Piped, Source, entries_in, is_json_file, shown_name
 
+_DATABASES: Final = (".db", ".sqlite", ".sqlite3")
+_GENERAL: Final = frozenset(("json", "jsonl"))  # formats of any JSON; among others they must have messages
+_PUT_ASIDE: Final = ".jsonl."  # a log with something behind its suffix, such as the time of a reset
 _TRIED_FILES: Final = 100  # files of a folder shown to an importer
 
 
@@ -23,6 +31,21 @@ class Recognised(Struct, frozen=True):
 
     name: str
     reason: str
+
+
+class PlannedSource(Struct, frozen=True):
+    """A source to import, its importer, and the reason for taking it for this format."""
+
+    source: Source
+    importer: Importer
+    reason: str
+
+
+class ImportPlan(Struct, frozen=True):
+    """The sources of an import, and the files in them of no known format."""
+
+    sources: Sequence[PlannedSource]
+    unknown: Sequence[Path] = ()
 
 
 def recognised(source: Source, catalogue: Catalogue | None = None) -> Recognised:
@@ -76,6 +99,24 @@ def files_of(source: Source, importer: Importer) -> Sequence[Source]:
     return files
 
 
+def plan_of(source: Source, catalogue: Catalogue) -> ImportPlan:
+    """Return the plan for a file, a pipe, a tool's home, or a folder with files of any formats.
+
+    Raises:
+        InvalidError: when nothing in it has a known format, or it is empty or unreadable.
+        OSError: when a folder may not be read, so its files are unknown.
+    """
+    importers = catalogue.all()
+    if not isinstance(source, Path) or not source.is_dir() or _home_of_tool(source, importers):
+        return ImportPlan([_whole(source, catalogue)])
+    found = [*_found_below(source, importers)]
+    known = [one for one in found if isinstance(one, PlannedSource)]
+    unknown = [one for one in found if isinstance(one, Path)]
+    if len({one.importer.name for one in known}) > 1 or not _is_read_whole(source, known):
+        return ImportPlan(known, unknown)
+    return ImportPlan([_whole(source, catalogue)])
+
+
 def _asked(importers: Sequence[Importer], look: Look) -> Recognised | None:
     for importer in importers:
         if (reason := importer.recognises(look)) is not None:
@@ -119,3 +160,51 @@ def _candidates(folder: Path, importers: Sequence[Importer]) -> Iterator[tuple[P
         raise unreadable
     if not asked:
         raise InvalidError("path", f"{folder} holds no session files")
+
+
+def _whole(source: Source, catalogue: Catalogue) -> PlannedSource:
+    found = recognised(source, catalogue)
+    return PlannedSource(source, catalogue.importer(found.name), found.reason)
+
+
+def _is_read_whole(folder: Path, known: Sequence[PlannedSource]) -> bool:
+    """Tell whether the importer of all these files finds them by itself; it reads a folder better as a whole."""
+    return not known or {one.source for one in known} <= {*known[0].importer.files_in(folder)}
+
+
+def _found_below(folder: Path, importers: Sequence[Importer]) -> Iterator[PlannedSource | Path]:
+    """Yield the tools' homes and the files below a folder, by path; a path alone has no known format."""
+    waiting = [folder]
+    while waiting:
+        entry = waiting.pop()
+        if entry.is_dir():
+            home = None if entry == folder else _home_of_tool(entry, importers)
+            if home is not None:
+                yield home
+            elif entry == folder or not (entry.is_symlink() or entry.name.startswith(".")):
+                waiting += sorted(entries_in(entry), reverse=True)
+        elif _may_be_read(entry.name) and entry.is_file():
+            yield _file(entry, importers) or entry
+
+
+def _home_of_tool(folder: Path, importers: Sequence[Importer]) -> PlannedSource | None:
+    return _planned(Look(name=folder.name, path=folder, is_folder=True), folder, importers)
+
+
+def _file(file: Path, importers: Sequence[Importer]) -> PlannedSource | None:
+    try:
+        return _planned(look_at(file), file, importers)
+    except InvalidError:
+        return None
+
+
+def _planned(look: Look, source: Path, importers: Sequence[Importer]) -> PlannedSource | None:
+    for importer in importers:
+        if (reason := importer.recognises(look)) is not None:
+            is_guess = importer.name in _GENERAL and not look.is_folder and b'"messages"' not in look.head
+            return None if is_guess else PlannedSource(source, importer, reason)
+    return None
+
+
+def _may_be_read(name: str) -> bool:
+    return is_json_file(name) or name.endswith(_DATABASES) or _PUT_ASIDE in name

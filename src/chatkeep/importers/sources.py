@@ -70,7 +70,7 @@ def files_among(places: Iterable[Path], is_wanted: Callable[[str], bool]) -> lis
         OSError: when a folder may not be read: its files are unknown, not none.
     """
     for place in places:
-        files = sorted(file for file in _entries(place) if is_wanted(file.name) and file.is_file())
+        files = sorted(file for file in entries_in(place) if is_wanted(file.name) and file.is_file())
         if files:
             return files
     return []
@@ -85,7 +85,7 @@ def files_below(folder: Path, is_wanted: Callable[[str], bool]) -> list[Path]:
     found = []
     waiting = [folder]
     while waiting:
-        for entry in _entries(waiting.pop()):
+        for entry in entries_in(waiting.pop()):
             if entry.is_dir() and not entry.is_symlink() and not entry.name.startswith("."):
                 waiting.append(entry)
             elif is_wanted(entry.name) and entry.is_file():
@@ -103,7 +103,7 @@ def is_json_file(name: str) -> bool:
     return name.endswith(_SUFFIXES) and not name.startswith(("_", "."))
 
 
-def _entries(folder: Path) -> list[Path]:
+def entries_in(folder: Path) -> list[Path]:
     """Return the entries of a folder; an empty list when it does not exist.
 
     Raises:
