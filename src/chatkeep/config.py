@@ -10,7 +10,7 @@ import os
 import stat
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated, Final, Literal
 
 import msgspec
 from msgspec import Meta, Struct
@@ -35,6 +35,25 @@ HISTORY_MAX: Final = 10_000_000  # tokens
 _MODEL_URL: Final = r"^(https?://([^\s@/?#:\[\]]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?(/[^\s@?#]*)?)?\Z"
 HostName = Annotated[str, Meta(pattern=r"^[^\s,/]+\Z")]
 Rate = Annotated[int, Meta(ge=0, le=RATE_MAX)]
+
+
+class UpstreamEntry(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A further model's server in `chatkeep.toml`: its kind, address, the variable with its key, and its models.
+
+    The models are names with `*` and `?`; without any, it takes all of its kind.
+    """
+
+    name: Annotated[str, Meta(pattern=r"^[\w.-]{1,64}\Z")]
+    kind: Literal["openai", "anthropic"]
+    url: Annotated[str, Meta(pattern=_MODEL_URL, min_length=1)]
+    key_variable: Annotated[str, Meta(pattern=r"^[A-Za-z_][A-Za-z0-9_]*\Z")] | None = None
+    models: tuple[str, ...] = ()
+    key: str = ""
+    """From the variable, never from the file."""
+
+    def __repr__(self) -> str:
+        """Show name and address without the key."""
+        return f"UpstreamEntry(name={self.name!r}, url={self.url!r})"
 
 
 class Settings(Struct, frozen=True, kw_only=True):
@@ -65,6 +84,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     model_titles: bool = False
     system_prompt: str = ""
     history_tokens: Annotated[int, Meta(ge=1, le=HISTORY_MAX)] = 8000
+    upstream: tuple[UpstreamEntry, ...] = ()
 
     def __repr__(self) -> str:
         """Show the workspace without the key."""
@@ -106,6 +126,7 @@ _RULES: Final = {
     "history_tokens": f"must be 1 to {HISTORY_MAX} tokens",
 }
 # The lists, with the flag to add one item
+_UPSTREAM: Final = "upstream"  # in the file alone: a table for each further server
 _FLAGS: Final = {"allow_hosts": "--allow-host", "trusted_proxies": "--trusted-proxy", "cors_origins": "--cors-origin"}
 _TYPES: Final = {field.name: field.type for field in msgspec.structs.fields(Settings)}
 
@@ -128,7 +149,8 @@ def settings_from(flags: Mapping[str, object], environ: Mapping[str, str]) -> Se
             chosen[name] = _checked(name, _items(given) if name in _FLAGS else given, variable)
         elif name in written:
             chosen[name] = _checked(name, written[name], f"{FILE_NAME}: {name}", base=workspace)
-    return msgspec.convert({"workspace": workspace, **chosen}, Settings)
+    settings = msgspec.convert({"workspace": workspace, **chosen}, Settings)
+    return msgspec.structs.replace(settings, upstream=_upstreams_in(written.get(_UPSTREAM, []), environ))
 
 
 def place_from(flag: object, environ: Mapping[str, str]) -> Settings:
@@ -186,9 +208,38 @@ def _check_folder(path: Path, told_by: str) -> None:
 def _file_values(path: Path) -> Mapping[str, object]:
     values = _toml(path)
     for name in values:
-        if name not in _RULES:
+        if name not in (*_RULES, _UPSTREAM):
             raise InvalidError(f"{FILE_NAME}: {name}", f"is not a setting; there are {', '.join(_RULES)}")
     return values
+
+
+def _upstreams_in(tables: object, environ: Mapping[str, str]) -> tuple[UpstreamEntry, ...]:
+    """Return the further servers of the file, with their keys.
+
+    Raises:
+        InvalidError: naming the table with a bad value, or the variable without a key.
+    """
+    for number, table in enumerate(tables if isinstance(tables, list) else (), start=1):
+        if isinstance(table, dict) and "key" in table:
+            told_by = f"{FILE_NAME}: upstream {number}: key"
+            raise InvalidError(told_by, "must not be in the file: name a variable of the environment in key_variable")
+    try:
+        entries = msgspec.convert(tables, tuple[UpstreamEntry, ...])
+    except msgspec.ValidationError as error:
+        raise InvalidError(f"{FILE_NAME}: upstream", f"{error}") from error
+    names = [entry.name for entry in entries]
+    if twice := next((name for name in names if names.count(name) > 1), None):
+        raise InvalidError(f"{FILE_NAME}: upstream", f"has the name {twice} twice")
+    return tuple(msgspec.structs.replace(entry, key=_key_of(entry, environ)) for entry in entries)
+
+
+def _key_of(entry: UpstreamEntry, environ: Mapping[str, str]) -> str:
+    if entry.key_variable is None:
+        return ""
+    key = environ.get(entry.key_variable, "")
+    if not key:
+        raise InvalidError(entry.key_variable, f"is not set: {FILE_NAME} names it for the key of upstream {entry.name}")
+    return str(_checked("model_key", key, entry.key_variable))
 
 
 def _toml(path: Path) -> Mapping[str, object]:

@@ -13,6 +13,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+import msgspec
+
 from chatkeep.disk.files import Durability, is_there
 from chatkeep.disk.own import is_linked
 from chatkeep.errors import ChatkeepError, InvalidError, StorageError
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
     from chatkeep.access.page_sessions import PageSessions, SignInCode
     from chatkeep.access.tokens import TokenFile
     from chatkeep.config import Settings
+    from chatkeep.http.streams.upstreams import Upstreams
     from chatkeep.model.chat import Chats
     from chatkeep.model.upstream import ModelSettings
     from chatkeep.store.admin import Admin, Cuts, Finding, FindingKind, Outcome, Remedy
@@ -247,6 +250,18 @@ def model_of(settings: Settings) -> ModelSettings | None:
     )
 
 
+def _upstreams_of(settings: Settings) -> Upstreams:
+    """Return the ways to the models' servers."""
+    from chatkeep.http.streams.relay import Relay  # noqa: PLC0415 - only for servers
+    from chatkeep.http.streams.upstreams import NamedUpstream, Upstreams  # noqa: PLC0415
+
+    others = []
+    for entry in settings.upstream:
+        own = msgspec.structs.replace(settings, model_url=entry.url, model_key=entry.key)
+        others.append(NamedUpstream(entry.kind, entry.models, Relay(model_of(own))))
+    return Upstreams(Relay(model_of(settings)), others)
+
+
 def chats_of(settings: Settings) -> Chats | None:
     """Return the turns with the configured model; None if none is configured."""
     asked = model_of(settings)
@@ -285,7 +300,6 @@ def serve_store(
     from chatkeep.http.gate.limits import Limits  # noqa: PLC0415
     from chatkeep.http.gate.room import BodyMemory  # noqa: PLC0415
     from chatkeep.http.gate.rules import Pools  # noqa: PLC0415
-    from chatkeep.http.streams.relay import Relay  # noqa: PLC0415
     from chatkeep.sessions import Sessions  # noqa: PLC0415
 
     _allow_open_files()
@@ -304,7 +318,7 @@ def serve_store(
         guard,
         pools=Pools(searcher, BodyMemory(settings.body_memory, _trim), writer),
         chats=chats_of(settings),
-        relay=Relay(model_of(settings)),
+        relay=_upstreams_of(settings),
         cors_origins=settings.cors_origins,
         code=code,
     )

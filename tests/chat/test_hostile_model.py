@@ -14,6 +14,7 @@ import pytest
 
 from chatkeep.http.gate.connection import BoundedProtocol
 from chatkeep.http.streams.relay import Relay
+from chatkeep.http.streams.upstreams import Upstreams
 from chatkeep.model.chat import Chats
 from chatkeep.model.upstream import Upstream as Asked
 from tests.chat.conftest import MODEL_KEY, Chatting, settings_of, streamed
@@ -77,7 +78,7 @@ def asking(chatting: Chatting, raw: Raw, *, life_s: float = 3600) -> Iterator[No
     model = Asked(settings)
     chatting.models.append(model)
     relay = Relay(settings)
-    with instead(chatting, relay=relay, chats=Chats(model, history_tokens=8000)):
+    with instead(chatting, upstreams=Upstreams(relay), chats=Chats(model, history_tokens=8000)):
         yield
 
 

@@ -18,6 +18,7 @@ from chatkeep.errors import BusyError, StorageFullError
 from chatkeep.http.services import services_of
 from chatkeep.http.streams import passage
 from chatkeep.http.streams.relay import Relay
+from chatkeep.http.streams.upstreams import Upstreams
 from chatkeep.model import endings
 from chatkeep.model.asked import asked_in
 from chatkeep.sessions import Sessions
@@ -468,14 +469,18 @@ def test_answer_while_it_is_being_stored(
 def test_store_what_is_asked_before_an_error_is_told(chatting: Chatting, client: httpx.Client) -> None:
     """Who learns that the model is not there finds in the session what was asked, however slow the store is."""
     sessions = Sessions(SlowStore())
-    with instead(chatting, sessions=sessions, relay=Relay(settings_of(chatting.upstream, url="http://127.0.0.1:9/v1"))):
+    with instead(
+        chatting,
+        sessions=sessions,
+        upstreams=Upstreams(Relay(settings_of(chatting.upstream, url="http://127.0.0.1:9/v1"))),
+    ):
         assert 502 == client.post(PATH, json=asked("x"), headers=keyed("slow")).status_code
         assert ["x"] == [message.content for message in sessions.read("slow").messages]
 
 
 def test_say_that_there_is_no_model(chatting: Chatting, client: httpx.Client) -> None:
     """Without a model nothing is stored, and the answer says how to have one."""
-    with instead(chatting, relay=Relay(None)):
+    with instead(chatting, upstreams=Upstreams(Relay(None))):
         answers = (client.post(PATH, json=asked("x"), headers=keyed("unset")), client.get("/v1/models"))
     for answer in answers:
         assert 503 == answer.status_code
@@ -485,12 +490,12 @@ def test_say_that_there_is_no_model(chatting: Chatting, client: httpx.Client) ->
 
 def test_say_that_the_model_is_not_there(chatting: Chatting, client: httpx.Client) -> None:
     """A server that cannot be reached, or keeps silent, is a 502 that says so; what was asked is kept."""
-    with instead(chatting, relay=Relay(settings_of(chatting.upstream, url="http://127.0.0.1:9/v1"))):
+    with instead(chatting, upstreams=Upstreams(Relay(settings_of(chatting.upstream, url="http://127.0.0.1:9/v1")))):
         unreachable = client.post(PATH, json=asked("x"), headers=keyed("unreachable"))
     assert 502 == unreachable.status_code
     assert "model_unreachable" == unreachable.json()["error"]["code"]
     chatting.upstream.script(Answer(silent=True))
-    with instead(chatting, relay=Relay(settings_of(chatting.upstream, timeout_s=0.2))):
+    with instead(chatting, upstreams=Upstreams(Relay(settings_of(chatting.upstream, timeout_s=0.2)))):
         silent = client.post(PATH, json=asked("x"), headers=keyed("unreachable"))
     assert 502 == silent.status_code
     assert "did not answer within 0.2 s" in silent.json()["detail"]

@@ -28,6 +28,7 @@ from chatkeep.http.openapi import Route, described, extra, responses
 from chatkeep.http.services import Description, Services, room_for_body, services_of
 from chatkeep.http.streams.followers import Feed
 from chatkeep.http.streams.relay import Relay
+from chatkeep.http.streams.upstreams import Upstreams
 from chatkeep.http.table import ROUTES
 from chatkeep.model.chat import Chats
 from chatkeep.model.upstream import NoModel
@@ -39,7 +40,7 @@ def create_app(
     guard: Guard,
     *,
     chats: Chats | None = None,
-    relay: Relay | None = None,
+    relay: Relay | Upstreams | None = None,
     pools: Pools | None = None,
     cors_origins: Sequence[str] = (),
     code: SignInCode | None = None,
@@ -69,12 +70,13 @@ def create_app(
     app.add_middleware(Envelope, seen=metrics.seen)
     document = described(app, ROUTES)
     threads = pools or Pools()
+    upstreams = relay if isinstance(relay, Upstreams) else Upstreams(relay or Relay(None))
     app.state.services = Services(
         sessions=sessions,
         guard=guard,
         pools=threads,
         chats=chats or Chats(NoModel(), history_tokens=0),
-        relay=relay or Relay(None),
+        upstreams=upstreams,
         feed=Feed(sessions, threads),
         metrics=metrics,
         description=Description(document=msgspec.json.encode(document), page=docs.page(document)),
@@ -107,7 +109,7 @@ async def _life(app: FastAPI) -> AsyncIterator[None]:
     yield
     services = services_of(app)
     await services.chats.close()
-    await services.relay.close()
+    await services.upstreams.close()
 
 
 def _add(app: FastAPI, route: Route) -> None:

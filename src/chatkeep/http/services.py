@@ -17,7 +17,7 @@ from chatkeep.http.gate.guard import Grant, Guard
 from chatkeep.http.gate.rules import Pools, room_for
 from chatkeep.http.metrics import Metrics
 from chatkeep.http.streams.followers import Feed
-from chatkeep.http.streams.relay import Relay
+from chatkeep.http.streams.upstreams import Upstreams
 from chatkeep.model.chat import Chats
 from chatkeep.sessions import Sessions
 
@@ -36,7 +36,7 @@ class Services(Struct, kw_only=True):
     guard: Guard
     pools: Pools
     chats: Chats
-    relay: Relay
+    upstreams: Upstreams
     feed: Feed
     metrics: Metrics
     description: Description

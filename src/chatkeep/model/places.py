@@ -32,12 +32,14 @@ _READ_WHOLE: Final = 20  # latest sessions read whole for an older answer, or fo
 class Root(NamedTuple):
     """The key to begin a conversation at, and whether its client named it; no key for a side call.
 
-    A request that has only its new messages goes on behind the message `after`, None for any other.
+    A request that has only its new messages goes on behind the message `after`, None for any other. `model` is the
+    model that the request names.
     """
 
     key: str
     is_named: bool = False
     after: int | None = None
+    model: str = ""
 
     @property
     def is_aside(self) -> bool:

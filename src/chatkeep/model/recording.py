@@ -152,6 +152,25 @@ def root_of(sessions: Sessions, asked: Asked, named: str | None, by: str) -> Roo
         InvalidKeyError: when the named key breaks a rule.
         ForbiddenError: when the key lies outside the prefix of `sessions`.
     """
+    model = asked.request.get("model")
+    root = _root_of(sessions, asked, named, by)
+    return root._replace(model=model) if isinstance(model, str) else root
+
+
+def hold(sessions: Sessions, root: str, drafts: Sequence[Draft], *, start: str | None = None) -> str:
+    """Store a whole conversation in one session, and return its key.
+
+    The search begins at `start`; None begins at the session sharing most with it. Each stored session left by the
+    conversation costs a step; most conversations leave none.
+
+    Raises:
+        InvalidError, SessionDamagedError, StorageError: as in `Sessions.append`.
+        BusyError: when others keep changing the session.
+    """
+    return _held(sessions, root, drafts, start).key
+
+
+def _root_of(sessions: Sessions, asked: Asked, named: str | None, by: str) -> Root:
     request, protocol = asked.request, asked.protocol
     if protocol.is_aside(request):
         return Root("")
@@ -173,19 +192,6 @@ def root_of(sessions: Sessions, asked: Asked, named: str | None, by: str) -> Roo
     if not key.startswith(sessions.prefix):
         raise ForbiddenError(f"This token writes only to keys that begin with {sessions.prefix!r}.")
     return Root(key, is_named=True)
-
-
-def hold(sessions: Sessions, root: str, drafts: Sequence[Draft], *, start: str | None = None) -> str:
-    """Store a whole conversation in one session, and return its key.
-
-    The search begins at `start`; None begins at the session sharing most with it. Each stored session left by the
-    conversation costs a step; most conversations leave none.
-
-    Raises:
-        InvalidError, SessionDamagedError, StorageError: as in `Sessions.append`.
-        BusyError: when others keep changing the session.
-    """
-    return _held(sessions, root, drafts, start).key
 
 
 def _held(sessions: Sessions, root: str, drafts: Sequence[Draft], start: str | None) -> Held:

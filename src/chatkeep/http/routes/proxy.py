@@ -6,10 +6,13 @@ about tokens and headers.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from functools import partial
 from typing import Annotated, Final, NamedTuple
 
+import msgspec
 from fastapi import Header, Path, Request
+from msgspec import Struct
 from starlette.responses import Response
 
 from chatkeep.core.bounds import LARGE_BODY_BYTES_MAX
@@ -23,7 +26,7 @@ from chatkeep.http.gate.guard import MODEL_PATHS
 from chatkeep.http.gate.rules import Pools, room_for
 from chatkeep.http.services import Own, Services, ServicesParameter
 from chatkeep.http.streams.passage import ASIDE, UNREADABLE_ANSWER, Hold, Passage, Recorder, Rooms
-from chatkeep.http.streams.relay import BEARER, Outgoing
+from chatkeep.http.streams.relay import Outgoing
 from chatkeep.model.asked import asked_in
 from chatkeep.model.recording import Held, Recording, root_of
 from chatkeep.sessions import Sessions
@@ -62,22 +65,22 @@ class RecordedCall(NamedTuple):
 async def _recorded(call: RecordedCall, named: str | None) -> Response:
     """Return the passage of a request to the model's server, with its recording begun."""
     request, services, threads = call.request, call.services, call.threads
-    relay = services.relay
-    relay.check()  # before anything is stored
+    services.upstreams.check()  # before the body is read
     room = await room_for(request, threads.body_memory)
     try:
         body = await body_of(request, JSON_TYPES, LARGE_BODY_BYTES_MAX)
         room.fit(len(body))
-        recording, hold = await _recording(call, body, None if named is None else _text(named))
-        if recording == UNREADABLE_ANSWER:
+        plan = await _plan_of(call, body, None if named is None else _text(named))
+        relay = services.upstreams.relay_for(call.protocol.kind, plan.model)  # before anything is stored
+        if plan.recording == UNREADABLE_ANSWER:
             services.metrics.missed("request", UNREADABLE_ANSWER)
     except BaseException:
         room.give_back()
         raise
     outgoing = Outgoing(body, room.part(len(body)))  # released once sent; the rest stays until it is stored
     rooms = Rooms(room, threads.body_memory.beginning())
-    recorder = Recorder(relay, recording, threads, services.metrics.missed, rooms)
-    recorder.begin(hold)
+    recorder = Recorder(relay, plan.recording, threads, services.metrics.missed, rooms)
+    recorder.begin(plan.hold)
     address, key_header = _address_of(request), call.protocol.key_header
     return Passage(lambda: relay.ask("POST", address, request.headers, outgoing, key_header=key_header), recorder)
 
@@ -122,25 +125,40 @@ async def _passed(request: Request, services: Services, path: str) -> Response:
     Raises:
         NotFoundError: when the path leads out of the API of the model's server.
     """
-    relay, memory = services.relay, services.pools.body_memory
-    relay.check()
+    upstreams, memory = services.upstreams, services.pools.body_memory
+    upstreams.check()
     if not {".", ".."}.isdisjoint(path.replace("\\", "/").split("/")) or not path.isprintable():
         raise NotFoundError
+    protocol = MESSAGES if _ANTHROPIC in request.headers else COMPLETIONS
     address = _address_of(request)
     room = await room_for(request, memory)
     try:
         body = await body_of(request, None, LARGE_BODY_BYTES_MAX)
         room.fit(len(body))
+        named = await services.pools.read(_model_in, body) if upstreams.has_choice else ""
+        relay = upstreams.relay_for(protocol.kind, named)
     except BaseException:
         room.give_back()
         raise
     outgoing = Outgoing(body, room.part(len(body))) if body or request.method == "POST" else None
     recorder = Recorder(relay, None, services.pools, services.metrics.missed, Rooms(room))
     recorder.begin()
-    key_header = MESSAGES.key_header if _ANTHROPIC in request.headers else BEARER
     return Passage(
-        lambda: relay.ask(request.method, address, request.headers, outgoing, key_header=key_header), recorder
+        lambda: relay.ask(request.method, address, request.headers, outgoing, key_header=protocol.key_header), recorder
     )
+
+
+class _Named(Struct):
+    """The one field of a request that decides where it goes."""
+
+    model: str = ""
+
+
+def _model_in(body: bytes) -> str:
+    """Return the model that a request names, empty for none."""
+    with suppress(msgspec.MsgspecError, UnicodeError, RecursionError):
+        return msgspec.json.decode(body, type=_Named).model
+    return ""
 
 
 def _address_of(request: Request) -> str:
@@ -151,26 +169,34 @@ def _address_of(request: Request) -> str:
     return f"{path}?{query.decode('ascii', 'ignore')}" if query else path
 
 
-async def _recording(call: RecordedCall, body: bytes, named: str | None) -> tuple[Recording | str, Hold | None]:
-    """Return the recording of a call, and the function storing a long request in the other process.
+class _Plan(NamedTuple):
+    """The model of a call, and how it is recorded; a text in place of the recording says why it is not.
 
-    A text in place of the recording says why there is none. The function is None for a short request, and where
-    there is no other process.
+    The function stores a long request in the other process. It is None for a short request, and without that process.
     """
+
+    recording: Recording | str
+    model: str = ""
+    hold: Hold | None = None
+
+
+async def _plan_of(call: RecordedCall, body: bytes, named: str | None) -> _Plan:
+    """Return how a call is recorded."""
     sessions, protocol, by = call.sessions, call.protocol, call.request.state.grant.token_id
     what = RootRequest(prefix=sessions.prefix, protocol=protocol.name, named=named, by=by)
     if len(body) > LARGE_BYTES and (answer := await call.threads.beside(what, body)) is not None:
         root = root_of_answer(answer)
         if root is None or root.is_aside:
-            return (UNREADABLE_ANSWER if root is None else ASIDE), None
+            return _Plan(UNREADABLE_ANSWER) if root is None else _Plan(ASIDE, root.model)
         holding = Holding(prefix=sessions.prefix, protocol=protocol.name, root=root)
-        return Recording(sessions, root, (), protocol), partial(_held, holding, body, call.threads)
+        hold = partial(_held, holding, body, call.threads)
+        return _Plan(Recording(sessions, root, (), protocol), root.model, hold)
     is_short = len(body) <= LARGE_BYTES
     asked = asked_in(body, protocol) if is_short else await call.threads.read(asked_in, body, protocol)
     if asked is None:
-        return UNREADABLE_ANSWER, None
+        return _Plan(UNREADABLE_ANSWER)
     root = await call.threads.read(root_of, sessions, asked, named, by)
-    return (ASIDE if root.is_aside else Recording(sessions, root, asked.drafts, protocol)), None
+    return _Plan(ASIDE if root.is_aside else Recording(sessions, root, asked.drafts, protocol), root.model)
 
 
 async def _held(holding: Holding, body: bytes, threads: Pools, recording: Recording) -> Held | None:

@@ -25,7 +25,7 @@ async def get_status(services: ServicesParameter, sessions: Own, prefix: given.P
     """Return counts and sizes of the sessions visible to the token."""
     uptime_s = time.monotonic() - services.started_s
     status = await services.pools.read(sessions.status, prefix or "")
-    chat = services.relay.is_set
+    chat = services.upstreams.usual.is_set
     told = status_answer(status, version=chatkeep.__version__, uptime_s=uptime_s, chat=chat)
     return json_response(json_bytes(told))
 

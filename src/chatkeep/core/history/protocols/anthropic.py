@@ -315,6 +315,7 @@ MESSAGES: Final = ModelProtocol(
     name="messages",
     prefix="anthropic:",
     path="messages",
+    kind="anthropic",
     key_header="x-api-key",
     items="messages",
     opening=_opening,

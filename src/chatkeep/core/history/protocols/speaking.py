@@ -101,6 +101,8 @@ class ModelProtocol(Struct, frozen=True, kw_only=True):
     """The beginning of keys that we make for its conversations."""
     path: str
     """The path of its requests below the base URL."""
+    kind: str = "openai"
+    """The kind of server that speaks it."""
     key_header: str = "authorization"
     """The header with the server's key."""
     items: str
