@@ -232,6 +232,9 @@ def _raw_calls(message: Message) -> Iterator[tuple[Json, Json, Json]]:
         function = call.get("function") if isinstance(call, dict) else None
         if isinstance(function, dict):
             yield call.get("id"), function.get("name"), function.get("arguments")
+        custom = call.get("custom") if isinstance(call, dict) else None
+        if isinstance(custom, dict):  # a tool that takes a text: Anthropic and most servers know objects alone
+            yield call.get("id"), custom.get("name"), {"input": custom.get("input")}
     for part in _typed(message.content, "tool_use"):
         yield part.get("id"), part.get("name"), part.get("input")
 

@@ -21,6 +21,7 @@ from chatkeep.core.history.protocols.item_folding import RESPONSES
 from chatkeep.core.history.protocols.items import draft_of_item, gathered, ids_of, response_items
 from chatkeep.core.history.recognition import is_same
 from chatkeep.core.history.tape import Tape
+from chatkeep.core.history.turns import turns_of, utterance_of
 from chatkeep.core.model import Draft, check_draft, text_of
 from tests.chat.messages_said import message_of
 
@@ -304,3 +305,30 @@ def test_mended_items_are_still_joined() -> None:
     assert "[too large]\n[too large]" == text_of(joined.content)
     assert ["left out"] == (joined.metadata or {})["altered"]
     assert 3 == len(response_items(joined))
+
+
+def test_give_back_a_message_without_its_reasoning() -> None:
+    """A window may leave reasoning out; the other items then come as Responses would have them."""
+    output: list[Json] = [
+        {"type": "reasoning", "id": "rs", "summary": [{"type": "summary_text", "text": "Hm"}]},
+        {"type": "message", "id": "m", "role": "assistant", "content": [{"type": "output_text", "text": "Hi"}]},
+        {"type": "function_call", "id": "fc", "call_id": "c", "name": "f", "arguments": "{}"},
+    ]
+    (said,) = gathered([draft_of_item(item) for item in output])
+    assert output == response_items(said)
+    assert isinstance(said.content, list)
+    bare = msgspec.structs.replace(said, content=said.content[1:])
+    assert [
+        {"role": "assistant", "content": said.content[1:]},
+        {"type": "function_call", "call_id": "c", "name": "f", "arguments": "{}"},
+    ] == response_items(bare)
+
+
+def test_send_a_custom_call_to_any_provider() -> None:
+    """A tool that takes a text has its input in an object, as all providers take it, and its output behind it."""
+    call = draft_of_item({"type": "custom_tool_call", "call_id": "c", "name": "sh", "input": "ls"})
+    told = draft_of_item({"type": "custom_tool_call_output", "call_id": "c", "output": "a.txt"})
+    history = [Draft(role="user", content="List it."), *gathered([call, told])]
+    (turn,) = turns_of([utterance_of(message_of(draft)) for draft in history])
+    assert ("sh", '{"input":"ls"}') == (turn[1].calls[0].name, turn[1].calls[0].arguments)
+    assert ("a.txt",) == turn[1].results[0].parts

@@ -72,7 +72,7 @@ def response_items(message: Message | Draft) -> list[Json]:
     """Return the items of a message, as they came; of a message of another protocol, as Responses would have them."""
     told = (message.metadata or {}).get(ITEMS_EXTRA)
     kept = told.get("items") if isinstance(told, dict) else None
-    if isinstance(kept, list) and kept:
+    if isinstance(kept, list) and kept and _fits(message, kept):
         return list(_given_back(message, kept))
     content = message.content
     if message.role == "tool":
@@ -104,6 +104,19 @@ def follows(request: Mapping[str, Json]) -> Follows:
     answer, thread = request.get("previous_response_id"), request.get("conversation")
     thread = thread.get("id") if isinstance(thread, dict) else thread
     return Follows(answer if isinstance(answer, str) else "", thread if isinstance(thread, str) else "")
+
+
+def _fits(message: Message | Draft, kept: Sequence[Json]) -> bool:
+    """Tell whether what is kept of the items is about these parts and calls: a window may lack some of them."""
+    if not all(rest == _PART or isinstance(rest, dict) for rest in kept):
+        return False
+    items = [rest for rest in kept if isinstance(rest, dict)]
+    calls = sum(item.get("type") in _CALLS for item in items if isinstance(item.get("type"), str))
+    if calls != len(message.tool_calls or ()) or not isinstance(message.content, list):
+        return calls == len(message.tool_calls or ())
+    counts = [held for item in items if isinstance(held := item.get(_CONTENT), int)]
+    parts = sum(counts) + sum(isinstance(item.get(_CONTENT), dict) for item in items) + kept.count(_PART)
+    return message.role == "tool" or parts == len(message.content)
 
 
 def _given_back(message: Message | Draft, kept: Sequence[Json]) -> Iterator[Json]:
