@@ -34,6 +34,15 @@ def _special(name: str, kind: int) -> zipfile.ZipInfo:
     return entry
 
 
+def _bomb(path: Path) -> Path:
+    """Write an archive with an entry that says to expand to 300 MiB."""
+    packed = bytearray(_zip(path, ("conversations.json", GOOD)).read_bytes())
+    at = packed.index(b"PK\x01\x02") + 24
+    packed[at : at + 4] = struct.pack("<L", 300 << 20)
+    path.write_bytes(packed)
+    return path
+
+
 def _overlapping(path: Path) -> Path:
     """Write an archive with a second entry at the place of the first."""
     packed = _zip(path, ("conversations.json", GOOD), ("b.json", GOOD)).read_bytes()
@@ -70,7 +79,7 @@ HOSTILE: dict[str, tuple[Callable[[Path], Path], str]] = {
     "backslash": (lambda path: _zip(path, ("a\\..\\..\\a.json", b"{}")), "leads out"),
     "link": (lambda path: _zip(path, (_special("a.json", stat.S_IFLNK), b"/etc/passwd")), "is a link"),
     "pipe": (lambda path: _zip(path, (_special("a.json", stat.S_IFIFO), b"")), "is no file"),
-    "bomb": (lambda path: _zip(path, ("a.json", b" " * (300 << 20))), "expands to more than"),
+    "bomb": (_bomb, "expands to more than"),
     "overlap": (_overlapping, "overlap"),
     "one path": (lambda path: _zip(path, ("a.json", b"{}"), ("a.json/b.json", b"{}")), "one name"),
     "damage": (_damaged, "is damaged"),

@@ -50,11 +50,15 @@ _encode = msgspec.json.Encoder().encode
 
 
 class RecordShape(Struct, frozen=True):
-    """The conventions of a program: the meaning of its fields, and the zone of its times without an offset."""
+    """The conventions of a program: the meaning of its fields, and the zone of its times without an offset.
+
+    `is_message` tells a message, found behind broken bytes, from a part of one.
+    """
 
     to_message: Callable[[dict[str, Json]], dict[str, Json]]
     to_head: ToHead
     zone: tzinfo | None = UTC
+    is_message: Callable[[dict[str, Json]], bool] = lambda fields: "role" in fields
 
 
 def _own_head(fields: dict[str, Json], _: str) -> ReadRecord:
@@ -74,12 +78,14 @@ def assembled(
 class Assembly:
     """One record on its way to becoming a session."""
 
-    def __init__(self, shape: RecordShape, place: str, now: Callable[[], datetime]) -> None:
-        """Begin empty; `place` names the record in flaws."""
+    def __init__(
+        self, shape: RecordShape, place: str, now: Callable[[], datetime], fields: dict[str, Json] | None = None
+    ) -> None:
+        """Begin empty; `place` names the record in flaws. `fields` takes up the fields of the record as they come."""
         self._shape = shape
         self._place = place
         self._now = now
-        self._fields: dict[str, Json] = {}
+        self._fields: dict[str, Json] = {} if fields is None else fields
         self._waiting: IO[bytes] = io.BytesIO()
         self._count = self._header_bytes = self._left_out = 0
         self._lost = 0
@@ -152,7 +158,7 @@ class Assembly:
                 yield self._flaw(f"It is larger than {MESSAGE_BYTES_MAX} bytes in many small parts.")
             except BrokenValueError as error:
                 yield self._flaw(str(error))
-                raw = scanner.next_object(_is_message)
+                raw = scanner.next_object(self._is_message)
                 if raw is None and scanner.peek() != b"]":
                     return False
                 self._count += raw is not None
@@ -160,6 +166,14 @@ class Assembly:
                 yield from self._take_message(raw, scanner)
             scanner.skip(b",")
         return True
+
+    def _is_message(self, raw: bytes) -> bool:
+        """Tell whether an object found after broken bytes is a message, and not a part of one."""
+        try:
+            value = None if has_more_values(raw) else lenient_json(raw).value
+        except BrokenInputError:
+            return False
+        return isinstance(value, dict) and self._shape.is_message(value)
 
     def _take_message(self, raw: bytes, scanner: Scanner) -> Iterator[Flaw]:
         try:
@@ -229,12 +243,3 @@ def sentence(told: Sequence[str]) -> str:
     """Return the changes made to a record, as one sentence."""
     text = "; ".join(told)
     return f"{text[:1].upper()}{text[1:]}."
-
-
-def _is_message(raw: bytes) -> bool:
-    """Tell whether an object found after broken bytes is a message, and not a part of one."""
-    try:
-        value = lenient_json(raw).value if b'"role"' in raw and not has_more_values(raw) else None
-    except BrokenInputError:
-        return False
-    return isinstance(value, dict) and "role" in value

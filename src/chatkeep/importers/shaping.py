@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import unicodedata
 from collections.abc import Mapping
 from typing import Final
 
 import msgspec
 
+from chatkeep.core.checks import NAME_CHARS_MAX
 from chatkeep.core.model import Json
-from chatkeep.core.text.reasoning import FIELD
 
 SOURCE: Final = "source"
 """The key in metadata for the format, the id and the other fields of a session or message as its program wrote it."""
@@ -60,6 +61,12 @@ def text_in(value: Json) -> str:
     return value if isinstance(value, str) else ""
 
 
+def person_in(name: str) -> str | None:
+    """Return a person's name for a message, without control characters and at most 128 characters; None for none."""
+    shown = "".join(character for character in name if unicodedata.category(character) not in {"Cc", "Cs"})
+    return shown.strip()[:NAME_CHARS_MAX] or None
+
+
 def object_in(value: Json) -> dict[str, Json]:
     """Return an object as it is, an empty one for another value."""
     return value if isinstance(value, dict) else {}
@@ -79,17 +86,3 @@ def _is_object(text: str) -> bool:
         return isinstance(msgspec.json.decode(text), dict)
     except (msgspec.MsgspecError, UnicodeError, RecursionError):
         return False
-
-
-__all__ = [
-    "FIELD",
-    "SOURCE",
-    "call_of",
-    "epoch",
-    "list_in",
-    "metadata_of",
-    "object_in",
-    "rest_of",
-    "text_in",
-    "thinking",
-]

@@ -252,7 +252,7 @@ def test_import_strange_conversations(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("indent", [None, 1])
 @given(data=st.data())
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_keep_whole_conversations_of_a_damaged_file(tmp_path: Path, indent: int | None, data: st.DataObject) -> None:
     """However one conversation is damaged, the others come in whole."""
     ones = [
@@ -268,7 +268,7 @@ def test_keep_whole_conversations_of_a_damaged_file(tmp_path: Path, indent: int 
 
 
 @given(data=st.data())
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_read_damaged_samples(tmp_path: Path, data: st.DataObject) -> None:
     """Any damage gives sessions and flaws, never another error."""
     path = data.draw(st.sampled_from(FILES))

@@ -148,7 +148,7 @@ def test_import_unknown_blocks_and_characters(tmp_path: Path) -> None:
 
 
 @given(data=st.data())
-@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_keep_whole_conversations_of_a_damaged_file(tmp_path: Path, data: st.DataObject) -> None:
     """However one conversation is damaged, the others come in whole, and no other error comes."""
     call = {"type": "tool_use", "id": "t", "name": "f", "input": {"a": [1, {"b": 2}]}}

@@ -16,10 +16,10 @@ import msgspec
 from msgspec import Raw, Struct
 
 from chatkeep.core.model import Json
+from chatkeep.core.text.reasoning import FIELD
 from chatkeep.errors import BrokenInputError
 from chatkeep.importers.records import lenient_json
 from chatkeep.importers.shaping import (
-    FIELD,
     SOURCE,
     call_of,
     epoch,
@@ -30,7 +30,7 @@ from chatkeep.importers.shaping import (
     text_in,
     thinking,
 )
-from chatkeep.importers.trees import Saying, SourceTree, TreeImporter, fields_of
+from chatkeep.importers.threads.trees import Saying, SourceTree, TreeImporter, fields_of
 
 _ROLES: Final = frozenset(("system", "user", "assistant", "tool", "developer"))
 _HIDDEN: Final = "is_visually_hidden_from_conversation"

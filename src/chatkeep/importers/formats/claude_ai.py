@@ -18,18 +18,15 @@ from chatkeep.core.model import Json
 from chatkeep.errors import BrokenInputError
 from chatkeep.importers.records import lenient_json
 from chatkeep.importers.shaping import (
-    FIELD,
     SOURCE,
-    call_of,
     epoch,
     list_in,
-    metadata_of,
     object_in,
     rest_of,
     text_in,
-    thinking,
 )
-from chatkeep.importers.trees import (
+from chatkeep.importers.threads.steps import Steps
+from chatkeep.importers.threads.trees import (
     Saying,
     SourceTree,
     TreeImporter,
@@ -40,6 +37,7 @@ from chatkeep.importers.trees import (
 
 _ROLES: Final = {"human": "user", "user": "user", "assistant": "assistant", "system": "system"}
 _HEAD: Final = ("uuid", "conversation_id", "name", "title", "created_at", "create_time", "chat_messages", "is_starred")
+_TIMED: Final = ("type", "start_timestamp", "stop_timestamp")
 _SAID: Final = ("uuid", "sender", "text", "content", "created_at", "attachments", "parent_message_uuid")
 
 
@@ -117,109 +115,34 @@ def _segments(value: dict[str, Json]) -> list[dict[str, Json]]:
     """Return the messages in a message: one, or several parted by tool calls. The first has its other fields."""
     sender = text_in(value.get("sender"))
     role = _ROLES.get(sender, "user")
-    answer = _Answer(role, value.get("created_at"))
-    for block in list_in(value.get("content")):
-        answer.add(block if isinstance(block, dict) else {"type": "text", "text": text_in(block)})
-    if not answer.has_words and text_in(value.get("text")):
-        answer.add({"type": "text", "text": value["text"]})
+    steps = Steps(role, value.get("created_at"))
+    listed = list_in(value.get("content"))
+    blocks = [one if isinstance(one, dict) else {"type": "text", "text": text_in(one)} for one in listed]
+    for block in blocks:
+        _take(block, steps, role)
+    if text_in(value.get("text")) and not any(text_in(block.get("text")) for block in blocks):
+        steps.say(value["text"])
     for attached in map(object_in, list_in(value.get("attachments"))):
         words = {"text": attached["extracted_content"]} if text_in(attached.get("extracted_content")) else {}
-        answer.add({"type": "attachment", **words, **rest_of(attached, "extracted_content")})
-    messages = answer.messages()
+        steps.say({"type": "attachment", **words, **rest_of(attached, "extracted_content")})
     rest = rest_of(value, *_SAID) | ({} if sender in _ROLES or not sender else {"sender": sender})
-    if rest:
-        known = messages[0].get("metadata") or {}
-        messages[0]["metadata"] = {**known, SOURCE: {**known.get(SOURCE, {}), **rest}}
-    return messages
+    return steps.messages(rest)
 
 
-class _Answer:
-    """The content of a message on its way to becoming messages of ours."""
-
-    def __init__(self, role: str, sent_at: Json) -> None:
-        self._role = role
-        self._sent_at = sent_at
-        self._done: list[dict[str, Json]] = []
-        self._open: dict[str, str] = {}
-        self._begin()
-        self.has_words = False
-
-    def add(self, block: dict[str, Json]) -> None:
-        kind = block.get("type")
-        if kind == "tool_result":
-            self._take_result(block)
-            return
-        if self._calls and kind in {"text", "thinking"}:
-            self._end()
-        if kind == "tool_use":
-            self._take_call(block)
-        elif kind == "thinking" and self._role == "assistant":
-            self._thoughts.append(text_in(block.get("thinking")))
-            self._keep(block, "type", "thinking", "start_timestamp", "stop_timestamp")
-        elif kind == "text" and isinstance(block.get("text"), str):
-            self.has_words |= bool(block["text"])
-            self._parts.append({"type": "text", "text": block["text"]})
-            self._keep(block, "type", "text", "start_timestamp", "stop_timestamp")
-        else:
-            self.has_words |= bool(text_in(block.get("text")))
-            self._parts.append(block if isinstance(kind, str) else {"type": "unknown", **block})
-
-    def messages(self) -> list[dict[str, Json]]:
-        """Return the messages; an empty one for an empty content."""
-        if self._parts or self._thoughts or self._calls or not self._done:
-            self._end()
-        return self._done
-
-    def _begin(self) -> None:
-        self._parts: list[dict[str, Json]] = []
-        self._thoughts: list[str] = []
-        self._calls: list[dict[str, Json]] = []
-        self._kept: list[dict[str, Json]] = []
-
-    def _end(self) -> None:
-        plain = [part["text"] for part in self._parts if part.keys() == {"type", "text"} and part["type"] == "text"]
-        is_plain = len(plain) == len(self._parts) <= 1
-        content: Json = "".join(plain) if is_plain else self._parts
-        thought = thinking("\n\n".join(self._thoughts), "thinking")
-        fields: dict[str, Json] = {
-            "role": self._role,
-            "content": content or (None if self._calls else ""),
-            "timestamp": self._sent_at,
-            "metadata": metadata_of({"blocks": self._kept} if self._kept else {}, **{FIELD: thought}),
-        }
-        if self._calls:
-            fields["tool_calls"] = self._calls
-        self._done.append(fields)
-        self._begin()
-
-    def _keep(self, block: dict[str, Json], *taken: str) -> None:
-        if rest := rest_of(block, *taken):
-            self._kept.append(rest)
-
-    def _take_call(self, block: dict[str, Json]) -> None:
-        name = text_in(block.get("name"))
-        call_id = text_in(block.get("id")) or f"call-{len(self._done) + len(self._calls) + 1}"
-        self._open[name] = call_id
-        self._calls.append(call_of(call_id, name, block.get("input")))
-        self._keep(block, "type", "id", "name", "input", "start_timestamp", "stop_timestamp")
-
-    def _take_result(self, block: dict[str, Json]) -> None:
-        if self._parts or self._thoughts or self._calls:
-            self._end()
-        name, content = text_in(block.get("name")), block.get("content")
-        parts = [
-            part if isinstance(part, dict | str) else {"type": "unknown", "value": part} for part in list_in(content)
-        ]
-        only = parts[0] if len(parts) == 1 else None
-        is_text = isinstance(only, dict) and only.keys() <= {"type", "text"} and isinstance(only.get("text"), str)
-        rest = rest_of(block, "type", "tool_use_id", "name", "content", "start_timestamp", "stop_timestamp")
-        self._done.append(
-            {
-                "role": "tool",
-                "content": only["text"] if is_text and isinstance(only, dict) else parts or text_in(content),
-                "timestamp": block.get("start_timestamp") or self._sent_at,
-                "name": name or None,
-                "tool_call_id": text_in(block.get("tool_use_id")) or self._open.get(name),
-                "metadata": metadata_of(rest),
-            }
-        )
+def _take(block: dict[str, Json], steps: Steps, role: str) -> None:
+    kind = block.get("type")
+    if kind == "tool_use":
+        steps.call(block.get("id"), block.get("name"), block.get("input"))
+        steps.keep(rest_of(block, "id", "name", "input", *_TIMED))
+    elif kind == "tool_result":
+        rest = rest_of(block, "tool_use_id", "name", "content", *_TIMED)
+        result = (block.get("tool_use_id"), block.get("name"), block.get("content"))
+        steps.result(*result, rest, block.get("start_timestamp"))
+    elif kind == "thinking" and role == "assistant":
+        steps.think(text_in(block.get("thinking")), "thinking")
+        steps.keep(rest_of(block, "thinking", *_TIMED))
+    elif kind == "text" and isinstance(block.get("text"), str):
+        steps.say(block["text"])
+        steps.keep(rest_of(block, "text", *_TIMED))
+    else:
+        steps.say(block if isinstance(kind, str) else {"type": "unknown", **block})

@@ -20,11 +20,11 @@ from chatkeep.core.bounds import BATCH_MAX, METADATA_BYTES_MAX
 from chatkeep.core.model import Json, Message, Session
 from chatkeep.errors import ChatkeepError
 from chatkeep.importers.assembly import ALTERED, PART_BYTES, sentence
-from chatkeep.importers.branching import branches
 from chatkeep.importers.importer import Reading
 from chatkeep.importers.records import Head, ImportedMessage, fitting_key, head_of, made_id, mended_message, why
 from chatkeep.importers.reports import Flaw
 from chatkeep.importers.shaping import SOURCE
+from chatkeep.importers.threads.branching import branches
 
 FORK_ORIGIN: Final = "forked_from"
 """Name in a session's metadata of its origin: the `session` it leaves, and the `seq` of the last shared message."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chatkeep.importers import branching
-from chatkeep.importers.branching import Branch, branches
+from chatkeep.importers.threads import branching
+from chatkeep.importers.threads.branching import Branch, branches
 
 TREE = {"q": None, "a1": "q", "a2": "q", "q2": "a2", "b1": "q2", "b2": "q2"}
 

@@ -17,30 +17,28 @@ from typing import Any, ClassVar, Final, NamedTuple, cast
 import msgspec
 from msgspec import Struct
 
-from chatkeep.core.bounds import BATCH_MAX
-from chatkeep.core.model import Json, Message, Session
+from chatkeep.core.model import Json, Session
 from chatkeep.core.scanning import BOM, BrokenValueError, LongValueError, Scanner
+from chatkeep.core.text.surrogates import storable_text
 from chatkeep.errors import BrokenInputError, ChatkeepError
-from chatkeep.importers.assembly import ALTERED, PART_BYTES, sentence
-from chatkeep.importers.branching import Branch, branches
+from chatkeep.importers.assembly import ALTERED, sentence
 from chatkeep.importers.glimpse import glimpse, objects_of
 from chatkeep.importers.importer import Look, Reading, recognised_below
 from chatkeep.importers.records import (
-    Head,
     ImportedMessage,
     fitting_key,
     head_of,
     lenient_json,
-    made_id,
     mended_message,
     why,
 )
 from chatkeep.importers.reports import Flaw
 from chatkeep.importers.sources import Source
+from chatkeep.importers.threads.branching import Branch, branches
+from chatkeep.importers.threads.numbering import in_parts
 
 _FORKED_FROM: Final = "forked_from"
 _HEAD_BYTES: Final = 1 << 16  # bytes of a file to find its lists in
-_OVERHEAD_BYTES: Final = 100  # of a message, besides its content
 
 
 class Saying(NamedTuple):
@@ -138,7 +136,7 @@ def fields_of(raw: bytes) -> dict[str, bytes]:
         value = _as_written(raw)
     if not isinstance(value, dict):
         raise BrokenInputError("It is no object, but another value.")
-    return {name: json.dumps(part).encode() for name, part in value.items()}
+    return {storable_text(name): json.dumps(part).encode() for name, part in value.items()}
 
 
 def items_of(raw: bytes) -> list[bytes]:
@@ -217,7 +215,8 @@ class _Thread:
             return
         if told and self._branch.own is None:
             yield Flaw(self._place, sentence(told), ALTERED)
-        yield from self._numbered(head)
+        begun = head.created_at or self._earliest(self._branch.path) or self._reading.now()
+        yield from in_parts(head, begun, self._fresh())
 
     def _origin(self, base_key: str) -> dict[str, Json]:
         parent = self._branch.parent
@@ -236,69 +235,16 @@ class _Thread:
                 yield Flaw(place, sentence(told), ALTERED)
             yield said
 
-    def _numbered(self, head: Head) -> Iterator[Session | Flaw]:
-        path, is_told = self._branch.path, frozenset(self._branch.shared)
-        begun = head.created_at or self._earliest(path) or self._reading.now()
-        header, ids = head.header(begun), _Ids(head.key)
-        part: list[Message] = []
-        size = seq = lost = 0
-        latest = begun
-        for one in self._read(path):
-            if isinstance(one, Flaw):
-                lost += one.code != ALTERED
-                if one.place.rpartition(" ")[2] not in is_told:
-                    yield one
-                continue
-            seq += 1
-            latest = one.timestamp or latest
-            part.append(_in_place(one, seq, latest, ids.id_of(one)))
-            size += _size_of(one)
-            if len(part) == BATCH_MAX or size >= PART_BYTES:
-                yield Session(header=header, messages=tuple(part), extra=head.extra)
-                part, size = [], 0
-        if part or not (seq or lost):
-            yield Session(header=header, messages=tuple(part), extra=head.extra)
+    def _fresh(self) -> Iterator[ImportedMessage | Flaw]:
+        """Yield the messages; the flaws of those before the fork were told with its parent."""
+        is_told = frozenset(self._branch.shared)
+        for one in self._read(self._branch.path):
+            if not isinstance(one, Flaw) or one.place.rpartition(" ")[2] not in is_told:
+                yield one
 
     def _earliest(self, path: Sequence[str]) -> datetime | None:
         times = (one.timestamp for one in self._read(path) if isinstance(one, ImportedMessage))
         return min((at for at in times if at is not None), default=None)
-
-
-class _Ids:
-    """The ids of a session's messages: those of the source, made unique, or made from the content."""
-
-    def __init__(self, key: str) -> None:
-        self._key = key
-        self._met: dict[int, int] = {}
-        self._given: dict[str, int] = {}
-
-    def id_of(self, said: ImportedMessage) -> str:
-        if said.id is None:
-            return made_id(self._key, said, self._met)
-        count = self._given[said.id] = self._given.get(said.id, 0) + 1
-        return said.id if count == 1 else made_id(f"{self._key} {said.id}", said, self._met)
-
-
-def _in_place(said: ImportedMessage, seq: int, sent_at: datetime, message_id: str) -> Message:
-    return Message(
-        seq=seq,
-        role=said.role,
-        content=said.content,
-        sent_at=sent_at,
-        id=message_id,
-        name=said.name,
-        tool_calls=said.tool_calls,
-        tool_call_id=said.tool_call_id,
-        metadata=said.metadata,
-        extra=said.extra,
-    )
-
-
-def _size_of(said: ImportedMessage) -> int:
-    """Return about the bytes of a message in memory."""
-    if isinstance(said.content, str) and not said.tool_calls:
-        return len(said.content) + _OVERHEAD_BYTES
-    return len(msgspec.json.encode(said))
 
 
 def _has_branches(parents: Mapping[str, str | None]) -> bool:
