@@ -54,6 +54,21 @@ def test_import_an_export_of_hermes(tmp_path: Path) -> None:
     assert ["export.jsonl, line 2"] == [one.place for one in records if not isinstance(one, Session)]
 
 
+def test_import_a_log_of_hermes(tmp_path: Path) -> None:
+    """Older versions wrote a log for each session, with a header that is no message; its name is the id."""
+    lines = [
+        {"role": "session_meta", "model": "hermes-3", "platform": "telegram", "timestamp": "2025-09-01T10:00:00"},
+        {"role": "user", "content": "Hello", "timestamp": "2025-09-01T10:00:01"},
+        {"role": "assistant", "content": "Hi.", "timestamp": "2025-09-01T10:00:02"},
+    ]
+    path = tmp_path / "20250901_100000_dd.jsonl"
+    path.write_text("".join(f"{json.dumps(line)}\n" for line in lines))
+    assert "hermes" == importers.sniff(path)
+    session = sessions_by_key(path, "hermes")["hermes:20250901_100000_dd"]
+    assert [("user", "Hello"), ("assistant", "Hi.")] == [(one.role, one.content) for one in session.messages]
+    assert "telegram" == session.header.metadata["source"]["platform"]
+
+
 @pytest.mark.parametrize("database", ["opencode"], indirect=True)
 def test_import_opencode(database: Path) -> None:
     """An answer is told in the order of its parts: words and calls, results, words again."""

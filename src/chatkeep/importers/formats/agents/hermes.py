@@ -1,4 +1,4 @@
-"""Hermes' state database: all sessions and their messages; and its exports, one JSON object for each session.
+"""Hermes' state database: all sessions and their messages; its exports, and the logs of older versions.
 
 Columns differ by version, so only those that are there are read. Messages that a compaction put aside are history and
 stay in their place. Messages that the user took back become a fork. A sub-agent names its `parent`, and so does a
@@ -20,7 +20,7 @@ from typing import Final
 from chatkeep.core.model import MODEL_TITLE, Json, Session
 from chatkeep.core.text.reasoning import FIELD as REASONING
 from chatkeep.importers.importer import Look, Reading, recognised_below
-from chatkeep.importers.logs.entries import RECORD_END, records_of
+from chatkeep.importers.logs.entries import RECORD_END, lines_of, openings, records_of
 from chatkeep.importers.logs.gathering import FORK_ORIGIN, PARENT, Gathering
 from chatkeep.importers.logs.parts import content_of, json_in, text_for, value_digest
 from chatkeep.importers.logs.sqlite_files import MAGIC, SqliteFile, database_in, tables_at
@@ -29,6 +29,7 @@ from chatkeep.importers.reports import Flaw
 from chatkeep.importers.shaping import list_in, metadata_of, object_in, rest_of, text_in, thinking
 from chatkeep.importers.sources import Source
 
+_SEEN_BYTES: Final = 1 << 16  # bytes looked at to tell a database, a log and an export apart
 _JSON_PREFIX: Final = "\0json:"  # of a content that is no text
 _FILES: Final = re.compile(r"[^_.].*\.(db|sqlite3?|json|jsonl)(\.gz|\.zst)?")
 _TAKEN: Final = (
@@ -50,6 +51,8 @@ class HermesImporter:
             return "it has the state database of Hermes" if look.path and _is_home(look.path) else None
         if look.head.startswith(MAGIC):
             return "it is a database with sessions of Hermes" if _has_sessions(look.path) else None
+        if any(map(_is_header, openings(look.head))):
+            return "it begins with the header of a session of Hermes"
         sight = look.sight[0] if isinstance(look.sight, list) and look.sight else look.sight
         return "it is an export of sessions of Hermes" if _is_export(sight) else None
 
@@ -63,8 +66,11 @@ class HermesImporter:
     def read(self, source: Source, reading: Reading) -> Iterator[Session | Flaw]:
         """Yield the sessions, in parts, and the flaws."""
         with reading.content_of(source) as stream:
-            is_database = stream.peek(len(MAGIC)).startswith(MAGIC)
-            if not is_database:
+            head = stream.peek(_SEEN_BYTES)[:_SEEN_BYTES]
+            is_database = head.startswith(MAGIC)
+            if any(map(_is_header, openings(head))):
+                yield from _logged(stream, source, reading)
+            elif not is_database:
                 yield from _exported(stream, reading)
         if is_database:
             with database_in(source, reading) as database:
@@ -92,6 +98,7 @@ def _exported(stream: BufferedReader, reading: Reading) -> Iterator[Session | Fl
                 yield entry
             elif entry.name == RECORD_END:
                 yield from talk.sessions(about)
+                stack.close()
                 about, talk = {}, _Talk(stack.enter_context(closing(Gathering(reading))))
             elif entry.name == "messages":
                 yield from talk.take(object_in(entry.value), entry.place)
@@ -99,6 +106,21 @@ def _exported(stream: BufferedReader, reading: Reading) -> Iterator[Session | Fl
                 yield from _segment(object_in(entry.value), entry.place, reading)
             else:
                 about[entry.name] = entry.value
+
+
+def _logged(stream: BufferedReader, source: Source, reading: Reading) -> Iterator[Session | Flaw]:
+    """Yield the session of a log of older versions: a header, then a message on each line; the name is the id."""
+    about: dict[str, Json] = {"id": source.name.partition(".")[0]}
+    with closing(Gathering(reading)) as gathering:
+        talk = _Talk(gathering)
+        for entry in lines_of(stream):
+            if isinstance(entry, Flaw):
+                yield entry
+            elif _is_header(entry.value):
+                about = {**rest_of(entry.value, "role", "timestamp"), **about}
+            else:
+                yield from talk.take(entry.value, entry.place)
+        yield from talk.sessions(about)
 
 
 def _segment(session: Mapping[str, Json], place: str, reading: Reading) -> Iterator[Session | Flaw]:
@@ -122,7 +144,7 @@ class _Talk:
     def take(self, row: Mapping[str, Json], place: str) -> Iterator[Flaw]:
         """Take a message."""
         self._place = self._place or place
-        if row.get("role") == "session_meta":
+        if _is_header(row):
             return
         number = yield from self._gathering.keep(_message_of(row), place)
         is_history = row.get("active", 1) != 0 or row.get("compacted") == 1
@@ -200,6 +222,10 @@ def _is_home(folder: Path) -> bool:
 
 def _has_sessions(path: Path | None) -> bool:
     return {"session_id", "role", "tool_name"} <= set(tables_at(path).get("messages", ()))
+
+
+def _is_header(entry: Mapping[str, Json]) -> bool:
+    return entry.get("role") == "session_meta"
 
 
 def _is_export(sight: Json) -> bool:
