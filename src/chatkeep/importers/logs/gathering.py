@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import tempfile
 from array import array
-from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Generator, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import IO, Final
 
@@ -86,6 +86,10 @@ class Gathering:
         self._spots.append(self._spool.tell())
         self._spool.write(_encode(said) + b"\n")
         return len(self._spots) - 1
+
+    def stored_ids(self, key: str) -> Collection[str]:
+        """Return the ids of the messages that an earlier import stored under a key."""
+        return self._reading.stored_ids(key)
 
     def session(self, fields: Mapping[str, Json], numbers: Iterable[int], place: str) -> Iterator[Session | Flaw]:
         """Yield the session with these header fields and messages, in parts when it is long."""

@@ -6,8 +6,10 @@ import json
 from pathlib import Path
 
 from chatkeep import importers
-from chatkeep.core.model import MODEL_TITLE, Json, Session
+from chatkeep.core.model import MODEL_TITLE, Json, Session, text_of
 from chatkeep.importers import Flaw
+from chatkeep.sessions import Sessions
+from chatkeep.store.memory import MemoryStore
 from tests.importers.formats.agents.reading import sessions_by_key
 from tests.importers.formats.agents.test_samples import OWN
 
@@ -39,7 +41,7 @@ def test_join_the_lines_of_an_answer() -> None:
     """The lines of one message id are one message, though results of tools stand between them; usage counts once."""
     session = sessions_by_key(FOLDER, "claude-code")[MAIN]
     answer, first, second = session.messages[1:4]
-    assert ("assistant", "u02", "I'll look at the parser first.") == (answer.role, answer.id, answer.content)
+    assert ("assistant", "u06", "I'll look at the parser first.") == (answer.role, answer.id, answer.content)
     assert ["Read", "Bash"] == [call["function"]["name"] for call in answer.tool_calls or []]
     assert '{"file_path":"/home/dev/app/parser.py"}' == (answer.tool_calls or [])[0]["function"]["arguments"]
     metadata = answer.metadata or {}
@@ -50,6 +52,28 @@ def test_join_the_lines_of_an_answer() -> None:
     assert [("toolu_1", "Read"), ("toolu_2", "Bash")] == [(one.tool_call_id, one.name) for one in (first, second)]
     assert {"type": "text", "file": {"numLines": 1}} == (first.metadata or {})["source"]["toolUseResult"]
     assert True is (second.metadata or {})["is_error"]
+
+
+def test_go_on_with_an_answer_met_before_its_end(tmp_path: Path) -> None:
+    """An import in the midst of an answer stores its lines so far, a later one the others; nothing stands twice."""
+    lines = (
+        (FOLDER / "projects" / "-home-dev-app" / f"{MAIN.rpartition(':')[2]}.jsonl")
+        .read_bytes()
+        .splitlines(keepends=True)
+    )
+    path = tmp_path / f"{MAIN.rpartition(':')[2]}.jsonl"
+    for count in range(1, len(lines)):
+        sessions = Sessions(MemoryStore())
+        for part in (lines[:count], lines, lines):
+            path.write_bytes(b"".join(part))
+            records = importers.read_sessions(path, "claude-code", stored_ids=importers.ids_in(sessions))
+            report = importers.take_in(sessions, records)
+            assert () == report.errors
+        assert 0 == report.messages_added
+        texts = [text_of(message.content) for message in sessions.read(MAIN).messages]
+        assert sorted(filter(None, texts)) == sorted(
+            filter(None, (text_of(one.content) for one in sessions_by_key(FOLDER, "claude-code")[MAIN].messages))
+        )
 
 
 def test_tell_words_of_the_program_from_those_of_the_user() -> None:
@@ -74,7 +98,7 @@ def test_link_a_fork_to_its_origin() -> None:
     """A session with a copied beginning keeps it, and names the session and the place where it leaves."""
     session = sessions_by_key(FOLDER, "claude-code")[FORK]
     assert {"session": MAIN, "seq": 2} == session.header.metadata["forked_from"]
-    assert ["u01", "u02", "u31", "u32"] == [message.id for message in session.messages]
+    assert ["u01", "u03", "u31", "u32"] == [message.id for message in session.messages]
     assert "Another way to repair it" == session.header.metadata[MODEL_TITLE]
 
 

@@ -13,9 +13,9 @@ Source: transcripts written by Claude Code 1.0 to 2.1, and the schemas in Sinity
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
-from itertools import groupby, pairwise
+from itertools import chain, groupby, pairwise
 from pathlib import Path
 from typing import Final
 
@@ -83,10 +83,25 @@ class ClaudeCodeImporter:
 
 
 class _Talk(Struct):
-    """The messages of a session or a sub-agent: numbers of the gathering, -1 for the open answer's place."""
+    """The messages of a session or a sub-agent: numbers of the gathering, none yet in the open answer's place."""
 
-    numbers: list[int] = field(default_factory=list)
+    agent: str = ""
+    numbers: list[Sequence[int]] = field(default_factory=list)
     answer: _Answer | None = None
+    stored: Collection[str] | None = None
+
+
+class _Part(Struct, frozen=True):
+    """A line of an answer: its envelope, its message, and the blocks in it."""
+
+    line: dict[str, Json]
+    message: dict[str, Json]
+    blocks: list[Json]
+
+    @property
+    def uuid(self) -> Json:
+        """The id of the line."""
+        return self.line.get("uuid")
 
 
 class _Answer(Struct):
@@ -94,23 +109,43 @@ class _Answer(Struct):
 
     slot: int
     place: str
-    line: dict[str, Json]
-    message: dict[str, Json]
-    blocks: list[Json]
-    uuids: list[Json]
+    parts: list[_Part]
     size_bytes: int = 0
 
     def goes_on_with(self, message: Mapping[str, Json], size_bytes: int) -> bool:
         """Tell whether a line has more of this answer."""
-        is_same = bool(message.get("id")) and message["id"] == self.message.get("id")
+        is_same = bool(message.get("id")) and message["id"] == self.parts[0].message.get("id")
         return is_same and self.size_bytes + size_bytes <= _ANSWER_BYTES_MAX
+
+    def pieces(self, stored: Collection[str]) -> Iterator[_Piece]:
+        """Yield the answer, or its pieces: an earlier import may have met it before its end."""
+        begun = 0
+        for place, part in enumerate(self.parts, start=1):
+            if place == len(self.parts) or part.uuid in stored:
+                yield _Piece(self.parts[begun:place])
+                begun = place
+
+
+class _Piece(Struct, frozen=True):
+    """The lines of an answer that become one message; its id is that of the last line."""
+
+    parts: Sequence[_Part]
+
+    @property
+    def line(self) -> dict[str, Json]:
+        """The envelope: the first line's, with the id of the last one."""
+        first, last = self.parts[0], self.parts[-1]
+        return first.line if first is last else {**first.line, "uuid": last.uuid}
 
     def fields(self) -> dict[str, Json]:
         """Return the message: its words, its calls, and its thinking in the metadata."""
+        message: dict[str, Json] = {}
+        for part in self.parts:
+            message |= rest_of(part.message)
         calls: list[Json] = []
         said: list[Json] = []
         thoughts: list[dict[str, Json]] = []
-        for block in self.blocks:
+        for block in (block for part in self.parts for block in part.blocks):
             kind = text_in(object_in(block).get("type"))
             if kind == "tool_use":
                 calls.append(call_of(block.get("id"), block.get("name"), block.get("input")))
@@ -120,15 +155,15 @@ class _Answer(Struct):
                 said.append(block)
         words = "\n\n".join(filter(None, (text_in(one.get("thinking")) for one in thoughts)))
         rest = {
-            "message": rest_of(self.message, "role", "type", "content", "model", "usage", "stop_reason"),
-            "uuids": self.uuids if len(self.uuids) > 1 else None,
+            "message": rest_of(message, "role", "type", "content", "model", "usage", "stop_reason"),
+            "uuids": [part.uuid for part in self.parts] if len(self.parts) > 1 else None,
             "thinking": [*filter(None, (rest_of(one, "thinking", "type") for one in thoughts))],
         }
         metadata = metadata_of(
             rest_of(rest),
-            model=self.message.get("model"),
-            usage=self.message.get("usage"),
-            finish_reason=self.message.get("stop_reason"),
+            model=message.get("model"),
+            usage=message.get("usage"),
+            finish_reason=message.get("stop_reason"),
             **{REASONING: thinking(words, "thinking")},
         )
         content = content_of(said) if said or not calls else None
@@ -191,7 +226,7 @@ class _Log:
             yield from self._close(talk)
         main = self._key()
         for agent, talk in self._talks.items():
-            if numbers := [number for number in talk.numbers if number >= 0]:
+            if numbers := [*chain.from_iterable(talk.numbers)]:
                 fields = self._fields(main) if not agent else self._side_fields(main, agent)
                 yield from self._gathering.session(fields, numbers, self._source.name)
 
@@ -274,31 +309,41 @@ class _Log:
             if block.get("type") == "tool_use" and (call_id := text_in(block.get("id"))):
                 self._tools[call_id] = block.get("name")
         size_bytes = len(msgspec.json.encode(blocks))
-        answer = talk.answer
+        answer, part = talk.answer, _Part(line, message, blocks)
         if answer is not None and answer.goes_on_with(message, size_bytes):
-            answer.blocks += blocks
+            answer.parts.append(part)
             answer.size_bytes += size_bytes
-            answer.message |= rest_of(message)
-            answer.uuids += filter(None, [line.get("uuid")])
             return
         yield from self._close(talk)
-        uuids = [*filter(None, [line.get("uuid")])]
-        talk.answer = _Answer(len(talk.numbers), place, line, dict(message), blocks, uuids, size_bytes)
-        talk.numbers.append(-1)
+        talk.answer = _Answer(len(talk.numbers), place, [part], size_bytes)
+        talk.numbers.append(())
 
     def _close(self, talk: _Talk) -> Iterator[Flaw]:
         """Keep the open answer."""
         answer, talk.answer = talk.answer, None
-        if answer is not None:
-            number = yield from self._gathering.keep(self._whole(answer.line, answer.fields()), answer.place)
-            talk.numbers[answer.slot] = -1 if number is None else number
+        if answer is None:
+            return
+        numbers: list[int] = []
+        for piece in answer.pieces(self._stored_in(talk) if len(answer.parts) > 1 else ()):
+            number = yield from self._gathering.keep(self._whole(piece.line, piece.fields()), answer.place)
+            numbers += [] if number is None else [number]
+        talk.numbers[answer.slot] = numbers
+
+    def _stored_in(self, talk: _Talk) -> Collection[str]:
+        """Return the ids that an earlier import stored for a talk."""
+        if talk.stored is None:
+            talk.stored = self._gathering.stored_ids(self._key_of(talk))
+        return talk.stored
+
+    def _key_of(self, talk: _Talk) -> str:
+        return fitting_key(self._key(), talk.agent, "/") if talk.agent else self._key()
 
     def _keep(
         self, talk: _Talk, line: dict[str, Json], place: str, fields: dict[str, Json], count: int = 0
     ) -> Iterator[Flaw]:
         number = yield from self._gathering.keep(self._whole(line, fields, count), place)
         if number is not None:
-            talk.numbers.append(number)
+            talk.numbers.append((number,))
 
     def _whole(self, line: Mapping[str, Json], fields: dict[str, Json], count: int = 0) -> dict[str, Json]:
         """Return a message with the id, the time and the rest of its line; `count` messages of the line precede it."""
@@ -325,7 +370,7 @@ class _Log:
             agent = text_in(line.get("agentId")) or self._agents.get(parent) or uuid or "side"
             if uuid:
                 self._agents[uuid] = agent
-        return self._talks.setdefault(agent, _Talk())
+        return self._talks.setdefault(agent, _Talk(agent))
 
     def _key(self) -> str:
         project = _project_of(self._source) or _UNFIT.sub("-", text_in(self._about.first.get("cwd")))
