@@ -59,7 +59,7 @@ def file_of(*sessions: Session, fmt: str, single: bool = False) -> bytes:
 def test_export_one_session_as_json() -> None:
     """A session is exported as the document that a workspace keeps: one message per line, comma first."""
     expected = (
-        b'{"format":1,"key":"telegram:1","channel":"telegram","title":null,"created_at":"2024-01-15T10:30:00Z",'
+        b'{"format":2,"key":"telegram:1","channel":"telegram","title":null,"created_at":"2024-01-15T10:30:00Z",'
         b'"metadata":{},"messages":[\n'
         b'{"seq":1,"role":"user","content":"Hi","timestamp":"2024-01-15T10:30:00Z","id":"a"}\n'
         b',{"seq":2,"role":"assistant","content":"Ho","timestamp":"2024-01-15T10:30:00Z","id":"b"}\n'

@@ -3,8 +3,8 @@
 - `json`: one session is a document like the session file, without its reserve: a header, one message per line,
   comma first, and the number of messages. Several sessions are an array of documents.
 - `jsonl`: one session per line.
-- `md`: a page for people. Each message stands in a block quote or a fence, and no content can close it. So a message
-  cannot pose as another part of the page.
+- `md`: a page for people, without events. Each message stands in a block quote or a fence, and no content can close
+  it. So a message cannot pose as another part of the page.
 
 The session alone decides the bytes: export, import elsewhere and export again give the same file.
 """
@@ -19,7 +19,9 @@ from typing import Final
 import msgspec
 from msgspec import Struct
 
-from chatkeep.core.model import Digest, Json, Message, Session, title_of
+from chatkeep.core.digest import Digest
+from chatkeep.core.model import Json, Message, Session, title_of
+from chatkeep.core.standing import said
 from chatkeep.core.unknown import encoded_message, encoded_opening
 from chatkeep.errors import InvalidError
 
@@ -48,13 +50,24 @@ def exported(sessions: Iterable[Session], fmt: str, *, single: bool) -> Iterator
     Raises:
         InvalidError: when the format is unknown.
     """
-    if fmt not in EXPORT_FORMATS:
-        raise InvalidError("format", f"must be one of {', '.join(EXPORT_FORMATS)}")
+    check_format(fmt)
     if fmt == "jsonl":
         return map(_json_line, sessions)
     if fmt == "md":
         return _joined(sessions)
     return (piece for session in sessions for piece in _document(session)) if single else _array(sessions)
+
+
+def check_format(fmt: str, *, log: bool = False) -> None:
+    """Check the format of an export, for sessions as they stand or for their logs.
+
+    Raises:
+        InvalidError: when it is unknown, or no format for a log.
+    """
+    if fmt not in EXPORT_FORMATS:
+        raise InvalidError("format", f"must be one of {', '.join(EXPORT_FORMATS)}")
+    if log and fmt == "md":
+        raise InvalidError("log", "goes with json and jsonl: a page for people has what stands")
 
 
 def _json_line(session: Session) -> bytes:
@@ -103,10 +116,11 @@ def _page(session: Session) -> Iterator[str]:
     header = session.header
     yield f"# {_plain(_title(session))}\n\n"
     yield f"- Key: {_code(header.key)}\n- Channel: {_code(header.channel)}\n- Begun: {_time(header.created_at)}\n"
-    if session.messages:
-        yield f"- Latest: {_time(max(message.sent_at for message in session.messages))}\n"
-    yield f"- Messages: {len(session.messages)}\n\n"
-    for message in session.messages:
+    messages = said(session.messages)
+    if messages:
+        yield f"- Latest: {_time(max(message.sent_at for message in messages))}\n"
+    yield f"- Messages: {len(messages)}\n\n"
+    for message in messages:
         yield from _blocks(message)
 
 

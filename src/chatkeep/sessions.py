@@ -15,7 +15,6 @@ from typing import Final
 
 import msgspec
 
-from chatkeep.core import ids
 from chatkeep.core.bounds import BATCH_MAX
 from chatkeep.core.checks import (
     check_channel,
@@ -25,7 +24,7 @@ from chatkeep.core.checks import (
 )
 from chatkeep.core.feed import Changes
 from chatkeep.core.history.windows import Window, fitting
-from chatkeep.core.keys import KEY_CHARS_MAX, composed, parse_key
+from chatkeep.core.keys import KEY_CHARS_MAX, RANDOM_BITS, composed, id_of, number_after, parse_key
 from chatkeep.core.model import (
     Appended,
     Draft,
@@ -46,6 +45,7 @@ from chatkeep.core.model import (
 )
 from chatkeep.core.paging import LIST_LIMIT_DEFAULT, LIST_LIMIT_MAX
 from chatkeep.core.search.search import Search
+from chatkeep.core.standing import EVENT
 from chatkeep.core.stats import DAYS_SHOWN, NO_STATS, PeriodUnit, Stats
 from chatkeep.errors import (
     ForbiddenError,
@@ -76,8 +76,8 @@ class MessageIds:
     def __call__(self, at: datetime) -> str:
         """Return a new id."""
         with self._lock:
-            self._last = ids.number_after(self._last, at, secrets.randbits(ids.RANDOM_BITS))
-            return ids.id_of(self._last)
+            self._last = number_after(self._last, at, secrets.randbits(RANDOM_BITS))
+            return id_of(self._last)
 
 
 class Sessions:
@@ -90,15 +90,19 @@ class Sessions:
         now: Callable[[], datetime] = now_utc,
         new_id: Callable[[datetime], str] | None = None,
         prefix: str = "",
+        may_drop: bool = True,
     ) -> None:
-        """Take the store, the clock and the maker of message ids."""
+        """Take the store, the clock and the maker of message ids; `may_drop` lets messages drop earlier ones."""
         self._store = store
         self._now = now
         self._new_id = MessageIds() if new_id is None else new_id
         self._prefix = composed(prefix)
+        self._may_drop = may_drop
 
-    def confined(self, prefix: str) -> Sessions:
+    def confined(self, prefix: str, *, may_drop: bool = True) -> Sessions:
         """Return these use cases confined to `prefix`, which can only narrow the current prefix.
+
+        Without `may_drop` they only append: what was said stands.
 
         Raises:
             ForbiddenError: when `prefix` lies outside the current one.
@@ -106,11 +110,17 @@ class Sessions:
         prefix = composed(prefix)
         if not prefix.startswith(self._prefix):
             raise ForbiddenError(f"Confined to keys that begin with {self._prefix!r}.")
-        return Sessions(self._store, now=self._now, new_id=self._new_id, prefix=prefix)
+        may_drop = may_drop and self._may_drop
+        return Sessions(self._store, now=self._now, new_id=self._new_id, prefix=prefix, may_drop=may_drop)
 
     def at(self, moment: datetime, new_id: Callable[[datetime], str]) -> Sessions:
         """Return these use cases at an earlier moment, with the ids chosen then."""
-        return Sessions(self._store, now=lambda: moment, new_id=new_id, prefix=self._prefix)
+        return Sessions(self._store, now=lambda: moment, new_id=new_id, prefix=self._prefix, may_drop=self._may_drop)
+
+    @property
+    def may_drop(self) -> bool:
+        """Whether messages may drop earlier ones."""
+        return self._may_drop
 
     @property
     def prefix(self) -> str:
@@ -147,12 +157,12 @@ class Sessions:
     ) -> Appended:
         """Store 1 to 1000 messages at the end of a session, all or none.
 
-        With `key` None a key is made. Missing ids and times are filled in.
+        With `key` None a key is made. Missing ids and times are filled in. `expect_count` counts the lines of the log.
 
         Raises:
             InvalidError: when the number of messages is out of range, or a message or the key breaks a rule.
             TooLargeError: when a message is larger than 16 MiB.
-            ForbiddenError: when the key lies outside the prefix.
+            ForbiddenError: when the key lies outside the prefix, or a message drops others and may not.
             SessionNotFoundError, MessageConflictError, CountConflictError, SessionDamagedError, BusyError,
             StorageError: as in `Store.append`.
         """
@@ -164,6 +174,7 @@ class Sessions:
         if not key.startswith(self._prefix):
             raise ForbiddenError(f"This token writes only to keys that begin with {self._prefix!r}.")
         channel = None if channel is None else check_channel(channel)
+        self._check_may_drop(drafts)
         complete = [self._completed(draft) for draft in drafts]
         return self._store.append(key, complete, channel=channel, create=create, expect_count=expect_count)
 
@@ -171,12 +182,14 @@ class Sessions:
         """Return the summary of a session."""
         return self._store.get(self._own(key))
 
-    def read(self, key: str) -> Session:
-        """Return a whole session."""
-        return self._store.read(self._own(key))
+    def read(self, key: str, *, log: bool = False) -> Session:
+        """Return a whole session as it stands; with `log`, every line of it."""
+        return self._store.read(self._own(key), log=log)
 
-    def read_all(self, selection: Selection, *, on_unread: Callable[[str], None] = lambda _: None) -> Iterator[Session]:
-        """Yield whole sessions by key, without those deleted meanwhile or unreadable.
+    def read_all(
+        self, selection: Selection, *, log: bool = False, on_unread: Callable[[str], None] = lambda _: None
+    ) -> Iterator[Session]:
+        """Yield whole sessions by key, each as `read` does, without those deleted meanwhile or unreadable.
 
         `on_unread` gets the key of each unreadable session; `status` names the files without a readable key.
 
@@ -189,7 +202,7 @@ class Sessions:
             page = self.keys(selection, limit=_KEYS_AT_ONCE, cursor=cursor)
             for key in page.keys:
                 try:
-                    session = self._store.read(key)
+                    session = self._store.read(key, log=log)
                 except SessionNotFoundError:
                     continue
                 except (StorageError, SessionDamagedError) as error:
@@ -213,14 +226,15 @@ class Sessions:
         after: int | None = None,
         max_tokens: int | None = None,
         reasoning: bool = False,
+        log: bool = False,
     ) -> Window:
         """Return neighbouring messages, oldest first, as `Store.window`; with `max_tokens` the newest that fit.
 
         The default limit is 50 messages, with `max_tokens` 500. With `max_tokens`, the models' reasoning is left out
-        unless `reasoning` is set.
+        unless `reasoning` is set. With `log`, lines of every kind count.
 
         Raises:
-            InvalidError: for numbers out of range, and for `after` together with `max_tokens`.
+            InvalidError: for numbers out of range, and for `after` or `log` together with `max_tokens`.
             SessionNotFoundError, SessionDamagedError: as in `Store.window`.
         """
         own = self._own(key)
@@ -229,10 +243,12 @@ class Sessions:
         _check_limit(limit, LIST_LIMIT_MAX)
         if after is not None and max_tokens is not None:
             raise InvalidError("max_tokens", "takes the newest messages: give before, not after")
+        if log and max_tokens is not None:
+            raise InvalidError("max_tokens", "is for a model, and what was dropped is not: leave out log")
         for name, bound in (("before", before), ("after", after), ("max_tokens", max_tokens)):
             if bound is not None and not 0 <= bound < 1 << 53:
                 raise InvalidError(name, "must be a number from 0 to 2^53")
-        window = self._store.window(own, limit=limit, before=before, after=after)
+        window = self._store.window(own, limit=limit, before=before, after=after, log=log)
         return window if max_tokens is None else fitting(window, max_tokens, with_reasoning=reasoning)
 
     def list(
@@ -318,9 +334,10 @@ class Sessions:
 
         Raises:
             InvalidError, TooLargeError: when the header or a message breaks a rule; nothing is stored then.
-            ForbiddenError: when the key lies outside the prefix.
+            ForbiddenError: when the key lies outside the prefix, or a message drops others and may not.
             SessionDamagedError, BusyError, StorageError: as in `Store.merge`.
         """
+        self._check_may_drop(session.messages)
         checked = checked_session(session)
         if not checked.header.key.startswith(self._prefix):
             raise ForbiddenError(f"This token writes only to keys that begin with {self._prefix!r}.")
@@ -386,9 +403,14 @@ class Sessions:
     def _completed(self, draft: Draft) -> Draft:
         now = self._now()
         sent_at = now if draft.sent_at is None else utc(draft.sent_at)
-        complete = msgspec.structs.replace(draft, sent_at=sent_at, id=draft.id or self._new_id(now))
+        content = "" if draft.content is None and draft.role == EVENT else draft.content
+        complete = msgspec.structs.replace(draft, sent_at=sent_at, id=draft.id or self._new_id(now), content=content)
         check_draft(draft if draft.id == "" else complete)
         return complete
+
+    def _check_may_drop(self, messages: Iterable[Draft | Message]) -> None:
+        if not self._may_drop and any(message.drops for message in messages):
+            raise ForbiddenError("This token lacks the scope 'delete': its messages cannot drop others.")
 
 
 def checked_session(session: Session) -> Session:

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from chatkeep.core.model import Draft, Hits, Message, Revision, Role, Selection, Session
+from chatkeep.core.standing import SeqRange
 from chatkeep.core.stats import PeriodUnit
 from chatkeep.errors import ChatkeepError, ConflictError
 from chatkeep.store.files.store import FilesStore
@@ -26,11 +27,13 @@ from chatkeep.testing import draft, search_for, session
 EVERY = Selection(archived=None)
 KEYS = ("a:b", "a/b", "telegram:1", "日本語")
 WORDS = ("prime", "primes", "Straße", "東京タワー", "café", "हिन्दी", "quick brown fox", "🎉")
-ROLES: tuple[Role, ...] = ("system", "user", "assistant", "tool")
+ROLES: tuple[Role, ...] = ("system", "user", "assistant", "tool", "event")
 QUERIES = (*WORDS, "STRASSE", "京", "prim", '"brown fox"', "quick zebra", "prime 東京 ")
 
 keys = st.sampled_from(KEYS)
 texts = st.lists(st.sampled_from(WORDS), max_size=4).map(" \n".join)
+places = st.integers(1, 12)
+ranges = st.lists(st.tuples(places, places).map(sorted).map(lambda ends: SeqRange(*ends)), min_size=1, max_size=3)
 drafts = st.builds(
     draft,
     texts,
@@ -38,6 +41,7 @@ drafts = st.builds(
     id=st.integers(0, 12).map("m{}".format),
     role=st.sampled_from(ROLES),
     metadata=st.sampled_from([None, {"a": 1.5}]),
+    drops=st.one_of(st.none(), st.none(), ranges.map(tuple)),
 )
 batches = st.lists(drafts, min_size=1, max_size=4)
 fresh_batches = st.lists(st.builds(draft, texts, st.integers(0, 30)), min_size=1, max_size=6)
@@ -81,9 +85,26 @@ class FilesBesideMemory(RuleBasedStateMachine):
     def append_again(self, key: str) -> None:
         """The last messages are sent again."""
         messages = self.messages(key)[-3:]
-        again = [draft(each.content, 99, id=each.id, role=each.role, metadata=each.metadata) for each in messages]
+        again = [
+            draft(each.content, 99, id=each.id, role=each.role, metadata=each.metadata, drops=each.drops)
+            for each in messages
+        ]
         if again:
             self.both(lambda store: store.append(key, again, expect_count=0))
+
+    @rule(key=keys, back=st.integers(0, 3), count=st.integers(1, 4))
+    def pop(self, key: str, back: int, count: int) -> None:
+        """Some of the last lines are dropped, dropped ones and marks among them."""
+        end = len(self.messages(key)) - back
+        if end > 0:
+            mark = draft("", 40, role="event", drops=(SeqRange(max(1, end - count + 1), end),))
+            self.both(lambda store: store.append(key, [mark], expect_count=end + back))
+
+    @rule(key=keys, text=texts)
+    def clear(self, key: str, text: str) -> None:
+        """Everything is dropped, by a message that begins anew."""
+        if count := len(self.messages(key)):
+            self.both(lambda store: store.append(key, [draft(text, 50, id=f"c{count}", drops=(SeqRange(1, count),))]))
 
     @rule(key=keys, revision=revisions)
     def revise(self, key: str, revision: Revision) -> None:
@@ -162,7 +183,7 @@ class FilesBesideMemory(RuleBasedStateMachine):
     def copy_file(self, key: str) -> None:
         """A session is backed up by copying its file."""
         if self.exists(key):
-            self.copies[key] = (self.path(key).read_bytes(), self.model.read(key))
+            self.copies[key] = (self.path(key).read_bytes(), self.model.read(key, log=True))
 
     @rule(key=keys)
     def put_back_file(self, key: str) -> None:
@@ -207,6 +228,9 @@ class FilesBesideMemory(RuleBasedStateMachine):
         for key in KEYS:
             self.both(lambda store, key=key: store.get(key))  # type: ignore[misc]
             self.both(lambda store, key=key: store.read(key))  # type: ignore[misc]
+            self.both(lambda store, key=key: store.read(key, log=True))  # type: ignore[misc]
+            self.both(lambda store, key=key: store.window(key, limit=4, before=9, log=True))  # type: ignore[misc]
+            self.both(lambda store, key=key: store.window(key, limit=4, after=2, log=True))  # type: ignore[misc]
             for bounds in ({}, {"before": 4}, {"after": 1}, {"before": 6, "after": 2}):
                 self.both(lambda store, key=key, bounds=bounds: store.window(key, limit=3, **bounds))  # type: ignore[misc]
 
@@ -249,7 +273,7 @@ class FilesBesideMemory(RuleBasedStateMachine):
 
     def messages(self, key: str) -> tuple[Message, ...]:
         """Return the messages that there should be."""
-        return self.model.read(key).messages if self.exists(key) else ()
+        return self.model.read(key, log=True).messages if self.exists(key) else ()
 
     def put(self, key: str, messages: Sequence[Message]) -> None:
         """Make these the messages of the model's session."""

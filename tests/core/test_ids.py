@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chatkeep.core.ids import RANDOM_BITS, id_of, number_after
+from chatkeep.core.keys import RANDOM_BITS, id_of, number_after
 
 times = st.datetimes(datetime(1970, 1, 2), datetime(9999, 1, 1), timezones=st.just(UTC))  # noqa: DTZ001 - set beside
 bits = st.integers(0, (1 << RANDOM_BITS) - 1)

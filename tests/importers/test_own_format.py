@@ -101,7 +101,7 @@ def test_read_lines_with_flaws_between() -> None:
         "[1]",
         '{"key":"a"}',
         '{"key":"a","messages":[{"role":"bot","content":"x"}]}',
-        '{"format":2,"key":"a","messages":[]}',
+        '{"format":3,"key":"a","messages":[]}',
         '{"key":"a","created_at":1e300,"messages":[]}',
         '{"key":"a","messages":[{"role":"user","content":"\\ud800"}]}',
         json.dumps({**SCALE, "key": "z"}),

@@ -37,7 +37,16 @@ from chatkeep.wire import answers, bodies, errors
 T = TypeVar("T")
 AT = datetime(2024, 1, 15, 10, 30, 0, 123457, tzinfo=UTC)
 HEADER = Header(key="a/b", channel="web", title="T", created_at=AT, archived=True, pinned=True, tags=("x", "y"))
-SUMMARY = Summary(header=HEADER, message_count=3, talk_count=2, title="T", preview="hi", updated_at=AT, damage="torn")
+SUMMARY = Summary(
+    header=HEADER,
+    line_count=5,
+    message_count=3,
+    talk_count=2,
+    title="T",
+    preview="hi",
+    updated_at=AT,
+    damage="torn",
+)
 HIT = Hit(
     key="k",
     title="t",

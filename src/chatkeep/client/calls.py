@@ -13,12 +13,11 @@ import msgspec
 from msgspec import Struct
 
 from chatkeep.client.exchange import Call, Decoded
-from chatkeep.core import ids
 from chatkeep.core.checks import (
     encoded_json,
 )
 from chatkeep.core.history.windows import Window
-from chatkeep.core.keys import parse_key
+from chatkeep.core.keys import RANDOM_BITS, id_of, number_after, parse_key
 from chatkeep.core.model import (
     Appended,
     Draft,
@@ -95,29 +94,19 @@ def get(key: str) -> Call[Summary]:
     return Call(method="GET", path=_session_path(key), decode=_detail, key=key)
 
 
-def read(key: str) -> Call[Session]:
+def read(key: str, *, log: bool) -> Call[Session]:
     """Return the call for a whole session."""
-    query = _pairs({"session": parse_key(key), "format": "json"})
+    query = _pairs({"session": parse_key(key), "format": "json", "log": log or None})
     return Call(method="GET", path="/api/v1/export", decode=_session, query=query, key=key)
 
 
-def window(
-    key: str, *, limit: int | None, before: int | None, after: int | None, max_tokens: int | None, reasoning: bool
-) -> Call[Window]:
-    """Return the call for neighbouring messages."""
-    query: Fields = {
-        "session": parse_key(key),
-        "limit": limit,
-        "before": before,
-        "after": after,
-        "max_tokens": max_tokens,
-        "reasoning": reasoning or None,
-    }
+def window(key: str, chosen: Fields) -> Call[Window]:
+    """Return the call for neighbouring messages, chosen by parameters of the query."""
     return Call(
         method="GET",
         path="/api/v1/messages",
         decode=_window,
-        query=_pairs(query),
+        query=_pairs({"session": parse_key(key), **chosen}),
         key=key,
     )
 
@@ -259,8 +248,8 @@ def with_ids(drafts: Sequence[Draft]) -> Sequence[Draft]:
     """Return the messages with ids in their order, so that a retry stores nothing twice."""
     now, last, named = datetime.now(UTC), 0, []
     for draft in drafts:
-        last = ids.number_after(last, now, secrets.randbits(ids.RANDOM_BITS))
-        named.append(msgspec.structs.replace(draft, id=ids.id_of(last)) if draft.id is None else draft)
+        last = number_after(last, now, secrets.randbits(RANDOM_BITS))
+        named.append(msgspec.structs.replace(draft, id=id_of(last)) if draft.id is None else draft)
     return named
 
 

@@ -100,13 +100,13 @@ class Client:
         A message is a dict (`{"role": "user", "content": "Hello"}`), a `Draft`, or a message object of a model's SDK,
         anything with `model_dump`. A missing session is created, unless `create` is false, in `channel` or the channel
         in its key. Without a key the server makes one. With `expect_count` nothing is stored unless the session has as
-        many messages. A message with a stored id keeps its place and is not stored again.
+        many lines. A message with a stored id keeps its place. The seqs in its `drops` no longer stand.
 
         Raises:
             InvalidError: for anything but a message, with the field. TooLargeError: for a message over 16 MiB.
             SessionNotFoundError: when there is no such session and `create` is false.
             MessageConflictError: when an id is taken by other content.
-            CountConflictError: when the session has not `expect_count` messages.
+            CountConflictError: when the session has not `expect_count` lines.
             SessionDamagedError: when the session's file cannot be read whole.
         """
         named = calls.with_ids(drafts_of(drafts))
@@ -121,13 +121,13 @@ class Client:
         """
         return self._connection.answer(calls.get(key))
 
-    def read(self, key: str) -> Session:
-        """Return a whole session: header and every message, oldest first.
+    def read(self, key: str, *, log: bool = False) -> Session:
+        """Return a whole session: header and every message that stands, oldest first; with `log`, every line.
 
         Raises:
             SessionNotFoundError, SessionDamagedError: when there is none, or nothing of it can be read.
         """
-        return self._connection.answer(calls.read(key))
+        return self._connection.answer(calls.read(key, log=log))
 
     def read_all(
         self,
@@ -167,19 +167,23 @@ class Client:
         after: int | None = None,
         max_tokens: int | None = None,
         reasoning: bool = False,
+        log: bool = False,
     ) -> Window:
         """Return neighbouring messages, oldest first: the newest, or those next to a seq.
 
         `limit` is 1 to 500: 50 if left out, 500 with `max_tokens`. `before` and `after` are seqs, exclusive. With
         `max_tokens` the window has the newest that fit, by an estimate, without the reasoning of models unless
-        `reasoning` is true. Its `for_openai()` and `for_anthropic()` give dicts for a model.
+        `reasoning` is true. Its `for_openai()` and `for_anthropic()` give dicts for a model. With `log` every line
+        counts, events and dropped ones too.
 
         Raises:
             SessionNotFoundError, SessionDamagedError: when there is none, or nothing of it can be read.
-            InvalidError: for numbers out of range, and for `after` together with `max_tokens`.
+            InvalidError: for numbers out of range, and for `after` or `log` together with `max_tokens`.
         """
         bounds = {"limit": limit, "before": before, "after": after, "max_tokens": max_tokens}
-        return self._connection.answer(calls.window(key, **bounds, reasoning=reasoning))
+        return self._connection.answer(
+            calls.window(key, {**bounds, "reasoning": reasoning or None, "log": log or None})
+        )
 
     def list(
         self,

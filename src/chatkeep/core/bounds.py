@@ -17,6 +17,7 @@ METADATA_BYTES_MAX: Final = 256 << 10  # 256 KiB, of a session's metadata as JSO
 DEPTH_MAX: Final = 128  # levels of lists and objects; a message is the first one itself
 VALUES_MAX: Final = 100_000  # in a message, and in a body: a list of `{}` takes thirty times its bytes once parsed
 BATCH_MAX: Final = 1000  # messages in an append
+DROPS_MAX: Final = 1000  # ranges dropped by one message
 
 BODY_BYTES_MAX: Final = 10 << 20  # 10 MiB, of a request
 LARGE_BODY_BYTES_MAX: Final = 64 << 20  # 64 MiB, of a request with messages: an append, an import, a call of the model

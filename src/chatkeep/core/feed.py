@@ -20,6 +20,7 @@ import msgspec
 from msgspec import Struct
 
 from chatkeep.core.model import Summary
+from chatkeep.core.standing import Drops
 
 ChangeKind = Literal["created", "appended", "revised", "deleted", "reset"]
 
@@ -37,7 +38,8 @@ _POSITION_CHARS: Final = 22
 class Change(Struct, frozen=True, kw_only=True):
     """One change of a session; `position` is the place behind it.
 
-    `created` and `appended` bring the messages from `first_seq` to `last_seq`; both are None without messages.
+    `created` and `appended` bring the lines from `first_seq` to `last_seq`; both are None without lines. `drops` are
+    the seqs dropped by these lines, of earlier lines or of themselves.
     `revised` means an edit of the header, or one by another program, so messages may differ too. `summary` is the
     session at the time of reading, None if it is gone by then. `reset` comes only from clients, without a key: the
     changes are unknown, so a reader must read everything again.
@@ -48,6 +50,7 @@ class Change(Struct, frozen=True, kw_only=True):
     key: str = ""
     first_seq: int | None = None
     last_seq: int | None = None
+    drops: Drops | None = None
     summary: Summary | None = None
 
 

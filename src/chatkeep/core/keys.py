@@ -1,13 +1,19 @@
-"""Session keys: the exact string is the identity of a session, and Chatkeep never changes it to fit.
+"""Names: keys of sessions, and ids of messages.
+
+The exact string of a key is the identity of a session, and Chatkeep never changes it to fit.
 
 A key has 1 to 128 characters of any script, slashes, colons and inner spaces included. It is brought to Unicode form
 NFC on entry, so that two spellings of one text are one session. White space at the ends, lone surrogates, control and
 format characters are refused. The joiners U+200C and U+200D are allowed: some scripts need them.
+
+An id of a message is unique without coordination, and sorts by time as text.
 """
 
 from __future__ import annotations
 
 import unicodedata
+from datetime import datetime
+from typing import Final
 
 from chatkeep.errors import InvalidKeyError
 
@@ -23,6 +29,10 @@ _REFUSED_CATEGORIES = {
     "Zp": "paragraph separators",
 }
 _CHANNELS_BY_PREFIX = {"websocket": "web"}
+RANDOM_BITS: Final = 80  # as a ULID has
+_STEP_SHIFT: Final = 16
+_TIME_BITS: Final = 48
+_CROCKFORD: Final = "0123456789abcdefghjkmnpqrstvwxyz"
 _KNOWN_PREFIXES = frozenset(
     (
         "web",
@@ -77,3 +87,24 @@ def channel_of(key: str) -> str:
     """
     prefix = key.partition(":")[0] if ":" in key else ""
     return _CHANNELS_BY_PREFIX.get(prefix, prefix if prefix in _KNOWN_PREFIXES else "api")
+
+
+def number_after(last: int, at: datetime, random_bits: int) -> int:
+    """Return a number greater than the last: milliseconds and 80 random bits, else the last plus a random step.
+
+    So numbers made in one millisecond, or after a clock was set back, keep their order. Begin with 0. The step has up
+    to 64 random bits: two numbers do not reveal whether another one lies between them.
+
+    Source: ULID specification, monotonicity; the step, and the carry into the milliseconds in place of its overflow,
+    are ours.
+    """
+    fresh = (int(at.timestamp() * 1000) & ((1 << _TIME_BITS) - 1)) << RANDOM_BITS | random_bits
+    return fresh if fresh >> RANDOM_BITS > last >> RANDOM_BITS else last + 1 + (random_bits >> _STEP_SHIFT)
+
+
+def id_of(number: int) -> str:
+    """Return a number as an id of 26 characters, sorted like the numbers.
+
+    Source: the ULID layout (48 bits of milliseconds, 80 random bits, Crockford's base 32).
+    """
+    return "".join(_CROCKFORD[number >> shift & 31] for shift in range(125, -1, -5))

@@ -13,7 +13,7 @@ from typing import Any, Final, Literal
 import msgspec
 from msgspec import UNSET, Struct, UnsetType, field
 
-from chatkeep.core.bounds import MESSAGE_BYTES_MAX
+from chatkeep.core.bounds import DROPS_MAX, MESSAGE_BYTES_MAX
 from chatkeep.core.checks import (
     TITLE_CHARS_MAX,
     check_metadata,
@@ -22,18 +22,19 @@ from chatkeep.core.checks import (
     encoded_json,
 )
 from chatkeep.core.keys import composed
+from chatkeep.core.standing import EVENT, Drops, Moves, standing
 from chatkeep.core.text import reasoning, titles
 from chatkeep.errors import InvalidError, TooLargeError
 
 Json = Any
 """A client's own JSON value, only kept by Chatkeep: content parts, tool calls, metadata."""
 
-Role = Literal["system", "developer", "user", "assistant", "tool"]
+Role = Literal["system", "developer", "user", "assistant", "tool", "event"]
 Mode = Literal["all", "any"]
 Sort = Literal["relevance", "recent"]
 Unit = Literal["session", "message"]
 
-ROLES: Final[tuple[Role, ...]] = ("system", "developer", "user", "assistant", "tool")
+ROLES: Final[tuple[Role, ...]] = ("system", "developer", "user", "assistant", "tool", EVENT)
 TALK_ROLES: Final[frozenset[Role]] = frozenset(("user", "assistant"))
 MODEL_TITLE: Final = "model_title"
 """Name in a session's metadata of the model's title; the user's own title is a field of the header."""
@@ -42,7 +43,10 @@ _NO_TIME: Final = datetime(1, 1, 1, tzinfo=UTC)
 
 
 class Draft(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """A message without a place in a session yet. `Sessions` fills in a missing id and time."""
+    """A message without a place in a session yet. `Sessions` fills in a missing id and time.
+
+    `drops` are ranges of earlier seqs that no longer stand: see `core.standing`.
+    """
 
     role: Role
     content: str | list[Json] | None
@@ -52,14 +56,17 @@ class Draft(Struct, frozen=True, kw_only=True, omit_defaults=True):
     tool_calls: list[Json] | None = None
     tool_call_id: str | None = None
     metadata: dict[str, Json] | None = None
+    drops: Drops | None = None
 
     def says_the_same(self, other: Draft) -> bool:
         """Tell whether two messages have equal content; id and time do not count."""
-        return _said(self) == _said(other)
+        return _spoken(self) == _spoken(other)
 
 
 class Message(Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
-    """One message of a session. `seq` is its place, 1, 2, 3 ...; it alone defines the order.
+    """One line of a session. `seq` is its place, 1, 2, 3 ...; it alone defines the order.
+
+    `drops` are ranges of earlier seqs that no longer stand: see `core.standing`.
 
     `extra` has fields unknown to Chatkeep, as another program wrote them: see `core.unknown`.
     """
@@ -73,6 +80,7 @@ class Message(Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unkn
     tool_calls: list[Json] | None = None
     tool_call_id: str | None = None
     metadata: dict[str, Json] | None = None
+    drops: Drops | None = None
     extra: dict[str, Json] | None = field(default=None, name="")
 
     @property
@@ -87,9 +95,19 @@ class Message(Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unkn
         """The model's thinking before its answer, in words; empty for messages of others."""
         return reasoning.reasoning_of(self.content, self.metadata) if self.role == "assistant" else ""
 
+    @property
+    def is_mark(self) -> bool:
+        """Whether the line only drops others, and has nothing of its own."""
+        return bool(self.drops) and self.role == EVENT and not (self.content or self.metadata or self.extra)
+
+    @property
+    def is_erased(self) -> bool:
+        """Whether the line may be what a compaction leaves of a dropped one: an event without anything of its own."""
+        return self == erased(self)
+
     def says_the_same(self, other: Message | Draft) -> bool:
         """Tell whether two messages have equal content; seq, id and time do not count."""
-        return _said(self) == _said(other)
+        return _spoken(self) == _spoken(other)
 
 
 class Header(Struct, frozen=True, kw_only=True):
@@ -106,7 +124,7 @@ class Header(Struct, frozen=True, kw_only=True):
 
 
 class Session(Struct, frozen=True, kw_only=True):
-    """A whole session, as exported and imported.
+    """A whole session, as exported and imported: its log, or what stands of it.
 
     `extra` has fields of its header unknown to Chatkeep, as another program wrote them.
     """
@@ -115,52 +133,24 @@ class Session(Struct, frozen=True, kw_only=True):
     messages: tuple[Message, ...]
     extra: dict[str, Json] = field(default_factory=dict)
 
-
-class Digest(Struct, frozen=True, kw_only=True):
-    """The facts of a session's messages for a list, folded from one message after the other.
-
-    `title_hint` and `preview_hint` describe messages without words for people, until a message has some.
-    """
-
-    message_count: int = 0
-    talk_count: int = 0
-    auto_title: str | None = None
-    title_hint: str = ""
-    preview: str = ""
-    preview_hint: str = ""
-    latest_at: datetime | None = None
-
-    def plus(self, *messages: Message) -> Digest:
-        """Return the digest of the same messages and these after them."""
-        talk = [message for message in messages if message.role in TALK_ROLES]
-        latest_at = max((message.sent_at for message in messages), default=self.latest_at)
-        asked = () if self.auto_title else (said for said in talk if said.role == "user")
-        title = _first_short(titles.title(said.text, said.content) for said in asked)
-        preview = _first_short(titles.preview(said.text, said.content) for said in reversed(talk))
-        auto_title, latest = self.auto_title or title.said or None, preview.said or self.preview
-        return Digest(
-            message_count=self.message_count + len(messages),
-            talk_count=self.talk_count + len(talk),
-            auto_title=auto_title,
-            title_hint="" if auto_title else self.title_hint or title.described,
-            preview=latest,
-            preview_hint="" if latest else preview.described or self.preview_hint,
-            latest_at=latest_at if self.latest_at is None or latest_at is None else max(self.latest_at, latest_at),
-        )
-
-    @property
-    def made_title(self) -> str | None:
-        """The title from the messages, None if they give none."""
-        return self.auto_title or self.title_hint or None
+    def as_it_stands(self) -> Session:
+        """Return the session as if what was dropped had never been there: numbered anew, without drops."""
+        if not any(line.drops for line in self.messages):
+            return self
+        kept = (line for line in standing(self.messages) if not line.is_mark)
+        numbered = (msgspec.structs.replace(line, seq=seq, drops=None) for seq, line in enumerate(kept, start=1))
+        return msgspec.structs.replace(self, messages=tuple(numbered))
 
 
 class Summary(Struct, frozen=True, kw_only=True):
     """A session without its messages.
 
-    `message_count` counts all messages, `talk_count` those of users and assistants.
+    `message_count` counts all messages, `talk_count` those of users and assistants. `line_count` counts every line of
+    the log, with dropped messages and events: the number for `expect_count`.
     """
 
     header: Header
+    line_count: int
     message_count: int
     talk_count: int
     title: str
@@ -169,17 +159,9 @@ class Summary(Struct, frozen=True, kw_only=True):
     damage: str | None = None
 
 
-def summary(header: Header, digest: Digest, damage: str | None = None) -> Summary:
-    """Return a session's summary. `damage` says why it is read-only, None for a whole one."""
-    return Summary(
-        header=header,
-        message_count=digest.message_count,
-        talk_count=digest.talk_count,
-        title=title_of(header, digest.made_title),
-        preview=digest.preview or digest.preview_hint,
-        updated_at=digest.latest_at or header.created_at,
-        damage=damage,
-    )
+def erased(line: Message) -> Message:
+    """Return what a compaction leaves of a dropped line: its place, its id and what it drops."""
+    return Message(seq=line.seq, role=EVENT, content="", sent_at=line.sent_at, id=line.id, drops=line.drops)
 
 
 def title_of(header: Header, made_title: str | None) -> str:
@@ -199,7 +181,10 @@ class Receipt(Struct, frozen=True, kw_only=True):
 
 
 class Appended(Struct, frozen=True, kw_only=True):
-    """The answer to an append. `stored_count` is 0 when every message was there already."""
+    """The answer to an append. `stored_count` is 0 when every message was there already.
+
+    `message_count` counts every line of the session, dropped ones and events too: the number for `expect_count`.
+    """
 
     key: str
     message_count: int
@@ -208,12 +193,16 @@ class Appended(Struct, frozen=True, kw_only=True):
 
 
 class Merged(Struct, frozen=True, kw_only=True):
-    """The answer to an import of one session. `conflicts` are ids taken by other content, left out."""
+    """The answer to an import of one session. `conflicts` are ids taken by other content, left out.
+
+    `moves` has the seqs of its lines here: see `core.standing.Moved`. Answers over HTTP lack them.
+    """
 
     created: bool
     added_count: int
     skipped_count: int
     conflicts: tuple[str, ...] = ()
+    moves: Moves = ()
 
 
 class Revision(Struct, frozen=True, kw_only=True):
@@ -341,8 +330,8 @@ def check_draft(draft: Draft) -> None:
     """Check the rules of an incoming message that types cannot express.
 
     Raises:
-        InvalidError: for content of another kind, NUL or a lone surrogate, a bad id, a time out of range, and for
-            a message nested too deep or with too many values.
+        InvalidError: for content of another kind, NUL or a lone surrogate, a bad id, a time out of range, drops that
+            are no ranges, and for a message nested too deep or with too many values.
         TooLargeError: when the message is larger than 16 MiB as JSON, its id and time not counted.
     """
     if draft.content is None and not draft.tool_calls:
@@ -352,6 +341,7 @@ def check_draft(draft: Draft) -> None:
             raise InvalidError("content", "a list of parts holds objects or strings")
     for name in ("id", "name", "tool_call_id"):
         check_name(name, getattr(draft, name))
+    check_drops(draft.drops)
     try:
         encoded = encoded_json("message", draft)
     except InvalidError:
@@ -361,6 +351,32 @@ def check_draft(draft: Draft) -> None:
     if len(encoded) - _given_bytes(draft) > MESSAGE_BYTES_MAX:
         raise TooLargeError("message", MESSAGE_BYTES_MAX)
     check_shape("message", encoded)
+
+
+def check_drops(drops: Drops | None) -> None:
+    """Check the ranges that a message drops, if it does.
+
+    Raises:
+        InvalidError: when there are none or more than 1,000, or one does not go from a seq to the same or a later one.
+    """
+    if drops is None:
+        return
+    if not 1 <= len(drops) <= DROPS_MAX:
+        raise InvalidError("drops", f"must have 1 to {DROPS_MAX} ranges")
+    if not all(1 <= first <= last < 1 << 53 for first, last in drops):
+        raise InvalidError("drops", "must be ranges [first, last] of earlier seqs, such as [[5, 6]]")
+
+
+def check_reach(lines: Iterable[Message]) -> None:
+    """Check numbered lines: each may drop earlier ones only.
+
+    Raises:
+        InvalidError: when one drops itself or a later one.
+    """
+    for line in lines:
+        last = max((one.last for one in line.drops or ()), default=0)
+        if last >= line.seq:
+            raise InvalidError("drops", f"reach up to message {last}, but this is {line.seq}: drop earlier ones")
 
 
 def check_extra(message: Message) -> None:
@@ -400,17 +416,7 @@ def _given_bytes(draft: Draft) -> int:
     return len(msgspec.json.encode(given)) - len(msgspec.json.encode(empty))
 
 
-def _first_short(texts: Iterable[titles.Short]) -> titles.Short:
-    """Return the first words for people, and the first description up to there."""
-    described = ""
-    for text in texts:
-        if text.said:
-            return titles.Short(text.said, described)
-        described = described or text.described
-    return titles.Short("", described)
-
-
-def _said(message: Message | Draft) -> bytes:
+def _spoken(message: Message | Draft) -> bytes:
     """Return a client's content as JSON bytes; 1, 1.0 and true are three values."""
     said = (
         message.role,
@@ -419,6 +425,7 @@ def _said(message: Message | Draft) -> bytes:
         message.tool_calls or None,
         message.tool_call_id,
         message.metadata or None,
+        message.drops or None,
         (message.extra or None) if isinstance(message, Message) else None,
     )
     return msgspec.json.encode(said, order="deterministic")

@@ -16,8 +16,10 @@ from msgspec import Raw
 from chatkeep.core.history.windows import Window
 from chatkeep.core.model import Header, Json, Message
 
-FORMAT: Final = 1
+FORMAT: Final = 2
 """The number of the format of session files and exports, in their header."""
+FORMATS: Final = (1, FORMAT)
+"""The numbers of readable formats. In a session of format 1 every line is a message that stands."""
 MESSAGES_OPEN: Final = b',"messages":['
 """The bytes between the fields of a header and the messages."""
 _ONLY_WHEN_SET: Final = frozenset(("archived", "pinned", "tags"))  # header fields left out while false or empty

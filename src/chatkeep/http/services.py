@@ -67,7 +67,7 @@ async def _services(request: Request) -> Services:
 
 async def _own(request: Request) -> Sessions:
     grant: Grant = request.state.grant
-    return services_of(request.app).sessions.confined(grant.prefix)
+    return services_of(request.app).sessions.confined(grant.prefix, may_drop=grant.allows("delete"))
 
 
 async def _pools(request: Request) -> Pools:

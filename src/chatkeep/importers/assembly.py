@@ -2,7 +2,7 @@
 
 The messages wait in a spool file until the end of the record: its key and times may follow them. A small spool stays
 in memory. Then the session is yielded in parts, stored one by one. Each part has the whole header, and the messages
-are numbered through.
+are numbered through. A message with drops begins a part.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from msgspec import Struct
 from chatkeep.core.bounds import BATCH_MAX, MESSAGE_BYTES_MAX, has_more_values
 from chatkeep.core.model import Json, Message, Session, text_of
 from chatkeep.core.scanning import BrokenValueError, LongValueError, Scanner
+from chatkeep.core.standing import Moved, add_move, moved_drops
 from chatkeep.errors import BrokenInputError, ChatkeepError
 from chatkeep.importers.records import (
     Head,
@@ -220,6 +221,7 @@ class Assembly:
         header, met = head.header(begun), dict[int, int]()
         kept = self._count - self._lost
         part: list[Message] = []
+        moves: list[Moved] = []
         size, latest = 0, begun
         self._waiting.seek(0)
         seq = 0
@@ -227,10 +229,15 @@ class Assembly:
             said = _decode_said(line)
             latest = said.timestamp or latest
             sent_at = head.last_at if head.last_at and seq == kept and head.last_at >= begun else latest
+            if said.drops and part:  # it begins a part, so all that it drops is stored by then
+                yield Session(header=header, messages=tuple(part), extra=head.extra)
+                part, size = [], 0
             fields = msgspec.structs.asdict(said)
             del fields["timestamp"]
             fields["id"] = said.id or made_id(head.key, said, met)
-            part.append(Message(seq=seq, sent_at=sent_at, **fields))
+            fields["drops"] = moved_drops(said.drops or (), moves) or None
+            add_move(moves, said.seq or seq, seq)
+            part.append(Message(**{**fields, "seq": seq, "sent_at": sent_at}))
             size += len(line)
             if len(part) == BATCH_MAX or size >= PART_BYTES:
                 yield Session(header=header, messages=tuple(part), extra=head.extra)

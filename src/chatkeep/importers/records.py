@@ -36,9 +36,12 @@ from chatkeep.core.model import (
     Message,
     Role,
     check_draft,
+    check_drops,
     check_extra,
     utc,
 )
+from chatkeep.core.standing import Drops
+from chatkeep.core.unknown import FORMATS
 from chatkeep.errors import BrokenInputError, InvalidError, InvalidKeyError, TooLargeError
 
 _T = TypeVar("_T")
@@ -54,7 +57,10 @@ _STOOD_FOR: Final = "it is too large in many small parts; a short message stands
 
 
 class ImportedMessage(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """A storable message without seq; a missing time or id comes from its neighbours later."""
+    """A storable message; a missing time or id comes from its neighbours later.
+
+    `seq` is the one in the record, None without one; `drops` are seqs of the record.
+    """
 
     role: Role
     content: str | list[Json] | None = None
@@ -64,6 +70,8 @@ class ImportedMessage(Struct, frozen=True, kw_only=True, omit_defaults=True):
     tool_calls: list[Json] | None = None
     tool_call_id: str | None = None
     metadata: dict[str, Json] | None = None
+    drops: Drops | None = None
+    seq: int | None = None
     extra: dict[str, Json] | None = None
 
 
@@ -155,6 +163,7 @@ def mended_message(message: Mapping[str, Json], zone: tzinfo | None, told: tuple
     names: dict[str, Any] = {name: fields.checked(name, _a_name) for name in ("id", "name", "tool_call_id")}
     sent_at = fields.checked("timestamp", lambda at: instant(at, zone))
     metadata = fields.checked("metadata", _an_object) or {}
+    drops, seq = fields.checked("drops", _some_ranges), fields.checked("seq", _a_seq)
     if told:
         marks = metadata.get("altered")
         metadata = {**metadata, "altered": [*(marks if isinstance(marks, list) else ()), REPLACED]}
@@ -165,12 +174,13 @@ def mended_message(message: Mapping[str, Json], zone: tzinfo | None, told: tuple
         content="" if content is None and not calls else content,
         tool_calls=calls,
         metadata=metadata or None,
+        drops=drops,
         **names,
     )
-    kept, extra = _storable(draft, fields.rest("seq"))
+    kept, extra = _storable(draft, fields.rest())
     kept_fields = msgspec.structs.asdict(kept)
     del kept_fields["sent_at"]
-    said = ImportedMessage(timestamp=sent_at, extra=extra or None, **kept_fields)
+    said = ImportedMessage(timestamp=sent_at, seq=seq, extra=extra or None, **kept_fields)
     return ReadRecord(said, tuple(dict.fromkeys((*told, *fields.told, *_changes(draft, kept)))))
 
 
@@ -181,7 +191,7 @@ def head_of(fields: Mapping[str, Json], zone: tzinfo | None = UTC) -> ReadRecord
         InvalidError: when the key is missing or invalid, or the version of the format is unknown.
     """
     left = _Fields(scrubbed(dict(fields)))
-    if (version := left.take("format")) not in (None, 1):
+    if (version := left.take("format")) not in (None, *FORMATS):
         raise InvalidError("format", f"{_shown(version)} is not known: it was written by a newer version")
     key = left.take("key")
     if not isinstance(key, str):
@@ -390,6 +400,20 @@ def _an_object(value: Json) -> dict[str, Json]:
     if not isinstance(value, dict):
         raise InvalidError("", "is no object")
     return value
+
+
+def _a_seq(value: Json) -> int | None:
+    """Return the seq; a value of another kind is none of ours."""
+    return value if isinstance(value, int) and not isinstance(value, bool) else None
+
+
+def _some_ranges(value: Json) -> Drops:
+    try:
+        drops = msgspec.convert(value, Drops)
+        check_drops(drops)
+    except (msgspec.ValidationError, InvalidError) as error:
+        raise InvalidError("drops", "is no list of ranges of seqs") from error
+    return drops
 
 
 def _a_flag(value: Json) -> bool:

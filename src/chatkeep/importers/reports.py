@@ -12,6 +12,7 @@ from msgspec import Struct
 from chatkeep.core.keys import KEY_CHARS_MAX
 from chatkeep.core.model import Merged, Message, Session
 from chatkeep.core.paging import LIST_LIMIT_MAX
+from chatkeep.core.standing import Moved, moved_drops
 from chatkeep.errors import (
     ChatkeepError,
     ForbiddenError,
@@ -76,7 +77,29 @@ def take_in(sessions: Sessions, records: Iterable[Record], *, on_session: OnSess
     Raises:
         StorageError: when the disk refuses; a second import continues where the first stopped.
     """
-    return _reported(sessions.merge, records, on_session)
+    return _reported(_Merges(sessions).merge, records, on_session)
+
+
+class _Merges:
+    """Merges of sessions in parts: what a later part drops of earlier ones gets the seqs that these got."""
+
+    def __init__(self, sessions: Sessions) -> None:
+        self._sessions = sessions
+        self._moves: list[Moved] = []
+
+    def merge(self, session: Session) -> Merged:
+        """Merge a session, or the next part of one."""
+        messages = session.messages
+        if not _goes_on(session):
+            self._moves = []
+        elif messages[0].drops:
+            drops = moved_drops(messages[0].drops, self._moves) or None
+            session = msgspec.structs.replace(
+                session, messages=(msgspec.structs.replace(messages[0], drops=drops), *messages[1:])
+            )
+        merged = self._sessions.merge(session)
+        self._moves += merged.moves
+        return merged
 
 
 def would_take_in(sessions: Sessions, records: Iterable[Record], *, on_session: OnSession | None = None) -> Report:
@@ -167,7 +190,7 @@ def _would_merge(sessions: Sessions, session: Session, told: dict[str, EncodedRe
     created = False
     if key not in told:
         try:
-            told[key] = {message.id: _fingerprint(message) for message in sessions.read(key).messages}
+            told[key] = {message.id: _fingerprint(message) for message in sessions.read(key, log=True).messages}
         except SessionNotFoundError:
             told[key] = {}
             created = True

@@ -14,11 +14,13 @@ from itertools import takewhile
 from typing import Final, NamedTuple
 
 import msgspec
+from msgspec import Struct
 
 from chatkeep.core.history.protocols.speaking import Follows, ModelProtocol
 from chatkeep.core.history.recognition import DIGEST_CHARS, forks_prefix, is_same
 from chatkeep.core.history.turns import PROMPT_ROLES
-from chatkeep.core.model import Draft, Message, Selection, Session
+from chatkeep.core.model import Draft, Header, Message, Selection
+from chatkeep.core.standing import said
 from chatkeep.errors import SessionDamagedError, SessionNotFoundError
 from chatkeep.sessions import Sessions
 
@@ -67,27 +69,36 @@ def whole_of(sessions: Sessions, root: Root, drafts: Sequence[Draft], protocol: 
     if stored is None or root.after is None:
         return drafts
     prompts = list(takewhile(lambda one: one.role in PROMPT_ROLES, drafts))
-    before = stored.messages[: root.after]
+    before = [message for message in stored.messages if message.seq <= root.after]
     if root.after == _END and _ends_with(before, drafts[len(prompts) :]):
         return [*map(again, before)]
-    said = [again(message) for message in before]
-    opening = list(takewhile(lambda one: one.role in PROMPT_ROLES, said))
-    return [*(prompts or opening), *said[len(opening) :], *drafts[len(prompts) :]]
+    earlier = [again(message) for message in before]
+    opening = list(takewhile(lambda one: one.role in PROMPT_ROLES, earlier))
+    return [*(prompts or opening), *earlier[len(opening) :], *drafts[len(prompts) :]]
 
 
 def again(message: Message) -> Draft:
     """Return a stored message as the client sent it."""
     fields = msgspec.structs.asdict(message)
     del fields["seq"], fields["extra"]
-    return Draft(**fields | {"id": None, "sent_at": None})
+    return Draft(**fields | {"id": None, "sent_at": None, "drops": None})
 
 
-def stored_session(sessions: Sessions, key: str) -> Session | None:
+class StoredLog(Struct, frozen=True):
+    """A stored session: its messages that stand, with their seqs, and the number of all its lines."""
+
+    header: Header
+    messages: Sequence[Message]
+    count: int
+
+
+def stored_session(sessions: Sessions, key: str) -> StoredLog | None:
     """Return a session, None if there is none."""
     try:
-        return sessions.read(key)
+        log = sessions.read(key, log=True)
     except SessionNotFoundError:
         return None
+    return StoredLog(log.header, said(log.messages), len(log.messages))
 
 
 def _answer(sessions: Sessions, response_id: str) -> Root | None:

@@ -18,6 +18,7 @@ import msgspec
 from msgspec import Struct
 
 from chatkeep.core.bounds import BATCH_MAX
+from chatkeep.core.digest import Digest
 from chatkeep.core.history.mending import storable
 from chatkeep.core.history.protocols.chat_completions import COMPLETIONS
 from chatkeep.core.history.protocols.speaking import ModelProtocol
@@ -35,7 +36,7 @@ from chatkeep.core.history.recognition import (
     talk_of,
 )
 from chatkeep.core.keys import parse_key
-from chatkeep.core.model import Digest, Draft, Header, Message, Selection, Session
+from chatkeep.core.model import Draft, Header, Message, Selection, Session
 from chatkeep.errors import (
     BusyError,
     CountConflictError,
@@ -46,7 +47,7 @@ from chatkeep.errors import (
     TooLargeError,
 )
 from chatkeep.model.asked import Asked
-from chatkeep.model.places import Root, again, followed_place, stored_session, whole_of
+from chatkeep.model.places import Root, StoredLog, again, followed_place, stored_session, whole_of
 from chatkeep.sessions import Sessions
 
 FORKED_FROM: Final = "forked_from"
@@ -118,7 +119,8 @@ class Recording:
             with suppress(CountConflictError):
                 self._sessions.append(held.key, [storable(answer)], create=False, expect_count=held.count)
                 return
-        messages = self._sessions.read(held.key).messages[: held.end]
+        stored = stored_session(self._sessions, held.key)
+        messages = [message for message in stored.messages if message.seq <= held.end] if stored else ()
         said = [again(message) for message in messages if message.seq not in held.passed_over]
         self._hold((*said, answer))
 
@@ -133,7 +135,7 @@ class Recording:
 
 
 class Held(Struct, frozen=True):
-    """The place of a conversation in a session: its last message `end`, of `count`, without those `passed_over`."""
+    """The place of a conversation in a session: its last seq `end`, of `count` lines, without those `passed_over`."""
 
     key: str
     end: int
@@ -197,29 +199,29 @@ def _root_of(sessions: Sessions, asked: Asked, named: str | None, by: str) -> Ro
 def _held(sessions: Sessions, root: str, drafts: Sequence[Draft], start: str | None) -> Held:
     """Store a conversation as `hold` does, and return its place."""
     talk_count, attempt = len(talk_of(drafts)), 0
-    if start in (None, root) and not any(said.role == "assistant" for said in drafts):  # most likely a new one
+    if start in (None, root) and not any(one.role == "assistant" for one in drafts):  # most likely a new one
         with suppress(CountConflictError):
-            return _extended(sessions, root, drafts, (), ())
+            return _extended(sessions, root, drafts, 0, ())
     key = _deepest(sessions, root, drafts) if start in (None, root) else start or root
     if start is None:
         key = _instructed(sessions, root, key, drafts)
-    left: tuple[Session, Common] | None = None
+    left: tuple[StoredLog, Common] | None = None
     for _ in range(_STEPS_MAX):
         stored = stored_session(sessions, key)
         if stored is None and left is not None:
             _fork(sessions, key, *left, drafts)
             continue
-        messages = stored.messages if stored else ()
+        messages, count = (stored.messages, stored.count) if stored else ((), 0)
         found = common(messages, drafts)
         if found.talk_count == talk_count and not found.at_end:
             end = found.messages[-1].seq if found.messages else 0
-            return Held(key, end, len(messages), _passed_over(found.messages, end))
+            return Held(key, end, count, _passed_over(found.messages, end))
         if found.at_end:
             fresh = news(messages, drafts, found.talk_count)
             if not fresh:
-                return Held(key, len(messages), len(messages), _passed_over(found.messages, len(messages)))
+                return Held(key, count, count, _passed_over(found.messages, count))
             with suppress(CountConflictError):
-                return _extended(sessions, key, fresh, messages, found.messages)
+                return _extended(sessions, key, fresh, count, found.messages)
             continue
         if stored is not None and (left is None or found.talk_count > left[1].talk_count):
             left, attempt = (stored, found), 0
@@ -247,7 +249,7 @@ def _instructed(sessions: Sessions, root: str, key: str, drafts: Sequence[Draft]
     if first is None or first.is_instructed_alike:
         return key
     own = instructed_key(root, drafts)
-    others = [own, *(_recent(sessions, root, drafts) if any(said.role == "assistant" for said in drafts) else ())]
+    others = [own, *(_recent(sessions, root, drafts) if any(one.role == "assistant" for one in drafts) else ())]
     found = [first, *(_kinship(sessions, other, drafts) for other in others if other != key)]
     related = [one for one in found if one is not None and one.is_related]
     if related:
@@ -282,10 +284,10 @@ def _kinship(sessions: Sessions, key: str, drafts: Sequence[Draft]) -> _Kinship 
 def _recent(sessions: Sessions, root: str, drafts: Sequence[Draft]) -> list[str]:
     """Return up to 20 keys of sessions with the same opening: those ending where the request does, else the latest."""
     now = sessions.now()
-    last = max(place for place, said in enumerate(drafts) if said.role == "assistant")
+    last = max(place for place, one in enumerate(drafts) if one.role == "assistant")
     before = [
-        Message(**{**msgspec.structs.asdict(said), "seq": place, "sent_at": now, "id": f"{place}"})
-        for place, said in enumerate(drafts[: last + 1], start=1)
+        Message(**{**msgspec.structs.asdict(one), "seq": place, "sent_at": now, "id": f"{place}"})
+        for place, one in enumerate(drafts[: last + 1], start=1)
     ]
     digest = Digest().plus(*before)
     ends_in = digest.preview or digest.preview_hint
@@ -295,14 +297,14 @@ def _recent(sessions: Sessions, root: str, drafts: Sequence[Draft]) -> list[str]
 
 
 def _extended(
-    sessions: Sessions, key: str, drafts: Sequence[Draft], stored: Sequence[Message], shared: Sequence[Message]
+    sessions: Sessions, key: str, drafts: Sequence[Draft], line_count: int, shared: Sequence[Message]
 ) -> Held:
-    """Append to a session with the messages `stored`, `shared` of them with the conversation; return the place."""
-    count = len(stored)
+    """Append to a session with so many lines, which has `shared` with the conversation; return the place."""
+    count = line_count
     for batch in _batches(drafts):
         sessions.append(key, batch, expect_count=count)
         count += len(batch)
-    return Held(key, count, count, _passed_over(shared, len(stored)))
+    return Held(key, count, count, _passed_over(shared, line_count))
 
 
 def _batches(drafts: Sequence[Draft]) -> Iterator[list[Draft]]:
@@ -333,22 +335,22 @@ def _passed_over(shared: Sequence[Message], end: int) -> frozenset[int]:
     return frozenset(range(1, end + 1)) - {message.seq for message in shared}
 
 
-def _fork(sessions: Sessions, key: str, parent: Session, found: Common, drafts: Sequence[Draft]) -> None:
+def _fork(sessions: Sessions, key: str, parent: StoredLog, found: Common, drafts: Sequence[Draft]) -> None:
     """Create a session with the shared messages and the first of its own, atomically.
 
     The message ids are made from the key, so two callers making one fork at a time store it once.
     """
     now = sessions.now()
     own = talk_of(drafts)[found.talk_count]
-    until = next(place for place, said in enumerate(drafts) if said is own) + 1
+    until = next(place for place, one in enumerate(drafts) if one is own) + 1
     shared = found.messages
     fresh = news(shared, drafts[:until], found.talk_count)
     ids = [f"fork.{key[-12:]}{f'.{before}' if before else ''}" for before in reversed(range(len(fresh)))]
-    said = (
+    new = (
         Message(**{**msgspec.structs.asdict(one), "seq": len(shared) + place, "sent_at": now, "id": made_id})
         for place, (one, made_id) in enumerate(zip(fresh, ids, strict=True), start=1)
     )
-    messages = (*shared, *said)
+    messages = (*(msgspec.structs.replace(one, drops=None) for one in shared), *new)
     header = Header(
         key=key,
         channel=parent.header.channel,

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 from msgspec import Struct
 
+from chatkeep.core.history.masking import Mask
 from chatkeep.core.history.tape import ANSWER_BYTES_MAX, Tape
-from chatkeep.core.masking import Mask
 from chatkeep.core.model import Json
 from chatkeep.core.text.quoting import quoted
 from chatkeep.core.text.reasoning import TextPiece

@@ -17,12 +17,12 @@ from typing import Final, TypeVar
 import msgspec
 from msgspec import Struct, field
 
+from chatkeep.core.digest import Digest, summary
 from chatkeep.core.feed import CHANGES_KEPT, ROUND, Change, ChangeKind, Changes, number_of, position_of, resting_number
 from chatkeep.core.history.windows import Window, neighbours
 from chatkeep.core.keys import channel_of
 from chatkeep.core.model import (
     Appended,
-    Digest,
     Draft,
     Header,
     Hits,
@@ -37,7 +37,7 @@ from chatkeep.core.model import (
     Session,
     Status,
     Summary,
-    summary,
+    check_reach,
 )
 from chatkeep.core.paging import Place, cursor_at, place_of, scope_of
 from chatkeep.core.search.highlighter import hit_of
@@ -45,6 +45,7 @@ from chatkeep.core.search.query import Query, Term, Words, is_in, phrases, words
 from chatkeep.core.search.ranker import Match, Scores, weight
 from chatkeep.core.search.ranker import best as best_of
 from chatkeep.core.search.search import Search, is_enough, searched_text
+from chatkeep.core.standing import reach, said, standing
 from chatkeep.core.stats import (
     LARGEST_SHOWN,
     TAGS_SHOWN,
@@ -56,6 +57,7 @@ from chatkeep.core.stats import (
     periods_of,
 )
 from chatkeep.errors import CountConflictError, MessageConflictError, SessionNotFoundError
+from chatkeep.store.merging import merging
 
 _Kept = TypeVar("_Kept", Header, Message, dict[str, Json])
 _Said = tuple[str, Message, Words]
@@ -63,6 +65,8 @@ _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class _Stored(Struct, frozen=True):
+    """A session: its header, and `messages`, every line of its log."""
+
     header: Header
     messages: tuple[Message, ...] = ()
     digest: Digest = Digest()
@@ -79,7 +83,8 @@ class _Stored(Struct, frozen=True):
     def plus(self, fresh: Sequence[Message]) -> _Stored:
         """Return the session with new messages at its end."""
         messages = (*self.messages, *fresh)
-        return _Stored(self.header, messages, self.digest.plus(*fresh), self.extra)
+        digest = Digest().plus(*messages) if reach(fresh) else self.digest.plus(*fresh)
+        return _Stored(self.header, messages, digest, self.extra)
 
 
 class MemoryStore:
@@ -113,6 +118,7 @@ class MemoryStore:
                 raise MessageConflictError(conflicts[0])
             if fresh and expect_count is not None and expect_count != count:
                 raise CountConflictError(expect_count, count)
+            check_reach(fresh)
             stored = (found or _Stored(_new_header(key, channel, fresh))).plus(fresh)
             self._sessions[key] = stored
             if fresh:
@@ -129,14 +135,18 @@ class MemoryStore:
         """Return the summary of a session."""
         return self._stored(key).summary
 
-    def read(self, key: str) -> Session:
-        """Return a whole session."""
+    def read(self, key: str, *, log: bool = False) -> Session:
+        """Return a whole session as it stands; with `log`, every line of it."""
         stored = self._stored(key)
-        return Session(header=stored.header, messages=stored.messages, extra=stored.extra)
+        session = Session(header=stored.header, messages=stored.messages, extra=stored.extra)
+        return session if log else session.as_it_stands()
 
-    def window(self, key: str, *, limit: int, before: int | None = None, after: int | None = None) -> Window:
+    def window(
+        self, key: str, *, limit: int, before: int | None = None, after: int | None = None, log: bool = False
+    ) -> Window:
         """Return at most `limit` neighbouring messages, oldest first; by default the newest."""
-        return neighbours(self._stored(key).messages, limit=limit, before=before, after=after)
+        lines = self._stored(key).messages
+        return neighbours(lines if log else said(lines), limit=limit, before=before, after=after)
 
     def list(self, selection: Selection, *, limit: int, cursor: str | None = None) -> Page:
         """Return a page of sessions, latest activity first, ties by key."""
@@ -169,18 +179,18 @@ class MemoryStore:
         query = search.query
         selected = {stored.header.key: stored for stored in self._selected(search.selection)}
         sessions = {key: stored for key, stored in selected.items() if search.session in (None, key)}
-        said = [
+        texts = [
             (key, message, words_of(searched_text(message, search)))
             for key, stored in sessions.items()
-            for message in stored.messages
+            for message in standing(stored.messages)
             if _is_candidate(message, search)
         ]
-        found = whole = _matches(said, query, query.terms, needed=len(query.terms))
+        found = whole = _matches(texts, query, query.terms, needed=len(query.terms))
         terms = query.terms
         if not is_enough(search, len(whole), len({match.session for match in whole})) and query.relaxed != terms[:1]:
             terms = query.relaxed
-            found = _matches(said, query, terms, needed=1)
-        weights = [weight(sum(is_in(words, term) for _, _, words in said), len(said)) for term in terms]
+            found = _matches(texts, query, terms, needed=1)
+        weights = [weight(sum(is_in(words, term) for _, _, words in texts), len(texts)) for term in terms]
         places = {(match.session, match.seq) for match in whole}
         scores = Scores(found, weights)
         are_whole = [(match.session, match.seq) in places for match in found]
@@ -222,7 +232,9 @@ class MemoryStore:
         with self._lock:
             found = self._sessions.get(key)
             stored = found or _Stored(_copy(session.header), extra=_copy(session.extra))
-            fresh, conflicts = _fresh(stored.messages, session.messages)
+            by_id = {message.id: message for message in stored.messages}
+            lines, conflicts, moves = merging(session.messages, by_id, len(stored.messages))
+            fresh = tuple(map(_copy, lines))
             self._sessions[key] = stored.plus(fresh)
             if fresh or found is None:
                 self._note("appended" if found else "created", key, fresh)
@@ -230,7 +242,8 @@ class MemoryStore:
             created=found is None,
             added_count=len(fresh),
             skipped_count=len(session.messages) - len(fresh) - len(conflicts),
-            conflicts=tuple(conflicts),
+            conflicts=conflicts,
+            moves=moves,
         )
 
     def status(self, prefix: str = "") -> Status:
@@ -239,7 +252,7 @@ class MemoryStore:
         channels = sorted(stored.header.channel for stored in sessions)
         return Status(
             session_count=len(sessions),
-            message_count=sum(len(stored.messages) for stored in sessions),
+            message_count=sum(stored.digest.message_count for stored in sessions),
             size_bytes=sum(stored.size for stored in sessions),
             channels={channel: len(list(same)) for channel, same in groupby(channels)},
             problems={},
@@ -249,7 +262,7 @@ class MemoryStore:
         """Return statistics of the sessions under a prefix: over time, by channel and tag, and the largest."""
         sessions = self._selected(Selection(prefixes=(prefix,), archived=None))
         created = Counter(stored.header.created_at.date() for stored in sessions)
-        said = Counter(message.sent_at.date() for stored in sessions for message in stored.messages)
+        days = Counter(message.sent_at.date() for stored in sessions for message in said(stored.messages))
         tags = Counter(tag for stored in sessions for tag in set(stored.header.tags))
         channels = {stored.header.channel for stored in sessions}
         counts = [
@@ -261,7 +274,7 @@ class MemoryStore:
             message_count=sum(one.message_count for one in measures),
             size_bytes=sum(one.size_bytes for one in measures),
             unit=unit,
-            periods=periods_of(created, said, unit, since),
+            periods=periods_of(created, days, unit, since),
             channels=tuple(sorted(counts, key=lambda one: -one.session_count)),
             tags=tuple(
                 TagCount(tag=tag, session_count=count)
@@ -318,6 +331,7 @@ class MemoryStore:
             key=key,
             first_seq=fresh[0].seq if fresh else None,
             last_seq=fresh[-1].seq if fresh else None,
+            drops=reach(fresh) or None,
         )
         self._changes.append(change)
 
@@ -343,12 +357,12 @@ def _new_header(key: str, channel: str | None, messages: Iterable[Message]) -> H
     return Header(key=key, channel=channel or channel_of(key), title=None, created_at=created_at)
 
 
-def _fresh(stored: Sequence[Message], said: Iterable[Draft | Message]) -> tuple[list[Message], list[str]]:
+def _fresh(stored: Sequence[Message], drafts: Iterable[Draft]) -> tuple[list[Message], list[str]]:
     """Return the new messages with their seqs, and the ids already stored with other content."""
     known = {message.id: message for message in stored}
     fresh: list[Message] = []
     conflicts: list[str] = []
-    for message in said:
+    for message in drafts:
         first = known.get(str(message.id))
         if first is None:
             fresh.append(_message(len(known) + 1, message))
@@ -372,10 +386,10 @@ def _is_selected(stored: _Stored, selection: Selection) -> bool:
     )
 
 
-def _matches(said: Iterable[_Said], query: Query, terms: Sequence[Term], *, needed: int) -> list[Match]:
+def _matches(texts: Iterable[_Said], query: Query, terms: Sequence[Term], *, needed: int) -> list[Match]:
     """Return the messages with at least `needed` of the terms, and at least one."""
     found = []
-    for key, message, words in said:
+    for key, message, words in texts:
         held = [place for place, term in enumerate(terms) if is_in(words, term)]
         if len(held) >= max(1, needed):
             side_by_side = [place for place, phrase in phrases(terms) if is_in(words, phrase)]
@@ -398,9 +412,8 @@ def _is_candidate(message: Message, search: Search) -> bool:
     )
 
 
-def _message(seq: int, said: Draft | Message) -> Message:
-    extra = said.extra if isinstance(said, Message) else None
-    return _copy(Message(seq=seq, extra=extra, **{name: getattr(said, name) for name in Draft.__struct_fields__}))
+def _message(seq: int, draft: Draft) -> Message:
+    return _copy(Message(seq=seq, **msgspec.structs.asdict(draft)))
 
 
 def _receipt(message: Message) -> Receipt:
@@ -411,7 +424,7 @@ def _channel_count(channel: str, sessions: Sequence[_Stored]) -> ChannelCount:
     return ChannelCount(
         channel=channel,
         session_count=len(sessions),
-        message_count=sum(len(stored.messages) for stored in sessions),
+        message_count=sum(stored.digest.message_count for stored in sessions),
         size_bytes=sum(stored.size for stored in sessions),
     )
 
@@ -420,7 +433,7 @@ def _measure(stored: _Stored) -> Measure:
     return Measure(
         key=stored.header.key,
         title=stored.summary.title,
-        message_count=len(stored.messages),
+        message_count=stored.digest.message_count,
         size_bytes=stored.size,
     )
 

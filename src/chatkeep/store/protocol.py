@@ -10,6 +10,8 @@ Promises of every store, each with tests from the contract kit in `chatkeep.test
   given order; when it raises, none is.
 - Message ids are unique within a session. A repeated append of a stored message returns its first
   place, and stores nothing twice.
+- Nothing is taken out of a session: it is a log of lines. A line may drop earlier ones; from then on they
+  stand no more anywhere but in the log. An `event` is in the log alone, and in searches for its role.
 - A store compares keys exactly. No key ever reaches another key's session.
 - A list, a search or a count never shows half a write.
 - Content within the bounds comes back unchanged: a message of 16 MiB or 128 levels, metadata of 256 KiB.
@@ -58,12 +60,14 @@ class Store(Protocol):
 
         A missing session is created, with `channel` or else the channel of its key. Its `created_at`
         is the earliest time of the drafts. A draft already stored with the same id and content keeps its
-        first place. If every draft is stored already, `expect_count` does not apply.
+        first place. If every draft is stored already, `expect_count` does not apply; it counts every line of the log.
+        What a draft `drops` no longer stands: at once no window, count, title, preview or search has it.
 
         Raises:
+            InvalidError: when a draft drops itself or later lines.
             SessionNotFoundError: when there is no such session and `create` is false.
             MessageConflictError: when the session or another draft has an id with other content.
-            CountConflictError: when there are new drafts and the session does not have `expect_count` messages.
+            CountConflictError: when there are new drafts and the session does not have `expect_count` lines.
             SessionDamagedError: when the stored session is not readable whole.
             BusyError: when the session stays locked for too long.
             StorageError: when the disk refuses.
@@ -79,8 +83,10 @@ class Store(Protocol):
         """
         ...
 
-    def read(self, key: str) -> Session:
-        """Return a whole session.
+    def read(self, key: str, *, log: bool = False) -> Session:
+        """Return a whole session as it stands: numbered as if what was dropped had never been there, without drops.
+
+        With `log` it has every line, as stored.
 
         Raises:
             SessionNotFoundError: when there is no such session.
@@ -88,8 +94,12 @@ class Store(Protocol):
         """
         ...
 
-    def window(self, key: str, *, limit: int, before: int | None = None, after: int | None = None) -> Window:
+    def window(
+        self, key: str, *, limit: int, before: int | None = None, after: int | None = None, log: bool = False
+    ) -> Window:
         """Return at most `limit` neighbouring messages, oldest first; by default the newest.
+
+        These are the messages that stand, without events. With `log` they are lines of every kind.
 
         `before` and `after` are seqs, both exclusive. With `before`, the window ends directly before it;
         with `after`, it begins directly after it. With both, it has the newest messages between them.
@@ -149,7 +159,8 @@ class Store(Protocol):
         """Add a session from elsewhere: create it, or append its messages with new ids.
 
         A merge never changes stored content: the header counts only for a new session. Messages get new
-        seqs, in their order. A message with a stored id but other content is left out, and `conflicts`
+        seqs, in their order, and the seqs that they drop move with them. If the first message has a seq above 1, its
+        drops are seqs of the stored session. A message with a stored id but other content is left out, and `conflicts`
         has its id.
 
         Raises:

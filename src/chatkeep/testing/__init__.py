@@ -25,6 +25,7 @@ from chatkeep.testing.ranking import RankingContract
 from chatkeep.testing.read import ReadContract
 from chatkeep.testing.samples import START, at, draft, search_for, session, talk
 from chatkeep.testing.search import SearchContract
+from chatkeep.testing.standing import StandingContract
 from chatkeep.testing.stats import StatsContract
 from chatkeep.testing.texts import NASTY_KEYS, NASTY_TEXTS, TextContract
 from chatkeep.testing.threads import ThreadContract
@@ -46,6 +47,7 @@ class StoreContract(
     AppendContract,
     BoundsContract,
     ReadContract,
+    StandingContract,
     ListContract,
     SearchContract,
     RankingContract,

@@ -80,7 +80,7 @@ _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class SessionItem(Struct, frozen=True, kw_only=True):
-    """A session in a list of the object dialect. `message_count` counts all messages."""
+    """A session in a list of the object dialect. `message_count` counts all messages, `line_count` all lines."""
 
     id: str
     title: str
@@ -90,6 +90,7 @@ class SessionItem(Struct, frozen=True, kw_only=True):
     channel: str
     preview: str
     talk_count: int
+    line_count: int
     user_title: str | None
     archived: bool
     pinned: bool
@@ -167,6 +168,7 @@ class SessionDetail(Struct, frozen=True, kw_only=True):
     pinned: bool
     tags: tuple[str, ...]
     total_message_count: int
+    line_count: int
     damage: str | UnsetType = UNSET
 
 
@@ -261,6 +263,7 @@ def summary_item(summary: Summary) -> SessionItem:
         channel=header.channel,
         preview=summary.preview,
         talk_count=summary.talk_count,
+        line_count=summary.line_count,
         user_title=header.title,
         archived=header.archived,
         pinned=header.pinned,
@@ -287,6 +290,7 @@ def summary_of(item: SessionItem) -> Summary:
     )
     return Summary(
         header=header,
+        line_count=item.line_count,
         message_count=item.message_count,
         talk_count=item.talk_count,
         title=item.title,
@@ -349,6 +353,7 @@ def session_detail(summary: Summary, now: datetime) -> SessionDetail:
         pinned=header.pinned,
         tags=header.tags,
         total_message_count=summary.message_count,
+        line_count=summary.line_count,
         damage=summary.damage or UNSET,
     )
 
@@ -367,6 +372,7 @@ def summary_of_detail(detail: SessionDetail) -> Summary:
     )
     return Summary(
         header=header,
+        line_count=detail.line_count,
         message_count=detail.total_message_count,
         talk_count=detail.message_count,
         title=detail.title,

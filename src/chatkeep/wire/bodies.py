@@ -13,10 +13,19 @@ from typing import Annotated, Final, TypeVar
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from chatkeep.core.bounds import BATCH_MAX, DEPTH_MAX, MODEL_CHARS_MAX, VALUES_MAX, check_depth, has_more_values
+from chatkeep.core.bounds import (
+    BATCH_MAX,
+    DEPTH_MAX,
+    DROPS_MAX,
+    MODEL_CHARS_MAX,
+    VALUES_MAX,
+    check_depth,
+    has_more_values,
+)
 from chatkeep.core.checks import BLANKS, NAME_CHARS_MAX, TAGS_MAX, TITLE_CHARS_MAX
 from chatkeep.core.keys import CHANNEL_CHARS_MAX, KEY_CHARS_MAX
 from chatkeep.core.model import ROLES, Draft, Json, Revision, Role, utc
+from chatkeep.core.standing import EVENT, SeqRange
 from chatkeep.core.text.surrogates import LONE_SURROGATE, has_lone_escape
 from chatkeep.errors import BrokenInputError, InvalidError
 
@@ -73,6 +82,7 @@ _SAYS_SOMETHING: Final[dict[str, Json]] = {
     "anyOf": [
         {"properties": {"content": {"type": ["string", "array"]}}, "required": ["content"]},
         {"properties": {"tool_calls": {"type": "array", "minItems": 1}}, "required": ["tool_calls"]},
+        {"properties": {"role": {"const": EVENT}}, "required": ["role"]},
     ]
 }
 _CHAT_KEY_SCHEMA: Final[dict[str, Json]] = {
@@ -104,7 +114,10 @@ UnixSeconds = Annotated[float, Meta(ge=_YEAR_1, lt=_YEAR_10000)]
 
 
 class DraftBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
-    """A message to append. `timestamp` is RFC 3339 or Unix seconds; `content` is null only beside tool calls."""
+    """A message to append. `timestamp` is RFC 3339 or Unix seconds; `content` is null only in events and beside calls.
+
+    `drops` are ranges of earlier seqs that no longer stand, such as `[[5, 6]]`; the token needs the scope `delete`.
+    """
 
     role: Role
     content: str | list[dict[str, Json] | str] | None = None
@@ -114,6 +127,7 @@ class DraftBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, o
     tool_calls: list[Json] | None = None
     tool_call_id: Name | None = None
     metadata: dict[str, Json] | None = None
+    drops: Annotated[tuple[SeqRange, ...], Meta(min_length=1, max_length=DROPS_MAX)] | None = None
 
 
 DraftsBody = DraftBody | Annotated[list[DraftBody], Meta(min_length=1, max_length=BATCH_MAX)]

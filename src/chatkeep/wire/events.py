@@ -14,6 +14,7 @@ from msgspec import UNSET, Struct, UnsetType
 
 from chatkeep.core.feed import Change, ChangeKind
 from chatkeep.core.sse import Event, event_bytes
+from chatkeep.core.standing import Drops
 from chatkeep.wire import answers
 from chatkeep.wire.answers import SessionItem
 
@@ -26,12 +27,14 @@ _KINDS: Final[frozenset[str]] = frozenset(get_args(ChangeKind))
 class EventData(Struct, frozen=True, kw_only=True):
     """The data of an event; `ready` and `reset` have none.
 
-    `session` has the state at the time of sending, as in a list of the object dialect; null when it is deleted.
+    `drops` are the ranges of seqs dropped by the new lines. `session` has the state at the time of sending, as in a
+    list of the object dialect; null when it is deleted.
     """
 
     key: str | UnsetType = UNSET
     first_seq: int | UnsetType = UNSET
     last_seq: int | UnsetType = UNSET
+    drops: Drops | UnsetType = UNSET
     session: SessionItem | UnsetType | None = UNSET
 
 
@@ -46,6 +49,7 @@ def change_of(event: Event) -> Change | None:
         key=told.key or "",
         first_seq=told.first_seq or None,
         last_seq=told.last_seq or None,
+        drops=told.drops or None,
         summary=answers.summary_of(told.session) if told.session else None,
     )
 
@@ -56,6 +60,7 @@ def event_of(change: Change) -> bytes:
         key=change.key,
         first_seq=change.first_seq or UNSET,
         last_seq=change.last_seq or UNSET,
+        drops=change.drops or UNSET,
         session=None if change.summary is None else answers.summary_item(change.summary),
     )
     return event_bytes(Event(change.kind, answers.json_bytes(data), change.position))

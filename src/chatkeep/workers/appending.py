@@ -20,7 +20,7 @@ from msgspec import Struct
 from msgspec.msgpack import Decoder
 
 from chatkeep import errors
-from chatkeep.core import ids
+from chatkeep.core.keys import RANDOM_BITS, id_of, number_after
 from chatkeep.errors import ChatkeepError, StorageError
 from chatkeep.sessions import Sessions
 from chatkeep.store.protocol import Store
@@ -39,7 +39,8 @@ class Append(Struct, frozen=True, kw_only=True, tag=True):
     create: bool
     expect_count: int | None
     at: datetime
-    seed: bytes = msgspec.field(default_factory=lambda: secrets.token_bytes(ids.RANDOM_BITS // 8))
+    may_drop: bool = False
+    seed: bytes = msgspec.field(default_factory=lambda: secrets.token_bytes(RANDOM_BITS // 8))
 
 
 class Refusal(Struct, frozen=True, tag=True):
@@ -85,7 +86,8 @@ def done(sessions: Sessions, asked: Append, body: bytes) -> StoredAnswer:
         BrokenInputError, InvalidError: as in `wire.bodies.drafts_of_body`.
         ChatkeepError: as in `Sessions.append`.
     """
-    appended = sessions.at(asked.at, _ids(asked)).append(
+    allowed = sessions.confined(asked.prefix, may_drop=asked.may_drop)
+    appended = allowed.at(asked.at, _ids(asked)).append(
         asked.key, drafts_of_body(body), channel=asked.channel, create=asked.create, expect_count=asked.expect_count
     )
     return StoredAnswer(json_bytes(append_answer(appended)), appended.stored_count)
@@ -121,5 +123,5 @@ def answer_of(told: bytes) -> StoredAnswer:
 
 
 def _ids(asked: Append) -> Callable[[datetime], str]:
-    numbers = itertools.count(ids.number_after(0, asked.at, int.from_bytes(asked.seed, "big")))
-    return lambda _: ids.id_of(next(numbers))
+    numbers = itertools.count(number_after(0, asked.at, int.from_bytes(asked.seed, "big")))
+    return lambda _: id_of(next(numbers))

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from chatkeep.core.history.completions import END
 from chatkeep.core.history.folding import ModelAnswer
 from chatkeep.core.history.masked_events import WAITING_BYTES_MAX, MaskedEvents
-from chatkeep.core.masking import Mask
+from chatkeep.core.history.masking import Mask
 from chatkeep.core.model import Json
 
 KEY = "sk-proj-Aa1Bb2/Cc3"

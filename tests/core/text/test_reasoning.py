@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chatkeep.core.model import Digest, Message, Role
+from chatkeep.core.digest import Digest
+from chatkeep.core.model import Message, Role
 from chatkeep.core.text.reasoning import Parted, Splitter, parted, reasoning_of, without_reasoning
 
 SPOKEN = [

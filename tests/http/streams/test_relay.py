@@ -9,7 +9,7 @@ import msgspec
 import pytest
 from starlette.types import Message
 
-from chatkeep.core.masking import Mask
+from chatkeep.core.history.masking import Mask
 from chatkeep.core.model import Draft
 from chatkeep.errors import ModelRefusedError
 from chatkeep.http.gate.rules import Pools

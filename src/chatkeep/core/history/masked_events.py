@@ -16,7 +16,7 @@ from typing import Final, NamedTuple
 import msgspec
 
 from chatkeep.core.history.completions import END
-from chatkeep.core.masking import Mask, MaskedPieces
+from chatkeep.core.history.masking import Mask, MaskedPieces
 from chatkeep.core.model import Json
 
 WAITING_BYTES_MAX: Final = 1 << 18  # bounds the memory of a stream, and the delay for its reader

@@ -22,9 +22,9 @@ import msgspec
 
 from chatkeep.core.history.completions import END
 from chatkeep.core.history.folding import ERROR_WORDS
+from chatkeep.core.history.masking import Mask, MaskedPieces
 from chatkeep.core.history.protocols.chat_completions import COMPLETIONS
 from chatkeep.core.history.protocols.speaking import AnswerFold, ModelProtocol
-from chatkeep.core.masking import Mask, MaskedPieces
 from chatkeep.core.model import Draft, Json
 from chatkeep.core.sse import EVENT_STREAM_TYPE, EventReader
 from chatkeep.core.text.quoting import page_words, quoted

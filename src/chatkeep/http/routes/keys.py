@@ -104,6 +104,7 @@ async def append_messages(
         create=create,
         expect_count=expect_count,
         at=sessions.now(),
+        may_drop=sessions.may_drop,
     )
     answer = await threads.append(asked, await body_of(request, JSON_TYPES, LARGE_BODY_BYTES_MAX), sessions)
     return json_response(answer.data, _CREATED if answer.stored_count else _OK)
@@ -119,15 +120,18 @@ async def read_messages(  # noqa: PLR0913 - the parameters of the query
     after: given.Seq = None,
     max_tokens: given.CountParameter = None,
     reasoning: bool = False,
+    log: given.Log = False,
 ) -> Response:
     """Read neighbouring messages, oldest first: the newest ones, or those before or after a seq.
 
-    `max_tokens` keeps the newest of them within a budget of model tokens; it excludes `after`.
+    `max_tokens` keeps the newest of them within a budget of model tokens; it excludes `after` and `log`.
     """
     key = given.key("session", session)
     bounds = {"limit": limit, "before": before, "after": after, "max_tokens": max_tokens}
     return json_response(
-        await threads.read(lambda: json_bytes(written_window(sessions.window(key, **bounds, reasoning=reasoning))))
+        await threads.read(
+            lambda: json_bytes(written_window(sessions.window(key, **bounds, reasoning=reasoning, log=log)))
+        )
     )
 
 
@@ -142,13 +146,16 @@ async def export_sessions(
     threads: PoolsParameter,
     session: given.MaybeKey = None,
     format: given.ExportFormat = "json",  # noqa: A002 - its name in the API
+    *,
+    log: given.Log = False,
 ) -> Response:
-    """Download one session, or all sessions visible to the token."""
+    """Download one session, or all sessions visible to the token: as they stand, or with every line of the log."""
+    exporters.check_format(format, log=log)
     unread: list[str] = []
     if session is None:
-        chosen, name = sessions.read_all(Selection(archived=None), on_unread=unread.append), "sessions"
+        chosen, name = sessions.read_all(Selection(archived=None), log=log, on_unread=unread.append), "sessions"
     else:
-        chosen, name = iter([await threads.read(sessions.read, given.key("session", session))]), session
+        chosen, name = iter([await threads.read(sessions.read, given.key("session", session), log=log)]), session
     pieces = exporters.exported(chosen, format, single=session is not None)
     headers = {"Content-Disposition": disposition(name, exporters.EXPORT_FORMATS[format].suffix)}
     first = await threads.export(_chunk, pieces)  # so that an early failure still gets an error status

@@ -37,6 +37,7 @@ Pinned = Annotated[Literal["true", "false", "all"], Query(description="Pinned se
 Tags = Annotated[
     list[str], Query(alias="tag", max_length=TAGS_MAX, description="Only sessions with this tag; repeated, with all.")
 ]
+Log = Annotated[bool, Query(description="Every line of the log: events, and what was dropped, too.")]
 Seq = Annotated[int | None, Query(ge=0, le=_SEQ_MAX, description="A message's seq; itself is left out.")]
 CountParameter = Annotated[int | None, Query(ge=0, le=_SEQ_MAX)]
 Time = Annotated[str | None, Query(description="RFC 3339.", json_schema_extra={"format": "date-time"})]

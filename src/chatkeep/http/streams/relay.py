@@ -15,7 +15,7 @@ from typing import Any, Final
 
 import httpx2
 
-from chatkeep.core.masking import Mask
+from chatkeep.core.history.masking import Mask
 from chatkeep.core.sse import EVENT_STREAM_TYPE
 from chatkeep.errors import ModelCutOffError, ModelUnreachableError, ModelUnsetError
 from chatkeep.http.gate.room import Room

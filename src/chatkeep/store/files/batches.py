@@ -1,4 +1,4 @@
-"""Messages in one batch: the new ones, the repeated ones, and the answer."""
+"""The messages of an append: each once, with their seqs, and the answer."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 
 import msgspec
 
-from chatkeep.core.model import Appended, Draft, Message, Receipt
+from chatkeep.core.model import Appended, Draft, Message, Receipt, check_reach
 from chatkeep.errors import MessageConflictError
 
 
@@ -25,26 +25,15 @@ def unrepeated(drafts: Sequence[Draft]) -> dict[str, Draft]:
     return found
 
 
-def sorted_out(messages: Sequence[Message], stored: dict[str, Message]) -> tuple[list[Message], tuple[str, ...]]:
-    """Return the messages not stored yet, and the ids taken by other content."""
-    known = dict(stored)
-    new: list[Message] = []
-    conflicts: list[str] = []
-    for message in messages:
-        if message.id not in known:
-            known[message.id] = message
-            new.append(message)
-        elif not known[message.id].says_the_same(message):
-            conflicts.append(message.id)
-    return new, tuple(conflicts)
+def numbered(drafts: Iterable[Draft], count: int) -> list[Message]:
+    """Return messages with seqs from `count` + 1 on.
 
-
-def numbered(said: Iterable[Draft | Message], count: int) -> list[Message]:
-    """Return messages with seqs from `count` + 1 on."""
-    return [
-        Message(**{**msgspec.structs.asdict(one), "seq": seq})  # one way for both: a draft has all fields but seq
-        for seq, one in enumerate(said, start=count + 1)
-    ]
+    Raises:
+        InvalidError: when one drops itself or a later one.
+    """
+    messages = [Message(seq=seq, **msgspec.structs.asdict(one)) for seq, one in enumerate(drafts, start=count + 1)]
+    check_reach(messages)
+    return messages
 
 
 def appended(

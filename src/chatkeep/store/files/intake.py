@@ -23,8 +23,8 @@ from typing import Final
 
 from msgspec import Struct
 
+from chatkeep.core.digest import Digest
 from chatkeep.core.keys import parse_key
-from chatkeep.core.model import Digest
 from chatkeep.disk.files import Stamp
 from chatkeep.errors import BusyError, InvalidKeyError, StorageError, StorageFullError
 from chatkeep.store.admin import Progress
@@ -315,7 +315,7 @@ def _committed_count(known: Row | None) -> int:
     """Return the least number of messages in a whole or torn file; a file known as damaged cannot be torn."""
     if known is None or known.damage == ARRIVING:
         return 0
-    return known.digest.message_count if known.damage is None or waits(known) else sys.maxsize
+    return known.digest.line_count if known.damage is None or waits(known) else sys.maxsize
 
 
 def entry_of(name: str, scan: Scan, stamp: Stamp, *, damage: str | None = None) -> Entry:
@@ -373,5 +373,5 @@ def waits(row: Row) -> bool:
 def has_tail(file: LockedFile, row: Row) -> bool:
     """Tell whether the trailer is where the row says, in a file with one name."""
     return not file.is_linked() and session_file.is_tail(
-        file.read_at(row.tail, _TAIL_READ_BYTES), row.digest.message_count
+        file.read_at(row.tail, _TAIL_READ_BYTES), row.digest.line_count
     )

@@ -10,12 +10,12 @@ from typing import TypeVar
 
 import msgspec
 
+from chatkeep.core.digest import Digest
 from chatkeep.core.feed import Changes
 from chatkeep.core.history.windows import Window, neighbours
 from chatkeep.core.keys import channel_of
 from chatkeep.core.model import (
     Appended,
-    Digest,
     Draft,
     Header,
     Hits,
@@ -32,6 +32,7 @@ from chatkeep.core.model import (
 )
 from chatkeep.core.paging import Place, cursor_at, place_of, scope_of
 from chatkeep.core.search.search import Search
+from chatkeep.core.standing import said
 from chatkeep.core.stats import PeriodUnit, Stats
 from chatkeep.disk.files import Durability, Stamp
 from chatkeep.errors import (
@@ -51,7 +52,9 @@ from chatkeep.store.files.intake import NOT_A_FILE, has_tail, waits
 from chatkeep.store.files.tree import format as session_file
 from chatkeep.store.files.tree.held import LockedFile
 from chatkeep.store.files.tree.tree import NotRegularError, Tree, file_name
+from chatkeep.store.files.unsaying import digest_after
 from chatkeep.store.files.upkeep import Upkeep
+from chatkeep.store.merging import Merging, merging
 
 _T = TypeVar("_T")
 
@@ -133,16 +136,19 @@ class FilesStore:
         """Change a session's header, as `Store.revise` says."""
         with self._existing(key) as file:
             row = self._current(file, key)
-            header = revision.applied_to(row.header)
-            old = file.read()
-            first_line = session_file.header_line(header, old[: row.body - 1])
-            content = session_file.whole_file(first_line, [old[row.body : row.tail]], row.digest.message_count)
-            self._tree.replace(file, content)
-            with self._upkeep.telling(row.name):
-                stamp, body = file.stamp_seen(), len(first_line)
-                tail = row.tail + body - row.body
-                self._upkeep.note(lambda db: rows.revise_row(db, row, header, stamp, body=body, tail=tail))
-        return msgspec.structs.replace(row, header=header).summary
+            return self._headed(file, row, revision.applied_to(row.header)).summary
+
+    def _headed(self, file: LockedFile, row: Row, header: Header) -> Row:
+        """Replace a locked file by one with this header, and return its row."""
+        old = file.read()
+        first_line = session_file.header_line(header, old[: row.body - 1])
+        content = session_file.whole_file(first_line, [old[row.body : row.tail]], row.digest.line_count)
+        self._tree.replace(file, content)
+        stamp, body = file.stamp_seen(), len(first_line)
+        tail = row.tail + body - row.body
+        with self._upkeep.telling(row.name):
+            self._upkeep.note(lambda db: rows.revise_row(db, row, header, stamp, body=body, tail=tail))
+        return msgspec.structs.replace(row, header=header, stamp=stamp, body=body, tail=tail)
 
     def delete(self, key: str) -> None:
         """Remove a session and every trace of it, as `Store.delete` says."""
@@ -168,11 +174,10 @@ class FilesStore:
             with self._held(key) as file:
                 if file is not None:
                     return self._merge_into(file, self._current(file, key), session.messages)
-            new, conflicts = batches.sorted_out(session.messages, {})
+            found = merging(session.messages, {}, 0)
             with contextlib.suppress(FileExistsError):
-                self._create(session.header, batches.numbered(new, 0), session.extra)
-                skipped = len(session.messages) - len(new) - len(conflicts)
-                return Merged(created=True, added_count=len(new), skipped_count=skipped, conflicts=conflicts)
+                self._create(session.header, found.lines, session.extra)
+                return _merged(session.messages, found, created=True)
 
     # Reading
 
@@ -180,8 +185,12 @@ class FilesStore:
         """Return the summary of a session, as `Store.get` says."""
         return self._row(key).summary
 
-    def read(self, key: str) -> Session:
+    def read(self, key: str, *, log: bool = False) -> Session:
         """Return a whole session, as `Store.read` says, without any change not yet answered."""
+        session = self._log(key)
+        return session if log else session.as_it_stands()
+
+    def _log(self, key: str) -> Session:
         row = self._row(key)
         try:
             data, stamp = self._tree.read(file_name(key))
@@ -195,17 +204,19 @@ class FilesStore:
             raise SessionDamagedError(key, scan.reason or "another session's file")
         header, messages = scan.header, scan.messages
         # the stamp is older than the bytes
-        is_known = row.stamp == stamp and len(messages) == row.digest.message_count
+        is_known = row.stamp == stamp and len(messages) == row.digest.line_count
         if not is_known and row.header.created_at == header.created_at and self._tree.is_held(row.name):
-            header, messages = row.header, messages[: row.digest.message_count]
+            header, messages = row.header, messages[: row.digest.line_count]
         return Session(header=header, messages=tuple(messages), extra=scan.extra)
 
-    def window(self, key: str, *, limit: int, before: int | None = None, after: int | None = None) -> Window:
+    def window(
+        self, key: str, *, limit: int, before: int | None = None, after: int | None = None, log: bool = False
+    ) -> Window:
         """Return neighbouring messages, oldest first, as `Store.window` says."""
-        name = file_name(key)
+        name, roles = file_name(key), None if log else rows.EVERY_ROLE
         for _ in range(ATTEMPTS):
             spots, stamp = self._upkeep.answer(
-                lambda index: index.spots(name, limit=limit + 1, before=before, after=after), name
+                lambda index: index.spots(name, limit=limit + 1, before=before, after=after, roles=roles), name
             )
             if not spots and self._upkeep.answer(lambda index: index.row(name), name) is not None:
                 return Window(messages=(), has_more=False)
@@ -216,8 +227,8 @@ class FilesStore:
             messages = self._reader.messages(name, stamp, spots[:limit] if forward else spots[-limit:])
             if messages is not None:
                 return Window(messages=messages, has_more=len(spots) > limit)
-        messages = self.read(key).messages  # the file changes faster than its index
-        return neighbours(messages, limit=limit, before=before, after=after)
+        lines = self._log(key).messages  # the file changes faster than its index
+        return neighbours(lines if log else said(lines), limit=limit, before=before, after=after)
 
     def list(self, selection: Selection, *, limit: int, cursor: str | None = None) -> Page:
         """Return sessions by latest activity, as `Store.list` says."""
@@ -334,30 +345,31 @@ class FilesStore:
             if not message.says_the_same(unrepeated[message_id]):
                 raise MessageConflictError(message_id)
         new = [draft for message_id, draft in unrepeated.items() if message_id not in stored]
-        count = row.digest.message_count
+        count = row.digest.line_count
         if new and expect_count not in {None, count}:
             raise CountConflictError(expect_count or 0, count)
         messages = batches.numbered(new, count)
         self._put_at_end(file, row, messages)
         return batches.appended(
-            row.header.key, drafts, {**stored, **{said.id: said for said in messages}}, messages, count
+            row.header.key, drafts, {**stored, **{message.id: message for message in messages}}, messages, count
         )
 
     def _merge_into(self, file: LockedFile, row: Row, messages: Sequence[Message]) -> Merged:
         stored = self._stored(file, row, {message.id: message for message in messages})
-        new, conflicts = batches.sorted_out(messages, stored)
-        self._put_at_end(file, row, batches.numbered(new, row.digest.message_count))
-        skipped = len(messages) - len(new) - len(conflicts)
-        return Merged(created=False, added_count=len(new), skipped_count=skipped, conflicts=conflicts)
+        found = merging(messages, stored, row.digest.line_count)
+        self._put_at_end(file, row, found.lines)
+        return _merged(messages, found, created=False)
 
     def _put_at_end(self, file: LockedFile, row: Row, messages: Sequence[Message]) -> None:
         if not messages:
             file.flush()  # the process behind a stored message may have died before its flush
             return
         indexed = [indexed_of(message.text, message.reasoning) for message in messages]
-        digest = row.digest.plus(*messages)
+        if session_file.needs_format(messages) and session_file.is_old(file.read_at(0, session_file.HEAD_BYTES)):
+            row = self._headed(file, row, row.header)
+        digest = digest_after(self._upkeep, file, row, messages)
         lines = session_file.message_lines(messages)
-        content = b"".join(lines) + session_file.trailer(digest.message_count)
+        content = b"".join(lines) + session_file.trailer(digest.line_count)
         file.overwrite_tail(row.tail, content)
         if not self._tree.has_kept(file, row.tail, content):
             raise BusyError  # a program without our lock has written there; its bytes stay
@@ -443,3 +455,13 @@ class FilesStore:
             problem = self._upkeep.answer(lambda index: index.problem(name), name)
             raise SessionNotFoundError(key) if problem is None else SessionDamagedError(key, problem)
         return row
+
+
+def _merged(messages: Sequence[Message], found: Merging, *, created: bool) -> Merged:
+    return Merged(
+        created=created,
+        added_count=len(found.lines),
+        skipped_count=len(messages) - len(found.lines) - len(found.conflicts),
+        conflicts=found.conflicts,
+        moves=found.moves,
+    )

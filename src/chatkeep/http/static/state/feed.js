@@ -4,7 +4,10 @@ import { followChanges } from "../wire/changes.js";
 import { route } from "./route.js";
 import { sessions } from "./sessions.js";
 
-/** @typedef {(key: string | null, isGone: boolean) => void} Listener gets the session that has new messages, or is gone */
+/**
+ * @typedef {[number, number][]} Drops the seqs that no longer stand, as ranges
+ * @typedef {(key: string | null, isGone: boolean, drops: Drops) => void} Listener gets the session that changed, or is gone
+ */
 
 /** @type {Set<Listener>} */
 const listeners = new Set();
@@ -34,5 +37,5 @@ function take(name, data, leave) {
   if (name === "again") sessions.refresh();
   else if (data.session) sessions.put(data.session);
   else if (data.key) sessions.remove(data.key);
-  for (const listener of listeners) listener(data.key ?? route.key, name === "deleted");
+  for (const listener of listeners) listener(data.key ?? route.key, name === "deleted", data.drops ?? []);
 }

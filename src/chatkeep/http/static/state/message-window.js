@@ -43,6 +43,14 @@ export class MessageWindow extends Observable {
   }
 
   /**
+   * Tells whether some of the messages no longer stand.
+   * @param {[number, number][]} drops
+   */
+  lost(drops) {
+    return drops.some(([first, last]) => first <= this.last && last >= this.first);
+  }
+
+  /**
    * Shows the end, or the surroundings of a message.
    * @param {number | null} [seq]
    */

@@ -47,8 +47,8 @@ export function SessionScreen({ session, seq, visit, hasModel }) {
   }, [window, visit]);
   useEffect(
     () =>
-      listen((key, isGone) => {
-        if (key === session) (isGone ? window.open() : window.follow());
+      listen((key, isGone, drops) => {
+        if (key === session) (isGone || window.lost(drops) ? window.open() : window.follow());
       }),
     [window],
   );

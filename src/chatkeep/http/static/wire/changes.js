@@ -4,7 +4,7 @@ import * as api from "./api.js";
 
 const PAUSE_MS = 2000;
 
-/** @typedef {{ key?: string, session?: api.SessionRow }} Change */
+/** @typedef {{ key?: string, session?: api.SessionRow, drops?: [number, number][] }} Change */
 /** @typedef {(name: string, data: Change) => void} Take */
 
 /**

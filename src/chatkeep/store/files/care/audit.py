@@ -12,10 +12,11 @@ from urllib.parse import quote
 import apsw
 from pyroaring import BitMap
 
+from chatkeep.core import standing
 from chatkeep.disk.files import Stamp
 from chatkeep.store.files.index.databases import IndexBehindError, IndexLostError, IndexRefusedError, InMemory
 from chatkeep.store.files.index.index import Index
-from chatkeep.store.files.index.rows import Row, Value, row_of
+from chatkeep.store.files.index.rows import EVERY_ROLE, Row, Value, row_of
 from chatkeep.store.files.index.sets.postings import Postings
 from chatkeep.store.files.index.sets.terms import session_label
 from chatkeep.store.files.index.sql import AUDIT, QUERIES, UnreadableRowError
@@ -73,9 +74,14 @@ class Audit:
         said = (row.header, row.digest, row.body, row.tail, row.checksum, row.damage is None) if row else None
         if said != (entry.header, entry.digest, entry.body, entry.tail, entry.checksum, entry.damage is None):
             return "wrong"
-        spots = [row[:3] for row in self._rows(QUERIES["following"], {"name": name, "after": -1, "limit": _ALL})]
         places = zip(entry.messages, entry.starts, entry.ends, strict=True)
-        return "true" if spots == [(said.seq, start, end - start) for said, start, end in places] else "wrong"
+        found_places = {line.seq: (line.seq, start, end - start) for line, start, end in places}
+        messages = {line.seq for line in standing.said(entry.messages)}
+        values = {"name": name, "after": -1, "limit": _ALL, "roles": EVERY_ROLE}
+        spots = [[row[:3] for row in self._rows(QUERIES[query], values)] for query in ("following", "asides_following")]
+        expected = [place for seq, place in found_places.items() if seq in messages]
+        aside = [place for seq, place in found_places.items() if seq not in messages]
+        return "true" if spots == [expected, aside] else "wrong"
 
     def faults(self) -> Iterator[str]:
         """Yield the faults of the index in itself. Cost: one reading of all of it."""

@@ -3,6 +3,6 @@
 index       the operations of the store on it
 databases   its media: on the disk, or in memory over a read-only file
 search/     finding messages by words       counting, changes, selecting   statistics, feed, lists
-rows        typed rows                      vocabulary                     words, counts, stems
+rows        typed rows                      hashing                        short hashes of ids
 sql         named statements                overlay                        written pages in memory
 """

@@ -15,16 +15,21 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import Final
 
+import msgspec
 from msgspec import Struct
 
 from chatkeep.core.feed import Change, ChangeKind, Changes, number_of, position_of, resting_number
 from chatkeep.core.model import Message
+from chatkeep.core.standing import Drops, reach
 from chatkeep.store.files.index import rows
-from chatkeep.store.files.index.rows import ROLE_NUMBERS, Database, Entry, Row, Value, hash_of, microseconds, row_of
+from chatkeep.store.files.index.hashing import hash_of
+from chatkeep.store.files.index.rows import ROLE_NUMBERS, Database, Entry, Row, Value, microseconds, row_of
 from chatkeep.store.files.index.sql import QUERIES
 
 _BOOT: Final = Path("/proc/sys/kernel/random/boot_id")  # a random id for each boot of Linux
-_FIELDS: Final = 5  # columns of `changes`; those of a session follow
+_FIELDS: Final = 6  # columns of `changes`; those of a session follow
+
+_decode_drops: Final = msgspec.json.Decoder(Drops).decode
 
 _Marks = list[tuple[int, int, int]]
 
@@ -49,9 +54,9 @@ def take(db: Database, name: str, found: Entry | None, doc: int | None = None) -
     else:
         free = rows.replace(db, found, doc)
     if not db.is_building:
-        for kind, first, last in _differences(before, found):
+        for kind, fresh in _differences(before, found):
             key = found.header.key if found else before.row.header.key if before else ""
-            rows.note_change(db, kind, key, first, last)
+            rows.note_change(db, kind, key, _seqs(fresh), reach(fresh))
     return free
 
 
@@ -92,42 +97,47 @@ def _known(db: Database, name: str) -> _Known | None:
     return _Known(row, list(db.execute(QUERIES["identities"], {"sid": row.sid})))
 
 
-def _differences(before: _Known | None, after: Entry | None) -> Iterator[tuple[ChangeKind, int | None, int | None]]:
-    """Yield the changes between two states of a session: the kind, and the first and last seq of new messages."""
+def _differences(before: _Known | None, after: Entry | None) -> Iterator[tuple[ChangeKind, Sequence[Message]]]:
+    """Yield the changes between two states of a session: the kind, and the new lines."""
     if after is None:
         if before is not None:
-            yield "deleted", None, None
+            yield "deleted", ()
         return
     if before is None or not _goes_on(before, after):
         if before is not None:
-            yield "deleted", None, None
-        yield "created", *_seqs(after.messages)
+            yield "deleted", ()
+        yield "created", after.messages
         return
     has_more = len(after.messages) > len(before.messages)
     if has_more:
-        yield "appended", *_seqs(after.messages[len(before.messages) :])
+        yield "appended", after.messages[len(before.messages) :]
     is_touched = before.row.stamp.modified_ns != after.stamp.modified_ns
     is_other = (before.row.header, before.row.damage) != (after.header, after.damage)
     if is_other or (is_touched and not has_more):
-        yield "revised", None, None
+        yield "revised", ()
 
 
-def _seqs(messages: Sequence[Message]) -> tuple[int | None, int | None]:
+def _seqs(messages: Sequence[Message]) -> tuple[int, int] | tuple[None, None]:
     """Return the first and the last seq; a damaged file may lack some of the messages between."""
     return (messages[0].seq, messages[-1].seq) if messages else (None, None)
 
 
 def _goes_on(before: _Known, after: Entry) -> bool:
-    """Tell whether this is the same session, with all its earlier messages."""
+    """Tell whether this is the same session, with all its earlier lines; some of them may be erased by now."""
     first = after.messages[: len(before.messages)]
     marks = [
         (hash_of(after.header.key, said.id), ROLE_NUMBERS[said.role], microseconds(said.sent_at)) for said in first
     ]
-    return before.row.header.created_at == after.header.created_at and before.messages == marks
+    if before.row.header.created_at != after.header.created_at or len(marks) != len(before.messages):
+        return False
+    return all(
+        was == now or (was[0] == now[0] and was[2] == now[2] and line.is_erased)
+        for was, now, line in zip(before.messages, marks, first, strict=True)
+    )
 
 
 def _change(values: Sequence[Value], epoch: bytes) -> Change:
-    number, kind, key, first, last = values[:_FIELDS]
+    number, kind, key, first, last, drops = values[:_FIELDS]
     row = values[_FIELDS:]
     return Change(
         position=position_of(number, epoch),
@@ -135,6 +145,7 @@ def _change(values: Sequence[Value], epoch: bytes) -> Change:
         key=key,
         first_seq=first,
         last_seq=last,
+        drops=_decode_drops(drops) if drops else None,
         summary=None if row[0] is None else row_of(row).summary,
     )
 

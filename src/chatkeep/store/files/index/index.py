@@ -35,6 +35,7 @@ from chatkeep.core.feed import Changes
 from chatkeep.core.model import Selection, Summary
 from chatkeep.core.paging import Place
 from chatkeep.core.search.search import Search
+from chatkeep.core.standing import Drops
 from chatkeep.core.stats import PeriodUnit, Stats
 from chatkeep.core.unknown import FORMAT
 from chatkeep.disk.files import Stamp, told
@@ -47,7 +48,8 @@ from chatkeep.store.files.index.databases import (
     Medium,
     lost_as_such,
 )
-from chatkeep.store.files.index.rows import EPOCH_US, Database, Row, Spot, Value, hash_of, row_of, spot_of
+from chatkeep.store.files.index.hashing import hash_of
+from chatkeep.store.files.index.rows import EPOCH_US, EVERY_ROLE, Database, Row, Spot, Value, row_of, spot_of
 from chatkeep.store.files.index.search.lookups import FoundMessages, Reader, found_messages
 from chatkeep.store.files.index.selecting import conditions, key_bounds, unindexed
 from chatkeep.store.files.index.sets import sealing
@@ -161,18 +163,46 @@ class Index:
         rows = self._rows(QUERIES["damaged"], key_bounds(prefix)) if prefix else self._rows(QUERIES["problems"])
         return {str(name): str(reason) for name, reason in rows}
 
-    def spots(self, name: str, *, limit: int, before: int | None, after: int | None) -> tuple[list[Spot], Stamp | None]:
+    def spots(
+        self, name: str, *, limit: int, before: int | None, after: int | None, roles: int | None = EVERY_ROLE
+    ) -> tuple[list[Spot], Stamp | None]:
         """Return the spots of neighbouring messages as for `Store.window`, oldest first, and the stamp of their file.
 
-        The stamp is None if there are no such messages.
+        Only messages whose role has a number below `roles` count; with None, every line does. The stamp is None if
+        there are no such messages.
         """
-        if after is not None and before is None:
-            found = self._rows(QUERIES["following"], {"name": name, "after": after, "limit": limit})
-        else:
-            bounds = {"name": name, "before": _or(before, 1 << 60), "after": _or(after, -1), "limit": limit}
-            found = self._rows(QUERIES["newest"], bounds)[::-1]
+        order = "following" if after is not None and before is None else "newest"
+        values = {"name": name, "before": _or(before, 1 << 60), "after": _or(after, -1), "limit": limit}
+        found = self._log(order, values) if roles is None else self._rows(QUERIES[order], {**values, "roles": roles})
+        if order == "newest":
+            found.reverse()
         with lost_as_such():
             return [spot_of(row[:3]) for row in found], Stamp(*found[0][3:]) if found else None
+
+    def _log(self, order: str, values: dict[str, Value]) -> list[tuple[Value, ...]]:
+        """Return the rows of lines of every kind, in the order of a query for messages."""
+
+        def rows(db: Database) -> list[tuple[Value, ...]]:
+            said = {**values, "roles": EVERY_ROLE}
+            with db:  # one snapshot for both
+                found = [*db.execute(QUERIES[order], said), *db.execute(QUERIES[f"asides_{order}"], values)]
+            return sorted(found, key=lambda row: int(row[0]), reverse=order == "newest")
+
+        return self._read(rows)[: values["limit"]]
+
+    def counted_in(self, row: Row, ranges: Drops) -> tuple[int, int]:
+        """Return the number of messages in these ranges of seqs, and of those by user and assistant."""
+
+        def counts(db: Database) -> tuple[int, int]:
+            docs: list[tuple[int, int]] = []
+            for one in ranges:
+                values = {"sid": row.sid, "first": one.first, "last": one.last}
+                for seq, doc, count in db.execute(QUERIES["runs_in"], values):
+                    docs.append((doc + max(0, one.first - seq), doc + min(count - 1, one.last - seq)))
+            ((messages, talk),) = db.execute(QUERIES["counted_in"], {"ranges": msgspec.json.encode(docs).decode()})
+            return int(messages), int(talk)
+
+        return self._read(counts)
 
     def spots_of_ids(self, row: Row, message_ids: Iterable[str]) -> list[Spot]:
         """Return the spots of messages with the hashes of these ids; another id may have the same hash."""

@@ -33,7 +33,7 @@ FROM sessions s CROSS JOIN runs r ON r.sid = s.sid AND r.seq < :before
   AND r.seq >= coalesce((SELECT max(seq) FROM runs WHERE sid = s.sid AND seq <= :after + 1), 0)
 CROSS JOIN messages m ON m.doc
   BETWEEN r.doc + max(0, :after + 1 - r.seq) AND r.doc + min(r.message_count, :before - r.seq) - 1
-WHERE s.name = :name
+WHERE s.name = :name AND m.role < :roles
 ORDER BY r.seq DESC, m.doc DESC LIMIT :limit;
 
 -- following: The spots of a session's messages after a seq, in order, with the stamp of the file.
@@ -41,16 +41,19 @@ SELECT m.seq, s.body + m.start, m.size, s.size, s.modified_ns, s.changed_ns, s.i
 FROM sessions s CROSS JOIN runs r ON r.sid = s.sid
   AND r.seq >= coalesce((SELECT max(seq) FROM runs WHERE sid = s.sid AND seq <= :after + 1), 0)
 CROSS JOIN messages m ON m.doc BETWEEN r.doc + max(0, :after + 1 - r.seq) AND r.doc + r.message_count - 1
-WHERE s.name = :name
+WHERE s.name = :name AND m.role < :roles
 ORDER BY r.seq, m.doc LIMIT :limit;
 
--- by_hash: The spots of a session's messages by one hash or several. Up to seq 32 by the runs: no index has these.
+-- by_hash: The spots of a session's lines by one hash or several. Up to seq 32 by the runs: no index has these.
 SELECT m.seq, s.body + m.start, m.size FROM sessions s CROSS JOIN runs r ON r.sid = s.sid AND r.seq <= 32
 CROSS JOIN messages m ON m.doc BETWEEN r.doc AND r.doc + min(r.message_count, 33 - r.seq) - 1
 WHERE s.name = :name AND m.hash {that}
 UNION ALL
 SELECT m.seq, s.body + m.start, m.size FROM messages m CROSS JOIN sessions s ON s.sid = m.sid
-WHERE m.hash {that} AND m.seq > 32 AND s.name = :name;
+WHERE m.hash {that} AND m.seq > 32 AND s.name = :name
+UNION ALL
+SELECT a.seq, s.body + a.start, a.size FROM asides a CROSS JOIN sessions s ON s.sid = a.sid
+WHERE a.hash {that} AND s.name = :name;
 
 -- next_doc: The number of the next document.
 SELECT max(next_doc, (SELECT coalesce(max(doc), 0) + 1 FROM messages)) FROM marks;
@@ -61,14 +64,16 @@ UPDATE marks SET next_doc = max(next_doc, (SELECT coalesce(max(doc), 0) + 1 FROM
 -- put_session: Add the row of a session and return its sid.
 INSERT INTO sessions VALUES (
   NULL, :name, :key, :channel, :user_title, :created_at, :metadata, :archived, :pinned, :tags,
-  :message_count, :talk_count, :auto_title, :title_hint, :preview, :preview_hint, :latest_at, :updated_at,
-  :size, :modified_ns, :changed_ns, :inode, :body, :tail, :checksum, :damage
+  :line_count, :message_count, :talk_count, :auto_title, :title_hint, :title_seq, :preview, :preview_hint, :preview_seq,
+  :latest_at, :updated_at, :size, :modified_ns, :changed_ns, :inode, :body, :tail, :checksum, :damage
 ) RETURNING sid;
 
 -- grow_session: Update the row of a session after an append.
 UPDATE sessions SET
-  message_count = :message_count, talk_count = :talk_count, auto_title = :auto_title, title_hint = :title_hint,
-  preview = :preview, preview_hint = :preview_hint, latest_at = :latest_at, updated_at = :updated_at,
+  line_count = :line_count, message_count = :message_count, talk_count = :talk_count,
+  auto_title = :auto_title, title_hint = :title_hint, title_seq = :title_seq,
+  preview = :preview, preview_hint = :preview_hint, preview_seq = :preview_seq,
+  latest_at = :latest_at, updated_at = :updated_at,
   size = :size, modified_ns = :modified_ns, changed_ns = :changed_ns, inode = :inode, tail = :tail,
   checksum = :checksum
 WHERE name = :name;
@@ -103,6 +108,43 @@ DELETE FROM messages WHERE doc BETWEEN ?1 AND ?2;
 -- drop_runs: Delete the runs of a session.
 DELETE FROM runs WHERE sid = :sid;
 
+-- drop_asides: Delete the asides of a session.
+DELETE FROM asides WHERE sid = :sid;
+
+-- put_aside: Add a line that is no message.
+INSERT INTO asides VALUES (?, ?, ?, ?, ?, ?, ?, ?);
+
+-- runs_in: The runs of a session with messages in a range of seqs.
+SELECT seq, doc, message_count FROM runs WHERE sid = :sid AND seq <= :last AND seq >= coalesce(
+  (SELECT max(seq) FROM runs WHERE sid = :sid AND seq <= :first), 0
+) AND seq + message_count > :first ORDER BY seq;
+
+-- set_aside: Add the messages of a range of documents to the asides, without documents.
+INSERT INTO asides SELECT sid, seq, start, size, hash, role, at, NULL FROM messages WHERE doc BETWEEN ?1 AND ?2;
+
+-- drop_run: Delete a run.
+DELETE FROM runs WHERE sid = ?1 AND seq = ?2;
+
+-- event_docs: The documents of a session's standing events in a range of seqs.
+SELECT doc FROM asides WHERE sid = :sid AND seq BETWEEN :first AND :last AND doc IS NOT NULL;
+
+-- forget_documents: Note that the asides in a range of seqs have no documents.
+UPDATE asides SET doc = NULL WHERE sid = :sid AND seq BETWEEN :first AND :last AND doc IS NOT NULL;
+
+-- counted_in: The messages in ranges of documents, and those of users and assistants among them.
+SELECT count(*), coalesce(sum(m.role < 2), 0)
+FROM json_each(:ranges) r CROSS JOIN messages m ON m.doc BETWEEN r.value ->> 0 AND r.value ->> 1;
+
+-- asides_newest: The spots of a session's asides before a seq, newest first, with the stamp of the file.
+SELECT a.seq, s.body + a.start, a.size, s.size, s.modified_ns, s.changed_ns, s.inode
+FROM sessions s CROSS JOIN asides a ON a.sid = s.sid AND a.seq < :before AND a.seq > :after
+WHERE s.name = :name ORDER BY a.seq DESC LIMIT :limit;
+
+-- asides_following: The spots of a session's asides after a seq, in order, with the stamp of the file.
+SELECT a.seq, s.body + a.start, a.size, s.size, s.modified_ns, s.changed_ns, s.inode
+FROM sessions s CROSS JOIN asides a ON a.sid = s.sid AND a.seq > :after
+WHERE s.name = :name ORDER BY a.seq LIMIT :limit;
+
 -- drop_session: Delete the row of a session.
 DELETE FROM sessions WHERE sid = :sid;
 
@@ -110,7 +152,7 @@ DELETE FROM sessions WHERE sid = :sid;
 DELETE FROM problems WHERE name = :name;
 
 -- put_change: Add a change of a session and return its number.
-INSERT INTO changes VALUES (NULL, ?1, ?2, ?3, ?4) RETURNING number;
+INSERT INTO changes VALUES (NULL, ?1, ?2, ?3, ?4, ?5) RETURNING number;
 
 -- drop_changes: Delete the changes up to a number.
 DELETE FROM changes WHERE number <= ?1;
@@ -129,9 +171,12 @@ SELECT coalesce((SELECT min(number) FROM changes), 1), coalesce((SELECT max(numb
 -- epoch: The secret of this database; numbers of changes are valid only with it.
 SELECT secret FROM epoch;
 
--- identities: The identities of a session's messages, in order: hash of the id, role and time.
-SELECT m.hash, m.role, m.at FROM runs r CROSS JOIN messages m ON m.doc BETWEEN r.doc AND r.doc + r.message_count - 1
-WHERE r.sid = :sid ORDER BY r.seq, m.doc;
+-- identities: The identities of a session's lines, in order: hash of the id, role and time.
+SELECT hash, role, at FROM (
+  SELECT m.seq, m.hash, m.role, m.at FROM runs r
+  CROSS JOIN messages m ON m.doc BETWEEN r.doc AND r.doc + r.message_count - 1 WHERE r.sid = :sid
+  UNION ALL SELECT seq, hash, role, at FROM asides WHERE sid = :sid
+) ORDER BY seq;
 
 -- page: A page of sessions, latest activity first.
 SELECT * FROM listed WHERE {where} ORDER BY updated_at DESC, key LIMIT :limit;
@@ -185,7 +230,7 @@ WHERE created_at >= :since AND {where} GROUP BY 1;
 -- said: Messages sent on each day, in ranges of documents.
 SELECT (m.at + 63839750400000000) / 86400000000, count(*)
 FROM json_each(:ranges) r CROSS JOIN messages m ON m.doc BETWEEN r.value ->> 0 AND r.value ->> 1
-WHERE m.at >= :since AND (:everywhere OR +m.sid IN (SELECT sid FROM sessions WHERE {where})) GROUP BY 1;
+WHERE m.at >= :since AND m.role < 5 AND (:everywhere OR +m.sid IN (SELECT sid FROM sessions WHERE {where})) GROUP BY 1;
 
 -- said_under: Messages sent on each day, under a prefix.
 SELECT (m.at + 63839750400000000) / 86400000000, count(*) FROM sessions s CROSS JOIN runs r ON r.sid = s.sid
@@ -195,7 +240,7 @@ WHERE s.key >= :first AND (:after IS NULL OR s.key < :after) AND m.at >= :since 
 -- said_between: The number of messages in each range of documents.
 SELECT r.key, (
   SELECT count(*) FROM messages m WHERE m.doc BETWEEN r.value ->> 0 AND r.value ->> 1
-    AND (:everywhere OR +m.sid IN (SELECT sid FROM sessions WHERE {where}))
+    AND m.role < 5 AND (:everywhere OR +m.sid IN (SELECT sid FROM sessions WHERE {where}))
 ) FROM json_each(:ranges) r;
 
 -- zones_since: The earliest and the latest time of each zone, in order, from a time on.
@@ -290,5 +335,6 @@ SELECT sid FROM messages WHERE doc = ?1;
 -- sids_where: The sessions of a selection, up to a limit.
 SELECT sid FROM sessions WHERE {where} LIMIT :limit;
 
--- runs_where: The runs of documents of the sessions in a selection.
-SELECT r.doc, r.message_count FROM sessions s CROSS JOIN runs r ON r.sid = s.sid WHERE {where};
+-- runs_where: The runs of documents of the sessions in a selection, with their events.
+SELECT r.doc, r.message_count FROM sessions s CROSS JOIN runs r ON r.sid = s.sid WHERE {where}
+UNION ALL SELECT a.doc, 1 FROM sessions s CROSS JOIN asides a ON a.sid = s.sid WHERE a.doc IS NOT NULL AND {where};

@@ -7,17 +7,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
-from hashlib import blake2b
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import apsw
 import msgspec
 from msgspec import Struct
 
+from chatkeep.core.digest import Digest, summary
 from chatkeep.core.feed import CHANGES_KEPT, ROUND, ChangeKind
-from chatkeep.core.model import ROLES, Digest, Header, Message, Role, Summary, summary
+from chatkeep.core.model import ROLES, Header, Message, Role, Summary
 from chatkeep.core.paging import Place
+from chatkeep.core.standing import EVENT, Drops, holds, reach
 from chatkeep.disk.files import Stamp
+from chatkeep.store.files.index.hashing import hash_of
 from chatkeep.store.files.index.sets import sealing
 from chatkeep.store.files.index.sets.postings import Postings, withdraw
 from chatkeep.store.files.index.sets.tail import FreshMessage, Tail
@@ -32,6 +34,9 @@ ZONE_DOCS: Final = 256  # documents in a zone
 _PLACE_MAX: Final = 1 << 32  # bytes, twice the size of the largest readable file
 SPOKEN: Final[tuple[Role, ...]] = ("user", "assistant")
 ROLE_NUMBERS: Final = {role: number for number, role in enumerate(sorted(ROLES, key=lambda role: role not in SPOKEN))}
+USER: Final = 1  # the user's messages have role numbers below
+TALK: Final = 2  # those of user and assistant have
+EVERY_ROLE: Final = len(ROLES)
 _EPOCH: Final = datetime(2024, 1, 1, tzinfo=UTC)  # near the times of these years, so SQLite stores them in few bytes
 _MICROSECOND: Final = timedelta(microseconds=1)
 EPOCH_US: Final = (_EPOCH - datetime(1970, 1, 1, tzinfo=UTC)) // _MICROSECOND  # microseconds since 1970
@@ -119,7 +124,7 @@ class Entry(Struct, frozen=True, kw_only=True):
 
     def continues(self, row: Row) -> bool:
         """Tell whether the file begins with the bytes of the row's messages; more messages may follow."""
-        count = row.digest.message_count
+        count = row.digest.line_count
         return (
             row.damage is None
             and self.damage is None
@@ -153,7 +158,7 @@ def put(db: Database, entry: Entry, doc: int | None = None) -> int:
     }
     places = {"name": entry.name, "body": entry.body, "tail": entry.tail, "damage": entry.damage}
     ((sid,),) = db.execute(QUERIES["put_session"], {**values, **places, "checksum": entry.checksum})
-    return _put_messages(db, entry, sid, doc)
+    return _put_lines(db, entry, sid, doc)
 
 
 def replace(db: Database, entry: Entry, doc: int | None = None) -> int:
@@ -169,7 +174,7 @@ def replace(db: Database, entry: Entry, doc: int | None = None) -> int:
     row = known[0]
     _revise(db, row, entry.header, entry.stamp, body=entry.body, tail=entry.tail)
     _grow(db, row, entry)
-    count = row.digest.message_count
+    count = row.digest.line_count
     new = msgspec.structs.replace(
         entry,
         messages=entry.messages[count:],
@@ -177,7 +182,7 @@ def replace(db: Database, entry: Entry, doc: int | None = None) -> int:
         ends=entry.ends[count:],
         indexed=entry.indexed[count:],
     )
-    return _put_messages(db, new, row.sid, doc)
+    return _put_lines(db, new, row.sid, doc)
 
 
 def grow(db: Database, row: Row, entry: Entry) -> bool:
@@ -192,8 +197,9 @@ def grow(db: Database, row: Row, entry: Entry) -> bool:
         return known == entry.stamp
     _grow(db, row, entry)
     ((sid,),) = db.execute(QUERIES["sid"], {"name": row.name})
-    _put_messages(db, entry, sid, None)
-    note_change(db, "appended", row.header.key, entry.messages[0].seq, entry.messages[-1].seq)
+    _put_lines(db, entry, sid, None)
+    seqs = (entry.messages[0].seq, entry.messages[-1].seq)
+    note_change(db, "appended", row.header.key, seqs, reach(entry.messages))
     return True
 
 
@@ -222,9 +228,38 @@ def drop(db: Database, name: str) -> None:
         for _, doc, count in list(db.execute(QUERIES["runs"], {"sid": sid})):
             withdraw(db, doc, count)
             db.execute(QUERIES["drop_messages"], (doc, doc + count - 1))
-        for query in ("drop_runs", "drop_session"):
+        _withdraw_events(db, sid, 1, 1 << 62)
+        for query in ("drop_runs", "drop_asides", "drop_session"):
             db.execute(QUERIES[query], {"sid": sid})
     db.execute(QUERIES["drop_problem"], {"name": name})
+
+
+def unsay(db: Database, sid: int, gone: Drops) -> None:
+    """Note that these lines of a session no longer stand: searches, windows and counts have them no more.
+
+    Their documents leave every set. Cost: by what is dropped, not by the session.
+    """
+    db.execute(QUERIES["keep_mark"])
+    for one in gone:
+        values = {"sid": sid, "first": one.first, "last": one.last}
+        for seq, doc, count in list(db.execute(QUERIES["runs_in"], values)):
+            low, high, end = max(seq, one.first), min(seq + count - 1, one.last), seq + count
+            docs = (doc + low - seq, doc + high - seq)
+            withdraw(db, docs[0], docs[1] - docs[0] + 1)
+            db.execute(QUERIES["set_aside"], docs)
+            db.execute(QUERIES["drop_messages"], docs)
+            db.execute(QUERIES["drop_run"], (sid, seq))
+            kept = ((sid, seq, doc, low - seq), (sid, high + 1, docs[1] + 1, end - high - 1))
+            db.executemany(QUERIES["put_run"], [run for run in kept if run[-1]])
+        _withdraw_events(db, sid, one.first, one.last)
+        db.execute(QUERIES["forget_documents"], values)
+
+
+def _withdraw_events(db: Database, sid: int, first: int, last: int) -> None:
+    """Take the standing events of a session in a range of seqs out of the messages and of every set."""
+    for (doc,) in list(db.execute(QUERIES["event_docs"], {"sid": sid, "first": first, "last": last})):
+        withdraw(db, doc)
+        db.execute(QUERIES["drop_messages"], (doc, doc))
 
 
 def put_problem(db: Database, name: str, reason: str, stamp: Stamp) -> None:
@@ -233,10 +268,18 @@ def put_problem(db: Database, name: str, reason: str, stamp: Stamp) -> None:
 
 
 def note_change(
-    db: Database, kind: ChangeKind, key: str, first_seq: int | None = None, last_seq: int | None = None
+    db: Database,
+    kind: ChangeKind,
+    key: str,
+    seqs: tuple[int, int] | tuple[None, None] = (None, None),
+    gone: Drops = (),
 ) -> None:
-    """Append a change of a session to the feed, and drop changes too old for any view (see `core.feed`)."""
-    ((number,),) = db.execute(QUERIES["put_change"], (kind, key, first_seq, last_seq))
+    """Append a change of a session to the feed: the first and last seq of new lines, and the seqs dropped by them.
+
+    Changes too old for any view are dropped (see `core.feed`).
+    """
+    told = msgspec.json.encode(gone).decode() if gone else None
+    ((number,),) = db.execute(QUERIES["put_change"], (kind, key, *seqs, told))
     if number % _FORGOTTEN_AT_ONCE == 0:
         db.execute(QUERIES["drop_changes"], (number - CHANGES_KEPT - ROUND,))
 
@@ -262,62 +305,85 @@ def microseconds(at: datetime) -> int:
     return (at - _EPOCH) // _MICROSECOND
 
 
-def _put_messages(db: Database, entry: Entry, sid: int, doc: int | None) -> int:
-    if not entry.messages:
-        return next_doc(db) if doc is None else doc
+class _Placed(NamedTuple):
+    """A line with the place of its JSON in the file, and its document, None for a dropped line."""
+
+    line: Message
+    start: int
+    end: int
+    doc: int | None
+
+    def row(self, key: str, body: int) -> tuple[int, int, int, int, int, int]:
+        """Return the common columns of messages and asides, from `seq` on."""
+        line = self.line
+        place = (line.seq, self.start - body, self.end - self.start)
+        return *place, hash_of(key, line.id), ROLE_NUMBERS[line.role], microseconds(line.sent_at)
+
+
+def _put_lines(db: Database, entry: Entry, sid: int, doc: int | None) -> int:
+    """Insert the lines of an entry, and unsay what they drop of the lines before; return the next free document."""
     first = next_doc(db) if doc is None else doc
+    if not entry.messages:
+        return first
+    gone, free = reach(entry.messages), first
+    placed: list[_Placed] = []
+    for line, start, end in zip(entry.messages, entry.starts, entry.ends, strict=True):
+        is_gone = holds(gone, line.seq)
+        placed.append(_Placed(line, start, end, None if is_gone else free))
+        free += not is_gone
+    _put_rows(db, entry, sid, placed)
+    if any(one.doc is not None for one in placed):
+        kept = [place for place, one in enumerate(placed) if one.doc is not None]
+        _put_labels(db, entry, sid, kept, first)
+        _widen_zones(db, first, [microseconds(entry.messages[place].sent_at) for place in kept])
+    earlier = reach(entry.messages, entry.messages[0].seq - 1)
+    if earlier:
+        unsay(db, sid, earlier)
+    return free
+
+
+def _put_rows(db: Database, entry: Entry, sid: int, placed: Sequence[_Placed]) -> None:
     key, body = entry.header.key, entry.body
-    db.executemany(
-        QUERIES["put_message"],
-        [
-            (
-                first + place,
-                sid,
-                message.seq,
-                start - body,
-                end - start,
-                hash_of(key, message.id),
-                ROLE_NUMBERS[message.role],
-                microseconds(message.sent_at),
-            )
-            for place, (message, start, end) in enumerate(zip(entry.messages, entry.starts, entry.ends, strict=True))
-        ],
-    )
-    _put_runs(db, sid, [message.seq for message in entry.messages], first)
-    _put_labels(db, entry, sid, first)
-    _widen_zones(db, first, [microseconds(message.sent_at) for message in entry.messages])
-    return first + len(entry.messages)
+    standing = [one for one in placed if one.doc is not None]
+    asides = [one for one in placed if one.doc is None or one.line.role == EVENT]
+    db.executemany(QUERIES["put_message"], [(one.doc, sid, *one.row(key, body)) for one in standing])
+    db.executemany(QUERIES["put_aside"], [(sid, *one.row(key, body), one.doc) for one in asides])
+    _put_runs(db, sid, [(one.line.seq, one.doc or 0) for one in standing if one.line.role != EVENT])
 
 
-def _put_runs(db: Database, sid: int, seqs: Sequence[int], first: int) -> None:
-    """Store the documents of a session's messages as runs, from `first` on; extend its last run if possible.
+def _put_runs(db: Database, sid: int, messages: Sequence[tuple[int, int]]) -> None:
+    """Store a session's messages, each a seq and a document, as runs; extend its last run if possible.
 
     Raises:
         UnreadableRowError: when the session has one of the messages already: the database is damaged.
     """
     runs: list[list[int]] = []
-    for doc, seq in enumerate(seqs, first):
-        if runs and seq - runs[-1][0] == doc - runs[-1][1]:
+    for seq, doc in messages:
+        if runs and (seq, doc) == (runs[-1][0] + runs[-1][2], runs[-1][1] + runs[-1][2]):
             runs[-1][2] += 1
         else:
             runs.append([seq, doc, 1])
-    for seq, doc, count in list(db.execute(QUERIES["last_run"], {"sid": sid})):
-        if seqs[0] < seq + count:
+    for seq, doc, count in list(db.execute(QUERIES["last_run"], {"sid": sid})) if runs else ():
+        if runs[0][0] < seq + count:
             raise UnreadableRowError
         if runs[0][:2] == [seq + count, doc + count]:
             db.execute(QUERIES["grow_run"], {"sid": sid, "seq": seq, "more": runs.pop(0)[2]})
     db.executemany(QUERIES["put_run"], [(sid, *run) for run in runs])
 
 
-def _put_labels(db: Database, entry: Entry, sid: int, first: int) -> None:
-    """Add the labels of messages, as documents from `first` on."""
-    given = entry.indexed or [indexed_of(message.text, message.reasoning) for message in entry.messages]
+def _put_labels(db: Database, entry: Entry, sid: int, kept: Sequence[int], first: int) -> None:
+    """Add the labels of the lines at the places `kept`, as documents from `first` on."""
+    lines = [entry.messages[place] for place in kept]
+    if entry.indexed:
+        given = [entry.indexed[place] for place in kept]
+    else:
+        given = [indexed_of(line.text, line.reasoning) for line in lines]
     if db.bulk is None:
         db.executemany(QUERIES["put_fresh"], [(doc, one.texts, one.pairs) for doc, one in enumerate(given, first)])
         return
     key, channel = entry.header.key, entry.header.channel
-    for doc, (message, one) in enumerate(zip(entry.messages, given, strict=True), first):
-        role, at_us = ROLE_NUMBERS[message.role], microseconds(message.sent_at)
+    for doc, (line, one) in enumerate(zip(lines, given, strict=True), first):
+        role, at_us = ROLE_NUMBERS[line.role], microseconds(line.sent_at)
         db.bulk.add(FreshMessage(doc, one, sid, role, at_us, key, channel))
     if db.bulk.label_count >= sealing.BULK_LABELS:
         put_bulk(db)
@@ -353,12 +419,15 @@ def _header_values(header: Header) -> dict[str, Value]:
 def _digest_values(header: Header, digest: Digest) -> dict[str, Value]:
     latest_at = None if digest.latest_at is None else microseconds(digest.latest_at)
     return {
+        "line_count": digest.line_count,
         "message_count": digest.message_count,
         "talk_count": digest.talk_count,
         "auto_title": digest.auto_title,
         "title_hint": digest.title_hint,
+        "title_seq": digest.title_seq,
         "preview": digest.preview,
         "preview_hint": digest.preview_hint,
+        "preview_seq": digest.preview_seq,
         "latest_at": latest_at,
         "updated_at": microseconds(header.created_at) if latest_at is None else latest_at,
     }
@@ -394,7 +463,8 @@ def spot_of(values: Sequence[Value]) -> Spot:
 def _row_of(values: Sequence[Value]) -> Row:
     (
         sid, name, key, channel, user_title, created_at, metadata, archived, pinned, tags,
-        message_count, talk_count, auto_title, title_hint, preview, preview_hint, latest_at, _,
+        line_count, message_count, talk_count, auto_title, title_hint, title_seq,
+        preview, preview_hint, preview_seq, latest_at, _,
         size, modified_ns, changed_ns, inode, body, tail, checksum, damage,
     ) = values  # fmt: skip
     return Row(
@@ -411,12 +481,15 @@ def _row_of(values: Sequence[Value]) -> Row:
             tags=() if tags == "[]" else tuple(msgspec.json.decode(tags)),
         ),
         digest=Digest(
+            line_count=line_count,
             message_count=message_count,
             talk_count=talk_count,
             auto_title=auto_title,
             title_hint=title_hint,
+            title_seq=title_seq,
             preview=preview,
             preview_hint=preview_hint,
+            preview_seq=preview_seq,
             latest_at=None if latest_at is None else _EPOCH + _MICROSECOND * latest_at,
         ),
         stamp=Stamp(size, modified_ns, changed_ns, inode),
@@ -425,9 +498,3 @@ def _row_of(values: Sequence[Value]) -> Row:
         checksum=checksum,
         damage=damage,
     )
-
-
-def hash_of(key: str, message_id: str) -> int:
-    """Return a hash of 24 bits, signed, for a message id of a session; another id may have the same."""
-    digest = blake2b(f"{key}\0{message_id}".encode(), digest_size=3).digest()
-    return int.from_bytes(digest, "big", signed=True)

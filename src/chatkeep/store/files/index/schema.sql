@@ -21,12 +21,15 @@ CREATE TABLE sessions (
   pinned INTEGER NOT NULL,
   tags TEXT NOT NULL,
 
+  line_count INTEGER NOT NULL,
   message_count INTEGER NOT NULL,
   talk_count INTEGER NOT NULL,
   auto_title TEXT,
   title_hint TEXT NOT NULL,
+  title_seq INTEGER NOT NULL,
   preview TEXT NOT NULL,
   preview_hint TEXT NOT NULL,
+  preview_seq INTEGER NOT NULL,
   latest_at INTEGER,
   updated_at INTEGER NOT NULL,
 
@@ -44,14 +47,14 @@ CREATE TABLE sessions (
 -- model made is looked at, by the rule of `core.model.title_of`.
 CREATE VIEW listed AS SELECT
   sid, name, key, channel, user_title, created_at, '{}' AS metadata, archived, pinned, tags,
-  message_count, talk_count,
+  line_count, message_count, talk_count,
   CASE
     WHEN instr(metadata, '"model_title"') AND json_valid(metadata)
       AND json_type(metadata, '$.model_title') = 'text'
       AND length(json_extract(metadata, '$.model_title')) BETWEEN 1 AND 200
     THEN json_extract(metadata, '$.model_title') ELSE auto_title
   END AS auto_title,
-  title_hint, preview, preview_hint, latest_at, updated_at,
+  title_hint, title_seq, preview, preview_hint, preview_seq, latest_at, updated_at,
   size, modified_ns, changed_ns, inode, body, tail, checksum, damage
 FROM sessions;
 
@@ -79,7 +82,22 @@ CREATE TABLE messages (
   at INTEGER NOT NULL
 );
 
--- Which documents a session's messages are: runs of them that follow each other by seq and by document.
+-- The lines of a session that are no messages: events, and what was dropped. An event that stands has a row in
+-- `messages` too, under its `doc`, so that a search for it finds it; a dropped line has none.
+CREATE TABLE asides (
+  sid INTEGER NOT NULL,
+  seq INTEGER NOT NULL,
+  start INTEGER NOT NULL,
+  size INTEGER NOT NULL,
+  hash INTEGER NOT NULL,
+  role INTEGER NOT NULL,
+  at INTEGER NOT NULL,
+  doc INTEGER,
+  PRIMARY KEY (sid, seq)
+) WITHOUT ROWID;
+CREATE INDEX asides_by_hash ON asides (hash);
+
+-- Which documents a session's messages are, besides events: runs that follow each other by seq and by document.
 CREATE TABLE runs (
   sid INTEGER NOT NULL,
   seq INTEGER NOT NULL,
@@ -144,7 +162,8 @@ CREATE TABLE changes (
   kind TEXT NOT NULL,
   key TEXT NOT NULL,
   first_seq INTEGER,
-  last_seq INTEGER
+  last_seq INTEGER,
+  drops TEXT
 );
 CREATE TABLE epoch (
   secret BLOB NOT NULL

@@ -1,6 +1,6 @@
 """The session file: a JSON document, appended to like a log.
 
-    {"format":1,"key":"telegram:1","channel":"telegram","title":null,"created_at":"...","metadata":{},"messages":[
+    {"format":2,"key":"telegram:1","channel":"telegram","title":null,"created_at":"...","metadata":{},"messages":[
     {"seq":1,"role":"user","content":"How do I ...","timestamp":"...","id":"..."}
     ,{"seq":2,"role":"assistant","content":"Here's ...","timestamp":"...","id":"..."}
     ],"message_count":2}
@@ -13,6 +13,10 @@ cut at any byte leaves them whole.
 
 Newlines reserve the space, never blanks. A lost piece of a write then splits a line, and neither part
 parses. Blanks would make damaged text look whole.
+
+Nothing is taken out of the log: a line may carry `drops`, ranges of earlier seqs that no longer stand (see
+`core.standing`). Format 1 had neither drops nor events; its files are read and appended to. The first such line
+takes them to format 2, in a new file, so that an older version refuses the session and shows nothing dropped.
 
 Messages of one append stand or fall together. Each but the last has a blank before its closing brace.
 If a torn file ends in such lines, their append is incomplete and is cut.
@@ -41,6 +45,7 @@ from msgspec import Struct, field
 
 from chatkeep.core.keys import channel_of, composed
 from chatkeep.core.model import Header, Json, Message, utc
+from chatkeep.core.standing import EVENT, Drops, Moved, add_move, moved_drops
 from chatkeep.core.unknown import (
     FORMAT,
     MESSAGES_OPEN,
@@ -53,6 +58,7 @@ from chatkeep.core.unknown import (
 from chatkeep.errors import InvalidError
 
 RESERVE_STEP_BYTES: Final = 4096  # a block of most file systems
+HEAD_BYTES: Final = 16  # of a file; the number of its format is within
 _RESERVE_MAX_BYTES: Final = 1 << 18  # newlines after the trailer; with more, a large session would waste space
 _TRAILER: Final = b'],"message_count":%d}\n'
 _CONTINUED: Final = b" }\n"  # ends a message with more of its append behind it
@@ -69,7 +75,7 @@ State = Literal["whole", "torn", "loose", "damaged"]
 class _HeaderLine(Struct, frozen=True, kw_only=True):
     """The fields of the first line; `messages` is always empty in it."""
 
-    format: Literal[1]
+    format: Literal[1, 2]
     key: str
     channel: str
     title: str | None
@@ -169,6 +175,16 @@ def reserved_size(used_bytes: int) -> int:
     return -(-(used_bytes + room) // RESERVE_STEP_BYTES) * RESERVE_STEP_BYTES
 
 
+def needs_format(lines: Iterable[Message]) -> bool:
+    """Tell whether a file of format 1 cannot have these lines."""
+    return any(line.drops or line.role == EVENT for line in lines)
+
+
+def is_old(head: bytes) -> bool:
+    """Tell whether the first bytes of a file name format 1."""
+    return head.startswith(b'{"format":1,')
+
+
 def is_tail(data: bytes, message_count: int) -> bool:
     """Tell whether bytes read at the tail are the trailer for so many messages, then nothing but newlines."""
     expected = trailer(message_count)
@@ -230,8 +246,7 @@ def scan(data: bytes, committed_count: int = 0) -> Scan:
 
 def loose_lines(data: bytes) -> list[bytes]:
     """Return the message lines of a session in another layout, numbered, with every other field kept."""
-    document = _document(data)
-    messages = [{**message, "seq": seq} for seq, message in enumerate(document["messages"], start=1)]
+    messages = _numbered(_document(data)["messages"])
     ordered = ({"seq": message.pop("seq"), **message} for message in messages)
     return [(b"," if seq else b"") + msgspec.json.encode(message) + b"\n" for seq, message in enumerate(ordered)]
 
@@ -422,12 +437,27 @@ def _scan_loose(data: bytes) -> Scan:
     try:
         document = _document(data)
         header = _header(msgspec.convert(document, _HeaderLine))
-        numbered = [{**message, "seq": seq} for seq, message in enumerate(document["messages"], start=1)]
-        messages = [_in_utc(message_of(message)) for message in numbered]
+        messages = [_in_utc(message_of(message)) for message in _numbered(document["messages"])]
         extra = unknown_of_session(document)
     except (*_NO_JSON, KeyError, TypeError) as error:
         return Scan(state="damaged", reason=f"not a session file: {_first_words(error)}")
     return Scan(state="loose", reason="another layout", header=header, messages=messages, extra=extra)
+
+
+def _numbered(messages: Sequence[Json]) -> list[dict[str, Json]]:
+    """Return the messages of another layout with their places as seqs; what they drop moves with the seqs."""
+    seqs = [message.get("seq") for message in messages]
+    is_moved = seqs != list(range(1, len(seqs) + 1)) and all(isinstance(seq, int) for seq in seqs)
+    moves: list[Moved] = []
+    for place, seq in enumerate(seqs if is_moved else (), start=1):
+        add_move(moves, seq, place)
+    numbered = [{**message, "seq": place} for place, message in enumerate(messages, start=1)]
+    for message in numbered if is_moved else ():
+        if message.get("drops"):
+            message["drops"] = moved_drops(msgspec.convert(message["drops"], Drops), moves)
+            if not message["drops"]:
+                del message["drops"]
+    return numbered
 
 
 def _document(data: bytes) -> Json:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chatkeep.core.masking import Mask, MaskedPieces
+from chatkeep.core.history.masking import Mask, MaskedPieces
 
 KEY = 'sk-Aa+b/c"d\\e='
 STARS = b"*"
