@@ -335,6 +335,14 @@ def _head(status: int, headers: dict[str, str]) -> bytes:
     return ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1")
 
 
+def _parsed(body: bytes) -> Json:
+    """Return what a request says, nothing of one that is no JSON or nested too deep to be parsed."""
+    try:
+        return json.loads(body) if body else {}
+    except (RecursionError, ValueError):
+        return {}
+
+
 def _main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--port", type=int, default=0)
@@ -351,11 +359,3 @@ def _main() -> None:
 
 if __name__ == "__main__":
     _main()
-
-
-def _parsed(body: bytes) -> Json:
-    """Return what a request says, nothing of one that is no JSON or nested too deep to be parsed."""
-    try:
-        return json.loads(body) if body else {}
-    except (RecursionError, ValueError):
-        return {}
