@@ -58,6 +58,7 @@ ARGS: dict[str, list[list[str]]] = {
     "token create": [["--name", ACTS], ["--scope", ACTS], ["--prefix", ACTS]],
     "token list": [[], ["--json"]],
     "token revoke": [[ACTS]],
+    "open": [["--url", ACTS]],
     "serve": [["--host", ACTS], ["--model-url", ACTS], ["--port", ACTS]],
     "chat": [["x"], ["--session", ACTS, "x"], ["--model", ACTS, "x"]],
     "watch": [["--bad" + ACTS]],

@@ -70,8 +70,8 @@ CASES: dict[str, Case] = {
     "token revoke": Case("writes", "{token}"),
     "demo": Case("writes"),
 }
-LASTING = {"serve", "watch", "chat"}
-"""These run until they are stopped, or ask a model: see below, `tests/http/test_refusing_disk.py`, `tests/chat`."""
+LASTING = {"serve", "watch", "chat", "open"}
+"""These run until they are stopped, or ask a server: see below, `tests/http/test_refusing_disk.py`, `tests/chat`."""
 
 
 def test_every_command_is_tried() -> None:

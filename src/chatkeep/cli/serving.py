@@ -120,8 +120,7 @@ def _first(tokens: TokenFile) -> tuple[str, str] | None:
 
 
 def _greet(chosen: Settings, tokens: TokenFile, port: int, code: str | None) -> None:
-    shown = "127.0.0.1" if chosen.host in _EVERYWHERE else chosen.host
-    address = f"http://{f'[{shown}]' if ':' in shown else shown}:{port}"
+    address = server_url(chosen.host, port)
     with named(chosen.workspace):
         first = _first(tokens)
     screen.say(f"Workspace: {chosen.workspace}")
@@ -138,6 +137,12 @@ def _greet(chosen: Settings, tokens: TokenFile, port: int, code: str | None) -> 
     else:
         screen.say("There are tokens, which are not shown again; `chatkeep token create` makes another.")
     screen.say(_limits(chosen))
+
+
+def server_url(host: str, port: int) -> str:
+    """Return the address of a server on this machine for its browsers."""
+    shown = "127.0.0.1" if host in _EVERYWHERE else host
+    return f"http://{f'[{shown}]' if ':' in shown else shown}:{port}"
 
 
 def _limits(chosen: Settings) -> str:

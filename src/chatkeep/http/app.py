@@ -18,6 +18,7 @@ from starlette.responses import Response
 
 import chatkeep
 from chatkeep.access.page_sessions import SignInCode
+from chatkeep.access.sign_in_links import SignInLinks
 from chatkeep.http import docs
 from chatkeep.http.gate import problems
 from chatkeep.http.gate.envelope import Envelope
@@ -81,6 +82,7 @@ def create_app(
         metrics=metrics,
         description=Description(document=msgspec.json.encode(document), page=docs.page(document)),
         started_s=time.monotonic(),
+        links=SignInLinks(guard.tokens),
         code=code,
     )
     return app

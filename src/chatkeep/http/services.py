@@ -13,6 +13,7 @@ from fastapi import Depends, FastAPI, Request
 from msgspec import Struct
 
 from chatkeep.access.page_sessions import SignInCode
+from chatkeep.access.sign_in_links import SignInLinks
 from chatkeep.http.gate.guard import Grant, Guard
 from chatkeep.http.gate.rules import Pools, room_for
 from chatkeep.http.metrics import Metrics
@@ -42,6 +43,8 @@ class Services(Struct, kw_only=True):
     description: Description
     started_s: float
     """When the server started, on the monotonic clock."""
+    links: SignInLinks
+    """The sign-in links made beside this server."""
     code: SignInCode | None = None
     """The code of the printed sign-in link; None without one."""
 

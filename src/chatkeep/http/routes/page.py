@@ -5,8 +5,8 @@ cache them for ever and never mix two editions. The page gets its data from the 
 modules imported by `main.js`, directly or not, so that a browser loads them at once. The server makes this list
 from the imports when it reads the files.
 
-To sign in, the page sends the code of the printed sign-in link, or a token. The response puts the secret of a
-page session into a cookie hidden from scripts: see `access.page_sessions`.
+To sign in, the page sends the code of a sign-in link, printed by `serve` or `open`, or a token. The response puts the
+secret of a page session into a cookie hidden from scripts: see `access.page_sessions`.
 """
 
 from __future__ import annotations
@@ -198,6 +198,10 @@ def _opened(services: Services, request: Request, body: SignInBody) -> tuple[str
     )
     if token is not None:
         return made()
-    if code is None:
-        raise UnauthorizedError
-    return code.spend(body.code or "", made)
+    try:
+        if code is not None:
+            return code.spend(body.code or "", made)
+    except UnauthorizedError:
+        pass  # it may be the code of a link that was made later
+    services.links.spend(body.code or "")
+    return made()
