@@ -116,6 +116,6 @@ def test_front_preloads_what_is_imported(scripts: Mapping[str, bytes]) -> None:
     named = re.findall(r'<link rel="modulepreload" href="/page/\w+/([^"]+)">', front)
     assert modules_needed(scripts) == named
     assert {"vendor/preact.js", "views/session.js", "wire/api.js", "text/json.js"} < {*named}
-    later = {"vendor/katex.js", "vendor/highlight.js", "text/syntax-worker.js", "main.js"}
+    later = {"vendor/katex.js", "vendor/highlight.js", "text/syntax-worker.js", "text/words-de.js", "main.js"}
     assert {*scripts} - later == {*named}
     assert "{" not in front

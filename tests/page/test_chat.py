@@ -171,7 +171,7 @@ def test_thinking_is_folded_while_it_comes(running: Chatting, visit: Visit) -> N
     page = visit("#/new")
     upstream.script(Answer("<think>Let me see. </think>It is four.", hold_after=3))
     say(page, "What is 2 + 2?")
-    thinking = page.locator(".composer .thought")
+    thinking = page.locator(".growing .thought")
     expect(thinking).to_contain_text("Thinking")
     thinking.locator("summary").click()
     expect(thinking.locator(".text")).to_contain_text("Let me")

@@ -96,7 +96,7 @@ def test_edit_tags_beside_exact_numbers(server: Server, visit: Visit) -> None:
     page = visit(link("exact:tags"))
     expect(page.locator("#m1")).to_be_visible()
     page.keyboard.press("t")
-    page.get_by_role("textbox", name="Tags").fill("work")
+    page.get_by_role("combobox", name="Tags").fill("work")
     with page.expect_request(lambda request: request.method == "PATCH") as asked:
         page.keyboard.press("Enter")
     assert '{"tags":["work"]}' == asked.value.post_data

@@ -3,10 +3,10 @@
 import js from "@eslint/js";
 
 const BROWSER = (
-  "AbortController Blob CSS Element Event FormData Highlight HashChangeEvent HTMLElement IntersectionObserver Intl " +
+  "AbortController Blob CSS DragEvent Element Event FormData Highlight HashChangeEvent HTMLElement IntersectionObserver Intl " +
   "MutationObserver NodeFilter Range ResizeObserver TextDecoderStream URL URLSearchParams Worker addEventListener " +
-  "clearInterval clearTimeout dispatchEvent document fetch history innerHeight location matchMedia navigator performance " +
-  "postMessage queueMicrotask removeEventListener requestAnimationFrame setInterval setTimeout"
+  "XMLSerializer atob clearInterval clearTimeout dispatchEvent document fetch history innerHeight localStorage location matchMedia navigator performance " +
+  "postMessage queueMicrotask removeEventListener requestAnimationFrame sessionStorage setInterval setTimeout"
 ).split(" ");
 
 export default [

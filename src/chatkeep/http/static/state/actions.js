@@ -1,11 +1,13 @@
 // Actions on sessions. The list shows each at once; a refusal puts it back and says why.
 
+import { words } from "../text/words.js";
 import * as api from "../wire/api.js";
 import { notices } from "./notices.js";
-import { go, route } from "./route.js";
+import { go, route, sessionLink } from "./route.js";
 import { sessions } from "./sessions.js";
 
 const GRACE_MS = 6000;
+const AT_ONCE = 8; // requests for many sessions that are under way at a time
 
 /** @typedef {api.SessionRow} SessionRow */
 /** @typedef {Partial<Pick<SessionRow, "pinned" | "archived" | "tags">>} Marks */
@@ -44,8 +46,40 @@ function undone(change, { pinned, archived, tags }) {
   };
 }
 
-/** @param {SessionRow} row */
-export const pin = (row) => revise(row, { pinned: !row.pinned });
+/**
+ * Changes many sessions, a few at a time; returns those that the server agreed to. The first refusal ends it.
+ * @param {SessionRow[]} rows
+ * @param {(row: SessionRow) => Marks} change
+ */
+async function reviseAll(rows, change) {
+  const waiting = [...rows];
+  /** @type {SessionRow[]} */
+  const done = [];
+  const work = async () => {
+    for (let row = waiting.shift(); row; row = waiting.shift()) {
+      if (await revise(row, change(row))) done.push(row);
+      else waiting.length = 0;
+    }
+  };
+  await Promise.all(Array.from({ length: AT_ONCE }, work));
+  return done;
+}
+
+/**
+ * Pins sessions, or unpins them where all are pinned.
+ * @param {SessionRow[]} rows
+ */
+export const pin = (rows) => reviseAll(rows, () => ({ pinned: !rows.every((row) => row.pinned) }));
+
+/**
+ * Gives sessions tags, and takes others from them.
+ * @param {SessionRow[]} rows
+ * @param {{ added: string[], removed: string[] }} change
+ */
+export function tag(rows, { added, removed }) {
+  const tags = (/** @type {SessionRow} */ row) => [...new Set([...row.tags.filter((one) => !removed.includes(one)), ...added])];
+  return reviseAll(rows.filter((row) => `${tags(row)}` !== `${row.tags}`), (row) => ({ tags: tags(row) }));
+}
 
 /**
  * Archives sessions, or brings them back to the list.
@@ -53,26 +87,27 @@ export const pin = (row) => revise(row, { pinned: !row.pinned });
  * @param {boolean} archived
  */
 export async function archive(rows, archived) {
-  const all = await Promise.all(rows.map((row) => revise(row, { archived })));
-  if (!all.some(Boolean)) return;
+  const done = await reviseAll(rows, () => ({ archived }));
+  if (!done.length) return;
   const undo = () => {
     away();
-    for (const row of rows) revise({ ...row, archived }, { archived: !archived });
+    reviseAll(done.map((row) => ({ ...row, archived })), () => ({ archived: !archived }));
   };
-  const away = notices.say(`${archived ? "Archived" : "Back in the list"}: ${named(rows)}`, { undo });
+  const away = notices.say((archived ? words.archived : words.unarchived)(named(done)), { undo });
 }
 
 /** @type {Set<(keepalive?: boolean) => Promise<void>>} */
 const pending = new Set();
 
 /**
- * Hides sessions, and deletes them when the time to undo it is over.
+ * Hides sessions, and deletes them when the time to undo it is over. Undone, the one that was open is open again.
  * @param {SessionRow[]} rows
  */
 export function remove(rows) {
   const keys = rows.map((row) => row.id);
+  const open = keys.includes(route.key ?? "") ? route.key : null;
   for (const key of keys) sessions.hidden.add(key);
-  if (keys.includes(route.key ?? "")) go("#/", { replace: true });
+  if (open) go("#/", { replace: true });
   sessions.changed();
   const show = () => {
     for (const key of keys) sessions.hidden.delete(key);
@@ -94,10 +129,11 @@ export function remove(rows) {
     clearTimeout(timer);
     away();
     show();
+    if (open && route.screen === "home") go(sessionLink(open), { replace: true });
   };
   const timer = setTimeout(deletion, GRACE_MS);
   pending.add(deletion);
-  const away = notices.say(`Deleted: ${named(rows)}`, { undo, shown_ms: GRACE_MS });
+  const away = notices.say(words.deleted(named(rows)), { undo, shown_ms: GRACE_MS });
 }
 
 // A reader who leaves meant it: the deletions under way are sent.
@@ -113,16 +149,30 @@ export async function save(rows, format) {
     const parts = [];
     for (const row of rows) parts.push(await api.exportSession(row.id, format));
     const [one] = rows;
-    const name = one && rows.length === 1 ? one.id.replace(/[^\p{L}\p{N}._-]+/gu, "-") : "sessions";
-    const link = document.createElement("a");
-    link.href = URL.createObjectURL(new Blob(parts));
-    link.download = `${name}.${format}`;
-    link.click();
-    setTimeout(() => URL.revokeObjectURL(link.href), 10_000);
+    download(new Blob(parts), `${one && rows.length === 1 ? fileName(one.title) : "sessions"}.${format}`);
   } catch (error) {
     notices.complain(error);
   }
 }
+
+/**
+ * Hands a file to the browser, to be saved.
+ * @param {Blob} file
+ * @param {string} name
+ */
+export function download(file, name) {
+  const link = document.createElement("a");
+  link.href = URL.createObjectURL(file);
+  link.download = name;
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(link.href), 10_000);
+}
+
+/**
+ * Returns a title as the name of a file.
+ * @param {string} title
+ */
+export const fileName = (title) => title.replace(/[^\p{L}\p{M}\p{N}._-]+/gu, "-").replace(/^[-.]+|[-.]+$/g, "").slice(0, 80) || "session";
 
 /**
  * Puts text on the clipboard; `what` names it in the notice.
@@ -132,11 +182,11 @@ export async function save(rows, format) {
 export async function copy(text, what) {
   try {
     await navigator.clipboard.writeText(text);
-    notices.say(`Copied ${what}`, { shown_ms: 2000 });
+    notices.say(words.copied(what), { shown_ms: 2000 });
   } catch {
-    notices.say("The browser did not allow copying.", { kind: "problem" });
+    notices.say(words.copyRefused, { kind: "problem" });
   }
 }
 
 /** @param {SessionRow[]} rows */
-const named = (rows) => (rows.length === 1 && rows[0] ? rows[0].title : `${rows.length} sessions`);
+const named = (rows) => (rows.length === 1 && rows[0] ? rows[0].title : words.sessions(rows.length));

@@ -28,3 +28,21 @@ class Counts extends Observable {
 }
 
 export const counts = new Counts();
+
+class DayCounts extends Observable {
+  /** @type {api.Period[] | null} */
+  periods = null;
+
+  /**
+   * Asks for the days since one, as "2026-01-31"; where nobody answers, the days are not shown.
+   * @param {string} since
+   */
+  async load(since) {
+    const found = await api.statsByDay(since).catch(() => null);
+    if (!found) return;
+    this.periods = found.periods;
+    this.changed();
+  }
+}
+
+export const dayCounts = new DayCounts();

@@ -1,6 +1,7 @@
 // What changes on the server, taken into the list, and passed on to the session that is open.
 
 import { followChanges } from "../wire/changes.js";
+import { connection } from "./connection.js";
 import { route } from "./route.js";
 import { sessions } from "./sessions.js";
 
@@ -34,7 +35,12 @@ export const follow = (leave) => followChanges((name, data) => take(name, data, 
  */
 function take(name, data, leave) {
   if (name === "signed out") return leave();
-  if (name === "again") sessions.refresh();
+  if (name === "away") return connection.tell(true);
+  if (name === "back") {
+    if (!connection.isAway) return;
+    connection.tell(false);
+    if (sessions.problem) sessions.again();
+  } else if (name === "again") sessions.refresh();
   else if (data.session) sessions.put(data.session);
   else if (data.key) sessions.remove(data.key);
   for (const listener of listeners) listener(data.key ?? route.key, name === "deleted", data.drops ?? []);

@@ -22,6 +22,8 @@ export class MessageWindow extends Observable {
   /** @type {Promise<void> | null} */
   #reading = null; // ends when that is read too
   #ended = new AbortController();
+  /** @type {number | null} */
+  #sought = null; // the message that was to be shown
 
   /** @param {string} key */
   constructor(key) {
@@ -55,6 +57,7 @@ export class MessageWindow extends Observable {
    * @param {number | null} [seq]
    */
   open(seq = null) {
+    this.#sought = seq;
     this.#ended.abort(); // what is still read belongs to another place
     this.#ended = new AbortController();
     return this.#read(async (read) => {
@@ -92,6 +95,7 @@ export class MessageWindow extends Observable {
       this.#isBehind = true;
       await this.#reading;
     } else if (this.problem?.status === 404) await this.open(); // what was shown is gone: this is another beginning
+    else if (this.problem && !this.isReady) await this.open(this.#sought); // nobody answered, and somebody does now
     else if (this.hasNewer) this.resume();
     else if (this.isReady) {
       await this.#read((read) => this.#append(read));

@@ -1,4 +1,4 @@
-// Short messages at the foot of the page, some with a way back.
+// Short messages at the foot of the page. Of those with a way back the newest is shown; the others wait behind it.
 
 import { Observable } from "./observable.js";
 
@@ -10,6 +10,12 @@ const COMPLAINT_SHOWN_MS = 8000;
 class Notices extends Observable {
   /** @type {Notice[]} */
   all = [];
+
+  /** The newest of those with a way back, and the newest of the others. */
+  get shown() {
+    const newest = [this.all.findLast((one) => one.undo), this.all.findLast((one) => !one.undo)];
+    return this.all.filter((one) => newest.includes(one));
+  }
 
   /**
    * Shows a sentence; returns a function that takes it away. `undo` gets a button.
@@ -27,6 +33,13 @@ class Notices extends Observable {
     this.all = [...this.all, notice];
     this.changed();
     return away;
+  }
+
+  /** Undoes what can be undone and was done last; returns whether there was something. */
+  undo() {
+    const last = this.all.findLast((one) => one.undo);
+    last?.undo?.();
+    return last !== undefined;
   }
 
   /**

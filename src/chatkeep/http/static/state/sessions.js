@@ -1,10 +1,12 @@
-// The sessions that match a filter, newest activity first: read page by page, kept true by the feed.
+// The sessions that match a filter, pinned ones first, then by newest activity: read page by page, kept true by the feed.
 
 import * as api from "../wire/api.js";
 import { Observable } from "./observable.js";
 
 const FIRST_PAGE = 50;
 const NEXT_PAGE = 500;
+const PINNED_MAX = 200; // are at the top; others stand where their time puts them
+const SELECTED_MAX = 5000; // are read to select all
 const COUNT_PAUSE_MS = 500;
 /** @typedef {api.SessionRow} SessionRow */
 /** @typedef {"current" | "pinned" | "archived" | "all"} State */
@@ -31,6 +33,8 @@ export class SessionList extends Observable {
   isLoading = false;
   /** @type {Set<string>} */
   selected = new Set();
+  /** @type {string | null} */
+  #toggled = null; // the session that was selected last
   /** @type {SessionRow | null} */
   opened = null;
   /** @type {string | null} */
@@ -59,7 +63,21 @@ export class SessionList extends Observable {
   async load() {
     this.#reading?.abort();
     this.#cursor = null;
-    await this.#read(FIRST_PAGE, (rows) => (this.rows = rows));
+    await this.#read(
+      FIRST_PAGE,
+      (page, pinned) => {
+        const known = keysOf(pinned);
+        this.rows = [...pinned, ...page.filter((row) => !known.has(row.id))];
+      },
+      (signal) => this.#pinned(signal),
+    );
+  }
+
+  /** @param {AbortSignal} signal */
+  async #pinned(signal) {
+    if (this.filter.state === "pinned") return [];
+    const page = await api.listSessions({ ...this.#query, pinned: "true", limit: PINNED_MAX }, signal);
+    return page.sessions;
   }
 
   /** Goes on where reading failed. */
@@ -72,16 +90,17 @@ export class SessionList extends Observable {
   async more() {
     if (this.isLoading || !this.hasMore || this.problem) return;
     await this.#read(NEXT_PAGE, (rows) => {
-      const known = new Set(this.rows.map((row) => row.id));
+      const known = keysOf(this.rows);
       this.rows = this.rows.concat(rows.filter((row) => !known.has(row.id)));
     });
   }
 
   /**
    * @param {number} limit
-   * @param {(rows: SessionRow[]) => void} take
+   * @param {(rows: SessionRow[], others: SessionRow[]) => unknown} take
+   * @param {(signal: AbortSignal) => Promise<SessionRow[]>} [ask] asks for others at the same time
    */
-  async #read(limit, take) {
+  async #read(limit, take, ask = async () => []) {
     const reading = new AbortController();
     this.#reading = reading;
     this.#meanwhile = [];
@@ -89,9 +108,10 @@ export class SessionList extends Observable {
     this.problem = null;
     this.changed();
     try {
-      const page = await api.listSessions({ ...this.#query, limit, cursor: this.#cursor }, reading.signal);
+      const asked = api.listSessions({ ...this.#query, limit, cursor: this.#cursor }, reading.signal);
+      const [page, others] = await Promise.all([asked, ask(reading.signal)]);
       if (reading.signal.aborted) return;
-      take(page.sessions);
+      take(page.sessions, others);
       this.total = page.total;
       this.#cursor = page.next_cursor;
       this.#readTo = this.hasMore ? page.sessions.at(-1)?.updated_at ?? "" : "";
@@ -180,8 +200,8 @@ export class SessionList extends Observable {
   #place(row) {
     if (this.#wanted === row.id) this.opened = row;
     const wasHere = this.#take(row.id);
-    const after = this.rows.findIndex((other) => other.updated_at < row.updated_at);
-    if (this.#matches(row) && row.updated_at >= this.#readTo) {
+    const after = this.rows.findIndex((other) => precedes(row, other));
+    if (this.#matches(row) && (row.pinned || row.updated_at >= this.#readTo)) {
       this.rows.splice(after < 0 ? this.rows.length : after, 0, row);
     }
     this.total += Number(this.#matches(row)) - Number(wasHere);
@@ -199,9 +219,33 @@ export class SessionList extends Observable {
     this.rows = [...this.rows];
   }
 
-  /** @param {string} key */
-  toggle(key) {
-    if (!this.selected.delete(key)) this.selected.add(key);
+  /**
+   * Selects a session, or takes it out. `isRange` brings all sessions between this one and the one before along.
+   * @param {string} key
+   * @param {{ isRange?: boolean }} [options]
+   */
+  toggle(key, { isRange = false } = {}) {
+    const rows = this.shown;
+    const at = (/** @type {string | null} */ sought) => rows.findIndex((row) => row.id === sought);
+    const [from, to] = [at(this.#toggled), at(key)].sort((one, other) => one - other);
+    if (isRange && from !== undefined && from >= 0) for (const row of rows.slice(from, Number(to) + 1)) this.selected.add(row.id);
+    else if (!this.selected.delete(key)) this.selected.add(key);
+    this.#toggled = key;
+    this.changed();
+  }
+
+  /** Selects all that match, as far as they can be read at once. */
+  async selectAll() {
+    while (this.hasMore && !this.problem && this.rows.length < SELECTED_MAX) {
+      if (this.isLoading) await new Promise((done) => setTimeout(done, COUNT_PAUSE_MS));
+      else await this.more();
+    }
+    this.selected = keysOf(this.shown);
+    this.changed();
+  }
+
+  selectNone() {
+    this.selected.clear();
     this.changed();
   }
 
@@ -250,6 +294,12 @@ export class SessionList extends Observable {
     );
   }
 }
+
+/** @param {SessionRow[]} rows */
+const keysOf = (rows) => new Set(rows.map((row) => row.id));
+
+/** @type {(one: SessionRow, other: SessionRow) => boolean} */
+const precedes = (one, other) => (one.pinned === other.pinned ? other.updated_at < one.updated_at : one.pinned);
 
 /**
  * Returns when a day begins in the reader's zone, or one some days later.

@@ -1,9 +1,8 @@
-// Signing in: by the link that the server printed, or with a token.
+// Signing in: by a link that the server printed, or with a token.
 
+import { words } from "../text/words.js";
 import * as api from "../wire/api.js";
-
-const SPENT = "This link has been used, or its hour is over. Start the server again for a new one, or use a token.";
-const UNKNOWN = "The server does not know this token, or it has expired.";
+import { forgetDrafts } from "./drafts.js";
 
 /**
  * Signs in with a code or a token; returns why the server refused, or null.
@@ -16,17 +15,27 @@ export async function signIn(credential) {
   } catch (error) {
     const problem = api.problemOf(error);
     if (problem.status !== 401) return problem.message;
-    return "code" in credential ? SPENT : UNKNOWN;
+    return "code" in credential ? words.linkSpent : words.tokenUnknown;
   }
 }
 
-/** Signs in with the code in the address, if there is one; returns why that failed, or null. */
+/** Signs in with the code in the address; returns why that failed, or null, and undefined where there is no code. */
 export async function spendCode() {
-  const code = /^#code=([\w-]+)$/.exec(location.hash)?.[1];
-  if (!code) return null;
+  const code = codeIn(location.hash);
+  if (!code) return undefined;
   history.replaceState(null, "", "#/");
   dispatchEvent(new HashChangeEvent("hashchange"));
   return signIn({ code });
 }
 
-export const signOut = () => api.closePageSession();
+/**
+ * Returns the code of a sign-in link, in a whole address or in its end; null where there is none.
+ * @param {string} text
+ */
+export const codeIn = (text) => /#code=([\w-]+)\s*$/.exec(text)?.[1] ?? null;
+
+/** Signs out; what was written and not sent is forgotten. */
+export async function signOut() {
+  await api.closePageSession();
+  forgetDrafts();
+}

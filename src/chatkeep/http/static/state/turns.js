@@ -1,6 +1,7 @@
 // Turns that a model answers now, by session. They go on while the reader looks elsewhere.
 
 import { partedSoFar } from "../text/reasoning.js";
+import { words } from "../text/words.js";
 import * as api from "../wire/api.js";
 import { announcer } from "./announcer.js";
 import { Observable } from "./observable.js";
@@ -10,6 +11,25 @@ class Turns extends Observable {
   /** @type {Map<string | null, Turn>} */
   #all = new Map();
   #isDue = false;
+  /** @type {Map<string | null, string>} */
+  #models = new Map(); // that the reader has chosen for sessions
+
+  /**
+   * Returns the model that answers in a session; "" is the usual one.
+   * @param {string | null} key
+   */
+  modelOf(key) {
+    return this.#models.get(key) ?? "";
+  }
+
+  /**
+   * @param {string | null} key
+   * @param {string} model
+   */
+  choose(key, model) {
+    this.#models.set(key, model);
+    this.changed();
+  }
 
   /**
    * Returns the turn of a session, or with null the one whose session has no key yet.
@@ -41,6 +61,8 @@ class Turns extends Observable {
     this.#all.delete(turn.key);
     turn.key = key;
     this.#all.set(key, turn);
+    this.#models.set(key, this.modelOf(null));
+    this.#models.delete(null);
     if (route.screen === "new") go(sessionLink(key), { replace: true });
   }
 
@@ -121,7 +143,7 @@ class Turn {
       for await (const [name, data] of api.chat(this.body, this.#answering.signal)) {
         if (name === "start") {
           isTaken = true;
-          announcer.say("The model answers.");
+          announcer.say(words.modelAnswers);
         }
         if (name === "start" && !this.key) turns.name(this, String(data.session_key));
         else if (name === "token") this.#hear(String(data.text));
@@ -134,7 +156,7 @@ class Turn {
       if (!isTaken) this.unsent = this.body.message;
     }
     this.isAnswering = false;
-    if (!this.problem) announcer.say(this.#isStopped ? "Answer stopped." : "Answer complete."); // a problem is an alert
+    if (!this.problem) announcer.say(this.#isStopped ? words.answerStopped : words.answerComplete); // a problem is an alert
     turns.changed();
   }
 }

@@ -2,6 +2,7 @@
 
 import { anchored } from "./anchoring.js";
 import { whenNear } from "./near-window.js";
+import { words } from "./words.js";
 
 const BURST_MS = 8; // then the next frame is let through
 const CHARS_MAX = 2000; // a formula is set at once, and holds up the page meanwhile
@@ -13,7 +14,7 @@ const OPTIONS = {
   maxSize: 20, // ems
   maxExpand: 300,
   trust: () => {
-    throw new Error("A formula has no links, no pictures and no classes.");
+    throw new Error(words.formulaLinks);
   },
 };
 const DEFINES = /\\(?:[gex]?def|let|futurelet|(?:re)?newcommand|providecommand|global|long|expandafter|csname)(?![A-Za-z])/;
@@ -90,15 +91,15 @@ function set(katex, element) {
   const box = document.createElement("span");
   try {
     const source = sources.get(element) ?? "";
-    if (source.length > CHARS_MAX) throw new Error("It is too long.");
-    if (DEFINES.test(source)) throw new Error("It defines commands, which may repeat themselves without end.");
+    if (source.length > CHARS_MAX) throw new Error(words.formulaLong);
+    if (DEFINES.test(source)) throw new Error(words.formulaDefines);
     katex.render(source, box, { ...OPTIONS, displayMode: element.classList.contains("display") });
-    if (box.querySelector(OTHERS)) throw new Error("A formula is letters and lines alone.");
-    if (isVast(box)) throw new Error("It is nested too deeply, or too long.");
+    if (box.querySelector(OTHERS)) throw new Error(words.formulaLinks);
+    if (isVast(box)) throw new Error(words.formulaDeep);
   } catch (error) {
     const { message } = /** @type {Error} */ (error);
     element.classList.add("failed");
-    element.title = `This formula cannot be set: ${message}`.slice(0, 300);
+    element.title = words.formulaFailed(message).slice(0, 300);
     return;
   }
   element.replaceChildren(...box.childNodes);

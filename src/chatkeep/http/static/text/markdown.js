@@ -8,6 +8,7 @@ const GROUP_TOKENS = 600;
 const BLOCK_TOKENS_MAX = 6_000; // a list or table with more is shown as plain text
 const INLINE_CHARS_MAX = 20_000;
 const DEPTH_MAX = 60;
+const WHOLES = new Set(["fence", "code_block", "table_open", "formula_display"]);
 const LINE = /\r\n?|\n/;
 
 /** @typedef {import("./markdown-blocks.js").Env} Env */
@@ -54,6 +55,18 @@ export function groupsOf(text) {
     isPlain,
     html: () => htmlOf(group, env),
   }));
+}
+
+/**
+ * Returns the lines of blocks that are of no use in part, each as its begin and end: code, tables, formulas.
+ * @param {string} text
+ */
+export function wholesIn(text) {
+  const lines = text.split(LINE);
+  /** @type {Token[]} */
+  const tokens = [];
+  parser.block.parse(lines.join("\n"), parser, { lines }, tokens);
+  return tokens.filter(({ type, map }) => map && WHOLES.has(type)).map(({ map }) => /** @type {[number, number]} */ (map));
 }
 
 /** @param {Token} token */

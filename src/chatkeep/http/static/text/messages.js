@@ -2,17 +2,13 @@
 // inside is certain.
 
 import { contentSourceOf, itemsOf, membersOf, sourceOf } from "./json.js";
+import { words } from "./words.js";
 
 /** @typedef {{ [name: string]: unknown }} Fields an object of somebody else */
 /** @typedef {string | Fields} Part */
 /** @typedef {"user" | "assistant" | "system" | "developer" | "tool"} Role */
 /** @typedef {{ seq: number, role: Role, content: string | Part[] | null, timestamp: string, name?: string, tool_calls?: Fields[] | null, tool_call_id?: string, metadata?: Fields | null }} Message */
 /** @typedef {{ call: Fields, name: string, given: string | undefined }} Call with the JSON text of its arguments */
-
-const REASONS = new Map([
-  ["client_gone", "Nobody waited for the rest of it."],
-  ["server_ended", "Chatkeep was stopped."],
-]);
 
 /**
  * Returns a value's fields; none where it is no object.
@@ -95,12 +91,13 @@ export function resultsOf(messages) {
 export function endOf(metadata) {
   const { partial, reason, detail, error, finish_reason: finish } = metadata ?? {};
   if (partial) {
-    const words = [detail, fieldsOf(error).message ?? error].find((one) => typeof one === "string" && one.trim());
-    const why = REASONS.get(String(reason)) ?? (reason && !words ? `Reason: ${reason}.` : "");
-    return [`This answer was cut off. ${why}`.trim(), ...(words ? [String(words)] : [])];
+    const told = [detail, fieldsOf(error).message ?? error].find((one) => typeof one === "string" && one.trim());
+    const reasons = new Map([["client_gone", words.clientGone], ["server_ended", words.serverEnded]]);
+    const why = reasons.get(String(reason)) ?? (reason && !told ? words.cutReason(String(reason)) : "");
+    return [`${words.cutOff} ${why}`.trim(), ...(told ? [String(told)] : [])];
   }
-  if (finish === "length" || finish === "max_tokens") return ["This answer reached its limit of tokens."];
-  return finish === "content_filter" ? ["The model's server held back the rest of this answer."] : [];
+  if (finish === "length" || finish === "max_tokens") return [words.tokenLimit];
+  return finish === "content_filter" ? [words.heldBack] : [];
 }
 
 /**

@@ -75,7 +75,7 @@ export function withoutReasoning({ role, content, metadata }) {
       if (text) kept.push({ part: typeof part === "string" ? text : { ...part, text }, place });
     } else kept.push({ part, place });
   }
-  const thoughts = found.map((words) => words.trim()).filter(Boolean);
+  const thoughts = found.map((thought) => thought.trim()).filter(Boolean);
   return { reasoning: [...new Set(thoughts)].join("\n\n"), parts: kept };
 }
 

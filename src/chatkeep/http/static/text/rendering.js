@@ -5,13 +5,12 @@ import { anchored } from "./anchoring.js";
 import { setSoon } from "./formulas.js";
 import { groupsOf, isPicture } from "./markdown.js";
 import { colourSoon } from "./syntax.js";
+import { words } from "./words.js";
 
 const MARKDOWN_CHARS_MAX = 100_000; // above this a text is plain
 const PIECE_CHARS = 20_000; // plain text is laid out by pieces, those in sight only
 const PIECES_AT_ONCE = 20;
 const COLOURED_CHARS_MAX = 20_000;
-const TOO_LONG = "Shown as plain text, because it is too long to be laid out.";
-const NAMES = new Map([["mermaid", "Mermaid diagram"]]);
 const RULES = {
   ALLOWED_TAGS: "p br hr strong em s code pre blockquote ul ol li a img table thead tbody tr th td h3 span sup".split(" "),
   ALLOWED_ATTR: ["href", "title", "align", "start", "value", "src", "alt", "class"],
@@ -55,6 +54,17 @@ export function draw(box, text, { isGrowing = false } = {}) {
  * @param {string} text
  */
 export const drawPlain = (box, text) => drawAll(box, piecesOf(text));
+
+/**
+ * Returns all of a text as it is drawn, at once, and without what waits until it is in sight.
+ * @param {string} text
+ */
+export function fragmentOf(text) {
+  const fragment = document.createDocumentFragment();
+  const wanted = text.length > MARKDOWN_CHARS_MAX ? piecesOf(text, true) : [...wantedOf(text, true)];
+  fragment.append(...wanted.map(({ element }) => element()));
+  return fragment;
+}
 
 /**
  * @param {Element} box
@@ -127,7 +137,7 @@ function piecesOf(text, isLong = false) {
     pieces.push({ key: `plain ${piece}`, cost: 1 / PIECES_AT_ONCE, element: () => made("div", name, piece) });
     at = end;
   }
-  if (isLong) pieces.unshift({ key: TOO_LONG, cost: 0, element: () => made("p", "aside told", TOO_LONG) });
+  if (isLong) pieces.unshift({ key: words.tooLong, cost: 0, element: () => made("p", "aside told", words.tooLong) });
   return pieces;
 }
 
@@ -181,8 +191,8 @@ function frameCode(pre, isGrowing) {
   const info = pre.title;
   const language = /^[\w+#.-]{1,20}/.exec(info)?.[0].toLowerCase() ?? "";
   const frame = made("figure", "code");
-  const head = made("figcaption", "", NAMES.get(info) ?? (info || "text"));
-  const button = made("button", "quiet copy", "Copy");
+  const head = made("figcaption", "", info === "mermaid" ? words.mermaid : info || words.codeAsText);
+  const button = made("button", "quiet copy", words.copy);
   button.setAttribute("type", "button");
   button.dataset.copies = "code";
   head.append(button);
@@ -199,7 +209,7 @@ function frameTable(table) {
   const frame = made("div", "table");
   frame.tabIndex = 0;
   frame.role = "region";
-  frame.ariaLabel = "Table";
+  frame.ariaLabel = words.table;
   table.replaceWith(frame);
   frame.append(table);
 }

@@ -1,21 +1,32 @@
 // Times in the reader's zone and in few words.
 
+import { words } from "./words.js";
+
 const MINUTE = 60_000;
 const HOUR = 60 * MINUTE;
 const DAY = 24 * HOUR;
 
-const clockFormat = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit" });
-const exactFormat = new Intl.DateTimeFormat(undefined, { dateStyle: "full", timeStyle: "medium" });
-const thisYear = new Intl.DateTimeFormat("en", { day: "numeric", month: "short" });
-const otherYear = new Intl.DateTimeFormat("en", { day: "numeric", month: "short", year: "numeric" });
-const dayFormat = new Intl.DateTimeFormat("en", { weekday: "long", day: "numeric", month: "long", year: "numeric" });
+/** @type {Map<string, Intl.DateTimeFormat>} */
+const formats = new Map();
+
+/**
+ * Returns a format for times in a language, made once; without one, in the reader's own.
+ * @param {Intl.DateTimeFormatOptions} options
+ * @param {string} [language]
+ */
+export function dateFormat(options, language = words.code) {
+  const name = `${language} ${JSON.stringify(options)}`;
+  const format = formats.get(name) ?? new Intl.DateTimeFormat(language || undefined, options);
+  formats.set(name, format);
+  return format;
+}
 
 /** @typedef {string | number | Date} Time */
 
 /** @param {Time} time */
-export const clock = (time) => clockFormat.format(new Date(time));
+export const clock = (time) => dateFormat({ hour: "2-digit", minute: "2-digit" }, "").format(new Date(time));
 /** @param {Time} time */
-export const exact = (time) => exactFormat.format(new Date(time));
+export const exact = (time) => dateFormat({ dateStyle: "full", timeStyle: "medium" }, "").format(new Date(time));
 
 /**
  * Returns how long ago a time is, in one or two words: "now", "5 min", "3 h", "2 d", then the date.
@@ -24,11 +35,12 @@ export const exact = (time) => exactFormat.format(new Date(time));
 export function ago(time, now = Date.now()) {
   const then = new Date(time);
   const passed = now - +then;
-  if (passed < MINUTE) return "now";
-  if (passed < HOUR) return `${Math.floor(passed / MINUTE)} min`;
-  if (passed < DAY) return `${Math.floor(passed / HOUR)} h`;
-  if (passed < 7 * DAY) return `${Math.floor(passed / DAY)} d`;
-  return (then.getFullYear() === new Date(now).getFullYear() ? thisYear : otherYear).format(then);
+  if (passed < MINUTE) return words.now;
+  if (passed < HOUR) return words.minutes(Math.floor(passed / MINUTE));
+  if (passed < DAY) return words.hours(Math.floor(passed / HOUR));
+  if (passed < 7 * DAY) return words.days(Math.floor(passed / DAY));
+  const year = then.getFullYear() === new Date(now).getFullYear() ? {} : /** @type {const} */ ({ year: "numeric" });
+  return dateFormat({ day: "numeric", month: "short", ...year }).format(then);
 }
 
 /**
@@ -38,9 +50,9 @@ export function ago(time, now = Date.now()) {
 export function dayName(time, now = new Date()) {
   const day = startOfDay(new Date(time));
   const distance = Math.round((+startOfDay(now) - +day) / DAY);
-  if (distance === 0) return "Today";
-  if (distance === 1) return "Yesterday";
-  return dayFormat.format(day);
+  if (distance === 0) return words.today;
+  if (distance === 1) return words.yesterday;
+  return dateFormat({ weekday: "long", day: "numeric", month: "long", year: "numeric" }).format(day);
 }
 
 /**

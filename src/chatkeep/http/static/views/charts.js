@@ -1,12 +1,14 @@
 // Counts over time as columns, and as a table for readers who cannot see them or want the figures.
 
+import { dateFormat } from "../text/times.js";
+import { words } from "../text/words.js";
 import { html } from "../vendor/preact.js";
 
 const MONTHS_MIN = 12;
 const MONTHS_MAX = 36;
-const shortFormat = new Intl.DateTimeFormat("en", { month: "short", timeZone: "UTC" });
-const longFormat = new Intl.DateTimeFormat("en", { month: "long", year: "numeric", timeZone: "UTC" });
-const fewDigits = new Intl.NumberFormat("en", { notation: "compact", maximumSignificantDigits: 3 });
+const compact = (/** @type {number} */ count) => new Intl.NumberFormat(words.code, { notation: "compact", maximumSignificantDigits: 3 }).format(count);
+const shortMonth = (/** @type {Date} */ start) => dateFormat({ month: "short", timeZone: "UTC" }).format(start);
+const longMonth = (/** @type {Date} */ start) => dateFormat({ month: "long", year: "numeric", timeZone: "UTC" }).format(start);
 
 /** @typedef {import("../wire/api.js").Period} Period a month of UTC, as the server counts it */
 
@@ -25,20 +27,20 @@ export function Months({ title, periods, count }) {
       <div class=${`columns ${few ? "few" : ""}`} style=${{ "--columns": columns.length }} aria-hidden="true">
         ${columns.map(
           (column) => html`
-            <div title=${`${longFormat.format(column.start)}: ${column.count.toLocaleString()}`}>
-              <span class="figure">${column.count && (few || column === top) ? fewDigits.format(column.count) : ""}</span>
+            <div title=${`${longMonth(column.start)}: ${column.count.toLocaleString(words.code)}`}>
+              <span class="figure">${column.count && (few || column === top) ? compact(column.count) : ""}</span>
               <span class="bar" style=${{ height: `${(100 * column.count) / most}%` }}></span>
               <span class="name">${nameOf(column.start, few)}</span>
             </div>
           `,
         )}
       </div>
-      ${others > 0 && html`<p class="aside">${others.toLocaleString()} before ${longFormat.format(columns[0].start)}.</p>`}
+      ${others > 0 && html`<p class="aside">${words.countBefore(others, longMonth(columns[0].start))}</p>`}
       <details>
-        <summary>Figures</summary>
+        <summary>${words.figures}</summary>
         <table>
           <caption class="unseen">${title}</caption>
-          <tbody>${columns.map(({ start, count: counted }) => html`<tr><th scope="row">${longFormat.format(start)}</th><td class="figure">${counted.toLocaleString()}</td></tr>`)}</tbody>
+          <tbody>${columns.map(({ start, count: counted }) => html`<tr><th scope="row">${longMonth(start)}</th><td class="figure">${counted.toLocaleString(words.code)}</td></tr>`)}</tbody>
         </table>
       </details>
     </section>
@@ -75,6 +77,6 @@ function columnsOf(periods, count) {
  * @param {boolean} few
  */
 function nameOf(start, few) {
-  if (few) return shortFormat.format(start);
+  if (few) return shortMonth(start);
   return start.getUTCMonth() === 0 ? start.getUTCFullYear() : "";
 }

@@ -1,12 +1,13 @@
-// The place to go on with a session, or begin one, when the server has a model. Answers come piece by piece.
+// The place to go on with a session, or begin one, when the server has a model.
 
+import { draftOf, keepDraft } from "../state/drafts.js";
+import { go, sessionLink } from "../state/route.js";
 import { modelNames } from "../state/status.js";
 import { turns } from "../state/turns.js";
-import { draw } from "../text/rendering.js";
-import { html, useEffect, useLayoutEffect, useRef, useState } from "../vendor/preact.js";
+import { words } from "../text/words.js";
+import { html, useEffect, useRef, useState } from "../vendor/preact.js";
 import { useObserved } from "./hooks.js";
 import { icon } from "./icons.js";
-import { Reasoning } from "./message.js";
 
 /** @template T @typedef {import("../vendor/preact.js").Ref<T>} Ref */
 /** @typedef {import("../vendor/preact.js").TemplateEvent} TemplateEvent */
@@ -18,26 +19,24 @@ import { Reasoning } from "./message.js";
  */
 export function Composer({ session = null, hasModel, follow }) {
   useObserved(turns);
-  const [names, setNames] = useState(/** @type {string[]} */ ([]));
-  const [model, setModel] = useState("");
   /** @type {Ref<HTMLTextAreaElement | null>} */
   const field = useRef();
   const turn = turns.of(session);
   useEffect(() => void (session || field.current?.focus()), [hasModel]);
-  useEffect(() => void (hasModel && modelNames().then(setNames)), [hasModel]);
   useEffect(() => {
     if (turn && !turn.isAnswering) Promise.resolve(follow?.()).then(() => turns.close(turn));
   }, [turn?.isAnswering]);
   useEffect(() => {
-    if (turn?.unsent && field.current && !field.current.value) field.current.value = turn.unsent;
+    if (turn?.unsent && field.current && !field.current.value) write(field.current, session, turn.unsent);
   }, [turn?.unsent]);
   if (!hasModel) return session || hasModel === null ? null : html`<${NoModel} />`;
   const send = (/** @type {Event} */ event) => {
     event.preventDefault();
     const message = field.current?.value.trim();
     if (!field.current || !message || turn?.isAnswering) return;
-    field.current.value = "";
-    turns.begin(session, message, model);
+    write(field.current, session, "");
+    if (session) go(sessionLink(session), { replace: true }); // the answer comes at the end
+    turns.begin(session, message, turns.modelOf(session));
   };
   const steer = (/** @type {TemplateEvent} */ event) => {
     if (event.key !== "Enter" || event.shiftKey || event.isComposing) return;
@@ -46,74 +45,54 @@ export function Composer({ session = null, hasModel, follow }) {
   };
   return html`
     <div class="composer">
-      ${turn && turn.text !== null && html`<${Answer} ...${turn.answer} />`}
       ${turn?.problem && html`<p class="warning" role="alert">${turn.problem}</p>`}
       <form onSubmit=${send}>
-        <textarea ref=${field} rows="2" maxlength="100000" dir="auto" aria-label="Message" placeholder="Write a message" onKeyDown=${steer}></textarea>
-        ${names.length > 1 &&
-        html`<select aria-label="Model" value=${model} onChange=${(/** @type {TemplateEvent} */ event) => setModel(event.target.value)}>
-          <option value="">Usual model</option>
-          ${names.map((name) => html`<option value=${name}>${name}</option>`)}
-        </select>`}
+        <textarea
+          ref=${field} rows="2" maxlength="100000" dir="auto" aria-label=${words.message} placeholder=${words.writeMessage} onKeyDown=${steer} defaultValue=${draftOf(session)}
+          onInput=${(/** @type {TemplateEvent} */ event) => keepDraft(session, event.target.value)}
+        ></textarea>
+        <${Models} session=${session} />
         ${turn?.isAnswering
-          ? html`<button type="button" aria-label="Stop" onClick=${() => turn.stop()}>${icon("stop")}</button>`
-          : html`<button class="strong" aria-label="Send">${icon("send")}</button>`}
+          ? html`<button type="button" aria-label=${words.stop} title=${words.stop} onClick=${() => turn.stop()}>${icon("stop")}</button>`
+          : html`<button class="strong" aria-label=${words.send} title=${words.sendHint}>${icon("send")}</button>`}
       </form>
     </div>
   `;
 }
 
 /**
- * The answer so far. Screen readers announce its begin and its end, not every piece.
- * @param {{ text: string, reasoning: string, ms: number | null }} props
+ * The choice of a model, where there is one. It holds for the session as long as the tab.
+ * @param {{ session: string | null }} props
  */
-function Answer({ text, reasoning, ms }) {
-  /** @type {Ref<HTMLDivElement>} */
-  const box = useRef();
-  const pace = useRef(new Pace());
-  useLayoutEffect(() => pace.current.take(() => {
-    draw(box.current, text, { isGrowing: true });
-    box.current.scrollTop = box.current.scrollHeight;
-  }), [text]);
-  useEffect(() => () => pace.current.end(), []);
+function Models({ session }) {
+  const [names, setNames] = useState(/** @type {string[]} */ ([]));
+  useEffect(() => void modelNames().then(setNames), []);
+  if (names.length < 2) return html`<span class="models"></span>`;
   return html`
-    ${reasoning && html`<${Reasoning} text=${reasoning} isGrowing=${!text} ms=${ms} />`}
-    <div class="answer text" role="log" aria-live="off" aria-label="Answer" aria-busy="true" dir="auto" ref=${box}></div>
+    <span class="models">
+      <select aria-label=${words.model} value=${turns.modelOf(session)} onChange=${(/** @type {TemplateEvent} */ event) => turns.choose(session, event.target.value)}>
+        <option value="">${words.usualModel}</option>
+        ${names.map((name) => html`<option value=${name}>${name}</option>`)}
+      </select>
+    </span>
   `;
 }
 
-/** Draws what grows so seldom that drawing takes at most a quarter of the time, however long it has become. */
-class Pace {
-  /** @type {ReturnType<typeof setTimeout> | undefined} */
-  #timer = undefined;
-  #free = 0; // when drawing is due again
-
-  /** @param {() => void} work */
-  take(work) {
-    clearTimeout(this.#timer);
-    const run = () => {
-      const begun = performance.now();
-      work();
-      this.#free = performance.now() + 3 * (performance.now() - begun);
-    };
-    const wait = this.#free - performance.now();
-    if (wait <= 0) run();
-    else this.#timer = setTimeout(run, wait);
-  }
-
-  end() {
-    clearTimeout(this.#timer);
-  }
+/**
+ * @param {HTMLTextAreaElement} field
+ * @param {string | null} session
+ * @param {string} text
+ */
+function write(field, session, text) {
+  Object.assign(field, { value: text });
+  keepDraft(session, text);
 }
 
 function NoModel() {
   return html`
     <div class="nothing">
-      <p>No model is configured, so there is nobody to talk to.</p>
-      <p>
-        Set <code>model_url</code> and <code>model</code> in <code>chatkeep.toml</code>, or <code>CHATKEEP_MODEL_URL</code> and
-        ${" "}<code>CHATKEEP_MODEL</code>, to any server that speaks OpenAI's API, and start <code>chatkeep serve</code> again.
-      </p>
+      <p>${words.noModel}</p>
+      <p>${words.noModelHow.map((piece, nth) => (nth % 2 ? html`<code>${piece}</code>` : piece))}</p>
     </div>
   `;
 }

@@ -5,6 +5,7 @@ import { go, sessionLink } from "../state/route.js";
 import { PLACES_MAX, seqAt, seqsOf } from "../state/search.js";
 import { seek } from "../state/sought.js";
 import { highlight, spotsOf } from "../text/highlights.js";
+import { words } from "../text/words.js";
 import { html, useEffect, useLayoutEffect, useRef, useState } from "../vendor/preact.js";
 import { icon } from "./icons.js";
 
@@ -67,7 +68,11 @@ export function FindBar({ session, last, close }) {
   };
   const steer = (/** @type {TemplateEvent} */ event) => {
     if (event.key === "Enter") step(event.shiftKey ? 1 : -1);
-    if (event.key === "Escape") close();
+    if (event.key === "Escape") {
+      event.preventDefault();
+      event.stopPropagation(); // what lies under this bar stays
+      close();
+    }
   };
   useEffect(() => () => jumping.current?.abort(), [session]);
   const jump = async (/** @type {TemplateEvent} */ event) => {
@@ -84,14 +89,14 @@ export function FindBar({ session, last, close }) {
   return html`
     <div class="find" role="search">
       <input
-        type="search" aria-label="Find in this session" placeholder="Find in this session" ref=${input} value=${text} dir="auto"
+        type="search" aria-label=${words.findInSession} placeholder=${words.findInSession} ref=${input} value=${text} dir="auto"
         onInput=${(/** @type {TemplateEvent} */ event) => setText(event.target.value)} onKeyDown=${steer}
       />
-      <span class="count" role="status">${text.trim() && (seqs.length ? `${at + 1} of ${seqs.length}${seqs.length === PLACES_MAX ? "+" : ""}` : "none")}</span>
-      <button class="quiet" aria-label="Earlier hit" onClick=${() => step(-1)}>${icon("up")}</button>
-      <button class="quiet" aria-label="Later hit" onClick=${() => step(1)}>${icon("down")}</button>
-      <label class="date" title="Jump to a day"><span class="unseen">Jump to a day</span><input type="date" onChange=${jump} /></label>
-      <button class="quiet" aria-label="Close" onClick=${close}>${icon("close")}</button>
+      <span class="count" role="status">${text.trim() && (seqs.length ? words.hitOf(seqs.length - at, `${seqs.length}${seqs.length === PLACES_MAX ? "+" : ""}`) : words.none)}</span>
+      <button class="quiet" aria-label=${words.earlierHit} title=${words.earlierHitKey} onClick=${() => step(-1)}>${icon("up")}</button>
+      <button class="quiet" aria-label=${words.laterHit} title=${words.laterHitKey} onClick=${() => step(1)}>${icon("down")}</button>
+      <label class="date" title=${words.jumpToDay}><span class="unseen">${words.jumpToDay}</span><input type="date" onChange=${jump} /></label>
+      <button class="quiet" aria-label=${words.close} onClick=${close}>${icon("close")}</button>
     </div>
   `;
 }

@@ -1,7 +1,8 @@
 // Hooks: what components draw themselves again for.
 
 import { counts } from "../state/counts.js";
-import { useEffect, useReducer } from "../vendor/preact.js";
+import { layers } from "../state/layers.js";
+import { useEffect, useLayoutEffect, useReducer } from "../vendor/preact.js";
 
 /** @typedef {import("../state/observable.js").Observable} Observable */
 
@@ -36,6 +37,15 @@ export function useMedia(query) {
     return () => media.removeEventListener("change", listener);
   }, [query]);
   return media.matches;
+}
+
+/**
+ * Lets Escape close something while it is open, if nothing lies on it.
+ * @param {boolean} isOpen
+ * @param {() => void} close
+ */
+export function useLayer(isOpen, close) {
+  useLayoutEffect(() => (isOpen ? layers.add(close) : undefined), [isOpen]); // gone as soon as it is not seen
 }
 
 /** Returns the counts as they were half a minute ago or later; `stats` is null until they are there. */

@@ -2,42 +2,29 @@
 
 import * as actions from "../state/actions.js";
 import { dialog } from "../state/dialog.js";
+import { layers } from "../state/layers.js";
+import { notices } from "../state/notices.js";
 import { renaming } from "../state/renaming.js";
 import { go, route, sessionLink } from "../state/route.js";
 import { sessions } from "../state/sessions.js";
+import { words } from "../text/words.js";
 import { html } from "../vendor/preact.js";
-import { askTags } from "./dialog.js";
 import { icon } from "./icons.js";
 import { openSearch } from "./search.js";
+import { openSettings } from "./settings.js";
+import { askTags } from "./tags.js";
 
 /** @typedef {import("../state/renaming.js").Place} Place */
-
-const SHEET = [
-  ["/ or Ctrl K", "Search all messages"],
-  ["j / k", "Next or previous session"],
-  ["f", "Find in this session, or jump to a day"],
-  ["g / G", "Beginning or end of this session"],
-  ["r or F2", "Rename"],
-  ["p", "Pin or unpin"],
-  ["t", "Tags"],
-  ["e", "Archive, or back to the list"],
-  ["x", "Select for actions on several"],
-  ["Delete", "Delete; there is time to undo"],
-  ["n", "New chat"],
-  ["h", "Overview"],
-  ["Esc", "Close, or back to the list"],
-  ["?", "This sheet"],
-];
 
 export function openHelp() {
   const body = html`
     <div class="sheet">
-      <header><h2>Keyboard</h2><button class="quiet" aria-label="Close" onClick=${dialog.close}>${icon("close")}</button></header>
-      <p class="aside">Keys that change a session change the one that has the focus in the list, else the open one.</p>
-      <dl>${SHEET.map(([key, words]) => html`<div><dt><kbd>${key}</kbd></dt><dd>${words}</dd></div>`)}</dl>
+      <header><h2>${words.keyboard}</h2><button class="quiet" aria-label=${words.close} onClick=${dialog.close}>${icon("close")}</button></header>
+      <p class="aside">${words.keysHint}</p>
+      <dl>${words.keySheet.map(([key, act]) => html`<div><dt><kbd>${key}</kbd></dt><dd>${act}</dd></div>`)}</dl>
     </div>
   `;
-  dialog.open({ kind: "small", label: "Keyboard", body });
+  dialog.open({ kind: "small", label: words.keyboard, body });
 }
 
 /** @param {1 | -1} by */
@@ -67,37 +54,50 @@ const rename = onRow((row, place) => renaming.begin(place, row));
 const KEYS = {
   "/": openSearch,
   "?": openHelp,
+  ",": openSettings,
   j: () => step(1),
   k: () => step(-1),
-  f: () => dispatchEvent(new Event("chatkeep:find")),
+  f: () => layers.ask("find"),
+  d: () => layers.ask("details"),
   g: () => route.key && go(sessionLink(route.key, 1)),
   G: () => route.key && go(sessionLink(route.key)),
   r: rename,
   F2: rename,
-  p: onRow(actions.pin),
-  t: onRow(askTags),
+  p: onRow((row) => actions.pin([row])),
+  t: onRow((row) => askTags([row])),
   e: onRow((row) => actions.archive([row], !row.archived)),
   x: onRow((row) => sessions.toggle(row.id)),
+  X: onRow((row) => sessions.toggle(row.id, { isRange: true })),
+  A: () => sessions.selectAll(),
   Delete: onRow((row) => actions.remove([row])),
   n: () => go("#/new"),
   h: () => go("#/overview"),
-  Escape: () => go("#/"),
+  Escape: () => layers.close() || go("#/"),
 };
 
 const WRITING = "input:not([type=checkbox]), textarea, select, [contenteditable]";
 
+/**
+ * Returns what a key does, also those with Ctrl or Command; undefined where it is the browser's.
+ * @param {KeyboardEvent} event
+ */
+function actOf(event) {
+  if (event.altKey || event.isComposing) return undefined;
+  const isWriting = event.target instanceof Element && event.target.closest(WRITING);
+  if (event.ctrlKey || event.metaKey) {
+    const key = event.key.toLowerCase();
+    if (key === "k") return openSearch;
+    return key === "z" && !isWriting && !event.shiftKey ? () => notices.undo() : undefined;
+  }
+  if (dialog.content || isWriting || (event.repeat && event.key === "Escape")) return undefined;
+  return KEYS[event.key];
+}
+
 /** Acts on keys until the function that this returns is called. */
 export function listenToKeys() {
   const listen = (/** @type {KeyboardEvent} */ event) => {
-    if ((event.ctrlKey || event.metaKey) && event.key.toLowerCase() === "k") {
-      event.preventDefault();
-      openSearch();
-      return;
-    }
-    const isOurs = !event.ctrlKey && !event.metaKey && !event.altKey && !event.isComposing;
-    const act = KEYS[event.key];
-    if (!act || !isOurs || dialog.content) return;
-    if (event.target instanceof Element && event.target.closest(WRITING)) return;
+    const act = actOf(event);
+    if (!act) return;
     event.preventDefault();
     act();
   };

@@ -3,13 +3,15 @@
 import * as actions from "../state/actions.js";
 import { dialog } from "../state/dialog.js";
 import { renaming } from "../state/renaming.js";
+import { savePage } from "../state/saved-page.js";
+import { words } from "../text/words.js";
 import { html } from "../vendor/preact.js";
-import { askTags } from "./dialog.js";
 import { arrowStep } from "./hooks.js";
 import { icon } from "./icons.js";
+import { askTags } from "./tags.js";
 
 /** @typedef {import("../state/renaming.js").Place} Place */
-/** @typedef {[icon: string, words: string, key: string, act: () => void]} Entry */
+/** @typedef {[icon: string, name: string, key: string, act: () => void]} Entry */
 
 /**
  * Returns the entries for one session; it is renamed where the menu was opened.
@@ -19,13 +21,14 @@ import { icon } from "./icons.js";
  */
 function entriesFor(row, place) {
   return [
-    ["edit", "Rename", "r", () => renaming.begin(place, row)],
-    ["pin", row.pinned ? "Unpin" : "Pin", "p", () => actions.pin(row)],
-    ["tag", "Tags", "t", () => askTags(row)],
-    ["archive", row.archived ? "Back to the list" : "Archive", "e", () => actions.archive([row], !row.archived)],
-    ["save", "Save as Markdown", "", () => actions.save([row], "md")],
-    ["save", "Save as JSON", "", () => actions.save([row], "json")],
-    ["trash", "Delete", "Del", () => actions.remove([row])],
+    ["edit", words.rename, "r", () => renaming.begin(place, row)],
+    ["pin", row.pinned ? words.unpin : words.pin, "p", () => actions.pin([row])],
+    ["tag", words.tags, "t", () => askTags([row])],
+    ["archive", row.archived ? words.unarchive : words.archive, "e", () => actions.archive([row], !row.archived)],
+    ["save", words.saveAsPage, "", () => savePage(row)],
+    ["save", words.saveAsMarkdown, "", () => actions.save([row], "md")],
+    ["save", words.saveAsJson, "", () => actions.save([row], "json")],
+    ["trash", words.delete, words.deleteKey, () => actions.remove([row])],
   ];
 }
 
@@ -51,15 +54,15 @@ export function openMenu(button, row, place) {
     items[(at + step + items.length) % items.length]?.focus();
   };
   const { bottom, right } = button.getBoundingClientRect();
-  const corner = { top: `${Math.min(bottom + 4, innerHeight - 300)}px`, left: `${Math.max(8, right - 232)}px` };
+  const corner = { top: `${Math.min(bottom + 4, innerHeight - 340)}px`, left: `${Math.max(8, right - 232)}px` };
   const body = html`
-    <div class="menu" role="menu" aria-label=${`Actions for ${row.title}`} style=${corner} onKeyDown=${walk}>
+    <div class="menu" role="menu" aria-label=${words.actionsFor(row.title)} style=${corner} onKeyDown=${walk}>
       ${entriesFor(row, place).map(
-        ([drawing, words, key, act]) => html`
-          <button role="menuitem" onClick=${choose(act)}>${icon(drawing)}<span>${words}</span>${key && html`<kbd>${key}</kbd>`}</button>
+        ([drawing, name, key, act]) => html`
+          <button role="menuitem" onClick=${choose(act)}>${icon(drawing)}<span>${name}</span>${key && html`<kbd>${key}</kbd>`}</button>
         `,
       )}
     </div>
   `;
-  dialog.open({ kind: "over", label: "Actions", body });
+  dialog.open({ kind: "over", label: words.actions, body });
 }

@@ -4,11 +4,16 @@ import { notices } from "../state/notices.js";
 import { sessionLink } from "../state/route.js";
 import { signOut } from "../state/sign-in.js";
 import { serverStatus } from "../state/status.js";
+import { sized } from "../text/sizes.js";
+import { words } from "../text/words.js";
 import { html } from "../vendor/preact.js";
 import { Months } from "./charts.js";
+import { Days } from "./days.js";
 import { useCounts, useObserved } from "./hooks.js";
 import { channelIcon, icon } from "./icons.js";
+import { ImportButton } from "./importing.js";
 import { openSearch } from "./search.js";
+import { openSettings } from "./settings.js";
 
 /** @typedef {import("../wire/api.js").Status} Status */
 /** @typedef {import("../wire/api.js").Period} Period */
@@ -27,13 +32,15 @@ export function Overview({ leave }) {
     }
   };
   return html`
-    <main class="overview" aria-label="Overview">
+    <main class="overview" aria-label=${words.overview}>
       <header>
-        <a class="button quiet back" href="#/" aria-label="Back to the list">${icon("back")}</a>
-        <h1>Overview</h1>
-        <button aria-label="Search" onClick=${openSearch}>${icon("search")}<span class="words">Search</span></button>
+        <a class="button quiet back" href="#/" aria-label=${words.backToList}>${icon("back")}</a>
+        <h1>${words.overview}</h1>
+        <button aria-label=${words.search} onClick=${openSearch}>${icon("search")}<span class="words">${words.search}</span></button>
+        <${ImportButton} />
+        <button aria-label=${words.settings} title=${`${words.settings} (,)`} onClick=${openSettings}>${icon("settings")}<span class="words">${words.settings}</span></button>
         <a class="button" href="/docs">API</a>
-        <button onClick=${end}>${icon("leave")} Sign out</button>
+        <button aria-label=${words.signOut} onClick=${end}>${icon("leave")}<span class="words">${words.signOut}</span></button>
       </header>
       <${Figures} status=${status} />
       ${status && html`<${Plots} />`}
@@ -45,17 +52,17 @@ export function Overview({ leave }) {
 function Figures({ status }) {
   /** @type {[string | null | undefined, string][]} */
   const figures = [
-    [status?.session_count.toLocaleString(), "sessions"],
-    [status?.message_count.toLocaleString(), "messages"],
-    [status && size(status.size_bytes), "on the disk"],
+    [status?.session_count.toLocaleString(words.code), words.figureSessions],
+    [status?.message_count.toLocaleString(words.code), words.figureMessages],
+    [status && sized(status.size_bytes), words.onDisk],
   ];
   const problems = Object.keys(status?.problems ?? {}).length;
   return html`
     <dl class="figures" aria-busy=${!status}>
-      ${figures.map(([figure, words]) => html`<div><dt>${words}</dt><dd>${figure ?? "…"}</dd></div>`)}
+      ${figures.map(([figure, name]) => html`<div><dt>${name}</dt><dd>${figure ?? "…"}</dd></div>`)}
     </dl>
     ${problems > 0 &&
-    html`<p class="warning">${problems} ${problems === 1 ? "file" : "files"} cannot be served whole: <code>chatkeep doctor</code> says more.</p>`}
+    html`<p class="warning">${words.filesInTrouble(problems)} <code>chatkeep doctor</code></p>`}
   `;
 }
 
@@ -63,13 +70,14 @@ function Figures({ status }) {
 function Plots() {
   const counts = useCounts();
   const { stats, problem } = counts;
-  if (problem) return html`<div class="nothing" role="alert"><p>${problem.message}</p><button onClick=${() => counts.load()}>Try again</button></div>`;
-  if (!stats) return html`<div class="ghosts" role="status" aria-label="Counting">${[1, 2, 3].map(() => html`<div class="ghost tall"></div>`)}</div>`;
+  if (problem) return html`<div class="nothing" role="alert"><p>${problem.message}</p><button onClick=${() => counts.load()}>${words.tryAgain}</button></div>`;
+  if (!stats) return html`<div class="ghosts" role="status" aria-label=${words.counting}>${[1, 2, 3].map(() => html`<div class="ghost tall"></div>`)}</div>`;
   if (!stats.session_count) return null;
   return html`
+    <${Days} />
     <div class="plots">
-      <${Months} title="New sessions by month" periods=${stats.periods} count=${(/** @type {Period} */ period) => period.session_count} />
-      <${Months} title="Messages by month" periods=${stats.periods} count=${(/** @type {Period} */ period) => period.message_count} />
+      <${Months} title=${words.sessionsByMonth} periods=${stats.periods} count=${(/** @type {Period} */ period) => period.session_count} />
+      <${Months} title=${words.messagesByMonth} periods=${stats.periods} count=${(/** @type {Period} */ period) => period.message_count} />
       <${Channels} channels=${stats.channels} />
       <${Largest} sessions=${stats.largest} />
     </div>
@@ -81,23 +89,23 @@ function Channels({ channels }) {
   const most = Math.max(1, ...channels.map((one) => one.session_count));
   return html`
     <section>
-      <h2>Channels</h2>
+      <h2>${words.channels}</h2>
       <table class="ranks">
-        <thead><tr><th>Channel</th><th class="figure">Sessions</th><th class="figure">Messages</th><th class="figure">Size</th></tr></thead>
+        <thead><tr><th>${words.channel}</th><th class="figure">${words.sessionsRegion}</th><th class="figure">${words.messagesRegion}</th><th class="figure">${words.size}</th></tr></thead>
         <tbody>
           ${channels.slice(0, CHANNELS_SHOWN).map(
             (one) => html`
               <tr>
                 <th scope="row">${channelIcon(one.channel, 14)} <bdi>${one.channel}</bdi><span class="bar" style=${{ width: `${(100 * one.session_count) / most}%` }}></span></th>
-                <td class="figure">${one.session_count.toLocaleString()}</td>
-                <td class="figure">${one.message_count.toLocaleString()}</td>
-                <td class="figure">${size(one.size_bytes)}</td>
+                <td class="figure">${one.session_count.toLocaleString(words.code)}</td>
+                <td class="figure">${one.message_count.toLocaleString(words.code)}</td>
+                <td class="figure">${sized(one.size_bytes)}</td>
               </tr>
             `,
           )}
         </tbody>
       </table>
-      ${channels.length > CHANNELS_SHOWN && html`<p class="aside">And ${channels.length - CHANNELS_SHOWN} more.</p>`}
+      ${channels.length > CHANNELS_SHOWN && html`<p class="aside">${words.andMore(channels.length - CHANNELS_SHOWN)}</p>`}
     </section>
   `;
 }
@@ -107,16 +115,16 @@ function Largest({ sessions }) {
   const most = Math.max(1, ...sessions.map((one) => one.size_bytes));
   return html`
     <section>
-      <h2>Largest sessions</h2>
+      <h2>${words.largest}</h2>
       <table class="ranks">
-        <thead><tr><th>Session</th><th class="figure">Messages</th><th class="figure">Size</th></tr></thead>
+        <thead><tr><th>${words.session}</th><th class="figure">${words.messagesRegion}</th><th class="figure">${words.size}</th></tr></thead>
         <tbody>
           ${sessions.map(
             (one) => html`
               <tr>
                 <th scope="row"><a href=${sessionLink(one.key)} title=${one.key} dir="auto">${one.title}</a><span class="bar" style=${{ width: `${(100 * one.size_bytes) / most}%` }}></span></th>
-                <td class="figure">${one.message_count.toLocaleString()}</td>
-                <td class="figure">${size(one.size_bytes)}</td>
+                <td class="figure">${one.message_count.toLocaleString(words.code)}</td>
+                <td class="figure">${sized(one.size_bytes)}</td>
               </tr>
             `,
           )}
@@ -124,12 +132,4 @@ function Largest({ sessions }) {
       </table>
     </section>
   `;
-}
-
-/** @param {number} bytes */
-function size(bytes) {
-  const units = ["bytes", "kB", "MB", "GB", "TB"];
-  const step = Math.min(units.length - 1, Math.floor(Math.log10(Math.max(1, bytes)) / 3));
-  const value = bytes / 1000 ** step;
-  return `${value < 10 && step ? value.toFixed(1) : Math.round(value)} ${units[step]}`;
 }

@@ -5,6 +5,7 @@ import { go, sessionLink } from "../state/route.js";
 import { answerTo, HITS_MAX, question } from "../state/search.js";
 import { seek } from "../state/sought.js";
 import { ago } from "../text/times.js";
+import { words } from "../text/words.js";
 import { html, useEffect, useRef, useState } from "../vendor/preact.js";
 import { arrowStep } from "./hooks.js";
 import { channelIcon, icon } from "./icons.js";
@@ -15,7 +16,7 @@ import { channelIcon, icon } from "./icons.js";
 /** @typedef {import("../vendor/preact.js").TemplateEvent} TemplateEvent */
 /** @typedef {(change: Partial<Question>) => void} Ask */
 
-export const openSearch = () => dialog.open({ kind: "search", label: "Search", body: html`<${Search} />` });
+export const openSearch = () => dialog.open({ kind: "search", label: words.search, body: html`<${Search} />` });
 
 function Search() {
   const [asked, setAsked] = useState(question.last);
@@ -59,15 +60,15 @@ function Search() {
       <div class="search-line">
         ${icon("search", 18)}
         <input
-          type="search" role="combobox" aria-label="Search all messages" aria-controls="hits" aria-expanded=${hits.length > 0}
+          type="search" role="combobox" aria-label=${words.searchAll} aria-controls="hits" aria-expanded=${hits.length > 0}
           aria-activedescendant=${hits.length ? `hit${at}` : undefined}
-          placeholder="Search all messages" value=${asked.q} dir="auto" autocomplete="off" spellcheck=${false} maxlength="1000" autofocus
+          placeholder=${words.searchAll} value=${asked.q} dir="auto" autocomplete="off" spellcheck=${false} maxlength="1000" autofocus
           onInput=${(/** @type {TemplateEvent} */ event) => ask({ q: event.target.value })} onKeyDown=${steer} onFocus=${(/** @type {TemplateEvent} */ event) => event.target.select()}
         />
-        <button class="quiet" aria-label="Close search" onClick=${dialog.close}>${icon("close")}</button>
+        <button class="quiet" aria-label=${words.closeSearch} onClick=${dialog.close}>${icon("close")}</button>
       </div>
       <${Choices} asked=${asked} ask=${ask} />
-      <ul id="hits" role="listbox" aria-label="Results" ref=${list}>
+      <ul id="hits" role="listbox" aria-label=${words.results} ref=${list}>
         ${hits.map((hit, nth) => html`<${Result} key=${`${hit.id}#${hit.seq}`} hit=${hit} nth=${nth} isChosen=${nth === at} open=${open} />`)}
       </ul>
       <p class="aside" role="status">${summaryOf(asked, answer)}</p>
@@ -99,10 +100,10 @@ function useAnswer(asked) {
  */
 function summaryOf(asked, { hits, mode, problem, isAsking }) {
   if (problem) return problem.message;
-  if (!asked.q.trim()) return "Words, parts in “quotes”, or any Chinese or Japanese character. ↑ ↓ to choose, Enter to open.";
-  if (!hits.length) return isAsking ? "Searching …" : "Nothing found.";
-  const count = hits.length < HITS_MAX ? `${hits.length} ${hits.length === 1 ? "session" : "sessions"}` : `The best ${HITS_MAX} sessions`;
-  return mode === "any" ? `${count}. Not all of these have every word.` : count;
+  if (!asked.q.trim()) return words.searchHint;
+  if (!hits.length) return isAsking ? words.searching : words.nothingFound;
+  const count = hits.length < HITS_MAX ? words.sessions(hits.length) : words.bestSessions(HITS_MAX);
+  return mode === "any" ? `${count}. ${words.notEveryWord}` : count;
 }
 
 /** @param {{ asked: Question, ask: Ask }} props */
@@ -110,17 +111,12 @@ function Choices({ asked, ask }) {
   /** @type {(name: "sort" | "role" | "since", label: string, options: [string, string][]) => object} */
   const choice = (name, label, options) => html`
     <select aria-label=${label} value=${asked[name]} onChange=${(/** @type {TemplateEvent} */ event) => ask({ [name]: event.target.value })}>
-      ${options.map(([value, words]) => html`<option value=${value}>${words}</option>`)}
+      ${options.map(([value, shown]) => html`<option value=${value}>${shown}</option>`)}
     </select>
   `;
-  /** @type {[string, string][]} */
-  const roles = [["", "You and assistant"], ["user", "You"], ["assistant", "Assistant"], ["tool", "Tools"], ["any", "Everybody"]];
-  /** @type {[string, string][]} */
-  const times = [["", "Any time"], ["1", "Past day"], ["7", "Past week"], ["31", "Past month"], ["366", "Past year"]];
   return html`
     <div class="choices">
-      ${choice("sort", "Order", [["relevance", "Best first"], ["recent", "Newest first"]])}
-      ${choice("role", "Who said it", roles)} ${choice("since", "When", times)}
+      ${choice("sort", words.order, words.orders)} ${choice("role", words.whoSaid, words.searchRoles)} ${choice("since", words.when, words.whens)}
     </div>
   `;
 }
@@ -133,7 +129,7 @@ function Result({ hit, nth, isChosen, open }) {
       <span class="title" dir="auto">${hit.title}</span>
       <time datetime=${hit.last_activity}>${ago(hit.last_activity)}</time>
       <span class="excerpt" dir="auto">${lit(hit.match, hit.highlights)}</span>
-      <span class="facts">${hit.match_role} · message ${hit.seq.toLocaleString()}${hit.match_count > 1 ? ` · ${hit.match_count.toLocaleString()} hits` : ""}</span>
+      <span class="facts">${words.roles[hit.match_role] ?? hit.match_role} · ${words.messageNumber(hit.seq)}${hit.match_count > 1 ? ` · ${words.moreHits(hit.match_count)}` : ""}</span>
     </li>
   `;
 }

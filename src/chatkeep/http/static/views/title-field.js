@@ -1,6 +1,7 @@
 // A title as a field, in the list or in the head of a session.
 
 import { renaming } from "../state/renaming.js";
+import { words } from "../text/words.js";
 import { html, useLayoutEffect, useRef } from "../vendor/preact.js";
 import { useObserved } from "./hooks.js";
 
@@ -32,8 +33,8 @@ export function TitleField() {
     });
   return html`
     <input
-      class="title-field" aria-label="Title" aria-invalid=${problem ? "true" : undefined} aria-describedby=${problem ? "title-problem" : undefined}
-      placeholder="Empty: named by its first message" autocomplete="off" dir="auto" ref=${field} value=${text}
+      class="title-field" aria-label=${words.title} aria-invalid=${problem ? "true" : undefined} aria-describedby=${problem ? "title-problem" : undefined}
+      placeholder=${words.titleEmpty} autocomplete="off" dir="auto" ref=${field} value=${text}
       onInput=${(/** @type {import("../vendor/preact.js").TemplateEvent} */ event) => renaming.write(event.target.value)} onKeyDown=${steer} onBlur=${leave}
     />
     ${problem && html`<span id="title-problem" class="title-problem" role="alert">${problem}</span>`}

@@ -3,6 +3,7 @@
 import { copy } from "../state/actions.js";
 import { indented } from "../text/json.js";
 import { drawPlain } from "../text/rendering.js";
+import { words } from "../text/words.js";
 import { html, useLayoutEffect, useMemo, useRef, useState } from "../vendor/preact.js";
 import { icon } from "./icons.js";
 
@@ -13,20 +14,21 @@ const SUMMARY_CHARS = 200;
 
 /**
  * A tool call and its result; what is inside is drawn when it is opened.
- * @param {{ name: string, given?: string, outcome?: string | null, seq?: number, isSought?: boolean }} props
+ * @param {{ name: string, given?: string, outcome?: string | null, seq?: number, isSought?: boolean, isFailed?: boolean }} props
  */
-export function Step({ name, given, outcome = null, seq, isSought }) {
+export function Step({ name, given, outcome = null, seq, isSought, isFailed = false }) {
   const [chosen, setOpen] = useState(/** @type {boolean | null} */ (null));
   const isOpen = chosen ?? isSought;
   const line = (given ?? outcome ?? "").slice(0, SUMMARY_CHARS);
+  const state = isFailed ? words.failed : given !== undefined && outcome === null ? words.noResult : "";
   return html`
-    <details class="step" open=${isOpen} onToggle=${(/** @type {TemplateEvent} */ event) => setOpen(event.target.open)} data-seq=${seq}>
+    <details class=${`step ${isFailed ? "failed" : ""}`} open=${isOpen} onToggle=${(/** @type {TemplateEvent} */ event) => setOpen(event.target.open)} data-seq=${seq}>
       <summary>
-        ${icon("tool", 14)} <bdi class="name">${name}</bdi> <span class="given" dir="ltr">${line}</span>
-        ${given !== undefined && html`<span class="state">${outcome === null ? "no result" : ""}</span>`}
+        ${icon(isFailed ? "failed" : "tool", 14)} <bdi class="name">${name}</bdi> <span class="given" dir="ltr">${line}</span>
+        <span class="state">${state}</span>
       </summary>
-      ${isOpen && given !== undefined && html`<${Raw} title="Call" text=${given} />`}
-      ${isOpen && outcome !== null && html`<${Raw} title="Result" text=${outcome} />`}
+      ${isOpen && given !== undefined && html`<${Raw} title=${words.call} copied=${words.theCall} text=${given} />`}
+      ${isOpen && outcome !== null && html`<${Raw} title=${words.result} copied=${words.theResult} text=${outcome} />`}
     </details>
   `;
 }
@@ -47,9 +49,9 @@ export function OtherPart({ title, body }) {
 
 /**
  * Text as it is stored, indented if it is JSON; its button copies what is stored.
- * @param {{ title?: string, text: string }} props
+ * @param {{ title?: string, copied?: string, text: string }} props
  */
-function Raw({ title, text }) {
+function Raw({ title, copied = "", text }) {
   const [isWhole, setWhole] = useState(false);
   const whole = useMemo(() => indented(text), [text]);
   /** @type {import("../vendor/preact.js").Ref<HTMLPreElement>} */
@@ -60,10 +62,10 @@ function Raw({ title, text }) {
     ${title &&
     html`<h3>
       ${title}
-      <button class="quiet copy" aria-label=${`Copy the ${title.toLowerCase()}`} onClick=${() => copy(text, `the ${title.toLowerCase()}`)}>Copy</button>
+      <button class="quiet copy" aria-label=${words.copyOf(copied)} onClick=${() => copy(text, copied)}>${words.copy}</button>
     </h3>`}
     <pre class="raw" tabindex="0" ref=${box}></pre>
     ${shown.length < whole.length &&
-    html`<button class="more" onClick=${() => setWhole(true)}>Show the rest, ${(whole.length - shown.length).toLocaleString()} characters</button>`}
+    html`<button class="more" onClick=${() => setWhole(true)}>${words.showRest(whole.length - shown.length)}</button>`}
   `;
 }

@@ -1,12 +1,13 @@
 // The public API as functions. Answers are its JSON as it stands; every failure is a Problem.
 
 import { messagePageOf } from "../text/json.js";
+import { words } from "../text/words.js";
 
 /** @typedef {import("../text/messages.js").Message} Message */
 /** @typedef {{ detail?: string, code?: string }} Refusal */
 /** @typedef {{ title: string, user_title: string | null, channel: string, preview: string, archived: boolean, pinned: boolean, tags: string[], damage?: string }} Facts */
 /** @typedef {Facts & { id: string, message_count: number, updated_at: string }} SessionRow */
-/** @typedef {Facts & { key: string, total_message_count: number, updated_at: number }} SessionDetail its time in seconds */
+/** @typedef {Facts & { key: string, total_message_count: number, created_at: number, updated_at: number, metadata: Record<string, unknown> }} SessionDetail its times in seconds */
 /** @typedef {{ sessions: SessionRow[], total: number, next_cursor: string | null }} SessionPage */
 /** @typedef {{ id: string, seq: number, title: string, channel: string, match: string, match_role: string, last_activity: string, highlights: [number, number][], match_count: number }} Hit */
 /** @typedef {{ sessions: Hit[], mode: "all" | "any" }} HitPage */
@@ -16,12 +17,14 @@ import { messagePageOf } from "../text/json.js";
 /** @typedef {{ start: string, session_count: number, message_count: number }} Period */
 /** @typedef {Totals & { channel: string }} ChannelTotals */
 /** @typedef {{ key: string, title: string, message_count: number, size_bytes: number }} LargeSession */
+/** @typedef {{ place: string, reason: string }} ImportFlaw */
+/** @typedef {{ sessions_created: number, sessions_extended: number, messages_added: number, messages_skipped: number, errors: ImportFlaw[] }} ImportReport */
 /** @typedef {{ session_count: number, periods: Period[], channels: ChannelTotals[], largest: LargeSession[], tags: { tag: string }[] }} Stats */
 /** @typedef {{ title?: string | null, pinned?: boolean, archived?: boolean, tags?: string[] }} Revision */
 /** @typedef {{ message: string, session_key?: string, model?: string }} Said */
 /** @typedef {Record<string, string | number | null | undefined>} Query what is empty is not sent */
 /** @typedef {[name: string, data: Record<string, unknown>, id: string | undefined]} ServerEvent */
-/** @typedef {{ method?: string, query?: Query, body?: object, signal?: AbortSignal, keepalive?: boolean, headers?: Record<string, string> }} Options */
+/** @typedef {{ method?: string, query?: Query, body?: object | Blob, signal?: AbortSignal, keepalive?: boolean, headers?: Record<string, string> }} Options */
 
 export class Problem extends Error {
   /**
@@ -53,20 +56,27 @@ async function request(path, { method = "GET", query = {}, body, signal, keepali
   const given = new URLSearchParams();
   for (const [name, value] of Object.entries(query)) if (value || value === 0) given.append(name, String(value));
   const address = given.size ? `${path}?${given}` : path;
-  const sent = body === undefined ? {} : { body: JSON.stringify(body), headers: { "Content-Type": "application/json" } };
+  /** @type {{ body?: BodyInit, headers?: Record<string, string> }} */
+  const sent = body === undefined ? {} : sentAs(body);
   /** @type {Response} */
   let answer;
   try {
     answer = await fetch(address, { method, signal, keepalive, ...sent, headers: { ...sent.headers, ...headers } });
   } catch (error) {
     if (isAbort(error)) throw error;
-    throw new Problem(0, "unreachable", "The server does not answer. Is `chatkeep serve` running?");
+    throw new Problem(0, "unreachable", words.unreachable);
   }
   if (answer.ok) return answer;
   /** @type {Refusal} */
   const refusal = await answer.json().catch(() => ({}));
-  throw new Problem(answer.status, refusal.code ?? "failed", refusal.detail ?? `The server answered ${answer.status}.`);
+  throw new Problem(answer.status, refusal.code ?? "failed", refusal.detail ?? words.answeredStatus(answer.status));
 }
+
+/** @param {object | Blob} body */
+const sentAs = (body) =>
+  body instanceof Blob
+    ? { body, headers: { "Content-Type": "application/octet-stream" } }
+    : { body: JSON.stringify(body), headers: { "Content-Type": "application/json" } };
 
 /** @param {unknown} error */
 const isAbort = (error) => error instanceof Error && error.name === "AbortError";
@@ -88,6 +98,10 @@ export const closePageSession = () => json("/signin", { method: "DELETE" });
 export const status = (signal) => json("/api/v1/status", { signal });
 /** @type {() => Promise<Stats>} */
 export const stats = () => json("/api/v1/stats");
+/** @type {(since: string) => Promise<Stats>} */
+export const statsByDay = (since) => json("/api/v1/stats", { query: { unit: "day", since } });
+/** @type {(file: Blob, format: "json" | "jsonl") => Promise<ImportReport>} */
+export const importSessions = (file, format) => json("/api/v1/import", { method: "POST", query: { format }, body: file });
 /** @type {(query: Query, signal?: AbortSignal) => Promise<SessionPage>} */
 export const listSessions = (query, signal) => json("/api/sessions", { query, signal });
 /** @type {(query: Query, signal: AbortSignal) => Promise<HitPage>} */
@@ -164,5 +178,5 @@ async function* eventsOf(answer) {
  * @returns {never}
  */
 function broken(error) {
-  throw isAbort(error) ? error : new Problem(0, "unreachable", "The connection to the server broke off.");
+  throw isAbort(error) ? error : new Problem(0, "unreachable", words.brokenOff);
 }
