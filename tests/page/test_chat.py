@@ -55,7 +55,7 @@ def test_begin_go_on_stop_and_fail(running: Chatting, visit: Visit) -> None:
     say(page, "Hello model")
     key = key_of(page)
     expect(page.locator("#m1")).to_contain_text("Hello model")
-    expect(page.get_by_role("log", name="Answer")).to_contain_text("Hello")
+    expect(page.locator(".messages").get_by_role("log", name="Answer")).to_contain_text("Hello")
     upstream.release()
     expect(page.locator("#m2 strong")).to_have_text("you")
     expect(page.get_by_role("log", name="Answer")).to_have_count(0)
@@ -182,3 +182,23 @@ def test_thinking_is_folded_while_it_comes(running: Chatting, visit: Visit) -> N
     expect(message.locator(":scope > .text")).to_have_text("It is four.")
     message.locator(".thought summary").click()
     expect(message.locator(".thought .text")).to_have_text("Let me see.")
+
+
+def test_unsent_text_stays_with_its_session(running: Chatting, visit: Visit) -> None:
+    """In another session it is not there, and back in its own it is, also after a reload; sent, it is gone."""
+    for name in ("one", "two"):
+        running.sessions.append(f"draft:{name}", [Draft(role="user", content=f"Session {name}")])
+    page = visit("#/s/draft%3Aone")
+    field = page.get_by_label("Message", exact=True)
+    field.fill("Not sent yet")
+    page.goto(f"{running.url}/#/s/draft%3Atwo")
+    expect(page.get_by_role("heading", level=1)).to_have_text("Session two")
+    expect(field).to_have_value("")
+    page.goto(f"{running.url}/#/s/draft%3Aone")
+    page.reload()
+    expect(field).to_have_value("Not sent yet")
+    field.press("Enter")
+    expect(page.locator("#m2")).to_contain_text("Not sent yet")
+    page.reload()
+    expect(page.locator("#m3 .answer-facts")).to_contain_text("small-model")
+    expect(field).to_have_value("")
