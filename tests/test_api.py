@@ -14,7 +14,7 @@ import pytest
 import chatkeep
 
 PACKAGE = Path(chatkeep.__file__).parent
-SERVERS = ("fastapi", "starlette", "uvicorn", "openai", "httpx2", "pydantic", "apsw", "prometheus_client")
+SERVERS = ("starlette", "uvicorn", "openai", "httpx2", "pydantic", "apsw", "prometheus_client")
 
 
 def loaded_by(code: str) -> set[str]:

@@ -42,7 +42,7 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 _FULL: Final = frozenset((errno.ENOSPC, errno.EDQUOT, errno.EFBIG))
@@ -74,15 +74,18 @@ class ChatkeepError(Exception):
 
 
 class InvalidError(ChatkeepError):
-    """A value breaks a rule. `field` names the value, `reason` gives the rule."""
+    """A value breaks a rule. `field` names the value, `reason` gives the rule; `others` has further such pairs."""
 
     code = "invalid"
+    others: Sequence[tuple[str, str]] = ()
 
-    def __init__(self, field: str, reason: str) -> None:
-        """Name the field and the rule."""
-        super().__init__(f"{field}: {reason}")
+    def __init__(self, field: str, reason: str, others: Sequence[tuple[str, str]] = ()) -> None:
+        """Name the field and the rule, and those of other values."""
+        super().__init__("; ".join(f"{name}: {rule}" for name, rule in ((field, reason), *others)))
         self.field = field
         self.reason = reason
+        if others:
+            self.others = tuple(others)
 
 
 class InvalidKeyError(InvalidError):

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from chatkeep.workers.beside import Beside
 
 EXTRAS: Final[Mapping[str, Sequence[str]]] = {
-    "server": ("fastapi", "httptools", "httpx2", "prometheus_client", "uvicorn"),
+    "server": ("anyio", "httptools", "httpx2", "prometheus_client", "starlette", "uvicorn"),
     "model": ("httptools", "httpx2", "openai"),
 }
 """The modules of the package's extras, absent from a bare installation."""

@@ -15,7 +15,7 @@ from typing import Any
 import httpx
 import pytest
 import uvicorn
-from fastapi import FastAPI
+from starlette.applications import Starlette
 
 from chatkeep.access.tokens import TokenFile
 from chatkeep.core.model import Message
@@ -45,7 +45,7 @@ class Chatting:
     upstream: Upstream
     sessions: Sessions
     tokens: TokenFile
-    app: FastAPI
+    app: Starlette
     usual: Chats
     models: list[Asked]
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import httpx
 import pytest
 import uvicorn
-from fastapi import FastAPI
+from starlette.applications import Starlette
 
 from chatkeep import errors
 from chatkeep.access.tokens import TokenFile
@@ -62,7 +62,7 @@ class Server:
     url: str
     secret: str
     tokens: TokenFile
-    app: FastAPI
+    app: Starlette
 
     def emptied(self) -> Server:
         """Return the server with nothing stored."""

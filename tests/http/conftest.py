@@ -9,7 +9,7 @@ from pathlib import Path
 
 import httpx
 import pytest
-from fastapi import FastAPI
+from starlette.applications import Starlette
 
 from chatkeep.access.tokens import TokenFile
 from chatkeep.http.app import create_app
@@ -28,7 +28,7 @@ class Server:
     secret: str
     tokens: TokenFile
     sessions: Sessions
-    app: FastAPI
+    app: Starlette
     workspace: Path
 
     def client(self, secret: str | None = None) -> httpx.Client:

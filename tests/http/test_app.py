@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 
 import httpx
 import pytest
-from fastapi.routing import APIRoute
+from starlette.routing import Route as Path
 
+from chatkeep.http.app import Endpoint
 from chatkeep.http.gate.guard import SIGN_IN_PATH, is_public
 from chatkeep.http.gate.rules import PUBLIC, SIGN_IN, Rule
 from chatkeep.http.services import services_of
@@ -37,13 +38,13 @@ PAGES = [
 def test_every_route_has_a_rule(server: Server) -> None:
     """A route that is not in the table, or has no rule, does not exist."""
     rules = {
-        (route.path, method): [d.dependency for d in route.dependencies if isinstance(d.dependency, Rule)]
-        for route in server.app.routes
-        if isinstance(route, APIRoute)
-        for method in route.methods or ()
+        (path.path, path.app.route.method): path.app.route.rule
+        for path in server.app.routes
+        if isinstance(path, Path) and isinstance(path.app, Endpoint)
     }
     assert len(rules) == len(server.app.routes) == len(ROUTES)
-    assert {(route.path, route.method): [route.rule] for route in ROUTES} == rules
+    assert {(route.path, route.method): route.rule for route in ROUTES} == rules
+    assert all(isinstance(rule, Rule) for rule in rules.values())
 
 
 def test_only_public_paths_have_the_public_rule() -> None:

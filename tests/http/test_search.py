@@ -15,9 +15,9 @@ from urllib.parse import quote_from_bytes, urlencode
 
 import msgspec
 import pytest
-from fastapi import FastAPI
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from starlette.applications import Starlette
 
 from chatkeep.access.tokens import TokenFile
 from chatkeep.core.model import Draft
@@ -61,7 +61,7 @@ PIECES: Final = [
 class Asked:
     """A server in this process, and who asks it."""
 
-    def __init__(self, app: FastAPI, secret: str) -> None:
+    def __init__(self, app: Starlette, secret: str) -> None:
         """Begin with the first request."""
         self._runner = asyncio.Runner()
         self._app = app

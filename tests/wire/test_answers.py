@@ -100,6 +100,7 @@ def test_error_has_the_status_of_its_nearest_ancestor(error: ChatkeepError, stat
     "error",
     [
         InvalidError("limit", "must be 1 to 500"),
+        InvalidError("limit", "must be 1 to 500", others=[("q", "is missing"), ("since", "is no time")]),
         InvalidKeyError("must not be empty"),
         TooLargeError("body", 5),
         SessionNotFoundError("k"),

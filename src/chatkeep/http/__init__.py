@@ -1,1 +1,1 @@
-"""The HTTP door: FastAPI routes over `Sessions`, with one guard in front of them."""
+"""The HTTP door: routes over `Sessions`, with one guard in front of them."""

@@ -9,23 +9,26 @@ from __future__ import annotations
 
 import time
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 
 import msgspec
-from fastapi import Depends, FastAPI
+from starlette.applications import Starlette
 from starlette.middleware.cors import CORSMiddleware
-from starlette.responses import Response
+from starlette.requests import Request
+from starlette.routing import Route as Path
+from starlette.routing import compile_path
+from starlette.types import Receive, Scope, Send
 
-import chatkeep
 from chatkeep.access.page_sessions import SignInCode
 from chatkeep.access.sign_in_links import SignInLinks
 from chatkeep.http import docs
 from chatkeep.http.gate import problems
+from chatkeep.http.gate.binding import check_known, query_of
 from chatkeep.http.gate.envelope import Envelope
 from chatkeep.http.gate.guard import RATE_HEADERS, Guard, GuardMiddleware
-from chatkeep.http.gate.rules import PUBLIC, SIGN_IN, Pools
+from chatkeep.http.gate.rules import Pools
 from chatkeep.http.metrics import Metrics
-from chatkeep.http.openapi import Route, described, extra, responses
+from chatkeep.http.openapi import Route, bound, described
 from chatkeep.http.services import Description, Services, room_for_body, services_of
 from chatkeep.http.streams.followers import Feed
 from chatkeep.http.streams.relay import Relay
@@ -34,6 +37,38 @@ from chatkeep.http.table import ROUTES
 from chatkeep.model.chat import Chats
 from chatkeep.model.upstream import NoModel
 from chatkeep.sessions import Sessions
+
+
+class Endpoint:
+    """A route as an ASGI application: it checks the rule and the parameters, and runs the handler."""
+
+    def __init__(self, route: Route) -> None:
+        """Read the handler's parameters."""
+        self.route = route
+        self._binding = bound(route)
+        self._template = compile_path(route.path)[1]
+        self._known = [given.name for given in self._binding.parameters if given.place == "query"]
+        self._reserves = route.body is not None and not route.lasts
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request.
+
+        Raises:
+            UnauthorizedError, ForbiddenError: when the rule forbids it.
+            InvalidError: when the query has a parameter unknown to the route, or a value breaks a rule.
+        """
+        request = Request(scope, receive, send)
+        state = scope["state"]
+        state["route"] = self._template  # for the log and the metrics: URLs contain keys, templates do not
+        grant = state.get("grant")
+        self.route.rule.check(grant)
+        query = query_of(request)
+        if grant is not None and not self.route.rule.passes_query:  # public routes have no filters
+            check_known(query, self._known)
+        values = self._binding.values(request, query)
+        async with room_for_body(request) if self._reserves else nullcontext():
+            response = await self.route.endpoint(**values)
+            await response(scope, receive, send)
 
 
 def create_app(
@@ -45,31 +80,23 @@ def create_app(
     pools: Pools | None = None,
     cors_origins: Sequence[str] = (),
     code: SignInCode | None = None,
-) -> FastAPI:
+) -> Starlette:
     """Return the application serving these sessions behind the guard.
 
     `chats` and `relay` are the ways to a model; without them there is none. Pages from `cors_origins` may call the
     API from a browser, with a token. `code` lets one browser sign in. `pools` bound the threads and the memory.
     """
-    app = FastAPI(
-        title="Chatkeep",
-        summary="Keeps the conversations of AI agents.",
-        version=chatkeep.__version__,
-        openapi_url=None,
-        docs_url=None,
-        redoc_url=None,
-        redirect_slashes=False,
-        lifespan=_life,
+    app = Starlette(
+        routes=[Path(route.path, Endpoint(route), methods=[route.method]) for route in ROUTES], lifespan=_life
     )
-    for route in ROUTES:
-        _add(app, route)
+    app.router.redirect_slashes = False
     problems.register(app)
     metrics = Metrics(sessions)
     app.add_middleware(GuardMiddleware, guard=guard)
     if cors_origins:
         _let_pages_call(app, cors_origins)
     app.add_middleware(Envelope, seen=metrics.seen)
-    document = described(app, ROUTES)
+    document = described(ROUTES)
     threads = pools or Pools()
     upstreams = relay if isinstance(relay, Upstreams) else Upstreams(relay or Relay(None))
     app.state.services = Services(
@@ -88,7 +115,7 @@ def create_app(
     return app
 
 
-def _let_pages_call(app: FastAPI, origins: Sequence[str]) -> None:
+def _let_pages_call(app: Starlette, origins: Sequence[str]) -> None:
     app.add_middleware(
         CORSMiddleware,
         allow_origins=list(origins),
@@ -106,24 +133,9 @@ def _let_pages_call(app: FastAPI, origins: Sequence[str]) -> None:
 
 
 @asynccontextmanager
-async def _life(app: FastAPI) -> AsyncIterator[None]:
+async def _life(app: Starlette) -> AsyncIterator[None]:
     """At shutdown, wait until cancelled answers are stored: uvicorn does not wait for them."""
     yield
     services = services_of(app)
     await services.chats.close()
     await services.upstreams.close()
-
-
-def _add(app: FastAPI, route: Route) -> None:
-    app.add_api_route(
-        route.path,
-        route.endpoint,
-        methods=[route.method],
-        dependencies=[Depends(route.rule), *([Depends(room_for_body)] if route.body and not route.lasts else [])],
-        operation_id=route.name,
-        status_code=route.answer.statuses[-1],
-        response_class=Response,
-        response_model=None,
-        responses=responses(route.answer, route.problems),
-        openapi_extra=extra(route.body, is_open=route.rule in (PUBLIC, SIGN_IN)),
-    )

@@ -1,4 +1,4 @@
-"""The OpenAPI document: FastAPI's description of the routes, the schemas of `wire`, and an example for every route.
+"""The OpenAPI document: the parameters of the handlers, the schemas of `wire`, and an example for every route.
 
 A route states all that is described here; nothing is concluded from its path. The sentence for a problem is the
 first one of the docstring of its error.
@@ -6,21 +6,23 @@ first one of the docstring of its error.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from importlib.resources import files
 from typing import Any, Final
 
 import msgspec
-from fastapi import FastAPI
 from msgspec import UNSET, Struct, UnsetType
 from starlette.responses import Response
 from starlette.routing import compile_path
 
+import chatkeep
 from chatkeep.core.model import Json, Message
 from chatkeep.errors import ChatkeepError
 from chatkeep.http.docs import Document
+from chatkeep.http.gate.binding import Binding
 from chatkeep.http.gate.problems import PROBLEM_TYPE
-from chatkeep.http.gate.rules import JSON_TYPE, Rule
+from chatkeep.http.gate.rules import JSON_TYPE, PUBLIC, SIGN_IN, Rule
 from chatkeep.wire import bodies
 from chatkeep.wire.answers import status_of
 from chatkeep.wire.errors import Problem
@@ -89,39 +91,60 @@ def examples() -> dict[str, Example]:
     return msgspec.json.decode(data, type=dict[str, Example])
 
 
-def responses(answer: RouteAnswer, problems: Problems) -> dict[int | str, dict[str, Any]]:
-    """Return the `responses` argument for FastAPI: all answers of a route, errors included."""
+def bound(route: Route) -> Binding:
+    """Return the parameters of a route's handler."""
+    return Binding(route.endpoint, tuple(compile_path(route.path)[2]))
+
+
+def described(routes: Sequence[Route]) -> Document:
+    """Return the OpenAPI document of these routes."""
+    paths: Document = {}
+    shown = examples()
+    for route in routes:
+        operation = _operation(route)
+        _show(shown[route.name], route, operation)
+        paths.setdefault(compile_path(route.path)[1], {})[route.method.lower()] = operation
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "Chatkeep",
+            "summary": "Keeps the conversations of AI agents.",
+            "version": chatkeep.__version__,
+        },
+        "paths": paths,
+        "components": {
+            "schemas": dict(sorted(_components(routes).items())),
+            "securitySchemes": {"bearer": _BEARER},
+        },
+    }
+
+
+def _operation(route: Route) -> Document:
+    told: Document = {
+        "operationId": route.name,
+        "summary": route.name.replace("_", " ").capitalize(),
+        "description": inspect.getdoc(route.endpoint) or "",
+        "parameters": [given.described for given in bound(route).parameters],
+        "responses": _responses(route.answer, route.problems),
+        "security": [] if route.rule in (PUBLIC, SIGN_IN) else [{"bearer": []}],
+    }
+    if route.body is not None:
+        schema = _schema(route.body.kind) if route.body.kind else {}
+        told["requestBody"] = {"required": True, "content": {JSON_TYPE: {"schema": schema}}}
+    return told
+
+
+def _responses(answer: RouteAnswer, problems: Problems) -> Document:
+    """Return all answers of a route by their statuses, errors included."""
     problem = {PROBLEM_TYPE: {"schema": _schema(Problem)}}
     good = {media_type: {"schema": _answer_schema(answer, media_type)} for media_type in answer.media_types}
     causes: dict[int, list[str]] = {}
     for error in problems:
         causes.setdefault(status_of(error), []).append(_cause(error))
     return {
-        **{status: {"description": "Done.", "content": good} for status in answer.statuses},
-        **{status: {"description": " ".join(causes[status]), "content": problem} for status in sorted(causes)},
+        **{f"{status}": {"description": "Done.", "content": dict(good)} for status in answer.statuses},
+        **{f"{status}": {"description": " ".join(causes[status]), "content": problem} for status in sorted(causes)},
     }
-
-
-def extra(body: Body | None, *, is_open: bool) -> Document:
-    """Return the `openapi_extra` argument for FastAPI: the body of a route, and its need of a token."""
-    told: Document = {"security": [] if is_open else [{"bearer": []}]}
-    if body is not None:
-        schema = _schema(body.kind) if body.kind else {}
-        told["requestBody"] = {"required": True, "content": {JSON_TYPE: {"schema": schema}}}
-    return told
-
-
-def described(app: FastAPI, routes: Sequence[Route]) -> Document:
-    """Return the OpenAPI document of an application with these routes."""
-    document: Document = app.openapi()
-    components = document.setdefault("components", {})
-    components["schemas"] = dict(sorted(_components(routes).items()))
-    components["securitySchemes"] = {"bearer": _BEARER}
-    shown = examples()
-    for route in routes:
-        _, address, _ = compile_path(route.path)
-        _show(shown[route.name], route, document["paths"][address][route.method.lower()])
-    return document
 
 
 def _show(example: Example, route: Route, operation: Document) -> None:

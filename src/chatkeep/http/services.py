@@ -7,13 +7,16 @@ An application has one `Services`. Handlers ask for it with `ServicesParameter`,
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Annotated
 
-from fastapi import Depends, FastAPI, Request
 from msgspec import Struct
+from starlette.applications import Starlette
+from starlette.requests import Request
 
 from chatkeep.access.page_sessions import SignInCode
 from chatkeep.access.sign_in_links import SignInLinks
+from chatkeep.http.gate.binding import Computed
 from chatkeep.http.gate.guard import Grant, Guard
 from chatkeep.http.gate.rules import Pools, room_for
 from chatkeep.http.metrics import Metrics
@@ -49,12 +52,13 @@ class Services(Struct, kw_only=True):
     """The code of the printed sign-in link; None without one."""
 
 
-def services_of(app: FastAPI) -> Services:
+def services_of(app: Starlette) -> Services:
     """Return the services of an application."""
     services: Services = app.state.services
     return services
 
 
+@asynccontextmanager
 async def room_for_body(request: Request) -> AsyncIterator[None]:
     """Reserve memory for the body of a request until it is answered."""
     room = await room_for(request, services_of(request.app).pools.body_memory)
@@ -64,23 +68,23 @@ async def room_for_body(request: Request) -> AsyncIterator[None]:
         room.give_back()
 
 
-async def _services(request: Request) -> Services:
+def _services(request: Request) -> Services:
     return services_of(request.app)
 
 
-async def _own(request: Request) -> Sessions:
+def _own(request: Request) -> Sessions:
     grant: Grant = request.state.grant
     return services_of(request.app).sessions.confined(grant.prefix, may_drop=grant.allows("delete"))
 
 
-async def _pools(request: Request) -> Pools:
+def _pools(request: Request) -> Pools:
     return services_of(request.app).pools
 
 
-ServicesParameter = Annotated[Services, Depends(_services)]
+ServicesParameter = Annotated[Services, Computed(_services)]
 """All services."""
 
-Own = Annotated[Sessions, Depends(_own)]
+Own = Annotated[Sessions, Computed(_own)]
 """The sessions within the caller's prefix."""
 
-PoolsParameter = Annotated[Pools, Depends(_pools)]
+PoolsParameter = Annotated[Pools, Computed(_pools)]

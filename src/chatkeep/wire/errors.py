@@ -156,7 +156,8 @@ def problem(error: ChatkeepError) -> Problem:
     facts = {name: getattr(error, name, UNSET) for name in _FACTS}
     flaws: tuple[FieldError, ...] | UnsetType = UNSET
     if isinstance(error, InvalidError):
-        flaws = (FieldError(field=error.field, message=error.reason, type=error.code),)
+        pairs = ((error.field, error.reason), *error.others)
+        flaws = tuple(FieldError(field=field, message=reason, type=error.code) for field, reason in pairs)
     return Problem(
         detail=error.headline or advised(error), status=status_of(error), code=error.code, errors=flaws, **facts
     )
@@ -175,7 +176,14 @@ def error_of(answer: Problem, *, key: str = "") -> ChatkeepError:
     error = kind.__new__(kind)
     error.args = (answer.sentence,)
     flaw = answer.errors[0] if answer.errors else FieldError(field="", message=answer.detail, type="")
-    known: dict[str, object] = {"key": key, "field": flaw.field, "reason": flaw.message, "allowed": ()}
+    others = tuple((one.field, one.message) for one in (answer.errors or ())[1:])
+    known: dict[str, object] = {
+        "key": key,
+        "field": flaw.field,
+        "reason": flaw.message,
+        "others": others,
+        "allowed": (),
+    }
     known.update((name, value) for name in _FACTS if (value := getattr(answer, name)) is not UNSET)
     vars(error).update(known)
     return error

@@ -1,7 +1,7 @@
 """Errors as clients see them: `application/problem+json`, one shape everywhere.
 
-The status comes from `wire.answers.STATUS`; this module adds the headers of a status. An exception of FastAPI
-or Starlette becomes an error of ours first, so all errors leave in one way.
+The status comes from `wire.answers.STATUS`; this module adds the headers of a status. An exception of
+Starlette becomes an error of ours first, so all errors leave in one way.
 """
 
 from __future__ import annotations
@@ -9,9 +9,9 @@ from __future__ import annotations
 import re
 
 import msgspec
-from fastapi import FastAPI, Request
-from fastapi.exceptions import RequestValidationError
+from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
+from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Match
 from starlette.types import Scope
@@ -45,14 +45,13 @@ def unexpected(scope: Scope) -> Response:
     return response(ChatkeepError("Something went wrong; the server's log has the request's id."), scope)
 
 
-def register(app: FastAPI) -> None:
+def register(app: Starlette) -> None:
     """Make an application answer every error as a problem."""
     app.add_exception_handler(ChatkeepError, _answer_ours)
-    app.add_exception_handler(RequestValidationError, _answer_invalid)
     app.add_exception_handler(HTTPException, _answer_unrouted)
 
 
-def allowed_methods(app: FastAPI, scope: Scope) -> tuple[str, ...]:
+def allowed_methods(app: Starlette, scope: Scope) -> tuple[str, ...]:
     """Return all methods of the resource at a request's path."""
     matching = (route for route in app.routes if route.matches(scope)[0] is not Match.NONE)
     template = getattr(next(matching, None), "path", None)
@@ -65,15 +64,6 @@ def allowed_methods(app: FastAPI, scope: Scope) -> tuple[str, ...]:
 
 async def _answer_ours(request: Request, error: Exception) -> Response:
     return response(error if isinstance(error, ChatkeepError) else ChatkeepError(), request.scope)
-
-
-async def _answer_invalid(request: Request, error: Exception) -> Response:
-    flaws = tuple(
-        errors.FieldError(field=".".join(map(str, flaw["loc"][1:])), message=flaw["msg"], type=flaw["type"])
-        for flaw in (error.errors() if isinstance(error, RequestValidationError) else ())
-    )
-    detail = "; ".join(f"{flaw.field}: {flaw.message}" for flaw in flaws)
-    return _response(errors.Problem(detail=detail, status=422, code="invalid", errors=flaws), {}, request.scope)
 
 
 async def _answer_unrouted(request: Request, error: Exception) -> Response:

@@ -1,7 +1,6 @@
 """Rules and resources of the handlers: permissions, memory for bodies, and pools of threads.
 
-A rule runs first for each route. It also notes the route's template for counting and logging requests:
-URLs contain keys, templates do not.
+A rule is checked first for each route.
 """
 
 from __future__ import annotations
@@ -12,14 +11,11 @@ from functools import partial
 from typing import Final
 
 import msgspec
-from fastapi import Request
-from fastapi.dependencies.models import Dependant
-from fastapi.routing import APIRoute
+from starlette.requests import Request
 from starlette.responses import Response
 
 from chatkeep.core.bounds import LARGE_BODY_BYTES_MAX
 from chatkeep.core.search.search import Search
-from chatkeep.errors import InvalidError
 from chatkeep.http.gate.guard import Grant, authorise, authorise_everywhere
 from chatkeep.http.gate.room import BodyMemory, Room
 from chatkeep.sessions import Sessions
@@ -32,39 +28,16 @@ SHORT_BYTES: Final = 8 << 10  # of a body; the slowest text of that size takes t
 MIDDLING_BYTES: Final = 1 << 20  # of a body; up to this size bodies do not wait behind longer ones
 _SECONDS_A_BYTE: Final = 2e-5  # time-out: four times the slowest text on a busy machine
 JSON_TYPE: Final = "application/json"
-_NAME_CHARS_MAX: Final = 64  # characters of an unknown parameter's name in the error
 
 
 class Rule:
-    """The permission of a route: a request with the right grant passes, every other raises.
-
-    A rule also refuses query parameters unknown to the route: a misspelt filter must not select everything.
-    """
+    """The permission of a route: a request with the right grant passes, every other raises."""
 
     def __init__(self, check: Callable[[Grant | None], None], *, passes_query: bool = False) -> None:
         """Take the check of a grant, and whether the query belongs to the model's server and passes."""
-        self._check = check
-        self._passes_query = passes_query
-
-    async def __call__(self, request: Request) -> None:
-        """Check the grant and the query parameters of a request.
-
-        Raises:
-            UnauthorizedError, ForbiddenError: when the grant is missing, or not enough.
-            InvalidError: naming an unknown parameter.
-        """
-        route: APIRoute = request.scope["route"]
-        request.state.route = route.path_format
-        grant = getattr(request.state, "grant", None)
-        self._check(grant)
-        if grant is None or self._passes_query:
-            return  # public routes have no filters
-        known = _query_names(route.dependant)
-        for name in request.query_params:
-            if name not in known:
-                raise InvalidError(
-                    name[:_NAME_CHARS_MAX], f"is no parameter here; there are: {', '.join(known) or 'none'}"
-                )
+        self.check = check
+        """Raises UnauthorizedError or ForbiddenError when the grant is missing, or not enough."""
+        self.passes_query = passes_query
 
 
 PUBLIC: Final = Rule(lambda _: None)
@@ -144,11 +117,6 @@ async def room_for(request: Request, memory: BodyMemory) -> Room:
 
 def _page_of(sessions: Sessions, search: Search) -> bytes:
     return json_bytes(hit_page(sessions.search(search)))
-
-
-def _query_names(dependant: Dependant) -> list[str]:
-    own = [field.alias for field in dependant.query_params]
-    return own + [name for inner in dependant.dependencies for name in _query_names(inner)]
 
 
 def json_response(encoded: bytes, status: int = 200) -> Response:

@@ -5,12 +5,11 @@ The work is in `model.chat`.
 
 from __future__ import annotations
 
-from contextlib import asynccontextmanager
 from typing import Final
 
-from fastapi import Request
 from msgspec import UNSET, Struct, UnsetType
 from msgspec.json import Decoder
+from starlette.requests import Request
 from starlette.responses import Response
 
 from chatkeep.core.sse import Event, event_bytes
@@ -65,7 +64,7 @@ async def stream_chat(request: Request, services: ServicesParameter, sessions: O
 
 
 async def _begun(request: Request, services: Services, sessions: Sessions) -> Turn:
-    async with asynccontextmanager(room_for_body)(request):  # only while reading the body: the model may take minutes
+    async with room_for_body(request):  # only while reading the body: the model may take minutes
         body = await json_of(request, services.pools, _CHAT)
     if body.session_key is not None:
         check_chat_key(body.session_key, sessions.prefix)

@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 from typing import Annotated, Final
 
-from fastapi import Header
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from chatkeep.access.tokens import Token
 from chatkeep.core.feed import Changes
 from chatkeep.errors import ChatkeepError
+from chatkeep.http.gate.binding import InHeader
 from chatkeep.http.gate.guard import Grant, Guard
 from chatkeep.http.services import Own, ServicesParameter
 from chatkeep.http.streams.followers import Feed
@@ -21,7 +21,7 @@ from chatkeep.sessions import Sessions
 TOKEN_CHECK_S: Final = 1.0  # between two look-ups of the token: a revoked one reads no longer than that
 
 LastEventId = Annotated[
-    str | None, Header(alias="Last-Event-ID", description="The id of the last event seen; what followed is told first.")
+    str | None, InHeader("Last-Event-ID", "The id of the last event seen; what followed is told first.")
 ]
 
 

@@ -9,8 +9,8 @@ from typing import Final
 from urllib.parse import quote
 
 import msgspec
-from fastapi import Request
 from msgspec.json import Decoder
+from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
 from chatkeep import exporters, importers

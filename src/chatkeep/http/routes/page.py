@@ -22,10 +22,10 @@ from importlib.resources import files
 from importlib.resources.abc import Traversable
 from typing import Final
 
-from fastapi import Request
 from msgspec import Struct
 from msgspec.json import Decoder
 from starlette.datastructures import Headers
+from starlette.requests import Request
 from starlette.responses import Response
 
 from chatkeep.access.page_sessions import PageSession

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Annotated, Final, Literal
 
 import msgspec
-from fastapi import Depends, Path, Query
 
 from chatkeep.core.checks import TAGS_MAX
 from chatkeep.core.keys import parse_key
@@ -13,44 +12,46 @@ from chatkeep.core.model import ROLES, Role, Selection
 from chatkeep.core.paging import LIST_LIMIT_MAX, SEARCH_LIMIT_MAX
 from chatkeep.core.search.search import DEFAULT_ROLES
 from chatkeep.errors import InvalidKeyError
+from chatkeep.http.gate.binding import Computed, InPath, InQuery
 from chatkeep.wire.bodies import KEY_SCHEMA, LABEL_SCHEMA, parse_time
 
 _SEQ_MAX: Final = (1 << 53) - 1  # the largest integer exact in JavaScript
 _CHOICES: Final = {"true": True, "false": False, "all": None}
 
-PathKey = Annotated[str, Path(description="The session's key, exactly.", json_schema_extra=KEY_SCHEMA)]
-QueryKey = Annotated[str, Query(description="The session's key, exactly.", json_schema_extra=KEY_SCHEMA)]
-MaybeKey = Annotated[str | None, Query(description="The session's key, exactly.", json_schema_extra=KEY_SCHEMA)]
-ListLimit = Annotated[int, Query(ge=1, le=LIST_LIMIT_MAX, description="How many at most.")]
-MaybeLimit = Annotated[int | None, Query(ge=1, le=LIST_LIMIT_MAX, description="How many at most; all without it.")]
+PathKey = Annotated[str, InPath(description="The session's key, exactly.", schema=KEY_SCHEMA)]
+QueryKey = Annotated[str, InQuery(description="The session's key, exactly.", schema=KEY_SCHEMA)]
+MaybeKey = Annotated[str | None, InQuery(description="The session's key, exactly.", schema=KEY_SCHEMA)]
+ListLimit = Annotated[int, InQuery(ge=1, le=LIST_LIMIT_MAX, description="How many at most.")]
+MaybeLimit = Annotated[int | None, InQuery(ge=1, le=LIST_LIMIT_MAX, description="How many at most; all without it.")]
 WindowLimit = Annotated[
     int | None,
-    Query(ge=1, le=LIST_LIMIT_MAX, description="How many at most; without it 50, beside `max_tokens` 500."),
+    InQuery(ge=1, le=LIST_LIMIT_MAX, description="How many at most; without it 50, beside `max_tokens` 500."),
 ]
-SearchLimit = Annotated[int, Query(ge=1, le=SEARCH_LIMIT_MAX, description="How many at most.")]
-Cursor = Annotated[str | None, Query(description="`next_cursor` of the page before.")]
-Channel = Annotated[str | None, Query(min_length=1, description="Only sessions of this channel.")]
-NewChannel = Annotated[str | None, Query(description="The channel of a new session.", json_schema_extra=LABEL_SCHEMA)]
-Prefix = Annotated[str | None, Query(description="Only sessions whose key begins so.")]
-Archived = Annotated[Literal["true", "false", "all"], Query(description="Archived sessions: only, none, or too.")]
-Pinned = Annotated[Literal["true", "false", "all"], Query(description="Pinned sessions: only, none, or too.")]
+SearchLimit = Annotated[int, InQuery(ge=1, le=SEARCH_LIMIT_MAX, description="How many at most.")]
+Cursor = Annotated[str | None, InQuery(description="`next_cursor` of the page before.")]
+Channel = Annotated[str | None, InQuery(min_length=1, description="Only sessions of this channel.")]
+NewChannel = Annotated[str | None, InQuery(description="The channel of a new session.", schema=LABEL_SCHEMA)]
+Prefix = Annotated[str | None, InQuery(description="Only sessions whose key begins so.")]
+Archived = Annotated[Literal["true", "false", "all"], InQuery(description="Archived sessions: only, none, or too.")]
+Pinned = Annotated[Literal["true", "false", "all"], InQuery(description="Pinned sessions: only, none, or too.")]
 Tags = Annotated[
-    list[str], Query(alias="tag", max_length=TAGS_MAX, description="Only sessions with this tag; repeated, with all.")
+    tuple[str, ...],
+    InQuery(alias="tag", max_length=TAGS_MAX, description="Only sessions with this tag; repeated, with all."),
 ]
-Log = Annotated[bool, Query(description="Every line of the log: events, and what was dropped, too.")]
-Seq = Annotated[int | None, Query(ge=0, le=_SEQ_MAX, description="A message's seq; itself is left out.")]
-CountParameter = Annotated[int | None, Query(ge=0, le=_SEQ_MAX)]
-Time = Annotated[str | None, Query(description="RFC 3339.", json_schema_extra={"format": "date-time"})]
-Day = Annotated[str | None, Query(description="A day, as 2024-01-15.", json_schema_extra={"format": "date"})]
-SearchRole = Annotated[Role | Literal["any"] | None, Query(description="Only messages of this role.")]
+Log = Annotated[bool, InQuery(description="Every line of the log: events, and what was dropped, too.")]
+Seq = Annotated[int | None, InQuery(ge=0, le=_SEQ_MAX, description="A message's seq; itself is left out.")]
+CountParameter = Annotated[int | None, InQuery(ge=0, le=_SEQ_MAX)]
+Time = Annotated[str | None, InQuery(description="RFC 3339.", schema={"format": "date-time"})]
+Day = Annotated[str | None, InQuery(description="A day, as 2024-01-15.", schema={"format": "date"})]
+SearchRole = Annotated[Role | Literal["any"] | None, InQuery(description="Only messages of this role.")]
 ExportFormat = Literal["json", "jsonl", "md"]
 ImportFormat = Literal["json", "jsonl"]
 
 
-async def _filtered(
+def _filtered(
     channel: Channel = None,
     prefix: Prefix = None,
-    tags: Tags = [],  # noqa: B006 - FastAPI gives a new list
+    tags: Tags = (),
     pinned: Pinned = "all",
     updated_after: Time = None,
     updated_before: Time = None,
@@ -60,25 +61,25 @@ async def _filtered(
         channel=channel,
         archived=None,
         pinned=_CHOICES[pinned],
-        tags=tuple(tags),
+        tags=tags,
         updated_after=None if updated_after is None else parse_time("updated_after", updated_after),
         updated_before=None if updated_before is None else parse_time("updated_before", updated_before),
     )
 
 
-Filtered = Annotated[Selection, Depends(_filtered)]
+Filtered = Annotated[Selection, Computed(_filtered)]
 
 
-async def _listed(filtered: Filtered, archived: Archived = "false") -> Selection:
+def _listed(filtered: Filtered, archived: Archived = "false") -> Selection:
     return msgspec.structs.replace(filtered, archived=_CHOICES[archived])
 
 
-async def _searched(filtered: Filtered, archived: Archived = "all") -> Selection:
+def _searched(filtered: Filtered, archived: Archived = "all") -> Selection:
     return msgspec.structs.replace(filtered, archived=_CHOICES[archived])
 
 
-Selected = Annotated[Selection, Depends(_listed)]
-Searched = Annotated[Selection, Depends(_searched)]
+Selected = Annotated[Selection, Computed(_listed)]
+Searched = Annotated[Selection, Computed(_searched)]
 
 
 def key(name: str, text: str) -> str:

@@ -11,8 +11,8 @@ from functools import partial
 from typing import Annotated, Final, NamedTuple
 
 import msgspec
-from fastapi import Header, Path, Request
 from msgspec import Struct
+from starlette.requests import Request
 from starlette.responses import Response
 
 from chatkeep.core.bounds import LARGE_BODY_BYTES_MAX
@@ -21,6 +21,7 @@ from chatkeep.core.history.protocols.chat_completions import COMPLETIONS
 from chatkeep.core.history.protocols.item_folding import RESPONSES
 from chatkeep.core.history.protocols.speaking import ModelProtocol
 from chatkeep.errors import InvalidKeyError, NotFoundError
+from chatkeep.http.gate.binding import InHeader, InPath
 from chatkeep.http.gate.body import JSON_TYPES, body_of
 from chatkeep.http.gate.guard import MODEL_PATHS
 from chatkeep.http.gate.rules import Pools, room_for
@@ -34,10 +35,10 @@ from chatkeep.wire.bodies import LARGE_BYTES
 from chatkeep.workers.holding import Holding, RootRequest, held_of_answer, root_of_answer
 
 _ANTHROPIC: Final = "anthropic-version"
-OtherPath = Annotated[str, Path(description="The rest of the address, as the model's server takes it.")]
+OtherPath = Annotated[str, InPath(description="The rest of the address, as the model's server takes it.")]
 NamedKey = Annotated[
     str | None,
-    Header(alias="X-Session-Key", description="The session that the conversation is stored in; else it is recognised."),
+    InHeader("X-Session-Key", "The session that the conversation is stored in; else it is recognised."),
 ]
 
 

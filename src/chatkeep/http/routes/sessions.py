@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Annotated, Final
 
-from fastapi import Query, Request
 from msgspec.json import Decoder
+from starlette.requests import Request
 from starlette.responses import Response
 
 from chatkeep.core.model import Sort, Unit
@@ -14,6 +14,7 @@ from chatkeep.core.search.query import QUERY_CHARS_MAX, parse_query
 from chatkeep.core.search.search import Search
 from chatkeep.core.unknown import written
 from chatkeep.errors import NotFoundError
+from chatkeep.http.gate.binding import InQuery
 from chatkeep.http.gate.body import json_of
 from chatkeep.http.gate.rules import json_response
 from chatkeep.http.routes import parameters as given
@@ -43,7 +44,7 @@ async def list_sessions(
 async def search_sessions(  # noqa: PLR0913 - one parameter per query parameter
     sessions: Own,
     threads: PoolsParameter,
-    q: Annotated[str, Query(max_length=QUERY_CHARS_MAX, description="What to look for, as plain text.")],
+    q: Annotated[str, InQuery(max_length=QUERY_CHARS_MAX, description="What to look for, as plain text.")],
     selected: given.Searched,
     *,
     limit: given.SearchLimit = SEARCH_LIMIT_DEFAULT,
