@@ -26,6 +26,7 @@ def test_import_on_the_command_line_with_plug_ins(run: Run, tmp_path: Path, monk
     named = run("import", birds, "--as", "parrot")
     assert ("Imported 2 new and 0 extended sessions with 3 messages.\n", "") == (named.out, named.err)
     found = run("import", birds)
-    assert "Nothing new: 3 messages are here already.\n" == found.out
+    told = f"{birds} is parrot: it begins with a parrot's mark.\n"
+    assert f"{told}Nothing new: 3 messages are here already.\n" == found.out
     assert 1 == found.err.count("The importer crow of crow-import is not used: ")
     assert ["parrot"] == completed(run, monkeypatch, "import x --as par")

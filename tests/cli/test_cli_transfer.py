@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import stat
+import zipfile
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -116,8 +117,32 @@ def test_import_names_each_flaw(run: Run, tmp_path: Path) -> None:
     assert "line 3, message 1: Characters that cannot be stored were replaced by U+FFFD." in partly.err
     assert 2 == len(run("import", str(path), "--json", code=1).json["errors"])
     again = run("import", str(path), code=1)
-    assert "Nothing new: 2 messages are here already.\n" == again.out
+    assert again.out.endswith("\nNothing new: 2 messages are here already.\n")
     assert "line 1" in again.err
+
+
+def test_preview_an_import(run: Run, tmp_path: Path) -> None:
+    """A preview says the format and why, counts, and shows the first sessions; nothing is stored."""
+    said = '[{"role":"user","content":"What is rye?","timestamp":"2024-01-15T10:30:00Z"}]'
+    path = tmp_path / "a.jsonl"
+    path.write_text("".join(f'{{"key":"a:{number}","messages":{said}}}\n' for number in range(5)))
+    lines = run("import", str(path), "--dry-run").out.splitlines()
+    assert [f"{path} is jsonl: it has a JSON object on each line.", "Would import 5 new"] == [lines[0], lines[1][:18]]
+    assert [f"  a:{number} \u00b7 2024-01-15 \u00b7 What is rye?" for number in range(3)] == lines[2:]
+    assert "Imported 5 new" in run("import", str(path), "--as", "jsonl").out
+
+
+def test_import_a_zip_archive(run: Run, tmp_path: Path) -> None:
+    """A zip archive is named as the user did, not as the folder that it is unpacked to; a hostile one is refused."""
+    path = tmp_path / "export.zip"
+    with zipfile.ZipFile(path, "w") as packed:
+        packed.write(SAMPLES / "chatgpt" / "gpt_example.json", "conversations.json")
+    done = run("import", str(path))
+    assert f"{path} is chatgpt: it has conversations with ChatGPT's mapping.\n" in done.out
+    assert "Imported 1 new and 0 extended sessions with 12 messages." in done.out
+    with zipfile.ZipFile(path, "a") as packed:
+        packed.writestr("../conversations.json", "[]")
+    assert "leads out of the archive" in run("import", str(path), code=2).err
 
 
 def test_import_of_a_refused_session_alone(run: Run, tmp_path: Path) -> None:
@@ -125,7 +150,7 @@ def test_import_of_a_refused_session_alone(run: Run, tmp_path: Path) -> None:
     path = tmp_path / "a.jsonl"
     path.write_text('{"key":"x","messages":[{"role":"user","content":7}]}\n')
     refused = run("import", str(path), code=2)
-    assert "" == refused.out
+    assert f"{path} is jsonl: it has a JSON object on each line.\n" == refused.out
     assert refused.err.startswith("Nothing was imported.\na.jsonl, line 1, message 1: It was left out: content")
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from importlib.resources import as_file, files
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NamedTuple
 from zoneinfo import ZoneInfo
 
 import typer
@@ -16,7 +16,7 @@ from chatkeep import importers
 from chatkeep.cli import absence, completing, hints, screen
 from chatkeep.cli.interrupts import stoppable
 from chatkeep.cli.options import AsJson, Workspace, choice, made_sessions, opened_sessions, path_of
-from chatkeep.core.model import Selection, Session
+from chatkeep.core.model import Digest, Selection, Session, summary
 from chatkeep.disk.replacing import fresh_file
 from chatkeep.errors import InvalidError, NotFoundError, SessionDamagedError, SessionNotFoundError, StorageError
 from chatkeep.exporters import EXPORT_FORMATS, exported
@@ -24,6 +24,8 @@ from chatkeep.importers import Catalogue, Flaw, Importer, Piped, Report, Source
 from chatkeep.sessions import Sessions
 from chatkeep.wire.answers import exit_code_of
 
+_SHOWN_SOURCES = 10
+_SHOWN_SAMPLES = 3  # sessions of a preview
 _SHOWN_UNKNOWN = 5  # files of no known format
 _SHOWN_FLAWS = 20  # the rest only as a count
 _AGAIN = "the same command goes on, and takes nothing in twice."
@@ -120,13 +122,18 @@ def import_(
     if fmt:
         choice("--as", fmt, tuple(known.names))
     with ExitStack() as archives:
-        opened = [archives.enter_context(importers.unpacked_archive(_source(path))) for path in paths]
-        sources = [pair for one in opened for pair in _planned(one, fmt, known)]
-        report, count = _imported(sources, workspace, zone, dry_run=dry_run)
+        opened = [(path, archives.enter_context(importers.unpacked_archive(_source(path)))) for path in paths]
+        planned = [one for path, source in opened for one in _planned(path, source, fmt, known)]
+        if not (as_json or fmt):
+            _tell_formats(planned)
+        samples: list[Session] = []
+        sources = [(one.source, one.importer) for one in planned]
+        report, count = _imported(sources, workspace, zone, samples if dry_run else None)
     if as_json:
         screen.show_json(report)
     else:
         _tell(report, count, dry_run=dry_run)
+        _tell_samples(samples)
     if report.errors or not count:
         raise typer.Exit(_PARTLY_FAILED if count else _NOTHING_USABLE)
 
@@ -144,23 +151,55 @@ def demo(*, workspace: Workspace = None, as_json: AsJson = False) -> None:
         screen.say(f"  {hints.command(*words)}")
 
 
-def _planned(source: Source, fmt: str, known: Catalogue) -> Iterator[tuple[Source, Importer]]:
+class _Planned(NamedTuple):
+    source: Source
+    importer: Importer
+    shown: str
+    reason: str
+
+
+def _planned(path: Path, source: Source, fmt: str, known: Catalogue) -> Iterator[_Planned]:
     """Yield the sources in what the user named, each with its importer, and say which files no importer knows."""
     if fmt:
-        yield source, known.importer(fmt)
+        yield _Planned(source, known.importer(fmt), str(path), "")
         return
     plan = importers.plan_of(source, known)
     if plan.unknown:
         names = ", ".join(str(path) for path in plan.unknown[:_SHOWN_UNKNOWN])
         more = ", ..." if len(plan.unknown) > _SHOWN_UNKNOWN else ""
         screen.complain(f"Left out, as no importer knows them: {names}{more}")
-    yield from ((one.source, one.importer) for one in plan.sources)
+    for one in plan.sources:
+        is_part = isinstance(one.source, Path) and one.source != source
+        shown = one.source if is_part or str(path) == "-" else path
+        yield _Planned(one.source, one.importer, shown.name if isinstance(shown, Piped) else str(shown), one.reason)
+
+
+def _tell_formats(planned: Sequence[_Planned]) -> None:
+    """Say the format of each source, and the reason for taking it for that."""
+    for one in planned[:_SHOWN_SOURCES]:
+        screen.say(f"{one.shown} is {one.importer.name}: {one.reason}.")
+    if len(planned) > _SHOWN_SOURCES:
+        screen.say(f"... and {screen.counted(len(planned) - _SHOWN_SOURCES, 'more source')}.")
+
+
+def _tell_samples(samples: Sequence[Session]) -> None:
+    """Show some of the sessions of a preview: key, date and beginning."""
+    for session in samples:
+        shown = summary(session.header, Digest().plus(*session.messages))
+        screen.say(f"  {shown.header.key} · {shown.header.created_at:%Y-%m-%d} · {shown.title}")
 
 
 def _imported(
-    sources: Sequence[tuple[Source, Importer]], workspace: Path | None, zone: ZoneInfo | None, *, dry_run: bool
+    sources: Sequence[tuple[Source, Importer]],
+    workspace: Path | None,
+    zone: ZoneInfo | None,
+    samples: list[Session] | None,
 ) -> tuple[Report, int]:
-    """Import the sessions of all sources, each with its importer, and return the report and their count."""
+    """Import the sessions of all sources, each with its importer, and return the report and their count.
+
+    With a list for samples nothing is stored, and it takes up the first sessions.
+    """
+    dry_run = samples is not None
     size_bytes = sum(_size(file) for source, importer in sources for file in importers.files_of(source, importer))
     count = 0
 
@@ -171,7 +210,10 @@ def _imported(
 
         def note(record: Session | Flaw) -> None:
             nonlocal count
-            count += isinstance(record, Session)
+            is_new = isinstance(record, Session) and not importers.goes_on(record)
+            count += is_new
+            if samples is not None and is_new and isinstance(record, Session) and len(samples) < _SHOWN_SAMPLES:
+                samples.append(record)
             bar.done_to_here(screen.counted(count, "session"))
 
         records = (

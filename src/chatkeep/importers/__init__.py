@@ -19,7 +19,7 @@ from chatkeep.importers.catalogue import ENTRY_POINTS, IMPORT_FORMATS, Catalogue
 from chatkeep.importers.formats import chatkeep
 from chatkeep.importers.importer import Importer, Look, Reading, StoredIds
 from chatkeep.importers.recognising import ImportPlan, PlannedSource, Recognised, files_of, plan_of, recognised, sniff
-from chatkeep.importers.reports import Flaw, Report, ids_in, take_in, would_take_in
+from chatkeep.importers.reports import Flaw, Report, goes_on, ids_in, take_in, would_take_in
 from chatkeep.importers.sources import READ_ERRORS, OnBytes, Piped, Source, read_failure
 from chatkeep.sessions import now_utc
 
@@ -40,6 +40,7 @@ __all__ = [
     "assembled",
     "chatkeep",
     "files_of",
+    "goes_on",
     "ids_in",
     "is_archive",
     "plan_of",

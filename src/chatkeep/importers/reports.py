@@ -135,7 +135,7 @@ def _reported(merge: Callable[[Session], Merged], records: Iterable[Record], on_
         merged = record if isinstance(record, Flaw) else _merged(merge, record)
         flaw = merged if isinstance(merged, Flaw) else _conflict(record, merged)
         if isinstance(merged, Merged):
-            is_counted &= _goes_on(record)
+            is_counted &= goes_on(record)
             created += merged.created
             extended += not merged.created and merged.added_count > 0 and not is_counted
             is_counted |= merged.created or merged.added_count > 0
@@ -161,7 +161,7 @@ def _reported(merge: Callable[[Session], Merged], records: Iterable[Record], on_
     )
 
 
-def _goes_on(record: Record) -> bool:
+def goes_on(record: Record) -> bool:
     """Tell whether a record is a later part of the session before it."""
     return isinstance(record, Session) and bool(record.messages) and record.messages[0].seq > 1
 
