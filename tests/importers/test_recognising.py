@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
+from zipfile import ZipFile
 
 import pytest
 
@@ -45,12 +46,15 @@ def test_plan_a_mixture_of_files(folder: Path) -> None:
     """Files of several formats go to their importers one by one; those of none are named."""
     shutil.copy(OWN / "opencode" / "export.json", folder / "a.json")
     shutil.copytree(OWN / "nanobot" / "workspace", folder / "b")
-    (folder / "c.json").write_text('{"scripts": {"test": "x"}}')
+    (folder / "c.json").write_text('{"properties": {"messages": [], "format": "x"}}')
+    with ZipFile(folder / "e.zip", "w") as archive:
+        archive.write(OWN / "claude-ai" / "claude_thinking_example.json", "conversations.json")
+    (folder / "f.zip").write_bytes(b"PK\x03\x04 no archive")
     (folder / "d.txt").write_text("no sessions")
     plan = importers.plan_of(folder, importers.Catalogue())
-    assert ["opencode", "nanobot", "nanobot"] == [one.importer.name for one in plan.sources]
-    assert [folder / "c.json"] == list(plan.unknown)
-    assert 2 == len({id(one.importer) for one in plan.sources})
+    assert ["opencode", "nanobot", "nanobot", "claude-ai"] == [one.importer.name for one in plan.sources]
+    assert [folder / "c.json", folder / "f.zip"] == list(plan.unknown)
+    assert 3 == len({id(one.importer) for one in plan.sources})
 
 
 def test_plan_a_folder_of_one_format_as_a_whole(folder: Path) -> None:

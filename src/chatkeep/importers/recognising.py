@@ -15,11 +15,12 @@ from typing import Final
 from msgspec import Struct
 
 from chatkeep.errors import BrokenInputError, InvalidError
-from chatkeep.importers.archives import unpacked_archive
+from chatkeep.importers.archives import is_archive, unpacked_archive
 from chatkeep.importers.catalogue import Catalogue
 from chatkeep.importers.importer import Importer, Look, look_at
 from chatkeep.importers.sources import Piped, Source, entries_in, is_json_file, shown_name
 
+_ARCHIVES: Final = (".zip", ".ZIP")
 _DATABASES: Final = (".db", ".sqlite", ".sqlite3")
 _GENERAL: Final = frozenset(("json", "jsonl"))  # formats of any JSON; among others they must have messages
 _PUT_ASIDE: Final = ".jsonl."  # a log with something behind its suffix, such as the time of a reset
@@ -183,6 +184,8 @@ def _found_below(folder: Path, importers: Sequence[Importer]) -> Iterator[Planne
                 yield home
             elif entry == folder or not (entry.is_symlink() or entry.name.startswith(".")):
                 waiting += sorted(entries_in(entry), reverse=True)
+        elif entry.name.endswith(_ARCHIVES) and is_archive(entry):
+            yield _archive(entry, importers) or entry
         elif _may_be_read(entry.name) and entry.is_file():
             yield _file(entry, importers) or entry
 
@@ -201,9 +204,24 @@ def _file(file: Path, importers: Sequence[Importer]) -> PlannedSource | None:
 def _planned(look: Look, source: Path, importers: Sequence[Importer]) -> PlannedSource | None:
     for importer in importers:
         if (reason := importer.recognises(look)) is not None:
-            is_guess = importer.name in _GENERAL and not look.is_folder and b'"messages"' not in look.head
+            is_guess = importer.name in _GENERAL and not look.is_folder and not _has_messages(look)
             return None if is_guess else PlannedSource(source, importer, reason)
     return None
+
+
+def _archive(file: Path, importers: Sequence[Importer]) -> PlannedSource | None:
+    try:
+        with unpacked_archive(file) as place:
+            found = _recognised(place, importers)
+    except InvalidError:
+        return None
+    named = (one for one in importers if found is not None and one.name == found.name)
+    return next((PlannedSource(file, one, found.reason) for one in named if found is not None), None)
+
+
+def _has_messages(look: Look) -> bool:
+    first = look.sight[0] if isinstance(look.sight, list) and look.sight else look.sight
+    return isinstance(first, dict) and "messages" in first
 
 
 def _may_be_read(name: str) -> bool:
