@@ -35,6 +35,7 @@ Sort = Literal["relevance", "recent"]
 Unit = Literal["session", "message"]
 
 ROLES: Final[tuple[Role, ...]] = ("system", "developer", "user", "assistant", "tool", EVENT)
+SAID_ROLES: Final[tuple[Role, ...]] = tuple(role for role in ROLES if role != EVENT)
 TALK_ROLES: Final[frozenset[Role]] = frozenset(("user", "assistant"))
 MODEL_TITLE: Final = "model_title"
 """Name in a session's metadata of the model's title; the user's own title is a field of the header."""

@@ -12,20 +12,20 @@ under its name.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Final, get_args
+from typing import Final
 
 import msgspec
 
 from chatkeep.core.checks import NAME_CHARS_MAX
 from chatkeep.core.history.mending import SHORTENED, is_too_large, marked, storable
-from chatkeep.core.model import Draft, Json, Role
+from chatkeep.core.model import SAID_ROLES, Draft, Json, Role
 from chatkeep.core.text.reasoning import FIELD, FIELDS, parted, words_of_fields
 
 EXTRA: Final = "openai"
 END: Final = b"[DONE]"
 """The data of a stream's last event."""
 
-_ROLES: Final = {**{role: role for role in get_args(Role)}, "function": "tool"}
+_ROLES: Final[dict[str, Role]] = {**{role: role for role in SAID_ROLES}, "function": "tool"}
 
 
 def drafts_of_request(request: Json) -> list[Draft] | None:

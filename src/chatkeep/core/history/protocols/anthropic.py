@@ -20,7 +20,7 @@ from chatkeep.core.history.joining import Flow
 from chatkeep.core.history.mending import storable
 from chatkeep.core.history.protocols.asides import is_aside
 from chatkeep.core.history.protocols.speaking import ModelProtocol
-from chatkeep.core.model import ROLES, Draft, Json, Role
+from chatkeep.core.model import SAID_ROLES, Draft, Json, Role
 from chatkeep.core.text.reasoning import THOUGHT_TYPES, TextPiece
 
 _EXTRA: Final = "anthropic"  # name in a message's metadata of fields without a counterpart in our messages
@@ -272,7 +272,7 @@ def draft_of_message(said: Mapping[str, Json]) -> Draft:
     """Return a message of a request as ours; fields that ours lack go to the metadata."""
     extra = {name: value for name, value in said.items() if name not in ("role", "content")}
     given, content = said.get("role"), said.get("content")
-    role: Role = given if given in ROLES else "user"
+    role: Role = given if given in SAID_ROLES else "user"
     if given not in (None, role):
         extra["role"] = given
     if not _is_content(content):

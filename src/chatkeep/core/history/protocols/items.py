@@ -22,7 +22,7 @@ import msgspec
 
 from chatkeep.core.checks import NAME_CHARS_MAX
 from chatkeep.core.history.protocols.speaking import Follows
-from chatkeep.core.model import ROLES, Draft, Json, Message, Role
+from chatkeep.core.model import SAID_ROLES, Draft, Json, Message, Role
 
 ITEMS_EXTRA: Final = "responses"
 """Name in a message's metadata of what its items have beside their content."""
@@ -153,7 +153,7 @@ def _message_back(item: dict[str, Json], content: Json, parts: Iterator[Json]) -
 
 def _message(item: Mapping[str, Json]) -> Draft:
     given, content = item.get("role"), item.get(_CONTENT, "")
-    role: Role = given if given in ROLES else "user"
+    role: Role = given if given in SAID_ROLES else "user"
     rest = {name: value for name, value in item.items() if name != _CONTENT}
     if role != "assistant" and rest == {"role": role} and _CONTENT in item:
         return Draft(role=role, content=content)
