@@ -115,7 +115,7 @@ def test_search_beside_without_an_index(store: FilesStore, tmp_path: Path) -> No
     with contextlib.closing(FilesStore.open(tmp_path, follow=True)) as follower:
         (path,) = tmp_path.glob("index-*.sqlite3")
         with contextlib.closing(apsw.Connection(str(path))) as db:
-            db.execute("DROP TABLE terms")
+            db.execute("DROP TABLE lexicon")
         with pytest.raises(StorageError):
             follower.search(search_for("prime "))
         assert [path] == [*tmp_path.glob("index-*.sqlite3")]

@@ -47,7 +47,6 @@ from chatkeep.store.files import batches
 from chatkeep.store.files.fetching import ATTEMPTS, MessageReader
 from chatkeep.store.files.index import changes, rows
 from chatkeep.store.files.index.rows import Database, Entry, Row
-from chatkeep.store.files.index.sets.terms import indexed_of
 from chatkeep.store.files.intake import NOT_A_FILE, has_tail, waits
 from chatkeep.store.files.tree import format as session_file
 from chatkeep.store.files.tree.held import LockedFile
@@ -364,7 +363,7 @@ class FilesStore:
         if not messages:
             file.flush()  # the process behind a stored message may have died before its flush
             return
-        indexed = [indexed_of(message.text, message.reasoning) for message in messages]
+        indexed = self._upkeep.prepared(messages)
         if session_file.needs_format(messages) and session_file.is_old(file.read_at(0, session_file.HEAD_BYTES)):
             row = self._headed(file, row, row.header)
         digest = digest_after(self._upkeep, file, row, messages)
@@ -393,7 +392,7 @@ class FilesStore:
         Raises:
             FileExistsError: when another writer was quicker.
         """
-        indexed = [indexed_of(message.text, message.reasoning) for message in messages]
+        indexed = self._upkeep.prepared(messages)
         name, first_line = (
             file_name(header.key),
             session_file.header_line(header, session_file.with_unknown(extra or {})),

@@ -6,14 +6,18 @@ import contextlib
 import logging
 import os
 import re
+import secrets
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Final, TypeVar
 
 import apsw
+import msgspec
 
+from chatkeep.core.model import Message
 from chatkeep.disk.files import Stamp, has_room, told
 from chatkeep.disk.locks import file_locked
 from chatkeep.errors import BusyError, StorageError, StorageFullError, StorageReadOnlyError, storage_error
@@ -26,7 +30,8 @@ from chatkeep.store.files.index.databases import (
     OnDisk,
 )
 from chatkeep.store.files.index.index import Index
-from chatkeep.store.files.index.rows import Database, Row
+from chatkeep.store.files.index.rows import Database, Row, put_long
+from chatkeep.store.files.index.sets.terms import Indexed, indexed_of
 from chatkeep.store.files.intake import Intake
 from chatkeep.store.files.tree import format as session_file
 from chatkeep.store.files.tree.held import LockedFile
@@ -43,6 +48,7 @@ _RETURN_S: Final = 1.0  # first pause between attempts to write to the disk agai
 _RETURN_MAX_S: Final = 30.0  # bound of that pause, which doubles at each attempt
 _SHARED_BYTES: Final = 1 << 15  # SQLite takes them at once beside a database; without them it says only that it failed
 _ROOM_BYTES: Final = 1 << 20  # free space; with less, the index would soon be back in memory
+_NUMBER_BITS: Final = 62  # of the number of a long text
 _HEAD_BYTES: Final = 1024  # of a file, enough for the creation time in most headers
 AN_INDEX: Final = re.compile(r"index-[0-9a-f]{10}\.sqlite3(\.new)?(-wal|-shm)?")
 _INDEX_ERRORS: Final = (IndexLostError, IndexBehindError, IndexRefusedError)
@@ -156,6 +162,23 @@ class Upkeep:
         """Apply a change to the index, and return its result."""
         self._go_over()  # a new index has to get the change too
         return self.ask(lambda index: index.write(change))
+
+    def prepared(self, messages: Sequence[Message]) -> list[Indexed]:
+        """Return the labels of messages; those of a long one enter the index now, in a transaction of their own.
+
+        So an append of many long texts holds up no other writer. If the index cannot be written now, the append tells.
+        """
+        return [self._with_long(indexed_of(message.text, message.reasoning)) for message in messages]
+
+    def _with_long(self, one: Indexed) -> Indexed:
+        if not one.is_long:
+            return one
+        numbered = msgspec.structs.replace(one, long=secrets.randbits(_NUMBER_BITS))
+        try:
+            self.note(partial(put_long, one=numbered))
+        except (BusyError, StorageError):
+            return one
+        return numbered
 
     def _go_over(self) -> None:
         """Move on to an index newly built by another process, or back from memory to the disk."""

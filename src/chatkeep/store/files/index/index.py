@@ -83,7 +83,7 @@ class Index:
         self.medium = medium
         with lost_as_such(), told():
             self._writer = medium.connected(cache_kb=_CACHE_KB)
-        self._writer.bulk = Tail(keeps_long=False) if is_building else None
+        self._writer.bulk = Tail() if is_building else None
         self._sealing: Iterator[None] | None = None
         self._readers: queue.PriorityQueue[tuple[int, Database | None]] = queue.PriorityQueue()
         self._reader_count = itertools.count()
@@ -348,7 +348,7 @@ class Index:
     def _seal(self) -> bool:
         """Take a step of sealing; tell whether it succeeded. After an error, sealing begins again at the next step."""
         try:
-            with lost_as_such(), transaction(self._writer):
+            with lost_as_such():
                 self._sealing = self._sealing or sealing.sealing(self._writer)
                 if next(self._sealing, self) is self:
                     self._sealing = None

@@ -263,15 +263,36 @@ INSERT INTO zones VALUES (?1, ?2, ?3)
 ON CONFLICT DO UPDATE SET oldest = min(oldest, excluded.oldest), newest = max(newest, excluded.newest);
 
 -- put_fresh: Add the labels of a message.
-INSERT INTO fresh VALUES (?, ?, ?);
+INSERT INTO fresh VALUES (?, ?, ?, NULL);
+
+-- put_long: Add the labels of a long message, before its append.
+INSERT INTO long_texts SELECT ?1, generation, ?2, ?3 FROM marks;
+
+-- put_fresh_long: Add a message whose labels stand in `long_texts`, if they still do.
+INSERT INTO fresh SELECT ?1, NULL, NULL, number FROM long_texts WHERE number = ?2 RETURNING doc;
+
+-- drop_fresh_long: Delete the reference of a sealed message to its long text.
+DELETE FROM fresh WHERE doc = (SELECT doc FROM fresh WHERE long IS NOT NULL AND doc <= ?1 LIMIT 1) RETURNING long;
+
+-- drop_long: Delete a long text.
+DELETE FROM long_texts WHERE number = ?1;
+
+-- drop_orphans: Delete the long texts of appends that never came.
+DELETE FROM long_texts WHERE generation < (SELECT generation FROM marks)
+  AND number NOT IN (SELECT long FROM fresh WHERE long IS NOT NULL);
+
+-- next_generation: Count a sealing.
+UPDATE marks SET generation = generation + 1;
 
 -- fresh_messages: Messages that are not sealed, in a range of documents, with the facts of each.
-SELECT f.doc, f.texts, f.pairs, m.sid, m.role, m.at, s.key, s.channel
+SELECT f.doc, coalesce(f.texts, l.texts), coalesce(f.pairs, l.pairs), m.sid, m.role, m.at, s.key, s.channel
 FROM fresh f CROSS JOIN messages m ON m.doc = f.doc CROSS JOIN sessions s ON s.sid = m.sid
+LEFT JOIN long_texts l ON l.number = f.long
 WHERE f.doc > ?1 AND f.doc <= ?2 ORDER BY f.doc LIMIT ?3;
 
--- fresh_count: At most how many messages are not sealed.
-SELECT coalesce((SELECT max(doc) FROM fresh) - (SELECT sealed FROM marks), 0);
+-- fresh_count: At most how many messages are not sealed; a long one counts as many.
+SELECT coalesce((SELECT max(doc) FROM fresh) - (SELECT sealed FROM marks), 0)
+  + 256 * (SELECT count(*) FROM fresh WHERE long IS NOT NULL);
 
 -- last_fresh: The last document that is not sealed, 0 without one.
 SELECT coalesce(max(doc), 0) FROM fresh;

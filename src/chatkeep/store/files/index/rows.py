@@ -379,21 +379,33 @@ def _put_labels(db: Database, entry: Entry, sid: int, kept: Sequence[int], first
     else:
         given = [indexed_of(line.text, line.reasoning) for line in lines]
     if db.bulk is None:
-        db.executemany(QUERIES["put_fresh"], [(doc, one.texts, one.pairs) for doc, one in enumerate(given, first)])
+        short = [(doc, one) for doc, one in enumerate(given, first) if not _refers(db, doc, one)]
+        db.executemany(QUERIES["put_fresh"], [(doc, one.texts, one.pairs) for doc, one in short])
         return
     key, channel = entry.header.key, entry.header.channel
     for doc, (line, one) in enumerate(zip(lines, given, strict=True), first):
         role, at_us = ROLE_NUMBERS[line.role], microseconds(line.sent_at)
-        db.bulk.add(FreshMessage(doc, one, sid, role, at_us, key, channel))
+        for _ in db.bulk.adding(FreshMessage(doc, one, sid, role, at_us, key, channel)):
+            pass
     if db.bulk.label_count >= sealing.BULK_LABELS:
         put_bulk(db)
+
+
+def _refers(db: Database, doc: int, one: Indexed) -> bool:
+    """Add a message as a reference to its long text; tell whether the index has that."""
+    return one.long is not None and bool(list(db.execute(QUERIES["put_fresh_long"], (doc, one.long))))
+
+
+def put_long(db: Database, one: Indexed) -> None:
+    """Add the labels of a long message, before its append."""
+    db.execute(QUERIES["put_long"], (one.long, one.texts, one.pairs))
 
 
 def put_bulk(db: Database) -> None:
     """Put the labels in memory into rows, during a build."""
     if db.bulk is not None:
         sealing.put_at_once(db, db.bulk)
-        db.bulk = Tail(keeps_long=False)
+        db.bulk = Tail()
 
 
 def _widen_zones(db: Database, first: int, times: Sequence[int]) -> None:

@@ -124,9 +124,21 @@ CREATE TABLE lexicon (
   number INTEGER NOT NULL
 ) WITHOUT ROWID;
 
--- The labels of the messages that are not in `postings` yet; of a document up to `marks.sealed`, they are.
+-- The labels of the messages that are not in `postings` yet; of a document up to `marks.sealed`, they are. Those of a
+-- long message stand in `long_texts`, put there in a transaction of its own before that of the append.
 CREATE TABLE fresh (
   doc INTEGER PRIMARY KEY,
+  texts TEXT,
+  pairs BLOB,
+  long INTEGER
+);
+CREATE INDEX fresh_long ON fresh (long) WHERE long IS NOT NULL;
+
+-- `number` is random, so that no other index has the same. A row of an earlier `generation` that no message refers to
+-- belongs to an append that never came.
+CREATE TABLE long_texts (
+  number INTEGER PRIMARY KEY,
+  generation INTEGER NOT NULL,
   texts TEXT NOT NULL,
   pairs BLOB NOT NULL
 );
@@ -139,13 +151,14 @@ CREATE TABLE gone (
 );
 
 -- The lowest number that a new document may have, whatever is in `messages`; the last document that `postings` has
--- with all those before it; and the number of the next label with text.
+-- with all those before it; the number of the next label with text; and the number of sealings.
 CREATE TABLE marks (
   next_doc INTEGER NOT NULL,
   sealed INTEGER NOT NULL,
-  next_label INTEGER NOT NULL
+  next_label INTEGER NOT NULL,
+  generation INTEGER NOT NULL
 );
-INSERT INTO marks VALUES (1, 0, 65536);
+INSERT INTO marks VALUES (1, 0, 65536, 0);
 
 -- The times of the messages whose `doc` is in [256 * zone, 256 * zone + 255]: statistics count a zone at once where
 -- these are of one day.

@@ -24,7 +24,7 @@ from chatkeep.core.search.stems import stem
 from chatkeep.store.files.index import index
 from chatkeep.store.files.index.search import collector, lookups, planner, proof, searching
 from chatkeep.store.files.index.search.tuning import Bounds
-from chatkeep.store.files.index.sets import lexicon, sealing, tail
+from chatkeep.store.files.index.sets import lexicon, sealing, terms
 from chatkeep.store.files.store import FilesStore
 from chatkeep.store.files.tree.tree import file_name
 from chatkeep.store.memory import MemoryStore
@@ -100,7 +100,7 @@ def few_candidates(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sealing, "_ROWS", 500)
     monkeypatch.setattr(index, "_PAUSE_S", 0)
     monkeypatch.setattr(lexicon, "WORDS_MAX", 5)
-    monkeypatch.setattr(tail, "_LONG", 12)
+    monkeypatch.setattr(terms, "LONG_BYTES", 60)
 
 
 @pytest.fixture

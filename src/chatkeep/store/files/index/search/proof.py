@@ -6,13 +6,21 @@ only the two pairs. So a text decides. Few texts are needed, as only messages of
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Final
 
 from msgspec import Struct
 
-from chatkeep.core.search.query import Places, Query, Term
+from chatkeep.core.search.query import Places, Query, Term, Words, is_in
+from chatkeep.core.search.words import FoldedWord, compounds_of
 from chatkeep.store.files.index.search.port import SearchIndex
 from chatkeep.store.files.index.search.tuning import BOUNDS
+
+_AROUND: Final = 512  # characters; a longer piece without white space is read as a whole
+_PIECES_MAX: Final = 256  # pieces of a text to look into one by one
+_PIECE: Final = re.compile(r"\S*")
+_LAST_PIECE: Final = re.compile(r"\S*\Z")
 
 
 class Claim(Struct, frozen=True):
@@ -52,8 +60,32 @@ def _affordable(index: SearchIndex, docs: Sequence[int]) -> Iterable[int]:
 
 
 def _verdict(text: str, claim: Claim) -> Verdict:
-    asked = claim.terms if claim.verbatim is None else (*claim.terms, claim.verbatim)
-    places = Places(text, Query("", asked))
-    found = (bool(places.of(term)) for term in claim.terms)
+    found = (_has(text, term) for term in claim.terms)
     is_match = any(found) if claim.any_of else all(found)
-    return Verdict(is_match, is_match and claim.verbatim is not None and bool(places.of(claim.verbatim)))
+    return Verdict(is_match, is_match and claim.verbatim is not None and _has(text, claim.verbatim))
+
+
+def _has(text: str, term: Term) -> bool:
+    """Tell whether a text has a term. A long text is not cut into words where that can be told without."""
+    places = Places(text, Query("", (term,)))
+    if len(text) > BOUNDS.long_text and text.isascii() and not term.prefix:
+        if places.about_where(term) is not None:
+            return True
+        rows = _compounds_with(text, term.tokens[0])
+        if rows is not None:
+            return is_in(Words((), rows), term)
+    return bool(places.of(term))
+
+
+def _compounds_with(text: str, token: str) -> list[list[FoldedWord]] | None:
+    """Return the parts of all compounds of a long text that may have a token; None if they are too many."""
+    pieces: set[str] = set()
+    for found in re.finditer(re.escape(token), text, re.IGNORECASE):
+        start, end = found.start(), found.end()
+        before, after = _LAST_PIECE.search(text, max(0, start - _AROUND), start), _PIECE.match(text, end, end + _AROUND)
+        pieces.add(text[before.start() if before else start : after.end() if after else end])
+        if len(pieces) > _PIECES_MAX:
+            return None
+    if any(len(piece) >= _AROUND for piece in pieces):
+        return None
+    return [row for piece in pieces for row in compounds_of(piece)]

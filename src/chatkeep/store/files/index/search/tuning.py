@@ -28,6 +28,8 @@ class Bounds(Struct, frozen=True):
     """Documents; so few with some of the same terms are ranked, not split by their other terms."""
     words: int = 128
     """Words of a beginning at the end of a phrase, each with its pair. Of more, the texts decide."""
+    long_text: int = 16_384
+    """Characters; cutting a longer text into words takes 1 ms and more."""
     proofs: int = 2_000
     """Messages read to prove likely matches, 25 us each."""
     proof_bytes: int = 16 << 20

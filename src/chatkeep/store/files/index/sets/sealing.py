@@ -1,8 +1,8 @@
 """Sealing: the labels of the newest messages become rows of sets.
 
-It goes on in small steps, each a transaction of its own, so it holds up no writer. A crash between two of them loses
-nothing: the messages stay in `fresh` until all of their labels stand in rows. To seal the same messages twice, even in
-two processes at once, does no harm, as the rows are unions.
+It goes on in small steps, and each write is a transaction of its own, so it holds up no writer. A crash between two of
+them loses nothing: the messages stay in `fresh` until all of their labels stand in rows. To seal the same messages
+twice, even in two processes at once, does no harm, as the rows are unions.
 """
 
 from __future__ import annotations
@@ -10,7 +10,8 @@ from __future__ import annotations
 from array import array
 from bisect import bisect_left
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from itertools import groupby
 from operator import itemgetter
 from typing import Final
@@ -20,10 +21,11 @@ from msgspec import Struct
 from msgspec.json import encode
 from pyroaring import BitMap
 
+from chatkeep.disk.sqlite import transaction
 from chatkeep.store.files.index.sets import lexicon
 from chatkeep.store.files.index.sets.containers import BLOCK_BITS, docs_in, row_with, short_row
 from chatkeep.store.files.index.sets.postings import fresh_messages
-from chatkeep.store.files.index.sets.tail import Tail
+from chatkeep.store.files.index.sets.tail import FreshMessage, Tail
 from chatkeep.store.files.index.sets.terms import BEGINNING, DocLabel, beginning, is_word
 from chatkeep.store.files.index.sql import QUERIES
 
@@ -31,7 +33,8 @@ SEALED_FROM: Final = 8192  # documents; a reader takes in so many in about 0.1 s
 SEALED_QUIET_FROM: Final = 2048  # documents, in a quiet moment
 _ROWS: Final = 128  # rows in a step: a few milliseconds
 _BULK_ROWS: Final = 4096  # rows in a step of a build, which holds up nobody
-_MESSAGES: Final = 100  # messages read in a step
+_MESSAGES: Final = 20  # messages read in a step; 20 long ones may have 20 MiB
+_LABELS: Final = 1_500_000  # in memory at a time, about 30 MB
 _DELETED: Final = 250  # rows of `fresh` deleted in a step
 BULK_LABELS: Final = 6_000_000  # of the messages in memory during a build, about 100 MB
 _PLACE_BITS: Final = 40  # of the number of a label, in the place of a row
@@ -53,40 +56,83 @@ def fresh_count(db: apsw.Connection) -> int:
 
 
 def sealing(db: apsw.Connection) -> Iterator[None]:
-    """Seal all messages that are fresh now, a step at a time; run each step in a transaction."""
-    ((upto,),) = db.execute(QUERIES["last_fresh"])
-    tail = Tail(keeps_long=False)
-    while some := list(fresh_messages(db, tail.last, upto, _MESSAGES)):
+    """Seal all messages that are fresh now, a step at a time. Each write is a transaction; reading holds up nobody."""
+    ((last,),) = db.execute(QUERIES["last_fresh"])
+    upto = 0
+    while upto < last:
+        tail = Tail()
+        yield from _reading(db, tail, upto, last)
+        upto = tail.last if tail.label_count > _LABELS else last
+        yield from _putting(db, tail, upto)
+    yield from _cleaning(db, last)
+
+
+def _reading(db: apsw.Connection, tail: Tail, after: int, last: int) -> Iterator[None]:
+    """Read fresh messages into memory, as many as make up so many labels; long ones come one by one."""
+    some: list[FreshMessage] = []
+    while tail.label_count <= _LABELS:
+        most = 1 if any(message.indexed.is_long for message in some) else _MESSAGES
+        some = list(fresh_messages(db, max(after, tail.last), last, most))
+        if not some:
+            break
         for message in some:
-            tail.add(message)
+            yield from tail.adding(message) if message.indexed.is_long else _at_once(tail.adding(message))
         yield
-    yield from row_steps(db, tail, _ROWS)
-    db.execute(QUERIES["put_sealed"], (upto,))
+
+
+def _putting(db: apsw.Connection, tail: Tail, upto: int) -> Iterator[None]:
+    for write in row_writes(db, tail, _ROWS):
+        with transaction(db):
+            write()
+        yield
+    with transaction(db):
+        db.execute(QUERIES["put_sealed"], (upto,))
     yield
-    while list(db.execute(QUERIES["drop_fresh"], (upto, _DELETED))):
-        yield
 
 
 def put_at_once(db: apsw.Connection, tail: Tail) -> None:
-    """Put the labels of messages into rows at once, during a build."""
-    for _ in row_steps(db, tail, _BULK_ROWS):
-        pass
+    """Put the labels of messages into rows in the transaction of the caller, during a build."""
+    for write in row_writes(db, tail, _BULK_ROWS):
+        write()
     db.execute(QUERIES["put_sealed"], (tail.last,))
 
 
-def row_steps(db: apsw.Connection, tail: Tail, row_count: int) -> Iterator[None]:
-    """Put the labels of messages into rows, a step at a time."""
+def row_writes(db: apsw.Connection, tail: Tail, row_count: int) -> Iterator[Callable[[], object]]:
+    """Yield the writes that put the labels of messages into rows; run each before the next."""
     known = lexicon.longer_beginnings(db)
     new_words: list[str] = []
     for batch in _batches(tail.postings(), row_count):
-        new_words += filter(is_word, _write(db, batch))
-        yield
+        yield lambda: new_words.extend(filter(is_word, _write(db, batch)))  # noqa: B023 - it runs before the next
     for batch in _batches(_begun(tail, known), row_count):
-        _write(db, batch)
-        yield
+        yield partial(_write, db, batch)
     for label in lexicon.new_beginnings(db, new_words, known):
-        _make_set(db, label)
+        yield partial(_make_set, db, label)
+
+
+def _cleaning(db: apsw.Connection, upto: int) -> Iterator[None]:
+    """Delete what sealed messages leave: long texts one by one, and those of appends that never came."""
+    while True:
+        with transaction(db):
+            numbers = list(db.execute(QUERIES["drop_fresh_long"], (upto,)))
+            db.executemany(QUERIES["drop_long"], numbers)
         yield
+        if not numbers:
+            break
+    while True:
+        with transaction(db):
+            deleted = list(db.execute(QUERIES["drop_fresh"], (upto, _DELETED)))
+        yield
+        if not deleted:
+            break
+    with transaction(db):
+        db.execute(QUERIES["drop_orphans"])
+        db.execute(QUERIES["next_generation"])
+
+
+def _at_once(steps: Iterator[None]) -> Iterator[None]:
+    for _ in steps:
+        pass
+    yield from ()
 
 
 def _batches(postings: Iterable[tuple[DocLabel, array[int]]], row_count: int) -> Iterator[list[Posting]]:

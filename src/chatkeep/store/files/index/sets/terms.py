@@ -27,6 +27,7 @@ _T = TypeVar("_T")
 DocLabel = str | int
 
 PAIR_BUCKETS: Final = 1 << 14  # a message of 46 words has 0.3 % of them by chance
+LONG_BYTES: Final = 1 << 16  # of labels; a message with more enters the index by itself, before its append
 PAIR_BYTES: Final = 2  # of a pair in a list
 TIME_BITS: Final = 59  # 39 for the seconds and 20 for the microseconds
 SHORT: Final = 2  # letters; so short a beginning always has a set of its own
@@ -60,11 +61,13 @@ class Indexed(Struct, frozen=True):
 
     texts: str
     pairs: bytes
+    long: int | None = None
+    """The number of a long text that the index has already."""
 
     @property
-    def count(self) -> int:
-        """About how many labels these are."""
-        return self.texts.count(" ") + len(self.pairs) // PAIR_BYTES
+    def is_long(self) -> bool:
+        """Whether these are very many labels."""
+        return len(self.texts) + len(self.pairs) > LONG_BYTES
 
 
 def indexed_of(text: str, thought: str = "") -> Indexed:

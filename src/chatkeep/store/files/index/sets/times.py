@@ -50,6 +50,8 @@ def newest(docs_of: DocsOf, docs: BitMap, count: int) -> BitMap:
     """Return the newest documents of a set, as many as wanted, and up to 1,000 more of the same time as the last."""
     found, equal = BitMap(), docs
     for place in range(_TOP, -1, -1):
+        if len(found) == count:
+            return found
         if len(found) + len(equal) <= count:
             return found | equal
         later = _later(docs_of, equal, place)
@@ -59,6 +61,8 @@ def newest(docs_of: DocsOf, docs: BitMap, count: int) -> BitMap:
         elif size:
             found |= later
             equal = equal - later
+    if len(found) == count:
+        return found
     left = count - len(found) + _SAME_MAX
     return found | (equal[len(equal) - left :] if left < len(equal) else equal)
 
