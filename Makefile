@@ -11,8 +11,9 @@ FUZZ_SECONDS ?= 60
 FUZZ_AT_ONCE ?= 16
 STREAMS ?= 10000
 MUTATIONS ?= 2000
+SCAN ?= 20000
 
-.PHONY: run test fuzz streams mutations coverage covered crash page client lint lint-page format bench clean
+.PHONY: run test fuzz streams scan mutations coverage covered crash page client lint lint-page format bench clean
 
 run: $(VENV)/ready
 	@$(BIN)/chatkeep demo --workspace "$(WORKSPACE)"
@@ -30,6 +31,9 @@ streams: $(VENV)/ready
 
 mutations: $(VENV)/ready
 	CHATKEEP_MUTATIONS=$(MUTATIONS) $(BIN)/python -m pytest -q tests/importers/formats/agents/test_mutations.py
+
+scan: $(VENV)/ready
+	CHATKEEP_SCAN=$(SCAN) $(BIN)/python -m pytest -q tests/store/files/index/search/test_scan.py
 
 coverage: $(VENV)/ready
 	$(BIN)/coverage erase
