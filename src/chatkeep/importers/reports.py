@@ -90,7 +90,7 @@ class _Merges:
     def merge(self, session: Session) -> Merged:
         """Merge a session, or the next part of one."""
         messages = session.messages
-        if not _goes_on(session):
+        if not goes_on(session):
             self._moves = []
         elif messages[0].drops:
             drops = moved_drops(messages[0].drops, self._moves) or None
