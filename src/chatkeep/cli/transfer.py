@@ -16,7 +16,8 @@ from chatkeep import importers
 from chatkeep.cli import absence, completing, hints, screen
 from chatkeep.cli.interrupts import stoppable
 from chatkeep.cli.options import AsJson, Workspace, choice, made_sessions, opened_sessions, path_of
-from chatkeep.core.model import Digest, Selection, Session, summary
+from chatkeep.core.digest import Digest, summary
+from chatkeep.core.model import Selection, Session
 from chatkeep.disk.replacing import fresh_file
 from chatkeep.errors import InvalidError, NotFoundError, SessionDamagedError, SessionNotFoundError, StorageError
 from chatkeep.exporters import EXPORT_FORMATS, exported
