@@ -30,7 +30,8 @@ from chatkeep.store.files.index.databases import (
     OnDisk,
 )
 from chatkeep.store.files.index.index import Index
-from chatkeep.store.files.index.rows import Database, Row, put_long
+from chatkeep.store.files.index.rows import Database, Row
+from chatkeep.store.files.index.sets.postings import put_long
 from chatkeep.store.files.index.sets.terms import Indexed, indexed_of
 from chatkeep.store.files.intake import Intake
 from chatkeep.store.files.tree import format as session_file

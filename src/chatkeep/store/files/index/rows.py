@@ -21,7 +21,7 @@ from chatkeep.core.standing import EVENT, Drops, holds, reach
 from chatkeep.disk.files import Stamp
 from chatkeep.store.files.index.hashing import hash_of
 from chatkeep.store.files.index.sets import sealing
-from chatkeep.store.files.index.sets.postings import Postings, withdraw
+from chatkeep.store.files.index.sets.postings import Postings, put_fresh, withdraw
 from chatkeep.store.files.index.sets.tail import FreshMessage, Tail
 from chatkeep.store.files.index.sets.terms import Indexed, indexed_of
 from chatkeep.store.files.index.sql import QUERIES, UnreadableRowError
@@ -379,26 +379,14 @@ def _put_labels(db: Database, entry: Entry, sid: int, kept: Sequence[int], first
     else:
         given = [indexed_of(line.text, line.reasoning) for line in lines]
     if db.bulk is None:
-        short = [(doc, one) for doc, one in enumerate(given, first) if not _refers(db, doc, one)]
-        db.executemany(QUERIES["put_fresh"], [(doc, one.texts, one.pairs) for doc, one in short])
+        put_fresh(db, given, first)
         return
     key, channel = entry.header.key, entry.header.channel
     for doc, (line, one) in enumerate(zip(lines, given, strict=True), first):
         role, at_us = ROLE_NUMBERS[line.role], microseconds(line.sent_at)
-        for _ in db.bulk.adding(FreshMessage(doc, one, sid, role, at_us, key, channel)):
-            pass
+        db.bulk.add_exploded(FreshMessage(doc, one, sid, role, at_us, key, channel))
     if db.bulk.label_count >= sealing.BULK_LABELS:
         put_bulk(db)
-
-
-def _refers(db: Database, doc: int, one: Indexed) -> bool:
-    """Add a message as a reference to its long text; tell whether the index has that."""
-    return one.long is not None and bool(list(db.execute(QUERIES["put_fresh_long"], (doc, one.long))))
-
-
-def put_long(db: Database, one: Indexed) -> None:
-    """Add the labels of a long message, before its append."""
-    db.execute(QUERIES["put_long"], (one.long, one.texts, one.pairs))
 
 
 def put_bulk(db: Database) -> None:

@@ -10,7 +10,7 @@ Nothing is taken out of a set. Documents of deleted messages stand in `gone`, an
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
 from operator import itemgetter
 from typing import Final
@@ -125,6 +125,22 @@ def fresh_messages(db: apsw.Connection, after: int, upto: int = 1 << 62, most: i
         if not (is_right and all(isinstance(fact, int) for fact in (role, at_us))):
             raise UnreadableRowError
         yield FreshMessage(doc, Indexed(texts, pairs), sid, role, at_us, key, channel)
+
+
+def put_fresh(db: apsw.Connection, given: Sequence[Indexed], first: int) -> None:
+    """Add the labels of messages, as documents from `first` on."""
+    short = [(doc, one) for doc, one in enumerate(given, first) if not _refers(db, doc, one)]
+    db.executemany(QUERIES["put_fresh"], [(doc, one.texts, one.pairs) for doc, one in short])
+
+
+def put_long(db: apsw.Connection, one: Indexed) -> None:
+    """Add the labels of a long message, before its append."""
+    db.execute(QUERIES["put_long"], (one.long, one.texts, one.pairs))
+
+
+def _refers(db: apsw.Connection, doc: int, one: Indexed) -> bool:
+    """Add a message as a reference to its long text; tell whether the index has that."""
+    return one.long is not None and bool(list(db.execute(QUERIES["put_fresh_long"], (doc, one.long))))
 
 
 def withdraw(db: apsw.Connection, doc: int, count: int = 1) -> None:

@@ -105,8 +105,12 @@ class Tail:
             pairs = array("H", message.indexed.pairs)
             self._long.append(_LongMessage(message.doc, f" {message.indexed.texts} ", pairs))
         else:
-            for _ in self.adding(message):
-                pass
+            self.add_exploded(message)
+
+    def add_exploded(self, message: FreshMessage) -> None:
+        """Add a message with a list of documents for each label, however long it is."""
+        for _ in self.adding(message):
+            pass
 
     def adding(self, message: FreshMessage) -> Iterator[None]:
         """Add a message with a list of documents for each label, some thousand labels at a step."""
