@@ -111,7 +111,7 @@ EDITS: dict[str, tuple[Edit, FindingKind, Remedy]] = {
     "only newlines": (lambda data: b"\n" * len(data), "foreign", "set aside"),
     "only zeros": (lambda data: bytes(len(data)), "foreign", "set aside"),
     "half a header": (lambda data: data[:50], "foreign", "set aside"),
-    "a bit of the header": (lambda data: data.replace(b'{"format":1', b'{"format":3', 1), "foreign", "recover"),
+    "a bit of the header": (lambda data: data.replace(b'{"format":2', b'{"format":6', 1), "foreign", "recover"),
     "a header's quote": (lambda data: data.replace(b'"channel":"', b'"channel:"', 1), "foreign", "recover"),
     "a header's end": (lambda data: data.replace(b',"messages":[\n', b',"mess@ges":[\n', 1), "foreign", "recover"),
     "a title not UTF-8": (lambda data: data.replace(b'"title":null', b'"title":"\xff"', 1), "foreign", "recover"),

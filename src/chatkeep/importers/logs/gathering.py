@@ -153,8 +153,8 @@ def _in_parts(head: Head, begun: datetime, lines: Iterable[bytes]) -> Iterator[S
         latest = said.timestamp or latest
         fields = msgspec.structs.asdict(said)
         del fields["timestamp"]
-        fields["id"] = ids.next(said)
-        part.append(Message(seq=seq, sent_at=latest, **fields))
+        fields |= {"id": ids.next(said), "seq": seq}
+        part.append(Message(sent_at=latest, **fields))
         size += len(line)
         if len(part) == BATCH_MAX or size >= PART_BYTES:
             yield Session(header=header, messages=tuple(part), extra=head.extra)

@@ -58,7 +58,8 @@ from chatkeep.core.unknown import (
 from chatkeep.errors import InvalidError
 
 RESERVE_STEP_BYTES: Final = 4096  # a block of most file systems
-HEAD_BYTES: Final = 16  # of a file; the number of its format is within
+HEAD_BYTES: Final = 32  # of a file; the number of its format is within
+_OLD: Final = re.compile(rb'\{\s*"format"\s*:\s*1\s*,')
 _RESERVE_MAX_BYTES: Final = 1 << 18  # newlines after the trailer; with more, a large session would waste space
 _TRAILER: Final = b'],"message_count":%d}\n'
 _CONTINUED: Final = b" }\n"  # ends a message with more of its append behind it
@@ -182,7 +183,7 @@ def needs_format(lines: Iterable[Message]) -> bool:
 
 def is_old(head: bytes) -> bool:
     """Tell whether the first bytes of a file name format 1."""
-    return head.startswith(b'{"format":1,')
+    return _OLD.match(head) is not None
 
 
 def is_tail(data: bytes, message_count: int) -> bool:
