@@ -129,7 +129,9 @@ function useHeldPlace(box, { session, seq, visit, window }) {
       };
     }), [isReady, seq]);
   return () => {
-    if (Math.abs(box.current.scrollTop - ownTop.current) >= 1) held.current = positionIn(box.current, window);
+    if (Math.abs(box.current.scrollTop - ownTop.current) < 1) return;
+    goal.current = null; // also where nothing was pressed: the browser finds words, a screen reader goes on
+    held.current = positionIn(box.current, window);
   };
 }
 
