@@ -131,7 +131,7 @@ def test_keep_any_session_in_files(session: Session, tmp_path_factory: pytest.Te
     with closing(FilesStore.open(folder)) as store:
         held = Sessions(store)
         assert expected == all_of(held)
-        window = held.window(expected[0].header.key, limit=100).messages
+        window = held.window(expected[0].header.key, limit=100, log=True).messages
         assert expected[0].messages == window
         held.rename(expected[0].header.key, "Renamed")
         assert expected[0].extra == held.read(expected[0].header.key).extra

@@ -178,7 +178,9 @@ def test_select_ranges_and_change_them_together(server: Server, visit: Visit) ->
     bar.get_by_role("button", name="Unpin").click()
     assert until(lambda: not any(server.sessions.get(f"page:range-{nth}").header.pinned for nth in range(1, 5)))
     page.locator(".row").get_by_role("link", name="Range 4").click()
+    expect(page.locator(".message")).to_have_count(1)
     page.keyboard.press("f")
+    expect(page.get_by_role("search")).to_be_visible()
     for closed in (page.get_by_role("search"), bar):
         page.keyboard.press("Escape")
         expect(closed).to_have_count(0)

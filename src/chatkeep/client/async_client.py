@@ -132,12 +132,13 @@ class AsyncClient:
         self,
         selection: Selection = _LISTED,
         *,
+        log: bool = False,
         prefix: str = "",
         on_unread: Callable[[str], None] = lambda _: None,
     ) -> AsyncGenerator[Session]:
-        """Yield whole sessions by key, except those deleted meanwhile; with a prefix, only keys that begin with it.
+        """Yield whole sessions by key, each as `read` does, except those deleted meanwhile.
 
-        `on_unread` gets the key of each unreadable session.
+        With a prefix, only keys that begin with it. `on_unread` gets the key of each unreadable session.
 
         Raises:
             StorageError: at the end, when the disk let no session be read.
@@ -145,7 +146,7 @@ class AsyncClient:
         count, refusal = 0, None
         for key in (await self.keys(selection, prefix=prefix)).keys:
             try:
-                session = await self.read(key)
+                session = await self.read(key, log=log)
             except SessionNotFoundError:
                 continue
             except (SessionDamagedError, StorageError) as error:

@@ -133,12 +133,13 @@ class Client:
         self,
         selection: Selection = _LISTED,
         *,
+        log: bool = False,
         prefix: str = "",
         on_unread: Callable[[str], None] = lambda _: None,
     ) -> Generator[Session]:
-        """Yield whole sessions by key, except those deleted meanwhile; with a prefix, only keys that begin with it.
+        """Yield whole sessions by key, each as `read` does, except those deleted meanwhile.
 
-        `on_unread` gets the key of each unreadable session.
+        With a prefix, only keys that begin with it. `on_unread` gets the key of each unreadable session.
 
         Raises:
             StorageError: at the end, when the disk let no session be read.
@@ -146,7 +147,7 @@ class Client:
         count, refusal = 0, None
         for key in (self.keys(selection, prefix=prefix)).keys:
             try:
-                session = self.read(key)
+                session = self.read(key, log=log)
             except SessionNotFoundError:
                 continue
             except (SessionDamagedError, StorageError) as error:

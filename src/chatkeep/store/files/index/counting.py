@@ -28,7 +28,7 @@ from chatkeep.core.stats import (
 )
 from chatkeep.store.files.index.rows import DAY_US, EPOCH_DAY, ZONE_DOCS, Database, Value, row_of
 from chatkeep.store.files.index.selecting import conditions, key_bounds, unindexed
-from chatkeep.store.files.index.sql import QUERIES, UnreadableRowError
+from chatkeep.store.files.index.sql import QUERIES, one_number, reading_rows
 
 _Row = tuple[Value, ...]
 _EVER: Final = -1 << 62  # microseconds; earlier than any message
@@ -41,12 +41,8 @@ def counted_stats(db: Database, prefix: str, unit: PeriodUnit, since: date | Non
     Raises:
         UnreadableRowError: when the rows have impossible values: the database is damaged.
     """
-    try:
-        with db:  # one snapshot for all statements
-            found = _Counting(db, prefix).stats(unit, since)
-    except (TypeError, ValueError, OverflowError) as error:
-        raise UnreadableRowError from error
-    return found
+    with reading_rows(), db:  # one snapshot for all statements
+        return _Counting(db, prefix).stats(unit, since)
 
 
 class _Counting:
@@ -80,8 +76,7 @@ class _Counting:
         )
 
     def _has_few(self) -> bool:
-        ((count,),) = self._db.execute(QUERIES["count_few"], {**key_bounds(self._prefix), "few": _FEW})
-        return bool(count < _FEW)
+        return one_number(self._db, QUERIES["count_few"], {**key_bounds(self._prefix), "few": _FEW}) < _FEW
 
     def _channels(self) -> tuple[ChannelCount, ...]:
         rows = self._rows("totals_where", self._values) if self._prefix else self._rows("totals")

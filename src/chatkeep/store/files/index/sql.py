@@ -6,7 +6,8 @@ Between two rows, another thread may also take the interpreter.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Final, TypeVar
 
 import apsw
@@ -21,6 +22,35 @@ class UnreadableRowError(Exception):
     """A row has a value that this program never writes: the database is damaged."""
 
 
+@contextmanager
+def reading_rows() -> Iterator[None]:
+    """Take an error of our code over rows of the database for damage; read nothing else meanwhile.
+
+    SQLite itself notices little: a row may be there twice, or have an impossible value.
+
+    Raises:
+        UnreadableRowError: in place of the error.
+    """
+    try:
+        yield
+    except (TypeError, ValueError, OverflowError) as error:
+        raise UnreadableRowError from error
+
+
+def one_number(
+    db: apsw.Connection, sql: str, values: Mapping[str, apsw.SQLiteValue] | Sequence[apsw.SQLiteValue] = ()
+) -> int:
+    """Return the answer of a query for one integer.
+
+    Raises:
+        UnreadableRowError: when it has another answer: the database is damaged.
+    """
+    rows = list(db.execute(sql, values))
+    if len(rows) != 1 or not isinstance(rows[0][0], int):
+        raise UnreadableRowError
+    return rows[0][0]
+
+
 def one_row(
     db: apsw.Connection, sql: str, values: Mapping[str, apsw.SQLiteValue], decoder: msgspec.json.Decoder[_T]
 ) -> _T:
@@ -29,11 +59,9 @@ def one_row(
     Raises:
         UnreadableRowError: when the JSON does not decode: the database is damaged.
     """
-    ((found,),) = db.execute(sql, values)
-    try:
+    with reading_rows():
+        ((found,),) = db.execute(sql, values)
         return decoder.decode(found)
-    except (TypeError, msgspec.DecodeError) as error:
-        raise UnreadableRowError from error
 
 
 SCHEMA: Final = sql_text(__package__, "schema.sql")

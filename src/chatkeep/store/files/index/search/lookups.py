@@ -18,7 +18,7 @@ from chatkeep.store.files.index.search.tuning import BOUNDS
 from chatkeep.store.files.index.selecting import conditions
 from chatkeep.store.files.index.sets.postings import Postings
 from chatkeep.store.files.index.sets.terms import DocLabel, session_label
-from chatkeep.store.files.index.sql import QUERIES, one_row
+from chatkeep.store.files.index.sql import QUERIES, one_number, one_row, reading_rows
 
 Reader = Callable[[Sequence[FoundMessage]], Sequence[Message | None]]
 """A function that reads messages from their files, None for one that cannot be read now."""
@@ -83,13 +83,12 @@ class FilesIndex:
 
     def everything(self) -> BitMap:
         """Return a set with every document, and perhaps some numbers without one."""
-        ((last,),) = self._db.execute(QUERIES["last_doc"])
-        return BitMap(range(1, last + 1))
+        with reading_rows():
+            return BitMap(range(1, one_number(self._db, QUERIES["last_doc"]) + 1))
 
     def message_count(self) -> int:
         """Return the number of all messages."""
-        ((count,),) = self._db.execute(QUERIES["message_count"])
-        return int(count)
+        return one_number(self._db, QUERIES["message_count"])
 
     def of_sessions(self, selection: Selection, key: str | None) -> BitMap:
         """Return the documents of the selected sessions; with a key, only of the session with this key.
@@ -107,8 +106,9 @@ class FilesIndex:
                 found = self.any_of(map(session_label, sids))
                 return found if condition is selected else self.everything() - found
         docs = BitMap()
-        for doc, count in self._db.execute(QUERIES["runs_where"].replace("{where}", selected), values):
-            docs.add_range(doc, doc + count)
+        with reading_rows():
+            for doc, count in self._db.execute(QUERIES["runs_where"].replace("{where}", selected), values):
+                docs.add_range(doc, doc + count)
         return docs
 
     def messages(self, docs: Iterable[int]) -> Matches:

@@ -22,7 +22,7 @@ from chatkeep.store.files.index.sets import lexicon
 from chatkeep.store.files.index.sets.containers import docs_in
 from chatkeep.store.files.index.sets.tail import FreshMessage, Tail
 from chatkeep.store.files.index.sets.terms import PAIR_BYTES, DocLabel, Indexed, beginning
-from chatkeep.store.files.index.sql import QUERIES, UnreadableRowError
+from chatkeep.store.files.index.sql import QUERIES, UnreadableRowError, one_number, reading_rows
 
 _CACHE_BYTES: Final = 48 << 20  # bytes of sets kept by a connection; those of a question over 2,000,000 messages
 _SET_BYTES: Final = 300  # bytes of a set beside its rows
@@ -47,7 +47,7 @@ class Postings:
 
     def catch_up(self) -> None:
         """Take in all changes since the last call. Call it inside a transaction: then all sets are of one moment."""
-        ((sealed,),) = self._db.execute(QUERIES["sealed"])
+        sealed = one_number(self._db, QUERIES["sealed"])
         if sealed != self._sealed:
             self._sealed, self._tail = sealed, Tail()
             self._forget()
@@ -56,9 +56,10 @@ class Postings:
             self._tail.add(message)
         if self._tail.last != before:
             self._whole.clear()
-        for number, doc, count in self._db.execute(QUERIES["gone_after"], (self._gone_number,)):
-            self.gone.add_range(doc, doc + count)
-            self._gone_number = number
+        with reading_rows():
+            for number, doc, count in self._db.execute(QUERIES["gone_after"], (self._gone_number,)):
+                self.gone.add_range(doc, doc + count)
+                self._gone_number = number
 
     def docs(self, label: DocLabel) -> BitMap:
         """Return the documents that have a label."""
@@ -103,7 +104,8 @@ class Postings:
 
     def _kept(self, rows: list[tuple[int, bytes]]) -> BitMap:
         """Return the set in some rows, and count its bytes; beyond the bound, all sets are forgotten."""
-        self._cached_bytes += _SET_BYTES + 2 * sum(len(docs) for _, docs in rows)
+        with reading_rows():
+            self._cached_bytes += _SET_BYTES + 2 * sum(len(docs) for _, docs in rows)
         if self._cached_bytes > _CACHE_BYTES:
             self._forget()
         return docs_in(rows)

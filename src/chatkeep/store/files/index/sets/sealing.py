@@ -27,7 +27,7 @@ from chatkeep.store.files.index.sets.containers import BLOCK_BITS, docs_in, row_
 from chatkeep.store.files.index.sets.postings import fresh_messages
 from chatkeep.store.files.index.sets.tail import FreshMessage, Tail
 from chatkeep.store.files.index.sets.terms import BEGINNING, DocLabel, beginning, is_word
-from chatkeep.store.files.index.sql import QUERIES
+from chatkeep.store.files.index.sql import QUERIES, one_number
 
 SEALED_FROM: Final = 8192  # documents; a reader takes in so many in about 0.1 s
 SEALED_QUIET_FROM: Final = 2048  # documents, in a quiet moment
@@ -51,13 +51,12 @@ class Posting(Struct, frozen=True):
 
 def fresh_count(db: apsw.Connection) -> int:
     """Return about how many messages wait to be sealed."""
-    ((count,),) = db.execute(QUERIES["fresh_count"])
-    return int(count)
+    return one_number(db, QUERIES["fresh_count"])
 
 
 def sealing(db: apsw.Connection) -> Iterator[None]:
     """Seal all messages that are fresh now, a step at a time. Each write is a transaction; reading holds up nobody."""
-    ((last,),) = db.execute(QUERIES["last_fresh"])
+    last = one_number(db, QUERIES["last_fresh"])
     upto = 0
     while upto < last:
         tail = Tail()
@@ -181,7 +180,7 @@ def _numbered(db: apsw.Connection, batch: list[Posting]) -> tuple[list[int], lis
     known = dict(zip(texts, lexicon.label_numbers(db, texts), strict=True))
     fresh = [label for label in texts if known[label] is None]
     if fresh:
-        ((following,),) = db.execute(QUERIES["take_numbers"], (len(fresh),))
+        following = one_number(db, QUERIES["take_numbers"], (len(fresh),))
         known.update(zip(fresh, range(following - len(fresh), following), strict=True))
         db.executemany(QUERIES["put_label"], [(label, known[label]) for label in fresh])
     return [known[one.label] or 0 if isinstance(one.label, str) else one.label for one in batch], fresh
