@@ -207,6 +207,28 @@ def test_request_with_two_tokens_is_refused(server: Server, token: str) -> None:
     assert server.ask(token, headers=[("authorization", f"Bearer {token}")]).status == 401
 
 
+@pytest.mark.parametrize(
+    "borne,own,status",
+    [
+        ("", "{token}", 200),
+        ("Bearer {token}", "sk-of-the-provider", 200),
+        ("Bearer sk-of-the-provider", "{token}", 200),
+        ("Basic xyz", "{token}", 200),
+        ("Bearer sk-of-the-provider", "sk-other", 401),
+        ("", "sk-other", 401),
+    ],
+)
+def test_request_of_a_model_has_its_token_in_either_header(
+    server: Server, token: str, borne: str, own: str, status: int
+) -> None:
+    """Clients of models' servers send two keys; one of them is the token, on these routes alone."""
+    sent = [("x-api-key", own.replace("{token}", token))]
+    sent += [("authorization", borne.replace("{token}", token))] if borne else []
+    assert status == server.ask(path="/v1/messages", headers=sent).status
+    alone = server.ask(headers=[one for one in sent if one[0] == "x-api-key"])
+    assert 401 == alone.status
+
+
 def test_request_with_the_token_in_the_address_is_refused(server: Server, token: str) -> None:
     """Addresses end up in logs: a token in one is none."""
     assert server.ask(path=f"/api/sessions?token={token}").status == 401

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from datetime import UTC, datetime
 
 import msgspec
@@ -129,6 +130,29 @@ def test_places_of_messages_that_say_no_seq_are_unknown() -> None:
         scan = session_file.scan(data)
         assert "loose" == scan.state
         assert is_known == (session_file.with_places(data, scan) is not None)
+
+
+def test_scan_numbers_another_layout_anew() -> None:
+    """Seqs close up over gaps, and drops name the same messages as before; a drop of nothing is left out."""
+    said = {"role": "user", "content": "x", "timestamp": "2024-01-15T10:30:00Z"}
+    seqs_and_drops: list[tuple[int, list[list[int]]]] = [(2, []), (4, []), (7, [[3, 4]]), (9, [[3, 3]])]
+    messages = [
+        {"seq": seq, **said, "id": f"m{seq}", **({"drops": drops} if drops else {})} for seq, drops in seqs_and_drops
+    ]
+    document = {"format": 2, "key": "k", "channel": "api", "title": None, "created_at": "2024-01-15T10:30:00Z"}
+    scan = session_file.scan(json.dumps({**document, "messages": messages}, indent=1).encode())
+
+    assert "loose" == scan.state
+    assert [(1, None), (2, None), (3, ((2, 2),)), (4, None)] == [(one.seq, one.drops) for one in scan.messages]
+
+
+@pytest.mark.parametrize("fmt", [1, 2])
+def test_head_names_the_format(fmt: int) -> None:
+    """The first bytes of a file tell its format, for the line that needs the newer one."""
+    data = _file(_messages("one"))
+    head = re.sub(rb'"format":\d', b'"format":%d' % fmt, data[: session_file.HEAD_BYTES])
+
+    assert (fmt == 1) == session_file.is_old(head)
 
 
 def test_loose_lines_keep_unknown_fields() -> None:
