@@ -566,7 +566,7 @@ def test_what_is_missing_is_told(server: Server, visit: Visit, seen: Seen) -> No
     page = visit(link("page:never-was"))
     expect(page.get_by_role("alert")).to_contain_text("no session with this key")
     store(server, "page:down", [said(at + 1, "Still here")])
-    expect(page.locator(".row", has_text="Still here")).to_be_visible()  # no news of it comes later: that reads it again
+    expect(page.locator(".row", has_text="Still here")).to_be_visible()  # later news would read it again
     page.route("**/api/v1/messages*", lambda route: route.abort())
     page.goto(f"{server.url}/{link('page:down')}")
     expect(page.get_by_role("alert")).to_contain_text("does not answer")
