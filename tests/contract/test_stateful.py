@@ -336,4 +336,4 @@ def test_search_any_text(indexed: Store, said: list[str], query: str, data: st.D
 
 
 TestFilesBesideMemory = FilesBesideMemory.TestCase
-TestFilesBesideMemory.settings = settings(max_examples=60, stateful_step_count=25, deadline=None)
+TestFilesBesideMemory.settings = settings(max_examples=40, stateful_step_count=25, deadline=None)
