@@ -71,7 +71,10 @@ def test_name_the_key_that_was_meant_to_programs(run: Run, keys: tuple[str, str]
 @pytest.mark.parametrize(
     "args,told",
     [
-        (("append", "a", "b", "--role", "human"), "--role: must be one of system, developer, user, assistant, tool, event"),
+        (
+            ("append", "a", "b", "--role", "human"),
+            "--role: must be one of system, developer, user, assistant, tool, event",
+        ),
         (("search", "a", "--role", "human"), "--role: must be one of system, developer, user, assistant, tool, event"),
         (("search", "a", "--sort", "new"), "--sort: must be one of relevance, recent"),
         (("search", "a", "--unit", "word"), "--unit: must be one of session, message"),
