@@ -42,7 +42,8 @@ def counted_stats(db: Database, prefix: str, unit: PeriodUnit, since: date | Non
         UnreadableRowError: when the rows have impossible values: the database is damaged.
     """
     with reading_rows(), db:  # one snapshot for all statements
-        return _Counting(db, prefix).stats(unit, since)
+        found = _Counting(db, prefix).stats(unit, since)
+    return found
 
 
 class _Counting:
