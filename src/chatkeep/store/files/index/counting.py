@@ -43,7 +43,7 @@ def counted_stats(db: Database, prefix: str, unit: PeriodUnit, since: date | Non
     """
     with reading_rows(), db:  # one snapshot for all statements
         found = _Counting(db, prefix).stats(unit, since)
-    return found
+    return found  # noqa: RET504 - mypy takes a connection for a context that swallows errors
 
 
 class _Counting:
