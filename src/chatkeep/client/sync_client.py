@@ -137,9 +137,7 @@ class Client:
         prefix: str = "",
         on_unread: Callable[[str], None] = lambda _: None,
     ) -> Generator[Session]:
-        """Yield whole sessions by key, each as `read` does, except those deleted meanwhile.
-
-        With a prefix, only keys that begin with it. `on_unread` gets the key of each unreadable session.
+        """Yield whole sessions by key, under a prefix if one is given; `on_unread` gets the keys of unreadable ones.
 
         Raises:
             StorageError: at the end, when the disk let no session be read.
