@@ -219,8 +219,15 @@ class Upkeep:
         self._tree.replace(file, session_file.whole_file(data[: scan.body], lines, len(scan.messages)))
 
     def refresh(self, name: str) -> None:
-        """Bring the index up to date with one file."""
+        """Bring the index up to date with one file.
+
+        Raises:
+            StorageError: when another process keeps the index, and has not told it of the file yet.
+        """
         if self.follows:
+            with contextlib.suppress(NotRegularError):
+                if self.stamp(name) == self._tree.stamp(name):  # such as a session that is not there
+                    return
             raise StorageError("A file is not as the index says; the process that keeps it will tell it.")
         self.ask(lambda index: self._intake.take_in(index, [(name, index.stamp(name))]))
 
