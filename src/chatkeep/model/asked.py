@@ -62,7 +62,7 @@ def _whole(body: bytes, protocol: ModelProtocol) -> Asked | None:
     """
     try:
         request, is_odd = msgspec.json.decode(body), False
-    except msgspec.DecodeError:  # lone surrogates, non-JSON numbers such as NaN, or no JSON at all
+    except (msgspec.DecodeError, UnicodeDecodeError):  # lone surrogates, other numbers such as NaN, or no JSON
         try:
             request, is_odd = json.loads(body), True
         except ValueError:

@@ -259,7 +259,7 @@ def _call(call: Json) -> Json:
         return call
     arguments = function.get("arguments")
     if isinstance(arguments, str):
-        with suppress(msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        with suppress(msgspec.DecodeError, UnicodeError, RecursionError):
             arguments = msgspec.json.decode(arguments)
     return call.get("id"), function.get("name"), arguments
 
