@@ -17,7 +17,7 @@ import msgspec
 from chatkeep.core.sse import EVENT_STREAM_TYPE, EventReader
 from chatkeep.errors import ChatkeepError, UnreachableError
 from chatkeep.wire.chat import ChatDone, ChatReasoning, ChatStart, ChatToken
-from chatkeep.wire.errors import Problem, error_of
+from chatkeep.wire.errors import UNREADABLE, Problem, error_of
 
 RETRIES_MAX: Final = 4  # after a broken connection or a 503; with the pauses about 1.5 s in all
 PAUSE_S: Final = 0.1  # doubled with every retry
@@ -66,12 +66,12 @@ class Call(Generic[Decoded]):
         """
         if status >= FAILED:
             if self.decode_refused is not None:
-                with suppress(msgspec.MsgspecError):
+                with suppress(*UNREADABLE):
                     return self.decode_refused(body)
             raise error_in(status, body, key=self.key)
         try:
             return self.decode(body)
-        except msgspec.MsgspecError as error:
+        except UNREADABLE as error:
             raise _no_answer(status) from error
 
 
@@ -118,7 +118,7 @@ def error_in(status: int, body: bytes, *, key: str = "") -> ChatkeepError:
     """Return the error in a server's answer; `key` is the session of the call."""
     try:
         return error_of(msgspec.json.decode(body, type=Problem), key=key)
-    except msgspec.MsgspecError:
+    except UNREADABLE:
         return _no_answer(status)
 
 
@@ -143,7 +143,7 @@ class ChatEvents:
                     raise error_of(msgspec.json.decode(event.data, type=Problem), key=self._key)
                 self._has_ended = event.name == "done"
                 yield msgspec.json.decode(event.data, type=_CHAT_EVENTS[event.name])
-            except (msgspec.MsgspecError, KeyError) as error:
+            except (*UNREADABLE, KeyError) as error:
                 raise UnreachableError("The server sent an event, but not as Chatkeep does.") from error
 
     def end(self) -> None:

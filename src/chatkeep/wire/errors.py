@@ -23,6 +23,8 @@ _FACTS: Final = (
     "help",
 )
 
+UNREADABLE: Final = (msgspec.MsgspecError, UnicodeError, RecursionError)
+"""The errors of a decoder about bytes from outside."""
 
 ADVICE: Final[Mapping[type[ChatkeepError], str]] = {SessionDamagedError: "Run `chatkeep doctor`."}
 """What a person can do about an error, for the doors: the errors themselves name no command."""

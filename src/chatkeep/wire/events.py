@@ -15,8 +15,10 @@ from msgspec import UNSET, Struct, UnsetType
 from chatkeep.core.feed import Change, ChangeKind
 from chatkeep.core.sse import Event, event_bytes
 from chatkeep.core.standing import Drops
+from chatkeep.errors import UnreachableError
 from chatkeep.wire import answers
 from chatkeep.wire.answers import SessionItem
+from chatkeep.wire.errors import UNREADABLE
 
 READY: Final = "ready"
 RESET: Final = "reset"
@@ -39,10 +41,17 @@ class EventData(Struct, frozen=True, kw_only=True):
 
 
 def change_of(event: Event) -> Change | None:
-    """Return the change in an event; None for an event of another kind."""
+    """Return the change in an event; None for an event of another kind.
+
+    Raises:
+        UnreachableError: when the event has other data than Chatkeep sends.
+    """
     if event.name not in _KINDS:
         return None
-    told = msgspec.json.decode(event.data, type=EventData)
+    try:
+        told = msgspec.json.decode(event.data, type=EventData)
+    except UNREADABLE as error:
+        raise UnreachableError("The server sent an event, but not as Chatkeep does.") from error
     return Change(
         position=event.id,
         kind=cast("ChangeKind", event.name),
