@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Final
 
 FOUND: Final = Path(".fuzz")
-INPUT_BYTES_MAX: Final = 4096
 INPUT_WAIT_S: Final = 10
 MEMORY_MIB_MAX: Final = 1024
 _LINES_SHOWN: Final = 40
@@ -65,7 +64,7 @@ def _fuzz(name: str, seconds: int) -> None:
             f"-max_total_time={seconds}",
             f"-timeout={INPUT_WAIT_S}",
             f"-rss_limit_mb={MEMORY_MIB_MAX}",
-            f"-max_len={INPUT_BYTES_MAX}",
+            f"-max_len={target.bytes_max}",
             f"-artifact_prefix={FOUND}/{name}-",
         )
         atheris.Setup([sys.argv[0], *bounds, corpus], target.read)

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import gzip
 import io
-import json
 import tempfile
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -26,10 +25,7 @@ from chatkeep import config, exporters, importers
 from chatkeep.access.tokens import TokenFile
 from chatkeep.core import keys, paging
 from chatkeep.core.checks import check_channel, check_tags, check_title
-from chatkeep.core.history.completions import drafts_of_request
-from chatkeep.core.history.mending import storable
-from chatkeep.core.history.tape import Tape
-from chatkeep.core.model import Draft, Header, Message, Selection, Session, check_draft
+from chatkeep.core.model import Header, Message, Selection, Session, check_draft
 from chatkeep.core.search.highlighter import excerpt
 from chatkeep.core.search.query import QUERY_CHARS_MAX, parse_query
 from chatkeep.core.search.words import rows_of, spaced, tokens_of
@@ -43,13 +39,12 @@ from chatkeep.store.files.tree import format as session_file
 from chatkeep.store.files.tree.tree import file_name
 from chatkeep.wire import bodies
 from chatkeep.wire.bodies import decoded
-from tests.fuzz import wires
+from tests.fuzz import client, files, models, wires
 
 _AT: Final = datetime(2024, 1, 15, 10, 30, tzinfo=UTC)
 _DRAFTS: Final[msgspec.json.Decoder[bodies.DraftBody | list[bodies.DraftBody]]] = msgspec.json.Decoder(
     bodies.DraftsBody
 )
-_SAMPLES: Final = Path(__file__).parents[1] / "importers" / "samples"
 
 
 class Target(Struct, frozen=True):
@@ -58,6 +53,8 @@ class Target(Struct, frozen=True):
     name: str
     read: Callable[[bytes], None]
     seeds: Sequence[bytes]
+    bytes_max: int = 4096
+    """Of an input; the fuzzer cuts longer seeds."""
 
 
 def read_body(data: bytes) -> None:
@@ -72,7 +69,7 @@ def read_body(data: bytes) -> None:
         for one in body if isinstance(body, list) else [body]:
             draft = bodies.draft_of_body(one)
             check_draft(draft)
-            _check_storage(draft)
+            models.check_storage(draft)
 
 
 def read_address(data: bytes) -> None:
@@ -108,32 +105,6 @@ def read_query(data: bytes) -> None:
         assert len(short.splitlines()) <= 1
 
 
-def read_answer(data: bytes) -> None:
-    """What a model's server sends: the same is kept however it is cut, and it can be stored."""
-    media_type = "text/event-stream" if data[:1] < b"\x80" else "application/json"
-    cut, said = data[1:2], data[2:]
-    drafts = []
-    for size in (max(len(said), 1), cut[0] % 64 + 1 if cut else 1):
-        tape = Tape(media_type)
-        for start in range(0, len(said), size):
-            tape.add(said[start : start + size])
-        tape.close()
-        drafts.append((tape.draft(1, "cut"), tape.is_complete))
-    assert drafts[0] == drafts[1]
-    if drafts[0][0] is not None:
-        check_draft(drafts[0][0])
-        _check_storage(drafts[0][0])
-
-
-def read_request(data: bytes) -> None:
-    """What a client sends to the model: every message of it can be stored, and making it so once is enough."""
-    with suppress(ValueError, RecursionError):
-        for draft in drafts_of_request(json.loads(data)) or ():
-            kept = storable(draft)
-            check_draft(kept)
-            assert storable(kept) == kept
-
-
 def read_events(data: bytes) -> None:
     """An event stream, in our client: pieces of any size make the same events."""
     size = data[0] % 64 + 1 if data else 1
@@ -167,15 +138,7 @@ def read_import(data: bytes) -> None:
                 if isinstance(found, Session):
                     _check_export(found)
     with suppress(ChatkeepError):
-        importers.sniff(importers.Piped("standard input", io.BytesIO(data)), _catalogue())
-
-
-@cache
-def _catalogue() -> importers.Catalogue:
-    """The importers, looked up once: an import does it once, too, whatever it reads."""
-    known = importers.Catalogue()
-    known.all()
-    return known
+        importers.sniff(importers.Piped("standard input", io.BytesIO(data)), files.catalogue())
 
 
 def read_backup(data: bytes) -> None:
@@ -237,14 +200,6 @@ def _decoder(kind: type) -> msgspec.json.Decoder[object]:
     return msgspec.json.Decoder(kind)
 
 
-def _check_storage(draft: Draft) -> None:
-    """Check that a draft that passed the door is read back from its line as it was."""
-    fields = {**msgspec.structs.asdict(draft), "seq": 1, "id": draft.id or "1", "sent_at": draft.sent_at or _AT}
-    message = Message(**fields)
-    [line] = session_file.message_lines([message])
-    assert session_file.parse_message(line.rstrip(b"\n"), 1) == message
-
-
 def _check_export(session: Session) -> None:
     """Check that an exported session is imported as itself, and exported as the same bytes."""
     exported = b"".join(exporters.exported([session], "json", single=True))
@@ -289,19 +244,6 @@ def _token_file() -> bytes:
         return place.read_bytes()
 
 
-def _chunk(delta: str, finish: str = "null") -> bytes:
-    return b'data: {"choices":[{"index":0,"delta":%b,"finish_reason":%b}]}\n\n' % (delta.encode(), finish.encode())
-
-
-_STREAM: Final = b"".join(
-    (
-        _chunk('{"role":"assistant","content":"<think>a</think>"}'),
-        _chunk('{"content":[{"type":"text","text":"b"}],"reasoning_content":"c"}'),
-        _chunk('{"tool_calls":[{"index":0,"id":"t","function":{"name":"f","arguments":"{\\"x\\":1}"}}]}'),
-        _chunk("{}", '"stop"'),
-        b"data: [DONE]\n\n",
-    )
-)
 _DRAFT: Final = (
     b'{"role":"user","content":"a\\ud83d\\ude00","timestamp":"2024-01-15T10:30:00Z","id":"1","metadata":{"n":1e3}}'
 )
@@ -340,9 +282,10 @@ TARGETS: Final = (
             "stra\u00dfe\nSTRASSE e\u0315\u0300\u0327 \uff76\uff9e \U0001f468\u200d\U0001f469".encode(),
         ),
     ),
-    Target("answer", read_answer, (b"\x00\x05" + _STREAM, b'\xff\x05{"choices":[{"message":{"content":"a"}}]}')),
-    Target("request", read_request, (b'{"messages":[' + _DRAFT + b',{"role":"assistant","content":[{"text":"b"}]}]}',)),
-    Target("events", read_events, (b"id: 1\nevent: a\ndata: b\r\ndata:c\r\r: x\n\n", _STREAM)),
+    Target("answer", models.read_answer, models.ANSWERS),
+    Target("request", models.read_request, models.REQUESTS),
+    Target("passage", models.read_passage, models.PASSAGES),
+    Target("events", read_events, (b"id: 1\nevent: a\ndata: b\r\ndata:c\r\r: x\n\n", models.COMPLETION)),
     Target(
         "session-file",
         read_session_file,
@@ -356,9 +299,13 @@ TARGETS: Final = (
             _exports("jsonl"),
             gzip.compress(_exports("jsonl"), mtime=0),
             zstandard.compress(_exports("jsonl")),
-            *(file.read_bytes() for file in sorted(_SAMPLES.rglob("*.json"))),
+            *(file.read_bytes() for file in sorted(files.SAMPLES.rglob("*.json*")) if file.is_file()),
         ),
+        bytes_max=1 << 14,
     ),
+    Target("database", files.read_database, files.DATABASES, bytes_max=1 << 14),
+    Target("archive", files.read_archive, files.ARCHIVES),
+    Target("reply", client.read_reply, client.REPLIES),
     Target("backup", read_backup, (_backup(),)),
     Target("settings", read_settings, (b'port = 8000\nallow_hosts = ["a"]\n', _token_file())),
     Target("http-request", wires.read_http_request, wires.REQUESTS),
