@@ -12,6 +12,7 @@ READS_AT_ONCE: Final = 8  # threads
 WRITES_AT_ONCE: Final = 16  # threads
 SEARCHES_AT_ONCE: Final = 2  # threads
 EXPORTS_AT_ONCE: Final = 2  # threads
+COMPARISONS_AT_ONCE: Final = 2  # threads; each may hold a whole session in memory, or a few
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
 
@@ -28,6 +29,7 @@ class Threads:
         self._writes = CapacityLimiter(WRITES_AT_ONCE)
         self._searches = CapacityLimiter(SEARCHES_AT_ONCE)
         self._exports = CapacityLimiter(EXPORTS_AT_ONCE)
+        self._comparisons = CapacityLimiter(COMPARISONS_AT_ONCE)
         self._imports = CapacityLimiter(1)
 
     async def read(self, work: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> _T:
@@ -45,6 +47,10 @@ class Threads:
     async def export(self, work: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> _T:
         """Run an export: exports are long, and must not delay reads."""
         return await to_thread.run_sync(partial(work, *args, **kwargs), limiter=self._exports)
+
+    async def compare(self, work: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> _T:
+        """Run work that compares a conversation with stored sessions: it may read them whole, and store the result."""
+        return await to_thread.run_sync(partial(work, *args, **kwargs), limiter=self._comparisons)
 
     async def import_(self, work: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> _T:
         """Run an import, one at a time: each may take much memory."""

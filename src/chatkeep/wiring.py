@@ -56,7 +56,7 @@ _OBJECTS: Final = 20_000  # new objects before a collection of the young generat
 _TURN_S: Final = 0.0005  # seconds a thread may compute before another gets its turn; Python's default is 5 ms
 _LARGE_BYTES: Final = 1 << 20  # bytes; after a longer message the memory goes back to the system
 _SEARCH_CHANNELS: Final = 2  # searches at a time in the other process
-_LANES: Final = 2  # long texts at a time, by their size
+_LANES: Final = 3  # long texts at a time, as `http.gate.rules` parts them
 _NICE: Final = 5  # for the writer: a third of a processor while others want it too
 
 _log = logging.getLogger("chatkeep")

@@ -7,7 +7,7 @@ fuzz targets, which assert besides what has to hold of what they make of the byt
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from functools import partial
 from typing import Final
@@ -15,9 +15,13 @@ from typing import Final
 from chatkeep import exporters
 from chatkeep.cli import screen
 from chatkeep.core.history import recognition
+from chatkeep.core.history.protocols.anthropic import MESSAGES
+from chatkeep.core.history.protocols.chat_completions import COMPLETIONS
+from chatkeep.core.history.protocols.item_folding import RESPONSES
+from chatkeep.core.history.protocols.speaking import ModelProtocol
 from chatkeep.core.history.tape import Tape
 from chatkeep.core.history.windows import Window, fitting, for_anthropic, for_openai
-from chatkeep.core.model import Draft, Header, Message, Session
+from chatkeep.core.model import Draft, Header, Json, Message, Session
 from chatkeep.core.search.highlighter import excerpt, highlights
 from chatkeep.core.search.query import QUERY_CHARS_MAX, parse_query
 from chatkeep.core.search.words import rows_of, spaced, tokens_of
@@ -26,7 +30,7 @@ from chatkeep.core.text import titles
 from chatkeep.core.text.reasoning import Splitter, parted
 from chatkeep.store.files.index.sets.terms import indexed_of
 from chatkeep.store.files.tree import format as session_file
-from tests.fuzz import targets, wires
+from tests.fuzz import models, targets, wires
 
 Work = Callable[[], object]
 Door = Callable[[str], Work]
@@ -51,6 +55,11 @@ def _each(read: Callable[[bytes], None], *said: bytes) -> Work:
             read(one)
 
     return work
+
+
+def _all(works: Iterable[Work]) -> Work:
+    todo = tuple(works)
+    return lambda: [work() for work in todo]
 
 
 def _said(text: str, *, ascii_only: bool = True, role: str = "user") -> bytes:
@@ -79,6 +88,41 @@ def _stream(text: str) -> bytes:
     pieces = (text[start : start + 20] for start in range(0, len(text), 20))
     chunks = ({"choices": [{"index": 0, "delta": {"content": piece}}]} for piece in pieces)
     return b"".join(b"data: %b\n\n" % json.dumps(chunk).encode() for chunk in chunks) + b"data: [DONE]\n\n"
+
+
+def _blocks(text: str) -> bytes:
+    """Return the same as blocks of Messages, with a block of thinking."""
+    block = {"type": "thinking", "thinking": text}
+    events: list[dict[str, Json]] = [
+        {"type": "message_start", "message": {"role": "assistant"}},
+        {"type": "content_block_start", "index": 0, "content_block": block},
+        *(
+            {
+                "type": "content_block_delta",
+                "index": 1,
+                "delta": {"type": "text_delta", "text": text[start : start + 20]},
+            }
+            for start in range(0, len(text), 20)
+        ),
+        {"type": "content_block_delta", "index": 2, "delta": {"type": "input_json_delta", "partial_json": text}},
+        {"type": "message_stop"},
+    ]
+    return b"".join(b"data: %b\n\n" % json.dumps(event).encode() for event in events)
+
+
+def _items(text: str) -> bytes:
+    """Return the same as items of Responses, with reasoning."""
+    at: dict[str, Json] = {"output_index": 0, "content_index": 0}
+    done: Json = [{"type": "reasoning", "summary": [{"type": "summary_text", "text": text}]}]
+    events: list[dict[str, Json]] = [
+        *(
+            {"type": "response.output_text.delta", **at, "delta": text[start : start + 20]}
+            for start in range(0, len(text), 20)
+        ),
+        {"type": "response.function_call_arguments.delta", "output_index": 1, "delta": text},
+        {"type": "response.completed", "response": {"status": "completed", "output": done}},
+    ]
+    return b"".join(b"data: %b\n\n" % json.dumps(event).encode() for event in events)
 
 
 def index_tokens(text: str) -> Work:
@@ -146,7 +190,8 @@ def address(text: str) -> Work:
 
 def streamed(text: str) -> Work:
     """An answer of the model that is recorded from its stream."""
-    return partial(_taped, _stream(text), EVENT_STREAM_TYPE)
+    streams = ((_stream, COMPLETIONS), (_blocks, MESSAGES), (_items, RESPONSES))
+    return _all(partial(_taped, spoken(text), EVENT_STREAM_TYPE, protocol) for spoken, protocol in streams)
 
 
 def answered(text: str) -> Work:
@@ -160,8 +205,8 @@ def raw_answer(text: str) -> Work:
     return partial(_taped, b"data: " + b" ".join(_bytes(text).splitlines()) + b"\n\n" + _bytes(text), EVENT_STREAM_TYPE)
 
 
-def _taped(said: bytes, media_type: str) -> None:
-    tape = Tape(media_type)
+def _taped(said: bytes, media_type: str, protocol: ModelProtocol = COMPLETIONS) -> None:
+    tape = Tape(media_type, protocol=protocol)
     for start in range(0, len(said), 100):
         tape.add(said[start : start + 100])
     tape.close()
@@ -171,7 +216,8 @@ def _taped(said: bytes, media_type: str) -> None:
 def request(text: str) -> Work:
     """A request to the model that is recorded."""
     messages = [{"role": role, "content": text, "name": text} for role in ("system", "user", "assistant")]
-    return partial(targets.read_request, json.dumps({"messages": messages}).encode())
+    asked = ({"messages": messages}, {"input": [*messages, {"type": "function_call", "arguments": text}]})
+    return _each(models.read_request, *(json.dumps(one).encode() for one in asked))
 
 
 def events(text: str) -> Work:

@@ -352,6 +352,21 @@ def test_finish_without_reading_what_is_stored(sessions: Sessions, monkeypatch: 
     assert ["one", "1", "two", "2"] == [message.text for message in sessions.read(ROOT).messages]
 
 
+def test_tell_that_sessions_have_to_be_read_first(sessions: Sessions) -> None:
+    """An answer behind the end of its session is stored at once; one that others came before is not, until `finish`."""
+    call = Recording(sessions, Root(ROOT), [user("one")])
+    call.begin()
+    other = Recording(sessions, Root(ROOT), [user("one")])
+    other.begin()
+    assert other.is_behind(answer("1"))
+    assert not call.is_behind(answer("2"))
+    assert ["one", "1"] == [message.text for message in sessions.read(ROOT).messages]
+    call.finish(answer("2"))
+    assert [["one", "1"], ["one", "2"]] == sorted(
+        [message.text for message in sessions.read(key).messages] for key in sessions.keys().keys
+    )
+
+
 def test_forget_what_could_not_be_stored(sessions: Sessions) -> None:
     """A request that was given up is not stored with its answer, nor is that without it."""
     call = Recording(sessions, Root(ROOT), [user("one")])

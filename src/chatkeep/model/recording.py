@@ -102,6 +102,8 @@ class Recording:
     def finish(self, answer: Draft) -> None:
         """Store the answer, and the request if it is not stored yet; do nothing if its session was deleted.
 
+        If others appended meanwhile, match the whole conversation again.
+
         Raises:
             InvalidKeyError, SessionDamagedError, BusyError, StorageError: when storing fails.
         """
@@ -109,16 +111,28 @@ class Recording:
             raise BusyError
         if self._held is None:
             self._hold((*whole_of(self._sessions, self._root, self._drafts, self.protocol), answer))
-            return
-        with suppress(SessionNotFoundError):
-            self._go_on(self._held, answer)
+        elif not self.is_behind(answer):
+            with suppress(SessionNotFoundError):
+                self._match_again(self._held, answer)
 
-    def _go_on(self, held: Held, answer: Draft) -> None:
-        """Append the answer behind its request; if others appended meanwhile, match the whole conversation again."""
-        if held.end == held.count:
-            with suppress(CountConflictError):
-                self._sessions.append(held.key, [storable(answer)], create=False, expect_count=held.count)
-                return
+    def is_behind(self, answer: Draft) -> bool:
+        """Append the answer right behind its stored request; return False when `finish` has to read sessions first.
+
+        Raises:
+            InvalidKeyError, SessionDamagedError, BusyError, StorageError: when storing fails.
+        """
+        held = self._held
+        if held is None or held.end < held.count:
+            return False
+        try:
+            self._sessions.append(held.key, [storable(answer)], create=False, expect_count=held.count)
+        except CountConflictError:
+            return False
+        except SessionNotFoundError:  # deleted meanwhile
+            return True
+        return True
+
+    def _match_again(self, held: Held, answer: Draft) -> None:
         stored = stored_session(self._sessions, held.key)
         messages = [message for message in stored.messages if message.seq <= held.end] if stored else ()
         said = [again(message) for message in messages if message.seq not in held.passed_over]

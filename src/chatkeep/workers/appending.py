@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from functools import reduce
 from operator import or_
-from typing import Any, Final, Protocol
+from typing import Any, ClassVar, Final, Protocol
 
 import msgspec
 from msgspec import Struct
@@ -33,6 +33,7 @@ _LENGTH_BYTES: Final = 4  # bytes before the task, with its length
 class Append(Struct, frozen=True, kw_only=True, tag=True):
     """An append without its body; `seed` is the random part of the ids we make for messages without one."""
 
+    only_reads: ClassVar[bool] = False
     key: str
     prefix: str
     channel: str | None
@@ -63,6 +64,9 @@ _OUTCOME: Final[Decoder[StoredAnswer | Refusal]] = Decoder(StoredAnswer | Refusa
 
 class Task(Protocol):
     """A piece of work without its body, confined to the sessions under a prefix."""
+
+    only_reads: ClassVar[bool]
+    """Whether the work stores nothing. Such work is quick, and does not wait for work that stores."""
 
     @property
     def prefix(self) -> str:

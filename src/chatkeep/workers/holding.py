@@ -6,7 +6,7 @@ memory; the server only passes it on.
 
 from __future__ import annotations
 
-from typing import Final
+from typing import ClassVar, Final
 
 import msgspec
 from msgspec import Struct
@@ -27,6 +27,7 @@ _HELD: Final[Decoder[Held | None]] = Decoder(Held | None)
 class RootRequest(Struct, frozen=True, kw_only=True, tag=True):
     """The task to find the root of a conversation: the key named by its client, if any, and the caller."""
 
+    only_reads: ClassVar[bool] = True
     prefix: str
     protocol: str
     named: str | None
@@ -36,6 +37,7 @@ class RootRequest(Struct, frozen=True, kw_only=True, tag=True):
 class Holding(Struct, frozen=True, kw_only=True, tag=True):
     """The task to store a conversation, beginning at `root`."""
 
+    only_reads: ClassVar[bool] = False
     prefix: str
     protocol: str
     root: Root

@@ -26,6 +26,9 @@ from chatkeep.workers.beside import Beside
 
 SHORT_BYTES: Final = 8 << 10  # of a body; the slowest text of that size takes the interpreter 30 ms
 MIDDLING_BYTES: Final = 1 << 20  # of a body; up to this size bodies do not wait behind longer ones
+LANES: Final = 3
+"""Pieces of work at a time in the other process, of different kinds."""
+_READING: Final = 2  # the lane of work that only reads
 _SECONDS_A_BYTE: Final = 2e-5  # time-out: four times the slowest text on a busy machine
 JSON_TYPE: Final = "application/json"
 
@@ -64,7 +67,7 @@ class Pools(Threads):
         self.body_memory = body_memory or BodyMemory()
         self._searcher = searcher
         self._writer = writer
-        self._lanes = (asyncio.Semaphore(1), asyncio.Semaphore(1))
+        self._lanes = tuple(asyncio.Semaphore(1) for _ in range(LANES))
 
     async def append(self, asked: Append, body: bytes, sessions: Sessions) -> StoredAnswer:
         """Append a body, and return the encoded answer; a body above `SHORT_BYTES` goes to the other process.
@@ -78,14 +81,15 @@ class Pools(Threads):
     async def beside(self, asked: Task, body: bytes) -> StoredAnswer | None:
         """Run a task on a body in the other process, and return its answer; None leaves the task to this process.
 
-        Bodies up to `MIDDLING_BYTES` queue apart from longer ones.
+        Work that only reads queues apart from work that stores, and of that, bodies up to `MIDDLING_BYTES` apart from
+        longer ones.
 
         Raises:
             ChatkeepError: the error of the other process.
         """
         if self._writer is None:
             return None
-        async with self._lanes[len(body) > MIDDLING_BYTES]:
+        async with self._lanes[_READING if asked.only_reads else len(body) > MIDDLING_BYTES]:
             told = await self._writer.ask(*handed_over(asked, body), lasts_s=_SECONDS_A_BYTE * len(body))
         return None if told is None else answer_of(told)
 

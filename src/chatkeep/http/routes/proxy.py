@@ -196,7 +196,7 @@ async def _plan_of(call: RecordedCall, body: bytes, named: str | None) -> _Plan:
     asked = asked_in(body, protocol) if is_short else await call.threads.read(asked_in, body, protocol)
     if asked is None:
         return _Plan(UNREADABLE_ANSWER)
-    root = await call.threads.read(root_of, sessions, asked, named, by)
+    root = await call.threads.compare(root_of, sessions, asked, named, by)
     return _Plan(ASIDE if root.is_aside else Recording(sessions, root, asked.drafts, protocol), root.model)
 
 

@@ -27,6 +27,7 @@ from chatkeep.core.history.masked_events import MaskedEvents
 from chatkeep.core.history.protocols.chat_completions import COMPLETIONS
 from chatkeep.core.history.protocols.speaking import ModelProtocol
 from chatkeep.core.history.tape import Tape
+from chatkeep.core.model import Draft
 from chatkeep.errors import ChatkeepError, ModelCutOffError
 from chatkeep.http.gate.room import COST, SMALL_BYTES, Room
 from chatkeep.http.gate.rules import Pools
@@ -122,7 +123,7 @@ class Recorder:
     async def _begin(self, recording: Recording, hold: Hold | None) -> None:
         held = None if hold is None else await hold(recording)
         if held is None:
-            await self._threads.write(patiently, recording.begin)
+            await self._threads.compare(patiently, recording.begin)
         else:
             recording.go_on(held)
 
@@ -165,15 +166,16 @@ class Recorder:
             return
         latency_ms = round((time.perf_counter() - self._began) * 1000)
 
-        def store() -> None:
+        def closed() -> Draft | None:
             tape.close()
-            draft = tape.draft(latency_ms, cut)
-            if draft is not None:
-                recording.finish(draft)
+            return tape.draft(latency_ms, cut)
 
-        await asyncio.wait(
-            (self._start("answer", partial(self._threads.write, patiently, store)),), timeout=STORE_WAIT_S
-        )
+        async def store() -> None:
+            draft = await self._threads.read(closed)
+            if draft is not None and not await self._threads.write(patiently, partial(recording.is_behind, draft)):
+                await self._threads.compare(patiently, partial(recording.finish, draft))
+
+        await asyncio.wait((self._start("answer", store),), timeout=STORE_WAIT_S)
 
     def _start(self, stage: Stage, work: Callable[[], Awaitable[None]]) -> asyncio.Task[None]:
         """Start the work after the work before it; it runs to its end even if nobody waits for it."""
