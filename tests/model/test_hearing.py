@@ -15,7 +15,7 @@ from chatkeep.errors import ModelError
 from chatkeep.http.gate.rules import Pools
 from chatkeep.model import connections, hearing
 from chatkeep.model.chat import Chats
-from chatkeep.model.hearing import AT_ONCE_BYTES, TURN_BYTES
+from chatkeep.model.hearing import AT_ONCE_BYTES, TURN_BYTES, TURN_PIECES
 from chatkeep.model.upstream import ModelSettings, Upstream
 from chatkeep.sessions import Sessions
 from chatkeep.store.memory import MemoryStore
@@ -157,3 +157,25 @@ def test_part_what_came_between_turns() -> None:
         return [len(piece) async for piece in hearing.each_in_its_turn(came())]
 
     assert [1, TURN_BYTES, TURN_BYTES, 1, TURN_BYTES, TURN_BYTES, TURN_BYTES] == asyncio.run(sizes())
+
+
+def test_tell_a_bounded_number_of_pieces_in_each_turn() -> None:
+    """One event may have a piece for each of its characters; other tasks have turns while they are told."""
+    pieces = [TextPiece("text", str(number)) for number in range(3 * TURN_PIECES)]
+    turns = 0
+
+    async def count() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    async def told() -> list[tuple[TextPiece, int]]:
+        counting = asyncio.create_task(count())
+        seen = [(piece, turns) async for piece in hearing.told_in_turns(pieces)]
+        counting.cancel()
+        return seen
+
+    seen = asyncio.run(told())
+    assert pieces == [piece for piece, _ in seen]
+    assert TURN_PIECES >= max(Counter(turn for _, turn in seen).values())

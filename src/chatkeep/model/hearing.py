@@ -6,7 +6,7 @@ The loop itself parses small events. A thread parses a long event, and a long JS
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Iterable, Iterator
 from contextlib import suppress
 from typing import Final, TypeVar
 
@@ -14,7 +14,8 @@ from chatkeep.core.history.tape import Tape
 from chatkeep.core.text.reasoning import TextPiece
 
 TURN_BYTES: Final = 1 << 14  # bytes of an answer per turn of the event loop: 30 ms when all are small events
-AT_ONCE_BYTES: Final = 1 << 16  # bytes of an unfinished event; a thread reads a longer one
+AT_ONCE_BYTES: Final = 1 << 15  # bytes of an unfinished event; a thread reads a longer one: the slowest take 30 ms
+TURN_PIECES: Final = 200  # pieces told per turn of the event loop: 4 ms; an event may have one for each character
 _T = TypeVar("_T")
 
 
@@ -38,6 +39,14 @@ async def heard(tape: Tape, piece: bytes) -> list[TextPiece]:
     if tape.waiting_bytes + len(piece) > AT_ONCE_BYTES:
         return await to_its_end(asyncio.to_thread(_add, tape, piece))
     return _add(tape, piece)
+
+
+async def told_in_turns(pieces: Iterable[TextPiece]) -> AsyncIterator[TextPiece]:
+    """Yield pieces, with a turn for other tasks after each `TURN_PIECES` of them."""
+    for place, piece in enumerate(pieces, start=1):
+        yield piece
+        if place % TURN_PIECES == 0:
+            await asyncio.sleep(0)
 
 
 async def close(tape: Tape) -> list[TextPiece]:

@@ -137,7 +137,7 @@ class Upstream:
             tape.declare(response.headers.get("content-type", ""))
             pieces = hearing.each_in_its_turn(response.iter_bytes())
             async for came in pieces:
-                for piece in await hearing.heard(tape, came):
+                async for piece in hearing.told_in_turns(await hearing.heard(tape, came)):
                     yield piece
                     length += len(piece.text)
                 if length >= ANSWER_CHARS_MAX and not tape.is_complete:
@@ -145,7 +145,7 @@ class Upstream:
                 if tape.is_over:
                     await _drained(pieces, is_whole=tape.is_complete)
                     break
-        for piece in [*said_last, *await hearing.close(tape)]:
+        async for piece in hearing.told_in_turns([*said_last, *await hearing.close(tape)]):
             yield piece
         if tape.fault is not None:
             raise tape.fault
