@@ -15,8 +15,8 @@ from chatkeep.core.model import Draft, Revision
 from chatkeep.errors import NotFoundError
 from chatkeep.http.routes import page as served
 from chatkeep.http.services import services_of
-from tests.http.conftest import Server
-from tests.page.conftest import DRAWN, PACKAGES, Seen, Visit, called, newest, said, store, until
+from tests.http.conftest import Server, serving
+from tests.page.conftest import DRAWN, PACKAGES, Seen, Visit, called, newest, said, store, until, visiting
 
 TOPMOST = "[...document.querySelectorAll('.message')].find((m) => m.getBoundingClientRect().bottom > 200).dataset.seq"
 DOT = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
@@ -46,6 +46,21 @@ def is_gone(server: Server, key: str) -> bool:
     except NotFoundError:
         return True
     return False
+
+
+def test_list_says_that_no_file_can_be_read(browser: Browser, seen: Seen, tmp_path: Path) -> None:
+    """A folder with nothing but unreadable files is not shown as an empty one, until a session can be read."""
+    folder = tmp_path / "workspace" / "sessions"
+    folder.mkdir(parents=True, mode=0o700)
+    for name in ("one.json", "two.json"):
+        (folder / name).write_text("no session")
+    with serving(tmp_path) as server, visiting(browser, server, seen) as visit:
+        page = visit()
+        expect(page.locator(".nothing")).to_contain_text("No session can be read, but 2 files are here.")
+        expect(page.locator(".nothing")).to_contain_text("chatkeep doctor")
+        expect(page.get_by_text("No sessions yet.")).to_have_count(0)
+        store(server, "page:readable", [said(1, "Readable")])
+        expect(page.locator(".row .title")).to_have_text(["Readable"])
 
 
 def test_sign_in_with_the_link(server: Server, browser: Browser) -> None:

@@ -28,6 +28,7 @@ export class SessionList extends Observable {
   /** @type {SessionRow[]} */
   rows = [];
   total = 0;
+  unreadable = 0; // files that cannot be read, where no session can
   /** @type {api.Problem | null} */
   problem = null;
   isLoading = false;
@@ -113,6 +114,7 @@ export class SessionList extends Observable {
       if (reading.signal.aborted) return;
       take(page.sessions, others);
       this.total = page.total;
+      this.unreadable = page.unreadable ?? 0;
       this.#cursor = page.next_cursor;
       this.#readTo = this.hasMore ? page.sessions.at(-1)?.updated_at ?? "" : "";
       const meanwhile = this.#meanwhile.splice(0);

@@ -50,6 +50,7 @@ export const GERMAN = {
   loading: "Wird geladen",
   noSessions: "Noch keine Sitzungen.",
   noSessionsHow: ["Hängen Sie über die API eine Nachricht an, importieren Sie Ihren Verlauf mit ", "chatkeep import", " oder durch Ablegen von Dateien auf dieser Seite, oder probieren Sie ", "chatkeep demo", "."],
+  noneReadable: (count) => `Keine Sitzung ist lesbar, aber ${counted(count, "Datei ist", "Dateien sind")} da. Mehr sagt`,
   noMatch: "Keine Sitzung passt zu diesen Filtern.",
   pinned: "Angeheftet",
   archivedOne: "Archiviert",

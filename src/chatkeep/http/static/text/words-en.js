@@ -52,6 +52,7 @@ export const ENGLISH = {
   loading: "Loading",
   noSessions: "No sessions yet.",
   noSessionsHow: ["Append a message over the API, import your history with ", "chatkeep import", " or by dropping files here, or try ", "chatkeep demo", "."],
+  noneReadable: (/** @type {number} */ count) => `No session can be read, but ${counted(count, "file is", "files are")} here. More from`,
   noMatch: "No session matches these filters.",
   pinned: "Pinned",
   archivedOne: "Archived",

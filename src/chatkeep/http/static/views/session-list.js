@@ -115,7 +115,15 @@ function Nothing() {
   if (sessions.isLoading) {
     return html`<div class="ghosts" role="status" aria-label=${words.loading}>${Array.from({ length: 9 }, () => html`<div class="ghost"></div>`)}</div>`;
   }
-  const { isFiltered } = sessions;
+  const { isFiltered, unreadable } = sessions;
+  if (unreadable) {
+    return html`
+      <div class="nothing" role="alert">
+        <p>${words.noneReadable(unreadable)} <code>chatkeep doctor</code></p>
+        <button onClick=${() => sessions.load()}>${words.tryAgain}</button>
+      </div>
+    `;
+  }
   return html`
     <div class="nothing">
       <p>${isFiltered ? words.noMatch : words.noSessions}</p>

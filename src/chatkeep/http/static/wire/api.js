@@ -8,7 +8,7 @@ import { words } from "../text/words.js";
 /** @typedef {{ title: string, user_title: string | null, channel: string, preview: string, archived: boolean, pinned: boolean, tags: string[], damage?: string }} Facts */
 /** @typedef {Facts & { id: string, message_count: number, updated_at: string }} SessionRow */
 /** @typedef {Facts & { key: string, total_message_count: number, created_at: number, updated_at: number, metadata: Record<string, unknown> }} SessionDetail its times in seconds */
-/** @typedef {{ sessions: SessionRow[], total: number, next_cursor: string | null }} SessionPage */
+/** @typedef {{ sessions: SessionRow[], total: number, next_cursor: string | null, unreadable?: number }} SessionPage */
 /** @typedef {{ id: string, seq: number, title: string, channel: string, match: string, match_role: string, last_activity: string, highlights: [number, number][], match_count: number }} Hit */
 /** @typedef {{ sessions: Hit[], mode: "all" | "any" }} HitPage */
 /** @typedef {{ messages: Message[], has_more: boolean }} MessagePage */
