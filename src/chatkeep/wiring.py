@@ -6,6 +6,7 @@ import contextlib
 import gc
 import logging
 import os
+import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -326,6 +327,7 @@ def serve_store(
     server = uvicorn.Server(config)
     config.load()
     _keep_pauses_short()
+    _end_in_order()
     try:
         server.run(sockets=[listener])
     finally:
@@ -345,6 +347,15 @@ def _beside(settings: Settings, store: Served) -> tuple[Beside | None, Beside | 
     search = [sys.executable, "-m", "chatkeep.processes.searcher", place]
     write = [sys.executable, "-m", "chatkeep.processes.writer", place, settings.durability]
     return Beside(search, _SEARCH_CHANNELS, lambda: store.is_told), Beside(write, _LANES, lambda: store.is_told)
+
+
+def _end_in_order() -> None:
+    """Let SIGTERM end the process as Ctrl-C does: the store is closed, and the other processes end before it.
+
+    uvicorn raises the signal again once it has ended, and by default the process dies there.
+    """
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit())
 
 
 def _allow_open_files() -> None:

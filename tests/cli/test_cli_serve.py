@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -44,6 +45,20 @@ def serving(workspace: Path, *args: str) -> Iterator[tuple[str, str]]:
         rest, _ = process.communicate(timeout=20)
     assert "Traceback" not in rest
     assert process.returncode in (0, -signal.SIGTERM)
+
+
+def test_serve_has_closed_all_at_its_end(tmp_path: Path) -> None:
+    """When a server that was told to end is gone, so are the processes beside it, and nobody has the index open."""
+    environ = {**os.environ, "CHATKEEP_WORKSPACE": str(tmp_path), "CHATKEEP_PORT": "0"}
+    with (tmp_path / "log").open("w+") as log:
+        process = subprocess.Popen([*COMMAND, "serve"], env=environ, stdout=log, stderr=log)
+        deadline = time.monotonic() + 60
+        while "Started server process" not in (tmp_path / "log").read_text() and time.monotonic() < deadline:
+            time.sleep(0.05)
+        assert [*tmp_path.glob("index-*-wal")]
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(60) in (0, -signal.SIGTERM)
+    assert [] == [*tmp_path.glob("index-*-wal")]
 
 
 def test_serve_for_the_first_time(tmp_path: Path) -> None:
