@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 from datetime import UTC, datetime
 from typing import Literal
 
@@ -122,6 +123,16 @@ def test_export_markdown_for_people() -> None:
     assert "**User** (2024-01-15 10:30:00 UTC)\n\n> How *do* I?\n>\n> Tell me\n" in page
     assert '```json\n{\n  "id": "c",' in page
     assert "**Tool** find\\_it (2024-01-15 10:30:00 UTC)\n\n```text\n42\n```\n" in page
+
+
+def test_export_markdown_of_very_many_lines() -> None:
+    """A long text comes in pieces of so many lines, each line quoted, whatever ends it."""
+    ends = ("\n", "\r\n", "\r", "\n\n")
+    text = "".join(f"line {number}{ends[number % len(ends)]}" for number in range(4000)) + "last"
+    page = file_of(session(said(text)), fmt="md", single=True).decode()
+    quoted = [line.removeprefix(">").removeprefix(" ") for line in page.splitlines() if line.startswith(">")]
+    assert re.split(r"\r\n|\r|\n", text) == quoted
+    assert 1 < len([*exported([session(said(text))], "md", single=True)]) < 20
 
 
 def test_export_markdown_that_content_tries_to_leave() -> None:

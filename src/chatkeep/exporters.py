@@ -40,6 +40,7 @@ EXPORT_FORMATS: Final[dict[str, Format]] = {
 }
 
 _LINE_END: Final = re.compile(r"\r\n|\r|\n")
+_LINES_AT_ONCE: Final = 1000
 _MARKDOWN: Final = re.compile(r"([\\`*_{}\[\]<>#&!|~])")
 _BACKTICKS: Final = re.compile(r"`+")
 
@@ -128,7 +129,7 @@ def _blocks(message: Message) -> Iterator[str]:
     name = f" {_plain(message.name)}" if message.name else ""
     yield f"**{message.role.capitalize()}**{name} ({_time(message.sent_at)})\n\n"
     if message.text:
-        yield _fenced("text", message.text) if message.role == "tool" else _quoted(message.text)
+        yield from (_fenced("text", message.text),) if message.role == "tool" else _quoted(message.text)
     elif message.content:
         yield _fenced("json", _indented(message.content))
     for call in message.tool_calls or ():
@@ -154,9 +155,20 @@ def _code(text: str) -> str:
     return f"{fence}{room}{text}{room}{fence}"
 
 
-def _quoted(text: str) -> str:
-    lines = _LINE_END.split(text)
-    return "".join(f"> {line}\n" if line else ">\n" for line in lines) + "\n"
+def _quoted(text: str) -> Iterator[str]:
+    """Yield a text as a quotation, some lines at a time: no step takes long, however many there are."""
+    start, lines = 0, []
+    for found in _LINE_END.finditer(text):
+        lines.append(_quoted_line(text[start : found.start()]))
+        start = found.end()
+        if len(lines) == _LINES_AT_ONCE:
+            yield "".join(lines)
+            lines = []
+    yield "".join((*lines, _quoted_line(text[start:]), "\n"))
+
+
+def _quoted_line(line: str) -> str:
+    return f"> {line}\n" if line else ">\n"
 
 
 def _fenced(language: str, text: str) -> str:

@@ -163,7 +163,7 @@ class Splitter:
 
 def parted(text: str) -> Parted:
     """Return a model's text in two: its answer and its thinking. Without thinking, the text stays as it is."""
-    if not _OPENS.match(text):
+    if not _OPENS.match(text.lstrip()[:_TAG_CHARS_MAX]):  # a pattern takes twenty times as long over white space
         return Parted(text)
     splitter = Splitter()
     said: dict[PieceKind, list[str]] = {"text": [], "reasoning": []}

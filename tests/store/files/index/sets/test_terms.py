@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from array import array
+from itertools import pairwise
+
+import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
 from chatkeep.core.search.stems import stem
-from chatkeep.core.search.words import GAP, indexed, rows_of, tokens_of
+from chatkeep.core.search.words import GAP, indexed, rows_of, spaced, tokens_of
 from chatkeep.store.files.index.sets.terms import indexed_of, is_word, key_labels, key_part, pair
 from chatkeep.testing import NASTY_TEXTS
 
@@ -24,6 +28,17 @@ def test_words_of_a_text(text: str) -> None:
     labels = set(indexed_of(text).texts.split())
     assert words == {label for label in labels if is_word(label)}
     assert {stem(word) for word in words if stem(word) != word} == {label[1:] for label in labels if not is_word(label)}
+
+
+@pytest.mark.parametrize("unit", ["東京", "getUserName v1.2.3 ", "plain words "])
+def test_long_text_has_the_words_and_pairs_of_its_rows(unit: str) -> None:
+    """A text of many slices has no other labels than all of its rows, read whole; slices lose no pair between them."""
+    text = "".join(f"{unit}{chr(0x4E00 + number % 20_000)}" for number in range(40_000))
+    found = indexed_of(text)
+    rows = [row.split() for row in (spaced(text), *rows_of(text).split(GAP))]
+    pairs = {pair(*both) for row in rows for both in pairwise(row)} - {None}
+    assert {word for row in rows for word in row} == {label for label in found.texts.split() if is_word(label)}
+    assert pairs == set(array("H", found.pairs))
 
 
 def test_pairs_have_an_order() -> None:

@@ -88,16 +88,19 @@ def indexed_of(text: str, thought: str = "") -> Indexed:
 
 def _rows(text: str, mark: str) -> Iterator[list[str]]:
     """Yield the tokens of a text in order, and its rows of parts; a long text comes in slices of neighbours."""
-    tokens = spaced(text)
+    yield from _sliced(spaced(text), mark)
+    for row in rows_of(text).split(GAP):
+        yield from _sliced(row, mark)
+
+
+def _sliced(tokens: str, mark: str) -> Iterator[list[str]]:
+    """Yield tokens with spaces between in slices, each with the last token before it: no step takes long."""
     last: list[str] = []
     for piece in stretches(tokens):
         found = _ASCII_WORD.findall(piece.lower()) if tokens.isascii() else piece.split()
         row = [mark + token for token in found] if mark else found
         yield last + row
         last = row[-1:]
-    for other in rows_of(text).split(GAP):
-        row = other.split()
-        yield [mark + token for token in row] if mark else row
 
 
 def pair(one: str, other: str) -> int | None:
