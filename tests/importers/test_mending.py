@@ -187,6 +187,14 @@ def test_import_mends_headers() -> None:
         assert name in report.errors[0].reason
 
 
+@pytest.mark.parametrize("key", [b"cli:\\u0000a", b"cli:\\ud83da", b"cli:\xffa"])
+def test_import_tells_that_a_header_was_mended(key: bytes) -> None:
+    """A key that cannot be stored as it is becomes another, and the report says so."""
+    sessions, report = taken(b'{"key":"%b","messages":[{"role":"user","content":"a"}]}' % key, "json")
+    assert ("cli:\ufffda",) == sessions.keys().keys
+    assert ["header" in flaw.reason for flaw in report.errors] == [True]
+
+
 def test_import_of_many_parts_is_one_session() -> None:
     """A long session comes in part by part, numbered through, and counts once."""
     messages = [{"role": "user", "content": f"line {n}"} for n in range(2500)]

@@ -90,6 +90,7 @@ class Assembly:
         self._waiting: IO[bytes] = io.BytesIO()
         self._count = self._header_bytes = self._left_out = 0
         self._lost = 0
+        self._told: list[str] = []
         self._earliest_at: datetime | None = None
         self._asked = ""
         self._has_messages = False
@@ -141,7 +142,8 @@ class Assembly:
         if self._header_bytes > _HEADER_BYTES_MAX:
             self._left_out += 1
         else:
-            self._fields[str(name)] = lenient_json(raw).value
+            self._fields[str(name)], told = lenient_json(raw)
+            self._told += told and ["characters of its header that cannot be stored were replaced by U+FFFD"]
 
     def _list(self, scanner: Scanner) -> Generator[Flaw, None, bool]:
         """Read a list of messages; return whether we reached its end."""
@@ -205,6 +207,7 @@ class Assembly:
                     yield Flaw(self._place, "It has no `messages`.")
                 return
             head, told = self._shape.to_head(self._fields, self._asked)
+            told = tuple(dict.fromkeys((*self._told, *told)))
         except ChatkeepError as error:
             yield Flaw(self._place, str(error), error.code)
             return

@@ -52,6 +52,7 @@ _KEPT: Final = "left_out"
 """The key in a message's metadata for values its own fields could not take."""
 
 _REPLACED: Final = "characters that cannot be stored were replaced by U+FFFD"
+_HEAD_REPLACED: Final = "parts of its header that cannot be stored were replaced"
 _SHORTENED: Final = f"it was cut to fit into {MESSAGE_BYTES_MAX >> 20} MiB; marks say where, and how much"
 _STOOD_FOR: Final = "it is too large in many small parts; a short message stands for it"
 
@@ -190,7 +191,9 @@ def head_of(fields: Mapping[str, Json], zone: tzinfo | None = UTC) -> ReadRecord
     Raises:
         InvalidError: when the key is missing or invalid, or the version of the format is unknown.
     """
-    left = _Fields(scrubbed(dict(fields)))
+    given = dict(fields)
+    clean = scrubbed(given)
+    left = _Fields(clean, [] if clean == given else [_HEAD_REPLACED])
     if (version := left.take("format")) not in (None, *FORMATS):
         raise InvalidError("format", f"{_shown(version)} is not known: it was written by a newer version")
     key = left.take("key")
