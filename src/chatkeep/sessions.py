@@ -47,6 +47,7 @@ from chatkeep.core.paging import LIST_LIMIT_DEFAULT, LIST_LIMIT_MAX
 from chatkeep.core.search.search import Search
 from chatkeep.core.standing import EVENT
 from chatkeep.core.stats import DAYS_SHOWN, NO_STATS, PeriodUnit, Stats
+from chatkeep.core.usage.spending import USAGE_LIMIT_MAX, UsageQuery, UsageReport
 from chatkeep.errors import (
     ForbiddenError,
     InvalidError,
@@ -370,6 +371,20 @@ class Sessions:
         found = self._store.stats(within, unit=unit, since=today - timedelta(days=DAYS_SHOWN - 1))
         past = tuple(period for period in found.periods if period.start <= today)
         return msgspec.structs.replace(found, periods=past)
+
+    def usage(self, asked: UsageQuery) -> UsageReport:
+        """Return the tokens and the cost of the visible sessions' answers by group, as `core.usage` says.
+
+        Raises:
+            InvalidError: for a limit out of 1..1000, and for days in the wrong order.
+            SessionNotFoundError, SessionDamagedError: for a session asked for, as in `Store.get`.
+        """
+        _check_limit(asked.limit, USAGE_LIMIT_MAX)
+        if asked.since is not None and asked.until is not None and asked.since > asked.until:
+            raise InvalidError("since", "must not be later than until")
+        session = None if asked.session is None else self.get(asked.session).header.key
+        within = msgspec.structs.replace(asked, selection=self._within(asked.selection), session=session)
+        return self._store.usage(within)
 
     def changes(self, after: str | None, *, limit: int = LIST_LIMIT_DEFAULT, prefix: str = "") -> Changes:
         """Return the changes after a position, oldest first, as `Store.changes`.

@@ -33,7 +33,8 @@ def test_chat_answers_and_stores_both_messages(chatting: Chatting, client: httpx
     assert facts.pop("latency_ms") >= 0
     assert facts.pop("response_id").startswith("chatcmpl-")
     assert {"system_fingerprint": "fp_tests"} == facts.pop("response")
-    assert {"model": "small-model", "finish_reason": "stop", "usage": usage | {"total_tokens": 10}} == facts
+    counts = {"usage": usage | {"total_tokens": 10}, "tokens": {"input": 6, "output": 4}}
+    assert {"model": "small-model", "finish_reason": "stop", **counts} == facts
 
 
 def test_stream_tells_start_tokens_and_done(chatting: Chatting, client: httpx.Client) -> None:

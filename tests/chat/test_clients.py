@@ -93,6 +93,7 @@ def test_clients_work_unchanged(talk: Callable[[str, str, str], Json], style: st
     ]
     answers = [said for said in session.messages if said.role == "assistant"]
     assert all((said.metadata or {})["usage"]["completion_tokens"] > 0 for said in answers)
+    assert all((said.metadata or {})["tokens"]["output"] > 0 for said in answers)
     assert not any("partial" in (said.metadata or {}) for said in session.messages)
 
 

@@ -60,6 +60,7 @@ def test_client_works_unchanged(tmp_path: Path) -> None:
     assert passed["messages"] == [sent_back(message) for message in said]
     answers = [message.metadata or {} for message in said if message.role == "assistant"]
     assert all(one["usage"]["cache_read_input_tokens"] == 3 and "partial" not in one for one in answers)
+    assert all(one["tokens"] == {"input": 8, "output": 12, "cached": 3} for one in answers)
 
 
 @pytest.mark.parametrize("header", ["x-api-key", "authorization"])

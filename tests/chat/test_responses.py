@@ -52,6 +52,7 @@ def test_client_works_unchanged(tmp_path: Path, *, follows: bool) -> None:
     assert passed["messages"] == [item for message in said for item in response_items(message)]
     answers = [message.metadata or {} for message in said if message.role == "assistant"]
     assert all(one["usage"]["output_tokens_details"]["reasoning_tokens"] == 4 for one in answers)
+    assert all(one["tokens"]["reasoning"] == 4 for one in answers)
     assert not any("partial" in one for one in answers)
 
 

@@ -51,7 +51,7 @@ from chatkeep.testing import StoreContract
 KEY = "cli:default"
 VERBS = {
     *("append", "changes", "close", "delete", "delete_all", "existing", "get", "keys", "list"),
-    *("merge", "read", "read_all", "rename", "revise", "search", "stats", "status", "window"),
+    *("merge", "read", "read_all", "rename", "revise", "search", "stats", "status", "usage", "window"),
 }
 
 

@@ -30,6 +30,7 @@ PAGES = [
     "/api/v1/sessions",
     "/api/v1/status",
     "/api/v1/stats",
+    "/api/v1/usage",
     "/api/v1/export",
     "/api/sessions/search?q=x",
 ]

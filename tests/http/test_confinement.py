@@ -45,6 +45,9 @@ READS = (
     "/api/v1/stats",
     "/api/v1/stats?unit=day",
     "/api/v1/stats?prefix=other:",
+    "/api/v1/usage",
+    "/api/v1/usage?by=session&prefix=other:",
+    "/api/v1/usage?by=tag",
     "/metrics",
     "/nope",
 )

@@ -78,6 +78,7 @@ CASES: dict[tuple[str, str], Case] = {
     ("DELETE", "/signin"): Case("reads"),
     ("GET", "/api/v1/status"): Case("reads"),
     ("GET", "/api/v1/stats"): Case("same"),
+    ("GET", "/api/v1/usage"): Case("same"),
     ("GET", "/metrics"): Case("reads"),
     ("GET", "/health"): Case("same"),
     ("GET", "/openapi.json"): Case("same"),

@@ -18,6 +18,7 @@ from chatkeep.core.history.recognition import fork_key
 from chatkeep.core.history.tape import Tape
 from chatkeep.core.history.windows import Window, fitting, for_openai
 from chatkeep.core.model import Appended, Draft, Message, Role, Selection
+from chatkeep.core.usage.spending import UsageQuery
 from chatkeep.errors import BusyError, ForbiddenError
 from chatkeep.model import recording
 from chatkeep.model.asked import Asked
@@ -108,6 +109,21 @@ def test_fork_where_a_conversation_leaves_a_session(sessions: Sessions) -> None:
     assert origin.messages[:2] == fork.messages[:2]
     assert ["one", "1", "other"] == [message.text for message in fork.messages]
     assert ["one", "1", "two", "2"] == [message.text for message in origin.messages]
+
+
+def test_count_the_tokens_of_a_fork_once(sessions: Sessions) -> None:
+    """What a fork shares was paid for once, also behind an answer that was cut off."""
+    usage = {"model": "m", "usage": {"input": 100, "output": 10}}
+    first = msgspec.structs.replace(answer("1"), metadata=usage)
+    cut = Draft(role="assistant", content="hal", metadata={"partial": True, **usage})
+    hold(sessions, ROOT, [user("zero"), first, user("one")])
+    sessions.append(ROOT, [cut])
+    hold(sessions, ROOT, [user("zero"), first, user("one"), answer("2"), user("two")])
+    key = hold(sessions, ROOT, [user("zero"), first, user("one"), answer("2"), user("other"), first])
+    assert key != ROOT
+    assert {"session": ROOT, "seq": 5, "copied": 4} == sessions.get(key).header.metadata["forked_from"]
+    counts = {one.name: one.call_count for one in sessions.usage(UsageQuery(by="session")).rows}
+    assert {ROOT: 2, key: 1} == counts
 
 
 def test_retry_adds_only_the_answer(sessions: Sessions) -> None:

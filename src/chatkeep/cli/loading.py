@@ -40,6 +40,10 @@ COMMANDS: Final = {
         "status.stats_command",
         "Show the counts of sessions and messages, by time, channel and tag, and their size.",
     ),
+    "usage": (
+        "usage.usage_command",
+        "Show the tokens and the cost of the models' answers, by day, model, channel, session or tag.",
+    ),
     "doctor": (
         "doctor.doctor",
         "Check every file and list each problem with its remedy; nothing changes without --fix.",

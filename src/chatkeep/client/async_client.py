@@ -49,6 +49,7 @@ from chatkeep.core.model import (
 from chatkeep.core.paging import LIST_LIMIT_DEFAULT
 from chatkeep.core.search.search import Search
 from chatkeep.core.stats import PeriodUnit, Stats
+from chatkeep.core.usage.spending import UsageQuery, UsageReport
 from chatkeep.errors import SessionDamagedError, SessionNotFoundError, StorageError
 from chatkeep.wire.chat import ChatAnswer
 from chatkeep.wire.events import change_of
@@ -108,8 +109,7 @@ class AsyncClient:
             CountConflictError: when the session has not `expect_count` lines.
             SessionDamagedError: when the session's file cannot be read whole.
         """
-        named = calls.with_ids(drafts_of(drafts))
-        call = calls.append(key, named, channel=channel, create=create, expect_count=expect_count)
+        call = calls.append(key, drafts_of(drafts), channel=channel, create=create, expect_count=expect_count)
         return await self._connection.answer(call)
 
     async def get(self, key: str) -> Summary:
@@ -199,10 +199,8 @@ class AsyncClient:
         Raises:
             InvalidError: for a limit out of range. InvalidCursorError: for a cursor of another list.
         """
-        chosen = calls.narrowed(selection, prefix)
-        if chosen.prefix is None:
-            return Page(sessions=(), total=0, next_cursor=None)
-        return await self._connection.answer(calls.sessions(chosen, limit=limit, cursor=cursor))
+        call = calls.sessions(calls.narrowed(selection, prefix), limit=limit, cursor=cursor)
+        return await self._connection.answer(call)
 
     async def keys(
         self, selection: Selection = _LISTED, *, prefix: str = "", limit: int | None = None, cursor: str | None = None
@@ -212,10 +210,8 @@ class AsyncClient:
         Raises:
             InvalidError: for a limit out of range. InvalidCursorError: for a cursor of another list.
         """
-        chosen = calls.narrowed(selection, prefix)
-        if chosen.prefix is None:
-            return KeyPage(keys=(), total=0, next_cursor=None)
-        return await self._connection.answer(calls.keys(chosen, limit=limit, cursor=cursor))
+        call = calls.keys(calls.narrowed(selection, prefix), limit=limit, cursor=cursor)
+        return await self._connection.answer(call)
 
     async def search(
         self,
@@ -326,6 +322,10 @@ class AsyncClient:
         Periods from before `since` are left out. Days without `since` are the last 60.
         """
         return await self._connection.answer(calls.stats(prefix, unit, since))
+
+    async def usage(self, asked: UsageQuery) -> UsageReport:
+        """Return the tokens and the cost of answers by day, model, channel, session or tag."""
+        return await self._connection.answer(calls.usage(asked))
 
     async def changes(self, after: str | None, *, limit: int = LIST_LIMIT_DEFAULT, prefix: str = "") -> Changes:
         """Return at most `limit` changes after a position, oldest first; without one, only the present position.

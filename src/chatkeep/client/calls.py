@@ -39,6 +39,7 @@ from chatkeep.core.search.search import DEFAULT_ROLES, Search
 from chatkeep.core.stats import PeriodUnit, Stats
 from chatkeep.core.text.surrogates import LONE_SURROGATE
 from chatkeep.core.unknown import message_in, unknown_of_session
+from chatkeep.core.usage.spending import UsageQuery, UsageReport, UsageRow
 from chatkeep.errors import InvalidError, MessageConflictError, UnreachableError
 from chatkeep.exporters import exported
 from chatkeep.wire.answers import (
@@ -70,14 +71,14 @@ Fields = Mapping[str, str | int | bool | tuple[str, ...] | datetime | None]
 def append(
     key: str | None, drafts: Sequence[Draft], *, channel: str | None, create: bool, expect_count: int | None
 ) -> Call[Appended]:
-    """Return the call for storing messages: repeatable with a key, since the drafts have ids."""
+    """Return the call for storing messages: repeatable with a key, since the messages get ids here."""
     query: Fields = {
         "session": None if key is None else parse_key(key),
         "channel": channel,
         "create": None if create else False,
         "expect_count": expect_count,
     }
-    timed = [_with_utc(draft) for draft in drafts]
+    timed = [_with_utc(draft) for draft in _with_ids(drafts)]
     return Call(
         method="POST",
         path="/api/v1/messages",
@@ -113,7 +114,9 @@ def window(key: str, chosen: Fields) -> Call[Window]:
 
 def sessions(selection: Selection, *, limit: int, cursor: str | None) -> Call[Page]:
     """Return the call for a list of sessions by activity."""
+    nothing = Page(sessions=(), total=0, next_cursor=None)
     return Call(
+        known=nothing if selection.prefix is None else None,
         method="GET",
         path="/api/sessions",
         decode=lambda body: page_of(_decoded(body, SessionPage)),
@@ -123,7 +126,9 @@ def sessions(selection: Selection, *, limit: int, cursor: str | None) -> Call[Pa
 
 def keys(selection: Selection, *, limit: int | None, cursor: str | None) -> Call[KeyPage]:
     """Return the call for a list of keys."""
+    nothing = KeyPage(keys=(), total=0, next_cursor=None)
     return Call(
+        known=nothing if selection.prefix is None else None,
         method="GET",
         path="/api/v1/sessions",
         decode=lambda body: key_page_of(_decoded(body, KeyList)),
@@ -219,6 +224,27 @@ def stats(prefix: str, unit: PeriodUnit, since: date | None) -> Call[Stats]:
     )
 
 
+def usage(asked: UsageQuery) -> Call[UsageReport]:
+    """Return the call for the usage by group, at the server's prices."""
+    query: Fields = {
+        **_filters(asked.selection),
+        "archived": None,
+        "by": asked.by,
+        "session": None if asked.session is None else parse_key(asked.session),
+        "since": None if asked.since is None else asked.since.isoformat(),
+        "until": None if asked.until is None else asked.until.isoformat(),
+        "limit": asked.limit,
+    }
+    nothing = UsageReport(by=asked.by, rows=(), row_count=0, total=UsageRow(name=None))
+    return Call(
+        known=nothing if asked.selection.prefix is None else None,
+        method="GET",
+        path="/api/v1/usage",
+        decode=lambda body: _decoded(body, UsageReport),
+        query=_pairs(query),
+    )
+
+
 def chat(message: str, *, key: str | None, model: str | None) -> Call[ChatAnswer]:
     """Return the call for a message to the model. A second attempt would store it twice."""
     return Call(
@@ -244,7 +270,7 @@ def chat_stream(message: str, *, key: str | None, model: str | None) -> Call[Non
     )
 
 
-def with_ids(drafts: Sequence[Draft]) -> Sequence[Draft]:
+def _with_ids(drafts: Sequence[Draft]) -> Sequence[Draft]:
     """Return the messages with ids in their order, so that a retry stores nothing twice."""
     now, last, named = datetime.now(UTC), 0, []
     for draft in drafts:

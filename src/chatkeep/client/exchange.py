@@ -57,6 +57,8 @@ class Call(Generic[Decoded]):
     """Reads a refusal as an answer, such as the deletion of nothing; None where no refusal is one."""
     wait_s: float | None = None
     """Seconds for the answer, None for the client's own time-out."""
+    known: Decoded | None = None
+    """The answer, if it is known without asking; then nothing is sent."""
 
     def answer(self, status: int, body: bytes) -> Decoded:
         """Return the server's answer.

@@ -36,6 +36,7 @@ from chatkeep.http.streams.upstreams import Upstreams
 from chatkeep.http.table import ROUTES
 from chatkeep.model.chat import Chats
 from chatkeep.model.upstream import NoModel
+from chatkeep.prices import price_table
 from chatkeep.sessions import Sessions
 
 
@@ -108,6 +109,7 @@ def create_app(
         feed=Feed(sessions, threads),
         metrics=metrics,
         description=Description(document=msgspec.json.encode(document), page=docs.page(document)),
+        prices=price_table(),
         started_s=time.monotonic(),
         links=SignInLinks(guard.tokens),
         code=code,

@@ -16,6 +16,7 @@ from starlette.requests import Request
 
 from chatkeep.access.page_sessions import SignInCode
 from chatkeep.access.sign_in_links import SignInLinks
+from chatkeep.core.usage.spending import PriceTable
 from chatkeep.http.gate.binding import Computed
 from chatkeep.http.gate.guard import Grant, Guard
 from chatkeep.http.gate.rules import Pools, room_for
@@ -44,6 +45,7 @@ class Services(Struct, kw_only=True):
     feed: Feed
     metrics: Metrics
     description: Description
+    prices: PriceTable
     started_s: float
     """When the server started, on the monotonic clock."""
     links: SignInLinks

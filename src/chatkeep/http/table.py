@@ -14,6 +14,7 @@ from chatkeep.core.history.windows import Window
 from chatkeep.core.model import Message
 from chatkeep.core.sse import EVENT_STREAM_TYPE
 from chatkeep.core.stats import Stats
+from chatkeep.core.usage.spending import UsageReport
 from chatkeep.http.gate.rules import (
     DELETE,
     FORWARD,
@@ -229,6 +230,7 @@ PAGE: Final = (
 SERVER: Final = (
     Route("GET", "/api/v1/status", READ, server.get_status, RouteAnswer(StatusAnswer), _GUARDED),
     Route("GET", "/api/v1/stats", READ, server.get_stats, RouteAnswer(Stats), _GUARDED),
+    Route("GET", "/api/v1/usage", READ, server.get_usage, RouteAnswer(UsageReport), _ADDRESSED),
     Route("GET", "/metrics", READ_EVERYWHERE, server.get_metrics, RouteAnswer(media_types=("text/plain",)), _GUARDED),
     Route("GET", "/health", PUBLIC, server.get_health, RouteAnswer(Done), _OPEN),
     Route("GET", "/openapi.json", PUBLIC, server.get_openapi, RouteAnswer(dict), _OPEN),

@@ -365,11 +365,14 @@ def _fork(sessions: Sessions, key: str, parent: StoredLog, found: Common, drafts
         for place, (one, made_id) in enumerate(zip(fresh, ids, strict=True), start=1)
     )
     messages = (*(msgspec.structs.replace(one, drops=None) for one in shared), *new)
+    origin = {"session": parent.header.key, "seq": shared[-1].seq if shared else 0}
+    if origin["seq"] != len(shared):  # answers that were cut off stay behind
+        origin["copied"] = len(shared)
     header = Header(
         key=key,
         channel=parent.header.channel,
         title=None,
         created_at=min(message.sent_at for message in messages),
-        metadata={FORKED_FROM: {"session": parent.header.key, "seq": shared[-1].seq if shared else 0}},
+        metadata={FORKED_FROM: origin},
     )
     sessions.merge(Session(header=header, messages=messages))

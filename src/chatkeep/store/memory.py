@@ -56,6 +56,7 @@ from chatkeep.core.stats import (
     TagCount,
     periods_of,
 )
+from chatkeep.core.usage.spending import UsageQuery, UsageReport, usage_of
 from chatkeep.errors import CountConflictError, MessageConflictError, SessionNotFoundError
 from chatkeep.store.merging import merging
 
@@ -283,6 +284,11 @@ class MemoryStore:
             largest=tuple(sorted(measures, key=lambda one: -one.size_bytes)[:LARGEST_SHOWN]),
             longest=tuple(sorted(measures, key=lambda one: -one.message_count)[:LARGEST_SHOWN]),
         )
+
+    def usage(self, asked: UsageQuery) -> UsageReport:
+        """Return the tokens and the cost of answers by group."""
+        chosen = (stored for stored in self._selected(asked.selection) if asked.session in (None, stored.header.key))
+        return usage_of(((stored.summary, stored.messages) for stored in chosen), asked)
 
     def changes(self, after: str | None, *, limit: int, prefix: str = "") -> Changes:
         """Return the changes after a position, oldest first; without a position, only the present one."""

@@ -42,6 +42,7 @@ from chatkeep.core.model import (
 )
 from chatkeep.core.search.search import Search
 from chatkeep.core.stats import PeriodUnit, Stats
+from chatkeep.core.usage.spending import UsageQuery, UsageReport
 
 
 class Store(Protocol):
@@ -178,6 +179,14 @@ class Store(Protocol):
         """Return statistics of the sessions under a prefix, as `core.stats` defines them.
 
         With `since`, only periods that begin on that day or later.
+        """
+        ...
+
+    def usage(self, asked: UsageQuery) -> UsageReport:
+        """Return the tokens and the cost of answers by group, by the rules of `core.usage`.
+
+        Every line of the log counts, except the copies at the beginning of a fork. Cost: by the answers of the
+        selected sessions; no message is read.
         """
         ...
 

@@ -29,6 +29,7 @@ from chatkeep.testing.standing import StandingContract
 from chatkeep.testing.stats import StatsContract
 from chatkeep.testing.texts import NASTY_KEYS, NASTY_TEXTS, TextContract
 from chatkeep.testing.threads import ThreadContract
+from chatkeep.testing.usage import UsageContract
 
 __all__ = [
     "NASTY_KEYS",
@@ -57,6 +58,7 @@ class StoreContract(
     ThreadContract,
     FeedContract,
     StatsContract,
+    UsageContract,
 ):
     """Every promise of a store, as tests. Subclass it and define the fixture `store`."""
 

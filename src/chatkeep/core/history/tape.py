@@ -19,6 +19,7 @@ from contextlib import suppress
 from typing import Final, Literal
 
 import msgspec
+from msgspec import to_builtins
 
 from chatkeep.core.history.completions import END
 from chatkeep.core.history.folding import ERROR_WORDS
@@ -29,6 +30,7 @@ from chatkeep.core.model import Draft, Json
 from chatkeep.core.sse import EVENT_STREAM_TYPE, EventReader
 from chatkeep.core.text.quoting import page_words, quoted
 from chatkeep.core.text.reasoning import PieceKind, TextPiece
+from chatkeep.core.usage.token_counts import TOKENS, token_counts
 from chatkeep.errors import (
     BrokenInputError,
     ModelCutOffError,
@@ -229,6 +231,9 @@ class Tape:
         draft = self.answer.draft(facts)
         if draft is None:
             return None
+        counts = token_counts((draft.metadata or {}).get("usage"))
+        if counts is not None:
+            draft = msgspec.structs.replace(draft, metadata={**(draft.metadata or {}), TOKENS: to_builtins(counts)})
         content, calls, metadata = map(self._mask.value, (draft.content, draft.tool_calls, draft.metadata))
         return msgspec.structs.replace(draft, content=content, tool_calls=calls, metadata=metadata)
 

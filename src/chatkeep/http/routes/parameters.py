@@ -11,6 +11,7 @@ from chatkeep.core.keys import parse_key
 from chatkeep.core.model import ROLES, Role, Selection
 from chatkeep.core.paging import LIST_LIMIT_MAX, SEARCH_LIMIT_MAX
 from chatkeep.core.search.search import DEFAULT_ROLES
+from chatkeep.core.usage.spending import USAGE_LIMIT_MAX
 from chatkeep.errors import InvalidKeyError
 from chatkeep.http.gate.binding import Computed, InPath, InQuery
 from chatkeep.wire.bodies import KEY_SCHEMA, LABEL_SCHEMA, parse_time
@@ -43,6 +44,8 @@ Seq = Annotated[int | None, InQuery(ge=0, le=_SEQ_MAX, description="A message's 
 CountParameter = Annotated[int | None, InQuery(ge=0, le=_SEQ_MAX)]
 Time = Annotated[str | None, InQuery(description="RFC 3339.", schema={"format": "date-time"})]
 Day = Annotated[str | None, InQuery(description="A day, as 2024-01-15.", schema={"format": "date"})]
+LastDay = Annotated[str | None, InQuery(description="The last day, as 2024-01-15.", schema={"format": "date"})]
+UsageLimit = Annotated[int, InQuery(ge=1, le=USAGE_LIMIT_MAX, description="How many rows at most.")]
 SearchRole = Annotated[Role | Literal["any"] | None, InQuery(description="Only messages of this role.")]
 ExportFormat = Literal["json", "jsonl", "md"]
 ImportFormat = Literal["json", "jsonl"]

@@ -8,6 +8,7 @@ from starlette.responses import Response
 
 import chatkeep
 from chatkeep.core.stats import PeriodUnit
+from chatkeep.core.usage.spending import USAGE_LIMIT_DEFAULT, UsageGroup, UsageQuery
 from chatkeep.http import docs, metrics
 from chatkeep.http.gate.rules import json_response
 from chatkeep.http.routes import parameters as given
@@ -41,6 +42,30 @@ async def get_stats(
     """Count the sessions visible to the token, over time, by channel and by tag, and name the largest."""
     first = None if since is None else parse_date("since", since)
     return json_response(json_bytes(await threads.read(sessions.stats, prefix or "", unit=unit, since=first)))
+
+
+async def get_usage(  # noqa: PLR0913 - one parameter per query parameter
+    services: ServicesParameter,
+    sessions: Own,
+    chosen: given.Filtered,
+    *,
+    by: UsageGroup = "day",
+    session: given.MaybeKey = None,
+    since: given.Day = None,
+    until: given.LastDay = None,
+    limit: given.UsageLimit = USAGE_LIMIT_DEFAULT,
+) -> Response:
+    """Add up the tokens and the cost of the models' answers, by day, model, channel, session or tag."""
+    asked = UsageQuery(
+        by=by,
+        selection=chosen,
+        session=None if session is None else given.key("session", session),
+        since=None if since is None else parse_date("since", since),
+        until=None if until is None else parse_date("until", until),
+        limit=limit,
+        prices=services.prices,
+    )
+    return json_response(json_bytes(await services.pools.read(sessions.usage, asked)))
 
 
 async def get_metrics(services: ServicesParameter) -> Response:

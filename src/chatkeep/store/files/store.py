@@ -34,6 +34,7 @@ from chatkeep.core.paging import Place, cursor_at, place_of, scope_of
 from chatkeep.core.search.search import Search
 from chatkeep.core.standing import said
 from chatkeep.core.stats import PeriodUnit, Stats
+from chatkeep.core.usage.spending import UsageQuery, UsageReport
 from chatkeep.disk.files import Durability, Stamp
 from chatkeep.errors import (
     BusyError,
@@ -266,6 +267,10 @@ class FilesStore:
     def stats(self, prefix: str = "", *, unit: PeriodUnit = "month", since: date | None = None) -> Stats:
         """Return counts over time, by channel and tag, and the largest sessions, as `Store.stats` says."""
         return self._upkeep.answer(lambda index: index.stats(prefix, unit, since))
+
+    def usage(self, asked: UsageQuery) -> UsageReport:
+        """Return the tokens and the cost of answers by group, as `Store.usage` says."""
+        return self._upkeep.answer(lambda index: index.usage(asked))
 
     def changes(self, after: str | None, *, limit: int, prefix: str = "") -> Changes:
         """Return the changes after a position, as `Store.changes` says."""

@@ -4,7 +4,8 @@ SELECT name FROM sessions UNION ALL SELECT name FROM problems;
 -- strays: The number of lines without a session, plus the number of sessions with wrong counts. (Role 5 is the event.)
 SELECT
   (SELECT count(*) FROM messages WHERE sid NOT IN (SELECT sid FROM sessions)) +
-  (SELECT count(*) FROM asides WHERE sid NOT IN (SELECT sid FROM sessions)) + (
+  (SELECT count(*) FROM asides WHERE sid NOT IN (SELECT sid FROM sessions)) +
+  (SELECT count(*) FROM calls WHERE sid NOT IN (SELECT sid FROM sessions)) + (
     SELECT count(*) FROM sessions s
     LEFT JOIN (SELECT sid, count(*) AS n FROM messages WHERE role < 5 GROUP BY sid) m ON m.sid = s.sid
     LEFT JOIN (SELECT sid, count(*) AS n FROM asides GROUP BY sid) a ON a.sid = s.sid

@@ -38,9 +38,10 @@ from chatkeep.core.search.search import Search
 from chatkeep.core.standing import Drops
 from chatkeep.core.stats import PeriodUnit, Stats
 from chatkeep.core.unknown import FORMAT
+from chatkeep.core.usage.spending import UsageQuery, UsageReport
 from chatkeep.disk.files import Stamp, told
 from chatkeep.disk.sqlite import transaction
-from chatkeep.store.files.index import changes, counting, rows
+from chatkeep.store.files.index import changes, costing, counting, rows
 from chatkeep.store.files.index.databases import (
     IndexBehindError,
     IndexLostError,
@@ -248,6 +249,10 @@ class Index:
     def stats(self, prefix: str, unit: PeriodUnit, since: date | None) -> Stats:
         """Return the figures of `Store.stats`."""
         return self._read(lambda db: counting.counted_stats(db, prefix, unit, since))
+
+    def usage(self, asked: UsageQuery) -> UsageReport:
+        """Return the figures of `Store.usage`."""
+        return self._read(lambda db: costing.usage_report(db, asked))
 
     def warm_up(self) -> None:
         """Read the rows of the newest 2,000,000 messages, of all sessions and runs into memory.

@@ -359,3 +359,48 @@ SELECT sid FROM sessions WHERE {where} LIMIT :limit;
 -- runs_where: The runs of documents of the sessions in a selection, with their events.
 SELECT r.doc, r.message_count FROM sessions s CROSS JOIN runs r ON r.sid = s.sid WHERE {where}
 UNION ALL SELECT a.doc, 1 FROM sessions s CROSS JOIN asides a ON a.sid = s.sid WHERE a.doc IS NOT NULL AND {where};
+
+-- put_model: Add the name of a model.
+INSERT OR IGNORE INTO models (name) VALUES (?1);
+
+-- put_call: Add an answer of a model.
+INSERT INTO calls SELECT ?1, ?2, ?3, model, ?5, ?6, ?7, ?8, ?9, ?10 FROM models WHERE name = ?4;
+
+-- drop_calls: Delete the answers of a session.
+DELETE FROM calls WHERE sid = :sid;
+
+-- models_on_days: The days on which answers in a selection were given, by model.
+WITH chosen AS MATERIALIZED (SELECT sid, {copied} AS copied FROM sessions WHERE {where})
+SELECT m.model, m.name, d.day FROM (
+  SELECT DISTINCT c.model AS model, c.day AS day FROM chosen s
+  CROSS JOIN calls c ON c.sid = s.sid AND c.seq > s.copied AND c.day BETWEEN :since AND :until
+) d CROSS JOIN models m ON m.model = d.model ORDER BY m.model, d.day;
+
+-- usage: The answers in a selection by group, with their tokens and cost; the number of groups comes last.
+WITH chosen AS MATERIALIZED (
+  SELECT sid, channel, tags, {copied} AS copied FROM sessions WHERE {where}
+), rates AS MATERIALIZED (
+  SELECT value ->> 0 AS model, value ->> 1 AS since, value ->> 2 AS until, value ->> 3 AS above, value ->> 4 AS up_to,
+    value ->> 5 AS input, value ->> 6 AS cached, value ->> 7 AS cache_write, value ->> 8 AS output, value ->> 9 AS request
+  FROM json_each(:rates)
+), priced AS (
+  SELECT {group} AS name, c.*, coalesce(
+    c.cost,
+    r.request + (c.input - coalesce(c.cached, 0) - coalesce(c.cache_write, 0)) * r.input
+    + coalesce(c.cached, 0) * r.cached + coalesce(c.cache_write, 0) * r.cache_write + c.output * r.output
+  ) AS price
+  FROM chosen s CROSS JOIN calls c ON c.sid = s.sid AND c.seq > s.copied AND c.day BETWEEN :since AND :until
+  LEFT JOIN rates r
+    ON r.model = c.model AND c.day BETWEEN r.since AND r.until AND c.input > r.above AND c.input <= r.up_to
+  {tags}
+)
+SELECT {name} AS name, calls, uncounted, unpriced, input, output, cached, cache_write, reasoning, price, count(*) OVER ()
+FROM (
+  SELECT name AS of, count(*) AS calls, sum(input IS NULL) AS uncounted, sum(price IS NULL) AS unpriced,
+    coalesce(sum(input), 0) AS input, coalesce(sum(output), 0) AS output, coalesce(sum(cached), 0) AS cached,
+    coalesce(sum(cache_write), 0) AS cache_write, coalesce(sum(reasoning), 0) AS reasoning, sum(price) AS price
+  FROM priced GROUP BY name
+) ORDER BY {order} LIMIT :limit;
+
+-- listed: Some sessions, as a list shows them.
+SELECT * FROM listed WHERE key IN (SELECT value FROM json_each(:keys));

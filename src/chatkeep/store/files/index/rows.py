@@ -19,6 +19,7 @@ from chatkeep.core.model import ROLES, Header, Message, Role, Summary
 from chatkeep.core.paging import Place
 from chatkeep.core.standing import EVENT, Drops, holds, reach
 from chatkeep.disk.files import Stamp
+from chatkeep.store.files.index import charges
 from chatkeep.store.files.index.hashing import hash_of
 from chatkeep.store.files.index.sets import sealing
 from chatkeep.store.files.index.sets.postings import Postings, put_fresh, withdraw
@@ -154,7 +155,7 @@ def put(db: Database, entry: Entry, doc: int | None = None) -> int:
     values = {
         **_header_values(entry.header),
         **_digest_values(entry.header, entry.digest),
-        **_stamp_values(entry.stamp),
+        **msgspec.structs.asdict(entry.stamp),
     }
     places = {"name": entry.name, "body": entry.body, "tail": entry.tail, "damage": entry.damage}
     ((sid,),) = db.execute(QUERIES["put_session"], {**values, **places, "checksum": entry.checksum})
@@ -204,7 +205,7 @@ def grow(db: Database, row: Row, entry: Entry) -> bool:
 
 
 def _grow(db: Database, row: Row, entry: Entry) -> None:
-    values = {**_digest_values(entry.header, entry.digest), **_stamp_values(entry.stamp)}
+    values = {**_digest_values(entry.header, entry.digest), **msgspec.structs.asdict(entry.stamp)}
     db.execute(QUERIES["grow_session"], {**values, "name": row.name, "tail": entry.tail, "checksum": entry.checksum})
 
 
@@ -217,7 +218,7 @@ def revise_row(db: Database, row: Row, header: Header, stamp: Stamp, *, body: in
 
 
 def _revise(db: Database, row: Row, header: Header, stamp: Stamp, *, body: int, tail: int) -> None:
-    values = {**_header_values(header), **_stamp_values(stamp), "name": row.name, "body": body, "tail": tail}
+    values = {**_header_values(header), **msgspec.structs.asdict(stamp), "name": row.name, "body": body, "tail": tail}
     db.execute(QUERIES["revise_session"], {name: values[name] for name in values if name not in _NEVER_REVISED})
 
 
@@ -229,7 +230,7 @@ def drop(db: Database, name: str) -> None:
             withdraw(db, doc, count)
             db.execute(QUERIES["drop_messages"], (doc, doc + count - 1))
         _withdraw_events(db, sid, 1, 1 << 62)
-        for query in ("drop_runs", "drop_asides", "drop_session"):
+        for query in ("drop_runs", "drop_asides", "drop_calls", "drop_session"):
             db.execute(QUERIES[query], {"sid": sid})
     db.execute(QUERIES["drop_problem"], {"name": name})
 
@@ -264,7 +265,7 @@ def _withdraw_events(db: Database, sid: int, first: int, last: int) -> None:
 
 def put_problem(db: Database, name: str, reason: str, stamp: Stamp) -> None:
     """Store the reason why the store cannot serve a name."""
-    db.execute(QUERIES["put_problem"], {"name": name, "reason": reason, **_stamp_values(stamp)})
+    db.execute(QUERIES["put_problem"], {"name": name, "reason": reason, **msgspec.structs.asdict(stamp)})
 
 
 def note_change(
@@ -332,6 +333,7 @@ def _put_lines(db: Database, entry: Entry, sid: int, doc: int | None) -> int:
         placed.append(_Placed(line, start, end, None if is_gone else free))
         free += not is_gone
     _put_rows(db, entry, sid, placed)
+    charges.put_calls(db, sid, entry.messages)
     if any(one.doc is not None for one in placed):
         kept = [place for place, one in enumerate(placed) if one.doc is not None]
         _put_labels(db, entry, sid, kept, first)
@@ -431,10 +433,6 @@ def _digest_values(header: Header, digest: Digest) -> dict[str, Value]:
         "latest_at": latest_at,
         "updated_at": microseconds(header.created_at) if latest_at is None else latest_at,
     }
-
-
-def _stamp_values(stamp: Stamp) -> dict[str, Value]:
-    return msgspec.structs.asdict(stamp)
 
 
 def row_of(values: Sequence[Value]) -> Row:

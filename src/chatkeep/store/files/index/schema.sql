@@ -168,6 +168,28 @@ CREATE TABLE zones (
   newest INTEGER NOT NULL
 );
 
+-- The answers of models, dropped ones too (see core/usage): the day, as a number since the year 1, the tokens, and the
+-- cost in US dollars as the server told it. A number not told is NULL; without `input`, none is told.
+CREATE TABLE calls (
+  sid INTEGER NOT NULL,
+  seq INTEGER NOT NULL,
+  day INTEGER NOT NULL,
+  model INTEGER NOT NULL,
+  input INTEGER,
+  output INTEGER,
+  cached INTEGER,
+  cache_write INTEGER,
+  reasoning INTEGER,
+  cost REAL,
+  PRIMARY KEY (sid, seq)
+) WITHOUT ROWID;
+
+-- The names of the models, empty for answers that name none.
+CREATE TABLE models (
+  model INTEGER PRIMARY KEY,
+  name TEXT NOT NULL UNIQUE
+);
+
 -- What happened to the sessions since the database was made, in the order of the commits; the oldest are
 -- dropped. Not filled by a build. The numbers mean something only together with the secret (see feed.py).
 CREATE TABLE changes (
