@@ -27,7 +27,7 @@ fuzz: $(VENV)/fuzz-ready
 
 streams: $(VENV)/ready
 	CHATKEEP_STREAMS=$(STREAMS) $(BIN)/python -m pytest -q tests/chat/test_streams.py tests/core/history/protocols/test_anthropic.py \
-		tests/core/history/protocols/test_items.py
+		tests/core/history/protocols/test_items.py tests/core/history/protocols/test_gemini.py
 
 mutations: $(VENV)/ready
 	CHATKEEP_MUTATIONS=$(MUTATIONS) $(BIN)/python -m pytest -q tests/importers/formats/agents/test_mutations.py

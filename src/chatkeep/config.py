@@ -44,7 +44,7 @@ class UpstreamEntry(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     """
 
     name: Annotated[str, Meta(pattern=r"^[\w.-]{1,64}\Z")]
-    kind: Literal["openai", "anthropic"]
+    kind: Literal["openai", "anthropic", "gemini"]
     url: Annotated[str, Meta(pattern=_MODEL_URL, min_length=1)]
     key_variable: Annotated[str, Meta(pattern=r"^[A-Za-z_][A-Za-z0-9_]*\Z")] | None = None
     models: tuple[str, ...] = ()

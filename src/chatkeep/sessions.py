@@ -376,12 +376,10 @@ class Sessions:
         """Return the tokens and the cost of the visible sessions' answers by group, as `core.usage` says.
 
         Raises:
-            InvalidError: for a limit out of 1..1000, and for days in the wrong order.
+            InvalidError: for a limit out of 1..1000.
             SessionNotFoundError, SessionDamagedError: for a session asked for, as in `Store.get`.
         """
         _check_limit(asked.limit, USAGE_LIMIT_MAX)
-        if asked.since is not None and asked.until is not None and asked.since > asked.until:
-            raise InvalidError("since", "must not be later than until")
         session = None if asked.session is None else self.get(asked.session).header.key
         within = msgspec.structs.replace(asked, selection=self._within(asked.selection), session=session)
         return self._store.usage(within)

@@ -11,6 +11,8 @@ from typing import Any
 import anthropic
 import httpx2
 import openai
+from google import genai
+from google.genai import types
 
 Json = Any
 MODEL = "small-model"
@@ -109,3 +111,48 @@ def _response(client: openai.OpenAI, turn: int, asked: Json) -> tuple[str, Json]
 
 def _output(call: Json) -> Json:
     return {"type": "function_call_output", "call_id": call["call_id"], "output": f"rain for {call['arguments']}"}
+
+
+def with_gemini(url: str, key: str, turns: int) -> Json:
+    """Talk with Google's client; odd turns are streamed, and their pieces sent back as they came."""
+    root = url.removesuffix("/v1")
+    said: list[Json] = []
+    answers: list[Json] = []
+    with genai.Client(api_key=key, http_options=types.HttpOptions(base_url=root)) as client:
+        tool = {"function_declarations": [{"name": "weather", "description": "The weather."}]}
+        config: Json = {
+            "system_instruction": "Be brief.",
+            "tools": [tool],
+            "automatic_function_calling": {"disable": True},
+        }
+        for turn in range(turns):
+            parts: list[Json] = [{"text": f"{QUESTIONS[turn % 4]} {turn}"}]
+            if turn % 5 == 4:
+                parts.insert(0, {"inline_data": {"mime_type": "image/png", "data": PICTURE}})
+            while parts:
+                said.append({"role": "user", "parts": parts})
+                contents = _contents(client, turn, said, config)
+                answers += contents
+                said += [one["content"] for one in contents]
+                parts = [
+                    _response_part(part)
+                    for one in contents
+                    for part in one["content"]["parts"]
+                    if "function_call" in part
+                ]
+        answers.append(client.models.count_tokens(model=MODEL, contents=said).total_tokens)
+    return {"answers": answers, "messages": said}
+
+
+def _contents(client: genai.Client, turn: int, said: list[Json], config: Json) -> list[Json]:
+    if turn % 2 == 0:
+        chunks = [client.models.generate_content(model=MODEL, contents=said, config=config)]
+    else:
+        chunks = list(client.models.generate_content_stream(model=MODEL, contents=said, config=config))
+    told = [chunk.model_dump(mode="json", exclude_none=True, exclude={"sdk_http_response"}) for chunk in chunks]
+    return [{"content": one["candidates"][0]["content"], "rest": one} for one in told]
+
+
+def _response_part(part: Json) -> Json:
+    call = part["function_call"]
+    return {"function_response": {"name": call["name"], "response": {"output": f"rain for {call['args']}"}}}

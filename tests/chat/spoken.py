@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+from tests.chat import generated
 from tests.chat.completions import CREATED, MODELS
 
 Json = Any
@@ -35,17 +36,24 @@ class Reply:
     headers: dict[str, str] = field(default_factory=dict)
 
 
-def reply(method: str, path: str, request: Json, text: str | None = None) -> Reply:
+def reply(method: str, path: str, request: Json, text: str | None = None, query: str = "") -> Reply:
     """Return the answer to a request; `text` is what the model says in place of an echo."""
     if method == "POST" and path.endswith("/messages"):
         return _spoken("messages", Message(request, text), request)
+    if method == "POST" and path.endswith("enerateContent"):
+        return generated.reply(path, request, text, is_stream="stream" in path, is_sse="alt=sse" in query)
     if method == "POST" and path.endswith("/responses"):
         return _spoken("responses", Response(request, text), request)
+    if "models/gemini" in path or "cachedContents/" in path:
+        return _whole(generated.other(method, path, request))
     return _whole(_other(method, path, request))
 
 
 def fault(path: str) -> bytes:
     """Return the event of an error within a stream."""
+    if path.endswith("enerateContent"):
+        error = {"code": 503, "message": "The model is overloaded.", "status": "UNAVAILABLE"}
+        return b"data: %b\r\n\r\n" % json.dumps({"error": error}).encode()
     if path.endswith("/messages"):
         return event({"type": "error", "error": {"type": "overloaded_error", "message": "Overloaded"}})
     return event({"type": "error", "code": "server_error", "message": "It broke.", "sequence_number": 9})

@@ -158,7 +158,7 @@ class Upstream:
 
     async def _reply(self, seen: Seen, line: Line) -> None:
         bearer = seen.headers.get("authorization", "").removeprefix("Bearer ")
-        if self.key not in (None, bearer, seen.headers.get("x-api-key")):
+        if self.key not in (None, bearer, seen.headers.get("x-api-key"), seen.headers.get("x-goog-api-key")):
             await line.whole(completions.unauthorised())
         elif seen.path.endswith("/models"):
             await line.send_json(completions.models())
@@ -190,7 +190,7 @@ class Upstream:
         if answer.error:
             await line.whole(answer)
             return
-        reply = spoken.reply(seen.method, seen.path, seen.body, answer.text)
+        reply = spoken.reply(seen.method, seen.path, seen.body, answer.text, seen.query)
         if len(reply.pieces) == 1:
             await line.send(_head(200, reply.headers | {"Content-Length": str(len(reply.pieces[0]))}) + reply.pieces[0])
             return

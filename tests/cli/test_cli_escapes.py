@@ -51,6 +51,7 @@ ARGS: dict[str, list[list[str]]] = {
     "import": [["{}/" + NAME + ".json"], ["{}"], ["{}/none" + NAME], ["{}", "--as", ACTS], ["{}", "--timezone", ACTS]],
     "demo": [[]],
     "stats": [[], ["--json"]],
+    "usage": [["--by", "session"], ["--by", "tag", "--json"], ["--by", ACTS], ["--session", ACTS], ["--since", ACTS]],
     "doctor": [[], ["--json"], ["--fix"]],
     "backup": [["{}/" + NAME + ".zip"], ["{}/no/" + NAME]],
     "restore": [["{}/" + NAME + ".json"], ["{}/none" + NAME]],

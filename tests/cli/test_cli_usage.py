@@ -63,6 +63,8 @@ def test_usage_says_what_to_do(run: Run, workspace: Path) -> None:
     furnish(workspace)
     assert "must be one of day, model, channel, session, tag" in run("usage", "--by", "week", code=2).err
     assert "1 to 1000" in run("usage", "-n", "0", code=2).err
-    assert "must not be later than until" in run("usage", "--since", "2024-02-01", "--until", "2024-01-01", code=2).err
+    assert (
+        "must not be later than --until" in run("usage", "--since", "2024-02-01", "--until", "2024-01-01", code=2).err
+    )
     assert "cli:b" in run("usage", "--session", "cli:b", code=3).err
     assert "No answers of models are stored" in run("usage", "--channel", "fax").out

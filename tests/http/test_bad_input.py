@@ -114,7 +114,6 @@ QUERIES = [
     "/api/v1/stats?tag=x",
     "/api/v1/usage?by=week",
     "/api/v1/usage?since=yesterday",
-    "/api/v1/usage?since=2024-02-01&until=2024-01-01",
     "/api/v1/usage?limit=0",
     "/api/v1/usage?session=%00",
     "/api/v1/export?format=txt",

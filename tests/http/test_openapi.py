@@ -6,7 +6,7 @@ import json
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ import pytest
 from chatkeep.access.page_sessions import SignInCode
 from chatkeep.access.tokens import TokenFile
 from chatkeep.core.sse import EVENT_STREAM_TYPE
+from chatkeep.core.usage.spending import CallPrice
 from chatkeep.http.app import create_app
 from chatkeep.http.gate.guard import UNLIMITED, Guard
 from chatkeep.http.gate.limits import Limits
@@ -42,6 +43,7 @@ FORMATS = {"application/json": "json", "application/jsonl": "jsonl", "text/markd
 OF_THE_MOMENT = ("version", "uptime_seconds", "size_bytes")
 ANSWERS = (Answer("101 is prime."), Answer("103."), Answer("Hello!"), Answer("Hello!"))
 RECORDED = ("complete_chat", "create_message", "create_response")
+STREAMED = ("stream_content", "stream_beta_content")
 ROUTE_OF = {route.name: route for route in ROUTES}
 
 
@@ -113,6 +115,18 @@ def events_of(text: str) -> Iterator[tuple[str, Any]]:
         yield fields["event"], json.loads(fields["data"])
 
 
+class Flat:
+    """A table with one price for all tokens of known models."""
+
+    name: str | None = "genai-prices 0.2.3"
+
+    def prices(self, model: str, day: date) -> tuple[CallPrice, ...]:  # noqa: ARG002 - as a table has it
+        """Return a price, none for a model of our own."""
+        if model == "small-model":
+            return ()
+        return (CallPrice(above=-1, up_to=1 << 30, input=1e-6, cached=1e-6, cache_write=1e-6, output=1e-6),)
+
+
 class Story:
     """A new server, which gets the requests of the examples one after the other."""
 
@@ -138,6 +152,8 @@ class Story:
             parameters["format"] = FORMATS[media_type]
         if name in RECORDED:
             body["stream"] = media_type == EVENT_STREAM_TYPE
+        if name in STREAMED:
+            parameters["alt"] = "sse" if media_type == EVENT_STREAM_TYPE else "json"
         path, query, headers = placed(route, parameters)
         request = self._client.build_request(route.method, path, params=query, headers=headers, json=body)
         if name == "follow_events":
@@ -208,6 +224,7 @@ def telling(folder: Path) -> Iterator[Story]:
         upstream.script(*ANSWERS)
         chats = Chats(Asked(settings_of(upstream)), history_tokens=8000)
         app = create_app(sessions, guard, chats=chats, relay=Relay(settings_of(upstream)), code=code)
+        services_of(app).prices = Flat()
         headers = {"Authorization": f"Bearer {secret}", "Sec-Fetch-Site": "same-origin"}
         with (
             listening(app, access_log=False, lifespan="on") as port,

@@ -67,6 +67,17 @@ CASES: dict[tuple[str, str], Case] = {
     ("POST", "/v1/chat/completions"): Case("elsewhere", body={"model": "m", "messages": []}),
     ("POST", "/v1/messages"): Case("elsewhere", body={"model": "m", "messages": []}),
     ("POST", "/v1/responses"): Case("elsewhere", body={"model": "m", "input": "x"}),
+    ("POST", "/v1/{model:path}:generateContent"): Case("elsewhere", "/v1/models/m:generateContent", body={}),
+    ("POST", "/v1/{model:path}:streamGenerateContent"): Case(
+        "elsewhere", "/v1/models/m:streamGenerateContent", body={}
+    ),
+    ("POST", "/v1beta/{model:path}:generateContent"): Case("elsewhere", "/v1beta/models/m:generateContent", body={}),
+    ("POST", "/v1beta/{model:path}:streamGenerateContent"): Case(
+        "elsewhere", "/v1beta/models/m:streamGenerateContent", body={}
+    ),
+    ("GET", "/v1beta/{path:path}"): Case("elsewhere", "/v1beta/models/m"),
+    ("POST", "/v1beta/{path:path}"): Case("elsewhere", "/v1beta/models/m:countTokens", body={}),
+    ("DELETE", "/v1beta/{path:path}"): Case("elsewhere", "/v1beta/cachedContents/x"),
     ("GET", "/v1/models"): Case("elsewhere"),
     ("GET", "/v1/{path:path}"): Case("elsewhere", "/v1/models/m"),
     ("POST", "/v1/{path:path}"): Case("elsewhere", "/v1/embeddings", body={}),

@@ -59,6 +59,8 @@ def usage_command(
             limit=limit,
             prices=price_table(),
         )
+        if asked.since is not None and asked.until is not None and asked.since > asked.until:
+            raise InvalidError("--since", "must not be later than --until")
         found = sessions.usage(asked)
         if as_json:
             screen.show_json(found)

@@ -205,6 +205,36 @@ CHAT: Final = (
         Body(),
         lasts=True,
     ),
+    *(
+        Route(
+            "POST",
+            f"{base}/{{model:path}}:{verb}",
+            FORWARD,
+            handler,
+            RouteAnswer(media_types=(JSON_TYPE, EVENT_STREAM_TYPE) if "stream" in verb else (JSON_TYPE,)),
+            (*_ASKED, errors.NotFoundError),
+            Body(),
+            lasts=True,
+        )
+        for base, verb, handler in (
+            ("/v1", "generateContent", proxy.generate_content),
+            ("/v1", "streamGenerateContent", proxy.stream_content),
+            ("/v1beta", "generateContent", proxy.generate_beta_content),
+            ("/v1beta", "streamGenerateContent", proxy.stream_beta_content),
+        )
+    ),
+    Route("GET", "/v1beta/{path:path}", FORWARD_READ, proxy.pass_beta_get, RouteAnswer(), _PASSED),
+    Route(
+        "POST",
+        "/v1beta/{path:path}",
+        FORWARD,
+        proxy.pass_beta_post,
+        RouteAnswer(),
+        (*_PASSED, *_SENT),
+        Body(),
+        lasts=True,
+    ),
+    Route("DELETE", "/v1beta/{path:path}", FORWARD, proxy.pass_beta_delete, RouteAnswer(), _PASSED),
     Route("GET", "/v1/models", FORWARD_READ, proxy.list_models, RouteAnswer(), _PASSED),
     Route("GET", "/v1/{path:path}", FORWARD_READ, proxy.pass_get, RouteAnswer(), _PASSED),
     Route("POST", "/v1/{path:path}", FORWARD, proxy.pass_post, RouteAnswer(), (*_PASSED, *_SENT), Body(), lasts=True),

@@ -6,9 +6,10 @@ from typing import Final
 
 from chatkeep.core.history.protocols.anthropic import MESSAGES
 from chatkeep.core.history.protocols.chat_completions import COMPLETIONS
+from chatkeep.core.history.protocols.gemini import GEMINI
 from chatkeep.core.history.protocols.item_folding import RESPONSES
 from chatkeep.core.history.protocols.speaking import ModelProtocol
 
 PROTOCOLS: Final[dict[str, ModelProtocol]] = {
-    protocol.name: protocol for protocol in (COMPLETIONS, MESSAGES, RESPONSES)
+    protocol.name: protocol for protocol in (COMPLETIONS, MESSAGES, RESPONSES, GEMINI)
 }

@@ -196,9 +196,9 @@ def _form(said: AnyMessage) -> Json:
     """Return a message's form for comparison: role, words and parts, its calls or the call it answers."""
     role = "system" if said.role == "developer" else said.role
     parts = said.content if isinstance(said.content, list) else ()
-    used = [part for part in parts if role == "assistant" and isinstance(part, dict) and part.get("type") == "tool_use"]
+    used = list(filter(None, map(_use, parts))) if role == "assistant" else []
     if said.tool_calls or used:  # calls have ids of their own; clients often drop the words beside them
-        return role, [*map(_call, said.tool_calls or ()), *map(_use, used)]
+        return role, [*map(_call, said.tool_calls or ()), *used]
     others = [
         _part_form(part)
         for part in parts
@@ -248,8 +248,14 @@ def _is_of_server(part: Json) -> bool:
     return isinstance(kind, str) and (kind.startswith(("server_", "mcp_")) or kind.endswith(_OF_SERVER))
 
 
-def _use(part: dict[str, Json]) -> Json:
-    return part.get("id"), part.get("name"), part.get("input")
+def _use(part: Json) -> Json:
+    """Return the call in a part of Anthropic's or Gemini's, None if it is none."""
+    if not isinstance(part, dict):
+        return None
+    if part.get("type") == "tool_use":
+        return part.get("id"), part.get("name"), part.get("input")
+    call = part.get("functionCall")
+    return (call.get("id"), call.get("name"), call.get("args")) if isinstance(call, dict) else None
 
 
 def _call(call: Json) -> Json:

@@ -54,6 +54,7 @@ _FIELD: Final = re.compile(rb"(?:data|event|id|retry|error)?[ \t]*:")
 _BEGINNING_BYTES: Final = 16  # the longest field name of an event ends within these
 _BLANKS: Final = b" \t\r\n"
 _BETWEEN: Final = re.compile(r"\s*(?:data:\s*)?")  # between two values of a body
+_LISTED: Final = re.compile(r"[\s,]*\]?\s*")  # between two values of a list
 _FAILED: Final = "error"
 
 NOTHING_MASKED: Final = Mask("")
@@ -275,12 +276,15 @@ class Tape:
 
     def _take_json(self, body: bytes) -> None:
         """Take a JSON body: one value, or several, perhaps with a stream's end behind them."""
+        is_list = self._protocol.takes_lists and body.startswith(b"[")
         if (value := _whole_of(body)) is not None:
-            self._take_value(value, body, is_error=False)
+            for one in value if is_list and isinstance(value, list) else (value,):
+                self._take_value(one, body, is_error=False)
             self._end_json(body)
             return
-        text, place, decoder = body.decode(errors="replace"), 0, json.JSONDecoder()
-        while (start := _BETWEEN.match(text, place).end()) < len(text) and not self.is_over:  # type: ignore[union-attr]
+        text, place, decoder = body.decode(errors="replace"), int(is_list), json.JSONDecoder()
+        between = _LISTED if is_list else _BETWEEN
+        while (start := between.match(text, place).end()) < len(text) and not self.is_over:  # type: ignore[union-attr]
             if text.startswith(END.decode(), start):
                 self.is_over = True
                 break
@@ -292,7 +296,10 @@ class Tape:
                     self.answer.add_beginning(_beginning_of(body, self._protocol.text_field))
                 return
             self._take_value(value, body, is_error=False)
-        self._end_json(body)
+        if is_list and not text.rstrip().endswith("]"):
+            self._fail(ModelCutOffError("its JSON ends in the middle"))
+        else:
+            self._end_json(body)
 
     def _end_json(self, body: bytes) -> None:
         if not (self.answer.is_known or self.is_over):

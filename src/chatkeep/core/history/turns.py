@@ -37,6 +37,7 @@ _IMAGE: Final = re.compile(
 _IMAGE_TYPES: Final = frozenset(("image", "image_url", "input_image"))
 _TOOL_TYPES: Final = frozenset(("tool_use", "tool_result"))
 _UNSENT_TYPES: Final = _TOOL_TYPES | THOUGHT_TYPES  # a provider signs thinking for one model and one place in a history
+_TOOL_FIELDS: Final = ("functionCall", "functionResponse")  # of Gemini's parts, which have no types
 _TYPE: Final = re.compile(r"\w{1,40}")
 
 
@@ -185,7 +186,7 @@ def _parts(content: Json, *, role: Role) -> Iterator[ContentPart]:
         content = without_reasoning(content)
     for part in [content] if isinstance(content, str) else content or ():
         kind = _kind(part)
-        if kind in _UNSENT_TYPES:
+        if kind in _UNSENT_TYPES or (isinstance(part, dict) and any(name in part for name in _TOOL_FIELDS)):
             continue
         text = part if isinstance(part, str) else _text(part)
         if text is not None:
@@ -208,6 +209,9 @@ def _kind(part: Json) -> str:
 
 def _image(part: Json) -> Image | None:
     """Return the picture of an OpenAI or Anthropic part, or None unless both providers would take it."""
+    inline = part.get("inlineData") if isinstance(part, dict) else None
+    if isinstance(inline, dict):
+        part = {"type": "image", "source": {"media_type": inline.get("mimeType"), "data": inline.get("data")}}
     if _kind(part) not in _IMAGE_TYPES:
         return None
     holder = part.get("source", part.get("image_url"))
@@ -237,6 +241,8 @@ def _raw_calls(message: Message) -> Iterator[tuple[Json, Json, Json]]:
             yield call.get("id"), custom.get("name"), {"input": custom.get("input")}
     for part in _typed(message.content, "tool_use"):
         yield part.get("id"), part.get("name"), part.get("input")
+    for call in _fields(message.content, "functionCall"):
+        yield call.get("id"), call.get("name"), call.get("args")
 
 
 def _results(message: Message, parts: tuple[ContentPart, ...]) -> Iterator[ToolResult]:
@@ -250,13 +256,25 @@ def _results(message: Message, parts: tuple[ContentPart, ...]) -> Iterator[ToolR
             tuple(_parts(known, role="tool")),
             is_error=part.get("is_error") is True,
         )
-    if message.role == "tool" and (parts or not inner):
+    told = list(_fields(message.content, "functionResponse")) if message.role in ("user", "tool") else []
+    for result in told:
+        call_id, response = result.get("id"), result.get("response")
+        words = msgspec.json.encode(response).decode() if response is not None else ""
+        yield ToolResult(call_id if isinstance(call_id, str) else "", (words,) if words else ())
+    if message.role == "tool" and (parts or not (inner or told)):
         yield ToolResult(message.tool_call_id or "", parts)
 
 
 def _typed(content: Json, kind: str) -> Iterator[dict[str, Json]]:
     if isinstance(content, list):
         yield from (part for part in content if isinstance(part, dict) and part.get("type") == kind)
+
+
+def _fields(content: Json, name: str) -> Iterator[dict[str, Json]]:
+    """Yield the objects in the field of this name of parts without a type."""
+    parts = content if isinstance(content, list) else ()
+    found = (part.get(name) for part in parts if isinstance(part, dict) and "type" not in part)
+    yield from (one for one in found if isinstance(one, dict))
 
 
 def _arguments(arguments: Json) -> str:

@@ -10,10 +10,11 @@ The guard takes these steps in order:
 
 Later, `authorise` checks the scope of the grant, and `Sessions.confined` its prefix.
 
-A token comes in the `Authorization` header, on the model routes also in `X-Api-Key`. A signed-in browser sends a
-cookie instead of a token: `http.gate.cookies` defines when a cookie counts.
+A token comes in the `Authorization` header, on the model routes also in `X-Api-Key` or `X-Goog-Api-Key`. A signed-in
+browser sends a cookie instead of a token: `http.gate.cookies` defines when a cookie counts.
 
-Requests from this machine get no exception. A token in a URL never counts. No header proves an identity, except
+Requests from this machine get no exception. A token in a URL counts only on Gemini's routes, as their clients send it;
+it goes no further, not even into a log. No header proves an identity, except
 the client address from a configured proxy.
 """
 
@@ -24,6 +25,7 @@ import re
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from typing import Final
+from urllib.parse import parse_qsl
 
 from anyio import to_thread
 from msgspec import Struct
@@ -49,8 +51,12 @@ PAGE_FILES: Final = "/page/"
 SIGN_IN_PATH: Final = "/signin"
 UNCOUNTED_PATHS: Final = frozenset(("/metrics",))
 """Paths without limits for valid tokens."""
-MODEL_PATHS: Final = "/v1/"
-KEY_HEADER: Final = "x-api-key"
+MODEL_PATHS: Final = ("/v1/", "/v1beta/")
+"""The beginnings of the paths of models' servers: OpenAI's and Anthropic's, and Gemini's."""
+QUERY_KEY_PATHS: Final = "/v1beta/"
+"""The paths that take a token in the query too, as Gemini's clients send it."""
+KEY_HEADERS: Final = ("x-api-key", "x-goog-api-key")
+KEY_PARAMETER: Final = "key"
 RATE_PAGE: Final = 1200
 """Requests a minute for a signed-in browser: enough for scrolling, and for a search at each keystroke."""
 RATE_HEADERS: Final = ("X-RateLimit-Limit", "X-RateLimit-Remaining", "X-RateLimit-Reset")
@@ -278,8 +284,14 @@ def _bears(scope: Scope) -> bool:
 
 
 def _own_keys(scope: Scope) -> list[str]:
-    """Return the keys in the header of Anthropic's clients, which only the model routes take."""
-    return Headers(scope=scope).getlist(KEY_HEADER) if _is_of_model(scope) else []
+    """Return the keys in the headers of models' clients, else those in the query; only the model routes take them."""
+    if not _is_of_model(scope):
+        return []
+    found = [key for name in KEY_HEADERS for key in Headers(scope=scope).getlist(name)]
+    if found or not scope["path"].startswith(QUERY_KEY_PATHS):
+        return found
+    query = scope.get("query_string", b"").decode("latin-1")
+    return [key for name, key in parse_qsl(query, keep_blank_values=True) if name == KEY_PARAMETER]
 
 
 def _is_of_model(scope: Scope) -> bool:

@@ -29,14 +29,14 @@ from chatkeep.wire import answers, errors
 PROBLEM_TYPE = "application/problem+json"
 _METHODS = ("GET", "HEAD", "POST", "PATCH", "DELETE")
 _TRY_AGAIN = 503
-_OPENAI = "/v1/"
+_OPENAI = ("/v1/", "/v1beta/")
 _UNROUTED = (answers.STATUS[NotFoundError], answers.STATUS[MethodError])
 _SESSION_MESSAGES = re.compile(r"/api/(?:v1/)?sessions/.+/messages/?")  # other APIs have messages here
 _MESSAGES_ELSEWHERE = "The messages of a session are at /api/v1/messages?session=KEY."
 
 
 def response(error: ChatkeepError, scope: Scope) -> Response:
-    """Return an error as a response to a request; on `/v1/` in the shape for clients of OpenAI's API too."""
+    """Return an error as a response to a request; on the routes of models in the shape of their APIs too."""
     return _response(errors.problem(error), _headers(error), scope)
 
 

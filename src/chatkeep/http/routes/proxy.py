@@ -1,4 +1,4 @@
-"""The recording proxy: `/v1/...` as a model's server; a client needs only another base URL to be recorded.
+"""The recording proxy: `/v1/...` and `/v1beta/...` as a model's server; a client needs only another base URL.
 
 Requests of the protocols in `model.protocols` are recorded. Any other request passes unrecorded, under the same rules
 about tokens and headers.
@@ -9,6 +9,7 @@ from __future__ import annotations
 from contextlib import suppress
 from functools import partial
 from typing import Annotated, Final, NamedTuple
+from urllib.parse import unquote_plus
 
 import msgspec
 from msgspec import Struct
@@ -18,12 +19,13 @@ from starlette.responses import Response
 from chatkeep.core.bounds import LARGE_BODY_BYTES_MAX
 from chatkeep.core.history.protocols.anthropic import MESSAGES
 from chatkeep.core.history.protocols.chat_completions import COMPLETIONS
+from chatkeep.core.history.protocols.gemini import GEMINI
 from chatkeep.core.history.protocols.item_folding import RESPONSES
 from chatkeep.core.history.protocols.speaking import ModelProtocol
 from chatkeep.errors import InvalidKeyError, NotFoundError
-from chatkeep.http.gate.binding import InHeader, InPath
+from chatkeep.http.gate.binding import InHeader, InPath, InQuery
 from chatkeep.http.gate.body import JSON_TYPES, body_of
-from chatkeep.http.gate.guard import MODEL_PATHS
+from chatkeep.http.gate.guard import KEY_PARAMETER, MODEL_PATHS, QUERY_KEY_PATHS
 from chatkeep.http.gate.rules import Pools, room_for
 from chatkeep.http.services import Own, Services, ServicesParameter
 from chatkeep.http.streams.passage import ASIDE, UNREADABLE_ANSWER, Hold, Passage, Recorder, Rooms
@@ -35,7 +37,10 @@ from chatkeep.wire.bodies import LARGE_BYTES
 from chatkeep.workers.holding import Holding, RootRequest, held_of_answer, root_of_answer
 
 _ANTHROPIC: Final = "anthropic-version"
+_GOOGLE: Final = ("x-goog-api-key", "x-goog-api-client")
 OtherPath = Annotated[str, InPath(description="The rest of the address, as the model's server takes it.")]
+GeminiModel = Annotated[str, InPath(description="The model, as `gemini-2.5-flash`.")]
+StreamForm = Annotated[str | None, InQuery(description="`sse` for events; else a list that grows.")]
 NamedKey = Annotated[
     str | None,
     InHeader("X-Session-Key", "The session that the conversation is stored in; else it is recognised."),
@@ -56,6 +61,8 @@ class RecordedCall(NamedTuple):
     services: Services
     sessions: Sessions
     protocol: ModelProtocol
+    model: str = ""
+    """The model in the path, empty where the body names it."""
 
     @property
     def threads(self) -> Pools:
@@ -72,7 +79,7 @@ async def _recorded(call: RecordedCall, named: str | None) -> Response:
         body = await body_of(request, JSON_TYPES, LARGE_BODY_BYTES_MAX)
         room.fit(len(body))
         plan = await _plan_of(call, body, None if named is None else _text(named))
-        relay = services.upstreams.relay_for(call.protocol.kind, plan.model)  # before anything is stored
+        relay = services.upstreams.relay_for(call.protocol.kind, call.model or plan.model)  # before anything is stored
         if plan.recording == UNREADABLE_ANSWER:
             services.metrics.missed("request", UNREADABLE_ANSWER)
     except BaseException:
@@ -100,6 +107,53 @@ async def create_response(
     return await _recorded(RecordedCall(request, services, sessions, RESPONSES), named)
 
 
+async def generate_content(
+    request: Request, services: ServicesParameter, sessions: Own, model: GeminiModel, named: NamedKey = None
+) -> Response:
+    """Forward a request of Gemini's `generateContent` to the model's server, and return its answer; record both."""
+    return await _generated(request, services, sessions, model, named)
+
+
+async def stream_content(
+    request: Request,
+    services: ServicesParameter,
+    sessions: Own,
+    model: GeminiModel,
+    *,
+    named: NamedKey = None,
+    alt: StreamForm = None,  # noqa: ARG001 - passes with the query
+) -> Response:
+    """Do the same for `streamGenerateContent`: events with `alt=sse`, else a list that grows."""
+    return await _generated(request, services, sessions, model, named)
+
+
+async def generate_beta_content(
+    request: Request, services: ServicesParameter, sessions: Own, model: GeminiModel, named: NamedKey = None
+) -> Response:
+    """Do the same as `generateContent` of `/v1/`."""
+    return await _generated(request, services, sessions, model, named)
+
+
+async def stream_beta_content(
+    request: Request,
+    services: ServicesParameter,
+    sessions: Own,
+    model: GeminiModel,
+    *,
+    named: NamedKey = None,
+    alt: StreamForm = None,  # noqa: ARG001 - passes with the query
+) -> Response:
+    """Do the same as `streamGenerateContent` of `/v1/`."""
+    return await _generated(request, services, sessions, model, named)
+
+
+async def _generated(
+    request: Request, services: Services, sessions: Sessions, model: str, named: str | None
+) -> Response:
+    _check_path(model)
+    return await _recorded(RecordedCall(request, services, sessions, GEMINI, model.rpartition("/")[2]), named)
+
+
 async def list_models(request: Request, services: ServicesParameter) -> Response:
     """Return the list of models, as the model's server sends it."""
     return await _passed(request, services, "models")
@@ -120,6 +174,21 @@ async def pass_delete(request: Request, services: ServicesParameter, path: Other
     return await _passed(request, services, path)
 
 
+async def pass_beta_get(request: Request, services: ServicesParameter, path: OtherPath) -> Response:
+    """Forward any other request for something of Gemini's API, unrecorded."""
+    return await _passed(request, services, path)
+
+
+async def pass_beta_post(request: Request, services: ServicesParameter, path: OtherPath) -> Response:
+    """Forward any other request to Gemini's API, unrecorded: token counts, embeddings, caches."""
+    return await _passed(request, services, path)
+
+
+async def pass_beta_delete(request: Request, services: ServicesParameter, path: OtherPath) -> Response:
+    """Forward a request to delete something in Gemini's API, unrecorded."""
+    return await _passed(request, services, path)
+
+
 async def _passed(request: Request, services: Services, path: str) -> Response:
     """Return the passage of a request to the model's server, without a recording.
 
@@ -128,15 +197,17 @@ async def _passed(request: Request, services: Services, path: str) -> Response:
     """
     upstreams, memory = services.upstreams, services.pools.body_memory
     upstreams.check()
-    if not {".", ".."}.isdisjoint(path.replace("\\", "/").split("/")) or not path.isprintable():
-        raise NotFoundError
-    protocol = MESSAGES if _ANTHROPIC in request.headers else COMPLETIONS
+    _check_path(path)
+    is_gemini = request.scope["path"].startswith(QUERY_KEY_PATHS) or any(name in request.headers for name in _GOOGLE)
+    protocol = GEMINI if is_gemini else MESSAGES if _ANTHROPIC in request.headers else COMPLETIONS
     address = _address_of(request)
     room = await room_for(request, memory)
     try:
         body = await body_of(request, None, LARGE_BODY_BYTES_MAX)
         room.fit(len(body))
-        named = await services.pools.read(_model_in, body) if upstreams.has_choice else ""
+        named = path.partition(":")[0].rpartition("/")[2] if is_gemini else ""
+        if upstreams.has_choice and not is_gemini:
+            named = await services.pools.read(_model_in, body)
         relay = upstreams.relay_for(protocol.kind, named)
     except BaseException:
         room.give_back()
@@ -147,6 +218,16 @@ async def _passed(request: Request, services: Services, path: str) -> Response:
     return Passage(
         lambda: relay.ask(request.method, address, request.headers, outgoing, key_header=protocol.key_header), recorder
     )
+
+
+def _check_path(path: str) -> None:
+    """Check for a path within the API of the model's server.
+
+    Raises:
+        NotFoundError: for another one.
+    """
+    if not {".", ".."}.isdisjoint(path.replace("\\", "/").split("/")) or not path.isprintable():
+        raise NotFoundError
 
 
 class _Named(Struct):
@@ -163,11 +244,15 @@ def _model_in(body: bytes) -> str:
 
 
 def _address_of(request: Request) -> str:
-    """Return the path and query of a request as they came, below `/v1/`."""
+    """Return the path and query of a request as they came, below the API's version, without a token in the query."""
     raw: bytes = request.scope["raw_path"]
-    query: bytes = request.scope["query_string"]
-    path = raw.decode("ascii", "ignore").removeprefix(MODEL_PATHS)
-    return f"{path}?{query.decode('ascii', 'ignore')}" if query else path
+    query = request.scope["query_string"].decode("ascii", "ignore")
+    path = raw.decode("ascii", "ignore")
+    if path.startswith(QUERY_KEY_PATHS):
+        query = "&".join(pair for pair in query.split("&") if unquote_plus(pair.partition("=")[0]) != KEY_PARAMETER)
+    for beginning in MODEL_PATHS:
+        path = path.removeprefix(beginning)
+    return f"{path}?{query}" if query else path
 
 
 class _Plan(NamedTuple):

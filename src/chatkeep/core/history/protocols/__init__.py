@@ -6,4 +6,5 @@ anthropic         Anthropic's Messages: requests and answers
 asides            a coding agent's requests for itself
 items             OpenAI's Responses: items of requests and answers
 item_folding      events of Responses folded into one answer
+gemini            Google's Gemini: requests and answers
 """

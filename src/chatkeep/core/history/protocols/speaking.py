@@ -133,3 +133,5 @@ class ModelProtocol(Struct, frozen=True, kw_only=True):
     """Beginnings of the first line of a stream's last event, without spaces."""
     missing_end: str
     """Names the missing end of a cut answer."""
+    takes_lists: bool = False
+    """Whether a body may be a list of the pieces of a stream."""
