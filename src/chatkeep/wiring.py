@@ -130,14 +130,15 @@ def append_for(place: str, durability: str, descriptors: Sequence[int]) -> None:
     import msgspec  # noqa: PLC0415 - only for servers
 
     from chatkeep.workers.appending import Append, Works, done, outcome  # noqa: PLC0415
-    from chatkeep.workers.holding import Holding, RootRequest, held, opened  # noqa: PLC0415
+    from chatkeep.workers.holding import CallHolder, Holding, RootRequest  # noqa: PLC0415
 
     _give_memory_back()
     os.nice(_NICE)
     kept = msgspec.convert(durability, Durability)
     store = opened_at(store_address(place), StoreOptions(durability=kept, follow=True))
 
-    works: Works = {Append: done, RootRequest: opened, Holding: held}
+    holder = CallHolder()
+    works: Works = {Append: done, RootRequest: holder.opened, Holding: holder.held}
 
     def work(message: bytes) -> bytes:
         told = outcome(store, works, message) if store.is_told else b""

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import cProfile
 import json
 import os
+import pstats
 import signal
 import sys
 import threading
@@ -27,6 +29,7 @@ from chatkeep.http.gate.guard import UNLIMITED, Guard
 from chatkeep.http.gate.limits import Limits
 from chatkeep.http.gate.rules import SHORT_BYTES, Pools
 from chatkeep.model.asked import asked_in
+from chatkeep.model.places import Root
 from chatkeep.model.recording import Recording, root_of
 from chatkeep.sessions import Sessions
 from chatkeep.store.files.store import FilesStore
@@ -35,7 +38,7 @@ from chatkeep.testing import draft, search_for
 from chatkeep.wire.answers import AppendAnswer, appended_of
 from chatkeep.workers.appending import Append, StoredAnswer, answer_of, done, handed_over, outcome
 from chatkeep.workers.beside import Beside
-from chatkeep.workers.holding import Holding, RootRequest, held, held_of_answer, opened, root_of_answer
+from chatkeep.workers.holding import CallHolder, Holding, RootRequest, held_of_answer, root_of_answer
 from tests.chat.upstream import Upstream
 from tests.cli.test_cli_serve import serving
 from tests.http.listening import listening
@@ -183,9 +186,10 @@ def test_call_recorded_beside_is_the_same(named: str | None) -> None:
     call = Recording(here, root, asked_for.drafts)
     call.begin()
     opening = RootRequest(prefix="", protocol="completions", named=named, by="token")
-    assert root == root_of_answer(opened(there, opening, said))
+    holder = CallHolder()
+    assert root == root_of_answer(holder.opened(there, opening, said))
     holding = Holding(prefix="", protocol="completions", root=root)
-    found = held_of_answer(held(there, holding, said))
+    found = held_of_answer(holder.held(there, holding, said))
     assert call.held == found
     assert found is not None
     beside = Recording(there, root, ())
@@ -196,11 +200,28 @@ def test_call_recorded_beside_is_the_same(named: str | None) -> None:
         assert [f"giraffe {MARKS}", "and?", "Yes."] == texts
 
 
+def test_call_recorded_beside_is_parsed_once() -> None:
+    """The second task of a call takes what the first one parsed, but never another call's or another protocol's."""
+    bodies = [json.dumps({"messages": [{"role": "user", "content": f"{n}"}]}).encode() for n in range(2)]
+    sessions, holder = Sessions(MemoryStore()), CallHolder()
+    opening = RootRequest(prefix="", protocol="completions", named="a:1", by="token")
+    parsed = cProfile.Profile()
+    for body, protocol in ((bodies[0], "completions"), (bodies[1], "completions"), (bodies[1], "messages")):
+        holder.opened(sessions, opening, bodies[0])
+        with parsed:
+            holder.held(sessions, Holding(prefix="", protocol=protocol, root=Root("a:1")), body)
+    counts = {name: count for (_, _, name), (count, *_) in pstats.Stats(parsed).stats.items()}  # type: ignore[attr-defined]
+    assert 2 == counts["asked_in"]
+    assert ["0", "1"] == [one.text for key in sessions.keys().keys for one in sessions.read(key).messages][:2]
+
+
 def test_call_without_messages_is_recorded_nowhere() -> None:
     """What brings no conversation has no place to begin at."""
     assert (
         root_of_answer(
-            opened(Sessions(MemoryStore()), RootRequest(prefix="", protocol="completions", named=None, by=""), b"[]")
+            CallHolder().opened(
+                Sessions(MemoryStore()), RootRequest(prefix="", protocol="completions", named=None, by=""), b"[]"
+            )
         )
         is None
     )

@@ -24,6 +24,7 @@ LARGE_BODY_BYTES_MAX: Final = 64 << 20  # 64 MiB, of a request with messages: an
 MODEL_CHARS_MAX: Final = 256  # of the name of a model
 RATE_MAX: Final = 1_000_000  # requests a minute, in settings and for a token
 
+_NESTING: Final = (dict, list)
 _BLOCK_BYTES: Final = 1 << 16  # scanned at once; other threads run between two blocks
 _NEITHER: Final = bytes(set(range(256)) - set(b'",[]{}'))  # neither structure nor the bounds of a string
 _DEEPER: Final = {ord("["): 1, ord("{"): 1, ord("]"): -1, ord("}"): -1, ord(","): 0}
@@ -40,10 +41,13 @@ def is_deeper(data: bytes, depth_max: int = DEPTH_MAX) -> bool:
 
 def is_nested_deeper(value: object, depth_max: int = DEPTH_MAX) -> bool:
     """Tell whether a parsed value is nested deeper than `depth_max` levels; on a long one this beats encoding it."""
-    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else None
-    if inner is None:
-        return False
-    return depth_max <= 0 or any(is_nested_deeper(one, depth_max - 1) for one in inner if isinstance(one, dict | list))
+    level = [value] if isinstance(value, _NESTING) else []
+    for _ in range(max(0, depth_max)):
+        if not level:
+            return False
+        inside = chain.from_iterable(one.values() if isinstance(one, dict) else one for one in level)
+        level = [one for one in inside if isinstance(one, _NESTING)]
+    return bool(level)
 
 
 def check_depth(data: bytes, depth_max: int = DEPTH_MAX) -> None:

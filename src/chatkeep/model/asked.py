@@ -70,7 +70,7 @@ def _whole(body: bytes, protocol: ModelProtocol) -> Asked | None:
     items = _items(request, protocol) if isinstance(request, dict) else None
     if items is None:
         return None
-    is_odd = is_odd or any(map(is_nested_deeper, items))
+    is_odd = is_odd or is_nested_deeper(items, DEPTH_MAX + 1)
     said = [_draft(one, protocol) for one in items]
     return _asked(request, list(map(storable, said)) if is_odd else said, protocol)
 

@@ -25,6 +25,7 @@ EXTRA: Final = "openai"
 END: Final = b"[DONE]"
 """The data of a stream's last event."""
 
+_PLAIN: Final = {"role", "content"}
 _ROLES: Final[dict[str, Role]] = {**{role: role for role in SAID_ROLES}, "function": "tool"}
 
 
@@ -38,6 +39,8 @@ def drafts_of_request(request: Json) -> list[Draft] | None:
 
 def draft_of_completion(said: Mapping[str, Json], metadata: Mapping[str, Json] | None = None) -> Draft:
     """Return an OpenAI message as ours, with this metadata and the fields that ours lack."""
+    if metadata is None and said.keys() == _PLAIN and _is_plain(said):
+        return Draft(role=said["role"], content=said["content"])
     extra = {name: value for name, value in said.items() if value is not None and value != []}
     given, content, calls = extra.pop("role", None), extra.pop("content", None), extra.pop("tool_calls", None)
     role: Role = _ROLES.get(given, "user") if isinstance(given, str) else "user"
@@ -57,6 +60,14 @@ def answer_draft(said: Mapping[str, Json], told: Mapping[str, Json], beside: Map
     if not beside or not is_too_large(full):
         return storable(full)
     return storable(marked(draft, SHORTENED))
+
+
+def _is_plain(said: Mapping[str, Json]) -> bool:
+    """Tell whether a role and a content are a message of ours as they are; most are."""
+    role, content = said["role"], said["content"]
+    if not isinstance(content, str) or role not in SAID_ROLES:
+        return False
+    return role != "assistant" or not parted(content).tags
 
 
 def _draft(

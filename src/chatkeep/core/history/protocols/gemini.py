@@ -28,6 +28,8 @@ _EXTRA: Final = "gemini"  # name in a message's metadata of fields without a cou
 _RESULT: Final = "functionResponse"
 _SYSTEM: Final = ("systemInstruction", "system_instruction")
 _ROLES: Final[dict[Json, Role]] = {"model": "assistant", "user": "user", "function": "user"}
+_PLAIN: Final = {"role", "parts"}
+_SPEAKERS: Final = ("user", "model")
 _USUAL: Final = {"assistant": "model", "user": "user", "tool": "user"}
 _CANDIDATE: Final = frozenset(("content", "finishReason", "index"))
 _RESPONSE: Final = frozenset(("candidates", "usageMetadata", "modelVersion", "responseId", "error"))
@@ -190,6 +192,8 @@ class _Candidate:
 
 def draft_of_content(content: Mapping[str, Json]) -> Draft:
     """Return a content of a request as a message; fields that ours lack go to the metadata."""
+    if content.keys() == _PLAIN and (text := _text_of(content["parts"])) is not None and content["role"] in _SPEAKERS:
+        return Draft(role=_ROLES[content["role"]], content=text)
     extra = {name: value for name, value in content.items() if name not in ("role", "parts")}
     given, parts = content.get("role"), content.get("parts", content.get("content"))
     role = _ROLES.get(given, "user") if isinstance(given, str | None) else "user"
@@ -216,11 +220,18 @@ def gathered_contents(drafts: Sequence[Draft]) -> list[Draft]:
     for draft in drafts:
         if found and draft.role == found[-1].role == "assistant" and not (draft.metadata or found[-1].metadata):
             found[-1] = Draft(role="assistant", content=_plain(_joined((*_parts(found[-1]), *_parts(draft)))))
-        elif draft.role == "assistant" and not draft.metadata:
+        elif draft.role == "assistant" and not draft.metadata and isinstance(draft.content, list):
             found.append(Draft(role="assistant", content=_plain(_joined(_parts(draft)))))
         else:
             found.append(draft)
     return found
+
+
+def _text_of(parts: Json) -> str | None:
+    """Return the text of one plain part, None for anything else; most contents are one."""
+    part = parts[0] if isinstance(parts, list) and len(parts) == 1 else None
+    text = part.get("text") if isinstance(part, dict) and len(part) == 1 else None
+    return text if isinstance(text, str) else None
 
 
 def _parts(draft: Draft) -> Sequence[Json]:
