@@ -15,7 +15,7 @@ from chatkeep.model.places import Root
 from chatkeep.sessions import Sessions
 from chatkeep.store.files.store import FilesStore
 from chatkeep.workers.appending import answer_of, handed_over, outcome
-from chatkeep.workers.holding import Holding, RootRequest, held, held_of_answer, opened, root_of_answer
+from chatkeep.workers.holding import CallHolder, Holding, RootRequest, held_of_answer, root_of_answer
 
 
 @pytest.fixture
@@ -41,7 +41,7 @@ def body_of(*texts: str) -> bytes:
 def held_beside(follower: FilesStore, root: Root, body: bytes) -> tuple[str, int]:
     """Return the key and the last seq of a conversation stored by the other process."""
     asked = Holding(prefix="", protocol="completions", root=root)
-    told = outcome(follower, {Holding: held, RootRequest: opened}, b"".join(handed_over(asked, body)))
+    told = outcome(follower, {Holding: CallHolder().held}, b"".join(handed_over(asked, body)))
     place = held_of_answer(answer_of(told))
     assert place is not None
     return place.key, place.end
@@ -66,7 +66,7 @@ def test_hold_a_conversation_that_leaves_another(store: FilesStore, follower: Fi
 def test_find_the_root_beside(follower: FilesStore) -> None:
     """The root of a new conversation is a key that is free."""
     asked = RootRequest(prefix="", protocol="completions", named=None, by="t")
-    told = outcome(follower, {Holding: held, RootRequest: opened}, b"".join(handed_over(asked, body_of("a", "b"))))
+    told = outcome(follower, {RootRequest: CallHolder().opened}, b"".join(handed_over(asked, body_of("a", "b"))))
     root = root_of_answer(answer_of(told))
     assert root is not None
     with pytest.raises(SessionNotFoundError):
