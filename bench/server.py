@@ -18,7 +18,7 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from urllib.parse import quote
 
@@ -36,8 +36,12 @@ class Client:
 
     def request(self, method: str, path: str, body: object = None) -> tuple[int, bytes]:
         """Return the status and the body of an answer."""
+        return self.send(method, path, None if body is None else json.dumps(body).encode())
+
+    def send(self, method: str, path: str, body: bytes | None) -> tuple[int, bytes]:
+        """Return the status and the body of the answer to a body of bytes."""
         headers = {"Authorization": f"Bearer {self._token}", "Content-Type": "application/json"}
-        self._connection.request(method, path, None if body is None else json.dumps(body), headers)
+        self._connection.request(method, path, body, headers)
         answer = self._connection.getresponse()
         return answer.status, answer.read()
 
@@ -45,8 +49,10 @@ class Client:
 class Server(Client):
     """A running server and a connection to it."""
 
-    def __init__(self, workspace: Path, port: int = PORT, **settings: str) -> None:
-        """Start it with these settings, and wait until it answers."""
+    def __init__(
+        self, workspace: Path, port: int = PORT, program: Sequence[str] = ("-m", "chatkeep"), **settings: str
+    ) -> None:
+        """Start it with these settings, and wait until it answers; `program` is given to Python."""
         unlimited = {"CHATKEEP_RATE_LIMIT_IP": "0", "CHATKEEP_RATE_LIMIT_TOKEN": "0"}
         chosen = {f"CHATKEEP_{name.upper()}": value for name, value in settings.items()}
         self._env = {**os.environ, **unlimited, **chosen}
@@ -54,7 +60,7 @@ class Server(Client):
         self.port = port
         self.token = self._made_token()
         began = time.perf_counter()
-        command = [sys.executable, "-m", "chatkeep", "serve", "--workspace", str(workspace), "--port", str(port)]
+        command = [sys.executable, *program, "serve", "--workspace", str(workspace), "--port", str(port)]
         self._process = subprocess.Popen(command, env=self._env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         atexit.register(self._process.kill)  # it does not outlive a bench that fails
         while not self._answers():
