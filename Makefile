@@ -82,6 +82,9 @@ bench: $(VENV)/ready
 	$(BIN)/python bench/room.py .bench
 	$(BIN)/python bench/search.py .bench --rounds 50 --beside
 	$(BIN)/python bench/proxy.py
+	$(BIN)/python bench/hostile.py .bench
+	$(BIN)/python bench/bodies.py
+	-$(BIN)/python bench/lag.py
 	$(BIN)/python bench/page.py .bench
 	$(BIN)/python bench/alternatives.py
 

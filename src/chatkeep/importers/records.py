@@ -16,7 +16,7 @@ from typing import Any, Final, NamedTuple, TypeVar
 import msgspec
 from msgspec import Struct, field
 
-from chatkeep.core.bounds import MESSAGE_BYTES_MAX, VALUES_MAX, has_more_values
+from chatkeep.core.bounds import DEPTH_MAX, MESSAGE_BYTES_MAX, VALUES_MAX, has_more_values
 from chatkeep.core.checks import (
     TAGS_MAX,
     TITLE_CHARS_MAX,
@@ -53,7 +53,9 @@ _KEPT: Final = "left_out"
 
 _REPLACED: Final = "characters that cannot be stored were replaced by U+FFFD"
 _HEAD_REPLACED: Final = "parts of its header that cannot be stored were replaced"
-_SHORTENED: Final = f"it was cut to fit into {MESSAGE_BYTES_MAX >> 20} MiB; marks say where, and how much"
+_SHORTENED: Final = (
+    f"it was cut to fit into {MESSAGE_BYTES_MAX >> 20} MiB and {DEPTH_MAX} levels; marks say where, and how much"
+)
 _STOOD_FOR: Final = "it is too large in many small parts; a short message stands for it"
 
 
