@@ -109,6 +109,8 @@ def test_take_an_answer_for_what_it_is(said: bytes, media_type: str, size: int) 
         (CHUNK + b'{"error":{"message":"Overloaded"}}\n\n', "model_reported", "'Overloaded'"),
         (b'error: {"message":"Overloaded"}\n\n', "model_reported", "'Overloaded'"),
         (b'{"errors":[{"message":"Overloaded"}]}', "model_reported", "'Overloaded'"),
+        (b'[{"error":{"code":503,"message":"Overloaded"}}]', "model_reported", "'Overloaded'"),
+        (CHUNK + b'data: [{"error":{"message":"Overloaded"}}]\n\n', "model_reported", "'Overloaded'"),
     ],
 )
 @pytest.mark.parametrize("media_type", [EVENTS, JSON, ""])

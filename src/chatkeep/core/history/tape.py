@@ -313,7 +313,9 @@ class Tape:
         return ModelCutOffError("its JSON ends in the middle") if is_at_end else self._unreadable(body)
 
     def _take_value(self, value: Json, data: bytes, *, is_error: bool) -> None:
-        """Take a chunk, a whole answer or an error."""
+        """Take a chunk, a whole answer or an error; Google's servers put an error into a list of one."""
+        if isinstance(value, list) and len(value) == 1 and isinstance(value[0], dict) and "error" in value[0]:
+            value = value[0]
         if not isinstance(value, dict):
             self._fail(self._unreadable(data))
             return
