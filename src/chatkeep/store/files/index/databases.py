@@ -236,6 +236,7 @@ def _overlay(path: Path | None) -> Overlay:
 
 
 def _prepared(db: Database, cache_kb: int) -> Database:
+    db.config(apsw.SQLITE_DBCONFIG_ENABLE_QPSG, 1)  # else SQLite plans a statement anew for each value of a range
     db.set_busy_handler(_waits())
     db.execute("PRAGMA synchronous = NORMAL")
     db.execute("PRAGMA temp_store = MEMORY")
