@@ -41,17 +41,23 @@ def preview(text: str, content: object) -> Short:
 def first_line(text: str) -> str | None:
     """Return the first non-blank line as a title of at most 80 characters, or None for blank text."""
     line = _LINE.match(text)[1][:SCAN_CHARS]
-    folded = _SPACE.sub(" ", line).strip()
+    folded = _folded(line)
     return _cut(folded, MADE_TITLE_CHARS_MAX) if folded else None
 
 
 def _beginning(text: str) -> str:
-    return _cut(_SPACE.sub(" ", text[:SCAN_CHARS]).strip(), PREVIEW_CHARS_MAX)
+    return _cut(_folded(text[:SCAN_CHARS]), PREVIEW_CHARS_MAX)
+
+
+def _folded(text: str) -> str:
+    """Return a text with a space for each run of white space and control characters, and none at its ends."""
+    folded = " ".join(text.split())
+    return folded if folded.isprintable() else _SPACE.sub(" ", text).strip()
 
 
 def _cut(text: str, chars_max: int) -> str:
-    if len(text) <= chars_max:
-        return text
+    if len(text) <= chars_max or text.isascii():  # without line ends, each character of ASCII is visible by itself
+        return text[:chars_max]
     end = 0
     for count, cluster in enumerate(_GRAPHEME.finditer(text), start=1):
         if count > chars_max:
