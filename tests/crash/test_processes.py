@@ -146,7 +146,7 @@ def test_work_of_eight_processes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 def test_work_finds_what_is_planted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A store that writes without holding the file, or looking whether somebody else did, is found out."""
     monkeypatch.setattr("chatkeep.store.files.tree.tree.flock", lambda *_: None)
-    monkeypatch.setattr("chatkeep.store.files.tree.held.LockedFile.is_as_seen", lambda _: True)
+    monkeypatch.setattr("chatkeep.store.files.tree.held.LockedFile.is_as_seen", lambda *_: True)
     monkeypatch.setattr(f"{__name__}.OPERATIONS", 1000)
     try:
         found = faults(_history(tmp_path / "workspace"))

@@ -372,6 +372,5 @@ def waits(row: Row) -> bool:
 
 def has_tail(file: LockedFile, row: Row) -> bool:
     """Tell whether the trailer is where the row says, in a file with one name."""
-    return not file.is_linked() and session_file.is_tail(
-        file.read_at(row.tail, _TAIL_READ_BYTES), row.digest.line_count
-    )
+    tail = file.read_at(row.tail, _TAIL_READ_BYTES)
+    return session_file.is_tail(tail, row.digest.line_count) and not file.was_linked

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from datetime import date
 from pathlib import Path
-from typing import TypeVar
 
 import msgspec
 
@@ -47,7 +46,8 @@ from chatkeep.store.admin import Progress
 from chatkeep.store.files import batches
 from chatkeep.store.files.fetching import ATTEMPTS, MessageReader
 from chatkeep.store.files.index import changes, rows
-from chatkeep.store.files.index.rows import Database, Entry, Row
+from chatkeep.store.files.index.index import Index, RowAndSpots
+from chatkeep.store.files.index.rows import Database, Entry, Row, Spot
 from chatkeep.store.files.intake import NOT_A_FILE, has_tail, waits
 from chatkeep.store.files.tree import format as session_file
 from chatkeep.store.files.tree.held import LockedFile
@@ -55,8 +55,6 @@ from chatkeep.store.files.tree.tree import NotRegularError, Tree, file_name
 from chatkeep.store.files.unsaying import digest_after
 from chatkeep.store.files.upkeep import Upkeep
 from chatkeep.store.merging import Merging, merging
-
-_T = TypeVar("_T")
 
 
 class FilesStore:
@@ -119,7 +117,7 @@ class FilesStore:
         while True:
             with self._held(key) as file:
                 if file is not None:
-                    return self._extend(file, self._current(file, key), drafts, expect_count)
+                    return self._extend(file, key, drafts, expect_count)
             if not create:
                 raise SessionNotFoundError(key)
             if expect_count:
@@ -135,7 +133,7 @@ class FilesStore:
     def revise(self, key: str, revision: Revision) -> Summary:
         """Change a session's header, as `Store.revise` says."""
         with self._existing(key) as file:
-            row = self._current(file, key)
+            row = self._current(file, key).row
             return self._headed(file, row, revision.applied_to(row.header)).summary
 
     def _headed(self, file: LockedFile, row: Row, header: Header) -> Row:
@@ -173,7 +171,7 @@ class FilesStore:
         while True:
             with self._held(key) as file:
                 if file is not None:
-                    return self._merge_into(file, self._current(file, key), session.messages)
+                    return self._merge_into(file, key, session.messages)
             found = merging(session.messages, {}, 0)
             with contextlib.suppress(FileExistsError):
                 self._create(session.header, found.lines, session.extra)
@@ -301,21 +299,23 @@ class FilesStore:
     @contextlib.contextmanager
     def _held(self, key: str) -> Iterator[LockedFile | None]:
         """Lock a session's file for this thread, or yield None if there is none."""
-        with contextlib.ExitStack() as stack:
-            try:
-                file = stack.enter_context(self._tree.locked(file_name(key)))
-            except FileNotFoundError:
-                file = None
-            except NotRegularError:
-                raise SessionDamagedError(key, NOT_A_FILE) from None
-            if file is not None and file.name in self._suspects:
+        lock = self._tree.locked(file_name(key))
+        try:
+            file = lock.__enter__()
+        except FileNotFoundError:
+            yield None
+            return
+        except NotRegularError:
+            raise SessionDamagedError(key, NOT_A_FILE) from None
+        try:
+            if file.name in self._suspects:
                 self._upkeep.renew(file)
                 self._suspects.discard(file.name)
-            try:
-                yield file
-            finally:
-                if file is not None and file.is_suspect:
-                    self._suspects.add(file.name)
+            yield file
+        finally:
+            if file.is_suspect:
+                self._suspects.add(file.name)
+            lock.__exit__(None, None, None)
 
     @contextlib.contextmanager
     def _existing(self, key: str) -> Iterator[LockedFile]:
@@ -325,26 +325,34 @@ class FilesStore:
                 raise SessionNotFoundError(key)
             yield file
 
-    def _current(self, file: LockedFile, key: str) -> Row:
-        """Return the row of a locked file in its present state, after a repair if one is necessary.
+    def _current(self, file: LockedFile, key: str, ids: Collection[str] = ()) -> RowAndSpots:
+        """Return the row of a locked file in its present state, and the spots of the lines that may have these ids.
+
+        The file is repaired first if necessary.
 
         Raises:
             SessionDamagedError: when the file must not be written.
         """
-        row = self._upkeep.ask(lambda index: index.row(file.name))
-        is_known = row is not None and row.stamp == file.stamp() and not waits(row)
-        if row is None or not is_known or (row.damage is None and not has_tail(file, row)):
-            row = self._upkeep.heal(file)
-        if row is None:
+
+        def look(index: Index) -> RowAndSpots | None:
+            return index.row_and_spots(file.name, key, ids)
+
+        found = self._upkeep.ask(look)
+        is_known = found is not None and found.row.stamp == file.seen and not waits(found.row)
+        if found is None or not is_known or (found.row.damage is None and not has_tail(file, found.row)):
+            self._upkeep.heal(file)
+            found = self._upkeep.ask(look)
+        if found is None:
             reason = self._upkeep.ask(lambda index: index.problem(file.name))
             raise SessionDamagedError(key, reason or "it cannot be read")
-        if row.damage is not None:
-            raise SessionDamagedError(key, row.damage)
-        return row
+        if found.row.damage is not None:
+            raise SessionDamagedError(key, found.row.damage)
+        return found
 
-    def _extend(self, file: LockedFile, row: Row, drafts: Sequence[Draft], expect_count: int | None) -> Appended:
+    def _extend(self, file: LockedFile, key: str, drafts: Sequence[Draft], expect_count: int | None) -> Appended:
         unrepeated = batches.unrepeated(drafts)
-        stored = self._stored(file, row, unrepeated)
+        row, spots = self._current(file, key, unrepeated)
+        stored = _stored(file, spots, unrepeated)
         for message_id, message in stored.items():
             if not message.says_the_same(unrepeated[message_id]):
                 raise MessageConflictError(message_id)
@@ -358,8 +366,10 @@ class FilesStore:
             row.header.key, drafts, {**stored, **{message.id: message for message in messages}}, messages, count
         )
 
-    def _merge_into(self, file: LockedFile, row: Row, messages: Sequence[Message]) -> Merged:
-        stored = self._stored(file, row, {message.id: message for message in messages})
+    def _merge_into(self, file: LockedFile, key: str, messages: Sequence[Message]) -> Merged:
+        wanted = {message.id: message for message in messages}
+        row, spots = self._current(file, key, wanted)
+        stored = _stored(file, spots, wanted)
         found = merging(messages, stored, row.digest.line_count)
         self._put_at_end(file, row, found.lines)
         return _merged(messages, found, created=False)
@@ -375,14 +385,15 @@ class FilesStore:
         lines = session_file.message_lines(messages)
         content = b"".join(lines) + session_file.trailer(digest.line_count)
         file.overwrite_tail(row.tail, content)
-        if not self._tree.has_kept(file, row.tail, content):
+        stamp = self._tree.kept_stamp(file, row.tail, content)
+        if stamp is None:
             raise BusyError  # a program without our lock has written there; its bytes stay
         with self._upkeep.telling(row.name):
             entry = Entry(
                 name=row.name,
                 header=row.header,
                 digest=digest,
-                stamp=file.stamp_seen(),
+                stamp=stamp,
                 body=row.body,
                 messages=messages,
                 indexed=indexed,
@@ -433,15 +444,6 @@ class FilesStore:
         except NotRegularError:
             return False
 
-    def _stored(self, file: LockedFile, row: Row, wanted: dict[str, _T]) -> dict[str, Message]:
-        """Return the stored messages with these ids, by id."""
-        found: dict[str, Message] = {}
-        for spot in self._upkeep.ask(lambda index: index.spots_of_ids(row, wanted)):
-            message = session_file.parse_message(file.read_at(spot.start, spot.size), spot.seq)
-            if message is not None and message.id in wanted:
-                found.setdefault(message.id, message)
-        return found
-
     # Without a lock
 
     def _row(self, key: str) -> Row:
@@ -459,6 +461,16 @@ class FilesStore:
             problem = self._upkeep.answer(lambda index: index.problem(name), name)
             raise SessionNotFoundError(key) if problem is None else SessionDamagedError(key, problem)
         return row
+
+
+def _stored(file: LockedFile, spots: Iterable[Spot], wanted: Collection[str]) -> dict[str, Message]:
+    """Return the messages at these spots with one of these ids, by id."""
+    found: dict[str, Message] = {}
+    for spot in spots:
+        message = session_file.parse_message(file.read_at(spot.start, spot.size), spot.seq)
+        if message is not None and message.id in wanted:
+            found.setdefault(message.id, message)
+    return found
 
 
 def _merged(messages: Sequence[Message], found: Merging, *, created: bool) -> Merged:

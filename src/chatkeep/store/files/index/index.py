@@ -20,12 +20,12 @@ import itertools
 import queue
 import threading
 import unicodedata
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from datetime import date
 from hashlib import blake2b
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Final, NamedTuple, TypeVar
 
 import apsw
 import msgspec
@@ -55,7 +55,7 @@ from chatkeep.store.files.index.search.lookups import FoundMessages, Reader, fou
 from chatkeep.store.files.index.selecting import conditions, key_bounds, unindexed
 from chatkeep.store.files.index.sets import sealing
 from chatkeep.store.files.index.sets.tail import Tail
-from chatkeep.store.files.index.sql import LATE_INDEXES, QUERIES, SCHEMA
+from chatkeep.store.files.index.sql import LATE_INDEXES, QUERIES, SCHEMA, reading_rows
 
 _T = TypeVar("_T")
 Write = Callable[[Database], _T]
@@ -71,6 +71,18 @@ _FAILURES: Final = (IndexLostError, IndexBehindError, IndexRefusedError)
 _QUIET_S: Final = 0.3  # seconds without a change; then fewer fresh messages are sealed
 _PAUSE_S: Final = 0.002  # seconds between two steps of sealing, as long as one of them: for searches and appends
 _BEHIND: Final = 4  # times the messages to seal; with more of them, changes wait for the sealing
+
+
+_BY_ONE: Final = QUERIES["session_and_spots"].replace("{that}", "= :that")
+_BY_MANY: Final = QUERIES["session_and_spots"].replace("{that}", "IN (SELECT value FROM json_each(:that))")
+_decode_spots: Final = msgspec.json.Decoder(list[tuple[int, int, int]]).decode
+
+
+class RowAndSpots(NamedTuple):
+    """A session's row, and the spots of some of its lines."""
+
+    row: Row
+    spots: list[Spot]
 
 
 class Index:
@@ -205,14 +217,19 @@ class Index:
 
         return self._read(counts)
 
-    def spots_of_ids(self, row: Row, message_ids: Iterable[str]) -> list[Spot]:
-        """Return the spots of messages with the hashes of these ids; another id may have the same hash."""
-        hashes = [hash_of(row.header.key, message_id) for message_id in message_ids]
+    def row_and_spots(self, name: str, key: str, message_ids: Collection[str]) -> RowAndSpots | None:
+        """Return a session's row, and the spots of the lines with the hashes of these ids, of one moment.
+
+        Another id may have the same hash.
+        """
+        hashes = [hash_of(key, message_id) for message_id in message_ids]
         is_one = len(hashes) == 1  # the common case
-        sql = QUERIES["by_hash"].replace("{that}", "= :that" if is_one else "IN (SELECT value FROM json_each(:that))")
-        wanted = {"that": hashes[0] if is_one else msgspec.json.encode(hashes).decode(), "name": row.name}
-        with lost_as_such():
-            return [spot_of(found) for found in self._rows(sql, wanted)]
+        wanted = {"name": name, "that": hashes[0] if is_one else msgspec.json.encode(hashes).decode()}
+        rows = self._rows(_BY_ONE if is_one else _BY_MANY, wanted)
+        with lost_as_such(), reading_rows():
+            for *values, spots in rows:
+                return RowAndSpots(row_of(values), [spot_of(one) for one in _decode_spots(spots)])
+            return None
 
     def page(self, selection: Selection, *, limit: int, after: Place | None) -> tuple[list[Summary], int]:
         """Return a page of sessions by latest activity after a place, and the total of the selection."""
@@ -282,13 +299,13 @@ class Index:
 
     def _written(self, change: Write[_T]) -> _T:
         """Commit a change in its turn, and wake the writing thread once there is something to seal."""
-        outcome: Future[_T] = Future()
-        self._commit([(change, outcome)])  # type: ignore[list-item]
+        with lost_as_such(), transaction(self._writer):
+            answer = change(self._writer)
         if not self._is_awake and self._fresh_count() >= sealing.SEALED_QUIET_FROM:
             self._is_awake = True
             with contextlib.suppress(IndexLostError):  # a closed index seals at its end
                 self.send(lambda _: None)
-        return outcome.result()
+        return answer
 
     def touch(self) -> None:
         """Write an unchanged value, to test whether the disk takes writes."""

@@ -1,6 +1,18 @@
 -- session: The row of a session, by the name of its file.
 SELECT * FROM sessions WHERE name = :name;
 
+-- session_and_spots: The row of a session, and the spots of its lines by one hash or several, as JSON. Up to seq 32 by
+-- the runs: no index has these.
+SELECT s.*, (SELECT json_group_array(json_array(f.seq, f.start, f.size)) FROM (
+  SELECT m.seq AS seq, s.body + m.start AS start, m.size AS size FROM runs r CROSS JOIN messages m
+  ON m.doc BETWEEN r.doc AND r.doc + min(r.message_count, 33 - r.seq) - 1
+  WHERE r.sid = s.sid AND r.seq <= 32 AND m.hash {that}
+  UNION ALL
+  SELECT seq, s.body + start, size FROM messages WHERE hash {that} AND seq > 32 AND sid = s.sid
+  UNION ALL
+  SELECT seq, s.body + start, size FROM asides WHERE hash {that} AND sid = s.sid
+) f) FROM sessions s WHERE s.name = :name;
+
 -- problem: The reason why a name cannot be served.
 SELECT reason FROM problems WHERE name = :name;
 
@@ -44,17 +56,6 @@ CROSS JOIN messages m ON m.doc BETWEEN r.doc + max(0, :after + 1 - r.seq) AND r.
 WHERE s.name = :name AND m.role < :roles
 ORDER BY r.seq, m.doc LIMIT :limit;
 
--- by_hash: The spots of a session's lines by one hash or several. Up to seq 32 by the runs: no index has these.
-SELECT m.seq, s.body + m.start, m.size FROM sessions s CROSS JOIN runs r ON r.sid = s.sid AND r.seq <= 32
-CROSS JOIN messages m ON m.doc BETWEEN r.doc AND r.doc + min(r.message_count, 33 - r.seq) - 1
-WHERE s.name = :name AND m.hash {that}
-UNION ALL
-SELECT m.seq, s.body + m.start, m.size FROM messages m CROSS JOIN sessions s ON s.sid = m.sid
-WHERE m.hash {that} AND m.seq > 32 AND s.name = :name
-UNION ALL
-SELECT a.seq, s.body + a.start, a.size FROM asides a CROSS JOIN sessions s ON s.sid = a.sid
-WHERE a.hash {that} AND s.name = :name;
-
 -- next_doc: The number of the next document.
 SELECT max(next_doc, (SELECT coalesce(max(doc), 0) + 1 FROM messages)) FROM marks;
 
@@ -68,7 +69,7 @@ INSERT INTO sessions VALUES (
   :latest_at, :updated_at, :size, :modified_ns, :changed_ns, :inode, :body, :tail, :checksum, :damage
 ) RETURNING sid;
 
--- grow_session: Update the row of a session after an append.
+-- grow_session: Update the row of a session after an append, unless it describes another state by now; return its sid.
 UPDATE sessions SET
   line_count = :line_count, message_count = :message_count, talk_count = :talk_count,
   auto_title = :auto_title, title_hint = :title_hint, title_seq = :title_seq,
@@ -76,7 +77,9 @@ UPDATE sessions SET
   latest_at = :latest_at, updated_at = :updated_at,
   size = :size, modified_ns = :modified_ns, changed_ns = :changed_ns, inode = :inode, tail = :tail,
   checksum = :checksum
-WHERE name = :name;
+WHERE name = :name AND size = :was_size AND modified_ns = :was_modified_ns AND changed_ns = :was_changed_ns
+  AND inode = :was_inode
+RETURNING sid;
 
 -- revise_session: Update the row of a session to a new header.
 UPDATE sessions SET

@@ -173,8 +173,8 @@ def replace(db: Database, entry: Entry, doc: int | None = None) -> int:
         drop(db, entry.name)
         return put(db, entry, doc)
     row = known[0]
-    _revise(db, row, entry.header, entry.stamp, body=entry.body, tail=entry.tail)
     _grow(db, row, entry)
+    _revise(db, row, entry.header, entry.stamp, body=entry.body, tail=entry.tail)
     count = row.digest.line_count
     new = msgspec.structs.replace(
         entry,
@@ -193,20 +193,32 @@ def grow(db: Database, row: Row, entry: Entry) -> bool:
     whole file since the caller read `row`. If the index then has the append, nothing is left to do. If it has
     another state, nothing is done and the result is False: the caller has to read the file.
     """
-    known = known_stamp(db, row.name)
-    if known != row.stamp:
-        return known == entry.stamp
-    _grow(db, row, entry)
-    ((sid,),) = db.execute(QUERIES["sid"], {"name": row.name})
+    sid = _grow(db, row, entry)
+    if sid is None:
+        return known_stamp(db, row.name) == entry.stamp
     _put_lines(db, entry, sid, None)
     seqs = (entry.messages[0].seq, entry.messages[-1].seq)
     note_change(db, "appended", row.header.key, seqs, reach(entry.messages))
     return True
 
 
-def _grow(db: Database, row: Row, entry: Entry) -> None:
-    values = {**_digest_values(entry.header, entry.digest), **msgspec.structs.asdict(entry.stamp)}
-    db.execute(QUERIES["grow_session"], {**values, "name": row.name, "tail": entry.tail, "checksum": entry.checksum})
+def _grow(db: Database, row: Row, entry: Entry) -> int | None:
+    """Update the row of a session; return its sid, None if the index has another state of the file than `row`."""
+    was = row.stamp
+    values = {
+        **_digest_values(entry.header, entry.digest),
+        **msgspec.structs.asdict(entry.stamp),
+        "was_size": was.size,
+        "was_modified_ns": was.modified_ns,
+        "was_changed_ns": was.changed_ns,
+        "was_inode": was.inode,
+        "name": row.name,
+        "tail": entry.tail,
+        "checksum": entry.checksum,
+    }
+    for (sid,) in list(db.execute(QUERIES["grow_session"], values)):
+        return int(sid)
+    return None
 
 
 def revise_row(db: Database, row: Row, header: Header, stamp: Stamp, *, body: int, tail: int) -> None:
@@ -349,7 +361,8 @@ def _put_rows(db: Database, entry: Entry, sid: int, placed: Sequence[_Placed]) -
     standing = [one for one in placed if one.doc is not None]
     asides = [one for one in placed if one.doc is None or one.line.role == EVENT]
     db.executemany(QUERIES["put_message"], [(one.doc, sid, *one.row(key, body)) for one in standing])
-    db.executemany(QUERIES["put_aside"], [(sid, *one.row(key, body), one.doc) for one in asides])
+    if asides:
+        db.executemany(QUERIES["put_aside"], [(sid, *one.row(key, body), one.doc) for one in asides])
     _put_runs(db, sid, [(one.line.seq, one.doc or 0) for one in standing if one.line.role != EVENT])
 
 

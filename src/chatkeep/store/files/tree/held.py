@@ -20,18 +20,25 @@ _COPY_BYTES: Final = 1 << 20  # the most for one write call
 class LockedFile:
     """A session file for this thread alone to write, until its lock is released."""
 
-    def __init__(self, fd: int, name: str, durability: Durability) -> None:
-        """Take an open, locked descriptor."""
+    def __init__(self, fd: int, name: str, durability: Durability, found: os.stat_result) -> None:
+        """Take an open, locked descriptor, and its state."""
         self.fd = fd
         self.name = name
         self.is_suspect = False  # a flush has failed: the cached pages may never reach the disk
         self._durability = durability
-        self._seen = self.stamp()
+        self._seen = stamp_of(found)
+        self.was_linked = found.st_nlink > 1  # when this thread last looked
+
+    @property
+    def seen(self) -> Stamp:
+        """The state in which this thread last saw or left the file, without another look."""
+        return self._seen
 
     def stamp(self) -> Stamp:
         """Look at the file, and return its present state."""
         with told():
-            self._seen = stamp_of(os.fstat(self.fd))
+            found = os.fstat(self.fd)
+        self._seen, self.was_linked = stamp_of(found), found.st_nlink > 1
         return self._seen
 
     def stamp_seen(self) -> Stamp:
@@ -41,13 +48,16 @@ class LockedFile:
         changes with the names of the file.
         """
         with told():
-            now = stamp_of(os.fstat(self.fd))
-        return Stamp(self._seen.size, self._seen.modified_ns, now.changed_ns, now.inode)
+            return self.stamp_by(os.fstat(self.fd))
 
-    def is_as_seen(self) -> bool:
+    def stamp_by(self, now: os.stat_result) -> Stamp:
+        """Return the state this thread last saw or wrote, by a present look at the file."""
+        return Stamp(self._seen.size, self._seen.modified_ns, now.st_ctime_ns, now.st_ino)
+
+    def is_as_seen(self, now: os.stat_result | None = None) -> bool:
         """Tell whether nobody else has written since this thread last saw or wrote the file."""
         with told():
-            now = os.fstat(self.fd)
+            now = now or os.fstat(self.fd)
         return (now.st_size, now.st_mtime_ns) == (self._seen.size, self._seen.modified_ns)
 
     def is_linked(self) -> bool:
@@ -67,7 +77,7 @@ class LockedFile:
 
     def became(self, new: LockedFile) -> None:
         """Take over the state of the new file behind this descriptor."""
-        self._seen, self.is_suspect = new._seen, False
+        self._seen, self.was_linked, self.is_suspect = new._seen, new.was_linked, False
 
     def flush(self) -> None:
         """Return when everything written is durable, as far as the durability asks for it."""
@@ -85,7 +95,8 @@ class LockedFile:
         before = self.read_at(tail, len(content))
         with told():
             self._reserve(tail + len(content))
-            if self.is_linked() or not self.is_as_seen():
+            now = os.fstat(self.fd)
+            if now.st_nlink > 1 or not self.is_as_seen(now):
                 raise BusyError
             try:
                 written = 0

@@ -136,6 +136,13 @@ class Tree:
                 os.close(new)
                 self.moves += 1
 
+    def _find_sessions(self) -> None:
+        """Follow the folders if that of the sessions was replaced or removed: one look, for each write."""
+        with told():
+            is_there = is_at(self._sessions, self.sessions_path)
+        if not is_there:
+            self.find_place()
+
     def _make_place(self) -> None:
         """Make the missing folders, and follow them. Only writes do this, since other programs may be at work here."""
         with told():
@@ -198,14 +205,7 @@ class Tree:
             NotRegularError: when the name stands for something else than a file.
             StorageError: when the disk refuses.
         """
-        try:
-            fd = os.open(name, flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=self._sessions)
-        except OSError as error:
-            if error.errno in {errno.ELOOP, errno.EMLINK, errno.EISDIR, errno.ENXIO}:
-                raise NotRegularError(name) from error
-            if error.errno == errno.ENOENT:
-                raise
-            raise storage_error(error) from error
+        fd = self._opened(name, flags)
         try:
             is_regular = stat.S_ISREG(os.fstat(fd).st_mode)
         except OSError as error:
@@ -215,6 +215,17 @@ class Tree:
             os.close(fd)
             raise NotRegularError(name)
         return fd
+
+    def _opened(self, name: str, flags: int) -> int:
+        """Return a descriptor of whatever has a name; the caller looks whether it is a file, and closes it."""
+        try:
+            return os.open(name, flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=self._sessions)
+        except OSError as error:
+            if error.errno in {errno.ELOOP, errno.EMLINK, errno.EISDIR, errno.ENXIO}:
+                raise NotRegularError(name) from error
+            if error.errno == errno.ENOENT:
+                raise
+            raise storage_error(error) from error
 
     def is_linked(self, name: str) -> bool:
         """Tell whether a file has other names than its own and the one it was born with in `tmp`."""
@@ -238,12 +249,11 @@ class Tree:
             BusyError: when somebody else keeps it longer than the time-out.
         """
         deadline = time.monotonic() + self._lock_timeout_s
-        self.find_place()
+        self._find_sessions()
         with self._turns.turn(name, self._lock_timeout_s):
-            fd = self._lock(name, deadline)
+            fd, found = self._lock(name, deadline)
             try:
-                self._drop_first_name(fd)
-                yield LockedFile(fd, name, self._durability)
+                yield LockedFile(fd, name, self._durability, found)
             finally:
                 os.close(fd)
 
@@ -267,12 +277,20 @@ class Tree:
             os.dup2(new.fd, file.fd, inheritable=False)  # the lock goes with it
             file.became(new)
 
-    def has_kept(self, file: LockedFile, start: int, content: bytes) -> bool:
-        """Tell whether a locked file still has its name and these bytes at `start`; True if the disk does not say."""
+    def kept_stamp(self, file: LockedFile, start: int, content: bytes) -> Stamp | None:
+        """Return the state that a locked file was left in, None if it lacks its name or these bytes at `start` by now.
+
+        If the disk does not say, the file counts as it was left: the write itself has succeeded.
+        """
         try:
-            return self._is_named(file.fd, file.name) and file.read_at(start, len(content)) == content
+            with told(FileNotFoundError):
+                named = os.stat(file.name, dir_fd=self._sessions, follow_symlinks=False)
+            is_kept = named.st_ino == file.seen.inode and file.read_at(start, len(content)) == content
+        except FileNotFoundError:
+            return None
         except StorageError:
-            return True  # the write itself has succeeded
+            return file.seen
+        return file.stamp_by(named) if is_kept else None
 
     def flush_names(self) -> None:
         """Return when all names in the folder are durable."""
@@ -303,6 +321,7 @@ class Tree:
 
     def drop_quarantined(self, name: str) -> None:
         """Delete everything cut off a file by repairs, durably."""
+        self.find_place()
         with told():
             with os.scandir(self._quarantine) as entries:
                 names = [
@@ -327,7 +346,7 @@ class Tree:
                 flock(fd)
                 try:
                     self._write(fd, content)
-                    file = LockedFile(fd, name, self._durability)
+                    file = LockedFile(fd, name, self._durability, os.fstat(fd))
                     give_name(unborn, name)
                 finally:
                     with contextlib.suppress(OSError):  # the next open of the workspace sweeps it
@@ -346,7 +365,7 @@ class Tree:
             raise
 
     def _take_over(self, old: LockedFile, unborn: str, name: str) -> None:
-        if not (old.is_as_seen() and self._is_named(old.fd, name)):
+        if not (old.is_as_seen() and self._named(old.fd, name)):
             raise BusyError
         os.rename(unborn, name, src_dir_fd=self._tmp, dst_dir_fd=self._sessions)
         self._flush_folder(self._sessions)
@@ -362,33 +381,45 @@ class Tree:
         if self._durability != "none":
             os.fsync(fd)
 
-    def _lock(self, name: str, deadline: float) -> int:
+    def _lock(self, name: str, deadline: float) -> tuple[int, os.stat_result]:
+        """Return a locked descriptor of the file with a name, and the state of the file."""
         while True:
-            fd = self.open(name, os.O_RDWR)
+            fd = self._opened(name, os.O_RDWR)
             try:
                 flock(fd, deadline)
-                if self._is_named(fd, name):
-                    return fd
+                found = self._named(fd, name)
+                if found is not None:
+                    return fd, self._with_one_name(fd, found)
             except BaseException:
                 os.close(fd)
                 raise
             os.close(fd)
 
-    def _drop_first_name(self, fd: int) -> None:
-        """Remove a locked file's name in `tmp`; its maker may have died before removing it."""
+    def _with_one_name(self, fd: int, found: os.stat_result) -> os.stat_result:
+        """Return the state of a locked file without its name in `tmp`; its maker may have died before removing it."""
+        if found.st_nlink == 1:
+            return found
         with contextlib.suppress(OSError):
-            held = os.fstat(fd)
-            for name in names_in(self._tmp, held) if held.st_nlink > 1 else ():
+            for name in names_in(self._tmp, found):
                 os.unlink(name, dir_fd=self._tmp)
+        with told():
+            return os.fstat(fd)
 
-    def _is_named(self, fd: int, name: str) -> bool:
+    def _named(self, fd: int, name: str) -> os.stat_result | None:
+        """Return the state of an open file, None if the name does not stand for it.
+
+        Raises:
+            NotRegularError: when it is no regular file.
+        """
         try:
             with told(FileNotFoundError):
                 held = os.fstat(fd)
+                if not stat.S_ISREG(held.st_mode):
+                    raise NotRegularError(name)
                 named = os.stat(name, dir_fd=self._sessions, follow_symlinks=False)
         except FileNotFoundError:
-            return False
-        return (held.st_dev, held.st_ino) == (named.st_dev, named.st_ino)
+            return None
+        return held if (held.st_dev, held.st_ino) == (named.st_dev, named.st_ino) else None
 
     def sweep(self) -> None:
         """Remove unborn files without a living process, where possible: nothing depends on it."""
