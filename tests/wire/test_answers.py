@@ -14,8 +14,22 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chatkeep.core.checks import check_title
+from chatkeep.core.history.windows import Window
 from chatkeep.core.keys import parse_key
-from chatkeep.core.model import Appended, Draft, Header, Hit, Hits, KeyPage, Page, Receipt, Revision, Status, Summary
+from chatkeep.core.model import (
+    Appended,
+    Draft,
+    Header,
+    Hit,
+    Hits,
+    KeyPage,
+    Message,
+    Page,
+    Receipt,
+    Revision,
+    Status,
+    Summary,
+)
 from chatkeep.errors import (
     BusyError,
     ChatkeepError,
@@ -228,6 +242,28 @@ def test_pattern_of_titles_says_what_titles_may_be(text: str) -> None:
     pattern = components["TitleBody"]["properties"]["title"]["pattern"]
     assert schema
     assert bool(re.search(pattern, text)) == _passes(check_title, text)
+
+
+def test_ready_answers_encode_the_same_value_once() -> None:
+    """The same page is the same bytes; another page with the same content has bytes of its own."""
+    ready = answers.ReadyAnswers()
+    page = Page(sessions=(), total=1, next_cursor=None)
+    assert msgspec.json.encode(answers.session_page(page)) == ready.page(page)
+    assert ready.page(page) is ready.page(page)
+    assert ready.page(page) == ready.page(Page(sessions=(), total=1, next_cursor=None))
+    assert b'"unreadable":2' in ready.page(page, 2)
+
+
+def test_ready_answers_have_a_bound() -> None:
+    """However many answers pass, each is right; a large one is not kept."""
+    ready = answers.ReadyAnswers()
+    for number in range(200):
+        page = Page(sessions=(), total=number, next_cursor=None)
+        assert number == msgspec.json.decode(ready.page(page))["total"]
+    said = Message(seq=1, role="user", content="x" * 100_000, sent_at=datetime(2026, 1, 1, tzinfo=UTC), id="m1")
+    window = Window(messages=(said,), has_more=False)
+    assert ready.window(window) is not ready.window(window)
+    assert [msgspec.json.decode(ready.window(window))["messages"][0]] == msgspec.json.decode(ready.history(window))
 
 
 def _passes(check: object, text: str) -> bool:

@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Annotated
 
-from msgspec import Struct
+from msgspec import Struct, field
 from starlette.applications import Starlette
 from starlette.requests import Request
 
@@ -25,6 +25,7 @@ from chatkeep.http.streams.followers import Feed
 from chatkeep.http.streams.upstreams import Upstreams
 from chatkeep.model.chat import Chats
 from chatkeep.sessions import Sessions
+from chatkeep.wire.answers import ReadyAnswers
 
 
 class Description(Struct, frozen=True, kw_only=True):
@@ -50,6 +51,7 @@ class Services(Struct, kw_only=True):
     """When the server started, on the monotonic clock."""
     links: SignInLinks
     """The sign-in links made beside this server."""
+    ready: ReadyAnswers = field(default_factory=ReadyAnswers)
     code: SignInCode | None = None
     """The code of the printed sign-in link; None without one."""
 
@@ -83,10 +85,17 @@ def _pools(request: Request) -> Pools:
     return services_of(request.app).pools
 
 
+def _ready(request: Request) -> ReadyAnswers:
+    return services_of(request.app).ready
+
+
 ServicesParameter = Annotated[Services, Computed(_services)]
 """All services."""
 
 Own = Annotated[Sessions, Computed(_own)]
 """The sessions within the caller's prefix."""
+
+ReadyParameter = Annotated[ReadyAnswers, Computed(_ready)]
+"""The last lists and histories, encoded."""
 
 PoolsParameter = Annotated[Pools, Computed(_pools)]

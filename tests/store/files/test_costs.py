@@ -40,8 +40,8 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FilesStore]:
     opened.close()
 
 
-def calls_in(work: Callable[[], object]) -> Counter[str]:
-    """Return the number of calls: `python`, `c`, and among the latter `system` and `statements`."""
+def calls_in(work: Callable[[], object], between: Callable[[], object] = lambda: None) -> Counter[str]:
+    """Return the number of calls of a second run: `python`, `c`, and among the latter `system` and `statements`."""
     found: Counter[str] = Counter()
 
     def note(_frame: FrameType, event: str, called: object) -> None:
@@ -53,6 +53,7 @@ def calls_in(work: Callable[[], object]) -> Counter[str]:
             found["statements"] += getattr(called, "__name__", "") in {"execute", "executemany"}
 
     work()  # what is made once, as the statements
+    between()
     sys.setprofile(note)
     try:
         work()
@@ -71,19 +72,28 @@ def test_append_makes_few_calls(store: FilesStore) -> None:
 
 
 def test_list_makes_few_calls(store: FilesStore) -> None:
-    """A page of 50 sessions costs a few calls for each of them."""
-    found = calls_in(lambda: store.list(Selection(), limit=50))
-    assert found["system"] <= 1
-    assert found["statements"] <= 2
-    assert found["python"] + found["c"] <= 650
+    """A page of 50 sessions is made once, and what did not change in it is not made again."""
+    numbers = iter(range(LONG * 30, LONG * 31))
+    again = calls_in(lambda: store.list(Selection(), limit=50))
+    assert again["system"] <= 1
+    assert again["statements"] <= 1
+    assert again["python"] + again["c"] <= 60
+    changed = calls_in(lambda: store.list(Selection(), limit=50), lambda: store.append("cli:s1", [say(next(numbers))]))
+    assert changed["statements"] <= 3
+    assert changed["python"] + changed["c"] <= 230
 
 
 def test_window_makes_few_calls(store: FilesStore) -> None:
-    """The last 50 messages of a long session come in one read of its file."""
-    found = calls_in(lambda: store.window("cli:long", limit=50))
-    assert found["system"] <= 6
-    assert found["statements"] <= 1
-    assert found["python"] + found["c"] <= 1070
+    """The last 50 messages of a long session come in one read of its file, and from memory while it is the same."""
+    numbers = iter(range(LONG * 40, LONG * 41))
+    again = calls_in(lambda: store.window("cli:long", limit=50))
+    assert again["system"] <= 2
+    assert again["statements"] <= 1
+    assert again["python"] + again["c"] <= 95
+    grown = calls_in(lambda: store.window("cli:long", limit=50), lambda: store.append("cli:long", [say(next(numbers))]))
+    assert grown["system"] <= 7
+    assert grown["statements"] <= 2
+    assert grown["python"] + grown["c"] <= 1120
 
 
 def test_no_statement_is_planned_for_each_value(store: FilesStore) -> None:

@@ -17,7 +17,6 @@ from chatkeep import exporters, importers
 from chatkeep.core.bounds import LARGE_BODY_BYTES_MAX
 from chatkeep.core.keys import parse_key
 from chatkeep.core.model import Selection, Session
-from chatkeep.core.unknown import written_window
 from chatkeep.errors import InvalidError, NotFoundError
 from chatkeep.http.gate.body import (
     IMPORT_TYPES,
@@ -29,7 +28,7 @@ from chatkeep.http.gate.body import (
 from chatkeep.http.gate.problems import PROBLEM_TYPE
 from chatkeep.http.gate.rules import Pools, json_response
 from chatkeep.http.routes import parameters as given
-from chatkeep.http.services import Own, PoolsParameter
+from chatkeep.http.services import Own, PoolsParameter, ReadyParameter
 from chatkeep.sessions import Sessions
 from chatkeep.wire.answers import BulkAnswer, DeletedAnswer, ImportAnswer, json_bytes, key_list, session_detail
 from chatkeep.wire.bodies import BulkBody, RevisionBody, parse_age, revision_of
@@ -113,6 +112,7 @@ async def append_messages(
 async def read_messages(  # noqa: PLR0913 - the parameters of the query
     sessions: Own,
     threads: PoolsParameter,
+    ready: ReadyParameter,
     session: given.QueryKey,
     *,
     limit: given.WindowLimit = None,
@@ -129,9 +129,7 @@ async def read_messages(  # noqa: PLR0913 - the parameters of the query
     key = given.key("session", session)
     bounds = {"limit": limit, "before": before, "after": after, "max_tokens": max_tokens}
     return json_response(
-        await threads.read(
-            lambda: json_bytes(written_window(sessions.window(key, **bounds, reasoning=reasoning, log=log)))
-        )
+        await threads.read(lambda: ready.window(sessions.window(key, **bounds, reasoning=reasoning, log=log)))
     )
 
 

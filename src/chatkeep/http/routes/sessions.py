@@ -12,14 +12,13 @@ from chatkeep.core.model import Sort, Unit
 from chatkeep.core.paging import LIST_LIMIT_DEFAULT, SEARCH_LIMIT_DEFAULT
 from chatkeep.core.search.query import QUERY_CHARS_MAX, parse_query
 from chatkeep.core.search.search import Search
-from chatkeep.core.unknown import written
 from chatkeep.errors import NotFoundError
 from chatkeep.http.gate.binding import InQuery
 from chatkeep.http.gate.body import json_of
 from chatkeep.http.gate.rules import json_response
 from chatkeep.http.routes import parameters as given
-from chatkeep.http.services import Own, PoolsParameter
-from chatkeep.wire.answers import Done, json_bytes, session_object, session_page
+from chatkeep.http.services import Own, PoolsParameter, ReadyParameter
+from chatkeep.wire.answers import Done, json_bytes, session_object
 from chatkeep.wire.bodies import TitleBody, parse_time
 
 _TITLE: Final = Decoder(TitleBody)
@@ -28,7 +27,9 @@ _TITLE: Final = Decoder(TitleBody)
 async def list_sessions(
     sessions: Own,
     threads: PoolsParameter,
+    ready: ReadyParameter,
     selected: given.Selected,
+    *,
     limit: given.ListLimit = LIST_LIMIT_DEFAULT,
     cursor: given.Cursor = None,
 ) -> Response:
@@ -38,7 +39,7 @@ async def list_sessions(
     else:
         page = sessions.list(selected, limit=limit, cursor=cursor)
     unreadable = 0 if page.total else await threads.read(sessions.unread_only)
-    return json_response(json_bytes(session_page(page, unreadable)))
+    return json_response(ready.page(page, unreadable))
 
 
 async def search_sessions(  # noqa: PLR0913 - one parameter per query parameter
@@ -73,15 +74,15 @@ async def search_sessions(  # noqa: PLR0913 - one parameter per query parameter
 async def read_history(
     sessions: Own,
     threads: PoolsParameter,
+    ready: ReadyParameter,
     id: given.QueryKey,  # noqa: A002 - the parameter's name in PocketPaw's API
+    *,
     limit: given.ListLimit = LIST_LIMIT_DEFAULT,
     before: given.Seq = None,
 ) -> Response:
     """Read the last messages of a session, oldest first."""
     key = given.key("id", id)
-    return json_response(
-        await threads.read(lambda: json_bytes(written(sessions.window(key, limit=limit, before=before).messages)))
-    )
+    return json_response(await threads.read(lambda: ready.history(sessions.window(key, limit=limit, before=before))))
 
 
 async def rename_session(

@@ -49,6 +49,7 @@ from chatkeep.store.files.index import changes, rows
 from chatkeep.store.files.index.index import Index, RowAndSpots
 from chatkeep.store.files.index.rows import Database, Entry, Row, Spot
 from chatkeep.store.files.intake import NOT_A_FILE, has_tail, waits
+from chatkeep.store.files.recent import KeptWindows, WindowAsked
 from chatkeep.store.files.tree import format as session_file
 from chatkeep.store.files.tree.held import LockedFile
 from chatkeep.store.files.tree.tree import NotRegularError, Tree, file_name
@@ -65,6 +66,7 @@ class FilesStore:
         self._tree = tree
         self._upkeep = upkeep
         self._reader = MessageReader(tree, upkeep)
+        self._windows = KeptWindows(tree)
         self._suspects: set[str] = set()
 
     @classmethod
@@ -212,6 +214,11 @@ class FilesStore:
     ) -> Window:
         """Return neighbouring messages, oldest first, as `Store.window` says."""
         name, roles = file_name(key), None if log else rows.EVERY_ROLE
+        asked = WindowAsked(name, limit, before, after, log)
+        if self._windows.has(asked):
+            kept = self._windows.get(asked, self._upkeep.answer(lambda index: index.stamp(name), name))
+            if kept is not None:
+                return kept
         for _ in range(ATTEMPTS):
             spots, stamp = self._upkeep.answer(
                 lambda index: index.spots(name, limit=limit + 1, before=before, after=after, roles=roles), name
@@ -224,7 +231,8 @@ class FilesStore:
             forward = after is not None and before is None
             messages = self._reader.messages(name, stamp, spots[:limit] if forward else spots[-limit:])
             if messages is not None:
-                return Window(messages=messages, has_more=len(spots) > limit)
+                window = Window(messages=messages, has_more=len(spots) > limit)
+                return self._windows.keep(asked, window, stamp, sum(spot.size for spot in spots))
         lines = self._log(key).messages  # the file changes faster than its index
         return neighbours(lines if log else said(lines), limit=limit, before=before, after=after)
 
@@ -232,10 +240,17 @@ class FilesStore:
         """Return sessions by latest activity, as `Store.list` says."""
         scope = scope_of("sessions", selection)
         after = None if cursor is None else place_of(cursor, scope)
-        found, total = self._upkeep.answer(lambda index: index.page(selection, limit=limit + 1, after=after))
-        sessions = tuple(found[:limit])
-        next_cursor = cursor_at(rows.place_in_list(sessions[-1]), scope) if found[limit:] else None
-        return Page(sessions=sessions, total=total, next_cursor=next_cursor)
+
+        def look(index: Index) -> Page:
+            return index.kept((selection, limit, cursor), lambda: page(index))
+
+        def page(index: Index) -> Page:
+            found, total = index.page(selection, limit=limit + 1, after=after)
+            sessions = tuple(found[:limit])
+            next_cursor = cursor_at(rows.place_in_list(sessions[-1]), scope) if found[limit:] else None
+            return Page(sessions=sessions, total=total, next_cursor=next_cursor)
+
+        return self._upkeep.answer(look)
 
     def keys(self, selection: Selection, *, limit: int | None = None, cursor: str | None = None) -> KeyPage:
         """Return keys by code point, as `Store.keys` says."""

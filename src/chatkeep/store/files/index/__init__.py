@@ -5,4 +5,5 @@ databases   its media: on the disk, or in memory over a read-only file
 search/     finding messages by words       counting, changes, selecting   statistics, feed, lists
 rows        typed rows                      hashing                        short hashes of ids
 sql         named statements                overlay                        written pages in memory
+kept        answers of one moment
 """

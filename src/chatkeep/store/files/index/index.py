@@ -20,9 +20,10 @@ import itertools
 import queue
 import threading
 import unicodedata
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from datetime import date
+from functools import lru_cache
 from hashlib import blake2b
 from pathlib import Path
 from typing import Final, NamedTuple, TypeVar
@@ -50,6 +51,7 @@ from chatkeep.store.files.index.databases import (
     lost_as_such,
 )
 from chatkeep.store.files.index.hashing import hash_of
+from chatkeep.store.files.index.kept import KeptAnswers
 from chatkeep.store.files.index.rows import EPOCH_US, EVERY_ROLE, Database, Row, Spot, Value, row_of, spot_of
 from chatkeep.store.files.index.search.lookups import FoundMessages, Reader, found_messages
 from chatkeep.store.files.index.selecting import conditions, key_bounds, unindexed
@@ -65,7 +67,9 @@ _FEW: Final = 2000  # sessions; below this, sorting a page of a list is cheaper 
 _GROUP_MAX: Final = 256  # changes in one group commit
 _CACHE_KB: Final = 32_768  # KiB of pages, for each connection but the first reader
 _FIRST_CACHE_KB: Final = 262_144  # KiB of pages; the first reader serves most reads
+_MOMENT_CACHE_KB: Final = 64  # KiB of pages, for the connection that only asks whether anybody has written
 _WARM_MESSAGES: Final = 2_000_000  # messages; their rows and those of their sessions fill half of that cache
+_LISTED_KEPT: Final = 4096  # sessions in lists: about 8 MB
 _WASTE_MIN: Final = 10_000  # documents; a smaller index is never worth a rebuild
 _FAILURES: Final = (IndexLostError, IndexBehindError, IndexRefusedError)
 _QUIET_S: Final = 0.3  # seconds without a change; then fewer fresh messages are sealed
@@ -96,6 +100,7 @@ class Index:
         self.medium = medium
         with lost_as_such(), told():
             self._writer = medium.connected(cache_kb=_CACHE_KB)
+        self._kept = KeptAnswers(self._connected_for_moments)
         self._writer.bulk = Tail() if is_building else None
         self._sealing: Iterator[None] | None = None
         self._readers: queue.PriorityQueue[tuple[int, Database | None]] = queue.PriorityQueue()
@@ -131,6 +136,7 @@ class Index:
         self._thread.join()
         self._close_readers()
         with self._turn, contextlib.suppress(apsw.Error):
+            self._kept.close()
             self._writer.close()
         self.medium.close()
 
@@ -243,7 +249,14 @@ class Index:
         sql = QUERIES["page_of_few" if few else "page"].replace("{where}", " AND ".join(where) or "true")
         found = self._rows(sql, {**values, "limit": limit})
         with lost_as_such():
-            return [row_of(row).summary for row in found], total
+            return [_listed(row) for row in found], total
+
+    def kept(self, asked: Hashable, make: Callable[[], _T]) -> _T:
+        """Return the answer that `make` gave to a question, if nobody has written to the index since."""
+        if self._is_closed:
+            raise IndexLostError("closed")
+        with lost_as_such():
+            return self._kept.get(asked, make)
 
     def keys(self, selection: Selection, *, limit: int | None, after: Place | None) -> tuple[list[str], int]:
         """Return keys by code point after a place, and the total of the selection."""
@@ -405,6 +418,15 @@ class Index:
         with lost_as_such(), self._reader() as db:
             return question(db)
 
+    def _connected_for_moments(self) -> Database:
+        return self._connected(_MOMENT_CACHE_KB)
+
+    def _connected(self, cache_kb: int) -> Database:
+        """Return a new reading connection."""
+        if not self.medium.is_in_place():
+            raise IndexLostError("replaced")
+        return self.medium.connected(read_only=True, cache_kb=cache_kb)
+
     @contextlib.contextmanager
     def _reader(self) -> Iterator[Database]:
         """Lend a reading connection: the lowest free one, as it has the most pages in memory, or a new one."""
@@ -415,9 +437,7 @@ class Index:
         lent = None  # after an error the connection is dropped
         try:
             if db is None:
-                if not self.medium.is_in_place():
-                    raise IndexLostError("replaced")
-                db = self.medium.connected(read_only=True, cache_kb=_CACHE_KB if place else _FIRST_CACHE_KB)
+                db = self._connected(_CACHE_KB if place else _FIRST_CACHE_KB)
             yield db
             lent = db
         finally:
@@ -436,6 +456,12 @@ class Index:
             wanted = {"archived": selection.archived, "channel": selection.channel}
             return _number(self._rows(QUERIES["total"], wanted))
         return _number(self._rows(QUERIES["count"].replace("{where}", " AND ".join(where) or "true"), values))
+
+
+@lru_cache(maxsize=_LISTED_KEPT)
+def _listed(row: tuple[Value, ...]) -> Summary:
+    """Return a row of `listed` as a session; the same row is the same session."""
+    return row_of(row).summary
 
 
 def _or(value: int | None, otherwise: int) -> int:
