@@ -14,9 +14,10 @@ from pyroaring import BitMap
 
 from chatkeep.core import standing
 from chatkeep.disk.files import Stamp
+from chatkeep.store.files.index.columns import Value
 from chatkeep.store.files.index.databases import IndexBehindError, IndexLostError, IndexRefusedError, InMemory
 from chatkeep.store.files.index.index import Index
-from chatkeep.store.files.index.rows import EVERY_ROLE, Row, Value, row_of
+from chatkeep.store.files.index.rows import EVERY_ROLE, Row, row_of
 from chatkeep.store.files.index.sets.postings import Postings
 from chatkeep.store.files.index.sets.terms import session_label
 from chatkeep.store.files.index.sql import AUDIT, QUERIES, UnreadableRowError

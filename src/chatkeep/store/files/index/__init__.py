@@ -3,7 +3,7 @@
 index       the operations of the store on it
 databases   its media: on the disk, or in memory over a read-only file
 search/     finding messages by words       counting, changes, selecting   statistics, feed, lists
-rows        typed rows                      hashing                        short hashes of ids
+rows        typed rows                      columns                        their values
 sql         named statements                overlay                        written pages in memory
 kept        answers of one moment
 """

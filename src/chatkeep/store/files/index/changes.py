@@ -22,8 +22,8 @@ from chatkeep.core.feed import Change, ChangeKind, Changes, number_of, position_
 from chatkeep.core.model import Message
 from chatkeep.core.standing import Drops, reach
 from chatkeep.store.files.index import rows
-from chatkeep.store.files.index.hashing import hash_of
-from chatkeep.store.files.index.rows import ROLE_NUMBERS, Database, Entry, Row, Value, microseconds, row_of
+from chatkeep.store.files.index.columns import Value, hash_of, microseconds
+from chatkeep.store.files.index.rows import ROLE_NUMBERS, Database, Entry, Row, row_of
 from chatkeep.store.files.index.sql import QUERIES
 
 _BOOT: Final = Path("/proc/sys/kernel/random/boot_id")  # a random id for each boot of Linux

@@ -16,7 +16,8 @@ from typing import Final
 import msgspec
 
 from chatkeep.core.usage.spending import UsageGroup, UsageQuery, UsageReport, UsageRow, rounded_cost
-from chatkeep.store.files.index.rows import Database, Value, row_of
+from chatkeep.store.files.index.columns import Value
+from chatkeep.store.files.index.rows import Database, row_of
 from chatkeep.store.files.index.selecting import conditions
 from chatkeep.store.files.index.sql import QUERIES, reading_rows
 

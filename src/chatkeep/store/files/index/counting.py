@@ -26,7 +26,8 @@ from chatkeep.core.stats import (
     periods_of,
     start_of,
 )
-from chatkeep.store.files.index.rows import DAY_US, EPOCH_DAY, ZONE_DOCS, Database, Value, row_of
+from chatkeep.store.files.index.columns import DAY_US, EPOCH_DAY, Value
+from chatkeep.store.files.index.rows import ZONE_DOCS, Database, row_of
 from chatkeep.store.files.index.selecting import conditions, key_bounds, unindexed
 from chatkeep.store.files.index.sql import QUERIES, one_number, reading_rows
 

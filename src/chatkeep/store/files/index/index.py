@@ -43,6 +43,7 @@ from chatkeep.core.usage.spending import UsageQuery, UsageReport
 from chatkeep.disk.files import Stamp, told
 from chatkeep.disk.sqlite import transaction
 from chatkeep.store.files.index import changes, costing, counting, rows
+from chatkeep.store.files.index.columns import EPOCH_US, Value, hash_of
 from chatkeep.store.files.index.databases import (
     IndexBehindError,
     IndexLostError,
@@ -50,9 +51,8 @@ from chatkeep.store.files.index.databases import (
     Medium,
     lost_as_such,
 )
-from chatkeep.store.files.index.hashing import hash_of
 from chatkeep.store.files.index.kept import KeptAnswers
-from chatkeep.store.files.index.rows import EPOCH_US, EVERY_ROLE, Database, Row, Spot, Value, row_of, spot_of
+from chatkeep.store.files.index.rows import EVERY_ROLE, Database, Row, Spot, row_of, spot_of
 from chatkeep.store.files.index.search.lookups import FoundMessages, Reader, found_messages
 from chatkeep.store.files.index.selecting import conditions, key_bounds, unindexed
 from chatkeep.store.files.index.sets import sealing

@@ -6,8 +6,7 @@ The functions here change the database inside the caller's transaction.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 import apsw
 import msgspec
@@ -20,16 +19,21 @@ from chatkeep.core.paging import Place
 from chatkeep.core.standing import EVENT, Drops, holds, reach
 from chatkeep.disk.files import Stamp
 from chatkeep.store.files.index import charges
-from chatkeep.store.files.index.hashing import hash_of
+from chatkeep.store.files.index.columns import (
+    EPOCH_US,
+    Value,
+    digest_values,
+    hash_of,
+    header_values,
+    microseconds,
+    time_at,
+)
 from chatkeep.store.files.index.sets import sealing
 from chatkeep.store.files.index.sets.postings import Postings, put_fresh, withdraw
 from chatkeep.store.files.index.sets.tail import FreshMessage, Tail
 from chatkeep.store.files.index.sets.terms import Indexed, indexed_of
 from chatkeep.store.files.index.sql import QUERIES, UnreadableRowError
 from chatkeep.store.files.tree.format import places
-
-Value = Any
-"""A value in SQLite: text, a number or nothing; the schema says which."""
 
 ZONE_DOCS: Final = 256  # documents in a zone
 _PLACE_MAX: Final = 1 << 32  # bytes, twice the size of the largest readable file
@@ -38,11 +42,6 @@ ROLE_NUMBERS: Final = {role: number for number, role in enumerate(sorted(ROLES, 
 USER: Final = 1  # the user's messages have role numbers below
 TALK: Final = 2  # those of user and assistant have
 EVERY_ROLE: Final = len(ROLES)
-_EPOCH: Final = datetime(2024, 1, 1, tzinfo=UTC)  # near the times of these years, so SQLite stores them in few bytes
-_MICROSECOND: Final = timedelta(microseconds=1)
-EPOCH_US: Final = (_EPOCH - datetime(1970, 1, 1, tzinfo=UTC)) // _MICROSECOND  # microseconds since 1970
-EPOCH_DAY: Final = _EPOCH.toordinal()  # days since the year 1
-DAY_US: Final = 86_400_000_000  # microseconds
 _FORGOTTEN_AT_ONCE: Final = 1000  # changes; one delete for so many is cheaper than one for each
 _NEVER_REVISED: Final = frozenset(("key", "channel", "created_at"))
 
@@ -153,8 +152,8 @@ def with_lines(entry: Entry, lines: Sequence[bytes], first: int, checksum: int =
 def put(db: Database, entry: Entry, doc: int | None = None) -> int:
     """Insert a new session; return the next free document, for the next call."""
     values = {
-        **_header_values(entry.header),
-        **_digest_values(entry.header, entry.digest),
+        **header_values(entry.header),
+        **digest_values(entry.header, entry.digest),
         **msgspec.structs.asdict(entry.stamp),
     }
     places = {"name": entry.name, "body": entry.body, "tail": entry.tail, "damage": entry.damage}
@@ -206,7 +205,7 @@ def _grow(db: Database, row: Row, entry: Entry) -> int | None:
     """Update the row of a session; return its sid, None if the index has another state of the file than `row`."""
     was = row.stamp
     values = {
-        **_digest_values(entry.header, entry.digest),
+        **digest_values(entry.header, entry.digest),
         **msgspec.structs.asdict(entry.stamp),
         "was_size": was.size,
         "was_modified_ns": was.modified_ns,
@@ -230,7 +229,7 @@ def revise_row(db: Database, row: Row, header: Header, stamp: Stamp, *, body: in
 
 
 def _revise(db: Database, row: Row, header: Header, stamp: Stamp, *, body: int, tail: int) -> None:
-    values = {**_header_values(header), **msgspec.structs.asdict(stamp), "name": row.name, "body": body, "tail": tail}
+    values = {**header_values(header), **msgspec.structs.asdict(stamp), "name": row.name, "body": body, "tail": tail}
     db.execute(QUERIES["revise_session"], {name: values[name] for name in values if name not in _NEVER_REVISED})
 
 
@@ -311,11 +310,6 @@ def next_doc(db: Database) -> int:
 def place_in_list(session: Summary) -> Place:
     """Return the place of a session in a list, for the cursor of the next page."""
     return Place(session.header.key, microseconds(session.updated_at) + EPOCH_US)
-
-
-def microseconds(at: datetime) -> int:
-    """Return a time as microseconds since 2024."""
-    return (at - _EPOCH) // _MICROSECOND
 
 
 class _Placed(NamedTuple):
@@ -418,36 +412,6 @@ def _widen_zones(db: Database, first: int, times: Sequence[int]) -> None:
         db.execute(QUERIES["put_zone"], (zone, min(inside), max(inside)))
 
 
-def _header_values(header: Header) -> dict[str, Value]:
-    return {
-        "key": header.key,
-        "channel": header.channel,
-        "user_title": header.title,
-        "created_at": microseconds(header.created_at),
-        "metadata": msgspec.json.encode(header.metadata).decode(),
-        "archived": header.archived,
-        "pinned": header.pinned,
-        "tags": msgspec.json.encode(header.tags).decode(),
-    }
-
-
-def _digest_values(header: Header, digest: Digest) -> dict[str, Value]:
-    latest_at = None if digest.latest_at is None else microseconds(digest.latest_at)
-    return {
-        "line_count": digest.line_count,
-        "message_count": digest.message_count,
-        "talk_count": digest.talk_count,
-        "auto_title": digest.auto_title,
-        "title_hint": digest.title_hint,
-        "title_seq": digest.title_seq,
-        "preview": digest.preview,
-        "preview_hint": digest.preview_hint,
-        "preview_seq": digest.preview_seq,
-        "latest_at": latest_at,
-        "updated_at": microseconds(header.created_at) if latest_at is None else latest_at,
-    }
-
-
 def row_of(values: Sequence[Value]) -> Row:
     """Return the typed value of a row of `sessions` or `listed`.
 
@@ -485,7 +449,7 @@ def _row_of(values: Sequence[Value]) -> Row:
             key=key,
             channel=channel,
             title=user_title,
-            created_at=_EPOCH + _MICROSECOND * created_at,
+            created_at=time_at(created_at),
             metadata={} if metadata == "{}" else msgspec.json.decode(metadata),
             archived=bool(archived),
             pinned=bool(pinned),
@@ -501,7 +465,7 @@ def _row_of(values: Sequence[Value]) -> Row:
             preview=preview,
             preview_hint=preview_hint,
             preview_seq=preview_seq,
-            latest_at=None if latest_at is None else _EPOCH + _MICROSECOND * latest_at,
+            latest_at=None if latest_at is None else time_at(latest_at),
         ),
         stamp=Stamp(size, modified_ns, changed_ns, inode),
         body=body,

@@ -9,7 +9,7 @@ from typing import Final
 import msgspec
 
 from chatkeep.core.model import Selection
-from chatkeep.store.files.index.rows import Value, microseconds
+from chatkeep.store.files.index.columns import Value, microseconds
 
 # `instr` is cheap and leaves few sessions: the first tag, in quotes, is in the text. Only these pay for json_each
 _TAGGED: Final = (

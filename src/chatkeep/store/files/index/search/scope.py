@@ -10,7 +10,8 @@ from pyroaring import BitMap
 
 from chatkeep.core.model import Selection
 from chatkeep.core.search.search import Search
-from chatkeep.store.files.index.rows import ROLE_NUMBERS, microseconds
+from chatkeep.store.files.index.columns import microseconds
+from chatkeep.store.files.index.rows import ROLE_NUMBERS
 from chatkeep.store.files.index.search.port import SearchIndex
 from chatkeep.store.files.index.sets import times
 from chatkeep.store.files.index.sets.terms import OF_CHANNEL, key_part, role_label
