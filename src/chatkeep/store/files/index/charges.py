@@ -16,6 +16,8 @@ _NO_COUNTS = (None,) * 5
 def put_calls(db: apsw.Connection, sid: int, lines: Iterable[Message]) -> None:
     """Add the answers of models among new lines of a session."""
     calls = list(calls_of(lines))
+    if not calls:
+        return  # as for most appends
     db.executemany(QUERIES["put_model"], [(name,) for name in {call.model for call in calls}])
     rows = []
     for call in calls:
