@@ -21,6 +21,8 @@ from chatkeep.store.files.tree import format as session_file
 
 _AT: Final = datetime(2024, 1, 15, 10, 30, tzinfo=UTC)
 _PROTOCOLS: Final = tuple(PROTOCOLS.values())
+_FIRST_JSON: Final = 128
+_LAST: Final = 255
 _SECRET: Final = "sk-471147"  # noqa: S105 - of nothing
 
 
@@ -29,7 +31,7 @@ def read_answer(data: bytes) -> None:
 
     The first byte is the number of the protocol; at 128 and above, the answer is declared as JSON.
     """
-    media_type = "text/event-stream" if data[:1] < b"\x80" else "application/json"
+    media_type = "text/event-stream" if not data or data[0] < _FIRST_JSON else "application/json"
     protocol = _PROTOCOLS[(data[0] if data else 0) % len(_PROTOCOLS)]
     said = data[2:]
     drafts = []
@@ -160,10 +162,29 @@ _RESPONSE_STREAM: Final = _stream(
 )
 _COMPLETION: Final = b'{"choices":[{"message":{"content":"a"}}]}'
 
+_CANDIDATES: Final[list[Json]] = [
+    {"candidates": [{"index": 0, "content": {"role": "model", "parts": [{"text": "a", "thought": True}]}}]},
+    {"candidates": [{"index": 0, "content": {"role": "model", "parts": [{"text": "b", "thoughtSignature": "s"}]}}]},
+    {
+        "candidates": [
+            {
+                "index": 0,
+                "content": {"role": "model", "parts": [{"functionCall": {"name": "f", "args": {"x": 1}}}]},
+                "finishReason": "STOP",
+            }
+        ],
+        "usageMetadata": {"promptTokenCount": 1},
+        "responseId": "r",
+    },
+]
+_CANDIDATE_STREAM: Final = b"".join(b"data: %b\r\n\r\n" % json.dumps(one).encode() for one in _CANDIDATES)
+_STREAMS: Final = (COMPLETION, _MESSAGE_STREAM, _RESPONSE_STREAM, _CANDIDATE_STREAM)
+_WHOLE: Final = (_COMPLETION, *(json.dumps(one).encode() for one in (_MESSAGE, _RESPONSE, _CANDIDATES)))
+_JSON_NUMBERS: Final = range(_FIRST_JSON + -_FIRST_JSON % len(_PROTOCOLS), _LAST + 1)
+
 ANSWERS: Final = (
-    *(bytes((number, 5)) + stream for number, stream in enumerate((COMPLETION, _MESSAGE_STREAM, _RESPONSE_STREAM))),
-    b"\x81\x05" + _COMPLETION,  # 129 is the first of the three numbers for JSON
-    *(bytes((130 + number, 5)) + json.dumps(one).encode() for number, one in enumerate((_MESSAGE, _RESPONSE))),
+    *(bytes((number, 5)) + stream for number, stream in enumerate(_STREAMS)),
+    *(bytes((number, 5)) + answer for number, answer in zip(_JSON_NUMBERS, _WHOLE, strict=False)),
 )
 REQUESTS: Final = tuple(
     json.dumps(request).encode()
@@ -186,10 +207,18 @@ REQUESTS: Final = tuple(
                 {"role": "user", "content": [{"type": "input_text", "text": "a"}]},
             ],
         },
+        {
+            "systemInstruction": {"parts": [{"text": "s"}]},
+            "contents": [
+                {"role": "user", "parts": [{"text": "a"}, {"inlineData": {"mimeType": "image/png", "data": "QUJD"}}]},
+                {"role": "model", "parts": [{"functionCall": {"name": "f", "args": {"x": 1}}}]},
+                {"role": "user", "parts": [{"functionResponse": {"name": "f", "response": {"y": 2}}}]},
+            ],
+        },
     )
 )
 PASSAGES: Final = (
-    *(b"\x05" + stream for stream in (COMPLETION, _MESSAGE_STREAM, _RESPONSE_STREAM)),
+    *(b"\x05" + stream for stream in _STREAMS),
     b"\x07" + _chunk('{"content":"sk-"}') + _chunk('{"content":"471147"}') + b"data: [DONE]\n\n",
     b'\x09{"echo":"sk-471147"}',
 )

@@ -17,6 +17,7 @@ from chatkeep.cli import screen
 from chatkeep.core.history import recognition
 from chatkeep.core.history.protocols.anthropic import MESSAGES
 from chatkeep.core.history.protocols.chat_completions import COMPLETIONS
+from chatkeep.core.history.protocols.gemini import GEMINI
 from chatkeep.core.history.protocols.item_folding import RESPONSES
 from chatkeep.core.history.protocols.speaking import ModelProtocol
 from chatkeep.core.history.tape import Tape
@@ -125,6 +126,13 @@ def _items(text: str) -> bytes:
     return b"".join(b"data: %b\n\n" % json.dumps(event).encode() for event in events)
 
 
+def _candidates(text: str) -> bytes:
+    """Return the same as parts of Gemini's candidates, with a thought."""
+    parts = [{"text": text, "thought": True}, *({"text": text[at : at + 20]} for at in range(0, len(text), 20))]
+    events = ({"candidates": [{"index": 0, "content": {"role": "model", "parts": [part]}}]} for part in parts)
+    return b"".join(b"data: %b\n\n" % json.dumps(event).encode() for event in events)
+
+
 def index_tokens(text: str) -> Work:
     """What the index is given of a message."""
     return partial(spaced, _plain(text))
@@ -190,7 +198,7 @@ def address(text: str) -> Work:
 
 def streamed(text: str) -> Work:
     """An answer of the model that is recorded from its stream."""
-    streams = ((_stream, COMPLETIONS), (_blocks, MESSAGES), (_items, RESPONSES))
+    streams = ((_stream, COMPLETIONS), (_blocks, MESSAGES), (_items, RESPONSES), (_candidates, GEMINI))
     return _all(partial(_taped, spoken(text), EVENT_STREAM_TYPE, protocol) for spoken, protocol in streams)
 
 
@@ -216,7 +224,15 @@ def _taped(said: bytes, media_type: str, protocol: ModelProtocol = COMPLETIONS) 
 def request(text: str) -> Work:
     """A request to the model that is recorded."""
     messages = [{"role": role, "content": text, "name": text} for role in ("system", "user", "assistant")]
-    asked = ({"messages": messages}, {"input": [*messages, {"type": "function_call", "arguments": text}]})
+    contents = [
+        {"role": "user", "parts": [{"text": text}]},
+        {"role": "model", "parts": [{"functionCall": {"name": text}}]},
+    ]
+    asked = (
+        {"messages": messages},
+        {"contents": contents},
+        {"input": [*messages, {"type": "function_call", "arguments": text}]},
+    )
     return _each(models.read_request, *(json.dumps(one).encode() for one in asked))
 
 
