@@ -199,11 +199,13 @@ def measure(server: Server, notes: Path, chosen: argparse.Namespace) -> dict[str
                     number += 1
                     stand = min(stand, stand_of(server, [*doors(number, text)][place], notes))
                 found.setdefault(door.name, []).append((stand, name, chars))
+                if stand > STAND_MAX_MS:
+                    print(f"{stand:.0f} ms: {door.name}, {chars:,} of {name}", flush=True)
     return found
 
 
 def main() -> None:
-    """Print a line for each door: the longest stands, with their texts."""
+    """Print what is too long at once, and a line for each door at the end: the longest stands, with their texts."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--kinds", nargs="+", default=["few"])
     parser.add_argument("--chars", nargs="+", type=int, default=[60_000, 1_000_000])
