@@ -13,7 +13,7 @@ from typing import Final, TypeVar
 from chatkeep.core.history.tape import Tape
 from chatkeep.core.text.reasoning import TextPiece
 
-TURN_BYTES: Final = 1 << 14  # bytes of an answer per turn of the event loop: 30 ms when all are small events
+TURN_BYTES: Final = 1 << 13  # bytes of an answer per turn of the event loop: 15 ms when all are small events
 AT_ONCE_BYTES: Final = 1 << 15  # bytes of an unfinished event; a thread reads a longer one: the slowest take 30 ms
 TURN_PIECES: Final = 200  # pieces told per turn of the event loop: 4 ms; an event may have one for each character
 _T = TypeVar("_T")
