@@ -115,7 +115,8 @@ def run_searcher(place: str, descriptors: Sequence[int]) -> None:
     from msgspec.msgpack import Decoder  # noqa: PLC0415 - only for servers
 
     from chatkeep.core.search.search import Search  # noqa: PLC0415
-    from chatkeep.wire.answers import hit_page, json_bytes  # noqa: PLC0415
+    from chatkeep.wire.answers import json_bytes  # noqa: PLC0415
+    from chatkeep.wire.hits import hit_page  # noqa: PLC0415
 
     _give_memory_back()
     store = opened_at(store_address(place), StoreOptions(follow=True))

@@ -79,8 +79,9 @@ def test_search_says_where_else_there_are_hits(run: Run) -> None:
     """A search that finds nothing says in how many sessions it looked, and whether its filters hid something."""
     run("append", "a", "an apple", "--role", "tool")
     run("append", "b", "a pear", "--role", "user")
-    assert "Nothing found so, but in 1 session without filters and with --role any." in run("search", "apple").out
-    assert "Nothing found so, but in 1 session" in run("search", "pear", "--prefix", "a").out
+    assert "Nothing found so, but 1 message with --role tool." in run("search", "apple").out
+    assert "1 message without the other filters" in run("search", "pear", "--until", "2020-01-01").out
+    assert "Nothing found so, but in 1 session without filters" in run("search", "pear", "--prefix", "a").out
     assert "Nothing found in 2 sessions." in run("search", "plum", "--role", "any").out
 
 

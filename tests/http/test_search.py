@@ -231,7 +231,9 @@ def _check(asked: Asked, query: str, page: dict[str, Any]) -> None:
     for hit in page["sessions"]:
         excerpt = hit["match"]
         is_shown = _is_justified(excerpt, query)
-        assert is_shown or _is_justified(_message(asked, hit["id"], hit["seq"]), query), (query, excerpt)
+        is_named = not hit["match_count"] and _is_justified(f"{hit['title']} {hit['id']}", query)
+        is_told = is_shown or is_named or _is_justified(_message(asked, hit["id"], hit["seq"]), query)
+        assert is_told, (query, excerpt)
         for start, end in hit["highlights"]:
             assert 0 <= start < end <= len(excerpt)
             assert _is_justified(excerpt[start:end], query), (query, excerpt[start:end])

@@ -47,6 +47,7 @@ from chatkeep.errors import (
     TooLargeError,
 )
 from chatkeep.wire import answers, bodies, errors
+from chatkeep.wire.hits import hit_page, hits_of
 
 T = TypeVar("T")
 AT = datetime(2024, 1, 15, 10, 30, 0, 123457, tzinfo=UTC)
@@ -166,7 +167,7 @@ def test_lists_and_answers_come_back_as_they_were() -> None:
     keys = KeyPage(keys=("a", "b"), total=2, next_cursor=None)
     assert answers.key_page_of(_through(answers.key_list(keys))) == keys
     hits = Hits(hits=(HIT,), mode="any", partial=True)
-    assert answers.hits_of(_through(answers.hit_page(hits))) == hits
+    assert hits_of(_through(hit_page(hits))) == hits
     appended = Appended(key="k", message_count=2, stored_count=1, receipts=(Receipt(seq=2, id="m", sent_at=AT),))
     assert answers.appended_of(_through(answers.append_answer(appended))) == appended
     status = Status(session_count=1, message_count=2, size_bytes=3, channels={"api": 1}, problems={"f": "torn"})

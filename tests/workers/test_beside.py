@@ -29,7 +29,8 @@ from chatkeep.sessions import Sessions
 from chatkeep.store.files.store import FilesStore
 from chatkeep.store.files.tree.tree import file_name
 from chatkeep.testing import draft, search_for
-from chatkeep.wire.answers import hit_page, json_bytes
+from chatkeep.wire.answers import json_bytes
+from chatkeep.wire.hits import hit_page
 from chatkeep.workers import beside
 from chatkeep.workers.beside import Beside
 from tests.cli.test_cli_serve import serving

@@ -11,7 +11,7 @@ import msgspec
 import typer
 
 from chatkeep.cli import screen
-from chatkeep.core.model import Selection, Status
+from chatkeep.core.model import Elsewhere, Selection, Status
 from chatkeep.core.search.search import Search
 from chatkeep.errors import SessionDamagedError
 from chatkeep.wire.answers import exit_code_of
@@ -61,7 +61,7 @@ def tell_no_session(sessions: Sessions, selection: Selection, *, is_quiet: bool)
         screen.say("No sessions. `chatkeep demo` adds some to try things on.")
 
 
-def tell_no_hit(sessions: Sessions, search: Search, *, is_quiet: bool) -> None:
+def tell_no_hit(sessions: Sessions, search: Search, elsewhere: Elsewhere | None, *, is_quiet: bool) -> None:
     """Explain a search without hits: its place, and the number of hits elsewhere; `is_quiet` as in `tell_no_session`.
 
     Raises:
@@ -70,22 +70,29 @@ def tell_no_hit(sessions: Sessions, search: Search, *, is_quiet: bool) -> None:
     count = sessions.list(Selection(archived=None), limit=1).total
     if not count:
         end_if_unreadable(sessions.status())
-    if is_quiet:
+    if not is_quiet:
+        screen.say(_without_hits(sessions, search, count, elsewhere))
+    if count or is_quiet:
         tell_unread(sessions)
-        return
+
+
+def _without_hits(sessions: Sessions, search: Search, count: int, elsewhere: Elsewhere | None) -> str:
+    """Return a sentence about a search without hits, in a store with so many sessions."""
     if not count:
-        screen.say("Nothing found: there are no sessions.")
-        return
+        return "Nothing found: there are no sessions."
+    if elsewhere is not None:
+        places = [f"{screen.counted(number, 'message')} with --role {role}" for role, number in elsewhere.roles.items()]
+        wide = screen.counted(elsewhere.unfiltered, "message")
+        places += [f"{wide} without the other filters"] if elsewhere.unfiltered else []
+        return f"Nothing found so, but {', '.join(places)}."
     everywhere = Search(query=search.query, selection=Selection(archived=None), roles=None, limit=_HITS_MAX)
     is_narrow = msgspec.structs.replace(everywhere, sort=search.sort, unit=search.unit, limit=search.limit) != search
-    elsewhere = len(sessions.search(everywhere).hits) if is_narrow else 0
-    if elsewhere:
-        more = "or more " if elsewhere == _HITS_MAX else ""
-        found = f"{screen.counted(elsewhere, f'{more}session')} without filters and with --role any"
-        screen.say(f"Nothing found so, but in {found}.")
-    else:
-        screen.say(f"Nothing found in {screen.counted(count, 'session')}.")
-    tell_unread(sessions)
+    found = len(sessions.search(everywhere).hits) if is_narrow else 0
+    if not found:
+        return f"Nothing found in {screen.counted(count, 'session')}."
+    more = "or more " if found == _HITS_MAX else ""
+    where = f"{screen.counted(found, f'{more}session')} without filters and with --role any"
+    return f"Nothing found so, but in {where}."
 
 
 def tell_unread(sessions: Sessions) -> None:

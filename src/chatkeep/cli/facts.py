@@ -12,6 +12,7 @@ import msgspec
 from chatkeep.core.model import Hits, Json, Page, Summary
 from chatkeep.store.admin import Cuts
 from chatkeep.wire import answers
+from chatkeep.wire.hits import hit_page
 
 
 def listed(summary: Summary) -> dict[str, Json]:
@@ -33,7 +34,7 @@ def detailed(summary: Summary, now: datetime) -> dict[str, Json]:
 
 def search_facts(hits: Hits) -> dict[str, Json]:
     """Return the hits of a search."""
-    page = msgspec.to_builtins(answers.hit_page(hits))
+    page = msgspec.to_builtins(hit_page(hits))
     found = [
         {"id": item.pop("id"), "key": hit.key, **item} for hit, item in zip(hits.hits, page["sessions"], strict=True)
     ]

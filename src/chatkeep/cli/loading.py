@@ -22,7 +22,7 @@ COMMANDS: Final = {
     "open": ("opening.open_page", "Print a link that signs a browser in to the page, once within an hour."),
     "list": ("reading.list_command", "List sessions, the latest activity first."),
     "show": ("reading.show", "Show the newest messages of a session, oldest first."),
-    "search": ("reading.search_command", "Find sessions by the text of their messages."),
+    "search": ("reading.search_command", "Find sessions by the text of their messages, and by their names."),
     "watch": ("watching.watch", "Print every change to a session, by any process, until Ctrl-C."),
     "chat": ("chatting.chat_command", "Chat with the model, or ask it one question."),
     "append": ("writing.append_command", "Append a message to a session; it is on the disk when this returns."),

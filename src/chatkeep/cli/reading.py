@@ -27,6 +27,7 @@ from chatkeep.cli.options import (
 from chatkeep.cli.pager import paged
 from chatkeep.core.keys import parse_key
 from chatkeep.core.model import ROLES, Hit, Hits, Json, Message, Role, Selection, Sort, Summary, Unit
+from chatkeep.core.paging import SEARCH_LIMIT_MAX
 from chatkeep.core.search.highlighter import highlights
 from chatkeep.core.search.query import Query, parse_query
 from chatkeep.core.search.search import DEFAULT_ROLES, Search
@@ -120,11 +121,12 @@ def search_command(
     until: Annotated[str, typer.Option(help="Before this time: of a day or month, before it begins.")] = "",
     sort: Annotated[str, typer.Option(help="relevance or recent.")] = "relevance",
     unit: Annotated[str, typer.Option(help="session: its best message; message: every one.")] = "session",
+    cursor: Annotated[str | None, typer.Option(help="Go on where a search ended.", show_default=False)] = None,
     open_at: Annotated[str, typer.Option("--open", help="Show what was said around a hit, KEY#SEQ.")] = "",
     workspace: Workspace = None,
     as_json: AsJson = False,
 ) -> None:
-    """Find sessions by the text of their messages."""
+    """Find sessions by the text of their messages, and by their names."""
     text = " ".join(texts or ())
     with opened_sessions(workspace) as sessions:
         if open_at:
@@ -132,7 +134,7 @@ def search_command(
             return
         if not text.strip():
             raise InvalidError("TEXT", "say what to search for, or which hit to --open")
-        if not 1 <= limit <= 200:  # noqa: PLR2004 - the contract's own bounds
+        if not 1 <= limit <= SEARCH_LIMIT_MAX:
             raise InvalidError("--limit", "must be 1 to 200")
         wanted = Search(
             query=parse_query(text),
@@ -144,13 +146,14 @@ def search_command(
             sort=choice("--sort", sort, get_args(Sort)),
             unit=choice("--unit", unit, get_args(Unit)),
             limit=limit,
+            cursor=cursor,
         )
         hits = sessions.search(wanted)
         now = sessions.now()
         if as_json:
             screen.show_json(facts.search_facts(hits))
         if not hits.hits:
-            absence.tell_no_hit(sessions, wanted, is_quiet=as_json)
+            absence.tell_no_hit(sessions, wanted, hits.elsewhere, is_quiet=as_json)
     if not as_json and hits.hits:
         show_hits(hits, now)
 
@@ -193,10 +196,12 @@ def show_hits(hits: Hits, now: datetime) -> None:
     for place, hit in enumerate(hits.hits):
         if place:
             screen.say()
-        head = screen.styled(f"{hit.key}#{hit.seq}", "bold")
+        head = screen.styled(f"{hit.key}#{hit.seq}" if hit.seq else hit.key, "bold")
         told = f"  {screen.safe_text(hit.title, one_line=True)} · {hit.role} · {screen.ago(hit.updated_at, now)}"
         screen.say(head.append(told, "not bold dim"))
         screen.say(_excerpt(hit))
+    if hits.next_cursor and len(hits.hits) >= SEARCH_LIMIT_MAX:
+        screen.say("There are more: page on with --cursor and the next_cursor of --json.")
     if hits.mode == "any":
         screen.say("Not all of these have all of the words.")
     if hits.partial:

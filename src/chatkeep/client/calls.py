@@ -45,7 +45,6 @@ from chatkeep.exporters import exported
 from chatkeep.wire.answers import (
     AppendAnswer,
     BulkAnswer,
-    HitPage,
     ImportAnswer,
     KeyList,
     SessionDetail,
@@ -53,7 +52,6 @@ from chatkeep.wire.answers import (
     StatusAnswer,
     appended_of,
     counts_of,
-    hits_of,
     key_page_of,
     page_of,
     summary_of_detail,
@@ -61,6 +59,7 @@ from chatkeep.wire.answers import (
 from chatkeep.wire.bodies import BULK_KEYS_MAX, BulkBody, ChatBody, revision_body
 from chatkeep.wire.chat import ChatAnswer
 from chatkeep.wire.errors import Problem, error_of
+from chatkeep.wire.hits import HitPage, hits_of
 
 CHAT_WAIT_S: Final = 600.0  # a model may think for minutes
 _CHOICES: Final = {True: "true", False: "false", None: "all"}
@@ -148,6 +147,7 @@ def search(search: Search) -> Call[Hits]:
         "sort": search.sort,
         "unit": search.unit,
         "limit": search.limit,
+        "cursor": search.cursor,
     }
     return Call(
         method="GET",
@@ -285,11 +285,17 @@ def narrowed(selection: Selection, prefix: str) -> Selection:
 
 
 def search_of(
-    search: Search | str, *, prefix: str, session: str | None, sort: Sort | None, limit: int | None
+    search: Search | str,
+    *,
+    prefix: str,
+    session: str | None,
+    sort: Sort | None,
+    limit: int | None,
+    cursor: str | None = None,
 ) -> Search:
     """Return a search from a text or a search, with the other arguments in it."""
     whole = Search(query=parse_query(search)) if isinstance(search, str) else search
-    given = {"session": session, "sort": sort, "limit": limit}
+    given = {"session": session, "sort": sort, "limit": limit, "cursor": cursor}
     changes = {name: value for name, value in given.items() if value is not None}
     return msgspec.structs.replace(whole, selection=narrowed(whole.selection, prefix), **changes)
 

@@ -106,8 +106,7 @@ class Client:
         Raises:
             InvalidError: for anything but a message, with the field. TooLargeError: for a message over 16 MiB.
             SessionNotFoundError: when there is no such session and `create` is false.
-            MessageConflictError: when an id is taken by other content.
-            CountConflictError: when the session has not `expect_count` lines.
+            MessageConflictError, CountConflictError: for an id taken by other content, for another `expect_count`.
             SessionDamagedError: when the session's file cannot be read whole.
         """
         call = calls.append(key, drafts_of(drafts), channel=channel, create=create, expect_count=expect_count)
@@ -222,17 +221,17 @@ class Client:
         session: str | None = None,
         sort: Sort | None = None,
         limit: int | None = None,
+        cursor: str | None = None,
     ) -> Hits:
         """Return messages for a text, the best of each session, best first.
 
-        A person types the text: no character of it is an operator, so no text can fail. A prefix or a session's key
-        narrows the search; `sort="recent"` orders by time; `limit` is 1 to 200, 20 if left out. A `Search` says more:
-        roles, times, channels, tags. Archived sessions are searched too.
+        No text can fail: no character of it is an operator. `limit` is 1 to 200, 20 if left out; `cursor` goes on after
+        a page. A `Search` says more: roles, times, channels, tags. Archived sessions are searched, too.
 
         Raises:
-            InvalidError: for a limit out of range, or a text of more than 1000 characters.
+            InvalidError: for a limit out of range, a text of more than 1000 characters, or a cursor of another search.
         """
-        asked = calls.search_of(search, prefix=prefix, session=session, sort=sort, limit=limit)
+        asked = calls.search_of(search, prefix=prefix, session=session, sort=sort, limit=limit, cursor=cursor)
         return Hits(hits=()) if calls.finds_nothing(asked) else self._connection.answer(calls.search(asked))
 
     def rename(self, key: str, title: str) -> Summary:

@@ -23,7 +23,7 @@ from chatkeep.core.checks import (
 )
 from chatkeep.core.keys import composed
 from chatkeep.core.standing import EVENT, Drops, Moves, standing
-from chatkeep.core.text import reasoning, titles
+from chatkeep.core.text import reasoning, titles, work
 from chatkeep.errors import InvalidError, TooLargeError
 
 Json = Any
@@ -97,6 +97,13 @@ class Message(Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unkn
         return reasoning.reasoning_of(self.content, self.metadata) if self.role == "assistant" else ""
 
     @property
+    def work(self) -> str:
+        """The words of the work behind the text: thinking, the names and arguments of calls, what tools gave back."""
+        named = (self.name,) if self.role == "tool" and self.name else ()
+        called = (*work.words_of_calls(self.tool_calls), *work.words_of_parts(self.content))
+        return "\n\n".join(filter(None, (*named, self.reasoning, *called)))
+
+    @property
     def is_mark(self) -> bool:
         """Whether the line only drops others, and has nothing of its own."""
         return bool(self.drops) and self.role == EVENT and not (self.content or self.metadata or self.extra)
@@ -167,10 +174,15 @@ def erased(line: Message) -> Message:
 
 def title_of(header: Header, made_title: str | None) -> str:
     """Return a session's title: the user's own, else the model's, else the one from its messages."""
+    return given_title(header) or made_title or titles.NO_TITLE
+
+
+def given_title(header: Header) -> str | None:
+    """Return the title that the user or a model gave to a session, None without one."""
     made = header.metadata.get(MODEL_TITLE)
     if not isinstance(made, str) or not 1 <= len(made) <= TITLE_CHARS_MAX:
         made = None
-    return header.title or made or made_title or titles.NO_TITLE
+    return header.title or made
 
 
 class Receipt(Struct, frozen=True, kw_only=True):
@@ -284,7 +296,11 @@ class KeyPage(Struct, frozen=True, kw_only=True):
 
 
 class Hit(Struct, frozen=True, kw_only=True):
-    """A session's best message for a query. `highlights` are [start, end) character offsets into `excerpt`."""
+    """A session's best message for a query. `highlights` are [start, end) character offsets into `excerpt`.
+
+    A session found by its names alone (title, key, tags) has a `match_count` of 0, and shows its first message of the
+    user; `seq` is 0 if it has no messages. `title_highlights` are offsets into `title`.
+    """
 
     key: str
     title: str
@@ -296,14 +312,31 @@ class Hit(Struct, frozen=True, kw_only=True):
     excerpt: str
     highlights: tuple[tuple[int, int], ...]
     match_count: int
+    title_highlights: tuple[tuple[int, int], ...] = ()
+
+
+class Elsewhere(Struct, frozen=True, kw_only=True):
+    """Where a search without hits would have some: the matching messages of other `roles`, and without the filters.
+
+    `unfiltered` counts messages of the same roles, in any session under the same prefix, of any time.
+    """
+
+    roles: dict[Role, int]
+    unfiltered: int = 0
 
 
 class Hits(Struct, frozen=True, kw_only=True):
-    """The answer to a search. `partial` means that the search could not read all messages that it needed."""
+    """The answer to a search. `partial` means that the search could not read all messages that it needed.
+
+    `elsewhere` is there if there are no hits, but would be for other roles or filters. `next_cursor` is None on the
+    last page.
+    """
 
     hits: tuple[Hit, ...]
     mode: Mode = "all"
     partial: bool = False
+    elsewhere: Elsewhere | None = None
+    next_cursor: str | None = None
 
 
 class Status(Struct, frozen=True, kw_only=True):

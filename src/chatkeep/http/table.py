@@ -34,7 +34,6 @@ from chatkeep.wire.answers import (
     BulkAnswer,
     DeletedAnswer,
     Done,
-    HitPage,
     ImportAnswer,
     KeyList,
     SessionDetail,
@@ -45,6 +44,7 @@ from chatkeep.wire.answers import (
 from chatkeep.wire.chat import ChatAnswer, ChatDone, ChatReasoning, ChatStart, ChatToken
 from chatkeep.wire.errors import Problem
 from chatkeep.wire.events import READY, EventData
+from chatkeep.wire.hits import HitPage
 
 _OPEN: Final[Problems] = (errors.UnknownHostError,)
 """The problems of every route."""

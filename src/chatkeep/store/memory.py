@@ -10,9 +10,9 @@ import secrets
 import threading
 from collections import Counter, deque
 from collections.abc import Iterable, Sequence
-from datetime import UTC, date, datetime, timedelta
+from datetime import date
 from itertools import groupby, islice
-from typing import Final, TypeVar
+from typing import TypeVar
 
 import msgspec
 from msgspec import Struct, field
@@ -41,10 +41,9 @@ from chatkeep.core.model import (
 )
 from chatkeep.core.paging import Place, cursor_at, place_of, scope_of
 from chatkeep.core.search.highlighter import hit_of
-from chatkeep.core.search.query import Query, Term, Words, is_in, phrases, words_of
 from chatkeep.core.search.ranker import Match, Scores, weight
 from chatkeep.core.search.ranker import best as best_of
-from chatkeep.core.search.search import Search, is_enough, searched_text
+from chatkeep.core.search.search import Search, elsewhere_of, is_enough, names_of, searched_texts
 from chatkeep.core.standing import reach, said, standing
 from chatkeep.core.stats import (
     LARGEST_SHOWN,
@@ -59,10 +58,18 @@ from chatkeep.core.stats import (
 from chatkeep.core.usage.spending import UsageQuery, UsageReport, usage_of
 from chatkeep.errors import CountConflictError, MessageConflictError, SessionNotFoundError
 from chatkeep.store.merging import merging
+from chatkeep.store.plain_search import (
+    PlainPages,
+    SaidMessage,
+    SaidTexts,
+    is_candidate,
+    matches_in,
+    micros_of,
+    names_as_message,
+    result_of,
+)
 
 _Kept = TypeVar("_Kept", Header, Message, dict[str, Json])
-_Said = tuple[str, Message, Words]
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class _Stored(Struct, frozen=True):
@@ -98,6 +105,7 @@ class MemoryStore:
         self._changes: deque[Change] = deque(maxlen=CHANGES_KEPT + ROUND)
         self._change_count = 0
         self._epoch = secrets.token_bytes(16)
+        self._pages = PlainPages(self._epoch)
 
     def append(
         self,
@@ -178,38 +186,59 @@ class MemoryStore:
     def search(self, search: Search) -> Hits:
         """Return the best messages for a query, by the rules of `core.search.search`."""
         query = search.query
-        selected = {stored.header.key: stored for stored in self._selected(search.selection)}
-        sessions = {key: stored for key, stored in selected.items() if search.session in (None, key)}
-        texts = [
-            (key, message, words_of(searched_text(message, search)))
-            for key, stored in sessions.items()
-            for message in standing(stored.messages)
-            if _is_candidate(message, search)
-        ]
-        found = whole = _matches(texts, query, query.terms, needed=len(query.terms))
+        sessions, texts = self._searched(search)
+        found = whole = matches_in(texts, query, query.terms, needed=len(query.terms))
         terms = query.terms
         if not is_enough(search, len(whole), len({match.session for match in whole})) and query.relaxed != terms[:1]:
             terms = query.relaxed
-            found = _matches(texts, query, terms, needed=1)
-        weights = [weight(sum(is_in(words, term) for _, _, words in texts), len(texts)) for term in terms]
+            places = {(match.session, match.seq) for match in whole}
+            some = matches_in(texts, query, terms, needed=1)
+            found = [match for match in some if match.seq or (match.session, match.seq) in places]
+        weights = [weight(sum(one.has(term) for _, _, one in texts), len(texts)) for term in terms]
         places = {(match.session, match.seq) for match in whole}
         scores = Scores(found, weights)
         are_whole = [(match.session, match.seq) in places for match in found]
-        ranked = best_of(
+        every = best_of(
             found,
             [scores.of(match) for match in found],
             are_whole,
-            search,
+            msgspec.structs.replace(search, limit=len(found)),
             lambda keys: {key: str(key) for key in keys},
         )
+        ranked, next_cursor = self._pages.page(search, {result_of(search, found[place]): place for place in every})
         best = [found[place] for place in ranked]
-        counts = Counter(match.session for match in found)
+        counts = Counter(match.session for match in found if match.seq)
         hits = []
         for match in best:
             stored = sessions[str(match.session)]
-            hits.append(hit_of(stored.summary, stored.messages[match.seq - 1], search, counts[match.session]))
+            shown = match.seq or _seq_shown(stored, [one for one in found if one.session == match.session])
+            message = stored.messages[shown - 1] if shown else None
+            hits.append(hit_of(stored.summary, message, search, counts[match.session]))
         is_all = all(are_whole[place] for place in ranked)
-        return Hits(hits=tuple(hits), mode="all" if is_all else "any")
+        elsewhere = None if hits or search.cursor is not None else elsewhere_of(search, self._count)
+        return Hits(hits=tuple(hits), mode="all" if is_all else "any", elsewhere=elsewhere, next_cursor=next_cursor)
+
+    def _searched(self, search: Search) -> tuple[dict[str, _Stored], Sequence[SaidMessage]]:
+        """Return the sessions that a search looks at, and their messages with the searched texts."""
+        selected = {stored.header.key: stored for stored in self._selected(search.selection)}
+        sessions = {key: stored for key, stored in selected.items() if search.session in (None, key)}
+        texts = [
+            (key, message, SaidTexts(searched_texts(message, search)))
+            for key, stored in sessions.items()
+            for message in standing(stored.messages)
+            if is_candidate(message, search)
+        ]
+        if search.covers_names:
+            texts += [
+                (key, names_as_message(stored.header), SaidTexts(names_of(stored.header)))
+                for key, stored in sessions.items()
+            ]
+        return sessions, texts
+
+    def _count(self, search: Search) -> int:
+        terms = search.query.terms
+        found = matches_in(self._searched(search)[1], search.query, terms, needed=len(terms))
+        return sum(match.seq > 0 for match in found)
 
     def revise(self, key: str, revision: Revision) -> Summary:
         """Change a session's header, atomically; return the new summary."""
@@ -392,30 +421,12 @@ def _is_selected(stored: _Stored, selection: Selection) -> bool:
     )
 
 
-def _matches(texts: Iterable[_Said], query: Query, terms: Sequence[Term], *, needed: int) -> list[Match]:
-    """Return the messages with at least `needed` of the terms, and at least one."""
-    found = []
-    for key, message, words in texts:
-        held = [place for place, term in enumerate(terms) if is_in(words, term)]
-        if len(held) >= max(1, needed):
-            side_by_side = [place for place, phrase in phrases(terms) if is_in(words, phrase)]
-            size = len(msgspec.json.encode(message))
-            match = Match(key, message.seq, _micros(message.sent_at), size, _bits(held), _bits(side_by_side))
-            match.is_verbatim = query.verbatim is not None and is_in(words, query.verbatim)
-            found.append(match)
-    return found
-
-
-def _bits(places: Iterable[int]) -> int:
-    return sum(1 << place for place in places)
-
-
-def _is_candidate(message: Message, search: Search) -> bool:
-    return (
-        (search.roles is None or message.role in search.roles)
-        and (search.since is None or message.sent_at >= search.since)
-        and (search.until is None or message.sent_at < search.until)
-    )
+def _seq_shown(stored: _Stored, matches: Sequence[Match]) -> int:
+    """Return the seq of the message that a session found by its names shows, 0 without messages."""
+    newest = max(((match.at, match.seq) for match in matches if match.seq), default=None)
+    if newest is not None:
+        return newest[1]
+    return next((one.seq for one in said(stored.messages) if one.seq >= stored.digest.title_seq), 0)
 
 
 def _message(seq: int, draft: Draft) -> Message:
@@ -445,19 +456,15 @@ def _measure(stored: _Stored) -> Measure:
 
 
 def _place(known: Summary) -> Place:
-    return Place(known.header.key, _micros(known.updated_at))
+    return Place(known.header.key, micros_of(known.updated_at))
 
 
 def _list_order(stored: _Stored) -> tuple[int, str]:
-    return -_micros(stored.summary.updated_at), stored.header.key
+    return -micros_of(stored.summary.updated_at), stored.header.key
 
 
 def _without_metadata(known: Summary) -> Summary:
     return msgspec.structs.replace(known, header=msgspec.structs.replace(known.header, metadata={}))
-
-
-def _micros(at: datetime) -> int:
-    return (at - _EPOCH) // timedelta(microseconds=1)
 
 
 def _copy(value: _Kept) -> _Kept:

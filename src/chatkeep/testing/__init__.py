@@ -19,6 +19,7 @@ from chatkeep.testing.append import AppendContract
 from chatkeep.testing.bounds import BoundsContract
 from chatkeep.testing.change import ChangeContract
 from chatkeep.testing.feed import FeedContract
+from chatkeep.testing.finding import FindingContract
 from chatkeep.testing.listing import ListContract
 from chatkeep.testing.merge import MergeContract
 from chatkeep.testing.ranking import RankingContract
@@ -51,6 +52,7 @@ class StoreContract(
     StandingContract,
     ListContract,
     SearchContract,
+    FindingContract,
     RankingContract,
     ChangeContract,
     MergeContract,

@@ -59,6 +59,44 @@ class RankingContract:
             hits = store.search(search_for(query, limit=limit)).hits
             assert ((_KEY, 1), limit) == (places_of(Hits(hits=hits))[0], len(hits))
 
+    @pytest.mark.parametrize(
+        "query,said,others",
+        [
+            ("c++", "I write C++ now", "a letter c"),
+            ("c#", "in C#, too", "c++ and c"),
+            ("--force", "push --force it", "force, -force and the-force"),
+            ("git --dry-run", "with --dry-run in git", "git, a dry run"),
+            ("#urgent", "this is #Urgent.", "urgent ##urgent"),
+            ("@alice", "(@alice) said", "alice@example.com alice"),
+            (".env", "in .env.local", "env node.env"),
+            ("__init__", "the __init__ method", "init _init"),
+            ("#緊急", "これは #緊急", "緊急"),
+            ("$HOME", "cd ＄home $home", "home"),
+            ("50%", "by 50%", "50"),
+        ],
+    )
+    def test_search_prefers_words_with_their_marks(self, store: Store, query: str, said: str, others: str) -> None:
+        """A message with the marks of the query comes before newer ones without them, and all of them are found."""
+        store.append(_KEY, [draft(said, 0)])
+        for n in range(60):
+            store.append(f"api:other{n}", [draft(others, 100 + n), draft(f"so {others}", 99)])
+        for unit in ("session", "message"):
+            for sent in (query, f"{query} "):
+                hits = store.search(search_for(sent, limit=200, unit=unit)).hits
+                assert ((_KEY, 1), 61 if unit == "session" else 121) == (places_of(Hits(hits=hits))[0], len(hits))
+
+    @pytest.mark.parametrize(
+        "query,others",
+        [("books ", "book booking"), ("books", "book bookstore"), ("prim", "primes"), ("книги", "книга")],
+    )
+    def test_search_prefers_the_form_as_typed(self, store: Store, query: str, others: str) -> None:
+        """For a single word, messages with its own form come before newer ones with its relatives."""
+        store.append(_KEY, [draft(f"some {query} here", 0), draft("horse")])
+        for n in range(60):
+            store.append(f"api:other{n}", [draft(others, 100 + n)])
+        hits = store.search(search_for(query, limit=200))
+        assert ((_KEY, 1), 61) == (places_of(hits)[0], len(hits.hits))
+
     def test_search_prefers_what_was_said_in_long_messages(self, store: Store) -> None:
         """Long messages with the exact words come first, too; the first eight of ten words are not enough."""
         long = " lorem ipsum" * 2000

@@ -22,14 +22,10 @@ from chatkeep.core.history.windows import Window
 from chatkeep.core.model import (
     Appended,
     Header,
-    Hit,
-    Hits,
     Json,
     KeyPage,
-    Mode,
     Page,
     Receipt,
-    Role,
     Status,
     Summary,
 )
@@ -120,29 +116,6 @@ class SessionPage(Struct, frozen=True, kw_only=True):
     total: int
     next_cursor: str | None
     unreadable: int | UnsetType = UNSET
-
-
-class HitItem(Struct, frozen=True, kw_only=True):
-    """The best hit in one session. `highlights` are [start, end) character offsets into `match`."""
-
-    id: str
-    title: str
-    channel: str
-    match: str
-    match_role: Role
-    last_activity: At
-    seq: int
-    message_id: str
-    highlights: tuple[tuple[int, int], ...]
-    match_count: int
-
-
-class HitPage(Struct, frozen=True, kw_only=True):
-    """The hits of a search; `partial` is true when it could not read all messages that it needed."""
-
-    sessions: tuple[HitItem, ...]
-    mode: Mode
-    partial: bool
 
 
 class KeyList(Struct, frozen=True, kw_only=True):
@@ -364,16 +337,6 @@ def key_page_of(answer: KeyList) -> KeyPage:
     return KeyPage(keys=answer.sessions, total=answer.count, next_cursor=answer.next_cursor)
 
 
-def hit_page(hits: Hits) -> HitPage:
-    """Return the hits of a search in the object dialect."""
-    return HitPage(sessions=tuple(map(_hit_item, hits.hits)), mode=hits.mode, partial=hits.partial)
-
-
-def hits_of(answer: HitPage) -> Hits:
-    """Return the hits of a `hit_page`."""
-    return Hits(hits=tuple(map(_hit_of, answer.sessions)), mode=answer.mode, partial=answer.partial)
-
-
 def session_detail(summary: Summary, now: datetime) -> SessionDetail:
     """Return a session in the key dialect; `age_seconds` counts up to `now`."""
     header = summary.header
@@ -466,33 +429,3 @@ def _by_class(table: Mapping[type[ChatkeepError], int], error: ChatkeepError | t
 
 def _time_at(seconds: float) -> datetime:
     return _EPOCH + timedelta(microseconds=round(seconds * 1_000_000))
-
-
-def _hit_item(hit: Hit) -> HitItem:
-    return HitItem(
-        id=hit.key,
-        title=hit.title,
-        channel=hit.channel,
-        match=hit.excerpt,
-        match_role=hit.role,
-        last_activity=hit.updated_at,
-        seq=hit.seq,
-        message_id=hit.message_id,
-        highlights=hit.highlights,
-        match_count=hit.match_count,
-    )
-
-
-def _hit_of(item: HitItem) -> Hit:
-    return Hit(
-        key=item.id,
-        title=item.title,
-        channel=item.channel,
-        updated_at=item.last_activity,
-        seq=item.seq,
-        message_id=item.message_id,
-        role=item.match_role,
-        excerpt=item.match,
-        highlights=item.highlights,
-        match_count=item.match_count,
-    )

@@ -118,7 +118,9 @@ def test_parse_query_with_stop_words(text: str, terms: list[Term]) -> None:
         ("a b c d e f g h", ("a", "b", "c", "d", "e", "f", "g", "h")),
         ("a b c d e f g h i", None),
         ("What is it?", ("what", "is", "it")),
-        ("zebra", None),
+        ("zebra", ("zebra",)),
+        ('"zebra"', None),
+        ("斑", None),
         ("foo:bar", None),
         ('let "it be"', None),
         ("let 它 be", None),
@@ -127,7 +129,7 @@ def test_parse_query_with_stop_words(text: str, terms: list[Term]) -> None:
     ],
 )
 def test_parse_query_of_what_was_said(text: str, verbatim: tuple[str, ...] | None) -> None:
-    """Two to eight words may be what somebody said; not with quotes, nor without spaces."""
+    """A word, or two to eight, may be what somebody said; not with quotes, nor without spaces."""
     found = parse_query(text).verbatim
     assert verbatim == (None if found is None else found.tokens)
 

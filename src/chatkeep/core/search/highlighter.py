@@ -8,7 +8,7 @@ from typing import Final
 
 from chatkeep.core.model import Hit, Message, Summary
 from chatkeep.core.search.query import QUERY_CHARS_MAX, Places, Query, Term
-from chatkeep.core.search.search import Search, searched_text
+from chatkeep.core.search.search import Search, searched_texts
 from chatkeep.core.search.stems import stem, stem_prefix
 from chatkeep.core.search.words import folded, is_unspaced
 
@@ -32,26 +32,28 @@ def excerpt(text: str, query: Query) -> tuple[str, tuple[tuple[int, int], ...]]:
     hits = _hits(places, query)
     found = _apart(text, query, hits)
     phrase = query.verbatim if len(text) > EXCERPT_CHARS else None
-    verbatim = None if phrase is None else places.about_where(phrase)
+    verbatim = None if phrase is None or len(phrase.tokens) == 1 else places.about_where(phrase)
     start, end = _bounds(text, *(_best(hits, found, verbatim) if found else (0, 0)))
     inside = ((first - start, last - start) for first, last in found if first >= start and last <= end)
     return text[start:end], tuple(inside)
 
 
-def hit_of(known: Summary, message: Message, search: Search, match_count: int) -> Hit:
-    """Return a message found in a session, as a search shows it."""
-    shown, highlighted = excerpt(searched_text(message, search), search.query)
+def hit_of(known: Summary, message: Message | None, search: Search, match_count: int) -> Hit:
+    """Return a message found in a session, as a search shows it; None for a session without messages."""
+    texts = () if message is None else searched_texts(message, search)
+    shown, highlighted = excerpt("\n\n".join(texts), search.query)
     return Hit(
         key=known.header.key,
         title=known.title,
         channel=known.header.channel,
         updated_at=known.updated_at,
-        seq=message.seq,
-        message_id=message.id,
-        role=message.role,
+        seq=message.seq if message else 0,
+        message_id=message.id if message else "",
+        role=message.role if message else "user",
         excerpt=shown,
         highlights=highlighted,
         match_count=match_count,
+        title_highlights=tuple(highlights(known.title, search.query)),
     )
 
 

@@ -9,7 +9,8 @@ it, may be the beginning of a longer one.
 Stop words are left out when other words remain. The remaining terms have to be found whole (`terms`). If that
 finds nothing, or too little for a question, their parts may do (`relaxed`). A phrase of stop words stays
 whole if the query has nothing else. Several words may be a quotation of a message, with all words between
-(`verbatim`): a message with the very words ranks first.
+(`verbatim`): a message with the very words ranks first. So does, for a single word, its own form. Words with marks
+(`--force`, see `marks`) rank the messages with these marks above the others.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from typing import Final
 
 from msgspec import Struct
 
+from chatkeep.core.search.marks import marked_forms
 from chatkeep.core.search.stems import QUESTION_WORDS, STOP_WORDS, common_beginning, stem
 from chatkeep.core.search.words import (
     Even,
@@ -40,6 +42,7 @@ from chatkeep.core.search.words import (
 TERMS_MAX: Final = 32  # terms of a query; the rest is left out
 QUERY_CHARS_MAX: Final = 1000
 _VERBATIM_MAX: Final = 8  # words
+_MARKS_MAX: Final = 8  # words with marks
 _LONG_RUN: Final = 6  # characters of a script without spaces; so many make more than one word
 _SHORT: Final = 4  # tokens; a longer phrase is searched in linear time, a shorter one from each place
 _LONG_PIECE: Final = 16  # characters; places of a longer piece do not overlap
@@ -64,13 +67,14 @@ class Term(Struct, frozen=True):
 
 
 class Query(Struct, frozen=True):
-    """A person's query: the text as typed, and its terms. Without terms nothing is found."""
+    """A person's query: the text as typed, its terms, and its words with marks. Without terms nothing is found."""
 
     text: str
     terms: tuple[Term, ...]
     relaxed: tuple[Term, ...] = ()
     is_question: bool = False
     verbatim: Term | None = None
+    marks: tuple[str, ...] = ()
 
 
 class Words:
@@ -97,8 +101,14 @@ def parse_query(text: str) -> Query:
     terms = tuple((telling or list(found))[:TERMS_MAX])
     relaxed = dict.fromkeys(part for term in terms for part in _parts(term, found[term], alone=len(terms) == 1))
     is_question = len(terms) > 1 and _is_question(text)
-    verbatim = None if len(found) == 1 else _verbatim(text)
-    return Query(text, terms, tuple(relaxed)[:TERMS_MAX] or terms, is_question=is_question, verbatim=verbatim)
+    return Query(
+        text,
+        terms,
+        tuple(relaxed)[:TERMS_MAX] or terms,
+        is_question=is_question,
+        verbatim=_own_form(terms[0]) if len(found) == 1 else _verbatim(text),
+        marks=tuple(dict.fromkeys(marked_forms(text)))[:_MARKS_MAX],
+    )
 
 
 def phrases(terms: Sequence[Term]) -> list[tuple[int, Term]]:
@@ -349,6 +359,12 @@ def _verbatim(text: str) -> Term | None:
     if not 1 < len(tokens) <= _VERBATIM_MAX or '"' in text.translate(_QUOTES) or any(map(is_unspaced, tokens)):
         return None
     return Term(tokens, exact=True)
+
+
+def _own_form(term: Term) -> Term | None:
+    """Return a word as typed, without its other forms; None for a phrase, and for a script without spaces."""
+    is_word = len(term.tokens) == 1 and not is_unspaced(term.tokens[0])
+    return Term(term.tokens, exact=True) if is_word and not (term.exact and not term.prefix) else None
 
 
 def _is_question(text: str) -> bool:

@@ -2,8 +2,9 @@
 
 A message scores the weight of its terms: rare ones much, common ones little (BM25 with each term counted once, as
 messages are short). A term of a message one or two places away counts a little too, so the words of a question find
-its answer. More score comes from words side by side as in the query, above all from the whole query verbatim; from
-all terms rather than one; from a session with many of the terms; and, gently, from a recent day.
+its answer. More score comes from words side by side as in the query, above all from the whole query verbatim, and
+from words with marks as typed; from all terms rather than one; from a session with many of the terms; and, gently,
+from a recent day.
 
 The weights are the flat middle of the values tried on LoCoMo (see bench/search_quality.py). Halving or doubling one
 of them moves no figure by more than 0.01, with one exception: recall@5 by 0.025 where neighbours count half.
@@ -26,6 +27,8 @@ _LENGTH: Final = 0.3  # BM25's b: how far a long message counts less
 _NEIGHBOUR: Final = 0.3  # of an occurrence, for each neighbouring message with the term
 _PHRASE: Final = 0.4  # of the lower weight of two words side by side
 _VERBATIM: Final = 1e4  # above any other score
+_MARKED: Final = 1e5  # for each word with its marks as typed: above the whole query without them
+_NAMED: Final = 1e-3  # of the score of a key or tag: below that of any message
 _COVERAGE: Final = 0.25  # exponent of the share of terms in a message
 _SESSION: Final = 1.0  # added to the factor 1 for a session with every term
 _WHOLE: Final = 1e6  # above any score: matches of every term come first
@@ -38,7 +41,8 @@ class Match(Struct):
     """A message with some terms of a query, as bits: the first term is 1, the second 2, the third 4.
 
     `phrases` are bits too: the first stands for the first two words side by side. `is_verbatim` means all words of
-    the query as they stand there. `at` is in microseconds, `size` in bytes.
+    the query as they stand there. `marked` counts the words with marks of the query. `at` is in microseconds, `size`
+    in bytes.
     """
 
     session: Hashable
@@ -48,6 +52,9 @@ class Match(Struct):
     terms: int
     phrases: int = 0
     is_verbatim: bool = False
+    marked: int = 0
+    is_named: bool = False
+    """Whether it stands for the key and the tags of a session, or for a title with some of the terms."""
 
 
 def weight(count: int, total: int) -> float:
@@ -99,7 +106,9 @@ class Scores:
         if count > 1:
             score *= self._parts[match.terms] * self._of_session[match.session]
         score *= 1 + _RECENT * math.exp2((match.at - self._newest) / _RECENT_US)
-        return round(score + _VERBATIM * match.is_verbatim, 9)
+        if match.is_named:
+            return round(_NAMED * score, 9)
+        return round(score + _VERBATIM * match.is_verbatim + _MARKED * match.marked, 9)
 
     def _near(self, match: Match) -> list[int]:
         """Return the terms of matching messages up to two places away."""

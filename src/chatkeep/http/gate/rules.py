@@ -20,7 +20,8 @@ from chatkeep.http.gate.guard import Grant, authorise, authorise_everywhere
 from chatkeep.http.gate.room import BodyMemory, Room
 from chatkeep.sessions import Sessions
 from chatkeep.threads import Threads
-from chatkeep.wire.answers import hit_page, json_bytes
+from chatkeep.wire.answers import json_bytes
+from chatkeep.wire.hits import hit_page
 from chatkeep.workers.appending import Append, StoredAnswer, Task, answer_of, done, handed_over
 from chatkeep.workers.beside import Beside
 

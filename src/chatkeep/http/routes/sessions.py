@@ -55,6 +55,7 @@ async def search_sessions(  # noqa: PLR0913 - one parameter per query parameter
     until: given.Time = None,
     sort: Sort = "relevance",
     unit: Unit = "session",
+    cursor: given.Cursor = None,
 ) -> Response:
     """Search all messages; answer the best one of each session."""
     search = Search(
@@ -67,6 +68,7 @@ async def search_sessions(  # noqa: PLR0913 - one parameter per query parameter
         sort=sort,
         unit=unit,
         limit=limit,
+        cursor=cursor,
     )
     return json_response(await threads.page_of(sessions, search))
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 from chatkeep.core.model import Hit, Hits, Message
@@ -34,15 +34,17 @@ class MessageReader:
             return Hits(hits=())
         for _ in range(ATTEMPTS):
             answer = self._upkeep.answer(lambda index: index.find(search, self._read_found))
-            pieces = [FilePiece(one.row.name, one.spot.start, one.spot.size) for one in answer.found]
-            read = zip(answer.found, readings(self._tree, pieces), strict=True)
-            shown = [self._hit(one, reading, search) for one, reading in read]
+            pieces = [
+                FilePiece(one.row.name, one.spot.start, one.spot.size) for one in answer.found if one.spot is not None
+            ]
+            with contextlib.closing(readings(self._tree, pieces)) as read:
+                shown = [self._hit(one, read, search) for one in answer.found]
             if all(isinstance(one, Hit) for one in shown):
                 break
             if self._upkeep.follows:  # perhaps another folder is in place: the next search reads it
                 self._tree.find_place()
                 raise StorageError("A file is not as the index says.")
-        return hits_shown(shown, mode=answer.outcome.mode, partial=answer.outcome.partial)
+        return hits_shown(shown, answer.answer)
 
     def messages(self, name: str, stamp: Stamp | None, spots: Sequence[Spot]) -> tuple[Message, ...] | None:
         """Return the messages at these spots of a file's state, None if the file is in another state by now."""
@@ -76,22 +78,25 @@ class MessageReader:
 
     def _read_found(self, found: Sequence[FoundMessage]) -> Sequence[Message | None]:
         """Return messages from their files, None for one that cannot be read now; a reader of the answer finds out."""
-        pieces = [FilePiece(one.row.name, one.spot.start, one.spot.size) for one in found]
-        read = zip(found, readings(self._tree, pieces), strict=True)
-        return [self._message_now(one, reading) for one, reading in read]
+        placed = [(one, one.spot) for one in found if one.spot is not None]
+        pieces = [FilePiece(one.row.name, spot.start, spot.size) for one, spot in placed]
+        read = zip(placed, readings(self._tree, pieces), strict=True)
+        return [self._message_now(one, spot, reading) for (one, spot), reading in read]
 
-    def _message_now(self, found: FoundMessage, reading: PendingRead) -> Message | None:
+    def _message_now(self, found: FoundMessage, spot: Spot, reading: PendingRead) -> Message | None:
         """Return a found message if its file is in the state of the index."""
         with contextlib.suppress(FileNotFoundError, NotRegularError, StorageError):
             data, now = reading.read()
             if now == found.row.stamp:
-                return session_file.parse_message(data, found.spot.seq)
+                return session_file.parse_message(data, spot.seq)
         return None
 
-    def _hit(self, found: FoundMessage, reading: PendingRead, search: Search) -> Hit | StorageError | None:
+    def _hit(self, found: FoundMessage, read: Iterator[PendingRead], search: Search) -> Hit | StorageError | None:
         """Return the hit for a found message, None if its file has changed, or the error of reading it."""
+        if found.spot is None:
+            return hit_of(found.row.summary, None, search, found.match_count)
         try:
-            messages = self._read_messages(reading, found.row.stamp, [found.spot])
+            messages = self._read_messages(next(read), found.row.stamp, [found.spot])
         except StorageError as error:
             return error
         return hit_of(found.row.summary, messages[0], search, found.match_count) if messages else None

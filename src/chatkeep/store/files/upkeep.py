@@ -32,7 +32,7 @@ from chatkeep.store.files.index.databases import (
 from chatkeep.store.files.index.index import Index
 from chatkeep.store.files.index.rows import Database, Row
 from chatkeep.store.files.index.sets.postings import put_long
-from chatkeep.store.files.index.sets.terms import Indexed, indexed_of
+from chatkeep.store.files.index.sets.terms import Indexed, labels_of
 from chatkeep.store.files.intake import Intake
 from chatkeep.store.files.tree import format as session_file
 from chatkeep.store.files.tree.held import LockedFile
@@ -169,7 +169,7 @@ class Upkeep:
 
         So an append of many long texts holds up no other writer. If the index cannot be written now, the append tells.
         """
-        return [self._with_long(indexed_of(message.text, message.reasoning)) for message in messages]
+        return [self._with_long(labels_of(message)) for message in messages]
 
     def _with_long(self, one: Indexed) -> Indexed:
         if not one.is_long:

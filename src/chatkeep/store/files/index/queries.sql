@@ -57,10 +57,12 @@ WHERE s.name = :name AND m.role < :roles
 ORDER BY r.seq, m.doc LIMIT :limit;
 
 -- next_doc: The number of the next document.
-SELECT max(next_doc, (SELECT coalesce(max(doc), 0) + 1 FROM messages)) FROM marks;
+SELECT max(next_doc, 1 + max((SELECT coalesce(max(doc), 0) FROM messages), (SELECT coalesce(max(doc), 0) FROM names))) FROM marks;
 
 -- keep_mark: Keep the number of the next document, so that no deletion makes it lower.
-UPDATE marks SET next_doc = max(next_doc, (SELECT coalesce(max(doc), 0) + 1 FROM messages));
+UPDATE marks SET next_doc = max(
+  next_doc, 1 + max((SELECT coalesce(max(doc), 0) FROM messages), (SELECT coalesce(max(doc), 0) FROM names))
+);
 
 -- put_session: Add the row of a session and return its sid.
 INSERT INTO sessions VALUES (
@@ -92,6 +94,24 @@ INSERT OR REPLACE INTO problems VALUES (:name, :reason, :size, :modified_ns, :ch
 
 -- put_message: Add the place of a message.
 INSERT INTO messages VALUES (?, ?, ?, ?, ?, ?, ?, ?);
+
+-- put_names: Add the document with the names of a session.
+INSERT INTO names VALUES (?, ?, ?, ?);
+
+-- drop_names: Delete the document with the names of a session.
+DELETE FROM names WHERE sid = ?1 RETURNING doc;
+
+-- names_of: The documents with names among some documents, in one row of JSON.
+SELECT json_group_array(json_array(n.doc, n.sid, 0, n.at, n.size))
+FROM json_each(:docs) d CROSS JOIN names n ON n.doc = d.value;
+
+-- rows_of_names: The sessions of some documents with names.
+SELECT n.doc, s.* FROM json_each(:docs) d CROSS JOIN names n ON n.doc = d.value CROSS JOIN sessions s ON s.sid = n.sid;
+
+-- spot_shown: The spot of the message with the title of a session, else of its first one.
+SELECT m.seq, s.body + m.start, m.size FROM sessions s CROSS JOIN runs r ON r.sid = s.sid
+CROSS JOIN messages m ON m.doc = r.doc + max(0, s.title_seq - r.seq)
+WHERE s.sid = ?1 AND s.title_seq < r.seq + r.message_count ORDER BY r.seq LIMIT 1;
 
 -- put_run: Add a run of a session's messages.
 INSERT INTO runs VALUES (?, ?, ?, ?);
@@ -215,8 +235,9 @@ SELECT sid, key FROM sessions WHERE sid IN (SELECT value FROM json_each(:sids));
 SELECT m.doc, s.*, m.seq, s.body + m.start, m.size
 FROM json_each(:docs) d CROSS JOIN messages m ON m.doc = d.value CROSS JOIN sessions s ON s.sid = m.sid;
 
--- wasted: The number of all documents ever made, and the number of messages.
-SELECT max(next_doc, (SELECT coalesce(max(doc), 0) + 1 FROM messages)) - 1, (SELECT coalesce(sum(message_count), 0) FROM totals) FROM marks;
+-- wasted: The number of all documents ever made, and the number of messages and names.
+SELECT max(next_doc, 1 + max((SELECT coalesce(max(doc), 0) FROM messages), (SELECT coalesce(max(doc), 0) FROM names))) - 1,
+  (SELECT coalesce(sum(message_count), 0) FROM totals) + (SELECT count(*) FROM names) FROM marks;
 
 -- message_count: The number of messages.
 SELECT coalesce(sum(message_count), 0) FROM totals;
@@ -288,8 +309,10 @@ DELETE FROM long_texts WHERE generation < (SELECT generation FROM marks)
 UPDATE marks SET generation = generation + 1;
 
 -- fresh_messages: Messages that are not sealed, in a range of documents, with the facts of each.
-SELECT f.doc, coalesce(f.texts, l.texts), coalesce(f.pairs, l.pairs), m.sid, m.role, m.at, s.key, s.channel
-FROM fresh f CROSS JOIN messages m ON m.doc = f.doc CROSS JOIN sessions s ON s.sid = m.sid
+SELECT f.doc, coalesce(f.texts, l.texts), coalesce(f.pairs, l.pairs), s.sid,
+  iif(m.doc IS NULL, 6, m.role), iif(m.doc IS NULL, n.at, m.at), s.key, s.channel
+FROM fresh f LEFT JOIN messages m ON m.doc = f.doc LEFT JOIN names n ON n.doc = f.doc
+CROSS JOIN sessions s ON s.sid = coalesce(m.sid, n.sid)
 LEFT JOIN long_texts l ON l.number = f.long
 WHERE f.doc > ?1 AND f.doc <= ?2 ORDER BY f.doc LIMIT ?3;
 
@@ -347,21 +370,22 @@ INSERT OR REPLACE INTO postings VALUES (?1, ?2);
 INSERT OR IGNORE INTO blocks VALUES (?1);
 
 -- last_doc: The last document, 0 without any.
-SELECT coalesce(max(doc), 0) FROM messages;
+SELECT max((SELECT coalesce(max(doc), 0) FROM messages), (SELECT coalesce(max(doc), 0) FROM names));
 
 -- messages_of: The messages of some documents, in one row of JSON.
 SELECT json_group_array(json_array(m.doc, m.sid, m.seq, m.at, m.size))
 FROM json_each(:docs) d CROSS JOIN messages m ON m.doc = d.value;
 
 -- sid_of: The session of a document.
-SELECT sid FROM messages WHERE doc = ?1;
+SELECT sid FROM messages WHERE doc = ?1 UNION ALL SELECT sid FROM names WHERE doc = ?1;
 
 -- sids_where: The sessions of a selection, up to a limit.
 SELECT sid FROM sessions WHERE {where} LIMIT :limit;
 
 -- runs_where: The runs of documents of the sessions in a selection, with their events.
 SELECT r.doc, r.message_count FROM sessions s CROSS JOIN runs r ON r.sid = s.sid WHERE {where}
-UNION ALL SELECT a.doc, 1 FROM sessions s CROSS JOIN asides a ON a.sid = s.sid WHERE a.doc IS NOT NULL AND {where};
+UNION ALL SELECT a.doc, 1 FROM sessions s CROSS JOIN asides a ON a.sid = s.sid WHERE a.doc IS NOT NULL AND {where}
+UNION ALL SELECT n.doc, 1 FROM sessions s CROSS JOIN names n ON n.sid = s.sid WHERE {where};
 
 -- put_model: Add the name of a model.
 INSERT OR IGNORE INTO models (name) VALUES (?1);

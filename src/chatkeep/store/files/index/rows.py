@@ -16,6 +16,7 @@ from chatkeep.core.digest import Digest, summary
 from chatkeep.core.feed import CHANGES_KEPT, ROUND, ChangeKind
 from chatkeep.core.model import ROLES, Header, Message, Role, Summary
 from chatkeep.core.paging import Place
+from chatkeep.core.search.search import names_of
 from chatkeep.core.standing import EVENT, Drops, holds, reach
 from chatkeep.disk.files import Stamp
 from chatkeep.store.files.index import charges
@@ -29,9 +30,10 @@ from chatkeep.store.files.index.columns import (
     time_at,
 )
 from chatkeep.store.files.index.sets import sealing
+from chatkeep.store.files.index.sets.names import NAMED, drop_names, labels_of_names, put_names
 from chatkeep.store.files.index.sets.postings import Postings, put_fresh, withdraw
 from chatkeep.store.files.index.sets.tail import FreshMessage, Tail
-from chatkeep.store.files.index.sets.terms import Indexed, indexed_of
+from chatkeep.store.files.index.sets.terms import Indexed, labels_of
 from chatkeep.store.files.index.sql import QUERIES, UnreadableRowError
 from chatkeep.store.files.tree.format import places
 
@@ -136,10 +138,10 @@ class Entry(Struct, frozen=True, kw_only=True):
 
 
 class FoundMessage(Struct, frozen=True):
-    """A found message, and the number of matching messages in its session."""
+    """A found message, and the number of matching messages in its session; no spot for a session without messages."""
 
     row: Row
-    spot: Spot
+    spot: Spot | None
     match_count: int
 
 
@@ -158,7 +160,7 @@ def put(db: Database, entry: Entry, doc: int | None = None) -> int:
     }
     places = {"name": entry.name, "body": entry.body, "tail": entry.tail, "damage": entry.damage}
     ((sid,),) = db.execute(QUERIES["put_session"], {**values, **places, "checksum": entry.checksum})
-    return _put_lines(db, entry, sid, doc)
+    return _put_lines(db, entry, sid, _put_names_of(db, entry.header, sid, doc))
 
 
 def replace(db: Database, entry: Entry, doc: int | None = None) -> int:
@@ -173,7 +175,7 @@ def replace(db: Database, entry: Entry, doc: int | None = None) -> int:
         return put(db, entry, doc)
     row = known[0]
     _grow(db, row, entry)
-    _revise(db, row, entry.header, entry.stamp, body=entry.body, tail=entry.tail)
+    doc = _revise(db, row, entry.header, entry.stamp, body=entry.body, tail=entry.tail, doc=doc)
     count = row.digest.line_count
     new = msgspec.structs.replace(
         entry,
@@ -228,15 +230,34 @@ def revise_row(db: Database, row: Row, header: Header, stamp: Stamp, *, body: in
     note_change(db, "revised", row.header.key)
 
 
-def _revise(db: Database, row: Row, header: Header, stamp: Stamp, *, body: int, tail: int) -> None:
+def _revise(
+    db: Database, row: Row, header: Header, stamp: Stamp, *, body: int, tail: int, doc: int | None = None
+) -> int | None:
+    """Update a session's row, and its names if they are others; return the next free document, if it was given."""
     values = {**header_values(header), **msgspec.structs.asdict(stamp), "name": row.name, "body": body, "tail": tail}
     db.execute(QUERIES["revise_session"], {name: values[name] for name in values if name not in _NEVER_REVISED})
+    if names_of(header) == names_of(row.header):
+        return doc
+    ((sid,),) = db.execute(QUERIES["sid"], {"name": row.name})
+    db.execute(QUERIES["keep_mark"])
+    drop_names(db, sid)
+    free = _put_names_of(db, header, sid, doc)
+    return None if doc is None else free
+
+
+def _put_names_of(db: Database, header: Header, sid: int, doc: int | None) -> int:
+    """Add the names of a session as a document; return the next free one."""
+    free = next_doc(db) if doc is None else doc
+    labels, at_us = labels_of_names(*names_of(header)), microseconds(header.created_at)
+    put_names(db, FreshMessage(free, labels, sid, NAMED, at_us, header.key, header.channel), db.bulk)
+    return free + 1
 
 
 def drop(db: Database, name: str) -> None:
     """Delete everything about a name; its documents leave every set."""
     for (sid,) in list(db.execute(QUERIES["sid"], {"name": name})):
         db.execute(QUERIES["keep_mark"])
+        drop_names(db, sid)
         for _, doc, count in list(db.execute(QUERIES["runs"], {"sid": sid})):
             withdraw(db, doc, count)
             db.execute(QUERIES["drop_messages"], (doc, doc + count - 1))
@@ -383,10 +404,7 @@ def _put_runs(db: Database, sid: int, messages: Sequence[tuple[int, int]]) -> No
 def _put_labels(db: Database, entry: Entry, sid: int, kept: Sequence[int], first: int) -> None:
     """Add the labels of the lines at the places `kept`, as documents from `first` on."""
     lines = [entry.messages[place] for place in kept]
-    if entry.indexed:
-        given = [entry.indexed[place] for place in kept]
-    else:
-        given = [indexed_of(line.text, line.reasoning) for line in lines]
+    given = [entry.indexed[place] for place in kept] if entry.indexed else list(map(labels_of, lines))
     if db.bulk is None:
         put_fresh(db, given, first)
         return

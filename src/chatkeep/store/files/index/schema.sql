@@ -106,6 +106,14 @@ CREATE TABLE runs (
   PRIMARY KEY (sid, seq)
 ) WITHOUT ROWID;
 
+-- The documents with the names of sessions: title, key and tags. They are in no other table but those of the sets.
+CREATE TABLE names (
+  doc INTEGER PRIMARY KEY,
+  sid INTEGER NOT NULL UNIQUE,
+  at INTEGER NOT NULL,
+  size INTEGER NOT NULL
+);
+
 -- For each label and each block of 65,536 documents, those of its documents that are in the block (see
 -- sets/containers.py). Nothing is ever taken out: see `gone`. `place` is the block * 2^40 + the number of the label.
 CREATE TABLE postings (

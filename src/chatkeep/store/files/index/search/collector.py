@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from msgspec import Struct
 from pyroaring import BitMap
 
+from chatkeep.core.search.pages import SearchPage
 from chatkeep.core.search.search import Search
 from chatkeep.store.files.index.search.port import Matches, SearchIndex
 from chatkeep.store.files.index.search.tuning import BOUNDS
@@ -22,30 +23,48 @@ class Wanted(Struct, frozen=True):
 
 
 class Collector(Struct, frozen=True):
-    """Collects messages from an index within a scope, None for everything."""
+    """Collects messages from an index within a scope, None for everything; after the first page, those left."""
 
     index: SearchIndex
     search: Search
     scope: BitMap | None
+    page: SearchPage | None = None
 
     def within(self, docs: BitMap) -> BitMap:
         """Return those of some documents that are in the scope."""
         return docs - self.index.gone if self.scope is None else docs & self.scope
 
     def wanted(self) -> Wanted:
-        """Return how many messages to rank; by time, no more than the answer has."""
-        search = self.search
-        if search.unit == "message":
-            return Wanted(search.wanted if search.sort == "recent" else max(search.wanted, BOUNDS.candidates), 0)
-        most = 0 if search.sort == "recent" else BOUNDS.candidates_of_sessions
-        return Wanted(max(search.wanted, most), search.wanted)
+        """Return how many messages to rank; by time, no more than the answer needs."""
+        goal = self.search.looked_for
+        if self.search.unit == "message":
+            return Wanted(goal if self.by_time else max(goal, BOUNDS.candidates), 0)
+        return Wanted(goal if self.by_time else max(goal, BOUNDS.candidates_of_sessions), goal)
 
-    def newest(self, docs: BitMap, wanted: Wanted) -> Matches:
-        """Return the newest messages of a set, as many as wanted."""
-        if len(docs) <= BOUNDS.listed:
+    @property
+    def by_time(self) -> bool:
+        """Whether the results are in the order of their times."""
+        return self.search.sort == "recent" or (self.page is not None and self.page.by_time)
+
+    def later(self, docs: BitMap) -> BitMap:
+        """Return the documents of a set that are later than all results to come."""
+        until_us = None if self.page is None else self.page.until_us
+        return BitMap() if until_us is None else times.since(self.index.docs, docs, until_us + 1)
+
+    def left(self, docs: BitMap) -> BitMap:
+        """Return the documents of a set without the results of the pages before, and what is later than these."""
+        if self.page is None:
+            return docs
+        known = self.page.ranked | self.page.shown
+        results = BitMap(known) if self.search.unit == "message" else BitMap.union(*map(self._of_session, known))
+        return docs - results - self.later(docs)
+
+    def newest(self, docs: BitMap, wanted: Wanted, seen: BitMap | None = None) -> Matches:
+        """Return the newest messages of a set, as many as wanted; none of a session with a document in `seen`."""
+        if len(docs) <= BOUNDS.listed and not (seen and wanted.sessions):
             found = self.index.messages(docs)
         elif wanted.sessions:
-            found = self._newest_of_sessions(docs, wanted.sessions)
+            found = self._newest_of_sessions(docs, wanted.sessions, seen or BitMap())
         else:
             found = self.index.messages(self._newest(docs, wanted.messages))
         return _cut(found, wanted)
@@ -65,7 +84,7 @@ class Collector(Struct, frozen=True):
     def _newest(self, docs: BitMap, count: int) -> BitMap:
         return times.newest(self.index.docs, docs, count)
 
-    def _newest_of_sessions(self, docs: BitMap, count: int) -> Matches:
+    def _newest_of_sessions(self, docs: BitMap, count: int, known: BitMap) -> Matches:
         """Return newest messages of the sessions with the newest ones.
 
         Each step takes the newest messages, then takes their sessions out of the rest. So it costs a step for each few
@@ -81,8 +100,9 @@ class Collector(Struct, frozen=True):
             if len(sessions) > BOUNDS.sessions_of_step and size > BOUNDS.step:
                 size = max(BOUNDS.step, size // 4)
                 continue
-            found.update(heads)
-            seen |= sessions
+            fresh = {sid for sid in sessions if not (known and known.intersect(self._of_session(sid)))}
+            found.update({doc: match for doc, match in heads.items() if match.session in fresh})
+            seen |= fresh
             if len(seen) < count:
                 docs = docs - BitMap.union(top, *map(self._of_session, sessions))
                 size *= 4

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import reduce
 from heapq import heappop, heappush
 from itertools import pairwise
@@ -16,7 +16,7 @@ from chatkeep.core.search.query import Term, phrases
 from chatkeep.core.search.words import indexed, is_unspaced, pairs_of
 from chatkeep.store.files.index.search.port import SearchIndex
 from chatkeep.store.files.index.search.tuning import BOUNDS
-from chatkeep.store.files.index.sets.terms import THOUGHT, pair, stem_labels
+from chatkeep.store.files.index.sets.terms import OF_NAME, OF_TITLE, WORK, marked_label, pair, stem_labels
 
 _TWO: Final = 2
 
@@ -55,10 +55,16 @@ def is_sure(term: Term) -> bool:
 
 
 class Planner(Struct, frozen=True):
-    """Makes plans over an index; `with_thoughts` they cover the models' reasoning, too."""
+    """Makes plans over an index.
+
+    They cover what the messages in `heard` say, None for all messages. With `covers_work` they cover the work behind
+    any message, too, and with `covers_names` the titles, keys and tags of sessions.
+    """
 
     index: SearchIndex
-    with_thoughts: bool
+    covers_work: bool = False
+    covers_names: bool = False
+    heard: BitMap | None = None
 
     def plan(self, terms: Sequence[Term]) -> Plan:
         """Return the plan of some terms."""
@@ -66,8 +72,22 @@ class Planner(Struct, frozen=True):
 
     def docs(self, term: Term) -> BitMap:
         """Return the documents that have a term, and likely some others if the term is not sure."""
-        said = self._docs(term, "")
-        return said | self._docs(term, THOUGHT) if self.with_thoughts else said
+        return self._of_kinds(lambda kind: self._docs(term, kind))
+
+    def with_marks(self, form: str) -> BitMap:
+        """Return the documents that have a word with marks."""
+        return self._of_kinds(lambda kind: self.index.docs(marked_label(form, kind)))
+
+    def titled(self, terms: Sequence[Term]) -> BitMap:
+        """Return the documents with the names of a session whose title has every term."""
+        return reduce(and_, sorted((self._docs(term, OF_TITLE) for term in terms), key=len))
+
+    def _of_kinds(self, docs_of: Callable[[str], BitMap]) -> BitMap:
+        """Return the documents with some words of any kind that the plans cover."""
+        said = docs_of("")
+        kinds = (WORK,) * self.covers_work + (OF_TITLE, OF_NAME) * self.covers_names
+        others = filter(None, map(docs_of, kinds))
+        return BitMap.union(said if self.heard is None else said & self.heard, *others)
 
     def side_by_side(self, terms: Sequence[Term]) -> list[tuple[int, BitMap]]:
         """Return the documents with neighbouring words of a query side by side, by the place of the first word."""

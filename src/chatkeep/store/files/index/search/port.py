@@ -22,8 +22,16 @@ class SearchIndex(Protocol):
     """The sets of documents of one moment, and the messages behind them."""
 
     @property
+    def origin(self) -> bytes:
+        """The mark of this index: numbers of its documents and sessions mean nothing to another."""
+
+    @property
     def gone(self) -> BitMap:
         """The documents that have left every set."""
+
+    @property
+    def named(self) -> BitMap:
+        """The documents with the names of sessions; all others are messages."""
 
     def docs(self, label: DocLabel) -> BitMap:
         """Return the documents that have a label."""
@@ -47,7 +55,7 @@ class SearchIndex(Protocol):
         """Return the documents of the selected sessions; with a key, only of the session with this key."""
 
     def messages(self, docs: Iterable[int]) -> Matches:
-        """Return the messages of some documents."""
+        """Return the messages of some documents; the names of a session as one with the seq 0."""
 
     def session_of(self, doc: int) -> int:
         """Return the session of a document."""
@@ -55,8 +63,8 @@ class SearchIndex(Protocol):
     def keys_of(self, sessions: Iterable[object]) -> Mapping[object, str]:
         """Return the keys of sessions."""
 
-    def texts(self, docs: Sequence[int]) -> Mapping[int, str]:
-        """Return the searched texts of some documents, without those that cannot be read now."""
+    def texts(self, docs: Sequence[int]) -> Mapping[int, Sequence[str]]:
+        """Return the searched texts of each of some documents, without documents that cannot be read now."""
 
     def sizes(self, docs: Collection[int]) -> Mapping[int, int]:
         """Return the sizes of the messages of some documents, in bytes."""

@@ -32,7 +32,7 @@ class Claim(Struct, frozen=True):
 
 
 class Verdict(Struct, frozen=True):
-    """A text's answer to a claim."""
+    """The answer of a message's texts to a claim."""
 
     is_match: bool
     is_verbatim: bool
@@ -59,10 +59,14 @@ def _affordable(index: SearchIndex, docs: Sequence[int]) -> Iterable[int]:
         yield doc
 
 
-def _verdict(text: str, claim: Claim) -> Verdict:
-    found = (_has(text, term) for term in claim.terms)
+def _verdict(texts: Sequence[str], claim: Claim) -> Verdict:
+    found = (_any_has(texts, term) for term in claim.terms)
     is_match = any(found) if claim.any_of else all(found)
-    return Verdict(is_match, is_match and claim.verbatim is not None and _has(text, claim.verbatim))
+    return Verdict(is_match, is_match and claim.verbatim is not None and _any_has(texts, claim.verbatim))
+
+
+def _any_has(texts: Sequence[str], term: Term) -> bool:
+    return any(_has(text, term) for text in texts)
 
 
 def _has(text: str, term: Term) -> bool:

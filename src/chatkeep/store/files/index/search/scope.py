@@ -14,6 +14,7 @@ from chatkeep.store.files.index.columns import microseconds
 from chatkeep.store.files.index.rows import ROLE_NUMBERS
 from chatkeep.store.files.index.search.port import SearchIndex
 from chatkeep.store.files.index.sets import times
+from chatkeep.store.files.index.sets.names import NAMED
 from chatkeep.store.files.index.sets.terms import OF_CHANNEL, key_part, role_label
 
 _EVERY_SESSION = Selection(archived=None)
@@ -22,14 +23,13 @@ _EVERY_SESSION = Selection(archived=None)
 def docs_of_filters(index: SearchIndex, search: Search) -> BitMap | None:
     """Return the documents that the filters leave, None for all of them.
 
+    Of the roles it sees to those of a search for text alone; the work behind messages is found whatever their role.
     Roles, times, the channel, and a prefix up to a colon or slash are sets of the index. For the other filters, the
     index looks up the sessions.
     """
     if search.selection.prefix is None:
         return BitMap()
-    parts = []
-    if search.roles is not None:
-        parts.append(index.any_of(role_label(ROLE_NUMBERS[role]) for role in search.roles))
+    parts = [] if search.covers_work else [docs_of_roles(index, search)]
     selection = search.selection
     if selection.channel is not None:
         parts.append(index.docs(OF_CHANNEL + selection.channel))
@@ -43,6 +43,12 @@ def docs_of_filters(index: SearchIndex, search: Search) -> BitMap | None:
         return None
     docs = reduce(and_, parts) if parts else index.everything()
     return _between(index, docs - index.gone, search)
+
+
+def docs_of_roles(index: SearchIndex, search: Search) -> BitMap:
+    """Return the documents of the roles of a search, and those with names if it looks at names."""
+    named = (NAMED,) if search.covers_names else ()
+    return index.any_of(map(role_label, (*(ROLE_NUMBERS[role] for role in search.roles or ()), *named)))
 
 
 def _between(index: SearchIndex, docs: BitMap, search: Search) -> BitMap:

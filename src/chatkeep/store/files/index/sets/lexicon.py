@@ -13,7 +13,7 @@ from typing import Final
 import apsw
 from msgspec.json import encode
 
-from chatkeep.store.files.index.sets.terms import BEGINNING, SHORT, THOUGHT, beginning
+from chatkeep.store.files.index.sets.terms import BEGINNING, SHORT, bare, beginning
 from chatkeep.store.files.index.sql import QUERIES
 
 WORDS_MAX: Final = 128  # words; uniting the sets of so many takes about 2 ms
@@ -38,7 +38,7 @@ def words_begun(db: apsw.Connection, letters: str, most: int) -> list[str]:
 
 def has_own_set(letters: str) -> bool:
     """Tell whether a beginning is so short that it always has a set of its own."""
-    return len(letters.removeprefix(THOUGHT)) <= SHORT
+    return len(bare(letters)) <= SHORT
 
 
 def rows_begun(db: apsw.Connection, letters: str) -> Iterator[tuple[int, int, bytes]]:
@@ -72,5 +72,5 @@ def new_beginnings(db: apsw.Connection, words: Iterable[str], known: set[str]) -
 
 
 def _longer(word: str) -> Iterator[str]:
-    mark_size = len(word) - len(word.removeprefix(THOUGHT))
+    mark_size = len(word) - len(bare(word))
     return (word[:length] for length in range(SHORT + mark_size + 1, min(len(word), LETTERS_MAX + mark_size) + 1))

@@ -1,8 +1,8 @@
 """The labels of a message. The index has the exact set of documents for each label.
 
-A label is a word; the stem of a word, where it is another; a pair of neighbouring words, as one of 16,384 buckets; the
-beginning of a word; the session, its channel, or a part of its key; the role; or a bit of the time. So words, phrases,
-filters and the order by time are all the same to the index: sets of documents.
+A label is a word; the stem of a word, where it is another; a word with the marks beside it; a pair of neighbouring
+words, as one of 16,384 buckets; the beginning of a word; the session, its channel, or a part of its key; the role; or
+a bit of the time. So words, phrases, filters and the order by time are all the same to the index: sets of documents.
 
 Labels with text stand in the lexicon. A mark, a private character that no word contains, tells their kinds apart. All
 other labels are numbers.
@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import re
 from array import array
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import chain
 from operator import xor
 from typing import Final, TypeVar
@@ -20,8 +20,10 @@ from zlib import crc32
 
 from msgspec import Struct
 
+from chatkeep.core.model import Message
+from chatkeep.core.search.marks import marked_forms
 from chatkeep.core.search.stems import stem
-from chatkeep.core.search.words import GAP, is_unspaced, may_go_on, rows_of, spaced, stretches
+from chatkeep.core.search.words import GAP, indexed, is_unspaced, may_go_on, rows_of, spaced, stretches
 
 _T = TypeVar("_T")
 DocLabel = str | int
@@ -37,12 +39,19 @@ FIRST_TEXT: Final = 1 << 16
 """The number of the first label with text; those of pairs, bits and roles are lower."""
 FIRST_SESSION: Final = 1 << 39
 """The number of the first label of a session, above those of all texts."""
-THOUGHT: Final = "\ue003"
-"""Begins the words of a model's reasoning."""
+WORK: Final = "\ue003"
+"""Begins the words of the work behind a message: see `core.model.Message.work`."""
 STEM: Final = "\ue004"
 BEGINNING: Final = "\ue005"
 OF_CHANNEL: Final = "\ue006"
 OF_KEY_PART: Final = "\ue007"
+MARKED: Final = "\ue008"
+"""Begins a word with the marks beside it."""
+OF_TITLE: Final = "\ue009"
+"""Begins the words of a session's title."""
+OF_NAME: Final = "\ue00a"
+"""Begins the words of a session's key and tags."""
+_KINDS: Final = frozenset((WORK, OF_TITLE, OF_NAME))
 _WORD_MAX: Final = 1001  # characters; a query is shorter, so it cannot tell longer words apart
 _KEY_PARTS_MAX: Final = 8  # a deeper part of a key has no set of its own
 _TABLE_MAX: Final = 1 << 18  # words; bounds the memory for what was worked out about them
@@ -70,20 +79,36 @@ class Indexed(Struct, frozen=True):
         return len(self.texts) + len(self.pairs) > LONG_BYTES
 
 
-def indexed_of(text: str, thought: str = "") -> Indexed:
+def labels_of(message: Message) -> Indexed:
+    """Return the labels of a message's text, and of the work behind it."""
+    return indexed_of(message.text, message.work)
+
+
+def indexed_of(text: str, work: str = "") -> Indexed:
     """Return the labels of a message. A long message takes long: call this before the write transaction.
 
-    The words of a model's reasoning (`thought`) carry a mark. So only a search for them finds them.
+    The words of the work behind it carry a mark. So only a search for them finds them.
     """
+    return indexed_texts([(text, ""), (work, WORK)])
+
+
+def indexed_texts(texts: Sequence[tuple[str, str]]) -> Indexed:
+    """Return the labels of some texts together, each with the mark of its words."""
     words: set[str] = set()
     pairs: set[int] = set()
-    for row in chain(_rows(text, ""), _rows(thought, THOUGHT) if thought else ()):
+    for row in chain.from_iterable(_rows(text, mark) for text, mark in texts if text):
         words.update(row)
         pairs.update(map(xor, map(_AS_FIRST, row), map(_AS_SECOND, row[1:])))
     if pairs and max(pairs) >= PAIR_BUCKETS:
         pairs = {code % PAIR_BUCKETS for code in pairs if code < _BOTH_ALONE}
-    texts = sorted({word[:_WORD_MAX] for word in words}.union(filter(None, map(_STEMS, words))))
-    return Indexed(" ".join(texts), array("H", sorted(pairs)).tobytes())
+    forms = (marked_label(form, mark) for text, mark in texts for form in marked_forms(text))
+    labels = sorted({word[:_WORD_MAX] for word in words}.union(filter(None, map(_STEMS, words)), forms))
+    return Indexed(" ".join(labels), array("H", sorted(pairs)).tobytes())
+
+
+def bare(word: str) -> str:
+    """Return a word without the mark of its kind."""
+    return word[1:] if word[0] in _KINDS else word
 
 
 def _rows(text: str, mark: str) -> Iterator[list[str]]:
@@ -111,10 +136,15 @@ def pair(one: str, other: str) -> int | None:
 
 def stem_labels(word: str) -> tuple[str, ...]:
     """Return the labels of all words with the stem of this one."""
-    plain = word.removeprefix(THOUGHT)
+    plain = bare(word)
     mark, of_word = word[: len(word) - len(plain)], stem(plain)
     own = (mark + of_word,) if stem(of_word) == of_word else ()
     return (*own, f"{STEM}{mark}{of_word}")
+
+
+def marked_label(form: str, mark: str = "") -> str:
+    """Return the label of a word with the marks beside it."""
+    return f"{MARKED}{mark}{indexed(form)}"
 
 
 def beginning(letters: str) -> str:
@@ -155,8 +185,8 @@ def session_label(sid: int) -> int:
 
 
 def is_word(label: str) -> bool:
-    """Tell whether a label with text is a word, perhaps of a model's reasoning."""
-    return not STEM <= label[0] <= OF_KEY_PART
+    """Tell whether a label with text is a word, perhaps of the work behind a message."""
+    return not STEM <= label[0] <= MARKED
 
 
 class _Table(dict[str, _T]):
@@ -174,7 +204,7 @@ class _Table(dict[str, _T]):
 
 
 def _is_alone(token: str) -> bool:
-    plain = token.removeprefix(THOUGHT)
+    plain = bare(token)
     return len(plain) == 1 and is_unspaced(plain)
 
 
@@ -188,13 +218,13 @@ def _as_second(token: str) -> int:
 
 def _stem_label(word: str) -> str | None:
     """Return the label of a word's stem, None if the word is its own stem."""
-    plain = word.removeprefix(THOUGHT)
+    plain = bare(word)
     of_word = stem(plain)
     return None if of_word == plain else f"{STEM}{word[: len(word) - len(plain)]}{of_word}"
 
 
 def _beginnings(label: str) -> tuple[str, ...]:
-    plain = label.removeprefix(THOUGHT)
+    plain = bare(label)
     if not is_word(label) or is_unspaced(plain) or not may_go_on(plain[:SHORT]):
         return ()
     mark = label[: len(label) - len(plain)]
