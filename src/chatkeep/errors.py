@@ -13,6 +13,7 @@
     ├─ ConflictError               conflict            the stored state contradicts the request
     │  ├─ MessageConflictError     message_conflict    the id is taken by another message
     │  ├─ CountConflictError       count_conflict      the session has moved on
+    │  ├─ SessionDeletedError      session_deleted     the session was deleted here; an import leaves it out
     │  └─ SessionDamagedError      session_damaged     the file does not parse; it is never overwritten
     ├─ UnauthorizedError           unauthorized        no token, or an invalid one
     ├─ ForbiddenError              forbidden           the token lacks a scope
@@ -196,6 +197,17 @@ class CountConflictError(ConflictError):
         super().__init__(f"Expected {expected} messages, the session has {found}.")
         self.expected = expected
         self.found = found
+
+
+class SessionDeletedError(ConflictError):
+    """The session was deleted here, and an import does not bring it back unless asked to."""
+
+    code = "session_deleted"
+
+    def __init__(self, key: str) -> None:
+        """Remember the key for callers; the sentence leaves it out."""
+        super().__init__("The session was deleted here; `restore_deleted` brings it back.")
+        self.key = key
 
 
 class SessionDamagedError(ConflictError):

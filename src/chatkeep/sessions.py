@@ -56,7 +56,7 @@ from chatkeep.errors import (
     SessionNotFoundError,
     StorageError,
 )
-from chatkeep.store.protocol import Store
+from chatkeep.store.protocol import OwnStore
 
 _KEYS_AT_ONCE: Final = 1000  # keys fetched at a time
 
@@ -86,7 +86,7 @@ class Sessions:
 
     def __init__(
         self,
-        store: Store,
+        store: OwnStore,
         *,
         now: Callable[[], datetime] = now_utc,
         new_id: Callable[[datetime], str] | None = None,
@@ -330,10 +330,11 @@ class Sessions:
                 continue
         return tuple(found)
 
-    def merge(self, session: Session) -> Merged:
-        """Import a session: create it, or append its new messages.
+    def merge(self, session: Session, *, unless_deleted: bool = False) -> Merged:
+        """Import a session: create it, or append its new messages; with `unless_deleted` no session deleted here.
 
         Raises:
+            SessionDeletedError: as in `Store.merge`.
             InvalidError, TooLargeError: when the header or a message breaks a rule; nothing is stored then.
             ForbiddenError: when the key lies outside the prefix, or a message drops others and may not.
             SessionDamagedError, BusyError, StorageError: as in `Store.merge`.
@@ -342,7 +343,11 @@ class Sessions:
         checked = checked_session(session)
         if not checked.header.key.startswith(self._prefix):
             raise ForbiddenError(f"This token writes only to keys that begin with {self._prefix!r}.")
-        return self._store.merge(checked)
+        return self._store.merge(checked, unless_deleted=unless_deleted)
+
+    def is_deleted(self, key: str) -> bool:
+        """Tell whether the session of a key was deleted here, and no import has brought it back."""
+        return self._store.is_deleted(parse_key(key))
 
     def status(self, prefix: str = "") -> Status:
         """Return counts and sizes of the visible sessions under a prefix."""

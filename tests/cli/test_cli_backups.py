@@ -105,7 +105,27 @@ def test_restore_over_other_content(run: Run, workspace: Path, saved: Path, tmp_
     assert before == _files(workspace)
     with zipfile.ZipFile(saved) as packed:
         packed.extractall(tmp_path / "unpacked")
-    assert "Imported 1 new" in run("import", str(tmp_path / "unpacked")).out
+    assert "Imported 1 new" in run("import", str(tmp_path / "unpacked"), "--restore-deleted").out
+
+
+def test_restore_deletions(run: Run, workspace: Path, tmp_path: Path) -> None:
+    """A backup has the deletions: a whole restore brings them along, and a restored session is deleted no more."""
+    exported, before, after = tmp_path / "all.jsonl", tmp_path / "before.zip", tmp_path / "after.zip"
+    run("append", "a", "x", "--role", "user")
+    run("append", "b", "x", "--role", "user")
+    run("export", "--format", "jsonl", "--output", str(exported))
+    run("backup", str(before))
+    run("delete", "a", "--yes")
+    run("backup", str(after))
+    new = str(tmp_path / "new")
+    run("restore", str(after), "-w", new)
+    assert ["a"] == run("import", str(exported), "-w", new, "--json").json["left_out"]
+    run("restore", str(before), "a")
+    assert [] == run("import", str(exported), "--json").json["left_out"]
+    with zipfile.ZipFile(after) as packed, zipfile.ZipFile(tmp_path / "bad.zip", "w") as bad:
+        for name in packed.namelist():
+            bad.writestr(name, packed.read(name).replace(b'"deleted": {', b'"deleted": {"x": 5, '))
+    assert "damaged" in run("restore", str(tmp_path / "bad.zip"), "-w", str(tmp_path / "other"), code=2).err
 
 
 def test_back_up_what_is_not_whole(run: Run, workspace: Path, tmp_path: Path) -> None:

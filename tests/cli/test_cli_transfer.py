@@ -107,6 +107,30 @@ def test_import_dry_run(run: Run, tmp_path: Path) -> None:
     assert "Nothing new" in run("import", str(path), "--dry-run").out
 
 
+def test_import_leaves_out_deleted_sessions(run: Run, tmp_path: Path) -> None:
+    """Deleted sessions stay away, named with the way to bring them back; nothing else is no success."""
+    exported = tmp_path / "all.jsonl"
+    for key in ("a", "b"):
+        run("append", key, "x", "--role", "user")
+    run("export", "--format", "jsonl", "--output", str(exported))
+    run("delete", "a", "--yes")
+    kept = run("import", str(exported))
+    assert "1 session left out that was deleted here: a. --restore-deleted brings it back." in kept.err
+    assert "1 message is here already" in kept.out
+    run("delete", "b", "--yes")
+    foretold = run("import", str(exported), "--dry-run", "--json", code=4).json
+    report = run("import", str(exported), "--json", code=4).json
+    assert (["a", "b"], 2, 0, []) == (
+        report["left_out"],
+        report["sessions_left_out"],
+        report["sessions_created"],
+        report["errors"],
+    )
+    assert foretold == report
+    assert "Imported 2 new" in run("import", str(exported), "--restore-deleted").out
+    assert "2 messages are here already" in run("import", str(exported)).out
+
+
 def test_import_names_each_flaw(run: Run, tmp_path: Path) -> None:
     """What can be imported is, each flaw is named, and the exit code tells that something failed."""
     path = tmp_path / "a.jsonl"

@@ -188,7 +188,7 @@ def test_find_an_index_that_is_none(tmp_path: Path, damage: str) -> None:
     _check_served(workspace, 60)
 
 
-@pytest.mark.parametrize("name", ["tokens.json", "pages.json"])
+@pytest.mark.parametrize("name", ["tokens.json", "pages.json", "tombstones"])
 @pytest.mark.parametrize("thing", ["text", "pipe", "link", "folder"])
 def test_find_a_token_file_that_is_none(tmp_path: Path, thing: str, name: str) -> None:
     """A file of tokens or page sessions that nobody can use is found without waiting for it, and set aside."""
@@ -208,6 +208,8 @@ def test_find_a_token_file_that_is_none(tmp_path: Path, thing: str, name: str) -
     (outcome,) = wiring.fixed_workspace(Settings(workspace=workspace))
     assert (found, None) == (outcome.finding, outcome.hindrance)
     wiring.token_file(workspace).create("again")
+    with contextlib.closing(FilesStore.open(workspace)) as store:
+        store.delete(store.keys(Selection()).keys[0])
     assert [] == _findings(workspace)
 
 

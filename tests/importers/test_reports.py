@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
+import msgspec
 import pytest
 
 from chatkeep.core.model import Draft, Header, Message, Session
@@ -85,3 +86,25 @@ def test_would_take_in_tells_the_same_and_stores_nothing(sessions: Sessions) -> 
     foretold = would_take_in(sessions, records)
     assert ("old",) == sessions.keys().keys
     assert foretold == take_in(sessions, records)
+
+
+def test_take_in_leaves_out_what_was_deleted(sessions: Sessions) -> None:
+    """A session deleted here is left out with all its parts, counted once and named; a dry run foretells it."""
+    sessions.delete("old")
+    later = session("old", "two")
+    part = msgspec.structs.replace(later, messages=(msgspec.structs.replace(later.messages[0], seq=2, id="2"),))
+    records = [session("old", "one"), part, session("old", "one"), session("new", "a")]
+    foretold = would_take_in(sessions, records)
+    assert Report(sessions_created=1, messages_added=1, sessions_left_out=1, left_out=("old",)) == foretold
+    assert foretold == take_in(sessions, records)
+    assert ("new",) == sessions.keys().keys
+    assert (None, "session_deleted") == (foretold.failure, take_in(sessions, records[:1]).failure)
+
+
+def test_take_in_restores_what_was_deleted(sessions: Sessions) -> None:
+    """When asked to, an import brings a deleted session back, and from then on imports extend it again."""
+    sessions.delete("old")
+    restored = would_take_in(sessions, [session("old", "one")], restore_deleted=True)
+    assert Report(sessions_created=1, messages_added=1) == restored
+    assert restored == take_in(sessions, [session("old", "one")], restore_deleted=True)
+    assert 1 == take_in(sessions, [session("old", "one", "two")]).messages_added

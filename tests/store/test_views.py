@@ -18,7 +18,7 @@ from chatkeep.sessions import Sessions
 from chatkeep.store.files.index import rows
 from chatkeep.store.files.store import FilesStore
 from chatkeep.store.memory import MemoryStore
-from chatkeep.store.protocol import Store
+from chatkeep.store.protocol import OwnStore
 
 STEPS = ("own:1", "own:2", "other:1", "other:2", "-own:1", "-other:1")
 HELLO = [Draft(role="user", content="Hello")]
@@ -28,7 +28,7 @@ HELLO = [Draft(role="user", content="Hello")]
 def sessions(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Sessions]:
     """Yield the sessions of each kind of store."""
     with ExitStack() as stack:
-        store: Store = MemoryStore()
+        store: OwnStore = MemoryStore()
         if request.param == "files":
             store = FilesStore.open(tmp_path, durability="none")
             stack.callback(store.close)

@@ -19,7 +19,14 @@ from chatkeep.cli.options import AsJson, Workspace, choice, made_sessions, opene
 from chatkeep.core.digest import Digest, summary
 from chatkeep.core.model import Selection, Session
 from chatkeep.disk.replacing import fresh_file
-from chatkeep.errors import InvalidError, NotFoundError, SessionDamagedError, SessionNotFoundError, StorageError
+from chatkeep.errors import (
+    InvalidError,
+    NotFoundError,
+    SessionDamagedError,
+    SessionDeletedError,
+    SessionNotFoundError,
+    StorageError,
+)
 from chatkeep.exporters import EXPORT_FORMATS, exported
 from chatkeep.importers import Catalogue, Flaw, Importer, Piped, Report, Source
 from chatkeep.sessions import Sessions
@@ -28,10 +35,16 @@ from chatkeep.wire.answers import exit_code_of
 _SHOWN_SOURCES = 10
 _SHOWN_SAMPLES = 3  # sessions of a preview
 _SHOWN_UNKNOWN = 5  # files of no known format
+_SHOWN_KEYS = 5  # sessions deleted here; the rest only as a count
 _SHOWN_FLAWS = 20  # the rest only as a count
 _AGAIN = "the same command goes on, and takes nothing in twice."
 _PARTLY_FAILED = 1  # exit code
 _NOTHING_USABLE = 2  # exit code
+
+
+RestoreOption = Annotated[
+    bool, typer.Option("--restore-deleted", help="Bring back sessions that were deleted here, too.")
+]
 
 
 def _format_completions(_: typer.Context, incomplete: str) -> list[str]:
@@ -114,6 +127,7 @@ def import_(
     timezone: Annotated[
         str, typer.Option(help="Where times without an offset belong, as Europe/Oslo; else this machine's zone.")
     ] = "",
+    restore_deleted: RestoreOption = False,
     workspace: Workspace = None,
     as_json: AsJson = False,
 ) -> None:
@@ -129,20 +143,29 @@ def import_(
             _tell_formats(planned)
         samples: list[Session] = []
         sources = [(one.source, one.importer) for one in planned]
-        report, count = _imported(sources, workspace, zone, samples if dry_run else None)
+        report, count = _imported(
+            sources, workspace, zone, samples if dry_run else None, restore_deleted=restore_deleted
+        )
     if as_json:
         screen.show_json(report)
     else:
         _tell(report, count, dry_run=dry_run)
         _tell_samples(samples)
-    if report.errors or not count:
+    _end(report, count)
+
+
+def _end(report: Report, count: int) -> None:
+    """End with the exit code for what came of an import."""
+    if report.failure == SessionDeletedError.code:
+        raise typer.Exit(exit_code_of(SessionDeletedError))
+    if report.errors or not (count or report.left_out):
         raise typer.Exit(_PARTLY_FAILED if count else _NOTHING_USABLE)
 
 
 def demo(*, workspace: Workspace = None, as_json: AsJson = False) -> None:
     """Add the sample sessions, to try things out; a second run adds nothing."""
     with as_file(files("chatkeep.demo").joinpath("sessions.jsonl")) as path, made_sessions(workspace) as sessions:
-        report = importers.take_in(sessions, importers.read_sessions(path, "jsonl"))
+        report = importers.take_in(sessions, importers.read_sessions(path, "jsonl"), restore_deleted=True)
     if as_json:
         screen.show_json(report)
         return
@@ -195,6 +218,8 @@ def _imported(
     workspace: Path | None,
     zone: ZoneInfo | None,
     samples: list[Session] | None,
+    *,
+    restore_deleted: bool,
 ) -> tuple[Report, int]:
     """Import the sessions of all sources, each with its importer, and return the report and their count.
 
@@ -225,7 +250,7 @@ def _imported(
             )
         )
         take_in = importers.would_take_in if dry_run else importers.take_in
-        report = take_in(sessions, records, on_session=note)
+        report = take_in(sessions, records, on_session=note, restore_deleted=restore_deleted)
     return report, count
 
 
@@ -263,7 +288,7 @@ def _zone(name: str) -> ZoneInfo:
 
 
 def _tell(report: Report, count: int, *, dry_run: bool) -> None:
-    if not count and not report.errors:
+    if not (count or report.errors or report.left_out):
         screen.complain("There are no sessions in it; nothing was imported.")
     elif _took(report):
         did = "Would import" if dry_run else "Imported"
@@ -276,10 +301,23 @@ def _tell(report: Report, count: int, *, dry_run: bool) -> None:
         screen.say(f"Nothing new: {skipped} {verb} here already." if report.messages_skipped else "Nothing new.")
     else:
         screen.complain("Nothing was imported.")
+    if report.left_out:
+        _tell_left_out(report)
     for flaw in report.errors[:_SHOWN_FLAWS]:
         screen.complain(f"{flaw.place}: {flaw.reason}")
     if len(report.errors) > _SHOWN_FLAWS:
         screen.complain(f"... and {len(report.errors) - _SHOWN_FLAWS} more errors; --json lists them.")
+
+
+def _tell_left_out(report: Report) -> None:
+    """Say which sessions were left out because they were deleted here, and how to bring them back."""
+    named = ", ".join(screen.safe_text(key, one_line=True) for key in report.left_out[:_SHOWN_KEYS])
+    more = ", ..." if report.sessions_left_out > _SHOWN_KEYS else ""
+    verb, them = ("was", "it") if report.sessions_left_out == 1 else ("were", "them")
+    screen.complain(
+        f"{screen.counted(report.sessions_left_out, 'session')} left out that {verb} deleted here: {named}{more}. "
+        f"--restore-deleted brings {them} back."
+    )
 
 
 def _took(report: Report) -> bool:

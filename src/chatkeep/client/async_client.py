@@ -277,15 +277,15 @@ class AsyncClient:
             found.append(key)
         return tuple(found)
 
-    async def merge(self, session: Session) -> Merged:
+    async def merge(self, session: Session, *, unless_deleted: bool = False) -> Merged:
         """Take in a session from elsewhere: create it, or append its new messages.
 
         `conflicts` names the messages with a stored id and other content. They are left out.
 
         Raises:
-            SessionDamagedError: when the stored session cannot be read whole.
+            SessionDeletedError, SessionDamagedError: as in `Store.merge`.
         """
-        return await self._connection.answer(calls.merge(session))
+        return await self._connection.answer(calls.merge(session, unless_deleted=unless_deleted))
 
     async def chat(self, message: str, *, key: str | None = None, model: str | None = None) -> ChatAnswer:
         """Send a message to the model and return its answer, when both are stored; without a key a session is made.

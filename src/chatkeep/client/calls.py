@@ -40,7 +40,7 @@ from chatkeep.core.stats import PeriodUnit, Stats
 from chatkeep.core.text.surrogates import LONE_SURROGATE
 from chatkeep.core.unknown import message_in, unknown_of_session
 from chatkeep.core.usage.spending import UsageQuery, UsageReport, UsageRow
-from chatkeep.errors import InvalidError, MessageConflictError, UnreachableError
+from chatkeep.errors import InvalidError, MessageConflictError, SessionDeletedError, UnreachableError
 from chatkeep.exporters import exported
 from chatkeep.wire.answers import (
     AppendAnswer,
@@ -184,7 +184,7 @@ def delete_all(chosen: Iterable[str]) -> Call[tuple[str, ...]]:
     )
 
 
-def merge(session: Session) -> Call[Merged]:
+def merge(session: Session, *, unless_deleted: bool) -> Call[Merged]:
     """Return the call for taking in a session. A second attempt would count differently."""
     encoded_json("session", session)
 
@@ -196,7 +196,7 @@ def merge(session: Session) -> Call[Merged]:
         path="/api/v1/import",
         decode=merged,
         decode_refused=merged,
-        query=(("format", "jsonl"),),
+        query=_pairs({"format": "jsonl", "restore_deleted": not unless_deleted}),
         body=b"".join(exported([session], "jsonl", single=True)),
         media_type="application/jsonl",
         key=session.header.key,
@@ -349,6 +349,8 @@ def _window(body: bytes) -> Window:
 
 
 def _merged(report: ImportAnswer, key: str) -> Merged:
+    if report.sessions_left_out:
+        raise SessionDeletedError(key)
     conflicts: tuple[str, ...] = ()
     for flaw in report.errors:
         if flaw.code != MessageConflictError.code:

@@ -140,7 +140,7 @@ KEYS: Final = (
         WRITE,
         keys.import_sessions,
         RouteAnswer(ImportAnswer),
-        (*_ADDRESSED, *_SENT),
+        (*_ADDRESSED, *_SENT, errors.SessionDeletedError),
         Body(),
     ),
     Route(

@@ -19,6 +19,7 @@ from chatkeep.errors import (
     InvalidError,
     MessageConflictError,
     SessionDamagedError,
+    SessionDeletedError,
     SessionNotFoundError,
     StorageError,
 )
@@ -28,6 +29,9 @@ from chatkeep.wire.errors import advised
 ERRORS_MAX: Final = 1000  # flaws listed in a report; further ones are counted
 _GARBAGE_MAX: Final = 10_000  # flaws without a session between them before we give up a source
 _NAMED_CONFLICTS: Final = 3  # message ids in one sentence
+
+_TOLD_ALONE: Final = ({ForbiddenError.code}, {SessionDeletedError.code})
+"""The codes told as the failure of a whole import, when there is no other."""
 
 EncodedReports = dict[str, bytes]
 """Message ids, each with a fingerprint of the message."""
@@ -46,45 +50,57 @@ class Flaw(Struct, frozen=True):
 
 
 class Report(Struct, frozen=True, kw_only=True):
-    """The results of an import. A known session without new messages counts only by its skipped messages."""
+    """The results of an import. A known session without new messages counts only by its skipped messages.
+
+    `left_out` has the keys of sessions deleted here, at most 1000 of the `sessions_left_out`.
+    """
 
     sessions_created: int = 0
     sessions_extended: int = 0
     messages_added: int = 0
     messages_skipped: int = 0
     errors: tuple[Flaw, ...] = ()
+    sessions_left_out: int = 0
+    left_out: tuple[str, ...] = ()
 
     @property
     def failure(self) -> str | None:
         """The error code of an import with nothing taken and nothing known before; None for any other import."""
         has_taken = self.sessions_created or self.messages_added or self.messages_skipped
-        if has_taken or not self.errors:
+        if has_taken or not (self.errors or self.left_out):
             return None
-        codes = {flaw.code for flaw in self.errors}
-        return ForbiddenError.code if codes == {ForbiddenError.code} else InvalidError.code
+        codes = {flaw.code for flaw in self.errors} or {SessionDeletedError.code}
+        return codes.pop() if codes in _TOLD_ALONE else InvalidError.code
 
 
 OnSession = Callable[[Session | Flaw], None]
 Record = Session | Flaw
 
 
-def take_in(sessions: Sessions, records: Iterable[Record], *, on_session: OnSession | None = None) -> Report:
+def take_in(
+    sessions: Sessions,
+    records: Iterable[Record],
+    *,
+    on_session: OnSession | None = None,
+    restore_deleted: bool = False,
+) -> Report:
     """Merge the sessions into the store, long ones part by part, and return the results.
 
     The report names each failed record, at most 1000 of them, and the import goes on. `on_session` gets each record
-    when it is done, or the flaw of a refused one.
+    when it is done, or the flaw of a refused one. Sessions deleted here are left out, unless `restore_deleted` is set.
 
     Raises:
         StorageError: when the disk refuses; a second import continues where the first stopped.
     """
-    return _reported(_Merges(sessions).merge, records, on_session)
+    return _reported(_Merges(sessions, unless_deleted=not restore_deleted).merge, records, on_session)
 
 
 class _Merges:
     """Merges of sessions in parts: what a later part drops of earlier ones gets the seqs that these got."""
 
-    def __init__(self, sessions: Sessions) -> None:
+    def __init__(self, sessions: Sessions, *, unless_deleted: bool) -> None:
         self._sessions = sessions
+        self._unless_deleted = unless_deleted
         self._moves: list[Moved] = []
 
     def merge(self, session: Session) -> Merged:
@@ -97,15 +113,28 @@ class _Merges:
             session = msgspec.structs.replace(
                 session, messages=(msgspec.structs.replace(messages[0], drops=drops), *messages[1:])
             )
-        merged = self._sessions.merge(session)
+        merged = self._sessions.merge(session, unless_deleted=self._unless_deleted)
         self._moves += merged.moves
         return merged
 
 
-def would_take_in(sessions: Sessions, records: Iterable[Record], *, on_session: OnSession | None = None) -> Report:
+def would_take_in(
+    sessions: Sessions,
+    records: Iterable[Record],
+    *,
+    on_session: OnSession | None = None,
+    restore_deleted: bool = False,
+) -> Report:
     """Return the report of `take_in` without storing anything."""
     told: dict[str, EncodedReports] = {}
-    return _reported(lambda session: _would_merge(sessions, session, told), records, on_session)
+
+    def would_merge(session: Session) -> Merged:
+        merged = _would_merge(sessions, session, told)
+        if not restore_deleted and sessions.is_deleted(session.header.key):
+            raise SessionDeletedError(session.header.key)
+        return merged
+
+    return _reported(would_merge, records, on_session)
 
 
 def ids_in(sessions: Sessions) -> Callable[[str], frozenset[str]]:
@@ -130,10 +159,14 @@ def ids_in(sessions: Sessions) -> Callable[[str], frozenset[str]]:
 def _reported(merge: Callable[[Session], Merged], records: Iterable[Record], on_session: OnSession | None) -> Report:
     created = extended = added = skipped = left_out = 0
     errors: list[Flaw] = []
+    gone = _LeftOut()
     is_counted = False
     for record in records:
         merged = record if isinstance(record, Flaw) else _merged(merge, record)
         flaw = merged if isinstance(merged, Flaw) else _conflict(record, merged)
+        if flaw is not None and flaw.code == SessionDeletedError.code:
+            gone.add(flaw.place, is_new=not goes_on(record))
+            flaw = None
         if isinstance(merged, Merged):
             is_counted &= goes_on(record)
             created += merged.created
@@ -158,7 +191,24 @@ def _reported(merge: Callable[[Session], Merged], records: Iterable[Record], on_
         messages_added=added,
         messages_skipped=skipped,
         errors=tuple(errors),
+        sessions_left_out=gone.count,
+        left_out=tuple(gone.keys),
     )
+
+
+class _LeftOut:
+    """The sessions that an import leaves out because they were deleted here."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.keys: dict[str, None] = {}
+
+    def add(self, key: str, *, is_new: bool) -> None:
+        """Count a session, once for all its parts, and name it among the first ones."""
+        if is_new and key not in self.keys:
+            self.count += 1
+            if len(self.keys) < ERRORS_MAX:
+                self.keys[key] = None
 
 
 def goes_on(record: Record) -> bool:

@@ -32,6 +32,7 @@ FindingKind = Literal[
     "stray",
     "tokens",
     "pages",
+    "deletions",
 ]
 Remedy = Literal["mend", "rewrite", "recover", "rename", "set aside", "protect", "copy", "rebuild", "update", "leave"]
 
@@ -88,11 +89,15 @@ class Item(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Manifest(Struct, frozen=True, kw_only=True):
-    """The list of the sessions in a backup."""
+    """The list of the sessions in a backup, and the deletions that the store remembers.
+
+    `deleted` has the hash of each deleted key, with the time of the deletion in seconds since 1970.
+    """
 
     format: Literal[1] = 1
     created_at: datetime
     sessions: tuple[Item, ...]
+    deleted: dict[str, int] = {}
 
     @property
     def message_count(self) -> int:

@@ -56,7 +56,7 @@ from chatkeep.core.stats import (
     periods_of,
 )
 from chatkeep.core.usage.spending import UsageQuery, UsageReport, usage_of
-from chatkeep.errors import CountConflictError, MessageConflictError, SessionNotFoundError
+from chatkeep.errors import CountConflictError, MessageConflictError, SessionDeletedError, SessionNotFoundError
 from chatkeep.store.merging import merging
 from chatkeep.store.plain_search import (
     PlainPages,
@@ -102,6 +102,7 @@ class MemoryStore:
         """Begin without sessions."""
         self._lock = threading.RLock()
         self._sessions: dict[str, _Stored] = {}
+        self._deleted: set[str] = set()
         self._changes: deque[Change] = deque(maxlen=CHANGES_KEPT + ROUND)
         self._change_count = 0
         self._epoch = secrets.token_bytes(16)
@@ -254,12 +255,20 @@ class MemoryStore:
         with self._lock:
             self._stored(key)
             del self._sessions[key]
+            self._deleted.add(key)
             self._note("deleted", key)
 
-    def merge(self, session: Session) -> Merged:
+    def is_deleted(self, key: str) -> bool:
+        """Tell whether a session was deleted here."""
+        return key in self._deleted
+
+    def merge(self, session: Session, *, unless_deleted: bool = False) -> Merged:
         """Add a session from elsewhere: create it, or append its messages with new ids."""
         key = session.header.key
         with self._lock:
+            if unless_deleted and key in self._deleted:
+                raise SessionDeletedError(key)
+            self._deleted.discard(key)
             found = self._sessions.get(key)
             stored = found or _Stored(_copy(session.header), extra=_copy(session.extra))
             by_id = {message.id: message for message in stored.messages}

@@ -13,13 +13,13 @@ from msgspec import Struct
 from chatkeep.disk.files import Durability, is_there
 from chatkeep.errors import InvalidError
 from chatkeep.store.address import FILES, StoreAddress
-from chatkeep.store.protocol import Store
+from chatkeep.store.protocol import OwnStore
 
 if TYPE_CHECKING:
     from chatkeep.store.admin import Admin, Backup
 
 
-class Served(Store, Protocol):
+class Served(OwnStore, Protocol):
     """A store, and a server's questions to it beside the verbs."""
 
     @property

@@ -147,7 +147,7 @@ class Store(Protocol):
         ...
 
     def delete(self, key: str) -> None:
-        """Delete a session and every trace of it, also a damaged one.
+        """Delete a session and every trace of its words, also a damaged one; remember that its key was deleted.
 
         Raises:
             SessionNotFoundError: when there is no such session.
@@ -156,8 +156,11 @@ class Store(Protocol):
         """
         ...
 
-    def merge(self, session: Session) -> Merged:
+    def merge(self, session: Session, *, unless_deleted: bool = False) -> Merged:
         """Add a session from elsewhere: create it, or append its messages with new ids.
+
+        With `unless_deleted` a session deleted here is left alone, even where an append has made another one of its
+        key. Without it the merge takes the session, and forgets the deletion.
 
         A merge never changes stored content: the header counts only for a new session. Messages get new
         seqs, in their order, and the seqs that they drop move with them. If the first message has a seq above 1, its
@@ -165,6 +168,7 @@ class Store(Protocol):
         has its id.
 
         Raises:
+            SessionDeletedError: with `unless_deleted`, when the session was deleted here.
             SessionDamagedError: when the stored session is not readable whole.
             BusyError: when the session stays locked for too long.
             StorageError: when the disk refuses.
@@ -204,4 +208,16 @@ class Store(Protocol):
 
     def close(self) -> None:
         """Release all resources; acknowledged writes stay stored."""
+        ...
+
+
+class OwnStore(Store, Protocol):
+    """A store opened by this process."""
+
+    def is_deleted(self, key: str) -> bool:
+        """Tell whether a merge with `unless_deleted` would leave out the session of this key.
+
+        Raises:
+            StorageError: when the disk does not say.
+        """
         ...

@@ -18,6 +18,7 @@ from __future__ import annotations
 from chatkeep.testing.append import AppendContract
 from chatkeep.testing.bounds import BoundsContract
 from chatkeep.testing.change import ChangeContract
+from chatkeep.testing.deletions import DeletionContract
 from chatkeep.testing.feed import FeedContract
 from chatkeep.testing.finding import FindingContract
 from chatkeep.testing.listing import ListContract
@@ -56,6 +57,7 @@ class StoreContract(
     RankingContract,
     ChangeContract,
     MergeContract,
+    DeletionContract,
     TextContract,
     ThreadContract,
     FeedContract,

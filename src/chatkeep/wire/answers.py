@@ -206,13 +206,15 @@ class ImportFlaw(Struct, frozen=True, kw_only=True):
 
 
 class ImportAnswer(Struct, frozen=True, kw_only=True):
-    """The report of an import: its counts and flaws."""
+    """The report of an import: its counts, its flaws, and the sessions left out because they were deleted here."""
 
     sessions_created: int
     sessions_extended: int
     messages_added: int
     messages_skipped: int
     errors: tuple[ImportFlaw, ...]
+    sessions_left_out: int = 0
+    left_out: tuple[str, ...] = ()
 
 
 def status_of(error: ChatkeepError | type[ChatkeepError]) -> int:

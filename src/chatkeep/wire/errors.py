@@ -8,7 +8,15 @@ from typing import Final
 import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
-from chatkeep.errors import BY_CODE, ChatkeepError, ForbiddenError, InvalidError, NotFoundError, SessionDamagedError
+from chatkeep.errors import (
+    BY_CODE,
+    ChatkeepError,
+    ForbiddenError,
+    InvalidError,
+    NotFoundError,
+    SessionDamagedError,
+    SessionDeletedError,
+)
 from chatkeep.wire.answers import BulkAnswer, ImportAnswer, status_of
 
 _FACTS: Final = (
@@ -26,6 +34,11 @@ _FACTS: Final = (
 UNREADABLE: Final = (msgspec.MsgspecError, UnicodeError, RecursionError)
 """The errors of a decoder about bytes from outside."""
 
+_REFUSALS: Final[Mapping[type[ChatkeepError], str]] = {
+    ForbiddenError: "The token may write none of this; nothing was imported.",
+    SessionDeletedError: "All of this was deleted here; nothing was imported. restore_deleted=true brings it back.",
+}
+"""The sentence for an import without a single good record, by the kind of its flaws."""
 ADVICE: Final[Mapping[type[ChatkeepError], str]] = {SessionDamagedError: "Run `chatkeep doctor`."}
 """What a person can do about an error, for the doors: the errors themselves name no command."""
 
@@ -79,12 +92,16 @@ class RefusedImport(Struct, frozen=True, kw_only=True):
     messages_added: int
     messages_skipped: int
     errors: tuple[RefusedRecord, ...]
+    sessions_left_out: int = 0
+    left_out: tuple[str, ...] = ()
 
 
 def refused_import(report: ImportAnswer, code: str) -> RefusedImport:
-    """Return the report of an empty import as a problem: 403 for the code of `ForbiddenError`, else 422."""
-    is_forbidden = code == ForbiddenError.code
-    told = "The token may write none of this; nothing was imported." if is_forbidden else "Nothing could be imported."
+    """Return the report of an empty import as a problem.
+
+    Its status is 403 for the code of `ForbiddenError`, 409 for that of `SessionDeletedError`, else 422.
+    """
+    kind = next((kind for kind in _REFUSALS if kind.code == code), InvalidError)
     errors = (
         RefusedRecord(**msgspec.structs.asdict(one), field=one.place, message=one.reason, type=one.code)
         for one in report.errors
@@ -93,8 +110,8 @@ def refused_import(report: ImportAnswer, code: str) -> RefusedImport:
         **{
             **msgspec.structs.asdict(report),
             "errors": tuple(errors),
-            "detail": told,
-            "status": status_of(ForbiddenError if is_forbidden else InvalidError),
+            "detail": _REFUSALS.get(kind, "Nothing could be imported."),
+            "status": status_of(kind),
             "code": code,
         }
     )

@@ -23,7 +23,7 @@ from chatkeep import errors
 from chatkeep.core.keys import RANDOM_BITS, id_of, number_after
 from chatkeep.errors import ChatkeepError, StorageError
 from chatkeep.sessions import Sessions
-from chatkeep.store.protocol import Store
+from chatkeep.store.protocol import OwnStore
 from chatkeep.wire.answers import append_answer, json_bytes
 from chatkeep.wire.bodies import drafts_of_body
 
@@ -97,7 +97,7 @@ def done(sessions: Sessions, asked: Append, body: bytes) -> StoredAnswer:
     return StoredAnswer(json_bytes(append_answer(appended)), appended.stored_count)
 
 
-def outcome(store: Store, works: Works, message: bytes) -> bytes:
+def outcome(store: OwnStore, works: Works, message: bytes) -> bytes:
     """Return the outcome of a message's task; empty if the disk refused, as the asking process then tries by itself."""
     end = _LENGTH_BYTES + int.from_bytes(message[:_LENGTH_BYTES], "big")
     asked = msgspec.msgpack.decode(message[_LENGTH_BYTES:end], type=reduce(or_, works))

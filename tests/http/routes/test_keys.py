@@ -220,23 +220,32 @@ def test_bulk_deletion_of_what_is_not_clear_is_refused(body: Json, client: httpx
 
 @pytest.mark.parametrize("fmt", ["json", "jsonl"])
 def test_export_comes_back_identical_by_import(fmt: str, client: httpx.Client) -> None:
-    """Delete, import, export again: the same bytes; import again: nothing new."""
+    """Delete, import, export again: the same bytes, if deleted ones are asked for; import again: nothing new."""
     _append(client, "trip/1", [HI | {"metadata": {"n": 1.0}}, YO | {"content": "line\r\n🎉"}])
     client.patch("/api/v1/sessions/trip/1", json={"title": "Trip", "tags": ["x"], "pinned": True})
     query = {"session": "trip/1", "format": fmt}
     exported = client.get("/api/v1/export", params=query)
     client.delete("/api/v1/sessions/trip/1")
     headers = {"Content-Type": "application/octet-stream"}
-    imported = client.post(f"/api/v1/import?format={fmt}", content=exported.content, headers=headers).json()
+    url = f"/api/v1/import?format={fmt}"
+    refused = client.post(url, content=exported.content, headers=headers)
+    assert (409, "session_deleted", ["trip/1"]) == (
+        refused.status_code,
+        refused.json()["code"],
+        refused.json()["left_out"],
+    )
+    imported = client.post(f"{url}&restore_deleted=true", content=exported.content, headers=headers).json()
     assert imported == {
         "sessions_created": 1,
         "sessions_extended": 0,
         "messages_added": 2,
         "messages_skipped": 0,
         "errors": [],
+        "sessions_left_out": 0,
+        "left_out": [],
     }
     assert client.get("/api/v1/export", params=query).content == exported.content
-    again = client.post(f"/api/v1/import?format={fmt}", content=exported.content, headers=headers).json()
+    again = client.post(url, content=exported.content, headers=headers).json()
     assert (again["sessions_created"], again["messages_added"], again["messages_skipped"]) == (0, 0, 2)
 
 
@@ -374,6 +383,7 @@ def test_append_that_drops_needs_the_scope_delete(server: Server, client: httpx.
 
 def test_log_comes_in_and_out_whole(client: httpx.Client) -> None:
     """An export of the log, taken in elsewhere and exported again, is the same; without it, what stands is."""
+    url = "/api/v1/import?format=jsonl&restore_deleted=true"
     _append(client, "log:1", [HI, YO, {"role": "event", "metadata": {"a": 1}, "id": "e1"}])
     _append(client, "log:1", {"role": "user", "content": "rather", "id": "m3", "drops": [[1, 1]]})
     parameters: dict[str, bool]
@@ -381,7 +391,7 @@ def test_log_comes_in_and_out_whole(client: httpx.Client) -> None:
         before = client.get("/api/v1/export", params={"session": "log:1", "format": "jsonl", **parameters}).content
         elsewhere = before.replace(b"log:1", b"log:2")
         kind = {"Content-Type": "application/jsonl"}
-        assert client.post("/api/v1/import?format=jsonl", content=elsewhere, headers=kind).json()["errors"] == []
+        assert client.post(url, content=elsewhere, headers=kind).json()["errors"] == []
         query: dict[str, str | bool] = {"session": "log:2", "format": "jsonl", **parameters}
         assert elsewhere == client.get("/api/v1/export", params=query).content
         assert [YO["content"], "rather"] == [

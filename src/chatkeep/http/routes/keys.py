@@ -169,13 +169,17 @@ async def import_sessions(
     sessions: Own,
     threads: PoolsParameter,
     format: given.ImportFormat = "json",  # noqa: A002 - its name in the API
+    *,
+    restore_deleted: given.RestoreDeleted = False,
 ) -> Response:
     """Import exported sessions, as JSON or JSON lines; change nothing stored before.
 
-    The body may also come as plain bytes: `application/octet-stream` or `text/plain`.
+    Sessions deleted here are left out unless `restore_deleted` is set. The body may also come as plain bytes:
+    `application/octet-stream` or `text/plain`.
     """
     data = await body_of(request, IMPORT_TYPES, LARGE_BODY_BYTES_MAX)
-    return await threads.import_(_imported, sessions, importers.chatkeep.read(BytesIO(data), format))
+    records = importers.chatkeep.read(BytesIO(data), format)
+    return await threads.import_(lambda: _imported(sessions, records, restore_deleted=restore_deleted))
 
 
 def _left_out(sessions: Sessions, unread: Sequence[str]) -> int:
@@ -203,9 +207,9 @@ def disposition(name: str, suffix: str) -> str:
     return f"attachment; filename=\"{plain}{suffix}\"; filename*=UTF-8''{exact}"
 
 
-def _imported(sessions: Sessions, records: Iterator[Session | importers.Flaw]) -> Response:
+def _imported(sessions: Sessions, records: Iterator[Session | importers.Flaw], *, restore_deleted: bool) -> Response:
     """Return the report of an import, as a problem when nothing was imported."""
-    report = importers.take_in(sessions, records)
+    report = importers.take_in(sessions, records, restore_deleted=restore_deleted)
     answer = msgspec.convert(report, ImportAnswer, from_attributes=True)
     if report.failure is None:
         return json_response(json_bytes(answer))

@@ -40,6 +40,7 @@ Tags = Annotated[
     InQuery(alias="tag", max_length=TAGS_MAX, description="Only sessions with this tag; repeated, with all."),
 ]
 Log = Annotated[bool, InQuery(description="Every line of the log: events, and what was dropped, too.")]
+RestoreDeleted = Annotated[bool, InQuery(description="Sessions that were deleted here, too.")]
 Seq = Annotated[int | None, InQuery(ge=0, le=_SEQ_MAX, description="A message's seq; itself is left out.")]
 CountParameter = Annotated[int | None, InQuery(ge=0, le=_SEQ_MAX)]
 Time = Annotated[str | None, InQuery(description="RFC 3339.", schema={"format": "date-time"})]

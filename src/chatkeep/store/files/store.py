@@ -40,6 +40,7 @@ from chatkeep.errors import (
     CountConflictError,
     MessageConflictError,
     SessionDamagedError,
+    SessionDeletedError,
     SessionNotFoundError,
 )
 from chatkeep.store.admin import Progress
@@ -52,6 +53,7 @@ from chatkeep.store.files.intake import NOT_A_FILE, has_tail, waits
 from chatkeep.store.files.recent import KeptWindows, WindowAsked
 from chatkeep.store.files.tree import format as session_file
 from chatkeep.store.files.tree.held import LockedFile
+from chatkeep.store.files.tree.tombstones import Tombstones
 from chatkeep.store.files.tree.tree import NotRegularError, Tree, file_name
 from chatkeep.store.files.unsaying import digest_after
 from chatkeep.store.files.upkeep import Upkeep
@@ -68,6 +70,7 @@ class FilesStore:
         self._reader = MessageReader(tree, upkeep)
         self._windows = KeptWindows(tree)
         self._suspects: set[str] = set()
+        self._tombstones = Tombstones(tree.workspace, is_flushed=tree.is_flushed)
 
     @classmethod
     def open(
@@ -102,6 +105,7 @@ class FilesStore:
     def close(self) -> None:
         """Close the index and the folders; every answered write stays stored."""
         self._upkeep.close()
+        self._tombstones.close()
         self._tree.close()
 
     # Writing
@@ -153,11 +157,14 @@ class FilesStore:
     def delete(self, key: str) -> None:
         """Remove a session and every trace of it, as `Store.delete` says."""
         name = file_name(key)
+        has_begun = False
         try:
             with self._tree.locked(name):
+                has_begun = self._tombstones.begin(name)
                 self._tree.remove(name)
                 self._forget(name)
         except NotRegularError:
+            has_begun = self._tombstones.begin(name)
             self._tree.remove(name)
             self._forget(name)
         except FileNotFoundError:
@@ -165,13 +172,27 @@ class FilesStore:
             self._forget(name)
             self._tree.drop_quarantined(name)
             raise SessionNotFoundError(key) from None
+        self._tombstones.end(name, has_begun=has_begun)
         self._tree.drop_quarantined(name)
 
-    def merge(self, session: Session) -> Merged:
+    def is_deleted(self, key: str) -> bool:
+        """Tell whether the deletion of a session is remembered, as `OwnStore.is_deleted` says."""
+        name = file_name(key)
+        try:
+            is_there = self._tree.stamp(name) is not None
+        except NotRegularError:
+            is_there = True
+        return self._tombstones.has(name, is_there=is_there)
+
+    def merge(self, session: Session, *, unless_deleted: bool = False) -> Merged:
         """Take in a session, as `Store.merge` says."""
         key = session.header.key
         while True:
             with self._held(key) as file:
+                if unless_deleted and self._tombstones.has(file_name(key), is_there=file is not None):
+                    raise SessionDeletedError(key)
+                if not unless_deleted:
+                    self._tombstones.forget([file_name(key)])
                 if file is not None:
                     return self._merge_into(file, key, session.messages)
             found = merging(session.messages, {}, 0)

@@ -1,7 +1,7 @@
 """Backups: one zip file with the session files of a workspace, and a list of them with their checksums.
 
     sessions/<name>    the bytes of a session file, each as it was at one moment
-    manifest.json      the list; written last, so a backup cut off before its end has none
+    manifest.json      the list; written last, so a backup cut off before its end has none; with the deletions
 
 The copy of each session is a committed state, also while others write. If a file does not look whole,
 it is read again under its lock. Remains of an interrupted append are not copied. A damaged session is
@@ -13,6 +13,7 @@ a file in place. It accepts two kinds of compression only, both with bounded exp
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import shutil
@@ -35,7 +36,8 @@ from chatkeep.store.files.care.inspection import SessionFiles
 from chatkeep.store.files.intake import NEVER, NO_TEXT, NOT_A_FILE, SIZE_MAX, TOO_LARGE, FileProblem, judged
 from chatkeep.store.files.tree import format as session_file
 from chatkeep.store.files.tree.format import Scan
-from chatkeep.store.files.tree.tree import SUFFIX, NotRegularError, Tree, file_name, is_text
+from chatkeep.store.files.tree.tombstones import Tombstones, is_digest
+from chatkeep.store.files.tree.tree import SUFFIX, NotRegularError, Tree, digest_in, file_name, is_text
 
 _MANIFEST: Final = "manifest.json"
 _MANIFEST_BYTES_MAX: Final = 1 << 30  # bounds the memory for the list of a strange backup
@@ -47,6 +49,7 @@ _EXPANSION_MAX: Final = 100
 _REGULAR: Final = (stat.S_IFREG | 0o600) << 16  # the Unix mode of each file, where a zip file has it
 _COMPRESSIONS: Final = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 _UNREADABLE: Final = (zipfile.BadZipFile, zlib.error, EOFError, ValueError, NotImplementedError, RuntimeError)
+_LATEST_S: Final = 10**10  # seconds since 1970; no deletion is as late
 _NAMED: Final = 5  # keys in an error's sentence
 
 
@@ -78,7 +81,9 @@ def write_backup(
                 items.append(item)
             if on_progress is not None:
                 on_progress(done, len(names))
-        manifest = Manifest(created_at=created_at, sessions=tuple(items))
+        with contextlib.closing(Tombstones(workspace)) as tombstones:
+            deleted = tombstones.deleted()
+        manifest = Manifest(created_at=created_at, sessions=tuple(items), deleted=deleted)
         _put(into, _MANIFEST, msgspec.json.format(msgspec.json.encode(manifest)) + b"\n", created_at)
     return Written(manifest=manifest, left_out=left_out)
 
@@ -146,6 +151,8 @@ class BackupFile:
                 on_progress(done, len(items))
 
     def _check_names(self) -> None:
+        if not all(is_digest(key) and 0 <= at < _LATEST_S for key, at in self.manifest.deleted.items()):
+            raise BrokenInputError("The backup is damaged: its list names deletions that are none.")
         expected = {_FOLDER + item.file: item for item in self.manifest.sessions}
         if len(expected) != len(self.manifest.sessions) or {*expected, _MANIFEST} != set(self._infos):
             raise BrokenInputError("The backup is damaged: its list does not name what is in it.")
@@ -209,10 +216,22 @@ def restore(
                 missing_in(workspace, backup, [item])  # another process was quicker
             if on_progress is not None:
                 on_progress(done, len(missing))
+        _restore_deletions(tree, backup, items)
     finally:
         tree.close()
     there = {item.file for item in items} - {item.file for item in missing}
     return Restored(restored=missing, already_there=[item for item in items if item.file in there])
+
+
+def _restore_deletions(tree: Tree, backup: Backup, items: Sequence[Item]) -> None:
+    """Forget the deletions of restored sessions; of a whole backup remember the deletions of sessions not here."""
+    with contextlib.closing(Tombstones(tree.workspace, is_flushed=tree.is_flushed)) as tombstones:
+        tombstones.forget(item.file for item in items)
+        if len(items) == len(backup.manifest.sessions):
+            here = {digest_in(name) for name, _ in tree.stamps()}
+            known = tombstones.deleted()
+            deleted = backup.manifest.deleted.items()
+            tombstones.remember({key: at for key, at in deleted if key not in here and key not in known})
 
 
 def is_empty(workspace: Path) -> bool:

@@ -5,6 +5,7 @@ It does not open the store, since a store repairs files on opening.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import stat
 import time
@@ -20,15 +21,16 @@ from chatkeep.store.files.care.audit import Audit
 from chatkeep.store.files.care.findings import access_findings
 from chatkeep.store.files.care.inspection import SessionFiles
 from chatkeep.store.files.index.index import Index
+from chatkeep.store.files.tree.tombstones import TOMBSTONES, fault_of
 from chatkeep.store.files.tree.tree import KEPT, is_text
 from chatkeep.store.files.upkeep import AN_INDEX
 
 _FOLDERS: Final = ("sessions", "tmp", "quarantine")
-_LISTS: Final = ("tokens.json", "pages.json")  # tokens, and sessions of the page
+_LISTS: Final = ("tokens.json", "pages.json", TOMBSTONES)  # tokens, sessions of the page, deletions
 _DATABASE: Final = ("", "-wal", "-shm", "-journal")
 """Endings of the files of a SQLite database."""
 _LIMITS: Final = tuple(f"limits.sqlite3{ending}" for ending in _DATABASE)
-_PRIVATE: Final = (*_LISTS, "tokens.lock", "pages.lock", "lock", *_LIMITS)
+_PRIVATE: Final = (*_LISTS, "tokens.lock", "pages.lock", f"{TOMBSTONES}.lock", "lock", *_LIMITS)
 _SETTINGS: Final = "chatkeep.toml"
 _TELLING_S: Final = 0.5  # a writer's time to update the index after it removed a file
 _UNFINISHED: Final = tuple(f".{name}.new" for name in _LISTS)  # of lists, before their rename
@@ -42,6 +44,7 @@ def examined(workspace: Path, on_progress: Progress | None = None) -> Iterator[F
     yield from _folder_findings(workspace, owner)
     yield from _private_findings(workspace, owner)
     yield from _settings_findings(workspace)
+    yield from _deletion_findings(workspace)
     yield from _leftovers(workspace)
     with audit.opened_index(workspace) as index:
         try:
@@ -110,6 +113,13 @@ def _settings_findings(workspace: Path) -> Iterator[Finding]:
     path = workspace / _SETTINGS
     if os.path.lexists(path) and not path.is_file():  # a link to a file is the owner's choice
         yield Finding(file=_SETTINGS, kind="foreign", reason="it has to be a regular file, or a link to one")
+
+
+def _deletion_findings(workspace: Path) -> Iterator[Finding]:
+    """Yield a finding if the list of deletions cannot be read whole; its kind, links and mode are others' business."""
+    with contextlib.suppress(OSError):
+        if reason := fault_of(workspace / TOMBSTONES):
+            yield Finding(file=TOMBSTONES, kind="deletions", reason=reason, remedy="set aside")
 
 
 def _leftovers(workspace: Path) -> Iterator[Finding]:

@@ -86,6 +86,11 @@ def is_file_name(name: str) -> bool:
     return _A_FILE_NAME.fullmatch(name) is not None
 
 
+def digest_in(name: str) -> str:
+    """Return the hash in the file name of a key."""
+    return name[-_HASH_CHARS - len(SUFFIX) : -len(SUFFIX)]
+
+
 def kept_name(name: str, way: Literal["cut", "old"]) -> str:
     """Return an unused name in quarantine, in the form of `KEPT`, of at most 190 bytes: file systems take 255."""
     readable = os.fsdecode(os.fsencode(name)[:_KEPT_BYTES])
@@ -117,6 +122,11 @@ class Tree:
             if durability != "none":
                 flush_folder(workspace)  # their maker may have died before its flush
         self._sessions, self._tmp, self._quarantine = self._folders.values()
+
+    @property
+    def is_flushed(self) -> bool:
+        """Whether every write reaches the disk itself before it is answered."""
+        return self._durability == "full"
 
     def close(self) -> None:
         """Close the folders; a second call does no harm."""
