@@ -249,3 +249,26 @@ def test_import_hostile_names(run: Run, tmp_path: Path) -> None:
         json.dumps({"key": "\x1b[2J\u202e", "messages": [{"role": "\x1b]0;x\x07", "content": "x"}]}) + "\n" + RECORD
     )
     assert not set(run("import", str(path), code=1).err) & set("\x1b\x07\u202e")
+
+
+def test_export_chosen_sessions(run: Run, tmp_path: Path) -> None:
+    """Several keys, or filters, choose sessions; both at once are refused, and a choice of nothing is an error."""
+    run("demo")
+    keys = [one["key"] for one in run("list", "--all", "--json").json["sessions"]]
+    named = run("export", keys[0], keys[1], keys[0], "--format", "jsonl").out
+    assert keys[:2] == [json.loads(line)["key"] for line in named.splitlines()]
+    told = run("export", "--prefix", "telegram:", "--format", "openai").out
+    assert {"telegram"} == {json.loads(line)["key"].partition(":")[0] for line in told.splitlines()}
+    assert "either keys or filters" in run("export", keys[0], "--channel", "cli", code=2).err
+    assert "No session matches" in run("export", "--tag", "nobody", code=3).err
+    run("export", keys[0], "nobody", code=3)
+
+
+def test_import_an_exported_archive(run: Run, tmp_path: Path) -> None:
+    """An archive comes back whole, recognised by itself, its list left alone."""
+    archive, other = tmp_path / "all.zip", str(tmp_path / "other")
+    run("demo")
+    run("export", "--format", "zip", "--output", str(archive))
+    assert "Left out" not in (imported := run("import", str(archive), "--workspace", other)).err
+    assert "Imported 11 new" in imported.out
+    assert run("export", "--format", "jsonl").out == run("export", "--format", "jsonl", "--workspace", other).out

@@ -15,7 +15,7 @@ import pytest
 from typer.core import TyperArgument, TyperOption
 
 import chatkeep
-from chatkeep import config, importers, testing
+from chatkeep import config, exporters, importers, testing
 from chatkeep.access import tokens
 from chatkeep.core import model
 from chatkeep.errors import ChatkeepError
@@ -114,6 +114,7 @@ def test_document_every_promise() -> None:
         ("http.md", tokens.SCOPES),
         ("http.md", model.ROLES),
         ("cli.md", importers.IMPORT_FORMATS),
+        ("cli.md", exporters.EXPORT_FORMATS),
         ("format.md", ("whole", "torn", "loose", "damaged", "foreign")),
     ],
 )

@@ -34,7 +34,7 @@ COMMANDS: Final = {
     "archive": ("marking.archive", "Archive sessions."),
     "unarchive": ("marking.unarchive", "Take sessions out of the archive."),
     "delete": ("writing.delete_command", "Delete sessions for good."),
-    "export": ("transfer.export", "Write sessions as JSON, JSON lines or Markdown."),
+    "export": ("exporting.export", "Write sessions for a later import, for people or for models."),
     "import": ("transfer.import_", "Import sessions from files."),
     "stats": (
         "status.stats_command",

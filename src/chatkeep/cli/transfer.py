@@ -1,9 +1,9 @@
-"""Commands to carry sessions out and in: `export`, `import`, `demo`."""
+"""Commands to carry sessions in: `import`, `demo`."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from importlib.resources import as_file, files
 from pathlib import Path
@@ -13,23 +13,13 @@ from zoneinfo import ZoneInfo
 import typer
 
 from chatkeep import importers
-from chatkeep.cli import absence, completing, hints, screen
+from chatkeep.cli import hints, screen
 from chatkeep.cli.interrupts import stoppable
-from chatkeep.cli.options import AsJson, Workspace, choice, made_sessions, opened_sessions, path_of
+from chatkeep.cli.options import AsJson, Workspace, choice, made_sessions, path_of
 from chatkeep.core.digest import Digest, summary
-from chatkeep.core.model import Selection, Session
-from chatkeep.disk.replacing import fresh_file
-from chatkeep.errors import (
-    InvalidError,
-    NotFoundError,
-    SessionDamagedError,
-    SessionDeletedError,
-    SessionNotFoundError,
-    StorageError,
-)
-from chatkeep.exporters import EXPORT_FORMATS, exported
+from chatkeep.core.model import Session
+from chatkeep.errors import InvalidError, SessionDeletedError
 from chatkeep.importers import Catalogue, Flaw, Importer, Piped, Report, Source
-from chatkeep.sessions import Sessions
 from chatkeep.wire.answers import exit_code_of
 
 _SHOWN_SOURCES = 10
@@ -51,56 +41,6 @@ def _format_completions(_: typer.Context, incomplete: str) -> list[str]:
     """Return the names of import formats with this beginning, also those of other packages."""
     names = importers.Catalogue(lambda _: None).names
     return [name for name in names if name.startswith(incomplete)]
-
-
-def export(
-    key: Annotated[
-        str | None,
-        typer.Argument(
-            help="The session; all of them if left out.", show_default=False, autocompletion=completing.key_completions
-        ),
-    ] = None,
-    *,
-    fmt: Annotated[
-        str,
-        typer.Option(
-            "--format", help=f"{', '.join(EXPORT_FORMATS)}.", autocompletion=completing.one_of(*EXPORT_FORMATS)
-        ),
-    ] = "json",
-    output: Annotated[
-        Path | None,
-        typer.Option(
-            "--output", "-o", parser=path_of, metavar="FILE", help="A file to write; else stdout.", show_default=False
-        ),
-    ] = None,
-    workspace: Workspace = None,
-) -> None:
-    """Write sessions as JSON, JSON lines or Markdown. A later import can read `json` and `jsonl`."""
-    choice("--format", fmt, tuple(EXPORT_FORMATS))
-    damaged: list[str] = []
-    end = "what was printed is not whole." if output is None else f"{output} was not written."
-    with opened_sessions(workspace) as sessions, stoppable(lambda: end):
-        if key is not None:
-            known = sessions.get(key)
-            damaged += [known.header.key] if known.damage else []
-            chosen: Iterable[Session] = [sessions.read(key)]
-        elif keys := sessions.keys(Selection(archived=None)).keys:
-            chosen = _readable(sessions, keys, damaged)
-            damaged.extend(sessions.status().problems)
-        else:
-            absence.end_if_unreadable(sessions.status())
-            raise NotFoundError("There are no sessions to export.")
-        pieces = exported(chosen, fmt, single=key is not None)
-        if output is None:
-            screen.show_exported(pieces, is_json=fmt != "md")
-        else:
-            with fresh_file(output) as file:
-                file.writelines(pieces)
-    if damaged:
-        screen.complain(
-            f"Damaged or unreadable, so left out or not whole: {', '.join(damaged)}. Run `chatkeep doctor`."
-        )
-        raise typer.Exit(exit_code_of(SessionDamagedError))
 
 
 def import_(
@@ -252,19 +192,6 @@ def _imported(
         take_in = importers.would_take_in if dry_run else importers.take_in
         report = take_in(sessions, records, on_session=note, restore_deleted=restore_deleted)
     return report, count
-
-
-def _readable(sessions: Sessions, keys: Sequence[str], damaged: list[str]) -> Iterator[Session]:
-    """Yield the sessions of these keys, and add damaged ones to `damaged`."""
-    for key in keys:
-        try:
-            if sessions.get(key).damage:
-                damaged.append(key)
-            yield sessions.read(key)
-        except SessionNotFoundError:
-            continue  # deleted meanwhile
-        except (SessionDamagedError, StorageError):
-            damaged.append(key)
 
 
 def _source(path: Path) -> Source:

@@ -278,9 +278,7 @@ class AsyncClient:
         return tuple(found)
 
     async def merge(self, session: Session, *, unless_deleted: bool = False) -> Merged:
-        """Take in a session from elsewhere: create it, or append its new messages.
-
-        `conflicts` names the messages with a stored id and other content. They are left out.
+        """Take in a session: create it, or append its new messages. `conflicts` names ids with other content, left out.
 
         Raises:
             SessionDeletedError, SessionDamagedError: as in `Store.merge`.

@@ -25,8 +25,8 @@ _ID: Final = re.compile(r"[A-Za-z0-9_-]{1,40}")  # Anthropic: ^[a-zA-Z0-9_-]+$; 
 def openai_messages(prompt: str, talk: Sequence[Utterance]) -> list[dict[str, Json]]:
     """Return OpenAI's chat messages. The prompt is one `system` message, as every compatible server takes it."""
     shaped: list[dict[str, Json]] = [{"role": "system", "content": prompt}] if prompt else []
-    for said, ids in _with_ids(talk):
-        message: dict[str, Json] = {"role": said.role, "content": _openai_content(said.parts)}
+    for said, ids in with_call_ids(talk):
+        message: dict[str, Json] = {"role": said.role, "content": openai_content(said.parts)}
         if said.name:
             message["name"] = said.name
         if said.calls:
@@ -36,28 +36,28 @@ def openai_messages(prompt: str, talk: Sequence[Utterance]) -> list[dict[str, Js
             ]
         shaped.append(message)
         for call_id, result in zip(ids, said.results, strict=True):
-            shaped.append({"role": "tool", "tool_call_id": call_id, "content": _only_text(result.parts)})
+            shaped.append({"role": "tool", "tool_call_id": call_id, "content": only_text(result.parts)})
     return shaped
 
 
 def anthropic_messages(prompt: str, talk: Sequence[Utterance]) -> dict[str, Json]:
     """Return `messages`, and `system` if there is a prompt: arguments of `messages.create`."""
     shaped: list[dict[str, Json]] = []
-    for said, ids in _with_ids(talk):
-        blocks = [*map(_anthropic_block, said.parts)]
+    for said, ids in with_call_ids(talk):
+        blocks = [*map(anthropic_block, said.parts)]
         blocks += [
             {"type": "tool_use", "id": call_id, "name": call.name, "input": msgspec.json.decode(call.arguments)}
             for call_id, call in zip(ids, said.calls, strict=True)
         ]
-        _add(shaped, said.role, blocks)
-        _add(shaped, "user", [_tool_result(*pair) for pair in zip(ids, said.results, strict=True)])
+        add_blocks(shaped, said.role, blocks)
+        add_blocks(shaped, "user", [anthropic_result(*pair) for pair in zip(ids, said.results, strict=True)])
     if shaped and shaped[-1]["role"] == "assistant":
         last = shaped[-1]["content"][-1]
         last["text"] = last["text"].rstrip()
     return {"system": prompt, "messages": shaped} if prompt else {"messages": shaped}
 
 
-def _with_ids(talk: Iterable[Utterance]) -> Iterator[tuple[Utterance, list[str]]]:
+def with_call_ids(talk: Iterable[Utterance]) -> Iterator[tuple[Utterance, list[str]]]:
     """Yield each message with the ids of its calls: their own, unless invalid for a provider or used before."""
     taken: set[str] = set()
     for said in talk:
@@ -70,10 +70,10 @@ def _with_ids(talk: Iterable[Utterance]) -> Iterator[tuple[Utterance, list[str]]
         yield said, ids
 
 
-def _openai_content(parts: Sequence[ContentPart]) -> Json:
+def openai_content(parts: Sequence[ContentPart]) -> Json:
     """Return one string for text alone, as every compatible server takes it, and parts only for pictures."""
     if all(isinstance(part, str) for part in parts):
-        return _only_text(parts) or None
+        return only_text(parts) or None
     return [
         {"type": "text", "text": part}
         if isinstance(part, str)
@@ -82,11 +82,13 @@ def _openai_content(parts: Sequence[ContentPart]) -> Json:
     ]
 
 
-def _only_text(parts: Iterable[ContentPart]) -> str:
+def only_text(parts: Iterable[ContentPart]) -> str:
+    """Return the texts, one per line, with a word in place of a picture."""
     return "\n".join(part if isinstance(part, str) else "[image]" for part in parts)
 
 
-def _anthropic_block(part: ContentPart) -> dict[str, Json]:
+def anthropic_block(part: ContentPart) -> dict[str, Json]:
+    """Return a text or a picture as a block of content."""
     if isinstance(part, str):
         return {"type": "text", "text": part}
     if part.url.startswith("https:"):
@@ -100,16 +102,17 @@ def _anthropic_block(part: ContentPart) -> dict[str, Json]:
     }
 
 
-def _tool_result(call_id: str, result: ToolResult) -> dict[str, Json]:
+def anthropic_result(call_id: str, result: ToolResult) -> dict[str, Json]:
+    """Return a tool's answer to the call with this id as a block of content."""
     block: dict[str, Json] = {
         "type": "tool_result",
         "tool_use_id": call_id,
-        "content": [*map(_anthropic_block, result.parts)],
+        "content": [*map(anthropic_block, result.parts)],
     }
     return {**block, "is_error": True} if result.is_error else block
 
 
-def _add(shaped: list[dict[str, Json]], role: str, blocks: list[dict[str, Json]]) -> None:
+def add_blocks(shaped: list[dict[str, Json]], role: str, blocks: list[dict[str, Json]]) -> None:
     """Add blocks to the last message if the role is the same, else as a new message."""
     if not blocks:
         return

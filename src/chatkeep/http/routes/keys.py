@@ -44,6 +44,7 @@ _CREATED: Final = 201
 _OK: Final = 200
 _FILTERS: Final = ("prefix", "channel", "older_than")
 _LEFT_OUT: Final = "X-Chatkeep-Left-Out"
+_EVERYTHING: Final = Selection(archived=None)
 _NAMED_KEYS: Final = 20  # missing keys listed in an error
 
 
@@ -145,19 +146,23 @@ async def export_sessions(
     session: given.MaybeKey = None,
     format: given.ExportFormat = "json",  # noqa: A002 - its name in the API
     *,
+    selected: given.Searched,
     log: given.Log = False,
 ) -> Response:
-    """Download one session, or all sessions visible to the token: as they stand, or with every line of the log."""
+    """Download one session, or all that the token sees and the filters match.
+
+    Sessions are exported as they stand, or with every line of the log.
+    """
     exporters.check_format(format, log=log)
     unread: list[str] = []
     if session is None:
-        chosen, name = sessions.read_all(Selection(archived=None), log=log, on_unread=unread.append), "sessions"
+        chosen, name = sessions.read_all(selected, log=log, on_unread=unread.append), "sessions"
     else:
         chosen, name = iter([await threads.read(sessions.read, given.key("session", session), log=log)]), session
     pieces = exporters.exported(chosen, format, single=session is not None)
     headers = {"Content-Disposition": disposition(name, exporters.EXPORT_FORMATS[format].suffix)}
     first = await threads.export(_chunk, pieces)  # so that an early failure still gets an error status
-    if session is None and (left_out := await threads.read(_left_out, sessions, unread)):
+    if session is None and (left_out := await threads.read(_left_out, sessions, selected, unread)):
         headers[_LEFT_OUT] = str(left_out)
     return StreamingResponse(
         _chunks(first, pieces, threads), headers=headers, media_type=exporters.EXPORT_FORMATS[format].media_type
@@ -182,8 +187,8 @@ async def import_sessions(
     return await threads.import_(lambda: _imported(sessions, records, restore_deleted=restore_deleted))
 
 
-def _left_out(sessions: Sessions, unread: Sequence[str]) -> int:
-    """Return the number of files missing from an export of everything, because they cannot be read whole.
+def _left_out(sessions: Sessions, selected: Selection, unread: Sequence[str]) -> int:
+    """Return the number of files missing from an export, because they cannot be read whole.
 
     `unread` has the keys of such files met by the export so far.
 
@@ -191,8 +196,11 @@ def _left_out(sessions: Sessions, unread: Sequence[str]) -> int:
         NotFoundError: when there is no session to export; the error counts the unreadable files.
     """
     status = sessions.status()
-    if status.session_count:
-        return max(len(status.problems), len(unread))
+    is_everything = selected == _EVERYTHING
+    if sessions.keys(selected, limit=1).total:
+        return max(len(status.problems) if is_everything else 0, len(unread))
+    if not is_everything:
+        raise NotFoundError("No session matches the filters.")
     told = f", but {len(status.problems)} files that cannot be read" if status.problems else ""
     raise NotFoundError(f"There are no sessions to export{told}.")
 

@@ -13,6 +13,7 @@ from chatkeep.core.paging import LIST_LIMIT_MAX, SEARCH_LIMIT_MAX
 from chatkeep.core.search.search import DEFAULT_ROLES
 from chatkeep.core.usage.spending import USAGE_LIMIT_MAX
 from chatkeep.errors import InvalidKeyError
+from chatkeep.exporters import EXPORT_FORMATS
 from chatkeep.http.gate.binding import Computed, InPath, InQuery
 from chatkeep.wire.bodies import KEY_SCHEMA, LABEL_SCHEMA, parse_time
 
@@ -48,7 +49,7 @@ Day = Annotated[str | None, InQuery(description="A day, as 2024-01-15.", schema=
 LastDay = Annotated[str | None, InQuery(description="The last day, as 2024-01-15.", schema={"format": "date"})]
 UsageLimit = Annotated[int, InQuery(ge=1, le=USAGE_LIMIT_MAX, description="How many rows at most.")]
 SearchRole = Annotated[Role | Literal["any"] | None, InQuery(description="Only messages of this role.")]
-ExportFormat = Literal["json", "jsonl", "md"]
+ExportFormat = Annotated[str, InQuery(description="The format of the file.", schema={"enum": [*EXPORT_FORMATS]})]
 ImportFormat = Literal["json", "jsonl"]
 
 
