@@ -272,3 +272,25 @@ def test_import_an_exported_archive(run: Run, tmp_path: Path) -> None:
     assert "Left out" not in (imported := run("import", str(archive), "--workspace", other)).err
     assert "Imported 11 new" in imported.out
     assert run("export", "--format", "jsonl").out == run("export", "--format", "jsonl", "--workspace", other).out
+
+
+@pytest.mark.parametrize("tool,variable", [("claude-code", "CLAUDE_CONFIG_DIR"), ("codex", "CODEX_HOME")])
+def test_hand_over_a_session(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tool: str, variable: str
+) -> None:
+    """A session becomes a new file in the tool's folder, once; the way to resume it is told."""
+    home = tmp_path / "home"
+    monkeypatch.setenv(variable, str(home))
+    run("append", "a", "Hello", "--role", "user")
+    assert "is there no" not in (missing := run("export", "a", "--to", tool, code=3)).err
+    assert "--output" in missing.err
+    home.mkdir()
+    told = run("export", "a", "--to", tool).out
+    (written,) = (path for path in home.rglob("*") if path.is_file())
+    assert str(written) in told
+    assert "resume" in told
+    assert "already" in run("export", "a", "--to", tool, code=4).err
+    run("export", "a", "--to", tool, "--output", str(tmp_path / "elsewhere.jsonl"))
+    assert written.read_bytes() == (tmp_path / "elsewhere.jsonl").read_bytes()
+    assert "one session" in run("export", "--to", tool, code=2).err
+    run("export", "a", "--to", "nobody", code=2)

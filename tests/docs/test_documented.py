@@ -19,6 +19,7 @@ from chatkeep import config, exporters, importers, testing
 from chatkeep.access import tokens
 from chatkeep.core import model
 from chatkeep.errors import ChatkeepError
+from chatkeep.exporters import handoffs
 from chatkeep.http.gate import rules
 from chatkeep.http.table import ROUTES
 from chatkeep.store import protocol
@@ -115,6 +116,7 @@ def test_document_every_promise() -> None:
         ("http.md", model.ROLES),
         ("cli.md", importers.IMPORT_FORMATS),
         ("cli.md", exporters.EXPORT_FORMATS),
+        ("cli.md", handoffs.HAND_OFFS),
         ("format.md", ("whole", "torn", "loose", "damaged", "foreign")),
     ],
 )

@@ -12,6 +12,7 @@ from typing import Annotated
 import typer
 
 from chatkeep.cli import absence, completing, screen
+from chatkeep.cli.handing_off import hand_off
 from chatkeep.cli.interrupts import stoppable
 from chatkeep.cli.options import (
     ChannelOption,
@@ -27,6 +28,7 @@ from chatkeep.core.model import Selection, Session
 from chatkeep.disk.replacing import fresh_file
 from chatkeep.errors import InvalidError, NotFoundError, SessionDamagedError, SessionNotFoundError, StorageError
 from chatkeep.exporters import EXPORT_FORMATS, exported
+from chatkeep.exporters.handoffs import HAND_OFFS
 from chatkeep.sessions import Sessions
 from chatkeep.wire.answers import exit_code_of
 
@@ -52,6 +54,17 @@ OutputOption = Annotated[
     ),
 ]
 
+ToolOption = Annotated[
+    str,
+    typer.Option(
+        "--to",
+        metavar="TOOL",
+        help=f"Hand one session to {', '.join(HAND_OFFS)}, for it to resume.",
+        show_default=False,
+        autocompletion=completing.one_of(*HAND_OFFS),
+    ),
+]
+
 
 def export(
     keys: KeysArgument = None,
@@ -62,9 +75,13 @@ def export(
     channel: ChannelOption = None,
     tags: TagsOption = None,
     pinned: PinnedOption = None,
+    tool: ToolOption = "",
     workspace: Workspace = None,
 ) -> None:
     """Write sessions for a later import, for people or for models. An import can read `json`, `jsonl` and `zip`."""
+    if tool:
+        hand_off(choice("--to", tool, tuple(HAND_OFFS)), keys or (), output, workspace)
+        return
     choice("--format", fmt, tuple(EXPORT_FORMATS))
     _check_terminal(fmt, output)
     selection = Selection(prefixes=(prefix,), channel=channel, archived=None, pinned=pinned, tags=tuple(tags or ()))

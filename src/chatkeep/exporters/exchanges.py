@@ -47,7 +47,7 @@ def exchanges(session: Session) -> list[Exchange]:
             calls = tuple(utterance.calls[number] for number in numbers)
             kept.append((messages[place], msgspec.structs.replace(utterance, calls=calls)))
             results = (found[place, number] for number in numbers)
-            brought.append([(result, messages[where]) for where, result in results])
+            brought.append([(_marked(result, messages[where]), messages[where]) for where, result in results])
     named = with_call_ids(utterance for _, utterance in kept)
     return [
         Exchange(
@@ -55,6 +55,12 @@ def exchanges(session: Session) -> list[Exchange]:
         )
         for (message, _), (utterance, ids), pairs in zip(kept, named, brought, strict=True)
     ]
+
+
+def _marked(result: ToolResult, message: Message) -> ToolResult:
+    """Return a result with the mark of a failure that an import has put beside it."""
+    has_failed = message.role == "tool" and field_of(message.metadata, "is_error") is True
+    return msgspec.structs.replace(result, is_error=True) if has_failed else result
 
 
 def json_documents(documents: Iterable[tuple[str, dict[str, Json]]], *, single: bool) -> Iterator[bytes]:

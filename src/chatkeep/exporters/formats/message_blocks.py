@@ -56,19 +56,20 @@ def _document(session: Session) -> dict[str, Json]:
         if exchange.utterance.role in PROMPT_ROLES:
             continue
         role = "assistant" if exchange.utterance.role == "assistant" else "user"
-        blocks = list(_blocks(exchange))
+        blocks = list(blocks_of(exchange))
         if all(block["type"] in _THOUGHTS for block in blocks):
             continue  # thinking alone, which the server refuses
         if not shaped and role == "assistant":
             shaped.append({"role": "user", "content": [{"type": "text", "text": _BEGUN}]})
         add_blocks(shaped, role, blocks)
-        add_blocks(shaped, "user", [_result(one) for one in exchange.answered])
+        add_blocks(shaped, "user", [result_block(one) for one in exchange.answered])
     _trim(shaped)
     system = prompt([exchange.utterance for exchange in said])
     return {"system": system, "messages": shaped} if system else {"messages": shaped}
 
 
-def _blocks(exchange: Exchange) -> Iterator[dict[str, Json]]:
+def blocks_of(exchange: Exchange) -> Iterator[dict[str, Json]]:
+    """Yield the blocks of a message, its answered calls last."""
     calls = {
         call.id or one.call_id: {
             "type": "tool_use",
@@ -99,7 +100,7 @@ def _converted(message: Message, part: Json) -> Iterator[dict[str, Json]]:
         yield {**anthropic_block(one), **({"cache_control": kept} if kept else {})}
 
 
-def _result(one: AnsweredCall) -> dict[str, Json]:
+def result_block(one: AnsweredCall) -> dict[str, Json]:
     """Return the block of a result, with its text and its marks as they came if it did come as a block."""
     result = one.result if one.result.parts else msgspec.structs.replace(one.result, parts=(_NO_OUTPUT,))
     block = anthropic_result(one.call_id, result)

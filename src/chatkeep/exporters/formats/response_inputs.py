@@ -39,24 +39,27 @@ class ResponsesExporter:
 
     def exported(self, sessions: Iterable[Session], *, single: bool) -> Iterator[bytes]:
         """Yield a line for each session."""
-        documents = ((session.header.key, {"input": _paired(_items(session))}) for session in sessions)
+        documents = (
+            (session.header.key, {"input": [item for _, item in input_items(session)]}) for session in sessions
+        )
         return json_documents(documents, single=single)
 
 
-def _items(session: Session) -> list[Json]:
-    """Return the items of all messages, each result behind its call."""
+def input_items(session: Session) -> list[tuple[Message, Json]]:
+    """Return the items of all messages, each result behind its call, each with its message."""
     known = {exchange.message.seq: exchange for exchange in exchanges(session)}
     brought = {one.message.seq for exchange in known.values() for one in exchange.answered}
-    items: list[Json] = []
+    items: list[tuple[Message, Json]] = []
     for message in said(session.messages):
         exchange = known.get(message.seq)
         raw = _raw(message)
         if raw and (exchange is not None or message.seq not in brought):
-            items += raw
+            items += [(message, item) for item in raw]
         elif exchange is not None:
-            items += _converted(exchange)
-        items += [_output(one) for one in (exchange.answered if exchange is not None else ())]
-    return items
+            items += [(message, item) for item in _converted(exchange)]
+        items += [(one.message, _output(one)) for one in (exchange.answered if exchange is not None else ())]
+    gone = _unpaired([item for _, item in items])
+    return [item for place, item in enumerate(items) if place not in gone]
 
 
 def _raw(message: Message) -> list[Json]:
@@ -93,19 +96,19 @@ def _output(one: AnsweredCall) -> Json:
     return {"type": "function_call_output", "call_id": one.call_id, "output": text}
 
 
-def _paired(items: Sequence[Json]) -> list[Json]:
-    """Leave out outputs without a call before them, and calls without an output."""
-    called: dict[Json, int] = {}
+def _unpaired(items: Sequence[Json]) -> set[int]:
+    """Return the places of outputs without a call before them, and of calls without an output."""
+    called: dict[tuple[str, str], int] = {}
     gone: set[int] = set()
     for place, item in enumerate(items):
-        kind, call_id = field_of(item, "type"), field_of(item, "call_id")
+        kind, call_id = field_of(item, "type"), f"{field_of(item, 'call_id')}"
         if isinstance(kind, str) and kind in _ANSWERED:
             gone.add(place)
             called[kind, call_id] = place
         elif isinstance(kind, str) and kind.endswith(_OUTPUT):
             call = called.pop((_call_of(kind), call_id), None)
             gone.add(place) if call is None else gone.discard(call)
-    return [item for place, item in enumerate(items) if place not in gone]
+    return gone
 
 
 def _call_of(kind: str) -> str:

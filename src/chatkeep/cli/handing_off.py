@@ -1,0 +1,56 @@
+"""A session handed to another tool: a new file in the tool's folder. No file there is changed or replaced."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from chatkeep.cli import screen
+from chatkeep.cli.options import opened_sessions
+from chatkeep.disk.files import make_folder
+from chatkeep.disk.replacing import fresh_file
+from chatkeep.errors import ConflictError, InvalidError, NotFoundError
+from chatkeep.exporters.exchanges import exchanges
+from chatkeep.exporters.handoffs import HAND_OFFS, Handed, HandOff
+from chatkeep.exporters.handoffs.handing import encoded_lines
+
+
+def hand_off(tool: str, keys: Sequence[str], output: Path | None, workspace: Path | None) -> None:
+    """Write one session as a file of the tool, into its folder or elsewhere, and say how the tool resumes it.
+
+    Raises:
+        InvalidError: unless there is one key.
+        NotFoundError: when the session has no messages, or the tool has no folder here.
+        ConflictError: when the file is there already.
+    """
+    if len(keys) != 1:
+        raise InvalidError("KEY", "give the one session to hand over")
+    to = HAND_OFFS[tool]
+    with opened_sessions(workspace) as sessions:
+        session = sessions.read(keys[0])
+    if not exchanges(session):
+        raise NotFoundError("The session has nothing to hand over: no words, and no answered calls.")
+    handed = Handed.of(session, str(Path.cwd()))
+    path = output or _home(to) / to.place(handed)
+    if os.path.lexists(path):
+        raise ConflictError(f"{path} is there already: the session was handed over as it is now.")
+    if output is None:
+        make_folder(path.parent)
+    with fresh_file(path, replace=False) as file:
+        file.writelines(encoded_lines(to, session, handed))
+    screen.say(f"Wrote {path}.")
+    screen.say(f"Resume it here with: {to.command(handed)}")
+
+
+def _home(to: HandOff) -> Path:
+    """Return the folder of a tool.
+
+    Raises:
+        NotFoundError: when it does not exist.
+    """
+    variable, usual = to.home
+    home = Path(os.environ.get(variable) or Path.home() / usual)
+    if not home.is_dir():
+        raise NotFoundError(f"There is no {home}: is {to.name} installed? --output FILE writes the session elsewhere.")
+    return home
