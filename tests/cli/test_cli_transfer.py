@@ -294,3 +294,21 @@ def test_hand_over_a_session(
     assert written.read_bytes() == (tmp_path / "elsewhere.jsonl").read_bytes()
     assert "one session" in run("export", "--to", tool, code=2).err
     run("export", "a", "--to", "nobody", code=2)
+
+
+def test_redact_an_import_and_an_export(run: Run, tmp_path: Path, workspace: Path) -> None:
+    """A masked secret is in no file, no index and no words of a command; its kind and number are told."""
+    canary = "sk-proj-c4n4ryZq8Xv2Lk9Rt5Wm3Pd7Hs1Bn6"
+    record = {"key": "a", "messages": [{"role": "user", "content": f"Use {canary}", "id": "1"}]}
+    source = tmp_path / "source.json"
+    source.write_text(json.dumps(record))
+    told = run("import", str(source), "--redact")
+    assert "Masked 1 api key." in told.err
+    assert "1 message is here already" in run("import", str(source), "--redact").out
+    kept = [path.read_bytes() for path in workspace.rglob("*") if path.is_file()]
+    assert not any(canary.encode() in content for content in kept)
+    run("import", str(source), "--workspace", str(other := tmp_path / "other"))
+    shown = run("export", "a", "--redact", "--format", "md", "--workspace", str(other))
+    assert "Use \\[redacted: api key\\]" in shown.out or "Use [redacted: api key]" in shown.out
+    assert canary not in shown.out + shown.err + told.out + told.err
+    assert "No secrets" in run("export", "a", "--redact").err

@@ -18,17 +18,21 @@ from chatkeep.cli.options import (
     ChannelOption,
     PinnedOption,
     PrefixOption,
+    RedactOption,
     TagsOption,
     Workspace,
     choice,
     opened_sessions,
     path_of,
+    tell_redaction,
 )
 from chatkeep.core.model import Selection, Session
+from chatkeep.core.text.redaction import Redaction
 from chatkeep.disk.replacing import fresh_file
 from chatkeep.errors import InvalidError, NotFoundError, SessionDamagedError, SessionNotFoundError, StorageError
 from chatkeep.exporters import EXPORT_FORMATS, exported
 from chatkeep.exporters.handoffs import HAND_OFFS
+from chatkeep.exporters.redacting import redacted_session
 from chatkeep.sessions import Sessions
 from chatkeep.wire.answers import exit_code_of
 
@@ -76,11 +80,12 @@ def export(
     tags: TagsOption = None,
     pinned: PinnedOption = None,
     tool: ToolOption = "",
+    redact: RedactOption = False,
     workspace: Workspace = None,
 ) -> None:
     """Write sessions for a later import, for people or for models. An import can read `json`, `jsonl` and `zip`."""
     if tool:
-        hand_off(choice("--to", tool, tuple(HAND_OFFS)), keys or (), output, workspace)
+        hand_off(choice("--to", tool, tuple(HAND_OFFS)), keys or (), output, workspace, redact=redact)
         return
     choice("--format", fmt, tuple(EXPORT_FORMATS))
     _check_terminal(fmt, output)
@@ -88,15 +93,19 @@ def export(
     if keys and selection != _EVERYTHING:
         raise InvalidError("KEY", "give either keys or filters")
     damaged: list[str] = []
+    redaction = Redaction() if redact else None
     end = "what was printed is not whole." if output is None else f"{output} was not written."
     with opened_sessions(workspace) as sessions, stoppable(lambda: end):
         chosen = _named(sessions, keys, damaged) if keys else _matching(sessions, selection, damaged)
-        pieces = exported(chosen, fmt, single=len(keys or ()) == 1)
+        masked = (redacted_session(one, redaction) for one in chosen) if redaction else chosen
+        pieces = exported(masked, fmt, single=len(keys or ()) == 1)
         if output is None:
             screen.show_exported(pieces, is_json="json" in EXPORT_FORMATS[fmt].media_type)
         else:
             with fresh_file(output) as file:
                 file.writelines(pieces)
+    if redaction:
+        tell_redaction(redaction)
     if damaged:
         screen.complain(
             f"Damaged or unreadable, so left out or not whole: {', '.join(damaged)}. Run `chatkeep doctor`."

@@ -7,16 +7,18 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from chatkeep.cli import screen
-from chatkeep.cli.options import opened_sessions
+from chatkeep.cli.options import opened_sessions, tell_redaction
+from chatkeep.core.text.redaction import Redaction
 from chatkeep.disk.files import make_folder
 from chatkeep.disk.replacing import fresh_file
 from chatkeep.errors import ConflictError, InvalidError, NotFoundError
 from chatkeep.exporters.exchanges import exchanges
 from chatkeep.exporters.handoffs import HAND_OFFS, Handed, HandOff
 from chatkeep.exporters.handoffs.handing import encoded_lines
+from chatkeep.exporters.redacting import redacted_session
 
 
-def hand_off(tool: str, keys: Sequence[str], output: Path | None, workspace: Path | None) -> None:
+def hand_off(tool: str, keys: Sequence[str], output: Path | None, workspace: Path | None, *, redact: bool) -> None:
     """Write one session as a file of the tool, into its folder or elsewhere, and say how the tool resumes it.
 
     Raises:
@@ -29,6 +31,8 @@ def hand_off(tool: str, keys: Sequence[str], output: Path | None, workspace: Pat
     to = HAND_OFFS[tool]
     with opened_sessions(workspace) as sessions:
         session = sessions.read(keys[0])
+    redaction = Redaction()
+    session = redacted_session(session, redaction) if redact else session
     if not exchanges(session):
         raise NotFoundError("The session has nothing to hand over: no words, and no answered calls.")
     handed = Handed.of(session, str(Path.cwd()))
@@ -39,6 +43,8 @@ def hand_off(tool: str, keys: Sequence[str], output: Path | None, workspace: Pat
         make_folder(path.parent)
     with fresh_file(path, replace=False) as file:
         file.writelines(encoded_lines(to, session, handed))
+    if redact:
+        tell_redaction(redaction)
     screen.say(f"Wrote {path}.")
     screen.say(f"Resume it here with: {to.command(handed)}")
 

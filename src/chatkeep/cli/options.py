@@ -16,6 +16,7 @@ from chatkeep.errors import InvalidError, NotFoundError, SessionDamagedError, Se
 if TYPE_CHECKING:
     from chatkeep.config import Settings
     from chatkeep.core.model import Json
+    from chatkeep.core.text.redaction import Redaction
     from chatkeep.sessions import Sessions
     from chatkeep.store.open import Served
 
@@ -54,6 +55,9 @@ TagsOption = Annotated[
     typer.Option("--tag", metavar="TAG", help="Only sessions with this tag; repeated, with all.", show_default=False),
 ]
 PinnedOption = Annotated[bool | None, typer.Option(help="Only pinned sessions, or only others.", show_default=False)]
+RedactOption = Annotated[
+    bool, typer.Option("--redact", help="Mask secrets: API keys, tokens, private keys, passwords.")
+]
 KeyArgument = Annotated[
     str, typer.Argument(help="The key of the session.", show_default=False, autocompletion=completing.key_completions)
 ]
@@ -64,6 +68,12 @@ def choice(option: str, given: str, allowed: tuple[str, ...]) -> Json:
     if given not in allowed:
         raise InvalidError(option, f"must be one of {', '.join(allowed)}")
     return given
+
+
+def tell_redaction(redaction: Redaction) -> None:
+    """Say how many secrets of each kind were masked, never the secrets."""
+    counts = [screen.counted(count, kind) for kind, count in sorted(redaction.counts.items())]
+    screen.complain(f"Masked {', '.join(counts)}." if counts else "No secrets were found to mask.")
 
 
 def existing_keys(sessions: Sessions, keys: Sequence[str], done: str) -> Sequence[str]:

@@ -1,5 +1,7 @@
 """Commands to carry sessions in: `import`, `demo`."""
 
+# ruff: noqa: PLR0913 - a command has as many parameters as it has options
+
 from __future__ import annotations
 
 import sys
@@ -15,10 +17,12 @@ import typer
 from chatkeep import importers
 from chatkeep.cli import hints, screen
 from chatkeep.cli.interrupts import stoppable
-from chatkeep.cli.options import AsJson, Workspace, choice, made_sessions, path_of
+from chatkeep.cli.options import AsJson, RedactOption, Workspace, choice, made_sessions, path_of, tell_redaction
 from chatkeep.core.digest import Digest, summary
 from chatkeep.core.model import Session
+from chatkeep.core.text.redaction import Redaction
 from chatkeep.errors import InvalidError, SessionDeletedError
+from chatkeep.exporters.redacting import redacted_session
 from chatkeep.importers import Catalogue, Flaw, Importer, Piped, Report, Source
 from chatkeep.wire.answers import exit_code_of
 
@@ -68,6 +72,7 @@ def import_(
         str, typer.Option(help="Where times without an offset belong, as Europe/Oslo; else this machine's zone.")
     ] = "",
     restore_deleted: RestoreOption = False,
+    redact: RedactOption = False,
     workspace: Workspace = None,
     as_json: AsJson = False,
 ) -> None:
@@ -81,16 +86,16 @@ def import_(
         planned = [one for path, source in opened for one in _planned(path, source, fmt, known)]
         if not (as_json or fmt):
             _tell_formats(planned)
-        samples: list[Session] = []
         sources = [(one.source, one.importer) for one in planned]
-        report, count = _imported(
-            sources, workspace, zone, samples if dry_run else None, restore_deleted=restore_deleted
-        )
+        how = _How(zone, [] if dry_run else None, Redaction() if redact else None, restore_deleted)
+        report, count = _imported(sources, workspace, how)
     if as_json:
         screen.show_json(report)
     else:
         _tell(report, count, dry_run=dry_run)
-        _tell_samples(samples)
+        _tell_samples(how.samples or ())
+    if how.redaction:
+        tell_redaction(how.redaction)
     _end(report, count)
 
 
@@ -113,6 +118,21 @@ def demo(*, workspace: Workspace = None, as_json: AsJson = False) -> None:
     screen.say("Try next:")
     for words in (("list",), ("search", "cancel flight"), ("show", "telegram:5550142"), ("serve",)):
         screen.say(f"  {hints.command(*words)}")
+
+
+class _How(NamedTuple):
+    """The way of an import: with a list for samples nothing is stored, and it takes up the first sessions."""
+
+    zone: ZoneInfo | None
+    samples: list[Session] | None
+    redaction: Redaction | None
+    restore_deleted: bool
+
+    def masked(self, record: Session | Flaw) -> Session | Flaw:
+        """Return a record without its secrets, if that is asked for."""
+        return (
+            record if self.redaction is None or isinstance(record, Flaw) else redacted_session(record, self.redaction)
+        )
 
 
 class _Planned(NamedTuple):
@@ -156,15 +176,10 @@ def _tell_samples(samples: Sequence[Session]) -> None:
 def _imported(
     sources: Sequence[tuple[Source, Importer]],
     workspace: Path | None,
-    zone: ZoneInfo | None,
-    samples: list[Session] | None,
-    *,
-    restore_deleted: bool,
+    how: _How,
 ) -> tuple[Report, int]:
-    """Import the sessions of all sources, each with its importer, and return the report and their count.
-
-    With a list for samples nothing is stored, and it takes up the first sessions.
-    """
+    """Import the sessions of all sources, each with its importer, and return the report and their count."""
+    samples = how.samples
     dry_run = samples is not None
     size_bytes = sum(_size(file) for source, importer in sources for file in importers.files_of(source, importer))
     count = 0
@@ -186,11 +201,12 @@ def _imported(
             record
             for source, importer in sources
             for record in importers.read_sessions(
-                source, importer, zone=zone, on_bytes=bar.has_read, stored_ids=importers.ids_in(sessions)
+                source, importer, zone=how.zone, on_bytes=bar.has_read, stored_ids=importers.ids_in(sessions)
             )
         )
         take_in = importers.would_take_in if dry_run else importers.take_in
-        report = take_in(sessions, records, on_session=note, restore_deleted=restore_deleted)
+        masked = map(how.masked, records)
+        report = take_in(sessions, masked, on_session=note, restore_deleted=how.restore_deleted)
     return report, count
 
 
