@@ -184,7 +184,7 @@ def delete_all(chosen: Iterable[str]) -> Call[tuple[str, ...]]:
     )
 
 
-def merge(session: Session, *, unless_deleted: bool) -> Call[Merged]:
+def merge(session: Session, *, unless_deleted: bool = False) -> Call[Merged]:
     """Return the call for taking in a session. A second attempt would count differently."""
     encoded_json("session", session)
 
