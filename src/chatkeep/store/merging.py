@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from chatkeep.core.model import Message
+from chatkeep.core.model import Merged, Message
 from chatkeep.core.standing import Drops, Moved, Moves, SeqRange, add_move, moved_drops, united
 
 
@@ -20,6 +20,16 @@ class Merging(NamedTuple):
     lines: tuple[Message, ...]
     conflicts: tuple[str, ...]
     moves: Moves
+
+    def merged(self, count: int, *, created: bool) -> Merged:
+        """Return the answer to a merge of so many messages."""
+        return Merged(
+            created=created,
+            added_count=len(self.lines),
+            skipped_count=count - len(self.lines) - len(self.conflicts),
+            conflicts=self.conflicts,
+            moves=self.moves,
+        )
 
 
 def merging(messages: Sequence[Message], stored: Mapping[str, Message], count: int) -> Merging:

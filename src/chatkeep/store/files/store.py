@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from datetime import date
 from pathlib import Path
 
@@ -45,10 +45,10 @@ from chatkeep.errors import (
 )
 from chatkeep.store.admin import Progress
 from chatkeep.store.files import batches
-from chatkeep.store.files.fetching import ATTEMPTS, MessageReader
+from chatkeep.store.files.fetching import ATTEMPTS, MessageReader, stored_in
 from chatkeep.store.files.index import changes, rows
 from chatkeep.store.files.index.index import Index, RowAndSpots
-from chatkeep.store.files.index.rows import Database, Entry, Row, Spot
+from chatkeep.store.files.index.rows import Database, Entry, Row
 from chatkeep.store.files.intake import NOT_A_FILE, has_tail, waits
 from chatkeep.store.files.recent import KeptWindows, WindowAsked
 from chatkeep.store.files.tree import format as session_file
@@ -57,7 +57,7 @@ from chatkeep.store.files.tree.tombstones import Tombstones
 from chatkeep.store.files.tree.tree import NotRegularError, Tree, file_name
 from chatkeep.store.files.unsaying import digest_after
 from chatkeep.store.files.upkeep import Upkeep
-from chatkeep.store.merging import Merging, merging
+from chatkeep.store.merging import merging
 
 
 class FilesStore:
@@ -198,7 +198,7 @@ class FilesStore:
             found = merging(session.messages, {}, 0)
             with contextlib.suppress(FileExistsError):
                 self._create(session.header, found.lines, session.extra)
-                return _merged(session.messages, found, created=True)
+                return found.merged(len(session.messages), created=True)
 
     # Reading
 
@@ -388,7 +388,7 @@ class FilesStore:
     def _extend(self, file: LockedFile, key: str, drafts: Sequence[Draft], expect_count: int | None) -> Appended:
         unrepeated = batches.unrepeated(drafts)
         row, spots = self._current(file, key, unrepeated)
-        stored = _stored(file, spots, unrepeated)
+        stored = stored_in(file, spots, unrepeated)
         for message_id, message in stored.items():
             if not message.says_the_same(unrepeated[message_id]):
                 raise MessageConflictError(message_id)
@@ -405,10 +405,10 @@ class FilesStore:
     def _merge_into(self, file: LockedFile, key: str, messages: Sequence[Message]) -> Merged:
         wanted = {message.id: message for message in messages}
         row, spots = self._current(file, key, wanted)
-        stored = _stored(file, spots, wanted)
+        stored = stored_in(file, spots, wanted)
         found = merging(messages, stored, row.digest.line_count)
         self._put_at_end(file, row, found.lines)
-        return _merged(messages, found, created=False)
+        return found.merged(len(messages), created=False)
 
     def _put_at_end(self, file: LockedFile, row: Row, messages: Sequence[Message]) -> None:
         if not messages:
@@ -497,23 +497,3 @@ class FilesStore:
             problem = self._upkeep.answer(lambda index: index.problem(name), name)
             raise SessionNotFoundError(key) if problem is None else SessionDamagedError(key, problem)
         return row
-
-
-def _stored(file: LockedFile, spots: Iterable[Spot], wanted: Collection[str]) -> dict[str, Message]:
-    """Return the messages at these spots with one of these ids, by id."""
-    found: dict[str, Message] = {}
-    for spot in spots:
-        message = session_file.parse_message(file.read_at(spot.start, spot.size), spot.seq)
-        if message is not None and message.id in wanted:
-            found.setdefault(message.id, message)
-    return found
-
-
-def _merged(messages: Sequence[Message], found: Merging, *, created: bool) -> Merged:
-    return Merged(
-        created=created,
-        added_count=len(found.lines),
-        skipped_count=len(messages) - len(found.lines) - len(found.conflicts),
-        conflicts=found.conflicts,
-        moves=found.moves,
-    )
