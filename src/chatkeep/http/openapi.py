@@ -44,6 +44,8 @@ class RouteAnswer(Struct, frozen=True):
     media_types: tuple[str, ...] = (JSON_TYPE,)
     events: Mapping[str, Any] = {}
     """The types of the data of an answer's events, by the names of these."""
+    has_shapes: bool = False
+    """Whether a parameter may ask for another object in place of the usual one."""
 
 
 class Body(Struct, frozen=True):
@@ -170,7 +172,8 @@ def _answer_schema(answer: RouteAnswer, media_type: str) -> Document:
         return {"type": "string", "x-events": {name: _schema(kind) for name, kind in answer.events.items()}}
     if media_type.startswith(_TEXT):
         return {"type": "string"}
-    return _schema(answer.kind) if answer.kind else {}
+    usual = _schema(answer.kind) if answer.kind else {}
+    return {"anyOf": [usual, {"type": "object"}]} if answer.has_shapes else usual
 
 
 def _schema(kind: object) -> Document:

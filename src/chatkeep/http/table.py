@@ -123,7 +123,7 @@ KEYS: Final = (
         (*_ADDRESSED, *_SENT),
         Body(bodies.RevisionBody),
     ),
-    Route("GET", "/api/v1/messages", READ, keys.read_messages, RouteAnswer(Window), _ADDRESSED),
+    Route("GET", "/api/v1/messages", READ, keys.read_messages, RouteAnswer(Window, has_shapes=True), _ADDRESSED),
     Route(
         "POST",
         "/api/v1/messages",

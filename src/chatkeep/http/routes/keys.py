@@ -122,16 +122,21 @@ async def read_messages(  # noqa: PLR0913 - the parameters of the query
     max_tokens: given.CountParameter = None,
     reasoning: bool = False,
     log: given.Log = False,
+    shape: given.Shape = None,
 ) -> Response:
     """Read neighbouring messages, oldest first: the newest ones, or those before or after a seq.
 
-    `max_tokens` keeps the newest of them within a budget of model tokens; it excludes `after` and `log`.
+    `max_tokens` keeps the newest of them within a budget of model tokens; it excludes `after` and `log`. `shape` gives
+    them as a protocol has them.
     """
     key = given.key("session", session)
     bounds = {"limit": limit, "before": before, "after": after, "max_tokens": max_tokens}
-    return json_response(
-        await threads.read(lambda: ready.window(sessions.window(key, **bounds, reasoning=reasoning, log=log)))
-    )
+
+    def window() -> bytes:
+        found = sessions.window(key, **bounds, reasoning=reasoning, log=log and shape is None)
+        return ready.window(found) if shape is None else exporters.shaped_window(key, found, shape)
+
+    return json_response(await threads.read(window))
 
 
 async def delete_sessions(request: Request, sessions: Own, threads: PoolsParameter) -> Response:

@@ -42,6 +42,10 @@ Tags = Annotated[
 ]
 Log = Annotated[bool, InQuery(description="Every line of the log: events, and what was dropped, too.")]
 RestoreDeleted = Annotated[bool, InQuery(description="Sessions that were deleted here, too.")]
+Shape = Annotated[
+    Literal["openai", "responses", "anthropic", "ui"] | None,
+    InQuery(description="As that protocol has a history: valid for it, and as it came where it came in it."),
+]
 Seq = Annotated[int | None, InQuery(ge=0, le=_SEQ_MAX, description="A message's seq; itself is left out.")]
 CountParameter = Annotated[int | None, InQuery(ge=0, le=_SEQ_MAX)]
 Time = Annotated[str | None, InQuery(description="RFC 3339.", schema={"format": "date-time"})]
