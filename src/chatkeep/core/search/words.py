@@ -117,7 +117,7 @@ class Even(Struct, frozen=True):
         return [FoldedWord(self.plain[first:last].replace(_FALLEN, ""), first, last) for first, last in spans]
 
     def _all(self) -> Iterator[tuple[int, int]]:
-        return map(re.Match.span, _EVEN_TOKEN.finditer(self.plain.translate(_EVEN_KINDS)))
+        return map(re.Match.span, _EVEN_TOKEN.finditer(_translated(self.plain, _EVEN_KINDS)))
 
     def _begun(self, beginnings: tuple[str, ...]) -> Iterator[tuple[int, int]]:
         """Yield the offsets [start, end) of each token with such a beginning, in a text without hidden beginnings."""
@@ -171,8 +171,14 @@ def evenly_folded(text: str) -> Even | None:
         return Even(text.lower(), has_fallen=False)
     if not unicodedata.is_normalized("NFC", text) or _HALF_WIDTH.search(text):
         return None
-    plain = text.translate(_EVEN)
+    plain = _translated(text, _EVEN)
     return None if _SEVERAL in plain else Even(plain, _FALLEN in plain)
+
+
+def _translated(text: str, table: _Table) -> str:
+    """Return the text with each character mapped, a slice at a time: no step keeps other threads waiting."""
+    starts = range(0, len(text), _SLICE_CHARS)
+    return "".join([text[start : start + _SLICE_CHARS].translate(table) for start in starts])
 
 
 def slices(text: str) -> Iterator[str]:
