@@ -16,11 +16,12 @@ from pathlib import Path
 from typing import Final
 
 CLIENT: Final = Path(__file__).parents[1] / "src" / "chatkeep" / "client"
-NAMES: Final = ("connection", "client")
+NAMES: Final = ("connection", "session_log", "client")
 _TWINS: Final = {
     "AsyncClient": "Client",
     "AsyncConnection": "Connection",
     "AsyncGenerator": "Generator",
+    "AsyncSessionLog": "SessionLog",
     "Awaitable[None]": "None",
     "__aenter__": "__enter__",
     "__aexit__": "__exit__",
@@ -30,6 +31,7 @@ _TWINS: Final = {
     "aread": "read",
     "async_client": "sync_client",
     "async_connection": "sync_connection",
+    "async_session_log": "sync_session_log",
     "asyncio": "time",
 }
 _WORD: Final = re.compile("|".join(rf"(?<!\w){re.escape(word)}(?!\w)" for word in _TWINS))

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from chatkeep.client import AsyncClient, Client
     from chatkeep.core.feed import Change, Changes
     from chatkeep.core.history.windows import Window
+    from chatkeep.core.life.dropping import Chosen, Created, Dropped, Mark, NewSession
     from chatkeep.core.model import (
         Appended,
         Draft,
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     )
     from chatkeep.core.search.query import parse_query
     from chatkeep.core.search.search import Search
+    from chatkeep.core.standing import SeqRange
     from chatkeep.core.stats import Stats
     from chatkeep.errors import (
         BusyError,
@@ -43,8 +45,10 @@ if TYPE_CHECKING:
         ForbiddenError,
         InvalidError,
         MessageConflictError,
+        MessageNotFoundError,
         ModelError,
         RateLimitedError,
+        SessionExistsError,
         SessionNotFoundError,
         UnauthorizedError,
         UnreachableError,
@@ -65,26 +69,34 @@ __all__ = [
     "ChatStart",
     "ChatToken",
     "ChatkeepError",
+    "Chosen",
     "Client",
     "CountConflictError",
+    "Created",
     "Draft",
+    "Dropped",
     "ForbiddenError",
     "Header",
     "Hit",
     "Hits",
     "InvalidError",
     "KeyPage",
+    "Mark",
     "Merged",
     "Message",
     "MessageConflictError",
+    "MessageNotFoundError",
     "ModelError",
+    "NewSession",
     "Page",
     "RateLimitedError",
     "Receipt",
     "Revision",
     "Search",
     "Selection",
+    "SeqRange",
     "Session",
+    "SessionExistsError",
     "SessionNotFoundError",
     "Stats",
     "Status",
@@ -99,6 +111,8 @@ __all__ = [
 _ROOMS: Final = (
     "errors",
     "core.model",
+    "core.standing",
+    "core.life.dropping",
     "core.history.windows",
     "core.feed",
     "core.stats",

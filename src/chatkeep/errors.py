@@ -159,6 +159,16 @@ class SessionNotFoundError(NotFoundError):
         self.key = key
 
 
+class MessageNotFoundError(NotFoundError):
+    """No such message stands in the session."""
+
+    code = "message_not_found"
+
+    def __init__(self) -> None:
+        """Take no data: the caller knows what it asked for."""
+        super().__init__("No such message stands in the session.")
+
+
 class MethodError(ChatkeepError):
     """The address exists, the method does not. `allowed` lists the existing methods."""
 
@@ -185,6 +195,17 @@ class MessageConflictError(ConflictError):
         """Name the id."""
         super().__init__(f"Message id {message_id!r} is taken by a message with other content.")
         self.message_id = message_id
+
+
+class SessionExistsError(ConflictError):
+    """A session has this key already."""
+
+    code = "session_exists"
+
+    def __init__(self, key: str) -> None:
+        """Remember the key for callers; the sentence leaves it out."""
+        super().__init__("A session has this key already.")
+        self.key = key
 
 
 class CountConflictError(ConflictError):

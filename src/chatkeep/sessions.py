@@ -8,27 +8,31 @@ and errors are those of `store.protocol.Store`, and `chatkeep.client.Client` sha
 from __future__ import annotations
 
 import secrets
-import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import Final
 
 import msgspec
 
 from chatkeep.core.bounds import BATCH_MAX
-from chatkeep.core.checks import (
-    check_channel,
-    check_metadata,
-    check_tags,
-    check_title,
-)
+from chatkeep.core.checks import check_channel, check_entries, check_name
 from chatkeep.core.feed import Changes
 from chatkeep.core.history.windows import Window, fitting
-from chatkeep.core.keys import KEY_CHARS_MAX, RANDOM_BITS, composed, id_of, number_after, parse_key
+from chatkeep.core.keys import KEY_CHARS_MAX, composed, parse_key
+from chatkeep.core.life.dropping import (
+    REPLACED_MAX,
+    Chosen,
+    Created,
+    Dropped,
+    Mark,
+    NewSession,
+    check_lines,
+    forked,
+)
+from chatkeep.core.life.incoming import checked_message, checked_new, checked_revision, checked_session
 from chatkeep.core.model import (
     Appended,
     Draft,
-    Header,
     Hits,
     KeyPage,
     Merged,
@@ -39,46 +43,23 @@ from chatkeep.core.model import (
     Session,
     Status,
     Summary,
-    check_draft,
-    check_extra,
-    utc,
 )
-from chatkeep.core.paging import LIST_LIMIT_DEFAULT, LIST_LIMIT_MAX
+from chatkeep.core.paging import LIST_LIMIT_DEFAULT, LIST_LIMIT_MAX, check_limit
 from chatkeep.core.search.search import Search
-from chatkeep.core.standing import EVENT
 from chatkeep.core.stats import DAYS_SHOWN, NO_STATS, PeriodUnit, Stats
 from chatkeep.core.usage.spending import USAGE_LIMIT_MAX, UsageQuery, UsageReport
 from chatkeep.errors import (
     ForbiddenError,
     InvalidError,
     InvalidKeyError,
-    SessionDamagedError,
     SessionNotFoundError,
-    StorageError,
 )
+from chatkeep.message_ids import MessageIds, completed, completed_mark, now_utc
 from chatkeep.store.protocol import OwnStore
+from chatkeep.store.substituting import Replacement, replaced_in
+from chatkeep.store.whole import whole_sessions
 
 _KEYS_AT_ONCE: Final = 1000  # keys fetched at a time
-
-
-def now_utc() -> datetime:
-    """Return the current time in UTC."""
-    return datetime.now(UTC)
-
-
-class MessageIds:
-    """A maker of unique ids of 26 characters, each greater than the one before. Safe for threads."""
-
-    def __init__(self) -> None:
-        """Begin without a last id."""
-        self._lock = threading.Lock()
-        self._last = 0
-
-    def __call__(self, at: datetime) -> str:
-        """Return a new id."""
-        with self._lock:
-            self._last = number_after(self._last, at, secrets.randbits(RANDOM_BITS))
-            return id_of(self._last)
 
 
 class Sessions:
@@ -169,15 +150,110 @@ class Sessions:
         """
         if not 1 <= len(drafts) <= BATCH_MAX:
             raise InvalidError("messages", f"must be 1 to {BATCH_MAX}")
-        if expect_count is not None and expect_count < 0:
-            raise InvalidError("expect_count", "must not be negative")
-        key = self.new_key() if key is None else parse_key(key)
-        if not key.startswith(self._prefix):
-            raise ForbiddenError(f"This token writes only to keys that begin with {self._prefix!r}.")
+        _check_count(expect_count)
+        key = self._writable(self.new_key() if key is None else key)
         channel = None if channel is None else check_channel(channel)
         self._check_may_drop(drafts)
         complete = [self._completed(draft) for draft in drafts]
         return self._store.append(key, complete, channel=channel, create=create, expect_count=expect_count)
+
+    def drop(
+        self,
+        key: str,
+        lines: Chosen,
+        *,
+        mark: Mark = Mark(),  # noqa: B008 - an immutable value
+        expect_count: int | None = None,
+    ) -> Dropped:
+        """Take back the chosen lines; what a mark lacks is filled in.
+
+        Raises:
+            InvalidError: when the choice, the mark or the number breaks a rule.
+            ForbiddenError: when messages may not drop others here.
+            MessageNotFoundError, MessageConflictError, CountConflictError, SessionNotFoundError, SessionDamagedError,
+            BusyError, StorageError: as in `Store.drop`.
+        """
+        own = self._own(key)
+        check_lines(lines)
+        _check_count(expect_count)
+        self._check_may_drop()
+        return self._store.drop(
+            own, lines, mark=completed_mark(mark, self._now(), self._new_id), expect_count=expect_count
+        )
+
+    def replace(
+        self,
+        key: str,
+        drafts: Sequence[Draft],
+        *,
+        create: bool = True,
+        mark: Mark = Mark(),  # noqa: B008 - an immutable value
+        expect_count: int | None = None,
+    ) -> Appended:
+        """Replace everything that stands by at most 10,000 messages, in one append; create a missing session.
+
+        The messages that begin both alike stay. A draft without an id is like a message with the same content.
+
+        Raises:
+            InvalidError: when there are too many messages, or a message, the mark or the key breaks a rule.
+            ForbiddenError: when the key lies outside the prefix, or messages may not drop others here.
+            SessionNotFoundError: when there is no such session, and `create` is false or there are no messages.
+            MessageConflictError, CountConflictError, SessionDamagedError, BusyError, StorageError: as in
+            `Store.replace`.
+        """
+        own = self._writable(key)
+        if len(drafts) > REPLACED_MAX:
+            raise InvalidError("messages", f"must be at most {REPLACED_MAX}")
+        if any(draft.drops for draft in drafts):
+            raise InvalidError("drops", "are not for a replacement: it drops everything itself")
+        _check_count(expect_count)
+        self._check_may_drop()
+        complete = [self._completed(draft) for draft in drafts]
+        own_mark = completed_mark(mark, self._now(), self._new_id)
+        new = Replacement(given=drafts, complete=complete, mark=own_mark, create=create, expect_count=expect_count)
+        return replaced_in(self._store, own, new)
+
+    def create(self, new: NewSession) -> Created:
+        """Begin a session with its header and at most 10,000 messages; without a key one is made.
+
+        Raises:
+            InvalidError, TooLargeError: when a value or a message breaks a rule.
+            ForbiddenError: when the key lies outside the prefix, or a message drops others and may not.
+            SessionExistsError, MessageConflictError, StorageError: as in `Store.create`.
+        """
+        if len(new.messages) > REPLACED_MAX:
+            raise InvalidError("messages", f"must be at most {REPLACED_MAX}")
+        self._check_may_drop(new.messages)
+        key = self._writable(self.new_key() if new.key is None else new.key)
+        checked = checked_new(msgspec.structs.replace(new, key=key))
+        created_at = checked.created_at or (None if new.messages else self._now())
+        messages = tuple(
+            self._completed(one) if isinstance(one, Draft) else checked_message(one) for one in new.messages
+        )
+        return self._store.create(msgspec.structs.replace(checked, created_at=created_at, messages=messages))
+
+    def fork(self, key: str, *, seq: int | None = None, new_key: str | None = None) -> Created:
+        """Begin a session with what stands of another one, up to a seq; its metadata tell so in `forked_from`.
+
+        Its messages keep ids and times, and are numbered anew. Without a seq it gets all, without a key one is made.
+
+        Raises:
+            MessageNotFoundError: when the session has no line with this seq.
+            InvalidKeyError, ForbiddenError: when the new key breaks a rule, or lies outside the prefix.
+            SessionExistsError, StorageError, SessionNotFoundError, SessionDamagedError: as in `read` and `create`.
+        """
+        source = self._store.read(self._own(key), log=True)
+        target = self._writable(self.new_key() if new_key is None else new_key)
+        return self._store.create(forked(source, seq, target, self._now()))
+
+    def message(self, key: str, message_id: str, *, log: bool = False) -> Message:
+        """Return the message with an id that stands; with `log`, a line of any kind.
+
+        Raises:
+            InvalidError: when no message can have the id. Others are those of `Store.message`.
+        """
+        check_name("id", message_id)
+        return self._store.message(self._own(key), message_id, log=log)
 
     def get(self, key: str) -> Summary:
         """Return the summary of a session."""
@@ -197,26 +273,11 @@ class Sessions:
         Raises:
             StorageError: at the end, when the disk refused and no session could be read.
         """
-        cursor: str | None = None
-        count, refusal = 0, None
-        while True:
-            page = self.keys(selection, limit=_KEYS_AT_ONCE, cursor=cursor)
-            for key in page.keys:
-                try:
-                    session = self._store.read(key, log=log)
-                except SessionNotFoundError:
-                    continue
-                except (StorageError, SessionDamagedError) as error:
-                    refusal = error if isinstance(error, StorageError) else refusal
-                    on_unread(key)
-                else:
-                    count += 1
-                    yield session
-            cursor = page.next_cursor
-            if cursor is None:
-                break
-        if refusal is not None and not count:
-            raise refusal
+
+        def pages(cursor: str | None) -> KeyPage:
+            return self.keys(selection, limit=_KEYS_AT_ONCE, cursor=cursor)
+
+        yield from whole_sessions(self._store, pages, log=log, on_unread=on_unread)
 
     def window(
         self,
@@ -241,7 +302,7 @@ class Sessions:
         own = self._own(key)
         if limit is None:
             limit = LIST_LIMIT_DEFAULT if max_tokens is None else LIST_LIMIT_MAX
-        _check_limit(limit, LIST_LIMIT_MAX)
+        check_limit(limit, LIST_LIMIT_MAX)
         if after is not None and max_tokens is not None:
             raise InvalidError("max_tokens", "takes the newest messages: give before, not after")
         if log and max_tokens is not None:
@@ -258,15 +319,16 @@ class Sessions:
         *,
         limit: int = LIST_LIMIT_DEFAULT,
         cursor: str | None = None,
+        metadata: bool = False,
     ) -> Page:
-        """Return sessions by latest activity, newest first, ties by key.
+        """Return sessions by latest activity, newest first, ties by key; with their metadata if `metadata` is set.
 
         Raises:
             InvalidError: for a limit out of 1..500.
             InvalidCursorError: when the cursor is not from this list.
         """
-        _check_limit(limit, LIST_LIMIT_MAX)
-        return self._store.list(self._within(selection), limit=limit, cursor=cursor)
+        check_limit(limit, LIST_LIMIT_MAX)
+        return self._store.list(self._within(selection), limit=limit, cursor=cursor, metadata=metadata)
 
     def keys(
         self,
@@ -303,7 +365,7 @@ class Sessions:
             InvalidError: when a value breaks its rule.
             SessionNotFoundError, SessionDamagedError, BusyError, StorageError: as in `Store.revise`.
         """
-        return self._store.revise(self._own(key), _checked(revision))
+        return self._store.revise(self._own(key), checked_revision(revision))
 
     def delete(self, key: str) -> None:
         """Remove a session and every trace of it."""
@@ -341,8 +403,7 @@ class Sessions:
         """
         self._check_may_drop(session.messages)
         checked = checked_session(session)
-        if not checked.header.key.startswith(self._prefix):
-            raise ForbiddenError(f"This token writes only to keys that begin with {self._prefix!r}.")
+        self._writable(checked.header.key)
         return self._store.merge(checked, unless_deleted=unless_deleted)
 
     def is_deleted(self, key: str) -> bool:
@@ -384,7 +445,7 @@ class Sessions:
             InvalidError: for a limit out of 1..1000.
             SessionNotFoundError, SessionDamagedError: for a session asked for, as in `Store.get`.
         """
-        _check_limit(asked.limit, USAGE_LIMIT_MAX)
+        check_limit(asked.limit, USAGE_LIMIT_MAX)
         session = None if asked.session is None else self.get(asked.session).header.key
         within = msgspec.structs.replace(asked, selection=self._within(asked.selection), session=session)
         return self._store.usage(within)
@@ -398,7 +459,7 @@ class Sessions:
         Raises:
             InvalidError: for a limit out of 1..500.
         """
-        _check_limit(limit, LIST_LIMIT_MAX)
+        check_limit(limit, LIST_LIMIT_MAX)
         within = Selection(prefixes=(prefix, self._prefix)).prefix
         if within is not None:
             return self._store.changes(after, limit=limit, prefix=within)
@@ -415,74 +476,25 @@ class Sessions:
             raise SessionNotFoundError(parsed)
         return parsed
 
+    def _writable(self, key: str) -> str:
+        parsed = parse_key(key)
+        if not parsed.startswith(self._prefix):
+            raise ForbiddenError(f"This token writes only to keys that begin with {self._prefix!r}.")
+        return parsed
+
     def _within(self, selection: Selection) -> Selection:
+        check_entries(selection.metadata)
         return msgspec.structs.replace(selection, prefixes=(*selection.prefixes, self._prefix)).composed()
 
     def _completed(self, draft: Draft) -> Draft:
-        now = self._now()
-        sent_at = now if draft.sent_at is None else utc(draft.sent_at)
-        content = "" if draft.content is None and draft.role == EVENT else draft.content
-        complete = msgspec.structs.replace(draft, sent_at=sent_at, id=draft.id or self._new_id(now), content=content)
-        check_draft(draft if draft.id == "" else complete)
-        return complete
+        return completed(draft, self._now(), self._new_id)
 
-    def _check_may_drop(self, messages: Iterable[Draft | Message]) -> None:
-        if not self._may_drop and any(message.drops for message in messages):
+    def _check_may_drop(self, messages: Iterable[Draft | Message] | None = None) -> None:
+        """Check messages that may drop others, or without any, a drop itself."""
+        if not self._may_drop and (messages is None or any(message.drops for message in messages)):
             raise ForbiddenError("This token lacks the scope 'delete': its messages cannot drop others.")
 
 
-def checked_session(session: Session) -> Session:
-    """Return a session from elsewhere after checking every rule, its key in NFC and its times in UTC.
-
-    Raises:
-        InvalidError, TooLargeError: naming the bad value and its message.
-    """
-    header = checked_header(session.header)
-    messages = tuple(_checked_message(message) for message in session.messages)
-    return Session(header=header, messages=messages, extra=check_metadata(session.extra))
-
-
-def checked_header(header: Header) -> Header:
-    """Return a header from elsewhere after checking every rule.
-
-    Raises:
-        InvalidError: naming the bad value.
-    """
-    return Header(
-        key=parse_key(header.key),
-        channel=check_channel(header.channel),
-        title=None if header.title is None else check_title(header.title),
-        created_at=utc(header.created_at),
-        metadata=check_metadata(header.metadata),
-        archived=header.archived,
-        pinned=header.pinned,
-        tags=check_tags(header.tags),
-    )
-
-
-def _checked_message(message: Message) -> Message:
-    fields = msgspec.structs.asdict(message)
-    seq = fields.pop("seq")
-    del fields["extra"]
-    try:
-        check_draft(Draft(**fields))
-        check_extra(message)
-        return msgspec.structs.replace(message, sent_at=utc(message.sent_at))
-    except InvalidError as error:
-        raise InvalidError(f"messages[{seq}].{error.field}", error.reason) from error
-
-
-def _checked(revision: Revision) -> Revision:
-    changes: dict[str, object] = {}
-    if isinstance(revision.title, str):
-        changes["title"] = check_title(revision.title)
-    if isinstance(revision.tags, tuple):
-        changes["tags"] = check_tags(revision.tags)
-    if isinstance(revision.metadata, dict):
-        check_metadata(revision.metadata)
-    return msgspec.structs.replace(revision, **changes)
-
-
-def _check_limit(limit: int, limit_max: int) -> None:
-    if not 1 <= limit <= limit_max:
-        raise InvalidError("limit", f"must be 1 to {limit_max}")
+def _check_count(expect_count: int | None) -> None:
+    if expect_count is not None and expect_count < 0:
+        raise InvalidError("expect_count", "must not be negative")

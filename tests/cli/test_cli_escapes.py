@@ -35,10 +35,20 @@ _UNSAFE = set("\x07\x08\x9b\x9c\x9d\x90\u202e\u2066\u200f\x7f\u2028\x1b")
 KEY = "cli:evil"
 # What a command is given beside the options; `{}` is a folder with files of hostile content
 ARGS: dict[str, list[list[str]]] = {
-    "list": [[], ["--json"], ["--channel", ACTS], ["--since", ACTS], ["--cursor", ACTS]],
+    "list": [[], ["--json"], ["--channel", ACTS], ["--since", ACTS], ["--cursor", ACTS], ["--meta", ACTS]],
     "show": [[KEY], [KEY, "--plain"], [KEY, "--json"], [ACTS], [KEY + "x"]],
     "search": [["needle"], ["needle", "--json"], [ACTS], ["--open", f"{KEY}#1", "needle"], ["--open", ACTS]],
     "append": [[KEY, ACTS, "--role", "user"], [ACTS, "x", "--role", "user"], [KEY, "x", "--role", ACTS]],
+    "drop": [
+        [KEY, "--last", "1"],
+        [KEY, "--id", ACTS],
+        [ACTS, "--all"],
+        [KEY, "--seq", ACTS],
+        [KEY, "--all", "--json"],
+    ],
+    "replace": [[KEY, "{}/none" + NAME], ["x", "{}/" + NAME + ".json"], [ACTS, "{}/none"]],
+    "create": [[ACTS], ["a", "--title", ACTS], ["b", "--meta", "x=" + ACTS, "--json"], ["c", "--channel", ACTS]],
+    "fork": [[KEY], [KEY, ACTS], [ACTS], [KEY, "d", "--json"]],
     "rename": [[KEY, "needle"], [KEY, ACTS], [ACTS, "x"]],
     "tag": [[KEY, ACTS], [KEY, "plain"]],
     "untag": [[KEY, ACTS]],

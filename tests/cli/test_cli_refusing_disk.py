@@ -55,6 +55,10 @@ CASES: dict[str, Case] = {
     "backup": Case("checks", "{aside}/backup.zip --json"),
     "doctor": Case("checks", "--json"),
     "append": Case("writes", "new:1 text --role user"),
+    "drop": Case("makes room", "api:2 --last 1"),  # or takes as little as a file has in reserve
+    "replace": Case("writes", "api:1 {aside}/list.json"),
+    "create": Case("writes", "new:2"),
+    "fork": Case("writes", "api:1 new:3"),
     "rename": Case("writes", "api:1 Name"),
     "tag": Case("writes", "api:1 work"),
     "untag": Case("writes", "api:1 work"),
@@ -216,6 +220,7 @@ def _furnished(run: Run, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Path
         run("token", "create")
         run("backup", str(aside / "kept.zip"))
         (aside / "import.jsonl").write_text(run("export", KEYS[0], "--format", "jsonl").out.replace(KEYS[0], "other:1"))
+        (aside / "list.json").write_text(json.dumps([_SAID]))
         run("demo", "--workspace", str(aside / "demo"))
         run("restore", str(aside / "kept.zip"), "--workspace", str(aside / "restored"))
         run("delete", KEYS[3], "--yes")

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
+import msgspec
 import pytest
 import uvicorn
 from starlette.applications import Starlette
@@ -19,6 +20,7 @@ from chatkeep import errors
 from chatkeep.access.tokens import TokenFile
 from chatkeep.client import AsyncClient, Client
 from chatkeep.core.bounds import MESSAGE_BYTES_MAX
+from chatkeep.core.life.dropping import Chosen, NewSession
 from chatkeep.core.model import Draft, Revision, Selection
 from chatkeep.core.search.query import parse_query
 from chatkeep.core.search.search import Search
@@ -50,8 +52,22 @@ from chatkeep.testing import StoreContract
 
 KEY = "cli:default"
 VERBS = {
-    *("append", "changes", "close", "delete", "delete_all", "existing", "get", "keys", "list"),
-    *("merge", "read", "read_all", "rename", "revise", "search", "stats", "status", "usage", "window"),
+    *(
+        "append",
+        "changes",
+        "close",
+        "create",
+        "delete",
+        "delete_all",
+        "drop",
+        "existing",
+        "fork",
+        "get",
+        "keys",
+        "list",
+    ),
+    *("merge", "message", "read", "read_all", "rename", "replace", "revise", "search", "stats", "status", "usage"),
+    "window",
 }
 
 
@@ -252,6 +268,53 @@ def test_delete_is_sent_once(troubled: Callable[..., Troubled]) -> None:
     with pytest.raises(UnreachableError):
         there.client.delete(KEY)
     assert () == there.client.keys().keys
+
+
+def test_drop_whose_answer_is_lost_drops_once(troubled: Callable[..., Troubled]) -> None:
+    """The mark is sent again with its id: the server knows it."""
+    there = troubled()
+    there.client.append(KEY, [said("one"), said("two"), said("three")])
+    there.network.troubles += [lose_answer, lose_answer]
+    dropped = there.client.drop(KEY, Chosen(last=1), expect_count=3)
+    assert ["three"] == [message.content for message in dropped.messages]
+    assert ["one", "two"] == [message.content for message in there.client.read(KEY).messages]
+
+
+def test_replace_whose_answer_is_lost_replaces_once(troubled: Callable[..., Troubled]) -> None:
+    """The same list again changes nothing, with a count and without ids, too."""
+    there = troubled()
+    there.client.append(KEY, [said("one"), said("two")])
+    there.network.troubles.append(lose_answer)
+    replaced = there.client.replace(KEY, [said("one"), said("other")], expect_count=2)
+    assert ([1, 3], 3) == ([receipt.seq for receipt in replaced.receipts], replaced.message_count)
+
+
+def test_create_is_sent_once(troubled: Callable[..., Troubled]) -> None:
+    """Sent again, a beginning that worked would look like one that did not."""
+    there = troubled(lose_answer)
+    with pytest.raises(UnreachableError):
+        there.client.create(NewSession(key=KEY))
+    assert 0 == there.client.get(KEY).line_count
+
+
+def test_fork_and_create_through_a_client(client: Client) -> None:
+    """Header, messages and origin arrive; messages of another session may come with it."""
+    whole = NewSession(key=KEY, title="Mine", metadata={"user": "alice"}, messages=(said("one", "a"), said("two", "b")))
+    created = client.create(whole)
+    assert (created.summary, [1, 2]) == (client.get(KEY), [receipt.seq for receipt in created.receipts])
+    forked = client.fork(KEY, seq=1, new_key="other")
+    assert {"user": "alice", "forked_from": {"session": KEY, "seq": 1}} == forked.summary.header.metadata
+    assert "one" == client.message("other", "a").content
+    copied = client.create(NewSession(key="third", messages=client.read(KEY).messages))
+    assert ["a", "b"] == [receipt.id for receipt in copied.receipts]
+    strange = msgspec.structs.replace(client.read(KEY).messages[0], extra={"odd": 1})
+    with pytest.raises(InvalidError):
+        client.create(NewSession(key="fourth", messages=(strange,)))
+
+
+def test_token_tells_its_rights(client: Client) -> None:
+    """A program may ask what it is allowed."""
+    assert (("admin",), "", None) == ((told := client.token()).scopes, told.prefix, told.rate)
 
 
 def test_read_over_a_broken_connection_is_sent_again(troubled: Callable[..., Troubled]) -> None:
@@ -821,8 +884,8 @@ def runs_as(asked: Callable[..., object], verb: Callable[..., object]) -> bool:
 @pytest.mark.parametrize("kind", [Client, AsyncClient])
 def test_clients_have_the_verbs_of_sessions(kind: type) -> None:
     """What is written for sessions runs on a client."""
-    public = {name for name in vars(kind) if not name.startswith("_")}
-    assert VERBS | {"chat", "chat_stream", "events"} == public  # the model is the server's, and its feed
+    public = {name for name in dir(kind) if not name.startswith("_")}
+    assert VERBS | {"chat", "chat_stream", "events", "token"} == public  # those are of the server alone
     for verb in VERBS - {"close"}:
         assert runs_as(getattr(Sessions, verb), getattr(kind, verb)), verb
 

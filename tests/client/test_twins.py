@@ -12,10 +12,12 @@ import pytest
 
 from chatkeep.client import AsyncClient, Client
 from chatkeep.client.async_connection import AsyncConnection
+from chatkeep.client.async_session_log import AsyncSessionLog
 from chatkeep.client.sync_connection import Connection
+from chatkeep.client.sync_session_log import SessionLog
 
 ROOT = Path(__file__).parents[2]
-TWINS = [(Client, AsyncClient), (Connection, AsyncConnection)]
+TWINS = [(Client, AsyncClient), (SessionLog, AsyncSessionLog), (Connection, AsyncConnection)]
 _AWAITED = {"AsyncGenerator": "Generator", "AsyncClient": "Client", "__aenter__": "__enter__", "__aexit__": "__exit__"}
 
 

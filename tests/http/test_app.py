@@ -80,7 +80,7 @@ def test_head_answers_the_headers_of_get_without_a_body(path: str, client: httpx
     [
         ("PUT", "/api/sessions", "GET, HEAD"),
         ("PUT", "/api/v1/sessions/a/b", "GET, HEAD, PATCH, DELETE"),
-        ("PATCH", "/api/v1/messages", "GET, HEAD, POST"),
+        ("PATCH", "/api/v1/messages", "GET, HEAD, POST, PUT, DELETE"),
         ("HEAD", "/api/v1/import", "POST"),
         ("OPTIONS", "/api/sessions/search", "GET, HEAD"),
     ],

@@ -213,8 +213,10 @@ def lasting(answer: Any) -> Any:  # noqa: ANN401 - any JSON, or text
 @contextmanager
 def telling(folder: Path) -> Iterator[Story]:
     """Run a new server, whose clock stands and whose ids count, before a model that says what is scripted."""
-    tokens = TokenFile(folder / "tokens.json")
-    secret, _ = tokens.create("admin", scopes=("admin",))
+    path = folder / "tokens.json"
+    secret, token = TokenFile(path, now=lambda: AT).create("admin", scopes=("admin",))
+    path.write_text(path.read_text("utf-8").replace(token.id, "3f9a1c02b7d5"), "utf-8")
+    tokens = TokenFile(path)
     store = FilesStore.open(folder / "workspace", durability="none")
     numbers = count(1)
     sessions = Sessions(store, now=lambda: AT, new_id=lambda _: f"01JHKZ8V1R{next(numbers):016}")

@@ -48,6 +48,7 @@ from chatkeep.errors import (
 )
 from chatkeep.wire import answers, bodies, errors
 from chatkeep.wire.hits import hit_page, hits_of
+from chatkeep.wire.ready import ReadyAnswers
 
 T = TypeVar("T")
 AT = datetime(2024, 1, 15, 10, 30, 0, 123457, tzinfo=UTC)
@@ -247,7 +248,7 @@ def test_pattern_of_titles_says_what_titles_may_be(text: str) -> None:
 
 def test_ready_answers_encode_the_same_value_once() -> None:
     """The same page is the same bytes; another page with the same content has bytes of its own."""
-    ready = answers.ReadyAnswers()
+    ready = ReadyAnswers()
     page = Page(sessions=(), total=1, next_cursor=None)
     assert msgspec.json.encode(answers.session_page(page)) == ready.page(page)
     assert ready.page(page) is ready.page(page)
@@ -257,7 +258,7 @@ def test_ready_answers_encode_the_same_value_once() -> None:
 
 def test_ready_answers_have_a_bound() -> None:
     """However many answers pass, each is right; a large one is not kept."""
-    ready = answers.ReadyAnswers()
+    ready = ReadyAnswers()
     for number in range(200):
         page = Page(sessions=(), total=number, next_cursor=None)
         assert number == msgspec.json.decode(ready.page(page))["total"]

@@ -21,9 +21,10 @@ def listed(summary: Summary) -> dict[str, Json]:
     return {"id": item.pop("id"), "key": summary.header.key, **item}
 
 
-def listed_page(page: Page) -> dict[str, Json]:
-    """Return a page of a list of sessions."""
-    return {"sessions": list(map(listed, page.sessions)), "total": page.total, "next_cursor": page.next_cursor}
+def listed_page(page: Page, *, metadata: bool = False) -> dict[str, Json]:
+    """Return a page of a list of sessions, with their metadata if asked for."""
+    told = ({**listed(one), **({"metadata": one.header.metadata} if metadata else {})} for one in page.sessions)
+    return {"sessions": list(told), "total": page.total, "next_cursor": page.next_cursor}
 
 
 def detailed(summary: Summary, now: datetime) -> dict[str, Json]:

@@ -26,6 +26,13 @@ COMMANDS: Final = {
     "watch": ("watching.watch", "Print every change to a session, by any process, until Ctrl-C."),
     "chat": ("chatting.chat_command", "Chat with the model, or ask it one question."),
     "append": ("writing.append_command", "Append a message to a session; it is on the disk when this returns."),
+    "drop": ("rewinding.drop_command", "Take back messages of a session; the log keeps them."),
+    "replace": (
+        "rewinding.replace_command",
+        "Replace all messages of a session by those of a file, in one step; those that begin both alike stay.",
+    ),
+    "create": ("rewinding.create_command", "Begin a session without messages; fail if its key has one."),
+    "fork": ("rewinding.fork_command", "Begin a session with the first messages of another one, as far as they stand."),
     "rename": ("writing.rename", "Give a session a title."),
     "tag": ("marking.tag", "Give a session tags."),
     "untag": ("marking.untag", "Take tags from a session."),

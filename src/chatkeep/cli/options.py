@@ -76,6 +76,18 @@ def tell_redaction(redaction: Redaction) -> None:
     screen.complain(f"Masked {', '.join(counts)}." if counts else "No secrets were found to mask.")
 
 
+def meta_entries(given: Sequence[str]) -> tuple[tuple[str, str], ...]:
+    """Return the names and values of options such as `user=alice`.
+
+    Raises:
+        InvalidError: when one lacks its name or its value.
+    """
+    pairs = [text.partition("=") for text in given]
+    if not all(name and equals for name, equals, _ in pairs):
+        raise InvalidError("--meta", "must be NAME=VALUE")
+    return tuple((name, value) for name, _, value in pairs)
+
+
 def existing_keys(sessions: Sessions, keys: Sequence[str], done: str) -> Sequence[str]:
     """Return the stored form of the keys, each once; a damaged session counts as existing.
 

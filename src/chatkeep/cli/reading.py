@@ -22,6 +22,7 @@ from chatkeep.cli.options import (
     TagsOption,
     Workspace,
     choice,
+    meta_entries,
     opened_sessions,
 )
 from chatkeep.cli.pager import paged
@@ -69,17 +70,23 @@ def list_command(
     everything: Annotated[bool, typer.Option("--all", help="Archived sessions too.")] = False,
     since: Annotated[str, typer.Option(help=f"Active from this time on: {moments.HELP}.")] = "",
     until: Annotated[str, typer.Option(help="Active last before this time.")] = "",
+    meta: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME=VALUE", help="Only with this in the metadata; repeatable.", show_default=False),
+    ] = None,
+    metadata: Annotated[bool, typer.Option("--metadata", help="With --json: the metadata, too.")] = False,
     workspace: Workspace = None,
     as_json: AsJson = False,
 ) -> None:
     """List sessions, the latest activity first."""
     selection = _selection(prefix, channel, tag, pinned=pinned, archived=None if everything else archived)
+    selection = msgspec.structs.replace(selection, metadata=meta_entries(meta or ()))
     with opened_sessions(workspace) as sessions:
         selection = _active(selection, since, until, sessions.now())
-        page = sessions.list(selection, limit=limit, cursor=cursor)
+        page = sessions.list(selection, limit=limit, cursor=cursor, metadata=metadata)
         now = sessions.now()
         if as_json:
-            screen.show_json(facts.listed_page(page))
+            screen.show_json(facts.listed_page(page, metadata=metadata))
         if not page.total:
             absence.tell_no_session(sessions, selection, is_quiet=as_json)
     if as_json or not page.sessions:
@@ -97,6 +104,7 @@ def show(
         int, typer.Option("--last", "--limit", "-n", help="How many of the newest messages, 1 to 500.")
     ] = 50,
     before: Annotated[int | None, typer.Option(help="Only messages before this one.", show_default=False)] = None,
+    log: Annotated[bool, typer.Option("--log", help="Every line: events, and what was dropped, too.")] = False,
     plain: Annotated[bool, typer.Option("--plain", help="Show answers as they are stored, not as Markdown.")] = False,
     pager: Annotated[bool, typer.Option("--pager/--no-pager", help="Show what is long in $PAGER.")] = True,
     workspace: Workspace = None,
@@ -104,7 +112,7 @@ def show(
 ) -> None:
     """Show the newest messages of a session, oldest first."""
     with opened_sessions(workspace) as sessions, paged(wanted=pager and not as_json):
-        _show(sessions, parse_key(key), last, before, as_json=as_json, plain=plain)
+        _show(sessions, parse_key(key), last, before, as_json=as_json, plain=plain, log=log)
 
 
 def search_command(
@@ -184,6 +192,9 @@ def show_messages(
             screen.say_markdown(message.text)
         elif message.text:
             screen.say(screen.styled(message.text, "dim" if message.role == "tool" else ""))
+        if message.drops:
+            ranges = ", ".join(f"{first}-{last}" for first, last in message.drops)
+            screen.say(screen.styled(f"drops {ranges}", "yellow"))
         for call in message.tool_calls or ():
             screen.say(screen.styled(_call(call), "yellow"))
 
@@ -236,9 +247,10 @@ def _show(
     marked: int | None = None,
     query: Query | None = None,
     plain: bool = False,
+    log: bool = False,
 ) -> None:
     summary = sessions.get(key)
-    window = sessions.window(key, limit=limit, before=before)
+    window = sessions.window(key, limit=limit, before=before, log=log)
     if marked is not None and marked not in [message.seq for message in window.messages]:
         raise InvalidError("--open", f"names no message: {key} has {screen.counted(summary.message_count, 'message')}")
     if as_json:

@@ -138,7 +138,7 @@ def stdin_text() -> str:
     Raises:
         InvalidError: when it is not UTF-8.
     """
-    data = sys.stdin.buffer.read(MESSAGE_BYTES_MAX + 2)
+    data = stdin_bytes(MESSAGE_BYTES_MAX + 2)
     try:
         text = data.decode()
     except UnicodeDecodeError as error:
@@ -146,6 +146,11 @@ def stdin_text() -> str:
             return data.decode(errors="replace")
         raise InvalidError("stdin", "is not UTF-8 text") from error
     return text.removesuffix("\n").removesuffix("\r") if text.endswith("\n") else text
+
+
+def stdin_bytes(bytes_max: int) -> bytes:
+    """Return the bytes of stdin, at most so many."""
+    return sys.stdin.buffer.read(bytes_max)
 
 
 def _matching(sessions: Sessions, prefix: str, channel: str | None, older_than: str) -> Sequence[str]:

@@ -13,11 +13,10 @@ import msgspec
 from msgspec import Struct
 
 from chatkeep.client.exchange import Call, Decoded
-from chatkeep.core.checks import (
-    encoded_json,
-)
+from chatkeep.core.checks import check_entries, encoded_json
 from chatkeep.core.history.windows import Window
 from chatkeep.core.keys import RANDOM_BITS, id_of, number_after, parse_key
+from chatkeep.core.life.dropping import Chosen, Created, Dropped, Mark, NewSession
 from chatkeep.core.model import (
     Appended,
     Draft,
@@ -25,6 +24,7 @@ from chatkeep.core.model import (
     Hits,
     KeyPage,
     Merged,
+    Message,
     Page,
     Revision,
     Selection,
@@ -36,12 +36,14 @@ from chatkeep.core.model import (
 )
 from chatkeep.core.search.query import parse_query
 from chatkeep.core.search.search import DEFAULT_ROLES, Search
+from chatkeep.core.standing import EVENT
 from chatkeep.core.stats import PeriodUnit, Stats
 from chatkeep.core.text.surrogates import LONE_SURROGATE
 from chatkeep.core.unknown import message_in, unknown_of_session
 from chatkeep.core.usage.spending import UsageQuery, UsageReport, UsageRow
 from chatkeep.errors import InvalidError, MessageConflictError, SessionDeletedError, UnreachableError
 from chatkeep.exporters import exported
+from chatkeep.wire import lives
 from chatkeep.wire.answers import (
     AppendAnswer,
     BulkAnswer,
@@ -89,6 +91,77 @@ def append(
     )
 
 
+def replace_all(
+    key: str, drafts: Sequence[Draft], *, create: bool, mark: Mark, expect_count: int | None
+) -> Call[Appended]:
+    """Return the call for replacing all messages: repeatable, as the same list again changes nothing."""
+    query: Fields = {
+        "session": parse_key(key),
+        "create": None if create else False,
+        "expect_count": expect_count,
+        "mark": mark.id,
+    }
+    return Call(
+        method="PUT",
+        path="/api/v1/messages",
+        decode=lambda body: appended_of(_decoded(body, AppendAnswer)),
+        query=_pairs(query),
+        body=encoded_json("messages", [_with_utc(draft) for draft in drafts]),
+        key=key,
+    )
+
+
+def drop_lines(key: str, lines: Chosen, *, mark: Mark, expect_count: int | None) -> Call[Dropped]:
+    """Return the call for taking back lines: repeatable, since the mark has an id."""
+    query: Fields = {
+        "session": parse_key(key),
+        "last": lines.last,
+        "seq": None if lines.seqs is None else lives.text_of_seqs(lines.seqs),
+        "id": lines.id,
+        "all": lines.everything or None,
+        "expect_count": expect_count,
+        "mark": mark.id,
+    }
+    return Call(method="DELETE", path="/api/v1/messages", decode=lives.dropped_of, query=_pairs(query), key=key)
+
+
+def begin_session(new: NewSession) -> Call[Created]:
+    """Return the call for beginning a session. A second attempt would find it there."""
+    return Call(
+        method="POST",
+        path="/api/v1/sessions",
+        decode=lambda body: lives.created_of(_decoded(body, lives.CreatedAnswer)),
+        body=encoded_json("session", lives.new_session_body(new)),
+        key=new.key or "",
+        repeatable=False,
+    )
+
+
+def fork(key: str, *, seq: int | None, new_key: str | None) -> Call[Created]:
+    """Return the call for forking a session. A second attempt would find it there."""
+    return Call(
+        method="POST",
+        path="/api/v1/fork",
+        decode=lambda body: lives.created_of(_decoded(body, lives.CreatedAnswer)),
+        body=encoded_json("fork", lives.ForkBody(session=parse_key(key), seq=seq, key=new_key)),
+        key=key,
+        repeatable=False,
+    )
+
+
+def message(key: str, message_id: str, *, log: bool) -> Call[Message]:
+    """Return the call for the message with an id."""
+    query = _pairs({"session": parse_key(key), "id": message_id, "log": log or None})
+    return Call(
+        method="GET", path="/api/v1/messages", decode=lambda body: _window(body).messages[0], query=query, key=key
+    )
+
+
+def token() -> Call[lives.TokenAnswer]:
+    """Return the call for the rights of the token."""
+    return Call(method="GET", path="/api/v1/token", decode=lambda body: _decoded(body, lives.TokenAnswer))
+
+
 def get(key: str) -> Call[Summary]:
     """Return the call for a session's header and counts."""
     return Call(method="GET", path=_session_path(key), decode=_detail, key=key)
@@ -111,7 +184,7 @@ def window(key: str, chosen: Fields) -> Call[Window]:
     )
 
 
-def sessions(selection: Selection, *, limit: int, cursor: str | None) -> Call[Page]:
+def sessions(selection: Selection, *, limit: int, cursor: str | None, metadata: bool = False) -> Call[Page]:
     """Return the call for a list of sessions by activity."""
     nothing = Page(sessions=(), total=0, next_cursor=None)
     return Call(
@@ -119,7 +192,7 @@ def sessions(selection: Selection, *, limit: int, cursor: str | None) -> Call[Pa
         method="GET",
         path="/api/sessions",
         decode=lambda body: page_of(_decoded(body, SessionPage)),
-        query=_pairs({**_filters(selection), "limit": limit, "cursor": cursor}),
+        query=_pairs({**_filters(selection), "limit": limit, "cursor": cursor, "metadata": metadata or None}),
     )
 
 
@@ -279,6 +352,12 @@ def _with_ids(drafts: Sequence[Draft]) -> Sequence[Draft]:
     return named
 
 
+def with_mark(mark: Mark) -> Mark:
+    """Return the mark with an id, so that a retry drops nothing more."""
+    (draft,) = _with_ids([Draft(role=EVENT, content="", id=mark.id)])
+    return msgspec.structs.replace(mark, id=draft.id)
+
+
 def narrowed(selection: Selection, prefix: str) -> Selection:
     """Return the selection, narrowed to keys under the prefix."""
     return msgspec.structs.replace(selection, prefixes=(*selection.prefixes, prefix)) if prefix else selection
@@ -382,7 +461,17 @@ def _filters(selection: Selection) -> dict[str, str | tuple[str, ...] | datetime
         "tag": selection.tags,
         "updated_after": selection.updated_after,
         "updated_before": selection.updated_before,
+        **_entries(selection),
     }
+
+
+def _entries(selection: Selection) -> dict[str, tuple[str, ...]]:
+    """Return the names and values of metadata as parameters."""
+    check_entries(selection.metadata)
+    found: dict[str, tuple[str, ...]] = {}
+    for name, value in selection.metadata:
+        found[f"meta.{name}"] = (*found.get(f"meta.{name}", ()), value)
+    return found
 
 
 def _pairs(query: Fields) -> tuple[tuple[str, str], ...]:

@@ -29,13 +29,11 @@ import httpx
 from chatkeep.client import calls
 from chatkeep.client.exchange import LIMIT_WAIT_S, ChatEvent
 from chatkeep.client.following import CatchingUp
-from chatkeep.client.messages import Appendable, drafts_of
 from chatkeep.client.sending import TIMEOUT_S
 from chatkeep.client.sync_connection import Connection, Sleep
+from chatkeep.client.sync_session_log import SessionLog
 from chatkeep.core.feed import Change, Changes
-from chatkeep.core.history.windows import Window
 from chatkeep.core.model import (
-    Appended,
     Hits,
     KeyPage,
     Merged,
@@ -54,11 +52,12 @@ from chatkeep.core.usage.spending import UsageQuery, UsageReport
 from chatkeep.errors import SessionDamagedError, SessionNotFoundError, StorageError
 from chatkeep.wire.chat import ChatAnswer
 from chatkeep.wire.events import change_of
+from chatkeep.wire.lives import TokenAnswer
 
 _LISTED: Final = Selection()
 
 
-class Client:
+class Client(SessionLog):
     """The sessions of a server, as far as the token reaches. Close it after use."""
 
     def __init__(
@@ -77,7 +76,7 @@ class Client:
         `limit_wait_s` seconds in all; with 0 it fails at once. The caller closes `http`, an HTTP client to use.
         `sleep` makes the pauses.
         """
-        self._connection: Final = Connection(
+        self._connection = Connection(
             base_url, token, timeout_s=timeout_s, limit_wait_s=limit_wait_s, http=http, sleep=sleep
         )
 
@@ -86,31 +85,6 @@ class Client:
 
     def __exit__(self, *_: object) -> None:
         self.close()
-
-    def append(
-        self,
-        key: str | None,
-        drafts: Appendable | Iterable[Appendable],
-        *,
-        channel: str | None = None,
-        create: bool = True,
-        expect_count: int | None = None,
-    ) -> Appended:
-        """Store 1 to 1000 messages at the end of a session, all or none; return their places.
-
-        A message is a dict (`{"role": "user", "content": "Hello"}`), a `Draft`, or a message object of a model's SDK,
-        anything with `model_dump`. A missing session is created, unless `create` is false, in `channel` or the channel
-        in its key. Without a key the server makes one. With `expect_count` nothing is stored unless the session has as
-        many lines. A message with a stored id keeps its place. The seqs in its `drops` no longer stand.
-
-        Raises:
-            InvalidError: for anything but a message, with the field. TooLargeError: for a message over 16 MiB.
-            SessionNotFoundError: when there is no such session and `create` is false.
-            MessageConflictError, CountConflictError: for an id taken by other content, for another `expect_count`.
-            SessionDamagedError: when the session's file cannot be read whole.
-        """
-        call = calls.append(key, drafts_of(drafts), channel=channel, create=create, expect_count=expect_count)
-        return self._connection.answer(call)
 
     def get(self, key: str) -> Summary:
         """Return a session without its messages: header, counts, title, preview.
@@ -156,33 +130,6 @@ class Client:
         if refusal is not None and not count:
             raise refusal
 
-    def window(
-        self,
-        key: str,
-        *,
-        limit: int | None = None,
-        before: int | None = None,
-        after: int | None = None,
-        max_tokens: int | None = None,
-        reasoning: bool = False,
-        log: bool = False,
-    ) -> Window:
-        """Return neighbouring messages, oldest first: the newest, or those next to a seq.
-
-        `limit` is 1 to 500: 50 if left out, 500 with `max_tokens`. `before` and `after` are seqs, exclusive. With
-        `max_tokens` the window has the newest that fit, by an estimate, without the reasoning of models unless
-        `reasoning` is true. Its `for_openai()` and `for_anthropic()` give dicts for a model. With `log` every line
-        counts, events and dropped ones too.
-
-        Raises:
-            SessionNotFoundError, SessionDamagedError: when there is none, or nothing of it can be read.
-            InvalidError: for numbers out of range, and for `after` or `log` together with `max_tokens`.
-        """
-        bounds = {"limit": limit, "before": before, "after": after, "max_tokens": max_tokens}
-        return self._connection.answer(
-            calls.window(key, {**bounds, "reasoning": reasoning or None, "log": log or None})
-        )
-
     def list(
         self,
         selection: Selection = _LISTED,
@@ -190,16 +137,17 @@ class Client:
         prefix: str = "",
         limit: int = LIST_LIMIT_DEFAULT,
         cursor: str | None = None,
+        metadata: bool = False,
     ) -> Page:
         """Return sessions by latest activity, newest first, ties by key; archived ones only if they are selected.
 
         With a prefix, all keys begin with it. `limit` is 1 to 500; `cursor` is the `next_cursor` of the page
-        before. Headers in a list have no metadata: `get` has it.
+        before. Headers in a list have no metadata unless `metadata` is true: `get` has it.
 
         Raises:
             InvalidError: for a limit out of range. InvalidCursorError: for a cursor of another list.
         """
-        call = calls.sessions(calls.narrowed(selection, prefix), limit=limit, cursor=cursor)
+        call = calls.sessions(calls.narrowed(selection, prefix), limit=limit, cursor=cursor, metadata=metadata)
         return self._connection.answer(call)
 
     def keys(
@@ -285,6 +233,10 @@ class Client:
             SessionDeletedError, SessionDamagedError: as in `Store.merge`.
         """
         return self._connection.answer(calls.merge(session, unless_deleted=unless_deleted))
+
+    def token(self) -> TokenAnswer:
+        """Return the rights of the client's own token: scopes, prefix, limit."""
+        return self._connection.answer(calls.token())
 
     def chat(self, message: str, *, key: str | None = None, model: str | None = None) -> ChatAnswer:
         """Send a message to the model and return its answer, when both are stored; without a key a session is made.

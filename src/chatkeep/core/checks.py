@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 import re
 import unicodedata
+from collections.abc import Sequence
 from typing import Any, Final
 
 import msgspec
@@ -18,6 +19,8 @@ from chatkeep.core.text.surrogates import LONE_SURROGATE
 from chatkeep.errors import InvalidError
 
 NAME_CHARS_MAX: Final = 128
+ENTRIES_MAX: Final = 16  # names of metadata in one filter
+ENTRY_CHARS_MAX: Final = 1000  # of a value in a filter
 TAGS_MAX: Final = 64
 TITLE_CHARS_MAX: Final = 200
 
@@ -86,6 +89,24 @@ def check_channel(channel: str) -> str:
         raise InvalidError("channel", f"has 1 to {CHANNEL_CHARS_MAX} characters and no white space at its ends")
     check_name("channel", channel)
     return channel
+
+
+def check_entries(entries: Sequence[tuple[str, str]]) -> None:
+    """Check names and values that metadata must have.
+
+    Raises:
+        InvalidError: for more than 16, a value of more than 1,000 characters, or a name that is empty, longer than 128
+            characters, or with a quotation mark; so for each part of a name between dots.
+    """
+    if len(entries) > ENTRIES_MAX:
+        raise InvalidError("meta", f"at most {ENTRIES_MAX} names")
+    for name, value in entries:
+        if len(name) > NAME_CHARS_MAX or '"' in name or not all(name.split(".")):
+            raise InvalidError("meta", f"a name has 1 to {NAME_CHARS_MAX} characters, dots between them, and no quotes")
+        check_name("meta", name)
+        if len(value) > ENTRY_CHARS_MAX:
+            raise InvalidError(f"meta.{name}", f"must have at most {ENTRY_CHARS_MAX} characters")
+        encoded_json(f"meta.{name}", value)
 
 
 def encoded_json(what: str, value: object) -> bytes:

@@ -33,6 +33,7 @@ Role = Literal["system", "developer", "user", "assistant", "tool", "event"]
 Mode = Literal["all", "any"]
 Sort = Literal["relevance", "recent"]
 Unit = Literal["session", "message"]
+MetadataMode = Literal["merge", "replace"]
 
 ROLES: Final[tuple[Role, ...]] = ("system", "developer", "user", "assistant", "tool", EVENT)
 SAID_ROLES: Final[tuple[Role, ...]] = tuple(role for role in ROLES if role != EVENT)
@@ -197,12 +198,14 @@ class Appended(Struct, frozen=True, kw_only=True):
     """The answer to an append. `stored_count` is 0 when every message was there already.
 
     `message_count` counts every line of the session, dropped ones and events too: the number for `expect_count`.
+    `drops` are the seqs dropped by a replacement of all messages.
     """
 
     key: str
     message_count: int
     stored_count: int
     receipts: tuple[Receipt, ...]
+    drops: Drops = ()
 
 
 class Merged(Struct, frozen=True, kw_only=True):
@@ -219,13 +222,17 @@ class Merged(Struct, frozen=True, kw_only=True):
 
 
 class Revision(Struct, frozen=True, kw_only=True):
-    """Changes to a session's header; unset fields stay. `metadata` is a merge patch (RFC 7396)."""
+    """Changes to a session's header; unset fields stay.
+
+    `metadata` is a merge patch (RFC 7396), or with `metadata_mode` "replace" all of the metadata.
+    """
 
     title: str | UnsetType | None = UNSET
     archived: bool | UnsetType = UNSET
     pinned: bool | UnsetType = UNSET
     tags: tuple[str, ...] | UnsetType = UNSET
     metadata: dict[str, Json] | UnsetType = UNSET
+    metadata_mode: MetadataMode = "merge"
 
     def applied_to(self, header: Header) -> Header:
         """Return the header with the changes made.
@@ -239,14 +246,18 @@ class Revision(Struct, frozen=True, kw_only=True):
             if (value := getattr(self, name)) is not UNSET
         }
         if self.metadata is not UNSET:
-            changes["metadata"] = check_metadata(_merge_patch(header.metadata, self.metadata))
+            merges = self.metadata_mode == "merge"
+            told = _merge_patch(header.metadata, self.metadata) if merges else self.metadata
+            changes["metadata"] = check_metadata(told)
         return msgspec.structs.replace(header, **changes)
 
 
 class Selection(Struct, frozen=True, kw_only=True):
     """A choice of sessions. `archived` or `pinned` None means both.
 
-    A key must begin with all `prefixes`, and a session must have all of the `tags`, each of them exactly.
+    A key must begin with all `prefixes`, and a session must have all of the `tags`, each of them exactly. In its
+    metadata each name of `metadata` must have the value: a text, or another scalar as JSON writes it. A name with
+    dots leads into objects: `forked_from.session`.
     `updated_after` includes that time, `updated_before` does not.
     """
 
@@ -255,6 +266,7 @@ class Selection(Struct, frozen=True, kw_only=True):
     archived: bool | None = False
     pinned: bool | None = None
     tags: tuple[str, ...] = ()
+    metadata: tuple[tuple[str, str], ...] = ()
     updated_after: datetime | None = None
     updated_before: datetime | None = None
 
@@ -275,8 +287,8 @@ class Selection(Struct, frozen=True, kw_only=True):
 
     @property
     def is_by_marks(self) -> bool:
-        """Whether tags or pins choose the sessions; a store may then have to look at every one."""
-        return self.pinned is not None or bool(self.tags)
+        """Whether tags, pins or metadata choose the sessions; a store may then have to look at every one."""
+        return self.pinned is not None or bool(self.tags) or bool(self.metadata)
 
 
 class Page(Struct, frozen=True, kw_only=True):

@@ -14,8 +14,8 @@ from typing import Final, Literal
 
 import msgspec
 
-from chatkeep.core.model import Selection
-from chatkeep.errors import InvalidCursorError
+from chatkeep.core.model import Json, Selection, Summary
+from chatkeep.errors import InvalidCursorError, InvalidError
 
 LIST_LIMIT_DEFAULT: Final = 50
 LIST_LIMIT_MAX: Final = 500
@@ -42,10 +42,48 @@ class _Content(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fiel
 
 def scope_of(kind: Literal["sessions", "keys"], selection: Selection) -> str:
     """Return a short fingerprint of a list: its kind and its filters."""
-    marks = (selection.archived, selection.pinned, sorted(set(selection.tags)))
+    marks = (selection.archived, selection.pinned, sorted(set(selection.tags)), sorted(set(selection.metadata)))
     times = (selection.updated_after, selection.updated_before)
     filters = (kind, selection.prefix, selection.channel, *marks, *times)
     return hashlib.blake2b(msgspec.json.encode(filters), digest_size=_SCOPE_BYTES).hexdigest()
+
+
+def has_entry(metadata: dict[str, Json], name: str, value: str) -> bool:
+    """Tell whether metadata has a value under a name, as `Selection.metadata` says."""
+    found: Json = metadata
+    for part in name.split("."):
+        if not isinstance(found, dict) or part not in found:
+            return False
+        found = found[part]
+    if isinstance(found, dict | list):
+        return False
+    return value == (found if isinstance(found, str) else msgspec.json.encode(found).decode())
+
+
+def selects(selection: Selection, known: Summary) -> bool:
+    """Tell whether a selection has a session."""
+    header, after, before = known.header, selection.updated_after, selection.updated_before
+    return (
+        selection.prefix is not None
+        and header.key.startswith(selection.prefix)
+        and selection.channel in (None, header.channel)
+        and selection.archived in (None, header.archived)
+        and selection.pinned in (None, header.pinned)
+        and set(selection.tags) <= set(header.tags)
+        and all(has_entry(header.metadata, name, value) for name, value in selection.metadata)
+        and (after is None or known.updated_at >= after)
+        and (before is None or known.updated_at < before)
+    )
+
+
+def check_limit(limit: int, limit_max: int) -> None:
+    """Check the length of a page.
+
+    Raises:
+        InvalidError: when it is out of range.
+    """
+    if not 1 <= limit <= limit_max:
+        raise InvalidError("limit", f"must be 1 to {limit_max}")
 
 
 def cursor_at(place: Place, scope: str) -> str:

@@ -25,7 +25,7 @@ from chatkeep.http.streams.followers import Feed
 from chatkeep.http.streams.upstreams import Upstreams
 from chatkeep.model.chat import Chats
 from chatkeep.sessions import Sessions
-from chatkeep.wire.answers import ReadyAnswers
+from chatkeep.wire.ready import ReadyAnswers
 
 
 class Description(Struct, frozen=True, kw_only=True):

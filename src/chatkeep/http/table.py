@@ -16,19 +16,22 @@ from chatkeep.core.sse import EVENT_STREAM_TYPE
 from chatkeep.core.stats import Stats
 from chatkeep.core.usage.spending import UsageReport
 from chatkeep.http.gate.rules import (
+    ANY,
     DELETE,
+    FORK,
     FORWARD,
     FORWARD_READ,
     JSON_TYPE,
     PUBLIC,
     READ,
     READ_EVERYWHERE,
+    REPLACE,
     SIGN_IN,
     WRITE,
 )
 from chatkeep.http.openapi import Body, Problems, Route, RouteAnswer
-from chatkeep.http.routes import chat, events, keys, page, proxy, server, sessions
-from chatkeep.wire import bodies
+from chatkeep.http.routes import chat, events, keys, page, proxy, server, session_log, sessions
+from chatkeep.wire import bodies, lives
 from chatkeep.wire.answers import (
     AppendAnswer,
     BulkAnswer,
@@ -123,15 +126,57 @@ KEYS: Final = (
         (*_ADDRESSED, *_SENT),
         Body(bodies.RevisionBody),
     ),
-    Route("GET", "/api/v1/messages", READ, keys.read_messages, RouteAnswer(Window, has_shapes=True), _ADDRESSED),
+    Route(
+        "POST",
+        "/api/v1/sessions",
+        WRITE,
+        keys.create_session,
+        RouteAnswer(lives.CreatedAnswer, (201,)),
+        (*_GUARDED, *_SENT, errors.SessionExistsError, errors.MessageConflictError),
+        Body(lives.NewSessionBody),
+    ),
+    Route(
+        "POST",
+        "/api/v1/fork",
+        FORK,
+        keys.fork_session,
+        RouteAnswer(lives.CreatedAnswer, (201,)),
+        (*_ADDRESSED, *_SENT, errors.MessageNotFoundError, errors.SessionExistsError),
+        Body(lives.ForkBody),
+    ),
+    Route(
+        "GET",
+        "/api/v1/messages",
+        READ,
+        session_log.read_messages,
+        RouteAnswer(Window, has_shapes=True),
+        (*_ADDRESSED, errors.MessageNotFoundError),
+    ),
     Route(
         "POST",
         "/api/v1/messages",
         WRITE,
-        keys.append_messages,
+        session_log.append_messages,
         RouteAnswer(AppendAnswer, (200, 201)),
         (*_ADDRESSED, *_SENT, errors.MessageConflictError, errors.CountConflictError),
         Body(bodies.DraftsBody),
+    ),
+    Route(
+        "PUT",
+        "/api/v1/messages",
+        REPLACE,
+        session_log.replace_messages,
+        RouteAnswer(AppendAnswer, (200, 201)),
+        (*_ADDRESSED, *_SENT, errors.MessageConflictError, errors.CountConflictError),
+        Body(lives.Messages),
+    ),
+    Route(
+        "DELETE",
+        "/api/v1/messages",
+        DELETE,
+        session_log.drop_messages,
+        RouteAnswer(lives.DropAnswer),
+        (*_ADDRESSED, errors.MessageNotFoundError, errors.MessageConflictError, errors.CountConflictError),
     ),
     Route("GET", "/api/v1/export", READ, keys.export_sessions, RouteAnswer(media_types=_EXPORTS), _ADDRESSED),
     Route(
@@ -261,6 +306,7 @@ SERVER: Final = (
     Route("GET", "/api/v1/status", READ, server.get_status, RouteAnswer(StatusAnswer), _GUARDED),
     Route("GET", "/api/v1/stats", READ, server.get_stats, RouteAnswer(Stats), _GUARDED),
     Route("GET", "/api/v1/usage", READ, server.get_usage, RouteAnswer(UsageReport), _ADDRESSED),
+    Route("GET", "/api/v1/token", ANY, server.get_token, RouteAnswer(lives.TokenAnswer), _GUARDED),
     Route("GET", "/metrics", READ_EVERYWHERE, server.get_metrics, RouteAnswer(media_types=("text/plain",)), _GUARDED),
     Route("GET", "/health", PUBLIC, server.get_health, RouteAnswer(Done), _OPEN),
     Route("GET", "/openapi.json", PUBLIC, server.get_openapi, RouteAnswer(dict), _OPEN),

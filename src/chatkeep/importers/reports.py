@@ -10,6 +10,7 @@ import msgspec
 from msgspec import Struct
 
 from chatkeep.core.keys import KEY_CHARS_MAX
+from chatkeep.core.life.incoming import checked_session
 from chatkeep.core.model import Merged, Message, Session
 from chatkeep.core.paging import LIST_LIMIT_MAX
 from chatkeep.core.standing import Moved, moved_drops
@@ -23,7 +24,7 @@ from chatkeep.errors import (
     SessionNotFoundError,
     StorageError,
 )
-from chatkeep.sessions import Sessions, checked_session
+from chatkeep.sessions import Sessions
 from chatkeep.wire.errors import advised
 
 ERRORS_MAX: Final = 1000  # flaws listed in a report; further ones are counted

@@ -36,6 +36,7 @@ from chatkeep.core.history.recognition import (
     talk_of,
 )
 from chatkeep.core.keys import parse_key
+from chatkeep.core.life.dropping import FORKED_FROM
 from chatkeep.core.model import Draft, Header, Message, Selection, Session
 from chatkeep.errors import (
     BusyError,
@@ -50,7 +51,6 @@ from chatkeep.model.asked import Asked
 from chatkeep.model.places import Root, StoredLog, again, followed_place, stored_session, whole_of
 from chatkeep.sessions import Sessions
 
-FORKED_FROM: Final = "forked_from"
 _BATCH_BYTES: Final = 2 << 20  # bytes of messages in one append
 _FORKS_LOOKED_AT: Final = 500  # forks of a root compared by key
 _OPENED_ALIKE: Final = 200  # latest sessions with the same opening, searched for one with the same end

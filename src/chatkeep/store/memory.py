@@ -8,19 +8,37 @@ from __future__ import annotations
 
 import secrets
 import threading
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from datetime import date
-from itertools import groupby, islice
+from itertools import groupby
 from typing import TypeVar
 
 import msgspec
 from msgspec import Struct, field
 
 from chatkeep.core.digest import Digest, summary
-from chatkeep.core.feed import CHANGES_KEPT, ROUND, Change, ChangeKind, Changes, number_of, position_of, resting_number
+from chatkeep.core.feed import Changes
 from chatkeep.core.history.windows import Window, neighbours
 from chatkeep.core.keys import channel_of
+from chatkeep.core.life.dropping import (
+    Chosen,
+    Created,
+    Dropped,
+    Mark,
+    NewSession,
+    begun,
+    chosen_of,
+    created,
+    dropped,
+    dropping_of,
+    drops_of,
+    kept_of,
+    receipt_of,
+    replaced,
+    replacing,
+    standing_lines,
+)
 from chatkeep.core.model import (
     Appended,
     Draft,
@@ -31,7 +49,6 @@ from chatkeep.core.model import (
     Merged,
     Message,
     Page,
-    Receipt,
     Revision,
     Selection,
     Session,
@@ -39,12 +56,12 @@ from chatkeep.core.model import (
     Summary,
     check_reach,
 )
-from chatkeep.core.paging import Place, cursor_at, place_of, scope_of
+from chatkeep.core.paging import Place, cursor_at, place_of, scope_of, selects
 from chatkeep.core.search.highlighter import hit_of
 from chatkeep.core.search.ranker import Match, Scores, weight
 from chatkeep.core.search.ranker import best as best_of
 from chatkeep.core.search.search import Search, elsewhere_of, is_enough, names_of, searched_texts
-from chatkeep.core.standing import reach, said, standing
+from chatkeep.core.standing import SeqRange, holds, reach, said, standing
 from chatkeep.core.stats import (
     LARGEST_SHOWN,
     TAGS_SHOWN,
@@ -56,8 +73,16 @@ from chatkeep.core.stats import (
     periods_of,
 )
 from chatkeep.core.usage.spending import UsageQuery, UsageReport, usage_of
-from chatkeep.errors import CountConflictError, MessageConflictError, SessionDeletedError, SessionNotFoundError
-from chatkeep.store.merging import merging
+from chatkeep.errors import (
+    CountConflictError,
+    MessageConflictError,
+    MessageNotFoundError,
+    SessionDeletedError,
+    SessionExistsError,
+    SessionNotFoundError,
+)
+from chatkeep.store.memory_feed import MemoryFeed
+from chatkeep.store.merging import fresh_of, merging
 from chatkeep.store.plain_search import (
     PlainPages,
     SaidMessage,
@@ -103,10 +128,8 @@ class MemoryStore:
         self._lock = threading.RLock()
         self._sessions: dict[str, _Stored] = {}
         self._deleted: set[str] = set()
-        self._changes: deque[Change] = deque(maxlen=CHANGES_KEPT + ROUND)
-        self._change_count = 0
-        self._epoch = secrets.token_bytes(16)
-        self._pages = PlainPages(self._epoch)
+        self._feed = MemoryFeed()
+        self._pages = PlainPages(secrets.token_bytes(16))
 
     def append(
         self,
@@ -123,23 +146,80 @@ class MemoryStore:
             if found is None and not create:
                 raise SessionNotFoundError(key)
             count = 0 if found is None else len(found.messages)
-            fresh, conflicts = _fresh(() if found is None else found.messages, drafts)
+            fresh, conflicts = fresh_of(() if found is None else found.messages, drafts)
             if conflicts:
                 raise MessageConflictError(conflicts[0])
             if fresh and expect_count is not None and expect_count != count:
                 raise CountConflictError(expect_count, count)
             check_reach(fresh)
-            stored = (found or _Stored(_new_header(key, channel, fresh))).plus(fresh)
+            stored = (found or _Stored(_new_header(key, channel, fresh))).plus(tuple(map(_copy, fresh)))
             self._sessions[key] = stored
             if fresh:
-                self._note("appended" if found else "created", key, fresh)
+                self._feed.note("appended" if found else "created", key, fresh)
         by_id = {message.id: message for message in stored.messages}
         return Appended(
             key=key,
             message_count=len(stored.messages),
             stored_count=len(fresh),
-            receipts=tuple(_receipt(by_id[str(draft.id)]) for draft in drafts),
+            receipts=tuple(receipt_of(by_id[str(draft.id)]) for draft in drafts),
         )
+
+    def drop(self, key: str, lines: Chosen, *, mark: Mark, expect_count: int | None = None) -> Dropped:
+        """Take back the chosen lines, by a line of its own."""
+        with self._lock:
+            log = self._stored(key).messages
+            known = next((line for line in log if line.id == mark.id), None)
+            if known is not None:
+                gone = dropping_of(known)
+                found = [line for line in log if holds(gone, line.seq) and not line.is_mark]
+                return dropped(key, known, len(log), found if lines.is_few else ())
+            if expect_count not in {None, len(log)}:
+                raise CountConflictError(expect_count or 0, len(log))
+            found = chosen_of(log, lines)
+            self.append(key, [mark.dropping(drops_of(lines, found, len(log)))])
+            return dropped(key, self._stored(key).messages[-1], len(log) + 1, found if lines.is_few else ())
+
+    def replace(
+        self,
+        key: str,
+        drafts: Sequence[Draft],
+        *,
+        mark: Mark,
+        create: bool = True,
+        expect_count: int | None = None,
+    ) -> Appended:
+        """Replace everything that stands by these drafts, in one append."""
+        with self._lock:
+            log = () if create and drafts and key not in self._sessions else self._stored(key).messages
+            lines = standing_lines(log)
+            kept = kept_of(lines, drafts)
+            first = kept[-1].seq + 1 if kept else 1
+            new = replacing(drafts[len(kept) :], mark, (SeqRange(first, len(log)),) if lines[len(kept) :] else ())
+            if new and expect_count not in {None, len(log)}:
+                raise CountConflictError(expect_count or 0, len(log))
+            if taken := {draft.id for draft in new} & {line.id for line in log}:
+                raise MessageConflictError(str(min(taken, key=str)))
+            if new:
+                self.append(key, new)
+            return replaced(key, drafts, kept, self._stored(key).messages[len(log) :], len(log))
+
+    def create(self, new: NewSession) -> Created:
+        """Begin a session with its header and first messages."""
+        header, messages = begun(new)
+        with self._lock:
+            if header.key in self._sessions:
+                raise SessionExistsError(header.key)
+            self._sessions[header.key] = _Stored(_copy(header)).plus(tuple(map(_copy, messages)))
+            self._feed.note("created", header.key, messages)
+        return created(header, messages)
+
+    def message(self, key: str, message_id: str, *, log: bool = False) -> Message:
+        """Return the message with an id."""
+        lines = self._stored(key).messages
+        for line in lines if log else said(lines):
+            if line.id == message_id:
+                return line
+        raise MessageNotFoundError
 
     def get(self, key: str) -> Summary:
         """Return the summary of a session."""
@@ -158,7 +238,7 @@ class MemoryStore:
         lines = self._stored(key).messages
         return neighbours(lines if log else said(lines), limit=limit, before=before, after=after)
 
-    def list(self, selection: Selection, *, limit: int, cursor: str | None = None) -> Page:
+    def list(self, selection: Selection, *, limit: int, cursor: str | None = None, metadata: bool = False) -> Page:
         """Return a page of sessions, latest activity first, ties by key."""
         scope = scope_of("sessions", selection)
         ordered = sorted((_list_order(stored), stored.summary) for stored in self._selected(selection))
@@ -166,7 +246,7 @@ class MemoryStore:
         rest = [entry for entry in ordered if place is None or entry[0] > (-place.at_us, place.key)]
         shown = [entry for _, entry in rest[:limit]]
         return Page(
-            sessions=tuple(map(_without_metadata, shown)),
+            sessions=tuple(shown if metadata else map(_without_metadata, shown)),
             total=len(ordered),
             next_cursor=cursor_at(_place(shown[-1]), scope) if len(rest) > limit else None,
         )
@@ -247,7 +327,7 @@ class MemoryStore:
             stored = self._stored(key)
             revised = msgspec.structs.replace(stored, header=_copy(revision.applied_to(stored.header)))
             self._sessions[key] = revised
-            self._note("revised", key)
+            self._feed.note("revised", key)
         return revised.summary
 
     def delete(self, key: str) -> None:
@@ -256,7 +336,7 @@ class MemoryStore:
             self._stored(key)
             del self._sessions[key]
             self._deleted.add(key)
-            self._note("deleted", key)
+            self._feed.note("deleted", key)
 
     def is_deleted(self, key: str) -> bool:
         """Tell whether a session was deleted here."""
@@ -276,7 +356,7 @@ class MemoryStore:
             fresh = tuple(map(_copy, lines))
             self._sessions[key] = stored.plus(fresh)
             if fresh or found is None:
-                self._note("appended" if found else "created", key, fresh)
+                self._feed.note("appended" if found else "created", key, fresh)
         return Merged(
             created=found is None,
             added_count=len(fresh),
@@ -331,30 +411,7 @@ class MemoryStore:
     def changes(self, after: str | None, *, limit: int, prefix: str = "") -> Changes:
         """Return the changes after a position, oldest first; without a position, only the present one."""
         with self._lock:
-            present = position_of(self._change_count, self._epoch)
-            number = self._change_count if after is None else number_of(after, self._epoch)
-            behind = None if number is None else self._change_count - number
-            if behind is None or not 0 <= behind <= len(self._changes):
-                resting = self._resting(self._change_count, prefix)
-                return Changes(changes=(), position=present, is_known=False, resting=resting)
-            first = len(self._changes) - behind
-            found = list(islice(self._changes, first, first + limit))
-            told = tuple(msgspec.structs.replace(change, summary=self._known(change.key)) for change in found)
-            reached = self._change_count - behind + len(found)
-            return Changes(
-                changes=tuple(change for change in told if change.key.startswith(prefix)),
-                position=position_of(reached, self._epoch),
-                resting=self._resting(reached, prefix),
-            )
-
-    def _resting(self, reached: int, prefix: str) -> str:
-        """Return the resting position of a view of a prefix, after the first `reached` changes."""
-        if not prefix:
-            return position_of(reached, self._epoch)
-        first = self._change_count - len(self._changes) + 1
-        numbered = enumerate(self._changes, first)
-        seen = [number for number, change in numbered if number <= reached and change.key.startswith(prefix)]
-        return position_of(resting_number(reached, seen[-1] if seen else None), self._epoch)
+            return self._feed.changes(after, limit=limit, prefix=prefix, known=self._known)
 
     def close(self) -> None:
         """Do nothing: there are no resources to release."""
@@ -366,18 +423,6 @@ class MemoryStore:
 
     def warm_up(self) -> None:
         """Do nothing: all is in memory."""
-
-    def _note(self, kind: ChangeKind, key: str, fresh: Sequence[Message] = ()) -> None:
-        self._change_count += 1
-        change = Change(
-            position=position_of(self._change_count, self._epoch),
-            kind=kind,
-            key=key,
-            first_seq=fresh[0].seq if fresh else None,
-            last_seq=fresh[-1].seq if fresh else None,
-            drops=reach(fresh) or None,
-        )
-        self._changes.append(change)
 
     def _known(self, key: str) -> Summary | None:
         stored = self._sessions.get(key)
@@ -393,41 +438,12 @@ class MemoryStore:
     def _selected(self, selection: Selection) -> tuple[_Stored, ...]:
         with self._lock:
             sessions = tuple(self._sessions.values())
-        return tuple(stored for stored in sessions if _is_selected(stored, selection))
+        return tuple(stored for stored in sessions if selects(selection, stored.summary))
 
 
 def _new_header(key: str, channel: str | None, messages: Iterable[Message]) -> Header:
     created_at = min(message.sent_at for message in messages)
     return Header(key=key, channel=channel or channel_of(key), title=None, created_at=created_at)
-
-
-def _fresh(stored: Sequence[Message], drafts: Iterable[Draft]) -> tuple[list[Message], list[str]]:
-    """Return the new messages with their seqs, and the ids already stored with other content."""
-    known = {message.id: message for message in stored}
-    fresh: list[Message] = []
-    conflicts: list[str] = []
-    for message in drafts:
-        first = known.get(str(message.id))
-        if first is None:
-            fresh.append(_message(len(known) + 1, message))
-            known[fresh[-1].id] = fresh[-1]
-        elif not first.says_the_same(message):
-            conflicts.append(first.id)
-    return fresh, conflicts
-
-
-def _is_selected(stored: _Stored, selection: Selection) -> bool:
-    header, after, before = stored.header, selection.updated_after, selection.updated_before
-    return (
-        selection.prefix is not None
-        and header.key.startswith(selection.prefix)
-        and selection.channel in (None, header.channel)
-        and selection.archived in (None, header.archived)
-        and selection.pinned in (None, header.pinned)
-        and set(selection.tags) <= set(header.tags)
-        and (after is None or stored.summary.updated_at >= after)
-        and (before is None or stored.summary.updated_at < before)
-    )
 
 
 def _seq_shown(stored: _Stored, matches: Sequence[Match]) -> int:
@@ -436,14 +452,6 @@ def _seq_shown(stored: _Stored, matches: Sequence[Match]) -> int:
     if newest is not None:
         return newest[1]
     return next((one.seq for one in said(stored.messages) if one.seq >= stored.digest.title_seq), 0)
-
-
-def _message(seq: int, draft: Draft) -> Message:
-    return _copy(Message(seq=seq, **msgspec.structs.asdict(draft)))
-
-
-def _receipt(message: Message) -> Receipt:
-    return Receipt(seq=message.seq, id=message.id, sent_at=message.sent_at)
 
 
 def _channel_count(channel: str, sessions: Sequence[_Stored]) -> ChannelCount:

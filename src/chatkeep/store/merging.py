@@ -5,12 +5,12 @@ They get other seqs here. So the seqs that they drop are moved with them.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 import msgspec
 
-from chatkeep.core.model import Merged, Message
+from chatkeep.core.model import Draft, Merged, Message
 from chatkeep.core.standing import Drops, Moved, Moves, SeqRange, add_move, moved_drops, united
 
 
@@ -54,6 +54,21 @@ def merging(messages: Sequence[Message], stored: Mapping[str, Message], count: i
             continue
         add_move(moves, message.seq, first.seq)
     return Merging(tuple(new), tuple(conflicts), tuple(moves))
+
+
+def fresh_of(stored: Sequence[Message], drafts: Iterable[Draft]) -> tuple[list[Message], list[str]]:
+    """Return the new messages with their seqs, and the ids already stored with other content."""
+    known = {message.id: message for message in stored}
+    fresh: list[Message] = []
+    conflicts: list[str] = []
+    for message in drafts:
+        first = known.get(str(message.id))
+        if first is None:
+            fresh.append(Message(seq=len(known) + 1, **msgspec.structs.asdict(message)))
+            known[fresh[-1].id] = fresh[-1]
+        elif not first.says_the_same(message):
+            conflicts.append(first.id)
+    return fresh, conflicts
 
 
 def _drops(message: Message, moves: Sequence[Moved], count: int) -> Drops | None:

@@ -9,7 +9,7 @@ Promises of every store, each with tests from the contract kit in `chatkeep.test
 - An append is atomic and durable. When it returns, all its messages are stored for good, in the
   given order; when it raises, none is.
 - Message ids are unique within a session. A repeated append of a stored message returns its first
-  place, and stores nothing twice.
+  place, and stores nothing twice. So does a repeated drop with the same mark.
 - Nothing is taken out of a session: it is a log of lines. A line may drop earlier ones; from then on they
   stand no more anywhere but in the log. An `event` is in the log alone, and in searches for its role.
 - A store compares keys exactly. No key ever reaches another key's session.
@@ -27,12 +27,14 @@ from typing import Protocol
 
 from chatkeep.core.feed import Changes
 from chatkeep.core.history.windows import Window
+from chatkeep.core.life.dropping import Chosen, Created, Dropped, Mark, NewSession
 from chatkeep.core.model import (
     Appended,
     Draft,
     Hits,
     KeyPage,
     Merged,
+    Message,
     Page,
     Revision,
     Selection,
@@ -75,6 +77,65 @@ class Store(Protocol):
         """
         ...
 
+    def drop(self, key: str, lines: Chosen, *, mark: Mark, expect_count: int | None = None) -> Dropped:
+        """Take back the chosen lines, by an append of a line of its own: the mark, with an id and a time.
+
+        The choice is made and dropped under one lock: of two callers that drop the last message, each gets another.
+        If the session has the mark already, nothing is dropped; the answer is that of the first time.
+
+        Raises:
+            MessageNotFoundError: when nothing chosen stands.
+            MessageConflictError: when the id of the mark belongs to another line.
+            CountConflictError: when the session does not have `expect_count` lines.
+            SessionNotFoundError, SessionDamagedError, BusyError, StorageError: as in `append`.
+        """
+        ...
+
+    def replace(
+        self,
+        key: str,
+        drafts: Sequence[Draft],
+        *,
+        mark: Mark,
+        create: bool = True,
+        expect_count: int | None = None,
+    ) -> Appended:
+        """Replace everything that stands by these drafts, each with an id and a time, in one append.
+
+        The lines that begin both alike, with the same ids and content, stay. The first new draft drops all others;
+        without a new one the mark does. If the session reads like that already, nothing is stored, and `expect_count`
+        does not apply. With drafts a missing session is created.
+
+        Raises:
+            SessionNotFoundError: when there is no such session, and `create` is false or there are no drafts.
+            MessageConflictError: when another line of the log, or another draft, has an id.
+            CountConflictError: when the session does not have `expect_count` lines.
+            SessionDamagedError, BusyError, StorageError: as in `append`.
+        """
+        ...
+
+    def create(self, new: NewSession) -> Created:
+        """Begin a session with its header and first messages, whole or not at all; it has a key.
+
+        Each message has an id and a time. The session has a `created_at`, or takes that of its earliest message.
+
+        Raises:
+            SessionExistsError: when there is one with this key, also a damaged one.
+            MessageConflictError: when two messages have one id.
+            InvalidError: when a message drops itself or a later one.
+            StorageError: when the disk refuses.
+        """
+        ...
+
+    def message(self, key: str, message_id: str, *, log: bool = False) -> Message:
+        """Return the message with an id, if it stands and is no event; with `log`, a line of any kind.
+
+        Raises:
+            MessageNotFoundError: when there is none.
+            SessionNotFoundError, SessionDamagedError: as in `window`.
+        """
+        ...
+
     def get(self, key: str) -> Summary:
         """Return the summary of a session, without its messages.
 
@@ -112,10 +173,10 @@ class Store(Protocol):
         """
         ...
 
-    def list(self, selection: Selection, *, limit: int, cursor: str | None = None) -> Page:
+    def list(self, selection: Selection, *, limit: int, cursor: str | None = None, metadata: bool = False) -> Page:
         """Return a page of sessions, latest activity first, ties by key.
 
-        The headers in a list have no metadata; `get` returns it.
+        The headers in a list have no metadata, unless `metadata` is set; `get` returns it.
 
         Raises:
             InvalidCursorError: when the cursor is not one of this list.

@@ -19,6 +19,7 @@ from chatkeep.testing.append import AppendContract
 from chatkeep.testing.bounds import BoundsContract
 from chatkeep.testing.change import ChangeContract
 from chatkeep.testing.deletions import DeletionContract
+from chatkeep.testing.drops import DropContract
 from chatkeep.testing.feed import FeedContract
 from chatkeep.testing.finding import FindingContract
 from chatkeep.testing.listing import ListContract
@@ -51,6 +52,7 @@ class StoreContract(
     BoundsContract,
     ReadContract,
     StandingContract,
+    DropContract,
     ListContract,
     SearchContract,
     FindingContract,

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from chatkeep.core.model import Page, Revision, Selection
+from chatkeep.core.life.dropping import NewSession
+from chatkeep.core.model import Json, Page, Revision, Selection
 from chatkeep.errors import InvalidCursorError
 from chatkeep.store.protocol import Store
-from chatkeep.testing.samples import at, draft, session
+from chatkeep.testing.samples import at, draft, search_for, session
 
 EVERY = Selection(archived=None)
 NOT_CURSORS = ["junk", "", "!!!", "WyJhIl0=", "ñ", "W10", "x" * 3000]
@@ -35,6 +36,61 @@ class ListContract:
             store.append(key, [draft("Hello", seconds)])
         assert ["far", "just now", "now", "moon"] == _listed(store.list(Selection(), limit=10))
         assert ["far", "just now", "now", "moon"] == _walked(store, Selection(), limit=1)
+
+    def test_list_with_metadata(self, store: Store) -> None:
+        """A list has metadata if it is asked for, in the same order."""
+        for number in range(5):
+            told = {"user": f"u{number}", "n": [number, None]} if number else {}
+            store.create(NewSession(key=f"k{number}", metadata=told, created_at=at(number % 3)))
+        page = store.list(Selection(), limit=3, metadata=True)
+        rest = store.list(Selection(), limit=3, metadata=True, cursor=page.next_cursor)
+        assert ["k2", "k1", "k4", "k0", "k3"] == [*_listed(page), *_listed(rest)]
+        assert [store.get(key) for key in ("k2", "k1", "k4")] == list(page.sessions)
+        assert [{}, {"user": "u3", "n": [3, None]}] == [one.header.metadata for one in rest.sessions]
+
+    @pytest.mark.parametrize(
+        "metadata,entry",
+        [
+            ({"user": "alice"}, ("user", "alice")),
+            ({"user": 'é "\\ 東\n/'}, ("user", 'é "\\ 東\n/')),
+            ({"a": {"b": {"c": "x"}}}, ("a.b.c", "x")),
+            ({"n": 7}, ("n", "7")),
+            ({"n": 1.5}, ("n", "1.5")),
+            ({"n": 2**70}, ("n", f"{2**70}")),
+            ({"n": True}, ("n", "true")),
+            ({"n": None}, ("n", "null")),
+            ({"n": ""}, ("n", "")),
+            ({"日 本": "x"}, ("日 本", "x")),
+        ],
+    )
+    def test_list_by_metadata(self, store: Store, metadata: dict[str, Json], entry: tuple[str, str]) -> None:
+        """A value in the metadata chooses sessions, in lists, keys and searches."""
+        others: tuple[dict[str, Json], ...] = (
+            {},
+            {"user": "bob", "n": "x", "a": "x"},
+            {"x": metadata},
+            {"user": [entry[1]], "n": {"a": 1}, "a": [1]},
+        )
+        for number, told in enumerate((*others, metadata)):
+            hello = draft("Hello", number)
+            store.create(NewSession(key=f"k{number}", metadata=told, messages=(hello,)))
+        chosen = Selection(metadata=(entry,))
+        page = store.list(chosen, limit=5)
+        assert (["k4"], 1, ("k4",)) == (_listed(page), page.total, store.keys(chosen).keys)
+        assert ["k4"] == [hit.key for hit in store.search(search_for("hello", selection=chosen)).hits]
+        store.revise("k4", Revision(metadata={}, metadata_mode="replace"))
+        assert () == store.keys(chosen).keys
+
+    def test_list_by_several_entries(self, store: Store) -> None:
+        """All entries must be there; a cursor belongs to its filter."""
+        for key, told in (("a", {"x": "1", "y": 1}), ("b", {"x": "1"}), ("c", {"x": "1", "y": 1})):
+            store.create(NewSession(key=key, metadata=told, created_at=at(0)))
+        both = Selection(metadata=(("x", "1"), ("y", "1")))
+        page = store.list(both, limit=1)
+        assert (["a"], 2) == (_listed(page), page.total)
+        assert ["c"] == _listed(store.list(both, limit=1, cursor=page.next_cursor))
+        with pytest.raises(InvalidCursorError):
+            store.list(Selection(metadata=(("x", "1"),)), limit=1, cursor=page.next_cursor)
 
     def test_list_follows_activity(self, store: Store) -> None:
         """An append moves a session up, unless the session has a later message."""

@@ -10,7 +10,7 @@ to HTTP statuses and exit codes.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
@@ -18,7 +18,6 @@ import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
 from chatkeep import errors
-from chatkeep.core.history.windows import Window
 from chatkeep.core.model import (
     Appended,
     Header,
@@ -29,7 +28,7 @@ from chatkeep.core.model import (
     Status,
     Summary,
 )
-from chatkeep.core.unknown import written, written_window
+from chatkeep.core.standing import Drops
 from chatkeep.errors import ChatkeepError
 from chatkeep.wire.bodies import At
 
@@ -77,12 +76,11 @@ EXIT: Final[Mapping[type[ChatkeepError], int]] = {
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-_READY_MAX: Final = 64  # answers
-_READY_BYTES: Final = 1 << 16  # of an answer: with their values, about 20 MB for all
-
-
 class SessionItem(Struct, frozen=True, kw_only=True):
-    """A session in a list of the object dialect. `message_count` counts all messages, `line_count` all lines."""
+    """A session in a list of the object dialect. `message_count` counts all messages, `line_count` all lines.
+
+    `metadata` is there if the request asked for it.
+    """
 
     id: str
     title: str
@@ -98,6 +96,7 @@ class SessionItem(Struct, frozen=True, kw_only=True):
     pinned: bool
     tags: tuple[str, ...]
     damage: str | UnsetType = UNSET
+    metadata: dict[str, Json] | UnsetType = UNSET
 
 
 class SessionObject(SessionItem, frozen=True, kw_only=True):
@@ -152,12 +151,13 @@ class SessionDetail(Struct, frozen=True, kw_only=True):
 
 
 class AppendAnswer(Struct, frozen=True, kw_only=True):
-    """Proof of stored messages; `stored_count` leaves out messages stored before."""
+    """Proof of stored messages; `stored_count` leaves out messages stored before. A replacement has its `drops`."""
 
     session: str
     message_count: int
     messages: tuple[Receipt, ...]
     stored_count: int
+    drops: Drops | UnsetType = UNSET
 
 
 class StatusAnswer(Struct, frozen=True, kw_only=True):
@@ -255,16 +255,17 @@ def summary_item(summary: Summary) -> SessionItem:
 
 def session_object(summary: Summary) -> SessionObject:
     """Return a session in the object dialect, with its metadata."""
-    return SessionObject(metadata=summary.header.metadata, **msgspec.structs.asdict(summary_item(summary)))
+    return SessionObject(**{**msgspec.structs.asdict(summary_item(summary)), "metadata": summary.header.metadata})
 
 
 def summary_of(item: SessionItem) -> Summary:
-    """Return the session of a `summary_item`; it has no metadata."""
+    """Return the session of a `summary_item`; it has no metadata unless the item has."""
     header = Header(
         key=item.id,
         channel=item.channel,
         title=item.user_title,
         created_at=item.created_at,
+        metadata=item.metadata or {},
         archived=item.archived,
         pinned=item.pinned,
         tags=item.tags,
@@ -281,43 +282,10 @@ def summary_of(item: SessionItem) -> Summary:
     )
 
 
-class ReadyAnswers:
-    """The JSON of the last lists and histories. A store gives the same value again while nothing has changed."""
-
-    def __init__(self) -> None:
-        """Begin without any."""
-        self._ready: dict[int, tuple[object, bytes]] = {}
-
-    def page(self, page: Page, unreadable: int = 0) -> bytes:
-        """Return a page of sessions as JSON."""
-        if unreadable:
-            return json_bytes(session_page(page, unreadable))
-        return self._encoded(page, lambda: session_page(page))
-
-    def history(self, window: Window) -> bytes:
-        """Return the messages of a window as JSON."""
-        return self._encoded(window.messages, lambda: written(window.messages))
-
-    def window(self, window: Window) -> bytes:
-        """Return a window as JSON."""
-        return self._encoded(window, lambda: written_window(window))
-
-    def _encoded(self, value: object, answer: Callable[[], Struct | Sequence[Struct | msgspec.Raw]]) -> bytes:
-        found = self._ready.get(id(value))
-        if found is not None and found[0] is value:  # it is kept here, so no other value has its id
-            return found[1]
-        encoded = json_bytes(answer())
-        if len(encoded) <= _READY_BYTES:
-            if len(self._ready) >= _READY_MAX:
-                self._ready.clear()
-            self._ready[id(value)] = (value, encoded)
-        return encoded
-
-
-def session_page(page: Page, unreadable: int = 0) -> SessionPage:
-    """Return a page of sessions in the object dialect."""
+def session_page(page: Page, unreadable: int = 0, *, metadata: bool = False) -> SessionPage:
+    """Return a page of sessions in the object dialect, with their metadata if asked for."""
     return SessionPage(
-        sessions=tuple(map(summary_item, page.sessions)),
+        sessions=tuple(map(session_object if metadata else summary_item, page.sessions)),
         total=page.total,
         next_cursor=page.next_cursor,
         unreadable=unreadable or UNSET,
@@ -393,6 +361,7 @@ def append_answer(appended: Appended) -> AppendAnswer:
         message_count=appended.message_count,
         messages=appended.receipts,
         stored_count=appended.stored_count,
+        drops=appended.drops or UNSET,
     )
 
 
@@ -403,6 +372,7 @@ def appended_of(answer: AppendAnswer) -> Appended:
         message_count=answer.message_count,
         stored_count=answer.stored_count,
         receipts=answer.messages,
+        drops=answer.drops or (),
     )
 
 

@@ -24,7 +24,7 @@ from chatkeep.core.bounds import (
 )
 from chatkeep.core.checks import BLANKS, NAME_CHARS_MAX, TAGS_MAX, TITLE_CHARS_MAX
 from chatkeep.core.keys import CHANNEL_CHARS_MAX, KEY_CHARS_MAX
-from chatkeep.core.model import ROLES, Draft, Json, Revision, Role, utc
+from chatkeep.core.model import ROLES, Draft, Json, MetadataMode, Revision, Role, utc
 from chatkeep.core.standing import EVENT, SeqRange
 from chatkeep.core.text.surrogates import LONE_SURROGATE, has_lone_escape
 from chatkeep.errors import BrokenInputError, InvalidError
@@ -54,7 +54,7 @@ KEY_SCHEMA: Final[dict[str, Json]] = {
     "maxLength": KEY_CHARS_MAX,
     "pattern": rf"^(?!\s)[^{_CONTROLS}{_FORMATS}]+(?<!\s)$",
 }
-_NAME_SCHEMA: Final[dict[str, Json]] = {
+NAME_SCHEMA: Final[dict[str, Json]] = {
     "minLength": 1,
     "maxLength": NAME_CHARS_MAX,
     "pattern": f"^[^{_CONTROLS}]+$",
@@ -105,7 +105,7 @@ _NAMES_SOME: Final[dict[str, Json]] = {
 }
 
 Key = Annotated[str, Meta(extra_json_schema=KEY_SCHEMA)]
-Name = Annotated[str, Meta(extra_json_schema=_NAME_SCHEMA)]
+Name = Annotated[str, Meta(extra_json_schema=NAME_SCHEMA)]
 Label = Annotated[str, Meta(extra_json_schema=LABEL_SCHEMA)]
 Title = Annotated[str, Meta(extra_json_schema=_TITLE_SCHEMA)]
 Filter = Annotated[str, Meta(extra_json_schema=_FILTER_SCHEMA)]
@@ -155,14 +155,18 @@ class TitleBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     title: Title
 
 
-class RevisionBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Changes to a session; missing fields stay as they are. `metadata` is a merge patch (RFC 7396)."""
+class RevisionBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """Changes to a session; missing fields stay as they are.
+
+    `metadata` is a merge patch (RFC 7396), or with `metadata_mode` "replace" all of the metadata.
+    """
 
     title: Title | UnsetType | None = UNSET
     archived: bool | UnsetType = UNSET
     pinned: bool | UnsetType = UNSET
     tags: Annotated[tuple[Label, ...], Meta(max_length=TAGS_MAX)] | UnsetType = UNSET
     metadata: dict[str, Json] | UnsetType = UNSET
+    metadata_mode: MetadataMode = "merge"
 
 
 class BulkBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -201,11 +205,19 @@ def draft_of_body(body: DraftBody) -> Draft:
     Raises:
         InvalidError: when the time lies outside the years 1 to 9999.
     """
-    at = body.timestamp
-    sent_at = _EPOCH + timedelta(microseconds=round(at * 1_000_000)) if isinstance(at, float) else at
     fields = msgspec.structs.asdict(body)
     del fields["timestamp"]
-    return Draft(sent_at=None if sent_at is None else utc(sent_at), **fields)
+    return Draft(sent_at=moment_of(body.timestamp), **fields)
+
+
+def moment_of(at: datetime | float | None) -> datetime | None:
+    """Return the time in a body, in UTC.
+
+    Raises:
+        InvalidError: when it lies outside the years 1 to 9999.
+    """
+    moment = _EPOCH + timedelta(microseconds=round(at * 1_000_000)) if isinstance(at, float) else at
+    return None if moment is None else utc(moment)
 
 
 def draft_body(draft: Draft) -> DraftBody:

@@ -21,17 +21,23 @@ from msgspec.msgpack import Decoder
 
 from chatkeep import errors
 from chatkeep.core.keys import RANDOM_BITS, id_of, number_after
+from chatkeep.core.life.dropping import Mark
+from chatkeep.core.model import Appended
 from chatkeep.errors import ChatkeepError, StorageError
 from chatkeep.sessions import Sessions
 from chatkeep.store.protocol import OwnStore
 from chatkeep.wire.answers import append_answer, json_bytes
 from chatkeep.wire.bodies import drafts_of_body
+from chatkeep.wire.lives import replacement_of_body
 
 _LENGTH_BYTES: Final = 4  # bytes before the task, with its length
 
 
 class Append(Struct, frozen=True, kw_only=True, tag=True):
-    """An append without its body; `seed` is the random part of the ids we make for messages without one."""
+    """An append without its body; `seed` is the random part of the ids we make for messages without one.
+
+    With `replaces` its messages replace all others; if there are none, a line with the id `mark` drops those.
+    """
 
     only_reads: ClassVar[bool] = False
     key: str
@@ -41,6 +47,8 @@ class Append(Struct, frozen=True, kw_only=True, tag=True):
     expect_count: int | None
     at: datetime
     may_drop: bool = False
+    replaces: bool = False
+    mark: str | None = None
     seed: bytes = msgspec.field(default_factory=lambda: secrets.token_bytes(RANDOM_BITS // 8))
 
 
@@ -88,12 +96,10 @@ def done(sessions: Sessions, asked: Append, body: bytes) -> StoredAnswer:
 
     Raises:
         BrokenInputError, InvalidError: as in `wire.bodies.drafts_of_body`.
-        ChatkeepError: as in `Sessions.append`.
+        ChatkeepError: as in `Sessions.append` and `Sessions.replace`.
     """
-    allowed = sessions.confined(asked.prefix, may_drop=asked.may_drop)
-    appended = allowed.at(asked.at, _ids(asked)).append(
-        asked.key, drafts_of_body(body), channel=asked.channel, create=asked.create, expect_count=asked.expect_count
-    )
+    allowed = sessions.confined(asked.prefix, may_drop=asked.may_drop).at(asked.at, _ids(asked))
+    appended = _replaced(allowed, asked, body) if asked.replaces else _appended(allowed, asked, body)
     return StoredAnswer(json_bytes(append_answer(appended)), appended.stored_count)
 
 
@@ -124,6 +130,22 @@ def answer_of(told: bytes) -> StoredAnswer:
     error.args = (found.sentence,)
     vars(error).update(found.facts)
     raise error
+
+
+def _appended(sessions: Sessions, asked: Append, body: bytes) -> Appended:
+    return sessions.append(
+        asked.key, drafts_of_body(body), channel=asked.channel, create=asked.create, expect_count=asked.expect_count
+    )
+
+
+def _replaced(sessions: Sessions, asked: Append, body: bytes) -> Appended:
+    return sessions.replace(
+        asked.key,
+        replacement_of_body(body),
+        create=asked.create,
+        mark=Mark(id=asked.mark),
+        expect_count=asked.expect_count,
+    )
 
 
 def _ids(asked: Append) -> Callable[[datetime], str]:

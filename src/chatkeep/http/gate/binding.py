@@ -35,10 +35,14 @@ _NAME_CHARS_MAX: Final = 64  # characters of an unknown parameter's name in the 
 _NUMBER: Final = re.compile(r"[+-]?[0-9]{1,18}")
 _BOOLEANS: Final = {"true": True, "1": True, "false": False, "0": False}
 _MISSING: Final = object()
+_ANY_NAME: Final = ".*"
 
 
 class InQuery(Struct, frozen=True, kw_only=True):
-    """A value in the query. `ge` and `le` bound a number, the lengths a text, or `max_length` a list."""
+    """A value in the query. `ge` and `le` bound a number, the lengths a text, or `max_length` a list.
+
+    An alias such as `meta.*` stands for all names that begin with `meta.`: the value has pairs of rest and text.
+    """
 
     alias: str = ""
     ge: int | None = None
@@ -83,7 +87,11 @@ class Given(Struct, frozen=True):
     @property
     def described(self) -> dict[str, Json]:
         """The description as an OpenAPI parameter."""
-        told: dict[str, Json] = {"name": self.name, "in": self.place, "required": self.default is _MISSING}
+        told: dict[str, Json] = {
+            "name": self.name.replace(_ANY_NAME, ".NAME"),
+            "in": self.place,
+            "required": self.default is _MISSING,
+        }
         return {**told, "schema": self.schema, **({"description": self.description} if self.description else {})}
 
 
@@ -162,12 +170,17 @@ def check_known(query: Mapping[str, list[str]], known: Sequence[str]) -> None:
         InvalidError: naming an unknown parameter.
     """
     for name in query:
-        if name not in known:
+        begin, dot, _ = name.partition(".")
+        if name not in known and not (dot and f"{begin}{_ANY_NAME}" in known):
             told = f"is no parameter here; there are: {', '.join(known) or 'none'}"
             raise InvalidError(name[:_NAME_CHARS_MAX], told)
 
 
 def _texts(given: Given, request: Request, query: Mapping[str, list[str]]) -> list[str] | None:
+    if given.place == "query" and given.name.endswith(_ANY_NAME):
+        begin = given.name[:-1]
+        named = [(name[len(begin) :], text) for name in query if name.startswith(begin) for text in query[name]]
+        return [f"{name}\0{text}" for name, text in named] or None
     if given.place == "query":
         return query.get(given.name)
     if given.place == "path":
@@ -195,7 +208,7 @@ def _given(declared: Declared, kind: Any, mark: InQuery | InPath | InHeader) -> 
     read, schema = _reader(kind, query)
     if isinstance(mark, InQuery | InPath):
         schema = {**schema, **mark.schema}
-    if default is not _MISSING and default is not None:
+    if default is not _MISSING and default is not None and not alias.endswith(_ANY_NAME):
         schema = {**schema, "default": list(default) if isinstance(default, tuple) else default}
     place: _Place = "header" if isinstance(mark, InHeader) else "path" if isinstance(mark, InPath) else "query"
     return Given(alias or declared.name, place, read, default, schema, mark.description)
@@ -215,6 +228,8 @@ def _reader(kind: Any, bounds: InQuery) -> tuple[Callable[[list[str]], Any], dic
     if inner == [str]:
         rules = {"minLength": bounds.min_length, "maxLength": bounds.max_length}
         return lambda texts: _text(texts[-1], bounds), {"type": "string", **_present(rules)}
+    if bounds.alias.endswith(_ANY_NAME):
+        return lambda texts: tuple(map(_pair, _list(texts, bounds))), {"type": "string"}
     if len(inner) == 1 and get_origin(inner[0]) in (list, tuple):
         rules = {"maxItems": bounds.max_length}
         return lambda texts: _list(texts, bounds), {"type": "array", "items": {"type": "string"}, **_present(rules)}
@@ -266,6 +281,12 @@ def _text(text: str, bounds: InQuery) -> str:
     if bounds.max_length is not None and len(text) > bounds.max_length:
         raise ValueError(f"must have at most {bounds.max_length} characters")
     return text
+
+
+def _pair(text: str) -> tuple[str, str]:
+    """Return the rest of a name, and the value: a NUL stands between them, and no rule allows one in either."""
+    name, _, value = text.partition("\0")
+    return name, value
 
 
 def _list(texts: list[str], bounds: InQuery) -> tuple[str, ...]:

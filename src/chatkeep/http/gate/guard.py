@@ -81,8 +81,8 @@ def _granted(token: Token) -> Grant:
     return Grant(scopes=frozenset(token.scopes), prefix=token.prefix, token_id=token.id)
 
 
-def authorise(grant: Grant | None, scope: str) -> None:
-    """Check a grant for a scope.
+def authorise(grant: Grant | None, scope: str | None, also: str | None = None) -> None:
+    """Check a grant for a scope, or two; None asks for a grant alone.
 
     Raises:
         UnauthorizedError: when there is no grant.
@@ -90,8 +90,9 @@ def authorise(grant: Grant | None, scope: str) -> None:
     """
     if grant is None:
         raise UnauthorizedError
-    if not grant.allows(scope):
-        raise ForbiddenError(f"This token lacks the scope '{scope}'.")
+    for needed in (scope, also):
+        if needed is not None and not grant.allows(needed):
+            raise ForbiddenError(f"This token lacks the scope '{needed}'.")
 
 
 def authorise_everywhere(grant: Grant | None, scope: str) -> None:

@@ -27,7 +27,7 @@ from chatkeep.errors import (
 from chatkeep.wire import answers, errors
 
 PROBLEM_TYPE = "application/problem+json"
-_METHODS = ("GET", "HEAD", "POST", "PATCH", "DELETE")
+_METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
 _TRY_AGAIN = 503
 _OPENAI = ("/v1/", "/v1beta/")
 _UNROUTED = (answers.STATUS[NotFoundError], answers.STATUS[MethodError])

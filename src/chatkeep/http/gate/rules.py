@@ -51,6 +51,12 @@ READ: Final = Rule(partial(authorise, scope="read"))
 READ_EVERYWHERE: Final = Rule(partial(authorise_everywhere, scope="read"))
 WRITE: Final = Rule(partial(authorise, scope="write"))
 DELETE: Final = Rule(partial(authorise, scope="delete"))
+REPLACE: Final = Rule(partial(authorise, scope="write", also="delete"))
+"""To store messages in place of others."""
+FORK: Final = Rule(partial(authorise, scope="read", also="write"))
+"""To store what the caller may read."""
+ANY: Final = Rule(partial(authorise, scope=None))
+"""For every valid token."""
 FORWARD: Final = Rule(partial(authorise, scope="write"), passes_query=True)
 """For requests to the model's server, which knows their query."""
 FORWARD_READ: Final = Rule(partial(authorise, scope="read"), passes_query=True)

@@ -28,20 +28,20 @@ from chatkeep.http.gate.body import (
 from chatkeep.http.gate.problems import PROBLEM_TYPE
 from chatkeep.http.gate.rules import Pools, json_response
 from chatkeep.http.routes import parameters as given
-from chatkeep.http.services import Own, PoolsParameter, ReadyParameter
+from chatkeep.http.services import Own, PoolsParameter
 from chatkeep.sessions import Sessions
 from chatkeep.wire.answers import BulkAnswer, DeletedAnswer, ImportAnswer, json_bytes, key_list, session_detail
 from chatkeep.wire.bodies import BulkBody, RevisionBody, parse_age, revision_of
 from chatkeep.wire.errors import refused_deletion, refused_import
-from chatkeep.workers.appending import Append
+from chatkeep.wire.lives import ForkBody, created_answer, new_session_of_body
 
 _CHUNK_BYTES: Final = 1 << 16  # of an export, made in one turn of a thread
 _UNSAFE_IN_NAMES: Final = re.compile(r"[^A-Za-z0-9._-]+")
 _NAME_CHARS_MAX: Final = 80  # of a download's plain file name, without its suffix
 _REVISION: Final = Decoder(RevisionBody)
 _BULK: Final = Decoder(BulkBody)
+_FORK: Final = Decoder(ForkBody)
 _CREATED: Final = 201
-_OK: Final = 200
 _FILTERS: Final = ("prefix", "channel", "older_than")
 _LEFT_OUT: Final = "X-Chatkeep-Left-Out"
 _EVERYTHING: Final = Selection(archived=None)
@@ -69,10 +69,19 @@ async def get_session(sessions: Own, threads: PoolsParameter, key: given.PathKey
     return json_response(json_bytes(session_detail(summary, sessions.now())))
 
 
-async def revise_session(request: Request, sessions: Own, threads: PoolsParameter, key: given.PathKey) -> Response:
-    """Change a session's title, marks, tags or metadata."""
-    body = await json_of(request, threads, _REVISION, PATCH_TYPES)
-    summary = await threads.write(sessions.revise, key, revision_of(body))
+async def revise_session(
+    request: Request,
+    sessions: Own,
+    threads: PoolsParameter,
+    key: given.PathKey,
+    *,
+    metadata_mode: given.MetadataChange = None,
+) -> Response:
+    """Change a session's title, marks, tags or metadata; the mode may stand in the query or in the body."""
+    revision = revision_of(await json_of(request, threads, _REVISION, PATCH_TYPES))
+    if metadata_mode is not None:
+        revision = msgspec.structs.replace(revision, metadata_mode=metadata_mode)
+    summary = await threads.write(sessions.revise, key, revision)
     return json_response(json_bytes(session_detail(summary, sessions.now())))
 
 
@@ -85,58 +94,18 @@ async def delete_key(sessions: Own, threads: PoolsParameter, key: given.PathKey)
     return json_response(json_bytes(DeletedAnswer(key=parsed)))
 
 
-async def append_messages(
-    request: Request,
-    sessions: Own,
-    threads: PoolsParameter,
-    *,
-    session: given.MaybeKey = None,
-    create: bool = True,
-    expect_count: given.CountParameter = None,
-    channel: given.NewChannel = None,
-) -> Response:
-    """Append 1 to 1000 messages, all or none; answer 201 once they are stored, 200 if they already were."""
-    key = None if session is None else given.key("session", session)
-    asked = Append(
-        key=sessions.new_key() if key is None else key,
-        prefix=sessions.prefix,
-        channel=channel,
-        create=create,
-        expect_count=expect_count,
-        at=sessions.now(),
-        may_drop=sessions.may_drop,
-    )
-    answer = await threads.append(asked, await body_of(request, JSON_TYPES, LARGE_BODY_BYTES_MAX), sessions)
-    return json_response(answer.data, _CREATED if answer.stored_count else _OK)
+async def create_session(request: Request, sessions: Own, threads: PoolsParameter) -> Response:
+    """Begin a session with its header and first messages; 409 if its key has one."""
+    data = await body_of(request, JSON_TYPES, LARGE_BODY_BYTES_MAX)
+    created = await threads.write(lambda: sessions.create(new_session_of_body(data)))
+    return json_response(json_bytes(created_answer(created, sessions.now())), _CREATED)
 
 
-async def read_messages(  # noqa: PLR0913 - the parameters of the query
-    sessions: Own,
-    threads: PoolsParameter,
-    ready: ReadyParameter,
-    session: given.QueryKey,
-    *,
-    limit: given.WindowLimit = None,
-    before: given.Seq = None,
-    after: given.Seq = None,
-    max_tokens: given.CountParameter = None,
-    reasoning: bool = False,
-    log: given.Log = False,
-    shape: given.Shape = None,
-) -> Response:
-    """Read neighbouring messages, oldest first: the newest ones, or those before or after a seq.
-
-    `max_tokens` keeps the newest of them within a budget of model tokens; it excludes `after` and `log`. `shape` gives
-    them as a protocol has them.
-    """
-    key = given.key("session", session)
-    bounds = {"limit": limit, "before": before, "after": after, "max_tokens": max_tokens}
-
-    def window() -> bytes:
-        found = sessions.window(key, **bounds, reasoning=reasoning, log=log and shape is None)
-        return ready.window(found) if shape is None else exporters.shaped_window(key, found, shape)
-
-    return json_response(await threads.read(window))
+async def fork_session(request: Request, sessions: Own, threads: PoolsParameter) -> Response:
+    """Begin a session with what stands of another one, up to a seq; its metadata say so in `forked_from`."""
+    body = await json_of(request, threads, _FORK)
+    created = await threads.write(lambda: sessions.fork(body.session, seq=body.seq, new_key=body.key))
+    return json_response(json_bytes(created_answer(created, sessions.now())), _CREATED)
 
 
 async def delete_sessions(request: Request, sessions: Own, threads: PoolsParameter) -> Response:

@@ -6,16 +6,16 @@ from typing import Annotated, Final, Literal
 
 import msgspec
 
-from chatkeep.core.checks import TAGS_MAX
+from chatkeep.core.checks import ENTRIES_MAX, TAGS_MAX
 from chatkeep.core.keys import parse_key
-from chatkeep.core.model import ROLES, Role, Selection
+from chatkeep.core.model import ROLES, MetadataMode, Role, Selection
 from chatkeep.core.paging import LIST_LIMIT_MAX, SEARCH_LIMIT_MAX
 from chatkeep.core.search.search import DEFAULT_ROLES
 from chatkeep.core.usage.spending import USAGE_LIMIT_MAX
 from chatkeep.errors import InvalidKeyError
 from chatkeep.exporters import EXPORT_FORMATS
 from chatkeep.http.gate.binding import Computed, InPath, InQuery
-from chatkeep.wire.bodies import KEY_SCHEMA, LABEL_SCHEMA, parse_time
+from chatkeep.wire.bodies import KEY_SCHEMA, LABEL_SCHEMA, NAME_SCHEMA, parse_time
 
 _SEQ_MAX: Final = (1 << 53) - 1  # the largest integer exact in JavaScript
 _CHOICES: Final = {"true": True, "false": False, "all": None}
@@ -40,11 +40,30 @@ Tags = Annotated[
     tuple[str, ...],
     InQuery(alias="tag", max_length=TAGS_MAX, description="Only sessions with this tag; repeated, with all."),
 ]
+WithMetadata = Annotated[bool, InQuery(description="The metadata of each session, too.")]
+Parent = Annotated[
+    str | None, InQuery(description="Only sessions with this session as `parent` in their metadata.", schema=KEY_SCHEMA)
+]
+Entries = Annotated[
+    tuple[tuple[str, str], ...],
+    InQuery(
+        alias="meta.*",
+        max_length=ENTRIES_MAX,
+        description="Only sessions with this value under that name of their metadata: `meta.user=alice`.",
+    ),
+]
+MetadataChange = Annotated[
+    MetadataMode | None, InQuery(description="Whether metadata are a merge patch, or replace all.")
+]
 Log = Annotated[bool, InQuery(description="Every line of the log: events, and what was dropped, too.")]
 RestoreDeleted = Annotated[bool, InQuery(description="Sessions that were deleted here, too.")]
 Shape = Annotated[
     Literal["openai", "responses", "anthropic", "ui"] | None,
     InQuery(description="As that protocol has a history: valid for it, and as it came where it came in it."),
+]
+MessageId = Annotated[str | None, InQuery(description="The message with this id.", schema=NAME_SCHEMA)]
+MarkId = Annotated[
+    str | None, InQuery(description="An id of your own for the line that drops others.", schema=NAME_SCHEMA)
 ]
 Seq = Annotated[int | None, InQuery(ge=0, le=_SEQ_MAX, description="A message's seq; itself is left out.")]
 CountParameter = Annotated[int | None, InQuery(ge=0, le=_SEQ_MAX)]
@@ -57,6 +76,13 @@ ExportFormat = Annotated[str, InQuery(description="The format of the file.", sch
 ImportFormat = Literal["json", "jsonl"]
 
 
+def _entries(entries: Entries = (), parent: Parent = None) -> tuple[tuple[str, str], ...]:
+    return entries if parent is None else (*entries, ("parent", parent))
+
+
+ChosenEntries = Annotated[tuple[tuple[str, str], ...], Computed(_entries)]
+
+
 def _filtered(
     channel: Channel = None,
     prefix: Prefix = None,
@@ -64,6 +90,7 @@ def _filtered(
     pinned: Pinned = "all",
     updated_after: Time = None,
     updated_before: Time = None,
+    entries: ChosenEntries = (),
 ) -> Selection:
     return Selection(
         prefixes=(prefix,) if prefix else (),
@@ -71,6 +98,7 @@ def _filtered(
         archived=None,
         pinned=_CHOICES[pinned],
         tags=tags,
+        metadata=entries,
         updated_after=None if updated_after is None else parse_time("updated_after", updated_after),
         updated_before=None if updated_before is None else parse_time("updated_before", updated_before),
     )

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import time
 
+from starlette.requests import Request
 from starlette.responses import Response
 
 import chatkeep
+from chatkeep.access.tokens import Token
 from chatkeep.core.stats import PeriodUnit
 from chatkeep.core.usage.spending import USAGE_LIMIT_DEFAULT, UsageGroup, UsageQuery
 from chatkeep.http import docs, metrics
@@ -15,6 +17,7 @@ from chatkeep.http.routes import parameters as given
 from chatkeep.http.services import Own, PoolsParameter, ServicesParameter
 from chatkeep.wire.answers import Done, json_bytes, status_answer
 from chatkeep.wire.bodies import parse_date
+from chatkeep.wire.lives import TokenAnswer
 
 
 async def get_health() -> Response:
@@ -66,6 +69,13 @@ async def get_usage(  # noqa: PLR0913 - one parameter per query parameter
         prices=services.prices,
     )
     return json_response(json_bytes(await services.pools.read(sessions.usage, asked)))
+
+
+async def get_token(request: Request) -> Response:
+    """Return the rights of the token of the request: its scopes, its prefix, its limit."""
+    token: Token = request.state.token
+    answer = TokenAnswer(**{name: getattr(token, name) for name in TokenAnswer.__struct_fields__})
+    return json_response(json_bytes(answer))
 
 
 async def get_metrics(services: ServicesParameter) -> Response:

@@ -18,7 +18,7 @@ from chatkeep.http.gate.body import json_of
 from chatkeep.http.gate.rules import json_response
 from chatkeep.http.routes import parameters as given
 from chatkeep.http.services import Own, PoolsParameter, ReadyParameter
-from chatkeep.wire.answers import Done, json_bytes, session_object
+from chatkeep.wire.answers import Done, json_bytes, session_object, session_page
 from chatkeep.wire.bodies import TitleBody, parse_time
 
 _TITLE: Final = Decoder(TitleBody)
@@ -32,13 +32,16 @@ async def list_sessions(
     *,
     limit: given.ListLimit = LIST_LIMIT_DEFAULT,
     cursor: given.Cursor = None,
+    metadata: given.WithMetadata = False,
 ) -> Response:
     """List sessions, newest activity first."""
-    if selected.is_by_marks:
-        page = await threads.read(sessions.list, selected, limit=limit, cursor=cursor)
+    if selected.is_by_marks or metadata:  # a look at every session, or long values, are not for the event loop
+        page = await threads.read(sessions.list, selected, limit=limit, cursor=cursor, metadata=metadata)
     else:
         page = sessions.list(selected, limit=limit, cursor=cursor)
     unreadable = 0 if page.total else await threads.read(sessions.unread_only)
+    if metadata:
+        return json_response(json_bytes(session_page(page, unreadable, metadata=True)))
     return json_response(ready.page(page, unreadable))
 
 

@@ -3,22 +3,31 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from datetime import date
 from pathlib import Path
 
-import msgspec
-
-from chatkeep.core.digest import Digest
 from chatkeep.core.feed import Changes
 from chatkeep.core.history.windows import Window, neighbours
 from chatkeep.core.keys import channel_of
+from chatkeep.core.life.dropping import (
+    Chosen,
+    Created,
+    Dropped,
+    Mark,
+    NewSession,
+    begun,
+    created,
+    dropped,
+    dropping_of,
+    replaced,
+    replacing,
+)
 from chatkeep.core.model import (
     Appended,
     Draft,
     Header,
     Hits,
-    Json,
     KeyPage,
     Merged,
     Message,
@@ -31,31 +40,33 @@ from chatkeep.core.model import (
 )
 from chatkeep.core.paging import Place, cursor_at, place_of, scope_of
 from chatkeep.core.search.search import Search
-from chatkeep.core.standing import said
+from chatkeep.core.standing import SeqRange, said
 from chatkeep.core.stats import PeriodUnit, Stats
 from chatkeep.core.usage.spending import UsageQuery, UsageReport
-from chatkeep.disk.files import Durability, Stamp
+from chatkeep.disk.files import Durability
 from chatkeep.errors import (
-    BusyError,
     CountConflictError,
     MessageConflictError,
+    MessageNotFoundError,
     SessionDamagedError,
     SessionDeletedError,
+    SessionExistsError,
     SessionNotFoundError,
 )
 from chatkeep.store.admin import Progress
 from chatkeep.store.files import batches
+from chatkeep.store.files.choosing import chosen, dropped_by, kept, stands_from
 from chatkeep.store.files.fetching import ATTEMPTS, MessageReader, stored_in
-from chatkeep.store.files.index import changes, rows
-from chatkeep.store.files.index.index import Index, RowAndSpots
-from chatkeep.store.files.index.rows import Database, Entry, Row
-from chatkeep.store.files.intake import NOT_A_FILE, has_tail, waits
+from chatkeep.store.files.index import rows
+from chatkeep.store.files.index.index import Index
+from chatkeep.store.files.index.rows import Row
+from chatkeep.store.files.intake import NOT_A_FILE
+from chatkeep.store.files.locked_writing import Writer
 from chatkeep.store.files.recent import KeptWindows, WindowAsked
 from chatkeep.store.files.tree import format as session_file
 from chatkeep.store.files.tree.held import LockedFile
 from chatkeep.store.files.tree.tombstones import Tombstones
 from chatkeep.store.files.tree.tree import NotRegularError, Tree, file_name
-from chatkeep.store.files.unsaying import digest_after
 from chatkeep.store.files.upkeep import Upkeep
 from chatkeep.store.merging import merging
 
@@ -69,7 +80,7 @@ class FilesStore:
         self._upkeep = upkeep
         self._reader = MessageReader(tree, upkeep)
         self._windows = KeptWindows(tree)
-        self._suspects: set[str] = set()
+        self._writer = Writer(tree, upkeep)
         self._tombstones = Tombstones(tree.workspace, is_flushed=tree.is_flushed)
 
     @classmethod
@@ -121,7 +132,7 @@ class FilesStore:
     ) -> Appended:
         """Store drafts at the end of a session, as `Store.append` says."""
         while True:
-            with self._held(key) as file:
+            with self._writer.held(key) as file:
                 if file is not None:
                     return self._extend(file, key, drafts, expect_count)
             if not create:
@@ -133,26 +144,63 @@ class FilesStore:
             created_at = min(message.sent_at for message in messages)
             header = Header(key=key, channel=channel or channel_of(key), title=None, created_at=created_at)
             with contextlib.suppress(FileExistsError):
-                self._create(header, messages)
+                self._writer.create(header, messages)
                 return batches.appended(key, drafts, {message.id: message for message in messages}, messages, 0)
+
+    def drop(self, key: str, lines: Chosen, *, mark: Mark, expect_count: int | None = None) -> Dropped:
+        """Take back chosen lines, as `Store.drop` says."""
+        with self._writer.existing(key) as file:
+            mark_id = mark.id or ""
+            row, spots = self._writer.current(file, key, (mark_id,))
+            count, known = row.digest.line_count, stored_in(file, spots, (mark_id,)).get(mark_id)
+            if known is not None:
+                file.flush()  # its process may have died before
+                messages = dropped_by(self._upkeep, file, row, dropping_of(known)) if lines.is_few else ()
+                return dropped(key, known, count, messages)
+            if expect_count not in {None, count}:
+                raise CountConflictError(expect_count or 0, count)
+            drops, messages = chosen(self._upkeep, file, row, lines)
+            placed = batches.numbered([mark.dropping(drops)], count)
+            self._writer.put_at_end(file, row, placed)
+            return dropped(key, placed[0], count + 1, messages)
+
+    def replace(
+        self,
+        key: str,
+        drafts: Sequence[Draft],
+        *,
+        mark: Mark,
+        create: bool = True,
+        expect_count: int | None = None,
+    ) -> Appended:
+        """Replace all messages, as `Store.replace` says."""
+        while True:
+            with self._writer.held(key) as file:
+                if file is not None:
+                    return self._substitute(file, key, drafts, mark, expect_count)
+            if not (create and drafts):
+                raise SessionNotFoundError(key)
+            if expect_count:
+                raise CountConflictError(expect_count, 0)
+            header, messages = begun(NewSession(key=key, messages=tuple(drafts)))
+            with contextlib.suppress(FileExistsError):
+                self._writer.create(header, messages)
+                return replaced(key, drafts, (), messages, 0)
+
+    def create(self, new: NewSession) -> Created:
+        """Begin a session, as `Store.create` says."""
+        header, messages = begun(new)
+        try:
+            self._writer.create(header, messages)
+        except FileExistsError:
+            raise SessionExistsError(header.key) from None
+        return created(header, messages)
 
     def revise(self, key: str, revision: Revision) -> Summary:
         """Change a session's header, as `Store.revise` says."""
-        with self._existing(key) as file:
-            row = self._current(file, key).row
-            return self._headed(file, row, revision.applied_to(row.header)).summary
-
-    def _headed(self, file: LockedFile, row: Row, header: Header) -> Row:
-        """Replace a locked file by one with this header, and return its row."""
-        old = file.read()
-        first_line = session_file.header_line(header, old[: row.body - 1])
-        content = session_file.whole_file(first_line, [old[row.body : row.tail]], row.digest.line_count)
-        self._tree.replace(file, content)
-        stamp, body = file.stamp_seen(), len(first_line)
-        tail = row.tail + body - row.body
-        with self._upkeep.telling(row.name):
-            self._upkeep.note(lambda db: rows.revise_row(db, row, header, stamp, body=body, tail=tail))
-        return msgspec.structs.replace(row, header=header, stamp=stamp, body=body, tail=tail)
+        with self._writer.existing(key) as file:
+            row = self._writer.current(file, key).row
+            return self._writer.headed(file, row, revision.applied_to(row.header)).summary
 
     def delete(self, key: str) -> None:
         """Remove a session and every trace of it, as `Store.delete` says."""
@@ -162,14 +210,14 @@ class FilesStore:
             with self._tree.locked(name):
                 has_begun = self._tombstones.begin(name)
                 self._tree.remove(name)
-                self._forget(name)
+                self._writer.forget(name)
         except NotRegularError:
             has_begun = self._tombstones.begin(name)
             self._tree.remove(name)
-            self._forget(name)
+            self._writer.forget(name)
         except FileNotFoundError:
             self._tree.flush_names()  # another process may have removed it and failed before its flush
-            self._forget(name)
+            self._writer.forget(name)
             self._tree.drop_quarantined(name)
             raise SessionNotFoundError(key) from None
         self._tombstones.end(name, has_begun=has_begun)
@@ -188,7 +236,7 @@ class FilesStore:
         """Take in a session, as `Store.merge` says."""
         key = session.header.key
         while True:
-            with self._held(key) as file:
+            with self._writer.held(key) as file:
                 if unless_deleted and self._tombstones.has(file_name(key), is_there=file is not None):
                     raise SessionDeletedError(key)
                 if not unless_deleted:
@@ -197,7 +245,7 @@ class FilesStore:
                     return self._merge_into(file, key, session.messages)
             found = merging(session.messages, {}, 0)
             with contextlib.suppress(FileExistsError):
-                self._create(session.header, found.lines, session.extra)
+                self._writer.create(session.header, found.lines, session.extra)
                 return found.merged(len(session.messages), created=True)
 
     # Reading
@@ -257,16 +305,26 @@ class FilesStore:
         lines = self._log(key).messages  # the file changes faster than its index
         return neighbours(lines if log else said(lines), limit=limit, before=before, after=after)
 
-    def list(self, selection: Selection, *, limit: int, cursor: str | None = None) -> Page:
+    def message(self, key: str, message_id: str, *, log: bool = False) -> Message:
+        """Return one message by its id, as `Store.message` says."""
+        name = self._row(key).name
+        found = self._upkeep.answer(lambda index: index.row_and_spots(name, key, (message_id,)), name)
+        for spot in () if found is None else found.spots:
+            for message in self.window(key, limit=1, before=spot.seq + 1, after=spot.seq - 1, log=log).messages:
+                if message.id == message_id:
+                    return message
+        raise MessageNotFoundError
+
+    def list(self, selection: Selection, *, limit: int, cursor: str | None = None, metadata: bool = False) -> Page:
         """Return sessions by latest activity, as `Store.list` says."""
         scope = scope_of("sessions", selection)
         after = None if cursor is None else place_of(cursor, scope)
 
         def look(index: Index) -> Page:
-            return index.kept((selection, limit, cursor), lambda: page(index))
+            return index.kept((selection, limit, cursor, metadata), lambda: page(index))
 
         def page(index: Index) -> Page:
-            found, total = index.page(selection, limit=limit + 1, after=after)
+            found, total = index.page(selection, limit=limit + 1, after=after, metadata=metadata)
             sessions = tuple(found[:limit])
             next_cursor = cursor_at(rows.place_in_list(sessions[-1]), scope) if found[limit:] else None
             return Page(sessions=sessions, total=total, next_cursor=next_cursor)
@@ -332,62 +390,9 @@ class FilesStore:
 
     # Under the lock
 
-    @contextlib.contextmanager
-    def _held(self, key: str) -> Iterator[LockedFile | None]:
-        """Lock a session's file for this thread, or yield None if there is none."""
-        lock = self._tree.locked(file_name(key))
-        try:
-            file = lock.__enter__()
-        except FileNotFoundError:
-            yield None
-            return
-        except NotRegularError:
-            raise SessionDamagedError(key, NOT_A_FILE) from None
-        try:
-            if file.name in self._suspects:
-                self._upkeep.renew(file)
-                self._suspects.discard(file.name)
-            yield file
-        finally:
-            if file.is_suspect:
-                self._suspects.add(file.name)
-            lock.__exit__(None, None, None)
-
-    @contextlib.contextmanager
-    def _existing(self, key: str) -> Iterator[LockedFile]:
-        with self._held(key) as file:
-            if file is None:
-                self._upkeep.refresh(file_name(key))
-                raise SessionNotFoundError(key)
-            yield file
-
-    def _current(self, file: LockedFile, key: str, ids: Collection[str] = ()) -> RowAndSpots:
-        """Return the row of a locked file in its present state, and the spots of the lines that may have these ids.
-
-        The file is repaired first if necessary.
-
-        Raises:
-            SessionDamagedError: when the file must not be written.
-        """
-
-        def look(index: Index) -> RowAndSpots | None:
-            return index.row_and_spots(file.name, key, ids)
-
-        found = self._upkeep.ask(look)
-        is_known = found is not None and found.row.stamp == file.seen and not waits(found.row)
-        if found is None or not is_known or (found.row.damage is None and not has_tail(file, found.row)):
-            self._upkeep.heal(file)
-            found = self._upkeep.ask(look)
-        if found is None:
-            reason = self._upkeep.ask(lambda index: index.problem(file.name))
-            raise SessionDamagedError(key, reason or "it cannot be read")
-        if found.row.damage is not None:
-            raise SessionDamagedError(key, found.row.damage)
-        return found
-
     def _extend(self, file: LockedFile, key: str, drafts: Sequence[Draft], expect_count: int | None) -> Appended:
         unrepeated = batches.unrepeated(drafts)
-        row, spots = self._current(file, key, unrepeated)
+        row, spots = self._writer.current(file, key, unrepeated)
         stored = stored_in(file, spots, unrepeated)
         for message_id, message in stored.items():
             if not message.says_the_same(unrepeated[message_id]):
@@ -397,88 +402,35 @@ class FilesStore:
         if new and expect_count not in {None, count}:
             raise CountConflictError(expect_count or 0, count)
         messages = batches.numbered(new, count)
-        self._put_at_end(file, row, messages)
+        self._writer.put_at_end(file, row, messages)
         return batches.appended(
             row.header.key, drafts, {**stored, **{message.id: message for message in messages}}, messages, count
         )
 
+    def _substitute(
+        self, file: LockedFile, key: str, drafts: Sequence[Draft], mark: Mark, expect_count: int | None
+    ) -> Appended:
+        row, spots = self._writer.current(file, key, [draft.id or "" for draft in drafts])
+        count = row.digest.line_count
+        stay = kept(self._upkeep, file, row, drafts)
+        first = stay[-1].seq + 1 if stay else 1
+        gone = (SeqRange(first, count),) if stands_from(self._upkeep, row, first) else ()
+        new = replacing(drafts[len(stay) :], mark, gone)
+        if new and expect_count not in {None, count}:
+            raise CountConflictError(expect_count or 0, count)
+        for taken in stored_in(file, spots, {draft.id or "" for draft in new}):
+            raise MessageConflictError(taken)
+        messages = batches.numbered(new, count)
+        self._writer.put_at_end(file, row, messages)
+        return replaced(row.header.key, drafts, stay, messages, count)
+
     def _merge_into(self, file: LockedFile, key: str, messages: Sequence[Message]) -> Merged:
         wanted = {message.id: message for message in messages}
-        row, spots = self._current(file, key, wanted)
+        row, spots = self._writer.current(file, key, wanted)
         stored = stored_in(file, spots, wanted)
         found = merging(messages, stored, row.digest.line_count)
-        self._put_at_end(file, row, found.lines)
+        self._writer.put_at_end(file, row, found.lines)
         return found.merged(len(messages), created=False)
-
-    def _put_at_end(self, file: LockedFile, row: Row, messages: Sequence[Message]) -> None:
-        if not messages:
-            file.flush()  # the process behind a stored message may have died before its flush
-            return
-        indexed = self._upkeep.prepared(messages)
-        if session_file.needs_format(messages) and session_file.is_old(file.read_at(0, session_file.HEAD_BYTES)):
-            row = self._headed(file, row, row.header)
-        digest = digest_after(self._upkeep, file, row, messages)
-        lines = session_file.message_lines(messages)
-        content = b"".join(lines) + session_file.trailer(digest.line_count)
-        file.overwrite_tail(row.tail, content)
-        stamp = self._tree.kept_stamp(file, row.tail, content)
-        if stamp is None:
-            raise BusyError  # a program without our lock has written there; its bytes stay
-        with self._upkeep.telling(row.name):
-            entry = Entry(
-                name=row.name,
-                header=row.header,
-                digest=digest,
-                stamp=stamp,
-                body=row.body,
-                messages=messages,
-                indexed=indexed,
-            )
-            grown = rows.with_lines(entry, lines, row.tail, row.checksum)
-            if not self._upkeep.note(lambda db: rows.grow(db, row, grown)):
-                self._upkeep.heal(file)
-
-    def _create(self, header: Header, messages: Sequence[Message], extra: dict[str, Json] | None = None) -> None:
-        """Make a session's file and row.
-
-        Raises:
-            FileExistsError: when another writer was quicker.
-        """
-        indexed = self._upkeep.prepared(messages)
-        name, first_line = (
-            file_name(header.key),
-            session_file.header_line(header, session_file.with_unknown(extra or {})),
-        )
-        lines = session_file.message_lines(messages)
-        content = session_file.whole_file(first_line, lines, len(lines))
-        with self._tree.created(name, content) as file, self._upkeep.telling(name):
-            entry = Entry(
-                name=name,
-                header=header,
-                digest=Digest().plus(*messages),
-                stamp=file.stamp_seen(),
-                body=len(first_line),
-                messages=messages,
-                indexed=indexed,
-            )
-            made = rows.with_lines(entry, lines, len(first_line))
-            self._upkeep.note(lambda db: changes.take(db, name, made))
-
-    def _forget(self, name: str) -> None:
-        """Remove a deleted file from the index, unless the index already describes a new file of that name."""
-
-        def change(db: Database) -> None:
-            if not self._describes(rows.known_stamp(db, name), name):
-                changes.take(db, name, None)
-
-        with self._upkeep.telling(name):
-            self._upkeep.note(change)
-
-    def _describes(self, stamp: Stamp | None, name: str) -> bool:
-        try:
-            return stamp is not None and stamp == self._tree.stamp(name)
-        except NotRegularError:
-            return False
 
     # Without a lock
 

@@ -14,7 +14,10 @@ from collections.abc import Iterator, Mapping
 from datetime import date
 from typing import Final
 
+import msgspec
+
 from chatkeep.core.model import Selection
+from chatkeep.core.standing import Drops
 from chatkeep.core.stats import (
     LARGEST_SHOWN,
     TAGS_SHOWN,
@@ -34,6 +37,23 @@ from chatkeep.store.files.index.sql import QUERIES, one_number, reading_rows
 _Row = tuple[Value, ...]
 _EVER: Final = -1 << 62  # microseconds; earlier than any message
 _FEW: Final = 2000  # sessions under a prefix; below this the key index finds them, else SQLite reads all sessions
+
+
+def counted_in(db: Database, sid: int, ranges: Drops) -> tuple[int, int]:
+    """Return the number of a session's messages in ranges of seqs, and of those by user and assistant."""
+    docs: list[tuple[int, int]] = []
+    for one in ranges:
+        for seq, doc, count in db.execute(QUERIES["runs_in"], {"sid": sid, "first": one.first, "last": one.last}):
+            docs.append((doc + max(0, one.first - seq), doc + min(count - 1, one.last - seq)))
+    ((messages, talk),) = db.execute(QUERIES["counted_in"], {"ranges": msgspec.json.encode(docs).decode()})
+    return int(messages), int(talk)
+
+
+def standing_in(db: Database, sid: int, ranges: Drops) -> tuple[int, int]:
+    """Return the number of a session's messages in ranges of seqs, and of its standing events besides marks."""
+    values = ({"sid": sid, "first": one.first, "last": one.last} for one in ranges)
+    events = sum(int(count) for one in values for (count,) in db.execute(QUERIES["events_in"], one))
+    return counted_in(db, sid, ranges)[0], events
 
 
 def counted_stats(db: Database, prefix: str, unit: PeriodUnit, since: date | None) -> Stats:

@@ -200,28 +200,32 @@ class Index:
 
     def _log(self, order: str, values: dict[str, Value]) -> list[tuple[Value, ...]]:
         """Return the rows of lines of every kind, in the order of a query for messages."""
+        return self._joined(order, f"asides_{order}", values)
+
+    def _joined(self, order: str, others: str, values: dict[str, Value]) -> list[tuple[Value, ...]]:
+        """Return the rows of two queries in one snapshot, by seq: those for messages, and for other lines."""
 
         def rows(db: Database) -> list[tuple[Value, ...]]:
             said = {**values, "roles": EVERY_ROLE}
             with db:  # one snapshot for both
-                found = [*db.execute(QUERIES[order], said), *db.execute(QUERIES[f"asides_{order}"], values)]
+                found = [*db.execute(QUERIES[order], said), *db.execute(QUERIES[others], values)]
             return sorted(found, key=lambda row: int(row[0]), reverse=order == "newest")
 
         return self._read(rows)[: values["limit"]]
 
+    def standing_after(self, row: Row, seq: int, *, limit: int) -> list[Spot]:
+        """Return the spots of a session's first standing lines after a seq: messages, and events besides marks."""
+        found = self._joined("following", "events_following", {"name": row.name, "after": seq, "limit": limit})
+        with lost_as_such():
+            return [spot_of(values[:3]) for values in found]
+
+    def standing_in(self, row: Row, ranges: Drops) -> tuple[int, int]:
+        """Return the number of messages in these ranges of seqs, and of standing events besides marks."""
+        return self._read(lambda db: counting.standing_in(db, row.sid, ranges))
+
     def counted_in(self, row: Row, ranges: Drops) -> tuple[int, int]:
         """Return the number of messages in these ranges of seqs, and of those by user and assistant."""
-
-        def counts(db: Database) -> tuple[int, int]:
-            docs: list[tuple[int, int]] = []
-            for one in ranges:
-                values = {"sid": row.sid, "first": one.first, "last": one.last}
-                for seq, doc, count in db.execute(QUERIES["runs_in"], values):
-                    docs.append((doc + max(0, one.first - seq), doc + min(count - 1, one.last - seq)))
-            ((messages, talk),) = db.execute(QUERIES["counted_in"], {"ranges": msgspec.json.encode(docs).decode()})
-            return int(messages), int(talk)
-
-        return self._read(counts)
+        return self._read(lambda db: counting.counted_in(db, row.sid, ranges))
 
     def row_and_spots(self, name: str, key: str, message_ids: Collection[str]) -> RowAndSpots | None:
         """Return a session's row, and the spots of the lines with the hashes of these ids, of one moment.
@@ -237,7 +241,9 @@ class Index:
                 return RowAndSpots(row_of(values), [spot_of(one) for one in _decode_spots(spots)])
             return None
 
-    def page(self, selection: Selection, *, limit: int, after: Place | None) -> tuple[list[Summary], int]:
+    def page(
+        self, selection: Selection, *, limit: int, after: Place | None, metadata: bool = False
+    ) -> tuple[list[Summary], int]:
         """Return a page of sessions by latest activity after a place, and the total of the selection."""
         where, values = conditions(selection)
         total = self._total(selection, where, values)
@@ -247,6 +253,8 @@ class Index:
             values = {**values, "at": after.at_us - EPOCH_US, "past": after.key}
         where = [unindexed(condition, keep="key" if few else "time") for condition in where]
         sql = QUERIES["page_of_few" if few else "page"].replace("{where}", " AND ".join(where) or "true")
+        if metadata:
+            sql = QUERIES["with_metadata"].replace("{page}", sql)
         found = self._rows(sql, {**values, "limit": limit})
         with lost_as_such():
             return [_listed(row) for row in found], total

@@ -168,6 +168,14 @@ SELECT a.seq, s.body + a.start, a.size, s.size, s.modified_ns, s.changed_ns, s.i
 FROM sessions s CROSS JOIN asides a ON a.sid = s.sid AND a.seq > :after
 WHERE s.name = :name ORDER BY a.seq LIMIT :limit;
 
+-- events_in: The number of a session's standing events in a range of seqs.
+SELECT count(*) FROM asides WHERE sid = :sid AND seq BETWEEN :first AND :last AND doc IS NOT NULL;
+
+-- events_following: The spots of a session's standing events after a seq, in order, with the stamp of the file.
+SELECT a.seq, s.body + a.start, a.size, s.size, s.modified_ns, s.changed_ns, s.inode
+FROM sessions s CROSS JOIN asides a ON a.sid = s.sid AND a.seq > :after AND a.doc IS NOT NULL
+WHERE s.name = :name ORDER BY a.seq LIMIT :limit;
+
 -- drop_session: Delete the row of a session.
 DELETE FROM sessions WHERE sid = :sid;
 
@@ -206,6 +214,9 @@ SELECT * FROM listed WHERE {where} ORDER BY updated_at DESC, key LIMIT :limit;
 
 -- page_of_few: A page of few sessions, latest activity first. The unary `+` makes SQLite sort them, not walk an index.
 SELECT * FROM listed WHERE {where} ORDER BY +updated_at DESC, +key LIMIT :limit;
+
+-- with_metadata: The sessions of a page, with their metadata.
+SELECT s.* FROM sessions s JOIN ({page}) USING (sid) ORDER BY s.updated_at DESC, s.key;
 
 -- keys: A page of keys, by code point.
 SELECT key FROM sessions WHERE {where} ORDER BY key LIMIT :limit;

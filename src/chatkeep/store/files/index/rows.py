@@ -334,7 +334,7 @@ def place_in_list(session: Summary) -> Place:
 
 
 class _Placed(NamedTuple):
-    """A line with the place of its JSON in the file, and its document, None for a dropped line."""
+    """A line with the place of its JSON in the file, and its document, None for a dropped line or a mark."""
 
     line: Message
     start: int
@@ -356,7 +356,7 @@ def _put_lines(db: Database, entry: Entry, sid: int, doc: int | None) -> int:
     gone, free = reach(entry.messages), first
     placed: list[_Placed] = []
     for line, start, end in zip(entry.messages, entry.starts, entry.ends, strict=True):
-        is_gone = holds(gone, line.seq)
+        is_gone = holds(gone, line.seq) or line.is_mark
         placed.append(_Placed(line, start, end, None if is_gone else free))
         free += not is_gone
     _put_rows(db, entry, sid, placed)

@@ -83,7 +83,8 @@ CREATE TABLE messages (
 );
 
 -- The lines of a session that are no messages: events, and what was dropped. An event that stands has a row in
--- `messages` too, under its `doc`, so that a search for it finds it; a dropped line has none.
+-- `messages` too, under its `doc`, so that a search for it finds it; a dropped line has none, nor has a
+-- line that only drops others.
 CREATE TABLE asides (
   sid INTEGER NOT NULL,
   seq INTEGER NOT NULL,

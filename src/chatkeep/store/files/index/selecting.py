@@ -17,6 +17,13 @@ _TAGGED: Final = (
     " AND NOT EXISTS (SELECT value FROM json_each(:tags) EXCEPT SELECT value FROM json_each(tags))"
 )
 
+# Lists read a view without metadata; `instr` is cheap and leaves few sessions
+_WITH_ENTRY: Final = (
+    "sid IN (SELECT sid FROM sessions WHERE instr(metadata, :entry_{place}) AND CASE json_type(metadata, :path_{place})"
+    " WHEN 'text' THEN metadata -> :path_{place} = :text_{place} WHEN 'object' THEN 0 WHEN 'array' THEN 0"
+    " ELSE metadata -> :path_{place} = :value_{place} END)"
+)
+
 
 def conditions(selection: Selection) -> tuple[list[str], dict[str, Value]]:
     """Return the SQL conditions of a selection, to join with AND, and their values by name."""
@@ -38,6 +45,13 @@ def conditions(selection: Selection) -> tuple[list[str], dict[str, Value]]:
         where.append(_TAGGED)
         values["tag"] = msgspec.json.encode(selection.tags[0]).decode()
         values["tags"] = msgspec.json.encode(selection.tags).decode()
+    for place, (name, value) in enumerate(selection.metadata):
+        where.append(_WITH_ENTRY.replace("{place}", str(place)))
+        parts = name.split(".")
+        values[f"entry_{place}"] = msgspec.json.encode(parts[0]).decode()
+        values[f"path_{place}"] = "$" + "".join(f'."{part}"' for part in parts)
+        values[f"value_{place}"] = value
+        values[f"text_{place}"] = msgspec.json.encode(value).decode()
     if selection.prefix:
         bounds = key_bounds(selection.prefix)
         where.append("key >= :first")

@@ -1,0 +1,152 @@
+"""The verbs about the messages of one session, and about its beginning."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from chatkeep.client import calls
+from chatkeep.client.async_connection import AsyncConnection
+from chatkeep.client.messages import Appendable, drafts_of
+from chatkeep.core.history.windows import Window
+from chatkeep.core.life.dropping import Chosen, Created, Dropped, Mark, NewSession
+from chatkeep.core.model import Appended, Message
+
+
+class AsyncSessionLog:
+    """A part of the client: what is said in a session, and taken back."""
+
+    _connection: AsyncConnection
+
+    async def append(
+        self,
+        key: str | None,
+        drafts: Appendable | Iterable[Appendable],
+        *,
+        channel: str | None = None,
+        create: bool = True,
+        expect_count: int | None = None,
+    ) -> Appended:
+        """Store 1 to 1000 messages at the end of a session, all or none; return their places.
+
+        A message is a dict (`{"role": "user", "content": "Hello"}`), a `Draft`, or a message object of a model's SDK,
+        anything with `model_dump`. A missing session is created, unless `create` is false, in `channel` or the channel
+        in its key. Without a key the server makes one. With `expect_count` nothing is stored unless the session has as
+        many lines. A message with a stored id keeps its place. The seqs in its `drops` no longer stand.
+
+        Raises:
+            InvalidError: for anything but a message, with the field. TooLargeError: for a message over 16 MiB.
+            SessionNotFoundError: when there is no such session and `create` is false.
+            MessageConflictError: when an id is taken by other content.
+            CountConflictError: when the session has not `expect_count` lines.
+            SessionDamagedError: when the session's file cannot be read whole.
+        """
+        call = calls.append(key, drafts_of(drafts), channel=channel, create=create, expect_count=expect_count)
+        return await self._connection.answer(call)
+
+    async def replace(
+        self,
+        key: str,
+        drafts: Appendable | Iterable[Appendable],
+        *,
+        create: bool = True,
+        mark: Mark = Mark(),  # noqa: B008 - an immutable value
+        expect_count: int | None = None,
+    ) -> Appended:
+        """Replace everything that stands by at most 10,000 messages, in one append; return their places.
+
+        The messages that begin both alike stay: the same ids and content, or the same content without an id. What goes
+        stays in the log (`window(..., log=True)`). A missing session is created, unless `create` is false.
+
+        Raises:
+            InvalidError: for anything but messages, and for messages with drops of their own.
+            SessionNotFoundError: when there is no such session, and `create` is false or there are no messages.
+            MessageConflictError: when a new message has an id of the log.
+            CountConflictError: when the session has not `expect_count` lines.
+            SessionDamagedError: when the session's file cannot be read whole.
+        """
+        call = calls.replace_all(
+            key, drafts_of(drafts), create=create, mark=calls.with_mark(mark), expect_count=expect_count
+        )
+        return await self._connection.answer(call)
+
+    async def drop(
+        self,
+        key: str,
+        lines: Chosen,
+        *,
+        mark: Mark = Mark(),  # noqa: B008 - an immutable value
+        expect_count: int | None = None,
+    ) -> Dropped:
+        """Take back lines of a session: `Chosen(last=1)`, `Chosen(seqs=SeqRange(5, 6))`, `Chosen(id="a")`, everything.
+
+        They stay in the log, and stand no more. The id of the `mark` is made here, so a retry drops nothing more; its
+        time is the server's.
+
+        Raises:
+            InvalidError: for a choice of several kinds, or a number out of range.
+            MessageNotFoundError: when nothing chosen stands. SessionNotFoundError: when there is no such session.
+            MessageConflictError: when another line has the id of the mark.
+            CountConflictError: when the session has not `expect_count` lines.
+            SessionDamagedError: when the session's file cannot be read whole.
+        """
+        call = calls.drop_lines(key, lines, mark=calls.with_mark(mark), expect_count=expect_count)
+        return await self._connection.answer(call)
+
+    async def create(self, new: NewSession) -> Created:
+        """Begin a session with its header and first messages, all or nothing; without a key the server makes one.
+
+        The client sends the call once. After an UnreachableError `get` tells whether the session is there.
+
+        Raises:
+            SessionExistsError: when there is a session with this key.
+            InvalidError: for a value against a rule. MessageConflictError: for an id twice.
+        """
+        return await self._connection.answer(calls.begin_session(new))
+
+    async def fork(self, key: str, *, seq: int | None = None, new_key: str | None = None) -> Created:
+        """Begin a session with what stands of another one, up to a seq; its metadata tell so in `forked_from`.
+
+        Its messages keep ids and times, and are numbered anew. The client sends the call once.
+
+        Raises:
+            MessageNotFoundError: when the session has no line with this seq.
+            SessionNotFoundError, SessionDamagedError: when there is none, or nothing of it can be read.
+            SessionExistsError: when there is a session with the new key.
+        """
+        return await self._connection.answer(calls.fork(key, seq=seq, new_key=new_key))
+
+    async def message(self, key: str, message_id: str, *, log: bool = False) -> Message:
+        """Return the message with an id, if it stands and is no event; with `log`, a line of any kind.
+
+        Raises:
+            MessageNotFoundError: when there is none.
+            SessionNotFoundError, SessionDamagedError: when there is no session, or nothing of it can be read.
+        """
+        return await self._connection.answer(calls.message(key, message_id, log=log))
+
+    async def window(
+        self,
+        key: str,
+        *,
+        limit: int | None = None,
+        before: int | None = None,
+        after: int | None = None,
+        max_tokens: int | None = None,
+        reasoning: bool = False,
+        log: bool = False,
+    ) -> Window:
+        """Return neighbouring messages, oldest first: the newest, or those next to a seq.
+
+        `limit` is 1 to 500: 50 if left out, 500 with `max_tokens`. `before` and `after` are seqs, exclusive. With
+        `max_tokens` the window has the newest that fit, by an estimate, without the reasoning of models unless
+        `reasoning` is true. Its `for_openai()` and `for_anthropic()` give dicts for a model. With `log` every line
+        counts, events and dropped ones too.
+
+        Raises:
+            SessionNotFoundError, SessionDamagedError: when there is none, or nothing of it can be read.
+            InvalidError: for numbers out of range, and for `after` or `log` together with `max_tokens`.
+        """
+        bounds = {"limit": limit, "before": before, "after": after, "max_tokens": max_tokens}
+        return await self._connection.answer(
+            calls.window(key, {**bounds, "reasoning": reasoning or None, "log": log or None})
+        )

@@ -1,0 +1,5 @@
+"""The life of a session: what comes in, and what is taken back.
+
+incoming    sessions, headers and messages from elsewhere, checked by every rule
+dropping    beginning, forking, replacing and taking back: the requests, and their answers
+"""

@@ -1,0 +1,58 @@
+"""Ids and times for messages without them: the only inputs of the use cases that no caller gives."""
+
+from __future__ import annotations
+
+import secrets
+import threading
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+import msgspec
+
+from chatkeep.core.keys import RANDOM_BITS, id_of, number_after
+from chatkeep.core.life.dropping import Mark
+from chatkeep.core.model import Draft, check_draft, utc
+from chatkeep.core.standing import EVENT
+
+
+def now_utc() -> datetime:
+    """Return the current time in UTC."""
+    return datetime.now(UTC)
+
+
+class MessageIds:
+    """A maker of unique ids of 26 characters, each greater than the one before. Safe for threads."""
+
+    def __init__(self) -> None:
+        """Begin without a last id."""
+        self._lock = threading.Lock()
+        self._last = 0
+
+    def __call__(self, at: datetime) -> str:
+        """Return a new id."""
+        with self._lock:
+            self._last = number_after(self._last, at, secrets.randbits(RANDOM_BITS))
+            return id_of(self._last)
+
+
+def completed(draft: Draft, now: datetime, new_id: Callable[[datetime], str]) -> Draft:
+    """Return a message with an id and a time, after checking its rules.
+
+    Raises:
+        InvalidError, TooLargeError: as in `check_draft`.
+    """
+    sent_at = now if draft.sent_at is None else utc(draft.sent_at)
+    content = "" if draft.content is None and draft.role == EVENT else draft.content
+    complete = msgspec.structs.replace(draft, sent_at=sent_at, id=draft.id or new_id(now), content=content)
+    check_draft(draft if draft.id == "" else complete)
+    return complete
+
+
+def completed_mark(mark: Mark, now: datetime, new_id: Callable[[datetime], str]) -> Mark:
+    """Return a mark with an id and a time, after checking its rules.
+
+    Raises:
+        InvalidError: as in `check_draft`.
+    """
+    complete = completed(Draft(role=EVENT, content="", id=mark.id, sent_at=mark.sent_at), now, new_id)
+    return Mark(id=complete.id, sent_at=complete.sent_at)
