@@ -379,29 +379,7 @@ class MemoryStore:
 
     def stats(self, prefix: str = "", *, unit: PeriodUnit = "month", since: date | None = None) -> Stats:
         """Return statistics of the sessions under a prefix: over time, by channel and tag, and the largest."""
-        sessions = self._selected(Selection(prefixes=(prefix,), archived=None))
-        created = Counter(stored.header.created_at.date() for stored in sessions)
-        days = Counter(message.sent_at.date() for stored in sessions for message in said(stored.messages))
-        tags = Counter(tag for stored in sessions for tag in set(stored.header.tags))
-        channels = {stored.header.channel for stored in sessions}
-        counts = [
-            _channel_count(name, [one for one in sessions if one.header.channel == name]) for name in sorted(channels)
-        ]
-        measures = sorted(map(_measure, sessions), key=lambda one: one.key)
-        return Stats(
-            session_count=len(sessions),
-            message_count=sum(one.message_count for one in measures),
-            size_bytes=sum(one.size_bytes for one in measures),
-            unit=unit,
-            periods=periods_of(created, days, unit, since),
-            channels=tuple(sorted(counts, key=lambda one: -one.session_count)),
-            tags=tuple(
-                TagCount(tag=tag, session_count=count)
-                for tag, count in sorted(tags.items(), key=lambda one: (-one[1], one[0]))[:TAGS_SHOWN]
-            ),
-            largest=tuple(sorted(measures, key=lambda one: -one.size_bytes)[:LARGEST_SHOWN]),
-            longest=tuple(sorted(measures, key=lambda one: -one.message_count)[:LARGEST_SHOWN]),
-        )
+        return _stats_of(self._selected(Selection(prefixes=(prefix,), archived=None)), unit, since)
 
     def usage(self, asked: UsageQuery) -> UsageReport:
         """Return the tokens and the cost of answers by group."""
@@ -439,6 +417,31 @@ class MemoryStore:
         with self._lock:
             sessions = tuple(self._sessions.values())
         return tuple(stored for stored in sessions if selects(selection, stored.summary))
+
+
+def _stats_of(sessions: Sequence[_Stored], unit: PeriodUnit, since: date | None) -> Stats:
+    created = Counter(stored.header.created_at.date() for stored in sessions)
+    days = Counter(message.sent_at.date() for stored in sessions for message in said(stored.messages))
+    tags = Counter(tag for stored in sessions for tag in set(stored.header.tags))
+    channels = {stored.header.channel for stored in sessions}
+    counts = [
+        _channel_count(name, [one for one in sessions if one.header.channel == name]) for name in sorted(channels)
+    ]
+    measures = sorted(map(_measure, sessions), key=lambda one: one.key)
+    return Stats(
+        session_count=len(sessions),
+        message_count=sum(one.message_count for one in measures),
+        size_bytes=sum(one.size_bytes for one in measures),
+        unit=unit,
+        periods=periods_of(created, days, unit, since),
+        channels=tuple(sorted(counts, key=lambda one: -one.session_count)),
+        tags=tuple(
+            TagCount(tag=tag, session_count=count)
+            for tag, count in sorted(tags.items(), key=lambda one: (-one[1], one[0]))[:TAGS_SHOWN]
+        ),
+        largest=tuple(sorted(measures, key=lambda one: -one.size_bytes)[:LARGEST_SHOWN]),
+        longest=tuple(sorted(measures, key=lambda one: -one.message_count)[:LARGEST_SHOWN]),
+    )
 
 
 def _new_header(key: str, channel: str | None, messages: Iterable[Message]) -> Header:
