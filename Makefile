@@ -87,6 +87,7 @@ bench: $(VENV)/ready
 	-$(BIN)/python bench/lag.py
 	$(BIN)/python bench/page.py .bench
 	$(BIN)/python bench/alternatives.py
+	$(BIN)/python bench/limits.py
 
 # Packages of npm that tests need; those tests are skipped where there is no npm
 %/node_modules/ready: %/package-lock.json
