@@ -254,7 +254,7 @@ def _rows_of_pairs(text: str) -> Iterator[str]:
     row: list[str] = []
     last = ""  # the last character of the slice before, if it is of such a script
     for plain in filter(None, map(folded, slices(text))):
-        kinds = f"{last}{plain}".translate(_KINDS)
+        kinds = _translated(f"{last}{plain}", _KINDS)  # folding makes up to eighteen characters of one
         end = 0
         for run in _RUN_KINDS.finditer(kinds):
             start, end = run.span()
