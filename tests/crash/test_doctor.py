@@ -20,6 +20,7 @@ import pytest
 from chatkeep import wiring
 from chatkeep.config import Settings
 from chatkeep.core.model import Revision, Selection
+from chatkeep.disk.locks import file_locked
 from chatkeep.exporters import exported
 from chatkeep.store.admin import Finding
 from chatkeep.store.files.care import inspection, remedies
@@ -428,3 +429,14 @@ def _joins(content: bytes | str, now: bytes | str, cut: bytes | str) -> bool:
     whole = content.rstrip(b"\n")
     begins = whole[: len(whole) - len(cut)]
     return whole == begins + cut and now.startswith(begins)
+
+
+@pytest.mark.parametrize("name", ["tokens.json", "tombstones"])
+def test_leave_a_list_alone_while_it_is_written(tmp_path: Path, name: str) -> None:
+    """The unfinished file of a list is a leftover only when nobody holds the list's lock."""
+    workspace = _workspace(tmp_path, 1)
+    unfinished = workspace / f".{name}.new"
+    unfinished.touch(0o600)
+    with file_locked((workspace / name).with_suffix(".lock")):
+        assert [] == _findings(workspace)
+    assert [unfinished.name] == [found.file for found in _findings(workspace)]

@@ -33,7 +33,6 @@ _LIMITS: Final = tuple(f"limits.sqlite3{ending}" for ending in _DATABASE)
 _PRIVATE: Final = (*_LISTS, "tokens.lock", "pages.lock", f"{TOMBSTONES}.lock", "lock", *_LIMITS)
 _SETTINGS: Final = "chatkeep.toml"
 _TELLING_S: Final = 0.5  # a writer's time to update the index after it removed a file
-_UNFINISHED: Final = tuple(f".{name}.new" for name in _LISTS)  # of lists, before their rename
 
 
 def examined(workspace: Path, on_progress: Progress | None = None) -> Iterator[Finding]:
@@ -124,9 +123,12 @@ def _deletion_findings(workspace: Path) -> Iterator[Finding]:
 
 def _leftovers(workspace: Path) -> Iterator[Finding]:
     """Yield findings of files left by ended processes, and of strange files in `tmp` and `quarantine`."""
-    for name in _UNFINISHED:
-        if os.path.lexists(workspace / name):
-            yield Finding(file=name, kind="leftover", reason="a file that was not finished", remedy="set aside")
+    for name in _LISTS:
+        unfinished = workspace / f".{name}.new"
+        is_there = os.path.lexists(unfinished) and not _is_held((workspace / name).with_suffix(".lock"))
+        if is_there and os.path.lexists(unfinished):  # its writer may have named it and let go meanwhile
+            reason = "a file that was not finished"
+            yield Finding(file=unfinished.name, kind="leftover", reason=reason, remedy="set aside")
     for name in () if (workspace / "tmp").is_symlink() else _names_in(workspace / "tmp"):
         path = workspace / "tmp" / name
         try:
