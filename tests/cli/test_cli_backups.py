@@ -105,7 +105,7 @@ def test_restore_over_other_content(run: Run, workspace: Path, saved: Path, tmp_
     assert before == _files(workspace)
     with zipfile.ZipFile(saved) as packed:
         packed.extractall(tmp_path / "unpacked")
-    assert "Imported 1 new" in run("import", str(tmp_path / "unpacked"), "--restore-deleted").out
+    assert "Imported 1 new" in run("import", str(tmp_path / "unpacked")).out
 
 
 def test_restore_deletions(run: Run, workspace: Path, tmp_path: Path) -> None:

@@ -51,6 +51,7 @@ CASES: dict[str, Case] = {
     "search": Case("reads", "line --json"),
     "export": Case("reads"),
     "stats": Case("reads", "--json"),
+    "usage": Case("reads", "--json"),
     "token list": Case("reads", "--json"),
     "backup": Case("checks", "{aside}/backup.zip --json"),
     "doctor": Case("checks", "--json"),

@@ -108,18 +108,18 @@ def test_import_dry_run(run: Run, tmp_path: Path) -> None:
 
 
 def test_import_leaves_out_deleted_sessions(run: Run, tmp_path: Path) -> None:
-    """Deleted sessions stay away, named with the way to bring them back; nothing else is no success."""
+    """Deleted sessions stay away if asked to, named with the way to bring them back; nothing else is no success."""
     exported = tmp_path / "all.jsonl"
     for key in ("a", "b"):
         run("append", key, "x", "--role", "user")
     run("export", "--format", "jsonl", "--output", str(exported))
     run("delete", "a", "--yes")
-    kept = run("import", str(exported))
+    kept = run("import", str(exported), "--leave-deleted")
     assert "1 session left out that was deleted here: a. --restore-deleted brings it back." in kept.err
     assert "1 message is here already" in kept.out
     run("delete", "b", "--yes")
-    foretold = run("import", str(exported), "--dry-run", "--json", code=4).json
-    report = run("import", str(exported), "--json", code=4).json
+    foretold = run("import", str(exported), "--leave-deleted", "--dry-run", "--json", code=4).json
+    report = run("import", str(exported), "--leave-deleted", "--json", code=4).json
     assert (["a", "b"], 2, 0, []) == (
         report["left_out"],
         report["sessions_left_out"],
@@ -127,8 +127,19 @@ def test_import_leaves_out_deleted_sessions(run: Run, tmp_path: Path) -> None:
         report["errors"],
     )
     assert foretold == report
-    assert "Imported 2 new" in run("import", str(exported), "--restore-deleted").out
+    assert "Imported 2 new" in run("import", str(exported)).out
     assert "2 messages are here already" in run("import", str(exported)).out
+
+
+def test_import_of_another_program_leaves_out_deleted_sessions(run: Run, tmp_path: Path) -> None:
+    """A history that is imported again and again brings back what was deleted here only when asked to."""
+    path = tmp_path / "sharegpt.jsonl"
+    path.write_text('{"id":"a","conversations":[{"from":"human","value":"hi"},{"from":"gpt","value":"yo"}]}\n')
+    assert "Imported 1 new" in run("import", str(path)).out
+    key = run("list", "--json").json["sessions"][0]["key"]
+    run("delete", key, "--yes")
+    assert f"deleted here: {key}." in run("import", str(path), code=4).err
+    assert "Imported 1 new" in run("import", str(path), "--restore-deleted").out
 
 
 def test_import_names_each_flaw(run: Run, tmp_path: Path) -> None:

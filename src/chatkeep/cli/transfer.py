@@ -37,7 +37,12 @@ _NOTHING_USABLE = 2  # exit code
 
 
 RestoreOption = Annotated[
-    bool, typer.Option("--restore-deleted", help="Bring back sessions that were deleted here, too.")
+    bool | None,
+    typer.Option(
+        "--restore-deleted/--leave-deleted",
+        help="Bring back sessions that were deleted here, or leave them out; else only an export of Chatkeep does.",
+        show_default=False,
+    ),
 ]
 
 
@@ -71,7 +76,7 @@ def import_(
     timezone: Annotated[
         str, typer.Option(help="Where times without an offset belong, as Europe/Oslo; else this machine's zone.")
     ] = "",
-    restore_deleted: RestoreOption = False,
+    restore_deleted: RestoreOption = None,
     redact: RedactOption = False,
     workspace: Workspace = None,
     as_json: AsJson = False,
@@ -87,7 +92,9 @@ def import_(
         if not (as_json or fmt):
             _tell_formats(planned)
         sources = [(one.source, one.importer) for one in planned]
-        how = _How(zone, [] if dry_run else None, Redaction() if redact else None, restore_deleted)
+        restores = all(one.importer.name in importers.OWN_FORMATS for one in planned)
+        restores = restores if restore_deleted is None else restore_deleted
+        how = _How(zone, [] if dry_run else None, Redaction() if redact else None, restores)
         report, count = _imported(sources, workspace, how)
     if as_json:
         screen.show_json(report)

@@ -17,6 +17,7 @@ from chatkeep.importers.archives import is_archive, unpacked_archive
 from chatkeep.importers.assembly import assembled
 from chatkeep.importers.catalogue import ENTRY_POINTS, IMPORT_FORMATS, Catalogue
 from chatkeep.importers.formats import chatkeep
+from chatkeep.importers.formats.chatkeep import OWN_FORMATS
 from chatkeep.importers.importer import Importer, Look, Reading, StoredIds
 from chatkeep.importers.recognising import ImportPlan, PlannedSource, Recognised, files_of, plan_of, recognised, sniff
 from chatkeep.importers.reports import Flaw, Report, goes_on, ids_in, take_in, would_take_in
@@ -26,6 +27,7 @@ from chatkeep.message_ids import now_utc
 __all__ = [
     "ENTRY_POINTS",
     "IMPORT_FORMATS",
+    "OWN_FORMATS",
     "Catalogue",
     "Flaw",
     "ImportPlan",

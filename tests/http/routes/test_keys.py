@@ -234,7 +234,7 @@ def test_export_comes_back_identical_by_import(fmt: str, client: httpx.Client) -
         refused.json()["code"],
         refused.json()["left_out"],
     )
-    imported = client.post(f"{url}&restore_deleted=true", content=exported.content, headers=headers).json()
+    imported = client.post(f"{url}", content=exported.content, headers=headers).json()
     assert imported == {
         "sessions_created": 1,
         "sessions_extended": 0,
@@ -383,7 +383,7 @@ def test_append_that_drops_needs_the_scope_delete(server: Server, client: httpx.
 
 def test_log_comes_in_and_out_whole(client: httpx.Client) -> None:
     """An export of the log, taken in elsewhere and exported again, is the same; without it, what stands is."""
-    url = "/api/v1/import?format=jsonl&restore_deleted=true"
+    url = "/api/v1/import?format=jsonl"
     _append(client, "log:1", [HI, YO, {"role": "event", "metadata": {"a": 1}, "id": "e1"}])
     _append(client, "log:1", {"role": "user", "content": "rather", "id": "m3", "drops": [[1, 1]]})
     parameters: dict[str, bool]

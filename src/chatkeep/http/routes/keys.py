@@ -149,11 +149,11 @@ async def import_sessions(
     threads: PoolsParameter,
     format: given.ImportFormat = "json",  # noqa: A002 - its name in the API
     *,
-    restore_deleted: given.RestoreDeleted = False,
+    restore_deleted: given.RestoreDeleted = True,
 ) -> Response:
     """Import exported sessions, as JSON or JSON lines; change nothing stored before.
 
-    Sessions deleted here are left out unless `restore_deleted` is set. The body may also come as plain bytes:
+    Sessions deleted here come back, unless `restore_deleted` is false. The body may also come as plain bytes:
     `application/octet-stream` or `text/plain`.
     """
     data = await body_of(request, IMPORT_TYPES, LARGE_BODY_BYTES_MAX)

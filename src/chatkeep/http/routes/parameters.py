@@ -56,7 +56,7 @@ MetadataChange = Annotated[
     MetadataMode | None, InQuery(description="Whether metadata are a merge patch, or replace all.")
 ]
 Log = Annotated[bool, InQuery(description="Every line of the log: events, and what was dropped, too.")]
-RestoreDeleted = Annotated[bool, InQuery(description="Sessions that were deleted here, too.")]
+RestoreDeleted = Annotated[bool, InQuery(description="Bring back sessions that were deleted here.")]
 Shape = Annotated[
     Literal["openai", "responses", "anthropic", "ui"] | None,
     InQuery(description="As that protocol has a history: valid for it, and as it came where it came in it."),

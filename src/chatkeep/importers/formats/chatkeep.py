@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 Fmt = Literal["json", "jsonl"]
 
+OWN_FORMATS: Final = frozenset(("json", "jsonl"))
+"""The formats of Chatkeep's own exports: such a file is asked for, so an import brings back what was deleted."""
 _LINE_PIECE_BYTES: Final = 1 << 16  # bytes
 
 
