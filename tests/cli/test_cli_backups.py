@@ -119,9 +119,9 @@ def test_restore_deletions(run: Run, workspace: Path, tmp_path: Path) -> None:
     run("backup", str(after))
     new = str(tmp_path / "new")
     run("restore", str(after), "-w", new)
-    assert ["a"] == run("import", str(exported), "-w", new, "--json").json["left_out"]
+    assert ["a"] == run("import", str(exported), "--leave-deleted", "-w", new, "--json").json["left_out"]
     run("restore", str(before), "a")
-    assert [] == run("import", str(exported), "--json").json["left_out"]
+    assert [] == run("import", str(exported), "--leave-deleted", "--json").json["left_out"]
     with zipfile.ZipFile(after) as packed, zipfile.ZipFile(tmp_path / "bad.zip", "w") as bad:
         for name in packed.namelist():
             bad.writestr(name, packed.read(name).replace(b'"deleted": {', b'"deleted": {"x": 5, '))
