@@ -20,7 +20,7 @@ run: $(VENV)/ready
 	@$(BIN)/chatkeep serve --workspace "$(WORKSPACE)" --port "$(PORT)"
 
 test: $(VENV)/ready $(PACKAGES)
-	$(BIN)/python -m pytest -n 2 --dist worksteal
+	$(BIN)/python -m pytest -n 3 --dist worksteal
 
 fuzz: $(VENV)/fuzz-ready
 	$(BIN)/python -m tests.fuzz.run --seconds $(FUZZ_SECONDS) --at-once $(FUZZ_AT_ONCE)

@@ -114,7 +114,7 @@ def test_read_upstreams_from_the_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "old, new, words",
     [
-        ('kind = "openai"', 'kind = "gemini"', "Invalid enum value 'gemini'"),
+        ('kind = "openai"', 'kind = "mistral"', "Invalid enum value 'mistral'"),
         ('name = "local"', 'name = "anthropic"', "has the name anthropic twice"),
         ('name = "local"', "", "missing required field `name`"),
         ('name = "local"', 'name = "local"\nkey = "sk"', "name a variable of the environment in key_variable"),

@@ -53,7 +53,7 @@ def test_stop_an_import(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 @pytest.mark.parametrize(
     "args,interrupted,told",
     [
-        (("export", "--output", "{0}/out.json"), "chatkeep.cli.transfer.exported", "{0}/out.json was not written."),
+        (("export", "--output", "{0}/out.json"), "chatkeep.cli.exporting.exported", "{0}/out.json was not written."),
         (("backup", "{0}/out.zip"), "chatkeep.store.files.care.backups.write_backup", "{0}/out.zip was not written."),
         (("delete", "a", "--yes"), "chatkeep.sessions.Sessions.delete", "0 of 1 session are deleted."),
         (("reindex",), "chatkeep.store.files.store.FilesStore.reindex", "the index is as it was."),

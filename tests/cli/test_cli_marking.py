@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from chatkeep.exporters import EXPORT_FORMATS
 from chatkeep.importers import IMPORT_FORMATS
 
 if TYPE_CHECKING:
@@ -78,7 +79,7 @@ def test_name_the_key_that_was_meant_to_programs(run: Run, keys: tuple[str, str]
         (("search", "a", "--role", "human"), "--role: must be one of system, developer, user, assistant, tool, event"),
         (("search", "a", "--sort", "new"), "--sort: must be one of relevance, recent"),
         (("search", "a", "--unit", "word"), "--unit: must be one of session, message"),
-        (("export", "--format", "pdf"), "--format: must be one of json, jsonl, md"),
+        (("export", "--format", "pdf"), f"--format: must be one of {', '.join(EXPORT_FORMATS)}"),
         (("import", "-", "--as", "pdf"), f"--as: must be one of {', '.join(IMPORT_FORMATS)}"),
         (("token", "create", "--scope", "all"), "--scope: must be one of read, write, delete, admin"),
         (("stats", "--unit", "year"), "--unit: must be one of month, day"),

@@ -60,6 +60,11 @@ CASES: dict[tuple[str, str], Case] = {
     ("PATCH", "/api/v1/sessions/{key:path}"): Case("writes", f"/api/v1/sessions/{KEYS[0]}", body={"pinned": True}),
     ("GET", "/api/v1/messages"): Case("same", query=_SESSION),
     ("POST", "/api/v1/messages"): Case("writes", query=_SESSION, body={"role": "user", "content": _LARGE}),
+    ("PUT", "/api/v1/messages"): Case("writes", query=_SESSION, body=[{"role": "user", "content": _LARGE}]),
+    ("DELETE", "/api/v1/messages"): Case("makes room", query={"session": KEYS[1], "last": "1"}),  # fits a reserve
+    ("POST", "/api/v1/sessions"): Case("writes", body={"key": "other:2"}),
+    ("POST", "/api/v1/fork"): Case("writes", body={"session": KEYS[0], "key": "other:3"}),
+    ("GET", "/api/v1/token"): Case("reads"),
     ("GET", "/api/v1/export"): Case("same"),
     ("POST", "/api/v1/import"): Case("writes", body=_EXPORT),
     ("POST", "/api/v1/chat"): Case("writes", body={"message": _LARGE, "session_key": KEYS[0]}),

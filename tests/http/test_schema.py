@@ -40,7 +40,7 @@ checks.not_a_server_error.expected-statuses = ["2xx", "4xx", "503"]
 checks.positive_data_acceptance.expected-statuses = ["2xx", "401", "403", "404", "409", "422", "503"]
 
 [[operations]]
-include-path-regex = "^/v1/"
+include-path-regex = "^/v1(beta)?/"
 checks.not_a_server_error.expected-statuses = ["2xx", "4xx", "503"]
 checks.positive_data_acceptance.expected-statuses = ["2xx", "401", "403", "404", "409", "422", "503"]
 phases.coverage.unexpected-methods = ["patch", "put"]

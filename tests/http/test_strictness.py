@@ -105,7 +105,7 @@ def test_asking_for_options_without_cors_tells_the_methods(server: Server, clien
     """405 with `Allow` for who has a token, the same 401 at every address for who has none; no CORS header."""
     origin = {"Origin": "https://a.example"}
     answer = client.options("/api/v1/messages", headers=origin)
-    assert (405, "GET, HEAD, POST") == (answer.status_code, answer.headers["allow"])
+    assert (405, "GET, HEAD, POST, PUT, DELETE") == (answer.status_code, answer.headers["allow"])
     refused = [httpx.options(server.url + path, headers=origin) for path in ("/api/v1/messages", "/nope", "/v1/x")]
     assert {(401, None)} == {(one.status_code, one.headers.get("allow")) for one in refused}
     assert 1 == len({one.json()["detail"] for one in refused})

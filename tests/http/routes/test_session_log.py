@@ -17,7 +17,7 @@ NUMBERS = count(1)
 @pytest.fixture
 def key() -> str:
     """A key that no other test has."""
-    return f"log:{next(NUMBERS)}"
+    return f"rewound:{next(NUMBERS)}"
 
 
 def said(number: int, **fields: Json) -> dict[str, Json]:
