@@ -286,7 +286,7 @@ def test_verbs_need_their_scopes(client: httpx.Client, other: dict[str, httpx.Cl
 def test_verbs_stay_within_a_prefix(server: Server, client: httpx.Client, talk: str) -> None:
     """Outside its prefix a token finds nothing to take back, and writes nothing."""
     secret, _ = server.tokens.create("mine", scopes=("read", "write", "delete"), prefix="confined:")
-    with server.client(secret) as confined:
+    with server.client(secret) as mine:
         mine.post("/api/v1/messages?session=confined:1", json=said(1))
         assert 404 == mine.delete("/api/v1/messages", params={"session": talk, "last": "1"}).status_code
         assert 403 == mine.put("/api/v1/messages", params={"session": talk}, json=[said(1)]).status_code
@@ -351,7 +351,7 @@ def test_patch_replaces_metadata(client: httpx.Client, talk: str) -> None:
 def test_token_tells_its_rights(server: Server) -> None:
     """Any token may ask for its own scopes, prefix and limit; its hash stays here."""
     secret, token = server.tokens.create("robot", scopes=("delete",), prefix="own:", rate=600)
-    with server.client(secret) as confined:
+    with server.client(secret) as mine:
         told = mine.get("/api/v1/token").json()
     assert (token.id, "robot", ["delete"], "own:", 600, None) == (
         *(told[name] for name in ("id", "name", "scopes", "prefix", "rate", "expires_at")),
