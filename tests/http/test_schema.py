@@ -62,6 +62,10 @@ include-path = "/api/v1/import"
 checks.positive_data_acceptance.expected-statuses = ["2xx", "401", "403", "404", "409", "422"]
 
 [[operations]]
+include-path = "/api/v1/fork"
+checks.positive_data_acceptance.expected-statuses = ["2xx", "401", "403", "404", "409", "422"]
+
+[[operations]]
 include-path = "/api/v1/messages"
 checks.positive_data_acceptance.expected-statuses = ["2xx", "401", "403", "404", "409", "422"]
 """
@@ -72,7 +76,8 @@ def test_schemathesis_finds_no_failure(server: Server, tmp_path: Path) -> None:
 
     A cursor is opaque and belongs to its list, so one is given, and lists may refuse it; NUL and lone
     surrogates, which no schema can exclude from arbitrary JSON, have tests of their own. Nor can one say
-    that `after` and `max_tokens` exclude each other, and `log` and Markdown, or which bytes are an export.
+    that `after` and `max_tokens` exclude each other, and `log` and Markdown, or which bytes are an export,
+    or that a whole number is written without a fraction.
     Nobody chats here: the server has no model, and says so. The stream of events has no end to check, and
     which files the page has is known to the page. Below `/v1/` other methods pass to the model's server.
     """

@@ -357,3 +357,9 @@ def test_token_tells_its_rights(server: Server) -> None:
         *(told[name] for name in ("id", "name", "scopes", "prefix", "rate", "expires_at")),
     )
     assert not {"sha256", "for_page"} & set(told)
+
+
+def test_lists_by_parent_take_a_key(client: httpx.Client) -> None:
+    """Nothing but a key can be a parent; the refusal names the parameter."""
+    answer = client.get("/api/sessions", params={"parent": ""})
+    assert (422, ["parent"]) == (answer.status_code, [one["field"] for one in answer.json()["errors"]])

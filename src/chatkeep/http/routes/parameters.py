@@ -77,7 +77,7 @@ ImportFormat = Literal["json", "jsonl"]
 
 
 def _entries(entries: Entries = (), parent: Parent = None) -> tuple[tuple[str, str], ...]:
-    return entries if parent is None else (*entries, ("parent", parent))
+    return entries if parent is None else (*entries, ("parent", key("parent", parent)))
 
 
 ChosenEntries = Annotated[tuple[tuple[str, str], ...], Computed(_entries)]
