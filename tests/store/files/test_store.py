@@ -528,11 +528,22 @@ def test_read_after_another_reindexed(workspace: Path, opened: Callable[..., Fil
 
 def test_no_question_makes_an_index() -> None:
     """No question to the index makes another one for itself: that would take the time of all it has, every time."""
-    makes, fillings = [], {"{where}": "true", "{column}": "size", "{that}": "IN (SELECT value FROM json_each(:that))"}
+    makes = []
+    fillings = {
+        "{where}": "true",
+        "{column}": "size",
+        "{that}": "IN (SELECT value FROM json_each(:that))",
+        "{page}": QUERIES["page"].replace("{where}", "true"),
+        "{copied}": "0",
+        "{group}": "s.sid",
+        "{name}": "of",
+        "{tags}": "",
+        "{order}": "name",
+    }
     with closing(apsw.Connection(":memory:")) as db:
         db.execute(SCHEMA + LATE_INDEXES)
         for name, sql in {**QUERIES, "strangers": AUDIT["strangers"]}.items():
-            filled = re.sub(r"\{\w+\}", lambda part: fillings.get(part[0], ""), sql)
+            filled = re.sub(r"\{\w+\}", lambda part: fillings[part[0]], sql)
             values = dict.fromkeys(re.findall(r":(\w+)", filled), 1) or (1,) * len(set(re.findall(r"\?\d*", filled)))
             if "?, ?" not in filled:  # which only adds a row
                 plan = db.execute(f"EXPLAIN QUERY PLAN {filled}", values)
