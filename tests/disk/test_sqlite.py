@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from typing import NoReturn
+
 import apsw
 import pytest
 
-from chatkeep.disk.sqlite import named_statements, transaction
+from chatkeep.disk.sqlite import named_statements, snapshot, transaction
 
 _TEXT = "-- make: a table\nCREATE TABLE a(b);\n\n-- count: its rows\nSELECT count(*)\nFROM a;\n"
 
@@ -26,3 +28,19 @@ def test_transaction_with_an_error_changes_nothing() -> None:
         database.execute("INSERT INTO a VALUES (2)")
     assert [(2,)] == list(database.execute("SELECT b FROM a"))
     assert not database.in_transaction
+
+
+def test_read_a_snapshot_that_sqlite_ends_by_itself() -> None:
+    """The error of a query passes as it is, though nothing is left to roll back."""
+    database = apsw.Connection(":memory:")
+    with pytest.raises(apsw.IOError), snapshot(database):
+        _fail(database)
+    with snapshot(database):
+        assert database.in_transaction
+    assert not database.in_transaction
+
+
+def _fail(database: apsw.Connection) -> NoReturn:
+    """Do as SQLite after an error of the disk."""
+    database.execute("ROLLBACK")
+    raise apsw.IOError

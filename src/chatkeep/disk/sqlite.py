@@ -28,7 +28,23 @@ def transaction(database: apsw.Connection) -> Iterator[None]:
     Raises:
         apsw.BusyError: when another connection holds the database past the connection's own time-out.
     """
-    database.execute("BEGIN IMMEDIATE")
+    with _begun(database, "BEGIN IMMEDIATE"):
+        yield
+
+
+@contextmanager
+def snapshot(database: apsw.Connection) -> Iterator[None]:
+    """Let all queries of the block see one moment; an error of theirs passes unchanged.
+
+    `with database` of apsw raises another one instead where SQLite has rolled back by itself.
+    """
+    with _begun(database, "BEGIN"):
+        yield
+
+
+@contextmanager
+def _begun(database: apsw.Connection, begin: str) -> Iterator[None]:
+    database.execute(begin)
     try:
         yield
     except BaseException:
