@@ -293,7 +293,7 @@ class Index:
         return self._read(lambda db: costing.usage_report(db, asked))
 
     def warm_up(self) -> None:
-        """Read the rows of the newest 2,000,000 messages, of all sessions and runs into memory.
+        """Read the rows of the newest 2,000,000 messages, of all sessions, names and runs into memory.
 
         A search looks these rows up in random order. From a disk this takes longer than everything else.
         """

@@ -253,9 +253,10 @@ SELECT max(next_doc, 1 + max((SELECT coalesce(max(doc), 0) FROM messages), (SELE
 -- message_count: The number of messages.
 SELECT coalesce(sum(message_count), 0) FROM totals;
 
--- warm_up: Read the rows of the newest messages, of all sessions and all runs, so that they are in memory.
+-- warm_up: Read the rows of the newest messages, of all sessions, names and runs, so that they are in memory.
 SELECT sum(size) FROM messages NOT INDEXED WHERE doc > (SELECT max(doc) FROM messages) - :most
 UNION ALL SELECT sum(size) FROM sessions NOT INDEXED
+UNION ALL SELECT sum(size) FROM names NOT INDEXED
 UNION ALL SELECT sum(message_count) FROM runs;
 
 -- created: Sessions created on each day; a day is its number since the year 1.
