@@ -133,6 +133,18 @@ def test_export_markdown_for_people() -> None:
     assert "## Tool find\\_it\n\n*2024-01-15 10:30:00 UTC*\n\n```text\n42\n```\n" in page
 
 
+@pytest.mark.parametrize("fmt", ["md", "html"])
+@pytest.mark.parametrize("depth, line_count", [(20, 39), (21, 1), (400, 1)])
+def test_export_deep_arguments(fmt: str, depth: int, line_count: int) -> None:
+    """Arguments nested deep stand on one line, for their indents would take a room with the square of the depth."""
+    function: Json = {"name": "search", "arguments": "[" * depth + "]" * depth}
+    call: Json = {"id": "c", "type": "function", "function": function}
+    page = file_of(session(said("", "assistant", tool_calls=[call])), fmt=fmt, single=True).decode()
+    lists = [line for line in page.splitlines() if re.fullmatch(r"(<pre[^>]*>|.*<code>)? *[\[\]]+(</.*)?", line)]
+    assert line_count == len(lists), lists
+    assert "[" * depth == "".join(re.findall(r"\[", "".join(lists)))
+
+
 def test_export_markdown_of_very_many_lines() -> None:
     """A long text comes in pieces of so many lines, each line as it was, whatever ends it."""
     ends = ("\n", "\r\n", "\r", "\n\n")
