@@ -151,6 +151,29 @@ def test_find_bad_lines(stones: Tombstones, tmp_path: Path) -> None:
     assert "1 of its" in str(fault_of(path))
 
 
+@pytest.mark.parametrize("page", [slice(0, 33), slice(0, 4096 % 33), slice(4096 % 33, 33)])
+def test_read_behind_a_line_that_a_power_cut_left_out(stones: Tombstones, tmp_path: Path, page: slice) -> None:
+    """Zeros in place of an end that was not flushed are no fault: the deletion is remembered by its beginning."""
+    path = tmp_path / "tombstones"
+    for _ in range(61):
+        bury(stones, NAMES[0])
+    assert stones.begin(NAMES[1])
+    size = path.stat().st_size
+    assert 4096 // 33 * 33 == size  # so that the next line lies in two pages of the disk
+    stones.end(NAMES[1], has_begun=True)
+    content = bytearray(path.read_bytes())
+    line = content[size:]
+    line[page] = bytes(len(line[page]))
+    content[size:] = line
+    path.write_bytes(content)
+    with closing(opened(tmp_path)) as fresh:
+        assert fresh.has(NAMES[1], is_there=False)
+        bury(fresh, NAMES[2])
+    with closing(opened(tmp_path)) as fresh:
+        assert [True, True] == [fresh.has(name, is_there=False) for name in NAMES[1:3]]
+    assert fault_of(path) is None
+
+
 def test_tell_what_can_be_a_digest() -> None:
     """The hash of a file's name is one, and no other text."""
     assert is_digest(digest_in(NAMES[0]))

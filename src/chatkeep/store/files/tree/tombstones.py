@@ -9,8 +9,9 @@ the part of the session's file name that is a hash of it. All lines have one len
 
 `?` marks a deletion not known to have ended: it counts while there is no such session. A change takes the lock, appends
 one line and flushes it. Readers take no lock: they look up the sorted lines by bisection, and know the others. A line
-cut off by a crash is no line, and the next change writes over it. When many lines are unsorted, the file is replaced by
-a sorted one, which keeps the newest million deletions.
+cut off by a crash is no line, and the next change writes over it. The `+` after a `?` is not flushed, so a power cut
+may leave zeros in its place: they are no line either. When many lines are unsorted, the file is replaced by a sorted
+one, which keeps the newest million deletions.
 """
 
 from __future__ import annotations
@@ -42,6 +43,7 @@ TOMBSTONES: Final = "tombstones"
 _HEADER: Final = re.compile(rb"chatkeep tombstones 1 ([0-9]{10})\n")
 _LINE: Final = re.compile(rb"([+?-])([a-z2-7]{20}) ([0-9]{10})\n")
 _LINE_BYTES: Final = 33
+_PAGE_BYTES: Final = 4096  # the least that a file system leaves unwritten
 _LATEST: Final = 10**10 - 1  # seconds since 1970 that a line can say
 _LOCK_WAIT_S: Final = 5.0  # time-out; a change is one small write and its flush
 _COPY_LINES: Final = 1 << 15  # lines read at once
@@ -236,7 +238,7 @@ class _View(Struct):
 
 
 def fault_of(path: Path) -> str | None:
-    """Return the fault of a file of tombstones, None for none. A line cut off at the end is none.
+    """Return the fault of a file of tombstones, None for none. A line that a crash or a power cut left out is none.
 
     Raises:
         OSError: when it cannot be read.
@@ -248,9 +250,23 @@ def fault_of(path: Path) -> str | None:
     try:
         count = os.fstat(view.fd).st_size // _LINE_BYTES - 1
         bad = count - sum(1 for _ in _lines_at(view.fd, _LINE_BYTES, count))
+        bad -= _unwritten_count(view, count) if bad else 0
         return f"{bad} of its {count} lines cannot be read" if bad else None
     finally:
         view.closed()
+
+
+def _unwritten_count(view: _View, count: int) -> int:
+    """Return how many unsorted lines have only zeros in a page of the disk: their end got there, their bytes did not.
+
+    A file system may keep the new size of a file before the bytes. Sorted lines are flushed before the file is named.
+    """
+    unwritten = 0
+    for start in range(view.size, (count + 1) * _LINE_BYTES, _LINE_BYTES):
+        line = read_at(view.fd, start, _LINE_BYTES)
+        edge = min(-start % _PAGE_BYTES or _LINE_BYTES, _LINE_BYTES)
+        unwritten += any(part and not part.strip(b"\0") for part in (line[:edge], line[edge:]))
+    return unwritten
 
 
 def is_digest(text: str) -> bool:
