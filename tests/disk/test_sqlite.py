@@ -7,7 +7,7 @@ from typing import NoReturn
 import apsw
 import pytest
 
-from chatkeep.disk.sqlite import named_statements, snapshot, transaction
+from chatkeep.disk.sqlite import named_statements, read_snapshot, transaction
 
 _TEXT = "-- make: a table\nCREATE TABLE a(b);\n\n-- count: its rows\nSELECT count(*)\nFROM a;\n"
 
@@ -33,9 +33,9 @@ def test_transaction_with_an_error_changes_nothing() -> None:
 def test_read_a_snapshot_that_sqlite_ends_by_itself() -> None:
     """The error of a query passes as it is, though nothing is left to roll back."""
     database = apsw.Connection(":memory:")
-    with pytest.raises(apsw.IOError), snapshot(database):
+    with pytest.raises(apsw.IOError), read_snapshot(database):
         _fail(database)
-    with snapshot(database):
+    with read_snapshot(database):
         assert database.in_transaction
     assert not database.in_transaction
 

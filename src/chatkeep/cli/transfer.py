@@ -91,11 +91,9 @@ def import_(
         planned = [one for path, source in opened for one in _planned(path, source, fmt, known)]
         if not (as_json or fmt):
             _tell_formats(planned)
-        sources = [(one.source, one.importer) for one in planned]
-        restores = all(one.importer.name in importers.OWN_FORMATS for one in planned)
-        restores = restores if restore_deleted is None else restore_deleted
+        restores = _is_own(planned) if restore_deleted is None else restore_deleted
         how = _How(zone, [] if dry_run else None, Redaction() if redact else None, restores)
-        report, count = _imported(sources, workspace, how)
+        report, count = _imported([(one.source, one.importer) for one in planned], workspace, how)
     if as_json:
         screen.show_json(report)
     else:
@@ -163,6 +161,11 @@ def _planned(path: Path, source: Source, fmt: str, known: Catalogue) -> Iterator
         is_part = isinstance(one.source, Path) and one.source != source
         shown = one.source if is_part or str(path) == "-" else path
         yield _Planned(one.source, one.importer, shown.name if isinstance(shown, Piped) else str(shown), one.reason)
+
+
+def _is_own(planned: Sequence[_Planned]) -> bool:
+    """Tell whether all sources are exports of Chatkeep."""
+    return all(one.importer.name in importers.OWN_FORMATS for one in planned)
 
 
 def _tell_formats(planned: Sequence[_Planned]) -> None:

@@ -33,7 +33,7 @@ def transaction(database: apsw.Connection) -> Iterator[None]:
 
 
 @contextmanager
-def snapshot(database: apsw.Connection) -> Iterator[None]:
+def read_snapshot(database: apsw.Connection) -> Iterator[None]:
     """Let all queries of the block see one moment; an error of theirs passes unchanged.
 
     `with database` of apsw raises another one instead where SQLite has rolled back by itself.

@@ -14,7 +14,7 @@ from pyroaring import BitMap
 
 from chatkeep.core import standing
 from chatkeep.disk.files import Stamp
-from chatkeep.disk.sqlite import snapshot
+from chatkeep.disk.sqlite import read_snapshot
 from chatkeep.store.files.index.columns import Value
 from chatkeep.store.files.index.databases import IndexBehindError, IndexLostError, IndexRefusedError, InMemory
 from chatkeep.store.files.index.index import Index
@@ -106,7 +106,7 @@ class Audit:
         sids = self._rows(AUDIT["sids"], {})
         try:
             postings = Postings(self._db)
-            with snapshot(self._db):
+            with read_snapshot(self._db):
                 postings.catch_up()
                 lacking = [sid for (sid,) in sids if self._docs_of(sid) - postings.docs(session_label(sid))]
         except (apsw.Error, UnicodeDecodeError, UnreadableRowError) as error:

@@ -41,7 +41,7 @@ from chatkeep.core.stats import PeriodUnit, Stats
 from chatkeep.core.unknown import FORMAT
 from chatkeep.core.usage.spending import UsageQuery, UsageReport
 from chatkeep.disk.files import Stamp, told
-from chatkeep.disk.sqlite import snapshot, transaction
+from chatkeep.disk.sqlite import read_snapshot, transaction
 from chatkeep.store.files.index import changes, costing, counting, rows
 from chatkeep.store.files.index.columns import EPOCH_US, Value, hash_of
 from chatkeep.store.files.index.databases import (
@@ -207,7 +207,7 @@ class Index:
 
         def rows(db: Database) -> list[tuple[Value, ...]]:
             said = {**values, "roles": EVERY_ROLE}
-            with snapshot(db):  # one snapshot for both
+            with read_snapshot(db):  # one snapshot for both
                 found = [*db.execute(QUERIES[order], said), *db.execute(QUERIES[others], values)]
             return sorted(found, key=lambda row: int(row[0]), reverse=order == "newest")
 

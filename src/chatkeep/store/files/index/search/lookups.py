@@ -15,7 +15,7 @@ from chatkeep.core.model import Hits, Message, Selection
 from chatkeep.core.search.pages import cursor_of
 from chatkeep.core.search.ranker import Match
 from chatkeep.core.search.search import Search, elsewhere_of, names_of, searched_texts
-from chatkeep.disk.sqlite import snapshot
+from chatkeep.disk.sqlite import read_snapshot
 from chatkeep.store.files.index.rows import Database, FoundMessage, Row, row_of, spot_of
 from chatkeep.store.files.index.search.port import Matches
 from chatkeep.store.files.index.search.searching import find, match_total
@@ -42,7 +42,7 @@ class FoundMessages(msgspec.Struct, frozen=True):
 
 def found_messages(db: Database, search: Search, reader: Reader) -> FoundMessages:
     """Return the messages for a search, all sets of one moment."""
-    with snapshot(db):
+    with read_snapshot(db):
         if db.postings is None:
             db.postings = Postings(db)
         db.postings.catch_up()
