@@ -68,11 +68,12 @@ class Server:
         self, headers: Pairs, *, path: str = "/api/sessions", peer: str | None = PEER, method: str = "GET"
     ) -> Reply:
         """Return the answer to a request with exactly these headers."""
+        place, _, query = path.partition("?")
         scope: Scope = {
             "type": "http",
             "method": method,
-            "path": path,
-            "query_string": b"",
+            "path": place,
+            "query_string": query.encode(),
             "headers": [(name.encode(), value.encode("latin-1")) for name, value in headers],
             "client": None if peer is None else (peer, 50000),
         }
@@ -227,6 +228,23 @@ def test_request_of_a_model_has_its_token_in_either_header(
     assert status == server.ask(path="/v1/messages", headers=sent).status
     alone = server.ask(headers=[one for one in sent if one[0] == "x-api-key"])
     assert 401 == alone.status
+
+
+@pytest.mark.parametrize(
+    "path,status",
+    [
+        ("/v1beta/models/m:generateContent?key={token}", 200),
+        ("/v1beta/models/m:generateContent?alt=sse&key={token}", 200),
+        ("/v1beta/models/m:generateContent?key={token}&key={token}", 401),
+        ("/v1beta/models/m:generateContent?key=", 401),
+        ("/v1beta/models/m:generateContent?token={token}", 401),
+        ("/v1/chat/completions?key={token}", 401),
+        ("/api/sessions?key={token}", 401),
+    ],
+)
+def test_request_of_gemini_may_have_its_token_in_the_query(server: Server, token: str, path: str, status: int) -> None:
+    """Its clients send their key there; no other route takes one."""
+    assert status == server.ask(path=path.replace("{token}", token)).status
 
 
 def test_request_with_the_token_in_the_address_is_refused(server: Server, token: str) -> None:
