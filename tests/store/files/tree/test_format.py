@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chatkeep.core.model import Draft, Header, Message
+from chatkeep.core.model import Draft, Header, Json, Message
 from chatkeep.store.files.tree import format as session_file
 from chatkeep.store.files.tree.format import Scan
 from chatkeep.testing import at, draft, session
@@ -144,6 +144,15 @@ def test_scan_numbers_another_layout_anew() -> None:
 
     assert "loose" == scan.state
     assert [(1, None), (2, None), (3, ((2, 2),)), (4, None)] == [(one.seq, one.drops) for one in scan.messages]
+
+
+@pytest.mark.parametrize("messages", ["assistant", ["hi"], [None], [[]], {"a": 1}, 5, None])
+def test_scan_another_layout_without_messages(messages: Json) -> None:
+    """Anything but a list of objects is damage, and told as such."""
+    document = {"format": 2, "key": "k", "channel": "api", "title": None, "created_at": "2024-01-15T10:30:00Z"}
+    scan = session_file.scan(json.dumps({**document, "messages": messages}, indent=1).encode())
+
+    assert "damaged" == scan.state
 
 
 @pytest.mark.parametrize("fmt", [1, 2])

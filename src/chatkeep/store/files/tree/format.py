@@ -445,9 +445,10 @@ def _scan_loose(data: bytes) -> Scan:
     return Scan(state="loose", reason="another layout", header=header, messages=messages, extra=extra)
 
 
-def _numbered(messages: Sequence[Json]) -> list[dict[str, Json]]:
+def _numbered(given: Json) -> list[dict[str, Json]]:
     """Return the messages of another layout with their places as seqs; what they drop moves with the seqs."""
-    seqs = [message.get("seq") for message in messages]
+    messages = msgspec.convert(given, list[dict[str, Json]])
+    seqs: list[Json] = [message.get("seq") for message in messages]
     is_moved = seqs != list(range(1, len(seqs) + 1)) and all(isinstance(seq, int) for seq in seqs)
     moves: list[Moved] = []
     for place, seq in enumerate(seqs if is_moved else (), start=1):
