@@ -66,11 +66,13 @@ class Route(Struct, frozen=True):
     body: Body | None = None
     lasts: bool = False
     """The handler waits for the model's server, so it reserves and releases the memory of its body itself."""
+    named: str = ""
+    """The name of the route, where its handler has several."""
 
     @property
     def name(self) -> str:
-        """The name of the handler, which is the id of the operation."""
-        return self.endpoint.__name__
+        """The id of the operation: the name of the handler, unless the route has its own."""
+        return self.named or self.endpoint.__name__
 
     @property
     def kinds(self) -> Iterator[Any]:
@@ -88,7 +90,7 @@ class Example(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 def examples() -> dict[str, Example]:
-    """Return an example for every route, by the name of its handler."""
+    """Return an example for every route, by its name."""
     data = (files("chatkeep.http") / _EXAMPLES).read_bytes()
     return msgspec.json.decode(data, type=dict[str, Example])
 

@@ -260,30 +260,35 @@ CHAT: Final = (
             (*_ASKED, errors.NotFoundError),
             Body(),
             lasts=True,
+            named=name,
         )
-        for base, verb, handler in (
-            ("/v1", "generateContent", proxy.generate_content),
-            ("/v1", "streamGenerateContent", proxy.stream_content),
-            ("/v1beta", "generateContent", proxy.generate_beta_content),
-            ("/v1beta", "streamGenerateContent", proxy.stream_beta_content),
+        for base, verb, handler, name in (
+            ("/v1", "generateContent", proxy.generate_content, "generate_content"),
+            ("/v1", "streamGenerateContent", proxy.stream_content, "stream_content"),
+            ("/v1beta", "generateContent", proxy.generate_content, "generate_beta_content"),
+            ("/v1beta", "streamGenerateContent", proxy.stream_content, "stream_beta_content"),
         )
     ),
-    Route("GET", "/v1beta/{path:path}", FORWARD_READ, proxy.pass_beta_get, RouteAnswer(), _PASSED),
-    Route(
-        "POST",
-        "/v1beta/{path:path}",
-        FORWARD,
-        proxy.pass_beta_post,
-        RouteAnswer(),
-        (*_PASSED, *_SENT),
-        Body(),
-        lasts=True,
-    ),
-    Route("DELETE", "/v1beta/{path:path}", FORWARD, proxy.pass_beta_delete, RouteAnswer(), _PASSED),
     Route("GET", "/v1/models", FORWARD_READ, proxy.list_models, RouteAnswer(), _PASSED),
-    Route("GET", "/v1/{path:path}", FORWARD_READ, proxy.pass_get, RouteAnswer(), _PASSED),
-    Route("POST", "/v1/{path:path}", FORWARD, proxy.pass_post, RouteAnswer(), (*_PASSED, *_SENT), Body(), lasts=True),
-    Route("DELETE", "/v1/{path:path}", FORWARD, proxy.pass_delete, RouteAnswer(), _PASSED),
+    *(
+        route
+        for path, name in (("/v1beta/{path:path}", "pass_beta"), ("/v1/{path:path}", "pass"))
+        for route in (
+            Route("GET", path, FORWARD_READ, proxy.pass_on, RouteAnswer(), _PASSED, named=f"{name}_get"),
+            Route(
+                "POST",
+                path,
+                FORWARD,
+                proxy.pass_on,
+                RouteAnswer(),
+                (*_PASSED, *_SENT),
+                Body(),
+                lasts=True,
+                named=f"{name}_post",
+            ),
+            Route("DELETE", path, FORWARD, proxy.pass_on, RouteAnswer(), _PASSED, named=f"{name}_delete"),
+        )
+    ),
 )
 """Chat, and the protocols of models' servers: recorded, or only passed on."""
 

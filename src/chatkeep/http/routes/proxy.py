@@ -127,26 +127,6 @@ async def stream_content(
     return await _generated(request, services, sessions, model, named)
 
 
-async def generate_beta_content(
-    request: Request, services: ServicesParameter, sessions: Own, model: GeminiModel, named: NamedKey = None
-) -> Response:
-    """Do the same as `generateContent` of `/v1/`."""
-    return await _generated(request, services, sessions, model, named)
-
-
-async def stream_beta_content(
-    request: Request,
-    services: ServicesParameter,
-    sessions: Own,
-    model: GeminiModel,
-    *,
-    named: NamedKey = None,
-    alt: StreamForm = None,  # noqa: ARG001 - passes with the query
-) -> Response:
-    """Do the same as `streamGenerateContent` of `/v1/`."""
-    return await _generated(request, services, sessions, model, named)
-
-
 async def _generated(
     request: Request, services: Services, sessions: Sessions, model: str, named: str | None
 ) -> Response:
@@ -159,33 +139,8 @@ async def list_models(request: Request, services: ServicesParameter) -> Response
     return await _passed(request, services, "models")
 
 
-async def pass_get(request: Request, services: ServicesParameter, path: OtherPath) -> Response:
-    """Forward any other request for something of the model's server, unrecorded."""
-    return await _passed(request, services, path)
-
-
-async def pass_post(request: Request, services: ServicesParameter, path: OtherPath) -> Response:
+async def pass_on(request: Request, services: ServicesParameter, path: OtherPath) -> Response:
     """Forward any other request to the model's server, unrecorded: embeddings, moderations, audio, token counts."""
-    return await _passed(request, services, path)
-
-
-async def pass_delete(request: Request, services: ServicesParameter, path: OtherPath) -> Response:
-    """Forward a request to delete something at the model's server, unrecorded."""
-    return await _passed(request, services, path)
-
-
-async def pass_beta_get(request: Request, services: ServicesParameter, path: OtherPath) -> Response:
-    """Forward any other request for something of Gemini's API, unrecorded."""
-    return await _passed(request, services, path)
-
-
-async def pass_beta_post(request: Request, services: ServicesParameter, path: OtherPath) -> Response:
-    """Forward any other request to Gemini's API, unrecorded: token counts, embeddings, caches."""
-    return await _passed(request, services, path)
-
-
-async def pass_beta_delete(request: Request, services: ServicesParameter, path: OtherPath) -> Response:
-    """Forward a request to delete something in Gemini's API, unrecorded."""
     return await _passed(request, services, path)
 
 
