@@ -49,6 +49,8 @@ class ChatGptImporter(TreeImporter):
 
     name = "chatgpt"
     reason = "it has conversations with ChatGPT's mapping"
+    lists = ("conversations",)
+    beginning = "conversations"
 
     def is_tree(self, value: Json) -> bool:
         """Recognise a conversation by its tree of messages."""

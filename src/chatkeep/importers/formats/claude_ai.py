@@ -51,6 +51,8 @@ class ClaudeAiImporter(TreeImporter):
 
     name = "claude-ai"
     reason = "it has conversations with Claude's chat_messages"
+    lists = ("conversations",)
+    beginning = "conversations"
 
     def is_tree(self, value: Json) -> bool:
         """Recognise a conversation by its list of messages."""

@@ -9,21 +9,17 @@ Source: LibreChat 0.7 to 0.8, its export and its schema of messages.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Final
 
 import msgspec
 
-from chatkeep.core.model import Json, Session
+from chatkeep.core.model import Json
 from chatkeep.errors import BrokenInputError
 from chatkeep.importers.glimpse import objects_of
-from chatkeep.importers.importer import Look, Reading, recognised_below
 from chatkeep.importers.records import lenient_json
-from chatkeep.importers.reports import Flaw
 from chatkeep.importers.shaping import SOURCE, list_in, object_in, rest_of, text_in
-from chatkeep.importers.sources import Source
 from chatkeep.importers.threads.steps import Steps
-from chatkeep.importers.threads.trees import Saying, SourceTree, fields_of, in_a_row, items_of, records_in, sessions_of
+from chatkeep.importers.threads.trees import Saying, SourceTree, TreeImporter, fields_of, in_a_row, items_of
 
 _HEAD: Final = ("conversationId", "title", "messages", "messagesTree", "createdAt", "exportAt", "isArchived", "tags")
 _SAID: Final = (
@@ -32,66 +28,48 @@ _SAID: Final = (
 )
 
 
-class LibreChatImporter:
+class LibreChatImporter(TreeImporter):
     """LibreChat's export of a conversation."""
 
-    name: Final = "librechat"
+    name = "librechat"
+    reason = "it has messages with LibreChat's ids"
 
-    def recognises(self, look: Look) -> str | None:
+    def is_tree(self, value: Json) -> bool:
         """Recognise a conversation by its id and messages."""
-        return "it has messages with LibreChat's ids" if any(map(_is_one, objects_of(look.sight))) else None
+        if not isinstance(value, dict) or "conversationId" not in value:
+            return False
+        messages = [*objects_of(value.get("messages")), *objects_of(value.get("messagesTree"))]
+        is_whole = "endpoint" in value or "exportAt" in value or "options" in value
+        return any("messageId" in one for one in messages) or (is_whole and "messageId" not in value)
 
-    def files_in(self, folder: Path) -> Iterable[Path]:
-        """Return the files with conversations in a folder or below it."""
-        return recognised_below(folder, self.recognises, "\0")
-
-    def read(self, source: Source, reading: Reading) -> Iterator[Session | Flaw]:
-        """Yield the sessions of a file, each with its forks, and a flaw for each unreadable conversation."""
-        for record in records_in(source, reading, _is_one):
-            if isinstance(record, Flaw):
-                yield record
-                continue
-            try:
-                tree = _tree(record.raw)
-            except BrokenInputError as error:
-                yield Flaw(record.place, str(error))
-                continue
-            yield from sessions_of(tree, record.place, reading)
-
-
-def _is_one(value: Json) -> bool:
-    if not isinstance(value, dict) or "conversationId" not in value:
-        return False
-    messages = [*objects_of(value.get("messages")), *objects_of(value.get("messagesTree"))]
-    is_whole = "endpoint" in value or "exportAt" in value or "options" in value
-    return any("messageId" in one for one in messages) or (is_whole and "messageId" not in value)
-
-
-def _tree(raw: bytes) -> SourceTree:
-    parts = fields_of(raw)
-    listed = next((parts[name] for name in ("messages", "messagesTree") if parts.get(name, b"null") != b"null"), b"[]")
-    messages, parents = _flat(items_of(listed))
-    listed_in = {"messages", "messagesTree"}
-    fields = {name: lenient_json(part).value for name, part in parts.items() if name not in listed_in}
-    outside_id = text_in(fields.get("conversationId")) or next(iter(messages), "")
-    if not outside_id:
-        raise BrokenInputError("It has neither an id nor messages.")
-    newest = max(messages, key=lambda one: _time_of(messages[one]), default=None)
-    return SourceTree(
-        name="librechat",
-        id=outside_id,
-        fields={
-            "channel": "librechat",
-            "title": fields.get("title") or None,
-            "created_at": fields.get("createdAt"),
-            "archived": fields.get("isArchived") is True,
-            "tags": [tag for tag in list_in(fields.get("tags")) if isinstance(tag, str)],
-            "metadata": {SOURCE: {"format": "librechat", "id": outside_id, **rest_of(fields, *_HEAD)}},
-        },
-        parents=parents if any(parents.values()) else in_a_row(parents),
-        said=lambda path: _said(path, messages),
-        active=newest,
-    )
+    def tree_of(self, raw: bytes) -> SourceTree:
+        """Return the tree of a conversation."""
+        parts = fields_of(raw)
+        listed = next(
+            (parts[name] for name in ("messages", "messagesTree") if parts.get(name, b"null") != b"null"), b"[]"
+        )
+        messages, parents = _flat(items_of(listed))
+        listed_in = {"messages", "messagesTree"}
+        fields = {name: lenient_json(part).value for name, part in parts.items() if name not in listed_in}
+        outside_id = text_in(fields.get("conversationId")) or next(iter(messages), "")
+        if not outside_id:
+            raise BrokenInputError("It has neither an id nor messages.")
+        newest = max(messages, key=lambda one: _time_of(messages[one]), default=None)
+        return SourceTree(
+            name="librechat",
+            id=outside_id,
+            fields={
+                "channel": "librechat",
+                "title": fields.get("title") or None,
+                "created_at": fields.get("createdAt"),
+                "archived": fields.get("isArchived") is True,
+                "tags": [tag for tag in list_in(fields.get("tags")) if isinstance(tag, str)],
+                "metadata": {SOURCE: {"format": "librechat", "id": outside_id, **rest_of(fields, *_HEAD)}},
+            },
+            parents=parents if any(parents.values()) else in_a_row(parents),
+            said=lambda path: _said(path, messages),
+            active=newest,
+        )
 
 
 def _flat(listed: Iterable[bytes]) -> tuple[dict[str, bytes], dict[str, str | None]]:

@@ -10,20 +10,15 @@ from __future__ import annotations
 
 import html
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
-from chatkeep.core.model import Json, Session
+from chatkeep.core.model import Json
 from chatkeep.errors import BrokenInputError
-from chatkeep.importers.glimpse import objects_of
-from chatkeep.importers.importer import Look, Reading, recognised_below
 from chatkeep.importers.records import lenient_json
-from chatkeep.importers.reports import Flaw
 from chatkeep.importers.shaping import SOURCE, epoch, list_in, object_in, rest_of, text_in
-from chatkeep.importers.sources import Source
 from chatkeep.importers.threads.steps import Steps, content_from
-from chatkeep.importers.threads.trees import Saying, SourceTree, fields_of, in_a_row, items_of, records_in, sessions_of
+from chatkeep.importers.threads.trees import Saying, SourceTree, TreeImporter, fields_of, in_a_row, items_of
 
 _ROLES: Final = frozenset(("system", "user", "assistant", "tool"))
 _LONG: Final = frozenset(("chat", "history", "messages"))
@@ -34,74 +29,54 @@ _ATTRIBUTE: Final = re.compile(r'([\w-]+)="([^"]*)"')
 _QUOTED: Final = re.compile(r"^> ?", re.MULTILINE)
 
 
-class OpenWebUiImporter:
+class OpenWebUiImporter(TreeImporter):
     """Open WebUI's export of chats."""
 
-    name: Final = "open-webui"
+    name = "open-webui"
+    reason = "it has chats with Open WebUI's history"
 
-    def recognises(self, look: Look) -> str | None:
+    def is_tree(self, value: Json) -> bool:
         """Recognise a chat by its history of messages."""
-        return "it has chats with Open WebUI's history" if any(map(_is_chat, objects_of(look.sight))) else None
+        if not isinstance(value, dict):
+            return False
+        chat = object_in(value.get("chat")) if "chat" in value else value
+        history = chat.get("history")
+        is_tree = isinstance(history, dict) and ("messages" in history or "currentId" in history)
+        return is_tree or (bool(chat) and chat is not value and "models" in chat)
 
-    def files_in(self, folder: Path) -> Iterable[Path]:
-        """Return the files with chats in a folder or below it."""
-        return recognised_below(folder, self.recognises, "\0")
-
-    def read(self, source: Source, reading: Reading) -> Iterator[Session | Flaw]:
-        """Yield the sessions of a file, each with its forks, and a flaw for each unreadable chat."""
-        for record in records_in(source, reading, _is_chat):
-            if isinstance(record, Flaw):
-                yield record
-                continue
-            try:
-                tree = _tree(record.raw)
-            except BrokenInputError as error:
-                yield Flaw(record.place, str(error))
-                continue
-            yield from sessions_of(tree, record.place, reading)
-
-
-def _is_chat(value: Json) -> bool:
-    if not isinstance(value, dict):
-        return False
-    chat = object_in(value.get("chat")) if "chat" in value else value
-    history = chat.get("history")
-    is_tree = isinstance(history, dict) and ("messages" in history or "currentId" in history)
-    return is_tree or (bool(chat) and chat is not value and "models" in chat)
-
-
-def _tree(raw: bytes) -> SourceTree:
-    outer = fields_of(raw)
-    inner = fields_of(outer["chat"]) if outer.get("chat", b"null") != b"null" else outer
-    history = fields_of(inner.get("history", b"{}"))
-    messages = fields_of(history.get("messages", b"{}"))
-    if not messages:
-        listed = items_of(inner.get("messages", b"[]"))
-        messages = {_id_of(one, number): one for number, one in enumerate(listed, start=1)}
-    known, told = _values(outer), _values(inner)
-    outside_id = text_in(known.get("id")) or text_in(told.get("id")) or next(iter(messages), "")
-    if not outside_id:
-        raise BrokenInputError("It has neither an id nor messages.")
-    tags = [*list_in(told.get("tags")), *list_in(object_in(known.get("meta")).get("tags"))]
-    names = [text_in(one.get("name")) if isinstance(one, dict) else text_in(one) for one in tags]
-    source = {"format": "open-webui", "id": outside_id, **rest_of(told, *_HEAD), **rest_of(known, *_HEAD)}
-    parents = _parents(messages)
-    return SourceTree(
-        name="open-webui",
-        id=outside_id,
-        fields={
-            "channel": "open-webui",
-            "title": known.get("title") or told.get("title") or None,
-            "created_at": epoch(known.get("created_at") or told.get("timestamp")),
-            "archived": bool(known.get("archived")),
-            "pinned": bool(known.get("pinned")),
-            "tags": [name for name in dict.fromkeys(names) if name],
-            "metadata": {SOURCE: source},
-        },
-        parents=parents if any(parents.values()) else in_a_row(messages),
-        said=lambda path: _said(path, messages),
-        active=text_in(lenient_json(history.get("currentId", b"null")).value) or None,
-    )
+    def tree_of(self, raw: bytes) -> SourceTree:
+        """Return the tree of a chat."""
+        outer = fields_of(raw)
+        inner = fields_of(outer["chat"]) if outer.get("chat", b"null") != b"null" else outer
+        history = fields_of(inner.get("history", b"{}"))
+        messages = fields_of(history.get("messages", b"{}"))
+        if not messages:
+            listed = items_of(inner.get("messages", b"[]"))
+            messages = {_id_of(one, number): one for number, one in enumerate(listed, start=1)}
+        known, told = _values(outer), _values(inner)
+        outside_id = text_in(known.get("id")) or text_in(told.get("id")) or next(iter(messages), "")
+        if not outside_id:
+            raise BrokenInputError("It has neither an id nor messages.")
+        tags = [*list_in(told.get("tags")), *list_in(object_in(known.get("meta")).get("tags"))]
+        names = [text_in(one.get("name")) if isinstance(one, dict) else text_in(one) for one in tags]
+        source = {"format": "open-webui", "id": outside_id, **rest_of(told, *_HEAD), **rest_of(known, *_HEAD)}
+        parents = _parents(messages)
+        return SourceTree(
+            name="open-webui",
+            id=outside_id,
+            fields={
+                "channel": "open-webui",
+                "title": known.get("title") or told.get("title") or None,
+                "created_at": epoch(known.get("created_at") or told.get("timestamp")),
+                "archived": bool(known.get("archived")),
+                "pinned": bool(known.get("pinned")),
+                "tags": [name for name in dict.fromkeys(names) if name],
+                "metadata": {SOURCE: source},
+            },
+            parents=parents if any(parents.values()) else in_a_row(messages),
+            said=lambda path: _said(path, messages),
+            active=text_in(lenient_json(history.get("currentId", b"null")).value) or None,
+        )
 
 
 def _values(parts: Mapping[str, bytes]) -> dict[str, Json]:

@@ -62,7 +62,7 @@ class OpenAiImporter:
 
     def files_in(self, folder: Path) -> Iterable[Path]:
         """Return the files with messages in a folder or below it."""
-        return recognised_below(folder, self.recognises, "\0")
+        return recognised_below(folder, self.recognises)
 
     def read(self, source: Source, reading: Reading) -> Iterator[Session | Flaw]:
         """Yield the sessions of a file, and a flaw for each unreadable record."""

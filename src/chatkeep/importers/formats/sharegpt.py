@@ -9,20 +9,18 @@ Source: the data sets of that form, with the names of its speakers in Axolotl an
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Sequence
-from pathlib import Path
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 from chatkeep.core.model import Json, Session
 from chatkeep.errors import BrokenInputError
-from chatkeep.importers.glimpse import objects_of
-from chatkeep.importers.importer import Look, Reading, recognised_below
+from chatkeep.importers.importer import Reading
 from chatkeep.importers.records import lenient_json
 from chatkeep.importers.reports import Flaw
 from chatkeep.importers.shaping import SOURCE, call_of, list_in, metadata_of, rest_of, text_in
 from chatkeep.importers.sources import Source
 from chatkeep.importers.threads.steps import content_from
-from chatkeep.importers.threads.trees import Saying, SourceTree, in_a_row, records_in, sessions_of
+from chatkeep.importers.threads.trees import Saying, SourceTree, TreeImporter, in_a_row
 
 _ROLES: Final = {
     **dict.fromkeys(("human", "user"), "user"),
@@ -33,67 +31,51 @@ _ROLES: Final = {
 _LISTS: Final = ("conversations", "conversation", "items")
 
 
-class ShareGptImporter:
+class ShareGptImporter(TreeImporter):
     """A file of conversations in ShareGPT's form."""
 
-    name: Final = "sharegpt"
-
-    def recognises(self, look: Look) -> str | None:
-        """Recognise a conversation by its speakers."""
-        return "it has turns with `from` and `value`" if any(map(_is_one, objects_of(look.sight))) else None
-
-    def files_in(self, folder: Path) -> Iterable[Path]:
-        """Return the files with conversations in a folder or below it."""
-        return recognised_below(folder, self.recognises, "\0")
+    name = "sharegpt"
+    reason = "it has turns with `from` and `value`"
 
     def read(self, source: Source, reading: Reading) -> Iterator[Session | Flaw]:
-        """Yield the sessions of a file, and a flaw for each unreadable conversation."""
-        met: dict[int, int] = {}
-        for record in records_in(source, reading, _is_one):
-            if isinstance(record, Flaw):
-                yield record
-                continue
-            try:
-                tree = _tree(record.raw, met)
-            except BrokenInputError as error:
-                yield Flaw(record.place, str(error))
-                continue
-            yield from sessions_of(tree, record.place, reading)
+        """Yield the sessions of a file; equal ids are numbered from its beginning on."""
+        self._met: dict[int, int] = {}
+        yield from super().read(source, reading)
 
+    def is_tree(self, value: Json) -> bool:
+        """Recognise a conversation by its speakers."""
+        turns = _turns(value) if isinstance(value, dict) else []
+        return bool(turns) and all(isinstance(turn, dict) and ("from" in turn or "value" in turn) for turn in turns[:3])
 
-def _is_one(value: Json) -> bool:
-    turns = _turns(value) if isinstance(value, dict) else []
-    return bool(turns) and all(isinstance(turn, dict) and ("from" in turn or "value" in turn) for turn in turns[:3])
+    def tree_of(self, raw: bytes) -> SourceTree:
+        """Return a conversation, which has no branches."""
+        value, told = lenient_json(raw)
+        if not isinstance(value, dict) or not any(isinstance(value.get(name), list) for name in _LISTS):
+            raise BrokenInputError("It has no list of `conversations`.")
+        turns = {f"#{number}": turn for number, turn in enumerate(_turns(value), start=1)}
+        given = value.get("id")
+        is_given = isinstance(given, str | int) and given != ""
+        digest = hashlib.blake2b(f"{given}".encode(errors="replace") if is_given else raw, digest_size=16)
+        mark = int.from_bytes(digest.digest()[:8])
+        count = self._met[mark] = self._met.get(mark, 0) + 1
+        outside_id = (str(given) if is_given else digest.hexdigest()) + (f"#{count}" if count > 1 else "")
+        rest = rest_of(value, "id", "title", "system", *_LISTS)
+        system = text_in(value.get("system"))
+        return SourceTree(
+            name="sharegpt",
+            id=outside_id,
+            fields={
+                "channel": "sharegpt",
+                "title": text_in(value.get("title")) or None,
+                "metadata": {SOURCE: {"format": "sharegpt", "id": outside_id, **rest}},
+            },
+            parents=in_a_row(["#system", *turns] if system else turns),
+            said=lambda path: _said(path, {"#system": {"from": "system", "value": system}, **turns}, told),
+        )
 
 
 def _turns(value: dict[str, Json]) -> list[Json]:
     return next((turns for name in _LISTS if (turns := list_in(value.get(name)))), [])
-
-
-def _tree(raw: bytes, met: dict[int, int]) -> SourceTree:
-    value, told = lenient_json(raw)
-    if not isinstance(value, dict) or not any(isinstance(value.get(name), list) for name in _LISTS):
-        raise BrokenInputError("It has no list of `conversations`.")
-    turns = {f"#{number}": turn for number, turn in enumerate(_turns(value), start=1)}
-    given = value.get("id")
-    is_given = isinstance(given, str | int) and given != ""
-    digest = hashlib.blake2b(f"{given}".encode(errors="replace") if is_given else raw, digest_size=16)
-    mark = int.from_bytes(digest.digest()[:8])
-    count = met[mark] = met.get(mark, 0) + 1
-    outside_id = (str(given) if is_given else digest.hexdigest()) + (f"#{count}" if count > 1 else "")
-    rest = rest_of(value, "id", "title", "system", *_LISTS)
-    system = text_in(value.get("system"))
-    return SourceTree(
-        name="sharegpt",
-        id=outside_id,
-        fields={
-            "channel": "sharegpt",
-            "title": text_in(value.get("title")) or None,
-            "metadata": {SOURCE: {"format": "sharegpt", "id": outside_id, **rest}},
-        },
-        parents=in_a_row(["#system", *turns] if system else turns),
-        said=lambda path: _said(path, {"#system": {"from": "system", "value": system}, **turns}, told),
-    )
 
 
 def _said(path: Sequence[str], turns: dict[str, Json], told: tuple[str, ...]) -> Iterator[Saying]:

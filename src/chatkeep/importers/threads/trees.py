@@ -77,8 +77,10 @@ class TreeImporter(ABC):
     name: ClassVar[str]
     reason: ClassVar[str]
     """The reason for taking a file for this format."""
-    lists: ClassVar[tuple[str, ...]] = ("conversations",)
+    lists: ClassVar[tuple[str, ...]] = ()
     """The fields with the list of conversations, where a file has an object around it."""
+    beginning: ClassVar[str] = ""
+    """The beginning of the names of the program's own files."""
 
     @abstractmethod
     def is_tree(self, value: Json) -> bool:
@@ -98,7 +100,7 @@ class TreeImporter(ABC):
 
     def files_in(self, folder: Path) -> Iterable[Path]:
         """Return the files with conversations in a folder or below it."""
-        return recognised_below(folder, self.recognises, "conversations")
+        return recognised_below(folder, self.recognises, self.beginning)
 
     def read(self, source: Source, reading: Reading) -> Iterator[Session | Flaw]:
         """Yield the sessions of a file, each with its forks, and a flaw for each unreadable conversation."""

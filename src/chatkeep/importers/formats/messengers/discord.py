@@ -46,7 +46,7 @@ class DiscordImporter:
 
     def files_in(self, folder: Path) -> Iterable[Path]:
         """Return the files with channels in a folder or below it; the parts of one in their order."""
-        return sorted(recognised_below(folder, self.recognises, "\0"), key=_in_order)
+        return sorted(recognised_below(folder, self.recognises), key=_in_order)
 
     def read(self, source: Source, reading: Reading) -> Iterator[Session | Flaw]:
         """Yield the session of a file, a long one in parts, and its flaws; memory has one message at a time."""
