@@ -175,6 +175,15 @@ class DropContract:
             assert (stored, 4, ()) == (replaced.stored_count, replaced.message_count, replaced.receipts)
         assert [] == _window(store)
 
+    def test_replace_by_nothing_with_an_id_of_the_log(self, store: Store) -> None:
+        """A mark whose id is taken is refused, even by a mark from before: ids are unique, and nothing is stored."""
+        store.append(_KEY, talk(3))
+        store.drop(_KEY, Chosen(last=1), mark=_mark("a"))
+        for name in ("id-1", "id-3", "a"):
+            with pytest.raises(MessageConflictError):
+                store.replace(_KEY, [], mark=_mark(name))
+        assert (4, ["line 1", "line 2"]) == (store.get(_KEY).line_count, _window(store))
+
     def test_replace_keeps_events(self, store: Store) -> None:
         """Events count as lines of both lists."""
         lines = [draft("state", 1, role="event", id="e", metadata={"a": 1}), *talk(2)]

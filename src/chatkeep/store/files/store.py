@@ -410,7 +410,7 @@ class FilesStore:
     def _substitute(
         self, file: LockedFile, key: str, drafts: Sequence[Draft], mark: Mark, expect_count: int | None
     ) -> Appended:
-        row, spots = self._writer.current(file, key, [draft.id or "" for draft in drafts])
+        row, spots = self._writer.current(file, key, {mark.id or "", *(draft.id or "" for draft in drafts)})
         count = row.digest.line_count
         stay = kept(self._upkeep, file, row, drafts)
         first = stay[-1].seq + 1 if stay else 1
