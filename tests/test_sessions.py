@@ -9,7 +9,9 @@ from itertools import count
 import pytest
 
 from chatkeep.core.bounds import MESSAGE_BYTES_MAX, METADATA_BYTES_MAX
+from chatkeep.core.life.dropping import Chosen
 from chatkeep.core.model import Draft, Message, Revision, Selection
+from chatkeep.core.usage.spending import UsageQuery
 from chatkeep.errors import (
     ForbiddenError,
     InvalidError,
@@ -259,6 +261,17 @@ def test_delete_all_leaves_out_what_is_missing(sessions: Sessions) -> None:
     sessions.append(MINE, talk(1))
 
     assert (MINE,) == sessions.delete_all([MINE, "missing", MINE])
+
+
+def test_usage_of_a_fork_after_a_drop(sessions: Sessions) -> None:
+    """A fork counts each answer of its own, also where fewer lines were copied than the origin has."""
+    sessions.append(MINE, talk(6))
+    sessions.drop(MINE, Chosen(last=4))
+    assert 2 == sessions.fork(MINE, new_key=THEIRS).summary.line_count
+    told = {"usage": {"input": 5, "output": 1}}
+    sessions.append(THEIRS, [Draft(role="assistant", content="own", metadata=told)])
+
+    assert 1 == sessions.usage(UsageQuery(session=THEIRS)).total.call_count
 
 
 def test_message_id_sorts_by_time(sessions: Sessions) -> None:

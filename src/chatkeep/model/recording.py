@@ -36,7 +36,7 @@ from chatkeep.core.history.recognition import (
     talk_of,
 )
 from chatkeep.core.keys import parse_key
-from chatkeep.core.life.dropping import FORKED_FROM
+from chatkeep.core.life.dropping import FORKED_FROM, origin_of_fork
 from chatkeep.core.model import Draft, Header, Message, Selection, Session
 from chatkeep.errors import (
     BusyError,
@@ -365,9 +365,8 @@ def _fork(sessions: Sessions, key: str, parent: StoredLog, found: Common, drafts
         for place, (one, made_id) in enumerate(zip(fresh, ids, strict=True), start=1)
     )
     messages = (*(msgspec.structs.replace(one, drops=None) for one in shared), *new)
-    origin = {"session": parent.header.key, "seq": shared[-1].seq if shared else 0}
-    if origin["seq"] != len(shared):  # answers that were cut off stay behind
-        origin["copied"] = len(shared)
+    last = shared[-1].seq if shared else 0
+    origin = origin_of_fork(parent.header.key, last, len(shared))  # answers that were cut off stay behind
     header = Header(
         key=key,
         channel=parent.header.channel,

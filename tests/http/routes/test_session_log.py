@@ -246,7 +246,7 @@ def test_fork_a_session(client: httpx.Client, talk: str) -> None:
     client.delete("/api/v1/messages", params={"session": talk, "seq": "1"})
     answer = client.post("/api/v1/fork", json={"session": talk, "seq": 2, "key": f"{talk}:fork"})
     told = answer.json()
-    assert (201, {"user": "alice", "forked_from": {"session": talk, "seq": 2}}) == (
+    assert (201, {"user": "alice", "forked_from": {"session": talk, "seq": 2, "copied": 1}}) == (
         answer.status_code,
         told["metadata"],
     )

@@ -24,7 +24,7 @@ from chatkeep.errors import InvalidError, MessageConflictError, MessageNotFoundE
 LAST_MAX: Final = 500  # messages dropped by their number; their content is in the answer
 REPLACED_MAX: Final = 10_000  # messages of a replacement or of a new session, stored in one write
 FORKED_FROM: Final = "forked_from"
-"""Name in a session's metadata of its origin: the `session`, and the `seq` of the last line in common."""
+"""Name in a session's metadata of its origin: see `origin_of_fork`."""
 SEQ_MAX: Final = (1 << 53) - 1  # the largest integer exact in JavaScript
 
 
@@ -206,10 +206,18 @@ def forked(source: Session, seq: int | None, key: str, now: datetime) -> NewSess
         channel=header.channel,
         title=header.title,
         created_at=None if messages else now,
-        metadata={**header.metadata, FORKED_FROM: {"session": header.key, "seq": last}},
+        metadata={**header.metadata, FORKED_FROM: origin_of_fork(header.key, last, len(messages))},
         tags=header.tags,
         messages=messages,
     )
+
+
+def origin_of_fork(key: str, seq: int, count: int) -> dict[str, Json]:
+    """Return the origin of a fork: the `session`, the `seq` there of the last line in common, and `copied`.
+
+    That is the number of copied lines. It is left out if it is the seq: then every line was copied.
+    """
+    return {"session": key, "seq": seq, **({} if count == seq else {"copied": count})}
 
 
 def replacing(new: Sequence[Draft], mark: Mark, gone: Drops) -> list[Draft]:
