@@ -42,8 +42,11 @@ def merging(messages: Sequence[Message], stored: Mapping[str, Message], count: i
     new: list[Message] = []
     conflicts: list[str] = []
     moves: list[Moved] = []
-    for message in messages:
-        moved = msgspec.structs.replace(message, drops=_drops(message, moves, count)) if message.drops else message
+    for place, message in enumerate(messages):
+        moved = message
+        if message.drops:
+            drops = _drops_moved(message, moves) if place else _drops_here(message, count)
+            moved = msgspec.structs.replace(message, drops=drops or None)
         first = known.get(message.id)
         if first is None:
             first = msgspec.structs.replace(moved, seq=count + len(new) + 1)
@@ -71,11 +74,12 @@ def fresh_of(stored: Sequence[Message], drafts: Iterable[Draft]) -> tuple[list[M
     return fresh, conflicts
 
 
-def _drops(message: Message, moves: Sequence[Moved], count: int) -> Drops | None:
-    """Return the seqs here of what a message drops: of the `count` lines stored before, or of those moved by now."""
-    if not moves:
-        here = (SeqRange(one.first, min(one.last, count)) for one in message.drops or () if message.seq > 1)
-        return united(one for one in here if one.first <= one.last) or None
-    return (
-        moved_drops((SeqRange(one.first, min(one.last, message.seq - 1)) for one in message.drops or ()), moves) or None
-    )
+def _drops_here(first: Message, count: int) -> Drops:
+    """Return what the first message drops of the `count` lines stored before: its own session's are no lines here."""
+    here = (SeqRange(one.first, min(one.last, count)) for one in first.drops or () if first.seq > 1)
+    return united(one for one in here if one.first <= one.last)
+
+
+def _drops_moved(message: Message, moves: Sequence[Moved]) -> Drops:
+    """Return the seqs here of the earlier messages that a message drops; one left out has none."""
+    return moved_drops((SeqRange(one.first, min(one.last, message.seq - 1)) for one in message.drops or ()), moves)

@@ -205,6 +205,15 @@ class StandingContract:
             assert ["mine 1", "line 1", "mine 2", "better"] == _window(store)
         assert ["mine 1", "line 1", "line 2", "mine 2", "line 3", "better"] == _log(store)
 
+    def test_merge_a_log_that_begins_with_a_conflict(self, store: Store) -> None:
+        """A message left out has no place here, so what drops it drops nothing else in its place."""
+        store.append(_KEY, [draft("mine 1", id="a"), draft("mine 2", 1, id="b")])
+        lines = [draft("theirs", id="a"), draft("better", 4, id="c", drops=_drops((1, 1)))]
+        for added in (1, 0):
+            merged = store.merge(session(_KEY, lines))
+            assert (added, ("a",)) == (merged.added_count, merged.conflicts)
+            assert ["mine 1", "mine 2", "better"] == _window(store)
+
     def test_merge_what_stands(self, store: Store) -> None:
         """A dropped message does not come back with a copy of the session from before."""
         store.append(_KEY, talk(3))
