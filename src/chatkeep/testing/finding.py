@@ -207,6 +207,7 @@ class FindingContract:
             search_for("zebra", unit="message", sort="recent"),
             search_for("zebra", unit="message", roles=None),
             search_for("zebra", unit="message", selection=Selection(prefixes=("a",))),
+            search_for("zebra", unit="message", selection=Selection(archived=None, metadata=(("user", "a"),))),
         ]
         for search, wrong in [
             *((other, cursor) for other in others),

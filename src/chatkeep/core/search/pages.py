@@ -90,12 +90,12 @@ def page_of_cursor(search: Search, origin: bytes) -> SearchPage | None:
 
 
 def _fingerprint(search: Search) -> bytes:
-    """Return a short fingerprint of a search: its query and its filters, whatever the limit."""
+    """Return a short fingerprint of a search: its query and every filter, whatever the limit."""
     chosen = search.selection
-    marks = (chosen.archived, chosen.pinned, sorted(set(chosen.tags)), chosen.updated_after, chosen.updated_before)
+    tags, metadata = tuple(sorted(set(chosen.tags))), tuple(sorted(set(chosen.metadata)))
     filters = (
         search.query.text,
-        (chosen.prefix, chosen.channel, *marks),
+        (chosen.prefix, msgspec.structs.replace(chosen, prefixes=(), tags=tags, metadata=metadata)),
         (search.session, search.roles, search.since, search.until, search.sort, search.unit),
     )
     return hashlib.blake2b(msgspec.json.encode(filters), digest_size=_FINGERPRINT_BYTES).digest()
