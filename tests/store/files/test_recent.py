@@ -31,6 +31,17 @@ def test_list_again_is_the_same_page(tmp_path: Path) -> None:
     with_one.close()
 
 
+def test_list_with_metadata_is_not_kept(tmp_path: Path) -> None:
+    """Memory has a bound: metadata may have 256 KiB a session, so neither pages nor sessions with it are kept."""
+    store = FilesStore.open(tmp_path)
+    store.append("cli:a", [say("one", 1)])
+    first, second = (store.list(ALL, limit=5, metadata=True) for _ in range(2))
+    assert first == second
+    assert first is not second
+    assert first.sessions[0] is not second.sessions[0]
+    store.close()
+
+
 def test_list_after_writes_of_another_store(tmp_path: Path) -> None:
     """A page follows every change answered by another process, which has an index connection of its own."""
     here, there = FilesStore.open(tmp_path), FilesStore.open(tmp_path)

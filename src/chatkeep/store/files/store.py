@@ -321,7 +321,9 @@ class FilesStore:
         after = None if cursor is None else place_of(cursor, scope)
 
         def look(index: Index) -> Page:
-            return index.kept((selection, limit, cursor, metadata), lambda: page(index))
+            if metadata:
+                return page(index)  # 256 KiB for each session: too large to keep
+            return index.kept((selection, limit, cursor), lambda: page(index))
 
         def page(index: Index) -> Page:
             found, total = index.page(selection, limit=limit + 1, after=after, metadata=metadata)

@@ -257,7 +257,7 @@ class Index:
             sql = QUERIES["with_metadata"].replace("{page}", sql)
         found = self._rows(sql, {**values, "limit": limit})
         with lost_as_such():
-            return [_listed(row) for row in found], total
+            return [row_of(row).summary if metadata else _listed(row) for row in found], total
 
     def kept(self, asked: Hashable, make: Callable[[], _T]) -> _T:
         """Return the answer that `make` gave to a question, if nobody has written to the index since."""

@@ -15,7 +15,7 @@ import apsw
 from chatkeep.store.files.index.sql import one_number
 
 _T = TypeVar("_T")
-_ANSWERS_MAX: Final = 64  # pages of at most 200 sessions: about 10 MB
+_ANSWERS_MAX: Final = 64  # pages of at most 500 sessions, 2 KB each: about 64 MB at the most
 
 
 class KeptAnswers:
