@@ -18,6 +18,7 @@ from pathlib import Path
 import apsw
 import pytest
 
+from chatkeep.core.life.dropping import Chosen, Mark
 from chatkeep.core.model import Revision, Selection
 from chatkeep.errors import BusyError, SessionDamagedError, SessionNotFoundError, StorageError
 from chatkeep.store.files.care.checkup import examined
@@ -729,6 +730,22 @@ def test_rows_are_in_memory_when_a_server_starts(workspace: Path, opened: Callab
 
     assert misses[0] > 0
     assert misses[1] == 0
+
+
+@pytest.mark.parametrize("is_dropped", [False, True])
+def test_open_where_most_lines_are_events(workspace: Path, opened: Callable[..., FilesStore], is_dropped: bool) -> None:  # noqa: FBT001 - of two cases
+    """Standing events are no waste, so no start builds their index again; once they are dropped, one start does."""
+    store = FilesStore.open(workspace, durability="none")
+    for batch in range(11):
+        store.append("a:1", [draft("state", role="event", id=f"{batch} {number}") for number in range(1000)])
+    if is_dropped:
+        store.drop("a:1", Chosen(everything=True), mark=Mark(id="mark", sent_at=at(9)))
+    store.close()
+
+    for is_new in (is_dropped, False):
+        store = opened()
+        assert is_new == store.has_new_index
+        store.close()
 
 
 def test_warming_up_a_closed_index(opened: Callable[..., FilesStore]) -> None:

@@ -148,9 +148,14 @@ class Index:
                     reader.close()
 
     def is_wasteful(self) -> bool:
-        """Tell whether more than half of the documents belong to deleted messages; False below 10,000 documents."""
-        ((doc_count, message_count),) = self._rows(QUERIES["wasted"])
-        return bool(doc_count > _WASTE_MIN and message_count < doc_count / 2)
+        """Tell whether more than half of the documents are gone; False below 10,000 documents.
+
+        Events are counted only where the rest is too little: nobody keeps their number.
+        """
+        ((made, kept),) = self._rows(QUERIES["wasted"])
+        if made <= _WASTE_MIN or kept >= made / 2:
+            return False
+        return bool(kept + _number(self._rows(QUERIES["event_count"])) < made / 2)
 
     # Reading
 

@@ -250,6 +250,9 @@ FROM json_each(:docs) d CROSS JOIN messages m ON m.doc = d.value CROSS JOIN sess
 SELECT max(next_doc, 1 + max((SELECT coalesce(max(doc), 0) FROM messages), (SELECT coalesce(max(doc), 0) FROM names))) - 1,
   (SELECT coalesce(sum(message_count), 0) FROM totals) + (SELECT count(*) FROM names) FROM marks;
 
+-- event_count: The number of standing events.
+SELECT count(*) FROM asides WHERE doc IS NOT NULL;
+
 -- message_count: The number of messages.
 SELECT coalesce(sum(message_count), 0) FROM totals;
 
