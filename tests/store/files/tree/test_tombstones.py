@@ -95,6 +95,23 @@ def test_bound_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
     assert (tmp_path / "tombstones").stat().st_size <= 33 * 17
 
 
+def test_sort_the_file_on_a_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A change that could not be stored counts for nobody, also not for its writer."""
+
+    def refuse(*_: object) -> None:
+        raise StorageFullError
+
+    with closing(opened(tmp_path, TombstoneBounds(unsorted=3))) as stones:
+        bury(stones, *NAMES[:4])
+        monkeypatch.setattr(module, "replace_file", refuse)
+        with pytest.raises(StorageFullError):
+            stones.forget(NAMES[:4])
+        assert [True] * 4 == [stones.has(name, is_there=True) for name in NAMES[:4]]
+        monkeypatch.undo()
+        stones.forget(NAMES[:4])
+        assert {} == stones.deleted()
+
+
 @pytest.mark.parametrize("cut", range(1, 33))
 def test_add_behind_a_torn_line(stones: Tombstones, tmp_path: Path, cut: int) -> None:
     """A line cut off by a crash is no line; the next one takes its place, and no other is lost."""

@@ -167,8 +167,8 @@ class Tombstones:
         with lock, self._guard, self._fresh() as view:
             unsorted_max = max(self._bounds.unsorted, view.sorted_count // self._bounds.share)
             if view.fd < 0 or view.unsorted_count + len(lines) > unsorted_max:
-                view.add(lines)
-                replace_file(self._path, _file_of(view, self._bounds.remembered))
+                grown = view.plus(lines)  # until the file is there, the view stays as it is
+                replace_file(self._path, _file_of(grown, self._bounds.remembered))
             else:
                 self._append(view, b"".join(line.encoded() for line in lines), is_flushed=is_flushed)
 
@@ -217,6 +217,12 @@ class _View(Struct):
 
     def add(self, lines: Iterable[_Line]) -> None:
         self.latest.update((line.digest, line) for line in lines)
+
+    def plus(self, lines: Iterable[_Line]) -> _View:
+        """Return the view with further lines; they share the open file."""
+        grown = _View(self.fd, self.sorted_count, self.size, dict(self.latest))
+        grown.add(lines)
+        return grown
 
     def sorted_line(self, digest: bytes) -> _Line | None:
         """Return the sorted line of a session, found by bisection."""
