@@ -92,6 +92,14 @@ def test_take_the_token_where_clients_put_it(chatting: Chatting) -> None:
             assert 401 == client.get(f"{path}?key={token}").status_code
 
 
+@pytest.mark.parametrize("path", ["/v1%62eta/files/x", "/%76%31beta%2ffiles/x"])
+def test_take_the_token_out_of_a_path_with_escapes(chatting: Chatting, path: str) -> None:
+    """The same path, written otherwise, lets the same token in; it goes no further either."""
+    with httpx.Client(base_url=chatting.url) as client:
+        assert 200 == client.get(f"{path}?key={chatting.secret}&x=1").status_code
+    assert ("/v1/files/x", "x=1") == (chatting.upstream.seen[-1].path, chatting.upstream.seen[-1].query)
+
+
 def test_pass_what_is_not_recorded(chatting: Chatting, client: httpx.Client) -> None:
     """Token counts and other routes pass, and leave nothing behind."""
     before = chatting.sessions.status("gemini:").session_count

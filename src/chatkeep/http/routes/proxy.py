@@ -6,6 +6,7 @@ about tokens and headers.
 
 from __future__ import annotations
 
+import re
 from contextlib import suppress
 from functools import partial
 from typing import Annotated, Final, NamedTuple
@@ -25,7 +26,7 @@ from chatkeep.core.history.protocols.speaking import ModelProtocol
 from chatkeep.errors import InvalidKeyError, NotFoundError
 from chatkeep.http.gate.binding import InHeader, InPath, InQuery
 from chatkeep.http.gate.body import JSON_TYPES, body_of
-from chatkeep.http.gate.guard import KEY_PARAMETER, MODEL_PATHS, QUERY_KEY_PATHS
+from chatkeep.http.gate.guard import KEY_PARAMETER, QUERY_KEY_PATHS
 from chatkeep.http.gate.rules import Pools, room_for
 from chatkeep.http.services import Own, Services, ServicesParameter
 from chatkeep.http.streams.passage import ASIDE, UNREADABLE_ANSWER, Hold, Passage, Recorder, Rooms
@@ -38,6 +39,8 @@ from chatkeep.workers.holding import Holding, RootRequest, held_of_answer, root_
 
 _ANTHROPIC: Final = "anthropic-version"
 _GOOGLE: Final = ("x-goog-api-key", "x-goog-api-client")
+_VERSION: Final = re.compile(r"\A/.*?(?:/|%2f)", re.IGNORECASE)
+"""The API's version at the beginning of a path as it came: any of its characters may be escaped."""
 OtherPath = Annotated[str, InPath(description="The rest of the address, as the model's server takes it.")]
 GeminiModel = Annotated[str, InPath(description="The model, as `gemini-2.5-flash`.")]
 StreamForm = Annotated[str | None, InQuery(description="`sse` for events; else a list that grows.")]
@@ -202,11 +205,9 @@ def _address_of(request: Request) -> str:
     """Return the path and query of a request as they came, below the API's version, without a token in the query."""
     raw: bytes = request.scope["raw_path"]
     query = request.scope["query_string"].decode("ascii", "ignore")
-    path = raw.decode("ascii", "ignore")
-    if path.startswith(QUERY_KEY_PATHS):
+    if request.scope["path"].startswith(QUERY_KEY_PATHS):  # as the guard reads it, escapes or not
         query = "&".join(pair for pair in query.split("&") if unquote_plus(pair.partition("=")[0]) != KEY_PARAMETER)
-    for beginning in MODEL_PATHS:
-        path = path.removeprefix(beginning)
+    path = _VERSION.sub("", raw.decode("ascii", "ignore"), count=1)
     return f"{path}?{query}" if query else path
 
 
