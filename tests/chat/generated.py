@@ -1,5 +1,7 @@
 """What a model server answers in Gemini's protocol, worked out from the request alone, as `spoken` does.
 
+The word `finish` at the beginning puts a finish reason into every chunk, as Gemini 1.0 did.
+
 Source: the API reference of Gemini.
 """
 
@@ -31,6 +33,8 @@ def reply(path: str, request: Json, text: str | None, *, is_stream: bool, is_sse
         said = json.dumps(_chunk(model, parts, "STOP")).encode()
         return spoken.Reply([said], 200, {"Content-Type": "application/json; charset=UTF-8"})
     chunks = list(chunks_of(model, parts))
+    if _words(request["contents"][-1]).startswith("finish"):
+        chunks = [_chunk(model, one["candidates"][0]["content"]["parts"], "STOP") for one in chunks]
     if is_sse:
         events = [b"data: %b\r\n\r\n" % json.dumps(one).encode() for one in chunks]
         return spoken.Reply(events, 200, {"Content-Type": "text/event-stream"})
@@ -54,7 +58,7 @@ def other(method: str, path: str, request: Json) -> Json:
 def parts_of(asked: Json, text: str | None = None) -> list[Json]:
     """Return the parts of the answer to a content."""
     results = [part["functionResponse"] for part in asked["parts"] if "functionResponse" in part]
-    words = " ".join(part["text"] for part in asked["parts"] if isinstance(part.get("text"), str))
+    words = _words(asked)
     said = text or (f"The tool said: {results[0]['response']}" if results else f"You said: {words}")
     parts: list[Json] = [{"text": said}]
     if words.startswith(("think", "weather")):
@@ -63,6 +67,10 @@ def parts_of(asked: Json, text: str | None = None) -> list[Json]:
         call = {"name": "weather", "args": {"place": [words, 1.5]}}
         parts.append({"functionCall": call, "thoughtSignature": "c2lnbmVk"})
     return parts
+
+
+def _words(asked: Json) -> str:
+    return " ".join(part["text"] for part in asked["parts"] if isinstance(part.get("text"), str))
 
 
 def chunks_of(model: str, parts: list[Json]) -> Iterator[Json]:

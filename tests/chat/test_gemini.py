@@ -140,6 +140,16 @@ def test_pass_refusals_on_as_they_are(chatting: Chatting, client: httpx.Client) 
     assert [("user", "once"), ("assistant", "You said: once")] == chatting.said("refused:gemini")
 
 
+def test_store_what_follows_a_finish_reason(chatting: Chatting, client: httpx.Client) -> None:
+    """Some servers put a finish reason into every chunk: the answer is whole when the stream ends."""
+    words = "finish at once, and go on"
+    question = asked(words)
+    chatting.upstream.script(Answer(pause_s=0.01))
+    answer = client.post(f"{STREAM}?alt=sse", json=question, headers=keyed("finish:gemini"))
+    assert b"".join(spoken.reply("POST", STREAM, question, None, "alt=sse").pieces) == answer.content
+    assert [("user", words), ("assistant", f"You said: {words}")] == chatting.said("finish:gemini")
+
+
 EVENTS = len(list(generated.chunks_of("m", SAID)))
 
 

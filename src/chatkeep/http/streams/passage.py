@@ -291,28 +291,42 @@ class Passage(Response):
         """Yield a stream's bytes as they arrive, but store the answer before the end of its last event."""
         last = LastEvent(self._recorder.protocol.last_lines)
         held = b""
-        async for came in self._came(answer):
-            said, ending = last.part(came)
-            if said:
-                yield said
-                await self._recorder.hear(said)
-            if not ending:
-                continue
-            await self._recorder.hear(ending)
-            held += ending
-            if self._recorder.is_between_events:
-                if self._recorder.has_heard_all:
-                    await self._recorder.finish()
+        try:
+            async for came in self._came(answer):
+                said, ending = last.part(came)
+                if said:
+                    yield said
+                    await self._recorder.hear(said)
+                if ending:
+                    passing, held = await self._parted(held, ending)
+                    if passing:
+                        yield passing
+        except httpx2.RequestError:
+            if held:
                 yield held
-                held = b""
-            elif len(held) > _HELD_BYTES_MAX:
-                yield held[:-_EVENT_END_BYTES]
-                held = held[-_EVENT_END_BYTES:]
+            raise
         if rest := last.end():
             await self._recorder.hear(rest)
         if held := held + rest:
             await self._recorder.finish()
             yield held
+
+    async def _parted(self, held: bytes, came: bytes) -> tuple[bytes, bytes]:
+        """Record the next bytes of an ending; return the bytes that may pass now, and those still to be held.
+
+        If nothing marks the last event, an event that makes the answer whole is held until more arrives.
+        """
+        recorder = self._recorder
+        passing, held = (held, came) if recorder.is_between_events else (b"", held + came)
+        await recorder.hear(came)
+        if not recorder.is_between_events:
+            size = len(held) - _EVENT_END_BYTES if len(held) > _HELD_BYTES_MAX else 0
+            return passing + held[:size], held[size:]
+        if recorder.has_heard_all:
+            if not recorder.protocol.marks_end:
+                return passing, held
+            await recorder.finish()
+        return passing + held, b""
 
     async def _whole(self, answer: httpx2.Response) -> AsyncGenerator[bytes]:
         """Yield each piece when the next one arrives, and the last piece when the answer is stored."""

@@ -305,6 +305,7 @@ GEMINI: Final = ModelProtocol(
     answer=GenerationFold,
     text_field=b"text",
     last_lines=(b"data:",),  # nothing marks the last event before its end, so each one is read whole
+    marks_end=False,  # some servers put a finish reason into every chunk
     missing_end="a finish reason",
     takes_lists=True,
 )

@@ -131,6 +131,8 @@ class ModelProtocol(Struct, frozen=True, kw_only=True):
     """The field of a whole answer with its words, for the beginning of a cut one."""
     last_lines: tuple[bytes, ...]
     """Beginnings of the first line of a stream's last event, without spaces."""
+    marks_end: bool = True
+    """Whether an event ends the answer for good; otherwise more may follow until the stream ends."""
     missing_end: str
     """Names the missing end of a cut answer."""
     takes_lists: bool = False
