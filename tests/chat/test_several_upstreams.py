@@ -20,7 +20,7 @@ from tests.chat.conftest import Chatting, served, settings_of
 from tests.chat.upstream import Upstream
 
 Json = Any
-NAMES = ("usual", "large", "anthropic")
+NAMES = ("usual", "large", "anthropic", "gemini")
 MESSAGE = {"max_tokens": 9, "messages": [{"role": "user", "content": "Hi"}]}
 ANTHROPIC = {"anthropic-version": "2023-06-01"}
 
@@ -40,8 +40,8 @@ class Several:
         assert 200 == answer.status_code, answer.text
         (name,) = (name for name, server in self._servers.items() if server.seen)
         seen = self._servers[name].seen.pop()
-        keys = (seen.headers.get("x-api-key"), seen.headers.get("authorization", "").removeprefix("Bearer "))
-        assert f"key-of-{name}" in keys
+        keys = [seen.headers.get(name, "") for name in ("x-api-key", "x-goog-api-key", "authorization")]
+        assert f"key-of-{name}" in [key.removeprefix("Bearer ") for key in keys]
         return name
 
 
@@ -55,6 +55,7 @@ def several(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Several]:
         others = [
             NamedUpstream("openai", ("large-*",), relays["large"]),
             NamedUpstream("anthropic", (), relays["anthropic"]),
+            NamedUpstream("gemini", ("gemini-*",), relays["gemini"]),
         ]
         services_of(chatting.app).upstreams = Upstreams(relays["usual"], others)
         yield Several(chatting, servers)
@@ -85,6 +86,24 @@ def test_choose_by_the_protocol(several: Several) -> None:
     assert "anthropic" == several.taken_by("POST", "/v1/messages/count_tokens", body, ANTHROPIC)
     assert "anthropic" == several.taken_by("GET", "/v1/models", headers=ANTHROPIC)
     assert "large" == several.taken_by("GET", "/v1/models")
+
+
+@pytest.mark.parametrize(
+    "method, path, body, name",
+    [
+        ("POST", "models/gemini-x:generateContent", {"contents": [{"parts": [{"text": "Hi"}]}]}, "gemini"),
+        ("POST", "models/gemini-x:countTokens", {"contents": [{"parts": [{"text": "Hi"}]}]}, "gemini"),
+        ("POST", "models/gemma-x:embedContent", {}, "usual"),
+        ("GET", "models", None, "gemini"),
+        ("GET", "models/gemini-x", None, "gemini"),
+        ("GET", "files/gemma-x", None, "gemini"),
+        ("POST", "cachedContents", {"model": "models/gemini-x"}, "gemini"),
+        ("POST", "cachedContents", {"model": "models/gemma-x"}, "usual"),
+    ],
+)
+def test_choose_for_gemini(several: Several, method: str, path: str, body: Json, name: str) -> None:
+    """The path of a model names it, else the body; a request that names none goes to the first server of its kind."""
+    assert name == several.taken_by(method, f"/v1beta/{path}", body)
 
 
 TOML = """

@@ -41,6 +41,8 @@ _ANTHROPIC: Final = "anthropic-version"
 _GOOGLE: Final = ("x-goog-api-key", "x-goog-api-client")
 _VERSION: Final = re.compile(r"\A/.*?(?:/|%2f)", re.IGNORECASE)
 """The API's version at the beginning of a path as it came: any of its characters may be escaped."""
+_IN_PATH: Final = re.compile(r"(?:[^:]*/)?(?:models|tunedModels)/([^/:]+)")
+"""The model that a path of Gemini's names."""
 OtherPath = Annotated[str, InPath(description="The rest of the address, as the model's server takes it.")]
 GeminiModel = Annotated[str, InPath(description="The model, as `gemini-2.5-flash`.")]
 StreamForm = Annotated[str | None, InQuery(description="`sse` for events; else a list that grows.")]
@@ -163,10 +165,11 @@ async def _passed(request: Request, services: Services, path: str) -> Response:
     try:
         body = await body_of(request, None, LARGE_BODY_BYTES_MAX)
         room.fit(len(body))
-        named = path.partition(":")[0].rpartition("/")[2] if is_gemini else ""
-        if upstreams.has_choice and not is_gemini:
-            named = await services.pools.read(_model_in, body)
-        relay = upstreams.relay_for(protocol.kind, named)
+        named = _IN_PATH.match(path) if is_gemini else None
+        model = named[1] if named else ""
+        if upstreams.has_choice and body and not named:
+            model = await services.pools.read(_model_in, body)
+        relay = upstreams.relay_for(protocol.kind, model.rpartition("/")[2] if is_gemini else model)
     except BaseException:
         room.give_back()
         raise
