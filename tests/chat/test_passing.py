@@ -71,3 +71,19 @@ def test_need_a_token_with_the_scope(chatting: Chatting) -> None:
                 one.delete("/v1/responses/resp_1").status_code,
             ]
         assert statuses == told
+
+
+def test_show_a_confined_token_nothing_stored_elsewhere(chatting: Chatting) -> None:
+    """The server's key is the same for all, and so are its lists: such a token reads models, and sends requests."""
+    before = len(chatting.upstream.seen)
+    confined, _ = chatting.tokens.create("confined", scopes=("read", "write", "delete"), prefix="user:")
+    with chatting.client(confined) as one:
+        for path in ("chat/completions", "responses/resp_1", "files", "models%2f..%2ffiles", "tunedModels"):
+            for base in ("/v1", "/v1beta"):
+                assert one.get(f"{base}/{path}").status_code in (403, 404)
+                assert one.delete(f"{base}/{path}").status_code in (403, 404)
+        assert 403 == one.delete("/v1/models/small-model").status_code
+        assert before == len(chatting.upstream.seen)
+        assert 200 == one.get("/v1/models").status_code
+        assert 200 == one.get("/v1beta/models/gemini-2.5-flash").status_code
+        assert 200 == one.post("/v1/embeddings", json={}).status_code

@@ -26,7 +26,7 @@ from chatkeep.core.history.protocols.speaking import ModelProtocol
 from chatkeep.errors import InvalidKeyError, NotFoundError
 from chatkeep.http.gate.binding import InHeader, InPath, InQuery
 from chatkeep.http.gate.body import JSON_TYPES, body_of
-from chatkeep.http.gate.guard import KEY_PARAMETER, QUERY_KEY_PATHS
+from chatkeep.http.gate.guard import KEY_PARAMETER, QUERY_KEY_PATHS, authorise_everywhere
 from chatkeep.http.gate.rules import Pools, room_for
 from chatkeep.http.services import Own, Services, ServicesParameter
 from chatkeep.http.streams.passage import ASIDE, UNREADABLE_ANSWER, Hold, Passage, Recorder, Rooms
@@ -39,6 +39,7 @@ from chatkeep.workers.holding import Holding, RootRequest, held_of_answer, root_
 
 _ANTHROPIC: Final = "anthropic-version"
 _GOOGLE: Final = ("x-goog-api-key", "x-goog-api-client")
+_MODELS: Final = "models"
 _VERSION: Final = re.compile(r"\A/.*?(?:/|%2f)", re.IGNORECASE)
 """The API's version at the beginning of a path as it came: any of its characters may be escaped."""
 _IN_PATH: Final = re.compile(r"(?:[^:]*/)?(?:models|tunedModels)/([^/:]+)")
@@ -141,7 +142,7 @@ async def _generated(
 
 async def list_models(request: Request, services: ServicesParameter) -> Response:
     """Return the list of models, as the model's server sends it."""
-    return await _passed(request, services, "models")
+    return await _passed(request, services, _MODELS)
 
 
 async def pass_on(request: Request, services: ServicesParameter, path: OtherPath) -> Response:
@@ -154,10 +155,13 @@ async def _passed(request: Request, services: Services, path: str) -> Response:
 
     Raises:
         NotFoundError: when the path leads out of the API of the model's server.
+        ForbiddenError: when a confined token reads anything but models there, or deletes anything.
     """
     upstreams, memory = services.upstreams, services.pools.body_memory
     upstreams.check()
     _check_path(path)
+    if request.method == "DELETE" or (request.method == "GET" and path.partition("/")[0] != _MODELS):
+        authorise_everywhere(request.state.grant, "write" if request.method == "DELETE" else "read")
     is_gemini = request.scope["path"].startswith(QUERY_KEY_PATHS) or any(name in request.headers for name in _GOOGLE)
     protocol = GEMINI if is_gemini else MESSAGES if _ANTHROPIC in request.headers else COMPLETIONS
     address = _address_of(request)
