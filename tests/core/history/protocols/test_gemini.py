@@ -14,6 +14,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from chatkeep.core.history.folding import CHOICES_MAX
 from chatkeep.core.history.protocols.gemini import GEMINI, draft_of_content, gathered_contents
 from chatkeep.core.history.tape import Tape
 from chatkeep.core.history.windows import Window
@@ -166,6 +167,18 @@ def test_keep_every_candidate_and_fact() -> None:
         "other_choices"
     ]
     assert ({"avgLogprobs": -0.5}, {"createTime": "now"}) == (metadata["choice"], metadata["response"])
+
+
+def test_fold_further_candidates_into_one() -> None:
+    """A server that begins ever more candidates costs no more for each: 128 stay apart, and no word is lost."""
+    fold = GEMINI.answer()
+    for index in range(CHOICES_MAX + 2):
+        fold.add({"candidates": [{"index": index, "content": {"parts": [{"text": "ab"}], "role": "model"}}]})
+    draft = fold.draft({})
+    assert draft is not None
+    others = (draft.metadata or {})["other_choices"]
+    assert [*range(1, CHOICES_MAX), None] == [one["index"] for one in others]
+    assert ["ab"] * (CHOICES_MAX - 1) + ["abab"] == [one["content"] for one in others]
 
 
 @pytest.mark.parametrize(

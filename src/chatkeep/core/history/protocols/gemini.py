@@ -17,7 +17,7 @@ from typing import Final
 
 from chatkeep.core.checks import NAME_CHARS_MAX
 from chatkeep.core.history import joining
-from chatkeep.core.history.folding import ERROR_WORDS, Complaint
+from chatkeep.core.history.folding import CHOICES_MAX, ERROR_WORDS, Complaint
 from chatkeep.core.history.joining import Flow
 from chatkeep.core.history.mending import storable
 from chatkeep.core.history.protocols.speaking import ModelProtocol
@@ -34,7 +34,7 @@ _USUAL: Final = {"assistant": "model", "user": "user", "tool": "user"}
 _CANDIDATE: Final = frozenset(("content", "finishReason", "index"))
 _RESPONSE: Final = frozenset(("candidates", "usageMetadata", "modelVersion", "responseId", "error"))
 _MARKS: Final = ("candidates", "promptFeedback", "usageMetadata", "modelVersion", "responseId")
-_INDEX_MAX: Final = 1 << 20  # a greater index is an error of the server
+_FURTHER: Final = CHOICES_MAX  # the index of the candidate for all further ones
 
 
 class GenerationFold:
@@ -146,7 +146,7 @@ class GenerationFold:
         return reason if isinstance(reason, str) else ""
 
     def _candidate(self, index: int) -> _Candidate:
-        index = index if 0 <= index <= _INDEX_MAX else 0
+        index = max(0, min(index, _FURTHER))
         return self._candidates.setdefault(index, _Candidate(index))
 
     def _in_order(self) -> list[_Candidate]:
@@ -187,7 +187,8 @@ class _Candidate:
     def told(self) -> dict[str, Json]:
         """Return the candidate, as it stands in the metadata of the first one."""
         finish = {"finish_reason": self.finish} if self.finish else {}
-        return {"index": self._index, "role": "assistant", "content": _plain(self.parts()), **finish, **self.beside}
+        index = None if self._index == _FURTHER else self._index
+        return {"index": index, "role": "assistant", "content": _plain(self.parts()), **finish, **self.beside}
 
 
 def draft_of_content(content: Mapping[str, Json]) -> Draft:
