@@ -297,6 +297,18 @@ def test_response_at_work_in_the_background_is_no_answer_yet() -> None:
     assert (None, False) == (tape.draft(1), tape.is_complete)
 
 
+@pytest.mark.parametrize("status", [{}, [], 1, "of tomorrow"])
+def test_take_a_status_of_any_type(status: Json) -> None:
+    """A server's status may be anything; the output is kept."""
+    output = [{"type": "message", "role": "assistant", "content": [{"type": "output_text", "text": "Hi"}]}]
+    tape = Tape("text/event-stream", protocol=RESPONSES)
+    tape.add(b"data: %b\n\n" % json.dumps({"object": "response", "status": status, "output": output}).encode())
+    tape.close()
+    draft = tape.draft(1)
+    assert draft is not None
+    assert ("Hi", None) == (draft.content, (draft.metadata or {}).get("finish_reason"))
+
+
 def test_mended_items_are_still_joined() -> None:
     """A message that had to be shortened may have lost what its items had beside the content."""
     bare = Draft(role="assistant", content="[too large]", metadata={"altered": ["left out"]})

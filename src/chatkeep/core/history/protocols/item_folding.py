@@ -90,13 +90,18 @@ class ResponseFold:
     @property
     def finish_reason(self) -> str:
         """The reason of the end: `stop`, `tool_calls`, why it is incomplete, or how it failed; else empty."""
-        status = self._response.get("status")
         details = self._response.get("incomplete_details")
-        if status == "incomplete" and isinstance(details, dict) and isinstance(details.get("reason"), str):
+        if self._status == "incomplete" and isinstance(details, dict) and isinstance(details.get("reason"), str):
             return str(details["reason"])
-        if status == "completed" and any(item.is_call for item in self._items.values()):
+        if self._status == "completed" and any(item.is_call for item in self._items.values()):
             return "tool_calls"
-        return _ENDS.get(status, "") if isinstance(status, str) else ""
+        return _ENDS.get(self._status, "")
+
+    @property
+    def _status(self) -> str:
+        """The status of the response, empty without one."""
+        status = self._response.get("status")
+        return status if isinstance(status, str) else ""
 
     def add(self, piece: Json) -> None:
         """Fold in an event, or a whole response; a value other than an object adds nothing."""
@@ -105,7 +110,7 @@ class ResponseFold:
         kind = piece.get("type")
         if piece.get("object") == "response" or isinstance(piece.get("output"), list):
             self._take(piece)
-            self.has_ended = self._response.get("status") in _ENDS
+            self.has_ended = self._status in _ENDS
         elif isinstance(kind, str) and kind.startswith("response."):
             self.is_known = self.has_begun = True
             self._add_event(kind, piece)
@@ -127,7 +132,7 @@ class ResponseFold:
 
     def end(self) -> None:
         """Note the end of the answer; a response still at work in the background has not ended."""
-        self.has_ended = self.has_ended or self._response.get("status") not in ("queued", "in_progress")
+        self.has_ended = self.has_ended or self._status not in ("queued", "in_progress")
 
     def close(self) -> None:
         """Do nothing: no item waits for more."""
