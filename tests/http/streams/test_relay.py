@@ -9,8 +9,10 @@ import msgspec
 import pytest
 from starlette.types import Message
 
+from chatkeep.core.history.folding import ModelAnswer
 from chatkeep.core.history.masking import Mask
-from chatkeep.core.model import Draft
+from chatkeep.core.history.protocols.chat_completions import COMPLETIONS
+from chatkeep.core.model import Draft, Json
 from chatkeep.errors import ModelRefusedError
 from chatkeep.http.gate.rules import Pools
 from chatkeep.http.streams.passage import Passage, Recorder
@@ -219,3 +221,36 @@ def test_keep_an_answer_that_is_too_deep() -> None:
     assert (body, []) == (b"".join(passed), missed)
     assert ["Hi", "Hi"] == [message.content for message in sessions.read("a").messages]
     assert b"nested without end" in msgspec.json.encode(sessions.read("a").messages[1].metadata)
+
+
+def test_pass_an_answer_that_the_recording_fails_on() -> None:
+    """Whatever is wrong with the recording of an answer, its client gets the whole answer, and the failure counts."""
+    missed: list[tuple[str, str]] = []
+    body = b'data: {"choices":[{"delta":{"content":"Hello"}}]}\n\ndata: [DONE]\n\n'
+    passed = b""
+
+    class Failing(ModelAnswer):
+        def add(self, piece: Json) -> None:
+            raise TypeError(piece)
+
+    async def send(message: Message) -> None:
+        nonlocal passed
+        passed += message.get("body", b"")
+
+    async def receive() -> Message:
+        await asyncio.Event().wait()
+        return {}
+
+    async def pass_on() -> None:
+        head = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nContent-Length: %d\r\n\r\n" % len(body)
+        async with served(saying(head + body)) as server:
+            relay = relay_to(server)
+            protocol = msgspec.structs.replace(COMPLETIONS, answer=Failing)
+            recording = Recording(Sessions(MemoryStore()), Root("a"), [Draft(role="user", content="Hi")], protocol)
+            recorder = Recorder(relay, recording, Pools(), lambda stage, code: missed.append((stage, code)))
+            recorder.begin()
+            await Passage(lambda: relay.ask("GET", "models", {}), recorder)({}, receive, send)
+            await relay.close()
+
+    asyncio.run(pass_on())
+    assert (body, [("answer", "TypeError")]) == (passed, missed)

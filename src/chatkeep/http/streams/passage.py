@@ -148,13 +148,17 @@ class Recorder:
         )
 
     async def hear(self, piece: bytes) -> None:
-        """Add a piece of the answer to the tape."""
+        """Add a piece of the answer to the tape; an answer that the tape fails on passes without its recording."""
         if self._tape is None:
             return
-        if self._tape.waiting_bytes + len(piece) > AT_ONCE_BYTES:
-            await to_its_end(self._threads.read(self._tape.add, piece))
-        else:
-            self._tape.add(piece)
+        try:
+            if self._tape.waiting_bytes + len(piece) > AT_ONCE_BYTES:
+                await to_its_end(self._threads.read(self._tape.add, piece))
+            else:
+                self._tape.add(piece)
+        except Exception as error:  # noqa: BLE001 - the call goes on without its recording
+            self._tape = None
+            self._missed("answer", type(error).__name__)
 
     async def finish(self, cut: str | None = None) -> None:
         """Store the answer, once, waiting at most `STORE_WAIT_S`.
