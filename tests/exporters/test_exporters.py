@@ -170,6 +170,17 @@ HOSTILE = (
     "\\`<b>`",
     "> quoted\nlazy",
     "| a | b |\n|---|---|\n| 1 | 2 |",
+    "- a\n  ```\n# Injected\n\n*now*",
+    "- a\nlazy\n  ~~~\n# Injected",
+    "- ```\n  ```\n# Injected\n\n  <img>",
+    "- a\n\n  ```\n        ```\n  ```\n  <img>\n# Injected",
+    "a\n2. ```\n   <img>\n# Injected",
+    "a\n    ```x\n    b``` <img>",
+    "a `\n<script>alert(1)</script>\n`",
+    "a `b\n- <img src=x> `",
+    "a `b\nc` <img src=x> `d`",
+    "`a\n \n<b> `",
+    "| a | b |\n|---|---|\n| `x | <img src=x> ` |",
 )
 
 
@@ -177,7 +188,7 @@ HOSTILE = (
 def test_export_markdown_that_content_tries_to_leave(text: str) -> None:
     """No content ends its place: after it the transcript goes on as ever, without headings or HTML of the content."""
     page = file_of(session(said(text), said("end", "assistant"), title=text, key="a``b"), fmt="md", single=True)
-    tokens = MarkdownIt().parse(page.decode())
+    tokens = MarkdownIt().enable("table").parse(page.decode())
     tops = [
         after.content
         for token, after in pairwise(tokens)
@@ -187,6 +198,20 @@ def test_export_markdown_that_content_tries_to_leave(text: str) -> None:
     assert "end" == tokens[-2].content
     inner = [child for token in tokens for child in token.children or ()]
     assert [] == [one.content for one in (*tokens, *inner) if one.type in {"html_block", "html_inline", "hr"}]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "1. One\n\n   ```sh\n   # not a heading\n   echo <b>\n   ```\n2. Two",
+        "1. One\n\n    ```sh\n    # not a heading\n    echo <b>\n    ```\n2. Two",
+        " ```\n# not a heading\n<b>\n ```",
+        "`ls | wc <b>` and ``a ` b <i>``",
+    ],
+)
+def test_export_code_as_it_was(text: str) -> None:
+    """Code stands in a transcript as it was written, in the items of lists and between backticks too."""
+    assert f"\n\n{text}\n\n" in file_of(session(said(text)), fmt="md", single=True).decode()
 
 
 @pytest.mark.parametrize("fmt", ["md", "html"])

@@ -2,15 +2,16 @@
 
 Messages stand in their own words under headings, so their lists, tables and code are read as such. Content cannot pose
 as another part of the transcript. A fence left open is closed. Outside of code, headings move two levels down, lines
-that would make a heading or a rule of the text above are escaped, and so is the beginning of HTML. Events and a model's
+that would make a heading or a rule of the text above are escaped, and so is the beginning of HTML. Code in an item of a
+list ends with the item, and code between backticks with its line, as far as these escapes go. Events and a model's
 thinking are left out. Calls and results stand in fences that no content can close.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
-from typing import Final
+from collections.abc import Iterable, Iterator
+from typing import Final, NamedTuple
 
 from chatkeep.core.model import Json, Message, Session
 from chatkeep.core.standing import said
@@ -19,10 +20,14 @@ from chatkeep.exporters.titling import indented, shown_time, title_in
 _LINE_END: Final = re.compile(r"\r\n|\r|\n")
 _MARKS: Final = re.compile(r"([\\`*_{}\[\]<>#&!|~])")
 _BACKTICKS: Final = re.compile(r"`+")
-_FENCE: Final = re.compile(r" {0,3}(`{3,}|~{3,})(.*)")
+_ITEM: Final = re.compile(r"[ \t>]*(?:[-+*]|[0-9]{1,9}[.)])(?:[ \t]|$)")
+_OPENING: Final = re.compile(r"(?P<room>[ \t]*(?:(?:[-+*]|[0-9]{1,9}[.)])[ \t]+)*)(?P<mark>`{3,}(?=[^`]*$)|~{3,})")
+_TABLE: Final = re.compile(r"(?:^|[\r\n])(?=[^|\r\n]*\|)[-|:> \t*+]+(?:[\r\n]|$)")
+"""The line between the head of a table and its rows: in a table, `|` ends code."""
 _HEADING: Final = re.compile(r"( {0,3})(#{1,6})(?=[ \t]|$)(.*)")
 _RULE: Final = re.compile(r" {0,3}(?==+[ \t]*$|(?:-[ \t]*)+$|(?:\*[ \t]*){3,}$|(?:_[ \t]*){3,}$|\[[^\]]*\]:)")
-_CODE_OR_TAG: Final = re.compile(r"\\.|(?P<ticks>`+)|<(?=[A-Za-z/!?])", re.DOTALL)
+_CODE_OR_TAG: Final = re.compile(r"\\.|(?P<ticks>`+)|<(?=[A-Za-z/!?])")
+_CODE_INDENT: Final = 4  # columns; so deep, a line outside of lists is no fence
 _LINES_AT_ONCE: Final = 1000
 _LEVELS_DOWN: Final = 2  # the transcript's own headings have the levels above
 _LEVEL_MAX: Final = 6
@@ -83,26 +88,104 @@ def _words(text: str) -> Iterator[str]:
 
     No step takes long, however many lines there are.
     """
+    words = _Words(has_table=_TABLE.search(text) is not None)
     told: list[str] = []
-    run: list[str] = []
-    fence = ""
     for line in _lines_of(text):
-        found = _FENCE.fullmatch(line)
-        mark = found[1] if found else ""
-        if fence:
-            told.append(line)
-            is_end = bool(mark) and mark[0] == fence[0] and len(mark) >= len(fence) and not found[2].strip()  # type: ignore[index]
-            fence = "" if is_end else fence
-        elif mark and not (mark[0] == "`" and "`" in found[2]):  # type: ignore[index]
-            told += [*_spoken(run), line]
-            run, fence = [], mark
-        else:
-            run.append(line)
-        if len(run) + len(told) >= _LINES_AT_ONCE:
-            yield "".join(f"{one}\n" for one in (*told, *_spoken(run)))
-            told, run = [], []
-    told += [*_spoken(run), *([fence] if fence else ())]
+        told += words.lines_for(line)
+        if len(told) >= _LINES_AT_ONCE:
+            yield "".join(f"{one}\n" for one in told)
+            told = []
+    told += words.ending()
     yield "\n".join(told).rstrip("\n") + "\n\n"
+
+
+class _Fence(NamedTuple):
+    """Fenced code: its backticks or tildes, and its indent if it may stand in an item of a list."""
+
+    mark: str
+    indent: int
+
+    @property
+    def end(self) -> str:
+        return " " * self.indent + self.mark
+
+    def is_ended_by(self, line: str) -> bool:
+        words = line.strip(" \t")
+        is_mark = len(words) >= len(self.mark) and not words.strip(self.mark[0])
+        return is_mark and (self.indent > 0 or _indent_of(line) < _CODE_INDENT)
+
+    def is_left_by(self, line: str) -> bool:
+        """Tell whether a line may stand outside of the item with this code."""
+        return bool(line.strip(" \t")) and _indent_of(line) < self.indent
+
+
+class _Words:
+    """The place in a message's text: in fenced code or not, and what else could end the code or the text there."""
+
+    def __init__(self, *, has_table: bool) -> None:
+        self._has_table = has_table
+        self._has_items = False
+        self._is_open = False  # behind backticks without an end on their line: code of several lines may begin there
+        self._follows_words = False
+        self._fence: _Fence | None = None
+
+    def lines_for(self, line: str) -> Iterator[str]:
+        """Yield the lines of the transcript for one of the text."""
+        fence = self._fence
+        if fence is not None:
+            is_left = fence.is_left_by(line)
+            if not is_left and not fence.is_ended_by(line):
+                yield line
+                return
+            yield fence.end if fence.indent else line
+            self._fence = None
+            if not is_left:
+                return
+        yield from self._outside(line)
+
+    def ending(self) -> Iterator[str]:
+        """Yield the line that ends a fence left open."""
+        if self._fence is not None:
+            yield self._fence.end
+
+    def _outside(self, line: str) -> Iterator[str]:
+        self._has_items = self._has_items or _ITEM.match(line) is not None
+        opening = _OPENING.match(line)
+        indent = len(opening["room"].expandtabs(_CODE_INDENT)) if opening else 0
+        if opening is None or (indent >= _CODE_INDENT and not self._has_items):
+            self._follows_words = bool(line.strip(" \t"))
+            self._is_open = self._is_open and self._follows_words
+            yield self._without_tags(_lowered(line))
+            return
+        self._fence = _Fence(opening["mark"], indent if self._has_items else 0)
+        if self._fence.indent and self._follows_words:
+            yield ""  # so it is code for every reader, and never more words of a paragraph
+        self._is_open = self._follows_words = False
+        yield line
+
+    def _without_tags(self, line: str) -> str:
+        """Return a line with the beginnings of HTML escaped, outside of code between backticks on this line."""
+        pieces: list[str] = []
+        place = 0
+        while found := _CODE_OR_TAG.search(line, place):
+            pieces.append(line[place : found.start()])
+            place = found.end()
+            if found["ticks"]:
+                end = self._end_of_code(line, place, len(found["ticks"]))
+                self._is_open = end == place
+                pieces.append(line[found.start() : end])
+                place = end
+            else:
+                pieces.append("\\<" if found[0] == "<" else found[0])
+        return "".join([*pieces, line[place:]])
+
+    def _end_of_code(self, line: str, start: int, count: int) -> int:
+        """Return the place behind code that begins here; the start itself if it is no code for certain."""
+        for ticks in () if self._is_open else _BACKTICKS.finditer(line, start):
+            if len(ticks[0]) == count:
+                is_parted = self._has_table and "|" in line[start : ticks.start()]
+                return start if is_parted else ticks.end()
+        return start
 
 
 def _lines_of(text: str) -> Iterator[str]:
@@ -111,11 +194,6 @@ def _lines_of(text: str) -> Iterator[str]:
         yield text[start : found.start()]
         start = found.end()
     yield text[start:]
-
-
-def _spoken(lines: Sequence[str]) -> list[str]:
-    """Return lines outside of fenced code: lower headings, escaped rules and tags."""
-    return _without_tags("\n".join(map(_lowered, lines))).split("\n") if lines else []
 
 
 def _lowered(line: str) -> str:
@@ -127,28 +205,8 @@ def _lowered(line: str) -> str:
     return line
 
 
-def _without_tags(text: str) -> str:
-    """Return a text with the beginnings of HTML escaped, outside of code between backticks."""
-    pieces: list[str] = []
-    place = 0
-    while found := _CODE_OR_TAG.search(text, place):
-        pieces.append(text[place : found.start()])
-        place = found.end()
-        if found["ticks"]:
-            place = _end_of_code(text, found.end(), len(found["ticks"]))
-            pieces.append(text[found.start() : place])
-        else:
-            pieces.append("\\<" if found[0] == "<" else found[0])
-    return "".join([*pieces, text[place:]])
-
-
-def _end_of_code(text: str, start: int, count: int) -> int:
-    """Return the place behind code that begins here; the start itself if its paragraph does not end it."""
-    paragraph_end = text.find("\n\n", start)
-    for ticks in _BACKTICKS.finditer(text, start, len(text) if paragraph_end < 0 else paragraph_end):
-        if len(ticks[0]) == count:
-            return ticks.end()
-    return start
+def _indent_of(line: str) -> int:
+    return len(line[: len(line) - len(line.lstrip(" \t"))].expandtabs(_CODE_INDENT))
 
 
 def _plain(text: str) -> str:
