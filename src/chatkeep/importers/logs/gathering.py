@@ -16,15 +16,16 @@ from typing import IO, Final
 import msgspec
 from msgspec import Struct, field
 
-from chatkeep.core.bounds import BATCH_MAX, METADATA_BYTES_MAX
-from chatkeep.core.model import Json, Message, Session
+from chatkeep.core.bounds import METADATA_BYTES_MAX
+from chatkeep.core.model import Json, Session
 from chatkeep.errors import ChatkeepError
-from chatkeep.importers.assembly import ALTERED, PART_BYTES, sentence
+from chatkeep.importers.assembly import ALTERED, sentence
 from chatkeep.importers.importer import Reading
-from chatkeep.importers.records import Head, ImportedMessage, fitting_key, head_of, made_id, mended_message, why
+from chatkeep.importers.records import ImportedMessage, fitting_key, head_of, mended_message, why
 from chatkeep.importers.reports import Flaw
 from chatkeep.importers.shaping import SOURCE
 from chatkeep.importers.threads.branching import branches
+from chatkeep.importers.threads.numbering import in_parts
 
 FORK_ORIGIN: Final = "forked_from"
 """Name in a session's metadata of its origin: the `session` it leaves, and the `seq` of the last shared message."""
@@ -102,7 +103,7 @@ class Gathering:
             yield Flaw(place, sentence(told), ALTERED)
         numbers = array("Q", numbers)
         begun = head.created_at or self._earliest(numbers) or self._reading.now()
-        yield from _in_parts(head, begun, map(self._line, numbers))
+        yield from in_parts(head, begun, map(self._said, numbers))
 
     def forks(self, fields: Mapping[str, Json], tree: MessageTree, place: str) -> Iterator[Session | Flaw]:
         """Yield the session of the active branch, then a fork for each other one; it begins as its origin does."""
@@ -120,12 +121,12 @@ class Gathering:
                 {**fields, "key": fitting_key(key, branch.own, "/"), "metadata": metadata}, numbers, place
             )
 
-    def _line(self, number: int) -> bytes:
+    def _said(self, number: int) -> ImportedMessage:
         self._spool.seek(self._spots[number])
-        return self._spool.readline()
+        return _decode(self._spool.readline())
 
     def _earliest(self, numbers: Iterable[int]) -> datetime | None:
-        times = (_decode(self._line(number)).timestamp for number in numbers)
+        times = (self._said(number).timestamp for number in numbers)
         return min((at for at in times if at is not None), default=None)
 
 
@@ -141,40 +142,3 @@ def _fitting(metadata: Mapping[str, Json]) -> dict[str, Json]:
         if len(_encode(fitting)) <= METADATA_BYTES_MAX:
             return fitting
     return {name: value for name, value in metadata.items() if name != SOURCE}
-
-
-def _in_parts(head: Head, begun: datetime, lines: Iterable[bytes]) -> Iterator[Session]:
-    header, ids = head.header(begun), _Ids(head.key)
-    part: list[Message] = []
-    size = seq = 0
-    latest = begun
-    for seq, line in enumerate(lines, start=1):
-        said = _decode(line)
-        latest = said.timestamp or latest
-        fields = msgspec.structs.asdict(said)
-        del fields["timestamp"]
-        fields |= {"id": ids.next(said), "seq": seq}
-        part.append(Message(sent_at=latest, **fields))
-        size += len(line)
-        if len(part) == BATCH_MAX or size >= PART_BYTES:
-            yield Session(header=header, messages=tuple(part), extra=head.extra)
-            part, size = [], 0
-    if part or not seq:
-        yield Session(header=header, messages=tuple(part), extra=head.extra)
-
-
-class _Ids:
-    """The ids of a session's messages: those of the source, made unique, or made from the content."""
-
-    def __init__(self, key: str) -> None:
-        self._key = key
-        self._met: dict[int, int] = {}
-        self._given: set[str] = set()
-
-    def next(self, said: ImportedMessage) -> str:
-        if said.id is None:
-            return made_id(self._key, said, self._met)
-        if said.id in self._given:
-            return made_id(f"{self._key} {said.id}", said, self._met)
-        self._given.add(said.id)
-        return said.id
