@@ -303,6 +303,9 @@ def test_hand_over_a_session(
     assert "already" in run("export", "a", "--to", tool, code=4).err
     run("export", "a", "--to", tool, "--output", str(tmp_path / "elsewhere.jsonl"))
     assert written.read_bytes() == (tmp_path / "elsewhere.jsonl").read_bytes()
+    again = run("export", "a", "--to", tool, "--output", str(tmp_path / "elsewhere.jsonl"), code=4)
+    assert "name another file" in again.err
+    assert "keys or filters" in run("export", "a", "--to", tool, "--channel", "cli", code=2).err
     assert "one session" in run("export", "--to", tool, code=2).err
     run("export", "a", "--to", "nobody", code=2)
 

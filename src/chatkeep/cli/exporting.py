@@ -84,14 +84,14 @@ def export(
     workspace: Workspace = None,
 ) -> None:
     """Write sessions for a later import, for people or for models. An import can read `json`, `jsonl` and `zip`."""
+    selection = Selection(prefixes=(prefix,), channel=channel, archived=None, pinned=pinned, tags=tuple(tags or ()))
+    if keys and selection != _EVERYTHING:
+        raise InvalidError("KEY", "give either keys or filters")
     if tool:
         hand_off(choice("--to", tool, tuple(HAND_OFFS)), keys or (), output, workspace, redact=redact)
         return
     choice("--format", fmt, tuple(EXPORT_FORMATS))
     _check_terminal(fmt, output)
-    selection = Selection(prefixes=(prefix,), channel=channel, archived=None, pinned=pinned, tags=tuple(tags or ()))
-    if keys and selection != _EVERYTHING:
-        raise InvalidError("KEY", "give either keys or filters")
     damaged: list[str] = []
     redaction = Redaction() if redact else None
     end = "what was printed is not whole." if output is None else f"{output} was not written."

@@ -38,7 +38,8 @@ def hand_off(tool: str, keys: Sequence[str], output: Path | None, workspace: Pat
     handed = Handed.of(session, str(Path.cwd()))
     path = output or _home(to) / to.place(handed)
     if os.path.lexists(path):
-        raise ConflictError(f"{path} is there already: the session was handed over as it is now.")
+        reason = "the session was handed over as it is now" if output is None else "name another file"
+        raise ConflictError(f"{path} is there already: {reason}.")
     if output is None:
         make_folder(path.parent)
     with fresh_file(path, replace=False) as file:
