@@ -58,6 +58,9 @@ PinnedOption = Annotated[bool | None, typer.Option(help="Only pinned sessions, o
 RedactOption = Annotated[
     bool, typer.Option("--redact", help="Mask secrets: API keys, tokens, private keys, passwords.")
 ]
+ExpectCount = Annotated[
+    int | None, typer.Option(help="Only if the session has this many lines in its log.", show_default=False)
+]
 KeyArgument = Annotated[
     str, typer.Argument(help="The key of the session.", show_default=False, autocompletion=completing.key_completions)
 ]

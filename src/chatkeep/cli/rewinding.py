@@ -11,7 +11,16 @@ import msgspec
 import typer
 
 from chatkeep.cli import facts, screen
-from chatkeep.cli.options import AsJson, KeyArgument, Workspace, made_sessions, meta_entries, opened_sessions, path_of
+from chatkeep.cli.options import (
+    AsJson,
+    ExpectCount,
+    KeyArgument,
+    Workspace,
+    made_sessions,
+    meta_entries,
+    opened_sessions,
+    path_of,
+)
 from chatkeep.cli.writing import stdin_bytes
 from chatkeep.core.bounds import LARGE_BODY_BYTES_MAX
 from chatkeep.core.life.dropping import Chosen, Created, Mark, NewSession
@@ -21,9 +30,6 @@ from chatkeep.errors import NotFoundError, TooLargeError
 from chatkeep.wire.answers import append_answer
 from chatkeep.wire.lives import DropAnswer, replacement_of_body, seqs_of_text
 
-ExpectCount = Annotated[
-    int | None, typer.Option(help="Only if the session has this many lines in its log.", show_default=False)
-]
 MarkOption = Annotated[
     str | None, typer.Option(help="An id of your own: a repetition drops nothing more.", show_default=False)
 ]

@@ -16,6 +16,7 @@ from chatkeep.cli.moments import moment
 from chatkeep.cli.options import (
     AsJson,
     ChannelOption,
+    ExpectCount,
     KeyArgument,
     PrefixOption,
     Workspace,
@@ -46,9 +47,7 @@ def append_command(
     message_id: Annotated[
         str | None, typer.Option("--id", help="An id of your own: a repetition stores nothing.", show_default=False)
     ] = None,
-    expect_count: Annotated[
-        int | None, typer.Option(help="Only if the session has this many messages.", show_default=False)
-    ] = None,
+    expect_count: ExpectCount = None,
     create: Annotated[bool, typer.Option("--create/--no-create", help="Make the session if there is none.")] = True,
     channel: Annotated[str | None, typer.Option(help="Channel of a new session.", show_default=False)] = None,
     workspace: Workspace = None,
