@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 from chatkeep.core.model import MODEL_TITLE
 from tests.importers.formats.agents.reading import sessions_by_key
 from tests.importers.formats.agents.test_samples import OWN
@@ -63,3 +66,15 @@ def test_read_older_layouts() -> None:
     ] == said["codex:5973b6c0-94b8-487b-a530-2aeb6098ae0e"]
     assert [("user", "Write a haiku"), ("assistant", "Leaves fall on the keys")] == said["codex:0e2f1a3b-first"]
     assert [("user", "Only events here"), ("assistant", "Then events are taken.")] == said["codex:events-only"]
+
+
+def test_take_a_compaction_without_the_history_it_put_in_place(tmp_path: Path) -> None:
+    """The summary is a message; what the model had instead of the history repeats it, and is left out."""
+    item = {"type": "message", "role": "user", "content": [{"type": "input_text", "text": "Hi"}]}
+    payload = {"message": "They said hi.", "replacement_history": [item], "window": 3}
+    lines = [{"type": "response_item", "payload": item}, {"type": "compacted", "payload": payload}]
+    path = tmp_path / "rollout-1.jsonl"
+    path.write_text("".join(f"{json.dumps(line)}\n" for line in lines))
+    (session,) = sessions_by_key(path, "codex").values()
+    assert ["Hi", "They said hi."] == [message.content for message in session.messages]
+    assert {"source": {"window": 3}} == session.messages[1].metadata

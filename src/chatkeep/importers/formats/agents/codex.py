@@ -144,7 +144,8 @@ class _Rollout:
         elif kind == "event_msg":
             yield from self._event(item, at, entry.place)
         elif kind == "compacted":
-            yield from self._keep({"role": "system", "content": text_in(item.get("message"))}, at, entry.place, item)
+            summary = {"role": "system", "content": text_in(item.get("message"))}
+            yield from self._keep(summary, at, entry.place, rest_of(item, "message", "replacement_history"))
         else:
             yield from self._item(item, at, entry.place)
 
