@@ -189,6 +189,25 @@ def test_select_ranges_and_change_them_together(server: Server, visit: Visit) ->
     expect(page.get_by_role("heading", name="Overview")).to_be_visible()
 
 
+def test_undo_of_archiving_leaves_what_was_archived_before(server: Server, visit: Visit) -> None:
+    """Of sessions that are selected together only those come back to the list that were in it."""
+    for name in ("before", "now"):
+        store(server, f"page:archive-{name}", [said(1, f"Archive {name}")], channel="archive")
+    server.sessions.revise("page:archive-before", Revision(archived=True))
+    page = visit()
+    page.get_by_label("Channel").select_option("archive")
+    page.get_by_label("State").select_option("all")
+    for name in ("before", "now"):
+        page.get_by_role("checkbox", name=f"Select Archive {name}").check()
+    page.get_by_role("toolbar").get_by_role("button", name="Archive").click()
+    expect(page.get_by_text("Archived: Archive now")).to_be_visible()
+    assert server.sessions.get("page:archive-now").header.archived
+    page.get_by_role("button", name="Undo").click()
+    assert until(lambda: not server.sessions.get("page:archive-now").header.archived)
+    settle(page)
+    assert server.sessions.get("page:archive-before").header.archived
+
+
 def test_undo_is_one_notice_and_a_key(server: Server, visit: Visit) -> None:
     """Of several things that can be undone the last is shown; undone, the one before is; a session is open again."""
     at = newest()

@@ -87,7 +87,7 @@ export function tag(rows, { added, removed }) {
  * @param {boolean} archived
  */
 export async function archive(rows, archived) {
-  const done = await reviseAll(rows, () => ({ archived }));
+  const done = await reviseAll(rows.filter((row) => row.archived !== archived), () => ({ archived })); // undone alone, too
   if (!done.length) return;
   const undo = () => {
     away();
