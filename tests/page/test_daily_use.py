@@ -208,6 +208,22 @@ def test_undo_of_archiving_leaves_what_was_archived_before(server: Server, visit
     assert server.sessions.get("page:archive-before").header.archived
 
 
+def test_deleted_session_is_selected_no_more(server: Server, visit: Visit) -> None:
+    """What waits for its deletion is out of sight, and so out of the selection."""
+    for number in (1, 2):
+        store(server, f"page:chosen-{number}", [said(number, f"Chosen {number}")], channel="chosen")
+    page = visit()
+    page.clock.install()
+    page.get_by_label("Channel").select_option("chosen")
+    for number in (1, 2):
+        page.get_by_role("checkbox", name=f"Select Chosen {number}").check()
+    page.locator("[data-key='page:chosen-1']").get_by_role("link").focus()
+    page.keyboard.press("Delete")
+    expect(page.get_by_role("toolbar").get_by_text("1 selected")).to_be_visible()
+    page.keyboard.press("Control+z")
+    expect(page.locator(".row")).to_have_count(2)
+
+
 def test_undo_is_one_notice_and_a_key(server: Server, visit: Visit) -> None:
     """Of several things that can be undone the last is shown; undone, the one before is; a session is open again."""
     at = newest()

@@ -106,7 +106,10 @@ const pending = new Set();
 export function remove(rows) {
   const keys = rows.map((row) => row.id);
   const open = keys.includes(route.key ?? "") ? route.key : null;
-  for (const key of keys) sessions.hidden.add(key);
+  for (const key of keys) {
+    sessions.hidden.add(key);
+    sessions.selected.delete(key); // what is out of sight is not changed with others
+  }
   if (open) go("#/", { replace: true });
   sessions.changed();
   const show = () => {
