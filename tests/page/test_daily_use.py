@@ -17,6 +17,12 @@ from tests.page.conftest import Seen, Visit, newest, said, settle, store, until
 from tests.page.test_flows import DOT, link, rows
 
 EDITION = "document.querySelector('script').src.replace(/\\/main.js$/, '')"
+DROP = """([name, text, place]) => {
+  const files = new DataTransfer();
+  files.items.add(new File([text], name));
+  const init = { dataTransfer: files, bubbles: true, cancelable: true };
+  document.querySelector(place).dispatchEvent(new DragEvent("drop", init));
+}"""
 FOLDED = """async ([edition, texts]) => {
   const { folded } = await import(`${edition}/text/folding.js`);
   return texts.map((text) => folded(text).length);
@@ -267,6 +273,45 @@ def test_import_says_what_came_of_each_file(server: Server, visit: Visit, seen: 
     expect(report.locator("li", has_text="good.jsonl")).to_contain_text("1 new session, 0 extended, 1 message added")
     assert "Imported" == server.sessions.read("page:imported").messages[0].content
     seen.complaints.clear()  # the browser's own words about the refusal
+
+
+def test_import_takes_what_is_dropped_on_its_report(server: Server, visit: Visit, seen: Seen) -> None:
+    """Files that come while a report is open are imported as well; one that is refused says why, and what reads it."""
+    page = visit()
+    report = page.get_by_role("dialog", name="Import")
+    for name, place in (("first", "body"), ("second", "dialog")):
+        message = {"role": "user", "content": name, "id": name, "timestamp": "2024-01-01T00:00:00Z"}
+        text = json.dumps({"key": f"page:dropped-{name}", "messages": [message]})
+        page.evaluate(DROP, [f"{name}.jsonl", text, place])
+        expect(report.locator("li", has_text=f"{name}.jsonl")).to_contain_text("1 message added")
+        assert name == server.sessions.read(f"page:dropped-{name}").messages[0].content
+    page.evaluate(DROP, ["other.json", '[{"mapping": {}}]', "dialog"])
+    expect(report.get_by_text("It has no `messages`.")).to_be_visible()
+    expect(report.get_by_text("`chatkeep import` reads those of other programs")).to_be_visible()
+    seen.complaints.clear()  # the browser's own words about the refusal
+
+
+def test_counts_follow_what_the_reader_changes(visit: Visit) -> None:
+    """The overview counts what was imported, and filters offer its channel, its tags, and a tag just given."""
+    page = visit()
+    figure = page.locator(".figures dd").first
+    expect(figure).not_to_have_text("…")
+    before = int(figure.inner_text().replace(",", ""))
+    page.get_by_role("button", name="More filters").click()
+    tags = page.get_by_label("Tag", exact=True).locator("option")
+    expect(page.locator(".ranks").first).to_be_visible()
+    message = {"role": "user", "content": "Counted", "id": "m1", "timestamp": "2024-01-01T00:00:00Z"}
+    session = {"key": "page:counted", "channel": "counted", "tags": ["brought"], "messages": [message]}
+    page.evaluate(DROP, ["counted.jsonl", json.dumps(session), "body"])
+    expect(figure).to_have_text(f"{before + 1:,}")
+    expect(page.get_by_label("Channel").locator("option", has_text="counted")).to_have_count(1)
+    expect(tags.get_by_text("brought", exact=True)).to_have_count(1)
+    page.get_by_role("button", name="Close", exact=True).click()
+    page.locator("[data-key='page:counted']").get_by_role("link").focus()
+    page.keyboard.press("t")
+    page.get_by_role("combobox", name="Tags").fill("given")
+    page.keyboard.press("Enter")
+    expect(tags.get_by_text("given", exact=True)).to_have_count(1)
 
 
 def test_server_away_is_a_quiet_sign(server: Server, visit: Visit, seen: Seen) -> None:

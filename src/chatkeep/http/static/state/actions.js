@@ -2,6 +2,7 @@
 
 import { words } from "../text/words.js";
 import * as api from "../wire/api.js";
+import { counts } from "./counts.js";
 import { notices } from "./notices.js";
 import { go, route, sessionLink } from "./route.js";
 import { sessions } from "./sessions.js";
@@ -76,9 +77,10 @@ export const pin = (rows) => reviseAll(rows, () => ({ pinned: !rows.every((row) 
  * @param {SessionRow[]} rows
  * @param {{ added: string[], removed: string[] }} change
  */
-export function tag(rows, { added, removed }) {
+export async function tag(rows, { added, removed }) {
   const tags = (/** @type {SessionRow} */ row) => [...new Set([...row.tags.filter((one) => !removed.includes(one)), ...added])];
-  return reviseAll(rows.filter((row) => `${tags(row)}` !== `${row.tags}`), (row) => ({ tags: tags(row) }));
+  const done = await reviseAll(rows.filter((row) => `${tags(row)}` !== `${row.tags}`), (row) => ({ tags: tags(row) }));
+  if (done.length) counts.again(); // they know the tags to choose from
 }
 
 /**

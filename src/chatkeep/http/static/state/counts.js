@@ -15,15 +15,25 @@ class Counts extends Observable {
   /** Asks anew, unless the counts are less than half a minute old. */
   async load() {
     if (performance.now() - this.#askedAt < FRESH_MS) return;
-    this.#askedAt = performance.now();
+    const askedAt = (this.#askedAt = performance.now());
     try {
-      this.stats = await api.stats();
+      const stats = await api.stats();
+      if (askedAt !== this.#askedAt) return; // asked again meanwhile
+      this.stats = stats;
       this.problem = null;
     } catch (error) {
+      if (askedAt !== this.#askedAt) return;
       this.#askedAt = -Infinity;
       this.problem = api.problemOf(error);
     }
     this.changed();
+  }
+
+  /** Asks anew at once, if anybody has looked: the reader has changed what is counted. */
+  async again() {
+    if (this.#askedAt === -Infinity) return;
+    this.#askedAt = -Infinity;
+    await this.load();
   }
 }
 

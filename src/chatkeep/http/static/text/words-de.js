@@ -239,6 +239,7 @@ export const GERMAN = {
   importCounts: (made, longer, added, skipped) =>
     `${counted(made, "neue Sitzung", "neue Sitzungen")}, ${many(longer)} erweitert, ${counted(added, "Nachricht", "Nachrichten")} hinzugefügt, ${many(skipped)} schon bekannt.`,
   importTooLarge: "Diese Datei ist größer als 64 MiB. `chatkeep import` liest sie auf der Kommandozeile.",
+  importOthers: "Diese Seite liest Exporte von Chatkeep. `chatkeep import` liest die anderer Programme, auf der Kommandozeile.",
   flaws: (count) => `${many(count)} ausgelassen`,
 
   settings: "Einstellungen",

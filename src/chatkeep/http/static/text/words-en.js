@@ -253,6 +253,7 @@ export const ENGLISH = {
   importCounts: (/** @type {number} */ made, /** @type {number} */ longer, /** @type {number} */ added, /** @type {number} */ skipped) =>
     `${counted(made, "new session", "new sessions")}, ${many(longer)} extended, ${counted(added, "message", "messages")} added, ${many(skipped)} known already.`,
   importTooLarge: "This file is larger than 64 MiB. `chatkeep import` reads it from the command line.",
+  importOthers: "This page reads exports of Chatkeep. `chatkeep import` reads those of other programs, from the command line.",
   flaws: (/** @type {number} */ count) => counted(count, "thing left out", "things left out"),
 
   // Settings

@@ -54,9 +54,11 @@ export function DropTarget() {
   return isOver ? html`<div class="drop-target"><p>${icon("import", 28)}${words.dropHere}</p></div>` : null;
 }
 
+let opened = 0; // reports, each of which imports its own files
+
 /** @param {File[]} files */
 function openReport(files) {
-  if (files.length) dialog.open({ kind: "small", label: words.import, body: html`<${Report} files=${files} />` });
+  if (files.length) dialog.open({ kind: "small", label: words.import, body: html`<${Report} key=${(opened += 1)} files=${files} />` });
 }
 
 /** @param {{ files: File[] }} props */
@@ -74,13 +76,13 @@ function Report({ files }) {
 }
 
 /** @param {Taken} props */
-function FileReport({ name, report, problem }) {
-  const flaws = report?.errors ?? [];
+function FileReport({ name, report, problem, flaws }) {
   const counts = report && words.importCounts(report.sessions_created, report.sessions_extended, report.messages_added, report.messages_skipped);
   return html`
     <li class=${problem ? "failed" : ""}>
       <strong><bdi>${name}</bdi></strong>
       ${problem && html`<p class="problem" role="alert">${problem}</p>`}
+      ${problem && flaws.length > 0 && html`<p class="aside">${words.importOthers}</p>`}
       ${counts && html`<p>${counts}</p>`}
       ${flaws.length > 0 &&
       html`<details open=${!counts}>

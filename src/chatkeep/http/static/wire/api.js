@@ -4,7 +4,7 @@ import { messagePageOf } from "../text/json.js";
 import { words } from "../text/words.js";
 
 /** @typedef {import("../text/messages.js").Message} Message */
-/** @typedef {{ detail?: string, code?: string }} Refusal */
+/** @typedef {{ detail?: string, code?: string, errors?: ImportFlaw[] }} Refusal */
 /** @typedef {{ title: string, user_title: string | null, channel: string, preview: string, archived: boolean, pinned: boolean, tags: string[], damage?: string }} Facts */
 /** @typedef {Facts & { id: string, message_count: number, updated_at: string }} SessionRow */
 /** @typedef {Facts & { key: string, total_message_count: number, created_at: number, updated_at: number, metadata: Record<string, unknown> }} SessionDetail its times in seconds */
@@ -31,11 +31,13 @@ export class Problem extends Error {
    * @param {number} status of HTTP; 0 where no answer came
    * @param {string} code
    * @param {string} detail
+   * @param {ImportFlaw[]} [flaws] of an import
    */
-  constructor(status, code, detail) {
+  constructor(status, code, detail, flaws = []) {
     super(detail);
     this.status = status;
     this.code = code;
+    this.flaws = flaws;
   }
 }
 
@@ -69,7 +71,7 @@ async function request(path, { method = "GET", query = {}, body, signal, keepali
   if (answer.ok) return answer;
   /** @type {Refusal} */
   const refusal = await answer.json().catch(() => ({}));
-  throw new Problem(answer.status, refusal.code ?? "failed", refusal.detail ?? words.answeredStatus(answer.status));
+  throw new Problem(answer.status, refusal.code ?? "failed", refusal.detail ?? words.answeredStatus(answer.status), refusal.errors);
 }
 
 /** @param {object | Blob} body */
