@@ -24,7 +24,7 @@ from chatkeep.store.files.index.index import Index
 from chatkeep.store.files.store import FilesStore
 from chatkeep.store.files.tree import format as session_file
 from chatkeep.store.files.tree.tree import file_name
-from chatkeep.store.files.upkeep import Upkeep
+from chatkeep.store.files.upkeep.upkeep import Upkeep
 from chatkeep.store.memory import MemoryStore
 from chatkeep.store.protocol import Store
 from chatkeep.testing import at, search_for

@@ -239,7 +239,7 @@ def test_recovery_finds_lost_cuts(scratch: Path, monkeypatch: pytest.MonkeyPatch
         tear(path)
         assert [f"{path.name}: what was cut off is not in quarantine"] == campaign._recovery_faults()
     with monkeypatch.context() as patch:
-        patch.setattr("chatkeep.store.files.intake.Intake._put_right", lambda *_: None)
+        patch.setattr("chatkeep.store.files.upkeep.intake.Intake._put_right", lambda *_: None)
         tear(path)
         monkeypatch.setattr(f"{__name__}._cut_off", lambda *_: b"")
         assert [f"{path.name} does not parse"] == campaign._recovery_faults()

@@ -11,6 +11,7 @@ import re
 import sys
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
+from functools import cache
 from pathlib import Path
 from statistics import median
 from typing import Final, NamedTuple
@@ -80,13 +81,42 @@ def attributes() -> list[Sized]:
     return sorted(Sized(len(set(_set_on_self(node))), node.name) for node in found)[::-1]
 
 
+def rooms(place: Path = SOURCE) -> Mapping[str, set[str]]:
+    """Return the modules and packages directly in a package, each with those beside it that it imports."""
+    own = "chatkeep" if place == SOURCE else f"chatkeep.{'.'.join(place.relative_to(SOURCE).parts)}"
+    names = {path.stem for path in place.iterdir() if path.suffix == ".py" or (path / "__init__.py").exists()}
+    found: dict[str, set[str]] = {name: set() for name in names - {"__init__"}}
+    for module, imported in _imports():
+        if not module.startswith(f"{own}."):
+            continue
+        room = module.removeprefix(f"{own}.").split(".")[0]
+        others = {name.removeprefix(f"{own}.").split(".")[0] for name in imported if name.startswith(f"{own}.")}
+        found[room] |= (others & found.keys()) - {room}
+    return found
+
+
+def floors(arrows: Mapping[str, set[str]]) -> int:
+    """Return the number of floors: a room stands above all that it imports.
+
+    Raises:
+        RecursionError: when rooms import each other in a circle.
+    """
+
+    @cache
+    def floor(room: str) -> int:
+        return 1 + max(map(floor, arrows[room]), default=0)
+
+    return max(map(floor, arrows))
+
+
 def main() -> int:
     """Print the figures; 1 when the share of relative words is over its bound."""
     long = functions()
-    rooms = [path for path in SOURCE.iterdir() if path.suffix == ".py" or (path / "__init__.py").exists()]
+    top, files = rooms(), rooms(SOURCE / "store" / "files")
     share = relative_share()
     lines = (
-        f"modules: {len(list(trees()))}, rooms at the top: {len(rooms)}",
+        f"modules: {len(list(trees()))}; at the top {len(list(SOURCE.glob('*.py')))} and {_plan(top)}",
+        f"store/files: {_plan(files)}",
         f"functions: {len(long)}, median {median(one.size for one in long):.0f} lines",
         "longest functions: " + ", ".join(f"{one.name} {one.size}" for one in long[:3]),
         "longest modules: " + ", ".join(f"{one.name} {one.size}" for one in modules()[:3]),
@@ -96,6 +126,24 @@ def main() -> int:
     )
     print("\n".join(lines))  # noqa: T201 - a script
     return int(share > RELATIVE_SHARE_MAX)
+
+
+def _plan(arrows: Mapping[str, set[str]]) -> str:
+    return f"{len(arrows)} rooms on {floors(arrows)} floors with {sum(map(len, arrows.values()))} arrows"
+
+
+@cache
+def _imports() -> list[tuple[str, set[str]]]:
+    """Return each module with every name that it imports, also within functions."""
+    found = []
+    for name, tree in trees():
+        module = ".".join(("chatkeep", *Path(name).with_suffix("").parts)).removesuffix(".__init__")
+        imported = {one.name for node in ast.walk(tree) if isinstance(node, ast.Import) for one in node.names}
+        for node in ast.walk(tree):
+            if isinstance(node, ast.ImportFrom) and node.module:
+                imported |= {node.module, *(f"{node.module}.{one.name}" for one in node.names)}
+        found.append((module, imported))
+    return found
 
 
 def _name_of(path: Path) -> str:

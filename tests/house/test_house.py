@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from pathlib import Path
 
-from tests.house.measures import SOURCE, Sized, classes, functions, modules, public_names
+from tests.house.measures import SOURCE, Sized, classes, floors, functions, modules, public_names, rooms
 
 PER_FORMAT = {"read"}  # what every importer has, under one name
 MIRRORED = {
@@ -17,6 +17,9 @@ MIRRORED = {
     "tokens",  # what a token is, and the commands for them
 }
 """Base names of several modules: each time the same thing on another floor."""
+TOP_MODULES_MAX = 8
+FILES_ROOMS_MAX = 8
+FILES_FLOORS_MAX = 6
 FUNCTION_LINES_MAX = 50
 CLASS_LINES_MAX = 300
 MODULE_LINES_MAX = 500
@@ -54,6 +57,14 @@ def test_packages_are_small() -> None:
     for place in sizes:
         sizes[place] = sum(path.name[0] != "_" for path in (SOURCE / Path(place)).glob("*.py"))
     assert {} == {place: size for place, size in sizes.items() if size > 12 and place not in {"cli", "testing"}}
+
+
+def test_the_top_and_the_files_store_are_seen_at_a_glance() -> None:
+    """Few modules stand beside the packages, and the rooms of the files store stand on few floors, without a circle."""
+    assert len(list(SOURCE.glob("*.py"))) <= TOP_MODULES_MAX
+    files = rooms(SOURCE / "store" / "files")
+    assert len(files) <= FILES_ROOMS_MAX
+    assert floors(files) <= FILES_FLOORS_MAX
 
 
 def _is_made(module: str) -> bool:

@@ -16,7 +16,7 @@ from chatkeep.core.keys import parse_key
 from chatkeep.core.model import Selection
 from chatkeep.core.usage.spending import USAGE_LIMIT_MAX, UsageGroup, UsageQuery, UsageReport, UsageRow
 from chatkeep.errors import InvalidError
-from chatkeep.prices import price_table
+from chatkeep.model.prices import price_table
 
 if TYPE_CHECKING:
     from datetime import date, datetime

@@ -35,8 +35,8 @@ from chatkeep.http.streams.relay import Relay
 from chatkeep.http.streams.upstreams import Upstreams
 from chatkeep.http.table import ROUTES
 from chatkeep.model.chat import Chats
+from chatkeep.model.prices import price_table
 from chatkeep.model.upstream import NoModel
-from chatkeep.prices import price_table
 from chatkeep.sessions import Sessions
 
 

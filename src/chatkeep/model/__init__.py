@@ -11,4 +11,5 @@ asked        the messages of a request
 places       the place of a request in the store
 protocols    the recorded protocols, by name
 tokenizers   count the tokens of a text
+prices       the prices of models, from a package
 """

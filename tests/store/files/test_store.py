@@ -27,7 +27,7 @@ from chatkeep.store.files.index.index import Index
 from chatkeep.store.files.index.sql import AUDIT, LATE_INDEXES, QUERIES, SCHEMA
 from chatkeep.store.files.store import FilesStore
 from chatkeep.store.files.tree.tree import Tree, file_name
-from chatkeep.store.files.upkeep import Upkeep
+from chatkeep.store.files.upkeep.upkeep import Upkeep
 from chatkeep.testing import at, draft, search_for, talk
 
 KEY = "telegram:1"
@@ -324,7 +324,7 @@ def test_open_while_somebody_keeps_the_index(
         release.join()
         _file(workspace).write_bytes(content)
         keeper.execute("BEGIN IMMEDIATE")
-        monkeypatch.setattr("chatkeep.store.files.upkeep._PATIENCE_S", 0.3)
+        monkeypatch.setattr("chatkeep.store.files.upkeep.upkeep._PATIENCE_S", 0.3)
         with pytest.raises(BusyError):
             opened()
 

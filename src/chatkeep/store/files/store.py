@@ -54,20 +54,20 @@ from chatkeep.errors import (
     SessionNotFoundError,
 )
 from chatkeep.store.admin import Progress
-from chatkeep.store.files import batches
-from chatkeep.store.files.choosing import chosen, dropped_by, kept, stands_from
-from chatkeep.store.files.fetching import ATTEMPTS, MessageReader, stored_in
 from chatkeep.store.files.index import rows
 from chatkeep.store.files.index.index import Index
 from chatkeep.store.files.index.rows import Row
-from chatkeep.store.files.intake import NOT_A_FILE
-from chatkeep.store.files.locked_writing import Writer
-from chatkeep.store.files.recent import KeptWindows, WindowAsked
+from chatkeep.store.files.reading.fetching import ATTEMPTS, MessageReader, stored_in
+from chatkeep.store.files.reading.recent import KeptWindows, WindowAsked
 from chatkeep.store.files.tree import format as session_file
 from chatkeep.store.files.tree.held import LockedFile
 from chatkeep.store.files.tree.tombstones import Tombstones
 from chatkeep.store.files.tree.tree import NotRegularError, Tree, file_name
-from chatkeep.store.files.upkeep import Upkeep
+from chatkeep.store.files.upkeep.intake import NOT_A_FILE
+from chatkeep.store.files.upkeep.upkeep import Upkeep
+from chatkeep.store.files.writing import batches
+from chatkeep.store.files.writing.choosing import chosen, dropped_by, kept, stands_from
+from chatkeep.store.files.writing.locked_writing import Writer
 from chatkeep.store.merging import merging
 
 

@@ -22,8 +22,8 @@ from chatkeep.store.files.index.rows import EVERY_ROLE, Row, row_of
 from chatkeep.store.files.index.sets.postings import Postings
 from chatkeep.store.files.index.sets.terms import session_label
 from chatkeep.store.files.index.sql import AUDIT, QUERIES, UnreadableRowError
-from chatkeep.store.files.intake import FileProblem, entry_of
 from chatkeep.store.files.tree.format import Scan
+from chatkeep.store.files.upkeep.intake import FileProblem, entry_of
 
 _BUSY_MS: Final = 3000  # time-out for a writer to release the index
 _ALL: Final = 1 << 60  # messages; more than any session has

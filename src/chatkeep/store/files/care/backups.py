@@ -33,11 +33,11 @@ from chatkeep.store.admin import Backup, Item, Manifest, Progress, Restored, Wri
 from chatkeep.store.files.care import audit
 from chatkeep.store.files.care.audit import Audit
 from chatkeep.store.files.care.inspection import SessionFiles
-from chatkeep.store.files.intake import NEVER, NO_TEXT, NOT_A_FILE, SIZE_MAX, TOO_LARGE, FileProblem, judged
 from chatkeep.store.files.tree import format as session_file
 from chatkeep.store.files.tree.format import Scan
 from chatkeep.store.files.tree.tombstones import Tombstones, is_digest
 from chatkeep.store.files.tree.tree import SUFFIX, NotRegularError, Tree, digest_in, file_name, is_text
+from chatkeep.store.files.upkeep.intake import NEVER, NO_TEXT, NOT_A_FILE, SIZE_MAX, TOO_LARGE, FileProblem, judged
 
 _MANIFEST: Final = "manifest.json"
 _MANIFEST_BYTES_MAX: Final = 1 << 30  # bounds the memory for the list of a strange backup

@@ -22,7 +22,10 @@ from chatkeep.errors import BusyError, InvalidError
 from chatkeep.store.admin import Finding, FindingKind, Progress, Remedy
 from chatkeep.store.files.care.audit import Audit
 from chatkeep.store.files.care.findings import access_findings
-from chatkeep.store.files.intake import (
+from chatkeep.store.files.tree import format as session_file
+from chatkeep.store.files.tree.format import Scan
+from chatkeep.store.files.tree.tree import SUFFIX, NotRegularError, file_name, is_file_name, is_text
+from chatkeep.store.files.upkeep.intake import (
     ARRIVING,
     NO_TEXT,
     NOT_A_FILE,
@@ -33,9 +36,6 @@ from chatkeep.store.files.intake import (
     judged,
     may_be_arriving,
 )
-from chatkeep.store.files.tree import format as session_file
-from chatkeep.store.files.tree.format import Scan
-from chatkeep.store.files.tree.tree import SUFFIX, NotRegularError, file_name, is_file_name, is_text
 
 _LOCK_WAIT_S: Final = 2.0  # then the file is reported as busy
 _LINE_BYTES_MAX: Final = MESSAGE_BYTES_MAX + (1 << 12)  # a stored message also has a seq, an id and a time

@@ -23,13 +23,13 @@ from chatkeep.store.admin import Finding, Outcome
 from chatkeep.store.files.care import audit
 from chatkeep.store.files.care.inspection import SessionFiles
 from chatkeep.store.files.index.index import Index
-from chatkeep.store.files.intake import SETTLED_S, FileProblem, cut_tail, judged, rewrite
 from chatkeep.store.files.store import FilesStore
 from chatkeep.store.files.tree import format as session_file
 from chatkeep.store.files.tree.format import Scan
 from chatkeep.store.files.tree.held import LockedFile
 from chatkeep.store.files.tree.tree import NotRegularError, Tree, file_name, kept_name
-from chatkeep.store.files.upkeep import build_lock
+from chatkeep.store.files.upkeep.intake import SETTLED_S, FileProblem, cut_tail, judged, rewrite
+from chatkeep.store.files.upkeep.upkeep import build_lock
 
 _ROUNDS: Final = 8  # of looks and remedies; one remedy may reveal the need for another
 _LOCK_WAIT_S: Final = 5.0  # time-out for the lock of a list

@@ -18,7 +18,7 @@ from chatkeep.sessions import Sessions
 from chatkeep.store.files.care.checkup import examined
 from chatkeep.store.files.store import FilesStore
 from chatkeep.testing import at, draft, search_for, talk
-from tests.store.files.test_unsaying import calls_of
+from tests.store.files.writing.test_digesting import calls_of
 
 KEY = "telegram:1"
 

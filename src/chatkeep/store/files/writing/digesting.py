@@ -1,4 +1,4 @@
-"""What lines of a session take back: the counts, the title and the preview without the messages that they drop.
+"""The digest after lines that take others back: counts, title and preview without the messages that they drop.
 
 The cost goes by what is dropped: the rest of the session is not read. A title or a preview that goes with its message
 is found anew, from the next messages that stand.
@@ -15,7 +15,7 @@ from chatkeep.store.files.index.index import Index
 from chatkeep.store.files.index.rows import TALK, USER, Row, Spot
 from chatkeep.store.files.tree import format as session_file
 from chatkeep.store.files.tree.held import LockedFile
-from chatkeep.store.files.upkeep import Upkeep
+from chatkeep.store.files.upkeep.upkeep import Upkeep
 
 _FIRST_LOOK = 8  # messages; the first of them nearly always has words
 _LOOK_MAX = 512  # messages, in one look at the index

@@ -16,7 +16,7 @@ from chatkeep.store.files.tree import format as session_file
 from chatkeep.store.files.tree.held import LockedFile
 from chatkeep.store.files.tree.pieces import FilePiece, PendingRead, readings
 from chatkeep.store.files.tree.tree import NotRegularError, Tree
-from chatkeep.store.files.upkeep import Upkeep
+from chatkeep.store.files.upkeep.upkeep import Upkeep
 
 ATTEMPTS: Final = 3  # readings; a file may change after the index was asked, each time
 

@@ -33,12 +33,12 @@ from chatkeep.store.files.index.index import Index
 from chatkeep.store.files.index.rows import Database, Row
 from chatkeep.store.files.index.sets.postings import put_long
 from chatkeep.store.files.index.sets.terms import Indexed, labels_of
-from chatkeep.store.files.intake import Intake
 from chatkeep.store.files.tree import format as session_file
 from chatkeep.store.files.tree.held import LockedFile
 from chatkeep.store.files.tree.outside import Watch
 from chatkeep.store.files.tree.pieces import FilePiece, readings
 from chatkeep.store.files.tree.tree import NotRegularError, Tree
+from chatkeep.store.files.upkeep.intake import Intake
 
 _T = TypeVar("_T")
 

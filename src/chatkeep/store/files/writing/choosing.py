@@ -13,7 +13,7 @@ from chatkeep.store.files.index.index import Index
 from chatkeep.store.files.index.rows import EVERY_ROLE, Row, Spot
 from chatkeep.store.files.tree import format as session_file
 from chatkeep.store.files.tree.held import LockedFile
-from chatkeep.store.files.upkeep import Upkeep
+from chatkeep.store.files.upkeep.upkeep import Upkeep
 
 _LOOK: Final = 512  # lines, in one look at the index
 

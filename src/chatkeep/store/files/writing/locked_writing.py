@@ -14,12 +14,12 @@ from chatkeep.errors import BusyError, SessionDamagedError, SessionNotFoundError
 from chatkeep.store.files.index import changes, rows
 from chatkeep.store.files.index.index import Index, RowAndSpots
 from chatkeep.store.files.index.rows import Database, Entry, Row
-from chatkeep.store.files.intake import NOT_A_FILE, has_tail, waits
 from chatkeep.store.files.tree import format as session_file
 from chatkeep.store.files.tree.held import LockedFile
 from chatkeep.store.files.tree.tree import NotRegularError, Tree, file_name
-from chatkeep.store.files.unsaying import digest_after
-from chatkeep.store.files.upkeep import Upkeep
+from chatkeep.store.files.upkeep.intake import NOT_A_FILE, has_tail, waits
+from chatkeep.store.files.upkeep.upkeep import Upkeep
+from chatkeep.store.files.writing.digesting import digest_after
 
 
 class Writer:

@@ -10,7 +10,7 @@ import pytest
 
 from chatkeep.core.usage.spending import ModelCall, call_cost
 from chatkeep.core.usage.token_counts import TokenCounts
-from chatkeep.prices import GenaiPrices, price_table
+from chatkeep.model.prices import GenaiPrices, price_table
 
 TABLE = price_table()
 DAY = date(2026, 9, 1)

@@ -1,0 +1,7 @@
+"""Writing under the lock of a session's file: the file first, the index second.
+
+locked_writing   lock a file; write it new, its header, or more lines
+batches          the messages of an append: each once, numbered
+choosing         the messages that a command drops, or keeps
+digesting        the counts, title and preview after lines that drop others
+"""
