@@ -17,7 +17,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from chatkeep.core.history.tape import Tape
+from chatkeep.core.history.tape.tape import Tape
 from chatkeep.core.model import Draft, Message
 from chatkeep.core.text.reasoning import TextPiece, reasoning_of
 from chatkeep.errors import ModelError

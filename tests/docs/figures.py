@@ -85,7 +85,7 @@ QUOTES: Final = (
     Quote("reference/http.md", "`OpenAI-...`), at most # of them", "http.streams.relay", "_TOLD_COUNT_MAX"),
     Quote("reference/http.md", "A key of fewer than # characters", "core.history.masking", "SECRET_CHARS_MIN"),
     Quote("reference/http.md", "delays it by # seconds at most", "http.streams.passage", "STORE_WAIT_S"),
-    Quote("reference/http.md", "Of an answer of more than # MiB", "core.history.tape", "ANSWER_BYTES_MAX", MIB),
+    Quote("reference/http.md", "Of an answer of more than # MiB", "core.history.tape.tape", "ANSWER_BYTES_MAX", MIB),
     Quote("reference/http.md", "stores it in parts of # MiB", "model.recording", "_BATCH_BYTES", MIB),
     Quote("reference/http.md", "quotes the server: at most # characters", "core.text.quoting", "QUOTED_CHARS_MAX"),
     Quote("reference/http.md", "For two to # words without quotes", "core.search.query", "_VERBATIM_MAX"),

@@ -20,7 +20,7 @@ from chatkeep.core.history.protocols.chat_completions import COMPLETIONS
 from chatkeep.core.history.protocols.gemini import GEMINI
 from chatkeep.core.history.protocols.item_folding import RESPONSES
 from chatkeep.core.history.protocols.speaking import ModelProtocol
-from chatkeep.core.history.tape import Tape
+from chatkeep.core.history.tape.tape import Tape
 from chatkeep.core.history.windows import Window, fitting, for_anthropic, for_openai
 from chatkeep.core.model import Draft, Header, Json, Message, Session
 from chatkeep.core.search.highlighter import excerpt, highlights

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Sequence
 
 import pytest
 
-from chatkeep.core.history.tape import Tape
+from chatkeep.core.history.tape.tape import Tape
 from chatkeep.core.text.reasoning import TextPiece
 from chatkeep.errors import ModelError
 from chatkeep.http.gate.rules import Pools

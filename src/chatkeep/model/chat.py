@@ -25,7 +25,7 @@ from msgspec import Struct
 
 from chatkeep.core.checks import encoded_json
 from chatkeep.core.history.completions import EXTRA
-from chatkeep.core.history.tape import Tape
+from chatkeep.core.history.tape.tape import Tape
 from chatkeep.core.history.turns import utterance_of
 from chatkeep.core.history.windows import TokenCounter, Window, for_openai, tokens
 from chatkeep.core.keys import KEY_CHARS_MAX, composed

@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Awaitable, Iterable, Iterator
 from contextlib import suppress
 from typing import Final, TypeVar
 
-from chatkeep.core.history.tape import Tape
+from chatkeep.core.history.tape.tape import Tape
 from chatkeep.core.text.reasoning import TextPiece
 
 TURN_BYTES: Final = 1 << 13  # bytes of an answer per turn of the event loop: 15 ms when all are small events

@@ -2,7 +2,7 @@
 
 `Upstream.answer` yields text and thinking as they arrive. Every failure is a `ModelError` with advice in its sentence,
 and never quotes the key. We always ask for a stream, so the pieces before a failure are known. A server may answer
-otherwise: `core.history.tape` takes any answer and judges its completeness.
+otherwise: `core.history.tape.tape` takes any answer and judges its completeness.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 from msgspec import Struct
 
 from chatkeep.core.history.masking import Mask
-from chatkeep.core.history.tape import ANSWER_BYTES_MAX, Tape
+from chatkeep.core.history.tape.tape import ANSWER_BYTES_MAX, Tape
 from chatkeep.core.model import Json
 from chatkeep.core.text.quoting import quoted
 from chatkeep.core.text.reasoning import TextPiece

@@ -6,10 +6,10 @@ folding         chunks folded into one answer
 joining         lossless joins of pieces
 masked_events   a secret masked in a stream of events
 mending         messages made storable
-protocols       the protocols that are recorded
+protocols/      the protocols that are recorded
 recognition     the stored session behind a request
 shapes          a history in a provider's shape
-tape            a streamed answer, and whether it is whole
+tape/           a streamed answer, and whether it is whole
 turns           a question with its answers and calls
 windows         as much history as fits
 """

@@ -26,7 +26,7 @@ from starlette.types import Message, Receive, Scope, Send
 from chatkeep.core.history.masked_events import MaskedEvents
 from chatkeep.core.history.protocols.chat_completions import COMPLETIONS
 from chatkeep.core.history.protocols.speaking import ModelProtocol
-from chatkeep.core.history.tape import Tape
+from chatkeep.core.history.tape.tape import Tape
 from chatkeep.core.model import Draft
 from chatkeep.errors import ChatkeepError, ModelCutOffError
 from chatkeep.http.gate.room import COST, SMALL_BYTES, Room

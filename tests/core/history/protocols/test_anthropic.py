@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from chatkeep.core.history.protocols.anthropic import MESSAGES, draft_of_message
 from chatkeep.core.history.protocols.asides import is_aside
-from chatkeep.core.history.tape import Tape
+from chatkeep.core.history.tape.tape import Tape
 from chatkeep.core.model import Draft
 
 Json = Any

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from chatkeep.core.history.folding import CHOICES_MAX
 from chatkeep.core.history.protocols.gemini import GEMINI, draft_of_content, gathered_contents
-from chatkeep.core.history.tape import Tape
+from chatkeep.core.history.tape.tape import Tape
 from chatkeep.core.history.windows import Window
 from chatkeep.core.model import Draft, Message
 from chatkeep.testing import START

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from chatkeep.core.history.protocols.item_folding import RESPONSES
 from chatkeep.core.history.protocols.items import draft_of_item, gathered, ids_of, response_items
 from chatkeep.core.history.recognition import is_same
-from chatkeep.core.history.tape import Tape
+from chatkeep.core.history.tape.tape import Tape
 from chatkeep.core.history.turns import turns_of, utterance_of
 from chatkeep.core.model import Draft, check_draft, text_of
 from tests.chat.messages_said import message_of

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from chatkeep.core.history.masking import Mask
-from chatkeep.core.history.tape import Tape
+from chatkeep.core.history.tape.tape import Tape
 
 CHUNK = b'data: {"choices":[{"index":0,"delta":{"content":"Hi"}}]}\n\n'
 FINISH = b'data: {"choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}\n\n'
