@@ -23,7 +23,7 @@ from pathlib import Path
 from chatkeep.core.model import Draft, Selection
 from chatkeep.core.search.query import parse_query
 from chatkeep.core.search.search import Search
-from chatkeep.sessions import Sessions
+from chatkeep.sessions.sessions import Sessions
 from chatkeep.store.files.store import FilesStore
 
 _TEXT = "How do I check whether a number is prime, and is there a faster way for large ones? " * 2

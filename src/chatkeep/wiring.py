@@ -303,7 +303,7 @@ def serve_store(
     from chatkeep.http.gate.limits import Limits  # noqa: PLC0415
     from chatkeep.http.gate.room import BodyMemory  # noqa: PLC0415
     from chatkeep.http.gate.rules import Pools  # noqa: PLC0415
-    from chatkeep.sessions import Sessions  # noqa: PLC0415
+    from chatkeep.sessions.sessions import Sessions  # noqa: PLC0415
 
     _allow_open_files()
     _give_memory_back()

@@ -28,7 +28,7 @@ from chatkeep.http.streams.relay import Relay
 from chatkeep.model.chat import Chats
 from chatkeep.model.upstream import ModelSettings
 from chatkeep.model.upstream import Upstream as Asked
-from chatkeep.sessions import Sessions
+from chatkeep.sessions.sessions import Sessions
 from chatkeep.store.files.store import FilesStore
 from tests.chat.upstream import WAIT_S, Upstream
 

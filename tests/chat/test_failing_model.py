@@ -19,7 +19,7 @@ from chatkeep.model import endings
 from chatkeep.model.chat import Chats
 from chatkeep.model.upstream import ModelSettings, NoModel
 from chatkeep.model.upstream import Upstream as Asked
-from chatkeep.sessions import Sessions
+from chatkeep.sessions.sessions import Sessions
 from chatkeep.store.memory import MemoryStore
 from tests.chat import completions
 from tests.chat.completions import Answer

@@ -21,7 +21,7 @@ from chatkeep.http.streams.relay import Relay
 from chatkeep.http.streams.upstreams import Upstreams
 from chatkeep.model import endings
 from chatkeep.model.asked import asked_in
-from chatkeep.sessions import Sessions
+from chatkeep.sessions.sessions import Sessions
 from chatkeep.store.memory import MemoryStore
 from tests.chat import completions
 from tests.chat.completions import Answer

@@ -23,7 +23,7 @@ from chatkeep.http.gate.room import BodyMemory
 from chatkeep.http.gate.rules import Pools
 from chatkeep.http.services import services_of
 from chatkeep.model import endings
-from chatkeep.sessions import Sessions
+from chatkeep.sessions.sessions import Sessions
 from tests.chat.completions import Answer
 from tests.chat.conftest import Chatting
 from tests.chat.raw import WAIT_S, Raw, raw_model

@@ -25,7 +25,7 @@ from chatkeep.http.gate.rules import Pools
 from chatkeep.model import connections
 from chatkeep.model.chat import Chats, answer_text
 from chatkeep.model.upstream import ModelSettings, Upstream
-from chatkeep.sessions import Sessions
+from chatkeep.sessions.sessions import Sessions
 from chatkeep.store.memory import MemoryStore
 from tests.chat.streams import Stream, rendered, streams
 from tests.chat.told import Call, Told, told

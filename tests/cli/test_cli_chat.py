@@ -18,7 +18,7 @@ from chatkeep.cli import screen
 from chatkeep.cli.replies import AsText
 from chatkeep.core.model import Draft, Message
 from chatkeep.core.text.reasoning import TextPiece
-from chatkeep.sessions import Sessions
+from chatkeep.sessions.sessions import Sessions
 from chatkeep.store.files.store import FilesStore
 from tests.chat.completions import Answer
 from tests.chat.upstream import Upstream

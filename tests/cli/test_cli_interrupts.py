@@ -55,7 +55,7 @@ def test_stop_an_import(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     [
         (("export", "--output", "{0}/out.json"), "chatkeep.cli.exporting.exported", "{0}/out.json was not written."),
         (("backup", "{0}/out.zip"), "chatkeep.store.files.care.backups.write_backup", "{0}/out.zip was not written."),
-        (("delete", "a", "--yes"), "chatkeep.sessions.Sessions.delete", "0 of 1 session are deleted."),
+        (("delete", "a", "--yes"), "chatkeep.sessions.sessions.Sessions.delete", "0 of 1 session are deleted."),
         (("reindex",), "chatkeep.store.files.store.FilesStore.reindex", "the index is as it was."),
         (("doctor", "--fix"), "chatkeep.wiring.fixed_workspace", "what was put right stays so"),
     ],
@@ -75,9 +75,9 @@ def test_stop_a_command(
 def test_stop_any_command(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     """A command that has nothing to tell says that it was stopped."""
     run("append", "a", "Hello", "--role", "user")
-    monkeypatch.setattr("chatkeep.sessions.Sessions.list", interrupt_after(1))
+    monkeypatch.setattr("chatkeep.sessions.sessions.Sessions.list", interrupt_after(1))
     assert "Stopped.\n" == run("list", code=130).err
-    monkeypatch.setattr("chatkeep.sessions.Sessions.list", interrupt_after(1))
+    monkeypatch.setattr("chatkeep.sessions.sessions.Sessions.list", interrupt_after(1))
     assert {"error": {"code": "stopped", "detail": "Stopped."}} == json.loads(run("list", "--json", code=130).err)
 
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from chatkeep.cli.screen import ago, safe_text, size, visible_json
 from chatkeep.core.bounds import MESSAGE_BYTES_MAX
-from chatkeep.message_ids import now_utc
+from chatkeep.sessions.message_ids import now_utc
 
 if TYPE_CHECKING:
     from tests.cli.conftest import Run

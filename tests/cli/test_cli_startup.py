@@ -51,7 +51,7 @@ NEVER = {
     "chatkeep.store.files.care",
 }
 """What none of the commands below needs; each name stands for all that is below it."""
-NO_STORE = {"apsw", "msgspec", "regex", "rich.console", "Stemmer", "chatkeep.core.model", "chatkeep.sessions"}
+NO_STORE = {"apsw", "msgspec", "regex", "rich.console", "Stemmer", "chatkeep.core.model", "chatkeep.sessions.sessions"}
 NO_TABLE = {"rich"}
 
 

@@ -14,7 +14,7 @@ import pytest
 import zstandard
 
 from chatkeep.core.model import Summary
-from chatkeep.sessions import Sessions
+from chatkeep.sessions.sessions import Sessions
 
 if TYPE_CHECKING:
     from tests.cli.conftest import Run

@@ -45,7 +45,7 @@ from chatkeep.http.gate.guard import UNLIMITED, Guard
 from chatkeep.http.gate.limits import Limits
 from chatkeep.http.services import services_of
 from chatkeep.http.streams.followers import Feed
-from chatkeep.sessions import Sessions
+from chatkeep.sessions.sessions import Sessions
 from chatkeep.store.memory import MemoryStore
 from chatkeep.store.protocol import Store
 from chatkeep.testing import StoreContract

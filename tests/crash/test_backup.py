@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from chatkeep.core.model import Message, Revision, Selection
-from chatkeep.message_ids import now_utc
+from chatkeep.sessions.message_ids import now_utc
 from chatkeep.store.files.care.backups import BackupFile, restore, write_backup
 from chatkeep.store.files.store import FilesStore
 from chatkeep.testing import draft

@@ -23,7 +23,7 @@ from chatkeep import importers
 from chatkeep.core.model import Header, Json, Message, Selection, Session
 from chatkeep.errors import InvalidError
 from chatkeep.exporters import EXPORT_FORMATS, exported
-from chatkeep.sessions import Sessions
+from chatkeep.sessions.sessions import Sessions
 from chatkeep.store.memory import MemoryStore
 
 AT = datetime(2024, 1, 15, 10, 30, tzinfo=UTC)

@@ -15,7 +15,7 @@ from chatkeep.access.tokens import TokenFile
 from chatkeep.http.app import create_app
 from chatkeep.http.gate.guard import UNLIMITED, Guard
 from chatkeep.http.gate.limits import Limits
-from chatkeep.sessions import Sessions
+from chatkeep.sessions.sessions import Sessions
 from chatkeep.store.files.store import FilesStore
 from tests.http.listening import listening
 

@@ -30,7 +30,7 @@ from chatkeep.http.streams.relay import Relay
 from chatkeep.http.table import ROUTES
 from chatkeep.model.chat import Chats
 from chatkeep.model.upstream import Upstream as Asked
-from chatkeep.sessions import Sessions
+from chatkeep.sessions.sessions import Sessions
 from chatkeep.store.files.store import FilesStore
 from chatkeep.store.memory import MemoryStore
 from tests.chat.completions import Answer

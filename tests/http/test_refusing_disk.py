@@ -20,7 +20,7 @@ from chatkeep.http.gate.limits import Limits
 from chatkeep.http.table import ROUTES
 from chatkeep.model.chat import Chats
 from chatkeep.model.upstream import ModelSettings, Upstream
-from chatkeep.sessions import Sessions
+from chatkeep.sessions.sessions import Sessions
 from chatkeep.store.files.store import FilesStore
 from chatkeep.testing import draft, talk
 from tests.disks import SmallDisk, in_an_image, in_memory, taking_no_writes

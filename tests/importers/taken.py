@@ -11,7 +11,7 @@ from chatkeep import importers
 from chatkeep.core.model import Json, Message, Selection, Session
 from chatkeep.errors import ChatkeepError
 from chatkeep.importers import Flaw, Report
-from chatkeep.sessions import Sessions
+from chatkeep.sessions.sessions import Sessions
 from chatkeep.store.memory import MemoryStore
 
 SAMPLES = Path(__file__).parent / "samples"

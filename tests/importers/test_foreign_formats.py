@@ -14,7 +14,7 @@ from chatkeep.core.model import Session
 from chatkeep.errors import InvalidError
 from chatkeep.importers import Flaw
 from chatkeep.importers.formats.pocketpaw import key_of
-from chatkeep.sessions import Sessions
+from chatkeep.sessions.sessions import Sessions
 from chatkeep.store.memory import MemoryStore
 
 SAMPLES = Path(__file__).parent / "samples"

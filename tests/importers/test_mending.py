@@ -18,7 +18,7 @@ from chatkeep.core.bounds import MESSAGE_BYTES_MAX, VALUES_MAX
 from chatkeep.core.model import Session
 from chatkeep.importers import Flaw, Report
 from chatkeep.importers.formats.chatkeep import Fmt
-from chatkeep.sessions import Sessions
+from chatkeep.sessions.sessions import Sessions
 from chatkeep.store.memory import MemoryStore
 from chatkeep.testing import at, draft, session
 

@@ -17,7 +17,7 @@ import zstandard
 from chatkeep import importers
 from chatkeep.core.model import Json, Session
 from chatkeep.importers import Flaw
-from chatkeep.sessions import Sessions
+from chatkeep.sessions.sessions import Sessions
 from chatkeep.store.memory import MemoryStore
 
 SCALE: dict[str, Json] = {

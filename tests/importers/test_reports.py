@@ -10,7 +10,7 @@ import pytest
 from chatkeep.core.model import Draft, Header, Message, Session
 from chatkeep.errors import SessionNotFoundError
 from chatkeep.importers import Flaw, Report, take_in, would_take_in
-from chatkeep.sessions import Sessions
+from chatkeep.sessions.sessions import Sessions
 from chatkeep.store.memory import MemoryStore
 
 AT = datetime(2024, 1, 15, 10, 30, tzinfo=UTC)

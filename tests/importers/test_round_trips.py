@@ -18,7 +18,7 @@ from chatkeep import importers
 from chatkeep.core.model import ROLES, Draft, Header, Json, Message, Selection, Session
 from chatkeep.errors import TooLargeError
 from chatkeep.exporters import exported
-from chatkeep.sessions import Sessions
+from chatkeep.sessions.sessions import Sessions
 from chatkeep.store.files.store import FilesStore
 from chatkeep.store.memory import MemoryStore
 

@@ -17,7 +17,7 @@ from chatkeep.model import connections, hearing
 from chatkeep.model.chat import Chats
 from chatkeep.model.hearing import AT_ONCE_BYTES, TURN_BYTES, TURN_PIECES
 from chatkeep.model.upstream import ModelSettings, Upstream
-from chatkeep.sessions import Sessions
+from chatkeep.sessions.sessions import Sessions
 from chatkeep.store.memory import MemoryStore
 from tests.chat.test_streams import Saying
 

@@ -24,7 +24,7 @@ from chatkeep.model import recording
 from chatkeep.model.asked import Asked
 from chatkeep.model.places import Root
 from chatkeep.model.recording import Recording, hold, root_of
-from chatkeep.sessions import Sessions
+from chatkeep.sessions.sessions import Sessions
 from chatkeep.store.files.store import FilesStore
 from chatkeep.store.memory import MemoryStore
 

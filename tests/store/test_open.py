@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from chatkeep.core.model import Selection
 from chatkeep.errors import InvalidError
-from chatkeep.message_ids import now_utc
+from chatkeep.sessions.message_ids import now_utc
 from chatkeep.store.address import StoreAddress, folder_address, store_address
 from chatkeep.store.open import KINDS, Served, StoreOptions, admin_of, kind_of, opened_at
 from chatkeep.testing import draft

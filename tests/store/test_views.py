@@ -14,7 +14,7 @@ from chatkeep.core import feed
 from chatkeep.core.feed import Changes
 from chatkeep.core.model import Draft, Revision
 from chatkeep.errors import SessionNotFoundError
-from chatkeep.sessions import Sessions
+from chatkeep.sessions.sessions import Sessions
 from chatkeep.store.files.index import rows
 from chatkeep.store.files.store import FilesStore
 from chatkeep.store.memory import MemoryStore

@@ -31,7 +31,7 @@ from chatkeep.http.gate.rules import SHORT_BYTES, Pools
 from chatkeep.model.asked import asked_in
 from chatkeep.model.places import Root
 from chatkeep.model.recording import Recording, root_of
-from chatkeep.sessions import Sessions
+from chatkeep.sessions.sessions import Sessions
 from chatkeep.store.files.store import FilesStore
 from chatkeep.store.memory import MemoryStore
 from chatkeep.testing import draft, search_for

@@ -25,7 +25,7 @@ from chatkeep.http.app import create_app
 from chatkeep.http.gate.guard import UNLIMITED, Guard
 from chatkeep.http.gate.limits import Limits
 from chatkeep.http.gate.rules import Pools
-from chatkeep.sessions import Sessions
+from chatkeep.sessions.sessions import Sessions
 from chatkeep.store.files.store import FilesStore
 from chatkeep.store.files.tree.tree import file_name
 from chatkeep.testing import draft, search_for

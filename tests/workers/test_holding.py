@@ -12,7 +12,7 @@ import pytest
 from chatkeep.core.model import Draft
 from chatkeep.errors import SessionNotFoundError
 from chatkeep.model.places import Root
-from chatkeep.sessions import Sessions
+from chatkeep.sessions.sessions import Sessions
 from chatkeep.store.files.store import FilesStore
 from chatkeep.workers.appending import answer_of, handed_over, outcome
 from chatkeep.workers.holding import CallHolder, Holding, RootRequest, held_of_answer, root_of_answer

@@ -17,7 +17,7 @@ from chatkeep.errors import SessionDamagedError
 from chatkeep.wire.answers import exit_code_of
 
 if TYPE_CHECKING:
-    from chatkeep.sessions import Sessions
+    from chatkeep.sessions.sessions import Sessions
 
 _REASONS: Final = 3  # reasons listed for unreadable files; the others are counted together
 _HITS_MAX: Final = 200  # hits counted elsewhere; above it the sentence says `or more`

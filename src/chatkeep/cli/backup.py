@@ -18,7 +18,7 @@ from chatkeep.config import place_from
 from chatkeep.core.keys import parse_key
 from chatkeep.disk.replacing import fresh_file
 from chatkeep.errors import ConflictError, InvalidError, NotFoundError, SessionDamagedError, StorageError
-from chatkeep.message_ids import now_utc
+from chatkeep.sessions.message_ids import now_utc
 from chatkeep.store.admin import Admin, Backup, Item
 from chatkeep.store.open import opened_backup
 from chatkeep.wire.answers import exit_code_of

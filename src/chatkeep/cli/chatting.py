@@ -20,7 +20,7 @@ from chatkeep.config import settings_from
 from chatkeep.core.bounds import MESSAGE_BYTES_MAX
 from chatkeep.core.keys import parse_key
 from chatkeep.errors import InvalidError, ModelUnsetError
-from chatkeep.sessions import Sessions
+from chatkeep.sessions.sessions import Sessions
 
 DEFAULT_KEY: Final = "cli:default"
 

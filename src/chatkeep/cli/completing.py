@@ -13,7 +13,7 @@ import typer
 from chatkeep.errors import ChatkeepError
 
 if TYPE_CHECKING:
-    from chatkeep.sessions import Sessions
+    from chatkeep.sessions.sessions import Sessions
 
 _OFFERED: Final = 100  # keys
 Complete = Callable[[typer.Context, str], list[str]]
@@ -46,7 +46,7 @@ def _looked_up(ctx: typer.Context, ask: Callable[[Sessions], Sequence[str]]) -> 
     """Return the answer of the workspace; empty when it is missing or fails, as a completion cannot report errors."""
     from chatkeep import wiring  # noqa: PLC0415 - only where a workspace is asked
     from chatkeep.config import settings_from  # noqa: PLC0415
-    from chatkeep.sessions import Sessions  # noqa: PLC0415
+    from chatkeep.sessions.sessions import Sessions  # noqa: PLC0415
 
     given = ctx.params.get("workspace")
     try:

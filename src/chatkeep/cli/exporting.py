@@ -33,7 +33,7 @@ from chatkeep.errors import InvalidError, NotFoundError, SessionDamagedError, Se
 from chatkeep.exporters import EXPORT_FORMATS, exported
 from chatkeep.exporters.handoffs import HAND_OFFS
 from chatkeep.exporters.redacting import redacted_session
-from chatkeep.sessions import Sessions
+from chatkeep.sessions.sessions import Sessions
 from chatkeep.wire.answers import exit_code_of
 
 _EVERYTHING = Selection(archived=None, prefixes=("",))

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from chatkeep.config import Settings
     from chatkeep.core.model import Json
     from chatkeep.core.text.redaction import Redaction
-    from chatkeep.sessions import Sessions
+    from chatkeep.sessions.sessions import Sessions
     from chatkeep.store.open import Served
 
 
@@ -169,7 +169,7 @@ def named(place: Path | str) -> Iterator[None]:
 @contextmanager
 def opened_sessions(workspace: Path | None) -> Iterator[Sessions]:
     """Yield the sessions of an existing workspace; safe beside running servers."""
-    from chatkeep.sessions import Sessions  # noqa: PLC0415 - not for help
+    from chatkeep.sessions.sessions import Sessions  # noqa: PLC0415 - not for help
 
     with workspace_store(existing(workspace)) as store, _similar_named(Sessions(store)) as sessions:
         yield sessions
@@ -178,7 +178,7 @@ def opened_sessions(workspace: Path | None) -> Iterator[Sessions]:
 @contextmanager
 def made_sessions(workspace: Path | None) -> Iterator[Sessions]:
     """Yield the sessions of a workspace, creating a missing one; safe beside running servers."""
-    from chatkeep.sessions import Sessions  # noqa: PLC0415 - not for help
+    from chatkeep.sessions.sessions import Sessions  # noqa: PLC0415 - not for help
 
     with workspace_store(settings(workspace)) as store, _similar_named(Sessions(store)) as sessions:
         yield sessions

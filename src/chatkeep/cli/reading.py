@@ -38,7 +38,7 @@ from chatkeep.errors import InvalidError
 if TYPE_CHECKING:
     from rich.text import Text
 
-    from chatkeep.sessions import Sessions
+    from chatkeep.sessions.sessions import Sessions
 
 _AROUND = 5  # messages before and after a hit
 _SPARE = ("CHANNEL", "MESSAGES", "UPDATED")  # left out on narrow terminals, in this order

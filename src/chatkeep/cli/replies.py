@@ -16,7 +16,7 @@ from chatkeep.cli import screen
 from chatkeep.core.text.reasoning import TextPiece
 from chatkeep.errors import ChatkeepError
 from chatkeep.model.chat import Answered, Chats, Turn, done_of
-from chatkeep.sessions import Sessions
+from chatkeep.sessions.sessions import Sessions
 from chatkeep.threads import Threads
 from chatkeep.wire.chat import ChatReasoning, ChatStart, ChatToken
 

@@ -6,7 +6,7 @@ import difflib
 from typing import Final
 
 from chatkeep.core.model import Selection
-from chatkeep.sessions import Sessions
+from chatkeep.sessions.sessions import Sessions
 
 _SHOWN: Final = 3  # keys
 _LOOKED_AT: Final = 200  # keys for each beginning, and newest sessions; a hint may not read more

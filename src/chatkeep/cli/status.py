@@ -15,7 +15,7 @@ from chatkeep.cli.facts import cut_facts
 from chatkeep.cli.interrupts import stoppable
 from chatkeep.cli.options import AsJson, Workspace, choice, existing, named, workspace_store
 from chatkeep.core.stats import PeriodUnit, Stats
-from chatkeep.sessions import Sessions
+from chatkeep.sessions.sessions import Sessions
 
 _PERIODS: Final = 12  # newest months or days shown
 _TAGS: Final = 20  # most frequent tags shown

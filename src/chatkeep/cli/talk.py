@@ -16,7 +16,7 @@ from chatkeep.core.search.query import parse_query
 from chatkeep.core.search.search import Search
 from chatkeep.errors import ChatkeepError, InvalidError, SessionNotFoundError
 from chatkeep.model.chat import Chats
-from chatkeep.sessions import Sessions
+from chatkeep.sessions.sessions import Sessions
 from chatkeep.wire.errors import advised
 
 _SHOWN_MAX: Final = 20  # messages

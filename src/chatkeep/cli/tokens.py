@@ -18,7 +18,7 @@ from chatkeep.cli.options import AsJson, Workspace, check_existing, choice, name
 from chatkeep.config import Settings, workspace_from
 from chatkeep.core.model import Json
 from chatkeep.errors import NotFoundError
-from chatkeep.message_ids import now_utc
+from chatkeep.sessions.message_ids import now_utc
 from chatkeep.wire.bodies import parse_duration
 
 tokens_app = typer.Typer(

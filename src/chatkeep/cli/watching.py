@@ -13,7 +13,7 @@ from chatkeep.cli.options import AsJson, PrefixOption, Workspace, existing, work
 from chatkeep.core.feed import Change
 from chatkeep.core.model import Json
 from chatkeep.errors import BusyError
-from chatkeep.sessions import Sessions
+from chatkeep.sessions.sessions import Sessions
 
 _POLL_S = 0.2  # seconds
 _STYLES = {"created": "green", "appended": "cyan", "revised": "yellow", "deleted": "red"}

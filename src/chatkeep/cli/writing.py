@@ -28,7 +28,7 @@ from chatkeep.cli.options import (
 from chatkeep.core.bounds import MESSAGE_BYTES_MAX
 from chatkeep.core.model import ROLES, Draft, Selection
 from chatkeep.errors import ChatkeepError, InvalidError, NotFoundError
-from chatkeep.sessions import Sessions
+from chatkeep.sessions.sessions import Sessions
 from chatkeep.wire.answers import BulkAnswer, append_answer
 
 _NAMED_KEYS = 20  # keys in the question before a deletion

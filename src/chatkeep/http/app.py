@@ -37,7 +37,7 @@ from chatkeep.http.table import ROUTES
 from chatkeep.model.chat import Chats
 from chatkeep.model.prices import price_table
 from chatkeep.model.upstream import NoModel
-from chatkeep.sessions import Sessions
+from chatkeep.sessions.sessions import Sessions
 
 
 class Endpoint:

@@ -9,7 +9,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, H
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
-from chatkeep.sessions import Sessions
+from chatkeep.sessions.sessions import Sessions
 
 _log = logging.getLogger("chatkeep")
 

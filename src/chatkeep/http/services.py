@@ -24,7 +24,7 @@ from chatkeep.http.metrics import Metrics
 from chatkeep.http.streams.followers import Feed
 from chatkeep.http.streams.upstreams import Upstreams
 from chatkeep.model.chat import Chats
-from chatkeep.sessions import Sessions
+from chatkeep.sessions.sessions import Sessions
 from chatkeep.wire.ready import ReadyAnswers
 
 

@@ -22,7 +22,7 @@ from chatkeep.importers.importer import Importer, Look, Reading, StoredIds
 from chatkeep.importers.recognising import ImportPlan, PlannedSource, Recognised, files_of, plan_of, recognised, sniff
 from chatkeep.importers.reports import Flaw, Report, goes_on, ids_in, take_in, would_take_in
 from chatkeep.importers.sources import READ_ERRORS, OnBytes, Piped, Source, read_failure
-from chatkeep.message_ids import now_utc
+from chatkeep.sessions.message_ids import now_utc
 
 __all__ = [
     "ENTRY_POINTS",

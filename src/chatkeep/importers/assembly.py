@@ -33,7 +33,7 @@ from chatkeep.importers.records import (
     why,
 )
 from chatkeep.importers.reports import Flaw
-from chatkeep.message_ids import now_utc
+from chatkeep.sessions.message_ids import now_utc
 
 _WAITING_BYTES: Final = 1 << 20  # bytes of spooled messages in memory; more go to disk
 PART_BYTES: Final = 4 << 20  # bytes of messages stored at once

@@ -31,7 +31,7 @@ from chatkeep.importers.sources import (
     shown_name,
     unpacked,
 )
-from chatkeep.message_ids import now_utc
+from chatkeep.sessions.message_ids import now_utc
 
 _HEAD_BYTES: Final = 1 << 16  # bytes of content shown to importers
 

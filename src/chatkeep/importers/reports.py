@@ -24,7 +24,7 @@ from chatkeep.errors import (
     SessionNotFoundError,
     StorageError,
 )
-from chatkeep.sessions import Sessions
+from chatkeep.sessions.sessions import Sessions
 from chatkeep.wire.errors import advised
 
 ERRORS_MAX: Final = 1000  # flaws listed in a report; further ones are counted

@@ -37,7 +37,7 @@ from chatkeep.errors import ChatkeepError, InvalidKeyError, ModelSilentError
 from chatkeep.model.endings import CLOSE_WAIT_S, ending_of, patiently
 from chatkeep.model.tokenizers import counter
 from chatkeep.model.upstream import Model
-from chatkeep.sessions import Sessions
+from chatkeep.sessions.sessions import Sessions
 from chatkeep.threads import Threads
 from chatkeep.wire.chat import ChatDone, Usage
 

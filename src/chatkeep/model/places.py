@@ -22,7 +22,7 @@ from chatkeep.core.history.turns import PROMPT_ROLES
 from chatkeep.core.model import Draft, Header, Message, Selection
 from chatkeep.core.standing import said
 from chatkeep.errors import SessionDamagedError, SessionNotFoundError
-from chatkeep.sessions import Sessions
+from chatkeep.sessions.sessions import Sessions
 
 _END: Final = 1 << 62  # behind every message
 _PAGE: Final = 20  # sessions listed at a time

@@ -49,7 +49,7 @@ from chatkeep.errors import (
 )
 from chatkeep.model.asked import Asked
 from chatkeep.model.places import Root, StoredLog, again, followed_place, stored_session, whole_of
-from chatkeep.sessions import Sessions
+from chatkeep.sessions.sessions import Sessions
 
 _BATCH_BYTES: Final = 2 << 20  # bytes of messages in one append
 _FORKS_LOOKED_AT: Final = 500  # forks of a root compared by key

@@ -24,7 +24,7 @@ from chatkeep.core.keys import RANDOM_BITS, id_of, number_after
 from chatkeep.core.life.dropping import Mark
 from chatkeep.core.model import Appended
 from chatkeep.errors import ChatkeepError, StorageError
-from chatkeep.sessions import Sessions
+from chatkeep.sessions.sessions import Sessions
 from chatkeep.store.protocol import OwnStore
 from chatkeep.wire.answers import append_answer, json_bytes
 from chatkeep.wire.bodies import drafts_of_body

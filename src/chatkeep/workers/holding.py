@@ -17,7 +17,7 @@ from chatkeep.model.endings import patiently
 from chatkeep.model.places import Root
 from chatkeep.model.protocols import PROTOCOLS
 from chatkeep.model.recording import Held, Recording, root_of
-from chatkeep.sessions import Sessions
+from chatkeep.sessions.sessions import Sessions
 from chatkeep.workers.appending import StoredAnswer
 
 _KEPT_BYTES_MAX: Final = 2 << 20  # bytes; parsing a longer body again costs little beside storing it

@@ -27,7 +27,7 @@ from chatkeep.http.services import services_of
 from chatkeep.http.streams import followers
 from chatkeep.http.streams import responses as streams
 from chatkeep.http.streams.followers import Feed
-from chatkeep.sessions import Sessions
+from chatkeep.sessions.sessions import Sessions
 from chatkeep.store.files.store import FilesStore
 from tests.crash.serving import served
 from tests.http.conftest import Server

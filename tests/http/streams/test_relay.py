@@ -20,7 +20,7 @@ from chatkeep.http.streams.relay import Outgoing, Relay, told_headers
 from chatkeep.model.places import Root
 from chatkeep.model.recording import Recording
 from chatkeep.model.upstream import ModelSettings
-from chatkeep.sessions import Sessions
+from chatkeep.sessions.sessions import Sessions
 from chatkeep.store.memory import MemoryStore
 from tests.model.test_connections import BLINK_S, WAIT_S, WHOLE, saying, served
 

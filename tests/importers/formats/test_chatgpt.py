@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from chatkeep import importers
 from chatkeep.core.model import Json, Session
 from chatkeep.importers import Flaw
-from chatkeep.sessions import Sessions
+from chatkeep.sessions.sessions import Sessions
 from chatkeep.store.memory import MemoryStore
 from tests.importers.taken import SAMPLES, Taken, damaged, outcome
 

@@ -18,7 +18,7 @@ from chatkeep.core.bounds import LARGE_BODY_BYTES_MAX
 from chatkeep.core.search.search import Search
 from chatkeep.http.gate.guard import Grant, authorise, authorise_everywhere
 from chatkeep.http.gate.room import BodyMemory, Room
-from chatkeep.sessions import Sessions
+from chatkeep.sessions.sessions import Sessions
 from chatkeep.threads import Threads
 from chatkeep.wire.answers import json_bytes
 from chatkeep.wire.hits import hit_page

@@ -20,7 +20,7 @@ from chatkeep.http.gate.rules import json_response
 from chatkeep.http.services import Own, Services, ServicesParameter, room_for_body
 from chatkeep.http.streams.responses import EventStream, SendBytes
 from chatkeep.model.chat import Turn, check_chat_key, done_of
-from chatkeep.sessions import Sessions
+from chatkeep.sessions.sessions import Sessions
 from chatkeep.wire import answers
 from chatkeep.wire.bodies import ChatBody
 from chatkeep.wire.chat import ChatAnswer, ChatReasoning, ChatStart, ChatToken, NotStored

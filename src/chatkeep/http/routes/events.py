@@ -16,7 +16,7 @@ from chatkeep.http.gate.guard import Grant, Guard
 from chatkeep.http.services import Own, ServicesParameter
 from chatkeep.http.streams.followers import Feed
 from chatkeep.http.streams.responses import EventStream, SendBytes
-from chatkeep.sessions import Sessions
+from chatkeep.sessions.sessions import Sessions
 
 TOKEN_CHECK_S: Final = 1.0  # between two look-ups of the token: a revoked one reads no longer than that
 

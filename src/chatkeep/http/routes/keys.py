@@ -29,7 +29,7 @@ from chatkeep.http.gate.problems import PROBLEM_TYPE
 from chatkeep.http.gate.rules import Pools, json_response
 from chatkeep.http.routes import parameters as given
 from chatkeep.http.services import Own, PoolsParameter
-from chatkeep.sessions import Sessions
+from chatkeep.sessions.sessions import Sessions
 from chatkeep.wire.answers import BulkAnswer, DeletedAnswer, ImportAnswer, json_bytes, key_list, session_detail
 from chatkeep.wire.bodies import BulkBody, RevisionBody, parse_age, revision_of
 from chatkeep.wire.errors import refused_deletion, refused_import

@@ -33,7 +33,7 @@ from chatkeep.http.streams.passage import ASIDE, UNREADABLE_ANSWER, Hold, Passag
 from chatkeep.http.streams.relay import Outgoing
 from chatkeep.model.asked import asked_in
 from chatkeep.model.recording import Held, Recording, root_of
-from chatkeep.sessions import Sessions
+from chatkeep.sessions.sessions import Sessions
 from chatkeep.wire.bodies import LARGE_BYTES
 from chatkeep.workers.holding import Holding, RootRequest, held_of_answer, root_of_answer
 

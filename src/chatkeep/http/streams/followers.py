@@ -21,7 +21,7 @@ from chatkeep.core.feed import Changes
 from chatkeep.errors import BusyError, TooManyStreamsError
 from chatkeep.http.gate.rules import Pools
 from chatkeep.http.streams.responses import SendBytes
-from chatkeep.sessions import Sessions
+from chatkeep.sessions.sessions import Sessions
 from chatkeep.wire.events import READY, RESET, event_of, first_event
 
 STREAMS_PER_TOKEN: Final = 20  # open streams

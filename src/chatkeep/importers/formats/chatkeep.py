@@ -17,7 +17,7 @@ from chatkeep.importers.assembly import OWN, Assembly
 from chatkeep.importers.importer import Look, Reading
 from chatkeep.importers.reports import Flaw
 from chatkeep.importers.sources import Source, files_among, is_json_file
-from chatkeep.message_ids import now_utc
+from chatkeep.sessions.message_ids import now_utc
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer

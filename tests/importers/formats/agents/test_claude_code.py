@@ -8,7 +8,7 @@ from pathlib import Path
 from chatkeep import importers
 from chatkeep.core.model import MODEL_TITLE, Json, Session, text_of
 from chatkeep.importers import Flaw
-from chatkeep.sessions import Sessions
+from chatkeep.sessions.sessions import Sessions
 from chatkeep.store.memory import MemoryStore
 from tests.importers.formats.agents.reading import sessions_by_key
 from tests.importers.formats.agents.test_samples import OWN

@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 from chatkeep import importers
 from chatkeep.core.model import Json, Selection, Session, text_of
 from chatkeep.importers import Flaw, Report
-from chatkeep.sessions import Sessions
+from chatkeep.sessions.sessions import Sessions
 from chatkeep.store.memory import MemoryStore
 from tests.importers.formats.agents.counting import COUNTERS
 from tests.importers.formats.agents.test_samples import OWN, samples_in

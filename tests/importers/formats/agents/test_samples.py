@@ -15,7 +15,7 @@ import pytest
 from chatkeep import importers
 from chatkeep.core.model import Message, Session, text_of
 from chatkeep.importers import Flaw
-from chatkeep.sessions import Sessions
+from chatkeep.sessions.sessions import Sessions
 from chatkeep.store.memory import MemoryStore
 from tests.importers.formats.agents.counting import COUNTERS
 

@@ -14,7 +14,7 @@ import pytest
 from chatkeep.core.life.dropping import Chosen, Mark
 from chatkeep.core.model import Draft
 from chatkeep.errors import MessageNotFoundError
-from chatkeep.sessions import Sessions
+from chatkeep.sessions.sessions import Sessions
 from chatkeep.store.files.care.checkup import examined
 from chatkeep.store.files.store import FilesStore
 from chatkeep.testing import at, draft, search_for, talk

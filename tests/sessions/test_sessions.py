@@ -19,7 +19,7 @@ from chatkeep.errors import (
     SessionNotFoundError,
     TooLargeError,
 )
-from chatkeep.sessions import Sessions
+from chatkeep.sessions.sessions import Sessions
 from chatkeep.store.memory import MemoryStore
 from chatkeep.testing import at, draft, search_for, session, talk
 
@@ -99,7 +99,7 @@ def test_append_without_a_key(sessions: Sessions) -> None:
 
 def test_read_all_goes_on_page_by_page(sessions: Sessions, monkeypatch: pytest.MonkeyPatch) -> None:
     """Every session comes once, by key; one that is deleted meanwhile is left out."""
-    monkeypatch.setattr("chatkeep.sessions._KEYS_AT_ONCE", 2)
+    monkeypatch.setattr("chatkeep.sessions.sessions._KEYS_AT_ONCE", 2)
     for number in range(7):
         sessions.append(f"s:{number}", talk(1))
     read = sessions.read_all(Selection())

@@ -54,7 +54,7 @@ from chatkeep.errors import (
     InvalidKeyError,
     SessionNotFoundError,
 )
-from chatkeep.message_ids import MessageIds, completed, completed_mark, now_utc
+from chatkeep.sessions.message_ids import MessageIds, completed, completed_mark, now_utc
 from chatkeep.store.protocol import OwnStore
 from chatkeep.store.substituting import Replacement, replaced_in
 from chatkeep.store.whole import whole_sessions
