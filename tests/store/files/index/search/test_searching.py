@@ -23,6 +23,8 @@ from chatkeep.core.search.search import Search
 from chatkeep.core.search.stems import stem
 from chatkeep.store.files.index import index
 from chatkeep.store.files.index.search import collector, lookups, planner, proof, searching
+from chatkeep.store.files.index.search.candidates import Candidates, Ranking
+from chatkeep.store.files.index.search.pool import Pool
 from chatkeep.store.files.index.search.tuning import Bounds
 from chatkeep.store.files.index.sets import lexicon, sealing, terms
 from chatkeep.store.files.store import FilesStore
@@ -444,6 +446,24 @@ def test_find_what_was_said_word_by_word(store: FilesStore, query: str) -> None:
     for unit, places in (("session", [("api:old", 1, 2)]), ("message", [("api:old", 1, 2)])):
         found = store.search(search_for(query, unit=unit)).hits[:1]  # type: ignore[arg-type]
         assert places == [(hit.key, hit.seq, hit.match_count) for hit in found]
+
+
+def test_prove_quotes_among_many_that_only_seem_so(store: FilesStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Texts that turn out not to quote a query only lose their place: nobody chooses and scores all messages anew."""
+    rankings: list[int] = []
+    ranking = Candidates.ranking
+
+    def counted(self: Candidates, pool: Pool) -> Ranking:
+        rankings.append(len(pool.typed))
+        return ranking(self, pool)
+
+    for number in range(120):
+        quote = "crimson violet ochre" if number % 4 == 0 else "violet ochre or crimson violet"
+        store.append(f"cli:{number:03}", [draft(quote, number)])
+    monkeypatch.setattr(Candidates, "ranking", counted)
+    found = _ids(store.search(search_for("crimson violet ochre", limit=30)))
+    assert [120] == rankings
+    assert {f"cli:{number:03}" for number in range(0, 120, 4)} == {key for key, _ in found}
 
 
 @pytest.mark.parametrize("keys", ["ab", "ba"])
