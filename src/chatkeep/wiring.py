@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 EXTRAS: Final[Mapping[str, Sequence[str]]] = {
     "server": ("anyio", "httptools", "httpx2", "prometheus_client", "starlette", "uvicorn"),
     "model": ("httptools", "httpx2", "openai"),
+    "mcp": ("anyio", "mcp", "starlette"),
 }
 """The modules of the package's extras, absent from a bare installation."""
 _LOCAL_HOSTS: Final = ("localhost", "127.0.0.1", "::1")
@@ -208,7 +209,7 @@ def start_log() -> None:
     handler = logging.StreamHandler()
     handler.setFormatter(_Visible("%(asctime)s %(levelname)s %(name)s %(message)s"))
     logging.basicConfig(level=logging.INFO, handlers=[handler])
-    for chatty in ("watchfiles", "httpx", "httpx2", "openai"):  # they log every append, and every question
+    for chatty in ("mcp", "watchfiles", "httpx", "httpx2", "openai"):  # they log every append, and every question
         logging.getLogger(chatty).setLevel(logging.WARNING)
 
 

@@ -21,6 +21,8 @@ def _loaded(command: object, name: str) -> Iterator[tuple[str, Any]]:
     if isinstance(command, LazyCommand):
         yield from _loaded(command.loaded(), name)
     elif isinstance(command, TyperGroup):
+        if command.invoke_without_command:
+            yield name, command
         for inner, one in command.commands.items():
             yield from _loaded(one, f"{name} {inner}".strip())
     else:

@@ -70,6 +70,8 @@ ARGS: dict[str, list[list[str]]] = {
     "token list": [[], ["--json"]],
     "token revoke": [[ACTS]],
     "open": [["--url", ACTS]],
+    "mcp": [["--bad" + ACTS]],
+    "mcp install": [[ACTS], ["cursor", "--url", ACTS], ["codex", "--url", "http://a.example/" + ACTS]],
     "serve": [["--host", ACTS], ["--model-url", ACTS], ["--port", ACTS]],
     "chat": [["x"], ["--session", ACTS, "x"], ["--model", ACTS, "x"]],
     "watch": [["--bad" + ACTS]],

@@ -75,8 +75,9 @@ CASES: dict[str, Case] = {
     "token revoke": Case("writes", "{token}"),
     "demo": Case("writes"),
 }
-LASTING = {"serve", "watch", "chat", "open"}
-"""These run until they are stopped, or ask a server: see below, `tests/http/test_refusing_disk.py`, `tests/chat`."""
+LASTING = {"serve", "watch", "chat", "open", "mcp", "mcp install"}
+"""These run until they are stopped, ask a server, or write elsewhere: see below, `tests/mcp`,
+`tests/http/test_refusing_disk.py`, `tests/chat`."""
 
 
 def test_every_command_is_tried() -> None:

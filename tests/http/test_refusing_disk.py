@@ -65,6 +65,7 @@ CASES: dict[tuple[str, str], Case] = {
     ("POST", "/api/v1/sessions"): Case("writes", body={"key": "other:2"}),
     ("POST", "/api/v1/fork"): Case("writes", body={"session": KEYS[0], "key": "other:3"}),
     ("GET", "/api/v1/token"): Case("reads"),
+    ("POST", "/mcp"): Case("same", body={"jsonrpc": "2.0", "id": 1, "method": "tools/list"}),
     ("GET", "/api/v1/export"): Case("same"),
     ("POST", "/api/v1/import"): Case("writes", body=_EXPORT),
     ("POST", "/api/v1/chat"): Case("writes", body={"message": _LARGE, "session_key": KEYS[0]}),

@@ -19,6 +19,7 @@ from typer.main import get_command
 
 COMMANDS: Final = {
     "serve": ("serving.serve", "Serve the workspace over HTTP until Ctrl-C."),
+    "mcp": ("mcp_serving.mcp_app", "Serve sessions over stdin and stdout to the agent that starts this (MCP)."),
     "open": ("opening.open_page", "Print a link that signs a browser in to the page, once within an hour."),
     "list": ("reading.list_command", "List sessions, the latest activity first."),
     "show": ("reading.show", "Show the newest messages of a session, oldest first."),

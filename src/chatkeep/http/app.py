@@ -112,6 +112,7 @@ def create_app(
         prices=price_table(),
         started_s=time.monotonic(),
         links=SignInLinks(guard.tokens),
+        origins=frozenset(cors_origins),
         code=code,
     )
     return app

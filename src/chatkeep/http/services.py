@@ -52,6 +52,8 @@ class Services(Struct, kw_only=True):
     links: SignInLinks
     """The sign-in links made beside this server."""
     ready: ReadyAnswers = field(default_factory=ReadyAnswers)
+    origins: frozenset[str] = frozenset()
+    """The origins of other sites whose pages may call the API."""
     code: SignInCode | None = None
     """The code of the printed sign-in link; None without one."""
 

@@ -30,7 +30,7 @@ from chatkeep.http.gate.rules import (
     WRITE,
 )
 from chatkeep.http.openapi import Body, Problems, Route, RouteAnswer
-from chatkeep.http.routes import chat, events, keys, page, proxy, server, session_log, sessions
+from chatkeep.http.routes import chat, events, keys, mcp, page, proxy, server, session_log, sessions
 from chatkeep.wire import bodies, lives
 from chatkeep.wire.answers import (
     AppendAnswer,
@@ -319,5 +319,18 @@ SERVER: Final = (
 )
 """The server itself."""
 
-ROUTES: Final = (*OBJECTS, *KEYS, *CHAT, *PAGE, *SERVER)
+MCP: Final = (
+    Route(
+        "POST",
+        "/mcp",
+        ANY,
+        mcp.answer_mcp,
+        RouteAnswer(statuses=(202, 200)),
+        (*_GUARDED, *_SENT, errors.NotFoundError),
+        Body(),
+    ),
+)
+"""The Model Context Protocol: every tool in it names its scope, which the gate checks."""
+
+ROUTES: Final = (*OBJECTS, *KEYS, *CHAT, *MCP, *PAGE, *SERVER)
 """All routes; the first match of a path answers."""

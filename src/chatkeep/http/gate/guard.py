@@ -153,9 +153,13 @@ class Guard:
             UnknownHostError: for any other request.
         """
         named = Headers(scope=scope).getlist("host")
-        found = _HOST.fullmatch(named[0].lower()) if len(named) == 1 else None
-        if not found or found[1].strip("[]") not in self._hosts or not scope["path"].startswith("/"):
+        if len(named) != 1 or not self.is_known(named[0]) or not scope["path"].startswith("/"):
             raise UnknownHostError
+
+    def is_known(self, host: str) -> bool:
+        """Tell whether a host, with a port or without, names this server."""
+        found = _HOST.fullmatch(host.lower())
+        return found is not None and found[1].strip("[]") in self._hosts
 
     def find(self, scope: Scope) -> Token:
         """Return the token of a request: from its `Authorization` header, else from the cookie of the page.
