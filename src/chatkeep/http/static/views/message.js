@@ -1,6 +1,7 @@
 // One message: its text as Markdown, its reasoning and its tool calls with their results as steps that open.
 
 import { copy } from "../state/actions.js";
+import { rewording } from "../state/rewording.js";
 import { sessionLink } from "../state/route.js";
 import { attachmentIn } from "../text/attachments.js";
 import { figuresOf, figureWords } from "../text/figures.js";
@@ -15,6 +16,8 @@ import { clock, exact, lasted } from "../text/times.js";
 import { words } from "../text/words.js";
 import { html, useLayoutEffect, useMemo, useRef, useState } from "../vendor/preact.js";
 import { AttachmentPart } from "./attachments.js";
+import { BranchActions, BranchSwitch, RewordingField } from "./branching.js";
+import { useObserved } from "./hooks.js";
 import { icon } from "./icons.js";
 import { OtherPart, Step } from "./tool-calls.js";
 
@@ -25,15 +28,17 @@ import { OtherPart, Step } from "./tool-calls.js";
 const UNFOLDED_CHARS_MAX = 100_000; // more is shown when it is asked for, even where a word of it was sought
 
 /**
- * `sought` is the seq of the message that the address names, if it is drawn here: it is shown unfolded.
- * @param {{ session: string, message: StoredMessage, results: Map<Fields, StoredMessage>, sought: number | null }} props
+ * `sought` is the seq of the message that the address names, if it is drawn here: it is shown unfolded. `before` is the
+ * seq of the message above, `question` the one that this answers, or is.
+ * @param {{ session: string, message: StoredMessage, results: Map<Fields, StoredMessage>, sought: number | null, before: number, question: StoredMessage | null }} props
  */
-export function Message({ session, message, results, sought }) {
+export function Message({ session, message, results, sought, before, question }) {
   const { role, seq, timestamp, name, content } = message;
   const { reasoning, parts } = useMemo(() => withoutReasoning(message), [message]);
   const calls = useMemo(() => callsOf(message), [message]);
   const text = textOf(content);
   const who = words.roles[role] ?? role;
+  const isReworded = useObserved(rewording).isAt(session, seq);
   return html`
     <article
       id=${`m${seq}`}
@@ -50,11 +55,15 @@ export function Message({ session, message, results, sought }) {
         ${text && html`<button class="quiet copy" aria-label=${words.copyMessage(seq)} title=${words.copy} onClick=${() => copy(text, words.theMessage)}>
           ${icon("copy", 14)}
         </button>`}
+        <${BranchActions} session=${session} message=${message} question=${question} />
+        <${BranchSwitch} session=${session} before=${before} seq=${seq} />
       </header>
       ${reasoning && html`<${Reasoning} text=${reasoning} ms=${reasoningTime(message.metadata)} />`}
       ${role === "tool"
         ? html`<${Step} name=${name ?? words.result} outcome=${outcomeOf(message)} seq=${seq} isSought=${sought === seq} isFailed=${hasFailed(message)} />`
-        : parts.map(({ part, place }) => html`<${Part} key=${place} part=${part} source=${() => partSourceOf(message, place)} isSought=${sought === seq} />`)}
+        : isReworded
+          ? html`<${RewordingField} />`
+          : parts.map(({ part, place }) => html`<${Part} key=${place} part=${part} source=${() => partSourceOf(message, place)} isSought=${sought === seq} />`)}
       ${calls.map(({ call, name: called, given }, nth) => {
         const result = results.get(call);
         const outcome = result && outcomeOf(result);

@@ -1,5 +1,6 @@
 // A session: its head, its messages, the place to write in, and on a wide screen its details beside them.
 
+import { branches } from "../state/branches.js";
 import { listen } from "../state/feed.js";
 import { layers } from "../state/layers.js";
 import { MessageWindow } from "../state/message-window.js";
@@ -46,6 +47,7 @@ export function SessionScreen({ session, seq, visit, hasModel, isBeside }) {
     [window],
   );
   useEffect(() => void sessions.open(session), [session]);
+  useEffect(() => void branches.load(session), [session, visit]);
   useEffect(() => layers.answer("find", () => setFinding((was) => !was)), []);
   useEffect(() => layers.answer("details", () => row && openDetails(row, window)), [row, window]);
   useEffect(() => {

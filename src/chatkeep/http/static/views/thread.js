@@ -6,6 +6,7 @@ import { resultsOf } from "../text/messages.js";
 import { dayName, exact, sameDay } from "../text/times.js";
 import { words } from "../text/words.js";
 import { html, useEffect, useLayoutEffect, useRef } from "../vendor/preact.js";
+import { BranchSwitch } from "./branching.js";
 import { GrowingAnswer } from "./growing-answer.js";
 import { useObserved } from "./hooks.js";
 import { Message } from "./message.js";
@@ -56,7 +57,8 @@ export function Thread({ session, seq, visit, window, tellFar }) {
       <div class="messages">
         ${messages.length > 0 && !window.hasOlder && html`<p class="edge">${words.beginning}</p>`}
         ${(window.hasOlder || window.hasNewer) && html`<p class="edge on-paper">${words.partOnPaper(window.first, window.last)}</p>`}
-        ${drawn(session, messages, seq, drawings.current)}
+        ${drawn(session, window, seq, drawings.current)}
+        ${!window.hasNewer && html`<div class="edge-switch"><${BranchSwitch} session=${session} before=${window.last} seq=${Infinity} /></div>`}
         ${!window.hasNewer && html`<${Growing} session=${session} seq=${window.last + 1} />`}
       </div>
     </div>
@@ -148,27 +150,31 @@ function Growing({ session, seq }) {
  * Returns the messages with a line where a day begins; results of calls in sight stand with their calls.
  * A message that was drawn before is the same element again, so that it costs nothing.
  * @param {string} session
- * @param {StoredMessage[]} messages
+ * @param {MessageWindow} window
  * @param {number | null} seq
  * @param {Map<StoredMessage, Drawing>} drawings
  */
-function drawn(session, messages, seq, drawings) {
+function drawn(session, { messages, hasOlder }, seq, drawings) {
   const results = resultsOf(messages);
   const withCalls = new Set(results.values());
   const shown = messages.filter((one) => !withCalls.has(one));
   const elements = [];
   /** @type {StoredMessage | null} */
   let before = null;
+  /** @type {StoredMessage | null} */
+  let question = null;
   for (const message of shown) {
+    if (message.role === "user") question = message;
     if (!before || !sameDay(before.timestamp, message.timestamp)) {
       elements.push(html`<h2 class="day" key=${`day${message.seq}`} title=${exact(message.timestamp)}>${dayName(message.timestamp)}</h2>`);
     }
     const own = (message.tool_calls ?? []).map((call) => results.get(call)?.seq);
     const sought = [message.seq, ...own].some((one) => one === seq) ? seq : null;
-    const state = `${sought} ${own}`;
+    const above = before?.seq ?? (hasOlder ? message.seq - 1 : 0);
+    const state = `${sought} ${own} ${above} ${question?.seq}`;
     let drawing = drawings.get(message);
     if (drawing?.state !== state) {
-      const element = html`<${Message} key=${message.seq} session=${session} message=${message} results=${results} sought=${sought} />`;
+      const element = html`<${Message} key=${message.seq} session=${session} message=${message} results=${results} sought=${sought} before=${above} question=${question} />`;
       drawing = { state, element };
       drawings.set(message, drawing);
     }

@@ -113,9 +113,12 @@ export const getSession = (key) => json(sessionPath(key));
 /** @type {(key: string, body: Revision) => Promise<SessionDetail>} */
 export const reviseSession = (key, body) => json(sessionPath(key), { method: "PATCH", body });
 
+/** @type {(body: { session: string, seq: number }) => Promise<SessionDetail>} */
+export const forkSession = (body) => json("/api/v1/fork", { method: "POST", body });
+
 /**
  * Reads messages, each with its text as the server sent it: see `sourceOf` of "text/json.js".
- * @type {(query: Query, signal: AbortSignal) => Promise<MessagePage>}
+ * @type {(query: Query, signal?: AbortSignal) => Promise<MessagePage>}
  */
 export const readMessages = async (query, signal) => messagePageOf(await (await request("/api/v1/messages", { query, signal })).text());
 
