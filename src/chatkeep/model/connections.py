@@ -10,7 +10,7 @@ import asyncio
 import select
 from collections.abc import AsyncIterable, AsyncIterator
 from ssl import SSLContext
-from typing import Final, cast
+from typing import Final, NamedTuple, cast
 from urllib.request import getproxies, proxy_bypass
 
 import httptools
@@ -127,24 +127,17 @@ class _Connection(asyncio.Protocol):
         self._waiter: asyncio.Future[None] | None = None
         self._is_choked = False
         self._is_lost = self._is_sent = False
-        self.begin()
+        self._answer = _Answer()
 
     def begin(self) -> None:
-        """Reset the state for the next answer."""
-        self._parser = httptools.HttpResponseParser(self)
-        self._parser.set_dangerous_leniencies(**_SLOPPY)
-        self._head: tuple[int, list[tuple[bytes, bytes]]] | None = None
-        self._headers: list[tuple[bytes, bytes]] = []
-        self._pieces: list[bytes] = []
-        self._size = self._mute_size = self._head_size = 0
-        self._is_complete = self._may_go_on = False
-        self._error: httpx2.TransportError | None = None
+        """Expect the next answer."""
+        self._answer = _Answer()
 
     @property
     def may_be_kept(self) -> bool:
         """Whether the next request may use this connection: the answer is complete, and neither side is closing."""
-        in_the_way = self._is_choked or self._pieces or self._error or self._transport.is_closing()
-        return self._may_go_on and self._is_sent and not in_the_way
+        in_the_way = self._is_choked or self._answer.size or self._answer.error or self._transport.is_closing()
+        return self._answer.may_go_on and self._is_sent and not in_the_way
 
     @property
     def has_news(self) -> bool:
@@ -166,34 +159,31 @@ class _Connection(asyncio.Protocol):
         async for piece in request.stream:
             await self._write(unsent + piece, wait_s)
             unsent = b""
-            if self._head or self._is_lost:
+            if self._answer.head or self._is_lost:
                 return
         if unsent:
             await self._write(unsent, wait_s)
         self._is_sent = True
 
-    async def head(self, wait_s: float) -> tuple[int, list[tuple[bytes, bytes]]]:
+    async def head(self, wait_s: float) -> _Head:
         """Return the status and headers of the answer."""
-        while self._head is None:
-            if self._error is not None:
-                raise self._error
+        while self._answer.head is None:
+            if self._answer.error is not None:
+                raise self._answer.error
             await self._news(wait_s, httpx2.ReadTimeout("reading"))
-        return self._head
+        return self._answer.head
 
     async def piece(self, wait_s: float) -> bytes:
         """Return all bytes since the last call, waiting for the first; empty at the end of the answer."""
-        while not self._pieces:
-            if self._is_complete:
+        while not self._answer.size:
+            if self._answer.is_complete:
                 return b""
-            if self._error is not None:
-                raise self._error
+            if self._answer.error is not None:
+                raise self._answer.error
             await self._news(wait_s, httpx2.ReadTimeout("reading"))
-        piece = b"".join(self._pieces) if len(self._pieces) > 1 else self._pieces[0]
-        self._pieces.clear()
-        if self._size > _UNTAKEN_BYTES_MAX and not self._transport.is_closing():
+        if self._answer.size > _UNTAKEN_BYTES_MAX and not self._transport.is_closing():
             self._transport.resume_reading()
-        self._size = 0
-        return piece
+        return self._answer.take()
 
     def close(self) -> None:
         """Break off the connection."""
@@ -204,39 +194,30 @@ class _Connection(asyncio.Protocol):
         if not self._transport.is_closing():
             self._transport.write(data)
         del data
-        while self._is_choked and not (self._head or self._is_lost):
+        while self._is_choked and not (self._answer.head or self._is_lost):
             await self._news(wait_s, httpx2.WriteTimeout("sending"))
-
-    # Callbacks of asyncio and of the parser
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Keep the transport for writing."""
         self._transport = cast("asyncio.Transport", transport)  # the transport of uvloop is no subclass of Transport
 
     def data_received(self, data: bytes) -> None:
-        """Parse incoming bytes; fail on bytes between answers, and on a head or trailer without end."""
-        self._mute_size += len(data)
-        try:
-            self._parser.feed_data(data)
-        except (httptools.HttpParserError, httptools.HttpParserUpgrade):
-            self._fail("no HTTP")
-        if self._mute_size > _HEAD_BYTES_MAX:
-            self._fail("too large a head")
-        if self._size > _UNTAKEN_BYTES_MAX:
+        """Add incoming bytes to the answer; break off a wrong one."""
+        self._answer.feed(data)
+        if self._answer.error is not None:
+            self._transport.abort()
+        elif self._answer.size > _UNTAKEN_BYTES_MAX:
             self._transport.pause_reading()
         self._wake()
 
     def eof_received(self) -> None:
         """Rule out a next request on this connection."""
-        self._may_go_on = False
+        self._answer.may_go_on = False
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """End an answer without a length; break off any other answer."""
+        """End the answer, or break it off."""
         self._is_lost = True
-        is_the_end = self._head is not None and not _has_length(self._head[1]) and (exc or self._error) is None
-        self._is_complete = self._is_complete or is_the_end
-        if not self._is_complete:
-            self._fail("broken off")
+        self._answer.lose(is_reset=exc is not None)
         self._wake()
 
     def pause_writing(self) -> None:
@@ -247,50 +228,6 @@ class _Connection(asyncio.Protocol):
         """Wake the sender."""
         self._is_choked = False
         self._wake()
-
-    def on_message_begin(self) -> None:
-        """Begin an answer; fail on a second answer to one request."""
-        self._headers, self._head_size = [], 0
-        if self._is_complete:
-            self._fail("more than asked for")
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        """Add a header; ignore trailers after the body."""
-        if self._head is None:
-            self._headers.append((name, value))
-            self._head_size += len(name) + len(value)
-            if self._head_size > _HEAD_BYTES_MAX:
-                self._fail("too large a head")
-
-    def on_headers_complete(self) -> None:
-        """Publish the head, unless the status is informational (1xx)."""
-        status = self._parser.get_status_code()
-        if self._head is not None or status in _INFORMATIONAL:
-            return
-        is_known = status in _FINAL and self._parser.get_http_version() in _VERSIONS
-        if not is_known or is_ambiguous(self._headers):
-            self._fail("no HTTP")
-        if self._error is not None:
-            return
-        self._mute_size = 0
-        self._head = status, self._headers
-
-    def on_body(self, body: bytes) -> None:
-        """Add a piece of the body."""
-        if not self._is_complete:
-            self._pieces.append(body)
-            self._size += len(body) + _PIECE_COST_BYTES
-            self._mute_size = 0
-
-    def on_message_complete(self) -> None:
-        """Mark the answer as complete."""
-        if self._head is not None:
-            self._is_complete = True
-            self._may_go_on = self._parser.should_keep_alive()
-
-    def _fail(self, reason: str) -> None:
-        self._error = self._error or httpx2.RemoteProtocolError(reason)
-        self._transport.abort()
 
     async def _news(self, wait_s: float, silence: httpx2.TimeoutException) -> None:
         """Wait up to `wait_s` seconds for the next callback, else raise `silence`."""
@@ -310,6 +247,104 @@ class _Connection(asyncio.Protocol):
             self._waiter.set_result(None)
         else:
             self._waiter.set_exception(error)
+
+
+class _Head(NamedTuple):
+    status: int
+    headers: list[tuple[bytes, bytes]]
+
+
+class _Answer:
+    """An answer as its bytes come: its head, then its body, up to an end or an error. The parser calls it back."""
+
+    def __init__(self) -> None:
+        self.head: _Head | None = None
+        self.error: httpx2.TransportError | None = None
+        self.is_complete = False
+        self.may_go_on = False
+        """Whether the server takes another request on this connection."""
+        self.size = 0
+        """The cost of the pieces not taken, 0 if there are none."""
+        self._parser: httptools.HttpResponseParser | None = httptools.HttpResponseParser(self)
+        self._parser.set_dangerous_leniencies(**_SLOPPY)
+        self._headers: list[tuple[bytes, bytes]] = []
+        self._pieces: list[bytes] = []
+        self._head_size = self._mute_size = 0
+
+    def feed(self, data: bytes) -> None:
+        """Parse incoming bytes; fail on bytes after the end, and on a head or trailer without end."""
+        self._mute_size += len(data)
+        try:
+            if self._parser is None:
+                self._fail("more than asked for")
+            else:
+                self._parser.feed_data(data)
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade):
+            self._fail("no HTTP")
+        if self._mute_size > _HEAD_BYTES_MAX:
+            self._fail("too large a head")
+        if self.is_complete or self.error:
+            self._parser = None  # they hold each other, and garbage of this kind is collected rarely
+
+    def lose(self, *, is_reset: bool) -> None:
+        """End an answer without a length; break off any other answer."""
+        is_broken = is_reset or self.error is not None or self.head is None or _has_length(self.head.headers)
+        self.is_complete = self.is_complete or not is_broken
+        if not self.is_complete:
+            self._fail("broken off")
+        self._parser = None
+
+    def take(self) -> bytes:
+        """Return the body since the last call."""
+        piece = b"".join(self._pieces) if len(self._pieces) > 1 else self._pieces[0]
+        self._pieces.clear()
+        self.size = 0
+        return piece
+
+    def on_message_begin(self) -> None:
+        """Begin an answer; fail on a second answer to one request."""
+        self._headers, self._head_size = [], 0
+        if self.is_complete:
+            self._fail("more than asked for")
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Add a header; ignore trailers after the body."""
+        if self.head is None:
+            self._headers.append((name, value))
+            self._head_size += len(name) + len(value)
+            if self._head_size > _HEAD_BYTES_MAX:
+                self._fail("too large a head")
+
+    def on_headers_complete(self) -> None:
+        """Publish the head, unless the status is informational (1xx)."""
+        assert self._parser is not None  # noqa: S101 - it calls
+        status = self._parser.get_status_code()
+        if self.head is not None or status in _INFORMATIONAL:
+            return
+        is_known = status in _FINAL and self._parser.get_http_version() in _VERSIONS
+        if not is_known or is_ambiguous(self._headers):
+            self._fail("no HTTP")
+        if self.error is not None:
+            return
+        self._mute_size = 0
+        self.head = _Head(status, self._headers)
+
+    def on_body(self, body: bytes) -> None:
+        """Add a piece of the body."""
+        if not self.is_complete:
+            self._pieces.append(body)
+            self.size += len(body) + _PIECE_COST_BYTES
+            self._mute_size = 0
+
+    def on_message_complete(self) -> None:
+        """Mark the answer as complete."""
+        if self.head is not None:
+            assert self._parser is not None  # noqa: S101 - it calls
+            self.is_complete = True
+            self.may_go_on = self._parser.should_keep_alive()
+
+    def _fail(self, reason: str) -> None:
+        self.error = self.error or httpx2.RemoteProtocolError(reason)
 
 
 def _taken(kept: list[_Connection]) -> _Connection | None:
