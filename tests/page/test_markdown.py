@@ -13,6 +13,7 @@ from tests.http.conftest import Server
 from tests.page.conftest import NOON, PATIENCE_MS, Seen, Visit, said, store, until
 from tests.page.test_flows import link
 from tests.page.written import TEXTS, Written
+from tests.page.written_marks import MARKED
 from tests.page.written_nested import NESTED
 
 # What a reader sees of a message: set formulas as their source, without the heads of code
@@ -64,9 +65,9 @@ def show(server: Server, visit: Visit, key: str, *texts: str) -> Page:
     return page
 
 
-@pytest.mark.parametrize("texts", [TEXTS, NESTED], ids=["plain", "nested"])
+@pytest.mark.parametrize("texts", [TEXTS, NESTED, MARKED], ids=["plain", "nested", "marked"])
 def test_no_character_is_lost_or_changed(server: Server, visit: Visit, texts: list[Written]) -> None:
-    """A hundred texts with numbers, formulas, scripts, code, tables, tags, links, and as many with one in another."""
+    """A hundred texts with numbers, formulas, scripts, code, tables, tags and links, and twice as many of harder ones."""
     assert len(texts) >= 100
     seen = []
     for begin in range(0, len(texts), AT_ONCE):

@@ -1,37 +1,14 @@
-// Blocks of Markdown as models write them: tables, fences, headings, notes.
+// Blocks of Markdown as models write them: fences, headings, notes, and what is nested too deeply.
 
 import { beginOf, indentOf, lineOf } from "./markdown-lines.js";
 
 /** @typedef {import("../vendor/markdown-it.js").MarkdownIt} MarkdownIt */
 /** @typedef {import("../vendor/markdown-it.js").StateBlock} StateBlock */
-/** @typedef {import("../vendor/markdown-it.js").StateCore} StateCore */
 /** @typedef {import("../vendor/markdown-it.js").Env & { lines?: string[], notes?: Set<string> }} Env `lines` are those of the whole text */
 /** @typedef {import("./markdown-lines.js").BlockRule} BlockRule */
 
-const CELLS_MAX = 2_000; // a table with more is text: short rows are filled up to the width of the head
 export const NOTE_CHARS_MAX = 70;
 export const NOTE = /^\[\^([^\]\s^]{1,60})\]/;
-
-/**
- * Refuses tables with too many cells: they are plain text.
- * @param {BlockRule} table
- * @returns {BlockRule}
- */
-export function boundedTable(table) {
-  return (state, startLine, endLine, silent) => {
-    if (!table(state, startLine, Math.min(endLine, startLine + 2), true)) return false;
-    if (silent) return true;
-    const marks = state.src.slice(state.bMarks[startLine + 1], state.eMarks[startLine + 1]);
-    const rowsMax = CELLS_MAX / (marks.split("|").length - 1 || 1);
-    let line = startLine + 2;
-    while (line < endLine && !state.isEmpty(line) && line - startLine <= rowsMax) line += 1;
-    if (line - startLine <= rowsMax) return table(state, startLine, endLine, false);
-    while (line < endLine && !state.isEmpty(line) && indentOf(state, line) >= 0) line += 1;
-    state.push("plain", "", 0).map = [startLine, line];
-    state.line = line;
-    return true;
-  };
-}
 
 /**
  * A fence. One of Markdown holds others: a fence with a language opens one inside, the next bare one closes that.
@@ -114,27 +91,6 @@ export function keepDepth(block, depth) {
     state.push("paragraph_close", "p", -1);
     state.line = line;
   };
-}
-
-/**
- * Cells beyond those of the head stay: in the last cell, as they were written.
- * @param {StateCore} state
- */
-export function cells({ tokens, env }) {
-  const { lines = [] } = /** @type {Env} */ (env);
-  let columns = 0;
-  let row = 0; // its line
-  for (const [nth, token] of tokens.entries()) {
-    if (token.type === "thead_open") columns = 0;
-    else if (token.type === "th_open") columns += 1;
-    else if (token.type === "tr_open") row = token.map?.[0] ?? 0;
-    else if (token.type === "tr_close" && tokens[nth - 1]?.type === "td_close") {
-      const pieces = (lines[row] ?? "").replace(/^[\s>]*\|/, "").trim().split(/(?<!\\)\|/);
-      if (pieces.at(-1) === "") pieces.pop();
-      const last = tokens[nth - 2];
-      if (last && pieces.length > columns) last.content = pieces.slice(columns - 1).join("|").trim().replaceAll("\\|", "|");
-    }
-  }
 }
 
 /**

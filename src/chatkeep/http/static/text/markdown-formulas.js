@@ -58,6 +58,7 @@ function closing(text, close) {
  */
 function isBetweenDollars(before, content, after) {
   if (!content || /^\s|\s$/.test(content) || /[A-Za-z0-9\\$]/.test(before) || /[A-Za-z0-9$]/.test(after)) return false;
+  if (after === "{" || (after === "(" && /[:/.,;@=-]$/.test(content))) return false; // ${a}*${b}, $PATH:$(pwd)
   const isPrice = /^\d/.test(content) && /[A-Za-z]{3,}/.test(content) && !content.includes("\\");
   return !isPrice && isMath(content);
 }

@@ -1,15 +1,16 @@
 // How models write Markdown, as rules of the parser: what is no mark of it stays in the text as it was written.
 
-import { CJK, characterAt, characterBefore, codeOf, WORD } from "./letters.js";
-import { boundedTable, cells, fence, keepDepth, NOTE, NOTE_CHARS_MAX, noteBlock, tightHeading } from "./markdown-blocks.js";
+import { WORD } from "./letters.js";
+import { fence, keepDepth, NOTE, NOTE_CHARS_MAX, noteBlock, tightHeading } from "./markdown-blocks.js";
+import { stateOf } from "./markdown-emphasis.js";
 import { formula, formulaBlock } from "./markdown-formulas.js";
+import { isInPath } from "./markdown-paths.js";
+import { boundedTable, cells } from "./markdown-tables.js";
 
 const NAME_CHARS_MAX = 60;
 const ESCAPED = "`*_[]|<>~$"; // marks wherever they stand
 const ESCAPED_AT_BEGIN = "#+-.)"; // marks where a line begins, the last two behind a number
 const BEGIN_CHARS_MAX = 24; // blanks and a number
-const PATH_CHARS_MAX = 260;
-const PATH = /(?<![A-Za-z0-9])(?:[A-Za-z]:|%\w+%|\$env:\w+|~|\.\.?|\\\\[\w.$-]+)(?:\\|$)/; // of Windows: its drive, variable or server
 
 /** @typedef {import("../vendor/markdown-it.js").MarkdownIt} MarkdownIt */
 /** @typedef {import("../vendor/markdown-it.js").StateInline} StateInline */
@@ -43,44 +44,7 @@ export function taught(parser) {
   return parser;
 }
 
-// Emphasis
-
-/**
- * Marks beside Chinese, Japanese and Korean need no blanks; those between digits multiply.
- * @param {MarkdownIt["inline"]["State"]} State
- * @param {MarkdownIt["utils"]} utils
- */
-function stateOf(State, { isWhiteSpace, isMdAsciiPunct, isPunctChar }) {
-  return class extends State {
-    /**
-     * @param {number} start
-     * @param {boolean} canSplitWord
-     * @override
-     */
-    scanDelims(start, canSplitWord) {
-      const found = super.scanDelims(start, canSplitWord);
-      if (!canSplitWord) return found;
-      const before = characterBefore(this.src, start);
-      const after = characterAt(this.src, start + found.length);
-      const isOpen = start + found.length < this.posMax && !isWhiteSpace(codeOf(after));
-      const isAfter = start > 0 && !isWhiteSpace(codeOf(before));
-      const isBesideCjk = CJK.test(before) || CJK.test(after);
-      const isPunct = (/** @type {string} */ mark) => isMdAsciiPunct(codeOf(mark)) || isPunctChar(mark);
-      const isStrong = found.length > 1 && isPunct(before); // as in **Note:**text
-      const canOpen = found.can_open || (isOpen && isBesideCjk);
-      const canClose = found.can_close || (isAfter && (isBesideCjk || isStrong));
-      const isInWord = WORD.test(before) && WORD.test(after);
-      const isProduct = isInWord && /\d/.test(before + after); // 2*3*4, 2**8
-      const isGlob = before === "/" && (found.length === 1 || after === "/"); // src/*.ts, src/**/x, /* a comment
-      const isComment = found.length === 1 && after === "/"; // and its end: */
-      return {
-        can_open: canOpen && !isProduct && !isComment && before !== "/" && !(isInWord && found.length === 1),
-        can_close: canClose && !isProduct && !isGlob,
-        length: found.length,
-      };
-    }
-  };
-}
+// Names
 
 /**
  * Names like __init__ are no emphasis.
@@ -131,16 +95,6 @@ function isMark(src, pos) {
   const begin = before.lastIndexOf("\n") + 1;
   if (!begin && pos - 1 > BEGIN_CHARS_MAX) return false;
   return (".)".includes(mark) ? /^\s*\d+$/ : /^\s*$/).test(before.slice(begin));
-}
-
-/**
- * Returns whether a backslash parts the names of a path.
- * @param {string} src
- * @param {number} pos
- */
-function isInPath(src, pos) {
-  const before = src.slice(Math.max(0, pos - PATH_CHARS_MAX), pos);
-  return PATH.test(before.slice(before.search(/\S*$/)));
 }
 
 /**
