@@ -111,6 +111,14 @@ def is_workspace(settings: Settings) -> bool:
     return not settings.store and is_there(token_file(settings.workspace).path)
 
 
+def _followed(place: str, options: StoreOptions) -> Served:
+    """Open a store for a process beside a server. Without an index to follow the process ends, and says so."""
+    try:
+        return opened_at(store_address(place), options)
+    except ChatkeepError as error:
+        raise SystemExit(f"A process beside the server ends: {error}") from error
+
+
 def run_searcher(place: str, descriptors: Sequence[int]) -> None:
     """Search a store for a server until it ends; `descriptors` are the server's channels."""
     from msgspec.msgpack import Decoder  # noqa: PLC0415 - only for servers
@@ -120,7 +128,7 @@ def run_searcher(place: str, descriptors: Sequence[int]) -> None:
     from chatkeep.wire.hits import hit_page  # noqa: PLC0415
 
     _give_memory_back()
-    store = opened_at(store_address(place), StoreOptions(follow=True))
+    store = _followed(place, StoreOptions(follow=True))
     store.warm_up()
     decode = Decoder(Search).decode
     _answer(descriptors, lambda message: json_bytes(hit_page(store.search(decode(message)))))
@@ -137,8 +145,7 @@ def append_for(place: str, durability: str, descriptors: Sequence[int]) -> None:
     _give_memory_back()
     os.nice(_NICE)
     kept = msgspec.convert(durability, Durability)
-    store = opened_at(store_address(place), StoreOptions(durability=kept, follow=True))
-
+    store = _followed(place, StoreOptions(durability=kept, follow=True))
     holder = CallHolder()
     works: Works = {Append: done, RootRequest: holder.opened, Holding: holder.held}
 

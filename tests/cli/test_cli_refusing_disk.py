@@ -113,6 +113,17 @@ def test_use_commands_without_an_index(run: Run, monkeypatch: pytest.MonkeyPatch
                 assert before[name] == run(*args)
 
 
+def test_fix_an_index_on_a_full_disk(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The doctor says why the index is not put right, and puts it right once there is room."""
+    with _furnished(run, monkeypatch) as (workspace, _):
+        for path in workspace.glob("index*"):
+            path.unlink()
+        with taking_no_writes("full", workspace):
+            said = run("doctor", "--fix").out
+            assert ("Not done: No space is left" in said, "Done:" in said) == (True, False), said
+        assert "Done: brought up to date." in run("doctor", "--fix").out
+
+
 @pytest.mark.parametrize("has_tokens", [True, False])
 @pytest.mark.parametrize("state", ["full", "read-only"])
 def test_serve_where_nothing_can_be_written(

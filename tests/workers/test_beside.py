@@ -7,6 +7,7 @@ import contextlib
 import os
 import shutil
 import signal
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -127,6 +128,19 @@ def test_search_beside_without_an_index(store: FilesStore, tmp_path: Path) -> No
     path.unlink()
     with pytest.raises(StorageError):
         FilesStore.open(tmp_path, follow=True)
+
+
+@pytest.mark.parametrize("program", [["searcher"], ["writer", "none"]])
+def test_end_with_a_sentence_without_an_index(tmp_path: Path, program: list[str]) -> None:
+    """A process that finds no index to follow ends with the reason, and the log of the server has no traceback."""
+    FilesStore.open(tmp_path).close()
+    for path in tmp_path.glob("index*"):
+        path.unlink()
+    module, *rest = program
+    command = [sys.executable, "-m", f"chatkeep.processes.{module}", str(tmp_path), *rest]
+    ended = subprocess.run(command, check=False, capture_output=True, text=True)
+    expected = "A process beside the server ends: The index is not there; the process that keeps it builds it.\n"
+    assert (1, "", expected) == (ended.returncode, ended.stdout, ended.stderr)
 
 
 def test_search_beside_of_another_folder(store: FilesStore, tmp_path: Path) -> None:

@@ -68,9 +68,15 @@ def _tried(workspace: Path, finding: Finding) -> Outcome:
 
 
 def _updated(workspace: Path, findings: Sequence[Finding]) -> Iterator[Outcome]:
-    """Open the store, to bring its index up to date, and yield the outcomes of the findings about the index."""
+    """Open the store, to bring its index up to date, and yield the outcomes of the findings about the index.
+
+    Where the disk takes no writes, the store opens with an index in memory. Building one on the disk then fails with
+    the reason.
+    """
     try:
-        FilesStore.open(workspace).close()
+        with contextlib.closing(FilesStore.open(workspace)) as store:
+            if not store.is_told:
+                store.reindex()
     except ChatkeepError as error:
         yield from (Outcome(finding=finding, hindrance=f"{error}".rstrip(".")) for finding in findings)
     else:
@@ -177,13 +183,13 @@ def _set_aside(workspace: Path, finding: Finding) -> str:
 
 
 def _rebuild(workspace: Path, _: Finding) -> str:
-    """Move the index away; opening the store then builds another one."""
+    """Move the index away; opening the store then builds another one, if the disk takes it."""
     path = Index.path_in(workspace)
     with build_lock(workspace):
         for suffix in ("-shm", "-wal", ""):
             if os.path.lexists(f"{path}{suffix}"):
                 _move_away(workspace, f"{path.name}{suffix}")
-    return "built anew; the old one is in quarantine"
+    return "moved to quarantine, for another one to be built"
 
 
 _REMEDIES: Final[dict[str, Callable[[Path, Finding], str]]] = {
