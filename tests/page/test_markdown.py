@@ -67,7 +67,7 @@ def show(server: Server, visit: Visit, key: str, *texts: str) -> Page:
 
 @pytest.mark.parametrize("texts", [TEXTS, NESTED, MARKED], ids=["plain", "nested", "marked"])
 def test_no_character_is_lost_or_changed(server: Server, visit: Visit, texts: list[Written]) -> None:
-    """A hundred texts with numbers, formulas, scripts, code, tables, tags and links, and twice as many of harder ones."""
+    """Numbers, formulas, scripts, code, tables, tags and links: a hundred texts, and twice as many of harder ones."""
     assert len(texts) >= 100
     seen = []
     for begin in range(0, len(texts), AT_ONCE):
