@@ -13,14 +13,19 @@ STREAMS ?= 10000
 MUTATIONS ?= 2000
 SCAN ?= 20000
 
-.PHONY: run test fuzz streams scan mutations coverage covered crash page client lint lint-page format bench clean
+unexport PYTHONDONTWRITEBYTECODE
+
+.PHONY: run test compiled fuzz streams scan mutations coverage covered crash page client lint lint-page format bench clean
 
 run: $(VENV)/ready
 	@$(BIN)/chatkeep demo --workspace "$(WORKSPACE)"
 	@$(BIN)/chatkeep serve --workspace "$(WORKSPACE)" --port "$(PORT)"
 
-test: $(VENV)/ready $(PACKAGES)
+test: $(VENV)/ready $(PACKAGES) compiled
 	$(BIN)/python -m pytest -n 3 --dist worksteal
+
+compiled: $(VENV)/ready  # the tests start hundreds of processes, and workers side by side would all compile the same
+	@$(BIN)/python -m compileall -q -j 0 src
 
 fuzz: $(VENV)/fuzz-ready
 	$(BIN)/python -m tests.fuzz.run --seconds $(FUZZ_SECONDS) --at-once $(FUZZ_AT_ONCE)
