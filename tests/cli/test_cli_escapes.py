@@ -49,6 +49,7 @@ ARGS: dict[str, list[list[str]]] = {
     "replace": [[KEY, "{}/none" + NAME], ["x", "{}/" + NAME + ".json"], [ACTS, "{}/none"]],
     "create": [[ACTS], ["a", "--title", ACTS], ["b", "--meta", "x=" + ACTS, "--json"], ["c", "--channel", ACTS]],
     "fork": [[KEY], [KEY, ACTS], [ACTS], [KEY, "d", "--json"]],
+    "compact": [[KEY], [ACTS], ["--all", "--json"], ["--channel", ACTS]],
     "rename": [[KEY, "needle"], [KEY, ACTS], [ACTS, "x"]],
     "tag": [[KEY, ACTS], [KEY, "plain"]],
     "untag": [[KEY, ACTS]],

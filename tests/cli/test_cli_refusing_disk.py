@@ -60,6 +60,7 @@ CASES: dict[str, Case] = {
     "replace": Case("writes", "api:1 {aside}/list.json"),
     "create": Case("writes", "new:2"),
     "fork": Case("writes", "api:1 new:3"),
+    "compact": Case("writes", "api:1"),
     "rename": Case("writes", "api:1 Name"),
     "tag": Case("writes", "api:1 work"),
     "untag": Case("writes", "api:1 work"),

@@ -56,6 +56,7 @@ VERBS = {
         "append",
         "changes",
         "close",
+        "compact",
         "create",
         "delete",
         "delete_all",

@@ -64,6 +64,7 @@ CASES: dict[tuple[str, str], Case] = {
     ("DELETE", "/api/v1/messages"): Case("makes room", query={"session": KEYS[1], "last": "1"}),  # fits a reserve
     ("POST", "/api/v1/sessions"): Case("writes", body={"key": "other:2"}),
     ("POST", "/api/v1/fork"): Case("writes", body={"session": KEYS[0], "key": "other:3"}),
+    ("POST", "/api/v1/compact"): Case("writes", body={"keys": [KEYS[0]]}),
     ("GET", "/api/v1/token"): Case("reads"),
     ("POST", "/mcp"): Case("same", body={"jsonrpc": "2.0", "id": 1, "method": "tools/list"}),
     ("GET", "/api/v1/export"): Case("same"),

@@ -8,6 +8,7 @@ from chatkeep.client import calls
 from chatkeep.client.async_connection import AsyncConnection
 from chatkeep.client.messages import Appendable, drafts_of
 from chatkeep.core.history.windows import Window
+from chatkeep.core.life.compacting import Compacted
 from chatkeep.core.life.dropping import Chosen, Created, Dropped, Mark, NewSession
 from chatkeep.core.model import Appended, Message
 
@@ -102,6 +103,19 @@ class AsyncSessionLog:
             InvalidError: for a value against a rule. MessageConflictError: for an id twice.
         """
         return await self._connection.answer(calls.begin_session(new))
+
+    async def compact(self, keys: Iterable[str]) -> tuple[Compacted, ...]:
+        """Erase the dropped lines of these sessions for good; return how much went, session by session.
+
+        Raises:
+            SessionNotFoundError: when there is no such session.
+            SessionDamagedError: when a session's file cannot be read whole.
+        """
+        done: list[Compacted] = []
+        for portion in calls.portions(keys):
+            erased = await self._connection.answer(calls.compact(portion))
+            done += erased
+        return tuple(done)
 
     async def fork(self, key: str, *, seq: int | None = None, new_key: str | None = None) -> Created:
         """Begin a session with what stands of another one, up to a seq; its metadata tell so in `forked_from`.

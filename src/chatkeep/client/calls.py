@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import secrets
-import unicodedata
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, date, datetime
 from typing import Final
 from urllib.parse import quote
@@ -13,9 +12,11 @@ import msgspec
 from msgspec import Struct
 
 from chatkeep.client.exchange import Call, Decoded
-from chatkeep.core.checks import check_entries, encoded_json
+from chatkeep.client.queries import Fields, filter_fields, query_pairs
+from chatkeep.core.checks import encoded_json
 from chatkeep.core.history.windows import Window
 from chatkeep.core.keys import RANDOM_BITS, id_of, number_after, parse_key
+from chatkeep.core.life.compacting import Compacted
 from chatkeep.core.life.dropping import Chosen, Created, Dropped, Mark, NewSession
 from chatkeep.core.model import (
     Appended,
@@ -38,10 +39,9 @@ from chatkeep.core.search.query import parse_query
 from chatkeep.core.search.search import DEFAULT_ROLES, Search
 from chatkeep.core.standing import EVENT
 from chatkeep.core.stats import PeriodUnit, Stats
-from chatkeep.core.text.surrogates import LONE_SURROGATE
 from chatkeep.core.unknown import message_in, unknown_of_session
 from chatkeep.core.usage.spending import UsageQuery, UsageReport, UsageRow
-from chatkeep.errors import InvalidError, MessageConflictError, SessionDeletedError, UnreachableError
+from chatkeep.errors import MessageConflictError, SessionDeletedError, UnreachableError
 from chatkeep.exporters import exported
 from chatkeep.wire import lives
 from chatkeep.wire.answers import (
@@ -64,9 +64,6 @@ from chatkeep.wire.errors import Problem, error_of
 from chatkeep.wire.hits import HitPage, hits_of
 
 CHAT_WAIT_S: Final = 600.0  # a model may think for minutes
-_CHOICES: Final = {True: "true", False: "false", None: "all"}
-
-Fields = Mapping[str, str | int | bool | tuple[str, ...] | datetime | None]
 
 
 def append(
@@ -84,7 +81,7 @@ def append(
         method="POST",
         path="/api/v1/messages",
         decode=lambda body: appended_of(_decoded(body, AppendAnswer)),
-        query=_pairs(query),
+        query=query_pairs(query),
         body=encoded_json("messages", timed),
         key=key or "",
         repeatable=key is not None,
@@ -105,7 +102,7 @@ def replace_all(
         method="PUT",
         path="/api/v1/messages",
         decode=lambda body: appended_of(_decoded(body, AppendAnswer)),
-        query=_pairs(query),
+        query=query_pairs(query),
         body=encoded_json("messages", [_with_utc(draft) for draft in drafts]),
         key=key,
     )
@@ -122,7 +119,18 @@ def drop_lines(key: str, lines: Chosen, *, mark: Mark, expect_count: int | None)
         "expect_count": expect_count,
         "mark": mark.id,
     }
-    return Call(method="DELETE", path="/api/v1/messages", decode=lives.dropped_of, query=_pairs(query), key=key)
+    return Call(method="DELETE", path="/api/v1/messages", decode=lives.dropped_of, query=query_pairs(query), key=key)
+
+
+def compact(keys: tuple[str, ...]) -> Call[tuple[Compacted, ...]]:
+    """Return the call for erasing the dropped lines of one portion of keys: repeatable, nothing goes twice."""
+    return Call(
+        method="POST",
+        path="/api/v1/compact",
+        decode=lambda body: _decoded(body, lives.CompactAnswer).sessions,
+        body=encoded_json("keys", lives.CompactBody(keys=[parse_key(key) for key in keys])),
+        key=keys[0],
+    )
 
 
 def begin_session(new: NewSession) -> Call[Created]:
@@ -151,7 +159,7 @@ def fork(key: str, *, seq: int | None, new_key: str | None) -> Call[Created]:
 
 def message(key: str, message_id: str, *, log: bool) -> Call[Message]:
     """Return the call for the message with an id."""
-    query = _pairs({"session": parse_key(key), "id": message_id, "log": log or None})
+    query = query_pairs({"session": parse_key(key), "id": message_id, "log": log or None})
     return Call(
         method="GET", path="/api/v1/messages", decode=lambda body: _window(body).messages[0], query=query, key=key
     )
@@ -169,7 +177,7 @@ def get(key: str) -> Call[Summary]:
 
 def read(key: str, *, log: bool) -> Call[Session]:
     """Return the call for a whole session."""
-    query = _pairs({"session": parse_key(key), "format": "json", "log": log or None})
+    query = query_pairs({"session": parse_key(key), "format": "json", "log": log or None})
     return Call(method="GET", path="/api/v1/export", decode=_session, query=query, key=key)
 
 
@@ -179,7 +187,7 @@ def window(key: str, chosen: Fields) -> Call[Window]:
         method="GET",
         path="/api/v1/messages",
         decode=_window,
-        query=_pairs({"session": parse_key(key), **chosen}),
+        query=query_pairs({"session": parse_key(key), **chosen}),
         key=key,
     )
 
@@ -192,7 +200,7 @@ def sessions(selection: Selection, *, limit: int, cursor: str | None, metadata: 
         method="GET",
         path="/api/sessions",
         decode=lambda body: page_of(_decoded(body, SessionPage)),
-        query=_pairs({**_filters(selection), "limit": limit, "cursor": cursor, "metadata": metadata or None}),
+        query=query_pairs({**filter_fields(selection), "limit": limit, "cursor": cursor, "metadata": metadata or None}),
     )
 
 
@@ -204,14 +212,14 @@ def keys(selection: Selection, *, limit: int | None, cursor: str | None) -> Call
         method="GET",
         path="/api/v1/sessions",
         decode=lambda body: key_page_of(_decoded(body, KeyList)),
-        query=_pairs({**_filters(selection), "limit": limit, "cursor": cursor}),
+        query=query_pairs({**filter_fields(selection), "limit": limit, "cursor": cursor}),
     )
 
 
 def search(search: Search) -> Call[Hits]:
     """Return the call for a search; the server's own deadline holds."""
     query: Fields = {
-        **_filters(search.selection),
+        **filter_fields(search.selection),
         "q": search.query.text,
         "session": search.session,
         "role": None if search.roles == DEFAULT_ROLES else ",".join(search.roles or ("any",)),
@@ -226,7 +234,7 @@ def search(search: Search) -> Call[Hits]:
         method="GET",
         path="/api/sessions/search",
         decode=lambda body: hits_of(_decoded(body, HitPage)),
-        query=_pairs(query),
+        query=query_pairs(query),
     )
 
 
@@ -269,7 +277,7 @@ def merge(session: Session, *, unless_deleted: bool = False) -> Call[Merged]:
         path="/api/v1/import",
         decode=merged,
         decode_refused=merged,
-        query=_pairs({"format": "jsonl", "restore_deleted": not unless_deleted}),
+        query=query_pairs({"format": "jsonl", "restore_deleted": not unless_deleted}),
         body=b"".join(exported([session], "jsonl", single=True)),
         media_type="application/jsonl",
         key=session.header.key,
@@ -283,7 +291,7 @@ def status(prefix: str) -> Call[Status]:
         method="GET",
         path="/api/v1/status",
         decode=lambda body: counts_of(_decoded(body, StatusAnswer)),
-        query=_pairs({"prefix": prefix or None}),
+        query=query_pairs({"prefix": prefix or None}),
     )
 
 
@@ -293,14 +301,16 @@ def stats(prefix: str, unit: PeriodUnit, since: date | None) -> Call[Stats]:
         method="GET",
         path="/api/v1/stats",
         decode=lambda body: _decoded(body, Stats),
-        query=_pairs({"prefix": prefix or None, "unit": unit, "since": None if since is None else since.isoformat()}),
+        query=query_pairs(
+            {"prefix": prefix or None, "unit": unit, "since": None if since is None else since.isoformat()}
+        ),
     )
 
 
 def usage(asked: UsageQuery) -> Call[UsageReport]:
     """Return the call for the usage by group, at the server's prices."""
     query: Fields = {
-        **_filters(asked.selection),
+        **filter_fields(asked.selection),
         "archived": None,
         "by": asked.by,
         "session": None if asked.session is None else parse_key(asked.session),
@@ -314,7 +324,7 @@ def usage(asked: UsageQuery) -> Call[UsageReport]:
         method="GET",
         path="/api/v1/usage",
         decode=lambda body: _decoded(body, UsageReport),
-        query=_pairs(query),
+        query=query_pairs(query),
     )
 
 
@@ -450,47 +460,3 @@ def _with_utc(draft: Draft) -> Draft:
 def _session_path(key: str) -> str:
     # Dots too: a key may be `..`, which must not climb
     return "/api/v1/sessions/" + quote(parse_key(key), safe="").replace(".", "%2E")
-
-
-def _filters(selection: Selection) -> dict[str, str | tuple[str, ...] | datetime | None]:
-    return {
-        "prefix": selection.prefix or None,
-        "channel": selection.channel,
-        "archived": _CHOICES[selection.archived],
-        "pinned": None if selection.pinned is None else _CHOICES[selection.pinned],
-        "tag": selection.tags,
-        "updated_after": selection.updated_after,
-        "updated_before": selection.updated_before,
-        **_entries(selection),
-    }
-
-
-def _entries(selection: Selection) -> dict[str, tuple[str, ...]]:
-    """Return the names and values of metadata as parameters."""
-    check_entries(selection.metadata)
-    found: dict[str, tuple[str, ...]] = {}
-    for name, value in selection.metadata:
-        found[f"meta.{name}"] = (*found.get(f"meta.{name}", ()), value)
-    return found
-
-
-def _pairs(query: Fields) -> tuple[tuple[str, str], ...]:
-    """Return the query as text: without None, and one pair for each of several values."""
-    pairs = tuple(
-        (name, _text(value))
-        for name, given in query.items()
-        if given is not None
-        for value in (given if isinstance(given, tuple) else (given,))
-    )
-    for name, text in pairs:
-        if any(unicodedata.category(character) == "Cs" for character in text):
-            raise InvalidError(name, LONE_SURROGATE)
-    return pairs
-
-
-def _text(value: str | int | bool | datetime) -> str:  # noqa: FBT001 - a value, no switch
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, datetime):
-        return utc(value).isoformat().replace("+00:00", "Z")
-    return str(value)

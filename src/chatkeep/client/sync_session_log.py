@@ -9,6 +9,7 @@ from chatkeep.client import calls
 from chatkeep.client.messages import Appendable, drafts_of
 from chatkeep.client.sync_connection import Connection
 from chatkeep.core.history.windows import Window
+from chatkeep.core.life.compacting import Compacted
 from chatkeep.core.life.dropping import Chosen, Created, Dropped, Mark, NewSession
 from chatkeep.core.model import Appended, Message
 
@@ -103,6 +104,19 @@ class SessionLog:
             InvalidError: for a value against a rule. MessageConflictError: for an id twice.
         """
         return self._connection.answer(calls.begin_session(new))
+
+    def compact(self, keys: Iterable[str]) -> tuple[Compacted, ...]:
+        """Erase the dropped lines of these sessions for good; return how much went, session by session.
+
+        Raises:
+            SessionNotFoundError: when there is no such session.
+            SessionDamagedError: when a session's file cannot be read whole.
+        """
+        done: list[Compacted] = []
+        for portion in calls.portions(keys):
+            erased = self._connection.answer(calls.compact(portion))
+            done += erased
+        return tuple(done)
 
     def fork(self, key: str, *, seq: int | None = None, new_key: str | None = None) -> Created:
         """Begin a session with what stands of another one, up to a seq; its metadata tell so in `forked_from`.

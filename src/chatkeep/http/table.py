@@ -30,7 +30,7 @@ from chatkeep.http.gate.rules import (
     WRITE,
 )
 from chatkeep.http.openapi import Body, Problems, Route, RouteAnswer
-from chatkeep.http.routes import chat, events, keys, mcp, page, proxy, server, session_log, sessions
+from chatkeep.http.routes import chat, events, keeping, keys, mcp, page, proxy, server, session_log, sessions
 from chatkeep.wire import bodies, lives
 from chatkeep.wire.answers import (
     AppendAnswer,
@@ -177,6 +177,15 @@ KEYS: Final = (
         session_log.drop_messages,
         RouteAnswer(lives.DropAnswer),
         (*_ADDRESSED, errors.MessageNotFoundError, errors.MessageConflictError, errors.CountConflictError),
+    ),
+    Route(
+        "POST",
+        "/api/v1/compact",
+        DELETE,
+        keeping.compact_sessions,
+        RouteAnswer(lives.CompactAnswer),
+        (*_ADDRESSED, *_SENT),
+        Body(lives.CompactBody),
     ),
     Route("GET", "/api/v1/export", READ, keys.export_sessions, RouteAnswer(media_types=_EXPORTS), _ADDRESSED),
     Route(

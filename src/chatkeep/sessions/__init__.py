@@ -2,4 +2,6 @@
 
 sessions      the verbs, with the rules common to all stores
 message_ids   ids and the clock, for messages without them
+confinement   the keys within reach of a caller
+lifetimes     the end of many sessions: what a compaction erases
 """

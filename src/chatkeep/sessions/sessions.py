@@ -15,10 +15,11 @@ from typing import Final
 import msgspec
 
 from chatkeep.core.bounds import BATCH_MAX
-from chatkeep.core.checks import check_channel, check_entries, check_name
+from chatkeep.core.checks import check_channel, check_name
 from chatkeep.core.feed import Changes
 from chatkeep.core.history.windows import Window, fitting
 from chatkeep.core.keys import KEY_CHARS_MAX, composed, parse_key
+from chatkeep.core.life.compacting import Compacted
 from chatkeep.core.life.dropping import (
     REPLACED_MAX,
     Chosen,
@@ -54,6 +55,7 @@ from chatkeep.errors import (
     InvalidKeyError,
     SessionNotFoundError,
 )
+from chatkeep.sessions.confinement import Confinement
 from chatkeep.sessions.message_ids import MessageIds, completed, completed_mark, now_utc
 from chatkeep.store.protocol import OwnStore
 from chatkeep.store.substituting import Replacement, replaced_in
@@ -78,8 +80,7 @@ class Sessions:
         self._store = store
         self._now = now
         self._new_id = MessageIds() if new_id is None else new_id
-        self._prefix = composed(prefix)
-        self._may_drop = may_drop
+        self._reach = Confinement(prefix=composed(prefix), may_drop=may_drop)
 
     def confined(self, prefix: str, *, may_drop: bool = True) -> Sessions:
         """Return these use cases confined to `prefix`, which can only narrow the current prefix.
@@ -90,24 +91,26 @@ class Sessions:
             ForbiddenError: when `prefix` lies outside the current one.
         """
         prefix = composed(prefix)
-        if not prefix.startswith(self._prefix):
-            raise ForbiddenError(f"Confined to keys that begin with {self._prefix!r}.")
-        may_drop = may_drop and self._may_drop
+        if not prefix.startswith(self._reach.prefix):
+            raise ForbiddenError(f"Confined to keys that begin with {self._reach.prefix!r}.")
+        may_drop = may_drop and self._reach.may_drop
         return Sessions(self._store, now=self._now, new_id=self._new_id, prefix=prefix, may_drop=may_drop)
 
     def at(self, moment: datetime, new_id: Callable[[datetime], str]) -> Sessions:
         """Return these use cases at an earlier moment, with the ids chosen then."""
-        return Sessions(self._store, now=lambda: moment, new_id=new_id, prefix=self._prefix, may_drop=self._may_drop)
+        return Sessions(
+            self._store, now=lambda: moment, new_id=new_id, prefix=self._reach.prefix, may_drop=self._reach.may_drop
+        )
 
     @property
     def may_drop(self) -> bool:
         """Whether messages may drop earlier ones."""
-        return self._may_drop
+        return self._reach.may_drop
 
     @property
     def prefix(self) -> str:
         """The prefix of all keys within reach."""
-        return self._prefix
+        return self._reach.prefix
 
     def new_id(self) -> str:
         """Return a new message id, greater than all earlier ones."""
@@ -119,7 +122,7 @@ class Sessions:
         Raises:
             InvalidKeyError: when the prefix leaves no room for one.
         """
-        key = f"{self._prefix or 'api:'}{secrets.token_hex(6)}"
+        key = f"{self._reach.prefix or 'api:'}{secrets.token_hex(6)}"
         if len(key) > KEY_CHARS_MAX:
             raise InvalidKeyError("give a key: this token's prefix leaves no room to make one")
         return key
@@ -151,9 +154,9 @@ class Sessions:
         if not 1 <= len(drafts) <= BATCH_MAX:
             raise InvalidError("messages", f"must be 1 to {BATCH_MAX}")
         _check_count(expect_count)
-        key = self._writable(self.new_key() if key is None else key)
+        key = self._reach.writable(self.new_key() if key is None else key)
         channel = None if channel is None else check_channel(channel)
-        self._check_may_drop(drafts)
+        self._reach.check_may_drop(drafts)
         complete = [self._completed(draft) for draft in drafts]
         return self._store.append(key, complete, channel=channel, create=create, expect_count=expect_count)
 
@@ -173,10 +176,10 @@ class Sessions:
             MessageNotFoundError, MessageConflictError, CountConflictError, SessionNotFoundError, SessionDamagedError,
             BusyError, StorageError: as in `Store.drop`.
         """
-        own = self._own(key)
+        own = self._reach.own(key)
         check_lines(lines)
         _check_count(expect_count)
-        self._check_may_drop()
+        self._reach.check_may_drop()
         return self._store.drop(
             own, lines, mark=completed_mark(mark, self._now(), self._new_id), expect_count=expect_count
         )
@@ -201,13 +204,13 @@ class Sessions:
             MessageConflictError, CountConflictError, SessionDamagedError, BusyError, StorageError: as in
             `Store.replace`.
         """
-        own = self._writable(key)
+        own = self._reach.writable(key)
         if len(drafts) > REPLACED_MAX:
             raise InvalidError("messages", f"must be at most {REPLACED_MAX}")
         if any(draft.drops for draft in drafts):
             raise InvalidError("drops", "are not for a replacement: it drops everything itself")
         _check_count(expect_count)
-        self._check_may_drop()
+        self._reach.check_may_drop()
         complete = [self._completed(draft) for draft in drafts]
         own_mark = completed_mark(mark, self._now(), self._new_id)
         new = Replacement(given=drafts, complete=complete, mark=own_mark, create=create, expect_count=expect_count)
@@ -223,8 +226,8 @@ class Sessions:
         """
         if len(new.messages) > REPLACED_MAX:
             raise InvalidError("messages", f"must be at most {REPLACED_MAX}")
-        self._check_may_drop(new.messages)
-        key = self._writable(self.new_key() if new.key is None else new.key)
+        self._reach.check_may_drop(new.messages)
+        key = self._reach.writable(self.new_key() if new.key is None else new.key)
         checked = checked_new(msgspec.structs.replace(new, key=key))
         created_at = checked.created_at or (None if new.messages else self._now())
         messages = tuple(
@@ -242,8 +245,8 @@ class Sessions:
             InvalidKeyError, ForbiddenError: when the new key breaks a rule, or lies outside the prefix.
             SessionExistsError, StorageError, SessionNotFoundError, SessionDamagedError: as in `read` and `create`.
         """
-        source = self._store.read(self._own(key), log=True)
-        target = self._writable(self.new_key() if new_key is None else new_key)
+        source = self._store.read(self._reach.own(key), log=True)
+        target = self._reach.writable(self.new_key() if new_key is None else new_key)
         return self._store.create(forked(source, seq, target, self._now()))
 
     def message(self, key: str, message_id: str, *, log: bool = False) -> Message:
@@ -253,15 +256,15 @@ class Sessions:
             InvalidError: when no message can have the id. Others are those of `Store.message`.
         """
         check_name("id", message_id)
-        return self._store.message(self._own(key), message_id, log=log)
+        return self._store.message(self._reach.own(key), message_id, log=log)
 
     def get(self, key: str) -> Summary:
         """Return the summary of a session."""
-        return self._store.get(self._own(key))
+        return self._store.get(self._reach.own(key))
 
     def read(self, key: str, *, log: bool = False) -> Session:
         """Return a whole session as it stands; with `log`, every line of it."""
-        return self._store.read(self._own(key), log=log)
+        return self._store.read(self._reach.own(key), log=log)
 
     def read_all(
         self, selection: Selection, *, log: bool = False, on_unread: Callable[[str], None] = lambda _: None
@@ -299,7 +302,7 @@ class Sessions:
             InvalidError: for numbers out of range, and for `after` or `log` together with `max_tokens`.
             SessionNotFoundError, SessionDamagedError: as in `Store.window`.
         """
-        own = self._own(key)
+        own = self._reach.own(key)
         if limit is None:
             limit = LIST_LIMIT_DEFAULT if max_tokens is None else LIST_LIMIT_MAX
         check_limit(limit, LIST_LIMIT_MAX)
@@ -328,7 +331,7 @@ class Sessions:
             InvalidCursorError: when the cursor is not from this list.
         """
         check_limit(limit, LIST_LIMIT_MAX)
-        return self._store.list(self._within(selection), limit=limit, cursor=cursor, metadata=metadata)
+        return self._store.list(self._reach.within(selection), limit=limit, cursor=cursor, metadata=metadata)
 
     def keys(
         self,
@@ -342,7 +345,7 @@ class Sessions:
         Raises:
             InvalidCursorError: when the cursor is not from this list.
         """
-        return self._store.keys(self._within(selection), limit=limit, cursor=cursor)
+        return self._store.keys(self._reach.within(selection), limit=limit, cursor=cursor)
 
     def search(self, search: Search) -> Hits:
         """Return the hits of a search, as in `core.search.search`; none for a query without terms."""
@@ -352,7 +355,7 @@ class Sessions:
 
     def own_search(self, search: Search) -> Search:
         """Return the same search confined to this object's sessions, for use on the whole store."""
-        return msgspec.structs.replace(search, selection=self._within(search.selection))
+        return msgspec.structs.replace(search, selection=self._reach.within(search.selection))
 
     def rename(self, key: str, title: str) -> Summary:
         """Give a session a title of 1 to 200 characters."""
@@ -365,11 +368,25 @@ class Sessions:
             InvalidError: when a value breaks its rule.
             SessionNotFoundError, SessionDamagedError, BusyError, StorageError: as in `Store.revise`.
         """
-        return self._store.revise(self._own(key), checked_revision(revision))
+        return self._store.revise(self._reach.own(key), checked_revision(revision))
+
+    def compact(self, keys: Sequence[str]) -> tuple[Compacted, ...]:
+        """Erase the dropped lines of these sessions for good; return what went, session by session.
+
+        Raises:
+            ForbiddenError: when messages may not drop others here.
+            SessionNotFoundError: when there is no such session; nothing is erased then.
+            SessionDamagedError, BusyError, StorageError: as in `Store.compact`.
+        """
+        self._reach.check_may_drop()
+        own = tuple(dict.fromkeys(map(self._reach.own, keys)))
+        for key in own:
+            self._store.get(key)
+        return self._store.compact(own)
 
     def delete(self, key: str) -> None:
         """Remove a session and every trace of it."""
-        self._store.delete(self._own(key))
+        self._store.delete(self._reach.own(key))
 
     def delete_all(self, keys: Iterable[str]) -> tuple[str, ...]:
         """Remove the existing sessions of these keys; return the removed keys, in order."""
@@ -401,9 +418,9 @@ class Sessions:
             ForbiddenError: when the key lies outside the prefix, or a message drops others and may not.
             SessionDamagedError, BusyError, StorageError: as in `Store.merge`.
         """
-        self._check_may_drop(session.messages)
+        self._reach.check_may_drop(session.messages)
         checked = checked_session(session)
-        self._writable(checked.header.key)
+        self._reach.writable(checked.header.key)
         return self._store.merge(checked, unless_deleted=unless_deleted)
 
     def is_deleted(self, key: str) -> bool:
@@ -412,7 +429,7 @@ class Sessions:
 
     def status(self, prefix: str = "") -> Status:
         """Return counts and sizes of the visible sessions under a prefix."""
-        within = self._within(Selection(prefixes=(prefix,))).prefix
+        within = self._reach.within(Selection(prefixes=(prefix,))).prefix
         if within is None:
             return Status(session_count=0, message_count=0, size_bytes=0, channels={}, problems={})
         return self._store.status(within)
@@ -428,7 +445,7 @@ class Sessions:
 
         `since` leaves out periods beginning before that day. Without it, days are the past 60, today included.
         """
-        within = self._within(Selection(prefixes=(prefix,))).prefix
+        within = self._reach.within(Selection(prefixes=(prefix,))).prefix
         if within is None:
             return msgspec.structs.replace(NO_STATS, unit=unit)
         if unit == "month" or since is not None:
@@ -447,7 +464,7 @@ class Sessions:
         """
         check_limit(asked.limit, USAGE_LIMIT_MAX)
         session = None if asked.session is None else self.get(asked.session).header.key
-        within = msgspec.structs.replace(asked, selection=self._within(asked.selection), session=session)
+        within = msgspec.structs.replace(asked, selection=self._reach.within(asked.selection), session=session)
         return self._store.usage(within)
 
     def changes(self, after: str | None, *, limit: int = LIST_LIMIT_DEFAULT, prefix: str = "") -> Changes:
@@ -460,39 +477,18 @@ class Sessions:
             InvalidError: for a limit out of 1..500.
         """
         check_limit(limit, LIST_LIMIT_MAX)
-        within = Selection(prefixes=(prefix, self._prefix)).prefix
+        within = Selection(prefixes=(prefix, self._reach.prefix)).prefix
         if within is not None:
             return self._store.changes(after, limit=limit, prefix=within)
-        found = self._store.changes(after, limit=limit, prefix=self._prefix)
+        found = self._store.changes(after, limit=limit, prefix=self._reach.prefix)
         return msgspec.structs.replace(found, changes=())
 
     def sees(self, key: str) -> bool:
         """Tell whether a key is within this object's prefix."""
-        return key.startswith(self._prefix)
-
-    def _own(self, key: str) -> str:
-        parsed = parse_key(key)
-        if not parsed.startswith(self._prefix):
-            raise SessionNotFoundError(parsed)
-        return parsed
-
-    def _writable(self, key: str) -> str:
-        parsed = parse_key(key)
-        if not parsed.startswith(self._prefix):
-            raise ForbiddenError(f"This token writes only to keys that begin with {self._prefix!r}.")
-        return parsed
-
-    def _within(self, selection: Selection) -> Selection:
-        check_entries(selection.metadata)
-        return msgspec.structs.replace(selection, prefixes=(*selection.prefixes, self._prefix)).composed()
+        return key.startswith(self._reach.prefix)
 
     def _completed(self, draft: Draft) -> Draft:
         return completed(draft, self._now(), self._new_id)
-
-    def _check_may_drop(self, messages: Iterable[Draft | Message] | None = None) -> None:
-        """Check messages that may drop others, or without any, a drop itself."""
-        if not self._may_drop and (messages is None or any(message.drops for message in messages)):
-            raise ForbiddenError("This token lacks the scope 'delete': its messages cannot drop others.")
 
 
 def _check_count(expect_count: int | None) -> None:

@@ -6,21 +6,18 @@ lock, no index, no cleverness. Its sessions are lost at the end of the process.
 
 from __future__ import annotations
 
-import secrets
 import threading
-from collections import Counter
 from collections.abc import Iterable, Sequence
 from datetime import date
 from itertools import groupby
 from typing import TypeVar
 
 import msgspec
-from msgspec import Struct, field
 
-from chatkeep.core.digest import Digest, summary
 from chatkeep.core.feed import Changes
 from chatkeep.core.history.windows import Window, neighbours
 from chatkeep.core.keys import channel_of
+from chatkeep.core.life.compacting import Compacted, compacted, erasable
 from chatkeep.core.life.dropping import (
     Chosen,
     Created,
@@ -57,20 +54,11 @@ from chatkeep.core.model import (
     check_reach,
 )
 from chatkeep.core.paging import Place, cursor_at, place_of, scope_of, selects
-from chatkeep.core.search.highlighter import hit_of
-from chatkeep.core.search.ranker import Match, Scores, weight
-from chatkeep.core.search.ranker import best as best_of
-from chatkeep.core.search.search import Search, elsewhere_of, is_enough, names_of, searched_texts
-from chatkeep.core.standing import SeqRange, holds, reach, said, standing
+from chatkeep.core.search.search import Search
+from chatkeep.core.standing import SeqRange, holds, said
 from chatkeep.core.stats import (
-    LARGEST_SHOWN,
-    TAGS_SHOWN,
-    ChannelCount,
-    Measure,
     PeriodUnit,
     Stats,
-    TagCount,
-    periods_of,
 )
 from chatkeep.core.usage.spending import UsageQuery, UsageReport, usage_of
 from chatkeep.errors import (
@@ -82,42 +70,14 @@ from chatkeep.errors import (
     SessionNotFoundError,
 )
 from chatkeep.store.memory_feed import MemoryFeed
+from chatkeep.store.memory_search import MemorySearcher
+from chatkeep.store.memory_sessions import StoredSession, stats_of_stored
 from chatkeep.store.merging import fresh_of, merging
 from chatkeep.store.plain_search import (
-    PlainPages,
-    SaidMessage,
-    SaidTexts,
-    is_candidate,
-    matches_in,
     micros_of,
-    names_as_message,
-    result_of,
 )
 
 _Kept = TypeVar("_Kept", Header, Message, dict[str, Json])
-
-
-class _Stored(Struct, frozen=True):
-    """A session: its header, and `messages`, every line of its log."""
-
-    header: Header
-    messages: tuple[Message, ...] = ()
-    digest: Digest = Digest()
-    extra: dict[str, Json] = field(default_factory=dict)
-
-    @property
-    def summary(self) -> Summary:
-        return summary(self.header, self.digest)
-
-    @property
-    def size(self) -> int:
-        return len(msgspec.json.encode((self.header, self.messages)))
-
-    def plus(self, fresh: Sequence[Message]) -> _Stored:
-        """Return the session with new messages at its end."""
-        messages = (*self.messages, *fresh)
-        digest = Digest().plus(*messages) if reach(fresh) else self.digest.plus(*fresh)
-        return _Stored(self.header, messages, digest, self.extra)
 
 
 class MemoryStore:
@@ -126,10 +86,10 @@ class MemoryStore:
     def __init__(self) -> None:
         """Begin without sessions."""
         self._lock = threading.RLock()
-        self._sessions: dict[str, _Stored] = {}
+        self._sessions: dict[str, StoredSession] = {}
         self._deleted: set[str] = set()
         self._feed = MemoryFeed()
-        self._pages = PlainPages(secrets.token_bytes(16))
+        self._searcher = MemorySearcher()
 
     def append(
         self,
@@ -152,7 +112,7 @@ class MemoryStore:
             if fresh and expect_count is not None and expect_count != count:
                 raise CountConflictError(expect_count, count)
             check_reach(fresh)
-            stored = (found or _Stored(_new_header(key, channel, fresh))).plus(tuple(map(_copy, fresh)))
+            stored = (found or StoredSession(_new_header(key, channel, fresh))).plus(tuple(map(_copy, fresh)))
             self._sessions[key] = stored
             if fresh:
                 self._feed.note("appended" if found else "created", key, fresh)
@@ -209,7 +169,7 @@ class MemoryStore:
         with self._lock:
             if header.key in self._sessions:
                 raise SessionExistsError(header.key)
-            self._sessions[header.key] = _Stored(_copy(header)).plus(tuple(map(_copy, messages)))
+            self._sessions[header.key] = StoredSession(_copy(header)).plus(tuple(map(_copy, messages)))
             self._feed.note("created", header.key, messages)
         return created(header, messages)
 
@@ -266,60 +226,7 @@ class MemoryStore:
 
     def search(self, search: Search) -> Hits:
         """Return the best messages for a query, by the rules of `core.search.search`."""
-        query = search.query
-        sessions, texts = self._searched(search)
-        found = whole = matches_in(texts, query, query.terms, needed=len(query.terms))
-        terms = query.terms
-        if not is_enough(search, len(whole), len({match.session for match in whole})) and query.relaxed != terms[:1]:
-            terms = query.relaxed
-            places = {(match.session, match.seq) for match in whole}
-            some = matches_in(texts, query, terms, needed=1)
-            found = [match for match in some if match.seq or (match.session, match.seq) in places]
-        weights = [weight(sum(one.has(term) for _, _, one in texts), len(texts)) for term in terms]
-        places = {(match.session, match.seq) for match in whole}
-        scores = Scores(found, weights)
-        are_whole = [(match.session, match.seq) in places for match in found]
-        every = best_of(
-            found,
-            [scores.of(match) for match in found],
-            are_whole,
-            msgspec.structs.replace(search, limit=len(found)),
-            lambda keys: {key: str(key) for key in keys},
-        )
-        ranked, next_cursor = self._pages.page(search, {result_of(search, found[place]): place for place in every})
-        best = [found[place] for place in ranked]
-        counts = Counter(match.session for match in found if match.seq)
-        hits = []
-        for match in best:
-            stored = sessions[str(match.session)]
-            shown = match.seq or _seq_shown(stored, [one for one in found if one.session == match.session])
-            message = stored.messages[shown - 1] if shown else None
-            hits.append(hit_of(stored.summary, message, search, counts[match.session]))
-        is_all = all(are_whole[place] for place in ranked)
-        elsewhere = None if hits or search.cursor is not None else elsewhere_of(search, self._count)
-        return Hits(hits=tuple(hits), mode="all" if is_all else "any", elsewhere=elsewhere, next_cursor=next_cursor)
-
-    def _searched(self, search: Search) -> tuple[dict[str, _Stored], Sequence[SaidMessage]]:
-        """Return the sessions that a search looks at, and their messages with the searched texts."""
-        selected = {stored.header.key: stored for stored in self._selected(search.selection)}
-        sessions = {key: stored for key, stored in selected.items() if search.session in (None, key)}
-        texts = [
-            (key, message, SaidTexts(searched_texts(message, search)))
-            for key, stored in sessions.items()
-            for message in standing(stored.messages)
-            if is_candidate(message, search)
-        ]
-        if search.covers_names:
-            texts += [
-                (key, names_as_message(stored.header), SaidTexts(names_of(stored.header)))
-                for key, stored in sessions.items()
-            ]
-        return sessions, texts
-
-    def _count(self, search: Search) -> int:
-        terms = search.query.terms
-        found = matches_in(self._searched(search)[1], search.query, terms, needed=len(terms))
-        return sum(match.seq > 0 for match in found)
+        return self._searcher.search(search, self._selected)
 
     def revise(self, key: str, revision: Revision) -> Summary:
         """Change a session's header, atomically; return the new summary."""
@@ -329,6 +236,19 @@ class MemoryStore:
             self._sessions[key] = revised
             self._feed.note("revised", key)
         return revised.summary
+
+    def compact(self, keys: Sequence[str]) -> tuple[Compacted, ...]:
+        """Erase the dropped lines of these sessions for good."""
+        return tuple(map(self._compacted, keys))
+
+    def _compacted(self, key: str) -> Compacted:
+        with self._lock:
+            stored = self._stored(key)
+            gone = erasable(stored.messages)
+            if gone:
+                self._sessions[key] = stored.without(gone)
+                self._feed.note("revised", key)
+        return compacted(key, gone)
 
     def delete(self, key: str) -> None:
         """Delete a session."""
@@ -350,7 +270,7 @@ class MemoryStore:
                 raise SessionDeletedError(key)
             self._deleted.discard(key)
             found = self._sessions.get(key)
-            stored = found or _Stored(_copy(session.header), extra=_copy(session.extra))
+            stored = found or StoredSession(_copy(session.header), extra=_copy(session.extra))
             by_id = {message.id: message for message in stored.messages}
             lines, conflicts, moves = merging(session.messages, by_id, len(stored.messages))
             fresh = tuple(map(_copy, lines))
@@ -379,7 +299,7 @@ class MemoryStore:
 
     def stats(self, prefix: str = "", *, unit: PeriodUnit = "month", since: date | None = None) -> Stats:
         """Return statistics of the sessions under a prefix: over time, by channel and tag, and the largest."""
-        return _stats_of(self._selected(Selection(prefixes=(prefix,), archived=None)), unit, since)
+        return stats_of_stored(self._selected(Selection(prefixes=(prefix,), archived=None)), unit, since)
 
     def usage(self, asked: UsageQuery) -> UsageReport:
         """Return the tokens and the cost of answers by group."""
@@ -406,42 +326,17 @@ class MemoryStore:
         stored = self._sessions.get(key)
         return None if stored is None else _without_metadata(stored.summary)
 
-    def _stored(self, key: str) -> _Stored:
+    def _stored(self, key: str) -> StoredSession:
         with self._lock:
             stored = self._sessions.get(key)
         if stored is None:
             raise SessionNotFoundError(key)
         return stored
 
-    def _selected(self, selection: Selection) -> tuple[_Stored, ...]:
+    def _selected(self, selection: Selection) -> tuple[StoredSession, ...]:
         with self._lock:
             sessions = tuple(self._sessions.values())
         return tuple(stored for stored in sessions if selects(selection, stored.summary))
-
-
-def _stats_of(sessions: Sequence[_Stored], unit: PeriodUnit, since: date | None) -> Stats:
-    created = Counter(stored.header.created_at.date() for stored in sessions)
-    days = Counter(message.sent_at.date() for stored in sessions for message in said(stored.messages))
-    tags = Counter(tag for stored in sessions for tag in set(stored.header.tags))
-    channels = {stored.header.channel for stored in sessions}
-    counts = [
-        _channel_count(name, [one for one in sessions if one.header.channel == name]) for name in sorted(channels)
-    ]
-    measures = sorted(map(_measure, sessions), key=lambda one: one.key)
-    return Stats(
-        session_count=len(sessions),
-        message_count=sum(one.message_count for one in measures),
-        size_bytes=sum(one.size_bytes for one in measures),
-        unit=unit,
-        periods=periods_of(created, days, unit, since),
-        channels=tuple(sorted(counts, key=lambda one: -one.session_count)),
-        tags=tuple(
-            TagCount(tag=tag, session_count=count)
-            for tag, count in sorted(tags.items(), key=lambda one: (-one[1], one[0]))[:TAGS_SHOWN]
-        ),
-        largest=tuple(sorted(measures, key=lambda one: -one.size_bytes)[:LARGEST_SHOWN]),
-        longest=tuple(sorted(measures, key=lambda one: -one.message_count)[:LARGEST_SHOWN]),
-    )
 
 
 def _new_header(key: str, channel: str | None, messages: Iterable[Message]) -> Header:
@@ -449,37 +344,11 @@ def _new_header(key: str, channel: str | None, messages: Iterable[Message]) -> H
     return Header(key=key, channel=channel or channel_of(key), title=None, created_at=created_at)
 
 
-def _seq_shown(stored: _Stored, matches: Sequence[Match]) -> int:
-    """Return the seq of the message that a session found by its names shows, 0 without messages."""
-    newest = max(((match.at, match.seq) for match in matches if match.seq), default=None)
-    if newest is not None:
-        return newest[1]
-    return next((one.seq for one in said(stored.messages) if one.seq >= stored.digest.title_seq), 0)
-
-
-def _channel_count(channel: str, sessions: Sequence[_Stored]) -> ChannelCount:
-    return ChannelCount(
-        channel=channel,
-        session_count=len(sessions),
-        message_count=sum(stored.digest.message_count for stored in sessions),
-        size_bytes=sum(stored.size for stored in sessions),
-    )
-
-
-def _measure(stored: _Stored) -> Measure:
-    return Measure(
-        key=stored.header.key,
-        title=stored.summary.title,
-        message_count=stored.digest.message_count,
-        size_bytes=stored.size,
-    )
-
-
 def _place(known: Summary) -> Place:
     return Place(known.header.key, micros_of(known.updated_at))
 
 
-def _list_order(stored: _Stored) -> tuple[int, str]:
+def _list_order(stored: StoredSession) -> tuple[int, str]:
     return -micros_of(stored.summary.updated_at), stored.header.key
 
 

@@ -36,7 +36,7 @@ def merging(messages: Sequence[Message], stored: Mapping[str, Message], count: i
     """Return what a session with `count` lines takes of these messages; `stored` are its lines with their ids.
 
     Messages drop seqs of their own session. A first message with a seq above 1 goes on with a session whose earlier
-    part came before: its drops are seqs of the session here.
+    part came before: its drops are seqs of the session here. An erased line contradicts nothing.
     """
     known = dict(stored)
     new: list[Message] = []
@@ -52,7 +52,7 @@ def merging(messages: Sequence[Message], stored: Mapping[str, Message], count: i
             first = msgspec.structs.replace(moved, seq=count + len(new) + 1)
             known[message.id] = first
             new.append(first)
-        elif not first.says_the_same(moved):
+        elif not (first.says_the_same(moved) or first.is_erased):
             conflicts.append(message.id)
             continue
         add_move(moves, message.seq, first.seq)

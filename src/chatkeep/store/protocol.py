@@ -12,6 +12,7 @@ Promises of every store, each with tests from the contract kit in `chatkeep.test
   place, and stores nothing twice. So does a repeated drop with the same mark.
 - Nothing is taken out of a session: it is a log of lines. A line may drop earlier ones; from then on they
   stand no more anywhere but in the log. An `event` is in the log alone, and in searches for its role.
+- A compaction erases the words of dropped lines. Their places, ids and times stay.
 - A store compares keys exactly. No key ever reaches another key's session.
 - A list, a search or a count never shows half a write.
 - Content within the bounds comes back unchanged: a message of 16 MiB or 128 levels, metadata of 256 KiB.
@@ -27,6 +28,7 @@ from typing import Protocol
 
 from chatkeep.core.feed import Changes
 from chatkeep.core.history.windows import Window
+from chatkeep.core.life.compacting import Compacted
 from chatkeep.core.life.dropping import Chosen, Created, Dropped, Mark, NewSession
 from chatkeep.core.model import (
     Appended,
@@ -204,6 +206,21 @@ class Store(Protocol):
             InvalidError: when the patched metadata would be too large.
             BusyError: when the session stays locked for too long.
             StorageError: when the disk refuses.
+        """
+        ...
+
+    def compact(self, keys: Sequence[str]) -> tuple[Compacted, ...]:
+        """Erase the dropped lines of these sessions for good; return what went, session by session.
+
+        An erased line is an empty event with its seq, id, time and drops. So counts, cursors and `expect_count` stay
+        right. Its words are in no byte of the store afterwards. An answer that an erased line counted for `usage` is
+        gone from it. A repetition does no harm, and finishes what broke off.
+
+        Raises:
+            SessionNotFoundError: when there is no such session; those before it are compacted.
+            SessionDamagedError: when the stored session is not readable whole; likewise.
+            BusyError: when a session or what the store keeps about it stays locked for too long.
+            StorageError: when the disk refuses. Each session is as before, or compacted.
         """
         ...
 

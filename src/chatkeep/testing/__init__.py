@@ -18,6 +18,7 @@ from __future__ import annotations
 from chatkeep.testing.append import AppendContract
 from chatkeep.testing.bounds import BoundsContract
 from chatkeep.testing.change import ChangeContract
+from chatkeep.testing.compacting import CompactContract
 from chatkeep.testing.deletions import DeletionContract
 from chatkeep.testing.drops import DropContract
 from chatkeep.testing.feed import FeedContract
@@ -53,6 +54,7 @@ class StoreContract(
     ReadContract,
     StandingContract,
     DropContract,
+    CompactContract,
     ListContract,
     SearchContract,
     FindingContract,

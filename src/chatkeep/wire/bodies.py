@@ -103,12 +103,22 @@ _NAMES_SOME: Final[dict[str, Json]] = {
         ),
     ]
 }
+_NAMES_SOME_OR_ALL: Final[dict[str, Json]] = {
+    "anyOf": [
+        *({**one, "properties": {**one["properties"], "all": {"const": False}}} for one in _NAMES_SOME["anyOf"]),
+        {
+            "required": ["all"],
+            "properties": {"all": {"const": True}, **{name: {"type": "null"} for name in ("keys", *_FILTERS)}},
+        },
+    ]
+}
 
 Key = Annotated[str, Meta(extra_json_schema=KEY_SCHEMA)]
 Name = Annotated[str, Meta(extra_json_schema=NAME_SCHEMA)]
 Label = Annotated[str, Meta(extra_json_schema=LABEL_SCHEMA)]
 Title = Annotated[str, Meta(extra_json_schema=_TITLE_SCHEMA)]
 Filter = Annotated[str, Meta(extra_json_schema=_FILTER_SCHEMA)]
+Age = Annotated[str, Meta(extra_json_schema=_AGE_SCHEMA)]
 At = Annotated[datetime, Meta(tz=True)]
 UnixSeconds = Annotated[float, Meta(ge=_YEAR_1, lt=_YEAR_10000)]
 
@@ -175,11 +185,15 @@ class BulkBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     keys: Annotated[list[Key], Meta(max_length=BULK_KEYS_MAX)] | None = None
     prefix: Filter | None = None
     channel: Filter | None = None
-    older_than: Annotated[str, Meta(extra_json_schema=_AGE_SCHEMA)] | None = None
+    older_than: Age | None = None
     dry_run: bool = True
 
 
-RULES: Final[dict[str, dict[str, Json]]] = {DraftBody.__name__: _SAYS_SOMETHING, BulkBody.__name__: _NAMES_SOME}
+RULES: Final[dict[str, dict[str, Json]]] = {
+    DraftBody.__name__: _SAYS_SOMETHING,
+    BulkBody.__name__: _NAMES_SOME,
+    "CompactBody": _NAMES_SOME_OR_ALL,
+}
 """JSON Schema rules across the fields of a body, by the body's name."""
 
 

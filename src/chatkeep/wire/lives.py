@@ -11,6 +11,7 @@ from msgspec import Meta, Struct
 
 from chatkeep.core.bounds import DEPTH_MAX
 from chatkeep.core.checks import TAGS_MAX
+from chatkeep.core.life.compacting import Compacted
 from chatkeep.core.life.dropping import REPLACED_MAX, SEQ_MAX, Created, Dropped, NewSession
 from chatkeep.core.model import Draft, Json, Message, Receipt
 from chatkeep.core.standing import Drops, SeqRange
@@ -18,8 +19,11 @@ from chatkeep.core.unknown import message_in, written
 from chatkeep.errors import InvalidError
 from chatkeep.wire.answers import SessionDetail, session_detail, summary_of_detail
 from chatkeep.wire.bodies import (
+    BULK_KEYS_MAX,
+    Age,
     At,
     DraftBody,
+    Filter,
     Key,
     Label,
     Title,
@@ -76,6 +80,30 @@ class DropAnswer(Struct, frozen=True, kw_only=True):
     drops: Drops
     mark: Receipt
     messages: tuple[Message, ...]
+
+
+class CompactBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The sessions to compact: these keys, all sessions matching every given filter, or all of them."""
+
+    keys: Annotated[list[Key], Meta(max_length=BULK_KEYS_MAX)] | None = None
+    prefix: Filter | None = None
+    channel: Filter | None = None
+    older_than: Age | None = None
+    all: bool = False
+    dry_run: bool = False
+
+
+class CompactAnswer(Struct, frozen=True, kw_only=True):
+    """The lines erased for good, and the bytes of JSON they took; in a dry run, those it would erase.
+
+    `sessions` has the sessions with such lines, `left_out` the keys of damaged ones.
+    """
+
+    sessions: tuple[Compacted, ...]
+    erased_count: int
+    freed_bytes: int
+    dry_run: bool
+    left_out: tuple[str, ...] = ()
 
 
 class TokenAnswer(Struct, frozen=True, kw_only=True):

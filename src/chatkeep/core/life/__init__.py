@@ -2,4 +2,5 @@
 
 incoming    sessions, headers and messages from elsewhere, checked by every rule
 dropping    beginning, forking, replacing and taking back: the requests, and their answers
+compacting  erasing dropped lines for good
 """

@@ -17,7 +17,7 @@ from chatkeep import exporters, importers
 from chatkeep.core.bounds import LARGE_BODY_BYTES_MAX
 from chatkeep.core.keys import parse_key
 from chatkeep.core.model import Selection, Session
-from chatkeep.errors import InvalidError, NotFoundError
+from chatkeep.errors import NotFoundError
 from chatkeep.http.gate.body import (
     IMPORT_TYPES,
     JSON_TYPES,
@@ -28,10 +28,11 @@ from chatkeep.http.gate.body import (
 from chatkeep.http.gate.problems import PROBLEM_TYPE
 from chatkeep.http.gate.rules import Pools, json_response
 from chatkeep.http.routes import parameters as given
+from chatkeep.http.routes.meaning import BULK_FILTERS, meant_keys
 from chatkeep.http.services import Own, PoolsParameter
 from chatkeep.sessions.sessions import Sessions
 from chatkeep.wire.answers import BulkAnswer, DeletedAnswer, ImportAnswer, json_bytes, key_list, session_detail
-from chatkeep.wire.bodies import BulkBody, RevisionBody, parse_age, revision_of
+from chatkeep.wire.bodies import BulkBody, RevisionBody, revision_of
 from chatkeep.wire.errors import refused_deletion, refused_import
 from chatkeep.wire.lives import ForkBody, created_answer, new_session_of_body
 
@@ -42,7 +43,6 @@ _REVISION: Final = Decoder(RevisionBody)
 _BULK: Final = Decoder(BulkBody)
 _FORK: Final = Decoder(ForkBody)
 _CREATED: Final = 201
-_FILTERS: Final = ("prefix", "channel", "older_than")
 _LEFT_OUT: Final = "X-Chatkeep-Left-Out"
 _EVERYTHING: Final = Selection(archived=None)
 _NAMED_KEYS: Final = 20  # missing keys listed in an error
@@ -206,7 +206,7 @@ def _encoded_keys(sessions: Sessions, selected: Selection, limit: int | None, cu
 
 def _deleted(sessions: Sessions, body: BulkBody) -> Response:
     """Return the report of a deletion, as a problem when nothing was deleted."""
-    keys = _meant(sessions, body)
+    keys = meant_keys(sessions, body, BULK_FILTERS)
     if not body.dry_run:
         keys = sessions.delete_all(keys)
     answer = BulkAnswer(keys=keys, count=len(keys), dry_run=body.dry_run)
@@ -219,24 +219,9 @@ def _deleted(sessions: Sessions, body: BulkBody) -> Response:
 def _asked_for(body: BulkBody) -> str:
     """Return the filters or keys of a bulk deletion, in words."""
     if body.keys is None:
-        return ", ".join(f"{name} {value!r}" for name in _FILTERS if (value := getattr(body, name)) is not None)
+        return ", ".join(f"{name} {value!r}" for name in BULK_FILTERS if (value := getattr(body, name)) is not None)
     named = ", ".join(map(repr, body.keys[:_NAMED_KEYS])) or "an empty list of keys"
     return f"{named} and {len(body.keys) - _NAMED_KEYS} more" if len(body.keys) > _NAMED_KEYS else named
-
-
-def _meant(sessions: Sessions, body: BulkBody) -> tuple[str, ...]:
-    filters = {name: getattr(body, name) for name in _FILTERS}
-    for name, value in filters.items():
-        if value == "":
-            raise InvalidError(name, "must not be empty: what matches everything is no filter")
-    if (body.keys is None) == all(value is None for value in filters.values()):
-        raise InvalidError("keys", "give either keys, or at least one of prefix, channel and older_than")
-    if body.keys is not None:
-        return sessions.existing(body.keys)
-    older_than = body.older_than
-    before = None if older_than is None else parse_age("older_than", older_than, sessions.now())
-    chosen = Selection(prefixes=(body.prefix or "",), channel=body.channel, archived=None, updated_before=before)
-    return sessions.keys(chosen).keys
 
 
 def _chunk(pieces: Iterator[bytes]) -> bytes:

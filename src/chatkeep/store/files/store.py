@@ -10,6 +10,7 @@ from pathlib import Path
 from chatkeep.core.feed import Changes
 from chatkeep.core.history.windows import Window, neighbours
 from chatkeep.core.keys import channel_of
+from chatkeep.core.life.compacting import Compacted
 from chatkeep.core.life.dropping import (
     Chosen,
     Created,
@@ -67,6 +68,7 @@ from chatkeep.store.files.upkeep.intake import NOT_A_FILE
 from chatkeep.store.files.upkeep.upkeep import Upkeep
 from chatkeep.store.files.writing import batches
 from chatkeep.store.files.writing.choosing import chosen, dropped_by, kept, stands_from
+from chatkeep.store.files.writing.erasure import Compactor
 from chatkeep.store.files.writing.locked_writing import Writer
 from chatkeep.store.merging import merging
 
@@ -81,6 +83,7 @@ class FilesStore:
         self._reader = MessageReader(tree, upkeep)
         self._windows = KeptWindows(tree)
         self._writer = Writer(tree, upkeep)
+        self._compactor = Compactor(tree, upkeep, self._writer)
         self._tombstones = Tombstones(tree.workspace, is_flushed=tree.is_flushed)
 
     @classmethod
@@ -201,6 +204,10 @@ class FilesStore:
         with self._writer.existing(key) as file:
             row = self._writer.current(file, key).row
             return self._writer.headed(file, row, revision.applied_to(row.header)).summary
+
+    def compact(self, keys: Sequence[str]) -> tuple[Compacted, ...]:
+        """Erase the dropped lines of sessions for good, as `Store.compact` says."""
+        return self._compactor.compact(keys)
 
     def delete(self, key: str) -> None:
         """Remove a session and every trace of it, as `Store.delete` says."""

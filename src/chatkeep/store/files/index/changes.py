@@ -9,7 +9,7 @@ index may be the past of another. A power cut loses the last commits, and later 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from functools import cache
 from hashlib import blake2b
 from pathlib import Path
@@ -58,6 +58,27 @@ def take(db: Database, name: str, found: Entry | None, doc: int | None = None) -
             key = found.header.key if found else before.row.header.key if before else ""
             rows.note_change(db, kind, key, _seqs(fresh), reach(fresh))
     return free
+
+
+def put_compacted(db: Database, row: Row, entry: Entry, erased: Collection[int]) -> bool:
+    """Update a session to its compacted file; `erased` are the seqs of the erased lines.
+
+    Returns False, and does nothing, where the index has another state of the file than `row`. Cost: by the lines from
+    the first erased one on.
+    """
+    sid = rows.grow_row(db, row, entry)
+    if sid is None:
+        return rows.known_stamp(db, row.name) == entry.stamp
+    moved = list(_places(entry, min(erased)))
+    docs = _documents(db, sid)
+    db.executemany(QUERIES["move_message"], [(docs[seq], *place) for seq, *place in moved if seq in docs])
+    asides = [place for place in moved if place[0] not in docs]
+    db.executemany(QUERIES["move_event"], [(sid, *place) for place in asides])
+    roles = {line.seq: ROLE_NUMBERS[line.role] for line in entry.messages}
+    db.executemany(QUERIES["move_aside"], [(sid, *place, roles[place[0]]) for place in asides])
+    db.executemany(QUERIES["drop_call"], [(sid, seq) for seq in erased])
+    rows.note_change(db, "revised", row.header.key)
+    return True
 
 
 def changes(db: Database, identity: str, after: str | None, *, limit: int, prefix: str) -> Changes:
@@ -134,6 +155,19 @@ def _goes_on(before: _Known, after: Entry) -> bool:
         was == now or (was[0] == now[0] and was[2] == now[2] and line.is_erased)
         for was, now, line in zip(before.messages, marks, first, strict=True)
     )
+
+
+def _places(entry: Entry, first: int) -> Iterator[tuple[int, int, int]]:
+    """Yield the seq, the start and the size of each line from a seq on, as the index has them."""
+    placed: Sequence[tuple[int, int]] = list(zip(entry.starts, entry.ends, strict=True))
+    for seq, (start, end) in enumerate(placed[first - 1 :], start=first):
+        yield seq, start - entry.body, end - start
+
+
+def _documents(db: Database, sid: int) -> dict[int, int]:
+    """Return the document of each message of a session, by its seq."""
+    runs = list(db.execute(QUERIES["all_runs"], {"sid": sid}))
+    return {seq + place: doc + place for seq, doc, count in runs for place in range(count)}
 
 
 def _change(values: Sequence[Value], epoch: bytes) -> Change:

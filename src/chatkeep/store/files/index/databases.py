@@ -20,9 +20,10 @@ from chatkeep.disk.files import told
 from chatkeep.disk.own import is_linked
 from chatkeep.store.files.index.overlay import Overlay
 from chatkeep.store.files.index.rows import Database
-from chatkeep.store.files.index.sql import SCHEMA, UnreadableRowError
+from chatkeep.store.files.index.sql import QUERIES, SCHEMA, UnreadableRowError, one_number
 
 _BUSY_S: Final = 3.0  # seconds to wait for the lock of another process, and for a file to settle
+_SCRUB_CACHE_KB: Final = 4096  # KiB of pages; each page is written once
 _SETTLING_S: Final = 0.01  # seconds between two looks at an unsettled file
 _LOST: Final = (
     apsw.CorruptError,
@@ -85,6 +86,9 @@ class Medium(Protocol):
     def is_replaced(self) -> bool:
         """Tell whether the path leads to another database now."""
 
+    def scrub(self) -> None:
+        """End the erasures begun: leave no byte of the database but those in use."""
+
     def close(self) -> None:
         """Release the database; call it after the last connection is closed."""
 
@@ -130,6 +134,26 @@ class OnDisk:
     def is_replaced(self) -> bool:
         """Tell whether the path leads to another database now."""
         return self._inode_in_place() not in {None, self._inode}
+
+    def scrub(self) -> None:
+        """End the erasures begun: write the database anew, and empty its write-ahead log.
+
+        SQLite leaves old bytes in pages that it splits, so overwriting what it frees is not enough. Cost: one writing
+        of the database. Meanwhile others read, but do not write.
+
+        Raises:
+            IndexBehindError: when another process writes, or reads for long.
+        """
+        with lost_as_such(), contextlib.closing(self.connected(cache_kb=_SCRUB_CACHE_KB)) as db:
+            count = one_number(db, QUERIES["erasures"])
+            if not one_number(db, QUERIES["unscrubbed"]):
+                return
+            db.execute("PRAGMA temp_store = FILE")  # else a large index takes as much memory
+            db.execute("VACUUM")
+            is_busy, _, _ = next(db.execute("PRAGMA wal_checkpoint(TRUNCATE)"))
+            if is_busy:
+                raise IndexBehindError
+            db.execute(QUERIES["put_scrubbed"], (count,))
 
     def close(self) -> None:
         """Do nothing: the medium has no open file of its own."""
@@ -186,6 +210,9 @@ class InMemory:
     def is_replaced(self) -> bool:
         """Return False: no other process can replace it."""
         return False
+
+    def scrub(self) -> None:
+        """Do nothing: memory ends with its process."""
 
     def close(self) -> None:
         """Free the memory."""

@@ -446,3 +446,49 @@ FROM (
 
 -- listed: Some sessions, as a list shows them.
 SELECT * FROM listed WHERE key IN (SELECT value FROM json_each(:keys));
+
+-- begin_erasure: Count an erasure that begins.
+UPDATE marks SET erasures = erasures + 1;
+
+-- erasures: The number of erasures begun.
+SELECT erasures FROM marks;
+
+-- unscrubbed: The number of erasures begun but not ended.
+SELECT erasures - scrubbed FROM marks;
+
+-- put_scrubbed: Note that the first erasures have ended.
+UPDATE marks SET scrubbed = max(scrubbed, ?1);
+
+-- drop_fresh_orphans: Delete the labels of documents that are gone, before their sealing.
+DELETE FROM fresh WHERE NOT EXISTS (SELECT 1 FROM messages m WHERE m.doc = fresh.doc)
+  AND NOT EXISTS (SELECT 1 FROM names n WHERE n.doc = fresh.doc);
+
+-- drop_long_orphans: Delete the long texts of no message; an append that is under way brings its own again.
+DELETE FROM long_texts WHERE number NOT IN (SELECT long FROM fresh WHERE long IS NOT NULL);
+
+-- any_alive: Whether any of some documents is not gone.
+SELECT EXISTS (
+  SELECT 1 FROM json_each(?1) d
+  WHERE EXISTS (SELECT 1 FROM messages WHERE doc = d.value) OR EXISTS (SELECT 1 FROM names WHERE doc = d.value)
+);
+
+-- drop_rows_of_label: Delete the rows of a label.
+DELETE FROM postings WHERE place IN (SELECT block << 40 | ?1 FROM blocks);
+
+-- drop_label: Delete a label.
+DELETE FROM lexicon WHERE label = ?1;
+
+-- all_runs: The runs of documents of a session.
+SELECT seq, doc, message_count FROM runs WHERE sid = :sid;
+
+-- move_message: Change the place of a message in its file.
+UPDATE messages SET start = ?2, size = ?3 WHERE doc = ?1;
+
+-- move_event: Change the place of a standing event in its file, where a search finds it.
+UPDATE messages SET start = ?3, size = ?4 WHERE doc = (SELECT doc FROM asides WHERE sid = ?1 AND seq = ?2);
+
+-- move_aside: Change the place of a line that is no message, and its role.
+UPDATE asides SET start = ?3, size = ?4, role = ?5 WHERE sid = ?1 AND seq = ?2;
+
+-- drop_call: Delete an answer of a model.
+DELETE FROM calls WHERE sid = ?1 AND seq = ?2;

@@ -174,7 +174,7 @@ def replace(db: Database, entry: Entry, doc: int | None = None) -> int:
         drop(db, entry.name)
         return put(db, entry, doc)
     row = known[0]
-    _grow(db, row, entry)
+    grow_row(db, row, entry)
     doc = _revise(db, row, entry.header, entry.stamp, body=entry.body, tail=entry.tail, doc=doc)
     count = row.digest.line_count
     new = msgspec.structs.replace(
@@ -194,7 +194,7 @@ def grow(db: Database, row: Row, entry: Entry) -> bool:
     whole file since the caller read `row`. If the index then has the append, nothing is left to do. If it has
     another state, nothing is done and the result is False: the caller has to read the file.
     """
-    sid = _grow(db, row, entry)
+    sid = grow_row(db, row, entry)
     if sid is None:
         return known_stamp(db, row.name) == entry.stamp
     _put_lines(db, entry, sid, None)
@@ -203,7 +203,7 @@ def grow(db: Database, row: Row, entry: Entry) -> bool:
     return True
 
 
-def _grow(db: Database, row: Row, entry: Entry) -> int | None:
+def grow_row(db: Database, row: Row, entry: Entry) -> int | None:
     """Update the row of a session; return its sid, None if the index has another state of the file than `row`."""
     was = row.stamp
     values = {

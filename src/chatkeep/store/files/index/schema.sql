@@ -116,7 +116,7 @@ CREATE TABLE names (
 );
 
 -- For each label and each block of 65,536 documents, those of its documents that are in the block (see
--- sets/containers.py). Nothing is ever taken out: see `gone`. `place` is the block * 2^40 + the number of the label.
+-- sets/containers.py). Nothing is ever taken out (see `gone`), but by an erasure a label without documents. `place` is the block * 2^40 + the number of the label.
 CREATE TABLE postings (
   place INTEGER PRIMARY KEY,
   docs BLOB NOT NULL
@@ -160,14 +160,17 @@ CREATE TABLE gone (
 );
 
 -- The lowest number that a new document may have, whatever is in `messages`; the last document that `postings` has
--- with all those before it; the number of the next label with text; and the number of sealings.
+-- with all those before it; the number of the next label with text; the number of sealings; and the number of
+-- erasures, begun and ended: until the numbers are the same, unused bytes of the database may hold erased words.
 CREATE TABLE marks (
   next_doc INTEGER NOT NULL,
   sealed INTEGER NOT NULL,
   next_label INTEGER NOT NULL,
-  generation INTEGER NOT NULL
+  generation INTEGER NOT NULL,
+  erasures INTEGER NOT NULL,
+  scrubbed INTEGER NOT NULL
 );
-INSERT INTO marks VALUES (1, 0, 65536, 0);
+INSERT INTO marks VALUES (1, 0, 65536, 0, 0, 0);
 
 -- The times of the messages whose `doc` is in [256 * zone, 256 * zone + 255]: statistics count a zone at once where
 -- these are of one day.

@@ -35,7 +35,7 @@ from __future__ import annotations
 import contextlib
 import json
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Final, Literal
 from zlib import crc32
@@ -243,6 +243,20 @@ def scan(data: bytes, committed_count: int = 0) -> Scan:
         tail=place,
     )
     return good if is_tail(data[place:], len(messages)) else _scan_broken(data, good, committed_count)
+
+
+def with_other_lines(data: bytes, whole: Scan, other: Mapping[int, Message]) -> bytes:
+    """Return a whole session file with other lines at some seqs; all others keep their bytes."""
+    lines: list[bytes] = []
+    place = whole.body
+    for seq, end in enumerate(whole.ends, start=1):
+        line = data[place : end + 1]
+        if seq in other:
+            ending = _CONTINUED if line.endswith(_CONTINUED) else b"}\n"
+            line = line[: line.startswith(b",")] + encoded_message(other[seq])[:-1] + ending
+        lines.append(line)
+        place = end + 1
+    return whole_file(data[: whole.body], lines, len(lines))
 
 
 def loose_lines(data: bytes) -> list[bytes]:

@@ -3,5 +3,6 @@
 locked_writing   lock a file; write it new, its header, or more lines
 batches          the messages of an append: each once, numbered
 choosing         the messages that a command drops, or keeps
+erasure          dropped lines erased for good
 digesting        the counts, title and preview after lines that drop others
 """

@@ -54,14 +54,14 @@ def longer_beginnings(db: apsw.Connection) -> set[str]:
 
 def beginnings_in(word: str, known: set[str]) -> list[str]:
     """Return those of some beginnings that a word has."""
-    return [letters for letters in _longer(word) if letters in known]
+    return [letters for letters in longer_than_short(word) if letters in known]
 
 
 def new_beginnings(db: apsw.Connection, words: Iterable[str], known: set[str]) -> Iterator[str]:
     """Yield the beginnings that have too many words now that these, in order, are new; add them to the known ones."""
     few: set[str] = set()
     for word in words:
-        for letters in _longer(word):
+        for letters in longer_than_short(word):
             if letters in known:
                 continue
             if letters in few or len(words_begun(db, letters, WORDS_MAX + 1)) <= WORDS_MAX:
@@ -71,6 +71,7 @@ def new_beginnings(db: apsw.Connection, words: Iterable[str], known: set[str]) -
             yield beginning(letters)
 
 
-def _longer(word: str) -> Iterator[str]:
+def longer_than_short(word: str) -> Iterator[str]:
+    """Yield the beginnings of a word that may get a set of their own: longer than two letters, at most 16."""
     mark_size = len(word) - len(bare(word))
     return (word[:length] for length in range(SHORT + mark_size + 1, min(len(word), LETTERS_MAX + mark_size) + 1))

@@ -10,9 +10,9 @@ from __future__ import annotations
 from array import array
 from bisect import bisect_left
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from functools import partial
-from itertools import groupby
+from itertools import chain, groupby
 from operator import itemgetter
 from typing import Final
 
@@ -55,14 +55,19 @@ def fresh_count(db: apsw.Connection) -> int:
 
 
 def sealing(db: apsw.Connection) -> Iterator[None]:
-    """Seal all messages that are fresh now, a step at a time. Each write is a transaction; reading holds up nobody."""
+    """Seal all messages that are fresh now, a step at a time. Each write is a transaction; reading holds up nobody.
+
+    It ends early once an erasure begins: what it read before may have the erased words.
+    """
+    erasures = one_number(db, QUERIES["erasures"])
     last = one_number(db, QUERIES["last_fresh"])
     upto = 0
     while upto < last:
         tail = Tail()
         yield from _reading(db, tail, upto, last)
         upto = tail.last if tail.label_count > _LABELS else last
-        yield from _putting(db, tail, upto)
+        if not (yield from _putting(db, tail, upto, erasures)):
+            return
     yield from _cleaning(db, last)
 
 
@@ -79,14 +84,16 @@ def _reading(db: apsw.Connection, tail: Tail, after: int, last: int) -> Iterator
         yield
 
 
-def _putting(db: apsw.Connection, tail: Tail, upto: int) -> Iterator[None]:
-    for write in row_writes(db, tail, _ROWS):
+def _putting(db: apsw.Connection, tail: Tail, upto: int, erasures: int) -> Generator[None, None, bool]:
+    """Put the labels of messages into rows; return False, and do no more, once there were more erasures."""
+    sealed: Callable[[], object] = partial(db.execute, QUERIES["put_sealed"], (upto,))
+    for write in chain(row_writes(db, tail, _ROWS), (sealed,)):
         with transaction(db):
+            if one_number(db, QUERIES["erasures"]) != erasures:
+                return False
             write()
         yield
-    with transaction(db):
-        db.execute(QUERIES["put_sealed"], (upto,))
-    yield
+    return True
 
 
 def put_at_once(db: apsw.Connection, tail: Tail) -> None:

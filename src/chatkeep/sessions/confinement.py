@@ -1,0 +1,58 @@
+"""Confinement: the keys within reach of a caller, and whether its messages may drop others."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import msgspec
+from msgspec import Struct
+
+from chatkeep.core.checks import check_entries
+from chatkeep.core.keys import parse_key
+from chatkeep.core.model import Draft, Message, Selection
+from chatkeep.errors import ForbiddenError, SessionNotFoundError
+
+
+class Confinement(Struct, frozen=True, kw_only=True):
+    """The reach of a caller: the keys under a prefix. Without `may_drop` its messages only add to what was said."""
+
+    prefix: str = ""
+    may_drop: bool = True
+
+    def own(self, key: str) -> str:
+        """Return a key as it is stored.
+
+        Raises:
+            InvalidKeyError: when it breaks a rule.
+            SessionNotFoundError: when it is out of reach: no such session exists for this caller.
+        """
+        parsed = parse_key(key)
+        if not parsed.startswith(self.prefix):
+            raise SessionNotFoundError(parsed)
+        return parsed
+
+    def writable(self, key: str) -> str:
+        """Return the key of a session to write, as it is stored.
+
+        Raises:
+            InvalidKeyError: when it breaks a rule.
+            ForbiddenError: when it is out of reach.
+        """
+        parsed = parse_key(key)
+        if not parsed.startswith(self.prefix):
+            raise ForbiddenError(f"This token writes only to keys that begin with {self.prefix!r}.")
+        return parsed
+
+    def within(self, selection: Selection) -> Selection:
+        """Return the part of a selection within reach."""
+        check_entries(selection.metadata)
+        return msgspec.structs.replace(selection, prefixes=(*selection.prefixes, self.prefix)).composed()
+
+    def check_may_drop(self, messages: Iterable[Draft | Message] | None = None) -> None:
+        """Check messages that may drop others, or without any, a drop itself.
+
+        Raises:
+            ForbiddenError: when they drop and may not.
+        """
+        if not self.may_drop and (messages is None or any(message.drops for message in messages)):
+            raise ForbiddenError("This token lacks the scope 'delete': its messages cannot drop others.")

@@ -1,0 +1,99 @@
+"""The sessions of a store in memory, and statistics of them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from datetime import date
+
+import msgspec
+from msgspec import Struct, field
+
+from chatkeep.core.digest import Digest, summary
+from chatkeep.core.model import Header, Json, Message, Summary, erased
+from chatkeep.core.standing import reach, said
+from chatkeep.core.stats import (
+    LARGEST_SHOWN,
+    TAGS_SHOWN,
+    ChannelCount,
+    Measure,
+    PeriodUnit,
+    Stats,
+    TagCount,
+    periods_of,
+)
+
+
+class StoredSession(Struct, frozen=True):
+    """A session: its header, and `messages`, every line of its log."""
+
+    header: Header
+    messages: tuple[Message, ...] = ()
+    digest: Digest = Digest()
+    extra: dict[str, Json] = field(default_factory=dict)
+
+    @property
+    def summary(self) -> Summary:
+        """The session without its messages."""
+        return summary(self.header, self.digest)
+
+    @property
+    def size(self) -> int:
+        """Bytes, as JSON."""
+        return len(msgspec.json.encode((self.header, self.messages)))
+
+    def plus(self, fresh: Sequence[Message]) -> StoredSession:
+        """Return the session with new messages at its end."""
+        messages = (*self.messages, *fresh)
+        digest = Digest().plus(*messages) if reach(fresh) else self.digest.plus(*fresh)
+        return StoredSession(self.header, messages, digest, self.extra)
+
+    def without(self, lines: Sequence[Message]) -> StoredSession:
+        """Return the session without the content of these lines."""
+        gone = {line.seq for line in lines}
+        messages = tuple(erased(line) if line.seq in gone else line for line in self.messages)
+        return msgspec.structs.replace(self, messages=messages)
+
+
+def stats_of_stored(sessions: Sequence[StoredSession], unit: PeriodUnit, since: date | None) -> Stats:
+    """Return the statistics of `Store.stats`."""
+    created = Counter(stored.header.created_at.date() for stored in sessions)
+    days = Counter(message.sent_at.date() for stored in sessions for message in said(stored.messages))
+    tags = Counter(tag for stored in sessions for tag in set(stored.header.tags))
+    channels = {stored.header.channel for stored in sessions}
+    counts = [
+        _channel_count(name, [one for one in sessions if one.header.channel == name]) for name in sorted(channels)
+    ]
+    measures = sorted(map(_measure, sessions), key=lambda one: one.key)
+    return Stats(
+        session_count=len(sessions),
+        message_count=sum(one.message_count for one in measures),
+        size_bytes=sum(one.size_bytes for one in measures),
+        unit=unit,
+        periods=periods_of(created, days, unit, since),
+        channels=tuple(sorted(counts, key=lambda one: -one.session_count)),
+        tags=tuple(
+            TagCount(tag=tag, session_count=count)
+            for tag, count in sorted(tags.items(), key=lambda one: (-one[1], one[0]))[:TAGS_SHOWN]
+        ),
+        largest=tuple(sorted(measures, key=lambda one: -one.size_bytes)[:LARGEST_SHOWN]),
+        longest=tuple(sorted(measures, key=lambda one: -one.message_count)[:LARGEST_SHOWN]),
+    )
+
+
+def _channel_count(channel: str, sessions: Sequence[StoredSession]) -> ChannelCount:
+    return ChannelCount(
+        channel=channel,
+        session_count=len(sessions),
+        message_count=sum(stored.digest.message_count for stored in sessions),
+        size_bytes=sum(stored.size for stored in sessions),
+    )
+
+
+def _measure(stored: StoredSession) -> Measure:
+    return Measure(
+        key=stored.header.key,
+        title=stored.summary.title,
+        message_count=stored.digest.message_count,
+        size_bytes=stored.size,
+    )
