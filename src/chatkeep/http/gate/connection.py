@@ -22,7 +22,7 @@ import socket
 import struct
 from collections import Counter
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
 import httptools
@@ -35,6 +35,7 @@ from chatkeep.wire.answers import json_bytes, status_of
 
 if TYPE_CHECKING:
     from asyncio import TimerHandle, Transport
+    from collections.abc import Callable
 
     from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
@@ -62,17 +63,16 @@ class BoundedProtocol(HttpToolsProtocol):
     head_wait_s = HEAD_WAIT_S
     reader_wait_s = READER_WAIT_S
     connections_max = CONNECTIONS_MAX
-    _in_head = True
-    _head_bytes = 0
-    _rest_bytes = 0
-    _unparsed = b""
-    _head_again = b""
     _begun: RequestResponseCycle | None = None
-    _has_ended = False
     _is_slowed = False
-    _takes_no_more = False
-    _deadline: TimerHandle | None = None
-    _reader_deadline: TimerHandle | None = None
+
+    def __init__(self, *uvicorns: Any, **more: Any) -> None:  # noqa: ANN401 - as uvicorn makes a connection
+        """Begin before the first byte."""
+        super().__init__(*uvicorns, **more)
+        self._received = _Received()
+        self._sizes = _Sizes()
+        self._deadline = _Deadline(self.head_wait_s, self._expire)
+        self._reader_deadline = _Deadline(self.reader_wait_s, self.abort)
 
     def connection_made(self, transport: Transport) -> None:  # type: ignore[override]
         """Start the deadline of the first head.
@@ -82,35 +82,33 @@ class BoundedProtocol(HttpToolsProtocol):
         super().connection_made(transport)
         self.address = site_of(self.client[0]) if self.client else ""
         self.waits_since = asyncio.get_running_loop().time()
-        self._expect()
+        self._deadline.start()
         if len(self.connections) > self.connections_max and not self._displace_another():
             self._refuse(BusyError("server"))
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Drop queued requests, and cancel the deadlines."""
-        self._unparsed = b""
+        self._received.unparsed = b""
         self.pipeline.clear()
         self.cycle = self._begun or self.cycle  # uvicorn tells this request of the disconnect; queued ones never begin
-        self._relax()
+        self._deadline.cancel()
         self.resume_writing()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
         """Parse bytes from the client."""
-        if self._takes_no_more:
-            self._rest_bytes += len(data)
-            if self._rest_bytes > _REST_BYTES_MAX:
-                self.abort()
-            return
-        self._unparsed += data
-        self._parse()
+        if not self._received.is_ignored:
+            self._received.unparsed += data
+            self._parse()
+        elif self._sizes.is_rest_too_long(len(data)):
+            self.abort()
 
     def eof_received(self) -> bool:  # type: ignore[override]
         """Keep the connection open while an answer is under way: the client may have closed its sending side alone.
 
         A stream ends, through its `leave` callback.
         """
-        self._has_ended = True
+        self._received.has_ended = True
         self._parse()
         if self._begun is not None:
             state = self._begun.scope["state"]
@@ -121,19 +119,17 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def on_message_begin(self) -> None:
         """Start the deadline of a request's head."""
-        self._in_head = True
-        self._head_bytes = 0
-        self._expect()
+        self._sizes.begin_head()
+        self._deadline.start()
         super().on_message_begin()
 
     def on_headers_complete(self) -> None:
         """Start the request: its head is complete, its body begins."""
         if self.parser.should_upgrade() and self.parser.get_method() != b"CONNECT":
-            self._head_again = self._head_without_upgrade()
+            self._received.head_again = self._head_without_upgrade()
             return
-        self._in_head = False
-        self._head_bytes = self._rest_bytes = 0
-        self._relax()
+        self._sizes.begin_body()
+        self._deadline.cancel()
         if not self.url.startswith((b"/", b"*")):
             named = urlsplit(self.url.decode("ascii", "replace")).netloc.encode()
             self.headers[:] = [(name, named if name == b"host" else value) for name, value in self.headers]
@@ -144,19 +140,16 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """Keep a header; count the bytes of a trailer."""
-        if self._in_head:
+        if self._sizes.in_head:
             super().on_header(name, value)
-            return
-        self._head_bytes += len(name) + len(value)
-        if self._head_bytes > HEAD_BYTES_MAX:
+        elif self._sizes.is_head_too_long(len(name) + len(value)):
             self._refuse(BrokenInputError("The head of the request is too large."))
 
     def on_body(self, body: bytes) -> None:
         """Pass a piece of a body on; slow down and bound the rest of a body after its answer."""
         super().on_body(body)
         if self.cycle.response_complete:
-            self._rest_bytes += len(body)
-            if self._rest_bytes > _REST_BYTES_MAX:
+            if self._sizes.is_rest_too_long(len(body)):
                 self.transport.close()
             elif not self._is_slowed:
                 self._is_slowed = True
@@ -165,14 +158,13 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         """Start counting the bytes of the next head."""
-        if self._head_again:
+        if self._received.head_again:
             return
         super().on_message_complete()
-        self._in_head = True
-        self._head_bytes = 0
+        self._sizes.begin_head()
         if not self._is_answering():  # the answer came before the end of the body; the next head gets a full deadline
-            self._relax()
-            self._expect()
+            self._deadline.cancel()
+            self._deadline.start()
 
     def on_response_complete(self) -> None:
         """Go on with the next request, or with the rest of this one's body."""
@@ -180,22 +172,19 @@ class BoundedProtocol(HttpToolsProtocol):
             self._begun = self.pipeline[-1][0]
         super().on_response_complete()
         self.waits_since = asyncio.get_running_loop().time()
-        if not self._in_head and not self._is_answering():
-            self._expect()
+        if not self._sizes.in_head and not self._is_answering():
+            self._deadline.start()
         self._parse()
 
     def pause_writing(self) -> None:
         """Start the deadline for the client to take its answer."""
         super().pause_writing()
-        if self._reader_deadline is None:
-            self._reader_deadline = asyncio.get_running_loop().call_later(self.reader_wait_s, self.abort)
+        self._reader_deadline.start()
 
     def resume_writing(self) -> None:
         """Go on writing the answer, and cancel that deadline."""
         super().resume_writing()
-        if self._reader_deadline is not None:
-            self._reader_deadline.cancel()
-            self._reader_deadline = None
+        self._reader_deadline.cancel()
 
     def abort(self) -> None:
         """Reset the connection.
@@ -207,8 +196,8 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def ignore_more(self) -> None:
         """Read on, but ignore further requests, during an endless answer: only reading shows a client's leaving."""
-        self._takes_no_more = True
-        self._unparsed = b""
+        self._received.is_ignored = True
+        self._received.unparsed = b""
         self.pipeline.clear()
         self.cycle = self._begun or self.cycle
         self.cycle.keep_alive = False
@@ -227,22 +216,22 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def _parse(self) -> None:
         """Parse the received bytes until a request has to queue behind another."""
-        data, place = self._unparsed, 0
+        data, place = self._received.unparsed, 0
         while place < len(data) and not self.pipeline and not self.transport.is_closing():
-            piece = data[place : place + (_HEAD_PIECE_BYTES if self._in_head else _BODY_PIECE_BYTES)]
+            piece = data[place : place + (_HEAD_PIECE_BYTES if self._sizes.in_head else _BODY_PIECE_BYTES)]
             place += len(piece)
-            if self._in_head:
-                self._head_bytes += len(piece)
-                self._expect()
+            if self._sizes.in_head:
+                self._sizes.head_bytes += len(piece)
+                self._deadline.start()
             self._feed(piece)
-            if self._head_bytes > HEAD_BYTES_MAX and self._in_head:
+            if self._sizes.in_head and self._sizes.is_head_too_long():
                 self._refuse(BrokenInputError("The head of the request is too large."))
-        self._unparsed = data[place:]
-        if self._unparsed and not self.transport.is_closing():
+        self._received.unparsed = data[place:]
+        if self._received.unparsed and not self.transport.is_closing():
             self.flow.pause_reading()
-        elif self._has_ended and self._is_answering() and not self.cycle.more_body:
+        elif self._received.has_ended and self._is_answering() and not self.cycle.more_body:
             self.cycle.keep_alive = False
-        elif self._has_ended:
+        elif self._received.has_ended:
             self.transport.close()
 
     def _feed(self, piece: bytes) -> None:
@@ -253,7 +242,7 @@ class BoundedProtocol(HttpToolsProtocol):
             except httptools.HttpParserUpgrade as wish:
                 self.parser = httptools.HttpRequestParser(self)  # the old one may take no more requests
                 self.parser.set_dangerous_leniencies(lenient_data_after_close=True)
-                piece, self._head_again = self._head_again + piece[wish.args[0] :], b""
+                piece = self._received.taken_head_again() + piece[wish.args[0] :]
             except httptools.HttpParserError:
                 self._refuse(BrokenInputError("Invalid HTTP request received."))
                 return
@@ -267,7 +256,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def _read_on(self) -> None:
         self._is_slowed = False
-        if not self._unparsed and not self.transport.is_closing():
+        if not self._received.unparsed and not self.transport.is_closing():
             self.flow.resume_reading()
 
     def _is_answering(self) -> bool:
@@ -284,21 +273,11 @@ class BoundedProtocol(HttpToolsProtocol):
         oldest.abort()
         return True
 
-    def _expect(self) -> None:
-        """Start the deadline for a head, or for the rest of an answered body, unless one runs."""
-        if self._deadline is None:
-            self._deadline = asyncio.get_running_loop().call_later(self.head_wait_s, self._expire)
-
-    def _relax(self) -> None:
-        if self._deadline is not None:
-            self._deadline.cancel()
-            self._deadline = None
-
     def _expire(self) -> None:
-        self._deadline = None
+        """End the wait for a head, or for the rest of an answered body."""
         if self._is_answering():  # the request before it has no answer yet
-            self._expect()
-        elif self._in_head:
+            self._deadline.start()
+        elif self._sizes.in_head:
             self._refuse(BrokenInputError("The head of the request did not arrive in time."))
         else:
             self.transport.close()
@@ -308,3 +287,75 @@ class BoundedProtocol(HttpToolsProtocol):
             status, problem = HTTPStatus(status_of(error)), json_bytes(errors.problem(error))
             self.transport.write(_REFUSAL % (status, status.phrase.encode(), len(problem), problem))
             self.transport.close()
+
+
+class _Received:
+    """The bytes from the client that are not parsed yet."""
+
+    def __init__(self) -> None:
+        self.unparsed = b""
+        self.head_again = b""
+        """The head of the request to upgrade, for the second parsing."""
+        self.has_ended = False
+        """Whether the client closed its sending side."""
+        self.is_ignored = False
+        """Whether further requests get no answer."""
+
+    def taken_head_again(self) -> bytes:
+        """Return the head for the second parsing, once."""
+        head, self.head_again = self.head_again, b""
+        return head
+
+
+class _Sizes:
+    """The sizes of the parts of a request, against their bounds."""
+
+    def __init__(self) -> None:
+        self.in_head = True
+        self.head_bytes = 0
+        """Of the head so far, and then of the trailers."""
+        self._rest_bytes = 0
+
+    def begin_head(self) -> None:
+        """Count anew for the next head."""
+        self.in_head = True
+        self.head_bytes = 0
+
+    def begin_body(self) -> None:
+        """Count anew for the trailers, and for the rest of the body after its answer."""
+        self.in_head = False
+        self.head_bytes = self._rest_bytes = 0
+
+    def is_head_too_long(self, more_bytes: int = 0) -> bool:
+        """Count some bytes; return whether the head, or the trailers, are beyond their bound."""
+        self.head_bytes += more_bytes
+        return self.head_bytes > HEAD_BYTES_MAX
+
+    def is_rest_too_long(self, more_bytes: int) -> bool:
+        """Count some bytes of the rest; return whether it is beyond its bound."""
+        self._rest_bytes += more_bytes
+        return self._rest_bytes > _REST_BYTES_MAX
+
+
+class _Deadline:
+    """A wait with an end, one at a time."""
+
+    def __init__(self, wait_s: float, expire: Callable[[], None]) -> None:
+        self._wait_s = wait_s
+        self._expire = expire
+        self._timer: TimerHandle | None = None
+
+    def start(self) -> None:
+        """Begin to wait, unless a wait is under way."""
+        if self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(self._wait_s, self._end)
+
+    def cancel(self) -> None:
+        """End the wait without a consequence."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _end(self) -> None:
+        self._timer = None
+        self._expire()
