@@ -67,6 +67,15 @@ def test_describe_every_route_with_an_example(document: dict[str, Any], route: R
 
 
 @pytest.mark.parametrize("route", ROUTES, ids=lambda route: route.name)
+def test_describe_every_route_and_parameter_in_words(document: dict[str, Any], route: Route) -> None:
+    """A reader of the document alone learns from a sentence each what they do."""
+    operation = operation_of(document, route)
+    assert len(operation["summary"].split()) > 1
+    said = {one["name"]: one.get("description", "") for one in operation["parameters"]}
+    assert {} == {name: words for name, words in said.items() if not re.fullmatch(r"\S+ \S+ .*\.", words)}
+
+
+@pytest.mark.parametrize("route", ROUTES, ids=lambda route: route.name)
 def test_show_examples_valid_by_their_schemas(document: dict[str, Any], route: Route) -> None:
     """Parameters, bodies, answers and the data of events keep the schemas beside them."""
     operation = operation_of(document, route)

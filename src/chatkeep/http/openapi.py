@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
+from http import HTTPStatus
 from importlib.resources import files
 from typing import Any, Final
 
@@ -34,6 +35,16 @@ _REF: Final = "#/components/schemas/{name}"
 _BEARER: Final[Document] = {"type": "http", "scheme": "bearer"}
 _EXAMPLES: Final = "examples.json"
 _TEXT: Final = "text/"
+_ABOUT: Final = (
+    "A session has a key, such as `cli:notes`, and messages numbered from 1 (`seq`). "
+    "Every request needs a token: `chatkeep token create` makes one. "
+    "Errors are `application/problem+json` with a `code`; the description of a status lists the codes."
+)
+_DONE: Final = {
+    HTTPStatus.OK: "Done.",
+    HTTPStatus.CREATED: "Stored.",
+    HTTPStatus.ACCEPTED: "Taken; there is nothing to answer.",
+}
 
 
 class RouteAnswer(Struct, frozen=True):
@@ -113,6 +124,8 @@ def described(routes: Sequence[Route]) -> Document:
         "info": {
             "title": "Chatkeep",
             "summary": "Keeps the conversations of AI agents.",
+            "description": _ABOUT,
+            "license": {"name": "MIT", "identifier": "MIT"},
             "version": chatkeep.__version__,
         },
         "paths": paths,
@@ -124,10 +137,11 @@ def described(routes: Sequence[Route]) -> Document:
 
 
 def _operation(route: Route) -> Document:
+    description = inspect.getdoc(route.endpoint) or ""
     told: Document = {
         "operationId": route.name,
-        "summary": route.name.replace("_", " ").capitalize(),
-        "description": inspect.getdoc(route.endpoint) or "",
+        "summary": description.partition("\n")[0].partition(". ")[0].rstrip("."),
+        "description": description,
         "parameters": [given.described for given in bound(route).parameters],
         "responses": _responses(route.answer, route.problems),
         "security": [] if route.rule in (PUBLIC, SIGN_IN) else [{"bearer": []}],
@@ -146,7 +160,7 @@ def _responses(answer: RouteAnswer, problems: Problems) -> Document:
     for error in problems:
         causes.setdefault(status_of(error), []).append(_cause(error))
     return {
-        **{f"{status}": {"description": "Done.", "content": dict(good)} for status in answer.statuses},
+        **{f"{one}": {"description": _DONE[HTTPStatus(one)], "content": dict(good)} for one in answer.statuses},
         **{f"{status}": {"description": " ".join(causes[status]), "content": problem} for status in sorted(causes)},
     }
 

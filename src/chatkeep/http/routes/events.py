@@ -21,7 +21,8 @@ from chatkeep.sessions.sessions import Sessions
 TOKEN_CHECK_S: Final = 1.0  # between two look-ups of the token: a revoked one reads no longer than that
 
 LastEventId = Annotated[
-    str | None, InHeader("Last-Event-ID", "The id of the last event seen; what followed is told first.")
+    str | None,
+    InHeader("Last-Event-ID", "The id of the last event that you got; the events after it come first."),
 ]
 
 

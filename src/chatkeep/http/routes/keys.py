@@ -117,7 +117,7 @@ async def delete_sessions(request: Request, sessions: Own, threads: PoolsParamet
 async def export_sessions(
     sessions: Own,
     threads: PoolsParameter,
-    session: given.MaybeKey = None,
+    session: given.OnlyKey = None,
     format: given.ExportFormat = "json",  # noqa: A002 - its name in the API
     *,
     selected: given.Searched,

@@ -20,7 +20,7 @@ from contextlib import suppress
 from functools import cache, partial
 from importlib.resources import files
 from importlib.resources.abc import Traversable
-from typing import Final
+from typing import Annotated, Final
 
 from msgspec import Struct
 from msgspec.json import Decoder
@@ -30,6 +30,7 @@ from starlette.responses import Response
 
 from chatkeep.access.page_sessions import PageSession
 from chatkeep.errors import ForbiddenError, InvalidError, NotFoundError, UnauthorizedError
+from chatkeep.http.gate.binding import InPath
 from chatkeep.http.gate.body import json_of
 from chatkeep.http.gate.cookies import good_cookies, is_from_page, is_over_tls, remove_cookies, set_cookie
 from chatkeep.http.gate.rules import json_response
@@ -54,6 +55,9 @@ _TYPES: Final = {
 MEDIA_TYPES: Final = tuple(_TYPES.values())
 _FOR_EVER: Final = "public, max-age=31536000, immutable"
 _EDITION: Final = b"{edition}"
+
+EditionName = Annotated[str, InPath(description="The edition of the page, named in `index.html`.")]
+PageFileName = Annotated[str, InPath(description="The path of the file within the page.")]
 _FRONT: Final = "index.html"
 _FIRST: Final = "main.js"
 _PRELOADS: Final = b"{preloads}"
@@ -83,7 +87,7 @@ async def get_page(request: Request) -> Response:
     return _sent(front, request, {**alone, "Cache-Control": "no-cache"})
 
 
-async def get_page_file(request: Request, edition: str, name: str) -> Response:
+async def get_page_file(request: Request, edition: EditionName, name: PageFileName) -> Response:
     """Send a file of the page."""
     found = _current(edition).get(name)
     if found is None:

@@ -44,12 +44,14 @@ _VERSION: Final = re.compile(r"\A/.*?(?:/|%2f)", re.IGNORECASE)
 """The API's version at the beginning of a path as it came: any of its characters may be escaped."""
 _IN_PATH: Final = re.compile(r"(?:[^:]*/)?(?:models|tunedModels)/([^/:]+)")
 """The model that a path of Gemini's names."""
-OtherPath = Annotated[str, InPath(description="The rest of the address, as the model's server takes it.")]
-GeminiModel = Annotated[str, InPath(description="The model, as `gemini-2.5-flash`.")]
-StreamForm = Annotated[str | None, InQuery(description="`sse` for events; else a list that grows.")]
+OtherPath = Annotated[str, InPath(description="The rest of the path, passed on to the model's server.")]
+GeminiModel = Annotated[str, InPath(description="The name of the model, such as `gemini-2.5-flash`.")]
+StreamForm = Annotated[
+    str | None, InQuery(description="`sse`: an event for each piece. Without it: one JSON list, piece by piece.")
+]
 NamedKey = Annotated[
     str | None,
-    InHeader("X-Session-Key", "The session that the conversation is stored in; else it is recognised."),
+    InHeader("X-Session-Key", "The key of the session to store in; without it, Chatkeep recognises the conversation."),
 ]
 
 

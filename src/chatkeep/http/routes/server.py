@@ -9,8 +9,7 @@ from starlette.responses import Response
 
 import chatkeep
 from chatkeep.access.tokens import Token
-from chatkeep.core.stats import PeriodUnit
-from chatkeep.core.usage.spending import USAGE_LIMIT_DEFAULT, UsageGroup, UsageQuery
+from chatkeep.core.usage.spending import USAGE_LIMIT_DEFAULT, UsageQuery
 from chatkeep.http import docs, metrics
 from chatkeep.http.gate.rules import json_response
 from chatkeep.http.routes import parameters as given
@@ -39,8 +38,8 @@ async def get_stats(
     threads: PoolsParameter,
     *,
     prefix: given.Prefix = None,
-    unit: PeriodUnit = "month",
-    since: given.Day = None,
+    unit: given.StatsUnit = "month",
+    since: given.FirstDay = None,
 ) -> Response:
     """Count the sessions visible to the token, over time, by channel and by tag, and name the largest."""
     first = None if since is None else parse_date("since", since)
@@ -52,9 +51,9 @@ async def get_usage(  # noqa: PLR0913 - one parameter per query parameter
     sessions: Own,
     chosen: given.Filtered,
     *,
-    by: UsageGroup = "day",
-    session: given.MaybeKey = None,
-    since: given.Day = None,
+    by: given.UsageBy = "day",
+    session: given.OnlyKey = None,
+    since: given.FirstDay = None,
     until: given.LastDay = None,
     limit: given.UsageLimit = USAGE_LIMIT_DEFAULT,
 ) -> Response:

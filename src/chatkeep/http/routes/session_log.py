@@ -26,9 +26,11 @@ from chatkeep.workers.appending import Append
 _CREATED: Final = 201
 _OK: Final = 200
 
-Last = Annotated[int | None, InQuery(ge=1, le=LAST_MAX, description="The last so many messages.")]
-Seqs = Annotated[str | None, InQuery(description="A seq, or a range of them as 5-9.", schema=SEQS_SCHEMA)]
-Everything = Annotated[bool, InQuery(alias="all", description="Everything that stands, events too.")]
+Last = Annotated[int | None, InQuery(ge=1, le=LAST_MAX, description="The newest so many messages.")]
+Seqs = Annotated[
+    str | None, InQuery(description="The message with this seq, or those of a range: `5-9`.", schema=SEQS_SCHEMA)
+]
+Everything = Annotated[bool, InQuery(alias="all", description="All messages and events of the session.")]
 
 
 async def append_messages(
@@ -36,9 +38,9 @@ async def append_messages(
     sessions: Own,
     threads: PoolsParameter,
     *,
-    session: given.MaybeKey = None,
-    create: bool = True,
-    expect_count: given.CountParameter = None,
+    session: given.AppendedKey = None,
+    create: given.Create = True,
+    expect_count: given.CountCondition = None,
     channel: given.NewChannel = None,
 ) -> Response:
     """Append 1 to 1000 messages, all or none; answer 201 once they are stored, 200 if they already were."""
@@ -63,10 +65,10 @@ async def read_messages(  # noqa: PLR0913 - the parameters of the query
     session: given.QueryKey,
     *,
     limit: given.WindowLimit = None,
-    before: given.Seq = None,
-    after: given.Seq = None,
-    max_tokens: given.CountParameter = None,
-    reasoning: bool = False,
+    before: given.Before = None,
+    after: given.After = None,
+    max_tokens: given.TokenBudget = None,
+    reasoning: given.WithReasoning = False,
     log: given.Log = False,
     shape: given.Shape = None,
     id: given.MessageId = None,  # noqa: A002 - its name in the API
@@ -96,8 +98,8 @@ async def replace_messages(
     threads: PoolsParameter,
     session: given.QueryKey,
     *,
-    create: bool = True,
-    expect_count: given.CountParameter = None,
+    create: given.Create = True,
+    expect_count: given.CountCondition = None,
     mark: given.MarkId = None,
 ) -> Response:
     """Replace all messages by a list of at most 10,000, in one append; those that begin both lists alike stay.
@@ -128,7 +130,7 @@ async def drop_messages(  # noqa: PLR0913 - the parameters of the query
     seq: Seqs = None,
     id: given.MessageId = None,  # noqa: A002 - its name in the API
     everything: Everything = False,
-    expect_count: given.CountParameter = None,
+    expect_count: given.CountCondition = None,
     mark: given.MarkId = None,
 ) -> Response:
     """Take back messages of a session, by exactly one of `last`, `seq`, `id` and `all`.

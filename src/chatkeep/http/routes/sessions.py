@@ -8,7 +8,6 @@ from msgspec.json import Decoder
 from starlette.requests import Request
 from starlette.responses import Response
 
-from chatkeep.core.model import Sort, Unit
 from chatkeep.core.paging import LIST_LIMIT_DEFAULT, SEARCH_LIMIT_DEFAULT
 from chatkeep.core.search.query import QUERY_CHARS_MAX, parse_query
 from chatkeep.core.search.search import Search
@@ -48,16 +47,22 @@ async def list_sessions(
 async def search_sessions(  # noqa: PLR0913 - one parameter per query parameter
     sessions: Own,
     threads: PoolsParameter,
-    q: Annotated[str, InQuery(max_length=QUERY_CHARS_MAX, description="What to look for, as plain text.")],
+    q: Annotated[
+        str,
+        InQuery(
+            max_length=QUERY_CHARS_MAX,
+            description="The words to find. A part in double quotes is a phrase.",
+        ),
+    ],
     selected: given.Searched,
     *,
     limit: given.SearchLimit = SEARCH_LIMIT_DEFAULT,
-    session: given.MaybeKey = None,
+    session: given.OnlyKey = None,
     role: given.SearchRole = None,
-    since: given.Time = None,
-    until: given.Time = None,
-    sort: Sort = "relevance",
-    unit: Unit = "session",
+    since: given.Since = None,
+    until: given.Until = None,
+    sort: given.SearchOrder = "relevance",
+    unit: given.SearchUnit = "session",
     cursor: given.Cursor = None,
 ) -> Response:
     """Search all messages; answer the best one of each session."""
@@ -83,7 +88,7 @@ async def read_history(
     id: given.QueryKey,  # noqa: A002 - the parameter's name in PocketPaw's API
     *,
     limit: given.ListLimit = LIST_LIMIT_DEFAULT,
-    before: given.Seq = None,
+    before: given.Before = None,
 ) -> Response:
     """Read the last messages of a session, oldest first."""
     key = given.key("id", id)
