@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Hashable, Iterable, Sequence
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Final
 
 import msgspec
@@ -12,12 +13,13 @@ import msgspec
 from chatkeep.core.model import Header, Message
 from chatkeep.core.search.marks import marked_forms
 from chatkeep.core.search.pages import SearchPage, cursor_of, page_of_cursor
-from chatkeep.core.search.query import Query, Term, is_in, phrases, words_of
+from chatkeep.core.search.query import Query, Term, Words, is_in, phrases, words_of
 from chatkeep.core.search.ranker import Match
 from chatkeep.core.search.search import Search
 from chatkeep.errors import InvalidCursorError
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_KEPT_CHARS_MAX: Final = 1000  # of a text whose words the next search finds cut up, 4 KB each
 
 
 class SaidTexts:
@@ -26,7 +28,7 @@ class SaidTexts:
     def __init__(self, texts: Sequence[str]) -> None:
         """Take the texts."""
         self._texts = texts
-        self._words = [words_of(text) for text in texts]
+        self._words = [_kept_words(text) if len(text) <= _KEPT_CHARS_MAX else words_of(text) for text in texts]
 
     def has(self, term: Term) -> bool:
         """Tell whether a term stands in one of them."""
@@ -40,6 +42,11 @@ class SaidTexts:
         """Return how many of some words with marks stand in them."""
         found = {form for text in self._texts for form in marked_forms(text)}
         return len(found & set(forms))
+
+
+@lru_cache(maxsize=8192)
+def _kept_words(text: str) -> Words:
+    return words_of(text)
 
 
 ShownResult = tuple[Hashable, int]
