@@ -427,6 +427,43 @@ def test_search_says_what_it_did(server: Server, visit: Visit) -> None:
     expect(page.get_by_role("combobox", name="Search all messages")).to_have_count(0)
 
 
+def test_search_goes_on_page_by_page(server: Server, visit: Visit) -> None:
+    """A search has further pages, by button and by arrow; each session comes once."""
+    for number in range(70):
+        store(server, f"page:many-{number}", [said(number, f"numbat {number}")])
+    page = visit()
+    page.keyboard.press("/")
+    page.keyboard.type("numbat")
+    expect(page.locator(".hit")).to_have_count(30)
+    expect(page.get_by_text("The best 30 sessions")).to_be_visible()
+    page.get_by_role("button", name="More results").click()
+    expect(page.locator(".hit")).to_have_count(60)
+    page.get_by_role("combobox", name="Search all messages").focus()
+    for _ in range(60):
+        page.keyboard.press("ArrowDown")
+    expect(page.locator(".hit")).to_have_count(70)
+    expect(page.get_by_role("button", name="More results")).to_have_count(0)
+    expect(page.get_by_text("70 sessions", exact=True)).to_be_visible()
+    assert 70 == len(set(page.locator(".hit .excerpt").all_inner_texts()))
+
+
+def test_search_leads_to_where_there_are_hits(server: Server, visit: Visit) -> None:
+    """A search without hits says where there would be some, and leads there; a title that was found is marked."""
+    store(server, "page:inside", [said(1, "Look it up"), *called("look_up", {}, "one dibbler")])
+    store(server, "page:named", [said(2, "Something else")])
+    server.sessions.revise("page:named", Revision(title="On the mulgara"))
+    page = visit()
+    page.keyboard.press("/")
+    page.keyboard.type("dibbler")
+    page.get_by_role("button", name="1 from Tool").click()
+    expect(page.locator(".hit mark")).to_have_text("dibbler")
+    expect(page.get_by_label("Who said it")).to_have_value("tool")
+    page.get_by_label("Who said it").select_option("")
+    page.get_by_role("combobox", name="Search all messages").fill("mulgara")
+    expect(page.locator(".hit .title mark")).to_have_text("mulgara")
+    expect(page.locator(".hit .facts")).to_contain_text("found by title")
+
+
 def test_long_session_is_read_by_windows(server: Server, visit: Visit) -> None:
     """It opens at its end with few elements; scrolling up reads what is older, in order, without a gap or a jump."""
     store(

@@ -55,7 +55,7 @@ def test_enter_while_a_search_is_asked(server: Server, visit: Visit) -> None:
     page = visit()
     page.keyboard.press("/")
     page.keyboard.type("cassowary")
-    expect(page.locator(".hit mark")).to_have_text("cassowary")
+    expect(page.locator(".hit .excerpt mark")).to_have_text("cassowary")
     field = page.get_by_role("combobox", name="Search all messages")
     field.fill("")
     opened: list[str] = []

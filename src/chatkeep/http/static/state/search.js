@@ -3,11 +3,11 @@
 import * as api from "../wire/api.js";
 
 const DAY_MS = 86_400_000;
-export const HITS_MAX = 30;
+const HITS_MAX = 30;
 export const PLACES_MAX = 200;
 
 /** @typedef {{ q: string, role: string, sort: "relevance" | "recent", since: string }} Question `since` counts days back */
-/** @typedef {{ hits: api.Hit[], mode: "all" | "any", problem?: api.Problem }} Answer */
+/** @typedef {{ hits: api.Hit[], mode: "all" | "any", from?: string, cursor?: string | null, elsewhere?: api.Elsewhere | null, problem?: api.Problem }} Answer `from` is the time that "since" meant */
 
 /** The question that was asked last: a search begins with it. */
 export const question = {
@@ -16,19 +16,21 @@ export const question = {
 };
 
 /**
- * Asks the server; returns null where the signal called it off.
+ * Asks the server; returns null where the signal called it off. `before` is the answer that this one goes on with.
  * @param {Question} asked
  * @param {AbortSignal} signal
+ * @param {Answer} [before]
  * @returns {Promise<Answer | null>}
  */
-export async function answerTo({ q, role, sort, since }, signal) {
+export async function answerTo({ q, role, sort, since }, signal, before = { hits: [], mode: "all" }) {
   if (!q.trim()) return { hits: [], mode: "all" };
-  const day = since && new Date(Date.now() - Number(since) * DAY_MS).toISOString();
+  const from = before.from ?? (since && new Date(Date.now() - Number(since) * DAY_MS).toISOString());
+  const query = { q, role, sort, since: from, limit: HITS_MAX, cursor: before.cursor };
   try {
-    const { sessions, mode } = await api.searchSessions({ q, role, sort, since: day, limit: HITS_MAX }, signal);
-    return { hits: sessions, mode };
+    const { sessions, mode, next_cursor: cursor, elsewhere } = await api.searchSessions(query, signal);
+    return { hits: [...before.hits, ...sessions], mode: before.mode === "any" ? "any" : mode, from, cursor, elsewhere };
   } catch (error) {
-    return signal.aborted ? null : { hits: [], mode: "all", problem: api.problemOf(error) };
+    return signal.aborted ? null : { ...before, problem: api.problemOf(error) };
   }
 }
 

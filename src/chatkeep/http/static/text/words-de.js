@@ -219,6 +219,10 @@ export const GERMAN = {
   searchRoles: [["", "Sie und Assistent"], ["user", "Sie"], ["assistant", "Assistent"], ["tool", "Werkzeuge"], ["any", "Alle"]],
   when: "Wann",
   whens: [["", "Jederzeit"], ["1", "Letzter Tag"], ["7", "Letzte Woche"], ["31", "Letzter Monat"], ["366", "Letztes Jahr"]],
+  moreResults: "Weitere Treffer",
+  foundByName: "gefunden über Titel, Schlüssel oder Schlagwort",
+  hitsOfRole: (count, role) => `${many(count)} von ${role}`,
+  hitsAnyTime: (count) => `${many(count)} zu jeder Zeit`,
   moreHits: (count) => `${many(count)} Treffer`,
 
   figureSessions: "Sitzungen",

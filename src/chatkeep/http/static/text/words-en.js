@@ -231,6 +231,10 @@ export const ENGLISH = {
   searchRoles: /** @type {[string, string][]} */ ([["", "You and assistant"], ["user", "You"], ["assistant", "Assistant"], ["tool", "Tools"], ["any", "Everybody"]]),
   when: "When",
   whens: /** @type {[string, string][]} */ ([["", "Any time"], ["1", "Past day"], ["7", "Past week"], ["31", "Past month"], ["366", "Past year"]]),
+  moreResults: "More results",
+  foundByName: "found by title, key or tag",
+  hitsOfRole: (/** @type {number} */ count, /** @type {string} */ role) => `${many(count)} from ${role}`,
+  hitsAnyTime: (/** @type {number} */ count) => `${many(count)} at any time`,
   moreHits: (/** @type {number} */ count) => `${many(count)} hits`,
 
   // Overview

@@ -2,7 +2,7 @@
 
 import { dialog } from "../state/dialog.js";
 import { go, sessionLink } from "../state/route.js";
-import { answerTo, HITS_MAX, question } from "../state/search.js";
+import { answerTo, question } from "../state/search.js";
 import { seek } from "../state/sought.js";
 import { ago } from "../text/times.js";
 import { words } from "../text/words.js";
@@ -16,12 +16,14 @@ import { channelIcon, icon } from "./icons.js";
 /** @typedef {import("../vendor/preact.js").TemplateEvent} TemplateEvent */
 /** @typedef {(change: Partial<Question>) => void} Ask */
 
+const CHOSEN_ROLES = ["user", "assistant", "tool"]; // others are found among everybody
+
 export const openSearch = () => dialog.open({ kind: "search", label: words.search, body: html`<${Search} />` });
 
 function Search() {
   const [asked, setAsked] = useState(question.last);
   const answer = useAnswer(asked);
-  const { hits, isAsking } = answer;
+  const { hits, isAsking, more } = answer;
   const [at, setAt] = useState(0);
   /** @type {import("../vendor/preact.js").Ref<HTMLUListElement | null>} */
   const list = useRef();
@@ -45,7 +47,8 @@ function Search() {
     else if (step && hits.length) {
       event.preventDefault();
       isWaiting.current = false;
-      setAt((at + step + hits.length) % hits.length);
+      if (step > 0 && more && at === hits.length - 1) more();
+      else setAt((at + step + hits.length) % hits.length);
     } else if (event.key === "Enter" && !event.isComposing) {
       event.preventDefault();
       if (isAsking) isWaiting.current = true;
@@ -71,15 +74,40 @@ function Search() {
       <ul id="hits" role="listbox" aria-label=${words.results} ref=${list}>
         ${hits.map((hit, nth) => html`<${Result} key=${`${hit.id}#${hit.seq}`} hit=${hit} nth=${nth} isChosen=${nth === at} open=${open} />`)}
       </ul>
+      ${more && html`<p class="further"><button onClick=${more}>${words.moreResults}</button></p>`}
+      ${!isAsking && answer.elsewhere && html`<${ElsewhereWays} elsewhere=${answer.elsewhere} ask=${ask} />`}
       <p class="aside" role="status">${summaryOf(asked, answer)}</p>
     </div>
   `;
 }
 
 /**
- * Asks the server; an answer that comes after a newer question is left aside.
+ * The ways to where there would be results, if there are none here.
+ * @param {{ elsewhere: import("../wire/api.js").Elsewhere, ask: Ask }} props
+ */
+function ElsewhereWays({ elsewhere, ask }) {
+  const { roles, unfiltered } = elsewhere;
+  const field = () => document.querySelector(".search-line input");
+  const way = (/** @type {string} */ label, /** @type {Partial<Question>} */ change) => {
+    const go = () => {
+      ask(change);
+      const input = field();
+      if (input instanceof HTMLElement) input.focus(); // the button goes
+    };
+    return html`<button onClick=${go}>${label}</button>`;
+  };
+  return html`
+    <p class="further">
+      ${Object.entries(roles).map(([role, count]) => way(words.hitsOfRole(count, words.roles[role] ?? role), { role: CHOSEN_ROLES.includes(role) ? role : "any" }))}
+      ${unfiltered > 0 && way(words.hitsAnyTime(unfiltered), { since: "" })}
+    </p>
+  `;
+}
+
+/**
+ * Asks the server; an answer that comes after a newer question is left aside. `more` reads the next page, if any.
  * @param {Question} asked
- * @returns {Answer & { isAsking: boolean }}
+ * @returns {Answer & { isAsking: boolean, more: (() => void) | null }}
  */
 function useAnswer(asked) {
   /** @type {{ asked: Question | null, answer: Answer }} */
@@ -90,7 +118,16 @@ function useAnswer(asked) {
     answerTo(asked, asking.signal).then((found) => found && setAnswer({ asked, answer: found }));
     return () => asking.abort();
   }, [asked]);
-  return { ...answer, isAsking: answered !== asked };
+  /** @type {import("../vendor/preact.js").Ref<AbortController | null>} */
+  const going = useRef();
+  useEffect(() => () => going.current?.abort(), [answer]);
+  const more = () => {
+    if (going.current && !going.current.signal.aborted) return; // it is asked already
+    const asking = (going.current = new AbortController());
+    answerTo(asked, asking.signal, answer).then((found) => found && setAnswer({ asked, answer: found }));
+  };
+  const isAsking = answered !== asked;
+  return { ...answer, isAsking, more: !isAsking && answer.cursor && !answer.problem ? more : null };
 }
 
 /**
@@ -98,11 +135,11 @@ function useAnswer(asked) {
  * @param {Question} asked
  * @param {Answer & { isAsking: boolean }} answer
  */
-function summaryOf(asked, { hits, mode, problem, isAsking }) {
+function summaryOf(asked, { hits, mode, cursor, problem, isAsking }) {
   if (problem) return problem.message;
   if (!asked.q.trim()) return words.searchHint;
   if (!hits.length) return isAsking ? words.searching : words.nothingFound;
-  const count = hits.length < HITS_MAX ? words.sessions(hits.length) : words.bestSessions(HITS_MAX);
+  const count = cursor ? words.bestSessions(hits.length) : words.sessions(hits.length);
   return mode === "any" ? `${count}. ${words.notEveryWord}` : count;
 }
 
@@ -126,10 +163,10 @@ function Result({ hit, nth, isChosen, open }) {
   return html`
     <li id=${`hit${nth}`} role="option" aria-selected=${isChosen} class="hit" onClick=${() => open(hit)}>
       <span class="channel" title=${hit.channel}>${channelIcon(hit.channel)}</span>
-      <span class="title" dir="auto">${hit.title}</span>
+      <span class="title" dir="auto">${lit(hit.title, hit.title_highlights ?? [])}</span>
       <time datetime=${hit.last_activity}>${ago(hit.last_activity)}</time>
       <span class="excerpt" dir="auto">${lit(hit.match, hit.highlights)}</span>
-      <span class="facts">${words.roles[hit.match_role] ?? hit.match_role} · ${words.messageNumber(hit.seq)}${hit.match_count > 1 ? ` · ${words.moreHits(hit.match_count)}` : ""}</span>
+      <span class="facts">${words.roles[hit.match_role] ?? hit.match_role} · ${words.messageNumber(hit.seq)}${hit.match_count === 0 ? ` · ${words.foundByName}` : ""}${hit.match_count > 1 ? ` · ${words.moreHits(hit.match_count)}` : ""}</span>
     </li>
   `;
 }

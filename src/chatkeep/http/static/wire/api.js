@@ -9,8 +9,9 @@ import { words } from "../text/words.js";
 /** @typedef {Facts & { id: string, message_count: number, updated_at: string }} SessionRow */
 /** @typedef {Facts & { key: string, total_message_count: number, created_at: number, updated_at: number, metadata: Record<string, unknown> }} SessionDetail its times in seconds */
 /** @typedef {{ sessions: SessionRow[], total: number, next_cursor: string | null, unreadable?: number }} SessionPage */
-/** @typedef {{ id: string, seq: number, title: string, channel: string, match: string, match_role: string, last_activity: string, highlights: [number, number][], match_count: number }} Hit */
-/** @typedef {{ sessions: Hit[], mode: "all" | "any" }} HitPage */
+/** @typedef {{ id: string, seq: number, title: string, channel: string, match: string, match_role: string, last_activity: string, highlights: [number, number][], title_highlights?: [number, number][], match_count: number }} Hit */
+/** @typedef {{ roles: Record<string, number>, unfiltered: number }} Elsewhere where a search without hits would have some */
+/** @typedef {{ sessions: Hit[], mode: "all" | "any", next_cursor?: string | null, elsewhere?: Elsewhere | null }} HitPage */
 /** @typedef {{ messages: Message[], has_more: boolean }} MessagePage */
 /** @typedef {{ session_count: number, message_count: number, size_bytes: number, channels: Record<string, number>, problems: Record<string, string>, chat: boolean }} Status */
 /** @typedef {{ session_count: number, message_count: number, size_bytes: number }} Totals */
