@@ -65,7 +65,7 @@ def test_enter_while_a_search_is_asked(server: Server, visit: Visit) -> None:
         opened.append(page.url)
 
     page.keyboard.type("cassowary")
-    expect(page.locator(".hit mark")).to_have_text("cassowary")
+    expect(page.locator(".hit .excerpt mark")).to_have_text("cassowary")
     held(page, re.compile("search.*echidna"), answered, lambda: field.fill("echidna"))
     expect(page.locator(".message.marked")).to_contain_text("echidna")
     assert [page.url] != opened
