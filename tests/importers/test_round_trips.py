@@ -66,7 +66,7 @@ def sessions(draw: st.DrawFn) -> Session:
 @st.composite
 def messages_of(draw: st.DrawFn, seq: int, message_id: str) -> Message:
     """Return any message that may be stored."""
-    calls = draw(st.none() | st.lists(OBJECTS, min_size=1, max_size=2))
+    calls = draw(st.none() | st.lists(OBJECTS, max_size=2))
     parts = st.lists(OBJECTS | TEXT, max_size=3)
     return Message(
         seq=seq,
@@ -77,7 +77,7 @@ def messages_of(draw: st.DrawFn, seq: int, message_id: str) -> Message:
         name=draw(st.none() | NAMES),
         tool_calls=calls,
         tool_call_id=draw(st.none() | NAMES),
-        metadata=draw(st.none() | OBJECTS.filter(bool)),
+        metadata=draw(st.none() | OBJECTS),
         extra=draw(EXTRA) or None,
     )
 
@@ -135,6 +135,27 @@ def test_keep_any_session_in_files(session: Session, tmp_path_factory: pytest.Te
         assert expected[0].messages == window
         held.rename(expected[0].header.key, "Renamed")
         assert expected[0].extra == held.read(expected[0].header.key).extra
+
+
+def test_keep_empty_values() -> None:
+    """Empty metadata, calls and parts, and a field without a name or value, are there in every copy, byte by byte."""
+    empty = Message(
+        seq=1, id="a", role="user", content=[], sent_at=datetime(2024, 1, 1, tzinfo=UTC), metadata={}, tool_calls=[]
+    )
+    unnamed = msgspec.structs.replace(empty, seq=2, id="b", metadata=None, tool_calls=None, extra={"": None})
+    session = Session(
+        header=Header(key="a", channel="api", title=None, created_at=empty.sent_at, metadata={}),
+        messages=(empty, unnamed),
+    )
+    held = stored(session)
+    for fmt in FORMATS:
+        said = out(held, fmt)
+        assert (b'"metadata":{},"messages"' in said, b'"tool_calls":[]' in said, b',"":null' in said) == (
+            True,
+            True,
+            True,
+        )
+        assert said == out(taken(said, fmt), fmt)
 
 
 FOREIGN: dict[str, tuple[str, Json]] = {

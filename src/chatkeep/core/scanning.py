@@ -318,6 +318,7 @@ class Scanner:
             elif is_too_long and at - start > _SHORT_BYTES:
                 until = max(text_max // 2, start + _SHORT_BYTES)
                 kept_to = at = _whole_character(data, _end_of(_INNER, data, start + 1, until))
+                continue  # the end of the string may be here already, and the stream at its own
             if data.startswith((b'"', b"\n", b"\\\n"), at):
                 break
             if not self._fill_behind():

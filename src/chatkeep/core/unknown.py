@@ -7,6 +7,7 @@ unknown fields: such a name is a mistake, or asks for a feature of another versi
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from typing import Final
 
@@ -25,6 +26,7 @@ MESSAGES_OPEN: Final = b',"messages":['
 _ONLY_WHEN_SET: Final = frozenset(("archived", "pinned", "tags"))  # header fields left out while false or empty
 _MESSAGE_FIELDS: Final = frozenset(Message.__struct_encode_fields__) - {""}
 _SESSION_FIELDS: Final = frozenset((*Header.__struct_encode_fields__, "format", "messages", "message_count"))
+_UNNAMED: Final = re.compile(rb'""\s*:')  # a field whose name is empty; its value may be null, as that of no `extra`
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(Message).decode
 
@@ -54,7 +56,8 @@ def message_in(raw: bytes) -> Message:
         message = _decode(raw)
     except msgspec.ValidationError:  # an unknown field, or a wrong value
         return message_of(_fields(raw))
-    return message if message.extra is None else message_of(_fields(raw))
+    is_unnamed = b'""' in raw and _UNNAMED.search(raw)
+    return message if message.extra is None and not is_unnamed else message_of(_fields(raw))
 
 
 def message_of(fields: Mapping[str, Json]) -> Message:

@@ -160,12 +160,13 @@ def mended_message(message: Mapping[str, Json], zone: tzinfo | None, told: tuple
     role = fields.take("role")
     if role not in ROLES:
         raise InvalidError("role", f"{_shown(role)} is none of {', '.join(ROLES)}")
-    content, calls = fields.take("content"), fields.checked("tool_calls", _a_list) or None
+    content, calls = fields.take("content"), fields.checked("tool_calls", _a_list)
     if not (content is None or _is_content(content)):
         raise InvalidError("content", "must be text, or a list of parts that are objects or texts")
     names: dict[str, Any] = {name: fields.checked(name, _a_name) for name in ("id", "name", "tool_call_id")}
     sent_at = fields.checked("timestamp", lambda at: instant(at, zone))
-    metadata = fields.checked("metadata", _an_object) or {}
+    given = fields.checked("metadata", _an_object)
+    metadata = given or {}
     drops, seq = fields.checked("drops", _some_ranges), fields.checked("seq", _a_seq)
     if told:
         marks = metadata.get("altered")
@@ -176,7 +177,7 @@ def mended_message(message: Mapping[str, Json], zone: tzinfo | None, told: tuple
         role=role,
         content="" if content is None and not calls else content,
         tool_calls=calls,
-        metadata=metadata or None,
+        metadata=metadata or given,
         drops=drops,
         **names,
     )
