@@ -12,6 +12,8 @@ Kind = Callable[[int], str]
 REPEATED: Final = {
     "marks of mixed classes": "\u0315\u0300\u0327",
     "marks of one class": "\u0301",
+    "thirty marks on each letter": "a" + "\u0315\u0300\u0327" * 10,
+    "thirty marks that stay": "a" + "\u1ab0\u1dce\u0315" * 10,
     "marks that stay": "\u1ab0\u1ab5\u1dce",
     "marks that are several": "\u0f73\u0344",
     "zalgo": "Z\u0351\u036b\u0343\u036a\u0302\u036b\u033d\u034f\u0334\u0319\u0324\u031e\u0349\u035a\u032f",

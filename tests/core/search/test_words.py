@@ -212,6 +212,16 @@ def test_fold_puts_no_more_than_thirty_marks_in_order() -> None:
         assert folded(text[:30]) + folded(text[30:]) == folded(text), ascii(mark)
 
 
+def test_fold_drops_accents_in_rows_as_one_by_one() -> None:
+    """Accents beyond the thirtieth are dropped whole, and others stay in their order: nothing else changes."""
+    for mark in map(chr, range(0x300, 0x370)):
+        assert folded(f"{mark * 31}x") == f"{folded(mark) * 31}x", ascii(mark)
+    accents, stays = "\u0315\u0300\u0327", "\u1ab0\u3099"
+    for run in (accents * 40, accents * 10 + stays + accents * 30, accents * 40 + stays, stays * 40 + accents):
+        clusters = ["か" + run[:30], *(run[start : start + 30] for start in range(30, len(run), 30))]
+        assert folded(f"か{run} x{run}y").split(" ")[0] == "".join(map(folded, clusters))
+
+
 def test_fold_parts_no_letter_from_what_joins_it() -> None:
     """Whatever Unicode composes with the character before it is folded with that, however long the text."""
     parts = [unicodedata.decomposition(chr(code)).split() for code in range(0x110000)]

@@ -50,7 +50,9 @@ _RUN_KINDS: Final = re.compile(r"cc+")
 _MARKS: Final = r"\p{M}\u1160-\u11ff\uff9e\uff9f\U00016d63\U00016d67"  # characters that may compose with the one before
 _MARKS_MAX: Final = 30  # on one letter
 _CLUSTER: Final = LazyPattern(rf"[^{_MARKS}][{_MARKS}]{{0,{_MARKS_MAX}}}+|[{_MARKS}]{{1,{_MARKS_MAX}}}+")
-_MANY_MARKS: Final = LazyPattern(rf"[{_MARKS}]{{{_MARKS_MAX + 1},}}+")
+_FEW: Final = LazyPattern(rf"(?:[^{_MARKS}]++|[{_MARKS}]{{1,{_MARKS_MAX}}}+(?![{_MARKS}]))*+")
+_RUN_OF_MARKS: Final = LazyPattern(rf"[{_MARKS}]*+")
+_ACCENTS: Final = re.compile("[\u0300-\u0344\u0346-\u036f]+")  # marks that fold to nothing; U+0345 folds to a letter
 _SAMPLED: Final = 5  # every fifth character is looked at first: too many marks show up among these too
 _MANY_SAMPLES: Final = LazyPattern(rf"[{_MARKS}]{{{_MARKS_MAX // _SAMPLED}}}")
 _CLUSTERS_OF_A_SLICE: Final = 1 << 11
@@ -162,7 +164,7 @@ def folded(text: str) -> str:
     """Return the text in its form for comparison: without case, width, accents."""
     if text.isascii():
         return text.lower()
-    return "".join(_composed(piece).translate(_FOLDS) for piece in slices(text))
+    return "".join(_without_accents(piece).translate(_FOLDS) for piece in slices(text))
 
 
 def evenly_folded(text: str) -> Even | None:
@@ -237,7 +239,7 @@ def compounds_of(text: str) -> Iterator[list[FoldedWord]]:
 
 def spaced(text: str) -> str:
     """Return the tokens of a text for an index, with spaces between; ASCII text unchanged."""
-    return text if text.isascii() else "".join(_composed(piece).translate(_SPACED) for piece in slices(text))
+    return text if text.isascii() else "".join(_without_accents(piece).translate(_SPACED) for piece in slices(text))
 
 
 def rows_of(text: str) -> str:
@@ -311,14 +313,23 @@ def _composed(text: str) -> str:
     return "".join(map(_composed_of_few_marks, _with_few_marks(text)))
 
 
+def _without_accents(text: str) -> str:
+    """Return the text composed, without the accents that are left: to drop runs is faster than to map each."""
+    return _ACCENTS.sub("", _composed(text))
+
+
 def _with_few_marks(text: str) -> Iterator[str]:
-    """Yield a text, cut at the clusters of each letter with too many marks."""
-    start = 0
+    """Yield a text, cut at the clusters of each letter with too many marks, without those that are only accents."""
+    start = place = 0
     has_many = _MANY_SAMPLES.search(text[::_SAMPLED], concurrent=False)
-    for run in _MANY_MARKS.finditer(text, concurrent=False) if has_many else ():
-        for end in range(run.start() + _MARKS_MAX, run.end(), _MARKS_MAX):
-            yield text[start:end]
-            start = end
+    while has_many and (place := _FEW.match(text, place).end()) < len(text):
+        run_end = _RUN_OF_MARKS.match(text, place).end()
+        yield text[start : place + _MARKS_MAX]
+        for start in range(place + _MARKS_MAX, run_end, _MARKS_MAX):
+            cluster = text[start : min(start + _MARKS_MAX, run_end)]
+            if not _ACCENTS.fullmatch(cluster):
+                yield cluster
+        start = place = run_end
     yield text[start:]
 
 
