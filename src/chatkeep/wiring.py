@@ -58,7 +58,7 @@ _OBJECTS: Final = 20_000  # new objects before a collection of the young generat
 _TURN_S: Final = 0.0005  # seconds a thread may compute before another gets its turn; Python's default is 5 ms
 _LARGE_BYTES: Final = 1 << 20  # bytes; after a longer message the memory goes back to the system
 _SEARCH_CHANNELS: Final = 2  # searches at a time in the other process
-_LANES: Final = 3  # long texts at a time, as `http.gate.rules` parts them
+_LANES: Final = 4  # long texts at a time, as `http.gate.rules` parts them
 _NICE: Final = 5  # for the writer: a third of a processor while others want it too
 
 _log = logging.getLogger("chatkeep")
@@ -140,14 +140,23 @@ def append_for(place: str, durability: str, descriptors: Sequence[int]) -> None:
     import msgspec  # noqa: PLC0415 - only for servers
 
     from chatkeep.workers.appending import Append, Works, done, outcome  # noqa: PLC0415
+    from chatkeep.workers.hearing import HeardAnswer, store_heard  # noqa: PLC0415
     from chatkeep.workers.holding import CallHolder, Holding, RootRequest  # noqa: PLC0415
+    from chatkeep.workers.taking_in import SessionCreation, SessionImport, created, taken_in  # noqa: PLC0415
 
     _give_memory_back()
     os.nice(_NICE)
     kept = msgspec.convert(durability, Durability)
     store = _followed(place, StoreOptions(durability=kept, follow=True))
     holder = CallHolder()
-    works: Works = {Append: done, RootRequest: holder.opened, Holding: holder.held}
+    works: Works = {
+        Append: done,
+        RootRequest: holder.opened,
+        Holding: holder.held,
+        HeardAnswer: store_heard,
+        SessionCreation: created,
+        SessionImport: taken_in,
+    }
 
     def work(message: bytes) -> bytes:
         told = outcome(store, works, message) if store.is_told else b""

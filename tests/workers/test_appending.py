@@ -166,10 +166,15 @@ def test_server_looks_at_no_long_text(store: FilesStore, tmp_path: Path) -> None
                     said = body(MARKS * 10)
                     answer = client.post(f"/api/v1/messages{path}", content=said, headers=headers)
                     assert 201 == answer.status_code, answer.text
+                messages = [{"role": "user", "content": MARKS * 50}]
+                for path, status in (("sessions", 201), ("import", 200)):
+                    said = json.dumps({"key": f"api:{path}", "messages": messages}).encode()
+                    answer = client.post(f"/api/v1/{path}", content=said, headers=headers)
+                    assert status == answer.status_code, answer.text
         finally:
             threading.setprofile(None)
     assert {"appending.handed_over", "beside._length"} >= watch.noted
-    assert 2 == store.status().message_count
+    assert 4 == store.status().message_count
 
 
 CALL = {"messages": [{"role": "user", "content": f"giraffe {MARKS}"}, {"role": "user", "content": "and?"}]}

@@ -83,6 +83,16 @@ class Recording:
         self._drafts = ()
 
     @property
+    def root(self) -> Root:
+        """The root of the conversation."""
+        return self._root
+
+    @property
+    def prefix(self) -> str:
+        """The prefix of all keys within reach."""
+        return self._sessions.prefix
+
+    @property
     def held(self) -> Held | None:
         """The place of the stored request; None before it is stored."""
         return self._held

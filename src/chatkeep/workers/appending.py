@@ -40,6 +40,7 @@ class Append(Struct, frozen=True, kw_only=True, tag=True):
     """
 
     only_reads: ClassVar[bool] = False
+    is_whole: ClassVar[bool] = False
     key: str
     prefix: str
     channel: str | None
@@ -76,6 +77,9 @@ class Task(Protocol):
     only_reads: ClassVar[bool]
     """Whether the work stores nothing. Such work is quick, and does not wait for work that stores."""
 
+    is_whole: ClassVar[bool]
+    """Whether the body has whole sessions. Such work may take long for its bytes, and holds up no messages."""
+
     @property
     def prefix(self) -> str:
         """The prefix of all keys within reach of the work."""
@@ -98,7 +102,7 @@ def done(sessions: Sessions, asked: Append, body: bytes) -> StoredAnswer:
         BrokenInputError, InvalidError: as in `wire.bodies.drafts_of_body`.
         ChatkeepError: as in `Sessions.append` and `Sessions.replace`.
     """
-    allowed = sessions.confined(asked.prefix, may_drop=asked.may_drop).at(asked.at, _ids(asked))
+    allowed = sessions.confined(asked.prefix, may_drop=asked.may_drop).at(asked.at, ids_of(asked.at, asked.seed))
     appended = _replaced(allowed, asked, body) if asked.replaces else _appended(allowed, asked, body)
     return StoredAnswer(json_bytes(append_answer(appended)), appended.stored_count)
 
@@ -148,6 +152,7 @@ def _replaced(sessions: Sessions, asked: Append, body: bytes) -> Appended:
     )
 
 
-def _ids(asked: Append) -> Callable[[datetime], str]:
-    numbers = itertools.count(number_after(0, asked.at, int.from_bytes(asked.seed, "big")))
+def ids_of(at: datetime, seed: bytes) -> Callable[[datetime], str]:
+    """Return a maker of message ids: of a moment and a random part, so that a repeated task makes the same."""
+    numbers = itertools.count(number_after(0, at, int.from_bytes(seed, "big")))
     return lambda _: id_of(next(numbers))

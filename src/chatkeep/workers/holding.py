@@ -29,6 +29,7 @@ class RootRequest(Struct, frozen=True, kw_only=True, tag=True):
     """The task to find the root of a conversation: the key named by its client, if any, and the caller."""
 
     only_reads: ClassVar[bool] = True
+    is_whole: ClassVar[bool] = False
     prefix: str
     protocol: str
     named: str | None
@@ -39,6 +40,7 @@ class Holding(Struct, frozen=True, kw_only=True, tag=True):
     """The task to store a conversation, beginning at `root`."""
 
     only_reads: ClassVar[bool] = False
+    is_whole: ClassVar[bool] = False
     prefix: str
     protocol: str
     root: Root

@@ -27,10 +27,12 @@ from chatkeep.workers.beside import Beside
 
 SHORT_BYTES: Final = 8 << 10  # of a body; the slowest text of that size takes the interpreter 30 ms
 MIDDLING_BYTES: Final = 1 << 20  # of a body; up to this size bodies do not wait behind longer ones
-LANES: Final = 3
+LANES: Final = 4
 """Pieces of work at a time in the other process, of different kinds."""
 _READING: Final = 2  # the lane of work that only reads
+_WHOLE: Final = 3  # the lane of whole sessions
 _SECONDS_A_BYTE: Final = 2e-5  # time-out: four times the slowest text on a busy machine
+_SECONDS_A_BYTE_WHOLE: Final = 2e-3  # the same for sessions without messages, each with flushes of its own
 JSON_TYPE: Final = "application/json"
 
 
@@ -88,16 +90,18 @@ class Pools(Threads):
     async def beside(self, asked: Task, body: bytes) -> StoredAnswer | None:
         """Run a task on a body in the other process, and return its answer; None leaves the task to this process.
 
-        Work that only reads queues apart from work that stores, and of that, bodies up to `MIDDLING_BYTES` apart from
-        longer ones.
+        Work that only reads queues apart from work that stores. Of that, whole sessions queue apart from messages, and
+        of these, bodies up to `MIDDLING_BYTES` apart from longer ones.
 
         Raises:
             ChatkeepError: the error of the other process.
         """
         if self._writer is None:
             return None
-        async with self._lanes[_READING if asked.only_reads else len(body) > MIDDLING_BYTES]:
-            told = await self._writer.ask(*handed_over(asked, body), lasts_s=_SECONDS_A_BYTE * len(body))
+        lane = _READING if asked.only_reads else _WHOLE if asked.is_whole else len(body) > MIDDLING_BYTES
+        async with self._lanes[lane]:
+            lasts_s = (_SECONDS_A_BYTE_WHOLE if asked.is_whole else _SECONDS_A_BYTE) * len(body)
+            told = await self._writer.ask(*handed_over(asked, body), lasts_s=lasts_s)
         return None if told is None else answer_of(told)
 
     async def page_of(self, sessions: Sessions, search: Search) -> bytes:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import AsyncIterator, Iterator, Sequence
-from io import BytesIO
+from contextlib import suppress
 from typing import Final
 from urllib.parse import quote
 
@@ -16,8 +16,8 @@ from starlette.responses import Response, StreamingResponse
 from chatkeep import exporters, importers
 from chatkeep.core.bounds import LARGE_BODY_BYTES_MAX
 from chatkeep.core.keys import parse_key
-from chatkeep.core.model import Selection, Session
-from chatkeep.errors import NotFoundError
+from chatkeep.core.model import Selection
+from chatkeep.errors import InvalidKeyError, NotFoundError
 from chatkeep.http.gate.body import (
     IMPORT_TYPES,
     JSON_TYPES,
@@ -26,7 +26,7 @@ from chatkeep.http.gate.body import (
     json_of,
 )
 from chatkeep.http.gate.problems import PROBLEM_TYPE
-from chatkeep.http.gate.rules import Pools, json_response
+from chatkeep.http.gate.rules import MIDDLING_BYTES, Pools, json_response
 from chatkeep.http.routes import parameters as given
 from chatkeep.http.routes.meaning import BULK_FILTERS, meant_keys
 from chatkeep.http.services import Own, PoolsParameter
@@ -34,7 +34,8 @@ from chatkeep.sessions.sessions import Sessions
 from chatkeep.wire.answers import BulkAnswer, DeletedAnswer, ImportAnswer, json_bytes, key_list, session_detail
 from chatkeep.wire.bodies import BulkBody, RevisionBody, revision_of
 from chatkeep.wire.errors import refused_deletion, refused_import
-from chatkeep.wire.lives import ForkBody, created_answer, new_session_of_body
+from chatkeep.wire.lives import ForkBody, created_answer
+from chatkeep.workers.taking_in import SessionCreation, SessionImport, created, report_of_answer, taken_in
 
 _CHUNK_BYTES: Final = 1 << 16  # of an export, made in one turn of a thread
 _UNSAFE_IN_NAMES: Final = re.compile(r"[^A-Za-z0-9._-]+")
@@ -97,15 +98,20 @@ async def delete_key(sessions: Own, threads: PoolsParameter, key: given.PathKey)
 async def create_session(request: Request, sessions: Own, threads: PoolsParameter) -> Response:
     """Begin a session with its header and first messages; 409 if its key has one."""
     data = await body_of(request, JSON_TYPES, LARGE_BODY_BYTES_MAX)
-    created = await threads.write(lambda: sessions.create(new_session_of_body(data)))
-    return json_response(json_bytes(created_answer(created, sessions.now())), _CREATED)
+    asked = SessionCreation(
+        prefix=sessions.prefix, may_drop=sessions.may_drop, at=sessions.now(), made_key=_made_key(sessions)
+    )
+    answer = await threads.beside(asked, data) if len(data) > MIDDLING_BYTES else None
+    if answer is None:
+        answer = await threads.write(created, sessions, asked, data)
+    return json_response(answer.data, _CREATED)
 
 
 async def fork_session(request: Request, sessions: Own, threads: PoolsParameter) -> Response:
     """Begin a session with what stands of another one, up to a seq; its metadata say so in `forked_from`."""
     body = await json_of(request, threads, _FORK)
-    created = await threads.write(lambda: sessions.fork(body.session, seq=body.seq, new_key=body.key))
-    return json_response(json_bytes(created_answer(created, sessions.now())), _CREATED)
+    forked = await threads.write(lambda: sessions.fork(body.session, seq=body.seq, new_key=body.key))
+    return json_response(json_bytes(created_answer(forked, sessions.now())), _CREATED)
 
 
 async def delete_sessions(request: Request, sessions: Own, threads: PoolsParameter) -> Response:
@@ -157,8 +163,13 @@ async def import_sessions(
     `application/octet-stream` or `text/plain`.
     """
     data = await body_of(request, IMPORT_TYPES, LARGE_BODY_BYTES_MAX)
-    records = importers.chatkeep.read(BytesIO(data), format)
-    return await threads.import_(lambda: _imported(sessions, records, restore_deleted=restore_deleted))
+    asked = SessionImport(
+        prefix=sessions.prefix, may_drop=sessions.may_drop, format=format, restore_deleted=restore_deleted
+    )
+    answer = await threads.beside(asked, data) if len(data) > MIDDLING_BYTES else None
+    if answer is None:
+        answer = await threads.import_(taken_in, sessions, asked, data)
+    return _imported(report_of_answer(answer))
 
 
 def _left_out(sessions: Sessions, selected: Selection, unread: Sequence[str]) -> int:
@@ -189,9 +200,15 @@ def disposition(name: str, suffix: str) -> str:
     return f"attachment; filename=\"{plain}{suffix}\"; filename*=UTF-8''{exact}"
 
 
-def _imported(sessions: Sessions, records: Iterator[Session | importers.Flaw], *, restore_deleted: bool) -> Response:
+def _made_key(sessions: Sessions) -> str | None:
+    """Return a key for a session without one, None where the prefix leaves no room: then it has to name one."""
+    with suppress(InvalidKeyError):
+        return sessions.new_key()
+    return None
+
+
+def _imported(report: importers.Report) -> Response:
     """Return the report of an import, as a problem when nothing was imported."""
-    report = importers.take_in(sessions, records, restore_deleted=restore_deleted)
     answer = msgspec.convert(report, ImportAnswer, from_attributes=True)
     if report.failure is None:
         return json_response(json_bytes(answer))

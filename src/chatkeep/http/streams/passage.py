@@ -27,7 +27,6 @@ from chatkeep.core.history.masked_events import MaskedEvents
 from chatkeep.core.history.protocols.chat_completions import COMPLETIONS
 from chatkeep.core.history.protocols.speaking import ModelProtocol
 from chatkeep.core.history.tape.tape import Tape
-from chatkeep.core.model import Draft
 from chatkeep.errors import ChatkeepError, ModelCutOffError
 from chatkeep.http.gate.room import COST, SMALL_BYTES, Room
 from chatkeep.http.gate.rules import Pools
@@ -37,6 +36,7 @@ from chatkeep.http.streams.responses import until_gone
 from chatkeep.model.endings import CLIENT_GONE, ending_of, patiently
 from chatkeep.model.hearing import AT_ONCE_BYTES, each_in_its_turn, to_its_end
 from chatkeep.model.recording import Held, Recording
+from chatkeep.workers.hearing import READ_BYTES_MAX, draft_of_tape, heard_answer
 
 Stage = Literal["request", "answer"]
 Missed = Callable[[Stage, str], None]
@@ -111,7 +111,7 @@ class Recorder:
     @property
     def has_heard_all(self) -> bool:
         """Whether the tape has the end of the answer."""
-        return self._tape is not None and self._tape.is_complete
+        return self._tape is not None and (self._tape.is_complete or self._tape.has_left_out)
 
     def begin(self, hold: Hold | None = None) -> None:
         """Start storing the request: through `hold` if it can, else in a thread of this process."""
@@ -144,6 +144,7 @@ class Recorder:
                 mask=self.relay.mask,
                 take_room=room.grow if room else None,
                 clock=time.monotonic,
+                read_bytes_max=READ_BYTES_MAX,
             )
         )
 
@@ -170,12 +171,11 @@ class Recorder:
             return
         latency_ms = round((time.perf_counter() - self._began) * 1000)
 
-        def closed() -> Draft | None:
-            tape.close()
-            return tape.draft(latency_ms, cut)
-
         async def store() -> None:
-            draft = await self._threads.read(closed)
+            task = heard_answer(recording, tape, self.relay.mask, latency_ms, cut)
+            if task is not None and await self._threads.beside(task, tape.kept) is not None:
+                return
+            draft = await self._threads.read(draft_of_tape, tape, latency_ms, cut)
             if draft is not None and not await self._threads.write(patiently, partial(recording.is_behind, draft)):
                 await self._threads.compare(patiently, partial(recording.finish, draft))
 

@@ -25,10 +25,15 @@ _LISTED: Final = re.compile(r"[\s,]*\]?\s*")  # between two values of a list
 class AnswerValues:
     """The values of an answer, as a protocol reads them."""
 
-    def __init__(self, protocol: ModelProtocol, answer: AnswerFold, judgement: Judgement) -> None:
-        """Begin without a value; the answer and the judgement take up each."""
+    def __init__(
+        self, protocol: ModelProtocol, answer: AnswerFold, judgement: Judgement, read_bytes_max: int | None = None
+    ) -> None:
+        """Begin without a value; the answer and the judgement take up each. Longer events are left out."""
         self.event_count = 0
-        self._protocol = protocol
+        self.protocol = protocol
+        self.has_left_out = False
+        """Whether an event was too long to be read here."""
+        self._read_bytes_max = read_bytes_max
         self._answer = answer
         self._judgement = judgement
 
@@ -40,6 +45,9 @@ class AnswerValues:
         if data.strip() == END:
             self._answer.end()
             self._judgement.is_over = True
+            return
+        if self._read_bytes_max is not None and len(data) > self._read_bytes_max:
+            self.has_left_out = True
             return
         try:
             value = _decoded(data)
@@ -56,7 +64,7 @@ class AnswerValues:
 
     def take_body(self, body: bytes) -> None:
         """Take a JSON body: one value, or several, perhaps with a stream's end behind them."""
-        is_list = self._protocol.takes_lists and body.startswith(b"[")
+        is_list = self.protocol.takes_lists and body.startswith(b"[")
         if (value := _whole_of(body)) is not None:
             for one in value if is_list and isinstance(value, list) else (value,):
                 self._take(one, body, is_error=False)
@@ -83,7 +91,7 @@ class AnswerValues:
 
     def take_beginning(self, body: bytes | bytearray) -> None:
         """Take the first words of a JSON body that was cut."""
-        self._answer.add_beginning(_beginning_of(body, self._protocol.text_field))
+        self._answer.add_beginning(_beginning_of(body, self.protocol.text_field))
 
     def _end(self, body: bytes) -> None:
         if not (self._answer.is_known or self._judgement.is_over):

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from typing import Final, Literal
+from typing import Final, Literal, cast
 
 import msgspec
 from msgspec import to_builtins
@@ -36,6 +36,7 @@ _VALUE_COST: Final = 64  # bytes of memory for each further JSON value
 _FIELD: Final = re.compile(rb"(?:data|event|id|retry|error)?[ \t]*:")
 _BEGINNING_BYTES: Final = 16  # the longest field name of an event ends within these
 _BLANKS: Final = b" \t\r\n"
+_STEP_BYTES: Final = 1 << 16  # of kept bytes, read at once
 
 NOTHING_MASKED: Final = Mask("")
 
@@ -60,16 +61,18 @@ class Tape:
         mask: Mask = NOTHING_MASKED,
         take_room: TakeRoom | None = None,
         clock: Clock | None = None,
+        read_bytes_max: int | None = None,
     ) -> None:
         """Begin before the first byte of an answer of this media type; the mask hides its secret in all results.
 
         `take_room` reserves memory; when it refuses, the tape cuts the answer. With a clock the tape measures how
-        long the model thinks.
+        long the model thinks. With `read_bytes_max` the tape keeps the bytes, and leaves events longer than that to
+        another tape, as one in another process.
         """
         self.answer = protocol.answer()
         self._judgement = Judgement(self.answer, protocol.missing_end, mask)
-        self._values = AnswerValues(protocol, self.answer, self._judgement)
-        self._allowance = _Allowance(take_room)
+        self._values = AnswerValues(protocol, self.answer, self._judgement, read_bytes_max)
+        self._allowance = _Allowance(take_room, is_kept=read_bytes_max is not None)
         self._beginning = _Beginning()
         self._events = EventReader(bytes_max=ANSWER_BYTES_MAX)
         self._body = bytearray()
@@ -80,7 +83,7 @@ class Tape:
 
     def declare(self, content_type: str) -> None:
         """Set the media type, before the first byte."""
-        self._beginning.is_declared = content_type.strip().lower().startswith(EVENT_STREAM_TYPE)
+        self._beginning.media_type = content_type.strip().lower()
 
     @property
     def is_over(self) -> bool:
@@ -89,8 +92,35 @@ class Tape:
 
     @property
     def is_complete(self) -> bool:
-        """Whether the answer is whole by now."""
+        """Whether the answer is whole by now; an event that was left out counts as content."""
+        if self.has_left_out:
+            return self.flaw is None and self.answer.has_ended
         return self._judgement.is_complete
+
+    @property
+    def has_left_out(self) -> bool:
+        """Whether an event was too long to be read here."""
+        return self._values.has_left_out
+
+    @property
+    def media_type(self) -> str:
+        """The media type of the answer."""
+        return self._beginning.media_type
+
+    @property
+    def kept(self) -> bytes:
+        """The bytes of the answer so far, if they are kept; call this behind the last one."""
+        return cast("bytes", self._body)  # a bytearray, but nobody changes it any more
+
+    @property
+    def is_cut(self) -> bool:
+        """Whether the answer is longer than what is kept of it."""
+        return self._allowance.is_used_up
+
+    @property
+    def thought_ms(self) -> int | None:
+        """The milliseconds that the model thought, None if not known."""
+        return self._thinking.ms
 
     @property
     def flaw(self) -> ModelError | None:
@@ -117,14 +147,36 @@ class Tape:
         if self.is_over or self._allowance.is_used_up:
             return
         if not self._allowance.covers(piece, self._beginning.shape):
-            self._judgement.cut_off("it is longer than what is kept of one")
+            self.cut()
             return
         piece = self._beginning.add(piece)
         if self._beginning.shape == "events":
+            if self._allowance.is_kept:
+                self._body += piece
             self._read(piece)
             self._thinking.measure(self.answer)
         elif self._beginning.shape == "json":
             self._body += piece
+
+    def add_kept(self, data: bytes, thought_ms: int | None, *, is_cut: bool) -> None:
+        """Add the kept bytes of another tape, with the time that it measured; close behind them."""
+        for start in range(0, len(data), _STEP_BYTES):
+            self.add(data[start : start + _STEP_BYTES])
+        if is_cut:
+            self.cut()
+        self.close()
+        self._thinking.ms = thought_ms
+
+    def read_again(self) -> Tape:
+        """Return another tape that has read all that this one kept, long events too."""
+        whole = Tape(self.media_type, protocol=self._values.protocol, mask=self._words.mask)
+        whole.add_kept(bytes(self._body), self.thought_ms, is_cut=self.is_cut)
+        return whole
+
+    def cut(self) -> None:
+        """Note that the answer is longer than what is kept of it: the bytes to come are left out."""
+        self._allowance.is_used_up = True
+        self._judgement.cut_off("it is longer than what is kept of one")
 
     def close(self) -> None:
         """Note the end of the bytes, and take the buffered body."""
@@ -184,8 +236,7 @@ class _Beginning:
     """The first bytes of an answer. They decide its shape, and are quoted when nothing in it can be read."""
 
     def __init__(self) -> None:
-        self.is_declared = False
-        """Whether the media type is that of events."""
+        self.media_type = ""
         self.shape: AnswerShape = ""
         self.head = b""
         self._undecided = b""
@@ -197,7 +248,9 @@ class _Beginning:
         if self.shape:
             return piece
         self._undecided = (self._undecided + piece).removeprefix(UTF8_MARK).lstrip(_BLANKS)
-        self.shape = _shape_of(self._undecided[:_BEGINNING_BYTES], is_declared=self.is_declared)
+        self.shape = _shape_of(
+            self._undecided[:_BEGINNING_BYTES], is_declared=self.media_type.startswith(EVENT_STREAM_TYPE)
+        )
         if not self.shape:
             return b""
         piece, self._undecided = self._undecided, b""
@@ -212,8 +265,10 @@ class _Beginning:
 class _Allowance:
     """The memory that an answer may take; it is used up at the first piece that it does not cover."""
 
-    def __init__(self, take_room: TakeRoom | None) -> None:
+    def __init__(self, take_room: TakeRoom | None, *, is_kept: bool) -> None:
         self.is_used_up = False
+        self.is_kept = is_kept
+        """Whether the bytes of events are kept beside what is read of them."""
         self._take_room = take_room
         self._size = 0
 
@@ -226,14 +281,15 @@ class _Allowance:
     def _has_room(self, piece: bytes, shape: AnswerShape) -> bool:
         if self._take_room is None:
             return True
-        return self._take_room(_cost_of(piece) if shape == "events" else len(piece) * _COST)
+        kept = len(piece) if self.is_kept else 0
+        return self._take_room(kept + _cost_of(piece) if shape == "events" else len(piece) * _COST)
 
 
 class _MaskedWords:
     """The words of an answer without the secret of the mask."""
 
     def __init__(self, mask: Mask) -> None:
-        self._mask = mask
+        self.mask = mask
         self._masked: dict[PieceKind, MaskedPieces] = {"text": MaskedPieces(mask), "reasoning": MaskedPieces(mask)}
 
     def pieces(self, spoken: list[TextPiece], *, is_end: bool) -> list[TextPiece]:
@@ -246,7 +302,7 @@ class _MaskedWords:
 
     def masked(self, draft: Draft) -> Draft:
         """Return a message without the secret."""
-        content, calls, metadata = map(self._mask.value, (draft.content, draft.tool_calls, draft.metadata))
+        content, calls, metadata = map(self.mask.value, (draft.content, draft.tool_calls, draft.metadata))
         return msgspec.structs.replace(draft, content=content, tool_calls=calls, metadata=metadata)
 
 
