@@ -145,6 +145,17 @@ def test_export_deep_arguments(fmt: str, depth: int, line_count: int) -> None:
     assert "[" * depth == "".join(re.findall(r"\[", "".join(lists)))
 
 
+def test_export_words_and_code_across_long_lines() -> None:
+    """Code and marks are found wherever they stand: before, behind and within lines longer than one step."""
+    long = "x" * 70_000
+    text = f"{long}<b {long}\n```\n{long}<i>\n```\n{long}&\n~~~\n<u>{long}"
+    page = file_of(session(said(text)), fmt="html", single=True).decode()
+    assert f"{long}&lt;b {long}</p>\n<pre><code>{long}&lt;i&gt;\n</code></pre>" in page
+    assert f"{long}&amp;</p>\n<pre><code>&lt;u&gt;{long}</code></pre>" in page
+    written = file_of(session(said(text)), fmt="md", single=True).decode()
+    assert f"{long}\\<b {long}\n```\n{long}<i>\n```\n{long}&\n~~~\n<u>{long}\n~~~\n" in written
+
+
 def test_export_markdown_of_very_many_lines() -> None:
     """A long text comes in pieces of so many lines, each line as it was, whatever ends it."""
     ends = ("\n", "\r\n", "\r", "\n\n")

@@ -16,8 +16,9 @@ from chatkeep.core.model import Json, Message, Session
 from chatkeep.core.standing import said
 from chatkeep.exporters.titling import indented, shown_time, title_in
 
-_ESCAPES: Final = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;", "'": "&#39;"})
-_FENCE: Final = re.compile(r"^ {0,3}(`{3,}|~{3,})[^\n]*\n(.*?)(?:^ {0,3}\1[`~]*[ \t]*$|\Z)", re.MULTILINE | re.DOTALL)
+_ESCAPES: Final = (("&", "&amp;"), ("<", "&lt;"), (">", "&gt;"), ('"', "&quot;"), ("'", "&#39;"))
+_STEP_CHARS: Final = 1 << 16  # looked through at once; other threads run between two steps
+_OPENING: Final = re.compile(r"^ {0,3}(`{3,}|~{3,})[^\n]*\n", re.MULTILINE)
 _POLICY: Final = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; form-action 'none'; base-uri 'none'"
 _STYLE: Final = """
 :root { color-scheme: light dark; }
@@ -117,10 +118,27 @@ def _words(text: str) -> str:
     """Return a text with its fenced code set apart."""
     pieces: list[str] = []
     place = 0
-    for code in _FENCE.finditer(text):
-        pieces += [_text(text[place : code.start()]), f"<pre><code>{_escaped(code[2])}</code></pre>\n"]
-        place = code.end()
+    while (opening := _line_like(_OPENING, text, place)) is not None:
+        closing = _line_like(re.compile(rf"^ {{0,3}}{opening[1]}[`~]*+[ \t]*+$", re.MULTILINE), text, opening.end())
+        code = text[opening.end() : len(text) if closing is None else closing.start()]
+        pieces += [_text(text[place : opening.start()]), f"<pre><code>{_escaped(code)}</code></pre>\n"]
+        place = len(text) if closing is None else closing.end()
     return "".join([*pieces, _text(text[place:])])
+
+
+def _line_like(pattern: re.Pattern[str], text: str, start: int) -> re.Match[str] | None:
+    """Return the first match of a pattern of a line at or behind a place; no step takes long, whatever the text."""
+    while start < len(text):
+        end = text.rfind("\n", start, start + _STEP_CHARS) + 1
+        if end:
+            found = pattern.search(text, start, end)
+        else:  # a line longer than a step: it matches at its beginning or nowhere
+            found = pattern.match(text, start)
+            end = text.find("\n", start) + 1 or len(text)
+        if found is not None:
+            return found
+        start = end
+    return None
 
 
 def _text(text: str) -> str:
@@ -129,4 +147,10 @@ def _text(text: str) -> str:
 
 
 def _escaped(text: str) -> str:
-    return text.translate(_ESCAPES)
+    return "".join(_escaped_step(text[start : start + _STEP_CHARS]) for start in range(0, len(text), _STEP_CHARS))
+
+
+def _escaped_step(text: str) -> str:
+    for character, escape in _ESCAPES:
+        text = text.replace(character, escape)
+    return text

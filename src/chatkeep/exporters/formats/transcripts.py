@@ -17,18 +17,19 @@ from chatkeep.core.model import Json, Message, Session
 from chatkeep.core.standing import said
 from chatkeep.exporters.titling import indented, shown_time, title_in
 
-_LINE_END: Final = re.compile(r"\r\n|\r|\n")
 _MARKS: Final = re.compile(r"([\\`*_{}\[\]<>#&!|~])")
 _BACKTICKS: Final = re.compile(r"`+")
 _ITEM: Final = re.compile(r"[ \t>]*(?:[-+*]|[0-9]{1,9}[.)])(?:[ \t]|$)")
 _OPENING: Final = re.compile(r"(?P<room>[ \t]*(?:(?:[-+*]|[0-9]{1,9}[.)])[ \t]+)*)(?P<mark>`{3,}(?=[^`]*$)|~{3,})")
-_TABLE: Final = re.compile(r"(?:^|[\r\n])(?=[^|\r\n]*\|)[-|:> \t*+]+(?:[\r\n]|$)")
+_TABLE: Final = re.compile(r"[-:> \t*+]*+\|[-|:> \t*+]*+")
 """The line between the head of a table and its rows: in a table, `|` ends code."""
 _HEADING: Final = re.compile(r"( {0,3})(#{1,6})(?=[ \t]|$)(.*)")
-_RULE: Final = re.compile(r" {0,3}(?==+[ \t]*$|(?:-[ \t]*)+$|(?:\*[ \t]*){3,}$|(?:_[ \t]*){3,}$|\[[^\]]*\]:)")
+_RULE_MARKS_MIN: Final = 3  # stars or underscores of a rule
+_CODE_OR_TAG_BEGINS: Final = re.compile(r"[\\`<]")
 _CODE_OR_TAG: Final = re.compile(r"\\.|(?P<ticks>`+)|<(?=[A-Za-z/!?])")
 _CODE_INDENT: Final = 4  # columns; so deep, a line outside of lists is no fence
 _LINES_AT_ONCE: Final = 1000
+_STEP_CHARS: Final = 1 << 16  # of a line looked through at once; other threads run between two steps
 _LEVELS_DOWN: Final = 2  # the transcript's own headings have the levels above
 _LEVEL_MAX: Final = 6
 
@@ -88,7 +89,7 @@ def _words(text: str) -> Iterator[str]:
 
     No step takes long, however many lines there are.
     """
-    words = _Words(has_table=_TABLE.search(text) is not None)
+    words = _Words(has_table="|" in text and any(map(_TABLE.fullmatch, _lines_of(text))))
     told: list[str] = []
     for line in _lines_of(text):
         told += words.lines_for(line)
@@ -167,7 +168,7 @@ class _Words:
         """Return a line with the beginnings of HTML escaped, outside of code between backticks on this line."""
         pieces: list[str] = []
         place = 0
-        while found := _CODE_OR_TAG.search(line, place):
+        while found := _code_or_tag(line, place):
             pieces.append(line[place : found.start()])
             place = found.end()
             if found["ticks"]:
@@ -189,20 +190,46 @@ class _Words:
 
 
 def _lines_of(text: str) -> Iterator[str]:
+    for line in _parted_at("\n", text.replace("\r\n", "\n")):
+        yield from _parted_at("\r", line)
+
+
+def _parted_at(mark: str, text: str) -> Iterator[str]:
     start = 0
-    for found in _LINE_END.finditer(text):
-        yield text[start : found.start()]
-        start = found.end()
+    while (end := text.find(mark, start)) >= 0:
+        yield text[start:end]
+        start = end + 1
     yield text[start:]
+
+
+def _code_or_tag(line: str, start: int) -> re.Match[str] | None:
+    """Return the first beginning of code or HTML, or escape, at or behind a place."""
+    while start < len(line):
+        begun = _CODE_OR_TAG_BEGINS.search(line, start, start + _STEP_CHARS)
+        if begun is not None and (found := _CODE_OR_TAG.match(line, begun.start())):
+            return found
+        start = start + _STEP_CHARS if begun is None else begun.end()
+    return None
 
 
 def _lowered(line: str) -> str:
     if heading := _HEADING.fullmatch(line):
         level = min(len(heading[2]) + _LEVELS_DOWN, _LEVEL_MAX)
         return f"{heading[1]}{'#' * level}{heading[3]}"
-    if rule := _RULE.match(line):
-        return f"{rule[0]}\\{line[rule.end() :]}"
-    return line
+    words = line.lstrip(" ")
+    indent = len(line) - len(words)
+    return f"{line[:indent]}\\{words}" if indent < _CODE_INDENT and _would_part(words) else line
+
+
+def _would_part(words: str) -> bool:
+    """Tell whether a line would be a rule, make a heading of the line above, or define a link."""
+    mark = words[:1]
+    if mark == "[":
+        return words.startswith("]:", words.find("]"))
+    if mark == "=":
+        return not words.rstrip(" \t").strip("=")
+    is_all = mark in ("-", "*", "_") and not words.strip(f"{mark} \t")
+    return is_all and (mark == "-" or words.count(mark) >= _RULE_MARKS_MIN)
 
 
 def _indent_of(line: str) -> int:
@@ -222,9 +249,9 @@ def _code(text: str) -> str:
 
 def _fenced(language: str, text: str) -> str:
     fence = "`" * max(3, _longest_run(text) + 1)
-    lines = "\n".join(_LINE_END.split(text))
+    lines = "\n".join(_lines_of(text))
     return f"{fence}{language}\n{lines}\n{fence}\n\n"
 
 
 def _longest_run(text: str) -> int:
-    return max(map(len, _BACKTICKS.findall(text)), default=0)
+    return max((len(run[0]) for run in _BACKTICKS.finditer(text)), default=0)
