@@ -140,9 +140,9 @@ def append_for(place: str, durability: str, descriptors: Sequence[int]) -> None:
     import msgspec  # noqa: PLC0415 - only for servers
 
     from chatkeep.workers.appending import Append, Works, done, outcome  # noqa: PLC0415
-    from chatkeep.workers.hearing import HeardAnswer, store_heard  # noqa: PLC0415
+    from chatkeep.workers.heard import HeardAnswer, store_heard  # noqa: PLC0415
     from chatkeep.workers.holding import CallHolder, Holding, RootRequest  # noqa: PLC0415
-    from chatkeep.workers.taking_in import SessionCreation, SessionImport, created, taken_in  # noqa: PLC0415
+    from chatkeep.workers.taking_in import SessionCreation, SessionImport, session_begun, taken_in  # noqa: PLC0415
 
     _give_memory_back()
     os.nice(_NICE)
@@ -154,7 +154,7 @@ def append_for(place: str, durability: str, descriptors: Sequence[int]) -> None:
         RootRequest: holder.opened,
         Holding: holder.held,
         HeardAnswer: store_heard,
-        SessionCreation: created,
+        SessionCreation: session_begun,
         SessionImport: taken_in,
     }
 

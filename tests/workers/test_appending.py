@@ -173,7 +173,7 @@ def test_server_looks_at_no_long_text(store: FilesStore, tmp_path: Path) -> None
                     assert status == answer.status_code, answer.text
         finally:
             threading.setprofile(None)
-    assert {"appending.handed_over", "beside._length"} >= watch.noted
+    assert {"appending.handed_over", "beside._length", "services.services_of"} >= watch.noted
     assert 4 == store.status().message_count
 
 

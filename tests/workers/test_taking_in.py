@@ -11,11 +11,11 @@ from chatkeep.errors import InvalidError, SessionExistsError
 from chatkeep.sessions.sessions import Sessions
 from chatkeep.store.memory import MemoryStore
 from chatkeep.testing import draft
-from chatkeep.workers.appending import answer_of, handed_over, outcome
-from chatkeep.workers.taking_in import SessionCreation, SessionImport, created, report_of_answer, taken_in
+from chatkeep.workers.appending import Works, answer_of, handed_over, outcome
+from chatkeep.workers.taking_in import SessionCreation, SessionImport, report_of_answer, session_begun, taken_in
 
 AT = datetime(2024, 1, 15, 10, 30, tzinfo=UTC)
-WORKS = {SessionCreation: created, SessionImport: taken_in}
+WORKS: Works = {SessionCreation: session_begun, SessionImport: taken_in}
 
 
 def creation(prefix: str = "") -> SessionCreation:
@@ -34,7 +34,7 @@ def test_begin_a_session_beside(key: str | None) -> None:
     """Whoever begins a session, it is the same, and has the made key where the body names none."""
     here, there = MemoryStore(), MemoryStore()
     what, said = creation(), body(key, "a", "b")
-    answer = created(Sessions(here), what, said)
+    answer = session_begun(Sessions(here), what, said)
     assert answer == answer_of(outcome(there, WORKS, b"".join(handed_over(what, said))))
     assert here.read(key or "api:made") == there.read(key or "api:made")
 
@@ -44,7 +44,7 @@ def test_begin_a_session_again(key: str | None) -> None:
     """Who does the work again, as it may not be done, finds the session begun, and tells the same."""
     store = MemoryStore()
     what, said = creation(), body(key, "a", "b")
-    assert created(Sessions(store), what, said) == created(Sessions(store), what, said)
+    assert session_begun(Sessions(store), what, said) == session_begun(Sessions(store), what, said)
     assert ["a", "b"] == [message.content for message in store.read(key or "api:made").messages]
 
 
@@ -89,7 +89,7 @@ def test_import_beside_again() -> None:
 def test_begin_no_broken_session_beside() -> None:
     """A broken body is refused with the same words."""
     with pytest.raises(InvalidError) as here:
-        created(Sessions(MemoryStore()), creation(), b'{"messages": [{"role": "nobody", "content": "a"}]}')
+        session_begun(Sessions(MemoryStore()), creation(), b'{"messages": [{"role": "nobody", "content": "a"}]}')
     told = outcome(MemoryStore(), WORKS, b"".join(handed_over(creation(), b'{"messages": [{"role": "nobody"}]}')))
     with pytest.raises(InvalidError) as there:
         answer_of(told)

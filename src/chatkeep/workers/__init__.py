@@ -3,6 +3,6 @@
 beside      start another process, send it work, and answer there
 appending   appends of long texts
 holding     recording of long calls to a model
-hearing     recording of its long answers
+heard       recording of its long answers
 taking_in   new sessions and imports with long texts
 """

@@ -102,7 +102,7 @@ def done(sessions: Sessions, asked: Append, body: bytes) -> StoredAnswer:
         BrokenInputError, InvalidError: as in `wire.bodies.drafts_of_body`.
         ChatkeepError: as in `Sessions.append` and `Sessions.replace`.
     """
-    allowed = sessions.confined(asked.prefix, may_drop=asked.may_drop).at(asked.at, ids_of(asked.at, asked.seed))
+    allowed = sessions.confined(asked.prefix, may_drop=asked.may_drop).at(asked.at, seeded_ids(asked.at, asked.seed))
     appended = _replaced(allowed, asked, body) if asked.replaces else _appended(allowed, asked, body)
     return StoredAnswer(json_bytes(append_answer(appended)), appended.stored_count)
 
@@ -152,7 +152,7 @@ def _replaced(sessions: Sessions, asked: Append, body: bytes) -> Appended:
     )
 
 
-def ids_of(at: datetime, seed: bytes) -> Callable[[datetime], str]:
+def seeded_ids(at: datetime, seed: bytes) -> Callable[[datetime], str]:
     """Return a maker of message ids: of a moment and a random part, so that a repeated task makes the same."""
     numbers = itertools.count(number_after(0, at, int.from_bytes(seed, "big")))
     return lambda _: id_of(next(numbers))

@@ -24,7 +24,7 @@ from chatkeep.importers.reports import Report
 from chatkeep.sessions.sessions import Sessions
 from chatkeep.wire.answers import json_bytes
 from chatkeep.wire.lives import created_answer, new_session_of_body
-from chatkeep.workers.appending import StoredAnswer, ids_of
+from chatkeep.workers.appending import StoredAnswer, seeded_ids
 
 _REPORT: Final[Decoder[Report]] = Decoder(Report)
 
@@ -52,14 +52,14 @@ class SessionImport(Struct, frozen=True, kw_only=True, tag=True):
     restore_deleted: bool
 
 
-def created(sessions: Sessions, what: SessionCreation, body: bytes) -> StoredAnswer:
+def session_begun(sessions: Sessions, what: SessionCreation, body: bytes) -> StoredAnswer:
     """Begin the session in a body, and return the encoded answer.
 
     Raises:
         BrokenInputError, InvalidError: as in `wire.lives.new_session_of_body`.
         ChatkeepError: as in `Sessions.create`.
     """
-    allowed = sessions.confined(what.prefix, may_drop=what.may_drop).at(what.at, ids_of(what.at, what.seed))
+    allowed = sessions.confined(what.prefix, may_drop=what.may_drop).at(what.at, seeded_ids(what.at, what.seed))
     new = new_session_of_body(body)
     named = new if new.key is not None else msgspec.structs.replace(new, key=what.made_key)
     try:
@@ -92,7 +92,7 @@ def report_of_answer(answer: StoredAnswer) -> Report:
 def _begun_before(sessions: Sessions, new: NewSession, what: SessionCreation) -> Created | None:
     """Return the session as this very task began it before, None if another one has the key."""
     lines = sessions.read(new.key or "", log=True).messages
-    new_id = ids_of(what.at, what.seed)
+    new_id = seeded_ids(what.at, what.seed)
     made = {new_id(what.at) for _ in new.messages}
     if not any(line.id in made for line in lines):
         return None

@@ -35,7 +35,7 @@ from chatkeep.wire.answers import BulkAnswer, DeletedAnswer, ImportAnswer, json_
 from chatkeep.wire.bodies import BulkBody, RevisionBody, revision_of
 from chatkeep.wire.errors import refused_deletion, refused_import
 from chatkeep.wire.lives import ForkBody, created_answer
-from chatkeep.workers.taking_in import SessionCreation, SessionImport, created, report_of_answer, taken_in
+from chatkeep.workers.taking_in import SessionCreation, SessionImport, report_of_answer, session_begun, taken_in
 
 _CHUNK_BYTES: Final = 1 << 16  # of an export, made in one turn of a thread
 _UNSAFE_IN_NAMES: Final = re.compile(r"[^A-Za-z0-9._-]+")
@@ -103,7 +103,7 @@ async def create_session(request: Request, sessions: Own, threads: PoolsParamete
     )
     answer = await threads.beside(asked, data) if len(data) > MIDDLING_BYTES else None
     if answer is None:
-        answer = await threads.write(created, sessions, asked, data)
+        answer = await threads.write(session_begun, sessions, asked, data)
     return json_response(answer.data, _CREATED)
 
 

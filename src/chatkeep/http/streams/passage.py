@@ -36,7 +36,7 @@ from chatkeep.http.streams.responses import until_gone
 from chatkeep.model.endings import CLIENT_GONE, ending_of, patiently
 from chatkeep.model.hearing import AT_ONCE_BYTES, each_in_its_turn, to_its_end
 from chatkeep.model.recording import Held, Recording
-from chatkeep.workers.hearing import READ_BYTES_MAX, draft_of_tape, heard_answer
+from chatkeep.workers.heard import READ_BYTES_MAX, draft_of_tape, heard_answer
 
 Stage = Literal["request", "answer"]
 Missed = Callable[[Stage, str], None]

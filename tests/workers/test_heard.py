@@ -38,7 +38,7 @@ from chatkeep.store.files.store import FilesStore
 from chatkeep.store.memory import MemoryStore
 from chatkeep.workers.appending import answer_of, handed_over, outcome
 from chatkeep.workers.beside import Beside
-from chatkeep.workers.hearing import READ_BYTES_MAX, HeardAnswer, draft_of_tape, heard_answer, store_heard
+from chatkeep.workers.heard import READ_BYTES_MAX, HeardAnswer, draft_of_tape, heard_answer, store_heard
 from tests.http.listening import listening
 from tests.http.test_event_loop import Watch
 
@@ -49,8 +49,9 @@ ROOT = Root("cli:talk", is_named=True)
 ASKED = [Draft(role="user", content="Tell me.")]
 JSON = "application/json"
 CARRIERS = {
-    *("appending.handed_over", "beside._length", "hearing.heard_answer", "sse.read", "sse._event_at"),
-    *("tape.kept", "tape.add", "tape._has_room", "tape._cost_of", "tape._read", "tape._take"),
+    *("appending.handed_over", "beside._length", "heard.heard_answer", "sse.read", "sse._event_at"),
+    *("tape.kept", "tape.add", "tape.covers", "tape._has_room", "tape._cost_of", "tape._read"),
+    "answer_values.take_event",
 }
 """Functions that pass long bytes on, and look for the ends of lines in them at most."""
 AT = datetime(2024, 1, 15, 10, 30, tzinfo=UTC)
