@@ -15,7 +15,7 @@ SCAN ?= 20000
 
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: run test compiled fuzz streams scan mutations coverage covered crash page client lint lint-page format bench clean
+.PHONY: run test compiled fuzz streams scan mutations coverage covered crash page client lint lint-page format bench conformance clean
 
 run: $(VENV)/ready
 	@$(BIN)/chatkeep demo --workspace "$(WORKSPACE)"
@@ -94,6 +94,9 @@ bench: $(VENV)/ready
 	$(BIN)/python bench/alternatives.py
 	$(BIN)/python bench/limits.py
 
+conformance: $(VENV)/ready
+	$(BIN)/python tools/conformance/run.py $(SUITES)
+
 # Packages of npm that tests need; those tests are skipped where there is no npm
 %/node_modules/ready: %/package-lock.json
 	@if command -v npm >/dev/null; then npm ci --prefix $* --silent --no-audit --no-fund --ignore-scripts; fi
@@ -110,5 +113,5 @@ $(VENV)/fuzz-ready: $(VENV)/ready
 	@touch $@
 
 clean:
-	rm -rf $(VENV) .fuzz .demo .bench build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage \
+	rm -rf $(VENV) .conformance .fuzz .demo .bench build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage \
 		tests/chat/js/node_modules tests/page/js/node_modules
