@@ -71,6 +71,7 @@ SUITES = (
         ("-o", "addopts="),
     ),
     Suite("claude", ("claude-agent-sdk==0.2.189",), "for_claude"),
+    Suite("adk", ("google-adk==2.13.0",), "for_adk"),
     Suite("pydantic-ai", ("pydantic-ai-slim==2.68.0",), "for_pydantic_ai"),
     Suite("llama-index", ("llama-index-core==0.14.25",), "for_llama_index"),
 )

@@ -5,12 +5,13 @@
 
     session = ChatkeepSession("user:alice", Client("http://127.0.0.1:8000", token))
 
+    adk             Agent Development Kit: BaseSessionService
     claude          Claude Agent SDK: SessionStore
     openai_agents   OpenAI Agents SDK: Session
     langchain       LangChain: BaseChatMessageHistory
     pydantic_ai     Pydantic AI: the message history of a run
     llama_index     LlamaIndex: BaseChatStore
-    keeping         where the sessions are: a client, or a workspace in this process
+    backing         where the sessions are: a client, or a workspace in this process
     exact           values of a framework as messages, and back
 
 A module loads its framework; this package loads none. An adapter keeps the item of a framework exactly, and what is

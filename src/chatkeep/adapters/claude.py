@@ -27,8 +27,8 @@ from claude_agent_sdk.types import (
     SessionSummaryEntry,
 )
 
+from chatkeep.adapters.backing import SessionItems, Verbs, hashed_name, key_for_name
 from chatkeep.adapters.exact import Spoken, item_of_message, message_of_item, words_within
-from chatkeep.adapters.keeping import SessionItems, Verbs, hashed_name, key_for_name
 from chatkeep.core.bounds import BATCH_MAX
 from chatkeep.core.life.dropping import NewSession
 from chatkeep.core.model import Draft, Json, Message, Revision, Selection, Summary

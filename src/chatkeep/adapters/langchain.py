@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, Final
 from langchain_core.chat_history import BaseChatMessageHistory
 from langchain_core.messages import BaseMessage, message_to_dict, messages_from_dict
 
+from chatkeep.adapters.backing import SessionItems, Verbs, key_for_name
 from chatkeep.adapters.exact import Spoken, item_of_message, message_of_item
-from chatkeep.adapters.keeping import SessionItems, Verbs, key_for_name
 from chatkeep.core.bounds import BATCH_MAX
 from chatkeep.core.life.dropping import Chosen
 from chatkeep.core.model import Draft, Json, Message, Role

@@ -10,8 +10,8 @@ from llama_index.core.base.llms.types import ChatMessage
 from llama_index.core.bridge.pydantic import PrivateAttr
 from llama_index.core.storage.chat_store.base import BaseChatStore
 
+from chatkeep.adapters.backing import Verbs, key_for_name
 from chatkeep.adapters.exact import Spoken, item_of_message, message_of_item, words_within
-from chatkeep.adapters.keeping import Verbs, key_for_name
 from chatkeep.core.life.dropping import Chosen
 from chatkeep.core.model import Draft, Message, Role, Selection
 from chatkeep.core.standing import SeqRange

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any, Final, cast
 from agents.memory.session import SessionABC
 from agents.memory.session_settings import SessionSettings, coerce_session_settings, resolve_session_limit
 
+from chatkeep.adapters.backing import SessionItems, Verbs, key_for_name
 from chatkeep.adapters.exact import Spoken, item_of_message, message_of_item, words_within
-from chatkeep.adapters.keeping import SessionItems, Verbs, key_for_name
 from chatkeep.core.life.dropping import Chosen
 from chatkeep.core.model import Draft, Json, Message, Role
 

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from pydantic_ai.messages import ModelMessage, ModelMessagesTypeAdapter, ModelRequest, ModelResponse
 
+from chatkeep.adapters.backing import SessionItems, Verbs, key_for_name
 from chatkeep.adapters.exact import Spoken, item_of_message, message_of_item, words_within
-from chatkeep.adapters.keeping import SessionItems, Verbs, key_for_name
 from chatkeep.core.life.dropping import Chosen
 from chatkeep.core.model import Draft, Json, Message, Role
 

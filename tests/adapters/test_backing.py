@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chatkeep import AsyncClient
-from chatkeep.adapters.keeping import SessionItems, Verbs, key_for_name, open_workspace
+from chatkeep.adapters.backing import SessionItems, Verbs, key_for_name, open_workspace
 from chatkeep.core.keys import parse_key
 from chatkeep.core.life.dropping import Chosen
 from chatkeep.core.model import Draft
@@ -75,7 +75,7 @@ def test_open_a_workspace(tmp_path: Path) -> None:
             assert count == sessions.get("a").message_count
 
 
-@pytest.mark.parametrize("module", ["chatkeep", "chatkeep.adapters", "chatkeep.adapters.keeping"])
+@pytest.mark.parametrize("module", ["chatkeep", "chatkeep.adapters", "chatkeep.adapters.backing"])
 def test_load_no_framework(module: str) -> None:
     """The package and what adapters share load neither a framework nor a server."""
     program = (
