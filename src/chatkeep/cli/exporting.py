@@ -14,6 +14,7 @@ import typer
 from chatkeep.cli import absence, completing, screen
 from chatkeep.cli.handing_off import hand_off
 from chatkeep.cli.interrupts import stoppable
+from chatkeep.cli.laying_out import lay_out
 from chatkeep.cli.options import (
     ChannelOption,
     PinnedOption,
@@ -32,6 +33,7 @@ from chatkeep.disk.replacing import fresh_file
 from chatkeep.errors import InvalidError, NotFoundError, SessionDamagedError, SessionNotFoundError, StorageError
 from chatkeep.exporters import EXPORT_FORMATS, exported
 from chatkeep.exporters.handoffs import HAND_OFFS
+from chatkeep.exporters.layouts import LAYOUTS
 from chatkeep.exporters.redacting import redacted_session
 from chatkeep.sessions.sessions import Sessions
 from chatkeep.wire.answers import exit_code_of
@@ -63,9 +65,9 @@ ToolOption = Annotated[
     typer.Option(
         "--to",
         metavar="TOOL",
-        help=f"Hand one session to {', '.join(HAND_OFFS)}, for it to resume.",
+        help=f"Hand one session to {', '.join(HAND_OFFS)}; or write all as a folder of {' or '.join(LAYOUTS)}.",
         show_default=False,
-        autocompletion=completing.one_of(*HAND_OFFS),
+        autocompletion=completing.one_of(*HAND_OFFS, *LAYOUTS),
     ),
 ]
 
@@ -87,8 +89,8 @@ def export(
     selection = Selection(prefixes=(prefix,), channel=channel, archived=None, pinned=pinned, tags=tuple(tags or ()))
     if keys and selection != _EVERYTHING:
         raise InvalidError("KEY", "give either keys or filters")
-    if tool:
-        hand_off(choice("--to", tool, tuple(HAND_OFFS)), keys or (), output, workspace, redact=redact)
+    if tool and choice("--to", tool, (*HAND_OFFS, *LAYOUTS)) in HAND_OFFS:
+        hand_off(tool, keys or (), output, workspace, redact=redact)
         return
     choice("--format", fmt, tuple(EXPORT_FORMATS))
     _check_terminal(fmt, output)
@@ -98,12 +100,10 @@ def export(
     with opened_sessions(workspace) as sessions, stoppable(lambda: end):
         chosen = _named(sessions, keys, damaged) if keys else _matching(sessions, selection, damaged)
         masked = (redacted_session(one, redaction) for one in chosen) if redaction else chosen
-        pieces = exported(masked, fmt, single=len(keys or ()) == 1)
-        if output is None:
-            screen.show_exported(pieces, is_json="json" in EXPORT_FORMATS[fmt].media_type)
+        if tool:
+            lay_out(LAYOUTS[tool], masked, output)
         else:
-            with fresh_file(output) as file:
-                file.writelines(pieces)
+            _write(exported(masked, fmt, single=len(keys or ()) == 1), fmt, output)
     if redaction:
         tell_redaction(redaction)
     if damaged:
@@ -111,6 +111,14 @@ def export(
             f"Damaged or unreadable, so left out or not whole: {', '.join(damaged)}. Run `chatkeep doctor`."
         )
         raise typer.Exit(exit_code_of(SessionDamagedError))
+
+
+def _write(pieces: Iterable[bytes], fmt: str, output: Path | None) -> None:
+    if output is None:
+        screen.show_exported(pieces, is_json="json" in EXPORT_FORMATS[fmt].media_type)
+        return
+    with fresh_file(output) as file:
+        file.writelines(pieces)
 
 
 def _check_terminal(fmt: str, output: Path | None) -> None:
