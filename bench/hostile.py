@@ -1,12 +1,13 @@
 """Measure what other clients notice of texts that are made to take long.
 
-    python bench/hostile.py WORKSPACE [--rounds 3] [--kinds marks-1 marks-16 others] [--at-once 2]
+    python bench/hostile.py WORKSPACE [--rounds 3] [--kinds marks-1 marks-16 others together] [--at-once 2]
 
 Make the workspace with bench/generate.py; it grows by what is sent. One client, in a process of its own, appends,
 lists, reads and searches: alone, then while other processes send, and so on in turn, so that both meet the same
 machine. Sent are 20 messages of marks that are slow to put in order, at 1 MiB and at 16 MiB, and 200 of all other kinds
-(tests/linear/kinds.py) at 256 KiB. Printed are medians over the rounds: of the client's 50th and 99th percentile alone
-and beside, in milliseconds, of the ratios of neighbours, and how long what was sent took.
+(tests/linear/kinds.py) at 256 KiB; `together` sends the 20 of 16 MiB at once, and the 200 behind them. Printed are
+medians over the rounds: of the client's 50th and 99th percentile alone and beside, in milliseconds, of the ratios of
+neighbours, and how long what was sent took.
 """
 
 from __future__ import annotations
@@ -114,10 +115,16 @@ def others() -> list[bytes]:
     return [body_of(kind(_OTHER_CHARS)) for kind in itertools.islice(kinds, _OTHERS)]
 
 
+def together() -> list[bytes]:
+    """Return the long marks, and all other kinds behind them."""
+    return [*marks(16), *others()]
+
+
 _SENT: dict[str, Callable[[], list[bytes]]] = {
     "marks-1": lambda: marks(1),
     "marks-16": lambda: marks(16),
     "others": others,
+    "together": together,
 }
 
 
@@ -170,7 +177,8 @@ def main() -> None:
     for name in given.kinds:
         bodies = _SENT[name]()
         print(name, flush=True)
-        tell([compared(server, name, bodies, given.at_once) for _ in range(given.rounds)])
+        at_once = 20 if name == "together" else given.at_once
+        tell([compared(server, name, bodies, at_once) for _ in range(given.rounds)])
     print(f"memory at the end: {server.memory_mb():.0f} MB")
     server.stop()
 

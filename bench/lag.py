@@ -36,7 +36,8 @@ _NOTED_MS = 5.0
 _PAUSE_S = 0.02  # after an answer: what goes on behind it counts, too
 _NOTES = "LAG_NOTES"
 _PATHS = {"completions": "/v1/chat/completions", "messages": "/v1/messages", "responses": "/v1/responses"}
-_FORMATS = ("json", "jsonl", "md")
+_FORMATS = ("json", "jsonl", "md", "html", "openai", "responses", "anthropic", "ai-sdk")
+_KEY = "sk-0123456789abcdefghij"  # of the model's server: answers are looked through for it
 
 
 def serve(arguments: list[str]) -> None:
@@ -146,6 +147,10 @@ def doors(number: int, text: str) -> Iterator[Door]:
     yield Door("append", "POST", f"/api/v1/messages?session={key}", sent(said))
     yield Door("append-escaped", "POST", f"/api/v1/messages?session={key}", json.dumps(said).encode())
     yield Door("import", "POST", "/api/v1/import", sent({"key": f"lag:i{number}", "messages": [said, said]}))
+    lines = sent({"key": f"lag:j{number}", "messages": [said]}) + b"\n" + sent({"key": f"lag:k{number}", **said})
+    yield Door("import lines", "POST", "/api/v1/import?format=jsonl", lines)
+    yield Door("create", "POST", "/api/v1/sessions", sent({"key": f"lag:n{number}", "messages": [said]}))
+    yield Door("replace", "PUT", f"/api/v1/messages?session={quote(f'lag:p{number}')}", sent([said]))
     for path in ("/api/v1/messages", "/api/v1/import", *_PATHS.values(), "/api/v1/chat", "/v1/embeddings", "/signin"):
         yield Door(f"bytes {path}", "POST", path, raw)
     for protocol, path in _PATHS.items():
@@ -165,6 +170,10 @@ def doors(number: int, text: str) -> Iterator[Door]:
     yield Door("search in it", "GET", f"/api/sessions/search?q=the%20quick&role=any&session={key}")
     yield Door("history", "GET", f"/api/memory/session?id={key}")
     yield Door("window", "GET", f"/api/v1/messages?session={key}&max_tokens=1000000")
+    yield Door("fork", "POST", "/api/v1/fork", sent({"session": f"lag:{number}", "key": f"lag:f{number}"}))
+    yield Door("delete many", "POST", "/api/v1/sessions/delete", sent({"keys": [plain[:128] or "a"] * 70}))
+    for protocol in ("openai", "anthropic", "responses", "ui"):
+        yield Door(f"shape {protocol}", "GET", f"/api/v1/messages?session={key}&shape={protocol}")
     for fmt in _FORMATS:
         yield Door(f"export {fmt}", "GET", f"/api/v1/export?session={key}&format={fmt}")
 
@@ -222,6 +231,7 @@ def main() -> None:
             program=program,
             model_url=start_model(),
             model="m",
+            model_key=_KEY,
             durability="os",
             rate_limit_model="0",
         )
