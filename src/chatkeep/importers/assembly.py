@@ -76,6 +76,56 @@ def assembled(
     yield from Assembly(OWN, place, now).record(Scanner(io.BytesIO(msgspec.json.encode(record))))
 
 
+class _HeaderFields:
+    """The fields of a record besides its messages, within bounds."""
+
+    def __init__(self, values: dict[str, Json]) -> None:
+        self.values = values
+        self.left_out_count = 0
+        self.changes: list[str] = []
+        self._size = 0
+
+    def take(self, name: str, scanner: Scanner) -> None:
+        """Take the value of a field; leave it out when there are too many."""
+        try:
+            raw = scanner.value(_FIELD_BYTES_MAX)
+        except LongValueError:
+            raw = b'"(too large)"'
+        if len(raw) > _FIELD_BYTES_MAX or scanner.cuts:
+            raw = b'"(too large)"'
+        self._size += len(name) + len(raw) + _FIELD_COST_BYTES
+        if self._size > _HEADER_BYTES_MAX:
+            self.left_out_count += 1
+        else:
+            self.values[name], told = lenient_json(raw)
+            self.changes += told and ["characters of its header that cannot be stored were replaced by U+FFFD"]
+
+
+class _Waiting:
+    """The messages of a record in a file, and the facts of them that its header may lack."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self.earliest_at: datetime | None = None
+        self.asked = ""
+        """The beginning of the first question."""
+        self._file = file
+
+    def add(self, message: ImportedMessage) -> None:
+        """Add a message at the end."""
+        at = message.timestamp
+        if self.earliest_at is None or (at and at < self.earliest_at):
+            self.earliest_at = at
+        if not self.asked and message.role == "user":
+            self.asked = text_of(message.content)[:_ASKED_CHARS]
+        self._file.write(_encode(message) + b"\n")
+
+    def messages(self) -> Iterator[tuple[ImportedMessage, int]]:
+        """Yield each message with its size in bytes."""
+        self._file.seek(0)
+        for line in self._file:
+            yield _decode_said(line), len(line)
+
+
 class Assembly:
     """One record on its way to becoming a session."""
 
@@ -86,13 +136,9 @@ class Assembly:
         self._shape = shape
         self._place = place
         self._now = now
-        self._fields: dict[str, Json] = {} if fields is None else fields
-        self._waiting: IO[bytes] = io.BytesIO()
-        self._count = self._header_bytes = self._left_out = 0
-        self._lost = 0
-        self._told: list[str] = []
-        self._earliest_at: datetime | None = None
-        self._asked = ""
+        self._fields = _HeaderFields({} if fields is None else fields)
+        self._waiting = _Waiting(io.BytesIO())
+        self._count = self._lost = 0
         self._has_messages = False
         self.is_broken = False
 
@@ -105,13 +151,14 @@ class Assembly:
     def messages(self, scanner: Scanner, fields: dict[str, Json]) -> Iterator[Session | Flaw]:
         """Yield the session of these fields and a list of messages, in parts, and its flaws."""
         with self._place_to_wait():
-            self._fields = fields
+            self._fields = _HeaderFields(fields)
             self.is_broken = not (yield from self._list(scanner))
             yield from self._parts()
 
     @contextlib.contextmanager
     def _place_to_wait(self) -> Iterator[None]:
-        with tempfile.SpooledTemporaryFile(_WAITING_BYTES) as self._waiting:
+        with tempfile.SpooledTemporaryFile(_WAITING_BYTES) as file:
+            self._waiting = _Waiting(file)
             yield
 
     def _object(self, scanner: Scanner) -> Generator[Flaw, None, bool]:
@@ -124,26 +171,12 @@ class Assembly:
                     if not (yield from self._list(scanner)):
                         return False
                 else:
-                    self._take_field(name, scanner)
+                    self._fields.take(str(name), scanner)
                 scanner.skip(b",")
         except (BrokenValueError, BrokenInputError) as error:
             yield Flaw(self._place, str(error))
             return False
         return True
-
-    def _take_field(self, name: Json, scanner: Scanner) -> None:
-        try:
-            raw = scanner.value(_FIELD_BYTES_MAX)
-        except LongValueError:
-            raw = b'"(too large)"'
-        if len(raw) > _FIELD_BYTES_MAX or scanner.cuts:
-            raw = b'"(too large)"'
-        self._header_bytes += len(str(name)) + len(raw) + _FIELD_COST_BYTES
-        if self._header_bytes > _HEADER_BYTES_MAX:
-            self._left_out += 1
-        else:
-            self._fields[str(name)], told = lenient_json(raw)
-            self._told += told and ["characters of its header that cannot be stored were replaced by U+FFFD"]
 
     def _list(self, scanner: Scanner) -> Generator[Flaw, None, bool]:
         """Read a list of messages; return whether we reached its end."""
@@ -187,11 +220,7 @@ class Assembly:
         cuts = tuple(f"a text of {cut.count} characters was cut to {cut.kept}" for cut in scanner.cuts)
         if told or cuts:
             yield Flaw(self._message_place(), sentence((*cuts, *told)), ALTERED)
-        at = said.timestamp
-        self._earliest_at = at if self._earliest_at is None or (at and at < self._earliest_at) else self._earliest_at
-        if not self._asked and said.role == "user":
-            self._asked = text_of(said.content)[:_ASKED_CHARS]
-        self._waiting.write(_encode(said) + b"\n")
+        self._waiting.add(said)
 
     def _message_place(self) -> str:
         return f"{self._place}, message {self._count}"
@@ -206,13 +235,13 @@ class Assembly:
                 if not self.is_broken:
                     yield Flaw(self._place, "It has no `messages`.")
                 return
-            head, told = self._shape.to_head(self._fields, self._asked)
-            told = tuple(dict.fromkeys((*self._told, *told)))
+            head, told = self._shape.to_head(self._fields.values, self._waiting.asked)
+            told = tuple(dict.fromkeys((*self._fields.changes, *told)))
         except ChatkeepError as error:
             yield Flaw(self._place, str(error), error.code)
             return
-        if self._left_out:
-            told = (*told, f"{self._left_out} fields beside the messages were left out, as there are too many")
+        if count := self._fields.left_out_count:
+            told = (*told, f"{count} fields beside the messages were left out, as there are too many")
         if told:
             yield Flaw(self._place, sentence(told), ALTERED)
         if self._lost and self._lost == self._count:
@@ -220,16 +249,14 @@ class Assembly:
         yield from self._numbered(head)
 
     def _numbered(self, head: Head) -> Iterator[Session]:
-        begun = head.created_at or self._earliest_at or self._now()
+        begun = head.created_at or self._waiting.earliest_at or self._now()
         header, met = head.header(begun), dict[int, int]()
         kept = self._count - self._lost
         part: list[Message] = []
         moves: list[Moved] = []
         size, latest = 0, begun
-        self._waiting.seek(0)
         seq = 0
-        for seq, line in enumerate(self._waiting, start=1):
-            said = _decode_said(line)
+        for seq, (said, said_bytes) in enumerate(self._waiting.messages(), start=1):
             latest = said.timestamp or latest
             sent_at = head.last_at if head.last_at and seq == kept and head.last_at >= begun else latest
             if said.drops and part:  # it begins a part, so all that it drops is stored by then
@@ -241,7 +268,7 @@ class Assembly:
             fields["drops"] = moved_drops(said.drops or (), moves) or None
             add_move(moves, said.seq or seq, seq)
             part.append(Message(**{**fields, "seq": seq, "sent_at": sent_at}))
-            size += len(line)
+            size += said_bytes
             if len(part) == BATCH_MAX or size >= PART_BYTES:
                 yield Session(header=header, messages=tuple(part), extra=head.extra)
                 part, size = [], 0
