@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 from urllib.parse import urlsplit
 
 import typer
@@ -18,6 +18,7 @@ from chatkeep.disk.replacing import fresh_file
 from chatkeep.errors import ConflictError, InvalidError, NotFoundError
 from chatkeep.mcp.agent_settings import AGENTS, TOKEN_VARIABLE, Agent, ServerEntry
 
+_KNOWN: Final = ", ".join(one.name for one in AGENTS)
 mcp_app = typer.Typer(
     help="Serve sessions over stdin and stdout to the agent that starts this (MCP).",
     invoke_without_command=True,
@@ -50,7 +51,7 @@ def serve_mcp(
 
 @mcp_app.command("install")
 def install(
-    agent: Annotated[str, typer.Argument(help="claude-code, codex or cursor.", show_default=False)],
+    agent: Annotated[str, typer.Argument(help=f"One of {_KNOWN}.", show_default=False)],
     *,
     url: Annotated[
         str, typer.Option(help=f"Address of a running server (.../mcp); its token comes from ${TOKEN_VARIABLE}.")
