@@ -8,7 +8,7 @@ Source: LibreChat 0.7 to 0.8, its export and its schema of messages.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Final
 
 import msgspec
@@ -19,7 +19,7 @@ from chatkeep.importers.glimpse import objects_of
 from chatkeep.importers.records import lenient_json
 from chatkeep.importers.shaping import SOURCE, list_in, object_in, rest_of, text_in
 from chatkeep.importers.threads.steps import Steps
-from chatkeep.importers.threads.trees import Saying, SourceTree, TreeImporter, fields_of, in_a_row, items_of
+from chatkeep.importers.threads.trees import SourceTree, TreeImporter, fields_of, in_a_row, in_parts_of, items_of
 
 _HEAD: Final = ("conversationId", "title", "messages", "messagesTree", "createdAt", "exportAt", "isArchived", "tags")
 _SAID: Final = (
@@ -67,7 +67,7 @@ class LibreChatImporter(TreeImporter):
                 "metadata": {SOURCE: {"format": "librechat", "id": outside_id, **rest_of(fields, *_HEAD)}},
             },
             parents=parents if any(parents.values()) else in_a_row(parents),
-            said=lambda path: _said(path, messages),
+            said=lambda path: in_parts_of(path, messages, _messages),
             active=newest,
         )
 
@@ -98,17 +98,6 @@ def _object(parts: Mapping[str, bytes]) -> bytes:
 
 def _time_of(message: bytes) -> str:
     return text_in(object_in(lenient_json(message).value).get("createdAt"))
-
-
-def _said(path: Sequence[str], messages: Mapping[str, bytes]) -> Iterator[Saying]:
-    for one in path:
-        value, told = lenient_json(messages[one])
-        if not isinstance(value, dict):
-            yield Saying(one, {}, told)
-            continue
-        for number, fields in enumerate(_messages(value)):
-            fields["id"] = None if one.startswith("#") else f"{one}.{number}" if number else one
-            yield Saying(one, fields, told if number == 0 else ())
 
 
 def _messages(value: dict[str, Json]) -> list[dict[str, Json]]:

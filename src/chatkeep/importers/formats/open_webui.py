@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import html
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from typing import Final
 
 from chatkeep.core.model import Json
@@ -18,7 +18,7 @@ from chatkeep.errors import BrokenInputError
 from chatkeep.importers.records import lenient_json
 from chatkeep.importers.shaping import SOURCE, epoch, list_in, object_in, rest_of, text_in
 from chatkeep.importers.threads.steps import Steps, content_from
-from chatkeep.importers.threads.trees import Saying, SourceTree, TreeImporter, fields_of, in_a_row, items_of
+from chatkeep.importers.threads.trees import SourceTree, TreeImporter, fields_of, in_a_row, in_parts_of, items_of
 
 _ROLES: Final = frozenset(("system", "user", "assistant", "tool"))
 _LONG: Final = frozenset(("chat", "history", "messages"))
@@ -74,7 +74,7 @@ class OpenWebUiImporter(TreeImporter):
                 "metadata": {SOURCE: source},
             },
             parents=parents if any(parents.values()) else in_a_row(messages),
-            said=lambda path: _said(path, messages),
+            said=lambda path: in_parts_of(path, messages, _messages),
             active=text_in(lenient_json(history.get("currentId", b"null")).value) or None,
         )
 
@@ -90,17 +90,6 @@ def _id_of(message: bytes, number: int) -> str:
 def _parents(messages: Mapping[str, bytes]) -> dict[str, str | None]:
     fields = ((one, object_in(lenient_json(raw).value)) for one, raw in messages.items())
     return {one: text_in(message.get("parentId")) or None for one, message in fields}
-
-
-def _said(path: Sequence[str], messages: Mapping[str, bytes]) -> Iterator[Saying]:
-    for one in path:
-        value, told = lenient_json(messages[one])
-        if not isinstance(value, dict):
-            yield Saying(one, {}, told)
-            continue
-        for number, fields in enumerate(_messages(value)):
-            fields["id"] = None if one.startswith("#") else f"{one}.{number}" if number else one
-            yield Saying(one, fields, told if number == 0 else ())
 
 
 def _messages(value: dict[str, Json]) -> list[dict[str, Json]]:

@@ -116,6 +116,20 @@ class TreeImporter(ABC):
             yield from sessions_of(tree, record.place, reading)
 
 
+def in_parts_of(
+    path: Sequence[str], messages: Mapping[str, bytes], parts_of: Callable[[dict[str, Json]], list[dict[str, Json]]]
+) -> Iterator[Saying]:
+    """Yield the messages of a thread, each in its parts: the first has the id of the message, the others count on."""
+    for one in path:
+        value, told = lenient_json(messages[one])
+        if not isinstance(value, dict):
+            yield Saying(one, {}, told)
+            continue
+        for number, fields in enumerate(parts_of(value)):
+            fields["id"] = None if one.startswith("#") else f"{one}.{number}" if number else one
+            yield Saying(one, fields, told if number == 0 else ())
+
+
 def in_a_row(ids: Iterable[str]) -> dict[str, str | None]:
     """Return the parents of messages without branches."""
     parents: dict[str, str | None] = {}
