@@ -74,6 +74,8 @@ def test_settle_by_rank(tmp_path: Path) -> None:
         ("MODEL_RETRIES", "11"),
         ("MODEL_TITLES", "perhaps"),
         ("HISTORY_TOKENS", "0"),
+        ("TRASH_DAYS", "-1"),
+        ("TRASH_DAYS", "soon"),
     ],
 )
 def test_refuse_bad_variable(tmp_path: Path, name: str, value: str) -> None:

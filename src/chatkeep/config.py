@@ -34,6 +34,7 @@ HISTORY_MAX: Final = 10_000_000  # tokens
 # Neither name and password, nor a query: it would stand before the rest of the path
 _MODEL_URL: Final = r"^(https?://([^\s@/?#:\[\]]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?(/[^\s@?#]*)?)?\Z"
 HostName = Annotated[str, Meta(pattern=r"^[^\s,/]+\Z")]
+TRASH_DAYS_MAX: Final = 36_500  # days; a century
 Rate = Annotated[int, Meta(ge=0, le=RATE_MAX)]
 
 
@@ -72,6 +73,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     body_memory: Annotated[int, Meta(ge=BODY_MEMORY_MIN, le=BODY_MEMORY_MAX)] = 1 << 30
     durability: Durability = "full"
     search_process: bool = True
+    trash_days: Annotated[int, Meta(ge=0, le=TRASH_DAYS_MAX)] = 0
     allow_hosts: tuple[HostName, ...] = ()
     trusted_proxies: tuple[str, ...] = ()
     cors_origins: tuple[Annotated[str, Meta(pattern=r"^https?://[^\s/,]+\Z")], ...] = ()
@@ -112,6 +114,7 @@ _RULES: Final = {
     "body_memory": f"must be {BODY_MEMORY_MIN} to {BODY_MEMORY_MAX} bytes",
     "durability": "must be full, os or none",
     "search_process": "must be true or false",
+    "trash_days": f"must be 0 (no trash) to {TRASH_DAYS_MAX} days",
     "allow_hosts": "must be host names without ports",
     "trusted_proxies": "must be addresses or networks such as 10.0.0.0/8",
     "cors_origins": "must be origins such as https://example.com",

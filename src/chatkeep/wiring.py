@@ -334,7 +334,7 @@ def serve_store(
     )
     searcher, writer = _beside(settings, store)
     app = create_app(
-        Sessions(store),
+        Sessions(store, trash_days=settings.trash_days),
         guard,
         pools=Pools(searcher, BodyMemory(settings.body_memory, _trim), writer),
         chats=chats_of(settings),

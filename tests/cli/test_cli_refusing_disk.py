@@ -69,6 +69,9 @@ CASES: dict[str, Case] = {
     "archive": Case("writes", "api:1"),
     "unarchive": Case("writes", "api:1"),
     "delete": Case("makes room", "api:2 --yes"),
+    "trash list": Case("reads", "--json"),
+    "trash restore": Case("writes", "gone:1"),
+    "trash purge": Case("makes room", "gone:2 --yes"),
     "import": Case("writes", "{aside}/import.jsonl"),
     "restore": Case("writes", "{aside}/kept.zip --add"),
     "reindex": Case("writes"),
@@ -229,6 +232,9 @@ def _furnished(run: Run, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Path
         store = FilesStore.open(disk.workspace)
         for key in KEYS:
             store.append(key, talk(3))
+        for key in ("gone:1", "gone:2"):
+            store.append(key, talk(3))
+            store.delete(key, to_trash=True)
         store.close()
         monkeypatch.setenv("CHATKEEP_WORKSPACE", str(disk.workspace))
         run("token", "create")

@@ -51,6 +51,7 @@ from chatkeep.store.protocol import Store
 from chatkeep.testing import StoreContract
 
 KEY = "cli:default"
+TRASH = {"purge", "restore", "trash"}
 VERBS = {
     *(
         "append",
@@ -886,7 +887,9 @@ def runs_as(asked: Callable[..., object], verb: Callable[..., object]) -> bool:
 def test_clients_have_the_verbs_of_sessions(kind: type) -> None:
     """What is written for sessions runs on a client."""
     public = {name for name in dir(kind) if not name.startswith("_")}
-    assert VERBS | {"chat", "chat_stream", "events", "token"} == public  # those are of the server alone
+    assert VERBS | TRASH | {"chat", "chat_stream", "events", "token"} == public  # the last are of the server alone
+    for verb in TRASH:
+        assert runs_as(getattr(Store, verb), getattr(kind, verb)), verb
     for verb in VERBS - {"close"}:
         assert runs_as(getattr(Sessions, verb), getattr(kind, verb)), verb
 

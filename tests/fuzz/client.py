@@ -8,7 +8,7 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from chatkeep.client import calls
+from chatkeep.client import calls, queries
 from chatkeep.client.exchange import Call, ChatEvents
 from chatkeep.core.model import Draft, Header, Message, Revision, Selection, Session
 from chatkeep.core.sse import EventReader
@@ -27,7 +27,7 @@ _CALLS: Final[Sequence[Call[Any]]] = (
     calls.window("cli:a", {}),
     calls.sessions(Selection(), limit=50, cursor=None),
     calls.keys(Selection(), limit=None, cursor=None),
-    calls.search(calls.search_of("a", prefix="", session=None, sort=None, limit=1)),
+    calls.search(queries.search_of("a", prefix="", session=None, sort=None, limit=1)),
     calls.revise("cli:a", Revision(archived=True)),
     calls.delete("cli:a"),
     calls.delete_all(("cli:a",)),

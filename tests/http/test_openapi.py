@@ -215,7 +215,8 @@ def lasting(answer: Any) -> Any:  # noqa: ANN401 - any JSON, or text
     if isinstance(answer, str):
         return "\n".join(line for line in answer.splitlines() if not line.startswith("id: "))
     if isinstance(answer, dict):
-        return {name: lasting(value) for name, value in answer.items() if name not in OF_THE_MOMENT}
+        passing = {*OF_THE_MOMENT, "id", "deleted_at"} if "deleted_at" in answer else OF_THE_MOMENT
+        return {name: lasting(value) for name, value in answer.items() if name not in passing}
     return [lasting(value) for value in answer] if isinstance(answer, list) else answer
 
 

@@ -65,6 +65,9 @@ CASES: dict[tuple[str, str], Case] = {
     ("POST", "/api/v1/sessions"): Case("writes", body={"key": "other:2"}),
     ("POST", "/api/v1/fork"): Case("writes", body={"session": KEYS[0], "key": "other:3"}),
     ("POST", "/api/v1/compact"): Case("writes", body={"keys": [KEYS[0]]}),
+    ("GET", "/api/v1/trash"): Case("reads"),
+    ("POST", "/api/v1/trash/restore"): Case("writes", body={"key": "gone:1"}),
+    ("POST", "/api/v1/trash/purge"): Case("makes room", body={"keys": ["gone:2"]}),
     ("GET", "/api/v1/token"): Case("reads"),
     ("POST", "/mcp"): Case("same", body={"jsonrpc": "2.0", "id": 1, "method": "tools/list"}),
     ("GET", "/api/v1/export"): Case("same"),
@@ -227,6 +230,9 @@ def _furnish(workspace: Path) -> str:
     for key in KEYS:
         store.append(key, talk(3))
     store.append("old:1", [draft("an old line")])
+    for key in ("gone:1", "gone:2"):
+        store.append(key, talk(3))
+        store.delete(key, to_trash=True)
     store.close()
     return TokenFile(workspace / "tokens.json").create("admin", scopes=("admin",))[0]
 

@@ -45,7 +45,8 @@ COMMANDS: Final = {
     "unpin": ("marking.unpin", "Unpin sessions."),
     "archive": ("marking.archive", "Archive sessions."),
     "unarchive": ("marking.unarchive", "Take sessions out of the archive."),
-    "delete": ("writing.delete_command", "Delete sessions for good."),
+    "delete": ("writing.delete_command", "Delete sessions."),
+    "trash": ("deleted.trash_app", "List deleted sessions, bring them back, remove them for good."),
     "export": ("exporting.export", "Write sessions for a later import, for people or for models."),
     "import": ("transfer.import_", "Import sessions from files."),
     "stats": (

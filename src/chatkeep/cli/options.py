@@ -169,19 +169,23 @@ def named(place: Path | str) -> Iterator[None]:
 @contextmanager
 def opened_sessions(workspace: Path | None) -> Iterator[Sessions]:
     """Yield the sessions of an existing workspace; safe beside running servers."""
-    from chatkeep.sessions.sessions import Sessions  # noqa: PLC0415 - not for help
-
-    with workspace_store(existing(workspace)) as store, _similar_named(Sessions(store)) as sessions:
+    with _sessions_of(existing(workspace)) as sessions, _similar_named(sessions):
         yield sessions
 
 
 @contextmanager
 def made_sessions(workspace: Path | None) -> Iterator[Sessions]:
     """Yield the sessions of a workspace, creating a missing one; safe beside running servers."""
+    with _sessions_of(settings(workspace)) as sessions, _similar_named(sessions):
+        yield sessions
+
+
+@contextmanager
+def _sessions_of(chosen: Settings) -> Iterator[Sessions]:
     from chatkeep.sessions.sessions import Sessions  # noqa: PLC0415 - not for help
 
-    with workspace_store(settings(workspace)) as store, _similar_named(Sessions(store)) as sessions:
-        yield sessions
+    with workspace_store(chosen) as store:
+        yield Sessions(store, trash_days=chosen.trash_days)
 
 
 @contextmanager

@@ -41,13 +41,18 @@ SearchProcess = Annotated[
 ]
 
 
+TrashDays = Annotated[
+    int | None, typer.Option(help="Days that deleted sessions can come back, 0 for no trash.", show_default="0")
+]
+StoreUrl = Annotated[
+    str | None, typer.Option(metavar="URL", help="Place of the sessions, if not the workspace.", show_default=False)
+]
+
+
 def serve(
     *,
     workspace: Workspace = None,
-    store: Annotated[
-        str | None,
-        typer.Option(metavar="URL", help="Place of the sessions, if not the workspace.", show_default=False),
-    ] = None,
+    store: StoreUrl = None,
     host: Annotated[str | None, typer.Option(help="Address to listen on.", show_default="127.0.0.1")] = None,
     port: Annotated[int | None, typer.Option(help="Port to listen on.", show_default="8000")] = None,
     rate_limit_ip: AddressLimit = None,
@@ -59,6 +64,7 @@ def serve(
     ] = None,
     allow_host: AllowedHosts = None,
     search_process: SearchProcess = None,
+    trash_days: TrashDays = None,
     trusted_proxy: TrustedProxies = None,
     cors_origin: CorsOrigins = None,
     model_url: Annotated[str | None, typer.Option(help="Address of an OpenAI-compatible model server.")] = None,

@@ -100,19 +100,27 @@ def delete_command(
     older_than: Annotated[
         str, typer.Option(help="Only sessions without activity for 30d, 12h ... or since a day.")
     ] = "",
+    trash: Annotated[
+        bool | None,
+        typer.Option("--trash/--no-trash", help="Keep them in the trash.", show_default="as the settings say"),
+    ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be deleted.")] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
     workspace: Workspace = None,
     as_json: AsJson = False,
 ) -> None:
-    """Delete sessions for good: those with the given keys, or all matching every given filter."""
+    """Delete sessions: those with the given keys, or all matching every given filter.
+
+    They are gone for good, unless the setting `trash_days` or `--trash` keeps them in the trash.
+    """
     if bool(keys) == bool(prefix or channel or older_than):
         raise InvalidError("KEY", "give keys, or at least one of --prefix, --channel and --older-than")
     with opened_sessions(workspace) as sessions:
         doomed = existing_keys(sessions, keys, "deleted") if keys else _matching(sessions, prefix, channel, older_than)
         if not dry_run:
-            _ask(doomed, yes=yes)
-            doomed = _deleted(sessions, doomed)
+            is_kept = sessions.trash.days > 0 if trash is None else trash
+            _ask(doomed, "to the trash" if is_kept else "for good", yes=yes)
+            doomed = _deleted(sessions, doomed, to_trash=is_kept)
     if as_json:
         screen.show_json(BulkAnswer(keys=tuple(doomed), count=len(doomed), dry_run=dry_run))
         return
@@ -122,12 +130,12 @@ def delete_command(
         screen.say(screen.safe_text(key, one_line=True))
 
 
-def _deleted(sessions: Sessions, keys: Sequence[str]) -> Sequence[str]:
+def _deleted(sessions: Sessions, keys: Sequence[str], *, to_trash: bool) -> Sequence[str]:
     """Delete sessions one by one, and return the keys of the existing ones."""
     removed: list[str] = []
     with stoppable(lambda: f"{len(removed):,} of {screen.counted(len(keys), 'session')} are deleted."):
         for key in keys:
-            removed += sessions.delete_all([key])
+            removed += sessions.delete_all([key], to_trash=to_trash)
     return removed
 
 
@@ -161,7 +169,7 @@ def _matching(sessions: Sessions, prefix: str, channel: str | None, older_than: 
     return keys
 
 
-def _ask(keys: Sequence[str], *, yes: bool) -> None:
+def _ask(keys: Sequence[str], where: str, *, yes: bool) -> None:
     if yes:
         return
     if not sys.stdin.isatty():
@@ -170,5 +178,5 @@ def _ask(keys: Sequence[str], *, yes: bool) -> None:
         screen.complain(key)
     if len(keys) > _NAMED_KEYS:
         screen.complain(f"... and {len(keys) - _NAMED_KEYS:,} more")
-    if not typer.confirm(f"Delete {screen.counted(len(keys), 'session')} for good?", err=True):
+    if not typer.confirm(f"Delete {screen.counted(len(keys), 'session')} {where}?", err=True):
         raise ChatkeepError("Nothing was deleted.")

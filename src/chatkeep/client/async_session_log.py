@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from datetime import datetime
 
-from chatkeep.client import calls
+from chatkeep.client import calls, queries
 from chatkeep.client.async_connection import AsyncConnection
 from chatkeep.client.messages import Appendable, drafts_of
 from chatkeep.core.history.windows import Window
 from chatkeep.core.life.compacting import Compacted
 from chatkeep.core.life.dropping import Chosen, Created, Dropped, Mark, NewSession
-from chatkeep.core.model import Appended, Message
+from chatkeep.core.life.trashing import Trashed
+from chatkeep.core.model import Appended, Message, Summary
 
 
 class AsyncSessionLog:
@@ -112,10 +114,35 @@ class AsyncSessionLog:
             SessionDamagedError: when a session's file cannot be read whole.
         """
         done: list[Compacted] = []
-        for portion in calls.portions(keys):
+        for portion in queries.portions(keys):
             erased = await self._connection.answer(calls.compact(portion))
             done += erased
         return tuple(done)
+
+    async def trash(self, prefix: str = "") -> tuple[Trashed, ...]:
+        """Return the sessions in the trash whose keys begin so, the last deleted first."""
+        return await self._connection.answer(calls.trash(prefix))
+
+    async def restore(self, key: str, *, trash_id: str | None = None) -> Summary:
+        """Bring a session back from the trash: the last deleted of its key, or that of an id.
+
+        Raises:
+            SessionNotFoundError: when the trash has none.
+            SessionExistsError: when there is a session with its key again.
+        """
+        return await self._connection.answer(calls.restore_trashed_session(key, trash_id=trash_id))
+
+    async def purge(
+        self, prefix: str = "", *, keys: Sequence[str] | None = None, before: datetime | None = None
+    ) -> tuple[Trashed, ...]:
+        """Remove sessions from the trash for good, and return them: those of the keys, deleted before a time.
+
+        Without keys, those of every key that begins so; without a time, of any.
+
+        Raises:
+            SessionNotFoundError: when the trash has none of a key; nothing is removed then.
+        """
+        return await self._connection.answer(calls.purge(prefix, keys=keys, before=before))
 
     async def fork(self, key: str, *, seq: int | None = None, new_key: str | None = None) -> Created:
         """Begin a session with what stands of another one, up to a seq; its metadata tell so in `forked_from`.

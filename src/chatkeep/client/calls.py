@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import UTC, date, datetime
 from typing import Final
 from urllib.parse import quote
@@ -18,6 +18,7 @@ from chatkeep.core.history.windows import Window
 from chatkeep.core.keys import RANDOM_BITS, id_of, number_after, parse_key
 from chatkeep.core.life.compacting import Compacted
 from chatkeep.core.life.dropping import Chosen, Created, Dropped, Mark, NewSession
+from chatkeep.core.life.trashing import Trashed
 from chatkeep.core.model import (
     Appended,
     Draft,
@@ -30,12 +31,10 @@ from chatkeep.core.model import (
     Revision,
     Selection,
     Session,
-    Sort,
     Status,
     Summary,
     utc,
 )
-from chatkeep.core.search.query import parse_query
 from chatkeep.core.search.search import DEFAULT_ROLES, Search
 from chatkeep.core.standing import EVENT
 from chatkeep.core.stats import PeriodUnit, Stats
@@ -58,7 +57,7 @@ from chatkeep.wire.answers import (
     page_of,
     summary_of_detail,
 )
-from chatkeep.wire.bodies import BULK_KEYS_MAX, BulkBody, ChatBody, revision_body
+from chatkeep.wire.bodies import BulkBody, ChatBody, revision_body
 from chatkeep.wire.chat import ChatAnswer
 from chatkeep.wire.errors import Problem, error_of
 from chatkeep.wire.hits import HitPage, hits_of
@@ -244,12 +243,53 @@ def revise(key: str, revision: Revision) -> Call[Summary]:
     return Call(method="PATCH", path=_session_path(key), decode=_detail, body=body, key=key)
 
 
-def delete(key: str) -> Call[None]:
+def delete(key: str, *, to_trash: bool | None = None) -> Call[None]:
     """Return the call for deleting a session. A second attempt would answer 404."""
-    return Call(method="DELETE", path=_session_path(key), decode=lambda _: None, key=key, repeatable=False)
+    query, path = query_pairs({"trash": to_trash}), _session_path(key)
+    return Call(method="DELETE", path=path, decode=lambda _: None, query=query, key=key, repeatable=False)
 
 
-def delete_all(chosen: Iterable[str]) -> Call[tuple[str, ...]]:
+def trash(prefix: str) -> Call[tuple[Trashed, ...]]:
+    """Return the call for the sessions in the trash."""
+    return Call(
+        method="GET",
+        path="/api/v1/trash",
+        decode=lambda body: msgspec.json.decode(body, type=lives.TrashList).sessions,
+        query=query_pairs({"prefix": prefix or None}),
+    )
+
+
+def restore_trashed_session(key: str, *, trash_id: str | None) -> Call[Summary]:
+    """Return the call for bringing a session back. A second attempt would find it there."""
+    return Call(
+        method="POST",
+        path="/api/v1/trash/restore",
+        decode=lambda body: summary_of_detail(msgspec.json.decode(body, type=SessionDetail)),
+        body=encoded_json("key", lives.RestoreBody(key=parse_key(key), id=trash_id)),
+        key=key,
+        repeatable=False,
+    )
+
+
+def purge(prefix: str, *, keys: Sequence[str] | None, before: datetime | None) -> Call[tuple[Trashed, ...]]:
+    """Return the call for removing sessions from the trash. A second attempt would not name the removed ones."""
+    chosen = lives.PurgeBody(
+        keys=None if keys is None else [parse_key(key) for key in keys],
+        prefix=prefix or None,
+        older_than=None if before is None else utc(before).isoformat(),
+        all=not prefix and keys is None and before is None,
+    )
+    return Call(
+        method="POST",
+        path="/api/v1/trash/purge",
+        decode=lambda body: msgspec.json.decode(body, type=lives.PurgeAnswer).sessions,
+        body=encoded_json("keys", chosen),
+        key="" if not keys else keys[0],
+        repeatable=False,
+    )
+
+
+def delete_all(chosen: Iterable[str], *, to_trash: bool | None = None) -> Call[tuple[str, ...]]:
     """Return the call for deleting sessions. A second attempt would not name the deleted ones."""
 
     def removed(body: bytes) -> tuple[str, ...]:
@@ -260,7 +300,7 @@ def delete_all(chosen: Iterable[str]) -> Call[tuple[str, ...]]:
         path="/api/v1/sessions/delete",
         decode=removed,
         decode_refused=removed,
-        body=encoded_json("keys", BulkBody(keys=list(dict.fromkeys(chosen)), dry_run=False)),
+        body=encoded_json("keys", BulkBody(keys=list(dict.fromkeys(chosen)), dry_run=False, trash=to_trash)),
         repeatable=False,
     )
 
@@ -366,39 +406,6 @@ def with_mark(mark: Mark) -> Mark:
     """Return the mark with an id, so that a retry drops nothing more."""
     (draft,) = _with_ids([Draft(role=EVENT, content="", id=mark.id)])
     return msgspec.structs.replace(mark, id=draft.id)
-
-
-def narrowed(selection: Selection, prefix: str) -> Selection:
-    """Return the selection, narrowed to keys under the prefix."""
-    return msgspec.structs.replace(selection, prefixes=(*selection.prefixes, prefix)) if prefix else selection
-
-
-def search_of(
-    search: Search | str,
-    *,
-    prefix: str,
-    session: str | None,
-    sort: Sort | None,
-    limit: int | None,
-    cursor: str | None = None,
-) -> Search:
-    """Return a search from a text or a search, with the other arguments in it."""
-    whole = Search(query=parse_query(search)) if isinstance(search, str) else search
-    given = {"session": session, "sort": sort, "limit": limit, "cursor": cursor}
-    changes = {name: value for name, value in given.items() if value is not None}
-    return msgspec.structs.replace(whole, selection=narrowed(whole.selection, prefix), **changes)
-
-
-def finds_nothing(search: Search) -> bool:
-    """Return whether a search finds nothing for certain, without a call."""
-    return not search.query.terms or search.selection.prefix is None
-
-
-def portions(keys: Iterable[str]) -> Iterator[tuple[str, ...]]:
-    """Yield the keys, each once, in portions of one request."""
-    chosen = tuple(dict.fromkeys(keys))
-    for first in range(0, len(chosen), BULK_KEYS_MAX):
-        yield chosen[first : first + BULK_KEYS_MAX]
 
 
 class _Messages(Struct, frozen=True):

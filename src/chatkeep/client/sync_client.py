@@ -26,7 +26,7 @@ from typing import Final, Self
 
 import httpx
 
-from chatkeep.client import calls
+from chatkeep.client import calls, queries
 from chatkeep.client.exchange import LIMIT_WAIT_S, ChatEvent
 from chatkeep.client.following import CatchingUp
 from chatkeep.client.sending import TIMEOUT_S
@@ -147,7 +147,7 @@ class Client(SessionLog):
         Raises:
             InvalidError: for a limit out of range. InvalidCursorError: for a cursor of another list.
         """
-        call = calls.sessions(calls.narrowed(selection, prefix), limit=limit, cursor=cursor, metadata=metadata)
+        call = calls.sessions(queries.narrowed(selection, prefix), limit=limit, cursor=cursor, metadata=metadata)
         return self._connection.answer(call)
 
     def keys(
@@ -158,7 +158,7 @@ class Client(SessionLog):
         Raises:
             InvalidError: for a limit out of range. InvalidCursorError: for a cursor of another list.
         """
-        call = calls.keys(calls.narrowed(selection, prefix), limit=limit, cursor=cursor)
+        call = calls.keys(queries.narrowed(selection, prefix), limit=limit, cursor=cursor)
         return self._connection.answer(call)
 
     def search(
@@ -179,8 +179,8 @@ class Client(SessionLog):
         Raises:
             InvalidError: for a limit out of range, a text of more than 1000 characters, or a cursor of another search.
         """
-        asked = calls.search_of(search, prefix=prefix, session=session, sort=sort, limit=limit, cursor=cursor)
-        return Hits(hits=()) if calls.finds_nothing(asked) else self._connection.answer(calls.search(asked))
+        asked = queries.search_of(search, prefix=prefix, session=session, sort=sort, limit=limit, cursor=cursor)
+        return Hits(hits=()) if queries.finds_nothing(asked) else self._connection.answer(calls.search(asked))
 
     def rename(self, key: str, title: str) -> Summary:
         """Give a session a title of 1 to 200 characters.
@@ -199,19 +199,21 @@ class Client(SessionLog):
         """
         return self._connection.answer(calls.revise(key, revision))
 
-    def delete(self, key: str) -> None:
-        """Remove a session and every trace of it; a damaged one too.
+    def delete(self, key: str, *, to_trash: bool | None = None) -> None:
+        """Remove a session and every trace of it; a damaged one too. In the trash it can come back.
+
+        Without `to_trash` the settings of the server say.
 
         Raises:
             SessionNotFoundError: when there is none.
         """
-        self._connection.answer(calls.delete(key))
+        self._connection.answer(calls.delete(key, to_trash=to_trash))
 
-    def delete_all(self, keys: Iterable[str]) -> tuple[str, ...]:
-        """Remove the existing sessions of these keys; return the removed keys, in order."""
+    def delete_all(self, keys: Iterable[str], *, to_trash: bool | None = None) -> tuple[str, ...]:
+        """Remove the existing sessions of these keys, as `delete`; return the removed keys, in order."""
         removed: list[str] = []
-        for portion in calls.portions(keys):
-            gone = self._connection.answer(calls.delete_all(portion))
+        for portion in queries.portions(keys):
+            gone = self._connection.answer(calls.delete_all(portion, to_trash=to_trash))
             removed += gone
         return tuple(removed)
 

@@ -29,6 +29,7 @@ from chatkeep.http.gate.guard import RATE_HEADERS, Guard, GuardMiddleware
 from chatkeep.http.gate.rules import Pools
 from chatkeep.http.metrics import Metrics
 from chatkeep.http.openapi import Route, bound, described
+from chatkeep.http.purging import purging
 from chatkeep.http.services import Description, Services, room_for_body, services_of
 from chatkeep.http.streams.followers import Feed
 from chatkeep.http.streams.relay import Relay
@@ -88,7 +89,8 @@ def create_app(
     API from a browser, with a token. `code` lets one browser sign in. `pools` bound the threads and the memory.
     """
     app = Starlette(
-        routes=[Path(route.path, Endpoint(route), methods=[route.method]) for route in ROUTES], lifespan=_life
+        routes=[Path(route.path, Endpoint(route), methods=[route.method]) for route in ROUTES],
+        lifespan=_life,
     )
     app.router.redirect_slashes = False
     problems.register(app)
@@ -137,8 +139,9 @@ def _let_pages_call(app: Starlette, origins: Sequence[str]) -> None:
 
 @asynccontextmanager
 async def _life(app: Starlette) -> AsyncIterator[None]:
-    """At shutdown, wait until cancelled answers are stored: uvicorn does not wait for them."""
-    yield
+    """Purge the trash; at shutdown, wait until cancelled answers are stored: uvicorn does not wait for them."""
     services = services_of(app)
+    async with purging(services.sessions, services.pools):
+        yield
     await services.chats.close()
     await services.upstreams.close()

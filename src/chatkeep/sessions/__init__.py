@@ -2,6 +2,8 @@
 
 sessions      the verbs, with the rules common to all stores
 message_ids   ids and the clock, for messages without them
+trash_can     deleted sessions that can come back
+figures       statistics and changes under some prefixes
 confinement   the keys within reach of a caller
 lifetimes     the end of many sessions: what a compaction erases
 """

@@ -14,10 +14,14 @@ from chatkeep.errors import ForbiddenError, SessionNotFoundError
 
 
 class Confinement(Struct, frozen=True, kw_only=True):
-    """The reach of a caller: the keys under a prefix. Without `may_drop` its messages only add to what was said."""
+    """The reach of a caller: the keys under a prefix. Without `may_drop` its messages only add to what was said.
+
+    A deleted session goes to the trash for `trash_days`, unless the caller says otherwise; with 0 it is gone.
+    """
 
     prefix: str = ""
     may_drop: bool = True
+    trash_days: int = 0
 
     def own(self, key: str) -> str:
         """Return a key as it is stored.

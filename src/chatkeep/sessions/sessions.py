@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
 from typing import Final
 
 import msgspec
@@ -47,7 +47,7 @@ from chatkeep.core.model import (
 )
 from chatkeep.core.paging import LIST_LIMIT_DEFAULT, LIST_LIMIT_MAX, check_limit
 from chatkeep.core.search.search import Search
-from chatkeep.core.stats import DAYS_SHOWN, NO_STATS, PeriodUnit, Stats
+from chatkeep.core.stats import PeriodUnit, Stats
 from chatkeep.core.usage.spending import USAGE_LIMIT_MAX, UsageQuery, UsageReport
 from chatkeep.errors import (
     ForbiddenError,
@@ -56,7 +56,9 @@ from chatkeep.errors import (
     SessionNotFoundError,
 )
 from chatkeep.sessions.confinement import Confinement
+from chatkeep.sessions.figures import changes_within, stats_within
 from chatkeep.sessions.message_ids import MessageIds, completed, completed_mark, now_utc
+from chatkeep.sessions.trash_can import TrashCan
 from chatkeep.store.protocol import OwnStore
 from chatkeep.store.substituting import Replacement, replaced_in
 from chatkeep.store.whole import whole_sessions
@@ -75,12 +77,16 @@ class Sessions:
         new_id: Callable[[datetime], str] | None = None,
         prefix: str = "",
         may_drop: bool = True,
+        trash_days: int = 0,
     ) -> None:
-        """Take the store, the clock and the maker of message ids; `may_drop` lets messages drop earlier ones."""
+        """Take the store, the clock and the maker of message ids; `may_drop` lets messages drop earlier ones.
+
+        Deleted sessions go to the trash for `trash_days`; with 0 they are gone.
+        """
         self._store = store
         self._now = now
         self._new_id = MessageIds() if new_id is None else new_id
-        self._reach = Confinement(prefix=composed(prefix), may_drop=may_drop)
+        self._reach = Confinement(prefix=composed(prefix), may_drop=may_drop, trash_days=trash_days)
 
     def confined(self, prefix: str, *, may_drop: bool = True) -> Sessions:
         """Return these use cases confined to `prefix`, which can only narrow the current prefix.
@@ -93,14 +99,12 @@ class Sessions:
         prefix = composed(prefix)
         if not prefix.startswith(self._reach.prefix):
             raise ForbiddenError(f"Confined to keys that begin with {self._reach.prefix!r}.")
-        may_drop = may_drop and self._reach.may_drop
-        return Sessions(self._store, now=self._now, new_id=self._new_id, prefix=prefix, may_drop=may_drop)
+        reach = msgspec.structs.replace(self._reach, prefix=prefix, may_drop=may_drop and self._reach.may_drop)
+        return Sessions(self._store, now=self._now, new_id=self._new_id, **msgspec.structs.asdict(reach))
 
     def at(self, moment: datetime, new_id: Callable[[datetime], str]) -> Sessions:
         """Return these use cases at an earlier moment, with the ids chosen then."""
-        return Sessions(
-            self._store, now=lambda: moment, new_id=new_id, prefix=self._reach.prefix, may_drop=self._reach.may_drop
-        )
+        return Sessions(self._store, now=lambda: moment, new_id=new_id, **msgspec.structs.asdict(self._reach))
 
     @property
     def may_drop(self) -> bool:
@@ -384,16 +388,21 @@ class Sessions:
             self._store.get(key)
         return self._store.compact(own)
 
-    def delete(self, key: str) -> None:
-        """Remove a session and every trace of it."""
-        self._store.delete(self._reach.own(key))
+    @property
+    def trash(self) -> TrashCan:
+        """The deleted sessions that can come back."""
+        return TrashCan(self._store, self._reach)
 
-    def delete_all(self, keys: Iterable[str]) -> tuple[str, ...]:
-        """Remove the existing sessions of these keys; return the removed keys, in order."""
+    def delete(self, key: str, *, to_trash: bool | None = None) -> None:
+        """Remove a session and every trace of it, or move it to the trash; None means as the settings say."""
+        self._store.delete(self._reach.own(key), to_trash=self._reach.trash_days > 0 if to_trash is None else to_trash)
+
+    def delete_all(self, keys: Iterable[str], *, to_trash: bool | None = None) -> tuple[str, ...]:
+        """Remove the existing sessions of these keys, as `delete` does; return the removed keys, in order."""
         removed = []
         for key in dict.fromkeys(keys):
             try:
-                self.delete(key)
+                self.delete(key, to_trash=to_trash)
             except SessionNotFoundError:
                 continue
             removed.append(key)
@@ -446,14 +455,7 @@ class Sessions:
         `since` leaves out periods beginning before that day. Without it, days are the past 60, today included.
         """
         within = self._reach.within(Selection(prefixes=(prefix,))).prefix
-        if within is None:
-            return msgspec.structs.replace(NO_STATS, unit=unit)
-        if unit == "month" or since is not None:
-            return self._store.stats(within, unit=unit, since=since)
-        today = self._now().date()
-        found = self._store.stats(within, unit=unit, since=today - timedelta(days=DAYS_SHOWN - 1))
-        past = tuple(period for period in found.periods if period.start <= today)
-        return msgspec.structs.replace(found, periods=past)
+        return stats_within(self._store, within, unit=unit, since=since, today=self._now().date())
 
     def usage(self, asked: UsageQuery) -> UsageReport:
         """Return the tokens and the cost of the visible sessions' answers by group, as `core.usage` says.
@@ -477,11 +479,7 @@ class Sessions:
             InvalidError: for a limit out of 1..500.
         """
         check_limit(limit, LIST_LIMIT_MAX)
-        within = Selection(prefixes=(prefix, self._reach.prefix)).prefix
-        if within is not None:
-            return self._store.changes(after, limit=limit, prefix=within)
-        found = self._store.changes(after, limit=limit, prefix=self._reach.prefix)
-        return msgspec.structs.replace(found, changes=())
+        return changes_within(self._store, after, limit=limit, prefixes=(prefix, self._reach.prefix))
 
     def sees(self, key: str) -> bool:
         """Tell whether a key is within this object's prefix."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterable, Sequence
-from datetime import date
+from datetime import date, datetime
 from itertools import groupby
 from typing import TypeVar
 
@@ -36,6 +36,7 @@ from chatkeep.core.life.dropping import (
     replacing,
     standing_lines,
 )
+from chatkeep.core.life.trashing import Trashed, trashed_in
 from chatkeep.core.model import (
     Appended,
     Draft,
@@ -71,7 +72,7 @@ from chatkeep.errors import (
 )
 from chatkeep.store.memory_feed import MemoryFeed
 from chatkeep.store.memory_search import MemorySearcher
-from chatkeep.store.memory_sessions import StoredSession, stats_of_stored
+from chatkeep.store.memory_sessions import MemoryTrash, StoredSession, stats_of_stored
 from chatkeep.store.merging import fresh_of, merging
 from chatkeep.store.plain_search import (
     micros_of,
@@ -89,6 +90,7 @@ class MemoryStore:
         self._sessions: dict[str, StoredSession] = {}
         self._deleted: set[str] = set()
         self._feed = MemoryFeed()
+        self._trash = MemoryTrash()
         self._searcher = MemorySearcher()
 
     def append(
@@ -250,13 +252,41 @@ class MemoryStore:
                 self._feed.note("revised", key)
         return compacted(key, gone)
 
-    def delete(self, key: str) -> None:
-        """Delete a session."""
+    def delete(self, key: str, *, to_trash: bool = False) -> None:
+        """Delete a session, or move it to the trash."""
         with self._lock:
-            self._stored(key)
+            stored = self._stored(key)
+            if to_trash:
+                self._trash.put(stored)
             del self._sessions[key]
             self._deleted.add(key)
             self._feed.note("deleted", key)
+
+    def trash(self, prefix: str = "") -> tuple[Trashed, ...]:
+        """Return the sessions in the trash, the last deleted first."""
+        with self._lock:
+            return tuple(self._trash.sessions(prefix))
+
+    def restore(self, key: str, *, trash_id: str | None = None) -> Summary:
+        """Bring a session back from the trash."""
+        with self._lock:
+            found = self._trash.stored(key, trash_id)
+            if key in self._sessions:
+                raise SessionExistsError(key)
+            self._trash.remove([found.id])
+            self._sessions[key] = found.session
+            self._deleted.discard(key)
+            self._feed.note("created", key, found.session.messages)
+            return found.session.summary
+
+    def purge(
+        self, prefix: str = "", *, keys: Sequence[str] | None = None, before: datetime | None = None
+    ) -> tuple[Trashed, ...]:
+        """Remove sessions from the trash for good."""
+        with self._lock:
+            gone = trashed_in(self._trash.sessions(prefix), keys, before)
+            self._trash.remove(one.id for one in gone)
+        return gone
 
     def is_deleted(self, key: str) -> bool:
         """Tell whether a session was deleted here."""

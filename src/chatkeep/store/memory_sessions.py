@@ -1,15 +1,16 @@
-"""The sessions of a store in memory, and statistics of them."""
+"""The sessions of a store in memory, deleted ones too, and statistics of them."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
-from datetime import date
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import UTC, date, datetime
 
 import msgspec
 from msgspec import Struct, field
 
 from chatkeep.core.digest import Digest, summary
+from chatkeep.core.life.trashing import Trashed
 from chatkeep.core.model import Header, Json, Message, Summary, erased
 from chatkeep.core.standing import reach, said
 from chatkeep.core.stats import (
@@ -22,6 +23,7 @@ from chatkeep.core.stats import (
     TagCount,
     periods_of,
 )
+from chatkeep.errors import SessionNotFoundError
 
 
 class StoredSession(Struct, frozen=True):
@@ -53,6 +55,59 @@ class StoredSession(Struct, frozen=True):
         gone = {line.seq for line in lines}
         messages = tuple(erased(line) if line.seq in gone else line for line in self.messages)
         return msgspec.structs.replace(self, messages=messages)
+
+
+class DeletedSession(Struct, frozen=True):
+    """A session in the trash."""
+
+    id: str
+    session: StoredSession
+    deleted_at: datetime
+
+
+class MemoryTrash:
+    """Deleted sessions, in the order of their deletions. Its caller has the store's lock."""
+
+    def __init__(self) -> None:
+        """Begin without any."""
+        self._deleted: dict[str, DeletedSession] = {}
+        self._count = 0
+
+    def put(self, session: StoredSession) -> None:
+        """Add a session."""
+        self._count += 1
+        name = f"{self._count:010d}"
+        self._deleted[name] = DeletedSession(name, session, datetime.now(UTC))
+
+    def sessions(self, prefix: str) -> Iterator[Trashed]:
+        """Yield the sessions whose keys begin so, the last deleted first."""
+        for one in reversed(self._deleted.values()):
+            header = one.session.header
+            if header.key.startswith(prefix):
+                yield Trashed(
+                    id=one.id,
+                    key=header.key,
+                    title=header.title,
+                    channel=header.channel,
+                    deleted_at=one.deleted_at,
+                    size_bytes=one.session.size,
+                )
+
+    def stored(self, key: str, trash_id: str | None) -> DeletedSession:
+        """Return the last deleted session of a key, or that of an id.
+
+        Raises:
+            SessionNotFoundError: when there is none.
+        """
+        for one in reversed(self._deleted.values()):
+            if one.session.header.key == key and trash_id in {None, one.id}:
+                return one
+        raise SessionNotFoundError(key)
+
+    def remove(self, ids: Iterable[str]) -> None:
+        """Remove sessions by their ids."""
+        for name in list(ids):
+            self._deleted.pop(name, None)
 
 
 def stats_of_stored(sessions: Sequence[StoredSession], unit: PeriodUnit, since: date | None) -> Stats:

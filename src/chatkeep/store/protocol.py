@@ -23,13 +23,14 @@ Promises of every store, each with tests from the contract kit in `chatkeep.test
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import date
+from datetime import date, datetime
 from typing import Protocol
 
 from chatkeep.core.feed import Changes
 from chatkeep.core.history.windows import Window
 from chatkeep.core.life.compacting import Compacted
 from chatkeep.core.life.dropping import Chosen, Created, Dropped, Mark, NewSession
+from chatkeep.core.life.trashing import Trashed
 from chatkeep.core.model import (
     Appended,
     Draft,
@@ -224,12 +225,45 @@ class Store(Protocol):
         """
         ...
 
-    def delete(self, key: str) -> None:
+    def delete(self, key: str, *, to_trash: bool = False) -> None:
         """Delete a session and every trace of its words, also a damaged one; remember that its key was deleted.
+
+        With `to_trash` it can come back, until it is purged. Nothing but `trash` finds it there.
 
         Raises:
             SessionNotFoundError: when there is no such session.
             BusyError: when the session stays locked for too long.
+            StorageError: when the disk refuses.
+        """
+        ...
+
+    def trash(self, prefix: str = "") -> tuple[Trashed, ...]:
+        """Return the sessions in the trash whose keys begin so, the last deleted first.
+
+        A damaged one without a readable header is not among them.
+        """
+        ...
+
+    def restore(self, key: str, *, trash_id: str | None = None) -> Summary:
+        """Bring a session back from the trash, as it was; of several with its key the last deleted, or that of an id.
+
+        Its deletion is forgotten.
+
+        Raises:
+            SessionNotFoundError: when the trash has none.
+            SessionExistsError: when there is a session with its key again; both stay where they are.
+            StorageError: when the disk refuses.
+        """
+        ...
+
+    def purge(
+        self, prefix: str = "", *, keys: Sequence[str] | None = None, before: datetime | None = None
+    ) -> tuple[Trashed, ...]:
+        """Remove sessions from the trash for good, and return them: those of the keys, deleted before a time.
+
+        Without keys, those of every key that begins so; without a time, of any.
+
+        Raises:
             StorageError: when the disk refuses.
         """
         ...

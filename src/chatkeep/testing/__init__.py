@@ -33,6 +33,7 @@ from chatkeep.testing.standing import StandingContract
 from chatkeep.testing.stats import StatsContract
 from chatkeep.testing.texts import NASTY_KEYS, NASTY_TEXTS, TextContract
 from chatkeep.testing.threads import ThreadContract
+from chatkeep.testing.trashing import TrashContract
 from chatkeep.testing.usage import UsageContract
 
 __all__ = [
@@ -62,6 +63,7 @@ class StoreContract(
     ChangeContract,
     MergeContract,
     DeletionContract,
+    TrashContract,
     TextContract,
     ThreadContract,
     FeedContract,

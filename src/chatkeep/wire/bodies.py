@@ -103,15 +103,23 @@ _NAMES_SOME: Final[dict[str, Json]] = {
         ),
     ]
 }
-_NAMES_SOME_OR_ALL: Final[dict[str, Json]] = {
-    "anyOf": [
-        *({**one, "properties": {**one["properties"], "all": {"const": False}}} for one in _NAMES_SOME["anyOf"]),
-        {
-            "required": ["all"],
-            "properties": {"all": {"const": True}, **{name: {"type": "null"} for name in ("keys", *_FILTERS)}},
-        },
-    ]
-}
+
+
+def _names_some_or_all(*filters: str) -> dict[str, Json]:
+    """Return the rule of a body: it chooses by `keys`, by some of these filters, or by `all`."""
+    no_filters: dict[str, Json] = {name: {"type": "null"} for name in filters}
+    not_all: dict[str, Json] = {"all": {"const": False}}
+    by_keys = {"required": ["keys"], "properties": {"keys": {"type": "array"}, **no_filters, **not_all}}
+    by_filters = (
+        {"required": [name], "properties": {name: {"type": "string"}, "keys": {"type": "null"}, **not_all}}
+        for name in filters
+    )
+    by_all = {
+        "required": ["all"],
+        "properties": {"all": {"const": True}, "keys": {"type": "null"}, **no_filters},
+    }
+    return {"anyOf": [by_keys, *by_filters, by_all]}
+
 
 Key = Annotated[str, Meta(extra_json_schema=KEY_SCHEMA)]
 Name = Annotated[str, Meta(extra_json_schema=NAME_SCHEMA)]
@@ -180,19 +188,24 @@ class RevisionBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
 
 class BulkBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The sessions to delete: either these keys, or all sessions matching every given filter."""
+    """The sessions to delete: either these keys, or all sessions matching every given filter.
+
+    `trash` says whether they can come back; without it the setting `trash_days` does.
+    """
 
     keys: Annotated[list[Key], Meta(max_length=BULK_KEYS_MAX)] | None = None
     prefix: Filter | None = None
     channel: Filter | None = None
     older_than: Age | None = None
     dry_run: bool = True
+    trash: bool | None = None
 
 
 RULES: Final[dict[str, dict[str, Json]]] = {
     DraftBody.__name__: _SAYS_SOMETHING,
     BulkBody.__name__: _NAMES_SOME,
-    "CompactBody": _NAMES_SOME_OR_ALL,
+    "CompactBody": _names_some_or_all(*_FILTERS),
+    "PurgeBody": _names_some_or_all("prefix", "older_than"),
 }
 """JSON Schema rules across the fields of a body, by the body's name."""
 

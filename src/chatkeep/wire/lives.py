@@ -13,6 +13,7 @@ from chatkeep.core.bounds import DEPTH_MAX
 from chatkeep.core.checks import TAGS_MAX
 from chatkeep.core.life.compacting import Compacted
 from chatkeep.core.life.dropping import REPLACED_MAX, SEQ_MAX, Created, Dropped, NewSession
+from chatkeep.core.life.trashing import Trashed
 from chatkeep.core.model import Draft, Json, Message, Receipt
 from chatkeep.core.standing import Drops, SeqRange
 from chatkeep.core.unknown import message_in, written
@@ -26,6 +27,7 @@ from chatkeep.wire.bodies import (
     Filter,
     Key,
     Label,
+    Name,
     Title,
     UnixSeconds,
     decoded,
@@ -104,6 +106,39 @@ class CompactAnswer(Struct, frozen=True, kw_only=True):
     freed_bytes: int
     dry_run: bool
     left_out: tuple[str, ...] = ()
+
+
+class TrashList(Struct, frozen=True, kw_only=True):
+    """The sessions in the trash, the last deleted first."""
+
+    sessions: tuple[Trashed, ...]
+    count: int
+
+
+class RestoreBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The session to bring back from the trash: the last deleted of its key, or the one with an id of the list."""
+
+    key: Key
+    id: Name | None = None
+
+
+class PurgeBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What to remove from the trash for good: these keys, all that match the given filters, or all.
+
+    `older_than` is the time since the deletion, or the time of it.
+    """
+
+    keys: Annotated[list[Key], Meta(max_length=BULK_KEYS_MAX)] | None = None
+    prefix: Filter | None = None
+    older_than: Age | None = None
+    all: bool = False
+    dry_run: bool = False
+
+
+class PurgeAnswer(TrashList, frozen=True, kw_only=True):
+    """The sessions removed from the trash for good; in a dry run, those it would remove."""
+
+    dry_run: bool
 
 
 class TokenAnswer(Struct, frozen=True, kw_only=True):

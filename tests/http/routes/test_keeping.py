@@ -1,4 +1,4 @@
-"""The routes about the end of sessions' lives: erasing for good."""
+"""The routes about the end of sessions' lives: erasing for good, and the trash."""
 
 from __future__ import annotations
 
@@ -88,3 +88,64 @@ def test_compact_within_rights(server: Server, client: httpx.Client, prefix: str
         assert 404 == compact(own, keys=[f"{prefix}a"]).status_code
         assert [] == compact(own, all=True).json()["sessions"]
     assert "line 2" == log(client, f"{prefix}a")[1][2]
+
+
+def trashed(client: httpx.Client, prefix: str) -> list[str]:
+    """Return the keys in the trash."""
+    return [one["key"] for one in client.get("/api/v1/trash", params={"prefix": prefix}).json()["sessions"]]
+
+
+def test_trash_keeps_what_is_deleted(client: httpx.Client, prefix: str) -> None:
+    """Each way to delete may keep the session; by default it is gone for good."""
+    for path in (f"/api/v1/sessions/{prefix}a", f"/api/sessions/{prefix}b"):
+        assert 200 == client.delete(path, params={"trash": "true"}).status_code
+    assert 200 == client.delete(f"/api/v1/sessions/{prefix}c").status_code
+    assert [f"{prefix}b", f"{prefix}a"] == trashed(client, prefix)
+    assert 404 == client.get(f"/api/v1/sessions/{prefix}a").status_code
+    restored = client.post("/api/v1/trash/restore", json={"key": f"{prefix}a"})
+    assert (200, f"{prefix}a", 3) == (restored.status_code, restored.json()["key"], restored.json()["line_count"])
+    body = {"keys": [f"{prefix}a"], "dry_run": False, "trash": True}
+    assert 1 == client.post("/api/v1/sessions/delete", json=body).json()["count"]
+    assert [f"{prefix}a", f"{prefix}b"] == trashed(client, prefix)
+
+
+def test_trash_restores_where_there_is_room(client: httpx.Client, prefix: str) -> None:
+    """A key with a session again is 409, one that is not in the trash 404."""
+    client.delete(f"/api/v1/sessions/{prefix}a", params={"trash": "true"})
+    client.post(f"/api/v1/messages?session={prefix}a", json={"role": "user", "content": "anew"})
+    for body, status in (({"key": f"{prefix}a"}, 409), ({"key": f"{prefix}c"}, 404), ({"key": " "}, 422)):
+        assert status == client.post("/api/v1/trash/restore", json=body).status_code
+    assert "anew" == log(client, f"{prefix}a")[0][2]
+
+
+def test_trash_is_purged(client: httpx.Client, prefix: str) -> None:
+    """Keys, filters or everything; a dry run removes nothing."""
+    for name in "abc":
+        client.delete(f"/api/v1/sessions/{prefix}{name}", params={"trash": "true"})
+    for body, count_of, left in (
+        ({"prefix": prefix, "older_than": "1d"}, 0, 3),
+        ({"prefix": prefix, "dry_run": True}, 3, 3),
+        ({"keys": [f"{prefix}b"]}, 1, 2),
+        ({"prefix": prefix}, 2, 0),
+    ):
+        assert count_of == client.post("/api/v1/trash/purge", json=body).json()["count"]
+        assert left == len(trashed(client, prefix))
+    for wrong in ({}, {"keys": ["x"], "all": True}, {"all": False}, {"older_than": "soon"}):
+        assert 422 == client.post("/api/v1/trash/purge", json=wrong).status_code
+    assert 404 == client.post("/api/v1/trash/purge", json={"keys": [f"{prefix}b"]}).status_code
+
+
+def test_trash_within_rights(server: Server, client: httpx.Client, prefix: str) -> None:
+    """Each route needs its scope; outside a prefix nobody sees, restores or purges anything."""
+    client.delete(f"/api/v1/sessions/{prefix}a", params={"trash": "true"})
+    asked = ("GET", "/api/v1/trash", None), ("POST", "/api/v1/trash/restore", {"key": f"{prefix}a"})
+    for scopes, allowed in (
+        (("read",), [200, 403, 403]),
+        (("delete",), [403, 403, 200]),
+        (("write",), [403, 404, 403]),
+    ):
+        secret, _ = server.tokens.create("one", scopes=scopes, prefix="elsewhere:")
+        with server.client(secret) as own:
+            purge = ("POST", "/api/v1/trash/purge", {"all": True})
+            assert allowed == [own.request(how, path, json=body).status_code for how, path, body in (*asked, purge)]
+    assert [f"{prefix}a"] == trashed(client, prefix)

@@ -86,12 +86,14 @@ async def revise_session(
     return json_response(json_bytes(session_detail(summary, sessions.now())))
 
 
-async def delete_key(sessions: Own, threads: PoolsParameter, key: given.PathKey) -> Response:
-    """Delete a session for good."""
+async def delete_key(
+    sessions: Own, threads: PoolsParameter, key: given.PathKey, *, to_trash: given.ToTrash = None
+) -> Response:
+    """Delete a session for good, or move it to the trash."""
     if not key:
         raise NotFoundError
     parsed = parse_key(key)
-    await threads.write(sessions.delete, parsed)
+    await threads.write(sessions.delete, parsed, to_trash=to_trash)
     return json_response(json_bytes(DeletedAnswer(key=parsed)))
 
 
@@ -225,7 +227,7 @@ def _deleted(sessions: Sessions, body: BulkBody) -> Response:
     """Return the report of a deletion, as a problem when nothing was deleted."""
     keys = meant_keys(sessions, body, BULK_FILTERS)
     if not body.dry_run:
-        keys = sessions.delete_all(keys)
+        keys = sessions.delete_all(keys, to_trash=body.trash)
     answer = BulkAnswer(keys=keys, count=len(keys), dry_run=body.dry_run)
     if keys or body.dry_run:
         return json_response(json_bytes(answer))

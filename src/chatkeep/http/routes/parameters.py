@@ -32,6 +32,10 @@ ListLimit = Annotated[int, InQuery(ge=1, le=LIST_LIMIT_MAX, description="Return 
 MaybeLimit = Annotated[
     int | None, InQuery(ge=1, le=LIST_LIMIT_MAX, description="Return at most so many; without it, all of them.")
 ]
+ToTrash = Annotated[
+    bool | None,
+    InQuery(alias="trash", description="Whether the session can come back; else the setting `trash_days` says."),
+]
 WindowLimit = Annotated[
     int | None,
     InQuery(

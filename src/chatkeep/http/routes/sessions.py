@@ -123,7 +123,9 @@ async def delete_session(
     sessions: Own,
     threads: PoolsParameter,
     id: given.PathKey,  # noqa: A002 - the parameter's name in the object dialect
+    *,
+    to_trash: given.ToTrash = None,
 ) -> Response:
-    """Delete a session for good."""
-    await threads.write(sessions.delete, given.key("id", id))
+    """Delete a session for good, or move it to the trash."""
+    await threads.write(sessions.delete, given.key("id", id), to_trash=to_trash)
     return json_response(json_bytes(Done()))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Sequence
-from datetime import date
+from datetime import date, datetime
 from pathlib import Path
 
 from chatkeep.core.feed import Changes
@@ -24,6 +24,7 @@ from chatkeep.core.life.dropping import (
     replaced,
     replacing,
 )
+from chatkeep.core.life.trashing import Trashed, trashed_in
 from chatkeep.core.model import (
     Appended,
     Draft,
@@ -63,6 +64,7 @@ from chatkeep.store.files.reading.recent import KeptWindows, WindowAsked
 from chatkeep.store.files.tree import format as session_file
 from chatkeep.store.files.tree.held import LockedFile
 from chatkeep.store.files.tree.tombstones import Tombstones
+from chatkeep.store.files.tree.trash import Trash
 from chatkeep.store.files.tree.tree import NotRegularError, Tree, file_name
 from chatkeep.store.files.upkeep.intake import NOT_A_FILE
 from chatkeep.store.files.upkeep.upkeep import Upkeep
@@ -84,6 +86,7 @@ class FilesStore:
         self._windows = KeptWindows(tree)
         self._writer = Writer(tree, upkeep)
         self._compactor = Compactor(tree, upkeep, self._writer)
+        self._trash = Trash(tree)
         self._tombstones = Tombstones(tree.workspace, is_flushed=tree.is_flushed)
 
     @classmethod
@@ -209,14 +212,14 @@ class FilesStore:
         """Erase the dropped lines of sessions for good, as `Store.compact` says."""
         return self._compactor.compact(keys)
 
-    def delete(self, key: str) -> None:
-        """Remove a session and every trace of it, as `Store.delete` says."""
+    def delete(self, key: str, *, to_trash: bool = False) -> None:
+        """Remove a session and every trace of it, or move it to the trash, as `Store.delete` says."""
         name = file_name(key)
         has_begun = False
         try:
             with self._tree.locked(name):
                 has_begun = self._tombstones.begin(name)
-                self._tree.remove(name)
+                (self._trash.put if to_trash else self._tree.remove)(name)
                 self._writer.forget(name)
         except NotRegularError:
             has_begun = self._tombstones.begin(name)
@@ -229,6 +232,38 @@ class FilesStore:
             raise SessionNotFoundError(key) from None
         self._tombstones.end(name, has_begun=has_begun)
         self._tree.drop_quarantined(name)
+
+    def trash(self, prefix: str = "") -> tuple[Trashed, ...]:
+        """Return the sessions in the trash, as `Store.trash` says."""
+        return tuple(self._trash.sessions(prefix))
+
+    def restore(self, key: str, *, trash_id: str | None = None) -> Summary:
+        """Bring a session back from the trash, as `Store.restore` says."""
+        name = file_name(key)
+        found = next((file for file in self._trash.files(name) if trash_id in {None, file.id}), None)
+        try:
+            data = None if found is None else self._trash.read(found)
+        except FileNotFoundError:
+            data = None
+        if found is None or data is None:
+            raise SessionNotFoundError(key)
+        try:
+            with self._tree.created(name, data) as file, self._upkeep.telling(name):
+                self._tombstones.forget([name])
+                self._upkeep.heal(file)
+        except FileExistsError:
+            raise SessionExistsError(key) from None
+        self._trash.remove([found.id])
+        return self.get(key)
+
+    def purge(
+        self, prefix: str = "", *, keys: Sequence[str] | None = None, before: datetime | None = None
+    ) -> tuple[Trashed, ...]:
+        """Remove sessions from the trash for good, as `Store.purge` says."""
+        gone = trashed_in(self._trash.sessions(prefix), keys, before)
+        if gone:
+            self._trash.remove(one.id for one in gone)
+        return gone
 
     def is_deleted(self, key: str) -> bool:
         """Tell whether the deletion of a session is remembered, as `OwnStore.is_deleted` says."""

@@ -2,6 +2,7 @@
 
 outside   changes by other programs     pieces   several reads at once
 tree      names, locks, replacing, quarantine
+trash     deleted sessions that can come back
 held      a locked file: reading and writing its end
 format    the bytes of a session
 """

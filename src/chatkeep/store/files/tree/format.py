@@ -198,6 +198,11 @@ def parse_message(line: bytes, seq: int) -> Message | None:
     return message if message is not None and message.seq == seq else None
 
 
+def header_in(head: bytes) -> Header | None:
+    """Return the header in the first bytes of a session file, None if it does not parse."""
+    return _parse_header(head.partition(b"\n")[0])
+
+
 def begun_at(head: bytes) -> float | None:
     """Return the creation time in the first bytes of a session file, in seconds since 1970, None if not found."""
     found = _BEGUN.search(head)

@@ -2,6 +2,7 @@
 
     <workspace>/sessions/    one file per session, written by every process with the workspace open
     <workspace>/tmp/         unborn files; those of ended processes are removed
+    <workspace>/trash/       deleted sessions that can come back: see `trash`
     <workspace>/quarantine/  bytes cut off by repairs (.cut), and files set aside by them (.old)
 
 A writer holds `flock` on its file. A lock belongs to an inode, not to a name. So a writer compares the
@@ -316,6 +317,21 @@ class Tree:
         with told(FileNotFoundError):
             os.unlink(name, dir_fd=self._sessions)
             self._flush_folder(self._sessions)
+
+    def move_out(self, name: str, folder: int, other: str) -> None:
+        """Move a file out of the sessions to another name in an open folder, durably; writers have it locked first.
+
+        Raises:
+            FileNotFoundError: when there is none.
+        """
+        with told(FileNotFoundError):
+            os.rename(name, other, src_dir_fd=self._sessions, dst_dir_fd=folder)
+            self._flush_folder(folder)
+            self._flush_folder(self._sessions)
+
+    def flush_folder(self, folder: int) -> None:
+        """Return when the names in an open folder are durable, as far as the durability asks for it."""
+        self._flush_folder(folder)
 
     def quarantine(self, name: str, content: bytes) -> None:
         """Store bytes in quarantine, durably, before a repair cuts them off a file."""

@@ -1,0 +1,138 @@
+"""The trash of a workspace: the files of deleted sessions, each under a name of its own.
+
+    <workspace>/trash/1764500000000000-1a2b3c4d-telegram-1-abc.json    the time in microseconds since 1970, a random
+                                                                       number, the name of the file
+
+A deletion renames the file, so it is here or there, whole, at any moment. To come back it is copied to a new file.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import stat
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import UTC, datetime
+from typing import Final
+
+from msgspec import Struct
+
+from chatkeep.core.life.trashing import Trashed
+from chatkeep.disk.files import open_folder, read_at, told
+from chatkeep.store.files.tree.format import header_in
+from chatkeep.store.files.tree.tree import Tree
+
+_ENTRY: Final = re.compile(r"([0-9]{16})-([0-9a-f]{8})-(.+\.json)")
+_READING: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+_HEAD_BYTES: Final = 1 << 19  # of a file; no header is longer
+
+
+class TrashFile(Struct, frozen=True):
+    """A file in the trash, and the name it had among the sessions."""
+
+    id: str
+    name: str
+    deleted_at: datetime
+
+
+class Trash:
+    """The files of deleted sessions."""
+
+    def __init__(self, tree: Tree) -> None:
+        """Take the tree. The first deletion makes the folder."""
+        self._tree = tree
+        self._path = tree.workspace / "trash"
+
+    def put(self, name: str) -> None:
+        """Move the file of a session here, durably; its writers have it locked.
+
+        Raises:
+            FileNotFoundError: when there is none.
+            StorageError: when the disk refuses; the file stays where it was.
+        """
+        with self._opened() as folder:
+            kept = f"{time.time_ns() // 1000:016d}-{os.urandom(4).hex()}-{name}"
+            self._tree.move_out(name, folder, kept)
+
+    def files(self, name: str | None = None) -> Sequence[TrashFile]:
+        """Return the files, those of one session's name if given, the last deleted first."""
+        if not self._path.is_dir():
+            return []
+        with told():
+            found = [_file_of(entry.name) for entry in self._path.iterdir()]
+        kept = (one for one in found if one is not None and name in {None, one.name})
+        return sorted(kept, key=lambda one: (one.deleted_at, one.id), reverse=True)
+
+    def read(self, file: TrashFile) -> bytes:
+        """Return the bytes of a file.
+
+        Raises:
+            FileNotFoundError: when it was purged or restored meanwhile.
+        """
+        with self._opened() as folder, told(FileNotFoundError):
+            fd = os.open(file.id, _READING, dir_fd=folder)
+            try:
+                state = os.fstat(fd)
+                if not stat.S_ISREG(state.st_mode):
+                    raise FileNotFoundError(file.id)
+                return read_at(fd, 0, state.st_size)
+            finally:
+                os.close(fd)
+
+    def sessions(self, prefix: str) -> Iterator[Trashed]:
+        """Yield the sessions whose keys begin so, the last deleted first. A file without a readable header has none."""
+        files = self.files()
+        if not files:
+            return
+        with self._opened() as folder:
+            for file in files:
+                found = _session_in(folder, file)
+                if found is not None and found.key.startswith(prefix):
+                    yield found
+
+    def remove(self, ids: Iterable[str]) -> None:
+        """Remove files for good, durably; one that is gone does no harm."""
+        with self._opened() as folder, told():
+            for name in ids:
+                with contextlib.suppress(FileNotFoundError):
+                    os.unlink(name, dir_fd=folder)
+            self._tree.flush_folder(folder)
+
+    @contextlib.contextmanager
+    def _opened(self) -> Iterator[int]:
+        with told():
+            fd = open_folder(self._path)
+        try:
+            yield fd
+        finally:
+            os.close(fd)
+
+
+def _file_of(entry: str) -> TrashFile | None:
+    found = _ENTRY.fullmatch(entry)
+    return None if found is None else TrashFile(entry, found[3], datetime.fromtimestamp(int(found[1]) / 1e6, UTC))
+
+
+def _session_in(folder: int, file: TrashFile) -> Trashed | None:
+    try:
+        fd = os.open(file.id, _READING, dir_fd=folder)
+    except OSError:  # purged meanwhile, or a link
+        return None
+    try:
+        with told():
+            state = os.fstat(fd)
+            header = header_in(read_at(fd, 0, _HEAD_BYTES)) if stat.S_ISREG(state.st_mode) else None
+    finally:
+        os.close(fd)
+    if header is None:
+        return None
+    return Trashed(
+        id=file.id,
+        key=header.key,
+        title=header.title,
+        channel=header.channel,
+        deleted_at=file.deleted_at,
+        size_bytes=state.st_size,
+    )
