@@ -56,7 +56,8 @@ def message_in(raw: bytes) -> Message:
         message = _decode(raw)
     except msgspec.ValidationError:  # an unknown field, or a wrong value
         return message_of(_fields(raw))
-    is_unnamed = b'""' in raw and _UNNAMED.search(raw)
+    data = bytes(raw)  # a client has them as a part of an answer, undecoded
+    is_unnamed = b'""' in data and _UNNAMED.search(data)
     return message if message.extra is None and not is_unnamed else message_of(_fields(raw))
 
 
