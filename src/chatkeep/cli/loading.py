@@ -34,10 +34,7 @@ COMMANDS: Final = {
     ),
     "create": ("rewinding.create_command", "Begin a session without messages; fail if its key has one."),
     "fork": ("rewinding.fork_command", "Begin a session with the first messages of another one, as far as they stand."),
-    "compact": (
-        "compaction.compact_command",
-        "Erase dropped messages for good: from the files, the index and the quarantine.",
-    ),
+    "compact": ("compaction.compact_command", "Erase dropped messages for good."),
     "rename": ("writing.rename", "Give a session a title."),
     "tag": ("marking.tag", "Give a session tags."),
     "untag": ("marking.untag", "Take tags from a session."),
