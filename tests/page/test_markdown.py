@@ -132,6 +132,8 @@ def test_reasoning_is_folded_wherever_it_stands(server: Server, visit: Visit) ->
     told = {
         "tags": Draft(role="assistant", content="<think>\nThought *1*\n</think>\n\nAnswer"),
         "mistral": Draft(role="assistant", content="[THINK]Thought *1*[/THINK]Answer"),
+        "kimi": Draft(role="assistant", content="◁think▷Thought *1*◁/think▷Answer"),
+        "cohere": Draft(role="assistant", content="<|START_THINKING|>Thought *1*<|END_THINKING|>Answer"),
         "unclosed": Draft(role="assistant", content="<thinking>Thought *1*"),
         "part": Draft(
             role="assistant",

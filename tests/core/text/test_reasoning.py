@@ -16,6 +16,7 @@ from chatkeep.core.text.reasoning import Parted, Splitter, parted, reasoning_of,
 
 SPOKEN = [
     "<think>", "</think>", "<thinking>", "</thinking>", "<Reasoning>", "</reasoning>", "[THINK]", "[/THINK]", "<thi",
+    "◁think▷", "◁/think▷", "<seed:", "<|START_THINKING|>", "<|END_THINKING|>",
     "nk>", "</", "\n", " ", "\u00a0", "a", "İ", "\u212a", "```", "`<think>`",
 ]  # fmt: skip
 texts = st.lists(st.sampled_from(SPOKEN), max_size=12).map("".join)
@@ -33,6 +34,9 @@ def message(content: Any, role: Role = "assistant", **more: Any) -> Message:  # 
         ("\n <THINKING>a</Thinking> b", "b", "a"),
         ("<reasoning>a</reasoning>b", "b", "a"),
         ("[THINK]a[/THINK]b", "b", "a"),
+        ("◁think▷a◁/think▷b", "b", "a"),
+        ("<seed:think>a</seed:think>\nb", "b", "a"),
+        ("<|START_THINKING|>a<|END_THINKING|>b", "b", "a"),
         ("<think>a</think>\n<think>b</think>c", "c", "a\nb"),
         ("<think></think>Yes", "Yes", ""),
         ("<think>never closed", "", "never closed"),

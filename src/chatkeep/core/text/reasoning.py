@@ -7,7 +7,8 @@ of a model: in a person's message, a tag is text.
 A block of thinking stands at the very start of an answer, behind white space at most, and another may follow it. It
 ends at its closing tag, or with the answer. So a tag in a code block, or further on, is text.
 
-Source: what DeepSeek, Qwen, Mistral, Anthropic, OpenAI, OpenRouter, Gemini and LibreChat send and store.
+Source: what DeepSeek, Qwen, Mistral, Kimi, Seed, Cohere, Anthropic, OpenAI, OpenRouter, Gemini and LibreChat send and
+store.
 """
 
 from __future__ import annotations
@@ -46,7 +47,12 @@ FIELDS: Final = ("reasoning_content", "reasoning", "reasoning_text", "thinking",
 
 _HOLDERS: Final = ("thinking", "reasoning", "think", "thought", "reasoning_content", "text", "content", "summary")
 _NAMES: Final = ("think", "thinking", "reasoning", "thought")
-_CLOSING: Final = {f"<{name}>": f"</{name}>" for name in _NAMES} | {"[think]": "[/think]"}
+_CLOSING: Final = {f"<{name}>": f"</{name}>" for name in _NAMES} | {
+    "[think]": "[/think]",  # Mistral
+    "◁think▷": "◁/think▷",  # Kimi
+    "<seed:think>": "</seed:think>",  # Seed
+    "<|start_thinking|>": "<|end_thinking|>",  # Cohere
+}
 _OPENS: Final = re.compile(rf"\s*(?P<tag>(?ai:{'|'.join(map(re.escape, _CLOSING))}))")
 _CLOSES: Final = {
     close: re.compile(re.escape(close), re.ASCII | re.IGNORECASE) for close in sorted(set(_CLOSING.values()))

@@ -7,8 +7,15 @@ const TYPES = new Set(
 );
 const FIELDS = ["reasoning_content", "reasoning", "reasoning_text", "thinking", "reasoning_details", "thinking_blocks"];
 const HOLDERS = ["thinking", "reasoning", "think", "thought", "reasoning_content", "text", "content", "summary"];
-const OPENS = /^\s*(?:<(think|thinking|reasoning|thought)>|\[think\])/i;
-const BEGINS = /^\s*(?:<(?:t(?:h(?:i(?:n(?:k(?:i(?:n(?:g)?)?)?)?)?|o(?:u(?:g(?:h(?:t)?)?)?)?)?)?|r(?:e(?:a(?:s(?:o(?:n(?:i(?:n(?:g)?)?)?)?)?)?)?)?)?|\[(?:t(?:h(?:i(?:n(?:k)?)?)?)?)?)$/i;
+const CLOSING = new Map([
+  ...["think", "thinking", "reasoning", "thought", "seed:think"].map((name) => /** @type {[string, string]} */ ([`<${name}>`, `</${name}>`])),
+  ["[think]", "[/think]"],
+  ["◁think▷", "◁/think▷"],
+  ["<|start_thinking|>", "<|end_thinking|>"],
+]);
+const TAG_CHARS_MAX = Math.max(...[...CLOSING.keys()].map((tag) => tag.length));
+const patternOf = (/** @type {string} */ tag) => tag.replace(/[[\]|]/g, "\\$&");
+const OPENS = new RegExp(`^\\s*(${[...CLOSING.keys()].map(patternOf).join("|")})`, "i");
 const NESTED_MAX = 8;
 
 /** @typedef {import("./messages.js").Message} Message */
@@ -23,9 +30,9 @@ export function parted(text) {
   const thoughts = [];
   let rest = text;
   for (let opened = OPENS.exec(rest); opened; opened = OPENS.exec(rest)) {
-    const close = opened[1] ? `</${opened[1].toLowerCase()}>` : "[/think]";
+    const close = CLOSING.get(String(opened[1]).toLowerCase()) ?? "";
     const begin = rest.slice(opened[0].length);
-    const end = begin.search(new RegExp(close.replace(/[[\]]/g, "\\$&"), "i"));
+    const end = begin.search(new RegExp(patternOf(close), "i"));
     thoughts.push(end < 0 ? begin : begin.slice(0, end));
     rest = end < 0 ? "" : begin.slice(end + close.length);
   }
@@ -36,7 +43,11 @@ export function parted(text) {
  * Parts a text that still comes: the beginning of a tag is not shown as answer.
  * @param {string} text
  */
-export const partedSoFar = (text) => (BEGINS.test(text) ? { text: "", reasoning: "" } : parted(text));
+export function partedSoFar(text) {
+  const begun = text.trimStart().slice(0, TAG_CHARS_MAX + 1).toLowerCase();
+  const isBegun = begun && [...CLOSING.keys()].some((tag) => tag !== begun && tag.startsWith(begun));
+  return isBegun ? { text: "", reasoning: "" } : parted(text);
+}
 
 /** @param {Part} part */
 function isThought(part) {
