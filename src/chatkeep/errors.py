@@ -399,9 +399,9 @@ class ModelLimitedError(ModelError):
 
     code = "model_limited"
 
-    def __init__(self, retry_after_s: int) -> None:
-        """Give the seconds to wait."""
-        super().__init__(f"The model's server has too many requests; try again in {retry_after_s} s.")
+    def __init__(self, retry_after_s: int, words: str = "") -> None:
+        """Give the seconds to wait, and a sentence with the words of the server."""
+        super().__init__(f"The model's server has too many requests; try again in {retry_after_s} s.{words}")
         self.retry_after_s = retry_after_s
 
 

@@ -12,14 +12,15 @@ import contextlib
 import re
 import time
 from collections.abc import AsyncIterator, Sequence
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol, cast
 
 from msgspec import Struct
 
 from chatkeep.core.history.masking import Mask
+from chatkeep.core.history.tape.answer_values import error_words
 from chatkeep.core.history.tape.tape import ANSWER_BYTES_MAX, Tape
 from chatkeep.core.model import Json
-from chatkeep.core.text.quoting import quoted
+from chatkeep.core.text.quoting import page_words, quoted
 from chatkeep.core.text.reasoning import TextPiece
 from chatkeep.errors import (
     ContextTooLongError,
@@ -41,10 +42,10 @@ REFUSAL_BYTES_MAX: Final = 64 << 10  # bytes of an error answer, because the cli
 CONNECT_WAIT_S: Final = 10.0  # seconds for TCP and TLS
 RETRY_AFTER_S: Final = 5  # seconds; our advice if a busy server gives none
 _DRAIN_S: Final = 1.0  # seconds for the bytes after an answer's end, so that its connection can be reused
-_CODE: Final = re.compile(r"^Error code: \d+ - ")  # the openai client prepends this
 _TOO_LONG: Final = re.compile(
     r"context.{0,40}(length|window|size)|(maximum|max).{0,20}tokens|prompt is too long|too many tokens", re.IGNORECASE
 )
+_SILENT: Final = "it does not say why"
 _SECONDS: Final = re.compile(r"[0-9]{1,5}")
 _UNAUTHORISED: Final = (401, 403)
 _UNKNOWN: Final = 404
@@ -190,23 +191,27 @@ class Upstream:
             ) from error
 
     def _refusal(self, error: APIStatusError, model: str) -> ModelError:
-        status, told = error.status_code, self._told(error.message)
+        status, told = error.status_code, self._told(error)
+        words, why = f" It says: {told!r}." if told else "", told or _SILENT
         if status in _UNAUTHORISED:
             state = "is wrong" if self._settings.key else "is not set"
-            return ModelRefusedError(f"The model's server refuses the key ({status}): CHATKEEP_MODEL_KEY {state}.")
+            refused = f"The model's server refuses the key ({status}): CHATKEEP_MODEL_KEY {state}."
+            return ModelRefusedError(f"{refused}{words}")
         if status in _LIMITED:
-            return ModelLimitedError(_retry_after_s(error.response.headers.get("retry-after")))
+            return ModelLimitedError(_retry_after_s(error.response.headers.get("retry-after")), words)
         if status == _TOO_LARGE or error.code == "context_length_exceeded" or (status < _FAILED and _says_long(told)):
             return ContextTooLongError()
         if status == _UNKNOWN:
-            return ModelRefusedError(f"The model's server has no model {model!r}, or model_url is wrong: {told}")
+            return ModelRefusedError(f"The model's server has no model {model!r}, or model_url is wrong: {why}")
         if status < _FAILED:
-            return ModelRefusedError(f"The model's server refuses the request ({status}): {told}")
-        return ModelError(f"The model's server failed ({status}); try again.")
+            return ModelRefusedError(f"The model's server refuses the request ({status}): {why}")
+        return ModelError(f"The model's server failed ({status}); try again.{words}")
 
-    def _told(self, message: str) -> str:
-        """Return the server's error message, on one short line, without the key."""
-        return quoted(self._mask.text(_CODE.sub("", message)))
+    def _told(self, error: APIStatusError) -> str:
+        """Return the server's words about its failure, on one short line, without the key and the tags of a page."""
+        body = cast("Json", error.body)
+        said = error_words(body) if body else ""
+        return quoted(self._mask.text(page_words(said) if said.lstrip().startswith("<") else said))
 
 
 def sent_elsewhere(status: int) -> ModelRefusedError:

@@ -116,7 +116,7 @@ class AnswerValues:
         self._answer.add(value)
         complaint = self._answer.complaint(value, is_error=is_error)
         if complaint is not None:
-            self._judgement.reported(_words_of(complaint.error), is_last=complaint.is_last)
+            self._judgement.reported(error_words(complaint.error), is_last=complaint.is_last)
 
 
 def _decoded(data: bytes) -> Json:
@@ -140,7 +140,7 @@ def _whole_of(body: bytes) -> Json:
         return None
 
 
-def _words_of(error: Json) -> str:
+def error_words(error: Json) -> str:
     """Return the words of an error, as the server wrote them."""
     for _ in range(4):
         if isinstance(error, list) and error:
