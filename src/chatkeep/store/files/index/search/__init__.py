@@ -2,6 +2,7 @@
 
 searching   the way of a query          planner     the sets of its terms
 scope       the filters as a set        collector   the newest of a set; counts
+candidates  likely matches, scored once pool        those that may be in the answer
 proof       likely matches, read        port        the questions to an index
 lookups     the answers of this index   tuning      the few numbers, each with its reason
 """
