@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import http.client
+import json
 import logging
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -29,8 +32,8 @@ def call(server: Server, secret: str, tool: str, mode: str = "auto", **arguments
     async def asked() -> tuple[bool, Any]:
         headers = {"Authorization": f"Bearer {secret}"}
         async with (
-            httpx2.AsyncClient(headers=headers, timeout=30) as http,
-            Client(streamable_http_client(f"{server.url}/mcp", http_client=http), mode=mode) as client,
+            httpx2.AsyncClient(headers=headers, timeout=30) as asking,
+            Client(streamable_http_client(f"{server.url}/mcp", http_client=asking), mode=mode) as client,
         ):
             result = await client.call_tool(tool, arguments)
             return result.is_error, result.structured_content or result.content[0].text  # type: ignore[union-attr]
@@ -116,6 +119,31 @@ def test_send_what_is_no_request(client: httpx.Client, body: bytes, status: int)
     assert status != 200 or "error" in answer.json()
 
 
+def test_ask_with_blanks_around_headers(client: httpx.Client) -> None:
+    """Blanks around the value of a header are no part of it, also where the protocol compares it with the body."""
+    version = "2026-07-28"
+    meta = {
+        "io.modelcontextprotocol/protocolVersion": version,
+        "io.modelcontextprotocol/clientInfo": {"name": "tests", "version": "1"},
+        "io.modelcontextprotocol/clientCapabilities": {},
+    }
+    asked = {"name": "list_sessions", "arguments": {"prefix": "none:"}, "_meta": meta}
+    own = {"MCP-Protocol-Version": version, "Mcp-Method": " tools/call ", "Mcp-Name": "  list_sessions  "}
+    body: Json = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": asked}
+    connection = http.client.HTTPConnection(client.base_url.host, client.base_url.port)
+    headers = {**HEADERS, **own, "Content-Type": "application/json", "Authorization": client.headers["authorization"]}
+    connection.request("POST", "/mcp", json.dumps(body), headers)
+    assert 0 == json.loads(connection.getresponse().read())["result"]["structuredContent"]["total"]
+    connection.close()
+
+
+def test_say_what_is_not_installed(client: httpx.Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server without the SDK says how to install it."""
+    monkeypatch.setitem(sys.modules, "mcp", None)
+    answer = client.post("/mcp", json=LISTING, headers=HEADERS)
+    assert (404, True) == (answer.status_code, "chatkeep[mcp]" in answer.json()["detail"])
+
+
 def test_ask_by_another_way(client: httpx.Client) -> None:
     """There is no stream of the server's own and no session to end: other methods are 405, other types refused."""
     for method in ("GET", "DELETE", "PUT"):
@@ -137,10 +165,10 @@ def test_many_ask_at_once(server: Server) -> None:
     async def asked() -> list[int]:
         headers = {"Authorization": f"Bearer {server.secret}", **HEADERS}
         found: list[int] = []
-        async with httpx2.AsyncClient(base_url=server.url, headers=headers, timeout=30) as http:
+        async with httpx2.AsyncClient(base_url=server.url, headers=headers, timeout=30) as asking:
 
             async def one(number: int) -> None:
-                answer = await http.post("/mcp", json={**LISTING, "id": number})
+                answer = await asking.post("/mcp", json={**LISTING, "id": number})
                 found.append(answer.json()["id"])
 
             async with anyio.create_task_group() as group:

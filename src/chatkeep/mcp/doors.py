@@ -50,9 +50,14 @@ def http_answer(sessions: Sessions, check: Callable[[str], None], run: Run, body
             server_for(caller), stateless=True, json_response=True, max_request_body_size=BODY_BYTES_MAX
         )
         async with manager.run():
-            await manager.handle_request(scope, read_again, send)
+            await manager.handle_request(_trimmed(scope), read_again, send)
 
     return answer
+
+
+def _trimmed(scope: Scope) -> Scope:
+    """Return a request without the blanks around the values of headers, which are no part of them (RFC 9110, 5.5)."""
+    return {**scope, "headers": [(name, value.strip(b" \t")) for name, value in scope["headers"]]}
 
 
 def _request(body: bytes) -> Message:
