@@ -6,8 +6,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from chatkeep.cli.similar import similar_keys
 from chatkeep.exporters import EXPORT_FORMATS
 from chatkeep.importers import IMPORT_FORMATS
+from chatkeep.sessions.sessions import Sessions
+from chatkeep.store.memory import MemoryStore
+from chatkeep.testing import draft
 
 if TYPE_CHECKING:
     from tests.cli.conftest import Run
@@ -62,6 +66,14 @@ def test_name_the_key_that_was_meant(run: Run, keys: tuple[str, str], args: tupl
     """Who mistypes a key is told of those like it, programs too."""
     assert "Did you mean cli:one" in run(*args, code=3).err
     assert "Session not found: zebra\n" == run("show", "zebra", code=3).err
+
+
+def test_name_an_old_key_in_another_case() -> None:
+    """A key that differs in its case is found behind any number of newer ones."""
+    sessions = Sessions(MemoryStore())
+    for number, key in enumerate(("md:one", *(f"other:{number}" for number in range(201)))):
+        sessions.append(key, [draft("x", number)])
+    assert ("md:one",) == similar_keys(sessions, "MD:One")
 
 
 def test_name_the_key_that_was_meant_to_programs(run: Run, keys: tuple[str, str]) -> None:

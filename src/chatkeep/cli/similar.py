@@ -14,10 +14,11 @@ _ALIKE: Final = 0.7  # of 1; below it, difflib's measure calls unrelated words a
 
 
 def similar_keys(sessions: Sessions, key: str) -> tuple[str, ...]:
-    """Return up to three keys similar to one; examines at most 800 keys."""
+    """Return up to three keys similar to one; examines at most 1,200 keys."""
     found: dict[str, str] = {}
-    for size in {len(key), max(1, len(key) // 2), min(2, len(key))}:
-        selection = Selection(prefixes=(key[:size],), archived=None)
+    beginnings = {key[:size] for size in (len(key), max(1, len(key) // 2), min(2, len(key)))}
+    for beginning in sorted({*beginnings, key.lower(), key.upper()}):
+        selection = Selection(prefixes=(beginning,), archived=None)
         found.update((known, known.casefold()) for known in sessions.keys(selection, limit=_LOOKED_AT).keys)
     newest = sessions.list(Selection(archived=None), limit=_LOOKED_AT).sessions
     found.update((known.header.key, known.header.key.casefold()) for known in newest)
