@@ -12,10 +12,11 @@ FUZZ_AT_ONCE ?= 16
 STREAMS ?= 10000
 MUTATIONS ?= 2000
 SCAN ?= 20000
+LIFE ?= 400
 
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: run test compiled fuzz streams scan mutations coverage covered crash page client lint lint-page format bench conformance clean
+.PHONY: run test compiled fuzz streams scan mutations coverage covered crash life page client lint lint-page format bench conformance clean
 
 run: $(VENV)/ready
 	@$(BIN)/chatkeep demo --workspace "$(WORKSPACE)"
@@ -49,6 +50,9 @@ coverage: $(VENV)/ready
 covered: $(VENV)/ready
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
+
+life: $(VENV)/ready
+	CHATKEEP_LIFE_EXAMPLES=$(LIFE) CHATKEEP_LIFE_STEPS=50 $(BIN)/python -m pytest -q tests/contract/test_stateful.py
 
 crash: $(VENV)/ready
 	CHATKEEP_CRASH_STATES=100000 CHATKEEP_CRASH_CUTS=750 CHATKEEP_CRASH_DAMAGES=1000 CHATKEEP_CRASH_RETRIES=10000 \

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
@@ -14,6 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
+from chatkeep.core.life.dropping import Chosen, Mark, forked
 from chatkeep.core.model import Draft, Hits, Message, Revision, Role, Selection, Session
 from chatkeep.core.standing import SeqRange
 from chatkeep.core.stats import PeriodUnit
@@ -22,8 +24,10 @@ from chatkeep.store.files.store import FilesStore
 from chatkeep.store.files.tree.tree import file_name
 from chatkeep.store.memory import MemoryStore
 from chatkeep.store.protocol import Store
-from chatkeep.testing import draft, search_for, session
+from chatkeep.testing import at, draft, search_for, session
 
+EXAMPLES = int(os.environ.get("CHATKEEP_LIFE_EXAMPLES", "40"))
+STEPS = int(os.environ.get("CHATKEEP_LIFE_STEPS", "25"))
 EVERY = Selection(archived=None)
 KEYS = ("a:b", "a/b", "telegram:1", "日本語")
 WORDS = ("prime", "primes", "Straße", "東京タワー", "café", "हिन्दी", "quick brown fox", "🎉")
@@ -45,6 +49,12 @@ drafts = st.builds(
 )
 batches = st.lists(drafts, min_size=1, max_size=4)
 fresh_batches = st.lists(st.builds(draft, texts, st.integers(0, 30)), min_size=1, max_size=6)
+choices = st.one_of(
+    st.builds(Chosen, last=st.integers(1, 4)),
+    st.builds(Chosen, seqs=st.tuples(places, places).map(sorted).map(lambda ends: SeqRange(*ends))),
+    st.builds(Chosen, id=st.integers(0, 12).map("m{}".format)),
+    st.just(Chosen(everything=True)),
+)
 revisions = st.builds(
     Revision,
     title=st.sampled_from([msgspec.UNSET, None, "Mine", "東" * 200]),
@@ -111,10 +121,41 @@ class FilesBesideMemory(RuleBasedStateMachine):
         """A header is changed."""
         self.both(lambda store: store.revise(key, revision))
 
+    @rule(key=keys, lines=choices, mark=st.integers(0, 5).map("d{}".format))
+    def drop(self, key: str, lines: Chosen, mark: str) -> None:
+        """Lines are taken back, by marks that repeat."""
+        self.both(lambda store: store.drop(key, lines, mark=Mark(id=mark, sent_at=at(60))))
+
+    @rule(key=keys, batch=st.lists(st.builds(draft, texts, id=st.integers(0, 4).map("r{}".format)), max_size=3))
+    def replace(self, key: str, batch: list[Draft]) -> None:
+        """Everything is replaced."""
+        mark = Mark(id=f"r{len(self.messages(key))}", sent_at=at(61))
+        self.both(lambda store: store.replace(key, batch, mark=mark))
+
+    @rule(key=keys, other=keys, seq=st.one_of(st.none(), st.integers(0, 6)))
+    def fork(self, key: str, other: str, seq: int | None) -> None:
+        """A session begins with what stands of another one."""
+        self.both(lambda store: store.create(forked(store.read(key, log=True), seq, other, at(62))))
+
+    @rule(some=st.lists(keys, min_size=1, max_size=2, unique=True))
+    def compact(self, some: list[str]) -> None:
+        """What was dropped is erased."""
+        self.both(lambda store: store.compact(some))
+
+    @rule(key=keys, to_trash=st.booleans())
+    def delete(self, key: str, to_trash: bool) -> None:  # noqa: FBT001 - drawn
+        """A session is deleted, for good or to the trash."""
+        self.both(lambda store: store.delete(key, to_trash=to_trash))
+
     @rule(key=keys)
-    def delete(self, key: str) -> None:
-        """A session is deleted."""
-        self.both(lambda store: store.delete(key))
+    def restore(self, key: str) -> None:
+        """A session comes back from the trash."""
+        self.both(lambda store: store.restore(key))
+
+    @rule(key=st.one_of(st.none(), keys))
+    def purge(self, key: str | None) -> None:
+        """The trash is emptied, or loses a key."""
+        self.both(lambda store: [one.key for one in store.purge(keys=None if key is None else [key])])
 
     @rule(key=keys, batch=st.lists(drafts, max_size=5))
     def merge(self, key: str, batch: list[Draft]) -> None:
@@ -221,6 +262,13 @@ class FilesBesideMemory(RuleBasedStateMachine):
             actual.channels,
             actual.problems,
         )
+
+    @invariant()
+    def trash_agrees(self) -> None:
+        """The trash has the same sessions in the same order."""
+        assert [(one.key, one.title) for one in self.model.trash()] == [
+            (one.key, one.title) for one in self.files.trash()
+        ]
 
     @invariant()
     def read_agrees(self) -> None:
@@ -336,4 +384,4 @@ def test_search_any_text(indexed: Store, said: list[str], query: str, data: st.D
 
 
 TestFilesBesideMemory = FilesBesideMemory.TestCase
-TestFilesBesideMemory.settings = settings(max_examples=40, stateful_step_count=25, deadline=None)
+TestFilesBesideMemory.settings = settings(max_examples=EXAMPLES, stateful_step_count=STEPS, deadline=None)
