@@ -167,7 +167,7 @@ class Content:
 
     def _speak(self, text: str, *, is_last: bool = False) -> None:
         text, self._half = self._half + text, ""
-        if not is_last and (half := _HALF.search(text)):
+        if not is_last and (half := _HALF.match(text, len(text) - 1)):
             text, self._half = text[: half.start()], half.group()
         if not text:
             return

@@ -29,6 +29,7 @@ _CODE_OR_TAG_BEGINS: Final = re.compile(r"[\\`<]")
 _CODE_OR_TAG: Final = re.compile(r"\\.|(?P<ticks>`+)|<(?=[A-Za-z/!?])")
 _CODE_INDENT: Final = 4  # columns; so deep, a line outside of lists is no fence
 _LINES_AT_ONCE: Final = 1000
+_PIECES_AT_ONCE: Final = 10_000  # of a line, joined at once
 _STEP_CHARS: Final = 1 << 16  # of a line looked through at once; other threads run between two steps
 _LEVELS_DOWN: Final = 2  # the transcript's own headings have the levels above
 _LEVEL_MAX: Final = 6
@@ -166,9 +167,13 @@ class _Words:
 
     def _without_tags(self, line: str) -> str:
         """Return a line with the beginnings of HTML escaped, outside of code between backticks on this line."""
+        parts: list[str] = []
         pieces: list[str] = []
         place = 0
         while found := _code_or_tag(line, place):
+            if len(pieces) > _PIECES_AT_ONCE:
+                parts.append("".join(pieces))
+                pieces.clear()
             pieces.append(line[place : found.start()])
             place = found.end()
             if found["ticks"]:
@@ -178,7 +183,7 @@ class _Words:
                 place = end
             else:
                 pieces.append("\\<" if found[0] == "<" else found[0])
-        return "".join([*pieces, line[place:]])
+        return "".join([*parts, *pieces, line[place:]])
 
     def _end_of_code(self, line: str, start: int, count: int) -> int:
         """Return the place behind code that begins here; the start itself if it is no code for certain."""
