@@ -82,9 +82,11 @@ def send(token: str, name: str, bodies: Sequence[tuple[int, bytes]], done: Queue
     """Send these messages one after the other, and tell how many seconds each took."""
     client, taken = Client(token), []
     for number, body in bodies:
-        said = json.loads(body)
         began = time.perf_counter()
-        status, answer = client.request("POST", f"/api/v1/messages?session=hostile:{name}:{number}", said)
+        try:
+            status, answer = client.send("POST", f"/api/v1/messages?session=hostile:{name}:{number}", body)
+        except OSError as error:  # refused before the body was taken
+            client, status, answer = Client(token), 503, repr(error).encode()
         taken.append(time.perf_counter() - began)
         if status >= 500 or status == 408:
             print(f"  {name} {number}: {status} {answer[:200]!r}")
@@ -101,7 +103,7 @@ def started(work: Callable[..., None], *given: object) -> Queue[_T]:
 def body_of(text: str) -> bytes:
     """Return the body of an append, of what can be stored of a text."""
     plain = text.encode(errors="replace").decode().replace("\0", "")
-    return json.dumps({"role": "user", "content": plain}).encode()
+    return json.dumps({"role": "user", "content": plain}, ensure_ascii=False).encode()
 
 
 def marks(mebibytes: int) -> list[bytes]:
