@@ -35,6 +35,7 @@ from chatkeep.testing.texts import NASTY_KEYS, NASTY_TEXTS, TextContract
 from chatkeep.testing.threads import ThreadContract
 from chatkeep.testing.trashing import TrashContract
 from chatkeep.testing.usage import UsageContract
+from chatkeep.testing.words import WordContract
 
 __all__ = [
     "NASTY_KEYS",
@@ -58,6 +59,7 @@ class StoreContract(
     CompactContract,
     ListContract,
     SearchContract,
+    WordContract,
     FindingContract,
     RankingContract,
     ChangeContract,

@@ -82,3 +82,8 @@ def search_for(  # noqa: PLR0913 - the filters of a search
 def places_of(hits: Hits) -> list[tuple[str, int]]:
     """Return the places of hits: key and seq."""
     return [(hit.key, hit.seq) for hit in hits.hits]
+
+
+def slices_of(hits: Hits) -> list[str]:
+    """Return the highlighted pieces of all hits."""
+    return [hit.excerpt[start:end] for hit in hits.hits for start, end in hit.highlights]
