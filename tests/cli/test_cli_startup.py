@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from chatkeep.cli.deleted import trash_app
 from chatkeep.cli.loading import COMMANDS, first_sentence
 from chatkeep.cli.tokens import tokens_app
 from chatkeep.store.files.store import FilesStore
@@ -96,8 +97,9 @@ def test_list_each_command_by_its_own_words() -> None:
     commands = all_commands()
     own = {name: first_sentence(commands[name].callback) for name in COMMANDS if name in commands}
     assert own == {name: sentence for name, (_, sentence) in COMMANDS.items() if name in own}
-    assert {"token"} == COMMANDS.keys() - own.keys()
-    assert tokens_app.info.help == COMMANDS["token"][1]
+    groups = {"token": tokens_app, "trash": trash_app}
+    assert groups.keys() == COMMANDS.keys() - own.keys()
+    assert {name: COMMANDS[name][1] for name in groups} == {name: group.info.help for name, group in groups.items()}
 
 
 @pytest.mark.parametrize("given", ["x", "1.5", "", "9" * 30, "0x10", "\u0663", "-"])

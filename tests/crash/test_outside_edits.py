@@ -258,7 +258,7 @@ def test_edits_from_outside(scratch: Path, score: Score) -> None:
             ".tree.outside import Watch; Watch._look_at = lambda *_: None",
             (hands.with_its_old_times, hands.from_elsewhere),
         ),
-        (" import intake; intake.may_be_arriving = lambda *_: False", (hands.slowly_over_the_old,)),
+        (".upkeep import intake; intake.may_be_arriving = lambda *_: False", (hands.slowly_over_the_old,)),
     ],
     ids=["blind", "hasty"],
 )

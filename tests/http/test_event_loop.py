@@ -31,7 +31,8 @@ from chatkeep.store.files.store import FilesStore
 from tests.http.listening import listening
 
 LONG: Final = 200_000  # characters; more than any part of a request that is not its text
-HANDED_ON: Final = frozenset(("json_response", "revision_of"))  # put what is ready into an answer, or into a value
+HANDED_ON: Final = frozenset(("json_response", "revision_of", "services_of", "_services"))
+"""Functions that put what is ready into an answer or a value, or hand on the services with the ready API's document."""
 _ROOM: Final = str(Path(chatkeep.__file__).parent)
 _COROUTINES: Final = inspect.CO_COROUTINE | inspect.CO_ASYNC_GENERATOR
 
