@@ -16,7 +16,7 @@ LIFE ?= 400
 
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: run test compiled fuzz streams scan mutations coverage covered crash life page client lint lint-page format bench conformance clean
+.PHONY: run test compiled fuzz streams scan mutations coverage covered crash linear life page client lint lint-page format bench conformance clean
 
 run: $(VENV)/ready
 	@$(BIN)/chatkeep demo --workspace "$(WORKSPACE)"
@@ -55,11 +55,14 @@ life: $(VENV)/ready
 	CHATKEEP_LIFE_EXAMPLES=$(LIFE) CHATKEEP_LIFE_STEPS=50 $(BIN)/python -m pytest -q tests/contract/test_stateful.py
 
 crash: $(VENV)/ready
-	CHATKEEP_CRASH_STATES=100000 CHATKEEP_CRASH_CUTS=750 CHATKEEP_CRASH_DAMAGES=1000 CHATKEEP_CRASH_RETRIES=10000 \
+	CHATKEEP_CRASH_STEP=1 CHATKEEP_CRASH_STATES=100000 CHATKEEP_CRASH_CUTS=750 CHATKEEP_CRASH_DAMAGES=1000 CHATKEEP_CRASH_RETRIES=10000 \
 		CHATKEEP_CRASH_GOOD_FILES=10000 CHATKEEP_CRASH_REPAIRS=1000 CHATKEEP_CRASH_LONG_BYTES=100000000 \
 		CHATKEEP_CRASH_EDITS=2000 CHATKEEP_CRASH_JUNK=100000 CHATKEEP_CRASH_RECONNECTS=1000 \
 		CHATKEEP_CRASH_KILLS=10000 CHATKEEP_CRASH_OPERATIONS=100000 \
 		$(BIN)/python -m pytest -rs tests/crash
+
+linear: $(VENV)/ready
+	CHATKEEP_LINEAR_PART=1 $(BIN)/python -m pytest -q tests/linear
 
 page: $(VENV)/ready $(PACKAGES)
 	CHATKEEP_PAGE_PAYLOADS=500 $(BIN)/python -m pytest -s -rs tests/page

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import json
+import os
 import sys
 import unicodedata
 from collections.abc import Iterator
@@ -15,6 +16,7 @@ from tests.linear.doors import COARSE, DOORS, FINE, Door
 from tests.linear.kinds import FEW, KINDS
 
 _PART: Final = 3
+_COARSE_PART: Final = int(os.environ.get("CHATKEEP_LINEAR_PART", "3"))  # of few kinds, for the door that takes most
 NOTHING: Final = "a"
 CONTROL: Final = "control"
 """A door that takes a time with the square of the length, to show that it is seen."""
@@ -26,7 +28,8 @@ def cases(half: int) -> Iterator[tuple[str, Door, int, str]]:
     for number, (name, (door, size)) in enumerate(DOORS.items()):
         if (name in COARSE) != half:
             continue
-        some = FEW if name in COARSE else list(KINDS)[number % _PART :: _PART]
+        few = FEW[::_COARSE_PART] if name == "imported" else FEW
+        some = few if name in COARSE else list(KINDS)[number % _PART :: _PART]
         for kind in KINDS if name in FINE else some:
             yield name, door, size, kind
 
