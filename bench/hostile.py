@@ -3,11 +3,12 @@
     python bench/hostile.py WORKSPACE [--rounds 3] [--kinds marks-1 marks-16 others together] [--at-once 2]
 
 Make the workspace with bench/generate.py; it grows by what is sent. One client, in a process of its own, appends,
-lists, reads and searches: alone, then while other processes send, and so on in turn, so that both meet the same
-machine. Sent are 20 messages of marks that are slow to put in order, at 1 MiB and at 16 MiB, and 200 of all other kinds
-(tests/linear/kinds.py) at 256 KiB; `together` sends the 20 of 16 MiB at once, and the 200 behind them. Printed are
-medians over the rounds: of the client's 50th and 99th percentile alone and beside, in milliseconds, of the ratios of
-neighbours, and how long what was sent took.
+lists, reads and searches: alone, while other processes send, and alone again, so that both meet the same machine and
+the same number of messages. What it searches for stands in as many messages all the time. The other processes have
+started before it measures. Sent are 20 messages of marks that are slow to put in order, at 1 MiB and at 16 MiB, and
+200 of all other kinds (tests/linear/kinds.py) at 256 KiB; `together` sends the 20 of 16 MiB at once, and the 200
+behind them. Printed are medians over the rounds: of the client's 50th and 99th percentile alone and beside, in
+milliseconds, of their ratios, and how long what was sent took.
 """
 
 from __future__ import annotations
@@ -34,7 +35,8 @@ from tests.linear.kinds import KINDS
 _MARKS = "\u0315\u0300\u0327"
 _OTHERS = 200
 _OTHER_CHARS = 1 << 18
-_ROUNDS_ALONE = 150
+_FOUND = 2000  # messages with what the client searches for
+_ROUNDS_ALONE = 300
 _ROUNDS_MIN = 100
 _PROCESSES = multiprocessing.get_context("spawn")
 
@@ -49,7 +51,7 @@ def times_of(client: Client, goes_on: Callable[[int], bool]) -> Times:
         if not goes_on(number):
             return taken
         key = f"bench:{number % 10}"
-        said = {"role": "user", "content": f"the quick brown fox {number}"}
+        said = {"role": "user", "content": f"a word of the day {number}"}
         for what, asked in (
             ("append", ("POST", f"/api/v1/messages?session={key}", said)),
             ("list", ("GET", "/api/sessions?limit=50")),
@@ -68,8 +70,9 @@ def _rounds(count: int) -> Callable[[int], bool]:
     return lambda number: number < count
 
 
-def client_beside(token: str, ended: Event, done: Queue[Times]) -> None:
-    """Be the client while others send."""
+def client_beside(token: str, begun: Event, ended: Event, done: Queue[Times]) -> None:
+    """Be the client while others send; they begin with it."""
+    begun.set()
     done.put(times_of(Client(token), lambda number: number < _ROUNDS_MIN or not ended.is_set()))
 
 
@@ -78,9 +81,11 @@ def client_alone(token: str, done: Queue[Times]) -> None:
     done.put(times_of(Client(token), _rounds(_ROUNDS_ALONE)))
 
 
-def send(token: str, name: str, bodies: Sequence[tuple[int, bytes]], done: Queue[list[float]]) -> None:
-    """Send these messages one after the other, and tell how many seconds each took."""
+def send(token: str, name: str, bodies: Sequence[tuple[int, bytes]], begun: Event, done: Queue[list[float]]) -> None:
+    """Send these messages one after the other, and tell how many seconds each took; before, tell of being ready."""
     client, taken = Client(token), []
+    done.put([])
+    begun.wait()
     for number, body in bodies:
         began = time.perf_counter()
         try:
@@ -131,16 +136,29 @@ _SENT: dict[str, Callable[[], list[bytes]]] = {
 
 
 def compared(server: Server, name: str, bodies: Iterable[bytes], at_once: int) -> tuple[Times, Times, list[float]]:
-    """Return a client's times alone and right after that beside what is sent, and how long that took."""
-    alone: Times = started(client_alone, server.token).get()
+    """Return a client's times alone, before and behind, and beside what is sent, and how long that took."""
     numbered = [(int(time.time() * 1000) + number, body) for number, body in enumerate(bodies)]
-    ended = _PROCESSES.Event()
-    client: Queue[Times] = started(client_beside, server.token, ended)
+    begun, ended = _PROCESSES.Event(), _PROCESSES.Event()
     parts = (numbered[place::at_once] for place in range(at_once))
-    senders: list[Queue[list[float]]] = [started(send, server.token, name, part) for part in parts]
+    senders: list[Queue[list[float]]] = [started(send, server.token, name, part, begun) for part in parts]
+    for sender in senders:
+        sender.get()  # ready
+    alone: Times = started(client_alone, server.token).get()
+    client: Queue[Times] = started(client_beside, server.token, begun, ended)
     taken = [one for sender in senders for one in sender.get()]
     ended.set()
-    return alone, client.get(), taken
+    beside = client.get()
+    behind: Times = started(client_alone, server.token).get()
+    return {what: alone[what] + behind[what] for what in alone}, beside, taken
+
+
+def put_what_is_found(server: Server) -> None:
+    """Store the messages that the client searches for."""
+    for first in range(0, _FOUND, 100):
+        said = [{"role": "user", "content": f"the quick brown fox {first + place}"} for place in range(100)]
+        status, answer = server.request("POST", f"/api/v1/messages?session=found:{first % 10}", said)
+        if status >= 300:
+            sys.exit(f"found: {status} {answer[:200]!r}")
 
 
 def percentiles(taken: Sequence[float]) -> tuple[float, float]:
@@ -175,6 +193,7 @@ def main() -> None:
     parser.add_argument("--at-once", type=int, default=2, help="senders")
     given = parser.parse_args()
     server = Server(given.workspace or Path(tempfile.mkdtemp()) / "workspace")
+    put_what_is_found(server)
     started(client_alone, server.token).get()  # warm
     for name in given.kinds:
         bodies = _SENT[name]()
