@@ -55,6 +55,8 @@ ARGS: dict[str, list[list[str]]] = {
     "untag": [[KEY, ACTS]],
     "pin": [[KEY], [ACTS]],
     "unpin": [[KEY]],
+    "hold": [[KEY], [ACTS]],
+    "release": [[KEY]],
     "archive": [[KEY]],
     "unarchive": [[KEY]],
     "delete": [[ACTS, "--yes"], ["--prefix", ACTS, "--yes"]],

@@ -36,6 +36,17 @@ def test_mark_several_sessions(run: Run, keys: tuple[str, str], mark: str, unmar
         assert value is run("show", keys[0], "--json").json["session"][field]
 
 
+def test_hold_and_release(run: Run, keys: tuple[str, str]) -> None:
+    """A hold lasts until it is taken away, and lists and details show it while it does."""
+    done = run("hold", *keys, "--json").json
+    assert (2, [True, True]) == (done["changed_count"], [session["held"] for session in done["sessions"]])
+    assert "Nothing to change.\n  cli:one: held\n" == run("hold", keys[0]).out
+    run("release", keys[1])
+    listed = {session["id"]: session.get("held") for session in run("list", "--json").json["sessions"]}
+    assert {"cli:one": True, "cli:two": None} == listed
+    assert "held" not in run("show", keys[1], "--json").json["session"]
+
+
 def test_tag_and_untag(run: Run, keys: tuple[str, str]) -> None:
     """One session gets several tags, or several sessions get one; a tag is the same in either spelling."""
     assert ["a", "\u00e9"] == run("tag", keys[0], "a", "e\u0301", "--json").json["sessions"][0]["tags"]

@@ -65,6 +65,8 @@ CASES: dict[str, Case] = {
     "tag": Case("writes", "api:1 work"),
     "untag": Case("writes", "api:1 work"),
     "pin": Case("writes", "api:1"),
+    "hold": Case("writes", "api:1"),
+    "release": Case("writes", "api:1"),
     "unpin": Case("writes", "api:1"),
     "archive": Case("writes", "api:1"),
     "unarchive": Case("writes", "api:1"),

@@ -61,6 +61,7 @@ revisions = st.builds(
     archived=st.sampled_from([msgspec.UNSET, True, False]),
     pinned=st.sampled_from([msgspec.UNSET, True, False]),
     tags=st.sampled_from([msgspec.UNSET, (), ("x", "y")]),
+    held=st.sampled_from([msgspec.UNSET, True, False]),
     metadata=st.sampled_from([msgspec.UNSET, {"a": None}, {"a": 1, "b": {"c": "x" * 5000}}]),
 )
 

@@ -77,11 +77,10 @@ def test_export_one_session_as_json() -> None:
 
 
 def test_export_marks_only_when_set() -> None:
-    """Archived, pinned and tags are written after the metadata, and only when they are set."""
-    marked = file_of(session(archived=True, pinned=True, tags=("a", "b")), fmt="json", single=True)
-    assert (
-        b'"metadata":{},"archived":true,"pinned":true,"tags":["a","b"],"messages":[\n],"message_count":0}\n' in marked
-    )
+    """Archived, pinned, tags and held are written after the metadata, and only when they are set."""
+    marked = file_of(session(archived=True, pinned=True, tags=("a", "b"), held=True), fmt="json", single=True)
+    marks = b'"archived":true,"pinned":true,"tags":["a","b"],"held":true'
+    assert b'"metadata":{},' + marks + b',"messages":[\n],"message_count":0}\n' in marked
 
 
 def test_export_many_as_json() -> None:

@@ -57,6 +57,7 @@ def sessions(draw: st.DrawFn) -> Session:
         archived=draw(st.booleans()),
         pinned=draw(st.booleans()),
         tags=tuple(draw(st.lists(NAMES, max_size=3, unique=True))),
+        held=draw(st.booleans()),
     )
     ids = draw(st.lists(NAMES, max_size=4, unique=True))
     messages = tuple(draw(messages_of(seq, message_id)) for seq, message_id in enumerate(ids, start=1))

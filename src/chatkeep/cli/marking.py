@@ -1,4 +1,4 @@
-"""Commands to mark sessions: `tag`, `pin`, `archive`, and their opposites."""
+"""Commands to mark sessions: `tag`, `pin`, `archive`, `hold`, and their opposites."""
 
 from __future__ import annotations
 
@@ -55,6 +55,16 @@ def unarchive(keys: Keys, *, workspace: Workspace = None, as_json: AsJson = Fals
     _mark(keys, lambda _: Revision(archived=False), "Unarchived", workspace, as_json=as_json)
 
 
+def hold(keys: Keys, *, workspace: Workspace = None, as_json: AsJson = False) -> None:
+    """Hold sessions: no rule of `chatkeep prune` touches them."""
+    _mark(keys, lambda _: Revision(held=True), "Held", workspace, as_json=as_json)
+
+
+def release(keys: Keys, *, workspace: Workspace = None, as_json: AsJson = False) -> None:
+    """Release sessions that were held."""
+    _mark(keys, lambda _: Revision(held=False), "Released", workspace, as_json=as_json)
+
+
 def tag(names: KeyAndTags, *, tags: MoreTags = None, workspace: Workspace = None, as_json: AsJson = False) -> None:
     """Give a session tags: `tag KEY TAG...`, or several sessions: `tag --tag TAG KEY...`."""
     keys, chosen = _keys_and_tags(names, tags)
@@ -101,6 +111,7 @@ def _mark(
 
 def _line(known: Summary) -> str:
     header = known.header
-    marks = [*(["pinned"] if header.pinned else []), *(["archived"] if header.archived else []), *header.tags]
+    flags = {"pinned": header.pinned, "archived": header.archived, "held": header.held}
+    marks = [*(name for name, is_set in flags.items() if is_set), *header.tags]
     told = f": {', '.join(marks)}" if marks else ""
     return screen.safe_text(f"  {header.key}{told}", one_line=False).replace("\n", " ")

@@ -120,7 +120,10 @@ class Message(Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unkn
 
 
 class Header(Struct, frozen=True, kw_only=True):
-    """A session's data besides its messages. `title` is the user's own title, or None."""
+    """A session's data besides its messages. `title` is the user's own title, or None.
+
+    No rule of `core.life.retention` touches a `held` session, nor a pinned one.
+    """
 
     key: str
     channel: str
@@ -130,6 +133,7 @@ class Header(Struct, frozen=True, kw_only=True):
     archived: bool = False
     pinned: bool = False
     tags: tuple[str, ...] = ()
+    held: bool = False
 
 
 class Session(Struct, frozen=True, kw_only=True):
@@ -231,6 +235,7 @@ class Revision(Struct, frozen=True, kw_only=True):
     archived: bool | UnsetType = UNSET
     pinned: bool | UnsetType = UNSET
     tags: tuple[str, ...] | UnsetType = UNSET
+    held: bool | UnsetType = UNSET
     metadata: dict[str, Json] | UnsetType = UNSET
     metadata_mode: MetadataMode = "merge"
 
@@ -242,7 +247,7 @@ class Revision(Struct, frozen=True, kw_only=True):
         """
         changes = {
             name: value
-            for name in ("title", "archived", "pinned", "tags")
+            for name in ("title", "archived", "pinned", "tags", "held")
             if (value := getattr(self, name)) is not UNSET
         }
         if self.metadata is not UNSET:

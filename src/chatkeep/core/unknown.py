@@ -23,7 +23,7 @@ FORMATS: Final = (1, FORMAT)
 """The numbers of readable formats. In a session of format 1 every line is a message that stands."""
 MESSAGES_OPEN: Final = b',"messages":['
 """The bytes between the fields of a header and the messages."""
-_ONLY_WHEN_SET: Final = frozenset(("archived", "pinned", "tags"))  # header fields left out while false or empty
+_ONLY_WHEN_SET: Final = frozenset(("archived", "pinned", "tags", "held"))  # header fields left out while false or empty
 _MESSAGE_FIELDS: Final = frozenset(Message.__struct_encode_fields__) - {""}
 _SESSION_FIELDS: Final = frozenset((*Header.__struct_encode_fields__, "format", "messages", "message_count"))
 _UNNAMED: Final = re.compile(rb'""\s*:')  # a field whose name is empty; its value may be null, as that of no `extra`

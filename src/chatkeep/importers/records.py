@@ -89,6 +89,7 @@ class Head(Struct, frozen=True, kw_only=True):
     archived: bool = False
     pinned: bool = False
     tags: tuple[str, ...] = ()
+    held: bool = False
     last_at: datetime | None = None
     extra: dict[str, Json] = field(default_factory=dict)
 
@@ -215,6 +216,7 @@ def head_of(fields: Mapping[str, Json], zone: tzinfo | None = UTC) -> ReadRecord
         archived=left.checked("archived", _a_flag) or False,
         pinned=left.checked("pinned", _a_flag) or False,
         tags=_tags(left),
+        held=left.checked("held", _a_flag) or False,
         extra=_extra(left),
     )
     return ReadRecord(head, tuple(left.told))

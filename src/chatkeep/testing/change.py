@@ -44,6 +44,17 @@ class ChangeContract:
         header = store.revise(_KEY, Revision(pinned=False, archived=False, tags=())).header
         assert ("Mine", False, False, ()) == (header.title, header.pinned, header.archived, header.tags)
 
+    def test_revise_held(self, store: Store) -> None:
+        """A hold stays through appends and other revisions until it is taken away; a list shows it."""
+        store.append(_KEY, talk(1))
+        assert store.revise(_KEY, Revision(held=True)).header.held
+        store.revise(_KEY, Revision(metadata={"a": 1}, metadata_mode="replace", pinned=True))
+        store.append(_KEY, [draft("more", 9)])
+        listed = store.list(Selection(), limit=1).sessions[0].header
+        assert (True, True, True) == (store.get(_KEY).header.held, store.read(_KEY).header.held, listed.held)
+        assert not store.revise(_KEY, Revision(held=False)).header.held
+        assert not store.get(_KEY).header.held
+
     def test_revise_archived(self, store: Store) -> None:
         """An archived session leaves the usual list and comes back to its place."""
         store.append(_KEY, talk(1))

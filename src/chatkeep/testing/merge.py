@@ -26,6 +26,7 @@ class MergeContract:
             archived=True,
             pinned=True,
             tags=("x", "y"),
+            held=True,
         )
         assert (True, 3, 0) == _counts(store.merge(whole))
         assert whole == store.read(_KEY)

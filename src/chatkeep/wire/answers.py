@@ -79,7 +79,7 @@ _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 class SessionItem(Struct, frozen=True, kw_only=True):
     """A session in a list of the object dialect. `message_count` counts all messages, `line_count` all lines.
 
-    `metadata` is there if the request asked for it.
+    `metadata` is there if the request asked for it, and `held` if the session is held.
     """
 
     id: str
@@ -96,6 +96,7 @@ class SessionItem(Struct, frozen=True, kw_only=True):
     pinned: bool
     tags: tuple[str, ...]
     damage: str | UnsetType = UNSET
+    held: bool | UnsetType = UNSET
     metadata: dict[str, Json] | UnsetType = UNSET
 
 
@@ -130,7 +131,10 @@ class KeyList(Struct, frozen=True, kw_only=True):
 
 
 class SessionDetail(Struct, frozen=True, kw_only=True):
-    """A session in the key dialect. Times are Unix seconds; `message_count` counts user and assistant messages."""
+    """A session in the key dialect. Times are Unix seconds; `message_count` counts user and assistant messages.
+
+    `held` is there if the session is held.
+    """
 
     key: str
     message_count: int
@@ -148,6 +152,7 @@ class SessionDetail(Struct, frozen=True, kw_only=True):
     total_message_count: int
     line_count: int
     damage: str | UnsetType = UNSET
+    held: bool | UnsetType = UNSET
 
 
 class AppendAnswer(Struct, frozen=True, kw_only=True):
@@ -250,6 +255,7 @@ def summary_item(summary: Summary) -> SessionItem:
         pinned=header.pinned,
         tags=header.tags,
         damage=summary.damage or UNSET,
+        held=header.held or UNSET,
     )
 
 
@@ -269,6 +275,7 @@ def summary_of(item: SessionItem) -> Summary:
         archived=item.archived,
         pinned=item.pinned,
         tags=item.tags,
+        held=item.held is True,
     )
     return Summary(
         header=header,
@@ -327,6 +334,7 @@ def session_detail(summary: Summary, now: datetime) -> SessionDetail:
         total_message_count=summary.message_count,
         line_count=summary.line_count,
         damage=summary.damage or UNSET,
+        held=header.held or UNSET,
     )
 
 
@@ -341,6 +349,7 @@ def summary_of_detail(detail: SessionDetail) -> Summary:
         archived=detail.archived,
         pinned=detail.pinned,
         tags=detail.tags,
+        held=detail.held is True,
     )
     return Summary(
         header=header,

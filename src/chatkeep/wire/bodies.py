@@ -183,6 +183,7 @@ class RevisionBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     archived: bool | UnsetType = UNSET
     pinned: bool | UnsetType = UNSET
     tags: Annotated[tuple[Label, ...], Meta(max_length=TAGS_MAX)] | UnsetType = UNSET
+    held: bool | UnsetType = UNSET
     metadata: dict[str, Json] | UnsetType = UNSET
     metadata_mode: MetadataMode = "merge"
 

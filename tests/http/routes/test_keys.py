@@ -90,6 +90,16 @@ def test_revise_changes_what_is_given_and_merges_metadata(client: httpx.Client) 
     assert client.patch("/api/v1/sessions/revise:none", json={}).status_code == 404
 
 
+def test_revise_a_hold(client: httpx.Client) -> None:
+    """A held session says so, in the list too; a released one does not."""
+    _append(client, "revise:held", HI)
+    assert client.patch("/api/v1/sessions/revise:held", json={"held": True}).json()["held"] is True
+    listed = client.get("/api/sessions", params={"prefix": "revise:held"}).json()["sessions"]
+    assert [True] == [session["held"] for session in listed]
+    assert "held" not in client.patch("/api/v1/sessions/revise:held", json={"held": False}).json()
+    assert client.patch("/api/v1/sessions/revise:held", json={"held": None}).status_code == 422
+
+
 def test_windows_go_both_ways_and_fit_a_budget(client: httpx.Client) -> None:
     """The newest by default, `after` goes on, `max_tokens` never splits a tool call from its result."""
     call = [{"id": "c1", "type": "function", "function": {"name": "f", "arguments": "{}"}}]

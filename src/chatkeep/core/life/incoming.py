@@ -37,6 +37,7 @@ def checked_header(header: Header) -> Header:
         archived=header.archived,
         pinned=header.pinned,
         tags=check_tags(header.tags),
+        held=header.held,
     )
 
 

@@ -19,7 +19,7 @@ from chatkeep.testing import at, draft, session
 HEADER = Header(key="a:b", channel="api", title=None, created_at=at(0))
 FIRST_LINE = session_file.header_line(HEADER)
 FULL_HEADER = msgspec.structs.replace(
-    HEADER, title="Kept", metadata={"a": {"title": "x", "tags": ["t"]}}, pinned=True, tags=("x", "y")
+    HEADER, title="Kept", metadata={"a": {"title": "x", "tags": ["t"]}}, pinned=True, tags=("x", "y"), held=True
 )
 FULL_LINE = session_file.header_line(FULL_HEADER)
 texts = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=60)

@@ -51,6 +51,7 @@ def header_values(header: Header) -> dict[str, Value]:
         "archived": header.archived,
         "pinned": header.pinned,
         "tags": msgspec.json.encode(header.tags).decode(),
+        "held": header.held,
     }
 
 

@@ -66,7 +66,7 @@ UPDATE marks SET next_doc = max(
 
 -- put_session: Add the row of a session and return its sid.
 INSERT INTO sessions VALUES (
-  NULL, :name, :key, :channel, :user_title, :created_at, :metadata, :archived, :pinned, :tags,
+  NULL, :name, :key, :channel, :user_title, :created_at, :metadata, :archived, :pinned, :tags, :held,
   :line_count, :message_count, :talk_count, :auto_title, :title_hint, :title_seq, :preview, :preview_hint, :preview_seq,
   :latest_at, :updated_at, :size, :modified_ns, :changed_ns, :inode, :body, :tail, :checksum, :damage
 ) RETURNING sid;
@@ -85,7 +85,7 @@ RETURNING sid;
 
 -- revise_session: Update the row of a session to a new header.
 UPDATE sessions SET
-  user_title = :user_title, metadata = :metadata, archived = :archived, pinned = :pinned, tags = :tags,
+  user_title = :user_title, metadata = :metadata, archived = :archived, pinned = :pinned, tags = :tags, held = :held,
   size = :size, modified_ns = :modified_ns, changed_ns = :changed_ns, inode = :inode, body = :body, tail = :tail
 WHERE name = :name;
 

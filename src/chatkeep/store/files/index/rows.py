@@ -455,7 +455,7 @@ def spot_of(values: Sequence[Value]) -> Spot:
 
 def _row_of(values: Sequence[Value]) -> Row:
     (
-        sid, name, key, channel, user_title, created_at, metadata, archived, pinned, tags,
+        sid, name, key, channel, user_title, created_at, metadata, archived, pinned, tags, held,
         line_count, message_count, talk_count, auto_title, title_hint, title_seq,
         preview, preview_hint, preview_seq, latest_at, _,
         size, modified_ns, changed_ns, inode, body, tail, checksum, damage,
@@ -472,6 +472,7 @@ def _row_of(values: Sequence[Value]) -> Row:
             archived=bool(archived),
             pinned=bool(pinned),
             tags=() if tags == "[]" else tuple(msgspec.json.decode(tags)),
+            held=bool(held),
         ),
         digest=Digest(
             line_count=line_count,

@@ -20,6 +20,7 @@ CREATE TABLE sessions (
   archived INTEGER NOT NULL,
   pinned INTEGER NOT NULL,
   tags TEXT NOT NULL,
+  held INTEGER NOT NULL,
 
   line_count INTEGER NOT NULL,
   message_count INTEGER NOT NULL,
@@ -46,7 +47,7 @@ CREATE TABLE sessions (
 -- The sessions as a list shows them: without their metadata, which can be long. Of it only the title that the
 -- model made is looked at, by the rule of `core.model.title_of`.
 CREATE VIEW listed AS SELECT
-  sid, name, key, channel, user_title, created_at, '{}' AS metadata, archived, pinned, tags,
+  sid, name, key, channel, user_title, created_at, '{}' AS metadata, archived, pinned, tags, held,
   line_count, message_count, talk_count,
   CASE
     WHEN instr(metadata, '"model_title"') AND json_valid(metadata)

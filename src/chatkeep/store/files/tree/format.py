@@ -85,6 +85,7 @@ class _HeaderLine(Struct, frozen=True, kw_only=True):
     archived: bool = False
     pinned: bool = False
     tags: tuple[str, ...] = ()
+    held: bool = False
 
 
 class _LooseMessages(Struct, frozen=True):
