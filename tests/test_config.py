@@ -9,6 +9,7 @@ import platformdirs
 import pytest
 
 from chatkeep.config import Settings, place_from, settings_from
+from chatkeep.core.life.retention import RetentionRule
 from chatkeep.errors import InvalidError
 
 
@@ -184,3 +185,14 @@ def test_find_the_place_beside_bad_settings(tmp_path: Path) -> None:
     (tmp_path / "chatkeep.toml").unlink()
     os.mkfifo(tmp_path / "chatkeep.toml")
     assert str(tmp_path) == place_from(tmp_path, {}).place
+
+
+def test_read_retention_rules(tmp_path: Path) -> None:
+    """Rules are tables of the file, and a bad one is named by its number and its field."""
+    path = tmp_path / "chatkeep.toml"
+    path.write_text('[[retention]]\ntag = "x"\nolder_than = "90d"\naction = "trash"\n')
+    rules = settings_from({"workspace": tmp_path}, {}).retention
+    assert (RetentionRule(tag="x", older_than="90d", action="trash"),) == rules
+    path.write_text('[[retention]]\nolder_than = "90"\naction = "trash"\n')
+    with pytest.raises(InvalidError, match=r"chatkeep\.toml: retention 1: older_than: must be a time such as 90d"):
+        settings_from({"workspace": tmp_path}, {})

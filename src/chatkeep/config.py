@@ -16,6 +16,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from chatkeep.core.bounds import MODEL_CHARS_MAX, RATE_MAX
+from chatkeep.core.life.retention import RetentionRule, retention_rules
 from chatkeep.disk.files import Durability
 from chatkeep.errors import InvalidError
 from chatkeep.store.address import FILES, StoreAddress, folder_address, store_address
@@ -87,6 +88,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     system_prompt: str = ""
     history_tokens: Annotated[int, Meta(ge=1, le=HISTORY_MAX)] = 8000
     upstream: tuple[UpstreamEntry, ...] = ()
+    retention: tuple[RetentionRule, ...] = ()
 
     def __repr__(self) -> str:
         """Show the workspace without the key."""
@@ -130,6 +132,7 @@ _RULES: Final = {
 }
 # The lists, with the flag to add one item
 _UPSTREAM: Final = "upstream"  # in the file alone: a table for each further server
+_RETENTION: Final = "retention"  # in the file alone: a table for each rule
 _FLAGS: Final = {"allow_hosts": "--allow-host", "trusted_proxies": "--trusted-proxy", "cors_origins": "--cors-origin"}
 _TYPES: Final = {field.name: field.type for field in msgspec.structs.fields(Settings)}
 
@@ -153,7 +156,11 @@ def settings_from(flags: Mapping[str, object], environ: Mapping[str, str]) -> Se
         elif name in written:
             chosen[name] = _checked(name, written[name], f"{FILE_NAME}: {name}", base=workspace)
     settings = msgspec.convert({"workspace": workspace, **chosen}, Settings)
-    return msgspec.structs.replace(settings, upstream=_upstreams_in(written.get(_UPSTREAM, []), environ))
+    return msgspec.structs.replace(
+        settings,
+        upstream=_upstreams_in(written.get(_UPSTREAM, []), environ),
+        retention=retention_rules(written.get(_RETENTION, []), f"{FILE_NAME}: {_RETENTION}"),
+    )
 
 
 def place_from(flag: object, environ: Mapping[str, str]) -> Settings:
@@ -211,7 +218,7 @@ def _check_folder(path: Path, told_by: str) -> None:
 def _file_values(path: Path) -> Mapping[str, object]:
     values = _toml(path)
     for name in values:
-        if name not in (*_RULES, _UPSTREAM):
+        if name not in (*_RULES, _UPSTREAM, _RETENTION):
             raise InvalidError(f"{FILE_NAME}: {name}", f"is not a setting; there are {', '.join(_RULES)}")
     return values
 

@@ -314,7 +314,7 @@ def serve_store(
     """
     import uvicorn  # noqa: PLC0415 - takes 0.5 s, only on servers
 
-    from chatkeep.http.app import create_app  # noqa: PLC0415
+    from chatkeep.http.app import create_app, keep_by  # noqa: PLC0415
     from chatkeep.http.gate.connection import BoundedProtocol  # noqa: PLC0415
     from chatkeep.http.gate.guard import Guard, Rates  # noqa: PLC0415
     from chatkeep.http.gate.limits import Limits  # noqa: PLC0415
@@ -342,6 +342,7 @@ def serve_store(
         cors_origins=settings.cors_origins,
         code=code,
     )
+    keep_by(app, settings.retention)
     config = uvicorn.Config(app, http=BoundedProtocol, **_SERVING)
     server = uvicorn.Server(config)
     config.load()

@@ -56,6 +56,7 @@ ARGS: dict[str, list[list[str]]] = {
     "pin": [[KEY], [ACTS]],
     "unpin": [[KEY]],
     "hold": [[KEY], [ACTS]],
+    "prune": [[], ["--dry-run"], ["--json"]],
     "release": [[KEY]],
     "archive": [[KEY]],
     "unarchive": [[KEY]],

@@ -71,6 +71,7 @@ CASES: dict[str, Case] = {
     "archive": Case("writes", "api:1"),
     "unarchive": Case("writes", "api:1"),
     "delete": Case("makes room", "api:2 --yes"),
+    "prune": Case("reads", "--json"),  # without rules
     "trash list": Case("reads", "--json"),
     "trash restore": Case("writes", "gone:1"),
     "trash purge": Case("makes room", "gone:2 --yes"),

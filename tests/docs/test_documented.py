@@ -68,8 +68,9 @@ def test_document_every_setting() -> None:
     flags = _options()["chatkeep serve"]
     for field in msgspec.structs.fields(config.Settings):
         flag, variable, default, _ = rows[field.name]
-        assert (flag in flags) == (field.name not in ("model_key", "upstream"))  # processes show flags; tables are none
-        assert ("never" if field.name == "upstream" else f"CHATKEEP_{field.name.upper()}") == variable
+        is_table = field.name in ("upstream", "retention")
+        assert (flag in flags) == (field.name != "model_key" and not is_table)  # processes show flags; tables are none
+        assert ("never" if is_table else f"CHATKEEP_{field.name.upper()}") == variable
         if field.name != "workspace":
             assert ("none" if field.default in ((), "") else str(field.default).lower()) == default
 

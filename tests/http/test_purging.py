@@ -1,14 +1,24 @@
-"""The purge of the trash while a server runs."""
+"""The purge of the trash and the retention rules while a server runs."""
 
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import TypeVar
 
+import pytest
+
+from chatkeep.access.tokens import TokenFile
+from chatkeep.core.life.retention import RetentionRule
+from chatkeep.core.model import Selection
 from chatkeep.errors import StorageError
-from chatkeep.http.purging import purging
+from chatkeep.http.app import create_app, keep_by
+from chatkeep.http.gate.guard import Guard
+from chatkeep.http.gate.limits import Limits
+from chatkeep.http.purging import pruning, purging
 from chatkeep.sessions.sessions import Sessions
 from chatkeep.store.memory import MemoryStore
 from chatkeep.testing import draft
@@ -36,6 +46,22 @@ class Counting(Threads):
         return answer
 
 
+class Emptying(MemoryStore):
+    """A store that tells when two sessions are deleted."""
+
+    def __init__(self) -> None:
+        """Begin without sessions."""
+        super().__init__()
+        self.left, self.done = 2, threading.Event()
+
+    def delete(self, key: str, *, to_trash: bool = False) -> None:
+        """Remove a session."""
+        super().delete(key, to_trash=to_trash)
+        self.left -= 1
+        if not self.left:
+            self.done.set()
+
+
 def _trash_after(days: int, trash_days: int) -> tuple[list[str], bool]:
     """Return the keys in the trash some days after a deletion, once a server looked, and whether it did."""
 
@@ -58,3 +84,42 @@ def test_purge_after_so_many_days() -> None:
     assert ([], True) == _trash_after(31, 30)
     assert (["a"], True) == _trash_after(29, 30)
     assert (["a"], False) == _trash_after(99, 0)
+
+
+def test_prune_again_and_again(caplog: pytest.LogCaptureFixture) -> None:
+    """A server lets sessions go by the rules, also after a run that failed; its log has counts, no keys."""
+    rules = (RetentionRule(action="archive", keep_newest=2), RetentionRule(action="trash", archived=True, max_bytes=1))
+
+    async def run() -> tuple[tuple[str, ...], list[str]]:
+        store, threads = MemoryStore(), Counting()
+        sessions = Sessions(store)
+        for number in range(4):
+            sessions.append(f"secret:{number}", [draft("said", number)])
+        async with pruning(sessions, threads, rules, pause_s=0):
+            await asyncio.wait_for(threads.done.wait(), 30)
+        return sessions.keys(Selection(archived=None)).keys, sorted(one.key for one in store.trash())
+
+    caplog.set_level("INFO", "chatkeep.trash")
+    kept, trashed = asyncio.run(run())
+    assert ("secret:2", "secret:3") == kept[-2:]
+    assert set(trashed) <= {"secret:0", "secret:1"}
+    assert "the retention rules failed (storage" in caplog.text
+    assert "retention rule 1: " in caplog.text
+    assert "secret" not in caplog.text
+
+
+def test_prune_as_long_as_the_application_lives(tmp_path: Path) -> None:
+    """An application runs the rules that it was given when it starts."""
+
+    async def run() -> tuple[str, ...]:
+        store = Emptying()
+        sessions = Sessions(store)
+        for number in range(3):
+            sessions.append(f"k:{number}", [draft("said", number)])
+        app = create_app(sessions, Guard(TokenFile(tmp_path / "tokens.json"), Limits(None), hosts=()))
+        keep_by(app, [RetentionRule(action="delete", keep_newest=1)])
+        async with app.router.lifespan_context(app):
+            assert await asyncio.to_thread(store.done.wait, 30)
+        return sessions.keys().keys
+
+    assert ("k:2",) == asyncio.run(run())

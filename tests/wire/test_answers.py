@@ -52,7 +52,9 @@ from chatkeep.wire.ready import ReadyAnswers
 
 T = TypeVar("T")
 AT = datetime(2024, 1, 15, 10, 30, 0, 123457, tzinfo=UTC)
-HEADER = Header(key="a/b", channel="web", title="T", created_at=AT, archived=True, pinned=True, tags=("x", "y"), held=True)
+HEADER = Header(
+    key="a/b", channel="web", title="T", created_at=AT, archived=True, pinned=True, tags=("x", "y"), held=True
+)
 SUMMARY = Summary(
     header=HEADER,
     line_count=5,

@@ -42,10 +42,11 @@ COMMANDS: Final = {
     "unpin": ("marking.unpin", "Unpin sessions."),
     "archive": ("marking.archive", "Archive sessions."),
     "unarchive": ("marking.unarchive", "Take sessions out of the archive."),
-    "hold": ("marking.hold", "Hold sessions: no rule of `chatkeep prune` touches them."),
-    "release": ("marking.release", "Release sessions that were held."),
+    "hold": ("marking.hold_command", "Hold sessions."),
+    "release": ("marking.release_command", "Release sessions that were held."),
     "delete": ("writing.delete_command", "Delete sessions."),
     "trash": ("deleted.trash_app", "List deleted sessions, bring them back, remove them for good."),
+    "prune": ("pruning.prune", "Archive or delete what the retention rules say, and print what went and why."),
     "export": ("exporting.export", "Write sessions for a later import, for people or for models."),
     "import": ("transfer.import_", "Import sessions from files."),
     "stats": (

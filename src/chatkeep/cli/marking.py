@@ -55,12 +55,12 @@ def unarchive(keys: Keys, *, workspace: Workspace = None, as_json: AsJson = Fals
     _mark(keys, lambda _: Revision(archived=False), "Unarchived", workspace, as_json=as_json)
 
 
-def hold(keys: Keys, *, workspace: Workspace = None, as_json: AsJson = False) -> None:
+def hold_command(keys: Keys, *, workspace: Workspace = None, as_json: AsJson = False) -> None:
     """Hold sessions: no rule of `chatkeep prune` touches them."""
     _mark(keys, lambda _: Revision(held=True), "Held", workspace, as_json=as_json)
 
 
-def release(keys: Keys, *, workspace: Workspace = None, as_json: AsJson = False) -> None:
+def release_command(keys: Keys, *, workspace: Workspace = None, as_json: AsJson = False) -> None:
     """Release sessions that were held."""
     _mark(keys, lambda _: Revision(held=False), "Released", workspace, as_json=as_json)
 

@@ -120,10 +120,7 @@ class Message(Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unkn
 
 
 class Header(Struct, frozen=True, kw_only=True):
-    """A session's data besides its messages. `title` is the user's own title, or None.
-
-    No rule of `core.life.retention` touches a `held` session, nor a pinned one.
-    """
+    """A session's data besides its messages. `title` is the user's own, or None. No rule takes a `held` session."""
 
     key: str
     channel: str

@@ -21,6 +21,7 @@ from starlette.types import Receive, Scope, Send
 
 from chatkeep.access.page_sessions import SignInCode
 from chatkeep.access.sign_in_links import SignInLinks
+from chatkeep.core.life.retention import RetentionRule
 from chatkeep.http import docs
 from chatkeep.http.gate import problems
 from chatkeep.http.gate.binding import check_known, query_of
@@ -29,7 +30,7 @@ from chatkeep.http.gate.guard import RATE_HEADERS, Guard, GuardMiddleware
 from chatkeep.http.gate.rules import Pools
 from chatkeep.http.metrics import Metrics
 from chatkeep.http.openapi import Route, bound, described
-from chatkeep.http.purging import purging
+from chatkeep.http.purging import pruning, purging
 from chatkeep.http.services import Description, Services, room_for_body, services_of
 from chatkeep.http.streams.followers import Feed
 from chatkeep.http.streams.relay import Relay
@@ -93,6 +94,7 @@ def create_app(
         lifespan=_life,
     )
     app.router.redirect_slashes = False
+    keep_by(app, ())
     problems.register(app)
     metrics = Metrics(sessions)
     app.add_middleware(GuardMiddleware, guard=guard)
@@ -120,6 +122,11 @@ def create_app(
     return app
 
 
+def keep_by(app: Starlette, rules: Sequence[RetentionRule]) -> None:
+    """Let an application run these retention rules once a day while it lives."""
+    app.state.retention = tuple(rules)
+
+
 def _let_pages_call(app: Starlette, origins: Sequence[str]) -> None:
     app.add_middleware(
         CORSMiddleware,
@@ -139,9 +146,10 @@ def _let_pages_call(app: Starlette, origins: Sequence[str]) -> None:
 
 @asynccontextmanager
 async def _life(app: Starlette) -> AsyncIterator[None]:
-    """Purge the trash; at shutdown, wait until cancelled answers are stored: uvicorn does not wait for them."""
+    """Purge and prune; at shutdown, wait until cancelled answers are stored: uvicorn does not wait for them."""
     services = services_of(app)
-    async with purging(services.sessions, services.pools):
+    sessions, threads = services.sessions, services.pools
+    async with purging(sessions, threads), pruning(sessions, threads, app.state.retention):
         yield
     await services.chats.close()
     await services.upstreams.close()

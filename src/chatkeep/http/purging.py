@@ -1,26 +1,46 @@
-"""The daily purge of the trash, while a server runs."""
+"""The purge of the trash and the retention rules, while a server runs."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator
+from collections import Counter
+from collections.abc import AsyncIterator, Coroutine, Sequence
 from datetime import timedelta
 from typing import Final
 
+from chatkeep.core.life.retention import RetentionRule
 from chatkeep.errors import ChatkeepError
+from chatkeep.sessions.retaining import due, let_go
 from chatkeep.sessions.sessions import Sessions
 from chatkeep.threads import Threads
 
 _PAUSE_S: Final = 3600.0  # an hour; nobody waits for the room of a deleted session longer than that
+_DAY_S: Final = 86_400.0  # the bounds of rules are days, or change slowly
+_DONE: Final = {"archive": "archived", "trash": "moved to the trash", "delete": "deleted"}
 _log = logging.getLogger("chatkeep.trash")
 
 
 @contextlib.asynccontextmanager
 async def purging(sessions: Sessions, threads: Threads, pause_s: float = _PAUSE_S) -> AsyncIterator[None]:
     """Purge sessions as many days after their deletion as the trash keeps them, at once and then at each pause."""
-    task = asyncio.create_task(_purge(sessions, threads, pause_s)) if sessions.trash.days else None
+    async with _beside(_purge(sessions, threads, pause_s) if sessions.trash.days else None):
+        yield
+
+
+@contextlib.asynccontextmanager
+async def pruning(
+    sessions: Sessions, threads: Threads, rules: Sequence[RetentionRule], pause_s: float = _DAY_S
+) -> AsyncIterator[None]:
+    """Let sessions go by the rules, at once and then at each pause."""
+    async with _beside(_prune(sessions, threads, rules, pause_s) if rules else None):
+        yield
+
+
+@contextlib.asynccontextmanager
+async def _beside(work: Coroutine[None, None, None] | None) -> AsyncIterator[None]:
+    task = None if work is None else asyncio.create_task(work)
     try:
         yield
     finally:
@@ -39,4 +59,18 @@ async def _purge(sessions: Sessions, threads: Threads, pause_s: float) -> None:
                 _log.info("purged %d sessions from the trash", len(gone))
         except ChatkeepError as error:
             _log.warning("purging the trash failed (%s); trying again later", error.code)
+        await asyncio.sleep(pause_s)
+
+
+async def _prune(sessions: Sessions, threads: Threads, rules: Sequence[RetentionRule], pause_s: float) -> None:
+    while True:
+        counts: Counter[tuple[int, str]] = Counter()
+        try:
+            for one in await threads.export(due, sessions, rules):  # long: it must not delay reads
+                if await threads.write(let_go, sessions, one, rules):
+                    counts[one.rule, _DONE[one.action]] += 1
+        except ChatkeepError as error:
+            _log.warning("the retention rules failed (%s); trying again later", error.code)
+        for (rule, done), count in sorted(counts.items()):
+            _log.info("retention rule %d: %d sessions were %s", rule, count, done)
         await asyncio.sleep(pause_s)

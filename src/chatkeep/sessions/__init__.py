@@ -6,4 +6,5 @@ trash_can     deleted sessions that can come back
 figures       statistics and changes under some prefixes
 confinement   the keys within reach of a caller
 lifetimes     the end of many sessions: what a compaction erases
+retaining     the sessions that go by retention rules
 """

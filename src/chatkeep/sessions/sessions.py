@@ -266,6 +266,10 @@ class Sessions:
         """Return the summary of a session."""
         return self._store.get(self._reach.own(key))
 
+    def size_of(self, key: str) -> int:
+        """Return the bytes of a session, as `OwnStore.size_of` does."""
+        return self._store.size_of(self._reach.own(key))
+
     def read(self, key: str, *, log: bool = False) -> Session:
         """Return a whole session as it stands; with `log`, every line of it."""
         return self._store.read(self._reach.own(key), log=log)

@@ -187,6 +187,10 @@ class MemoryStore:
         """Return the summary of a session."""
         return self._stored(key).summary
 
+    def size_of(self, key: str) -> int:
+        """Return the bytes of a session, as JSON."""
+        return self._stored(key).size
+
     def read(self, key: str, *, log: bool = False) -> Session:
         """Return a whole session as it stands; with `log`, every line of it."""
         stored = self._stored(key)

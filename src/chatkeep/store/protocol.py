@@ -326,6 +326,14 @@ class Store(Protocol):
 class OwnStore(Store, Protocol):
     """A store opened by this process."""
 
+    def size_of(self, key: str) -> int:
+        """Return the bytes of a session, its whole log included.
+
+        Raises:
+            SessionNotFoundError, SessionDamagedError: as in `get`.
+        """
+        ...
+
     def is_deleted(self, key: str) -> bool:
         """Tell whether a merge with `unless_deleted` would leave out the session of this key.
 

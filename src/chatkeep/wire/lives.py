@@ -13,6 +13,7 @@ from chatkeep.core.bounds import DEPTH_MAX
 from chatkeep.core.checks import TAGS_MAX
 from chatkeep.core.life.compacting import Compacted
 from chatkeep.core.life.dropping import REPLACED_MAX, SEQ_MAX, Created, Dropped, NewSession
+from chatkeep.core.life.retention import Departure
 from chatkeep.core.life.trashing import Trashed
 from chatkeep.core.model import Draft, Json, Message, Receipt
 from chatkeep.core.standing import Drops, SeqRange
@@ -257,3 +258,16 @@ def dropped_of(data: bytes) -> Dropped:
         mark=facts.mark,
         messages=tuple(map(message_in, facts.messages)),
     )
+
+
+class PruneReport(Struct, frozen=True, kw_only=True):
+    """The sessions that went by the retention rules, or in a dry run would go, each with its rule and the reason.
+
+    `left_out` has the keys of sessions that were used, changed or busy meanwhile: they stay.
+    """
+
+    sessions: tuple[Departure, ...]
+    count: int
+    rule_count: int
+    dry_run: bool
+    left_out: tuple[str, ...] = ()

@@ -4,4 +4,5 @@ incoming    sessions, headers and messages from elsewhere, checked by every rule
 dropping    beginning, forking, replacing and taking back: the requests, and their answers
 compacting  erasing dropped lines for good
 trashing    deleted sessions that can come back
+retention   rules for the sessions to archive, to move to the trash or to delete
 """

@@ -296,6 +296,10 @@ class FilesStore:
         """Return the summary of a session, as `Store.get` says."""
         return self._row(key).summary
 
+    def size_of(self, key: str) -> int:
+        """Return the bytes of a session's file."""
+        return self._row(key).stamp.size
+
     def read(self, key: str, *, log: bool = False) -> Session:
         """Return a whole session, as `Store.read` says, without any change not yet answered."""
         session = self._log(key)
