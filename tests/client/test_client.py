@@ -8,6 +8,7 @@ import threading
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import aclosing, asynccontextmanager, closing
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 import httpx
@@ -21,7 +22,7 @@ from chatkeep.access.tokens import TokenFile
 from chatkeep.client import AsyncClient, Client
 from chatkeep.core.bounds import MESSAGE_BYTES_MAX
 from chatkeep.core.life.dropping import Chosen, NewSession
-from chatkeep.core.model import Draft, Revision, Selection
+from chatkeep.core.model import Draft, Message, Revision, Selection
 from chatkeep.core.search.query import parse_query
 from chatkeep.core.search.search import Search
 from chatkeep.errors import (
@@ -905,3 +906,21 @@ def test_close_leaves_open_what_was_given(server: Server) -> None:
 def test_unreachable_has_a_code() -> None:
     """Scripts tell it from other failures."""
     assert "unreachable" == errors.UnreachableError.code
+
+
+def test_both_clients_read_the_time_of_storing(server: Server, client: Client) -> None:
+    """A message with a time of its sender has it; a message read and appended elsewhere gets the time of that."""
+    long_ago = Draft(role="user", content="Hello", sent_at=datetime(2001, 2, 3, tzinfo=UTC))
+    client.append(KEY, [long_ago, said("Now")])
+    read = client.read(KEY).messages
+
+    async def read_by_the_other() -> tuple[Message, ...]:
+        async with AsyncClient(server.url, server.secret) as other:
+            await other.append("cli:other", read[0])
+            return (await other.window(KEY)).messages
+
+    assert read == asyncio.run(read_by_the_other())
+    assert [True, False] == [one.stored_at is not None for one in read]
+    (again,) = client.read("cli:other").messages
+    assert read[0].sent_at == again.sent_at
+    assert (again.stored_at or again.sent_at) > (read[0].stored_at or read[0].sent_at)

@@ -242,3 +242,53 @@ def test_read_a_file_whose_unknown_fields_cannot_be_kept(tmp_path: Path) -> None
     with closing(FilesStore.open(tmp_path)) as store:
         assert {"mood": "good"} == Sessions(store).window("a", limit=1).messages[0].extra
     assert data == file.read_bytes()
+
+
+def test_keep_the_time_of_storing(tmp_path: Path) -> None:
+    """A round trip keeps it and adds none; what another program said gets the time of the import."""
+    held = Sessions(MemoryStore())
+    said = datetime(2024, 1, 1, tzinfo=UTC)
+    held.append("a", [Draft(role="user", content="x", sent_at=said), Draft(role="user", content="now")])
+    for fmt in ("json", "jsonl"):
+        assert out(held, fmt) == out(taken(out(held, fmt), fmt), fmt)
+    (session,) = all_of(held)
+    assert [True, False] == [one.stored_at is not None for one in session.messages]
+
+    imported_at = datetime(2030, 1, 1, tzinfo=UTC)
+    path = tmp_path / "messages.jsonl"
+    path.write_text('{"role":"user","content":"said elsewhere"}\n', encoding="utf-8")
+    (foreign,) = importers.read_sessions(path, "openai", now=lambda: imported_at)
+    assert isinstance(foreign, Session)
+    assert [imported_at] == [one.stored_at for one in foreign.messages]
+
+
+@pytest.mark.parametrize("value", ["5", '"soon"', "1e999", '"0001-01-01T00:00:00+14:00"', "[null]"])
+def test_read_a_file_with_a_field_of_the_same_name(value: str, tmp_path: Path) -> None:
+    """A `stored_at` of another program that is no time stays an unknown field, and costs no line."""
+    with closing(FilesStore.open(tmp_path)) as store:
+        Sessions(store).append("a", [Draft(role="user", content="x", id="1"), Draft(role="user", content="y")])
+    (file,) = (tmp_path / "sessions").glob("*.json")
+    data = file.read_bytes().replace(b'"id":"1"', b'"id":"1","stored_at":%s' % value.encode())
+    file.write_bytes(data)
+    with closing(FilesStore.open(tmp_path)) as store:
+        held = Sessions(store)
+        assert ["x", "y"] == [one.content for one in held.window("a", limit=5).messages]
+        assert held.get("a").damage is None
+        held.append("a", [Draft(role="user", content="z")])
+    expected = None if value == "1e999" else {"stored_at": json.loads(value)}
+    with closing(FilesStore.open(tmp_path)) as store:
+        (first, *_) = Sessions(store).read("a").messages
+    assert (None, expected) == (first.stored_at, first.extra)
+    assert value.encode() in file.read_bytes()
+
+
+def test_read_the_time_of_storing_in_another_zone(tmp_path: Path) -> None:
+    """Another program may write it in a zone of its own; it comes back in UTC."""
+    with closing(FilesStore.open(tmp_path)) as store:
+        Sessions(store).append("a", [Draft(role="user", content="x", id="1")])
+    (file,) = (tmp_path / "sessions").glob("*.json")
+    zoned = b'"id":"1","stored_at":"2024-01-01T09:00:00+09:00"'
+    file.write_bytes(file.read_bytes().replace(b'"id":"1"', zoned))
+    with closing(FilesStore.open(tmp_path)) as store:
+        (message,) = Sessions(store).read("a").messages
+    assert b'"stored_at":"2024-01-01T00:00:00Z"' in msgspec.json.encode(message)

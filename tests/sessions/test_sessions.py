@@ -9,7 +9,7 @@ from itertools import count
 import pytest
 
 from chatkeep.core.bounds import MESSAGE_BYTES_MAX, METADATA_BYTES_MAX
-from chatkeep.core.life.dropping import Chosen
+from chatkeep.core.life.dropping import Chosen, Mark
 from chatkeep.core.model import Draft, Message, Revision, Selection
 from chatkeep.core.usage.spending import UsageQuery
 from chatkeep.errors import (
@@ -48,6 +48,32 @@ def test_append_fills_in_ids_and_times(sessions: Sessions) -> None:
     found = [(said.id, said.sent_at, said.sent_at.utcoffset()) for said in sessions.window(MINE).messages]
 
     assert [("1", at(100), timedelta(0)), ("x", at(0), timedelta(0))] == found
+
+
+def test_append_notes_the_time_of_storing(sessions: Sessions) -> None:
+    """A time that the sender says gets the time of storing beside it; the sender cannot say that one."""
+    sessions.append(MINE, [draft("a", 1, stored_at=at(2)), Draft(role="user", content="b", stored_at=at(2))])
+
+    assert [(at(1), at(100)), (at(100), None)] == [(one.sent_at, one.stored_at) for one in sessions.read(MINE).messages]
+
+
+def test_drop_notes_the_time_of_storing(sessions: Sessions) -> None:
+    """A mark with a time of the sender has the time of storing, too."""
+    sessions.append(MINE, talk(2))
+    sessions.drop(MINE, Chosen(last=1), mark=Mark(sent_at=at(3)))
+
+    assert at(100) == sessions.read(MINE, log=True).messages[-1].stored_at
+
+
+def test_fork_keeps_the_time_of_storing(sessions: Sessions) -> None:
+    """The messages of a fork keep both of their times, also where they were stored first."""
+    sessions.append(MINE, [draft("a", 1)])
+    stored = sessions.read(MINE).messages
+    later = sessions.at(at(500), lambda _: "later")
+    later.fork(MINE, new_key="mine:2")
+
+    assert stored == sessions.read("mine:2").messages
+    assert at(100) == stored[0].stored_at
 
 
 def test_append_makes_ids_in_order() -> None:

@@ -461,7 +461,9 @@ def _merged(report: ImportAnswer, key: str) -> Merged:
 
 
 def _with_utc(draft: Draft) -> Draft:
-    return draft if draft.sent_at is None else msgspec.structs.replace(draft, sent_at=utc(draft.sent_at))
+    """Return a message as it is sent: its time in UTC, without a time of storing, which the server itself says."""
+    sent_at = None if draft.sent_at is None else utc(draft.sent_at)
+    return msgspec.structs.replace(draft, sent_at=sent_at, stored_at=None)
 
 
 def _session_path(key: str) -> str:

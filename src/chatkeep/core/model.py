@@ -41,11 +41,11 @@ TALK_ROLES: Final[frozenset[Role]] = frozenset(("user", "assistant"))
 MODEL_TITLE: Final = "model_title"
 """Name in a session's metadata of the model's title; the user's own title is a field of the header."""
 
-_NO_TIME: Final = datetime(1, 1, 1, tzinfo=UTC)
+_NO_TIMES: Final = {"sent_at": datetime(1, 1, 1, tzinfo=UTC), "stored_at": None}
 
 
 class Draft(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """A message without a place in a session yet. `Sessions` fills in a missing id and time.
+    """A message without a place in a session yet. `Sessions` fills in a missing id and time, and `stored_at`.
 
     `drops` are ranges of earlier seqs that no longer stand: see `core.standing`.
     """
@@ -59,6 +59,7 @@ class Draft(Struct, frozen=True, kw_only=True, omit_defaults=True):
     tool_call_id: str | None = None
     metadata: dict[str, Json] | None = None
     drops: Drops | None = None
+    stored_at: datetime | None = None
 
     def says_the_same(self, other: Draft) -> bool:
         """Tell whether two messages have equal content; id and time do not count."""
@@ -68,8 +69,7 @@ class Draft(Struct, frozen=True, kw_only=True, omit_defaults=True):
 class Message(Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
     """One line of a session. `seq` is its place, 1, 2, 3 ...; it alone defines the order.
 
-    `drops` are ranges of earlier seqs that no longer stand: see `core.standing`.
-
+    `drops` are ranges of earlier seqs that no longer stand: see `core.standing`. `stored_at` is beside a sender's time.
     `extra` has fields unknown to Chatkeep, as another program wrote them: see `core.unknown`.
     """
 
@@ -83,6 +83,7 @@ class Message(Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unkn
     tool_call_id: str | None = None
     metadata: dict[str, Json] | None = None
     drops: Drops | None = None
+    stored_at: datetime | None = None
     extra: dict[str, Json] | None = field(default=None, name="")
 
     @property
@@ -170,8 +171,9 @@ class Summary(Struct, frozen=True, kw_only=True):
 
 
 def erased(line: Message) -> Message:
-    """Return what a compaction leaves of a dropped line: its place, its id and what it drops."""
-    return Message(seq=line.seq, role=EVENT, content="", sent_at=line.sent_at, id=line.id, drops=line.drops)
+    """Return what a compaction leaves of a dropped line: its place, its id, its times and what it drops."""
+    own = ("seq", "sent_at", "id", "drops", "stored_at")
+    return Message(role=EVENT, content="", **{name: getattr(line, name) for name in own})
 
 
 def title_of(header: Header, made_title: str | None) -> str:
@@ -380,7 +382,7 @@ def check_draft(draft: Draft) -> None:
     Raises:
         InvalidError: for content of another kind, NUL or a lone surrogate, a bad id, a time out of range, drops that
             are no ranges, and for a message nested too deep or with too many values.
-        TooLargeError: when the message is larger than 16 MiB as JSON, its id and time not counted.
+        TooLargeError: when the message is larger than 16 MiB as JSON, its id and times not counted.
     """
     if draft.content is None and not draft.tool_calls:
         raise InvalidError("content", "is missing: it may be null or left out only beside tool_calls")
@@ -435,7 +437,7 @@ def check_extra(message: Message) -> None:
     """
     if not message.extra:
         return
-    known = encoded_json("message", msgspec.structs.replace(message, extra=None, id="", sent_at=_NO_TIME))
+    known = encoded_json("message", msgspec.structs.replace(message, extra=None, id="", **_NO_TIMES))
     encoded = known[:-1] + b"," + encoded_json("message", message.extra)[1:]
     if len(encoded) > MESSAGE_BYTES_MAX:
         raise TooLargeError("message", MESSAGE_BYTES_MAX)
@@ -455,12 +457,12 @@ def utc(at: datetime) -> datetime:
 
 
 def _given_bytes(draft: Draft) -> int:
-    """Return the bytes of id and time in a message as JSON.
+    """Return the bytes of id and times in a message as JSON.
 
-    They do not count toward its bound, as the store may have added both.
+    They do not count toward its bound, as the store may have added them.
     """
     empty = Draft(role=draft.role, content=None)
-    given = msgspec.structs.replace(empty, id=draft.id, sent_at=draft.sent_at)
+    given = msgspec.structs.replace(empty, id=draft.id, sent_at=draft.sent_at, stored_at=draft.stored_at)
     return len(msgspec.json.encode(given)) - len(msgspec.json.encode(empty))
 
 

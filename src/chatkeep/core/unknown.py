@@ -9,13 +9,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
+from datetime import datetime
 from typing import Final
 
 import msgspec
 from msgspec import Raw
 
 from chatkeep.core.history.windows import Window
-from chatkeep.core.model import Header, Json, Message
+from chatkeep.core.model import Header, Json, Message, utc
+from chatkeep.errors import InvalidError
 
 FORMAT: Final = 2
 """The number of the format of session files and exports, in their header."""
@@ -58,7 +60,8 @@ def message_in(raw: bytes) -> Message:
         return message_of(_fields(raw))
     data = bytes(raw)  # a client has them as a part of an answer, undecoded
     is_unnamed = b'""' in data and _UNNAMED.search(data)
-    return message if message.extra is None and not is_unnamed else message_of(_fields(raw))
+    is_timed = message.stored_at is None or _is_time(message.stored_at)
+    return message if message.extra is None and is_timed and not is_unnamed else message_of(_fields(raw))
 
 
 def message_of(fields: Mapping[str, Json]) -> Message:
@@ -69,9 +72,10 @@ def message_of(fields: Mapping[str, Json]) -> Message:
     """
     if not isinstance(fields, Mapping):
         return msgspec.convert(fields, Message)  # raises, with the reason
-    known = {name: value for name, value in fields.items() if name in _MESSAGE_FIELDS}
+    names = _MESSAGE_FIELDS if _is_time(fields.get("stored_at")) else _MESSAGE_FIELDS - {"stored_at"}
+    known = {name: value for name, value in fields.items() if name in names}
     message = msgspec.convert(known, Message)
-    extra = {name: value for name, value in fields.items() if name not in _MESSAGE_FIELDS}
+    extra = {name: value for name, value in fields.items() if name not in names}
     return msgspec.structs.replace(message, extra=extra) if extra else message
 
 
@@ -92,6 +96,15 @@ def written_window(window: Window) -> Json:
     return {**msgspec.structs.asdict(window), "messages": written(window.messages)}
 
 
+def _is_time(value: Json) -> bool:
+    """Tell whether a value may be a `stored_at` of ours; another program may have a field of this name."""
+    try:
+        utc(msgspec.convert(value, datetime))
+    except (msgspec.ValidationError, InvalidError):
+        return False
+    return True
+
+
 def _fields(raw: bytes) -> dict[str, Json]:
     """Return the fields of JSON, without unknown ones with text or numbers that cannot be kept."""
     fields: dict[str, Json] = {}
@@ -99,6 +112,6 @@ def _fields(raw: bytes) -> dict[str, Json]:
         try:
             fields[name] = msgspec.json.decode(value)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-            if name in _MESSAGE_FIELDS:
+            if name in _MESSAGE_FIELDS and name != "stored_at":
                 raise
     return fields

@@ -68,7 +68,8 @@ def read_sessions(
 
     `fmt` is the name of a format or its importer. `zone` applies to times without an offset, by default this machine's
     zone. `on_bytes` gets the number of bytes just read, as they are on disk. `stored_ids` returns the ids of the
-    messages that an earlier import stored under a key.
+    messages that an earlier import stored under a key. Messages of other programs get the time of the import beside
+    their own; those of Chatkeep keep what they have, so that an export of them is the same again.
 
     Raises:
         InvalidError: when the format is unknown, the path does not exist or has no session files, or an archive
@@ -79,10 +80,19 @@ def read_sessions(
         folder = place if isinstance(place, Path) and place.is_dir() else None
         reading = Reading(now=now, zone=zone, folder=folder, on_bytes=on_bytes, stored_ids=stored_ids)
         for file in files_of(place, importer):
+            at = None if importer.name in OWN_FORMATS else now()
             try:
-                yield from (_placed(record, file) for record in importer.read(file, reading))
+                yield from (_placed(_stored(record, at), file) for record in importer.read(file, reading))
             except (*READ_ERRORS, BrokenInputError, TooLargeError) as error:
                 yield Flaw(file.name, read_failure(error))
+
+
+def _stored(record: Session | Flaw, at: datetime | None) -> Session | Flaw:
+    """Return a session with this time of storing in its messages without one."""
+    if at is None or isinstance(record, Flaw):
+        return record
+    messages = (one if one.stored_at else msgspec.structs.replace(one, stored_at=at) for one in record.messages)
+    return msgspec.structs.replace(record, messages=tuple(messages))
 
 
 def _placed(record: Session | Flaw, file: Source) -> Session | Flaw:

@@ -74,6 +74,7 @@ class ImportedMessage(Struct, frozen=True, kw_only=True, omit_defaults=True):
     tool_call_id: str | None = None
     metadata: dict[str, Json] | None = None
     drops: Drops | None = None
+    stored_at: datetime | None = None
     seq: int | None = None
     extra: dict[str, Json] | None = None
 
@@ -165,7 +166,7 @@ def mended_message(message: Mapping[str, Json], zone: tzinfo | None, told: tuple
     if not (content is None or _is_content(content)):
         raise InvalidError("content", "must be text, or a list of parts that are objects or texts")
     names: dict[str, Any] = {name: fields.checked(name, _a_name) for name in ("id", "name", "tool_call_id")}
-    sent_at = fields.checked("timestamp", lambda at: instant(at, zone))
+    sent_at, stored_at = (fields.checked(name, lambda at: instant(at, zone)) for name in ("timestamp", "stored_at"))
     given = fields.checked("metadata", _an_object)
     metadata = given or {}
     drops, seq = fields.checked("drops", _some_ranges), fields.checked("seq", _a_seq)
@@ -185,6 +186,7 @@ def mended_message(message: Mapping[str, Json], zone: tzinfo | None, told: tuple
     kept, extra = _storable(draft, fields.rest())
     kept_fields = msgspec.structs.asdict(kept)
     del kept_fields["sent_at"]
+    kept_fields["stored_at"] = stored_at
     said = ImportedMessage(timestamp=sent_at, seq=seq, extra=extra or None, **kept_fields)
     return ReadRecord(said, tuple(dict.fromkeys((*told, *fields.told, *_changes(draft, kept)))))
 

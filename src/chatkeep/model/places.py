@@ -81,7 +81,7 @@ def again(message: Message) -> Draft:
     """Return a stored message as the client sent it."""
     fields = msgspec.structs.asdict(message)
     del fields["seq"], fields["extra"]
-    return Draft(**fields | {"id": None, "sent_at": None, "drops": None})
+    return Draft(**fields | {"id": None, "sent_at": None, "stored_at": None, "drops": None})
 
 
 class StoredLog(Struct, frozen=True):

@@ -38,12 +38,15 @@ class MessageIds:
 def completed(draft: Draft, now: datetime, new_id: Callable[[datetime], str]) -> Draft:
     """Return a message with an id and a time, after checking its rules.
 
+    A time that the sender gave gets the time of storing beside it. No sender says that one.
+
     Raises:
         InvalidError, TooLargeError: as in `check_draft`.
     """
-    sent_at = now if draft.sent_at is None else utc(draft.sent_at)
+    sent_at, stored_at = (now, None) if draft.sent_at is None else (utc(draft.sent_at), now)
     content = "" if draft.content is None and draft.role == EVENT else draft.content
-    complete = msgspec.structs.replace(draft, sent_at=sent_at, id=draft.id or new_id(now), content=content)
+    own = {"id": draft.id or new_id(now), "sent_at": sent_at, "stored_at": stored_at}
+    complete = msgspec.structs.replace(draft, content=content, **own)
     check_draft(draft if draft.id == "" else complete)
     return complete
 
@@ -55,4 +58,4 @@ def completed_mark(mark: Mark, now: datetime, new_id: Callable[[datetime], str])
         InvalidError: as in `check_draft`.
     """
     complete = completed(Draft(role=EVENT, content="", id=mark.id, sent_at=mark.sent_at), now, new_id)
-    return Mark(id=complete.id, sent_at=complete.sent_at)
+    return Mark(id=complete.id, sent_at=complete.sent_at, stored_at=complete.stored_at)

@@ -47,6 +47,16 @@ class AppendContract:
         store.append(_KEY, [draft("now", 0.123457)])
         assert at(0.123457) == store.read(_KEY).messages[0].sent_at
 
+    def test_append_keeps_the_time_of_storing(self, store: Store) -> None:
+        """The time of storing comes back beside the time said; a retry does not change it. A server has its own."""
+        store.append(_KEY, [draft("said long ago", 1, id="a", stored_at=at(60.000001))])
+        (first,) = store.read(_KEY).messages
+        assert first.sent_at < at(60) < (first.stored_at or first.sent_at)
+        again = store.append(_KEY, [draft("said long ago", 2, id="a", stored_at=at(70))])
+        assert (0, at(1)) == (again.stored_count, again.receipts[0].sent_at)
+        assert (first,) == store.read(_KEY).messages == store.window(_KEY, limit=5).messages
+        assert at(1) == store.get(_KEY).updated_at
+
     def test_append_makes_created_at_the_earliest_time(self, store: Store) -> None:
         """`created_at` is the earliest time of the first append; later messages do not change it."""
         store.append(_KEY, [draft("late", 20), draft("early", 10)])

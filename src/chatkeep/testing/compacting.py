@@ -38,6 +38,18 @@ class CompactContract:
             lines[3].metadata,
         )
 
+    def test_compact_keeps_the_time_of_storing(self, store: Store) -> None:
+        """An erased line keeps both of its times."""
+        store.append(_KEY, [draft("zebra", 4, id="z", stored_at=at(50))])
+        (before,) = store.read(_KEY).messages
+        store.drop(_KEY, Chosen(last=1), mark=Mark(id="mark", sent_at=at(60)))
+        (done,) = store.compact([_KEY])
+        assert 1 == done.erased_count
+        after = store.read(_KEY, log=True).messages[0]
+        assert before.stored_at is not None
+        assert ("", at(4), before.stored_at) == (after.content, after.sent_at, after.stored_at)
+        assert not store.compact([_KEY])[0].erased_count
+
     def test_compact_keeps_the_rest(self, store: Store) -> None:
         """Windows, counts, titles, searches, lists and cursors are as before."""
         store.append("other", talk(2))

@@ -33,6 +33,13 @@ class MergeContract:
         assert 1 == store.list(Selection(archived=True), limit=1).total
         assert [_KEY] == [hit.key for hit in store.search(search_for("line")).hits]
 
+    def test_merge_keeps_the_time_of_storing(self, store: Store) -> None:
+        """It comes with a message, and is no content: a stored message keeps its own."""
+        assert (True, 1, 0) == _counts(store.merge(session(_KEY, [draft("a", 1, id="a", stored_at=at(9))])))
+        again = session(_KEY, [draft("a", 1, id="a", stored_at=at(10)), draft("b", 2, id="b")])
+        assert (False, 1, 1) == _counts(store.merge(again))
+        assert [at(9), None] == [line.stored_at for line in store.read(_KEY).messages]
+
     def test_merge_keeps_unknown_fields(self, store: Store) -> None:
         """Unknown fields of header and messages come back unchanged, and count as content of a message."""
         plain = session(_KEY, talk(2), extra={"drops": [1], "": "x"})

@@ -249,8 +249,9 @@ def moment_of(at: datetime | float | None) -> datetime | None:
 
 
 def draft_body(draft: Draft) -> DraftBody:
-    """Return a message as a body."""
+    """Return a message as a body; the server itself says the time of storing."""
     fields = msgspec.structs.asdict(draft)
+    del fields["stored_at"]
     return DraftBody(timestamp=fields.pop("sent_at"), **fields)
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from itertools import count
 
 import httpx
@@ -363,3 +365,24 @@ def test_lists_by_parent_take_a_key(client: httpx.Client) -> None:
     """Nothing but a key can be a parent; the refusal names the parameter."""
     answer = client.get("/api/sessions", params={"parent": ""})
     assert (422, ["parent"]) == (answer.status_code, [one["field"] for one in answer.json()["errors"]])
+
+
+def test_append_answers_with_the_time_of_storing(client: httpx.Client, key: str) -> None:
+    """A time that the sender says has `stored_at` beside it, which a retry keeps and a sender cannot say."""
+    path, long_ago = f"/api/v1/messages?session={key}", "2001-02-03T04:05:06Z"
+    begun = datetime.now(UTC)
+    client.post(path, json=[said(1, timestamp=long_ago), said(2)])
+    first, second = client.get(path).json()["messages"]
+    assert long_ago == first["timestamp"]
+    assert begun <= datetime.fromisoformat(first["stored_at"]) <= datetime.now(UTC)
+    assert "stored_at" not in second
+    assert begun <= datetime.fromisoformat(second["timestamp"]) <= datetime.now(UTC)
+
+    assert 200 == client.post(path, json=said(1, timestamp="2002-02-03T04:05:06Z")).status_code
+    assert 422 == client.post(path, json=said(3, stored_at=long_ago)).status_code
+    assert first == client.get("/api/v1/messages", params={"session": key, "id": "m1"}).json()["messages"][0]
+    assert [first, second] == client.get("/api/memory/session", params={"id": key}).json()
+    client.post("/api/v1/fork", json={"session": key, "key": f"{key}/fork"})
+    assert first == client.get("/api/v1/messages", params={"session": f"{key}/fork"}).json()["messages"][0]
+    exported = client.get("/api/v1/export", params={"session": key, "format": "jsonl"}).content
+    assert [first["stored_at"], None] == [one.get("stored_at") for one in json.loads(exported)["messages"]]

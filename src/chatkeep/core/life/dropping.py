@@ -46,14 +46,16 @@ class Chosen(Struct, frozen=True, kw_only=True):
 
 
 class Mark(Struct, frozen=True, kw_only=True):
-    """The line that drops others: its id and its time. With an id of your own a repeated drop drops nothing more."""
+    """The line that drops others: its id and its times. With an id of your own a repeated drop drops nothing more."""
 
     id: str | None = None
     sent_at: datetime | None = None
+    stored_at: datetime | None = None
 
     def dropping(self, drops: Drops) -> Draft:
         """Return the line, with what it drops."""
-        return Draft(role=EVENT, content="", id=self.id, sent_at=self.sent_at, drops=drops)
+        times = {"sent_at": self.sent_at, "stored_at": self.stored_at}
+        return Draft(role=EVENT, content="", id=self.id, drops=drops, **times)
 
 
 class Dropped(Struct, frozen=True, kw_only=True):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import UTC
+
 import msgspec
 
 from chatkeep.core.checks import check_channel, check_metadata, check_tags, check_title
@@ -42,7 +44,7 @@ def checked_header(header: Header) -> Header:
 
 
 def checked_message(message: Message) -> Message:
-    """Return a message from elsewhere after checking every rule, its time in UTC.
+    """Return a message from elsewhere after checking every rule, its times in UTC.
 
     Raises:
         InvalidError, TooLargeError: naming the bad value.
@@ -53,9 +55,22 @@ def checked_message(message: Message) -> Message:
     try:
         check_draft(Draft(**fields))
         check_extra(message)
-        return msgspec.structs.replace(message, sent_at=utc(message.sent_at))
+        return in_utc(message)
     except InvalidError as error:
         raise InvalidError(f"messages[{seq}].{error.field}", error.reason) from error
+
+
+def in_utc(message: Message) -> Message:
+    """Return a message with its times in UTC; other programs may have written another time zone.
+
+    Raises:
+        InvalidError: when a time lies outside the years 1 to 9999.
+    """
+    sent_at, stored_at = message.sent_at, message.stored_at
+    if sent_at.tzinfo is UTC and (stored_at is None or stored_at.tzinfo is UTC):
+        return message
+    stored_at = None if stored_at is None else utc(stored_at)
+    return msgspec.structs.replace(message, sent_at=utc(sent_at), stored_at=stored_at)
 
 
 def checked_revision(revision: Revision) -> Revision:

@@ -70,6 +70,7 @@ def _in_place(said: ImportedMessage, seq: int, sent_at: datetime, message_id: st
         tool_calls=said.tool_calls,
         tool_call_id=said.tool_call_id,
         metadata=said.metadata,
+        stored_at=said.stored_at,
         extra=said.extra,
     )
 

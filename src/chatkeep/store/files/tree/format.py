@@ -44,6 +44,7 @@ import msgspec
 from msgspec import Struct, field
 
 from chatkeep.core.keys import channel_of, composed
+from chatkeep.core.life.incoming import in_utc
 from chatkeep.core.model import Header, Json, Message, utc
 from chatkeep.core.standing import EVENT, Drops, Moved, add_move, moved_drops
 from chatkeep.core.unknown import (
@@ -439,16 +440,9 @@ def _any_message(line: bytes) -> Message | None:
     if not line.startswith(b"{"):
         return None
     try:
-        return _in_utc(message_in(line))
+        return in_utc(message_in(line))
     except _NO_JSON:
         return None
-
-
-def _in_utc(message: Message) -> Message:
-    """Return a message with its time in UTC; other programs may have written another time zone."""
-    if message.sent_at.tzinfo is UTC:
-        return message
-    return msgspec.structs.replace(message, sent_at=utc(message.sent_at))
 
 
 def _scan_loose(data: bytes) -> Scan:
@@ -458,7 +452,7 @@ def _scan_loose(data: bytes) -> Scan:
     try:
         document = _document(data)
         header = _header(msgspec.convert(document, _HeaderLine))
-        messages = [_in_utc(message_of(message)) for message in _numbered(document["messages"])]
+        messages = [in_utc(message_of(message)) for message in _numbered(document["messages"])]
         extra = unknown_of_session(document)
     except (*_NO_JSON, KeyError, TypeError) as error:
         return Scan(state="damaged", reason=f"not a session file: {_first_words(error)}")
