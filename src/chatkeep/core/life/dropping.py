@@ -54,8 +54,8 @@ class Mark(Struct, frozen=True, kw_only=True):
 
     def dropping(self, drops: Drops) -> Draft:
         """Return the line, with what it drops."""
-        times = {"sent_at": self.sent_at, "stored_at": self.stored_at}
-        return Draft(role=EVENT, content="", id=self.id, drops=drops, **times)
+        own = Draft(role=EVENT, content="", id=self.id, drops=drops)
+        return msgspec.structs.replace(own, sent_at=self.sent_at, stored_at=self.stored_at)
 
 
 class Dropped(Struct, frozen=True, kw_only=True):
