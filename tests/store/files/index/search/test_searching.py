@@ -19,6 +19,7 @@ import pytest
 from chatkeep.core.model import Draft, Hits, Revision, Role, Selection, Sort, Unit
 from chatkeep.core.search.highlighter import highlights
 from chatkeep.core.search.query import is_in, parse_query, words_of
+from chatkeep.core.search.ranker import Match, Scores
 from chatkeep.core.search.search import Search
 from chatkeep.core.search.stems import stem
 from chatkeep.store.files.index import index
@@ -464,6 +465,23 @@ def test_prove_quotes_among_many_that_only_seem_so(store: FilesStore, monkeypatc
     found = _ids(store.search(search_for("crimson violet ochre", limit=30)))
     assert [120] == rankings
     assert {f"cli:{number:03}" for number in range(0, 120, 4)} == {key for key, _ in found}
+
+
+def test_rank_a_bounded_number_in_few_sessions(store: FilesStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many messages of few sessions match, few of each are ranked beyond the newest of all."""
+    sizes: list[int] = []
+    scores = Scores.__init__
+
+    def counted(self: Scores, matches: Sequence[Match], weights: Sequence[float]) -> None:
+        sizes.append(len(matches))
+        scores(self, matches, weights)
+
+    for key in ("a", "b", "c"):
+        store.append(f"cli:{key}", [draft(f"okapi {number}", number) for number in range(700)])
+    monkeypatch.setattr(Scores, "__init__", counted)
+    found = store.search(search_for("okapi"))
+    assert [(f"cli:{key}", 700) for key in "abc"] == sorted((hit.key, hit.match_count) for hit in found.hits)
+    assert max(sizes) <= 400 + 3 * 8
 
 
 @pytest.mark.parametrize("keys", ["ab", "ba"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 
 from msgspec import Struct
@@ -125,16 +126,21 @@ class Collector(Struct, frozen=True):
 
 
 def _cut(found: Matches, wanted: Wanted) -> Matches:
-    """Return the newest messages, as many as wanted, and those of the same time as the last of them."""
+    """Return the newest messages, as many as wanted, and those of the same time as the last of them.
+
+    Where they are of too few sessions, further ones of a session that has some add nothing but cost.
+    """
     if len(found) <= wanted.messages:
         return found
-    seen: set[object] = set()
+    seen: Counter[object] = Counter()
     kept: Matches = {}
     last_at: int | None = None
     for doc in sorted(found, key=lambda doc: (-found[doc].at, -doc)):
         if last_at is not None and found[doc].at < last_at:
             break
-        seen.add(found[doc].session)
+        if wanted.sessions and len(kept) >= BOUNDS.candidates and seen[found[doc].session] >= BOUNDS.of_session:
+            continue
+        seen[found[doc].session] += 1
         kept[doc] = found[doc]
         if last_at is None and len(kept) >= wanted.messages and len(seen) >= wanted.sessions:
             last_at = found[doc].at
