@@ -58,6 +58,18 @@ def _damaged(path: Path) -> Path:
     return path
 
 
+def _damaged_lzma(path: Path, *, options: bool = False) -> Path:
+    """Write an archive with a damaged entry of LZMA: its content, or the options before it."""
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_LZMA) as packed:
+        packed.writestr("conversations.json", GOOD)
+    data = bytearray(path.read_bytes())
+    first = data.index(b"\x09\x04\x05\x00")  # a version of LZMA, and five bytes of options
+    place, end = (first + 4, first + 9) if options else (first + 9, first + 60)
+    data[place:end] = b"\xff" * (end - place)
+    path.write_bytes(data)
+    return path
+
+
 def _protected(path: Path) -> Path:
     packed = bytearray(_zip(path, ("conversations.json", GOOD)).read_bytes())
     for mark, offset in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
@@ -83,6 +95,8 @@ HOSTILE: dict[str, tuple[Callable[[Path], Path], str]] = {
     "overlap": (_overlapping, "overlap"),
     "one path": (lambda path: _zip(path, ("a.json", b"{}"), ("a.json/b.json", b"{}")), "one name"),
     "damage": (_damaged, "is damaged"),
+    "damage in LZMA": (_damaged_lzma, "is damaged"),
+    "options of LZMA": (lambda path: _damaged_lzma(path, options=True), "is damaged"),
     "password": (_protected, "protected by a password"),
     "cut": (_cut, "is damaged"),
     "long name": (lambda path: _zip(path, ("a" * 300 + ".json", b"{}")), "too long a name"),

@@ -7,6 +7,7 @@ pictures cost nothing.
 
 from __future__ import annotations
 
+import lzma
 import shutil
 import stat
 import tempfile
@@ -33,7 +34,10 @@ _SPARE_BYTES: Final = 64 << 20  # stays free on the disk
 _ENCRYPTED: Final = 0x1
 _METHODS: Final = frozenset((zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA))
 _DATABASES: Final = (".db", ".sqlite", ".sqlite3", ".vscdb", ".db-wal", ".sqlite-wal", ".sqlite3-wal")
-_BROKEN: Final = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, ValueError, RuntimeError)
+_BROKEN: Final = (
+    *(zipfile.BadZipFile, zlib.error, lzma.LZMAError),
+    *(EOFError, NotImplementedError, ValueError, RuntimeError),
+)
 
 
 def is_archive(source: Source) -> bool:
