@@ -187,7 +187,8 @@ def test_refusal_after_a_change(server: Server, visit: Visit, seen: Seen) -> Non
 
 def rename(page: Page, key: str, title: str) -> None:
     """Give a session of the list another title."""
-    page.locator(f"[data-key='{key}'] .title").dblclick()
+    page.locator(f"[data-key='{key}']").get_by_role("link").focus()
+    page.keyboard.press("F2")
     page.get_by_role("textbox", name="Title").fill(title)
     page.keyboard.press("Enter")
 
