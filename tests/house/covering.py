@@ -21,6 +21,8 @@ FILES: Final = tuple(
         "store/files/tree/test_format.py",
         "store/files/tree/test_tree.py",
         "store/files/tree/test_outside.py",
+        "store/files/tree/test_trash.py",
+        "store/files/writing/test_erasure.py",
         "store/files/test_store.py",
         "store/files/test_refusing_disk.py",
         "crash/test_hostile_folder.py",
