@@ -10,6 +10,8 @@ import { turns } from "./turns.js";
 /** @typedef {{ key: string, seq: number }} Branch a session, and the place of its first message behind the parting */
 /** @typedef {{ after: number, branches: Branch[] }} Parting behind a message of the open session; 0 is its beginning */
 /** @typedef {{ key: string, seq: number, copied: number }} Origin its key, its last common seq, and how many lines are common */
+/** @typedef {{ origin: Origin | null, forks: Origin[] }} Relations of a session; the key of a fork is its own */
+/** @typedef {(key: string) => Promise<Relations>} Ask */
 
 const FORKS_MAX = 100; // of one session
 const ASKED_MAX = 64; // sessions of one family whose forks are looked up
@@ -83,33 +85,49 @@ class Branches extends Observable {
  * @param {string} key
  */
 async function partingsOf(key) {
-  const [detail, forks] = await Promise.all([api.getSession(key), forksOf(key)]);
-  const origin = originIn(detail.metadata);
+  const ask = relations();
+  const { origin, forks } = await ask(key);
   const places = new Set([...forks.map((fork) => fork.seq), ...(origin ? [origin.copied] : [])]);
-  return Promise.all([...places].map(async (after) => ({ after, branches: await familyOf(key, after) })));
+  return Promise.all([...places].map(async (after) => ({ after, branches: await familyOf(key, after, ask) })));
 }
 
 /**
  * Returns the sessions that part at one place, oldest first. A fork of a fork belongs to them if it parts there, too.
  * @param {string} key
  * @param {number} after how many lines of the session are common
+ * @param {Ask} ask
  * @returns {Promise<Branch[]>}
  */
-async function familyOf(key, after) {
+async function familyOf(key, after, ask) {
   /** @type {Map<string, number>} */
   const known = new Map([[key, after]]);
   /** @type {string | null} */
   let first = null;
   for (const [member, common] of known) {
     if (known.size > ASKED_MAX) break;
-    const [detail, forks] = await Promise.all([api.getSession(member), forksOf(member)]);
+    const { origin, forks } = await ask(member);
     for (const fork of forks) if (fork.seq === common) known.set(fork.key, fork.copied);
-    const origin = originIn(detail.metadata);
     if (origin?.copied !== common) first = member;
-    else if (!known.has(origin.key) && (await api.getSession(origin.key).catch(() => null))) known.set(origin.key, origin.seq);
+    else if (!known.has(origin.key) && (await ask(origin.key).catch(() => null))) known.set(origin.key, origin.seq);
   }
   const found = await Promise.all([...known].map(([one, common]) => branchOf(one, common, one === first)));
   return found.sort((one, other) => (one.begun < other.begun ? -1 : Number(one.begun > other.begun)));
+}
+
+/**
+ * Returns a function that asks for the origin and the forks of a session, once for each.
+ * @returns {Ask}
+ */
+function relations() {
+  /** @type {Map<string, Promise<Relations>>} */
+  const asked = new Map();
+  return (key) => {
+    const known = asked.get(key);
+    if (known) return known;
+    const asking = Promise.all([api.getSession(key), forksOf(key)]).then(([{ metadata }, forks]) => ({ origin: originIn(metadata), forks }));
+    asked.set(key, asking);
+    return asking;
+  };
 }
 
 /**

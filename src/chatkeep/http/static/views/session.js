@@ -47,7 +47,7 @@ export function SessionScreen({ session, seq, visit, hasModel, isBeside }) {
     [window],
   );
   useEffect(() => void sessions.open(session), [session]);
-  useEffect(() => void branches.load(session), [session, visit]);
+  useEffect(() => void branches.load(session), [session]);
   useEffect(() => layers.answer("find", () => setFinding((was) => !was)), []);
   useEffect(() => layers.answer("details", () => row && openDetails(row, window)), [row, window]);
   useEffect(() => {
