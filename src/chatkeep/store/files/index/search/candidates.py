@@ -65,8 +65,8 @@ class Candidates(Struct, frozen=True):
     def ranking(self, pool: Pool) -> Ranking:
         """Return the candidates of a pool with their scores."""
         marked = self._marked()
-        found = self._chosen(pool, marked)
         low = self._low(pool)
+        found = self._chosen(pool, marked, low)
         by_time = self.collector.by_time
         side_by_side = [] if by_time else self.planner.side_by_side(pool.plan.terms)
         for doc, match in found.items():
@@ -90,12 +90,11 @@ class Candidates(Struct, frozen=True):
         is_short = ranking.quoting(self.search.unit) < self.search.looked_for
         return self.ranking(pool) if is_short and pool.typed - BitMap(ranking.docs) else ranking
 
-    def _chosen(self, pool: Pool, marked: Sequence[BitMap]) -> Matches:
+    def _chosen(self, pool: Pool, marked: Sequence[BitMap], low: BitMap) -> Matches:
         """Return the messages to rank: by time the newest; else also those with the very words, and the heaviest."""
         wanted, left, seen = self.collector.wanted(), self.collector.left(pool.docs), self.collector.later(pool.docs)
         if self.collector.by_time:
             return self.collector.newest(left, wanted, seen)
-        low = self._low(pool)
         groups = [pool.typed - low, pool.whole - low, low]
         if low:
             groups.append((pool.whole & self.collector.index.named) - low)
