@@ -21,19 +21,31 @@ def _quiet(seen: Seen) -> object:
     assert Seen() == seen
 
 
-def held(page: Page, pattern: str | re.Pattern[str], meanwhile: Callable[[], None], do: Callable[[], object]) -> None:
+def held(
+    page: Page,
+    pattern: str | re.Pattern[str],
+    meanwhile: Callable[[], None],
+    do: Callable[[], object],
+    method: str = "GET",
+) -> None:
     """Do something on the page; the answer to its first such request comes after what is done meanwhile."""
+    met: list[Route] = []
     released: list[bool] = []
 
     def hold(route: Route) -> None:
+        if met or route.request.method != method:
+            route.fallback()
+            return
+        met.append(route)
         answer = route.fetch()
         meanwhile()
         route.fulfill(response=answer)
         released.append(True)
 
-    page.route(pattern, hold, times=1)
+    page.route(pattern, hold)
     do()
     assert until(lambda: bool(released), page)
+    page.unroute(pattern, hold)
     settle(page)
 
 
@@ -187,8 +199,7 @@ def test_refusal_after_a_change(server: Server, visit: Visit, seen: Seen) -> Non
 
 def rename(page: Page, key: str, title: str) -> None:
     """Give a session of the list another title."""
-    page.locator(f"[data-key='{key}']").get_by_role("link").focus()
-    page.keyboard.press("F2")
+    page.locator(f"[data-key='{key}'] .title").dblclick()
     page.get_by_role("textbox", name="Title").fill(title)
     page.keyboard.press("Enter")
 
@@ -204,7 +215,7 @@ def test_deletion_while_a_title_is_saved(server: Server, visit: Visit, seen: See
         server.sessions.delete("page:named")
         expect(row).to_have_count(0)
 
-    held(page, "**/api/v1/sessions/page%3Anamed", delete, lambda: rename(page, "page:named", "Mine"))
+    held(page, "**/api/v1/sessions/page%3Anamed", delete, lambda: rename(page, "page:named", "Mine"), "PATCH")
     expect(row).to_have_count(0)
     seen.complaints.clear()  # the browser's own words about the session that is gone
 
@@ -222,7 +233,7 @@ def test_renaming_while_a_title_is_saved(server: Server, visit: Visit) -> None:
         page.keyboard.press("Escape")
         expect(row.locator(".title")).to_have_text("Theirs")
 
-    held(page, "**/api/v1/sessions/page%3Arenamed", rename_again, lambda: rename(page, "page:renamed", "Mine"))
+    held(page, "**/api/v1/sessions/page%3Arenamed", rename_again, lambda: rename(page, "page:renamed", "Mine"), "PATCH")
     expect(row.locator(".title")).to_have_text("Theirs")
 
 
