@@ -17,6 +17,8 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Request, expect, sync_playwright
 
 from chatkeep.core.model import Draft
+from tests.chat.conftest import MODEL_KEY, Chatting, served
+from tests.chat.upstream import Upstream
 from tests.http.conftest import Server, serving
 
 CHROMIUM: Final = shutil.which("chromium")
@@ -81,6 +83,22 @@ def visit(browser: Browser, server: Server, seen: Seen) -> Iterator[Visit]:
     """Open the page signed in, at a place, in a browser with these options."""
     with visiting(browser, server, seen) as visit:
         yield visit
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chatting]:
+    """A server with a model, for the tests of a module."""
+    with Upstream(key=MODEL_KEY) as upstream, served(tmp_path_factory.mktemp("chatting"), upstream) as chatting:
+        yield chatting
+
+
+@pytest.fixture
+def talking(browser: Browser, running: Chatting, seen: Seen) -> Iterator[Visit]:
+    """Open the page of that server; nothing complains."""
+    running.upstream.forget()
+    with visiting(browser, running, seen) as visit:
+        yield visit
+    assert Seen() == seen
 
 
 @contextmanager

@@ -2,31 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Page, expect
 
 from tests.chat.completions import Answer
-from tests.chat.conftest import MODEL_KEY, Chatting, served
-from tests.chat.upstream import Upstream
-from tests.page.conftest import Seen, Visit, said, visiting
-
-
-@pytest.fixture(scope="module")
-def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chatting]:
-    """A server with a model, for these tests."""
-    with Upstream(key=MODEL_KEY) as upstream, served(tmp_path_factory.mktemp("branches"), upstream) as chatting:
-        yield chatting
+from tests.chat.conftest import Chatting
+from tests.page.conftest import Visit, said
 
 
 @pytest.fixture
-def visit(browser: Browser, running: Chatting, seen: Seen) -> Iterator[Visit]:
-    """Open the page of that server; nothing complains."""
-    running.upstream.forget()
-    with visiting(browser, running, seen) as visit:
-        yield visit
-    assert Seen() == seen
+def visit(talking: Visit) -> Visit:
+    """Open the page of a server with a model."""
+    return talking
 
 
 def talk(running: Chatting, key: str) -> str:

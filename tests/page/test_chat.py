@@ -3,32 +3,20 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Browser, Page, Route, expect
+from playwright.sync_api import Page, Route, expect
 
 from chatkeep.core.model import Draft
 from tests.chat.completions import Answer, broken
-from tests.chat.conftest import MODEL_KEY, Chatting, served
-from tests.chat.upstream import Upstream
-from tests.page.conftest import DRAWN, Seen, Visit, settle, until, visiting
-
-
-@pytest.fixture(scope="module")
-def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chatting]:
-    """A server with a model, for these tests."""
-    with Upstream(key=MODEL_KEY) as upstream, served(tmp_path_factory.mktemp("chatting"), upstream) as chatting:
-        yield chatting
+from tests.chat.conftest import Chatting
+from tests.page.conftest import DRAWN, Seen, Visit, settle, until
 
 
 @pytest.fixture
-def visit(browser: Browser, running: Chatting, seen: Seen) -> Iterator[Visit]:
-    """Open the page of that server; nothing complains."""
-    running.upstream.forget()
-    with visiting(browser, running, seen) as visit:
-        yield visit
-    assert Seen() == seen
+def visit(talking: Visit) -> Visit:
+    """Open the page of a server with a model."""
+    return talking
 
 
 def say(page: Page, words: str) -> None:
