@@ -90,7 +90,7 @@ def test_refuse_without_a_token(server: Server) -> None:
         answer = httpx.post(server.url + path, json=LISTING, headers={**HEADERS, **headers})
         assert (401, "Bearer") == (answer.status_code, answer.headers["www-authenticate"].split()[0])
     with server.client() as client:
-        for origin, status in (("https://evil.example", 403), (server.url, 200), ("null", 403)):
+        for origin, status in (("https://evil.example", 403), (server.url, 200), ("null", 403), ("http://[", 403)):
             answer = client.post("/mcp", json=LISTING, headers={**HEADERS, "Origin": origin})
             assert status == answer.status_code, origin
         assert 421 == client.post("/mcp", json=LISTING, headers={**HEADERS, "Host": "evil.example"}).status_code

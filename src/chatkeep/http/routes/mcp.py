@@ -6,7 +6,6 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Final, TypeVar
-from urllib.parse import urlsplit
 
 import msgspec
 from starlette.requests import Request
@@ -67,5 +66,6 @@ def _check_origin(services: Services, request: Request) -> None:
         ForbiddenError: when one does.
     """
     for origin in request.headers.getlist("origin"):
-        if origin not in services.origins and not services.guard.is_known(urlsplit(origin).netloc):
+        host = origin.partition("://")[2]
+        if origin not in services.origins and not services.guard.is_known(host):
             raise ForbiddenError("Pages of this origin may not call this server; allow it with --cors-origin.")
