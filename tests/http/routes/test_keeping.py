@@ -130,8 +130,8 @@ def test_trash_is_purged(client: httpx.Client, prefix: str) -> None:
     ):
         assert count_of == client.post("/api/v1/trash/purge", json=body).json()["count"]
         assert left == len(trashed(client, prefix))
-    for wrong in ({}, {"keys": ["x"], "all": True}, {"all": False}, {"older_than": "soon"}):
-        assert 422 == client.post("/api/v1/trash/purge", json=wrong).status_code
+    for wrong in ({}, {"keys": ["x"], "all": True}, {"all": False}, {"older_than": "soon"}, {"prefix": ""}):
+        assert 422 == client.post("/api/v1/trash/purge", json=wrong).status_code, wrong
     assert 404 == client.post("/api/v1/trash/purge", json={"keys": [f"{prefix}b"]}).status_code
 
 

@@ -13,7 +13,7 @@ from chatkeep.errors import InvalidError
 from chatkeep.http.gate.body import json_of
 from chatkeep.http.gate.rules import json_response
 from chatkeep.http.routes import parameters as given
-from chatkeep.http.routes.meaning import BULK_FILTERS, meant_keys
+from chatkeep.http.routes.meaning import BULK_FILTERS, check_filters, meant_keys
 from chatkeep.http.services import Own, PoolsParameter
 from chatkeep.sessions.lifetimes import Compaction, compaction
 from chatkeep.sessions.sessions import Sessions
@@ -56,8 +56,10 @@ async def purge_trash(request: Request, sessions: Own, threads: PoolsParameter) 
     A dry run only lists them.
     """
     body = await json_of(request, threads, _PURGE)
-    filters = (body.prefix, body.older_than)
-    check_purged(keys=body.keys is not None, filters=any(value is not None for value in filters), everything=body.all)
+    filters = {"prefix": body.prefix, "older_than": body.older_than}
+    check_filters(filters)
+    has_filters = any(value is not None for value in filters.values())
+    check_purged(keys=body.keys is not None, filters=has_filters, everything=body.all)
     before = None if body.older_than is None else parse_age("older_than", body.older_than, sessions.now())
 
     def purge() -> tuple[Trashed, ...]:

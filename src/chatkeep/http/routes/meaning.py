@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final, Protocol
 
 from chatkeep.core.model import Selection
@@ -34,6 +34,17 @@ class MeantSessions(Protocol):
         """The time since its last activity, or the time of it."""
 
 
+def check_filters(filters: Mapping[str, object]) -> None:
+    """Check that none of the filters, by their names, is an empty text.
+
+    Raises:
+        InvalidError: when one is: it would choose everything.
+    """
+    for name, value in filters.items():
+        if value == "":
+            raise InvalidError(name, "must not be empty: what matches everything is no filter")
+
+
 def meant_keys(sessions: Sessions, body: MeantSessions, filters: Sequence[str]) -> tuple[str, ...]:
     """Return the keys of the sessions that a body means; exactly one of keys and filters chooses.
 
@@ -41,9 +52,7 @@ def meant_keys(sessions: Sessions, body: MeantSessions, filters: Sequence[str]) 
         InvalidError: when none or both do, or a filter is empty.
     """
     named = {name: getattr(body, name) for name in filters}
-    for name, value in named.items():
-        if value == "":
-            raise InvalidError(name, "must not be empty: what matches everything is no filter")
+    check_filters(named)
     if (body.keys is None) == all(value in {None, False} for value in named.values()):
         raise InvalidError("keys", f"give either keys, or at least one of {', '.join(filters[:-1])} and {filters[-1]}")
     if body.keys is not None:
