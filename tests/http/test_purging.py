@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TypeVar
@@ -13,6 +13,7 @@ import pytest
 
 from chatkeep.access.tokens import TokenFile
 from chatkeep.core.life.retention import RetentionRule
+from chatkeep.core.life.trashing import Trashed
 from chatkeep.core.model import Selection
 from chatkeep.errors import StorageError
 from chatkeep.http.app import create_app, keep_by
@@ -106,6 +107,31 @@ def test_prune_again_and_again(caplog: pytest.LogCaptureFixture) -> None:
     assert "the retention rules failed (storage" in caplog.text
     assert "retention rule 1: " in caplog.text
     assert "secret" not in caplog.text
+
+
+def test_purge_to_the_end_of_a_step() -> None:
+    """A purge under way when the server ends is over before the server goes on to close the store."""
+    began, ended = threading.Event(), threading.Event()
+
+    class Slow(MemoryStore):
+        def purge(
+            self, prefix: str = "", *, keys: Sequence[str] | None = None, before: datetime | None = None
+        ) -> tuple[Trashed, ...]:
+            began.set()
+            ended.wait(30)
+            return super().purge(prefix, keys=keys, before=before)
+
+    async def run() -> list[Trashed]:
+        store = Slow()
+        sessions = Sessions(store, now=lambda: datetime.now(UTC) + timedelta(days=31), trash_days=30)
+        sessions.append("a", [draft("said")])
+        sessions.delete("a", to_trash=True)
+        async with purging(sessions, Threads()):
+            assert await asyncio.to_thread(began.wait, 30)
+            asyncio.get_running_loop().call_later(0.1, ended.set)
+        return list(store.trash())
+
+    assert [] == asyncio.run(run())
 
 
 def test_prune_as_long_as_the_application_lives(tmp_path: Path) -> None:

@@ -1,4 +1,7 @@
-"""The purge of the trash and the retention rules, while a server runs."""
+"""The purge of the trash and the retention rules, while a server runs.
+
+Its end waits for the step under way: the store is closed after it.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +15,7 @@ from typing import Final
 
 from chatkeep.core.life.retention import RetentionRule
 from chatkeep.errors import ChatkeepError
+from chatkeep.model.hearing import to_its_end
 from chatkeep.sessions.retaining import due, let_go
 from chatkeep.sessions.sessions import Sessions
 from chatkeep.threads import Threads
@@ -54,7 +58,7 @@ async def _purge(sessions: Sessions, threads: Threads, pause_s: float) -> None:
     while True:
         before = sessions.now() - timedelta(days=sessions.trash.days)
         try:
-            gone = await threads.write(sessions.trash.purge, before=before)
+            gone = await to_its_end(threads.write(sessions.trash.purge, before=before))
             if gone:
                 _log.info("purged %d sessions from the trash", len(gone))
         except ChatkeepError as error:
@@ -67,7 +71,7 @@ async def _prune(sessions: Sessions, threads: Threads, rules: Sequence[Retention
         counts: Counter[tuple[int, str]] = Counter()
         try:
             for one in await threads.export(due, sessions, rules):  # long: it must not delay reads
-                if await threads.write(let_go, sessions, one, rules):
+                if await to_its_end(threads.write(let_go, sessions, one, rules)):
                     counts[one.rule, _DONE[one.action]] += 1
         except ChatkeepError as error:
             _log.warning("the retention rules failed (%s); trying again later", error.code)
