@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -46,6 +46,23 @@ def test_begin_a_session_again(key: str | None) -> None:
     what, said = creation(), body(key, "a", "b")
     assert session_begun(Sessions(store), what, said) == session_begun(Sessions(store), what, said)
     assert ["a", "b"] == [message.content for message in store.read(key or "api:made").messages]
+
+
+def test_begin_a_session_again_with_ids_of_its_own() -> None:
+    """Also where the body names all ids; a later request with the same body is refused all the same."""
+    store = MemoryStore()
+    sent = [
+        {"role": "user", "content": "a", "id": "m1", "timestamp": "2024-01-14T09:00:00Z"},
+        {"role": "user", "content": "b", "id": "m2"},
+    ]
+    what, said = creation(), json.dumps({"key": "cli:a", "messages": sent}).encode()
+    first = session_begun(Sessions(store), what, said)
+    store.append("cli:a", [draft("said meanwhile", 3, id="m3")])
+    again = session_begun(Sessions(store), what, said)
+    assert json.loads(first.data)["messages"] == json.loads(again.data)["messages"]
+    later = SessionCreation(prefix="", may_drop=False, at=AT + timedelta(seconds=1), made_key="api:made")
+    with pytest.raises(SessionExistsError):
+        session_begun(Sessions(store), later, said)
 
 
 def test_begin_no_session_over_another() -> None:

@@ -1,7 +1,7 @@
 """Whole sessions with long texts, begun and imported in another process (see `appending`): the tasks, and the work.
 
 A repeated import stores nothing twice, as it merges by the ids of messages. A repeated creation finds its own session
-by the ids that were made for its messages.
+by the ids and the time of its messages.
 """
 
 from __future__ import annotations
@@ -17,8 +17,7 @@ from msgspec.msgpack import Decoder
 
 from chatkeep import importers
 from chatkeep.core.keys import RANDOM_BITS
-from chatkeep.core.life.dropping import Created, NewSession
-from chatkeep.core.model import Receipt
+from chatkeep.core.life.dropping import Created, NewSession, receipt_of
 from chatkeep.errors import SessionExistsError
 from chatkeep.importers.reports import Report
 from chatkeep.sessions.sessions import Sessions
@@ -91,10 +90,10 @@ def report_of_answer(answer: StoredAnswer) -> Report:
 
 def _begun_before(sessions: Sessions, new: NewSession, what: SessionCreation) -> Created | None:
     """Return the session as this very task began it before, None if another one has the key."""
-    lines = sessions.read(new.key or "", log=True).messages
     new_id = seeded_ids(what.at, what.seed)
-    made = {new_id(what.at) for _ in new.messages}
-    if not any(line.id in made for line in lines):
+    ids = [one.id or new_id(what.at) for one in new.messages]
+    lines = sessions.read(new.key or "", log=True).messages[: len(ids)]
+    is_own = [line.id for line in lines] == ids and all((line.stored_at or line.sent_at) == what.at for line in lines)
+    if not (lines and is_own):
         return None
-    receipts = tuple(Receipt(seq=line.seq, id=line.id, sent_at=line.sent_at) for line in lines)
-    return Created(summary=sessions.get(new.key or ""), receipts=receipts)
+    return Created(summary=sessions.get(new.key or ""), receipts=tuple(map(receipt_of, lines)))
