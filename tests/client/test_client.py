@@ -8,7 +8,7 @@ import threading
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import aclosing, asynccontextmanager, closing
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import httpx
@@ -926,3 +926,16 @@ def test_both_clients_read_the_time_of_storing(server: Server, client: Client) -
     (again,) = client.read("cli:other").messages
     assert read[0].sent_at == again.sent_at
     assert (again.stored_at or again.sent_at) > (read[0].stored_at or read[0].sent_at)
+
+
+def test_purge_chooses_in_one_way(client: Client) -> None:
+    """Keys beside a prefix or a time are refused, and nothing is removed."""
+    client.append("purge:a", [said("Now")])
+    client.delete("purge:a", to_trash=True)
+    now = datetime.now(UTC)
+    with pytest.raises(InvalidError):
+        client.purge("purge:", keys=["purge:a"])
+    with pytest.raises(InvalidError):
+        client.purge(keys=["purge:a"], before=now)
+    assert ["purge:a"] == [one.key for one in client.trash("purge:")]
+    assert ["purge:a"] == [one.key for one in client.purge("purge:", before=now + timedelta(hours=1))]

@@ -136,12 +136,13 @@ class SessionLog:
     def purge(
         self, prefix: str = "", *, keys: Sequence[str] | None = None, before: datetime | None = None
     ) -> tuple[Trashed, ...]:
-        """Remove sessions from the trash for good, and return them: those of the keys, deleted before a time.
+        """Remove sessions from the trash for good, and return them: those of the keys.
 
-        Without keys, those of every key that begins so; without a time, of any.
+        Without keys, those whose keys begin so and that were deleted before a time; without either, all.
 
         Raises:
             SessionNotFoundError: when the trash has none of a key; nothing is removed then.
+            InvalidError: for keys beside a prefix or a time, and for more than 10,000 keys; nothing is removed then.
         """
         return self._connection.answer(calls.purge(prefix, keys=keys, before=before))
 
