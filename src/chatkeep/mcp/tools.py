@@ -28,6 +28,8 @@ MaxChars = Annotated[
 PageCursor = Annotated[str | None, Meta(description="`next_cursor` of the answer before; the rest as before.")]
 ListedCount = Annotated[int, Meta(ge=1, le=50, description="How many at most.")]
 KeyPrefix = Annotated[str | None, Meta(description="Only sessions whose key begins so.")]
+OnlyChannel = Annotated[str | None, Meta(description="Only sessions of this channel.")]
+OnlyTag = Annotated[str | None, Meta(description="Only sessions with this tag.")]
 NeighbourCount = Annotated[int, Meta(ge=0, le=50, description="How many messages.")]
 WithWork = Annotated[bool, Meta(description="Also thinking, and the calls and results of tools.")]
 NOTES: Final = "notes"
@@ -41,8 +43,8 @@ class SearchArguments(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     ]
     session: Annotated[str | None, Meta(description="Search in this session alone: every message counts.")] = None
     prefix: KeyPrefix = None
-    channel: Annotated[str | None, Meta(description="Only sessions of this channel.")] = None
-    tag: Annotated[str | None, Meta(description="Only sessions with this tag.")] = None
+    channel: OnlyChannel = None
+    tag: OnlyTag = None
     roles: Annotated[Literal["said", "tool", "any"], Meta(description="`tool`: the work of tools; `any`: all.")] = (
         "said"
     )
@@ -69,8 +71,8 @@ class ListArguments(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     """The arguments of `list_sessions`."""
 
     prefix: KeyPrefix = None
-    channel: Annotated[str | None, Meta(description="Only sessions of this channel.")] = None
-    tag: Annotated[str | None, Meta(description="Only sessions with this tag.")] = None
+    channel: OnlyChannel = None
+    tag: OnlyTag = None
     archived: Annotated[bool, Meta(description="Archived sessions in place of the others.")] = False
     limit: ListedCount = 20
     cursor: PageCursor = None
@@ -207,15 +209,16 @@ def _reader(sessions: Sessions, key: str, max_chars: int, *, with_work: bool) ->
 
 
 def _appended(sessions: Sessions, asked: AppendArguments) -> StoredMessage:
-    return _stored(sessions, asked.session, Draft(role=asked.role, content=asked.content, id=asked.id), asked.create)
+    draft = Draft(role=asked.role, content=asked.content, id=asked.id)
+    return _stored(sessions, asked.session, draft, create=asked.create)
 
 
 def _noted(sessions: Sessions, asked: NoteArguments) -> StoredMessage:
     draft = Draft(role="assistant", content=asked.text, metadata={"note": True})
-    return _stored(sessions, asked.session or f"{sessions.prefix}{NOTES}", draft, True)  # noqa: FBT003
+    return _stored(sessions, asked.session or f"{sessions.prefix}{NOTES}", draft, create=True)
 
 
-def _stored(sessions: Sessions, key: str | None, draft: Draft, create: bool) -> StoredMessage:  # noqa: FBT001
+def _stored(sessions: Sessions, key: str | None, draft: Draft, *, create: bool) -> StoredMessage:
     done = sessions.append(key, [draft], create=create)
     place = done.receipts[0]
     return StoredMessage(session=done.key, seq=place.seq, id=place.id, stored=done.stored_count > 0)
