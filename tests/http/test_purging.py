@@ -47,6 +47,22 @@ class Counting(Threads):
         return answer
 
 
+class Repeating(Threads):
+    """Threads that tell when the rules are looked at again, after a whole run."""
+
+    def __init__(self) -> None:
+        """Begin without a run."""
+        super().__init__()
+        self.count, self.again = 0, asyncio.Event()
+
+    async def export(self, work: Callable[..., _T], *args: object, **kwargs: object) -> _T:
+        """Run work."""
+        self.count += 1
+        if self.count > 1:
+            self.again.set()
+        return await super().export(work, *args, **kwargs)
+
+
 class Emptying(MemoryStore):
     """A store that tells when two sessions are deleted."""
 
@@ -132,6 +148,27 @@ def test_purge_to_the_end_of_a_step() -> None:
         return list(store.trash())
 
     assert [] == asyncio.run(run())
+
+
+def test_prune_past_a_session_that_cannot_go(caplog: pytest.LogCaptureFixture) -> None:
+    """The disk may refuse one session, every day: all others go, and the log counts it."""
+
+    class Refusing(MemoryStore):
+        def delete(self, key: str, *, to_trash: bool = False) -> None:
+            if key == "k:2":
+                raise StorageError
+            super().delete(key, to_trash=to_trash)
+
+    async def run() -> tuple[str, ...]:
+        sessions, threads = Sessions(Refusing()), Repeating()
+        for number in range(4):
+            sessions.append(f"k:{number}", [draft("said", number)])
+        async with pruning(sessions, threads, [RetentionRule(action="delete", keep_newest=1)], pause_s=0):
+            await asyncio.wait_for(threads.again.wait(), 30)
+        return sessions.keys().keys
+
+    assert ("k:2", "k:3") == asyncio.run(run())
+    assert "the retention rules failed (storage" in caplog.text
 
 
 def test_prune_as_long_as_the_application_lives(tmp_path: Path) -> None:

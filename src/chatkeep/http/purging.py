@@ -13,7 +13,7 @@ from collections.abc import AsyncIterator, Coroutine, Sequence
 from datetime import timedelta
 from typing import Final
 
-from chatkeep.core.life.retention import RetentionRule
+from chatkeep.core.life.retention import Departure, RetentionRule
 from chatkeep.errors import ChatkeepError
 from chatkeep.model.hearing import to_its_end
 from chatkeep.sessions.retaining import due, let_go
@@ -69,12 +69,20 @@ async def _purge(sessions: Sessions, threads: Threads, pause_s: float) -> None:
 async def _prune(sessions: Sessions, threads: Threads, rules: Sequence[RetentionRule], pause_s: float) -> None:
     while True:
         counts: Counter[tuple[int, str]] = Counter()
+        failures: Counter[str] = Counter()
+        going: Sequence[Departure] = ()
         try:
-            for one in await threads.export(due, sessions, rules):  # long: it must not delay reads
+            going = await threads.export(due, sessions, rules)  # long: it must not delay reads
+        except ChatkeepError as error:
+            failures[error.code] += 1
+        for one in going:
+            try:
                 if await to_its_end(threads.write(let_go, sessions, one, rules)):
                     counts[one.rule, _DONE[one.action]] += 1
-        except ChatkeepError as error:
-            _log.warning("the retention rules failed (%s); trying again later", error.code)
+            except ChatkeepError as error:  # the others go all the same
+                failures[error.code] += 1
         for (rule, done), count in sorted(counts.items()):
             _log.info("retention rule %d: %d sessions were %s", rule, count, done)
+        for code, count in failures.items():
+            _log.warning("the retention rules failed (%s, times: %d); trying again later", code, count)
         await asyncio.sleep(pause_s)
