@@ -91,34 +91,27 @@ _CHAT_KEY_SCHEMA: Final[dict[str, Json]] = {
     "pattern": r"^[\w:.@-]+$",
 }
 _FILTERS: Final = ("prefix", "channel", "older_than")
-_NAMES_SOME: Final[dict[str, Json]] = {
-    "anyOf": [
-        {
-            "required": ["keys"],
-            "properties": {"keys": {"type": "array"}, **{name: {"type": "null"} for name in _FILTERS}},
-        },
-        *(
-            {"required": [name], "properties": {name: {"type": "string"}, "keys": {"type": "null"}}}
-            for name in _FILTERS
-        ),
-    ]
-}
 
 
-def _names_some_or_all(*filters: str) -> dict[str, Json]:
-    """Return the rule of a body: it chooses by `keys`, by some of these filters, or by `all`."""
+def _keys_or_filters(*filters: str, **others: Json) -> list[Json]:
+    """Return the two ways of a body to choose: by `keys`, or by some of these filters; and the rules beside them."""
     no_filters: dict[str, Json] = {name: {"type": "null"} for name in filters}
-    not_all: dict[str, Json] = {"all": {"const": False}}
-    by_keys = {"required": ["keys"], "properties": {"keys": {"type": "array"}, **no_filters, **not_all}}
-    by_filters = (
-        {"required": [name], "properties": {name: {"type": "string"}, "keys": {"type": "null"}, **not_all}}
+    by_keys: Json = {"required": ["keys"], "properties": {"keys": {"type": "array"}, **no_filters, **others}}
+    by_filters: list[Json] = [
+        {"required": [name], "properties": {name: {"type": "string"}, "keys": {"type": "null"}, **others}}
         for name in filters
-    )
-    by_all = {
+    ]
+    return [by_keys, *by_filters]
+
+
+def _keys_filters_or_all(*filters: str) -> list[Json]:
+    """Return the ways of a body to choose: by `keys`, by some of these filters, or by `all`."""
+    no_filters: dict[str, Json] = {name: {"type": "null"} for name in filters}
+    by_all: Json = {
         "required": ["all"],
         "properties": {"all": {"const": True}, "keys": {"type": "null"}, **no_filters},
     }
-    return {"anyOf": [by_keys, *by_filters, by_all]}
+    return [*_keys_or_filters(*filters, all={"const": False}), by_all]
 
 
 Key = Annotated[str, Meta(extra_json_schema=KEY_SCHEMA)]
@@ -204,9 +197,9 @@ class BulkBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 RULES: Final[dict[str, dict[str, Json]]] = {
     DraftBody.__name__: _SAYS_SOMETHING,
-    BulkBody.__name__: _NAMES_SOME,
-    "CompactBody": _names_some_or_all(*_FILTERS),
-    "PurgeBody": _names_some_or_all("prefix", "older_than"),
+    BulkBody.__name__: {"anyOf": _keys_or_filters(*_FILTERS)},
+    "CompactBody": {"anyOf": _keys_filters_or_all(*_FILTERS)},
+    "PurgeBody": {"anyOf": _keys_filters_or_all("prefix", "older_than")},
 }
 """JSON Schema rules across the fields of a body, by the body's name."""
 
