@@ -60,6 +60,16 @@ def test_items_of_a_session() -> None:
     assert 2500 < sessions.get("a").line_count
 
 
+def test_read_no_events() -> None:
+    """Events that other programs keep in a session are no items: no framework knows their role."""
+    sessions = Sessions(MemoryStore())
+    items = SessionItems("a", Verbs(sessions))
+    event = Draft(role="event", content=None, metadata={"state": 1})
+    sessions.append("a", [event, Draft(role="user", content="x"), event])
+    for last in (None, 1, 5):
+        assert ["x"] == [message.content for message in asyncio.run(items.read(last))]
+
+
 def test_block_with_a_client_for_coroutines() -> None:
     """An adapter that blocks says so, instead of returning a coroutine."""
     verbs = Verbs(AsyncClient("http://127.0.0.1:9", "ck_x"))

@@ -10,6 +10,7 @@ from llama_index.core.memory import ChatMemoryBuffer
 from tools.conformance.homes import place, prefix_of
 
 from chatkeep.adapters.llama_index import ChatkeepChatStore
+from chatkeep.core.model import Draft
 
 _numbers = itertools.count()
 
@@ -39,6 +40,18 @@ def test_add_messages() -> None:
     store.add_message("user1", _said("first"), idx=0)
     assert [_said("first"), _said("hello"), _said("world", "assistant")] == store.get_messages("user1")
     assert [] == store.get_messages("user3")
+
+
+def test_place_among_messages() -> None:
+    """Events that other programs keep in a chat take no place, and stay where they are."""
+    home = place("events")
+    store, key = ChatkeepChatStore(home, prefix=prefix_of(home)), f"{prefix_of(home)}c"
+    event = Draft(role="event", content=None, metadata={"state": 1})
+    home.append(key, [event, Draft(role="user", content="b"), event])
+    for text, idx in (("d", 9), ("c", -1), ("a", 0)):
+        store.add_message("c", _said(text), idx=idx)
+    assert ["a", "b", "c", "d"] == [message.content for message in store.get_messages("c")]
+    assert ["event", "user", "user", "event", "user", "user"] == [one.role for one in home.read(key).messages]
 
 
 def test_set_messages() -> None:

@@ -16,6 +16,7 @@ from chatkeep.core.bounds import BATCH_MAX
 from chatkeep.core.keys import parse_key
 from chatkeep.core.life.dropping import Chosen
 from chatkeep.core.model import Draft, Message
+from chatkeep.core.standing import said
 from chatkeep.errors import InvalidKeyError, MessageNotFoundError, SessionNotFoundError
 
 if TYPE_CHECKING:
@@ -84,7 +85,7 @@ class Verbs:
 
 
 class SessionItems:
-    """The messages of one session: read, add, take back. A missing session is an empty one."""
+    """The messages of one session, without its events: read, add, take back. A missing session is an empty one."""
 
     def __init__(self, key: str, verbs: Verbs) -> None:
         """Take the session's key, and the way to it."""
@@ -95,7 +96,7 @@ class SessionItems:
         """Return all messages that stand, or the last ones, oldest first."""
         try:
             if last is None:
-                return [*(await self._verbs.ask("read", self.key)).messages]
+                return [*said((await self._verbs.ask("read", self.key)).messages)]
             found: list[Message] = []
             before = None
             while len(found) < last:

@@ -15,6 +15,7 @@ from chatkeep.adapters.exact import Spoken, item_of_message, message_of_item
 from chatkeep.core.bounds import BATCH_MAX
 from chatkeep.core.life.dropping import Chosen
 from chatkeep.core.model import Draft, Json, Message, Role
+from chatkeep.core.standing import said
 from chatkeep.errors import MessageNotFoundError, SessionNotFoundError
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ class ChatkeepChatMessageHistory(BaseChatMessageHistory):
     def messages(self) -> list[BaseMessage]:  # type: ignore[override]
         """All messages, oldest first."""
         try:
-            return _messages(self._verbs.call("read", self.key).messages)
+            return _messages(said(self._verbs.call("read", self.key).messages))
         except SessionNotFoundError:
             return []
 

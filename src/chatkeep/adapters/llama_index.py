@@ -14,7 +14,7 @@ from chatkeep.adapters.backing import Verbs, key_for_name
 from chatkeep.adapters.exact import Spoken, item_of_message, message_of_item, words_within
 from chatkeep.core.life.dropping import Chosen
 from chatkeep.core.model import Draft, Message, Role, Selection
-from chatkeep.core.standing import SeqRange
+from chatkeep.core.standing import EVENT, SeqRange, said
 from chatkeep.errors import CountConflictError, MessageNotFoundError, SessionNotFoundError
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ class ChatkeepChatStore(BaseChatStore):
             own = self._key(key)
             lines, stored = self._counted(own)
             drafts = [_again(one) for one in stored]
-            drafts.insert(idx, draft)
+            drafts.insert(_place(stored, idx), draft)
             try:
                 self._verbs.call("replace", own, drafts, expect_count=lines)
             except CountConflictError:
@@ -123,7 +123,7 @@ class ChatkeepChatStore(BaseChatStore):
             found: Sequence[Message] = self._verbs.call("read", self._key(key)).messages
         except SessionNotFoundError:
             return ()
-        return [message for message in found if message.role != "event"]
+        return said(found)
 
     def _counted(self, key: str) -> tuple[int, Sequence[Message]]:
         """Return the number of lines of a session, and its messages at that number or a later one."""
@@ -138,6 +138,12 @@ class ChatkeepChatStore(BaseChatStore):
         except (SessionNotFoundError, MessageNotFoundError):
             return None
         return dropped
+
+
+def _place(stored: Sequence[Message], idx: int) -> int:
+    """Return the place among messages and events for the place `idx` among the messages, as a list inserts."""
+    places = [place for place, one in enumerate(stored) if one.role != EVENT]
+    return [*places, len(stored)][slice(idx, None).indices(len(places))[0]]
 
 
 def _again(message: Message) -> Draft:
