@@ -137,6 +137,22 @@ def test_store_once_what_comes_again() -> None:
     asyncio.run(told())
 
 
+def test_store_once_what_comes_after_a_failure() -> None:
+    """An event whose answer was lost, and that a session read before is sent with again, is stored once."""
+    service = _service()
+
+    async def told() -> None:
+        session = await service.create_session(**_ALICE, session_id="f")
+        before, event = session.model_copy(deep=True), _event("x", 1.0, n=1)
+        await service.append_event(session, event)
+        await service.append_event(before, event)
+        found = await service.get_session(**_ALICE, session_id="f")
+        assert found is not None
+        assert ([event], {"n": 1}) == (found.events, found.state)
+
+    asyncio.run(told())
+
+
 def test_open_by_address(tmp_path: object) -> None:
     """A workspace and a server have addresses; any other is refused."""
     assert isinstance(service_of_uri(f"chatkeep://{tmp_path}/w"), ChatkeepSessionService)

@@ -266,4 +266,4 @@ def _draft_of(event: Event) -> Draft:
     parts = [part for part in content.get("parts") or () if isinstance(part, dict)]
     words = "\n".join(words_within(part["text"]) for part in parts if isinstance(part.get("text"), str))
     role: Role = "user" if event.author == "user" else "assistant" if content else "system"
-    return message_of_item(_KIND, item, Spoken(role=role, words=words))
+    return message_of_item(_KIND, item, Spoken(role=role, words=words, id=hashed_name(json.dumps(item))))
