@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from chatkeep.core.model import Draft, Revision
+from chatkeep.cli.laying_out import lay_out
+from chatkeep.core.model import Draft, Revision, Session
+from chatkeep.exporters.layouts import LAYOUTS
 from chatkeep.store.files.store import FilesStore
+from chatkeep.store.memory import MemoryStore
 from chatkeep.testing import at
 from tests.cli.conftest import Run
 
@@ -92,6 +96,32 @@ def test_write_what_grip_reads(run: Run, tmp_path: Path) -> None:
     call, result = told["messages"][2:4]
     assert [{"id": "c1", "function_name": "look_up", "arguments": {"n": 1312292042121000001}}] == call["tool_calls"]
     assert ("c1", "-3 °C", "look_up") == (result["tool_call_id"], result["content"], result["name"])
+
+
+def test_leave_out_what_pocketpaw_keeps(run: Run, workspace: Path, tmp_path: Path) -> None:
+    """No session takes the name of the index, of the aliases or of a summary; the others are written."""
+    store = FilesStore.open(workspace)
+    for key in ("_index", "_aliases", "cli:a_compaction", "cli:a"):
+        store.append(key, TALK[:2])
+    store.close()
+    told = run("export", "--to", "pocketpaw", "--output", str(tmp_path / "theirs"))
+    assert {"_index.json", "cli_a.json"} == {path.name for path in (tmp_path / "theirs" / "sessions").iterdir()}
+    assert ["cli_a"] == list(_read(tmp_path / "theirs", "_index"))
+    assert 3 == told.err.count("for itself")
+
+
+def test_leave_no_part_of_a_folder(tmp_path: Path) -> None:
+    """A stopped command leaves no folder: half of the sessions would look like all, and stop the next attempt."""
+    store = MemoryStore()
+    store.append("a", TALK)
+
+    def stopped() -> Iterator[Session]:
+        yield store.read("a")
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        lay_out(LAYOUTS["grip"], stopped(), tmp_path)
+    assert [] == list(tmp_path.iterdir())
 
 
 @pytest.mark.usefixtures("laid")

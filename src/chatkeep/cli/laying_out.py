@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Iterable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -34,22 +35,31 @@ def lay_out(layout: FolderLayout, sessions: Iterable[Session], output: Path | No
     folder = output / _FOLDER
     if os.path.lexists(folder):
         raise ConflictError(f"{folder} is there already: name a folder without `{_FOLDER}`.")
-    make_folder(folder)
     entries: dict[str, Json] = {}
     left_out: list[str] = []
-    for session in sessions:
-        left_out += _write(layout, session, folder, entries)
-    if not entries:
-        with suppress(OSError):
-            folder.rmdir()
-        raise NotFoundError(f"No session has anything that {layout.name} keeps.")
-    index = layout.index_file(entries)
-    if index is not None:
-        _store(folder / index[0], index[1])
-    flush_folder(folder)
+    with _new_folder(folder):
+        for session in sessions:
+            left_out += _write(layout, session, folder, entries)
+        if not entries:
+            raise NotFoundError(f"No session has anything that {layout.name} keeps.")
+        index = layout.index_file(entries)
+        if index is not None:
+            _store(folder / index[0], index[1])
+        flush_folder(folder)
     screen.say(f"Wrote {screen.counted(len(entries), 'session')} to {folder}.")
     for one in left_out:
         screen.complain(one)
+
+
+@contextmanager
+def _new_folder(folder: Path) -> Iterator[None]:
+    """Make a folder, and remove it with its files after an error: half of the sessions look like all of them."""
+    make_folder(folder)
+    try:
+        yield
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
 
 
 def _write(layout: FolderLayout, session: Session, folder: Path, entries: dict[str, Json]) -> Iterator[str]:
@@ -59,6 +69,8 @@ def _write(layout: FolderLayout, session: Session, folder: Path, entries: dict[s
     document = layout.document(session)
     if not document:
         yield f"{key} is left out: it has nothing that {layout.name} keeps."
+    elif layout.keeps_for_itself(name):
+        yield f"{key} is left out: {layout.name} keeps the name {name} for itself."
     elif len(os.fsencode(name)) > _NAME_BYTES_MAX:
         yield f"{key} is left out: its key is too long for the name of a file."
     elif name in entries or os.path.lexists(folder / name):  # some disks take two names for one

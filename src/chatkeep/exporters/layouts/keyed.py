@@ -30,6 +30,10 @@ class GripLayout:
         """Return the name of the file of a session."""
         return f"{_UNSAFE.sub('_', key)}.json"
 
+    def keeps_for_itself(self, file_name: str) -> bool:  # noqa: ARG002 - every file is a session
+        """Return False: grip reads every file as a session."""
+        return False
+
     def document(self, session: Session) -> Json:
         """Return the session as grip reads it, nothing without messages."""
         messages = [one for exchange in exchanges(session) for one in _messages(exchange)]

@@ -20,6 +20,10 @@ class FolderLayout(Protocol):
         """Return the name of the file of a session; two keys may share one."""
         ...
 
+    def keeps_for_itself(self, file_name: str) -> bool:
+        """Tell whether the server has another use for a file of this name."""
+        ...
+
     def document(self, session: Session) -> Json:
         """Return what the file of a session holds; nothing (an empty list or object) if no message can stand in it."""
         ...

@@ -30,6 +30,10 @@ class PocketPawLayout:
         """Return the name of the file of a session."""
         return f"{_UNSAFE.sub('_', key)}.json"
 
+    def keeps_for_itself(self, file_name: str) -> bool:
+        """Tell whether a name is that of the index, of the aliases or of a summary beside a session."""
+        return file_name.startswith("_") or file_name.endswith("_compaction.json")
+
     def document(self, session: Session) -> Json:
         """Return the messages with words."""
         return [
