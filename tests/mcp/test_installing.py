@@ -80,11 +80,16 @@ def test_install_behind_a_link(home: Path) -> None:
         (("claude-code", "--yes", "--url", "https://a.example/mcp?key=ck_secret"), 2),
         (("claude-code", "--yes", "--url", "https://me:ck_secret@a.example/mcp"), 2),
         (("claude-code", "--yes", "--url", "a.example/mcp"), 2),
+        (("claude-code", "--yes", "--url", "https://a.example/mcp", "--read-only"), 2),
+        (("claude-code", "--yes", "--url", "https://a.example/mcp", "--prefix", "a:"), 2),
         (("claude-code", "--yes", "--workspace", "/nowhere/at/all"), 3),
     ],
 )
 def test_refuse_to_install(home: Path, args: tuple[str, ...], code: int) -> None:
-    """A program that is not here, an unknown one, a token in an address and a missing workspace change nothing."""
+    """A program that is not here, an unknown one, a token in an address and a missing workspace change nothing.
+
+    Nor does a bound that no setting can keep: with an address, only the token confines the agent.
+    """
     assert code == called("mcp", "install", *args)
     assert OLD == (home / ".claude.json").read_text()
 

@@ -63,6 +63,8 @@ def install(
 ) -> None:
     """Add Chatkeep to the MCP servers of a program, after asking. Nothing else in its settings changes."""
     choice("AGENT", agent, tuple(one.name for one in AGENTS))
+    if url and (read_only or prefix):
+        raise InvalidError("--url", "takes no --read-only or --prefix: the agent's token says what it may do")
     known = next(one for one in AGENTS if one.name == agent)
     entry = ServerEntry(url=_checked(url)) if url else _started(workspace, prefix, read_only=read_only)
     path = _settings_file(known)
