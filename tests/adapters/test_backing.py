@@ -85,6 +85,14 @@ def test_open_a_workspace(tmp_path: Path) -> None:
             assert count == sessions.get("a").message_count
 
 
+def test_delete_into_the_trash(tmp_path: Path) -> None:
+    """What an adapter deletes can come back if the workspace was opened so."""
+    with open_workspace(tmp_path, trash_days=7) as sessions:
+        sessions.append("a", [Draft(role="user", content="x")])
+        sessions.delete("a")
+        assert ["a"] == [one.key for one in sessions.trash.sessions()]
+
+
 @pytest.mark.parametrize("module", ["chatkeep", "chatkeep.adapters", "chatkeep.adapters.backing"])
 def test_load_no_framework(module: str) -> None:
     """The package and what adapters share load neither a framework nor a server."""

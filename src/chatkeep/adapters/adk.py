@@ -103,7 +103,7 @@ class ChatkeepSessionService(BaseSessionService):  # type: ignore[misc]
         return ListSessionsResponse(sessions=sorted(found, key=lambda one: (one.last_update_time, one.user_id, one.id)))
 
     async def delete_session(self, *, app_name: str, user_id: str, session_id: str) -> None:
-        """Delete a session for good; the shared state stays."""
+        """Delete a session; the shared state stays."""
         names = {"app": app_name, "user": user_id, "session": session_id.strip() if session_id else session_id}
         with suppress(SessionNotFoundError):
             await self._verbs.ask("delete", self._key(names))

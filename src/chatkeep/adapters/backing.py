@@ -29,15 +29,18 @@ _HASHED: Final = "~"
 
 
 @contextmanager
-def open_workspace(folder: Path | str) -> Iterator[Sessions]:
-    """Yield the sessions of a workspace, without a server; safe beside servers. A missing workspace is made."""
+def open_workspace(folder: Path | str, *, trash_days: int = 0) -> Iterator[Sessions]:
+    """Yield the sessions of a workspace, without a server; safe beside servers. A missing workspace is made.
+
+    It reads no settings of the workspace: with `trash_days` a deleted session goes to the trash, else it is gone.
+    """
     from chatkeep.sessions.sessions import Sessions  # noqa: PLC0415 - a client needs no store
     from chatkeep.store.address import folder_address  # noqa: PLC0415
     from chatkeep.store.open import StoreOptions, opened_at  # noqa: PLC0415
 
     store = opened_at(folder_address(Path(folder).absolute()), StoreOptions(watch=True))
     try:
-        yield Sessions(store)
+        yield Sessions(store, trash_days=trash_days)
     finally:
         store.close()
 
