@@ -156,6 +156,22 @@ def test_refuse_another_file(stones: Tombstones, tmp_path: Path, content: bytes)
     assert "no whole list" in str(fault_of(path))
 
 
+def test_go_on_after_another_file(stones: Tombstones, tmp_path: Path) -> None:
+    """Once the list is back in place of another file, it is read again; no descriptor was closed twice."""
+    bury(stones, NAMES[0])
+    path, aside = tmp_path / "tombstones", tmp_path / "aside"
+    path.rename(aside)
+    path.write_bytes(b"no list")
+    with pytest.raises(StorageError):
+        stones.has(NAMES[0], is_there=False)
+    with (tmp_path / "foreign").open("wb") as foreign:  # takes the number of a closed descriptor
+        with pytest.raises(StorageError):
+            stones.has(NAMES[0], is_there=False)
+        aside.rename(path)
+        assert stones.has(NAMES[0], is_there=False)
+        assert os.fstat(foreign.fileno())
+
+
 def test_find_bad_lines(stones: Tombstones, tmp_path: Path) -> None:
     """Bad lines cost their neighbours nothing, and the checkup counts them."""
     bury(stones, *NAMES[:3])

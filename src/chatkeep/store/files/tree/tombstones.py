@@ -207,8 +207,8 @@ class _View(Struct):
             return self.closed()
         view = self
         if self.fd < 0 or not os.path.samestat(found, os.fstat(self.fd)) or found.st_size < self.size:
+            view = _opened(path)  # if this fails, the descriptor stays open: its number may be another file's by then
             self.closed()
-            view = _opened(path)
         count = (found.st_size - view.size) // _LINE_BYTES
         if count > 0:
             view.add(_lines_at(view.fd, view.size, count))
