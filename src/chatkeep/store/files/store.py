@@ -47,6 +47,7 @@ from chatkeep.core.stats import PeriodUnit, Stats
 from chatkeep.core.usage.spending import UsageQuery, UsageReport
 from chatkeep.disk.files import Durability
 from chatkeep.errors import (
+    BusyError,
     CountConflictError,
     MessageConflictError,
     MessageNotFoundError,
@@ -54,6 +55,7 @@ from chatkeep.errors import (
     SessionDeletedError,
     SessionExistsError,
     SessionNotFoundError,
+    StorageError,
 )
 from chatkeep.store.admin import Progress
 from chatkeep.store.files.index import rows
@@ -248,9 +250,10 @@ class FilesStore:
         if found is None or data is None:
             raise SessionNotFoundError(key)
         try:
-            with self._tree.created(name, data) as file, self._upkeep.telling(name):
-                self._tombstones.forget([name])
-                self._upkeep.heal(file)
+            with self._tree.created(name, data) as file:
+                self._forget_deletion(name)
+                with self._upkeep.telling(name):
+                    self._upkeep.heal(file)
         except FileExistsError:
             raise SessionExistsError(key) from None
         self._trash.remove([found.id])
@@ -454,6 +457,14 @@ class FilesStore:
         return batches.appended(
             row.header.key, drafts, {**stored, **{message.id: message for message in messages}}, messages, count
         )
+
+    def _forget_deletion(self, name: str) -> None:
+        """Forget the deletion of a restored file, still locked; if that cannot be noted, remove the file again."""
+        try:
+            self._tombstones.forget([name])
+        except (BusyError, StorageError):
+            self._tree.remove(name)
+            raise
 
     def _substitute(
         self, file: LockedFile, key: str, drafts: Sequence[Draft], mark: Mark, expect_count: int | None

@@ -109,6 +109,22 @@ def test_a_crash_leaves_one_session(store: FilesStore, tmp_path: Path, monkeypat
         assert 3 == again.append(KEY, [draft("more")], expect_count=2).message_count
 
 
+def test_a_deletion_that_cannot_be_forgotten_stands(store: FilesStore, tmp_path: Path) -> None:
+    """Where the list of deletions cannot be written, the session stays in the trash, and comes back later."""
+    store.append(KEY, talk(2))
+    store.delete(KEY, to_trash=True)
+    deletions, aside = tmp_path / "tombstones", tmp_path / "aside"
+    deletions.rename(aside)
+    deletions.write_text("no list")
+    with pytest.raises(StorageError):
+        store.restore(KEY)
+    with pytest.raises(SessionNotFoundError):
+        store.get(KEY)
+    aside.rename(deletions)
+    assert ([KEY], True) == ([one.key for one in store.trash()], store.is_deleted(KEY))
+    assert (2, False) == (store.restore(KEY).message_count, store.is_deleted(KEY))
+
+
 def test_a_link_is_deleted_for_good(store: FilesStore, tmp_path: Path) -> None:
     """A name that is no file has nothing to keep."""
     aside = tmp_path / "aside"
