@@ -252,6 +252,8 @@ class Store(Protocol):
         Raises:
             SessionNotFoundError: when the trash has none.
             SessionExistsError: when there is a session with its key again; both stay where they are.
+            SessionDamagedError: when it has no readable header; it is back nevertheless.
+            BusyError: when the list of deletions stays locked for too long.
             StorageError: when the disk refuses.
         """
         ...
@@ -261,7 +263,8 @@ class Store(Protocol):
     ) -> tuple[Trashed, ...]:
         """Remove sessions from the trash for good, and return them: those of the keys, deleted before a time.
 
-        Without keys, those of every key that begins so; without a time, of any.
+        Without keys, those of every key that begins so; without a time, of any. Where every key is meant, damaged ones
+        without a readable header go too.
 
         Raises:
             StorageError: when the disk refuses.

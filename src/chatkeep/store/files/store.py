@@ -264,8 +264,9 @@ class FilesStore:
     ) -> tuple[Trashed, ...]:
         """Remove sessions from the trash for good, as `Store.purge` says."""
         gone = trashed_in(self._trash.sessions(prefix), keys, before)
-        if gone:
-            self._trash.remove(one.id for one in gone)
+        unreadable = self._trash.unreadable(before) if keys is None and not prefix else ()
+        if gone or unreadable:
+            self._trash.remove([*(one.id for one in gone), *unreadable])
         return gone
 
     def is_deleted(self, key: str) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Iterator
 from contextlib import closing
@@ -10,12 +11,12 @@ from pathlib import Path
 import pytest
 
 from chatkeep.core.model import Selection
-from chatkeep.errors import SessionNotFoundError, StorageError
+from chatkeep.errors import SessionDamagedError, SessionNotFoundError, StorageError
 from chatkeep.store.files.care.checkup import examined
 from chatkeep.store.files.store import FilesStore
 from chatkeep.store.files.tree.tombstones import Tombstones
 from chatkeep.store.files.tree.tree import Tree, file_name
-from chatkeep.testing import draft, talk
+from chatkeep.testing import at, draft, session, talk
 
 KEY = "telegram:1"
 
@@ -60,6 +61,36 @@ def test_a_damaged_session_comes_back_damaged(store: FilesStore, tmp_path: Path)
     assert [KEY] == [one.key for one in store.trash()]
     assert store.restore(KEY).damage is not None
     assert spoilt == path.read_bytes()
+
+
+def test_every_readable_header_is_listed(store: FilesStore, tmp_path: Path) -> None:
+    """A header as long as the bounds allow, or in another layout, is read like any other."""
+    most = {"a": "x" * (256 * 1024 - 8)}
+    store.merge(session("long", talk(1), metadata=most, extra=most))
+    store.append(KEY, talk(2))
+    path = tmp_path / "sessions" / file_name(KEY)
+    path.write_text(json.dumps(json.loads(path.read_bytes()), indent=2))
+    for key in ("long", KEY):
+        store.delete(key, to_trash=True)
+    assert [KEY, "long"] == [one.key for one in store.trash()]
+
+
+def test_a_session_without_a_readable_header_is_purged(store: FilesStore, tmp_path: Path) -> None:
+    """Nobody sees it in the trash, yet it does not outlive a purge of every key; until then it can come back."""
+    path = tmp_path / "sessions" / file_name(KEY)
+    for _ in range(2):
+        store.append(KEY, talk(2))
+        path.write_bytes(b"spoilt" + path.read_bytes())
+        store.delete(KEY, to_trash=True)
+    assert () == store.trash()
+    with pytest.raises(SessionDamagedError):
+        store.restore(KEY)
+    assert path.read_bytes().startswith(b"spoilt")
+    for kept in ({"keys": [KEY]}, {"prefix": "telegram:"}, {"before": at(0)}):
+        assert () == store.purge(**kept)
+        assert 1 == len(list((tmp_path / "trash").iterdir()))
+    assert () == store.purge()
+    assert [] == list((tmp_path / "trash").iterdir())
 
 
 def test_strangers_in_the_trash_stay_alone(store: FilesStore, tmp_path: Path) -> None:

@@ -15,18 +15,19 @@ import stat
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
-from typing import Final
+from typing import Final, NamedTuple
 
 from msgspec import Struct
 
 from chatkeep.core.life.trashing import Trashed
+from chatkeep.core.model import Header
 from chatkeep.disk.files import open_folder, read_at, told
-from chatkeep.store.files.tree.format import header_in
-from chatkeep.store.files.tree.tree import Tree
+from chatkeep.store.files.tree.format import header_in, scan
+from chatkeep.store.files.tree.tree import Tree, is_file_name
 
 _ENTRY: Final = re.compile(r"([0-9]{16})-([0-9a-f]{8})-(.+\.json)")
 _READING: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-_HEAD_BYTES: Final = 1 << 19  # of a file; no header is longer
+_HEAD_BYTES: Final = 1 << 16  # of a file, enough for most headers; metadata alone may have 256 KiB
 
 
 class TrashFile(Struct, frozen=True):
@@ -35,6 +36,14 @@ class TrashFile(Struct, frozen=True):
     id: str
     name: str
     deleted_at: datetime
+
+
+class _Look(NamedTuple):
+    """A file in the trash as found there; without a readable header it is damaged."""
+
+    file: TrashFile
+    header: Header | None
+    size_bytes: int
 
 
 class Trash:
@@ -83,14 +92,14 @@ class Trash:
 
     def sessions(self, prefix: str) -> Iterator[Trashed]:
         """Yield the sessions whose keys begin so, the last deleted first. A file without a readable header has none."""
-        files = self.files()
-        if not files:
-            return
-        with self._opened() as folder:
-            for file in files:
-                found = _session_in(folder, file)
-                if found is not None and found.key.startswith(prefix):
-                    yield found
+        for look in self._looks():
+            if look.header is not None and look.header.key.startswith(prefix):
+                yield _trashed(look.file, look.header, look.size_bytes)
+
+    def unreadable(self, before: datetime | None) -> Sequence[str]:
+        """Return the ids of the files without a readable header, deleted before a time; None means any."""
+        damaged = (look.file for look in self._looks() if look.header is None and is_file_name(look.file.name))
+        return [file.id for file in damaged if before is None or file.deleted_at < before]
 
     def remove(self, ids: Iterable[str]) -> None:
         """Remove files for good, durably; one that is gone does no harm."""
@@ -99,6 +108,13 @@ class Trash:
                 with contextlib.suppress(FileNotFoundError):
                     os.unlink(name, dir_fd=folder)
             self._tree.flush_folder(folder)
+
+    def _looks(self) -> Iterator[_Look]:
+        files = self.files()
+        if not files:
+            return
+        with self._opened() as folder:
+            yield from filter(None, (_look(folder, file) for file in files))
 
     @contextlib.contextmanager
     def _opened(self) -> Iterator[int]:
@@ -115,7 +131,7 @@ def _file_of(entry: str) -> TrashFile | None:
     return None if found is None else TrashFile(entry, found[3], datetime.fromtimestamp(int(found[1]) / 1e6, UTC))
 
 
-def _session_in(folder: int, file: TrashFile) -> Trashed | None:
+def _look(folder: int, file: TrashFile) -> _Look | None:
     try:
         fd = os.open(file.id, _READING, dir_fd=folder)
     except OSError:  # purged meanwhile, or a link
@@ -123,16 +139,22 @@ def _session_in(folder: int, file: TrashFile) -> Trashed | None:
     try:
         with told():
             state = os.fstat(fd)
-            header = header_in(read_at(fd, 0, _HEAD_BYTES)) if stat.S_ISREG(state.st_mode) else None
+            return _Look(file, _header(fd, state.st_size), state.st_size) if stat.S_ISREG(state.st_mode) else None
     finally:
         os.close(fd)
-    if header is None:
-        return None
+
+
+def _header(fd: int, size: int) -> Header | None:
+    """Return the header of a file; nearly always the first bytes have it, else the whole file is read."""
+    return header_in(read_at(fd, 0, _HEAD_BYTES)) or scan(read_at(fd, 0, size)).header
+
+
+def _trashed(file: TrashFile, header: Header, size_bytes: int) -> Trashed:
     return Trashed(
         id=file.id,
         key=header.key,
         title=header.title,
         channel=header.channel,
         deleted_at=file.deleted_at,
-        size_bytes=state.st_size,
+        size_bytes=size_bytes,
     )
