@@ -42,6 +42,18 @@ def test_a_deleted_file_moves_as_it_is(store: FilesStore, tmp_path: Path) -> Non
     assert [] == [finding for finding in examined(tmp_path) if finding.needs_care]
 
 
+def test_a_checkup_looks_at_the_folder(store: FilesStore, tmp_path: Path) -> None:
+    """A trash open to others, or something else in its place, is found: deletions to the trash then fail."""
+    store.append(KEY, talk(2))
+    store.delete(KEY, to_trash=True)
+    trash = tmp_path / "trash"
+    trash.chmod(0o755)
+    assert [("trash", "access")] == [(one.file, one.kind) for one in examined(tmp_path) if one.needs_care]
+    trash.rename(tmp_path / "aside")
+    trash.symlink_to(tmp_path / "aside")
+    assert [("trash", "foreign")] == [(one.file, one.kind) for one in examined(tmp_path) if one.needs_care]
+
+
 def test_another_store_brings_it_back(store: FilesStore, tmp_path: Path) -> None:
     """Every process with the workspace sees one trash."""
     store.append(KEY, talk(2))

@@ -25,7 +25,7 @@ from chatkeep.store.files.tree.tombstones import TOMBSTONES, fault_of
 from chatkeep.store.files.tree.tree import KEPT, is_text
 from chatkeep.store.files.upkeep.upkeep import AN_INDEX
 
-_FOLDERS: Final = ("sessions", "tmp", "quarantine")
+_FOLDERS: Final = ("sessions", "tmp", "quarantine", "trash")
 _LISTS: Final = ("tokens.json", "pages.json", TOMBSTONES)  # tokens, sessions of the page, deletions
 _DATABASE: Final = ("", "-wal", "-shm", "-journal")
 """Endings of the files of a SQLite database."""
