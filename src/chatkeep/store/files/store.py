@@ -24,7 +24,7 @@ from chatkeep.core.life.dropping import (
     replaced,
     replacing,
 )
-from chatkeep.core.life.trashing import Trashed, trashed_in
+from chatkeep.core.life.trashing import Trashed
 from chatkeep.core.model import (
     Appended,
     Draft,
@@ -47,7 +47,6 @@ from chatkeep.core.stats import PeriodUnit, Stats
 from chatkeep.core.usage.spending import UsageQuery, UsageReport
 from chatkeep.disk.files import Durability
 from chatkeep.errors import (
-    BusyError,
     CountConflictError,
     MessageConflictError,
     MessageNotFoundError,
@@ -55,7 +54,6 @@ from chatkeep.errors import (
     SessionDeletedError,
     SessionExistsError,
     SessionNotFoundError,
-    StorageError,
 )
 from chatkeep.store.admin import Progress
 from chatkeep.store.files.index import rows
@@ -242,32 +240,22 @@ class FilesStore:
     def restore(self, key: str, *, trash_id: str | None = None) -> Summary:
         """Bring a session back from the trash, as `Store.restore` says."""
         name = file_name(key)
-        found = next((file for file in self._trash.files(name) if trash_id in {None, file.id}), None)
         try:
-            data = None if found is None else self._trash.read(found)
-        except FileNotFoundError:
-            data = None
-        if found is None or data is None:
-            raise SessionNotFoundError(key)
-        try:
-            with self._tree.created(name, data) as file:
-                self._forget_deletion(name)
+            with self._trash.brought_back(name, trash_id) as file:
+                self._tombstones.forget([name])
                 with self._upkeep.telling(name):
                     self._upkeep.heal(file)
+        except FileNotFoundError:
+            raise SessionNotFoundError(key) from None
         except FileExistsError:
             raise SessionExistsError(key) from None
-        self._trash.remove([found.id])
         return self.get(key)
 
     def purge(
         self, prefix: str = "", *, keys: Sequence[str] | None = None, before: datetime | None = None
     ) -> tuple[Trashed, ...]:
         """Remove sessions from the trash for good, as `Store.purge` says."""
-        gone = trashed_in(self._trash.sessions(prefix), keys, before)
-        unreadable = self._trash.unreadable(before) if keys is None and not prefix else ()
-        if gone or unreadable:
-            self._trash.remove([*(one.id for one in gone), *unreadable])
-        return gone
+        return self._trash.purge(prefix, keys, before)
 
     def is_deleted(self, key: str) -> bool:
         """Tell whether the deletion of a session is remembered, as `OwnStore.is_deleted` says."""
@@ -458,14 +446,6 @@ class FilesStore:
         return batches.appended(
             row.header.key, drafts, {**stored, **{message.id: message for message in messages}}, messages, count
         )
-
-    def _forget_deletion(self, name: str) -> None:
-        """Forget the deletion of a restored file, still locked; if that cannot be noted, remove the file again."""
-        try:
-            self._tombstones.forget([name])
-        except (BusyError, StorageError):
-            self._tree.remove(name)
-            raise
 
     def _substitute(
         self, file: LockedFile, key: str, drafts: Sequence[Draft], mark: Mark, expect_count: int | None

@@ -13,16 +13,18 @@ import os
 import re
 import stat
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Final, NamedTuple
 
 from msgspec import Struct
 
-from chatkeep.core.life.trashing import Trashed
+from chatkeep.core.life.trashing import Trashed, trashed_in
 from chatkeep.core.model import Header
 from chatkeep.disk.files import open_folder, read_at, told
+from chatkeep.errors import BusyError, StorageError
 from chatkeep.store.files.tree.format import header_in, scan
+from chatkeep.store.files.tree.held import LockedFile
 from chatkeep.store.files.tree.tree import Tree, is_file_name
 
 _ENTRY: Final = re.compile(r"([0-9]{16})-([0-9a-f]{8})-(.+\.json)")
@@ -65,21 +67,55 @@ class Trash:
             kept = f"{time.time_ns() // 1000:016d}-{os.urandom(4).hex()}-{name}"
             self._tree.move_out(name, folder, kept)
 
-    def files(self, name: str | None = None) -> Sequence[TrashFile]:
-        """Return the files, those of one session's name if given, the last deleted first."""
-        if not self._path.is_dir():
-            return []
-        with told():
-            found = [_file_of(entry.name) for entry in self._path.iterdir()]
-        kept = (one for one in found if one is not None and name in {None, one.name})
-        return sorted(kept, key=lambda one: (one.deleted_at, one.id), reverse=True)
+    @contextlib.contextmanager
+    def brought_back(self, name: str, trash_id: str | None) -> Iterator[LockedFile]:
+        """Copy the file last deleted of a session's name, or that of an id, back under the name, locked.
 
-    def read(self, file: TrashFile) -> bytes:
-        """Return the bytes of a file.
+        Then it leaves the trash. If the caller fails, the copy goes.
 
         Raises:
-            FileNotFoundError: when it was purged or restored meanwhile.
+            FileNotFoundError: when there is none; it may have been purged or restored meanwhile.
+            FileExistsError: when the name is taken.
+            StorageError: when the disk refuses.
         """
+        found = self._file(name, trash_id)
+        with self._tree.created(name, self._read(found)) as file:
+            try:
+                yield file
+            except (BusyError, StorageError):
+                self._tree.remove(name)
+                raise
+        self.remove([found.id])
+
+    def sessions(self, prefix: str) -> Iterator[Trashed]:
+        """Yield the sessions whose keys begin so, the last deleted first. A file without a readable header has none."""
+        for look in self._looks():
+            if look.header is not None and look.header.key.startswith(prefix):
+                yield _trashed(look.file, look.header, look.size_bytes)
+
+    def purge(self, prefix: str, keys: Collection[str] | None, before: datetime | None) -> tuple[Trashed, ...]:
+        """Remove sessions for good, as `Store.purge` says, and return them."""
+        gone = trashed_in(self.sessions(prefix), keys, before)
+        unreadable = self._unreadable(before) if keys is None and not prefix else ()
+        if gone or unreadable:
+            self.remove([*(one.id for one in gone), *unreadable])
+        return gone
+
+    def remove(self, ids: Iterable[str]) -> None:
+        """Remove files for good, durably; one that is gone does no harm."""
+        with self._opened() as folder, told():
+            for name in ids:
+                with contextlib.suppress(FileNotFoundError):
+                    os.unlink(name, dir_fd=folder)
+            self._tree.flush_folder(folder)
+
+    def _file(self, name: str, trash_id: str | None) -> TrashFile:
+        for file in self._files():
+            if file.name == name and trash_id in {None, file.id}:
+                return file
+        raise FileNotFoundError(name)
+
+    def _read(self, file: TrashFile) -> bytes:
         with self._opened() as folder, told(FileNotFoundError):
             fd = os.open(file.id, _READING, dir_fd=folder)
             try:
@@ -90,27 +126,21 @@ class Trash:
             finally:
                 os.close(fd)
 
-    def sessions(self, prefix: str) -> Iterator[Trashed]:
-        """Yield the sessions whose keys begin so, the last deleted first. A file without a readable header has none."""
-        for look in self._looks():
-            if look.header is not None and look.header.key.startswith(prefix):
-                yield _trashed(look.file, look.header, look.size_bytes)
+    def _files(self) -> Sequence[TrashFile]:
+        """Return the files, the last deleted first."""
+        if not self._path.is_dir():
+            return []
+        with told():
+            found = filter(None, [_file_of(entry.name) for entry in self._path.iterdir()])
+        return sorted(found, key=lambda one: (one.deleted_at, one.id), reverse=True)
 
-    def unreadable(self, before: datetime | None) -> Sequence[str]:
+    def _unreadable(self, before: datetime | None) -> Sequence[str]:
         """Return the ids of the files without a readable header, deleted before a time; None means any."""
         damaged = (look.file for look in self._looks() if look.header is None and is_file_name(look.file.name))
         return [file.id for file in damaged if before is None or file.deleted_at < before]
 
-    def remove(self, ids: Iterable[str]) -> None:
-        """Remove files for good, durably; one that is gone does no harm."""
-        with self._opened() as folder, told():
-            for name in ids:
-                with contextlib.suppress(FileNotFoundError):
-                    os.unlink(name, dir_fd=folder)
-            self._tree.flush_folder(folder)
-
     def _looks(self) -> Iterator[_Look]:
-        files = self.files()
+        files = self._files()
         if not files:
             return
         with self._opened() as folder:
