@@ -26,6 +26,7 @@ from playwright.sync_api import Browser, Page, sync_playwright
 from chatkeep.access.tokens import TokenFile
 from chatkeep.http.routes import page as served
 
+_CHROMIUM: Final = shutil.which("chromium-headless-shell") or shutil.which("chromium")
 PAINTED: Final = """(selector) => new Promise((done) => {
     const look = () => document.querySelector(selector)
         ? requestAnimationFrame(() => setTimeout(() => done(performance.now()))) : requestAnimationFrame(look);
@@ -48,7 +49,7 @@ def main() -> None:
     weight = sum(len(file.compressed) for file in served.edition().files.values())
     print(f"page weight: {weight / 1000:.0f} kB compressed, {len(served.edition().files)} files")
     with _serving(given.workspace) as (url, secret), sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
+        browser = playwright.chromium.launch(executable_path=_CHROMIUM, args=["--no-sandbox"])
         context = browser.new_context(viewport={"width": 1360, "height": 850})
         context.add_cookies([{"name": f"chatkeep-{url.rpartition(':')[2]}", "value": secret, "url": url}])
         requests: list[str] = []
