@@ -397,10 +397,15 @@ SELECT sid FROM messages WHERE doc = ?1 UNION ALL SELECT sid FROM names WHERE do
 -- sids_where: The sessions of a selection, up to a limit.
 SELECT sid FROM sessions WHERE {where} LIMIT :limit;
 
+-- sids_changed: The sessions that changed after a change, and those with documents from a number on.
+SELECT s.sid FROM changes c CROSS JOIN sessions s ON s.key = c.key WHERE c.number > :change
+UNION SELECT sid FROM messages WHERE doc >= :doc UNION SELECT sid FROM names WHERE doc >= :doc;
+
 -- runs_where: The runs of documents of the sessions in a selection, with their events.
-SELECT r.doc, r.message_count FROM sessions s CROSS JOIN runs r ON r.sid = s.sid WHERE {where}
-UNION ALL SELECT a.doc, 1 FROM sessions s CROSS JOIN asides a ON a.sid = s.sid WHERE a.doc IS NOT NULL AND {where}
-UNION ALL SELECT n.doc, 1 FROM sessions s CROSS JOIN names n ON n.sid = s.sid WHERE {where};
+WITH chosen AS MATERIALIZED (SELECT sid AS id FROM sessions WHERE {where})
+SELECT r.doc, r.message_count FROM chosen CROSS JOIN runs r ON r.sid = id
+UNION ALL SELECT a.doc, 1 FROM chosen CROSS JOIN asides a ON a.sid = id WHERE a.doc IS NOT NULL
+UNION ALL SELECT n.doc, 1 FROM chosen CROSS JOIN names n ON n.sid = id;
 
 -- put_model: Add the name of a model.
 INSERT OR IGNORE INTO models (name) VALUES (?1);

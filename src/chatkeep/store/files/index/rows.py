@@ -32,6 +32,7 @@ from chatkeep.store.files.index.columns import (
 from chatkeep.store.files.index.sets import sealing
 from chatkeep.store.files.index.sets.names import NAMED, drop_names, labels_of_names, put_names
 from chatkeep.store.files.index.sets.postings import Postings, put_fresh, withdraw
+from chatkeep.store.files.index.sets.selections import Selections
 from chatkeep.store.files.index.sets.tail import FreshMessage, Tail
 from chatkeep.store.files.index.sets.terms import Indexed, labels_of
 from chatkeep.store.files.index.sql import QUERIES, UnreadableRowError
@@ -51,10 +52,12 @@ _NEVER_REVISED: Final = frozenset(("key", "channel", "created_at"))
 class Database(apsw.Connection):
     """A connection to the index.
 
-    One that searches keeps its sets in `postings`. During a build, `bulk` has the labels of the last messages.
+    One that searches keeps its sets in `postings` and `selections`. During a build, `bulk` has the labels of the last
+    messages.
     """
 
     postings: Postings | None = None
+    selections: Selections | None = None
     bulk: Tail | None = None
 
     @property

@@ -23,11 +23,11 @@ from chatkeep.core.search.ranker import Match, Scores
 from chatkeep.core.search.search import Search
 from chatkeep.core.search.stems import stem
 from chatkeep.store.files.index import index
-from chatkeep.store.files.index.search import collector, lookups, planner, proof, searching
+from chatkeep.store.files.index.search import collector, planner, proof, searching
 from chatkeep.store.files.index.search.candidates import Candidates, Ranking
 from chatkeep.store.files.index.search.pool import Pool
 from chatkeep.store.files.index.search.tuning import Bounds
-from chatkeep.store.files.index.sets import lexicon, sealing, terms
+from chatkeep.store.files.index.sets import lexicon, sealing, selections, terms
 from chatkeep.store.files.store import FilesStore
 from chatkeep.store.files.tree.tree import file_name
 from chatkeep.store.memory import MemoryStore
@@ -45,7 +45,6 @@ SMALL: Final = Bounds(
     step=4,
     sessions_of_step=3,
     of_session=2,
-    few_sessions=2,
     alike=2,
     words=3,
 )
@@ -97,12 +96,13 @@ BEGINNINGS: Final = ["w", "w1", "w2 ", "please w", "w please", "zebra w", "no_su
 @pytest.fixture
 def few_candidates(monkeypatch: pytest.MonkeyPatch) -> None:
     """Make every bound so small that a small workspace goes beyond it, and seal few messages at a time."""
-    for module in (collector, lookups, planner, proof, searching):
+    for module in (collector, planner, proof, searching):
         monkeypatch.setattr(module, "BOUNDS", SMALL)
     monkeypatch.setattr(sealing, "SEALED_FROM", 20)
     monkeypatch.setattr(sealing, "_ROWS", 500)
     monkeypatch.setattr(index, "_PAUSE_S", 0)
     monkeypatch.setattr(lexicon, "WORDS_MAX", 5)
+    monkeypatch.setattr(selections, "_FEW", 2)
     monkeypatch.setattr(terms, "LONG_BYTES", 60)
 
 

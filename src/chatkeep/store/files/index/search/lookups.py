@@ -19,12 +19,12 @@ from chatkeep.disk.sqlite import read_snapshot
 from chatkeep.store.files.index.rows import Database, FoundMessage, Row, row_of, spot_of
 from chatkeep.store.files.index.search.port import Matches
 from chatkeep.store.files.index.search.searching import find, match_total
-from chatkeep.store.files.index.search.tuning import BOUNDS
 from chatkeep.store.files.index.selecting import conditions
 from chatkeep.store.files.index.sets.names import NAMED
 from chatkeep.store.files.index.sets.postings import Postings
-from chatkeep.store.files.index.sets.terms import DocLabel, role_label, session_label
-from chatkeep.store.files.index.sql import QUERIES, one_number, one_row, reading_rows
+from chatkeep.store.files.index.sets.selections import Selections
+from chatkeep.store.files.index.sets.terms import DocLabel, role_label
+from chatkeep.store.files.index.sql import QUERIES, one_number, one_row
 
 Reader = Callable[[Sequence[FoundMessage]], Sequence[Message | None]]
 """A function that reads messages from their files, None for one that cannot be read now."""
@@ -111,33 +111,20 @@ class FilesIndex:
 
     def everything(self) -> BitMap:
         """Return a set with every document, and perhaps some numbers without one."""
-        with reading_rows():
-            return BitMap(range(1, one_number(self._db, QUERIES["last_doc"]) + 1))
+        return self._postings.everything()
 
     def message_count(self) -> int:
         """Return the number of all messages."""
         return one_number(self._db, QUERIES["message_count"])
 
     def of_sessions(self, selection: Selection, key: str | None) -> BitMap:
-        """Return the documents of the selected sessions; with a key, only of the session with this key.
-
-        The index reads the sessions inside the selection, or those outside it, if they are few.
-        """
+        """Return the documents of the selected sessions; with a key, only of the session with this key."""
         where, values = conditions(selection)
         if key is not None:
             where, values = [*where, "key = :session"], {**values, "session": key}
-        selected = " AND ".join(where) or "true"
-        for condition in (selected, f"NOT ({selected})"):
-            sql = QUERIES["sids_where"].replace("{where}", condition)
-            sids = [sid for (sid,) in self._db.execute(sql, {**values, "limit": BOUNDS.few_sessions + 1})]
-            if len(sids) <= BOUNDS.few_sessions:
-                found = self.any_of(map(session_label, sids))
-                return found if condition is selected else self.everything() - found
-        docs = BitMap()
-        with reading_rows():
-            for doc, count in self._db.execute(QUERIES["runs_where"].replace("{where}", selected), values):
-                docs.add_range(doc, doc + count)
-        return docs
+        if self._db.selections is None:
+            self._db.selections = Selections(self._db, self._postings)
+        return self._db.selections.docs(" AND ".join(where) or "true", values)
 
     def messages(self, docs: Iterable[int]) -> Matches:
         """Return the messages of some documents; the names of a session as one with the seq 0."""

@@ -22,8 +22,6 @@ class Bounds(Struct, frozen=True):
     """Sessions in one step; the set of each is taken out of the rest, 15 us each."""
     of_session: int = 8
     """Newest messages of a session to rank, in the later steps or beyond all candidates: its best is likely there."""
-    few_sessions: int = 200
-    """Sessions; the sets of so few are united, 15 us each. Of more, the runs of documents are read."""
     alike: int = 16
     """Documents; so few with some of the same terms are ranked, not split by their other terms."""
     words: int = 128

@@ -68,6 +68,11 @@ class Postings:
             self._whole[label] = settled | fresh if fresh else settled
         return self._whole[label]
 
+    def everything(self) -> BitMap:
+        """Return a set with every document, and perhaps some numbers without one."""
+        with reading_rows():
+            return BitMap(range(1, one_number(self._db, QUERIES["last_doc"]) + 1))
+
     def any_of(self, labels: Iterable[DocLabel]) -> BitMap:
         """Return the documents that have any of some labels."""
         return BitMap.union(BitMap(), *map(self.docs, labels))
