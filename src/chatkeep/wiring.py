@@ -159,8 +159,10 @@ def append_for(place: str, durability: str, descriptors: Sequence[int]) -> None:
     }
 
     def work(message: bytes) -> bytes:
-        told = outcome(store, works, message) if store.is_told else b""
-        if len(message) > _LARGE_BYTES:
+        size_bytes, messages = len(message), [message]
+        del message
+        told = outcome(store, works, messages.pop()) if store.is_told else b""
+        if size_bytes > _LARGE_BYTES:
             _trim()
         return told if store.is_told else b""  # else the asking process has to announce the stored messages
 

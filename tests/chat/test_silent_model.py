@@ -6,24 +6,27 @@ import gc
 import json
 import os
 import socket
+import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import httpx
 import pytest
 
-from chatkeep.core.model import Draft
+from chatkeep.core.model import Draft, Selection
 from chatkeep.errors import StorageFullError
 from chatkeep.http.gate import room
-from chatkeep.http.gate.room import BodyMemory
+from chatkeep.http.gate.room import COST, BodyMemory
 from chatkeep.http.gate.rules import Pools
 from chatkeep.http.services import services_of
 from chatkeep.model import endings
 from chatkeep.sessions.sessions import Sessions
+from chatkeep.store.memory import MemoryStore
 from tests.chat.completions import Answer
 from tests.chat.conftest import Chatting
 from tests.chat.raw import WAIT_S, Raw, raw_model
@@ -33,6 +36,8 @@ from tests.http.test_memory import GROWTH_BYTES_MAX, Process, running_process
 
 LARGE = "word " * 40_000
 """Of 200 kB."""
+LONG = "word " * 500_000
+"""Of 2.5 MB: two of them are more than may be passed on before they are stored."""
 
 
 @contextmanager
@@ -53,14 +58,6 @@ def calling(chatting: Chatting, *keys: str, text: str = LARGE) -> Iterator[None]
         yield
 
 
-def until_free(memory: BodyMemory) -> int:
-    """Return how much is held when nothing is, or the time is up."""
-    deadline = time.monotonic() + WAIT_S
-    while memory.held_bytes and time.monotonic() < deadline:
-        time.sleep(0.01)
-    return memory.held_bytes
-
-
 def drafts_held() -> int:
     """Return how many characters of large messages are alive that nobody has stored yet."""
     gc.collect()
@@ -73,11 +70,52 @@ def test_hold_nothing_of_a_call_that_is_sent_and_stored(chatting: Chatting) -> N
     memory = services_of(chatting.app).pools.body_memory
     keys = [f"silent:{number}" for number in range(8)]
     with calling(chatting, *keys):
-        assert 0 == until_free(memory)
+        assert 0 == until_held(memory, 0)
         assert 0 == drafts_held()
         assert [1] * len(keys) == [len(chatting.messages(key)) for key in keys]
     assert ["Hi"] * len(keys) == [chatting.wait_for(key, 2)[1].content for key in keys]
-    assert 0 == until_free(memory)
+    assert 0 == until_held(memory, 0)
+
+
+class WaitingStore(MemoryStore):
+    """A store that takes appends once it may."""
+
+    def __init__(self) -> None:
+        """Take none yet."""
+        super().__init__()
+        self.may = threading.Event()
+
+    def append(self, *given: Any, **named: Any) -> Any:  # noqa: ANN401 - as the store has it
+        """Wait, and store."""
+        assert self.may.wait(WAIT_S)
+        return super().append(*given, **named)
+
+
+def until_held(memory: BodyMemory, wanted_bytes: int) -> int:
+    """Return how much is held once it is this, or the time is up."""
+    deadline = time.monotonic() + WAIT_S
+    while memory.held_bytes != wanted_bytes and time.monotonic() < deadline:
+        time.sleep(0.01)
+    return memory.held_bytes
+
+
+def test_hold_nothing_for_clients_that_left(chatting: Chatting) -> None:
+    """A store that lags behind gets few long calls: the others wait with their clients, and leave with them."""
+    store, body = WaitingStore(), json.dumps(asked(LONG)).encode()
+    memory, size = services_of(chatting.app).pools.body_memory, len(body)
+    head = f"POST {PATH} HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer {chatting.secret}\r\n"
+    head += f"Content-Type: application/json\r\nContent-Length: {size}\r\n"
+    with raw_model(ends=False) as raw, asking(chatting, raw), instead(chatting, sessions=Sessions(store)):
+        with ExitStack() as calls:
+            for number in range(4):
+                client = calls.enter_context(socket.create_connection(("127.0.0.1", urlsplit(chatting.url).port)))
+                client.sendall(f"{head}X-Session-Key: left:{number}\r\n\r\n".encode() + body)
+            assert (4 * COST - 1) * size == until_held(memory, (4 * COST - 1) * size)  # one is sent
+        assert (COST - 1) * size == until_held(memory, (COST - 1) * size)
+        store.may.set()
+        assert 0 == until_held(memory, 0)
+        assert 1 == len(raw.seen)
+        assert 1 == len(store.keys(Selection(archived=None)).keys)
 
 
 def test_refuse_a_large_call_that_finds_no_room(chatting: Chatting, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -94,7 +132,7 @@ def test_refuse_a_large_call_that_finds_no_room(chatting: Chatting, monkeypatch:
         small = client.post(PATH, json=asked("x"))
         taken.held_bytes = 0
         again = client.post(PATH, json=asked(LARGE))
-        assert 0 == until_free(pools.body_memory)
+        assert 0 == until_held(pools.body_memory, 0)
     for answer in answers:
         assert (503, "1", "busy") == (answer.status_code, answer.headers["retry-after"], answer.json()["code"])
     assert (200, 200) == (small.status_code, again.status_code)
@@ -109,7 +147,7 @@ def test_give_room_back_when_nothing_can_be_stored(
     memory = services_of(chatting.app).pools.body_memory
     with instead(chatting, sessions=Sessions(RefusingStore(StorageFullError()))), chatting.client() as client:
         assert 200 == client.post(PATH, json=asked(text)).status_code
-        assert 0 == until_free(memory)
+        assert 0 == until_held(memory, 0)
 
 
 @pytest.mark.parametrize("body", [b"{", b"[]", b"x" * 100_000])
@@ -120,7 +158,7 @@ def test_give_room_back_of_what_is_no_request(chatting: Chatting, client: httpx.
     client.post(PATH, content=body, headers={"Content-Type": "application/json", "X-Session-Key": "a" * 200})
     client.post("/api/v1/messages", content=iter([body]), headers={"Content-Type": "application/json"})
     client.post("/api/v1/messages", content=body, headers={"Content-Type": "text/html"})
-    assert 0 == until_free(services_of(chatting.app).pools.body_memory)
+    assert 0 == until_held(services_of(chatting.app).pools.body_memory, 0)
 
 
 @pytest.fixture

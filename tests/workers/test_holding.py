@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import json
+import tracemalloc
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,6 +16,7 @@ from chatkeep.errors import SessionNotFoundError
 from chatkeep.model.places import Root
 from chatkeep.sessions.sessions import Sessions
 from chatkeep.store.files.store import FilesStore
+from chatkeep.store.memory import MemoryStore
 from chatkeep.workers.appending import answer_of, handed_over, outcome
 from chatkeep.workers.holding import CallHolder, Holding, RootRequest, held_of_answer, root_of_answer
 
@@ -71,3 +74,27 @@ def test_find_the_root_beside(follower: FilesStore) -> None:
     assert root is not None
     with pytest.raises(SessionNotFoundError):
         Sessions(follower).read(root.key)
+
+
+class NotingStore(MemoryStore):
+    """A store that notes how many bytes Python has when it is to store the first messages."""
+
+    noted_bytes = 0
+
+    def append(self, *given: Any, **named: Any) -> Any:  # noqa: ANN401 - as the store has it
+        """Note, and store."""
+        self.noted_bytes = self.noted_bytes or tracemalloc.get_traced_memory()[0]
+        return super().append(*given, **named)
+
+
+def test_hold_a_long_call_in_little_memory() -> None:
+    """When the messages of a call are stored, its body is gone: the process has the call once."""
+    store, body = NotingStore(), body_of(*(["word " * 13_000] * 50))
+    holding = Holding(prefix="", protocol="completions", root=Root("cli:talk", is_named=True))
+    tracemalloc.start()
+    try:
+        outcome(store, {Holding: CallHolder().held}, b"".join(handed_over(holding, body)))
+    finally:
+        tracemalloc.stop()
+    assert 50 == len(store.read("cli:talk").messages)
+    assert store.noted_bytes < 1.2 * len(body)

@@ -112,8 +112,10 @@ def outcome(store: OwnStore, works: Works, message: bytes) -> bytes:
     end = _LENGTH_BYTES + int.from_bytes(message[:_LENGTH_BYTES], "big")
     asked = msgspec.msgpack.decode(message[_LENGTH_BYTES:end], type=reduce(or_, works))
     work, sessions = works[type(asked)], Sessions(store).confined(asked.prefix)
+    body = [message[end:]]
+    del message  # from here on, only the work has the bytes, and it may drop them
     try:
-        return msgspec.msgpack.encode(work(sessions, asked, message[end:]))
+        return msgspec.msgpack.encode(work(sessions, asked, body.pop()))
     except StorageError:
         return b""
     except ChatkeepError as error:

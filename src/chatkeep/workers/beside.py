@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import io
 import logging
 import queue
 import socket
@@ -169,14 +170,13 @@ def answer(channel: socket.socket, work: Callable[[bytes], bytes]) -> None:
     with contextlib.suppress(OSError, EOFError):
         channel.sendall(_length(b""))
         while True:
-            message = _received(channel)
             try:
-                done = work(message)
+                done = work(_received(channel))
             except Exception:  # noqa: BLE001 - the asking process repeats the work and reports the error
                 done = b""
             channel.sendall(_length(done))
             channel.sendall(done)
-            del message, done  # either may be large; free both before waiting
+            del done  # it may be large; free it before waiting
 
 
 def _length(*message: bytes) -> bytes:
@@ -192,11 +192,11 @@ def _received(channel: socket.socket) -> bytes:
 
 
 def _exactly(channel: socket.socket, size: int) -> bytes:
-    pieces = []
+    taken = io.BytesIO()  # without a second copy at the end
     while size > 0:
         piece = channel.recv(min(size, _READ_BYTES))
         if not piece:
             raise EOFError
-        pieces.append(piece)
+        taken.write(piece)
         size -= len(piece)
-    return b"".join(pieces)
+    return taken.getvalue()

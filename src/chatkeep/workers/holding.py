@@ -76,9 +76,9 @@ class CallHolder:
         """
         kept, self._kept = self._kept, None
         is_same = kept is not None and kept[:2] == (what.protocol, body)
-        return held(
-            sessions, what, kept[2] if kept is not None and is_same else asked_in(body, PROTOCOLS[what.protocol])
-        )
+        asked = kept[2] if kept is not None and is_same else asked_in(body, PROTOCOLS[what.protocol])
+        del body, kept  # a long one takes as much memory again as its messages
+        return held(sessions, what, asked)
 
 
 def held(sessions: Sessions, what: Holding, asked: Asked | None) -> StoredAnswer:

@@ -23,6 +23,8 @@ SMALL_BYTES: Final = 64 << 10  # of a body; up to this size it takes room from t
 COST: Final = 12  # bytes of memory for a byte of a body; bench/bodies.py measures 5 to 12
 BODY_MEMORY: Final = 1 << 30  # bytes
 _SMALL_SHARE: Final = 4  # the small share is a quarter of the memory
+MIDDLING_BYTES: Final = 1 << 20  # of a body; up to this size bodies do not wait behind longer ones
+_UNSTORED_BYTES: Final = 4 << 20  # bytes of passed on calls in each queue to the store: half a second of its work
 
 
 class Room:
@@ -65,6 +67,7 @@ class BodyMemory:
         """
         self._small = Share(size_bytes // _SMALL_SHARE)
         self._large = Share(size_bytes - self._small.size_bytes, self._tidy_soon)
+        self._unstored = (Share(_UNSTORED_BYTES), Share(_UNSTORED_BYTES))
         self._tidy = tidy
         self._timer: asyncio.TimerHandle | None = None
         self._is_untidy = False
@@ -82,6 +85,17 @@ class BodyMemory:
         """
         share = self._small if body_bytes <= SMALL_BYTES else self._large
         return await share.room(body_bytes * COST)
+
+    async def line(self, body_bytes: int) -> Room:
+        """Reserve a place among the calls passed on before they are stored, as soon as there is one.
+
+        Storing takes longer than passing on. The bytes in the queue outlive their clients, so they are few. A body
+        longer than all of them waits until the queue is empty.
+
+        Raises:
+            BusyError: when there is none within 30 seconds.
+        """
+        return await self._unstored[body_bytes > MIDDLING_BYTES].room(body_bytes)
 
     def beginning(self) -> Room:
         """Return an empty room, for a growing answer."""

@@ -17,7 +17,7 @@ from starlette.responses import Response
 from chatkeep.core.bounds import LARGE_BODY_BYTES_MAX
 from chatkeep.core.search.search import Search
 from chatkeep.http.gate.guard import Grant, authorise, authorise_everywhere
-from chatkeep.http.gate.room import BodyMemory, Room
+from chatkeep.http.gate.room import MIDDLING_BYTES, BodyMemory, Room
 from chatkeep.sessions.sessions import Sessions
 from chatkeep.threads import Threads
 from chatkeep.wire.answers import json_bytes
@@ -26,7 +26,6 @@ from chatkeep.workers.appending import Append, StoredAnswer, Task, answer_of, do
 from chatkeep.workers.beside import Beside
 
 SHORT_BYTES: Final = 8 << 10  # of a body; the slowest text of that size takes the interpreter 30 ms
-MIDDLING_BYTES: Final = 1 << 20  # of a body; up to this size bodies do not wait behind longer ones
 LANES: Final = 4
 """Pieces of work at a time in the other process, of different kinds."""
 _READING: Final = 2  # the lane of work that only reads

@@ -31,6 +31,7 @@ from chatkeep.http.gate.rules import Pools, room_for
 from chatkeep.http.services import Own, Services, ServicesParameter
 from chatkeep.http.streams.passage import ASIDE, UNREADABLE_ANSWER, Hold, Passage, Recorder, Rooms
 from chatkeep.http.streams.relay import Outgoing
+from chatkeep.http.streams.responses import while_there
 from chatkeep.model.asked import asked_in
 from chatkeep.model.recording import Held, Recording, root_of
 from chatkeep.sessions.sessions import Sessions
@@ -88,13 +89,15 @@ async def _recorded(call: RecordedCall, named: str | None) -> Response:
         room.fit(len(body))
         plan = await _plan_of(call, body, None if named is None else _text(named))
         relay = services.upstreams.relay_for(call.protocol.kind, call.model or plan.model)  # before anything is stored
+        is_long = len(body) > LARGE_BYTES and isinstance(plan.recording, Recording)
+        line = await while_there(request, threads.body_memory.line(len(body))) if is_long else None
         if plan.recording == UNREADABLE_ANSWER:
             services.metrics.missed("request", UNREADABLE_ANSWER)
     except BaseException:
         room.give_back()
         raise
     outgoing = Outgoing(body, room.part(len(body)))  # released once sent; the rest stays until it is stored
-    rooms = Rooms(room, threads.body_memory.beginning())
+    rooms = Rooms(room, threads.body_memory.beginning(), line)
     recorder = Recorder(relay, plan.recording, threads, services.metrics.missed, rooms)
     recorder.begin(plan.hold)
     address, key_header = _address_of(request), call.protocol.key_header

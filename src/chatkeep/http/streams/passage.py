@@ -61,6 +61,13 @@ class Rooms(Struct, frozen=True):
 
     request: Room | None = None
     answer: Room | None = None
+    line: Room | None = None
+    """The place of the request in the queue to the store."""
+
+    def leave_line(self) -> None:
+        """Give the place back, if there is one."""
+        if self.line is not None:
+            self.line.give_back()
 
 
 class Recorder:
@@ -119,6 +126,7 @@ class Recorder:
             self._start("request", partial(self._begin, self._recording, hold))
         elif self._rooms.request is not None:
             self._rooms.request.give_back()
+            self._rooms.leave_line()
 
     async def _begin(self, recording: Recording, hold: Hold | None) -> None:
         held = None if hold is None else await hold(recording)
@@ -204,6 +212,7 @@ class Recorder:
 
         A small request not stored yet keeps its memory: `finish` tries again. A large one is forgotten.
         """
+        self._rooms.leave_line()
         room = self._rooms.request if stage == "request" else self._rooms.answer
         if room is None or self._recording is None:
             return
@@ -217,7 +226,7 @@ class Recorder:
         """Wait for the last work, then release all memory."""
         if self._work is not None:
             await self._work
-        for room in (self._rooms.request, self._rooms.answer):
+        for room in (self._rooms.request, self._rooms.answer, self._rooms.line):
             if room is not None:
                 room.give_back()
 

@@ -12,19 +12,22 @@ cancelled, and stores the part received so far. An endless stream ends at once.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from typing import Final
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, Final, TypeVar
 
+from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from chatkeep.core.sse import COMMENT, EVENT_STREAM_TYPE, Event, event_bytes
-from chatkeep.errors import ChatkeepError
+from chatkeep.errors import BrokenInputError, ChatkeepError
 from chatkeep.model.endings import CLIENT_GONE
 from chatkeep.wire import answers, errors
 
 BEAT_S: Final = 15.0  # between two comments in a silent stream
 FAREWELL_S: Final = 1.0  # time for a reader to take the end of an answer
+
+_T = TypeVar("_T")
 
 SendBytes = Callable[[bytes], Awaitable[None]]
 """Sends encoded events."""
@@ -105,6 +108,27 @@ async def until_gone(receive: Receive) -> None:
     """Wait until the client disconnects."""
     while (await receive())["type"] != "http.disconnect":
         pass
+
+
+async def while_there(request: Request, waiting: Coroutine[Any, Any, _T]) -> _T:
+    """Return the result of a wait; a client that leaves before ends it.
+
+    Raises:
+        BrokenInputError: when the client goes away.
+    """
+    wait, gone = asyncio.create_task(waiting), asyncio.create_task(until_gone(request.receive))
+    state = request.scope.setdefault("state", {})
+    state["leave"] = gone.cancel
+    if state.get("has_left"):
+        gone.cancel()
+    try:
+        await asyncio.wait((wait, gone), return_when=asyncio.FIRST_COMPLETED)
+        if not wait.done():
+            raise BrokenInputError("The connection was closed before the request had its turn.")
+        return wait.result()
+    finally:
+        wait.cancel()
+        gone.cancel()
 
 
 async def _finish(scope: Scope, receive: Receive, send: Send) -> None:
