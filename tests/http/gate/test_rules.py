@@ -9,7 +9,8 @@ from typing import cast
 
 import msgspec
 
-from chatkeep.http.gate.rules import MIDDLING_BYTES, Pools
+from chatkeep.http.gate.room import MIDDLING_BYTES
+from chatkeep.http.gate.rules import Pools
 from chatkeep.model.places import Root
 from chatkeep.threads import COMPARISONS_AT_ONCE, Threads
 from chatkeep.workers.appending import Append, StoredAnswer, Task

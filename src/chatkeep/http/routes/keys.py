@@ -26,7 +26,8 @@ from chatkeep.http.gate.body import (
     json_of,
 )
 from chatkeep.http.gate.problems import PROBLEM_TYPE
-from chatkeep.http.gate.rules import MIDDLING_BYTES, Pools, json_response
+from chatkeep.http.gate.room import MIDDLING_BYTES
+from chatkeep.http.gate.rules import Pools, json_response
 from chatkeep.http.routes import parameters as given
 from chatkeep.http.routes.meaning import BULK_FILTERS, meant_keys
 from chatkeep.http.services import Own, PoolsParameter
