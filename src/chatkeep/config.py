@@ -75,6 +75,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     durability: Durability = "full"
     search_process: bool = True
     trash_days: Annotated[int, Meta(ge=0, le=TRASH_DAYS_MAX)] = 0
+    sync: bool = False
     allow_hosts: tuple[HostName, ...] = ()
     trusted_proxies: tuple[str, ...] = ()
     cors_origins: tuple[Annotated[str, Meta(pattern=r"^https?://[^\s/,]+\Z")], ...] = ()
@@ -116,6 +117,7 @@ _RULES: Final = {
     "body_memory": f"must be {BODY_MEMORY_MIN} to {BODY_MEMORY_MAX} bytes",
     "durability": "must be full, os or none",
     "search_process": "must be true or false",
+    "sync": "must be true or false",
     "trash_days": f"must be 0 (no trash) to {TRASH_DAYS_MAX} days",
     "allow_hosts": "must be host names without ports",
     "trusted_proxies": "must be addresses or networks such as 10.0.0.0/8",

@@ -170,6 +170,30 @@ def append_for(place: str, durability: str, descriptors: Sequence[int]) -> None:
     store.close()
 
 
+def sync_for(workspace: str, place: str, durability: str) -> None:
+    """Follow other programs for a server until stdin ends."""
+    import msgspec  # noqa: PLC0415 - only for servers
+
+    from chatkeep.sessions.sessions import Sessions  # noqa: PLC0415
+    from chatkeep.syncing.beside_server import serve_sync  # noqa: PLC0415
+
+    start_log()
+    os.nice(_NICE)
+    stop = threading.Event()
+
+    def wait_for_the_end() -> None:
+        sys.stdin.buffer.read()
+        stop.set()
+
+    threading.Thread(target=wait_for_the_end, daemon=True).start()
+    address = store_address(place)
+    store = opened_at(address, StoreOptions(durability=msgspec.convert(durability, Durability)))
+    try:
+        serve_sync(Path(workspace), address.url, Sessions(store), stop)
+    finally:
+        store.close()
+
+
 def _answer(descriptors: Sequence[int], work: Callable[[bytes], bytes]) -> None:
     """Answer a server on each channel, in a thread of its own, until the server ends."""
     import socket  # noqa: PLC0415 - only for servers
@@ -351,7 +375,8 @@ def serve_store(
     _keep_pauses_short()
     _end_in_order()
     try:
-        server.run(sockets=[listener])
+        with _following(settings):
+            server.run(sockets=[listener])
     finally:
         for process in filter(None, (searcher, writer)):
             process.close()
@@ -369,6 +394,25 @@ def _beside(settings: Settings, store: Served) -> tuple[Beside | None, Beside | 
     search = [sys.executable, "-m", "chatkeep.processes.searcher", place]
     write = [sys.executable, "-m", "chatkeep.processes.writer", place, settings.durability]
     return Beside(search, _SEARCH_CHANNELS, lambda: store.is_told), Beside(write, _LANES, lambda: store.is_told)
+
+
+@contextlib.contextmanager
+def _following(settings: Settings) -> Iterator[None]:
+    """Let another process follow other programs for the length of the block, if that is wanted."""
+    if not settings.sync:
+        yield
+        return
+    if not kind_of(settings.address).is_shared:
+        raise InvalidError("--sync", f"needs a store that another process can open, and {settings.place} is none")
+    from chatkeep.workers.lasting import Lasting  # noqa: PLC0415 - only for those who want it
+
+    place = settings.store or str(settings.workspace)
+    command = [sys.executable, "-m", "chatkeep.processes.syncer", str(settings.workspace), place]
+    follower = Lasting([*command, settings.durability])
+    try:
+        yield
+    finally:
+        follower.close()
 
 
 def _end_in_order() -> None:

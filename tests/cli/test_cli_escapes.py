@@ -66,6 +66,7 @@ ARGS: dict[str, list[list[str]]] = {
     "trash purge": [[ACTS, "--yes"], ["--older-than", ACTS], ["--all", "--dry-run"]],
     "export": [[], [KEY], ["--format", "md"], ["--format", ACTS], [KEY, "-o", "{}/no/" + NAME]],
     "import": [["{}/" + NAME + ".json"], ["{}"], ["{}/none" + NAME], ["{}", "--as", ACTS], ["{}", "--timezone", ACTS]],
+    "sync": [["{}", "--once"], ["{}/none" + NAME], ["{}", "--as", "codex", "--once"], ["{}", "--as", ACTS]],
     "demo": [[]],
     "stats": [[], ["--json"]],
     "usage": [["--by", "session"], ["--by", "tag", "--json"], ["--by", ACTS], ["--session", ACTS], ["--since", ACTS]],

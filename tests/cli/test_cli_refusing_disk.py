@@ -24,6 +24,7 @@ from chatkeep.testing import talk
 from tests.cli.called import all_commands
 from tests.cli.test_cli_serve import serving
 from tests.disks import as_nobody, in_memory, taking_no_writes
+from tests.syncing.following import Home, append, line
 
 if TYPE_CHECKING:
     from tests.cli.conftest import Outcome, Run
@@ -76,6 +77,7 @@ CASES: dict[str, Case] = {
     "trash restore": Case("writes", "gone:1"),
     "trash purge": Case("makes room", "gone:2 --yes"),
     "import": Case("writes", "{aside}/import.jsonl"),
+    "sync": Case("writes", "{aside}/history/.claude --once"),
     "restore": Case("writes", "{aside}/kept.zip --add"),
     "reindex": Case("writes"),
     "token create": Case("writes"),
@@ -167,7 +169,7 @@ def test_watch_where_nothing_can_be_written(run: Run, monkeypatch: pytest.Monkey
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
-            preexec_fn=_hear_interrupts,  # noqa: PLW1509 - the child is new
+            preexec_fn=hear_interrupts,  # noqa: PLW1509 - the child is new
         )
         assert watching.stdout is not None
         assert watching.stderr is not None
@@ -198,7 +200,7 @@ def test_lend_a_token_where_none_can_be_kept() -> None:
             TokenFile(place / "tokens.json").lend()
 
 
-def _hear_interrupts() -> None:
+def hear_interrupts() -> None:
     """Let a child hear Ctrl-C although these tests may run in the background."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
@@ -244,6 +246,7 @@ def _furnished(run: Run, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Path
         run("backup", str(aside / "kept.zip"))
         (aside / "import.jsonl").write_text(run("export", KEYS[0], "--format", "jsonl").out.replace(KEYS[0], "other:1"))
         (aside / "list.json").write_text(json.dumps([_SAID]))
+        append(Home(aside / "history").transcript(1), line("x" * 10_000))
         run("demo", "--workspace", str(aside / "demo"))
         run("restore", str(aside / "kept.zip"), "--workspace", str(aside / "restored"))
         run("delete", KEYS[3], "--yes")

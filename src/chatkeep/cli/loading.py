@@ -49,6 +49,7 @@ COMMANDS: Final = {
     "prune": ("pruning.prune", "Archive or delete what the retention rules say, and print what went and why."),
     "export": ("exporting.export", "Write sessions for a later import, for people or for models."),
     "import": ("transfer.import_", "Import sessions from files."),
+    "sync": ("sync.sync", "Take in the histories of other programs on this machine, and follow them until Ctrl-C."),
     "stats": (
         "status.stats_command",
         "Show the counts of sessions and messages, by time, channel and tag, and their size.",

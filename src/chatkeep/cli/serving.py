@@ -44,6 +44,9 @@ SearchProcess = Annotated[
 TrashDays = Annotated[
     int | None, typer.Option(help="Days that deleted sessions can come back, 0 for no trash.", show_default="0")
 ]
+SyncWanted = Annotated[
+    bool | None, typer.Option("--sync/--no-sync", help="Follow the histories of other programs on this machine.")
+]
 StoreUrl = Annotated[
     str | None, typer.Option(metavar="URL", help="Place of the sessions, if not the workspace.", show_default=False)
 ]
@@ -65,6 +68,7 @@ def serve(
     allow_host: AllowedHosts = None,
     search_process: SearchProcess = None,
     trash_days: TrashDays = None,
+    sync: SyncWanted = None,
     trusted_proxy: TrustedProxies = None,
     cors_origin: CorsOrigins = None,
     model_url: Annotated[str | None, typer.Option(help="Address of an OpenAI-compatible model server.")] = None,

@@ -8,7 +8,7 @@ Source: grip-ai 1.6.1, `session/manager.py`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -18,6 +18,7 @@ from chatkeep.core.model import Json, Session
 from chatkeep.core.scanning import Scanner
 from chatkeep.errors import InvalidError
 from chatkeep.importers.assembly import Assembly, RecordShape
+from chatkeep.importers.homes import HistoryPlace, Machine, deep_places
 from chatkeep.importers.importer import Look, Reading
 from chatkeep.importers.records import ReadRecord, head_of, instant
 from chatkeep.importers.reports import Flaw
@@ -41,6 +42,18 @@ class GripImporter:
     def files_in(self, folder: Path) -> Iterable[Path]:
         """Return the JSON files of the folder `sessions`, or of the folder itself."""
         return files_among((folder / "sessions", folder), is_json_file)
+
+    def homes(self, machine: Machine) -> Sequence[Path]:
+        """Return the workspace in `.grip`."""
+        return [machine.home / ".grip" / "workspace"]
+
+    def places(self, home: Path) -> Sequence[HistoryPlace]:
+        """Return the folder of sessions."""
+        return deep_places(home, "sessions")
+
+    def source_of(self, changed: Path) -> Path | None:
+        """Return a session."""
+        return changed if is_json_file(changed.name) else None
 
     def read(self, source: Source, reading: Reading) -> Iterator[Session | Flaw]:
         """Yield the session of one file, in parts when it is long, and its flaws."""

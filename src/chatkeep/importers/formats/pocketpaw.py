@@ -26,6 +26,7 @@ from chatkeep.core.model import Json, Session
 from chatkeep.core.scanning import Scanner
 from chatkeep.core.text import titles
 from chatkeep.importers.assembly import Assembly, RecordShape
+from chatkeep.importers.homes import HistoryPlace, Machine, deep_places
 from chatkeep.importers.importer import Look, Reading
 from chatkeep.importers.records import ReadRecord, head_of
 from chatkeep.importers.reports import Flaw
@@ -91,6 +92,18 @@ class PocketPawImporter:
     def files_in(self, folder: Path) -> Iterable[Path]:
         """Return the session files of the memory folder, which may be this one or below it."""
         return files_among(_places(folder), _is_session_file)
+
+    def homes(self, machine: Machine) -> Sequence[Path]:
+        """Return `.pocketpaw`."""
+        return [machine.home / ".pocketpaw"]
+
+    def places(self, home: Path) -> Sequence[HistoryPlace]:
+        """Return the folder of sessions."""
+        return deep_places(home, "memory/sessions", "sessions")
+
+    def source_of(self, changed: Path) -> Path | None:
+        """Return a session; the index and the summaries are none."""
+        return changed if _is_session_file(changed.name) else None
 
     def read(self, source: Source, reading: Reading) -> Iterator[Session | Flaw]:
         """Yield the session of one file, long ones in parts, and its flaws."""

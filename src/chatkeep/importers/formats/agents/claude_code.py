@@ -24,6 +24,7 @@ from msgspec import Struct, field
 
 from chatkeep.core.model import MODEL_TITLE, Json, Session
 from chatkeep.core.text.reasoning import FIELD as REASONING
+from chatkeep.importers.homes import HistoryPlace, Machine, deep_places
 from chatkeep.importers.importer import Look, Reading, recognised_below
 from chatkeep.importers.logs.entries import LogEntry, entries_of, openings
 from chatkeep.importers.logs.gathering import FORK_ORIGIN, PARENT, Gathering
@@ -69,6 +70,19 @@ class ClaudeCodeImporter:
     def files_in(self, folder: Path) -> Iterable[Path]:
         """Return the transcripts of all projects, or all below another folder."""
         return files_below(folder / "projects", _is_log) or recognised_below(folder, self.recognises)
+
+    def homes(self, machine: Machine) -> Sequence[Path]:
+        """Return the folder of `CLAUDE_CONFIG_DIR`, else `.claude`, and the one by the XDG rules."""
+        named = machine.named("CLAUDE_CONFIG_DIR")
+        return [machine.home / ".claude", machine.xdg_config("claude")] if named is None else [named]
+
+    def places(self, home: Path) -> Sequence[HistoryPlace]:
+        """Return the folder of projects."""
+        return deep_places(home, "projects")
+
+    def source_of(self, changed: Path) -> Path | None:
+        """Return a transcript."""
+        return changed if _is_log(changed.name) else None
 
     def read(self, source: Source, reading: Reading) -> Iterator[Session | Flaw]:
         """Yield the session of a transcript and those of its sub-agents, in parts, and the flaws."""

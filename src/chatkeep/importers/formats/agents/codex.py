@@ -13,7 +13,7 @@ Source: rollouts of Codex 0.1 to 0.14x, `codex-rs/protocol`, and the schema in S
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from functools import cache
 from itertools import islice
@@ -24,6 +24,7 @@ from msgspec import Struct, field
 
 from chatkeep.core.model import MODEL_TITLE, Json, Session
 from chatkeep.core.text.reasoning import FIELD as REASONING
+from chatkeep.importers.homes import HistoryPlace, Machine, deep_places
 from chatkeep.importers.importer import Look, Reading, recognised_below
 from chatkeep.importers.logs.entries import LogEntry, entries_of, lines_of, openings
 from chatkeep.importers.logs.gathering import Gathering
@@ -73,6 +74,18 @@ class CodexImporter:
     def files_in(self, folder: Path) -> Iterable[Path]:
         """Return the rollouts of Codex's folder, archived ones too, or all below another folder."""
         return _rollouts_in(folder) or recognised_below(folder, self.recognises)
+
+    def homes(self, machine: Machine) -> Sequence[Path]:
+        """Return the folder of `CODEX_HOME`, else `.codex`."""
+        return [machine.folder("CODEX_HOME", ".codex")]
+
+    def places(self, home: Path) -> Sequence[HistoryPlace]:
+        """Return the folders of sessions and of archived ones."""
+        return deep_places(home, "sessions", "archived_sessions")
+
+    def source_of(self, changed: Path) -> Path | None:
+        """Return a rollout."""
+        return changed if _is_rollout(changed.name) else None
 
     def read(self, source: Source, reading: Reading) -> Iterator[Session | Flaw]:
         """Yield the session of a rollout, in parts, and its flaws."""

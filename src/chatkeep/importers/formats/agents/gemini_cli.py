@@ -16,6 +16,7 @@ from typing import Final
 
 from chatkeep.core.model import MODEL_TITLE, Json, Session
 from chatkeep.core.text.reasoning import FIELD as REASONING
+from chatkeep.importers.homes import HistoryPlace, Machine, deep_places
 from chatkeep.importers.importer import Look, Reading, recognised_below
 from chatkeep.importers.logs.entries import LogEntry, entries_of, openings
 from chatkeep.importers.logs.gathering import PARENT, Gathering, MessageTree
@@ -46,6 +47,18 @@ class GeminiCliImporter:
     def files_in(self, folder: Path) -> Iterable[Path]:
         """Return the chats of all projects, or all below another folder."""
         return _chats_in(folder) or recognised_below(folder, self.recognises)
+
+    def homes(self, machine: Machine) -> Sequence[Path]:
+        """Return `.gemini` in the folder of `GEMINI_CLI_HOME`, else in the user's home."""
+        return [machine.folder("GEMINI_CLI_HOME") / ".gemini"]
+
+    def places(self, home: Path) -> Sequence[HistoryPlace]:
+        """Return the folder of projects."""
+        return deep_places(home, "tmp")
+
+    def source_of(self, changed: Path) -> Path | None:
+        """Return a chat."""
+        return changed if _is_chat(changed.name) else None
 
     def read(self, source: Source, reading: Reading) -> Iterator[Session | Flaw]:
         """Yield the session of a chat and its forks, in parts, and the flaws."""

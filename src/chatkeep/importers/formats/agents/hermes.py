@@ -10,7 +10,7 @@ Source: hermes-agent 0.19, `hermes_state.py`, and the contract of its database i
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing
 from io import BufferedReader
 from itertools import groupby
@@ -19,6 +19,7 @@ from typing import Final
 
 from chatkeep.core.model import MODEL_TITLE, Json, Session
 from chatkeep.core.text.reasoning import FIELD as REASONING
+from chatkeep.importers.homes import HistoryPlace, Machine, database_of
 from chatkeep.importers.importer import Look, Reading, recognised_below
 from chatkeep.importers.logs.entries import RECORD_END, lines_of, openings, records_of
 from chatkeep.importers.logs.gathering import FORK_ORIGIN, PARENT, Gathering
@@ -62,6 +63,20 @@ class HermesImporter:
             profiles = (one / "state.db" for one in sorted((folder / "profiles").glob("*")))
             return [file for file in (folder / "state.db", *profiles) if file.is_file()]
         return recognised_below(folder, self.recognises, is_wanted=lambda name: _FILES.fullmatch(name) is not None)
+
+    def homes(self, machine: Machine) -> Sequence[Path]:
+        """Return the folder of `HERMES_HOME`, else `.hermes`, on Windows also in the folder of local data."""
+        named, local = machine.named("HERMES_HOME"), machine.app_data("hermes")
+        return [named or machine.home / ".hermes", *([] if local is None or named is not None else [local])]
+
+    def places(self, home: Path) -> Sequence[HistoryPlace]:
+        """Return the home and its profiles: each has a state database."""
+        return [HistoryPlace(one, is_deep=False) for one in (home, *sorted((home / "profiles").glob("*")))]
+
+    def source_of(self, changed: Path) -> Path | None:
+        """Return the state database."""
+        database = database_of(changed)
+        return database if database.name == "state.db" else None
 
     def read(self, source: Source, reading: Reading) -> Iterator[Session | Flaw]:
         """Yield the sessions, in parts, and the flaws."""

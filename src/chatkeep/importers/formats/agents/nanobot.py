@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Final
@@ -19,6 +19,7 @@ from typing import Final
 from chatkeep.core.model import MODEL_TITLE, Json, Session
 from chatkeep.core.text.reasoning import FIELD as REASONING
 from chatkeep.core.text.reasoning import words_of_thought
+from chatkeep.importers.homes import HistoryPlace, Machine, deep_places
 from chatkeep.importers.importer import Look, Reading, recognised_below
 from chatkeep.importers.logs.entries import lines_of, openings
 from chatkeep.importers.logs.gathering import Gathering
@@ -63,6 +64,18 @@ class NanobotImporter:
             if files := [file for file in files_below(place, _is_session) if file.name.partition(".")[2]]:
                 return files
         return recognised_below(folder, self.recognises, is_wanted=_is_session)
+
+    def homes(self, machine: Machine) -> Sequence[Path]:
+        """Return `.nanobot`."""
+        return [machine.home / ".nanobot"]
+
+    def places(self, home: Path) -> Sequence[HistoryPlace]:
+        """Return the folder of sessions."""
+        return deep_places(home, "workspace/sessions", "sessions")
+
+    def source_of(self, changed: Path) -> Path | None:
+        """Return a session."""
+        return changed if _is_session(changed.name) else None
 
     def read(self, source: Source, reading: Reading) -> Iterator[Session | Flaw]:
         """Yield the session of a file, in parts, and its flaws."""

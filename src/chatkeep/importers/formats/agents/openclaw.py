@@ -25,6 +25,7 @@ from msgspec import Struct, field
 
 from chatkeep.core.model import MODEL_TITLE, Json, Session
 from chatkeep.core.text.reasoning import FIELD as REASONING
+from chatkeep.importers.homes import HistoryPlace, Machine, deep_places
 from chatkeep.importers.importer import Look, Reading, recognised_below
 from chatkeep.importers.logs.entries import LogEntry, entries_of, openings
 from chatkeep.importers.logs.gathering import FORK_ORIGIN, PARENT, Gathering, MessageTree
@@ -73,6 +74,22 @@ class OpenClawImporter:
     def files_in(self, folder: Path) -> Iterable[Path]:
         """Return the logs of all agents, or all below another folder, without the checkpoints."""
         return _logs_in(folder) or recognised_below(folder, self.recognises, is_wanted=_is_log)
+
+    def homes(self, machine: Machine) -> Sequence[Path]:
+        """Return the folders of OpenClaw, its profiles and its earlier names, and pi's."""
+        above = machine.folder("OPENCLAW_HOME")
+        named = machine.named("OPENCLAW_STATE_DIR") or machine.named("CLAWDBOT_STATE_DIR")
+        profiles = sorted(above.glob(".openclaw-*"))
+        own = [above / ".openclaw", *profiles, above / ".clawdbot", above / ".moltbot"] if named is None else [named]
+        return [*own, machine.named("PI_CODING_AGENT_DIR") or machine.home / ".pi"]
+
+    def places(self, home: Path) -> Sequence[HistoryPlace]:
+        """Return the folder of agents, or pi's folder of sessions."""
+        return deep_places(home, "agents", "agent/sessions", "sessions")
+
+    def source_of(self, changed: Path) -> Path | None:
+        """Return the log of a session."""
+        return changed if _is_log(changed.name) else None
 
     def read(self, source: Source, reading: Reading) -> Iterator[Session | Flaw]:
         """Yield the session of a log and its forks, in parts, and the flaws."""

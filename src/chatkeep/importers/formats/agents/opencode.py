@@ -17,6 +17,7 @@ from typing import Final, NamedTuple
 from chatkeep.core.model import MODEL_TITLE, Json, Session
 from chatkeep.core.text.reasoning import FIELD as REASONING
 from chatkeep.importers.glimpse import glimpse
+from chatkeep.importers.homes import HistoryPlace, Machine, database_of
 from chatkeep.importers.importer import Look, Reading, recognised_below
 from chatkeep.importers.logs.entries import elements_of
 from chatkeep.importers.logs.gathering import PARENT, Gathering
@@ -33,6 +34,7 @@ _DEFAULT_TITLES: Final = ("New session - ", "Child session - ")
 _MESSAGE_TAKEN: Final = ("id", "sessionID", "role", "time", "tokens", "modelID", "finish")
 _SESSION_TAKEN: Final = ("id", "parent_id", "parentID", "title", "time", "time_created", "time_archived")
 _PART_TAKEN: Final = ("id", "sessionID", "messageID", "time", "metadata")
+_JSON_FOLDERS: Final = ("storage/session", "storage/message", "session/info")
 _ABOUT_PROGRAM: Final = frozenset(("step-start", "step-finish", "snapshot", "patch", "retry"))
 _DATABASES: Final = (".db", ".sqlite", ".sqlite3", ".json", ".json.gz", ".json.zst")
 
@@ -67,6 +69,30 @@ class OpenCodeImporter:
         return _stores_in(folder) or recognised_below(
             folder, self.recognises, is_wanted=lambda name: name.endswith(_DATABASES)
         )
+
+    def homes(self, machine: Machine) -> Sequence[Path]:
+        """Return the data folder by the XDG rules, on Windows also that of local data."""
+        local = machine.app_data("opencode")
+        return [machine.xdg_data("opencode"), *([] if local is None else [local])]
+
+    def places(self, home: Path) -> Sequence[HistoryPlace]:
+        """Return the folder with the database, and those of the JSON files of older versions."""
+        return [
+            HistoryPlace(home, is_deep=False),
+            *map(HistoryPlace, filter(Path.is_dir, (home / one for one in _JSON_FOLDERS))),
+        ]
+
+    def source_of(self, changed: Path) -> Path | None:
+        """Return the database, or the file of the session of a message."""
+        database = database_of(changed)
+        if database.name.startswith("opencode") and database.name.endswith(".db"):
+            return database
+        if _is_info(changed.name):
+            return changed
+        storage = changed.parent.parent.parent  # storage/message/<session>/<message>.json
+        is_message = changed.parent.parent.name == "message" and is_json_file(changed.name)
+        infos = storage.glob(f"session/*/{changed.parent.name}.json") if is_message else ()
+        return next(iter(infos), None)
 
     def read(self, source: Source, reading: Reading) -> Iterator[Session | Flaw]:
         """Yield the sessions, in parts, and the flaws."""

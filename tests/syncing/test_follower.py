@@ -1,0 +1,142 @@
+"""Followed files: what was ever complete is stored once, whatever their program does to them."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+from chatkeep.sessions.sessions import Sessions
+from chatkeep.store.memory import MemoryStore
+from tests.syncing.following import Followed, Home, append, count_of, follower, following, key_of, line, said_in, until
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Home:
+    """Return a home of Claude Code."""
+    return Home(tmp_path / "home")
+
+
+@pytest.fixture
+def sessions() -> Sessions:
+    """Return an empty store."""
+    return Sessions(MemoryStore())
+
+
+@pytest.fixture
+def positions(tmp_path: Path) -> Path:
+    """Return the place of the positions."""
+    return tmp_path / "workspace" / "positions.jsonl"
+
+
+def test_follow_what_programs_do_to_files(home: Home, sessions: Sessions, positions: Path) -> None:
+    """New files and lines come in; a torn line waits; truncated, replaced, rotated and deleted files lose nothing."""
+    one, two = home.transcript(1), home.transcript(2)
+    append(one, line("before"))
+    with following(home.synced, sessions, positions) as told:
+        until(lambda: said_in(sessions, key_of(1)) == ["before"])
+        append(one, line("appended"))
+        until(lambda: said_in(sessions, key_of(1)) == ["before", "appended"])
+        torn = line("torn")
+        append(one, torn[:40])
+        append(two, line("other", session=2))
+        until(lambda: said_in(sessions, key_of(2)) == ["other"])
+        append(one, torn[40:])
+        until(lambda: said_in(sessions, key_of(1))[-1] == "torn")
+        one.write_text(line("truncated"))
+        until(lambda: said_in(sessions, key_of(1))[-1] == "truncated")
+        fresh = home.project / ".fresh"
+        fresh.write_text(line("truncated") + line("replaced"))
+        fresh.replace(one)
+        until(lambda: said_in(sessions, key_of(1))[-1] == "replaced")
+        append(one, line("rotated"))
+        one.rename(f"{one}.1")
+        append(one, line("anew"))
+        until(lambda: {"rotated", "anew"} <= {*said_in(sessions, key_of(1))})
+        one.unlink()
+        append(two, line("last", session=2))
+        until(lambda: said_in(sessions, key_of(2)) == ["other", "last"])
+    texts = ["before", "appended", "torn", "truncated", "replaced", "anew", "rotated"]
+    assert sorted(texts) == sorted(said_in(sessions, key_of(1)))
+    assert [] == told.problems
+
+
+def test_follow_folders_that_come_later(home: Home, sessions: Sessions, positions: Path, tmp_path: Path) -> None:
+    """A project made or moved there while we follow is followed with all that is in it."""
+    moved = tmp_path / "moved"
+    moved.mkdir()
+    (moved / home.transcript(3).name).write_text(line("moved", session=3))
+    with following(home.synced, sessions, positions):
+        append(home.transcript(1), line("first"))
+        until(lambda: count_of(sessions) == 1)
+        moved.rename(home.folder / "projects" / "-moved")
+        until(lambda: count_of(sessions) == 2)
+
+
+def test_read_no_file_again_that_did_not_change(home: Home, sessions: Sessions, positions: Path) -> None:
+    """A second sync reads only the files that changed; a deletion here stays, even if its file goes on."""
+    for number in (1, 2):
+        append(home.transcript(number), line(f"text {number}", session=number))
+        os.utime(home.transcript(number), (1, 1))
+    for count in (2, 0):
+        told = Followed()
+        with follower(home.synced, sessions, positions, told) as one:
+            one.catch_up()
+        assert count == len(told.taken)
+    sessions.delete(key_of(1))
+    append(home.transcript(1), line("more"))
+    os.utime(home.transcript(1), (2, 2))
+    told = Followed()
+    with follower(home.synced, sessions, positions, told) as one:
+        one.catch_up()
+    assert [1] == [taken.report.sessions_left_out for taken in told.taken]
+    assert [key_of(2)] == [key for key in (key_of(1), key_of(2)) if said_in(sessions, key)]
+
+
+def test_never_write_to_a_source(home: Home, sessions: Sessions, positions: Path, tmp_path: Path) -> None:
+    """Bytes, names and times of the files and folders stay, also where nothing may be written."""
+    append(home.transcript(1), line("text") + line("torn")[:30])
+    shutil.copytree(home.folder, tmp_path / "before")
+    before = _facts(home.folder)
+    with follower(home.synced, sessions, positions) as one:
+        one.catch_up()
+    assert before == _facts(home.folder)
+    assert ["text"] == said_in(sessions, key_of(1))
+
+
+def test_tell_what_is_wrong_once_a_file_keeps_still(home: Home, sessions: Sessions, positions: Path) -> None:
+    """A line that is no JSON is told with its place; an empty file is nothing wrong."""
+    append(home.transcript(1), line("good") + "{broken}\n" + line("also good"))
+    home.transcript(2).touch()
+    told = Followed()
+    with follower(home.synced, sessions, positions, told) as one:
+        one.catch_up()
+    assert ["good", "also good"] == said_in(sessions, key_of(1))
+    (problem,) = told.problems
+    assert problem.startswith(f"{home.transcript(1).name}: line 2: ")
+
+
+def test_find_changes_where_the_system_tells_of_none(
+    home: Home, sessions: Sessions, positions: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without events, as on some file systems, looks at all files find the changes."""
+
+    def fail(*_: object, **__: object) -> None:
+        raise OSError(28, "no watches are left")
+
+    monkeypatch.setattr("watchfiles.watch", fail)
+    with following(home.synced, sessions, positions):
+        append(home.transcript(1), line("seen"))
+        until(lambda: said_in(sessions, key_of(1)) == ["seen"])
+        append(home.transcript(1), line("seen too"))
+        until(lambda: said_in(sessions, key_of(1)) == ["seen", "seen too"])
+
+
+def _facts(folder: Path) -> dict[str, tuple[int, int, bytes]]:
+    found = {}
+    for path in [folder, *folder.rglob("*")]:
+        stat = path.stat()
+        found[str(path)] = (stat.st_mtime_ns, stat.st_ctime_ns, path.read_bytes() if path.is_file() else b"")
+    return found
