@@ -84,10 +84,10 @@ class FilesStore:
         self._upkeep = upkeep
         self._reader = MessageReader(tree, upkeep)
         self._windows = KeptWindows(tree)
-        self._writer = Writer(tree, upkeep)
+        self._tombstones = Tombstones(tree.workspace, is_flushed=tree.is_flushed)
+        self._writer = Writer(tree, upkeep, self._tombstones)
         self._compactor = Compactor(tree, upkeep, self._writer)
         self._trash = Trash(tree)
-        self._tombstones = Tombstones(tree.workspace, is_flushed=tree.is_flushed)
 
     @classmethod
     def open(
@@ -227,6 +227,7 @@ class FilesStore:
             self._writer.forget(name)
         except FileNotFoundError:
             self._tree.flush_names()  # another process may have removed it and failed before its flush
+            self._tombstones.settle(name)
             self._writer.forget(name)
             self._tree.drop_quarantined(name)
             raise SessionNotFoundError(key) from None

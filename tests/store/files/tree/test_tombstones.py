@@ -15,12 +15,18 @@ import pytest
 
 from chatkeep.core.model import Selection
 from chatkeep.disk.locks import file_locked
-from chatkeep.errors import SessionDeletedError, StorageDeniedError, StorageError, StorageFullError
+from chatkeep.errors import (
+    SessionDeletedError,
+    SessionNotFoundError,
+    StorageDeniedError,
+    StorageError,
+    StorageFullError,
+)
 from chatkeep.store.files.store import FilesStore
 from chatkeep.store.files.tree import tombstones as module
 from chatkeep.store.files.tree.tombstones import TombstoneBounds, Tombstones, fault_of, is_digest
 from chatkeep.store.files.tree.tree import digest_in, file_name
-from chatkeep.testing import session, talk
+from chatkeep.testing import draft, session, talk
 
 KEYS = [f"telegram:{number}" for number in range(40)]
 NAMES = [file_name(key) for key in KEYS]
@@ -66,6 +72,48 @@ def test_remember_a_deletion_not_ended(stones: Tombstones) -> None:
     """A deletion without an end counts where the session is gone, and not where it still is."""
     assert stones.begin(NAMES[0])
     assert [True, False] == [stones.has(NAMES[0], is_there=is_there) for is_there in (False, True)]
+
+
+def test_settle_a_deletion_not_ended(stones: Tombstones, tmp_path: Path) -> None:
+    """A deletion left open counts for good once its session was found gone; others stay as they are."""
+    assert stones.begin(NAMES[0])
+    for name in NAMES[:2]:
+        stones.settle(name)
+    assert [True, False] == [stones.has(name, is_there=True) for name in NAMES[:2]]
+    (tmp_path / "tombstones").write_bytes(b"no list")
+    stones.settle(NAMES[0])
+    assert b"no list" == (tmp_path / "tombstones").read_bytes()
+
+
+def test_settle_a_deletion_not_flushed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The end of a deletion is flushed before another session of the key can be made; one that is sorted was before."""
+    flushed: list[int] = []
+    with closing(Tombstones(tmp_path)) as stones:
+        bury(stones, *NAMES[:3])
+        monkeypatch.setattr(module, "to_disk", flushed.append)
+        stones.settle(NAMES[2])
+        assert 1 == len(flushed)
+        stones.settle(NAMES[5])
+        assert 1 == len(flushed)
+    with closing(Tombstones(tmp_path, bounds=TombstoneBounds(unsorted=0))) as stones:
+        stones.forget([NAMES[1]])  # this sorts the file
+        stones.settle(NAMES[2])
+        assert 1 == len(flushed)
+
+
+@pytest.mark.parametrize("by", ["append", "delete"])
+def test_remember_a_killed_deletion_beside_another_session(tmp_path: Path, by: str) -> None:
+    """A deletion whose process died at its end is remembered, also where another session has the key by now."""
+    with closing(FilesStore.open(tmp_path)) as store, closing(opened(tmp_path)) as stones:
+        assert stones.begin(file_name("a"))
+        if by == "delete":
+            with pytest.raises(SessionNotFoundError):
+                store.delete("a")
+            assert [True, True] == [stones.has(file_name("a"), is_there=is_there) for is_there in (False, True)]
+        store.append("a", [draft("new")])
+        assert store.is_deleted("a")
+        with pytest.raises(SessionDeletedError):
+            store.merge(session("a", talk(2)), unless_deleted=True)
 
 
 def test_sort_the_file(tmp_path: Path) -> None:

@@ -121,6 +121,19 @@ class Tombstones:
             if not has_begun:
                 _log.warning("a deletion on a full disk is not remembered: an import may bring its session back")
 
+    def settle(self, name: str) -> None:
+        """Make the end of a session's deletion durable, if there was one; its caller found no such session.
+
+        A killed process may have left the deletion open, and a power cut may open it again. From then on another
+        session of the key changes nothing about it. A list that cannot be read stays as it is.
+        """
+        with contextlib.suppress(StorageError):
+            mark = self._mark(name)
+            if mark == b"?":
+                self.end(name, has_begun=False)
+            elif mark == b"+" and self._is_flushed:
+                self._flush_unsorted(name)
+
     def forget(self, names: Iterable[str]) -> None:
         """Forget the deletions of these sessions' files, if there were any.
 
@@ -149,6 +162,18 @@ class Tombstones:
         with self._guard, self._fresh() as view:
             line = view.latest.get(digest) or view.sorted_line(digest)
         return None if line is None or line.mark == b"-" else line.mark
+
+    def _flush_unsorted(self, name: str) -> None:
+        """Flush the file if the line of a session's deletion is behind the sorted ones, which are on the disk."""
+        with self._guard:
+            if digest_in(name).encode() not in self._view.latest:
+                return
+        with told():
+            fd = opened_own(self._path, os.O_WRONLY)
+            try:
+                to_disk(fd)
+            finally:
+                os.close(fd)
 
     @contextlib.contextmanager
     def _fresh(self) -> Iterator[_View]:

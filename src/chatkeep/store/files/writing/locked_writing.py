@@ -16,6 +16,7 @@ from chatkeep.store.files.index.index import Index, RowAndSpots
 from chatkeep.store.files.index.rows import Database, Entry, Row
 from chatkeep.store.files.tree import format as session_file
 from chatkeep.store.files.tree.held import LockedFile
+from chatkeep.store.files.tree.tombstones import Tombstones
 from chatkeep.store.files.tree.tree import NotRegularError, Tree, file_name
 from chatkeep.store.files.upkeep.intake import NOT_A_FILE, has_tail, waits
 from chatkeep.store.files.upkeep.upkeep import Upkeep
@@ -25,10 +26,11 @@ from chatkeep.store.files.writing.digesting import digest_after
 class Writer:
     """Locks session files, and writes them: a new one, a new header, more lines."""
 
-    def __init__(self, tree: Tree, upkeep: Upkeep) -> None:
-        """Take an open tree and its index."""
+    def __init__(self, tree: Tree, upkeep: Upkeep, tombstones: Tombstones) -> None:
+        """Take an open tree, its index, and the deletions made in it."""
         self._tree = tree
         self._upkeep = upkeep
+        self._tombstones = tombstones
         self._suspects: set[str] = set()
 
     @contextlib.contextmanager
@@ -143,6 +145,7 @@ class Writer:
         )
         lines = session_file.message_lines(messages)
         content = session_file.whole_file(first_line, lines, len(lines))
+        self._tombstones.settle(name)  # this session is another one
         with self._tree.created(name, content) as file, self._upkeep.telling(name):
             entry = Entry(
                 name=name,
