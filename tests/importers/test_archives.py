@@ -58,15 +58,10 @@ def _damaged(path: Path) -> Path:
     return path
 
 
-def _damaged_lzma(path: Path, *, options: bool = False) -> Path:
-    """Write an archive with a damaged entry of LZMA: its content, or the options before it."""
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_LZMA) as packed:
+def _packed_by(path: Path, method: int) -> Path:
+    """Write an archive by a method that takes as much memory as the archive asks for."""
+    with zipfile.ZipFile(path, "w", method) as packed:
         packed.writestr("conversations.json", GOOD)
-    data = bytearray(path.read_bytes())
-    first = data.index(b"\x09\x04\x05\x00")  # a version of LZMA, and five bytes of options
-    place, end = (first + 4, first + 9) if options else (first + 9, first + 60)
-    data[place:end] = b"\xff" * (end - place)
-    path.write_bytes(data)
     return path
 
 
@@ -95,8 +90,8 @@ HOSTILE: dict[str, tuple[Callable[[Path], Path], str]] = {
     "overlap": (_overlapping, "overlap"),
     "one path": (lambda path: _zip(path, ("a.json", b"{}"), ("a.json/b.json", b"{}")), "one name"),
     "damage": (_damaged, "is damaged"),
-    "damage in LZMA": (_damaged_lzma, "is damaged"),
-    "options of LZMA": (lambda path: _damaged_lzma(path, options=True), "is damaged"),
+    "LZMA": (lambda path: _packed_by(path, zipfile.ZIP_LZMA), "bzip2 or LZMA"),
+    "bzip2": (lambda path: _packed_by(path, zipfile.ZIP_BZIP2), "bzip2 or LZMA"),
     "password": (_protected, "protected by a password"),
     "cut": (_cut, "is damaged"),
     "long name": (lambda path: _zip(path, ("a" * 300 + ".json", b"{}")), "too long a name"),
@@ -115,11 +110,44 @@ def test_refuse_a_hostile_archive(tmp_path: Path, kind: str) -> None:
     assert ["a.zip"] == [file.name for file in tmp_path.iterdir()]
 
 
-def test_refuse_too_many_entries(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The number of entries is bounded."""
+def _lying(path: Path) -> None:
+    """Say in the end of an archive that there is one entry."""
+    data = path.read_bytes()
+    path.write_bytes(data[:-14] + struct.pack("<HH", 1, 1) + data[-10:])
+
+
+def _commented(path: Path) -> None:
+    """Give an archive a comment with the mark of an end in it."""
+    with zipfile.ZipFile(path, "a") as packed:
+        packed.comment = b"a comment " * 1000
+
+
+def _marked(path: Path) -> None:
+    """Put the mark of an end into the end of an archive, as the place of its list."""
+    data = path.read_bytes()
+    path.write_bytes(data[:-6] + b"PK\x05\x06" + data[-2:])
+
+
+@pytest.mark.parametrize("change", [lambda _: None, _lying, _commented, _marked])
+def test_refuse_too_many_entries(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: Callable[[Path], None]
+) -> None:
+    """The number of entries is bounded, and counted before they are taken into memory, whatever the archive says."""
+    change(_zip(tmp_path / "a.zip", ("a.json", b"{}"), ("b.json", b"{}")))
     monkeypatch.setattr(archives, "_ENTRIES_MAX", 1)
+    monkeypatch.setattr(zipfile, "ZipFile", None)
     with pytest.raises(InvalidError, match="more than 1 entries"):
-        importers.recognised(_zip(tmp_path / "a.zip", ("a.json", b"{}"), ("b.json", b"{}")))
+        importers.recognised(tmp_path / "a.zip")
+
+
+def test_count_the_entries_of_a_large_archive(tmp_path: Path) -> None:
+    """An archive with the list of a large one is counted, too."""
+    path, listed = tmp_path / "a.zip", (b"PK\x01\x02" + bytes(42)) * 50_001
+    large = b"PK\x06\x06" + bytes(36) + struct.pack("<QQ", len(listed), 4)
+    end = b"PK\x05\x06" + bytes(8) + b"\xff" * 8 + bytes(2)
+    path.write_bytes(b"PK\x03\x04" + listed + large + b"PK\x06\x07" + bytes(16) + end)
+    with pytest.raises(InvalidError, match="more than 50,000 entries"):
+        importers.recognised(path)
 
 
 def test_import_an_archive(tmp_path: Path) -> None:

@@ -7,9 +7,10 @@ pictures cost nothing.
 
 from __future__ import annotations
 
-import lzma
+import os
 import shutil
 import stat
+import struct
 import tempfile
 import zipfile
 import zlib
@@ -17,13 +18,20 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from itertools import pairwise
 from pathlib import Path, PurePosixPath
-from typing import Final
+from typing import BinaryIO, Final
 
 from chatkeep.errors import InvalidError
 from chatkeep.importers.sources import OnBytes, Source
 
 _MAGIC: Final = (b"PK\x03\x04", b"PK\x05\x06")
-_ENTRIES_MAX: Final = 200_000  # an entry takes about half a KiB of memory
+_ENTRIES_MAX: Final = 50_000  # an entry takes about one KiB of memory
+_ENTRY: Final = b"PK\x01\x02"
+_END: Final = struct.Struct("<4s8xI6x")
+"""The end of an archive: its mark, and the bytes of its list of entries. Source: APPNOTE 6.3.10, 4.3.16."""
+_END_64: Final = struct.Struct("<4s36xQ8x")
+"""The same of a large archive, 20 bytes before the other. Source: 4.3.14."""
+_END_BYTES_MAX: Final = 1 << 16  # bytes of a comment behind the end
+_LOCATOR_BYTES: Final = 20
 _LEVELS_MAX: Final = 64  # of folders
 _NAME_BYTES_MAX: Final = 255  # of a file or folder: the bound of most file systems
 _EXPANDED_FREELY_BYTES: Final = 1 << 28  # bytes of content before the ratio counts
@@ -32,10 +40,12 @@ _LOCAL_HEADER_BYTES: Final = 30  # of an entry, before its name
 _PIECE_BYTES: Final = 1 << 18
 _SPARE_BYTES: Final = 64 << 20  # stays free on the disk
 _ENCRYPTED: Final = 0x1
-_METHODS: Final = frozenset((zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA))
+_METHODS: Final = frozenset((zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED))
+_GREEDY: Final = frozenset((zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA))
+"""Methods whose unpacking takes what the archive asks for: 40 KB of LZMA took 780 MB of memory."""
 _DATABASES: Final = (".db", ".sqlite", ".sqlite3", ".vscdb", ".db-wal", ".sqlite-wal", ".sqlite3-wal")
 _BROKEN: Final = (
-    *(zipfile.BadZipFile, zlib.error, lzma.LZMAError),
+    *(zipfile.BadZipFile, zlib.error),
     *(EOFError, NotImplementedError, ValueError, RuntimeError),
 )
 
@@ -70,6 +80,7 @@ def unpacked_archive(source: Source, on_bytes: OnBytes = lambda _: None) -> Iter
 
 def _unpack(archive: Path, folder: Path, on_bytes: OnBytes) -> None:
     try:
+        _check_count(archive)
         with zipfile.ZipFile(archive) as packed:
             entries = packed.infolist()
             _check(archive, packed, entries)
@@ -92,9 +103,44 @@ def _unpack_entry(packed: zipfile.ZipFile, entry: zipfile.ZipInfo, into: Path, o
             on_bytes(len(piece))
 
 
-def _check(archive: Path, packed: zipfile.ZipFile, entries: Sequence[zipfile.ZipInfo]) -> None:
-    if len(entries) > _ENTRIES_MAX:
+def _check_count(archive: Path) -> None:
+    """Count the entries before the library takes all of them into memory; the end of an archive may lie about them."""
+    with archive.open("rb") as file:
+        size = file.seek(0, os.SEEK_END)
+        end, size_bytes = _list_of(file, size)
+        at, count, overlap = max(0, end - size_bytes), 0, b""
+        file.seek(at)
+        while at < end and count <= _ENTRIES_MAX:
+            piece = file.read(min(_PIECE_BYTES, end - at))
+            if not piece:
+                break
+            at += len(piece)
+            count += (overlap + piece).count(_ENTRY)
+            overlap = piece[1 - len(_ENTRY) :]
+    if count > _ENTRIES_MAX:
         raise _refusal(archive, f"it has more than {_ENTRIES_MAX:,} entries")
+
+
+def _list_of(file: BinaryIO, size: int) -> tuple[int, int]:
+    """Return the end of the list of entries and its bytes, as the library finds them; none without an end."""
+    start = max(0, size - _END_BYTES_MAX - _END.size)
+    file.seek(start)
+    tail = file.read(size - start)
+    plain = len(tail) - _END.size  # without a comment
+    place = plain if plain >= 0 and tail.startswith(_MAGIC[1], plain) else tail.rfind(_MAGIC[1])
+    if place < 0 or len(tail) - place < _END.size:
+        return 0, 0
+    end = start + place
+    before = end - _LOCATOR_BYTES - _END_64.size
+    if before >= 0:
+        file.seek(before)
+        mark, size_bytes = _END_64.unpack(file.read(_END_64.size))
+        if mark == b"PK\x06\x06":
+            return before, size_bytes
+    return end, _END.unpack_from(tail, place)[1]
+
+
+def _check(archive: Path, packed: zipfile.ZipFile, entries: Sequence[zipfile.ZipInfo]) -> None:
     for entry in entries:
         if fault := _fault_of(entry):
             raise _refusal(archive, f"its entry {_shown(entry.filename)} {fault}")
@@ -117,6 +163,8 @@ def _fault_of(entry: zipfile.ZipInfo) -> str | None:
         return "has too long a name, or lies in too many folders"
     if entry.flag_bits & _ENCRYPTED:
         return "is protected by a password: unpack the archive, then import the folder"
+    if entry.compress_type in _GREEDY:
+        return "is packed with bzip2 or LZMA, which may take much memory: unpack the archive, then import the folder"
     return None if entry.compress_type in _METHODS else "is packed in a way that is not known"
 
 
