@@ -58,7 +58,7 @@ _OBJECTS: Final = 20_000  # new objects before a collection of the young generat
 _TURN_S: Final = 0.0005  # seconds a thread may compute before another gets its turn; Python's default is 5 ms
 _LARGE_BYTES: Final = 1 << 20  # bytes; after a longer message the memory goes back to the system
 _SEARCH_CHANNELS: Final = 2  # searches at a time in the other process
-_LANES: Final = 4  # long texts at a time, as `http.gate.rules` parts them
+_LANES: Final = 5  # long texts at a time, as `http.gate.rules` parts them
 _NICE: Final = 5  # for the writer: a third of a processor while others want it too
 
 _log = logging.getLogger("chatkeep")
@@ -142,6 +142,14 @@ def append_for(place: str, durability: str, descriptors: Sequence[int]) -> None:
     from chatkeep.workers.appending import Append, Works, done, outcome  # noqa: PLC0415
     from chatkeep.workers.heard import HeardAnswer, store_heard  # noqa: PLC0415
     from chatkeep.workers.holding import CallHolder, Holding, RootRequest  # noqa: PLC0415
+    from chatkeep.workers.showing import (  # noqa: PLC0415
+        SessionExport,
+        SessionFork,
+        Showing,
+        exported_beside,
+        fork_made,
+        shown_beside,
+    )
     from chatkeep.workers.taking_in import SessionCreation, SessionImport, session_begun, taken_in  # noqa: PLC0415
 
     _give_memory_back()
@@ -156,13 +164,16 @@ def append_for(place: str, durability: str, descriptors: Sequence[int]) -> None:
         HeardAnswer: store_heard,
         SessionCreation: session_begun,
         SessionImport: taken_in,
+        Showing: shown_beside,
+        SessionExport: exported_beside,
+        SessionFork: fork_made,
     }
 
     def work(message: bytes) -> bytes:
         size_bytes, messages = len(message), [message]
         del message
         told = outcome(store, works, messages.pop()) if store.is_told else b""
-        if size_bytes > _LARGE_BYTES:
+        if max(size_bytes, len(told)) > _LARGE_BYTES:
             _trim()
         return told if store.is_told else b""  # else the asking process has to announce the stored messages
 

@@ -16,20 +16,25 @@ from starlette.responses import Response
 
 from chatkeep.core.bounds import LARGE_BODY_BYTES_MAX
 from chatkeep.core.search.search import Search
+from chatkeep.disk.short_reads import LongReadError, short_reads
 from chatkeep.http.gate.guard import Grant, authorise, authorise_everywhere
 from chatkeep.http.gate.room import MIDDLING_BYTES, BodyMemory, Room
 from chatkeep.sessions.sessions import Sessions
 from chatkeep.threads import Threads
 from chatkeep.wire.answers import json_bytes
 from chatkeep.wire.hits import hit_page
+from chatkeep.wire.ready import ReadyAnswers
 from chatkeep.workers.appending import Append, StoredAnswer, Task, answer_of, done, handed_over
 from chatkeep.workers.beside import Beside
+from chatkeep.workers.showing import Showing, shown
 
 SHORT_BYTES: Final = 8 << 10  # of a body; the slowest text of that size takes the interpreter 30 ms
-LANES: Final = 4
+LANES: Final = 5
 """Pieces of work at a time in the other process, of different kinds."""
 _READING: Final = 2  # the lane of work that only reads
 _WHOLE: Final = 3  # the lane of whole sessions
+_SHOWING: Final = 4  # the lane of long answers
+SHOWN_BYTES: Final = 1 << 18  # bytes to read for an answer made here; the slowest text of that size takes 2 ms
 _SECONDS_A_BYTE: Final = 2e-5  # time-out: four times the slowest text on a busy machine
 _SECONDS_A_BYTE_WHOLE: Final = 2e-3  # the same for sessions without messages, each with flushes of its own
 JSON_TYPE: Final = "application/json"
@@ -86,20 +91,45 @@ class Pools(Threads):
         answer = await self.beside(asked, body) if len(body) > SHORT_BYTES else None
         return await self.write(done, sessions, asked, body) if answer is None else answer
 
-    async def beside(self, asked: Task, body: bytes) -> StoredAnswer | None:
+    async def shown(self, asked: Showing, sessions: Sessions, ready: ReadyAnswers) -> bytes:
+        """Return messages as JSON; long ones are read and written by the other process.
+
+        Raises:
+            ChatkeepError: as `workers.showing.shown` says.
+        """
+        return await self.made(asked, partial(shown, sessions, asked, ready))
+
+    async def made(self, asked: Task, work: Callable[[], bytes]) -> bytes:
+        """Return the bytes made by work in a pool of threads, or by a task if it reads long texts.
+
+        Raises:
+            ChatkeepError: as the work says.
+        """
+        pool = self.read if asked.only_reads else self.write
+        if self._writer is None:
+            return await pool(work)
+        try:
+            return await pool(_shortly, work)
+        except LongReadError as error:
+            answer = await self.beside(asked, b"", error.size_bytes)
+        return await pool(work) if answer is None else answer.data
+
+    async def beside(self, asked: Task, body: bytes, read_bytes: int = 0) -> StoredAnswer | None:
         """Run a task on a body in the other process, and return its answer; None leaves the task to this process.
 
-        Work that only reads queues apart from work that stores. Of that, whole sessions queue apart from messages, and
-        of these, bodies up to `MIDDLING_BYTES` apart from longer ones.
+        Work that only reads queues apart from work that stores, and from answers without a body, made of `read_bytes`
+        stored bytes. Whole sessions queue apart from messages, and of these, bodies up to `MIDDLING_BYTES` apart from
+        longer ones.
 
         Raises:
             ChatkeepError: the error of the other process.
         """
         if self._writer is None:
             return None
-        lane = _READING if asked.only_reads else _WHOLE if asked.is_whole else len(body) > MIDDLING_BYTES
+        looking = _READING if body else _SHOWING
+        lane = looking if asked.only_reads else _WHOLE if asked.is_whole else len(body) > MIDDLING_BYTES
         async with self._lanes[lane]:
-            lasts_s = (_SECONDS_A_BYTE_WHOLE if asked.is_whole else _SECONDS_A_BYTE) * len(body)
+            lasts_s = (_SECONDS_A_BYTE_WHOLE if asked.is_whole else _SECONDS_A_BYTE) * (len(body) + read_bytes)
             told = await self._writer.ask(*handed_over(asked, body), lasts_s=lasts_s)
         return None if told is None else answer_of(told)
 
@@ -127,6 +157,11 @@ async def room_for(request: Request, memory: BodyMemory) -> Room:
         return await memory.room(LARGE_BODY_BYTES_MAX if is_coming else 0)
     size_bytes = int(declared[:20]) if declared.isdecimal() else 0
     return await memory.room(size_bytes if size_bytes <= LARGE_BODY_BYTES_MAX else 0)  # a longer one is not read
+
+
+def _shortly(work: Callable[[], bytes]) -> bytes:
+    with short_reads(SHOWN_BYTES):
+        return work()
 
 
 def _page_of(sessions: Sessions, search: Search) -> bytes:

@@ -27,7 +27,7 @@ from chatkeep.http.gate.body import (
 )
 from chatkeep.http.gate.problems import PROBLEM_TYPE
 from chatkeep.http.gate.room import MIDDLING_BYTES
-from chatkeep.http.gate.rules import Pools, json_response
+from chatkeep.http.gate.rules import SHOWN_BYTES, Pools, json_response
 from chatkeep.http.routes import parameters as given
 from chatkeep.http.routes.meaning import BULK_FILTERS, meant_keys
 from chatkeep.http.services import Own, PoolsParameter
@@ -35,10 +35,12 @@ from chatkeep.sessions.sessions import Sessions
 from chatkeep.wire.answers import BulkAnswer, DeletedAnswer, ImportAnswer, json_bytes, key_list, session_detail
 from chatkeep.wire.bodies import BulkBody, RevisionBody, revision_of
 from chatkeep.wire.errors import refused_deletion, refused_import
-from chatkeep.wire.lives import ForkBody, created_answer
+from chatkeep.wire.lives import ForkBody
+from chatkeep.workers.showing import SessionExport, SessionFork, fork_made
 from chatkeep.workers.taking_in import SessionCreation, SessionImport, report_of_answer, session_begun, taken_in
 
 _CHUNK_BYTES: Final = 1 << 16  # of an export, made in one turn of a thread
+_WHOLE_EXPORT_BYTES: Final = 32 << 20  # bytes of a session's file; the export of a longer one goes in steps here
 _UNSAFE_IN_NAMES: Final = re.compile(r"[^A-Za-z0-9._-]+")
 _NAME_CHARS_MAX: Final = 80  # of a download's plain file name, without its suffix
 _REVISION: Final = Decoder(RevisionBody)
@@ -113,8 +115,16 @@ async def create_session(request: Request, sessions: Own, threads: PoolsParamete
 async def fork_session(request: Request, sessions: Own, threads: PoolsParameter) -> Response:
     """Begin a session with what stands of another one, up to a seq; its metadata say so in `forked_from`."""
     body = await json_of(request, threads, _FORK)
-    forked = await threads.write(lambda: sessions.fork(body.session, seq=body.seq, new_key=body.key))
-    return json_response(json_bytes(created_answer(forked, sessions.now())), _CREATED)
+    asked = SessionFork(
+        prefix=sessions.prefix,
+        may_drop=sessions.may_drop,
+        at=sessions.now(),
+        key=body.session,
+        seq=body.seq,
+        new_key=_made_key(sessions) if body.key is None else body.key,
+    )
+    again = iter((asked, msgspec.structs.replace(asked, is_again=True)))  # the first refuses to read long texts
+    return json_response(await threads.made(asked, lambda: fork_made(sessions, next(again)).data), _CREATED)
 
 
 async def delete_sessions(request: Request, sessions: Own, threads: PoolsParameter) -> Response:
@@ -140,9 +150,11 @@ async def export_sessions(
     unread: list[str] = []
     if session is None:
         chosen, name = sessions.read_all(selected, log=log, on_unread=unread.append), "sessions"
+        pieces = exporters.exported(chosen, format, single=False)
     else:
-        chosen, name = iter([await threads.read(sessions.read, given.key("session", session), log=log)]), session
-    pieces = exporters.exported(chosen, format, single=session is not None)
+        name, key = session, given.key("session", session)
+        asked = SessionExport(prefix=sessions.prefix, key=key, format=format, log=log)
+        pieces = await _exported(asked, sessions, threads)
     headers = {"Content-Disposition": disposition(name, exporters.EXPORT_FORMATS[format].suffix)}
     first = await threads.export(_chunk, pieces)  # so that an early failure still gets an error status
     if session is None and (left_out := await threads.read(_left_out, sessions, selected, unread)):
@@ -173,6 +185,21 @@ async def import_sessions(
     if answer is None:
         answer = await threads.import_(taken_in, sessions, asked, data)
     return _imported(report_of_answer(answer))
+
+
+async def _exported(asked: SessionExport, sessions: Sessions, threads: Pools) -> Iterator[bytes]:
+    """Return the pieces of the export of one session; the other process makes that of a long one."""
+    size_bytes = await threads.read(sessions.size_of, asked.key)
+    is_long = SHOWN_BYTES < size_bytes <= _WHOLE_EXPORT_BYTES
+    answer = await threads.beside(asked, b"", size_bytes) if is_long else None
+    if answer is not None:
+        return _slices(answer.data)
+    session = await threads.read(sessions.read, asked.key, log=asked.log)
+    return exporters.exported(iter([session]), asked.format, single=True)
+
+
+def _slices(data: bytes) -> Iterator[bytes]:
+    return (data[start : start + _CHUNK_BYTES] for start in range(0, len(data), _CHUNK_BYTES))
 
 
 def _left_out(sessions: Sessions, selected: Selection, unread: Sequence[str]) -> int:

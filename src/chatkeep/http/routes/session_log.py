@@ -8,20 +8,17 @@ from typing import Annotated, Final
 from starlette.requests import Request
 from starlette.responses import Response
 
-from chatkeep import exporters
 from chatkeep.core.bounds import LARGE_BODY_BYTES_MAX
-from chatkeep.core.history.windows import Window
 from chatkeep.core.life.dropping import LAST_MAX, Chosen, Mark
-from chatkeep.core.unknown import written_window
 from chatkeep.errors import InvalidError
 from chatkeep.http.gate.binding import InQuery
 from chatkeep.http.gate.body import JSON_TYPES, body_of
 from chatkeep.http.gate.rules import json_response
 from chatkeep.http.routes import parameters as given
 from chatkeep.http.services import Own, PoolsParameter, ReadyParameter
-from chatkeep.wire.answers import json_bytes
 from chatkeep.wire.lives import SEQS_SCHEMA, drop_answer_bytes, seqs_of_text
 from chatkeep.workers.appending import Append
+from chatkeep.workers.showing import Showing
 
 _CREATED: Final = 201
 _OK: Final = 200
@@ -78,18 +75,21 @@ async def read_messages(  # noqa: PLR0913 - the parameters of the query
     `max_tokens` keeps the newest of them within a budget of model tokens; it excludes `after` and `log`. `shape` gives
     them as a protocol has them. `id` excludes all others but `log`.
     """
-    key = given.key("session", session)
-    bounds = {"limit": limit, "before": before, "after": after, "max_tokens": max_tokens}
     if id is not None:
-        _check_alone({**bounds, "shape": shape})
-        message = await threads.read(lambda: sessions.message(key, id, log=log))
-        return json_response(json_bytes(written_window(Window(messages=(message,), has_more=False))))
-
-    def window() -> bytes:
-        found = sessions.window(key, **bounds, reasoning=reasoning, log=log and shape is None)
-        return ready.window(found) if shape is None else exporters.shaped_window(key, found, shape)
-
-    return json_response(await threads.read(window))
+        _check_alone({"limit": limit, "before": before, "after": after, "max_tokens": max_tokens, "shape": shape})
+    asked = Showing(
+        prefix=sessions.prefix,
+        key=given.key("session", session),
+        limit=limit,
+        before=before,
+        after=after,
+        max_tokens=max_tokens,
+        reasoning=reasoning,
+        log=log,
+        shape=shape,
+        id=id,
+    )
+    return json_response(await threads.shown(asked, sessions, ready))
 
 
 async def replace_messages(

@@ -19,6 +19,7 @@ from chatkeep.http.routes import parameters as given
 from chatkeep.http.services import Own, PoolsParameter, ReadyParameter
 from chatkeep.wire.answers import Done, json_bytes, session_object, session_page
 from chatkeep.wire.bodies import TitleBody, parse_time
+from chatkeep.workers.showing import Showing
 
 _TITLE: Final = Decoder(TitleBody)
 
@@ -91,8 +92,8 @@ async def read_history(
     before: given.Before = None,
 ) -> Response:
     """Read the last messages of a session, oldest first."""
-    key = given.key("id", id)
-    return json_response(await threads.read(lambda: ready.history(sessions.window(key, limit=limit, before=before))))
+    asked = Showing(prefix=sessions.prefix, key=given.key("id", id), limit=limit, before=before, is_list=True)
+    return json_response(await threads.shown(asked, sessions, ready))
 
 
 async def rename_session(

@@ -46,6 +46,7 @@ from chatkeep.core.standing import SeqRange, said
 from chatkeep.core.stats import PeriodUnit, Stats
 from chatkeep.core.usage.spending import UsageQuery, UsageReport
 from chatkeep.disk.files import Durability
+from chatkeep.disk.short_reads import check_read
 from chatkeep.errors import (
     CountConflictError,
     MessageConflictError,
@@ -300,6 +301,7 @@ class FilesStore:
 
     def _log(self, key: str) -> Session:
         row = self._row(key)
+        check_read(row.stamp.size)
         try:
             data, stamp = self._tree.read(file_name(key))
         except FileNotFoundError:
@@ -337,7 +339,9 @@ class FilesStore:
                 self._row(key)  # indexes the file, or raises SessionNotFoundError
                 continue
             forward = after is not None and before is None
-            messages = self._reader.messages(name, stamp, spots[:limit] if forward else spots[-limit:])
+            chosen = spots[:limit] if forward else spots[-limit:]
+            check_read(sum(spot.size for spot in chosen))
+            messages = self._reader.messages(name, stamp, chosen)
             if messages is not None:
                 window = Window(messages=messages, has_more=len(spots) > limit)
                 return self._windows.keep(asked, window, stamp, sum(spot.size for spot in spots))
