@@ -114,7 +114,7 @@ QUOTES: Final = (
     Quote("0006-", "# for searches", "threads", "SEARCHES_AT_ONCE"),
     Quote("0006-", "# for exports", "threads", "EXPORTS_AT_ONCE"),
     Quote("search.md", "for each # messages; afterwards", "store.files.index.sets.containers", "BLOCK"),
-    Quote("search.md", "words into # buckets", "store.files.index.sets.terms", "PAIR_BUCKETS"),
+    Quote("search.md", "words into # codes", "store.files.index.sets.terms", "PAIR_CODES"),
     Quote("search.md", "| # intersections, and each", "store.files.index.sets.terms", "TIME_BITS"),
     Quote("search.md", "once more than # words", "store.files.index.sets.lexicon", "WORDS_MAX"),
     Quote("search.md", "Once # messages are fresh", "store.files.index.sets.sealing", "SEALED_FROM"),

@@ -62,7 +62,7 @@ from chatkeep.store.files.index.sql import LATE_INDEXES, QUERIES, SCHEMA, readin
 _T = TypeVar("_T")
 Write = Callable[[Database], _T]
 
-_REVISION: Final = 10  # to raise when the content of the index changes, but no text in the hash of the version
+_REVISION: Final = 11  # to raise when the content of the index changes, but no text in the hash of the version
 _FEW: Final = 2000  # sessions; below this, sorting a page of a list is cheaper than walking by time
 _GROUP_MAX: Final = 256  # changes in one group commit
 _CACHE_KB: Final = 32_768  # KiB of pages, for each connection but the first reader

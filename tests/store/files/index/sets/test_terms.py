@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from array import array
 from itertools import pairwise
 
 import pytest
@@ -11,7 +10,16 @@ from hypothesis import strategies as st
 
 from chatkeep.core.search.stems import stem
 from chatkeep.core.search.words import GAP, indexed, rows_of, spaced, tokens_of
-from chatkeep.store.files.index.sets.terms import MARKED, indexed_of, is_word, key_labels, key_part, pair
+from chatkeep.store.files.index.sets.terms import (
+    FIRST_PAIR,
+    MARKED,
+    codes_in,
+    indexed_of,
+    is_word,
+    key_labels,
+    key_part,
+    pair,
+)
 from chatkeep.testing import NASTY_TEXTS
 
 
@@ -38,7 +46,7 @@ def test_long_text_has_the_words_and_pairs_of_its_rows(unit: str) -> None:
     rows = [row.split() for row in (spaced(text), *rows_of(text).split(GAP))]
     pairs = {pair(*both) for row in rows for both in pairwise(row)} - {None}
     assert {word for row in rows for word in row} == {label for label in found.texts.split() if is_word(label)}
-    assert pairs == set(array("H", found.pairs))
+    assert pairs == {FIRST_PAIR + code for code in codes_in(found.pairs)}
 
 
 def test_pairs_have_an_order() -> None:

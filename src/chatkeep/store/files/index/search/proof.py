@@ -1,6 +1,6 @@
 """The proof of likely matches: their texts are read.
 
-A set has each message with a phrase, and a few others: pairs of words share buckets, and of three words the index knows
+A set has each message with a phrase, and a few others: pairs of words share codes, and of three words the index knows
 only the two pairs. So a text decides. Few texts are needed, as only messages of an answer need a proof.
 """
 

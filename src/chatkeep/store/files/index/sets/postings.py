@@ -20,8 +20,16 @@ from pyroaring import BitMap
 
 from chatkeep.store.files.index.sets import lexicon
 from chatkeep.store.files.index.sets.containers import docs_in
+from chatkeep.store.files.index.sets.pairs import docs_with
 from chatkeep.store.files.index.sets.tail import FreshMessage, Tail
-from chatkeep.store.files.index.sets.terms import PAIR_BYTES, DocLabel, Indexed, beginning
+from chatkeep.store.files.index.sets.terms import (
+    CODES_OF_ROW,
+    FIRST_PAIR,
+    PAIR_BYTES,
+    DocLabel,
+    Indexed,
+    beginning,
+)
 from chatkeep.store.files.index.sql import QUERIES, UnreadableRowError, one_number, reading_rows
 
 _CACHE_BYTES: Final = 48 << 20  # bytes of sets kept by a connection; those of a question over 2,000,000 messages
@@ -92,10 +100,22 @@ class Postings:
 
     def _settled_docs(self, label: DocLabel) -> BitMap:
         if label not in self._settled:
-            number = lexicon.label_number(self._db, label) if isinstance(label, str) else label
-            rows = [] if number is None else list(self._db.execute(QUERIES["rows_of_label"], (number,)))
-            self._settled[label] = self._kept(rows)
+            if isinstance(label, int) and label >= FIRST_PAIR:
+                self._settled[label] = self._settled_pair(label)
+            else:
+                self._settled[label] = self._kept(self._rows_of(label))
         return self._settled[label]
+
+    def _settled_pair(self, label: int) -> BitMap:
+        row, mark = divmod(label - FIRST_PAIR, CODES_OF_ROW)
+        with reading_rows():
+            docs = docs_with(mark, self._rows_of(row))
+        self._count(2 * len(docs))
+        return docs
+
+    def _rows_of(self, label: DocLabel) -> list[tuple[int, bytes]]:
+        number = lexicon.label_number(self._db, label) if isinstance(label, str) else label
+        return [] if number is None else list(self._db.execute(QUERIES["rows_of_label"], (number,)))
 
     def _settled_begun(self, letters: str) -> BitMap:
         label = beginning(letters)
@@ -108,12 +128,16 @@ class Postings:
         return self._settled[label]
 
     def _kept(self, rows: list[tuple[int, bytes]]) -> BitMap:
-        """Return the set in some rows, and count its bytes; beyond the bound, all sets are forgotten."""
+        """Return the set in some rows, and count its bytes."""
         with reading_rows():
-            self._cached_bytes += _SET_BYTES + 2 * sum(len(docs) for _, docs in rows)
+            self._count(2 * sum(len(docs) for _, docs in rows))
+        return docs_in(rows)
+
+    def _count(self, size: int) -> None:
+        """Count the bytes of another set; beyond the bound, all sets are forgotten."""
+        self._cached_bytes += _SET_BYTES + size
         if self._cached_bytes > _CACHE_BYTES:
             self._forget()
-        return docs_in(rows)
 
     def _forget(self) -> None:
         self._settled.clear()

@@ -22,8 +22,9 @@ from msgspec.json import encode
 from pyroaring import BitMap
 
 from chatkeep.disk.sqlite import transaction
-from chatkeep.store.files.index.sets import lexicon
+from chatkeep.store.files.index.sets import lexicon, pairs
 from chatkeep.store.files.index.sets.containers import BLOCK_BITS, docs_in, row_with, short_row
+from chatkeep.store.files.index.sets.pairs import MARK_BITS
 from chatkeep.store.files.index.sets.postings import fresh_messages
 from chatkeep.store.files.index.sets.tail import FreshMessage, Tail
 from chatkeep.store.files.index.sets.terms import BEGINNING, DocLabel, beginning, is_word
@@ -42,11 +43,26 @@ _FEW: Final = 64  # documents; so few stand in a row as a list
 
 
 class Posting(Struct, frozen=True):
-    """The documents of a label within one block, in order."""
+    """The documents of a label within one block, in order; those of a row of pairs with their marks."""
 
     label: DocLabel
     block: int
     docs: array[int]
+
+    def row(self, known: bytes | None) -> bytes:
+        """Return the bytes of the row with these documents."""
+        if known is None and len(self.docs) < _FEW:
+            return short_row(self.docs)
+        docs = BitMap(self.docs)
+        return row_with(docs if known is None else docs | docs_in([(self.block, known)]))
+
+
+class PairPosting(Posting, frozen=True):
+    """The documents of a row of pairs within one block, in order, each with its mark."""
+
+    def row(self, known: bytes | None) -> bytes:
+        """Return the bytes of the row with these documents."""
+        return pairs.row_with(known, self.docs)
 
 
 def fresh_count(db: apsw.Connection) -> int:
@@ -107,6 +123,8 @@ def row_writes(db: apsw.Connection, tail: Tail, row_count: int) -> Iterator[Call
     """Yield the writes that put the labels of messages into rows; run each before the next."""
     known = lexicon.longer_beginnings(db)
     new_words: list[str] = []
+    for batch in _batches(tail.pairs(), row_count, PairPosting, MARK_BITS):
+        yield partial(_write, db, batch)
     for batch in _batches(tail.postings(), row_count):
         yield lambda: new_words.extend(filter(is_word, _write(db, batch)))  # noqa: B023 - it runs before the next
     for batch in _batches(_begun(tail, known), row_count):
@@ -141,10 +159,13 @@ def _at_once(steps: Iterator[None]) -> Iterator[None]:
     yield from ()
 
 
-def _batches(postings: Iterable[tuple[DocLabel, array[int]]], row_count: int) -> Iterator[list[Posting]]:
+def _batches(
+    postings: Iterable[tuple[DocLabel, array[int]]], row_count: int, kind: type[Posting] = Posting, mark_bits: int = 0
+) -> Iterator[list[Posting]]:
+    """Yield postings in batches of about so many rows; `mark_bits` are the bits behind each document."""
     batch: list[Posting] = []
     for label, docs in postings:
-        batch.extend(_in_blocks(label, docs))
+        batch.extend(_in_blocks(label, docs, kind, mark_bits))
         if len(batch) >= row_count:
             yield batch
             batch = []
@@ -152,11 +173,14 @@ def _batches(postings: Iterable[tuple[DocLabel, array[int]]], row_count: int) ->
         yield batch
 
 
-def _in_blocks(label: DocLabel, docs: array[int]) -> Iterator[Posting]:
+def _in_blocks(
+    label: DocLabel, docs: array[int], kind: type[Posting] = Posting, mark_bits: int = 0
+) -> Iterator[Posting]:
+    bits = BLOCK_BITS + mark_bits
     while docs:
-        block = docs[0] >> BLOCK_BITS
-        end = len(docs) if docs[-1] >> BLOCK_BITS == block else bisect_left(docs, (block + 1) << BLOCK_BITS)
-        yield Posting(label, block, docs[:end])
+        block = docs[0] >> bits
+        end = len(docs) if docs[-1] >> bits == block else bisect_left(docs, (block + 1) << bits)
+        yield kind(label, block, docs[:end])
         docs = docs[end:]
 
 
@@ -175,7 +199,7 @@ def _write(db: apsw.Connection, batch: list[Posting]) -> list[str]:
     numbers, fresh = _numbered(db, batch)
     places = [one.block << _PLACE_BITS | number for one, number in zip(batch, numbers, strict=True)]
     known = dict(db.execute(QUERIES["rows_at"], (encode(places).decode(),)))
-    rows = [(place, _row(one, known.get(place))) for one, place in zip(batch, places, strict=True)]
+    rows = [(place, one.row(known.get(place))) for one, place in zip(batch, places, strict=True)]
     db.executemany(QUERIES["put_row"], rows)
     db.executemany(QUERIES["put_block"], [(block,) for block in {one.block for one in batch}])
     return fresh
@@ -191,13 +215,6 @@ def _numbered(db: apsw.Connection, batch: list[Posting]) -> tuple[list[int], lis
         known.update(zip(fresh, range(following - len(fresh), following), strict=True))
         db.executemany(QUERIES["put_label"], [(label, known[label]) for label in fresh])
     return [known[one.label] or 0 if isinstance(one.label, str) else one.label for one in batch], fresh
-
-
-def _row(posting: Posting, known: bytes | None) -> bytes:
-    if known is None and len(posting.docs) < _FEW:
-        return short_row(posting.docs)
-    docs = BitMap(posting.docs)
-    return row_with(docs if known is None else docs | docs_in([(posting.block, known)]))
 
 
 def _make_set(db: apsw.Connection, label: str) -> None:

@@ -15,13 +15,16 @@ from typing import Final
 from msgspec import Struct
 from pyroaring import BitMap
 
+from chatkeep.store.files.index.sets.pairs import LAST_MARK, MARK_BITS
 from chatkeep.store.files.index.sets.terms import (
     BEGINNING,
-    PAIR_BUCKETS,
+    CODES_OF_ROW,
+    FIRST_PAIR,
     SHORT,
     DocLabel,
     Indexed,
     beginnings_of_all,
+    codes_in,
     is_word,
     key_labels,
     role_label,
@@ -60,7 +63,7 @@ class _LongMessage(Struct, frozen=True):
 
     def has(self, label: DocLabel) -> bool:
         if isinstance(label, int):
-            return label < PAIR_BUCKETS and _has(self.pairs, label)
+            return label >= FIRST_PAIR and _has(self.pairs, label - FIRST_PAIR)
         return self.begins(label[1:]) if label[0] == BEGINNING else f" {label} " in self.texts
 
     def begins(self, letters: str) -> bool:
@@ -94,6 +97,7 @@ class Tail:
         """Begin without messages."""
         self._texts = _Texts()
         self._numbers: defaultdict[int, array[int]] = defaultdict(lambda: array("I"))
+        self._pairs: defaultdict[int, array[int]] = defaultdict(lambda: array("Q"))
         self._long: list[_LongMessage] = []
         self.last = 0
         self.label_count = 0
@@ -102,7 +106,7 @@ class Tail:
         """Add a message, a long one as it is; its document is higher than all before."""
         if message.indexed.is_long:
             self._add_facts(message)
-            pairs = array("H", message.indexed.pairs)
+            pairs = codes_in(message.indexed.pairs)
             self._long.append(_LongMessage(message.doc, f" {message.indexed.texts} ", pairs))
         else:
             self.add_exploded(message)
@@ -115,17 +119,17 @@ class Tail:
     def adding(self, message: FreshMessage) -> Iterator[None]:
         """Add a message with a list of documents for each label, some thousand labels at a step."""
         self._add_facts(message)
-        doc, numbers, texts = message.doc, self._numbers, self._texts
-        words, pairs = message.indexed.texts.split(), array("H", message.indexed.pairs)
+        doc, rows, texts = message.doc, self._pairs, self._texts
+        words, codes = message.indexed.texts.split(), codes_in(message.indexed.pairs)
         for start in range(0, len(words), _STEP):
             for label in words[start : start + _STEP]:
                 texts[label].append(doc)
             yield
         for label in beginnings_of_all(words):
             texts[label].append(doc)
-        for number in pairs:
-            numbers[number].append(doc)
-        self.label_count += len(words) + len(pairs)
+        for code in codes:
+            rows[code >> MARK_BITS].append(doc << MARK_BITS | code & LAST_MARK)
+        self.label_count += len(words) + len(codes)
 
     def _add_facts(self, message: FreshMessage) -> None:
         self.last = message.doc
@@ -136,8 +140,12 @@ class Tail:
 
     def docs(self, label: DocLabel) -> BitMap:
         """Return the documents with a label; that of a longer beginning than two letters has none here."""
-        found = self._texts.get(label) if isinstance(label, str) else self._numbers.get(label)
-        docs = BitMap() if found is None else BitMap(found)
+        if isinstance(label, int) and label >= FIRST_PAIR:
+            row, mark = divmod(label - FIRST_PAIR, CODES_OF_ROW)
+            docs = BitMap([one >> MARK_BITS for one in self._pairs.get(row, ()) if one & LAST_MARK == mark])
+        else:
+            found = self._texts.get(label) if isinstance(label, str) else self._numbers.get(label)
+            docs = BitMap() if found is None else BitMap(found)
         docs.update(message.doc for message in self._long if message.has(label))
         return docs
 
@@ -161,10 +169,14 @@ class Tail:
         return sorted(self._texts)
 
     def postings(self) -> Iterator[tuple[DocLabel, array[int]]]:
-        """Yield each label with its documents: numbers first, each kind in order."""
+        """Yield each label but pairs with its documents: numbers first, each kind in order."""
         yield from sorted(self._numbers.items())
         for label in self.texts():
             yield label, self._texts[label]
+
+    def pairs(self) -> Iterator[tuple[int, array[int]]]:
+        """Yield the number of each row of pairs, in order, with its documents and marks (see `sets.pairs`)."""
+        yield from sorted(self._pairs.items())
 
 
 def _has(values: Sequence[DocLabel], value: DocLabel) -> bool:

@@ -1,7 +1,7 @@
 """The labels of a message. The index has the exact set of documents for each label.
 
 A label is a word; the stem of a word, where it is another; a word with the marks beside it; a pair of neighbouring
-words, as one of 16,384 buckets; the beginning of a word; the session, its channel, or a part of its key; the role; or
+words, as one of 4,194,304 codes; the beginning of a word; the session, its channel, or a part of its key; the role; or
 a bit of the time. So words, phrases, filters and the order by time are all the same to the index: sets of documents.
 
 Labels with text stand in the lexicon. A mark, a private character that no word contains, tells their kinds apart. All
@@ -28,17 +28,21 @@ from chatkeep.core.search.words import GAP, indexed, is_unspaced, may_go_on, row
 _T = TypeVar("_T")
 DocLabel = str | int
 
-PAIR_BUCKETS: Final = 1 << 14  # a message of 46 words has 0.3 % of them by chance
+PAIR_CODES: Final = 1 << 22  # a message of 46 words has one of 90,000 by chance
+CODES_OF_ROW: Final = 1 << 8  # neighbouring codes, whose documents share a row
+PAIR_ROWS: Final = PAIR_CODES // CODES_OF_ROW
 LONG_BYTES: Final = 1 << 16  # of labels; a message with more enters the index by itself, before its append
-PAIR_BYTES: Final = 2  # of a pair in a list
+PAIR_BYTES: Final = 3  # of a code in a list
 TIME_BITS: Final = 59  # 39 for the seconds and 20 for the microseconds
 SHORT: Final = 2  # letters; so short a beginning always has a set of its own
-_FIRST_BIT: Final = PAIR_BUCKETS
+_FIRST_BIT: Final = PAIR_ROWS
 _FIRST_ROLE: Final = _FIRST_BIT + TIME_BITS
 FIRST_TEXT: Final = 1 << 16
-"""The number of the first label with text; those of pairs, bits and roles are lower."""
+"""The number of the first label with text; those of bits, roles and rows of pairs are lower."""
 FIRST_SESSION: Final = 1 << 39
 """The number of the first label of a session, above those of all texts."""
+FIRST_PAIR: Final = 1 << 40
+"""The number of the first label of a pair, above those of all sessions and rows."""
 WORK: Final = "\ue003"
 """Begins the words of the work behind a message: see `core.model.Message.work`."""
 STEM: Final = "\ue004"
@@ -59,14 +63,14 @@ _SEPARATORS: Final = re.compile("[:/]")
 _ASCII_WORD: Final = re.compile(r"[a-z0-9]+")
 _ODD: Final = 0x9E3779B1  # spreads the bits of a hash
 _HASH_BITS: Final = 32
-_FROM_TOP: Final = _HASH_BITS - PAIR_BUCKETS.bit_length() + 1
-_FIRST_ALONE: Final = PAIR_BUCKETS
-_SECOND_ALONE: Final = 2 * PAIR_BUCKETS
-_BOTH_ALONE: Final = 3 * PAIR_BUCKETS
+_FROM_TOP: Final = _HASH_BITS - PAIR_CODES.bit_length() + 1
+_FIRST_ALONE: Final = PAIR_CODES
+_SECOND_ALONE: Final = 2 * PAIR_CODES
+_BOTH_ALONE: Final = 3 * PAIR_CODES
 
 
 class Indexed(Struct, frozen=True):
-    """The labels of a message's text: `texts` in order, with spaces between; `pairs` in order, two bytes each."""
+    """The labels of a message's text: `texts` in order, with spaces between; `pairs` are codes, see `codes_in`."""
 
     texts: str
     pairs: bytes
@@ -99,11 +103,26 @@ def indexed_texts(texts: Sequence[tuple[str, str]]) -> Indexed:
     for row in chain.from_iterable(_rows(text, mark) for text, mark in texts if text):
         words.update(row)
         pairs.update(map(xor, map(_AS_FIRST, row), map(_AS_SECOND, row[1:])))
-    if pairs and max(pairs) >= PAIR_BUCKETS:
-        pairs = {code % PAIR_BUCKETS for code in pairs if code < _BOTH_ALONE}
+    if pairs and max(pairs) >= PAIR_CODES:
+        pairs = {code % PAIR_CODES for code in pairs if code < _BOTH_ALONE}
     forms = (marked_label(form, mark) for text, mark in texts for form in marked_forms(text))
     labels = sorted({word[:_WORD_MAX] for word in words}.union(filter(None, map(_STEMS, words)), forms))
-    return Indexed(" ".join(labels), array("H", sorted(pairs)).tobytes())
+    return Indexed(" ".join(labels), _packed(sorted(pairs)))
+
+
+def _packed(codes: Sequence[int]) -> bytes:
+    """Return codes as three planes: their low bytes, their middle bytes, their high bytes."""
+    raw = array("I", codes).tobytes()
+    return b"".join(raw[place :: array("I").itemsize] for place in range(PAIR_BYTES))
+
+
+def codes_in(pairs: bytes) -> array[int]:
+    """Return the codes of pairs, in order."""
+    count = len(pairs) // PAIR_BYTES
+    raw = bytearray(array("I").itemsize * count)
+    for place in range(PAIR_BYTES):
+        raw[place :: array("I").itemsize] = pairs[place * count : (place + 1) * count]
+    return array("I", bytes(raw))
 
 
 def bare(word: str) -> str:
@@ -131,7 +150,7 @@ def _sliced(tokens: str, mark: str) -> Iterator[list[str]]:
 def pair(one: str, other: str) -> int | None:
     """Return the label of two neighbouring tokens; None for two characters, whose bigram is a word."""
     code = _AS_FIRST(one) ^ _AS_SECOND(other)
-    return code % PAIR_BUCKETS if code < _BOTH_ALONE else None
+    return FIRST_PAIR + code % PAIR_CODES if code < _BOTH_ALONE else None
 
 
 def stem_labels(word: str) -> tuple[str, ...]:
@@ -209,7 +228,7 @@ def _is_alone(token: str) -> bool:
 
 
 def _as_first(token: str) -> int:
-    return crc32(token.encode()) % PAIR_BUCKETS | _FIRST_ALONE * _is_alone(token)
+    return crc32(token.encode()) % PAIR_CODES | _FIRST_ALONE * _is_alone(token)
 
 
 def _as_second(token: str) -> int:
