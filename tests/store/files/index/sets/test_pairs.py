@@ -10,7 +10,7 @@ from typing import Final
 import pytest
 from pyroaring import BitMap
 
-from chatkeep.store.files.index.sets.pairs import LAST_MARK, MARK_BITS, docs_with, row_with
+from chatkeep.store.files.index.sets.pairs import LAST_MARK, MARK_BITS, docs_with, pair_row_with
 from chatkeep.store.files.index.sql import UnreadableRowError
 
 BLOCK: Final = 3
@@ -45,7 +45,7 @@ def test_row_in_pieces(count: int) -> None:
     row, numbers = None, list(docs)
     while numbers:
         size = dice.randint(1, max(1, count // 3))
-        row = row_with(row, _pairs({doc: docs[doc] for doc in numbers[:size]}))
+        row = pair_row_with(row, _pairs({doc: docs[doc] for doc in numbers[:size]}))
         numbers = numbers[size:]
 
     assert row is not None
@@ -56,25 +56,25 @@ def test_row_in_pieces(count: int) -> None:
 def test_row_with_the_same_pairs_twice(count: int) -> None:
     """Pairs that come again, as after a sealing that broke off, change neither the answer nor the length for long."""
     docs = {FIRST + 2 * doc: {doc % 256} for doc in range(count)}
-    once = row_with(None, _pairs(docs))
-    twice = row_with(once, _pairs(docs))
+    once = pair_row_with(None, _pairs(docs))
+    twice = pair_row_with(once, _pairs(docs))
 
     assert _expected(docs) == _told(twice)
-    assert len(row_with(twice, _pairs(docs))) <= max(len(once), len(twice))
+    assert len(pair_row_with(twice, _pairs(docs))) <= max(len(once), len(twice))
 
 
 def test_row_of_a_common_pair_is_short() -> None:
     """A pair in most messages takes a bit of each, not three bytes."""
-    row = row_with(None, _pairs({FIRST + doc: {9} for doc in range(0, 1 << 16, 2)}))
+    row = pair_row_with(None, _pairs({FIRST + doc: {9} for doc in range(0, 1 << 16, 2)}))
 
     assert len(row) < (1 << 16) // 8 + 1000
 
 
 def test_documents_of_several_blocks() -> None:
     """The documents with a mark come from all blocks, in lists and in bitmaps."""
-    of_list = row_with(None, array("Q", [5 << MARK_BITS | 9, 6 << MARK_BITS | 8]))
+    of_list = pair_row_with(None, array("Q", [5 << MARK_BITS | 9, 6 << MARK_BITS | 8]))
     second = 1 << 16
-    of_bitmap = row_with(None, array("Q", [(second + doc) << MARK_BITS | 9 for doc in range(5000)]))
+    of_bitmap = pair_row_with(None, array("Q", [(second + doc) << MARK_BITS | 9 for doc in range(5000)]))
 
     assert BitMap([5, *range(second, second + 5000)]) == docs_with(9, [(0, of_list), (1, of_bitmap)])
 
@@ -85,4 +85,4 @@ def test_refuse_what_is_no_row(row: bytes) -> None:
     with pytest.raises(UnreadableRowError):
         docs_with(1, [(0, row)])
     with pytest.raises(UnreadableRowError):
-        row_with(row, array("Q", [1 << MARK_BITS]))
+        pair_row_with(row, array("Q", [1 << MARK_BITS]))

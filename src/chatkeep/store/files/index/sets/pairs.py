@@ -28,7 +28,7 @@ _LISTED_MAX: Final = 4096  # documents; of more, a bitmap is shorter where many 
 _WIDTH: Final = 8  # bytes of a document with its mark in memory
 
 
-def row_with(known: bytes | None, pairs: array[int]) -> bytes:
+def pair_row_with(known: bytes | None, pairs: array[int]) -> bytes:
     """Return the bytes of a row with further documents of its block, each with its mark, in order.
 
     Raises:

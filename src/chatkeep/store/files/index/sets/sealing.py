@@ -62,7 +62,7 @@ class PairPosting(Posting, frozen=True):
 
     def row(self, known: bytes | None) -> bytes:
         """Return the bytes of the row with these documents."""
-        return pairs.row_with(known, self.docs)
+        return pairs.pair_row_with(known, self.docs)
 
 
 def fresh_count(db: apsw.Connection) -> int:
