@@ -118,6 +118,7 @@ export function itemsOf(text) {
   if (text?.[0] !== "[") return items;
   for (let at = blanksEnd(text, 1); at < text.length && text[at] !== "]"; ) {
     const end = valueEnd(text, at);
+    if (end <= at) break; // it is no JSON
     items.push(text.slice(at, end));
     at = next(text, end);
   }
@@ -136,6 +137,7 @@ export function membersOf(text) {
     const nameEnd = stringEnd(text, at);
     const begin = blanksEnd(text, blanksEnd(text, nameEnd) + 1);
     const end = valueEnd(text, begin);
+    if (nameEnd < 0 || end <= begin) break; // it is no JSON
     members.set(JSON.parse(text.slice(at, nameEnd)), text.slice(begin, end));
     at = next(text, end);
   }
