@@ -545,6 +545,15 @@ def test_request_through_a_proxy_counts_against_the_last_foreign_hop(server: Ser
     assert server.ask(peer="192.0.2.1", headers=[("x-forwarded-for", "198.51.100.8")]).status == 401
 
 
+@pytest.mark.parametrize("peer", ["2002:c000:201::1", "64:ff9b::c000:201", "2001:0:1:1:0:1:3fff:fdfe"])
+def test_request_with_an_address_that_carries_a_proxys_is_no_proxys(server: Server, peer: str) -> None:
+    """Anybody may take an IPv6 address with an IPv4 address in it: what it forwards is not believed."""
+    for number in range(60):
+        forwarded = [("x-forwarded-for", f"198.51.100.{number}")]
+        assert server.ask(peer=peer, headers=forwarded).status == 401
+    assert server.ask(peer=peer, headers=[("x-forwarded-for", "198.51.100.99")]).status == 429
+
+
 @pytest.mark.parametrize(
     "forwarded",
     [
@@ -596,7 +605,8 @@ def test_request_without_a_peer_is_counted(server: Server) -> None:
         ("2002:102:304::1", "1.2.3.4"),
         ("64:ff9b::102:304", "1.2.3.4"),
         ("2001:0:ffff::fefd:fcfb", "1.2.3.4"),
-        ("2002:7f00:1::1", "local"),
+        ("2002:7f00:1::1", "127.0.0.1"),
+        ("64:ff9b::7f00:1", "127.0.0.1"),
         ("1.2.3.4.5", "1.2.3.4.5"),
         ("", ""),
     ],

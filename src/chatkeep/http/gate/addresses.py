@@ -2,7 +2,8 @@
 
 Limits count by this name, so a client with many addresses must not get many names. All loopback addresses
 share one name, and so do all addresses of an IPv6 site (/64). An IPv6 address carrying an IPv4 address
-(mapped, 6to4, Teredo, NAT64) has the name of the IPv4 address. Its owner may choose the other bits.
+(mapped, 6to4, Teredo, NAT64) has the name of the IPv4 address. Its owner may choose the other bits. But only a mapped
+address, the kernel's own spelling, is this machine or a trusted proxy: anybody may take one of the others.
 """
 
 from __future__ import annotations
@@ -45,7 +46,7 @@ def client_address(scope: Scope, proxies: Sequence[Network]) -> str:
 
 def canonical(host: str) -> str:
     """Return the name of a client: its site, or `LOCAL` for a loopback address."""
-    address = address_of(host)
+    address = _plain(host)
     return LOCAL if address is not None and address.is_loopback else site_of(host)
 
 
@@ -61,25 +62,31 @@ def site_of(host: str) -> str:
 
 def address_of(host: str) -> Address | None:
     """Return the address in a text, as IPv4 if it carries an IPv4 address; None for any other text."""
+    address = _plain(host)
+    return _carried(address) or address if isinstance(address, ipaddress.IPv6Address) else address
+
+
+def _plain(host: str) -> Address | None:
+    """Return the address in a text, as IPv4 if it is a mapped one; None for any other text."""
     try:
         address = ipaddress.ip_address(host)
     except ValueError:
         return None
-    return _carried(address) or address if isinstance(address, ipaddress.IPv6Address) else address
+    return (address.ipv4_mapped or address) if isinstance(address, ipaddress.IPv6Address) else address
 
 
 def _carried(address: ipaddress.IPv6Address) -> ipaddress.IPv4Address | None:
-    """Return the IPv4 address within an IPv6 address, None if there is none.
+    """Return the IPv4 address within an IPv6 address that is not mapped, None if there is none.
 
-    Source: RFC 4291 (mapped), 3056 (6to4), 4380 (Teredo), 6052 (NAT64).
+    Source: RFC 3056 (6to4), 4380 (Teredo), 6052 (NAT64); 4291 for mapped ones.
     """
     if address in _NAT64:
         return ipaddress.IPv4Address(int(address) & _IPV4_BITS)
-    return address.ipv4_mapped or address.sixtofour or (address.teredo[1] if address.teredo else None)
+    return address.sixtofour or (address.teredo[1] if address.teredo else None)
 
 
 def _is_among(host: str, proxies: Sequence[Network]) -> bool:
-    address = address_of(host)
+    address = _plain(host)
     return address is not None and any(address in network for network in proxies)
 
 
