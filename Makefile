@@ -111,14 +111,18 @@ conformance: $(VENV)/ready
 	@mkdir -p $(@D) && touch $@
 
 $(VENV)/ready: pyproject.toml constraints.txt
-	@echo "Setting up $(VENV) ..."
-	@python3 -m venv $(VENV)
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[test]'
+	@$(call installed,test)
 	@touch $@
 
-$(VENV)/fuzz-ready: $(VENV)/ready
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[test,fuzz]'
-	@touch $@
+$(VENV)/fuzz-ready: pyproject.toml constraints.txt
+	@$(call installed,test$(comma)fuzz)
+	@touch $(VENV)/ready $@
+
+comma := ,
+define installed
+echo "Setting up $(VENV) ..." && python3 -m venv $(VENV) && \
+$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[$(1)]'
+endef
 
 clean:
 	rm -rf $(VENV) .conformance .fuzz .demo .bench build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage \
