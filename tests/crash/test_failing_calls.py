@@ -32,7 +32,7 @@ from tests.crash.history import draft_of
 from tests.crash.scorecard import Score
 from tests.crash.workload import Step, Told, Verb, do
 
-STEP = int(os.environ.get("CHATKEEP_CRASH_STEP", "2"))  # every how many calls of an opening fails
+STEP = int(os.environ.get("CHATKEEP_CRASH_STEP", "3"))  # every how many calls of an opening fails
 
 _OPERATIONS: dict[str, tuple[list[tuple[Verb, Sequence[int]]], tuple[Verb, Sequence[int]]]] = {
     "append": ([("append", [100])], ("append", [200])),

@@ -36,7 +36,7 @@ from tests.crash.damage import plant_all
 from tests.crash.scorecard import Score
 from tests.crash.serving import served
 
-JUNK = int(os.environ.get("CHATKEEP_CRASH_JUNK", "5000"))
+JUNK = int(os.environ.get("CHATKEEP_CRASH_JUNK", "2500"))
 _BOUND_S = 60.0  # far above what anything here takes: it tells waiting from waiting for ever
 _GOOD = 40
 _SWAPPED_USES = 10

@@ -33,7 +33,7 @@ from tests.crash.spoiling import LOUD, SILENT, Spoiler, make_spares, spoiler
 
 T = TypeVar("T")
 
-DAMAGES = int(os.environ.get("CHATKEEP_CRASH_DAMAGES", "60"))
+DAMAGES = int(os.environ.get("CHATKEEP_CRASH_DAMAGES", "36"))
 _SESSIONS = 12
 _WORDS = ("apple", "pear", "plum", "cherry", "quince")
 _LENGTHS = (1, 50, 2000)

@@ -33,7 +33,7 @@ from tests.crash.history import Door, Witness, acknowledged_in, content_of, oper
 from tests.crash.scorecard import Score
 from tests.crash.workload import tear
 
-KILLS: Final = int(os.environ.get("CHATKEEP_CRASH_KILLS", "60"))
+KILLS: Final = int(os.environ.get("CHATKEEP_CRASH_KILLS", "36"))
 _SESSIONS: Final = 6
 _A_ROUND: Final = 50
 _LIVES_S: Final = {"program": 0.1, "commands": 0.2, "imports": 0.2, "server": 0.9}

@@ -23,7 +23,7 @@ from tests.crash.scorecard import Score
 from tests.crash.trace import why_not
 from tests.crash.workload import Step, Verb
 
-STATES = int(os.environ.get("CHATKEEP_CRASH_STATES", "3000"))
+STATES = int(os.environ.get("CHATKEEP_CRASH_STATES", "1500"))
 _ROUND = 20_000
 _SESSIONS = 12
 _STEPS = 10

@@ -34,7 +34,7 @@ from tests.crash.checker import faults
 from tests.crash.history import Witness, acknowledged_in, operations_in
 from tests.crash.scorecard import Score
 
-CUTS = int(os.environ.get("CHATKEEP_CRASH_CUTS", "30"))
+CUTS = int(os.environ.get("CHATKEEP_CRASH_CUTS", "18"))
 _WRITERS = 3
 _SESSIONS = 5
 _SHUTDOWN = 0x8004587D
