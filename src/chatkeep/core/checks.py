@@ -138,6 +138,8 @@ def check_name(field_name: str, name: str | None) -> None:
         return
     if not 1 <= len(name) <= NAME_CHARS_MAX:
         raise InvalidError(field_name, f"must have 1 to {NAME_CHARS_MAX} characters")
+    if name.isprintable():  # most are, and told at once
+        return
     if any(unicodedata.category(character) in {"Cc", "Cs"} for character in name):
         raise InvalidError(field_name, "must not contain control characters or lone surrogates")
 

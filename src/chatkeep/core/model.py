@@ -398,7 +398,7 @@ def check_draft(draft: Draft) -> None:
         for name in ("content", "tool_calls", "metadata"):
             encoded_json(name, getattr(draft, name))
         raise
-    if len(encoded) - _given_bytes(draft) > MESSAGE_BYTES_MAX:
+    if len(encoded) > MESSAGE_BYTES_MAX and len(encoded) - _given_bytes(draft) > MESSAGE_BYTES_MAX:
         raise TooLargeError("message", MESSAGE_BYTES_MAX)
     check_shape("message", encoded)
 

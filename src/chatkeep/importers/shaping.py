@@ -16,7 +16,7 @@ SOURCE: Final = "source"
 """The key in metadata for the format, the id and the other fields of a session or message as its program wrote it."""
 
 _SECONDS_MAX: Final = 10**11  # seconds since 1970; a larger number counts milliseconds, or smaller units
-_EMPTY: Final[tuple[Json, ...]] = (None, "", [], {})
+_NUMBERS: Final = (int, float)  # never empty, unlike None, "", [] and {}
 
 
 def epoch(value: Json) -> Json:
@@ -33,12 +33,12 @@ def epoch(value: Json) -> Json:
 
 def rest_of(fields: Mapping[str, Json], *taken: str) -> dict[str, Json]:
     """Return the fields that are not taken and not empty."""
-    return {name: value for name, value in fields.items() if name not in taken and value not in _EMPTY}
+    return {name: one for name, one in fields.items() if name not in taken and (one or isinstance(one, _NUMBERS))}
 
 
 def metadata_of(rest: Mapping[str, Json], **known: Json) -> dict[str, Json]:
     """Return a message's metadata: the known facts that are not empty, and the rest as it was."""
-    metadata = {name: value for name, value in known.items() if value not in _EMPTY}
+    metadata = {name: one for name, one in known.items() if one or isinstance(one, _NUMBERS)}
     return {**metadata, SOURCE: dict(rest)} if rest else metadata
 
 
