@@ -19,8 +19,9 @@ from chatkeep.importers.catalogue import ENTRY_POINTS, IMPORT_FORMATS, Catalogue
 from chatkeep.importers.formats import chatkeep
 from chatkeep.importers.formats.chatkeep import OWN_FORMATS
 from chatkeep.importers.importer import Importer, Look, Reading, StoredIds
+from chatkeep.importers.known import ids_in
 from chatkeep.importers.recognising import ImportPlan, PlannedSource, Recognised, files_of, plan_of, recognised, sniff
-from chatkeep.importers.reports import Flaw, Report, goes_on, ids_in, take_in, would_take_in
+from chatkeep.importers.reports import Flaw, Report, goes_on, take_in, would_take_in
 from chatkeep.importers.sources import READ_ERRORS, OnBytes, Piped, Source, read_failure
 from chatkeep.sessions.message_ids import now_utc
 
@@ -62,14 +63,16 @@ def read_sessions(
     zone: tzinfo | None = None,
     now: Callable[[], datetime] = now_utc,
     on_bytes: OnBytes = lambda _: None,
-    stored_ids: StoredIds = lambda _: (),
+    stored_ids: StoredIds = lambda _: {},
+    copy: bytes | None = None,
 ) -> Iterator[Session | Flaw]:
     """Yield the sessions of a file, folder, zip archive or pipe; an unreadable file gives a flaw, and the rest goes on.
 
     `fmt` is the name of a format or its importer. `zone` applies to times without an offset, by default this machine's
     zone. `on_bytes` gets the number of bytes just read, as they are on disk. `stored_ids` returns the ids of the
     messages that an earlier import stored under a key. Messages of other programs get the time of the import beside
-    their own; those of Chatkeep keep what they have, so that an export of them is the same again.
+    their own; those of Chatkeep keep what they have, so that an export of them is the same again. `copy` is the
+    content of the file at an earlier moment, to read in its place.
 
     Raises:
         InvalidError: when the format is unknown, the path does not exist or has no session files, or an archive
@@ -78,8 +81,9 @@ def read_sessions(
     importer = Catalogue().importer(fmt) if isinstance(fmt, str) else fmt
     with unpacked_archive(source) as place:
         folder = place if isinstance(place, Path) and place.is_dir() else None
-        reading = Reading(now=now, zone=zone, folder=folder, on_bytes=on_bytes, stored_ids=stored_ids)
-        for file in files_of(place, importer):
+        copies = {} if copy is None or not isinstance(place, Path) else {place: copy}
+        reading = Reading(now=now, zone=zone, folder=folder, on_bytes=on_bytes, stored_ids=stored_ids, copies=copies)
+        for file in copies or files_of(place, importer):
             at = None if importer.name in OWN_FORMATS else now()
             try:
                 yield from (_placed(_stored(record, at), file) for record in importer.read(file, reading))

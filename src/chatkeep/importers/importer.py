@@ -6,10 +6,10 @@ one. An instance lives for one import. It may keep notes from one file for the n
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from datetime import datetime, tzinfo
-from io import BufferedReader
+from io import BufferedReader, BytesIO
 from pathlib import Path
 from typing import Final, Protocol
 
@@ -24,6 +24,7 @@ from chatkeep.importers.reports import Flaw
 from chatkeep.importers.sources import (
     READ_ERRORS,
     OnBytes,
+    Piped,
     Source,
     files_below,
     is_json_file,
@@ -35,7 +36,8 @@ from chatkeep.sessions.message_ids import now_utc
 
 _HEAD_BYTES: Final = 1 << 16  # bytes of content shown to importers
 
-StoredIds = Callable[[str], Collection[str]]
+StoredIds = Callable[[str], Mapping[str, int]]
+"""Returns the ids of the messages stored under a key, each with the count of its tool calls."""
 
 
 class Look(Struct, frozen=True, kw_only=True):
@@ -70,14 +72,16 @@ class Reading(Struct, frozen=True, kw_only=True):
 
     `zone` applies to times without an offset; None is this machine's zone. `folder` is the imported folder; None for a
     source given by itself. `on_bytes` gets the number of bytes just read, as they are on disk. `stored_ids` returns the
-    ids of the messages that an earlier import stored under a key; none for a new session.
+    ids of the messages that an earlier import stored under a key; none for a new session. `copies` has the content of
+    files that may have changed since.
     """
 
     now: Callable[[], datetime] = now_utc
     zone: tzinfo | None = None
     folder: Path | None = None
     on_bytes: OnBytes = lambda _: None
-    stored_ids: StoredIds = lambda _: ()
+    stored_ids: StoredIds = lambda _: {}
+    copies: Mapping[Path, bytes] = {}
 
     @contextmanager
     def content_of(self, source: Source) -> Iterator[BufferedReader]:
@@ -87,7 +91,9 @@ class Reading(Struct, frozen=True, kw_only=True):
             BrokenInputError: when it is empty, or expands too much.
             OSError, and the errors of `READ_ERRORS`: when it cannot be read.
         """
-        with unpacked(source, self.on_bytes) as stream:
+        copy = self.copies.get(source) if isinstance(source, Path) else None
+        place = source if copy is None else Piped(source.name, BytesIO(copy))
+        with unpacked(place, self.on_bytes) as stream:
             if not stream.peek(1):
                 raise BrokenInputError("It is empty.")
             yield stream

@@ -12,18 +12,17 @@ from msgspec import Struct
 from chatkeep.core.keys import KEY_CHARS_MAX
 from chatkeep.core.life.incoming import checked_session
 from chatkeep.core.model import Merged, Message, Session
-from chatkeep.core.paging import LIST_LIMIT_MAX
 from chatkeep.core.standing import Moved, moved_drops
 from chatkeep.errors import (
     ChatkeepError,
     ForbiddenError,
     InvalidError,
     MessageConflictError,
-    SessionDamagedError,
     SessionDeletedError,
     SessionNotFoundError,
     StorageError,
 )
+from chatkeep.importers.known import settled
 from chatkeep.sessions.sessions import Sessions
 from chatkeep.wire.errors import advised
 
@@ -116,7 +115,7 @@ class _Merges:
             )
         merged = self._sessions.merge(session, unless_deleted=self._unless_deleted)
         self._moves += merged.moves
-        return merged
+        return settled(self._sessions, session, merged)
 
 
 def would_take_in(
@@ -130,31 +129,12 @@ def would_take_in(
     told: dict[str, EncodedReports] = {}
 
     def would_merge(session: Session) -> Merged:
-        merged = _would_merge(sessions, session, told)
+        merged = settled(sessions, session, _would_merge(sessions, session, told))
         if not restore_deleted and sessions.is_deleted(session.header.key):
             raise SessionDeletedError(session.header.key)
         return merged
 
     return _reported(would_merge, records, on_session)
-
-
-def ids_in(sessions: Sessions) -> Callable[[str], frozenset[str]]:
-    """Return a function of a key to the ids of the messages stored under it, none without a session."""
-
-    def ids(key: str) -> frozenset[str]:
-        found: set[str] = set()
-        after = 0
-        while True:
-            try:
-                window = sessions.window(key, limit=LIST_LIMIT_MAX, after=after)
-            except (SessionNotFoundError, SessionDamagedError):
-                return frozenset(found)
-            found.update(message.id for message in window.messages)
-            if not window.has_more:
-                return frozenset(found)
-            after = window.messages[-1].seq
-
-    return ids
 
 
 def _reported(merge: Callable[[Session], Merged], records: Iterable[Record], on_session: OnSession | None) -> Report:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import tempfile
 from array import array
-from collections.abc import Collection, Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import IO, Final
 
@@ -88,8 +88,8 @@ class Gathering:
         self._spool.write(_encode(said) + b"\n")
         return len(self._spots) - 1
 
-    def stored_ids(self, key: str) -> Collection[str]:
-        """Return the ids of the messages that an earlier import stored under a key."""
+    def stored_ids(self, key: str) -> Mapping[str, int]:
+        """Return the ids of the messages that an earlier import stored under a key, with the counts of their calls."""
         return self._reading.stored_ids(key)
 
     def session(self, fields: Mapping[str, Json], numbers: Iterable[int], place: str) -> Iterator[Session | Flaw]:
@@ -108,7 +108,7 @@ class Gathering:
     def forks(self, fields: Mapping[str, Json], tree: MessageTree, place: str) -> Iterator[Session | Flaw]:
         """Yield the session of the active branch, then a fork for each other one; it begins as its origin does."""
         key = str(fields["key"])
-        stored = self._reading.stored_ids(key) if tree.has_branches else ()
+        stored = self._reading.stored_ids(key) if tree.has_branches else {}
         for branch in branches(tree.parents, tree.active, stored):
             numbers = [number for one in branch.path for number in tree.numbers[one]]
             if branch.own is None:

@@ -202,7 +202,7 @@ def records_in(
 def sessions_of(tree: SourceTree, place: str, reading: Reading) -> Iterator[Session | Flaw]:
     """Yield the session of a conversation, and its forks; long ones in parts."""
     key = fitting_key(tree.name, tree.id)
-    stored = reading.stored_ids(key) if _has_branches(tree.parents) else ()
+    stored = reading.stored_ids(key) if _has_branches(tree.parents) else {}
     if not tree.parents:
         yield from _Thread(tree, Branch(path=()), key, place, reading).parts(key)
     for branch in branches(tree.parents, tree.active, stored):

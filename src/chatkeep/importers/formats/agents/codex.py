@@ -13,7 +13,7 @@ Source: rollouts of Codex 0.1 to 0.14x, `codex-rs/protocol`, and the schema in S
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from functools import cache
 from itertools import islice
@@ -133,6 +133,7 @@ class _Rollout:
         self._events: list[int] = []  # of messages from events
         self._held: _Held | None = None
         self._thoughts: list[dict[str, Json]] = []
+        self._stored: Collection[str] | None = None
         self._names: dict[str, Json] = {}  # of tools, by the id of a call without its result
         self._has_talk = False
 
@@ -165,14 +166,14 @@ class _Rollout:
     def session(self, title_of: Callable[[Source, str], str | None]) -> Iterator[Session | Flaw]:
         """Yield the session; nothing when there are no messages."""
         if self._thoughts:
-            yield from self._hold({"content": ""}, None, "the end", {})
+            yield from self._hold({"content": "", "id": self._thoughts_id()}, None, "the end", {})
         yield from self._release()
         numbers = self._items if self._has_talk or not self._events else sorted((*self._items, *self._events))
         numbers = [number for number in numbers if number >= 0]
         if not numbers:
             return
         meta = self._about.meta
-        session_id = text_in(meta.get("id")) or text_in(meta.get("session_id")) or self._name()
+        session_id = self._session_id()
         rest = rest_of(meta, "id", "session_id", "timestamp")
         if self._about.left_out:
             rest["left_out"] = self._about.left_out
@@ -191,6 +192,10 @@ class _Rollout:
         yield from self._gathering.session(
             {"key": fitting_key("codex", session_id), **fields}, numbers, self._source.name
         )
+
+    def _session_id(self) -> str:
+        meta = self._about.meta
+        return text_in(meta.get("id")) or text_in(meta.get("session_id")) or self._name()
 
     def _name(self) -> str:
         """Return an id from the name of the file, or made from the first entry."""
@@ -227,6 +232,8 @@ class _Rollout:
             yield from self._message(item, at, place)
         elif kind == "reasoning":
             self._thoughts.append(item)
+            if self._thoughts_id() in self._stored_ids():  # an import met them at the end of the log
+                yield from self._hold({"content": "", "id": self._thoughts_id()}, None, place, {})
         elif kind in _CALLS:
             call = _call(item)
             if call_id := text_in(item.get("call_id")):
@@ -278,6 +285,15 @@ class _Rollout:
         fields = {"role": "assistant", "timestamp": at, **fields, "metadata": metadata}
         self._held = _Held(len(self._items), place, fields)
         self._items.append(-1)
+
+    def _thoughts_id(self) -> str:
+        """Return the id of the message with the open thoughts, if no item follows them."""
+        return f"thoughts-{value_digest(self._thoughts)}"
+
+    def _stored_ids(self) -> Collection[str]:
+        if self._stored is None:
+            self._stored = self._gathering.stored_ids(fitting_key("codex", self._session_id()))
+        return self._stored
 
     def _release(self) -> Iterator[Flaw]:
         held, self._held = self._held, None

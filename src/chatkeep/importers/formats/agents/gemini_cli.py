@@ -79,12 +79,16 @@ class _Chat:
         self._gathering = gathering
         self._facts: dict[str, Json] = {}
         self._digest = ""
+        self._is_document = False
+        self._stored: Mapping[str, int] | None = None
+        self._begun: str | None = None  # the last message, if its words are still to come
         self._tree = MessageTree()
 
     def take(self, entry: LogEntry) -> Iterator[Flaw]:
         """Take a line of a log, a field of a document, or a message of either."""
         value = object_in(entry.value)
         self._digest = self._digest or value_digest(entry.value)
+        self._is_document = bool(entry.name)
         if entry.name == _DOCUMENT:
             yield from self._message(value, entry.place)
         elif entry.name:
@@ -100,10 +104,11 @@ class _Chat:
 
     def sessions(self, source: Source) -> Iterator[Session | Flaw]:
         """Yield the session and its forks; nothing when there are no messages."""
+        if self._begun is not None and self._begun == self._tree.active:
+            self._tree.active = self._tree.parents.pop(self._begun)
         if not self._tree.parents:
             return
-        facts = self._facts
-        key = fitting_key("gemini-cli", text_in(facts.get("sessionId")) or self._digest)
+        facts, key = self._facts, self._key()
         above = source.absolute().parent.name if isinstance(source, Path) else ""
         is_side = facts.get("kind") == "subagent" and above not in {"", "chats"}
         metadata = metadata_of(
@@ -112,6 +117,15 @@ class _Chat:
         )
         fields = {"key": key, "channel": "gemini-cli", "created_at": facts.get("startTime"), "metadata": metadata}
         yield from self._gathering.forks(fields, self._tree, source.name)
+
+    def _key(self) -> str:
+        return fitting_key("gemini-cli", text_in(self._facts.get("sessionId")) or self._digest)
+
+    def _stored_calls(self) -> Mapping[str, int]:
+        """Return the stored messages with the counts of their calls."""
+        if self._stored is None:
+            self._stored = self._gathering.stored_ids(self._key())
+        return self._stored
 
     def _set(self, fields: Mapping[str, Json], place: str) -> Iterator[Flaw]:
         self._facts.update({name: value for name, value in fields.items() if name != _DOCUMENT})
@@ -124,10 +138,12 @@ class _Chat:
 
     def _message(self, message: Mapping[str, Json], place: str) -> Iterator[Flaw]:
         numbers: list[int] = []
-        for fields in _messages_of(message):
+        for fields in _messages_of(message, self._stored_calls() if message.get("toolCalls") else {}):
             number = yield from self._gathering.keep(fields, place)
             numbers += [] if number is None else [number]
         name = text_in(message.get("id")) or place
+        is_begun = not self._is_document and _ROLES.get(text_in(message.get("type"))) == "assistant"
+        self._begun = name if is_begun and not any(map(message.get, ("content", "toolCalls", "thoughts"))) else None
         if name in self._tree.parents:
             self._tree.numbers[name] = numbers or self._tree.numbers[name]
             self._tree.active = name
@@ -135,12 +151,30 @@ class _Chat:
             self._tree.add(name, self._tree.active, *numbers)
 
 
-def _messages_of(message: Mapping[str, Json]) -> Iterator[dict[str, Json]]:
-    """Yield the message, and those of its tools."""
+def _messages_of(message: Mapping[str, Json], stored: Mapping[str, int]) -> Iterator[dict[str, Json]]:
+    """Yield the message, and those of its tools.
+
+    Calls of tools come later than the words of their message. An import in between stored it with the calls so far;
+    then the others have a message of their own.
+    """
     kind, name = text_in(message.get("type")), text_in(message.get("id"))
-    role = _ROLES.get(kind, "system")
     tools = [object_in(one) for one in list_in(message.get("toolCalls"))]
     calls = [_call(one, f"{name}/{number}") for number, one in enumerate(tools, start=1)]
+    begun = min(stored.get(name, len(calls)), len(calls))
+    yield {**_said(message, kind, bool(begun)), "tool_calls": calls[:begun] or None}
+    yield from _results(message, tools, calls, range(begun))
+    while begun < len(calls):
+        piece = f"{name}/calls-{begun + 1}"
+        end = min(begun + (stored.get(piece) or len(calls)), len(calls))
+        role, at = _ROLES.get(kind, "system"), message.get("timestamp")
+        yield {"role": role, "id": piece, "timestamp": at, "content": None, "tool_calls": calls[begun:end]}
+        yield from _results(message, tools, calls, range(begun, end))
+        begun = end
+
+
+def _said(message: Mapping[str, Json], kind: str, has_calls: bool) -> dict[str, Json]:  # noqa: FBT001 - a fact
+    """Return the words of a message, its thinking and its facts."""
+    role = _ROLES.get(kind, "system")
     said, thoughts = _parted(message.get("content"))
     thoughts += [_thought(object_in(one)) for one in list_in(message.get("thoughts"))]
     rest = rest_of(message, *_TAKEN) if role != "system" else rest_of(message, *_TAKEN) | {"type": kind}
@@ -150,12 +184,21 @@ def _messages_of(message: Mapping[str, Json]) -> Iterator[dict[str, Json]]:
         usage=message.get("tokens"),
         **{REASONING: thinking("\n\n".join(filter(None, thoughts)), "thoughts")},
     )
-    content = content_of(said) if said or not calls else None
-    fields = {"role": role, "id": name or None, "timestamp": message.get("timestamp"), "content": content}
-    yield {**fields, "tool_calls": calls or None, "metadata": metadata}
-    for number, (tool, call) in enumerate(zip(tools, calls, strict=True), start=1):
-        if tool.get("result") is not None:
-            yield _result(tool, call, f"{name}/{number}" if name else None, message.get("timestamp"))
+    content = content_of(said) if said or not has_calls else None
+    name = text_in(message.get("id")) or None
+    fields = {"role": role, "id": name, "timestamp": message.get("timestamp"), "content": content}
+    return {**fields, "metadata": metadata}
+
+
+def _results(
+    message: Mapping[str, Json], tools: Sequence[Mapping[str, Json]], calls: Sequence[Mapping[str, Json]], taken: range
+) -> Iterator[dict[str, Json]]:
+    """Yield the results of some of the calls, as far as there are any."""
+    name = text_in(message.get("id"))
+    for place in taken:
+        if tools[place].get("result") is not None:
+            made_id = f"{name}/{place + 1}" if name else None
+            yield _result(tools[place], calls[place], made_id, message.get("timestamp"))
 
 
 def _call(tool: Mapping[str, Json], made_id: str) -> dict[str, Json]:
