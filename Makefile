@@ -13,10 +13,12 @@ STREAMS ?= 10000
 MUTATIONS ?= 2000
 SCAN ?= 20000
 LIFE ?= 400
+SYNC_FILES ?= 1000
+SYNC_SECONDS ?= 600
 
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: run test compiled fuzz streams scan mutations coverage covered crash linear life page client lint lint-page format bench conformance clean
+.PHONY: run test compiled fuzz streams scan mutations coverage covered crash linear life sync page client lint lint-page format bench conformance clean
 
 run: $(VENV)/ready
 	@$(BIN)/chatkeep demo --workspace "$(WORKSPACE)"
@@ -53,6 +55,9 @@ covered: $(VENV)/ready
 
 life: $(VENV)/ready
 	CHATKEEP_LIFE_EXAMPLES=$(LIFE) CHATKEEP_LIFE_STEPS=50 $(BIN)/python -m pytest -q tests/contract/test_stateful.py
+
+sync: $(VENV)/ready
+	CHATKEEP_SYNC_FILES=$(SYNC_FILES) CHATKEEP_SYNC_SECONDS=$(SYNC_SECONDS) CHATKEEP_SYNC_KILLS=5 $(BIN)/python -m pytest -q tests/syncing/test_campaign.py
 
 crash: $(VENV)/ready
 	CHATKEEP_CRASH_STEP=1 CHATKEEP_CRASH_STATES=100000 CHATKEEP_CRASH_CUTS=750 CHATKEEP_CRASH_DAMAGES=1000 CHATKEEP_CRASH_RETRIES=10000 \

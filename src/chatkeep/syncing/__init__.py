@@ -4,6 +4,7 @@ beside_server  following for a server, which cannot ask
 running        one sync of a workspace at a time
 follower       the loop: what changed, what is due, in which order
 due            the files to read, and when
+copies         the content of changed files, before their programs truncate or delete them
 notices        which files changed, by events of the system, or by looking at all of them
 taking         one file into the store
 walking        the files of a program's home

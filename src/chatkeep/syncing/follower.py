@@ -19,6 +19,7 @@ from chatkeep.errors import BusyError, ChatkeepError, StorageError
 from chatkeep.importers import Flaw
 from chatkeep.importers.homes import HistoryPlace, Homed
 from chatkeep.syncing.chosen import SyncedHome
+from chatkeep.syncing.copies import Copies
 from chatkeep.syncing.due import DueFile, DueFiles
 from chatkeep.syncing.notices import Notices
 from chatkeep.syncing.positions import Positions
@@ -26,7 +27,6 @@ from chatkeep.syncing.taking import Taken, Taker
 from chatkeep.syncing.walking import FileStamps, SyncedFile, files_at, source_at, stamps_of
 
 _TICK_S: Final = 0.25  # between rounds without a change
-_WORK_S: Final = 0.5  # of reading before we ask for news
 _STILL_S: Final = 2.0  # a file that keeps still so long is not being written
 _AGAIN_S: Final = 1.0  # before a busy session is tried again
 _REFUSED_S: Final = 5.0  # before a refusing disk is tried again
@@ -81,6 +81,7 @@ class Follower:
         self._on_taken = on_taken
         self._on_problem = on_problem
         self._due = DueFiles()
+        self._copies = Copies()
         self._doubts: dict[Path, _Doubt] = {}
 
     def catch_up(self, stop: threading.Event | None = None) -> None:
@@ -91,7 +92,7 @@ class Follower:
         """
         self._look_at_all()
         while self._due and not (stop is not None and stop.is_set()):
-            self._work(time.monotonic() + _WORK_S)
+            self._work()
             time.sleep(self._due.wait_s(time.monotonic(), _TICK_S))
         self._tell_doubts(time.monotonic() + _STILL_S)
 
@@ -120,7 +121,7 @@ class Follower:
 
     def _follow(self, notices: Notices, folders: Sequence[Path], stop: threading.Event) -> None:
         """Follow until the set of folders changes."""
-        next_look = 0.0
+        next_look = next_tick = 0.0
         while not stop.is_set():
             began = time.monotonic()
             if began >= next_look:
@@ -128,12 +129,13 @@ class Follower:
                 next_look = _next_look(began, time.monotonic(), is_live=notices.is_live)
                 if folders != self._deep_folders():
                     return
-            else:
+            elif began >= next_tick:
                 self._look(one for home in self._homes for one in _shallow(home))
-            self._work(time.monotonic() + _WORK_S)
-            self._tell_doubts(time.monotonic())
+                self._tell_doubts(began)
+                next_tick = time.monotonic() + _TICK_S
             for path in notices.wait(self._due.wait_s(time.monotonic(), _TICK_S)):
                 self._note(path)
+            self._work()
 
     def _find_places(self) -> None:
         self._homes = []
@@ -150,9 +152,9 @@ class Follower:
         for home in self._homes:
             self._look((one, home) for place in home.places for one in files_at(place, home.importer))
 
-    def _look(self, files: Iterator[tuple[SyncedFile, _Home]]) -> None:
+    def _look(self, files: Iterator[tuple[SyncedFile, _Home]], *, is_news: bool = False) -> None:
         for source, home in files:
-            self._add_changed(source, home)
+            self._add_changed(source, home, is_news=is_news)
 
     def _note(self, path: Path) -> None:
         """Note that the system tells of a change of this path."""
@@ -161,28 +163,28 @@ class Follower:
                 continue
             source = source_at(home.importer, path)
             if source is not None:
-                self._add_changed(source, home)
+                self._add_changed(source, home, is_news=True)
             elif path.is_dir():  # moved here with all that is in it
-                self._look((one, home) for one in files_at(HistoryPlace(path), home.importer))
+                self._look(((one, home) for one in files_at(HistoryPlace(path), home.importer)), is_news=True)
 
-    def _add_changed(self, source: SyncedFile, home: _Home) -> None:
+    def _add_changed(self, source: SyncedFile, home: _Home, *, is_news: bool) -> None:
         stamps = stamps_of(source.path)
         if stamps is None:
             self._positions.put(source.path, None)
         elif stamps != self._positions.of(source.path):
             self._due.add(DueFile(source, home.format), stamps)
+            if is_news:
+                self._copies.make(source.path, stamps[0].size)
 
-    def _work(self, until: float) -> None:
-        """Read files that are due, for about so long."""
-        while (one := self._due.take(time.monotonic())) is not None:
+    def _work(self) -> None:
+        """Read one file that is due."""
+        if (one := self._due.take(time.monotonic())) is not None:
             self._read(one)
-            if time.monotonic() >= until:
-                return
 
     def _read(self, one: DueFile) -> None:
         path, began_ns = one.source.path, time.time_ns()
         try:
-            taken = self._taker.take(one.source, one.format)
+            taken = self._taken(one)
         except (BusyError, StorageError) as error:
             self._read_again(one, _AGAIN_S)
             if isinstance(error, StorageError):
@@ -206,6 +208,18 @@ class Follower:
         if taken.report.errors:
             self._doubts[path] = _Doubt(taken.stamps, taken.report.errors, now + _STILL_S)
         self._on_taken(taken)
+
+    def _taken(self, one: DueFile) -> Taken | None:
+        """Take in what a file had before it changed, and what it has now."""
+        copies = [*self._copies.take(one.source.path)]
+        try:
+            while copies:
+                if (earlier := self._taker.take(one.source, one.format, copies[0])) is not None:
+                    self._on_taken(earlier)
+                del copies[0]
+            return self._taker.take(one.source, one.format)
+        finally:
+            self._copies.put_back(one.source.path, copies)
 
     def _read_again(self, one: DueFile, pause_s: float) -> None:
         if (stamps := stamps_of(one.source.path)) is not None:

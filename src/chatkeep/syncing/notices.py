@@ -12,8 +12,8 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import Final
 
-_STEP_MS: Final = 20  # events are reported after so long without another one,
-_DEBOUNCE_MS: Final = 100  # and at most so long after the first
+_STEP_MS: Final = 5  # events are reported after so long without another one,
+_DEBOUNCE_MS: Final = 20  # and at most so long after the first
 _ROUND_MS: Final = 100  # between looks at whether to end
 _log = logging.getLogger("chatkeep.sync")
 

@@ -15,6 +15,7 @@ from typing import Final
 from msgspec import Struct
 
 from chatkeep.core.text.redaction import Redaction
+from chatkeep.disk.files import Stamp
 from chatkeep.errors import BusyError, InvalidError
 from chatkeep.exporters.redacting import redacted_session
 from chatkeep.importers import Catalogue, Flaw, Report, ids_in, read_sessions, take_in, would_take_in
@@ -24,6 +25,7 @@ from chatkeep.sessions.sessions import Sessions
 from chatkeep.syncing.walking import FileStamps, SyncedFile, stamps_of
 
 _EMPTY: Final = "It is empty."
+_OF_COPY: Final = (Stamp(0, 0, 0, 0),)  # the state of no file
 
 
 class Taken(Struct, frozen=True, kw_only=True):
@@ -49,18 +51,20 @@ class Taker:
         self._redaction = redaction
         self._take_in = would_take_in if dry_run else take_in
 
-    def take(self, source: SyncedFile, fmt: str) -> Taken | None:
+    def take(self, source: SyncedFile, fmt: str, copy: bytes | None = None) -> Taken | None:
         """Read a file whole, and store what is new; return None when there is no such file, or no log in it.
+
+        With a `copy` of its content at an earlier moment, read that.
 
         Raises:
             StorageError: when the disk refuses; a second reading goes on where this one stopped.
         """
         began = time.monotonic()
         file = source.path
-        stamps = stamps_of(file)
-        if stamps is None or not stamps[0].size or (source.is_aside and not _is_log(file, fmt)):
+        stamps = stamps_of(file) if copy is None else _OF_COPY
+        if stamps is None or (copy is None and not stamps[0].size) or (source.is_aside and not _is_log(file, fmt)):
             return None
-        report = self._take_in(self._sessions, self._records(file, fmt))
+        report = self._take_in(self._sessions, self._records(file, fmt, copy))
         errors = tuple(flaw for flaw in report.errors if flaw.reason != _EMPTY)
         return Taken(
             file=file,
@@ -79,10 +83,10 @@ class Taker:
             is_whole=all(flaw.code != BusyError.code for flaw in errors),
         )
 
-    def _records(self, file: Path, fmt: str) -> Iterator[Record]:
+    def _records(self, file: Path, fmt: str, copy: bytes | None) -> Iterator[Record]:
         with suppress(FileNotFoundError):  # deleted meanwhile: what came before was stored
             try:
-                for record in read_sessions(file, fmt, stored_ids=ids_in(self._sessions)):
+                for record in read_sessions(file, fmt, stored_ids=ids_in(self._sessions), copy=copy):
                     yield self._masked(record)
             except InvalidError as error:
                 yield Flaw(file.name, str(error), error.code)
