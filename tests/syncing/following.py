@@ -15,7 +15,8 @@ from chatkeep.core.model import Selection, text_of
 from chatkeep.errors import SessionNotFoundError
 from chatkeep.sessions.sessions import Sessions
 from chatkeep.syncing.chosen import SyncedHome
-from chatkeep.syncing.follower import Follower
+from chatkeep.syncing.copies import Copies
+from chatkeep.syncing.follower import Follower, Kept
 from chatkeep.syncing.positions import Positions
 from chatkeep.syncing.taking import Taken, Taker
 
@@ -107,7 +108,7 @@ def follower(home: SyncedHome, sessions: Sessions, positions: Path, told: Follow
         yield Follower(
             [home],
             Taker(sessions),
-            kept,
+            Kept(kept, Copies(positions.parent / "copies")),
             on_taken=heard.taken.append,
             on_problem=lambda place, sentence: heard.problems.append(f"{Path(place).name}: {sentence}"),
         )

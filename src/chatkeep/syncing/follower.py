@@ -11,10 +11,11 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 from msgspec import Struct
 
+from chatkeep.disk.files import Stamp
 from chatkeep.errors import BusyError, ChatkeepError, StorageError
 from chatkeep.importers import Flaw
 from chatkeep.importers.homes import HistoryPlace, Homed
@@ -36,9 +37,18 @@ _BLIND_LOOK_S: Final = 0.5  # without news of changes, at least, and
 _BLIND_LOOKS: Final = 10  # times as long
 _COARSE_NS: Final = 20_000_000  # two changes within so long may leave one and the same time
 
+_UNKNOWN: Final = (Stamp(0, 0, 0, 0),)  # the state of a file that may be gone
+
 OnTaken = Callable[[Taken], None]
 OnTrouble = Callable[[str, str], None]
 """Gets a place and a sentence."""
+
+
+class Kept(NamedTuple):
+    """What a sync keeps on the disk: positions, and copies of changed files."""
+
+    positions: Positions
+    copies: Copies
 
 
 class _Home(Struct, frozen=True):
@@ -68,7 +78,7 @@ class Follower:
         self,
         homes: Sequence[SyncedHome],
         taker: Taker,
-        positions: Positions,
+        kept: Kept,
         *,
         on_taken: OnTaken,
         on_problem: OnTrouble,
@@ -77,11 +87,10 @@ class Follower:
         self._chosen = homes
         self._homes: list[_Home] = []
         self._taker = taker
-        self._positions = positions
+        self._positions, self._copies = kept
         self._on_taken = on_taken
         self._on_problem = on_problem
         self._due = DueFiles()
-        self._copies = Copies()
         self._doubts: dict[Path, _Doubt] = {}
 
     def catch_up(self, stop: threading.Event | None = None) -> None:
@@ -149,6 +158,9 @@ class Follower:
 
     def _look_at_all(self) -> None:
         self._find_places()
+        for left in self._copies.left:
+            self._due.add(DueFile(SyncedFile(left.file), left.format), _UNKNOWN)
+        self._copies.left.clear()
         for home in self._homes:
             self._look((one, home) for place in home.places for one in files_at(place, home.importer))
 
@@ -174,7 +186,7 @@ class Follower:
         elif stamps != self._positions.of(source.path):
             self._due.add(DueFile(source, home.format), stamps)
             if is_news:
-                self._copies.make(source.path, stamps[0].size)
+                self._copies.make(source.path, home.format, stamps[0].size)
 
     def _work(self) -> None:
         """Read one file that is due."""
@@ -214,9 +226,10 @@ class Follower:
         copies = [*self._copies.take(one.source.path)]
         try:
             while copies:
-                if (earlier := self._taker.take(one.source, one.format, copies[0])) is not None:
+                earlier = self._taker.take(one.source, one.format, copies[0].content())
+                if earlier is not None:
                     self._on_taken(earlier)
-                del copies[0]
+                copies.pop(0).drop()
             return self._taker.take(one.source, one.format)
         finally:
             self._copies.put_back(one.source.path, copies)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
+import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -18,11 +19,13 @@ from chatkeep.disk.own import opened_own
 from chatkeep.errors import BusyError, ConflictError
 from chatkeep.sessions.sessions import Sessions
 from chatkeep.syncing.chosen import FOLDER, Choice, ChoiceFile, SyncedHome
-from chatkeep.syncing.follower import Follower, OnTaken, OnTrouble
+from chatkeep.syncing.copies import Copies
+from chatkeep.syncing.follower import Follower, Kept, OnTaken, OnTrouble
 from chatkeep.syncing.positions import Positions
 from chatkeep.syncing.taking import Taken, Taker
 
 _POSITIONS: Final = "positions.jsonl"
+_COPIES: Final = "copies"
 
 
 class SyncHow(Struct, frozen=True, kw_only=True):
@@ -91,11 +94,19 @@ def opened_follower(
     """
     positions = Positions(workspace / FOLDER / _POSITIONS, store, kept=not how.dry_run, afresh=how.afresh)
     on_taken, on_problem = told_to
-    try:
+    with closing(positions), _place_of_copies(workspace, how) as place:
         taker = Taker(sessions, redaction=how.redaction, dry_run=how.dry_run)
-        yield Follower(homes, taker, positions, on_taken=on_taken, on_problem=on_problem)
-    finally:
-        positions.close()
+        yield Follower(homes, taker, Kept(positions, Copies(place)), on_taken=on_taken, on_problem=on_problem)
+
+
+@contextmanager
+def _place_of_copies(workspace: Path, how: SyncHow) -> Iterator[Path]:
+    """Yield the folder for copies; a preview leaves alone those of a sync."""
+    if not how.dry_run:
+        yield workspace / FOLDER / _COPIES
+        return
+    with tempfile.TemporaryDirectory(prefix="chatkeep-sync-") as folder:
+        yield Path(folder)
 
 
 def followed_from(workspace: Path, found: Sequence[SyncedHome], *, remember: bool) -> Sequence[SyncedHome]:
