@@ -1,7 +1,7 @@
 """Measure searches, in this process, over texts of several shapes and in several orders of their times.
 
     python bench/shapes.py FOLDER [--messages 200000] [--shapes made code ...] [--orders ascending ...]
-        [--rounds 100] [--chats FILE] [--json FILE] [--cpu] [--keep]
+        [--rounds 100] [--only common ...] [--chats FILE] [--json FILE] [--cpu] [--keep]
 
 A made workspace for each shape and order: `made` (20,000 made words by Zipf's law, one more word in 93 % of the
 messages), `code` (code, paths and logs with hex ids), `cjk` (Chinese, Japanese, Korean), `long` (`made`, all in one
@@ -397,7 +397,9 @@ def _run(options: argparse.Namespace, shape: str, order: str) -> Fields:
         size = sum(path.stat().st_size for path in folder.glob("index-*"))
         for key, draft in late:
             store.append(key, [draft])
-        classes = _measured(store, Asker(corpus, order).classes(), options.rounds, clock)
+        asks = Asker(corpus, order).classes()
+        chosen = {name: ask for name, ask in asks.items() if any(word in name for word in options.only or [""])}
+        classes = _measured(store, chosen, options.rounds, clock)
     if not options.keep:
         shutil.rmtree(folder)
     return {
@@ -420,6 +422,7 @@ def main() -> None:
     parser.add_argument("--shapes", nargs="+", default=["made", "code", "cjk", "long", "past"])
     parser.add_argument("--orders", nargs="+", default=["ascending", "descending", "shuffled"])
     parser.add_argument("--rounds", type=int, default=100)
+    parser.add_argument("--only", nargs="+", help="the classes whose names have one of these words")
     parser.add_argument("--chats", type=Path)
     parser.add_argument("--json", type=Path)
     parser.add_argument("--cpu", action="store_true")
