@@ -8,6 +8,7 @@ import socket
 import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import httpx
 import pytest
@@ -249,3 +250,18 @@ def test_hold_no_line_without_end(chatting: Chatting, client: httpx.Client) -> N
             if count > 500_000:
                 break
     assert count > 500_000
+
+
+@pytest.mark.parametrize("field,name", [("content", "token"), ("reasoning", "reasoning")])
+def test_send_a_long_piece_of_an_answer_in_several(
+    chatting: Chatting, client: httpx.Client, field: str, name: str
+) -> None:
+    """A text of many pages in one event of the model's reaches the client whole, in events that are soon written."""
+    text = "漢字 word\n" * 30_000
+    said: list[dict[str, Any]] = [{"delta": {field: text}}, {"delta": {"content": "."}, "finish_reason": "stop"}]
+    stream = b"".join(b"data: %b\n\n" % json.dumps({"choices": [{"index": 0, **one}]}).encode() for one in said)
+    with raw_model(STREAM + stream + b"data: [DONE]\n\n") as raw, asking(chatting, raw):
+        events = streamed(client, message="hi")
+    told = [data["text"] for kind, data in events if kind == name]
+    assert text == "".join(told).removesuffix("." if name == "token" else "")
+    assert max(map(len, told)) <= 1 << 16

@@ -5,6 +5,7 @@ The work is in `model.chat`.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Final
 
 from msgspec import UNSET, Struct, UnsetType
@@ -27,6 +28,7 @@ from chatkeep.wire.chat import ChatAnswer, ChatReasoning, ChatStart, ChatToken, 
 from chatkeep.wire.errors import advised
 
 _CHAT: Final = Decoder(ChatBody)
+_EVENT_CHARS: Final = 1 << 16  # characters of an event; the slowest take 1 ms
 
 
 async def answer_chat(request: Request, services: ServicesParameter, sessions: Own) -> Response:
@@ -56,8 +58,12 @@ async def stream_chat(request: Request, services: ServicesParameter, sessions: O
     turn = await _begun(request, services, sessions)
 
     async def write(emit: SendBytes) -> None:
+        async def hear(piece: TextPiece) -> None:
+            for event in _events_of(piece):
+                await emit(event)
+
         await emit(_event("start", ChatStart(session_key=turn.key)))
-        answered = await turn.run(lambda piece: emit(_event_of(piece)))
+        answered = await turn.run(hear)
         await emit(_event("done", done_of(answered)))
 
     return EventStream(write)
@@ -75,10 +81,14 @@ def _event(name: str, data: Struct) -> bytes:
     return event_bytes(Event(name, answers.json_bytes(data)))
 
 
-def _event_of(piece: TextPiece) -> bytes:
-    if piece.kind == "reasoning":
-        return _event("reasoning", ChatReasoning(text=piece.text))
-    return _event("token", ChatToken(text=piece.text))
+def _events_of(piece: TextPiece) -> Iterator[bytes]:
+    """Yield the events of a piece, one for each `_EVENT_CHARS`: to encode a long text holds up the event loop."""
+    for start in range(0, max(1, len(piece.text)), _EVENT_CHARS):
+        text = piece.text[start : start + _EVENT_CHARS]
+        if piece.kind == "reasoning":
+            yield _event("reasoning", ChatReasoning(text=text))
+        else:
+            yield _event("token", ChatToken(text=text))
 
 
 async def _hear_nothing(_: TextPiece) -> None:
