@@ -7,8 +7,8 @@ from pathlib import Path
 
 from tests.syncing.campaign import campaign
 
-FILES = int(os.environ.get("CHATKEEP_SYNC_FILES", "20"))
-SECONDS = float(os.environ.get("CHATKEEP_SYNC_SECONDS", "3"))
+FILES = int(os.environ.get("CHATKEEP_SYNC_FILES", "12"))
+SECONDS = float(os.environ.get("CHATKEEP_SYNC_SECONDS", "2"))
 KILLS = int(os.environ.get("CHATKEEP_SYNC_KILLS", "1"))
 
 
