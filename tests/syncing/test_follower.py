@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 from pathlib import Path
 
 import pytest
 
+from chatkeep.core.model import Revision
 from chatkeep.sessions.sessions import Sessions
 from chatkeep.store.memory import MemoryStore
 from tests.syncing.following import Followed, Home, append, count_of, follower, following, key_of, line, said_in, until
@@ -116,6 +118,22 @@ def test_tell_what_is_wrong_once_a_file_keeps_still(home: Home, sessions: Sessio
     assert ["good", "also good"] == said_in(sessions, key_of(1))
     (problem,) = told.problems
     assert problem.startswith(f"{home.transcript(1).name}: line 2: ")
+
+
+def test_take_titles_that_come_later(home: Home, sessions: Sessions, positions: Path) -> None:
+    """A title found by a program comes in with its file; one given here stays."""
+    titles = []
+    for number, told in enumerate(("", "ai-title", "custom-title", "custom-title")):
+        append(home.transcript(1), line(f"text {number}"))
+        if told:
+            name = "aiTitle" if told == "ai-title" else "customTitle"
+            append(home.transcript(1), json.dumps({"type": told, "sessionId": "s", name: f"Title {number}"}) + "\n")
+        if number == 3:
+            sessions.revise(key_of(1), Revision(title="Mine"))
+        with follower(home.synced, sessions, positions) as one:
+            one.catch_up()
+        titles.append(sessions.get(key_of(1)).title)
+    assert ["text 0", "Title 1", "Title 2", "Mine"] == titles
 
 
 def test_find_changes_where_the_system_tells_of_none(

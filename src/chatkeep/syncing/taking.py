@@ -14,9 +14,10 @@ from typing import Final
 
 from msgspec import Struct
 
+from chatkeep.core.model import MODEL_TITLE, Header, Revision, Session
 from chatkeep.core.text.redaction import Redaction
 from chatkeep.disk.files import Stamp
-from chatkeep.errors import BusyError, InvalidError
+from chatkeep.errors import BusyError, InvalidError, SessionDamagedError, SessionNotFoundError
 from chatkeep.exporters.redacting import redacted_session
 from chatkeep.importers import Catalogue, Flaw, Report, ids_in, read_sessions, take_in, would_take_in
 from chatkeep.importers.importer import look_at
@@ -50,6 +51,7 @@ class Taker:
         self._sessions = sessions
         self._redaction = redaction
         self._take_in = would_take_in if dry_run else take_in
+        self._is_preview = dry_run
 
     def take(self, source: SyncedFile, fmt: str, copy: bytes | None = None) -> Taken | None:
         """Read a file whole, and store what is new; return None when there is no such file, or no log in it.
@@ -64,7 +66,10 @@ class Taker:
         stamps = stamps_of(file) if copy is None else _OF_COPY
         if stamps is None or (copy is None and not stamps[0].size) or (source.is_aside and not _is_log(file, fmt)):
             return None
-        report = self._take_in(self._sessions, self._records(file, fmt, copy))
+        headers: dict[str, Header] = {}
+        report = self._take_in(self._sessions, self._records(file, fmt, copy, headers))
+        for header in () if self._is_preview else headers.values():
+            self._name(header)
         errors = tuple(flaw for flaw in report.errors if flaw.reason != _EMPTY)
         return Taken(
             file=file,
@@ -83,13 +88,27 @@ class Taker:
             is_whole=all(flaw.code != BusyError.code for flaw in errors),
         )
 
-    def _records(self, file: Path, fmt: str, copy: bytes | None) -> Iterator[Record]:
+    def _records(self, file: Path, fmt: str, copy: bytes | None, headers: dict[str, Header]) -> Iterator[Record]:
+        """Yield the records of a file; `headers` gets those of sessions with a title."""
         with suppress(FileNotFoundError):  # deleted meanwhile: what came before was stored
             try:
                 for record in read_sessions(file, fmt, stored_ids=ids_in(self._sessions), copy=copy):
-                    yield self._masked(record)
+                    masked = self._masked(record)
+                    if isinstance(masked, Session) and (masked.header.title or masked.header.metadata.get(MODEL_TITLE)):
+                        headers[masked.header.key] = masked.header
+                    yield masked
             except InvalidError as error:
                 yield Flaw(file.name, str(error), error.code)
+
+    def _name(self, header: Header) -> None:
+        """Give a session the title that its program found meanwhile; one given here stays."""
+        with suppress(SessionNotFoundError, SessionDamagedError, BusyError):
+            known = self._sessions.get(header.key).header
+            made = header.metadata.get(MODEL_TITLE)
+            if made and made != known.metadata.get(MODEL_TITLE):
+                self._sessions.revise(header.key, Revision(metadata={MODEL_TITLE: made}))
+            if header.title and known.title is None:
+                self._sessions.revise(header.key, Revision(title=header.title))
 
     def _masked(self, record: Record) -> Record:
         if self._redaction is None or isinstance(record, Flaw):
