@@ -86,6 +86,8 @@ class Settings(Struct, frozen=True, kw_only=True):
     model_answer_timeout: Annotated[float, Meta(gt=0, le=ANSWER_TIMEOUT_MAX)] = 3600.0
     model_retries: Annotated[int, Meta(ge=0, le=MODEL_RETRIES_MAX)] = 2
     model_titles: bool = False
+    responses_state: bool = False
+    conversations: Literal["own", "upstream"] = "own"
     system_prompt: str = ""
     history_tokens: Annotated[int, Meta(ge=1, le=HISTORY_MAX)] = 8000
     upstream: tuple[UpstreamEntry, ...] = ()
@@ -129,6 +131,8 @@ _RULES: Final = {
     "model_answer_timeout": f"must be more than 0 and at most {ANSWER_TIMEOUT_MAX} seconds",
     "model_retries": f"must be 0 to {MODEL_RETRIES_MAX}",
     "model_titles": "must be true or false",
+    "responses_state": "must be true or false",
+    "conversations": "must be own or upstream",
     "system_prompt": "must be text",
     "history_tokens": f"must be 1 to {HISTORY_MAX} tokens",
 }

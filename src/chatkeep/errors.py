@@ -99,6 +99,12 @@ class InvalidKeyError(InvalidError):
         super().__init__(field, reason)
 
 
+class InvalidRequestError(InvalidError):
+    """A value breaks a rule of OpenAI's API, on a route that answers as OpenAI does."""
+
+    code = "invalid_request_error"
+
+
 class InvalidCursorError(InvalidError):
     """This server did not make the cursor for this list."""
 

@@ -316,7 +316,12 @@ def _upstreams_of(settings: Settings) -> Upstreams:
     for entry in settings.upstream:
         own = msgspec.structs.replace(settings, model_url=entry.url, model_key=entry.key)
         others.append(NamedUpstream(entry.kind, entry.models, Relay(model_of(own))))
-    return Upstreams(Relay(model_of(settings)), others)
+    return Upstreams(
+        Relay(model_of(settings)),
+        others,
+        keeps_conversations=settings.conversations == "upstream",
+        lacks_state=settings.responses_state,
+    )
 
 
 def chats_of(settings: Settings) -> Chats | None:

@@ -25,6 +25,7 @@ from chatkeep.http.gate.guard import UNLIMITED, Guard
 from chatkeep.http.gate.limits import Limits
 from chatkeep.http.services import services_of
 from chatkeep.http.streams.relay import Relay
+from chatkeep.http.streams.upstreams import Upstreams
 from chatkeep.model.chat import Chats
 from chatkeep.model.upstream import ModelSettings
 from chatkeep.model.upstream import Upstream as Asked
@@ -137,8 +138,8 @@ def client(chatting: Chatting) -> Iterator[httpx.Client]:
 
 
 @contextmanager
-def served(folder: Path, upstream: Upstream) -> Iterator[Chatting]:
-    """Run a server in a thread."""
+def served(folder: Path, upstream: Upstream, *, lacks_state: bool = False) -> Iterator[Chatting]:
+    """Run a server in a thread; `lacks_state` says that the model server keeps no responses."""
     tokens = TokenFile(folder / "tokens.json")
     secret, _ = tokens.create("admin", scopes=("admin",))
     store = FilesStore.open(folder / "workspace", durability="none")
@@ -146,7 +147,8 @@ def served(folder: Path, upstream: Upstream) -> Iterator[Chatting]:
     guard = Guard(tokens, limits, hosts={"127.0.0.1"}, rates=UNLIMITED)
     models = [Asked(settings_of(upstream))]
     usual = Chats(models[0], history_tokens=8000)
-    app = create_app(sessions, guard, chats=usual, relay=Relay(settings_of(upstream)))
+    ways = Upstreams(Relay(settings_of(upstream)), lacks_state=lacks_state)
+    app = create_app(sessions, guard, chats=usual, relay=ways)
     server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=0, log_config=None, lifespan="on"))
 
     async def serve() -> None:

@@ -27,6 +27,7 @@ from chatkeep.http.openapi import Example, Route, examples
 from chatkeep.http.routes.page import edition
 from chatkeep.http.services import services_of
 from chatkeep.http.streams.relay import Relay
+from chatkeep.http.streams.upstreams import Upstreams
 from chatkeep.http.table import ROUTES
 from chatkeep.model.chat import Chats
 from chatkeep.model.upstream import Upstream as Asked
@@ -235,7 +236,8 @@ def telling(folder: Path) -> Iterator[Story]:
     with Upstream(key=MODEL_KEY) as upstream:
         upstream.script(*ANSWERS)
         chats = Chats(Asked(settings_of(upstream)), history_tokens=8000)
-        app = create_app(sessions, guard, chats=chats, relay=Relay(settings_of(upstream)), code=code)
+        ways = Upstreams(Relay(settings_of(upstream)), lacks_state=True)
+        app = create_app(sessions, guard, chats=chats, relay=ways, code=code)
         services_of(app).prices = Flat()
         headers = {"Authorization": f"Bearer {secret}", "Sec-Fetch-Site": "same-origin"}
         with (

@@ -13,6 +13,7 @@ import pytest
 from msgspec import Struct
 
 from chatkeep.access.tokens import TokenFile
+from chatkeep.core.history.state.conversation_ids import conversation_id
 from chatkeep.core.model import Json
 from chatkeep.http.app import create_app
 from chatkeep.http.gate.guard import Guard, Rates
@@ -33,6 +34,8 @@ DENIED = "storage_denied"
 _FREE = Rates(address=10_000, token=10_000, model=10_000)
 _SESSION = {"session": KEYS[0]}
 _LARGE = "x" * 10_000
+CONVERSATION = f"/v1/conversations/{conversation_id(KEYS[0])}"
+ITEM = "msg_id-1"
 _EXPORT: Json = [{"key": "other:1", "messages": [{"role": "user", "content": "x", "timestamp": 1700000000}]}]
 
 
@@ -74,6 +77,25 @@ CASES: dict[tuple[str, str], Case] = {
     ("POST", "/api/v1/import"): Case("writes", body=_EXPORT),
     ("POST", "/api/v1/chat"): Case("writes", body={"message": _LARGE, "session_key": KEYS[0]}),
     ("POST", "/api/v1/chat/stream"): Case("writes", body={"message": _LARGE, "session_key": KEYS[0]}),
+    ("GET", "/v1/conversations"): Case("same"),
+    ("POST", "/v1/conversations"): Case("writes", body={"metadata": {"x": "y"}}),
+    ("GET", "/v1/conversations/{conversation_id}"): Case("reads", CONVERSATION),
+    ("POST", "/v1/conversations/{conversation_id}"): Case("writes", CONVERSATION, body={"metadata": {"x": "y"}}),
+    ("DELETE", "/v1/conversations/{conversation_id}"): Case(
+        "makes room", f"/v1/conversations/{conversation_id(KEYS[2])}"
+    ),
+    ("GET", "/v1/conversations/{conversation_id}/items"): Case("same", f"{CONVERSATION}/items"),
+    ("POST", "/v1/conversations/{conversation_id}/items"): Case(
+        "writes", f"{CONVERSATION}/items", body={"items": [{"role": "user", "content": _LARGE}]}
+    ),
+    ("GET", "/v1/conversations/{conversation_id}/items/{item_id:path}"): Case("reads", f"{CONVERSATION}/items/{ITEM}"),
+    ("DELETE", "/v1/conversations/{conversation_id}/items/{item_id:path}"): Case(
+        "makes room", f"/v1/conversations/{conversation_id(KEYS[1])}/items/{ITEM}"
+    ),
+    ("GET", "/v1/responses/{response_id}"): Case("elsewhere", "/v1/responses/x"),
+    ("DELETE", "/v1/responses/{response_id}"): Case("elsewhere", "/v1/responses/x"),
+    ("GET", "/v1/responses/{response_id}/input_items"): Case("elsewhere", "/v1/responses/x/input_items"),
+    ("POST", "/v1/responses/{response_id}/cancel"): Case("elsewhere", "/v1/responses/x/cancel"),
     ("POST", "/v1/chat/completions"): Case("elsewhere", body={"model": "m", "messages": []}),
     ("POST", "/v1/messages"): Case("elsewhere", body={"model": "m", "messages": []}),
     ("POST", "/v1/responses"): Case("elsewhere", body={"model": "m", "input": "x"}),
@@ -91,7 +113,7 @@ CASES: dict[tuple[str, str], Case] = {
     ("GET", "/v1/models"): Case("elsewhere"),
     ("GET", "/v1/{path:path}"): Case("elsewhere", "/v1/models/m"),
     ("POST", "/v1/{path:path}"): Case("elsewhere", "/v1/embeddings", body={}),
-    ("DELETE", "/v1/{path:path}"): Case("elsewhere", "/v1/responses/x"),
+    ("DELETE", "/v1/{path:path}"): Case("elsewhere", "/v1/files/x"),
     ("GET", "/api/v1/events"): Case("reads"),
     ("GET", "/"): Case("reads"),
     ("GET", "/page/{edition}/{name:path}"): Case("elsewhere", "/page/x/y.js"),

@@ -36,6 +36,16 @@ BodyBytes = Annotated[
 AllowedHosts = Annotated[list[str] | None, typer.Option(help="Another name that this server is known by; repeatable.")]
 TrustedProxies = Annotated[list[str] | None, typer.Option(help="Address or network of a proxy to believe; repeatable.")]
 CorsOrigins = Annotated[list[str] | None, typer.Option(help="Origin whose pages may call this server; repeatable.")]
+DurabilityLevel = Annotated[
+    str | None, typer.Option(help="full: on the disk before the answer; os; none.", show_default="full")
+]
+ResponsesState = Annotated[
+    bool | None,
+    typer.Option("--responses-state/--no-responses-state", help="Keep responses for model servers without state."),
+]
+ConversationKeeper = Annotated[
+    str | None, typer.Option(help="own: /v1/conversations are sessions here; upstream.", show_default="own")
+]
 SearchProcess = Annotated[
     bool | None, typer.Option("--search-process/--no-search-process", help="Search in a process of its own.")
 ]
@@ -62,9 +72,7 @@ def serve(
     rate_limit_token: TokenLimit = None,
     rate_limit_model: ModelLimit = None,
     body_memory: BodyBytes = None,
-    durability: Annotated[
-        str | None, typer.Option(help="full: on the disk before the answer; os; none.", show_default="full")
-    ] = None,
+    durability: DurabilityLevel = None,
     allow_host: AllowedHosts = None,
     search_process: SearchProcess = None,
     trash_days: TrashDays = None,
@@ -85,6 +93,8 @@ def serve(
     model_titles: Annotated[
         bool | None, typer.Option("--model-titles/--no-model-titles", help="Let the model make titles.")
     ] = None,
+    responses_state: ResponsesState = None,
+    conversations: ConversationKeeper = None,
     system_prompt: Annotated[str | None, typer.Option(help="What the model is told before each session.")] = None,
     history_tokens: Annotated[
         int | None, typer.Option(help="How much of a session the model is sent.", show_default="8000")

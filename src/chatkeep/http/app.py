@@ -22,6 +22,7 @@ from starlette.types import Receive, Scope, Send
 from chatkeep.access.page_sessions import SignInCode
 from chatkeep.access.sign_in_links import SignInLinks
 from chatkeep.core.life.retention import RetentionRule
+from chatkeep.errors import InvalidError, InvalidRequestError
 from chatkeep.http import docs
 from chatkeep.http.gate import problems
 from chatkeep.http.gate.binding import check_known, query_of
@@ -29,6 +30,7 @@ from chatkeep.http.gate.envelope import Envelope
 from chatkeep.http.gate.guard import RATE_HEADERS, Guard, GuardMiddleware
 from chatkeep.http.gate.rules import Pools
 from chatkeep.http.metrics import Metrics
+from chatkeep.http.openai_table import CONVERSATIONS, KEPT_RESPONSES
 from chatkeep.http.openapi import Route, bound, described
 from chatkeep.http.purging import pruning, purging
 from chatkeep.http.services import Description, Services, room_for_body, services_of
@@ -58,8 +60,17 @@ class Endpoint:
 
         Raises:
             UnauthorizedError, ForbiddenError: when the rule forbids it.
-            InvalidError: when the query has a parameter unknown to the route, or a value breaks a rule.
+            InvalidError: when the query has a parameter unknown to the route, or a value breaks a rule; on a route that
+                answers as OpenAI does, InvalidRequestError.
         """
+        if not self.route.as_openai:
+            return await self._answer(scope, receive, send)
+        try:
+            await self._answer(scope, receive, send)
+        except InvalidError as error:
+            raise InvalidRequestError(error.field, error.reason, error.others) from error
+
+    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = Request(scope, receive, send)
         state = scope["state"]
         state["route"] = self._template  # for the log and the metrics: URLs contain keys, templates do not
@@ -89,8 +100,13 @@ def create_app(
     `chats` and `relay` are the ways to a model; without them there is none. Pages from `cors_origins` may call the
     API from a browser, with a token. `code` lets one browser sign in. `pools` bound the threads and the memory.
     """
+    upstreams = relay if isinstance(relay, Upstreams) else Upstreams(relay or Relay(None))
+    left = (
+        *(CONVERSATIONS if upstreams.keeps_conversations else ()),
+        *(() if upstreams.lacks_state else KEPT_RESPONSES),
+    )
     app = Starlette(
-        routes=[Path(route.path, Endpoint(route), methods=[route.method]) for route in ROUTES],
+        routes=[Path(route.path, Endpoint(route), methods=[route.method]) for route in ROUTES if route not in left],
         lifespan=_life,
     )
     app.router.redirect_slashes = False
@@ -103,7 +119,6 @@ def create_app(
     app.add_middleware(Envelope, seen=metrics.seen)
     document = described(ROUTES)
     threads = pools or Pools()
-    upstreams = relay if isinstance(relay, Upstreams) else Upstreams(relay or Relay(None))
     app.state.services = Services(
         sessions=sessions,
         guard=guard,

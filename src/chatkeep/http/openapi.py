@@ -79,6 +79,8 @@ class Route(Struct, frozen=True):
     """The handler waits for the model's server, so it reserves and releases the memory of its body itself."""
     named: str = ""
     """The name of the route, where its handler has several."""
+    as_openai: bool = False
+    """The route answers as OpenAI does: a value against a rule is 400 there."""
 
     @property
     def name(self) -> str:

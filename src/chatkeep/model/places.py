@@ -18,10 +18,12 @@ from msgspec import Struct
 
 from chatkeep.core.history.protocols.speaking import Follows, ModelProtocol
 from chatkeep.core.history.recognition import DIGEST_CHARS, forks_prefix, is_same
+from chatkeep.core.history.state.conversation_ids import key_of_conversation
 from chatkeep.core.history.turns import PROMPT_ROLES
 from chatkeep.core.model import Draft, Header, Message, Selection
 from chatkeep.core.standing import said
 from chatkeep.errors import SessionDamagedError, SessionNotFoundError
+from chatkeep.model.state.registers import KeptResponses
 from chatkeep.sessions.sessions import Sessions
 
 _END: Final = 1 << 62  # behind every message
@@ -52,12 +54,18 @@ class Root(NamedTuple):
 def followed_place(sessions: Sessions, protocol: ModelProtocol, follows: Follows) -> Root | None:
     """Return the place of a request that goes on behind an answer or a thread, None for another one.
 
-    An answer not stored here, or too long ago, has no place.
+    A thread may be a conversation of ours. An answer not stored here, or too long ago, has no place.
     """
+    if follows.answer and (kept := KeptResponses(sessions).find(follows.answer)) is not None:
+        return Root(kept[0].session, is_named=True, after=kept[1].seq)
     if follows.answer and (found := _answer(sessions, follows.answer)) is not None:
         return found
     if not follows.thread:
         return None
+    own = key_of_conversation(follows.thread)
+    if own is not None and own.startswith(sessions.prefix):
+        with suppress(SessionNotFoundError):
+            return Root(sessions.get(own).header.key, is_named=True, after=_END)
     digest = hashlib.sha256(f"thread {follows.thread}".encode()).hexdigest()[:DIGEST_CHARS]
     return Root(f"{sessions.prefix or protocol.prefix}{digest}", is_named=True, after=_END)
 

@@ -37,7 +37,7 @@ from chatkeep.core.history.recognition import (
 )
 from chatkeep.core.keys import parse_key
 from chatkeep.core.life.dropping import FORKED_FROM, origin_of_fork
-from chatkeep.core.model import Draft, Header, Message, Selection, Session
+from chatkeep.core.model import Draft, Header, Json, Message, Selection, Session
 from chatkeep.errors import (
     BusyError,
     CountConflictError,
@@ -49,6 +49,7 @@ from chatkeep.errors import (
 )
 from chatkeep.model.asked import Asked
 from chatkeep.model.places import Root, StoredLog, again, followed_place, stored_session, whole_of
+from chatkeep.model.state.registers import KeptResponse, KeptResponses
 from chatkeep.sessions.sessions import Sessions
 
 _BATCH_BYTES: Final = 2 << 20  # bytes of messages in one append
@@ -56,6 +57,7 @@ _FORKS_LOOKED_AT: Final = 500  # forks of a root compared by key
 _OPENED_ALIKE: Final = 200  # latest sessions with the same opening, searched for one with the same end
 _COMPARED: Final = 20  # of them, the most sessions read whole
 _STEPS_MAX: Final = 1000  # steps, one for each fork; a bound on the search under constant changes by others
+_TAIL: Final = 6  # messages: an answer that was just stored is one of them
 _SESSION_KEY: Final = "session_key"
 
 
@@ -68,6 +70,8 @@ class Recording:
         """Take the sessions, the root to begin at, and the messages of the request with their protocol."""
         self.key: str | None = None
         self.protocol = protocol
+        self.kept: dict[str, Json] | None = None
+        """The settings to keep with the response, where Chatkeep keeps it; else None."""
         self._sessions = sessions
         self._root = root
         self._drafts = drafts
@@ -141,6 +145,26 @@ class Recording:
         except SessionNotFoundError:  # deleted meanwhile
             return True
         return True
+
+    def keep(self, response_id: str) -> None:
+        """Note the place of the stored response, if it is to be kept.
+
+        Raises:
+            StorageError: as in `KeptResponses.keep`.
+        """
+        if self.kept is None or self.key is None:
+            return
+        last = self._sessions.window(self.key, limit=_TAIL).messages
+        end = 0 if self._held is None else self._held.end
+        at_end = self._sessions.window(self.key, limit=1, before=end + 1).messages  # of an answer stored before
+        for message in (*reversed(last), *at_end):
+            told = (message.metadata or {}).get("response_id")
+            if message.role == "assistant" and (
+                told == response_id or (told and not response_id) or message.seq == end
+            ):
+                place = KeptResponse(session=self.key, message=message.id, request=self.kept)
+                KeptResponses(self._sessions).keep(response_id or f"{told}", place)
+                break
 
     def _match_again(self, held: Held, answer: Draft) -> None:
         stored = stored_session(self._sessions, held.key)

@@ -35,6 +35,7 @@ from chatkeep.wire.bodies import At
 STATUS: Final[Mapping[type[ChatkeepError], int]] = {
     ChatkeepError: 500,
     errors.InvalidError: 422,
+    errors.InvalidRequestError: 400,
     errors.BrokenInputError: 400,
     errors.UnsupportedTypeError: 415,
     errors.TooLargeError: 413,

@@ -13,6 +13,7 @@ from chatkeep.errors import (
     ChatkeepError,
     ForbiddenError,
     InvalidError,
+    InvalidRequestError,
     NotFoundError,
     SessionDamagedError,
     SessionDeletedError,
@@ -30,6 +31,9 @@ _FACTS: Final = (
     "window_s",
     "help",
 )
+
+_REQUESTS: Final = (400, 404, 409, 413, 415, 422)
+"""Statuses that OpenAI has for faults of a request, all with one type."""
 
 UNREADABLE: Final = (msgspec.MsgspecError, UnicodeError, RecursionError)
 """The errors of a decoder about bytes from outside."""
@@ -185,7 +189,8 @@ def problem(error: ChatkeepError) -> Problem:
 def openai_problem(told: Problem) -> Problem:
     """Return a problem with the `error` field for clients of OpenAI's API."""
     field = told.errors[0].field if told.errors else None
-    error = OpenAIError(message=told.sentence, type=told.code, param=field, code=told.code)
+    kind = InvalidRequestError.code if told.status in _REQUESTS else told.code
+    error = OpenAIError(message=told.sentence, type=kind, param=field, code=told.code)
     return msgspec.structs.replace(told, error=error)
 
 

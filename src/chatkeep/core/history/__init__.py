@@ -9,6 +9,7 @@ mending         messages made storable
 protocols/      the protocols that are recorded
 recognition     the stored session behind a request
 shapes          a history in a provider's shape
+state/          the state of OpenAI's API
 tape/           a streamed answer, and whether it is whole
 turns           a question with its answers and calls
 windows         as much history as fits

@@ -34,6 +34,7 @@ from chatkeep.http.streams.relay import Outgoing
 from chatkeep.http.streams.responses import while_there
 from chatkeep.model.asked import asked_in
 from chatkeep.model.recording import Held, Recording, root_of
+from chatkeep.model.state.stated import StatedRequest, may_be_stated, stated
 from chatkeep.sessions.sessions import Sessions
 from chatkeep.wire.bodies import LARGE_BYTES
 from chatkeep.workers.holding import Holding, RootRequest, held_of_answer, root_of_answer
@@ -87,7 +88,10 @@ async def _recorded(call: RecordedCall, named: str | None) -> Response:
     try:
         body = await body_of(request, JSON_TYPES, LARGE_BODY_BYTES_MAX)
         room.fit(len(body))
+        sent = await _stated(call, body)
         plan = await _plan_of(call, body, None if named is None else _text(named))
+        if isinstance(plan.recording, Recording):
+            plan.recording.kept = sent.kept
         relay = services.upstreams.relay_for(call.protocol.kind, call.model or plan.model)  # before anything is stored
         is_long = len(body) > LARGE_BYTES and isinstance(plan.recording, Recording)
         line = await while_there(request, threads.body_memory.line(len(body))) if is_long else None
@@ -96,12 +100,26 @@ async def _recorded(call: RecordedCall, named: str | None) -> Response:
     except BaseException:
         room.give_back()
         raise
-    outgoing = Outgoing(body, room.part(len(body)))  # released once sent; the rest stays until it is stored
+    outgoing = Outgoing(sent.body, room.part(len(body)))  # released once sent; the rest stays until it is stored
     rooms = Rooms(room, threads.body_memory.beginning(), line)
     recorder = Recorder(relay, plan.recording, threads, services.metrics.missed, rooms)
     recorder.begin(plan.hold)
     address, key_header = _address_of(request), call.protocol.key_header
     return Passage(lambda: relay.ask("POST", address, request.headers, outgoing, key_header=key_header), recorder)
+
+
+async def _stated(call: RecordedCall, body: bytes) -> StatedRequest:
+    """Return the request for the model's server: one of Responses with the items that it leaves to the server.
+
+    Raises:
+        InvalidRequestError, NotFoundError, TooLargeError: as in `stated`.
+    """
+    upstreams = call.services.upstreams
+    if call.protocol is not RESPONSES or (upstreams.keeps_conversations and not upstreams.lacks_state):
+        return StatedRequest(body)
+    if not may_be_stated(body, keeps=upstreams.lacks_state):
+        return StatedRequest(body)
+    return await call.threads.compare(stated, call.sessions, body, keeps=upstreams.lacks_state)
 
 
 async def create_message(

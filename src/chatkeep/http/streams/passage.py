@@ -180,6 +180,11 @@ class Recorder:
         latency_ms = round((time.perf_counter() - self._began) * 1000)
 
         async def store() -> None:
+            await stored()
+            if recording.kept is not None:
+                await self._threads.write(recording.keep, f"{tape.answer.facts.get('response_id') or ''}")
+
+        async def stored() -> None:
             task = heard_answer(recording, tape, self.relay.mask, latency_ms, cut)
             if task is not None and await self._threads.beside(task, tape.kept) is not None:
                 return

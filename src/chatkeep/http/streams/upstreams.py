@@ -20,10 +20,21 @@ class NamedUpstream(NamedTuple):
 class Upstreams:
     """All models' servers, in their order; the usual one takes what no other takes."""
 
-    def __init__(self, usual: Relay, others: Sequence[NamedUpstream] = ()) -> None:
+    def __init__(
+        self,
+        usual: Relay,
+        others: Sequence[NamedUpstream] = (),
+        *,
+        keeps_conversations: bool = False,
+        lacks_state: bool = False,
+    ) -> None:
         """Take the usual server, and the others in the order of choice."""
         self.usual = usual
         self._others = others
+        self.keeps_conversations = keeps_conversations
+        """Whether requests about conversations go to the usual server: it keeps them itself."""
+        self.lacks_state = lacks_state
+        """Whether the servers keep no responses, so that Chatkeep keeps them."""
 
     @property
     def has_choice(self) -> bool:

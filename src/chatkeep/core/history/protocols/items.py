@@ -34,6 +34,7 @@ _CALLS: Final = {"function_call": ("function", "arguments"), "custom_tool_call":
 _OUTPUT: Final = "_output"  # ends the types of what tools answer
 _TEXTS: Final = ("output_text", "input_text", "text")
 _CONTENT: Final = "content"
+_INSTRUCTIONS: Final = "instructions"
 
 
 def draft_of_item(item: Mapping[str, Json]) -> Draft:
@@ -65,7 +66,15 @@ def gathered(drafts: Sequence[Draft]) -> list[Draft]:
 def opening(request: Mapping[str, Json]) -> list[Draft]:
     """Return the instructions of a request as a message."""
     instructions = request.get("instructions")
-    return [Draft(role="system", content=instructions)] if isinstance(instructions, str) and instructions else []
+    if not isinstance(instructions, str) or not instructions:
+        return []
+    return [Draft(role="system", content=instructions, metadata={ITEMS_EXTRA: {_INSTRUCTIONS: True}})]
+
+
+def is_instruction(message: Message) -> bool:
+    """Tell whether a message holds the instructions of a request, which are no item and count for that one alone."""
+    told = (message.metadata or {}).get(ITEMS_EXTRA)
+    return isinstance(told, dict) and told.get(_INSTRUCTIONS) is True
 
 
 def response_items(message: Message | Draft) -> list[Json]:
