@@ -33,7 +33,7 @@ _BEGINNINGS: Final = b",[{"
 
 def is_deeper(data: bytes, depth_max: int = DEPTH_MAX) -> bool:
     """Tell, without parsing, whether JSON is nested deeper than `depth_max` levels."""
-    if count_of(data, b"[{") <= depth_max:
+    if len(data) <= depth_max or count_of(data, b"[{") <= depth_max:
         return False
     structure = chain.from_iterable(structure_of(data))
     return max(accumulate(map(_DEEPER.__getitem__, structure)), default=0) > depth_max
@@ -62,8 +62,10 @@ def check_depth(data: bytes, depth_max: int = DEPTH_MAX) -> None:
 
 def has_more_values(data: bytes, values_max: int = VALUES_MAX) -> bool:
     """Tell, without parsing, whether JSON has more than `values_max` values."""
-    return count_of(data, _BEGINNINGS) > values_max and (
-        sum(count_of(piece, _BEGINNINGS) for piece in structure_of(data)) > values_max
+    return (
+        len(data) > values_max
+        and count_of(data, _BEGINNINGS) > values_max
+        and (sum(count_of(piece, _BEGINNINGS) for piece in structure_of(data)) > values_max)
     )
 
 
@@ -85,5 +87,7 @@ def structure_of(data: bytes) -> Iterator[bytes]:
 
 def count_of(data: bytes, characters: bytes) -> int:
     """Return the number of these characters, counted block by block, so that other threads can run in between."""
+    if len(data) <= _BLOCK_BYTES:
+        return sum(map(data.count, characters))
     blocks = range(0, len(data), _BLOCK_BYTES)
     return sum(data.count(character, start, start + _BLOCK_BYTES) for start in blocks for character in characters)

@@ -33,6 +33,7 @@ RANDOM_BITS: Final = 80  # as a ULID has
 _STEP_SHIFT: Final = 16
 _TIME_BITS: Final = 48
 _CROCKFORD: Final = "0123456789abcdefghjkmnpqrstvwxyz"
+_DIGIT_PAIRS: Final = tuple(one + other for one in _CROCKFORD for other in _CROCKFORD)
 _KNOWN_PREFIXES = frozenset(
     (
         "web",
@@ -59,7 +60,7 @@ def parse_key(text: str) -> str:
     """
     if len(text) > _SPELLED_CHARS_MAX:
         raise InvalidKeyError(f"must have 1 to {KEY_CHARS_MAX} characters, has {len(text)}")
-    for character in text:
+    for character in "" if text.isascii() and text.isprintable() else text:
         refused = _REFUSED_CATEGORIES.get(unicodedata.category(character))
         if refused and character not in JOINERS:
             raise InvalidKeyError(f"must not contain {refused}")
@@ -107,4 +108,4 @@ def id_of(number: int) -> str:
 
     Source: the ULID layout (48 bits of milliseconds, 80 random bits, Crockford's base 32).
     """
-    return "".join(_CROCKFORD[number >> shift & 31] for shift in range(125, -1, -5))
+    return "".join([_DIGIT_PAIRS[number >> shift & 1023] for shift in range(120, -1, -10)])

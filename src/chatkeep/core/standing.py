@@ -68,12 +68,13 @@ def united(ranges: Iterable[SeqRange]) -> Drops:
 
 def reach(lines: Iterable[Line], end: int | None = None) -> Drops:
     """Return the seqs dropped by these lines, each by a later line, joined; with `end`, only seqs up to there."""
-    reached = (
+    reached = [
         SeqRange(max(1, one.first), min(one.last, line.seq - 1, line.seq if end is None else end))
         for line in lines
-        for one in line.drops or ()
-    )
-    return united(one for one in reached if one.first <= one.last)
+        if line.drops
+        for one in line.drops
+    ]
+    return united(one for one in reached if one.first <= one.last) if reached else ()
 
 
 def holds(ranges: Sequence[SeqRange], seq: int) -> bool:

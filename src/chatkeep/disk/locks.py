@@ -33,30 +33,60 @@ class Turns:
         """Tell whether a thread of this process has the file or waits for it."""
         return name in self._locks
 
-    @contextlib.contextmanager
-    def turn(self, name: str, timeout_s: float) -> Iterator[None]:
+    def turn(self, name: str, timeout_s: float) -> _Turn:
         """Wait in the queue of a name, then have it for the length of the block.
 
         Raises:
             BusyError: when the turn does not come before the time-out.
         """
+        return _Turn(self, name, timeout_s)
+
+    def enter(self, name: str, timeout_s: float) -> None:
+        """Take a turn, as `turn` says; `leave` ends it."""
         with self._guard:
-            lock, waiting = self._locks.get(name, (threading.Lock(), 0))
+            lock, waiting = self._locks.get(name) or (threading.Lock(), 0)
             self._locks[name] = (lock, waiting + 1)
+        has_turn = False
         try:
-            if not lock.acquire(timeout=timeout_s):
-                raise BusyError
-            try:
-                yield
-            finally:
-                lock.release()
+            has_turn = lock.acquire(timeout=timeout_s)
         finally:
-            with self._guard:
-                lock, waiting = self._locks[name]
-                if waiting == 1:
-                    del self._locks[name]
-                else:
-                    self._locks[name] = (lock, waiting - 1)
+            if not has_turn:
+                self._go(name)
+        if not has_turn:
+            raise BusyError
+
+    def leave(self, name: str) -> None:
+        """End a turn."""
+        self._locks[name][0].release()
+        self._go(name)
+
+    def _go(self, name: str) -> None:
+        """Leave the queue of a name."""
+        with self._guard:
+            lock, waiting = self._locks[name]
+            if waiting == 1:
+                del self._locks[name]
+            else:
+                self._locks[name] = (lock, waiting - 1)
+
+
+class _Turn:
+    """A block with a turn: no generator, as each write enters one."""
+
+    __slots__ = ("_name", "_timeout_s", "_turns")
+
+    def __init__(self, turns: Turns, name: str, timeout_s: float) -> None:
+        self._turns = turns
+        self._name = name
+        self._timeout_s = timeout_s
+
+    def __enter__(self) -> None:
+        """Wait for the turn."""
+        self._turns.enter(self._name, self._timeout_s)
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        """End it."""
+        self._turns.leave(self._name)
 
 
 @contextlib.contextmanager

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from importlib import resources
 
 import apsw
@@ -21,34 +20,40 @@ def named_statements(text: str) -> dict[str, str]:
     return {name: sql.strip().rstrip(";") for name, sql in zip(parts[1::2], parts[2::2], strict=True)}
 
 
-@contextmanager
-def transaction(database: apsw.Connection) -> Iterator[None]:
+def transaction(database: apsw.Connection) -> _Begun:
     """Commit the changes of the block together, or none of them after an error; writers take turns.
 
     Raises:
         apsw.BusyError: when another connection holds the database past the connection's own time-out.
     """
-    with _begun(database, "BEGIN IMMEDIATE"):
-        yield
+    return _Begun(database, "BEGIN IMMEDIATE")
 
 
-@contextmanager
-def read_snapshot(database: apsw.Connection) -> Iterator[None]:
+def read_snapshot(database: apsw.Connection) -> _Begun:
     """Let all queries of the block see one moment; an error of theirs passes unchanged.
 
     `with database` of apsw raises another one instead where SQLite has rolled back by itself.
     """
-    with _begun(database, "BEGIN"):
-        yield
+    return _Begun(database, "BEGIN")
 
 
-@contextmanager
-def _begun(database: apsw.Connection, begin: str) -> Iterator[None]:
-    database.execute(begin)
-    try:
-        yield
-    except BaseException:
+class _Begun:
+    """A block within a transaction: no generator, as each append enters one."""
+
+    __slots__ = ("_begin", "_database")
+
+    def __init__(self, database: apsw.Connection, begin: str) -> None:
+        self._database = database
+        self._begin = begin
+
+    def __enter__(self) -> None:
+        """Begin."""
+        self._database.execute(self._begin)
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        """Commit; after an error, roll back."""
+        if error is None:
+            self._database.execute("COMMIT")
+            return
         with suppress(apsw.Error):  # SQLite may have rolled back by itself; the first error counts
-            database.execute("ROLLBACK")
-        raise
-    database.execute("COMMIT")
+            self._database.execute("ROLLBACK")

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Collection, Mapping, Sequence
+from string import ascii_letters, digits
 from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 
@@ -22,6 +23,8 @@ SCAN_CHARS: Final = 4096  # a grapheme cluster can be long, but 80 of them are n
 
 _SKIPS_MAX: Final = 32  # skips in one message; each may cost a look through the whole text
 _JSON_CHARS_MAX: Final = 1 << 18  # a longer text beginning like JSON counts as JSON to its end, to bound the parsing
+_ADDRESS_MARK: Final = "://"
+_SCHEME_CHARS: Final = 8  # of `https://`, the longest beginning of an address
 _ARGUMENT_WORDS_MIN: Final = 3  # words behind a command; so many read as a sentence
 _ARGUMENT_CHARS_MIN: Final = 6  # the same, in scripts without spaces
 
@@ -100,6 +103,8 @@ def opening_of(text: str, content: object) -> Opening:
 
 def _start(text: str) -> tuple[int, str]:
     """Return the place of a text's first words for people, its end if there are none, and the skips' description."""
+    if text[:1] in _PLAIN and _ADDRESS_MARK not in text[:_SCHEME_CHARS]:  # as most texts begin
+        return 0, ""
     place, description = 0, ""
     for _ in range(_SKIPS_MAX):
         place = _BLANK.match(text, place).end()
@@ -118,6 +123,8 @@ def _spoken(text: str, start: int) -> str:
         spoken = _DATA.sub(r" \1 ", spoken)
     if not _MARKS.isdisjoint(spoken):
         spoken = _unmarked(spoken)
+    if not start:
+        return str(spoken)
     opened = {tag[1].lower() for tag in _TAG.finditer(text, max(0, start - SCAN_CHARS), start)}
     spoken = _CLOSING.sub(lambda tag: " " if _ends(tag[1], opened) else str(tag[0]), spoken) if opened else spoken
     return str(spoken)
@@ -317,3 +324,5 @@ _BY_FIRST: Final[Mapping[str, Sequence[Callable[[str, int], Skipped]]]] = Mappin
         **dict.fromkeys("hHfF", (_past_line,)),
     }
 )
+_PLAIN: Final = frozenset(ascii_letters + digits).difference(set(_BY_FIRST) - set("hHfF"))
+"""Characters that begin words for people: no skip begins with one, but that of an address."""
