@@ -53,7 +53,7 @@ def cut_without_flush() -> None:
     """Cut a torn file before what is cut off has reached the disk."""
 
     def keep(self: Tree, name: str, content: bytes) -> None:
-        fd = os.open(f"{name}-1-1.cut", os.O_WRONLY | os.O_CREAT, 0o600, dir_fd=self._quarantine)
+        fd = os.open(f"{name}-1-1.cut", os.O_WRONLY | os.O_CREAT, 0o600, dir_fd=self._folders.quarantine)
         os.write(fd, content)
         os.close(fd)
 

@@ -208,8 +208,8 @@ def _flush_and_forget(file: LockedFile) -> None:
 
 
 def _claim_for_good(self: Tree, unborn: str, name: str) -> None:
-    os.link(unborn, name, src_dir_fd=self._tmp, dst_dir_fd=self._sessions, follow_symlinks=False)
-    os.fsync(self._sessions)
+    os.link(unborn, name, src_dir_fd=self._folders.tmp, dst_dir_fd=self._folders.sessions, follow_symlinks=False)
+    os.fsync(self._folders.sessions)
 
 
 def _ordeals(workspace: Path, name: str, kinds: Sequence[str] = FAULTS) -> tuple[list[Ordeal], list[str]]:

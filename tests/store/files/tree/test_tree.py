@@ -232,6 +232,39 @@ def test_created_without_a_durable_name(tree: Tree, monkeypatch: pytest.MonkeyPa
     assert [] == list(tree.sessions_path.iterdir())
 
 
+@pytest.mark.parametrize("call", ["fsync", "fdatasync", "link"])
+def test_created_together_on_a_failing_disk(tree: Tree, monkeypatch: pytest.MonkeyPatch, call: str) -> None:
+    """If the disk refuses a flush or the third name, there is none of the files, and nothing is left over."""
+    good_calls, real = iter(range(2 if call == "link" else 0)), getattr(os, call)
+
+    def refuse(*args: object, **options: object) -> object:
+        if next(good_calls, None) is None:
+            raise OSError(5, "Input/output error")
+        return real(*args, **options)
+
+    contents = {file_name(f"cli:{number}"): b"{}" for number in range(5)}
+    with monkeypatch.context() as patch:
+        patch.setattr(os, call, refuse)
+        with pytest.raises(StorageError), tree.created_together(contents):
+            pass
+    assert [] == list(tree.stamps())
+    assert [] == list((tree.workspace / "tmp").iterdir())
+    with tree.created_together(contents) as made:
+        assert list(contents) == list(made)
+        assert all(tree.is_held(name) for name in made)
+
+
+def test_created_together_with_a_name_taken(tree: Tree) -> None:
+    """The file of another writer stays, and the others are made."""
+    names = [file_name(f"cli:{number}") for number in range(3)]
+    with tree.created(names[1], b"theirs"):
+        pass
+    with tree.created_together(dict.fromkeys(names, b"ours")) as made:
+        assert [names[0], names[2]] == list(made)
+    assert [b"ours", b"theirs", b"ours"] == [tree.read(name)[0] for name in names]
+    assert [] == list((tree.workspace / "tmp").iterdir())
+
+
 def test_open_makes_folders_durable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Folders that are made are flushed into those that hold them, so that no session vanishes with its folder."""
     flushed: list[str] = []

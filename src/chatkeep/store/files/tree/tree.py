@@ -25,11 +25,10 @@ import hashlib
 import os
 import re
 import stat
-import threading
 import time
 import unicodedata
 from base64 import b32encode
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import Final, Literal
@@ -37,22 +36,17 @@ from typing import Final, Literal
 from chatkeep.disk.files import (
     Durability,
     Stamp,
-    flush_folder,
-    is_at,
-    is_folder,
-    is_nowhere,
-    make_folder,
     names_in,
-    open_folder,
-    open_if_can_be,
-    open_nowhere,
     read_at,
     stamp_of,
     to_disk,
     told,
+    write_whole,
 )
 from chatkeep.disk.locks import Turns, flock, is_held, is_locked
 from chatkeep.errors import BusyError, StorageError, storage_error
+from chatkeep.store.files.tree.births import born_together, forget_unborn, take_back
+from chatkeep.store.files.tree.folders import Folders
 from chatkeep.store.files.tree.held import LockedFile
 
 SUFFIX: Final = ".json"
@@ -63,7 +57,6 @@ _A_FILE_NAME: Final = re.compile(r"[a-z0-9-]{1,60}-[a-z2-7]{20}\.json")
 _READABLE_CHARS: Final = 60  # of the key, for people in a folder listing
 _HASH_CHARS: Final = 20  # 100 bits: nobody finds two keys with one name
 _KEPT_BYTES: Final = 150  # of the original name; a session file's own has at most 86
-_COPY_BYTES: Final = 1 << 20  # the most for one write call
 
 
 class NotRegularError(Exception):
@@ -113,58 +106,34 @@ class Tree:
         self._durability = durability
         self._lock_timeout_s = lock_timeout_s
         self._turns = Turns()
-        self.moves = 0  # folders found replaced by others
-        self._moving = threading.Lock()
-        with told():
-            make_folder(workspace)
-            self.sessions_path = workspace / "sessions"
-            self._folders = {self.sessions_path: open_folder(self.sessions_path)}
-            self._folders |= {(path := workspace / name): open_if_can_be(path) for name in ("tmp", "quarantine")}
-            if durability != "none":
-                flush_folder(workspace)  # their maker may have died before its flush
-        self._sessions, self._tmp, self._quarantine = self._folders.values()
+        self._folders = Folders(workspace, is_durable=durability != "none")
 
     @property
     def is_flushed(self) -> bool:
         """Whether every write reaches the disk itself before it is answered."""
         return self._durability == "full"
 
+    @property
+    def sessions_path(self) -> Path:
+        """The folder of the session files."""
+        return self._folders.sessions_path
+
+    @property
+    def moves(self) -> int:
+        """The number of folders found replaced by others."""
+        return self._folders.moves
+
     def close(self) -> None:
         """Close the folders; a second call does no harm."""
-        with self._moving:
-            while self._folders:
-                os.close(self._folders.popitem()[1])
-            self._sessions = self._tmp = self._quarantine = -1
+        self._folders.close()
 
     def find_place(self) -> None:
         """Follow every folder that was replaced or removed on the disk."""
-        with told(), self._moving:
-            for path, fd in self._folders.items():
-                if is_at(fd, path) or (is_nowhere(fd) and not is_folder(path)):
-                    continue
-                new = open_folder(path) if is_folder(path) else open_nowhere()
-                os.dup2(new, fd, inheritable=False)
-                os.close(new)
-                self.moves += 1
-
-    def _find_sessions(self) -> None:
-        """Follow the folders if that of the sessions was replaced or removed: one look, for each write."""
-        with told():
-            is_there = is_at(self._sessions, self.sessions_path)
-        if not is_there:
-            self.find_place()
-
-    def _make_place(self) -> None:
-        """Make the missing folders, and follow them. Only writes do this, since other programs may be at work here."""
-        with told():
-            for path, fd in self._folders.items():
-                if not is_at(fd, path):
-                    os.close(open_folder(path))
-        self.find_place()
+        self._folders.follow()
 
     def stamps(self) -> Iterator[tuple[str, Stamp | None]]:
         """Yield every name in the folder with the state of its file, None for anything but a regular file."""
-        with told(), os.scandir(self._sessions) as entries:
+        with told(), os.scandir(self._folders.sessions) as entries:
             for entry in entries:
                 if entry.name.startswith(".") or not is_text(entry.name):
                     continue
@@ -174,7 +143,7 @@ class Tree:
 
     def unreadable_names(self) -> list[str]:
         """Return the names in the folder that are not text, with their bytes escaped."""
-        with told(), os.scandir(self._sessions) as entries:
+        with told(), os.scandir(self._folders.sessions) as entries:
             names = [entry.name for entry in entries if not is_text(entry.name)]
         return [os.fsencode(name).decode(errors="backslashreplace") for name in names]
 
@@ -186,7 +155,7 @@ class Tree:
         """
         try:
             with told(FileNotFoundError):
-                found = os.stat(name, dir_fd=self._sessions, follow_symlinks=False)
+                found = os.stat(name, dir_fd=self._folders.sessions, follow_symlinks=False)
         except FileNotFoundError:
             return None
         if not stat.S_ISREG(found.st_mode):
@@ -230,7 +199,7 @@ class Tree:
     def _opened(self, name: str, flags: int) -> int:
         """Return a descriptor of whatever has a name; the caller looks whether it is a file, and closes it."""
         try:
-            return os.open(name, flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=self._sessions)
+            return os.open(name, flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=self._folders.sessions)
         except OSError as error:
             if error.errno in {errno.ELOOP, errno.EMLINK, errno.EISDIR, errno.ENXIO}:
                 raise NotRegularError(name) from error
@@ -240,15 +209,15 @@ class Tree:
 
     def is_linked(self, name: str) -> bool:
         """Tell whether a file has other names than its own and the one it was born with in `tmp`."""
-        held = os.stat(name, dir_fd=self._sessions, follow_symlinks=False)
+        held = os.stat(name, dir_fd=self._folders.sessions, follow_symlinks=False)
         if held.st_nlink == 1:
             return False
-        own_count = 1 + len(names_in(self._tmp, held))
-        return os.stat(name, dir_fd=self._sessions, follow_symlinks=False).st_nlink > own_count
+        own_count = 1 + len(names_in(self._folders.tmp, held))
+        return os.stat(name, dir_fd=self._folders.sessions, follow_symlinks=False).st_nlink > own_count
 
     def is_held(self, name: str) -> bool:
         """Tell whether a thread or process has the file locked now."""
-        return self._turns.is_taken(name) or is_locked(name, self._sessions)
+        return self._turns.is_taken(name) or is_locked(name, self._folders.sessions)
 
     @contextlib.contextmanager
     def locked(self, name: str) -> Iterator[LockedFile]:
@@ -260,7 +229,7 @@ class Tree:
             BusyError: when somebody else keeps it longer than the time-out.
         """
         deadline = time.monotonic() + self._lock_timeout_s
-        self._find_sessions()
+        self._folders.follow_sessions()
         with self._turns.turn(name, self._lock_timeout_s):
             fd, found = self._lock(name, deadline)
             try:
@@ -276,6 +245,18 @@ class Tree:
             StorageError: when the disk refuses; then there is no such file.
         """
         return self._born(name, content, self._claim)
+
+    def created_together(
+        self, contents: Mapping[str, bytes]
+    ) -> contextlib.AbstractContextManager[dict[str, LockedFile]]:
+        """Make new files durably, locked for this thread alone; a name that is taken is left out.
+
+        All are written, then flushed side by side, then named, with one flush of the folder.
+
+        Raises:
+            StorageError: when the disk refuses; then there is none of these files.
+        """
+        return born_together(self._folders, contents, self._durability)
 
     def replace(self, file: LockedFile, content: bytes) -> None:
         """Replace a locked file by a new one, atomically and durably; afterwards `file` is the new one.
@@ -295,7 +276,7 @@ class Tree:
         """
         try:
             with told(FileNotFoundError):
-                named = os.stat(file.name, dir_fd=self._sessions, follow_symlinks=False)
+                named = os.stat(file.name, dir_fd=self._folders.sessions, follow_symlinks=False)
             is_kept = named.st_ino == file.seen.inode and file.read_at(start, len(content)) == content
         except FileNotFoundError:
             return None
@@ -306,7 +287,7 @@ class Tree:
     def flush_names(self) -> None:
         """Return when all names in the folder are durable."""
         with told():
-            self._flush_folder(self._sessions)
+            self._flush_folder(self._folders.sessions)
 
     def remove(self, name: str) -> None:
         """Remove a name, durably. Every writer of the file must have it locked first.
@@ -315,8 +296,8 @@ class Tree:
             FileNotFoundError: when there is none.
         """
         with told(FileNotFoundError):
-            os.unlink(name, dir_fd=self._sessions)
-            self._flush_folder(self._sessions)
+            os.unlink(name, dir_fd=self._folders.sessions)
+            self._flush_folder(self._folders.sessions)
 
     def move_out(self, name: str, folder: int, other: str) -> None:
         """Move a file out of the sessions to another name in an open folder, durably; writers have it locked first.
@@ -325,9 +306,9 @@ class Tree:
             FileNotFoundError: when there is none.
         """
         with told(FileNotFoundError):
-            os.rename(name, other, src_dir_fd=self._sessions, dst_dir_fd=folder)
+            os.rename(name, other, src_dir_fd=self._folders.sessions, dst_dir_fd=folder)
             self._flush_folder(folder)
-            self._flush_folder(self._sessions)
+            self._flush_folder(self._folders.sessions)
 
     def flush_folder(self, folder: int) -> None:
         """Return when the names in an open folder are durable, as far as the durability asks for it."""
@@ -335,21 +316,23 @@ class Tree:
 
     def quarantine(self, name: str, content: bytes) -> None:
         """Store bytes in quarantine, durably, before a repair cuts them off a file."""
-        self._make_place()
+        self._folders.make()
         kept = kept_name(name, "cut")
         with told():
-            fd = os.open(kept, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600, dir_fd=self._quarantine)
+            fd = os.open(
+                kept, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600, dir_fd=self._folders.quarantine
+            )
             try:
                 self._write(fd, content)
             finally:
                 os.close(fd)
-            self._flush_folder(self._quarantine)
+            self._flush_folder(self._folders.quarantine)
 
     def drop_quarantined(self, name: str) -> None:
         """Delete everything cut off a file by repairs, durably."""
         self.find_place()
         with told():
-            with os.scandir(self._quarantine) as entries:
+            with os.scandir(self._folders.quarantine) as entries:
                 names = [
                     entry.name
                     for entry in entries
@@ -357,16 +340,16 @@ class Tree:
                 ]
             for kept in names:
                 with contextlib.suppress(FileNotFoundError):
-                    os.unlink(kept, dir_fd=self._quarantine)
+                    os.unlink(kept, dir_fd=self._folders.quarantine)
             if names:
-                self._flush_folder(self._quarantine)
+                self._flush_folder(self._folders.quarantine)
 
     @contextlib.contextmanager
     def _born(self, name: str, content: bytes, give_name: Callable[[str, str], None]) -> Iterator[LockedFile]:
-        self._make_place()
+        self._folders.make()
         unborn = f"{os.getpid()}-{os.urandom(8).hex()}"
         with told():
-            fd = os.open(unborn, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600, dir_fd=self._tmp)
+            fd = os.open(unborn, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600, dir_fd=self._folders.tmp)
         try:
             with told(FileExistsError):
                 flock(fd)
@@ -375,31 +358,27 @@ class Tree:
                     file = LockedFile(fd, name, self._durability, os.fstat(fd))
                     give_name(unborn, name)
                 finally:
-                    with contextlib.suppress(OSError):  # the next open of the workspace sweeps it
-                        os.unlink(unborn, dir_fd=self._tmp)
+                    forget_unborn(self._folders, unborn)
             yield file
         finally:
             os.close(fd)
 
     def _claim(self, unborn: str, name: str) -> None:
-        os.link(unborn, name, src_dir_fd=self._tmp, dst_dir_fd=self._sessions, follow_symlinks=False)
+        os.link(unborn, name, src_dir_fd=self._folders.tmp, dst_dir_fd=self._folders.sessions, follow_symlinks=False)
         try:
-            self._flush_folder(self._sessions)
+            self._flush_folder(self._folders.sessions)
         except OSError:
-            with contextlib.suppress(OSError):
-                os.unlink(name, dir_fd=self._sessions)  # still locked: no client has heard of it
+            take_back(self._folders, [name])
             raise
 
     def _take_over(self, old: LockedFile, unborn: str, name: str) -> None:
         if not (old.is_as_seen() and self._named(old.fd, name)):
             raise BusyError
-        os.rename(unborn, name, src_dir_fd=self._tmp, dst_dir_fd=self._sessions)
-        self._flush_folder(self._sessions)
+        os.rename(unborn, name, src_dir_fd=self._folders.tmp, dst_dir_fd=self._folders.sessions)
+        self._flush_folder(self._folders.sessions)
 
     def _write(self, fd: int, content: bytes) -> None:
-        view = memoryview(content)
-        while view:
-            view = view[os.write(fd, view[:_COPY_BYTES]) :]
+        write_whole(fd, content)
         if self._durability != "none":
             to_disk(fd)
 
@@ -426,8 +405,8 @@ class Tree:
         if found.st_nlink == 1:
             return found
         with contextlib.suppress(OSError):
-            for name in names_in(self._tmp, found):
-                os.unlink(name, dir_fd=self._tmp)
+            for name in names_in(self._folders.tmp, found):
+                os.unlink(name, dir_fd=self._folders.tmp)
         with told():
             return os.fstat(fd)
 
@@ -442,18 +421,18 @@ class Tree:
                 held = os.fstat(fd)
                 if not stat.S_ISREG(held.st_mode):
                     raise NotRegularError(name)
-                named = os.stat(name, dir_fd=self._sessions, follow_symlinks=False)
+                named = os.stat(name, dir_fd=self._folders.sessions, follow_symlinks=False)
         except FileNotFoundError:
             return None
         return held if (held.st_dev, held.st_ino) == (named.st_dev, named.st_ino) else None
 
     def sweep(self) -> None:
         """Remove unborn files without a living process, where possible: nothing depends on it."""
-        with contextlib.suppress(OSError), os.scandir(self._tmp) as entries:
+        with contextlib.suppress(OSError), os.scandir(self._folders.tmp) as entries:
             for entry in entries:
-                if entry.is_file(follow_symlinks=False) and not is_held(entry.name, self._tmp):
+                if entry.is_file(follow_symlinks=False) and not is_held(entry.name, self._folders.tmp):
                     with contextlib.suppress(FileNotFoundError):
-                        os.unlink(entry.name, dir_fd=self._tmp)
+                        os.unlink(entry.name, dir_fd=self._folders.tmp)
 
 
 def is_text(name: str) -> bool:
