@@ -711,12 +711,12 @@ def test_rows_are_in_memory_when_a_server_starts(workspace: Path, opened: Callab
     store = opened()
     index, misses = store._upkeep.index, []
     for _ in range(2):
-        one, another = index._reader(), index._reader()
+        one, another = index._readers.borrowed(), index._readers.borrowed()
         first, second = one.__enter__(), another.__enter__()
         assert second is not first
         one.__exit__(None, None, None)
         another.__exit__(None, None, None)
-        with index._reader() as lent:
+        with index._readers.borrowed() as lent:
             assert lent is first
             before = lent.status(apsw.SQLITE_DBSTATUS_CACHE_MISS)[0]
             for doc in range(1, 1001, 10):
@@ -777,7 +777,7 @@ def test_get_with_a_full_index(workspace: Path, opened: Callable[..., FilesStore
     content = _file(workspace).read_bytes()
     _file(workspace).unlink()
     store = opened()
-    writer = store._upkeep.index._writer
+    writer = store._upkeep.index._committer._db
     pages = writer.execute("PRAGMA page_count").get
     writer.execute(f"PRAGMA max_page_count = {pages}")
     words = " ".join(f"word{number}" for number in range(20_000))

@@ -60,15 +60,23 @@ def take(db: Database, name: str, found: Entry | None, doc: int | None = None) -
     return free
 
 
+def take_all(db: Database, entries: Sequence[Entry]) -> None:
+    """Replace the index's content for the names of these entries, in order; record the changes."""
+    doc: int | None = None
+    for entry in entries:
+        doc = take(db, entry.name, entry, doc)
+
+
 def put_compacted(db: Database, row: Row, entry: Entry, erased: Collection[int]) -> bool:
     """Update a session to its compacted file; `erased` are the seqs of the erased lines.
 
     Returns False, and does nothing, where the index has another state of the file than `row`. Cost: by the lines from
     the first erased one on.
     """
-    sid = rows.grow_row(db, row, entry)
-    if sid is None:
+    grown = rows.grow_row(db, row, entry)
+    if grown is None:
         return rows.known_stamp(db, row.name) == entry.stamp
+    sid = grown.sid
     moved = list(_places(entry, min(erased)))
     docs = _documents(db, sid)
     db.executemany(QUERIES["move_message"], [(docs[seq], *place) for seq, *place in moved if seq in docs])

@@ -10,7 +10,7 @@ import contextlib
 import os
 import random
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final, Protocol
 
@@ -285,8 +285,24 @@ def _waits() -> Callable[[int], bool]:
     return wait
 
 
-@contextlib.contextmanager
-def lost_as_such() -> Iterator[None]:
+class _LostAsSuch:
+    """A block with errors of SQLite: no generator, as each question enters one."""
+
+    __slots__ = ()
+
+    def __enter__(self) -> None:
+        """Do nothing."""
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        """Raise one of the three in place of an error of SQLite."""
+        if error is not None:
+            _raise_as_such(error)
+
+
+_LOST_AS_SUCH: Final = _LostAsSuch()
+
+
+def lost_as_such() -> _LostAsSuch:
     """Raise the errors of SQLite as one of three: lost, behind or refused. Other errors pass unchanged.
 
     Raises:
@@ -294,18 +310,20 @@ def lost_as_such() -> Iterator[None]:
         IndexBehindError: when another process keeps it locked.
         IndexRefusedError: when the disk takes no writes.
     """
-    try:
-        yield
-    except apsw.Error as error:
-        if _refuses(error):
-            is_closed = isinstance(error, apsw.ReadOnlyError)
-            raise IndexRefusedError(is_full=isinstance(error, apsw.FullError), is_closed=is_closed) from error
-        if isinstance(error, apsw.BusyError):
-            raise IndexBehindError from error
-        if not isinstance(error, _LOST) or (isinstance(error, apsw.SQLError) and "no such" not in str(error)):
-            raise
+    return _LOST_AS_SUCH
+
+
+def _raise_as_such(error: BaseException) -> None:
+    if isinstance(error, UnreadableRowError | UnicodeDecodeError):
         raise IndexLostError(type(error).__name__) from error
-    except (UnreadableRowError, UnicodeDecodeError) as error:
+    if not isinstance(error, apsw.Error):
+        return
+    if _refuses(error):
+        is_closed = isinstance(error, apsw.ReadOnlyError)
+        raise IndexRefusedError(is_full=isinstance(error, apsw.FullError), is_closed=is_closed) from error
+    if isinstance(error, apsw.BusyError):
+        raise IndexBehindError from error
+    if isinstance(error, _LOST) and (not isinstance(error, apsw.SQLError) or "no such" in str(error)):
         raise IndexLostError(type(error).__name__) from error
 
 

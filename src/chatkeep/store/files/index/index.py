@@ -9,21 +9,18 @@ until the row is up to date. So a row is behind its file only for a moment, afte
 change from outside; the stamps differ then.
 
 Changes run one after the other. If no other thread writes, the caller commits its change at once.
-Otherwise one thread commits all waiting changes in one transaction (group commit). Readers have
-connections of their own, one for each reader at a time, and never wait.
+Otherwise one thread commits all waiting changes in one transaction (group commit, in `committing`).
+Readers have connections of their own, one for each reader at a time, and never wait.
 """
 
 from __future__ import annotations
 
 import contextlib
-import itertools
-import queue
-import threading
 import unicodedata
-from collections.abc import Callable, Collection, Hashable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
 from concurrent.futures import Future
 from datetime import date
-from functools import lru_cache
+from functools import lru_cache, partial
 from hashlib import blake2b
 from pathlib import Path
 from typing import Final, NamedTuple, TypeVar
@@ -41,40 +38,28 @@ from chatkeep.core.stats import PeriodUnit, Stats
 from chatkeep.core.unknown import FORMAT
 from chatkeep.core.usage.spending import UsageQuery, UsageReport
 from chatkeep.disk.files import Stamp, told
-from chatkeep.disk.sqlite import read_snapshot, transaction
+from chatkeep.disk.sqlite import read_snapshot
 from chatkeep.store.files.index import changes, costing, counting, rows
 from chatkeep.store.files.index.columns import EPOCH_US, Value, hash_of
-from chatkeep.store.files.index.databases import (
-    IndexBehindError,
-    IndexLostError,
-    IndexRefusedError,
-    Medium,
-    lost_as_such,
-)
+from chatkeep.store.files.index.committing import Committer, Write
+from chatkeep.store.files.index.databases import IndexLostError, Medium, lost_as_such
 from chatkeep.store.files.index.kept import KeptAnswers
+from chatkeep.store.files.index.reading_connections import ReadingConnections
 from chatkeep.store.files.index.rows import EVERY_ROLE, Database, Row, Spot, row_of, spot_of
 from chatkeep.store.files.index.search.lookups import FoundMessages, Reader, found_messages
 from chatkeep.store.files.index.selecting import conditions, key_bounds, unindexed
-from chatkeep.store.files.index.sets import sealing
 from chatkeep.store.files.index.sets.tail import Tail
 from chatkeep.store.files.index.sql import LATE_INDEXES, QUERIES, SCHEMA, reading_rows
 
 _T = TypeVar("_T")
-Write = Callable[[Database], _T]
 
 _REVISION: Final = 11  # to raise when the content of the index changes, but no text in the hash of the version
 _FEW: Final = 2000  # sessions; below this, sorting a page of a list is cheaper than walking by time
-_GROUP_MAX: Final = 256  # changes in one group commit
-_CACHE_KB: Final = 32_768  # KiB of pages, for each connection but the first reader
-_FIRST_CACHE_KB: Final = 262_144  # KiB of pages; the first reader serves most reads
+_CACHE_KB: Final = 32_768  # KiB of pages, for the writing connection
 _MOMENT_CACHE_KB: Final = 64  # KiB of pages, for the connection that only asks whether anybody has written
 _WARM_MESSAGES: Final = 2_000_000  # messages; their rows and those of their sessions fill half of that cache
 _LISTED_KEPT: Final = 4096  # sessions in lists: about 8 MB
 _WASTE_MIN: Final = 10_000  # documents; a smaller index is never worth a rebuild
-_FAILURES: Final = (IndexLostError, IndexBehindError, IndexRefusedError)
-_QUIET_S: Final = 0.3  # seconds without a change; then fewer fresh messages are sealed
-_PAUSE_S: Final = 0.002  # seconds between two steps of sealing, as long as one of them: for searches and appends
-_BEHIND: Final = 4  # times the messages to seal; with more of them, changes wait for the sealing
 
 
 _BY_ONE: Final = QUERIES["session_and_spots"].replace("{that}", "= :that")
@@ -99,19 +84,11 @@ class Index:
         """Open the database of a medium; after a build (`is_building`), call `finish`."""
         self.medium = medium
         with lost_as_such(), told():
-            self._writer = medium.connected(cache_kb=_CACHE_KB)
-        self._kept = KeptAnswers(self._connected_for_moments)
-        self._writer.bulk = Tail() if is_building else None
-        self._sealing: Iterator[None] | None = None
-        self._readers: queue.PriorityQueue[tuple[int, Database | None]] = queue.PriorityQueue()
-        self._reader_count = itertools.count()
-        self._tasks: queue.SimpleQueue[tuple[Write[object], Future[object]] | None] = queue.SimpleQueue()
-        self._gate = threading.Lock()
-        self._turn = threading.Lock()  # held by the thread that writes
-        self._is_closed = False
-        self._is_awake = False  # whether the writing thread looks at the fresh messages by itself
-        self._thread = threading.Thread(target=self._write_all, name="chatkeep-index", daemon=True)
-        self._thread.start()
+            writer = medium.connected(cache_kb=_CACHE_KB)
+        writer.bulk = Tail() if is_building else None
+        self._readers = ReadingConnections(medium)
+        self._kept = KeptAnswers(partial(self._readers.connected, _MOMENT_CACHE_KB))
+        self._committer = Committer(writer, medium)
 
     @staticmethod
     def path_in(workspace: Path) -> Path:
@@ -130,22 +107,11 @@ class Index:
 
     def close(self) -> None:
         """Commit the waiting changes and close the database; a second call does no harm."""
-        with self._gate:
-            self._is_closed = True
-            self._tasks.put(None)
-        self._thread.join()
-        self._close_readers()
-        with self._turn, contextlib.suppress(apsw.Error):
+        self._readers.close()
+        with contextlib.suppress(apsw.Error):
             self._kept.close()
-            self._writer.close()
+        self._committer.close()  # last: a reading connection cannot empty the write-ahead log
         self.medium.close()
-
-    def _close_readers(self) -> None:
-        """Close the idle connections; a reader with a connection closes it at the end of the read."""
-        with contextlib.suppress(queue.Empty, apsw.Error):
-            while True:
-                if (reader := self._readers.get_nowait()[1]) is not None:
-                    reader.close()
 
     def is_wasteful(self) -> bool:
         """Tell whether more than half of the documents are gone; False below 10,000 documents.
@@ -246,6 +212,18 @@ class Index:
                 return RowAndSpots(row_of(values), [spot_of(one) for one in _decode_spots(spots)])
             return None
 
+    def hashes(self, name: str) -> tuple[Stamp | None, list[int]]:
+        """Return the stamp of a session's file, None without one, and the hashes of the ids of its lines."""
+
+        def read(db: Database) -> tuple[Stamp | None, list[int]]:
+            with read_snapshot(db):
+                found = [row_of(values) for values in db.execute(QUERIES["session"], {"name": name})]
+                if not found:
+                    return None, []
+                return found[0].stamp, [one for one, _, _ in db.execute(QUERIES["identities"], {"sid": found[0].sid})]
+
+        return self._read(read)
+
     def page(
         self, selection: Selection, *, limit: int, after: Place | None, metadata: bool = False
     ) -> tuple[list[Summary], int]:
@@ -266,7 +244,7 @@ class Index:
 
     def kept(self, asked: Hashable, make: Callable[[], _T]) -> _T:
         """Return the answer that `make` gave to a question, if nobody has written to the index since."""
-        if self._is_closed:
+        if self._readers.is_closed:
             raise IndexLostError("closed")
         with lost_as_such():
             return self._kept.get(asked, make)
@@ -311,152 +289,28 @@ class Index:
     # Writing
 
     def write(self, change: Write[_T]) -> _T:
-        """Run a change in a transaction, and return its result after the commit.
-
-        If no other thread writes, the caller commits at once: a handover to the writing thread takes longer.
-        """
-        if self._turn.acquire(blocking=False):
-            try:
-                if self._tasks.empty() and not self._is_closed:
-                    return self._written(change)
-            finally:
-                self._turn.release()
-        return self.send(change).result()
-
-    def _written(self, change: Write[_T]) -> _T:
-        """Commit a change in its turn, and wake the writing thread once there is something to seal."""
-        with lost_as_such(), transaction(self._writer):
-            answer = change(self._writer)
-        if not self._is_awake and self._fresh_count() >= sealing.SEALED_QUIET_FROM:
-            self._is_awake = True
-            with contextlib.suppress(IndexLostError):  # a closed index seals at its end
-                self.send(lambda _: None)
-        return answer
+        """Run a change in a transaction, and return its result after the commit."""
+        return self._committer.write(change)
 
     def touch(self) -> None:
         """Write an unchanged value, to test whether the disk takes writes."""
         self.write(lambda db: db.pragma("user_version", db.pragma("user_version")))
 
     def send(self, change: Write[_T]) -> Future[_T]:
-        """Hand a change to the writing thread; the future has its result after the commit.
+        """Hand a change to the thread of the index; the future has its result after the commit.
 
         Raises:
             IndexLostError: when the index is closed.
         """
-        outcome: Future[_T] = Future()
-        with self._gate:
-            if self._is_closed:
-                raise IndexLostError("closed")
-            self._tasks.put((change, outcome))  # type: ignore[arg-type]
-        return outcome
-
-    def _write_all(self) -> None:
-        while (first := self._next_task()) is not None:
-            group, ended = [first], False
-            with contextlib.suppress(queue.Empty):
-                while len(group) < _GROUP_MAX:
-                    task = self._tasks.get_nowait()
-                    if task is None:
-                        ended = True
-                        break
-                    group.append(task)
-            with self._turn:
-                self._commit(group)
-            if ended:
-                break
-        with self._turn:
-            while self.medium.is_shared and self._fresh_count() >= sealing.SEALED_FROM and self._seal():
-                pass
-
-    def _next_task(self) -> tuple[Write[object], Future[object]] | None:
-        """Return the next waiting change, None at the end; seal fresh messages until then.
-
-        If very many wait to be sealed, the changes wait: else each search of every process would take them all in.
-        """
-        has_sealed = True
-        while True:
-            with self._turn:
-                count = self._fresh_count()
-            is_due = self._sealing is not None or count >= sealing.SEALED_FROM
-            self._is_awake = is_due or count >= sealing.SEALED_QUIET_FROM
-            pause_s = _PAUSE_S if is_due and has_sealed else _QUIET_S
-            if count < _BEHIND * sealing.SEALED_FROM or self._is_closed or not has_sealed:
-                with contextlib.suppress(queue.Empty):
-                    return self._tasks.get(timeout=pause_s if self._is_awake else None)
-            with self._turn:
-                has_sealed = self._seal()
-
-    def _fresh_count(self) -> int:
-        """Return about how many messages wait to be sealed; 0 during a build, which puts them into rows itself."""
-        if self._writer.bulk is None:
-            with contextlib.suppress(*_FAILURES), lost_as_such():
-                return sealing.fresh_count(self._writer)
-        return 0
-
-    def _seal(self) -> bool:
-        """Take a step of sealing; tell whether it succeeded. After an error, sealing begins again at the next step."""
-        try:
-            with lost_as_such():
-                self._sealing = self._sealing or sealing.sealing(self._writer)
-                if next(self._sealing, self) is self:
-                    self._sealing = None
-        except _FAILURES:  # the next change reports it
-            self._sealing = None
-            return False
-        return True
-
-    def _commit(self, group: Sequence[tuple[Write[object], Future[object]]]) -> None:
-        """Commit the changes in one transaction; if one fails, each in its own, so that the others succeed."""
-        try:
-            with lost_as_such(), transaction(self._writer):
-                answers = [change(self._writer) for change, _ in group]
-        except Exception as error:  # noqa: BLE001 - the future hands it to the caller
-            if len(group) == 1 or isinstance(error, _FAILURES) or self._writer.is_building:
-                for _, outcome in group:
-                    outcome.set_exception(error)
-            else:
-                for task in group:
-                    self._commit([task])
-        else:
-            for (_, outcome), answer in zip(group, answers, strict=True):
-                outcome.set_result(answer)
+        return self._committer.send(change)
 
     def _rows(self, sql: str, values: Mapping[str, Value] | None = None) -> list[tuple[Value, ...]]:
         return self._read(lambda db: list(db.execute(sql, values)))
 
     def _read(self, question: Callable[[Database], _T]) -> _T:
         """Return the answer of a reading connection to a question."""
-        if self._is_closed:
-            raise IndexLostError("closed")
-        with lost_as_such(), self._reader() as db:
+        with lost_as_such(), self._readers.borrowed() as db:
             return question(db)
-
-    def _connected_for_moments(self) -> Database:
-        return self._connected(_MOMENT_CACHE_KB)
-
-    def _connected(self, cache_kb: int) -> Database:
-        """Return a new reading connection."""
-        if not self.medium.is_in_place():
-            raise IndexLostError("replaced")
-        return self.medium.connected(read_only=True, cache_kb=cache_kb)
-
-    @contextlib.contextmanager
-    def _reader(self) -> Iterator[Database]:
-        """Lend a reading connection: the lowest free one, as it has the most pages in memory, or a new one."""
-        try:
-            place, db = self._readers.get_nowait()
-        except queue.Empty:
-            place, db = next(self._reader_count), None
-        lent = None  # after an error the connection is dropped
-        try:
-            if db is None:
-                db = self._connected(_CACHE_KB if place else _FIRST_CACHE_KB)
-            yield db
-            lent = db
-        finally:
-            self._readers.put((place, lent))
-            if self._is_closed:
-                self._close_readers()
 
     def _has_few(self, prefix: str | None) -> bool:
         return (

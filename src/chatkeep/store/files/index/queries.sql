@@ -81,7 +81,10 @@ UPDATE sessions SET
   checksum = :checksum
 WHERE name = :name AND size = :was_size AND modified_ns = :was_modified_ns AND changed_ns = :was_changed_ns
   AND inode = :was_inode
-RETURNING sid;
+RETURNING sid, (
+  SELECT max(next_doc, 1 + max((SELECT coalesce(max(doc), 0) FROM messages), (SELECT coalesce(max(doc), 0) FROM names)))
+  FROM marks
+);
 
 -- revise_session: Update the row of a session to a new header.
 UPDATE sessions SET

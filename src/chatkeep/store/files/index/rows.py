@@ -29,6 +29,7 @@ from chatkeep.store.files.index.columns import (
     microseconds,
     time_at,
 )
+from chatkeep.store.files.index.runs import put_runs
 from chatkeep.store.files.index.sets import sealing
 from chatkeep.store.files.index.sets.names import NAMED, drop_names, labels_of_names, put_names
 from chatkeep.store.files.index.sets.postings import Postings, put_fresh, withdraw
@@ -82,6 +83,20 @@ class Row(Struct, frozen=True, kw_only=True):
     tail: int
     checksum: int
     damage: str | None
+
+    def after(self, grown: Entry) -> Row:
+        """Return the row after an append: the same session, with the digest and the file of this entry."""
+        return Row(
+            sid=self.sid,
+            name=self.name,
+            header=self.header,
+            digest=grown.digest,
+            stamp=grown.stamp,
+            body=self.body,
+            tail=grown.tail,
+            checksum=grown.checksum,
+            damage=None,
+        )
 
     @property
     def summary(self) -> Summary:
@@ -197,17 +212,24 @@ def grow(db: Database, row: Row, entry: Entry) -> bool:
     whole file since the caller read `row`. If the index then has the append, nothing is left to do. If it has
     another state, nothing is done and the result is False: the caller has to read the file.
     """
-    sid = grow_row(db, row, entry)
-    if sid is None:
+    found = grow_row(db, row, entry)
+    if found is None:
         return known_stamp(db, row.name) == entry.stamp
-    _put_lines(db, entry, sid, None)
+    _put_lines(db, entry, found.sid, found.next_doc)
     seqs = (entry.messages[0].seq, entry.messages[-1].seq)
     note_change(db, "appended", row.header.key, seqs, reach(entry.messages))
     return True
 
 
-def grow_row(db: Database, row: Row, entry: Entry) -> int | None:
-    """Update the row of a session; return its sid, None if the index has another state of the file than `row`."""
+class GrownRow(NamedTuple):
+    """The row of a session after an update: its sid, and the number of the next document."""
+
+    sid: int
+    next_doc: int
+
+
+def grow_row(db: Database, row: Row, entry: Entry) -> GrownRow | None:
+    """Update the row of a session; return None if the index has another state of the file than `row`."""
     was = row.stamp
     values = {
         **digest_values(entry.header, entry.digest),
@@ -220,8 +242,8 @@ def grow_row(db: Database, row: Row, entry: Entry) -> int | None:
         "tail": entry.tail,
         "checksum": entry.checksum,
     }
-    for (sid,) in list(db.execute(QUERIES["grow_session"], values)):
-        return int(sid)
+    for found in list(db.execute(QUERIES["grow_session"], values)):
+        return GrownRow(*map(int, found))
     return None
 
 
@@ -381,27 +403,7 @@ def _put_rows(db: Database, entry: Entry, sid: int, placed: Sequence[_Placed]) -
     db.executemany(QUERIES["put_message"], [(one.doc, sid, *one.row(key, body)) for one in standing])
     if asides:
         db.executemany(QUERIES["put_aside"], [(sid, *one.row(key, body), one.doc) for one in asides])
-    _put_runs(db, sid, [(one.line.seq, one.doc or 0) for one in standing if one.line.role != EVENT])
-
-
-def _put_runs(db: Database, sid: int, messages: Sequence[tuple[int, int]]) -> None:
-    """Store a session's messages, each a seq and a document, as runs; extend its last run if possible.
-
-    Raises:
-        UnreadableRowError: when the session has one of the messages already: the database is damaged.
-    """
-    runs: list[list[int]] = []
-    for seq, doc in messages:
-        if runs and (seq, doc) == (runs[-1][0] + runs[-1][2], runs[-1][1] + runs[-1][2]):
-            runs[-1][2] += 1
-        else:
-            runs.append([seq, doc, 1])
-    for seq, doc, count in list(db.execute(QUERIES["last_run"], {"sid": sid})) if runs else ():
-        if runs[0][0] < seq + count:
-            raise UnreadableRowError
-        if runs[0][:2] == [seq + count, doc + count]:
-            db.execute(QUERIES["grow_run"], {"sid": sid, "seq": seq, "more": runs.pop(0)[2]})
-    db.executemany(QUERIES["put_run"], [(sid, *run) for run in runs])
+    put_runs(db, sid, [(one.line.seq, one.doc or 0) for one in standing if one.line.role != EVENT])
 
 
 def _put_labels(db: Database, entry: Entry, sid: int, kept: Sequence[int], first: int) -> None:

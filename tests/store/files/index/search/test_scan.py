@@ -18,7 +18,7 @@ import pytest
 
 from chatkeep.core.model import Draft, Hits, Role, Selection
 from chatkeep.core.search.search import Search
-from chatkeep.store.files.index import index
+from chatkeep.store.files.index import committing
 from chatkeep.store.files.index.sets import sealing
 from chatkeep.store.files.store import FilesStore
 from chatkeep.store.memory import MemoryStore
@@ -120,7 +120,7 @@ def test_search_as_a_plain_scan(tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
     """By time, and in counts, the sets answer what a scan of all messages answers, fresh and sealed."""
     monkeypatch.setattr(sealing, "SEALED_FROM", 100)
     monkeypatch.setattr(sealing, "_ROWS", 1000)
-    monkeypatch.setattr(index, "_PAUSE_S", 0)
+    monkeypatch.setattr(committing, "_PAUSE_S", 0)
     dice = random.Random(f"{corpus} {order}")  # noqa: S311 - the same at each run
     memory, texts = MemoryStore(), []
     with contextlib.closing(FilesStore.open(tmp_path, durability="none")) as store:

@@ -22,7 +22,7 @@ from chatkeep.core.search.query import is_in, parse_query, words_of
 from chatkeep.core.search.ranker import Match, Scores
 from chatkeep.core.search.search import Search
 from chatkeep.core.search.stems import stem
-from chatkeep.store.files.index import index
+from chatkeep.store.files.index import committing
 from chatkeep.store.files.index.search import collector, planner, proof, searching
 from chatkeep.store.files.index.search.candidates import Candidates, Ranking
 from chatkeep.store.files.index.search.pool import Pool
@@ -100,7 +100,7 @@ def few_candidates(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(module, "BOUNDS", SMALL)
     monkeypatch.setattr(sealing, "SEALED_FROM", 20)
     monkeypatch.setattr(sealing, "_ROWS", 500)
-    monkeypatch.setattr(index, "_PAUSE_S", 0)
+    monkeypatch.setattr(committing, "_PAUSE_S", 0)
     monkeypatch.setattr(lexicon, "WORDS_MAX", 5)
     monkeypatch.setattr(selections, "_FEW", 2)
     monkeypatch.setattr(terms, "LONG_BYTES", 60)

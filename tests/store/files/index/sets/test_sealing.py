@@ -89,8 +89,8 @@ def test_append_long_texts_in_small_transactions(store: FilesStore) -> None:
         pages.append(count)
         return apsw.SQLITE_OK
 
-    with index._turn:
-        index._writer.set_wal_hook(noted)
+    with index._committer._turn:
+        index._committer._db.set_wal_hook(noted)
     texts = [" ".join(f"{n:04x}{place}" for n in range(12_000)) for place in range(6)]
     store.append("api:1", [draft(text, id=str(place)) for place, text in enumerate(texts)])
     written = [(after - before) * PAGE_BYTES for before, after in pairwise(pages)]
