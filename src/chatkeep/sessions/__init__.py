@@ -2,6 +2,7 @@
 
 sessions      the verbs, with the rules common to all stores
 message_ids   ids and the clock, for messages without them
+arrivals      imports, of many sessions at once
 trash_can     deleted sessions that can come back
 figures       statistics and changes under some prefixes
 confinement   the keys within reach of a caller

@@ -18,7 +18,7 @@ from chatkeep.core.bounds import BATCH_MAX
 from chatkeep.core.checks import check_channel, check_name
 from chatkeep.core.feed import Changes
 from chatkeep.core.history.windows import Window, fitting
-from chatkeep.core.keys import KEY_CHARS_MAX, composed, parse_key
+from chatkeep.core.keys import KEY_CHARS_MAX, composed
 from chatkeep.core.life.compacting import Compacted
 from chatkeep.core.life.dropping import (
     REPLACED_MAX,
@@ -30,7 +30,7 @@ from chatkeep.core.life.dropping import (
     check_lines,
     forked,
 )
-from chatkeep.core.life.incoming import checked_message, checked_new, checked_revision, checked_session
+from chatkeep.core.life.incoming import checked_message, checked_new, checked_revision
 from chatkeep.core.model import (
     Appended,
     Draft,
@@ -55,6 +55,7 @@ from chatkeep.errors import (
     InvalidKeyError,
     SessionNotFoundError,
 )
+from chatkeep.sessions.arrivals import Arrivals
 from chatkeep.sessions.confinement import Confinement
 from chatkeep.sessions.figures import changes_within, stats_within
 from chatkeep.sessions.message_ids import MessageIds, completed, completed_mark, now_utc
@@ -431,14 +432,12 @@ class Sessions:
             ForbiddenError: when the key lies outside the prefix, or a message drops others and may not.
             SessionDamagedError, BusyError, StorageError: as in `Store.merge`.
         """
-        self._reach.check_may_drop(session.messages)
-        checked = checked_session(session)
-        self._reach.writable(checked.header.key)
-        return self._store.merge(checked, unless_deleted=unless_deleted)
+        return self.arrivals.merge(session, unless_deleted=unless_deleted)
 
-    def is_deleted(self, key: str) -> bool:
-        """Tell whether the session of a key was deleted here, and no import has brought it back."""
-        return self._store.is_deleted(parse_key(key))
+    @property
+    def arrivals(self) -> Arrivals:
+        """The imports of many sessions at once."""
+        return Arrivals(self._store, self._reach)
 
     def status(self, prefix: str = "") -> Status:
         """Return counts and sizes of the visible sessions under a prefix."""

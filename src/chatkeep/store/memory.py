@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterable, Sequence
 from datetime import date, datetime
+from functools import partial
 from itertools import groupby
 from typing import TypeVar
 
@@ -63,6 +64,7 @@ from chatkeep.core.stats import (
 )
 from chatkeep.core.usage.spending import UsageQuery, UsageReport, usage_of
 from chatkeep.errors import (
+    ChatkeepError,
     CountConflictError,
     MessageConflictError,
     MessageNotFoundError,
@@ -73,7 +75,7 @@ from chatkeep.errors import (
 from chatkeep.store.memory_feed import MemoryFeed
 from chatkeep.store.memory_search import MemorySearcher
 from chatkeep.store.memory_sessions import MemoryTrash, StoredSession, stats_of_stored
-from chatkeep.store.merging import fresh_of, merging
+from chatkeep.store.merging import fresh_of, merged_in_turn, merging
 from chatkeep.store.plain_search import (
     micros_of,
 )
@@ -318,6 +320,12 @@ class MemoryStore:
             conflicts=conflicts,
             moves=moves,
         )
+
+    def merge_all(
+        self, sessions: Sequence[Session], *, unless_deleted: bool = False
+    ) -> tuple[Merged | ChatkeepError, ...]:
+        """Add sessions from elsewhere in order."""
+        return merged_in_turn(partial(self.merge, unless_deleted=unless_deleted), sessions)
 
     def status(self, prefix: str = "") -> Status:
         """Return counts and sizes of the sessions under a prefix."""

@@ -5,13 +5,14 @@ They get other seqs here. So the seqs that they drop are moved with them.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 import msgspec
 
-from chatkeep.core.model import Draft, Merged, Message
+from chatkeep.core.model import Draft, Merged, Message, Session
 from chatkeep.core.standing import Drops, Moved, Moves, SeqRange, add_move, moved_drops, united
+from chatkeep.errors import ChatkeepError, StorageError
 
 
 class Merging(NamedTuple):
@@ -57,6 +58,25 @@ def merging(messages: Sequence[Message], stored: Mapping[str, Message], count: i
             continue
         add_move(moves, message.seq, first.seq)
     return Merging(tuple(new), tuple(conflicts), tuple(moves))
+
+
+def merged_in_turn(
+    merge: Callable[[Session], Merged], sessions: Sequence[Session]
+) -> tuple[Merged | ChatkeepError, ...]:
+    """Return what a function returns or raises for each session.
+
+    Raises:
+        StorageError: when the disk refuses.
+    """
+    outcomes: list[Merged | ChatkeepError] = []
+    for session in sessions:
+        try:
+            outcomes.append(merge(session))
+        except StorageError:
+            raise
+        except ChatkeepError as error:
+            outcomes.append(error)
+    return tuple(outcomes)
 
 
 def fresh_of(stored: Sequence[Message], drafts: Iterable[Draft]) -> tuple[list[Message], list[str]]:

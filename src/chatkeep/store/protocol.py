@@ -48,6 +48,7 @@ from chatkeep.core.model import (
 from chatkeep.core.search.search import Search
 from chatkeep.core.stats import PeriodUnit, Stats
 from chatkeep.core.usage.spending import UsageQuery, UsageReport
+from chatkeep.errors import ChatkeepError
 
 
 class Store(Protocol):
@@ -342,5 +343,15 @@ class OwnStore(Store, Protocol):
 
         Raises:
             StorageError: when the disk does not say.
+        """
+        ...
+
+    def merge_all(
+        self, sessions: Sequence[Session], *, unless_deleted: bool = False
+    ) -> tuple[Merged | ChatkeepError, ...]:
+        """Merge sessions in order, and return for each what `merge` returns or raises. All of them are durable then.
+
+        Raises:
+            StorageError: when the disk refuses; some of the sessions may be stored.
         """
         ...

@@ -65,10 +65,14 @@ def calls_in(work: Callable[[], object], between: Callable[[], object] = lambda:
 def test_append_makes_few_calls(store: FilesStore) -> None:
     """An append of one message: each system call lets another thread have the interpreter, so there are few."""
     numbers = iter(range(LONG * 10, LONG * 11))
-    found = calls_in(lambda: store.append("cli:s7", [say(next(numbers))]))
+
+    def append() -> None:
+        store.append("cli:s7", [say(next(numbers))])
+
+    found = calls_in(append, append)  # the first two read what the others then have in memory
     assert found["system"] <= 17
-    assert found["statements"] <= 13
-    assert found["python"] + found["c"] <= 620
+    assert found["statements"] <= 11
+    assert found["python"] + found["c"] <= 560
 
 
 def test_list_makes_few_calls(store: FilesStore) -> None:
@@ -104,9 +108,9 @@ def test_no_statement_is_planned_for_each_value(store: FilesStore) -> None:
         plans.append(event["stmt_status"]["SQLITE_STMTSTATUS_REPREPARE"])
 
     index = store._upkeep.index
-    with index._reader() as db:
+    with index._readers.borrowed() as db:
         db.trace_v2(apsw.SQLITE_TRACE_PROFILE, note)
-    index._writer.trace_v2(apsw.SQLITE_TRACE_PROFILE, note)
+    index._committer._db.trace_v2(apsw.SQLITE_TRACE_PROFILE, note)
     for number in range(LONG * 20, LONG * 20 + 3):
         store.append(f"cli:s{number % 7}", [say(number)])
         store.window("cli:long", limit=number % 5 + 1, before=number % 100 + 5)

@@ -48,11 +48,11 @@ from chatkeep.core.usage.spending import UsageQuery, UsageReport
 from chatkeep.disk.files import Durability
 from chatkeep.disk.short_reads import check_read
 from chatkeep.errors import (
+    ChatkeepError,
     CountConflictError,
     MessageConflictError,
     MessageNotFoundError,
     SessionDamagedError,
-    SessionDeletedError,
     SessionExistsError,
     SessionNotFoundError,
 )
@@ -60,7 +60,7 @@ from chatkeep.store.admin import Progress
 from chatkeep.store.files.index import rows
 from chatkeep.store.files.index.index import Index
 from chatkeep.store.files.index.rows import Row
-from chatkeep.store.files.reading.fetching import ATTEMPTS, MessageReader, stored_in
+from chatkeep.store.files.reading.fetching import ATTEMPTS, MessageReader
 from chatkeep.store.files.reading.recent import KeptWindows, WindowAsked
 from chatkeep.store.files.tree import format as session_file
 from chatkeep.store.files.tree.held import LockedFile
@@ -70,10 +70,10 @@ from chatkeep.store.files.tree.tree import NotRegularError, Tree, file_name
 from chatkeep.store.files.upkeep.intake import NOT_A_FILE
 from chatkeep.store.files.upkeep.upkeep import Upkeep
 from chatkeep.store.files.writing import batches
-from chatkeep.store.files.writing.choosing import chosen, dropped_by, kept, stands_from
+from chatkeep.store.files.writing.choosing import chosen, dropped_by, kept, stands_from, stored_in
 from chatkeep.store.files.writing.erasure import Compactor
 from chatkeep.store.files.writing.locked_writing import Writer
-from chatkeep.store.merging import merging
+from chatkeep.store.files.writing.merger import Merger
 
 
 class FilesStore:
@@ -89,6 +89,7 @@ class FilesStore:
         self._writer = Writer(tree, upkeep, self._tombstones)
         self._compactor = Compactor(tree, upkeep, self._writer)
         self._trash = Trash(tree)
+        self._merger = Merger(tree, self._writer, self._tombstones)
 
     @classmethod
     def open(
@@ -270,19 +271,13 @@ class FilesStore:
 
     def merge(self, session: Session, *, unless_deleted: bool = False) -> Merged:
         """Take in a session, as `Store.merge` says."""
-        key = session.header.key
-        while True:
-            with self._writer.held(key) as file:
-                if unless_deleted and self._tombstones.has(file_name(key), is_there=file is not None):
-                    raise SessionDeletedError(key)
-                if not unless_deleted:
-                    self._tombstones.forget([file_name(key)])
-                if file is not None:
-                    return self._merge_into(file, key, session.messages)
-            found = merging(session.messages, {}, 0)
-            with contextlib.suppress(FileExistsError):
-                self._writer.create(session.header, found.lines, session.extra)
-                return found.merged(len(session.messages), created=True)
+        return self._merger.merge(session, unless_deleted=unless_deleted)
+
+    def merge_all(
+        self, sessions: Sequence[Session], *, unless_deleted: bool = False
+    ) -> tuple[Merged | ChatkeepError, ...]:
+        """Take in sessions in order, as `Store.merge_all` says."""
+        return self._merger.merge_all(sessions, unless_deleted=unless_deleted)
 
     # Reading
 
@@ -437,7 +432,8 @@ class FilesStore:
 
     def _extend(self, file: LockedFile, key: str, drafts: Sequence[Draft], expect_count: int | None) -> Appended:
         unrepeated = batches.unrepeated(drafts)
-        row, spots = self._writer.current(file, key, unrepeated)
+        drops = any(draft.drops for draft in drafts)
+        row, spots = (self._writer.current if drops else self._writer.end)(file, key, unrepeated)
         stored = stored_in(file, spots, unrepeated)
         for message_id, message in stored.items():
             if not message.says_the_same(unrepeated[message_id]):
@@ -468,14 +464,6 @@ class FilesStore:
         messages = batches.numbered(new, count)
         self._writer.put_at_end(file, row, messages)
         return replaced(row.header.key, drafts, stay, messages, count)
-
-    def _merge_into(self, file: LockedFile, key: str, messages: Sequence[Message]) -> Merged:
-        wanted = {message.id: message for message in messages}
-        row, spots = self._writer.current(file, key, wanted)
-        stored = stored_in(file, spots, wanted)
-        found = merging(messages, stored, row.digest.line_count)
-        self._writer.put_at_end(file, row, found.lines)
-        return found.merged(len(messages), created=False)
 
     # Without a lock
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 from chatkeep.core.model import Hit, Hits, Message
@@ -13,7 +13,6 @@ from chatkeep.disk.files import Stamp
 from chatkeep.errors import StorageError
 from chatkeep.store.files.index.rows import FoundMessage, Spot
 from chatkeep.store.files.tree import format as session_file
-from chatkeep.store.files.tree.held import LockedFile
 from chatkeep.store.files.tree.pieces import FilePiece, PendingRead, readings
 from chatkeep.store.files.tree.tree import NotRegularError, Tree
 from chatkeep.store.files.upkeep.upkeep import Upkeep
@@ -101,13 +100,3 @@ class MessageReader:
         except StorageError as error:
             return error
         return hit_of(found.row.summary, messages[0], search, found.match_count) if messages else None
-
-
-def stored_in(file: LockedFile, spots: Iterable[Spot], wanted: Collection[str]) -> dict[str, Message]:
-    """Return the messages at these spots with one of these ids, by id."""
-    found: dict[str, Message] = {}
-    for spot in spots:
-        message = session_file.parse_message(file.read_at(spot.start, spot.size), spot.seq)
-        if message is not None and message.id in wanted:
-            found.setdefault(message.id, message)
-    return found

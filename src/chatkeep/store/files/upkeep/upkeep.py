@@ -6,18 +6,14 @@ import contextlib
 import logging
 import os
 import re
-import secrets
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from functools import partial
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Final, TypeVar
 
 import apsw
-import msgspec
 
-from chatkeep.core.model import Message
 from chatkeep.disk.files import Stamp, has_room, told
 from chatkeep.disk.locks import file_locked
 from chatkeep.errors import BusyError, StorageError, StorageFullError, StorageReadOnlyError, storage_error
@@ -31,8 +27,6 @@ from chatkeep.store.files.index.databases import (
 )
 from chatkeep.store.files.index.index import Index
 from chatkeep.store.files.index.rows import Database, Row
-from chatkeep.store.files.index.sets.postings import put_long
-from chatkeep.store.files.index.sets.terms import Indexed, labels_of
 from chatkeep.store.files.tree import format as session_file
 from chatkeep.store.files.tree.held import LockedFile
 from chatkeep.store.files.tree.outside import Watch
@@ -49,7 +43,6 @@ _RETURN_S: Final = 1.0  # first pause between attempts to write to the disk agai
 _RETURN_MAX_S: Final = 30.0  # bound of that pause, which doubles at each attempt
 _SHARED_BYTES: Final = 1 << 15  # SQLite takes them at once beside a database; without them it says only that it failed
 _ROOM_BYTES: Final = 1 << 20  # free space; with less, the index would soon be back in memory
-_NUMBER_BITS: Final = 62  # of the number of a long text
 _HEAD_BYTES: Final = 1024  # of a file, enough for the creation time in most headers
 AN_INDEX: Final = re.compile(r"index-[0-9a-f]{10}\.sqlite3(\.new)?(-wal|-shm)?")
 _INDEX_ERRORS: Final = (IndexLostError, IndexBehindError, IndexRefusedError)
@@ -120,12 +113,14 @@ class Upkeep:
         deadline = time.monotonic() + _PATIENCE_S
         while time.monotonic() < deadline:
             index = self.index
-            with _behind_as_such():
-                try:
-                    return question(index)
-                except (IndexLostError, IndexRefusedError) as error:
-                    if self.follows and not index.medium.is_replaced():
-                        raise StorageError("The index is lost.") from error  # the process in charge builds it
+            try:
+                return question(index)
+            except IndexBehindError:
+                raise BusyError("index") from None
+            except (IndexLostError, IndexRefusedError) as error:
+                if self.follows and not index.medium.is_replaced():
+                    raise StorageError("The index is lost.") from error  # the process in charge builds it
+                with _behind_as_such():
                     self._reopen(index, is_lost=not self._is_refused(error))
         raise StorageError("The index is lost as often as it is built.")
 
@@ -164,23 +159,6 @@ class Upkeep:
         self._go_over()  # a new index has to get the change too
         return self.ask(lambda index: index.write(change))
 
-    def prepared(self, messages: Sequence[Message]) -> list[Indexed]:
-        """Return the labels of messages; those of a long one enter the index now, in a transaction of their own.
-
-        So an append of many long texts holds up no other writer. If the index cannot be written now, the append tells.
-        """
-        return [self._with_long(labels_of(message)) for message in messages]
-
-    def _with_long(self, one: Indexed) -> Indexed:
-        if not one.is_long:
-            return one
-        numbered = msgspec.structs.replace(one, long=secrets.randbits(_NUMBER_BITS))
-        try:
-            self.note(partial(put_long, one=numbered))
-        except (BusyError, StorageError):
-            return one
-        return numbered
-
     def _go_over(self) -> None:
         """Move on to an index newly built by another process, or back from memory to the disk."""
         if (index := self.index).medium.is_replaced():
@@ -190,8 +168,8 @@ class Upkeep:
             self._go_back()
 
     @contextlib.contextmanager
-    def telling(self, name: str) -> Iterator[None]:
-        """Tolerate a failure to update the index after a change to a file, and note it as a debt.
+    def telling(self, *names: str) -> Iterator[None]:
+        """Tolerate a failure to update the index after a change to files, and note it as a debt.
 
         The file is the truth, and durable. So the caller answers the change although the index is full
         or busy. The index catches up later, before its next answer.
@@ -199,10 +177,11 @@ class Upkeep:
         try:
             yield
         except (BusyError, StorageError):
-            with self._owing:
-                self._owed[name] = object()
-            if self._watch is not None:
-                self._watch.look_again(name)
+            for name in names:
+                with self._owing:
+                    self._owed[name] = object()
+                if self._watch is not None:
+                    self._watch.look_again(name)
 
     def heal(self, file: LockedFile) -> Row | None:
         """Repair a locked file if necessary, index it, and return its row, as `Intake.heal` says."""

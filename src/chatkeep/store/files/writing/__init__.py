@@ -5,4 +5,7 @@ batches          the messages of an append: each once, numbered
 choosing         the messages that a command drops, or keeps
 erasure          dropped lines erased for good
 digesting        the counts, title and preview after lines that drop others
+labelling        the labels of new messages for the index
+known_ends       the sessions last written, as the next append needs them
+merger           sessions from elsewhere, many new ones together
 """

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import Final
 
 from chatkeep.core.life.dropping import Chosen, drops_of, kept_of
@@ -50,6 +50,15 @@ def dropped_by(upkeep: Upkeep, file: LockedFile, row: Row, drops: Drops) -> tupl
     for one in drops:
         found += _messages(file, _range(upkeep, row, one.first, one.last))
     return tuple(line for line in found if not line.is_mark)
+
+
+def stored_in(file: LockedFile, spots: Iterable[Spot], wanted: Collection[str]) -> dict[str, Message]:
+    """Return the messages at these spots with one of these ids, by id."""
+    found: dict[str, Message] = {}
+    for message in _messages(file, spots):
+        if message.id in wanted:
+            found.setdefault(message.id, message)
+    return found
 
 
 def _spots(upkeep: Upkeep, row: Row, lines: Chosen) -> Sequence[Spot]:

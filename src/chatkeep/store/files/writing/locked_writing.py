@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Collection, Iterator, Sequence
+from typing import NamedTuple
 
 import msgspec
 
@@ -14,6 +15,7 @@ from chatkeep.errors import BusyError, SessionDamagedError, SessionNotFoundError
 from chatkeep.store.files.index import changes, rows
 from chatkeep.store.files.index.index import Index, RowAndSpots
 from chatkeep.store.files.index.rows import Database, Entry, Row
+from chatkeep.store.files.index.sets.terms import Indexed
 from chatkeep.store.files.tree import format as session_file
 from chatkeep.store.files.tree.held import LockedFile
 from chatkeep.store.files.tree.tombstones import Tombstones
@@ -21,6 +23,44 @@ from chatkeep.store.files.tree.tree import NotRegularError, Tree, file_name
 from chatkeep.store.files.upkeep.intake import NOT_A_FILE, has_tail, waits
 from chatkeep.store.files.upkeep.upkeep import Upkeep
 from chatkeep.store.files.writing.digesting import digest_after
+from chatkeep.store.files.writing.known_ends import KnownEnds
+from chatkeep.store.files.writing.labelling import labelled
+
+
+class NewFile(NamedTuple):
+    """A session to be stored: its header, its lines, and the unknown fields of its header."""
+
+    header: Header
+    messages: Sequence[Message]
+    extra: dict[str, Json]
+
+
+class _EncodedFile(NamedTuple):
+    """A session to be stored, as the bytes of its file and the labels of its messages."""
+
+    new: NewFile
+    name: str
+    first_line: bytes
+    lines: Sequence[bytes]
+    indexed: Sequence[Indexed]
+
+    @property
+    def content(self) -> bytes:
+        """The bytes of the file."""
+        return session_file.whole_file(self.first_line, self.lines, len(self.lines))
+
+    def entry(self, stamp: Stamp) -> Entry:
+        """Return the content for the index."""
+        entry = Entry(
+            name=self.name,
+            header=self.new.header,
+            digest=Digest().plus(*self.new.messages),
+            stamp=stamp,
+            body=len(self.first_line),
+            messages=self.new.messages,
+            indexed=self.indexed,
+        )
+        return rows.with_lines(entry, self.lines, len(self.first_line))
 
 
 class Writer:
@@ -32,6 +72,7 @@ class Writer:
         self._upkeep = upkeep
         self._tombstones = tombstones
         self._suspects: set[str] = set()
+        self._ends = KnownEnds(upkeep)
 
     @contextlib.contextmanager
     def held(self, key: str) -> Iterator[LockedFile | None]:
@@ -91,6 +132,17 @@ class Writer:
             raise SessionDamagedError(key, found.row.damage)
         return found
 
+    def end(self, file: LockedFile, key: str, ids: Collection[str]) -> RowAndSpots:
+        """Return the same as `current`, from memory if possible; without drops among the new lines it is enough.
+
+        Raises:
+            SessionDamagedError: when the file must not be written.
+        """
+        row = self._ends.row(file, ids)
+        if row is not None and row.header.key == key and has_tail(file, row):
+            return RowAndSpots(row, [])
+        return self.current(file, key, ids)
+
     def headed(self, file: LockedFile, row: Row, header: Header) -> Row:
         """Replace a locked file by one with this header, and return its row."""
         old = file.read()
@@ -108,7 +160,7 @@ class Writer:
         if not messages:
             file.flush()  # the process behind a stored message may have died before its flush
             return
-        indexed = self._upkeep.prepared(messages)
+        indexed = labelled(self._upkeep, messages)
         if session_file.needs_format(messages) and session_file.is_old(file.read_at(0, session_file.HEAD_BYTES)):
             row = self.headed(file, row, row.header)
         digest = digest_after(self._upkeep, file, row, messages)
@@ -129,7 +181,9 @@ class Writer:
                 indexed=indexed,
             )
             grown = rows.with_lines(entry, lines, row.tail, row.checksum)
-            if not self._upkeep.note(lambda db: rows.grow(db, row, grown)):
+            if self._upkeep.note(lambda db: rows.grow(db, row, grown)):
+                self._ends.grown(row, grown, messages)
+            else:
                 self._upkeep.heal(file)
 
     def create(self, header: Header, messages: Sequence[Message], extra: dict[str, Json] | None = None) -> None:
@@ -138,26 +192,27 @@ class Writer:
         Raises:
             FileExistsError: when another writer was quicker.
         """
-        indexed = self._upkeep.prepared(messages)
-        name, first_line = (
-            file_name(header.key),
-            session_file.header_line(header, session_file.with_unknown(extra or {})),
-        )
-        lines = session_file.message_lines(messages)
-        content = session_file.whole_file(first_line, lines, len(lines))
-        self._tombstones.settle(name)  # this session is another one
-        with self._tree.created(name, content) as file, self._upkeep.telling(name):
-            entry = Entry(
-                name=name,
-                header=header,
-                digest=Digest().plus(*messages),
-                stamp=file.stamp_seen(),
-                body=len(first_line),
-                messages=messages,
-                indexed=indexed,
-            )
-            made = rows.with_lines(entry, lines, len(first_line))
-            self._upkeep.note(lambda db: changes.take(db, name, made))
+        new = self._encoded(NewFile(header, messages, extra or {}))
+        self._tombstones.settle(new.name)  # this session is another one
+        with self._tree.created(new.name, new.content) as file, self._upkeep.telling(new.name):
+            entry = new.entry(file.stamp_seen())
+            self._upkeep.note(lambda db: changes.take_all(db, [entry]))
+
+    def create_all(self, files: Sequence[NewFile]) -> frozenset[str]:
+        """Make the files and rows of new sessions together; return their names, without those that are taken."""
+        encoded = {one.name: one for one in map(self._encoded, files)}
+        for name in encoded:
+            self._tombstones.settle(name)  # these sessions are others
+        contents = {name: one.content for name, one in encoded.items()}
+        with self._tree.created_together(contents) as made, self._upkeep.telling(*made):
+            entries = [encoded[name].entry(file.stamp_seen()) for name, file in made.items()]
+            self._upkeep.note(lambda db: changes.take_all(db, entries))
+            return frozenset(made)
+
+    def _encoded(self, new: NewFile) -> _EncodedFile:
+        first_line = session_file.header_line(new.header, session_file.with_unknown(new.extra))
+        lines = session_file.message_lines(new.messages)
+        return _EncodedFile(new, file_name(new.header.key), first_line, lines, labelled(self._upkeep, new.messages))
 
     def forget(self, name: str) -> None:
         """Remove a deleted file from the index, unless the index already describes a new file of that name."""
