@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from typing import Final
 
 import msgspec
@@ -20,10 +21,10 @@ from chatkeep.errors import (
     MessageConflictError,
     SessionDeletedError,
     SessionNotFoundError,
-    StorageError,
 )
 from chatkeep.importers.known import settled
 from chatkeep.sessions.sessions import Sessions
+from chatkeep.store.merging import merged_in_turn
 from chatkeep.wire.errors import advised
 
 ERRORS_MAX: Final = 1000  # flaws listed in a report; further ones are counted
@@ -32,6 +33,11 @@ _NAMED_CONFLICTS: Final = 3  # message ids in one sentence
 
 _TOLD_ALONE: Final = ({ForbiddenError.code}, {SessionDeletedError.code})
 """The codes told as the failure of a whole import, when there is no other."""
+
+_GROUP_MAX: Final = 64  # sessions merged at once; each has a file open meanwhile
+_GROUP_BYTES: Final = 1 << 20  # of text, in such a group; the next session may exceed it
+_PARTS_BYTES: Final = 4096  # taken for the size of content that is no text
+
 
 EncodedReports = dict[str, bytes]
 """Message ids, each with a fingerprint of the message."""
@@ -75,6 +81,7 @@ class Report(Struct, frozen=True, kw_only=True):
 
 OnSession = Callable[[Session | Flaw], None]
 Record = Session | Flaw
+_Outcome = tuple[Record, Merged | Flaw]
 
 
 def take_in(
@@ -92,7 +99,7 @@ def take_in(
     Raises:
         StorageError: when the disk refuses; a second import continues where the first stopped.
     """
-    return _reported(_Merges(sessions, unless_deleted=not restore_deleted).merge, records, on_session)
+    return _reported(_Merges(sessions, unless_deleted=not restore_deleted).outcomes(records), on_session)
 
 
 class _Merges:
@@ -103,19 +110,55 @@ class _Merges:
         self._unless_deleted = unless_deleted
         self._moves: list[Moved] = []
 
-    def merge(self, session: Session) -> Merged:
-        """Merge a session, or the next part of one."""
+    def outcomes(self, records: Iterable[Record]) -> Iterator[_Outcome]:
+        """Yield the records in order, each with the outcome of its merge; many sessions are merged at once.
+
+        A later part of a session is merged by itself, once the parts before it are.
+        """
+        group: list[Record] = []
+        size = 0
+        for record in records:
+            if goes_on(record):
+                yield from self._merged(group)
+                group, size = [record], _GROUP_BYTES
+            else:
+                group.append(record)
+                size += 0 if isinstance(record, Flaw) else _size_of(record)
+            if size >= _GROUP_BYTES or len(group) >= _GROUP_MAX:
+                yield from self._merged(group)
+                group, size = [], 0
+        yield from self._merged(group)
+
+    def _merged(self, group: Sequence[Record]) -> Iterator[_Outcome]:
+        sessions = [self._moved(record) for record in group if isinstance(record, Session)]
+        told = self._sessions.arrivals.merge_all(sessions, unless_deleted=self._unless_deleted)
+        merged = zip(sessions, told, strict=True)
+        for record in group:
+            if isinstance(record, Flaw):
+                yield record, record
+                continue
+            session, outcome = next(merged)
+            if not goes_on(record):
+                self._moves = []
+            if isinstance(outcome, Merged):
+                self._moves += outcome.moves
+                (outcome,) = merged_in_turn(partial(settled, self._sessions, merged=outcome), [session])
+            yield record, _told(record, outcome)
+
+    def _moved(self, session: Session) -> Session:
+        """Return a session, or the next part of one: then its drops of earlier parts have the seqs here."""
         messages = session.messages
-        if not goes_on(session):
-            self._moves = []
-        elif messages[0].drops:
-            drops = moved_drops(messages[0].drops, self._moves) or None
-            session = msgspec.structs.replace(
-                session, messages=(msgspec.structs.replace(messages[0], drops=drops), *messages[1:])
-            )
-        merged = self._sessions.merge(session, unless_deleted=self._unless_deleted)
-        self._moves += merged.moves
-        return settled(self._sessions, session, merged)
+        if not (goes_on(session) and messages[0].drops):
+            return session
+        drops = moved_drops(messages[0].drops, self._moves) or None
+        return msgspec.structs.replace(
+            session, messages=(msgspec.structs.replace(messages[0], drops=drops), *messages[1:])
+        )
+
+
+def _size_of(session: Session) -> int:
+    """Return about how many bytes of text a session has."""
+    return sum(len(one.content) if isinstance(one.content, str) else _PARTS_BYTES for one in session.messages)
 
 
 def would_take_in(
@@ -130,20 +173,26 @@ def would_take_in(
 
     def would_merge(session: Session) -> Merged:
         merged = settled(sessions, session, _would_merge(sessions, session, told))
-        if not restore_deleted and sessions.is_deleted(session.header.key):
+        if not restore_deleted and sessions.arrivals.is_deleted(session.header.key):
             raise SessionDeletedError(session.header.key)
         return merged
 
-    return _reported(would_merge, records, on_session)
+    def outcomes() -> Iterator[_Outcome]:
+        for record in records:
+            if isinstance(record, Flaw):
+                yield record, record
+            else:
+                yield record, _told(record, merged_in_turn(would_merge, [record])[0])
+
+    return _reported(outcomes(), on_session)
 
 
-def _reported(merge: Callable[[Session], Merged], records: Iterable[Record], on_session: OnSession | None) -> Report:
+def _reported(outcomes: Iterator[_Outcome], on_session: OnSession | None) -> Report:
     created = extended = added = skipped = left_out = 0
     errors: list[Flaw] = []
     gone = _LeftOut()
     is_counted = False
-    for record in records:
-        merged = record if isinstance(record, Flaw) else _merged(merge, record)
+    for record, merged in outcomes:
         flaw = merged if isinstance(merged, Flaw) else _conflict(record, merged)
         if flaw is not None and flaw.code == SessionDeletedError.code:
             gone.add(flaw.place, is_new=not goes_on(record))
@@ -197,13 +246,10 @@ def goes_on(record: Record) -> bool:
     return isinstance(record, Session) and bool(record.messages) and record.messages[0].seq > 1
 
 
-def _merged(merge: Callable[[Session], Merged], session: Session) -> Merged | Flaw:
-    try:
-        return merge(session)
-    except StorageError:
-        raise
-    except ChatkeepError as error:
-        return Flaw(session.header.key[:KEY_CHARS_MAX], advised(error), error.code)  # an invalid key may be very long
+def _told(session: Session, outcome: Merged | ChatkeepError) -> Merged | Flaw:
+    if isinstance(outcome, Merged):
+        return outcome
+    return Flaw(session.header.key[:KEY_CHARS_MAX], advised(outcome), outcome.code)  # an invalid key may be very long
 
 
 def _conflict(record: Record, merged: Merged) -> Flaw | None:
