@@ -104,6 +104,7 @@ bench: $(VENV)/ready
 	$(BIN)/python bench/bodies.py
 	-$(BIN)/python bench/lag.py
 	$(BIN)/python bench/page.py .bench
+	$(BIN)/python bench/durable.py
 	$(BIN)/python bench/alternatives.py
 	$(BIN)/python bench/limits.py
 
