@@ -120,7 +120,7 @@ QUOTES: Final = (
     Quote("search.md", "Once # messages are fresh", "store.files.index.sets.sealing", "SEALED_FROM"),
     Quote("search.md", "fresh (# in a quiet moment)", "store.files.index.sets.sealing", "SEALED_QUIET_FROM"),
     Quote("0007-", "A limit below # only cuts", "core.search.search", "_WANTED_LEAST"),
-    Quote("0007-", "caches up to # MB", "store.files.index.reading_connections", "_FIRST_CACHE_KB", KIB),
+    Quote("0007-", "caches up to # MB", "store.files.index.turns.reading_connections", "_FIRST_CACHE_KB", KIB),
     Quote("0008-", "until the answer is stored (# s at most)", "http.streams.passage", "STORE_WAIT_S"),
     Quote("0008-", "latest # in the index", "model.recording", "_OPENED_ALIKE"),
     Quote("0008-", "in the index and reads #.", "model.recording", "_COMPARED"),

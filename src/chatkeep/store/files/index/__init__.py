@@ -5,6 +5,5 @@ databases   its media: on the disk, or in memory over a read-only file
 search/     finding messages by words       counting, changes, selecting   statistics, feed, lists
 rows        typed rows                      columns                        their values
 sql         named statements                overlay                        written pages in memory
-kept        answers of one moment             committing                  changes in groups; housekeeping
-runs        documents of neighbouring messages                           reading_connections   lent to readers
+turns/      changes in groups, lent readers, kept answers        runs   neighbouring documents
 """

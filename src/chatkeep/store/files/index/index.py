@@ -41,15 +41,15 @@ from chatkeep.disk.files import Stamp, told
 from chatkeep.disk.sqlite import read_snapshot
 from chatkeep.store.files.index import changes, costing, counting, rows
 from chatkeep.store.files.index.columns import EPOCH_US, Value, hash_of
-from chatkeep.store.files.index.committing import Committer, Write
 from chatkeep.store.files.index.databases import IndexLostError, Medium, lost_as_such
-from chatkeep.store.files.index.kept import KeptAnswers
-from chatkeep.store.files.index.reading_connections import ReadingConnections
 from chatkeep.store.files.index.rows import EVERY_ROLE, Database, Row, Spot, row_of, spot_of
 from chatkeep.store.files.index.search.lookups import FoundMessages, Reader, found_messages
 from chatkeep.store.files.index.selecting import conditions, key_bounds, unindexed
 from chatkeep.store.files.index.sets.tail import Tail
 from chatkeep.store.files.index.sql import LATE_INDEXES, QUERIES, SCHEMA, reading_rows
+from chatkeep.store.files.index.turns.committing import Committer, Write
+from chatkeep.store.files.index.turns.kept import KeptAnswers
+from chatkeep.store.files.index.turns.reading_connections import ReadingConnections
 
 _T = TypeVar("_T")
 

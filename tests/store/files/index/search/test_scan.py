@@ -18,8 +18,8 @@ import pytest
 
 from chatkeep.core.model import Draft, Hits, Role, Selection
 from chatkeep.core.search.search import Search
-from chatkeep.store.files.index import committing
 from chatkeep.store.files.index.sets import sealing
+from chatkeep.store.files.index.turns import committing
 from chatkeep.store.files.store import FilesStore
 from chatkeep.store.memory import MemoryStore
 from chatkeep.testing import at, draft, search_for

@@ -22,12 +22,12 @@ from chatkeep.core.search.query import is_in, parse_query, words_of
 from chatkeep.core.search.ranker import Match, Scores
 from chatkeep.core.search.search import Search
 from chatkeep.core.search.stems import stem
-from chatkeep.store.files.index import committing
 from chatkeep.store.files.index.search import collector, planner, proof, searching
 from chatkeep.store.files.index.search.candidates import Candidates, Ranking
 from chatkeep.store.files.index.search.pool import Pool
 from chatkeep.store.files.index.search.tuning import Bounds
 from chatkeep.store.files.index.sets import lexicon, sealing, selections, terms
+from chatkeep.store.files.index.turns import committing
 from chatkeep.store.files.store import FilesStore
 from chatkeep.store.files.tree.tree import file_name
 from chatkeep.store.memory import MemoryStore

@@ -10,10 +10,10 @@ from pathlib import Path
 import apsw
 import pytest
 
-from chatkeep.store.files.index import committing
-from chatkeep.store.files.index.committing import Committer
 from chatkeep.store.files.index.databases import IndexLostError, OnDisk
 from chatkeep.store.files.index.rows import Database
+from chatkeep.store.files.index.turns import committing
+from chatkeep.store.files.index.turns.committing import Committer
 
 
 @pytest.fixture
