@@ -120,7 +120,7 @@ def follower(home: SyncedHome, sessions: Sessions, positions: Path, told: Follow
 def following(home: SyncedHome, sessions: Sessions, positions: Path) -> Iterator[Followed]:
     """Follow a home in a thread for the length of the block."""
     told, stop = Followed(), threading.Event()
-    with follower(home, sessions, positions, told) as one:
+    with follower(home, sessions, positions, told) as one, one.watching():
         thread = threading.Thread(target=one.follow, args=(stop,))
         thread.start()
         try:

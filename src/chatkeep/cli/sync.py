@@ -139,14 +139,15 @@ def _run(workspace: Path | None, homes: Sequence[SyncedHome], how: SyncHow, runn
         sessions = Sessions(store, trash_days=chosen.trash_days)
         told_to = (running.taken, running.problem)
         with opened_follower(chosen.workspace, chosen.address.url, homes, sessions, how, told_to) as follower:
-            if not how.dry_run or once:
-                _catch_up(follower, running)
             if once:
+                _catch_up(follower, running)
                 return
-            running.is_following = True
-            screen.complain(f"Following {screen.counted(len(homes), 'folder')}; Ctrl-C stops.")
-            with contextlib.suppress(KeyboardInterrupt):
-                follower.follow(threading.Event())
+            with follower.watching():
+                _catch_up(follower, running)
+                running.is_following = True
+                screen.complain(f"Following {screen.counted(len(homes), 'folder')}; Ctrl-C stops.")
+                with contextlib.suppress(KeyboardInterrupt):
+                    follower.follow(threading.Event())
 
 
 def _catch_up(follower: Follower, running: _Running) -> None:

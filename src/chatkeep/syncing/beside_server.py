@@ -29,7 +29,8 @@ def serve_sync(workspace: Path, store: str, sessions: Sessions, stop: threading.
                     counts = Counter(home.format for home in homes)
                     _log.info("following %s", ", ".join(f"{name} ({count})" for name, count in counts.items()))
                     log = _Log()
-                    with opened_follower(workspace, store, homes, sessions, SyncHow(), (log.taken, log.problem)) as one:
+                    told_to = (log.taken, log.problem)
+                    with opened_follower(workspace, store, homes, sessions, SyncHow(), told_to) as one, one.watching():
                         one.follow(stop)
                     return
                 reason = "no history of another program was found"

@@ -10,6 +10,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -92,6 +93,17 @@ class Follower:
         self._on_problem = on_problem
         self._due = DueFiles()
         self._doubts: dict[Path, _Doubt] = {}
+        self._notices = Notices(())
+
+    @contextmanager
+    def watching(self) -> Iterator[None]:
+        """Let the system tell of changes for the length of the block, from its beginning on."""
+        self._find_places()
+        self._notices = Notices(self._deep_folders())
+        try:
+            yield
+        finally:
+            self._notices.close()
 
     def catch_up(self, stop: threading.Event | None = None) -> None:
         """Read all files that changed since they were read; tell at once what is wrong with them.
@@ -102,6 +114,8 @@ class Follower:
         self._look_at_all()
         while self._due and not (stop is not None and stop.is_set()):
             self._work()
+            for path in self._notices.wait(0):
+                self._note(path)
             time.sleep(self._due.wait_s(time.monotonic(), _TICK_S))
         self._tell_doubts(time.monotonic() + _STILL_S)
 
@@ -111,38 +125,37 @@ class Follower:
         return [stamps for path in self._due.paths() if (stamps := stamps_of(path)) is not None]
 
     def follow(self, stop: threading.Event) -> None:
-        """Read what changed, until `stop` is set; a refusing disk is tried again."""
+        """Read what changed, until `stop` is set, best while `watching`; a refusing disk is tried again."""
         refused = ""
         while not stop.is_set():
-            self._find_places()
             folders = self._deep_folders()
-            notices = Notices(folders)
             try:
-                self._follow(notices, folders, stop)
+                self._follow(folders, stop)
                 refused = ""
             except StorageError as error:
                 if refused != error.code:
                     refused = error.code
                     self._on_problem("the workspace", str(error))
                 stop.wait(_REFUSED_S)
-            finally:
-                notices.close()
+            if folders != self._deep_folders():
+                self._notices.close()
+                self._notices = Notices(self._deep_folders())
 
-    def _follow(self, notices: Notices, folders: Sequence[Path], stop: threading.Event) -> None:
+    def _follow(self, folders: Sequence[Path], stop: threading.Event) -> None:
         """Follow until the set of folders changes."""
         next_look = next_tick = 0.0
         while not stop.is_set():
             began = time.monotonic()
             if began >= next_look:
                 self._look_at_all()
-                next_look = _next_look(began, time.monotonic(), is_live=notices.is_live)
+                next_look = _next_look(began, time.monotonic(), is_live=self._notices.is_live)
                 if folders != self._deep_folders():
                     return
             elif began >= next_tick:
                 self._look(one for home in self._homes for one in _shallow(home))
                 self._tell_doubts(began)
                 next_tick = time.monotonic() + _TICK_S
-            for path in notices.wait(self._due.wait_s(time.monotonic(), _TICK_S)):
+            for path in self._notices.wait(self._due.wait_s(time.monotonic(), _TICK_S)):
                 self._note(path)
             self._work()
 
