@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import signal
 import subprocess
@@ -30,6 +31,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Home:
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     found = Home(tmp_path / "home")
     append(found.transcript(1), line("needle"))
+    os.utime(found.transcript(1), (1, 1))  # a file that changed just now may be read twice
     return found
 
 
@@ -44,6 +46,7 @@ def test_sync_asks_once(run: Run, home: Home) -> None:
     assert "1 new and 0 extended sessions with 1 message came in from 1 changed file.\n" == asked.out
     assert [("claude-code", "followed", 1)] == _listed(run)
     append(home.transcript(1), line("more"))
+    os.utime(home.transcript(1), (2, 2))
     assert {"messages_added": 1, "files": 1}.items() <= run("sync", "--once", "--json").json.items()
     assert "Nothing new: no file has changed.\n" == run("sync", "--once").out
     assert "Nothing new in 1 changed file.\n" == run("sync", "--once", "--afresh").out
