@@ -104,6 +104,7 @@ def moments(workspace: Path, prefix: str, acts: int, plant: str = "none") -> Ite
             doing, before = act_at(prefix, int(note[1])), after
             index = _index_of(_now(disk, workspace), workspace.parent.parent / "indexed")
             model.do(doing)
+            words &= model.erasable
             after = model.pictures(prefix)
         if doing is None or call.name in _NOISE:
             continue
@@ -223,19 +224,27 @@ def differences(seen: Pictures, allowed: Sequence[Pictures]) -> list[str]:
 def _is_between(one: Picture, may: Sequence[Picture]) -> bool:
     """Tell whether an act that was not answered has come halfway without harm.
 
-    The session is as before or after. So is the trash, and each for itself: a copy that came back may still be there.
-    A deletion may be remembered before it is done, and as long as its session is not back.
+    The session is as before or after. The trash may have some of what a purge removes, and a copy of what came back. A
+    deletion may be remembered before it is done, and as long as its session is not back.
     """
     if len(may) == 1:
         return False
+    fewest, most = sorted((each.trash for each in may), key=len)
     sessions = {(each.header, each.log, each.standing, each.is_listed) for each in may}
-    is_somewhere = one.log is not None or len(one.trash) == max(len(each.trash) for each in may)
-    has_all = is_somewhere or any(each.log is None and each.trash == one.trash for each in may)
+    is_somewhere = one.log is not None or one.trash == most or all(each.log is None for each in may)
+    is_as_told = any(each.log is None and each.trash == one.trash for each in may)
     return (
         (one.header, one.log, one.standing, one.is_listed) in sessions
-        and one.trash in {each.trash for each in may}
-        and has_all
+        and _is_part(fewest, one.trash)
+        and _is_part(one.trash, most)
+        and (is_somewhere or is_as_told)
     )
+
+
+def _is_part(some: Sequence[object], every: Sequence[object]) -> bool:
+    """Tell whether a list has these in their order."""
+    left = iter(every)
+    return all(each in left for each in some)
 
 
 def words_told(workspace: Path, gone: frozenset[str]) -> list[str]:

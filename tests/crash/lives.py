@@ -45,6 +45,7 @@ _KEYS: Final = 3
 _FORKS: Final = 2
 _SIZES: Final = (1, 40, 420, 3_000)
 _ALL: Final = Selection(archived=None)
+_SHOWN: Final = 24  # characters of a content
 _ACTIONS: Final[tuple[Literal["archive", "trash", "delete"], ...]] = ("archive", "trash", "delete")
 
 A_WORD: Final = re.compile(rb"x[0-9a-f]{20}")
@@ -75,7 +76,7 @@ class Act(Struct, frozen=True):
         ]
 
 
-Line = tuple[str, str, Json, Drops | None]
+Line = tuple[str, str, str, Drops | None]
 
 
 class Picture(Struct, frozen=True):
@@ -189,7 +190,12 @@ def _picture(store: OwnStore, key: str, *, is_listed: bool, trash: tuple[tuple[L
 
 
 def _lines(messages: Iterable[Message]) -> tuple[Line, ...]:
-    return tuple((one.id, one.role, one.content, one.drops) for one in messages)
+    return tuple((one.id, one.role, _short(one.content), one.drops) for one in messages)
+
+
+def _short(content: Json) -> str:
+    """Return a text that stands for a content, and is the same for no other."""
+    return f"{str(content)[:_SHOWN]} {hashlib.sha256(str(content).encode()).hexdigest()}" if content else ""
 
 
 def _append(store: OwnStore, act: Act) -> None:
