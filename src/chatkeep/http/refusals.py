@@ -32,9 +32,7 @@ PASSED: Final[Problems] = (*GUARDED, *MODEL, errors.NotFoundError)
 """Those of a route that only passes a request on."""
 ASKED: Final[Problems] = (*ADDRESSED, *SENT, *MODEL, errors.ContextTooLongError)
 """Those of a route that stores a request and passes it on."""
-AS_OPENAI: Final = tuple(
-    errors.InvalidRequestError if one is errors.InvalidError else one for one in (*GUARDED, errors.NotFoundError)
-)
-"""Those of a route that answers as OpenAI does."""
+AS_OPENAI: Final[Problems] = (*GUARDED, errors.InvalidRequestError, errors.NotFoundError)
+"""Those of a route that answers as OpenAI does; the gate before it refuses a bad address with 422, as everywhere."""
 AS_OPENAI_ADDRESSED: Final[Problems] = (*AS_OPENAI, errors.SessionDamagedError)
 """Those of such a route about one conversation."""
