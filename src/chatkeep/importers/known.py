@@ -7,6 +7,7 @@ contradiction.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 
 import msgspec
@@ -33,10 +34,12 @@ def settled(sessions: Sessions, session: Session, merged: Merged) -> Merged:
     """
     if not merged.conflicts:
         return merged
-    new = {message.id: message for message in session.messages}
     conflicts = set(merged.conflicts)
+    new: defaultdict[str, list[Message]] = defaultdict(list)
+    for message in session.messages:
+        new[message.id].append(message)  # a file may have an id twice, with other content
     for stored in _stored(sessions, session.header.key):
-        if stored.id in conflicts and stored.id in new and _is_earlier(stored, new[stored.id]):
+        if stored.id in conflicts and all(_is_earlier(stored, later) for later in new[stored.id]):
             conflicts.discard(stored.id)
     return msgspec.structs.replace(
         merged,
