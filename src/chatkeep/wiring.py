@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from chatkeep.http.streams.upstreams import Upstreams
     from chatkeep.model.chat import Chats
     from chatkeep.model.upstream import ModelSettings
+    from chatkeep.sessions.confinement import Confinement
     from chatkeep.store.admin import Admin, Cuts, Finding, FindingKind, Outcome, Remedy
     from chatkeep.store.open import Served
     from chatkeep.workers.beside import Beside
@@ -223,6 +224,7 @@ def _answer(descriptors: Sequence[int], work: Callable[[bytes], bytes]) -> None:
 def findings_in(settings: Settings, on_progress: Callable[[int, int], None] | None = None) -> Iterator[Finding]:
     """Yield the findings in a store and the tokens of its workspace; open nothing for writing and change nothing."""
     from chatkeep.access.page_sessions import PAGES_FILE, PageSessions  # noqa: PLC0415 - only for `doctor`
+    from chatkeep.access.people_file import PEOPLE_FILE, PeopleFile  # noqa: PLC0415
     from chatkeep.store.admin import Finding  # noqa: PLC0415
 
     yield from admin_for(settings).check(on_progress)
@@ -232,6 +234,7 @@ def findings_in(settings: Settings, on_progress: Callable[[int, int], None] | No
     lists: tuple[tuple[FindingKind, Path, Callable[[], object]], ...] = (
         ("tokens", tokens.path, tokens.all),
         ("pages", workspace / PAGES_FILE, PageSessions(tokens).check),
+        ("people", workspace / PEOPLE_FILE, PeopleFile(workspace).all),
     )
     for kind, path, read in lists:
         try:
@@ -340,6 +343,14 @@ def chats_of(settings: Settings) -> Chats | None:
     )
 
 
+def reach_of(settings: Settings) -> Confinement:
+    """Return the reach of the workspace's owner: every key, its people, and the trash of the settings."""
+    from chatkeep.access.people_file import PeopleFile  # noqa: PLC0415 - not for help
+    from chatkeep.sessions.confinement import Confinement  # noqa: PLC0415
+
+    return Confinement(trash_days=settings.trash_days, people=PeopleFile(settings.workspace))
+
+
 def page_sessions(workspace: Path) -> PageSessions:
     """Return the store of signed-in browsers."""
     from chatkeep.access.page_sessions import PageSessions  # noqa: PLC0415 - only for those who ask for tokens
@@ -376,7 +387,7 @@ def serve_store(
     )
     searcher, writer = _beside(settings, store)
     app = create_app(
-        Sessions(store, trash_days=settings.trash_days),
+        Sessions(store, reach=reach_of(settings)),
         guard,
         pools=Pools(searcher, BodyMemory(settings.body_memory, _trim), writer),
         chats=chats_of(settings),

@@ -72,6 +72,9 @@ CASES: dict[str, Case] = {
     "archive": Case("writes", "api:1"),
     "unarchive": Case("writes", "api:1"),
     "delete": Case("makes room", "api:2 --yes"),
+    "link": Case("writes", "api:1 --person bob"),
+    "unlink": Case("writes", "api:3"),
+    "people": Case("reads", "alice --json"),
     "prune": Case("reads", "--json"),  # without rules
     "trash list": Case("reads", "--json"),
     "trash restore": Case("writes", "gone:1"),
@@ -243,6 +246,7 @@ def _furnished(run: Run, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Path
         store.close()
         monkeypatch.setenv("CHATKEEP_WORKSPACE", str(disk.workspace))
         run("token", "create")
+        run("link", "api:3", "--person", "alice")
         run("backup", str(aside / "kept.zip"))
         (aside / "import.jsonl").write_text(run("export", KEYS[0], "--format", "jsonl").out.replace(KEYS[0], "other:1"))
         (aside / "list.json").write_text(json.dumps([_SAID]))

@@ -46,6 +46,7 @@ from chatkeep.http.gate.guard import UNLIMITED, Guard
 from chatkeep.http.gate.limits import Limits
 from chatkeep.http.services import services_of
 from chatkeep.http.streams.followers import Feed
+from chatkeep.sessions.persons import People
 from chatkeep.sessions.sessions import Sessions
 from chatkeep.store.memory import MemoryStore
 from chatkeep.store.protocol import Store
@@ -53,6 +54,12 @@ from chatkeep.testing import StoreContract
 
 KEY = "cli:default"
 TRASH = {"purge", "restore", "trash"}
+PEOPLE: dict[str, Callable[..., object]] = {
+    "people": People.all,
+    "link": People.link,
+    "unlink": People.unlink,
+    "person_history": People.history,
+}
 VERBS = {
     *(
         "append",
@@ -890,9 +897,12 @@ def runs_as(asked: Callable[..., object], verb: Callable[..., object]) -> bool:
 def test_clients_have_the_verbs_of_sessions(kind: type) -> None:
     """What is written for sessions runs on a client."""
     public = {name for name in dir(kind) if not name.startswith("_")}
-    assert VERBS | TRASH | {"chat", "chat_stream", "events", "token"} == public  # the last are of the server alone
+    of_servers = {"chat", "chat_stream", "events", "token"}
+    assert VERBS | TRASH | {*PEOPLE} | of_servers == public
     for verb in TRASH:
         assert runs_as(getattr(Store, verb), getattr(kind, verb)), verb
+    for verb, asked in PEOPLE.items():
+        assert runs_as(asked, getattr(kind, verb)), verb
     for verb in VERBS - {"close"}:
         assert runs_as(getattr(Sessions, verb), getattr(kind, verb)), verb
 

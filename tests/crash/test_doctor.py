@@ -189,7 +189,7 @@ def test_find_an_index_that_is_none(tmp_path: Path, damage: str) -> None:
     _check_served(workspace, 60)
 
 
-@pytest.mark.parametrize("name", ["tokens.json", "pages.json", "tombstones"])
+@pytest.mark.parametrize("name", ["tokens.json", "pages.json", "people.json", "tombstones"])
 @pytest.mark.parametrize("thing", ["text", "pipe", "link", "folder"])
 def test_find_a_token_file_that_is_none(tmp_path: Path, thing: str, name: str) -> None:
     """A file of tokens or page sessions that nobody can use is found without waiting for it, and set aside."""

@@ -8,7 +8,8 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from chatkeep.client import calls, queries
+from chatkeep.client import queries
+from chatkeep.client.calls import session_calls as calls
 from chatkeep.client.exchange import Call, ChatEvents
 from chatkeep.core.model import Draft, Header, Message, Revision, Selection, Session
 from chatkeep.core.sse import EventReader

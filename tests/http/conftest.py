@@ -11,10 +11,12 @@ import httpx
 import pytest
 from starlette.applications import Starlette
 
+from chatkeep.access.people_file import PeopleFile
 from chatkeep.access.tokens import TokenFile
 from chatkeep.http.app import create_app
 from chatkeep.http.gate.guard import UNLIMITED, Guard
 from chatkeep.http.gate.limits import Limits
+from chatkeep.sessions.confinement import Confinement
 from chatkeep.sessions.sessions import Sessions
 from chatkeep.store.files.store import FilesStore
 from tests.http.listening import listening
@@ -43,7 +45,7 @@ def serving(folder: Path) -> Iterator[Server]:
     tokens = TokenFile(folder / "tokens.json")
     secret, _ = tokens.create("admin", scopes=("admin",))
     store = FilesStore.open(folder / "workspace", durability="none")
-    sessions = Sessions(store)
+    sessions = Sessions(store, reach=Confinement(people=PeopleFile(folder / "workspace")))
     limits = Limits(folder / "limits.sqlite")
     guard = Guard(tokens, limits, hosts={"127.0.0.1", "localhost"}, rates=UNLIMITED)
     app = create_app(sessions, guard)

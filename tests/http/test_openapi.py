@@ -16,6 +16,7 @@ import jsonschema_rs
 import pytest
 
 from chatkeep.access.page_sessions import SignInCode
+from chatkeep.access.people_file import PeopleFile
 from chatkeep.access.tokens import TokenFile
 from chatkeep.core.sse import EVENT_STREAM_TYPE
 from chatkeep.core.usage.spending import CallPrice
@@ -31,6 +32,7 @@ from chatkeep.http.streams.upstreams import Upstreams
 from chatkeep.http.table import ROUTES
 from chatkeep.model.chat import Chats
 from chatkeep.model.upstream import Upstream as Asked
+from chatkeep.sessions.confinement import Confinement
 from chatkeep.sessions.sessions import Sessions
 from chatkeep.store.files.store import FilesStore
 from chatkeep.store.memory import MemoryStore
@@ -230,7 +232,8 @@ def telling(folder: Path) -> Iterator[Story]:
     tokens = TokenFile(path)
     store = FilesStore.open(folder / "workspace", durability="none")
     numbers = count(1)
-    sessions = Sessions(store, now=lambda: AT, new_id=lambda _: f"01JHKZ8V1R{next(numbers):016}")
+    reach = Confinement(people=PeopleFile(folder))
+    sessions = Sessions(store, now=lambda: AT, new_id=lambda _: f"01JHKZ8V1R{next(numbers):016}", reach=reach)
     limits, code = Limits(None), SignInCode()
     guard = Guard(tokens, limits, hosts={"127.0.0.1"}, rates=UNLIMITED)
     with Upstream(key=MODEL_KEY) as upstream:

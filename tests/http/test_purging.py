@@ -20,6 +20,7 @@ from chatkeep.http.app import create_app, keep_by
 from chatkeep.http.gate.guard import Guard
 from chatkeep.http.gate.limits import Limits
 from chatkeep.http.purging import pruning, purging
+from chatkeep.sessions.confinement import Confinement
 from chatkeep.sessions.sessions import Sessions
 from chatkeep.store.memory import MemoryStore
 from chatkeep.testing import draft
@@ -85,7 +86,7 @@ def _trash_after(days: int, trash_days: int) -> tuple[list[str], bool]:
     async def run() -> tuple[list[str], bool]:
         store, threads = MemoryStore(), Counting()
         now = datetime.now(UTC) + timedelta(days=days)
-        sessions = Sessions(store, now=lambda: now, trash_days=trash_days)
+        sessions = Sessions(store, now=lambda: now, reach=Confinement(trash_days=trash_days))
         sessions.append("a", [draft("said")])
         sessions.delete("a", to_trash=True)
         async with purging(sessions, threads, pause_s=0):
@@ -139,7 +140,7 @@ def test_purge_to_the_end_of_a_step() -> None:
 
     async def run() -> list[Trashed]:
         store = Slow()
-        sessions = Sessions(store, now=lambda: datetime.now(UTC) + timedelta(days=31), trash_days=30)
+        sessions = Sessions(store, now=lambda: datetime.now(UTC) + timedelta(days=31), reach=Confinement(trash_days=30))
         sessions.append("a", [draft("said")])
         sessions.delete("a", to_trash=True)
         async with purging(sessions, Threads()):

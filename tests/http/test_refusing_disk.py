@@ -12,6 +12,7 @@ import httpx
 import pytest
 from msgspec import Struct
 
+from chatkeep.access.people_file import PeopleFile
 from chatkeep.access.tokens import TokenFile
 from chatkeep.core.history.state.conversation_ids import conversation_id
 from chatkeep.core.model import Json
@@ -21,6 +22,7 @@ from chatkeep.http.gate.limits import Limits
 from chatkeep.http.table import ROUTES
 from chatkeep.model.chat import Chats
 from chatkeep.model.upstream import ModelSettings, Upstream
+from chatkeep.sessions.confinement import Confinement
 from chatkeep.sessions.sessions import Sessions
 from chatkeep.store.files.store import FilesStore
 from chatkeep.testing import draft, talk
@@ -71,6 +73,10 @@ CASES: dict[tuple[str, str], Case] = {
     ("GET", "/api/v1/trash"): Case("reads"),
     ("POST", "/api/v1/trash/restore"): Case("writes", body={"key": "gone:1"}),
     ("POST", "/api/v1/trash/purge"): Case("makes room", body={"keys": ["gone:2"]}),
+    ("GET", "/api/v1/people"): Case("same"),
+    ("POST", "/api/v1/people/link"): Case("writes", body={"person": "bob", "keys": [KEYS[0]]}),
+    ("POST", "/api/v1/people/unlink"): Case("writes", body={"keys": ["old:1"]}),
+    ("GET", "/api/v1/people/history"): Case("same", query={"person": "alice"}),
     ("GET", "/api/v1/token"): Case("reads"),
     ("POST", "/mcp"): Case("same", body={"jsonrpc": "2.0", "id": 1, "method": "tools/list"}),
     ("GET", "/api/v1/export"): Case("same"),
@@ -256,6 +262,7 @@ def _furnish(workspace: Path) -> str:
         store.append(key, talk(3))
         store.delete(key, to_trash=True)
     store.close()
+    PeopleFile(workspace).link("alice", ["old:1"])
     return TokenFile(workspace / "tokens.json").create("admin", scopes=("admin",))[0]
 
 
@@ -266,7 +273,11 @@ def _served(workspace: Path) -> Iterator[str]:
     store = FilesStore.open(workspace, watch=True)
     limits = Limits(workspace / "limits.sqlite3")
     guard = Guard(TokenFile(workspace / "tokens.json"), limits, hosts={"127.0.0.1"}, rates=_FREE)
-    app = create_app(Sessions(store), guard, chats=Chats(Upstream(nowhere), history_tokens=1000))
+    app = create_app(
+        Sessions(store, reach=Confinement(people=PeopleFile(workspace))),
+        guard,
+        chats=Chats(Upstream(nowhere), history_tokens=1000),
+    )
     with listening(app, access_log=False) as port:
         yield f"http://127.0.0.1:{port}"
     limits.close()

@@ -34,13 +34,14 @@ def open_workspace(folder: Path | str, *, trash_days: int = 0) -> Iterator[Sessi
 
     It reads no settings of the workspace: with `trash_days` a deleted session goes to the trash, else it is gone.
     """
-    from chatkeep.sessions.sessions import Sessions  # noqa: PLC0415 - a client needs no store
+    from chatkeep.sessions.confinement import Confinement  # noqa: PLC0415 - a client needs no store
+    from chatkeep.sessions.sessions import Sessions  # noqa: PLC0415
     from chatkeep.store.address import folder_address  # noqa: PLC0415
     from chatkeep.store.open import StoreOptions, opened_at  # noqa: PLC0415
 
     store = opened_at(folder_address(Path(folder).absolute()), StoreOptions(watch=True))
     try:
-        yield Sessions(store, trash_days=trash_days)
+        yield Sessions(store, reach=Confinement(trash_days=trash_days))
     finally:
         store.close()
 

@@ -39,6 +39,7 @@ _ADVICE = {
     "busy": "Look again; if it stays so, a program hangs that has the file open.",
     "stray": "It does no harm: move it away if nobody needs it.",
     "pages": "No browser is signed in: mend or remove the file, and browsers sign in again.",
+    "people": "No session is found by person: mend or remove the file, and link the sessions again.",
     "deletions": "An import may bring back what was deleted: look at the file, or move it away.",
     "tokens": "No token is accepted: mend or remove the file, then `chatkeep token create`.",
 }

@@ -44,6 +44,12 @@ COMMANDS: Final = {
     "unarchive": ("marking.unarchive", "Take sessions out of the archive."),
     "hold": ("marking.hold_command", "Hold sessions."),
     "release": ("marking.release_command", "Release sessions that were held."),
+    "link": ("linking.link_command", "Link sessions to a person; no session changes, and `unlink` takes it back."),
+    "unlink": ("linking.unlink_command", "Let sessions belong to nobody."),
+    "people": (
+        "linking.people_command",
+        "List the people, or show what one of them said and heard in all sessions, merged by time.",
+    ),
     "delete": ("writing.delete_command", "Delete sessions."),
     "trash": ("deleted.trash_app", "List deleted sessions, bring them back, remove them for good."),
     "prune": ("pruning.prune", "Archive or delete what the retention rules say, and print what went and why."),

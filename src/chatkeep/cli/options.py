@@ -54,6 +54,9 @@ TagsOption = Annotated[
     list[str] | None,
     typer.Option("--tag", metavar="TAG", help="Only sessions with this tag; repeated, with all.", show_default=False),
 ]
+PersonOption = Annotated[
+    str | None, typer.Option(metavar="NAME", help="Only sessions linked to this person.", show_default=False)
+]
 PinnedOption = Annotated[bool | None, typer.Option(help="Only pinned sessions, or only others.", show_default=False)]
 RedactOption = Annotated[
     bool, typer.Option("--redact", help="Mask secrets: API keys, tokens, private keys, passwords.")
@@ -182,10 +185,11 @@ def made_sessions(workspace: Path | None) -> Iterator[Sessions]:
 
 @contextmanager
 def _sessions_of(chosen: Settings) -> Iterator[Sessions]:
-    from chatkeep.sessions.sessions import Sessions  # noqa: PLC0415 - not for help
+    from chatkeep import wiring  # noqa: PLC0415 - not for help
+    from chatkeep.sessions.sessions import Sessions  # noqa: PLC0415
 
     with workspace_store(chosen) as store:
-        yield Sessions(store, trash_days=chosen.trash_days)
+        yield Sessions(store, reach=wiring.reach_of(chosen))
 
 
 @contextmanager

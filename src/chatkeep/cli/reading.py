@@ -17,6 +17,7 @@ from chatkeep.cli.options import (
     AsJson,
     ChannelOption,
     KeyArgument,
+    PersonOption,
     PinnedOption,
     PrefixOption,
     TagsOption,
@@ -74,12 +75,13 @@ def list_command(
         list[str] | None,
         typer.Option(metavar="NAME=VALUE", help="Only with this in the metadata; repeatable.", show_default=False),
     ] = None,
+    person: PersonOption = None,
     metadata: Annotated[bool, typer.Option("--metadata", help="With --json: the metadata, too.")] = False,
     workspace: Workspace = None,
     as_json: AsJson = False,
 ) -> None:
     """List sessions, the latest activity first."""
-    selection = _selection(prefix, channel, tag, pinned=pinned, archived=None if everything else archived)
+    selection = _selection(prefix, channel, tag, person, pinned=pinned, archived=None if everything else archived)
     selection = msgspec.structs.replace(selection, metadata=meta_entries(meta or ()))
     with opened_sessions(workspace) as sessions:
         selection = _active(selection, since, until, sessions.now())
@@ -124,6 +126,7 @@ def search_command(
     session: OneSession = "",
     tag: TagsOption = None,
     pinned: PinnedOption = None,
+    person: PersonOption = None,
     role: RoleOption = "",
     since: Annotated[str, typer.Option(help=f"From this time on: {moments.HELP}.")] = "",
     until: Annotated[str, typer.Option(help="Before this time: of a day or month, before it begins.")] = "",
@@ -146,7 +149,7 @@ def search_command(
             raise InvalidError("--limit", "must be 1 to 200")
         wanted = Search(
             query=parse_query(text),
-            selection=_selection(prefix, channel, tag, pinned=pinned, archived=None),
+            selection=_selection(prefix, channel, tag, person, pinned=pinned, archived=None),
             session=parse_key(session) if session else None,
             roles=_roles(role),
             since=moment("--since", since, sessions.now()) if since else None,
@@ -220,9 +223,16 @@ def show_hits(hits: Hits, now: datetime) -> None:
 
 
 def _selection(
-    prefix: str, channel: str | None, tags: Sequence[str] | None, *, pinned: bool | None, archived: bool | None
+    prefix: str,
+    channel: str | None,
+    tags: Sequence[str] | None,
+    person: str | None,
+    *,
+    pinned: bool | None,
+    archived: bool | None,
 ) -> Selection:
-    return Selection(prefixes=(prefix,), channel=channel, archived=archived, pinned=pinned, tags=tuple(tags or ()))
+    every = Selection(prefixes=(prefix,), channel=channel, archived=archived, pinned=pinned)
+    return msgspec.structs.replace(every, tags=tuple(tags or ()), person=person)
 
 
 def _active(selection: Selection, since: str, until: str, now: datetime) -> Selection:

@@ -14,6 +14,7 @@ from typing import Annotated, Any, Final
 import msgspec
 import typer
 
+from chatkeep import wiring
 from chatkeep.cli import screen
 from chatkeep.cli.interrupts import stoppable
 from chatkeep.cli.options import AsJson, RedactOption, Workspace, path_of, settings, tell_redaction, workspace_store
@@ -136,7 +137,7 @@ def _run(workspace: Path | None, homes: Sequence[SyncedHome], how: SyncHow, runn
     """Take in what is there, and follow it unless that is all."""
     chosen = settings(workspace)
     with workspace_store(chosen) as store:
-        sessions = Sessions(store, trash_days=chosen.trash_days)
+        sessions = Sessions(store, reach=wiring.reach_of(chosen))
         told_to = (running.taken, running.problem)
         with opened_follower(chosen.workspace, chosen.address.url, homes, sessions, how, told_to) as follower:
             if once:

@@ -25,9 +25,10 @@ from typing import Final, Self
 
 import httpx
 
-from chatkeep.client import calls, queries
+from chatkeep.client import queries
 from chatkeep.client.async_connection import AsyncConnection, Sleep
 from chatkeep.client.async_session_log import AsyncSessionLog
+from chatkeep.client.calls import session_calls as calls
 from chatkeep.client.exchange import LIMIT_WAIT_S, ChatEvent
 from chatkeep.client.following import CatchingUp
 from chatkeep.client.sending import TIMEOUT_S

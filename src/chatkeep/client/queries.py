@@ -65,6 +65,7 @@ def filter_fields(selection: Selection) -> dict[str, str | tuple[str, ...] | dat
         "tag": selection.tags,
         "updated_after": selection.updated_after,
         "updated_before": selection.updated_before,
+        "person": selection.person,
         **meta_fields(selection),
     }
 

@@ -26,7 +26,8 @@ from typing import Final, Self
 
 import httpx
 
-from chatkeep.client import calls, queries
+from chatkeep.client import queries
+from chatkeep.client.calls import session_calls as calls
 from chatkeep.client.exchange import LIMIT_WAIT_S, ChatEvent
 from chatkeep.client.following import CatchingUp
 from chatkeep.client.sending import TIMEOUT_S

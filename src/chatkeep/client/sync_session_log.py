@@ -1,19 +1,23 @@
 # Made from async_session_log.py by `make client`: change that one
-"""The verbs about the messages of one session, and about its beginning."""
+"""The verbs about the messages of one session and its beginning, and about people with several sessions."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 
-from chatkeep.client import calls, queries
+from chatkeep.client import queries
+from chatkeep.client.calls import people_calls
+from chatkeep.client.calls import session_calls as calls
 from chatkeep.client.messages import Appendable, drafts_of
 from chatkeep.client.sync_connection import Connection
 from chatkeep.core.history.windows import Window
 from chatkeep.core.life.compacting import Compacted
 from chatkeep.core.life.dropping import Chosen, Created, Dropped, Mark, NewSession
+from chatkeep.core.life.people import Person, PersonHistory
 from chatkeep.core.life.trashing import Trashed
 from chatkeep.core.model import Appended, Message, Summary
+from chatkeep.core.paging import LIST_LIMIT_DEFAULT
 
 
 class SessionLog:
@@ -193,3 +197,35 @@ class SessionLog:
         return self._connection.answer(
             calls.window(key, {**bounds, "reasoning": reasoning or None, "log": log or None})
         )
+
+    def people(self) -> tuple[Person, ...]:
+        """Return the people with sessions that the token sees, by name, each with the keys of these."""
+        return self._connection.answer(people_calls.people())
+
+    def link(self, name: str, keys: Sequence[str]) -> Person:
+        """Link sessions to a person, and return the person; no session changes.
+
+        Raises:
+            SessionNotFoundError: when one is not there; nothing is linked then.
+            ConflictError: when one belongs to another person; nothing is linked then.
+        """
+        return self._connection.answer(people_calls.link(name, keys))
+
+    def unlink(self, keys: Sequence[str]) -> tuple[str, ...]:
+        """Let sessions belong to nobody, also those deleted since; return their keys.
+
+        Raises:
+            NotFoundError: when one of them belongs to nobody; nothing changes then.
+        """
+        return self._connection.answer(people_calls.unlink(keys))
+
+    def person_history(self, name: str, *, limit: int = LIST_LIMIT_DEFAULT, cursor: str | None = None) -> PersonHistory:
+        """Return the newest messages of a person over all sessions, merged by time, oldest first.
+
+        With the `next_cursor` of a page it returns those before it.
+
+        Raises:
+            NotFoundError: when nobody within reach has the name.
+            InvalidCursorError: when the links of the person have changed since.
+        """
+        return self._connection.answer(people_calls.person_history(name, limit=limit, cursor=cursor))

@@ -24,6 +24,7 @@ from chatkeep.core.checks import (
 from chatkeep.core.keys import composed
 from chatkeep.core.standing import EVENT, Drops, Moves, standing
 from chatkeep.core.text import reasoning, titles, work
+from chatkeep.core.text.patching import merge_patch
 from chatkeep.errors import InvalidError, TooLargeError
 
 Json = Any
@@ -251,7 +252,7 @@ class Revision(Struct, frozen=True, kw_only=True):
         }
         if self.metadata is not UNSET:
             merges = self.metadata_mode == "merge"
-            told = _merge_patch(header.metadata, self.metadata) if merges else self.metadata
+            told = merge_patch(header.metadata, self.metadata) if merges else self.metadata
             changes["metadata"] = check_metadata(told)
         return msgspec.structs.replace(header, **changes)
 
@@ -263,6 +264,7 @@ class Selection(Struct, frozen=True, kw_only=True):
     metadata each name of `metadata` must have the value: a text, or another scalar as JSON writes it. A name with
     dots leads into objects: `forked_from.session`.
     `updated_after` includes that time, `updated_before` does not.
+    `keys` are the only ones that count; `sessions` sets them to those of a `person`.
     """
 
     prefixes: tuple[str, ...] = ()
@@ -271,6 +273,8 @@ class Selection(Struct, frozen=True, kw_only=True):
     pinned: bool | None = None
     tags: tuple[str, ...] = ()
     metadata: tuple[tuple[str, str], ...] = ()
+    person: str | None = None
+    keys: tuple[str, ...] | None = None
     updated_after: datetime | None = None
     updated_before: datetime | None = None
 
@@ -281,6 +285,7 @@ class Selection(Struct, frozen=True, kw_only=True):
             prefixes=tuple(map(composed, self.prefixes)),
             channel=None if self.channel is None else composed(self.channel),
             tags=tuple(map(composed, self.tags)),
+            person=None if self.person is None else composed(self.person),
         )
 
     @property
@@ -290,9 +295,14 @@ class Selection(Struct, frozen=True, kw_only=True):
         return longest if all(longest.startswith(prefix) for prefix in self.prefixes) else None
 
     @property
+    def is_resolved(self) -> bool:
+        """Whether the keys of a person are there; without them a store has no session for one."""
+        return self.person is None or self.keys is not None
+
+    @property
     def is_by_marks(self) -> bool:
-        """Whether tags, pins or metadata choose the sessions; a store may then have to look at every one."""
-        return self.pinned is not None or bool(self.tags) or bool(self.metadata)
+        """Whether tags, pins, metadata or keys choose the sessions; a store may then have to look at every one."""
+        return self.pinned is not None or bool(self.tags) or bool(self.metadata) or self.keys is not None
 
 
 class Page(Struct, frozen=True, kw_only=True):
@@ -484,17 +494,3 @@ def _spoken(message: Message | Draft) -> bytes:
 def _part_text(part: Json) -> str:
     text = part.get("text", part.get("refusal")) if isinstance(part, dict) else None
     return text if isinstance(text, str) else ""
-
-
-def _merge_patch(target: dict[str, Json], patch: dict[str, Json]) -> dict[str, Json]:
-    """Source: RFC 7396, section 2."""
-    merged = dict(target)
-    for name, value in patch.items():
-        if value is None:
-            merged.pop(name, None)
-        elif isinstance(value, dict):
-            inner = merged.get(name)
-            merged[name] = _merge_patch(inner if isinstance(inner, dict) else {}, value)
-        else:
-            merged[name] = value
-    return merged

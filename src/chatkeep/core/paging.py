@@ -44,7 +44,9 @@ def scope_of(kind: Literal["sessions", "keys"], selection: Selection) -> str:
     """Return a short fingerprint of a list: its kind and its filters."""
     marks = (selection.archived, selection.pinned, sorted(set(selection.tags)), sorted(set(selection.metadata)))
     times = (selection.updated_after, selection.updated_before)
-    filters = (kind, selection.prefix, selection.channel, *marks, *times)
+    filters: tuple[object, ...] = (kind, selection.prefix, selection.channel, *marks, *times)
+    if selection.person is not None:  # not their keys: a link made meanwhile shows on the next page
+        filters = (*filters, selection.person)
     return hashlib.blake2b(msgspec.json.encode(filters), digest_size=_SCOPE_BYTES).hexdigest()
 
 
@@ -66,6 +68,8 @@ def selects(selection: Selection, known: Summary) -> bool:
     return (
         selection.prefix is not None
         and header.key.startswith(selection.prefix)
+        and selection.is_resolved
+        and (selection.keys is None or header.key in selection.keys)
         and selection.channel in (None, header.channel)
         and selection.archived in (None, header.archived)
         and selection.pinned in (None, header.pinned)

@@ -11,6 +11,7 @@ from typing import Final, get_args
 from chatkeep import errors, exporters
 from chatkeep.core.feed import ChangeKind
 from chatkeep.core.history.windows import Window
+from chatkeep.core.life.people import Person
 from chatkeep.core.model import Message
 from chatkeep.core.sse import EVENT_STREAM_TYPE
 from chatkeep.core.stats import Stats
@@ -61,6 +62,7 @@ from chatkeep.wire.chat import ChatAnswer, ChatDone, ChatReasoning, ChatStart, C
 from chatkeep.wire.errors import Problem
 from chatkeep.wire.events import READY, EventData
 from chatkeep.wire.hits import HitPage
+from chatkeep.wire.links import LinkBody, PeopleList, PersonHistoryAnswer, UnlinkAnswer, UnlinkBody
 
 _EXPORTS: Final = tuple(sorted({known.media_type.partition(";")[0] for known in exporters.EXPORT_FORMATS.values()}))
 _PAGE: Final = RouteAnswer(media_types=("text/html",))
@@ -214,6 +216,37 @@ KEYS: Final = (
 )
 """The key dialect, and the feed of changes."""
 
+PEOPLE: Final = (
+    Route("GET", "/api/v1/people", READ, keys.list_people, RouteAnswer(PeopleList), GUARDED),
+    Route(
+        "POST",
+        "/api/v1/people/link",
+        WRITE,
+        keys.link_sessions,
+        RouteAnswer(Person),
+        (*ADDRESSED, *SENT, errors.ConflictError),
+        Body(LinkBody),
+    ),
+    Route(
+        "POST",
+        "/api/v1/people/unlink",
+        WRITE,
+        keys.unlink_sessions,
+        RouteAnswer(UnlinkAnswer),
+        (*ADDRESSED, *SENT, errors.NotFoundError),
+        Body(UnlinkBody),
+    ),
+    Route(
+        "GET",
+        "/api/v1/people/history",
+        READ,
+        keys.read_person,
+        RouteAnswer(PersonHistoryAnswer),
+        (*GUARDED, errors.NotFoundError),
+    ),
+)
+"""People, and their links to sessions."""
+
 CHAT: Final = (
     Route(
         "POST",
@@ -347,5 +380,5 @@ MCP: Final = (
 )
 """The Model Context Protocol: every tool in it names its scope, which the gate checks."""
 
-ROUTES: Final = (*OBJECTS, *KEYS, *CONVERSATIONS, *KEPT_RESPONSES, *CHAT, *MCP, *PAGE, *SERVER)
+ROUTES: Final = (*OBJECTS, *KEYS, *PEOPLE, *CONVERSATIONS, *KEPT_RESPONSES, *CHAT, *MCP, *PAGE, *SERVER)
 """All routes; the first match of a path answers."""

@@ -7,7 +7,6 @@ and errors are those of `store.protocol.Store`, and `chatkeep.client.Client` sha
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import date, datetime
 from typing import Final
@@ -18,7 +17,7 @@ from chatkeep.core.bounds import BATCH_MAX
 from chatkeep.core.checks import check_channel, check_name
 from chatkeep.core.feed import Changes
 from chatkeep.core.history.windows import Window, fitting
-from chatkeep.core.keys import KEY_CHARS_MAX, composed
+from chatkeep.core.keys import composed
 from chatkeep.core.life.compacting import Compacted
 from chatkeep.core.life.dropping import (
     REPLACED_MAX,
@@ -52,10 +51,10 @@ from chatkeep.core.usage.spending import USAGE_LIMIT_MAX, UsageQuery, UsageRepor
 from chatkeep.errors import (
     ForbiddenError,
     InvalidError,
-    InvalidKeyError,
     SessionNotFoundError,
 )
 from chatkeep.sessions.arrivals import Arrivals
+from chatkeep.sessions.asking import check_bounds, check_count, made_key
 from chatkeep.sessions.confinement import Confinement
 from chatkeep.sessions.figures import changes_within, stats_within
 from chatkeep.sessions.message_ids import MessageIds, completed, completed_mark, now_utc
@@ -77,17 +76,13 @@ class Sessions:
         now: Callable[[], datetime] = now_utc,
         new_id: Callable[[datetime], str] | None = None,
         prefix: str = "",
-        may_drop: bool = True,
-        trash_days: int = 0,
+        reach: Confinement = Confinement(),  # noqa: B008 - an immutable value
     ) -> None:
-        """Take the store, the clock and the maker of message ids; `may_drop` lets messages drop earlier ones.
-
-        Deleted sessions go to the trash for `trash_days`; with 0 they are gone.
-        """
+        """Take the store, the clock, the maker of message ids, and the reach, narrowed to the keys under a prefix."""
         self._store = store
         self._now = now
         self._new_id = MessageIds() if new_id is None else new_id
-        self._reach = Confinement(prefix=composed(prefix), may_drop=may_drop, trash_days=trash_days)
+        self._reach = msgspec.structs.replace(reach, prefix=composed(prefix)) if prefix else reach
 
     def confined(self, prefix: str, *, may_drop: bool = True) -> Sessions:
         """Return these use cases confined to `prefix`, which can only narrow the current prefix.
@@ -101,11 +96,11 @@ class Sessions:
         if not prefix.startswith(self._reach.prefix):
             raise ForbiddenError(f"Confined to keys that begin with {self._reach.prefix!r}.")
         reach = msgspec.structs.replace(self._reach, prefix=prefix, may_drop=may_drop and self._reach.may_drop)
-        return Sessions(self._store, now=self._now, new_id=self._new_id, **msgspec.structs.asdict(reach))
+        return Sessions(self._store, now=self._now, new_id=self._new_id, reach=reach)
 
     def at(self, moment: datetime, new_id: Callable[[datetime], str]) -> Sessions:
         """Return these use cases at an earlier moment, with the ids chosen then."""
-        return Sessions(self._store, now=lambda: moment, new_id=new_id, **msgspec.structs.asdict(self._reach))
+        return Sessions(self._store, now=lambda: moment, new_id=new_id, reach=self._reach)
 
     @property
     def may_drop(self) -> bool:
@@ -127,10 +122,7 @@ class Sessions:
         Raises:
             InvalidKeyError: when the prefix leaves no room for one.
         """
-        key = f"{self._reach.prefix or 'api:'}{secrets.token_hex(6)}"
-        if len(key) > KEY_CHARS_MAX:
-            raise InvalidKeyError("give a key: this token's prefix leaves no room to make one")
-        return key
+        return made_key(self._reach.prefix)
 
     def now(self) -> datetime:
         """Return the time by this object's clock."""
@@ -158,7 +150,7 @@ class Sessions:
         """
         if not 1 <= len(drafts) <= BATCH_MAX:
             raise InvalidError("messages", f"must be 1 to {BATCH_MAX}")
-        _check_count(expect_count)
+        check_count(expect_count)
         key = self._reach.writable(self.new_key() if key is None else key)
         channel = None if channel is None else check_channel(channel)
         self._reach.check_may_drop(drafts)
@@ -183,7 +175,7 @@ class Sessions:
         """
         own = self._reach.own(key)
         check_lines(lines)
-        _check_count(expect_count)
+        check_count(expect_count)
         self._reach.check_may_drop()
         return self._store.drop(
             own, lines, mark=completed_mark(mark, self._now(), self._new_id), expect_count=expect_count
@@ -214,7 +206,7 @@ class Sessions:
             raise InvalidError("messages", f"must be at most {REPLACED_MAX}")
         if any(draft.drops for draft in drafts):
             raise InvalidError("drops", "are not for a replacement: it drops everything itself")
-        _check_count(expect_count)
+        check_count(expect_count)
         self._reach.check_may_drop()
         complete = [self._completed(draft) for draft in drafts]
         own_mark = completed_mark(mark, self._now(), self._new_id)
@@ -315,13 +307,7 @@ class Sessions:
         if limit is None:
             limit = LIST_LIMIT_DEFAULT if max_tokens is None else LIST_LIMIT_MAX
         check_limit(limit, LIST_LIMIT_MAX)
-        if after is not None and max_tokens is not None:
-            raise InvalidError("max_tokens", "takes the newest messages: give before, not after")
-        if log and max_tokens is not None:
-            raise InvalidError("max_tokens", "is for a model, and what was dropped is not: leave out log")
-        for name, bound in (("before", before), ("after", after), ("max_tokens", max_tokens)):
-            if bound is not None and not 0 <= bound < 1 << 53:
-                raise InvalidError(name, "must be a number from 0 to 2^53")
+        check_bounds({"before": before, "after": after, "max_tokens": max_tokens}, log=log)
         window = self._store.window(own, limit=limit, before=before, after=after, log=log)
         return window if max_tokens is None else fitting(window, max_tokens, with_reasoning=reasoning)
 
@@ -488,10 +474,10 @@ class Sessions:
         """Tell whether a key is within this object's prefix."""
         return key.startswith(self._reach.prefix)
 
+    @property
+    def reach(self) -> Confinement:
+        """The keys within reach, and the people."""
+        return self._reach
+
     def _completed(self, draft: Draft) -> Draft:
         return completed(draft, self._now(), self._new_id)
-
-
-def _check_count(expect_count: int | None) -> None:
-    if expect_count is not None and expect_count < 0:
-        raise InvalidError("expect_count", "must not be negative")

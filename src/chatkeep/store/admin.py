@@ -32,6 +32,7 @@ FindingKind = Literal[
     "stray",
     "tokens",
     "pages",
+    "people",
     "deletions",
 ]
 Remedy = Literal["mend", "rewrite", "recover", "rename", "set aside", "protect", "copy", "rebuild", "update", "leave"]

@@ -17,6 +17,7 @@ from chatkeep import exporters, importers
 from chatkeep.core.bounds import LARGE_BODY_BYTES_MAX
 from chatkeep.core.keys import parse_key
 from chatkeep.core.model import Selection
+from chatkeep.core.paging import LIST_LIMIT_DEFAULT
 from chatkeep.errors import InvalidKeyError, NotFoundError
 from chatkeep.http.gate.body import (
     IMPORT_TYPES,
@@ -31,10 +32,12 @@ from chatkeep.http.gate.rules import SHOWN_BYTES, Pools, json_response
 from chatkeep.http.routes import parameters as given
 from chatkeep.http.routes.meaning import BULK_FILTERS, meant_keys
 from chatkeep.http.services import Own, PoolsParameter
+from chatkeep.sessions.persons import People
 from chatkeep.sessions.sessions import Sessions
 from chatkeep.wire.answers import BulkAnswer, DeletedAnswer, ImportAnswer, json_bytes, key_list, session_detail
 from chatkeep.wire.bodies import BulkBody, RevisionBody, revision_of
 from chatkeep.wire.errors import refused_deletion, refused_import
+from chatkeep.wire.links import LinkBody, PeopleList, UnlinkAnswer, UnlinkBody, person_history_answer
 from chatkeep.wire.lives import ForkBody
 from chatkeep.workers.showing import SessionExport, SessionFork, fork_made
 from chatkeep.workers.taking_in import SessionCreation, SessionImport, report_of_answer, session_begun, taken_in
@@ -46,6 +49,8 @@ _NAME_CHARS_MAX: Final = 80  # of a download's plain file name, without its suff
 _REVISION: Final = Decoder(RevisionBody)
 _BULK: Final = Decoder(BulkBody)
 _FORK: Final = Decoder(ForkBody)
+_LINK: Final = Decoder(LinkBody)
+_UNLINK: Final = Decoder(UnlinkBody)
 _CREATED: Final = 201
 _LEFT_OUT: Final = "X-Chatkeep-Left-Out"
 _EVERYTHING: Final = Selection(archived=None)
@@ -196,6 +201,41 @@ async def _exported(asked: SessionExport, sessions: Sessions, threads: Pools) ->
         return _slices(answer.data)
     session = await threads.read(sessions.read, asked.key, log=asked.log)
     return exporters.exported(iter([session]), asked.format, single=True)
+
+
+async def list_people(sessions: Own, threads: PoolsParameter) -> Response:
+    """List the people with sessions that the token sees, each with the keys of these."""
+    found = await threads.read(People(sessions).all)
+    return json_response(json_bytes(PeopleList(people=found, count=len(found))))
+
+
+async def link_sessions(request: Request, sessions: Own, threads: PoolsParameter) -> Response:
+    """Link sessions to a person; no session changes. 409 if one of them belongs to another person."""
+    body = await json_of(request, threads, _LINK)
+    return json_response(json_bytes(await threads.write(People(sessions).link, body.person, body.keys)))
+
+
+async def unlink_sessions(request: Request, sessions: Own, threads: PoolsParameter) -> Response:
+    """Let sessions belong to nobody, also those deleted since; 404 if one of them belongs to nobody."""
+    body = await json_of(request, threads, _UNLINK)
+    keys = await threads.write(People(sessions).unlink, body.keys)
+    return json_response(json_bytes(UnlinkAnswer(keys=keys, count=len(keys))))
+
+
+async def read_person(
+    sessions: Own,
+    threads: PoolsParameter,
+    person: given.PersonName,
+    *,
+    limit: given.ListLimit = LIST_LIMIT_DEFAULT,
+    cursor: given.Cursor = None,
+) -> Response:
+    """Read the newest messages of a person over all sessions, merged by time, oldest first.
+
+    `cursor` continues with those before a page. It is no longer good once the links of the person have changed: 422.
+    """
+    found = await threads.read(lambda: People(sessions).history(person, limit=limit, cursor=cursor))
+    return json_response(json_bytes(person_history_answer(found)))
 
 
 def _slices(data: bytes) -> Iterator[bytes]:

@@ -59,6 +59,11 @@ NewChannel = Annotated[
     ),
 ]
 Prefix = Annotated[str | None, InQuery(description="Only sessions with keys that begin with this text.")]
+PersonName = Annotated[str, InQuery(description="The name of the person.", schema=NAME_SCHEMA)]
+OfPerson = Annotated[
+    str | None,
+    InQuery(alias="person", description="Only sessions linked to this person.", schema=NAME_SCHEMA),
+]
 Archived = Annotated[
     Literal["true", "false", "all"],
     InQuery(description="`true`: only archived sessions. `false`: only sessions not archived. `all`: both."),
@@ -161,14 +166,16 @@ def _entries(entries: Entries = (), parent: Parent = None) -> tuple[tuple[str, s
 ChosenEntries = Annotated[tuple[tuple[str, str], ...], Computed(_entries)]
 
 
-def _filtered(
+def _filtered(  # noqa: PLR0913 - one parameter per filter
     channel: Channel = None,
     prefix: Prefix = None,
     tags: Tags = (),
+    *,
     pinned: Pinned = "all",
     updated_after: UpdatedAfter = None,
     updated_before: UpdatedBefore = None,
     entries: ChosenEntries = (),
+    person: OfPerson = None,
 ) -> Selection:
     return Selection(
         prefixes=(prefix,) if prefix else (),
@@ -177,6 +184,7 @@ def _filtered(
         pinned=_CHOICES[pinned],
         tags=tags,
         metadata=entries,
+        person=person,
         updated_after=None if updated_after is None else parse_time("updated_after", updated_after),
         updated_before=None if updated_before is None else parse_time("updated_before", updated_before),
     )

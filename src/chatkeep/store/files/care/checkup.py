@@ -26,11 +26,11 @@ from chatkeep.store.files.tree.tree import KEPT, is_text
 from chatkeep.store.files.upkeep.upkeep import AN_INDEX
 
 _FOLDERS: Final = ("sessions", "tmp", "quarantine", "trash")
-_LISTS: Final = ("tokens.json", "pages.json", TOMBSTONES)  # tokens, sessions of the page, deletions
+_LISTS: Final = ("tokens.json", "pages.json", "people.json", TOMBSTONES)  # tokens, browsers, people, deletions
 _DATABASE: Final = ("", "-wal", "-shm", "-journal")
 """Endings of the files of a SQLite database."""
 _LIMITS: Final = tuple(f"limits.sqlite3{ending}" for ending in _DATABASE)
-_PRIVATE: Final = (*_LISTS, "tokens.lock", "pages.lock", f"{TOMBSTONES}.lock", "lock", *_LIMITS)
+_PRIVATE: Final = (*_LISTS, "tokens.lock", "pages.lock", "people.lock", f"{TOMBSTONES}.lock", "lock", *_LIMITS)
 _SETTINGS: Final = "chatkeep.toml"
 _TELLING_S: Final = 0.5  # a writer's time to update the index after it removed a file
 

@@ -27,7 +27,7 @@ _WITH_ENTRY: Final = (
 
 def conditions(selection: Selection) -> tuple[list[str], dict[str, Value]]:
     """Return the SQL conditions of a selection, to join with AND, and their values by name."""
-    if selection.prefix is None:
+    if selection.prefix is None or not selection.is_resolved:
         return ["false"], {}
     where: list[str] = []
     values: dict[str, Value] = {}
@@ -45,6 +45,9 @@ def conditions(selection: Selection) -> tuple[list[str], dict[str, Value]]:
         where.append(_TAGGED)
         values["tag"] = msgspec.json.encode(selection.tags[0]).decode()
         values["tags"] = msgspec.json.encode(selection.tags).decode()
+    if selection.keys is not None:
+        where.append("key IN (SELECT value FROM json_each(:keys))")
+        values["keys"] = msgspec.json.encode(selection.keys).decode()
     for place, (name, value) in enumerate(selection.metadata):
         where.append(_WITH_ENTRY.replace("{place}", str(place)))
         parts = name.split(".")
