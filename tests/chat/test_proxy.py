@@ -217,6 +217,19 @@ def test_name_the_session(chatting: Chatting, client: httpx.Client) -> None:
     assert {"metadata": {"session_key": "other"}}.items() <= chatting.upstream.seen[-1].body.items()
 
 
+def test_go_on_where_the_client_sends_its_last_messages(chatting: Chatting, client: httpx.Client) -> None:
+    """A sliding window of a named session makes no forks, and leaves out nothing."""
+    said: list[Json] = []
+    for turn in range(4):
+        said.append({"role": "user", "content": f"question {turn}"})
+        chatting.upstream.script(Answer(f"answer {turn}"))
+        messages = [{"role": "system", "content": "Be brief."}, *said[-3:]]
+        answer = client.post(PATH, json={"model": "small-model", "messages": messages}, headers=keyed("window:1"))
+        assert "window:1" == answer.headers["x-session-key"]
+        said.append({"role": "assistant", "content": f"answer {turn}"})
+    assert [("system", "Be brief."), *((one["role"], one["content"]) for one in said)] == chatting.said("window:1")
+
+
 @pytest.mark.parametrize(
     "header,body,field",
     [

@@ -13,12 +13,12 @@ from contextlib import suppress
 from itertools import takewhile
 from typing import Final, NamedTuple
 
-import msgspec
 from msgspec import Struct
 
 from chatkeep.core.history.protocols.speaking import Follows, ModelProtocol
 from chatkeep.core.history.recognition import DIGEST_CHARS, forks_prefix, is_same
 from chatkeep.core.history.state.conversation_ids import key_of_conversation
+from chatkeep.core.history.trimming import again
 from chatkeep.core.history.turns import PROMPT_ROLES
 from chatkeep.core.model import Draft, Header, Message, Selection
 from chatkeep.core.standing import said
@@ -37,18 +37,23 @@ class Root(NamedTuple):
     """The key to begin a conversation at, and whether its client named it; no key for a side call.
 
     A request that has only its new messages goes on behind the message `after`, None for any other. `model` is the
-    model that the request names.
+    model that the request names. Without a name, `asker` is the caller: with the opening, it makes the key.
     """
 
     key: str
     is_named: bool = False
     after: int | None = None
     model: str = ""
+    asker: tuple[str, ...] = ()
 
     @property
     def is_aside(self) -> bool:
         """Whether the request belongs to no conversation."""
         return not self.key
+
+    def of(self, key: str) -> Root:
+        """Return the root of a stored session that a conversation without a name goes on in; else this one."""
+        return self._replace(key=key[: len(self.key)]) if self.asker else self
 
 
 def followed_place(sessions: Sessions, protocol: ModelProtocol, follows: Follows) -> Root | None:
@@ -85,13 +90,6 @@ def whole_of(sessions: Sessions, root: Root, drafts: Sequence[Draft], protocol: 
     return [*(prompts or opening), *earlier[len(opening) :], *drafts[len(prompts) :]]
 
 
-def again(message: Message) -> Draft:
-    """Return a stored message as the client sent it."""
-    fields = msgspec.structs.asdict(message)
-    del fields["seq"], fields["extra"]
-    return Draft(**fields | {"id": None, "sent_at": None, "stored_at": None, "drops": None})
-
-
 class StoredLog(Struct, frozen=True):
     """A stored session: its messages that stand, with their seqs, and the number of all its lines."""
 
@@ -109,13 +107,24 @@ def stored_session(sessions: Sessions, key: str) -> StoredLog | None:
     return StoredLog(log.header, said(log.messages), len(log.messages))
 
 
+def latest_keys(sessions: Sessions, prefix: str, count: int) -> Iterator[str]:
+    """Yield the keys of the latest sessions under a prefix."""
+    cursor: str | None = None
+    for _ in range(0, count, _PAGE):
+        page = sessions.list(Selection(prefixes=(prefix,), archived=None), limit=min(_PAGE, count), cursor=cursor)
+        yield from (summary.header.key for summary in page.sessions)
+        cursor = page.next_cursor
+        if cursor is None:
+            return
+
+
 def _answer(sessions: Sessions, response_id: str) -> Root | None:
     """Return the place behind an answer: among the last messages of recent sessions, else anywhere in a few."""
-    for key in _latest(sessions, "", _RECENT):
+    for key in latest_keys(sessions, "", _RECENT):
         with suppress(SessionNotFoundError, SessionDamagedError):
             if (seq := _seq_of(sessions.window(key, limit=_TAIL).messages, response_id)) is not None:
                 return Root(key, is_named=True, after=seq)
-    for key in _latest(sessions, "", _READ_WHOLE):
+    for key in latest_keys(sessions, "", _READ_WHOLE):
         with suppress(SessionDamagedError):
             stored = stored_session(sessions, key)
             if stored and (seq := _seq_of(stored.messages, response_id)) is not None:
@@ -125,17 +134,6 @@ def _answer(sessions: Sessions, response_id: str) -> Root | None:
 
 def _seq_of(messages: Sequence[Message], response_id: str) -> int | None:
     return next((one.seq for one in reversed(messages) if (one.metadata or {}).get("response_id") == response_id), None)
-
-
-def _latest(sessions: Sessions, prefix: str, count: int) -> Iterator[str]:
-    """Yield the keys of the latest sessions under a prefix."""
-    cursor: str | None = None
-    for _ in range(0, count, _PAGE):
-        page = sessions.list(Selection(prefixes=(prefix,), archived=None), limit=min(_PAGE, count), cursor=cursor)
-        yield from (summary.header.key for summary in page.sessions)
-        cursor = page.next_cursor
-        if cursor is None:
-            return
 
 
 def _ends_with(stored: Sequence[Message], said: Sequence[Draft]) -> bool:
@@ -152,7 +150,7 @@ def _named(sessions: Sessions, root: Root, drafts: Sequence[Draft], protocol: Mo
     if not wanted:
         return drafts
     known: dict[str, Message] = {}
-    for key in (root.key, *_latest(sessions, forks_prefix(root.key), _READ_WHOLE)):
+    for key in (root.key, *latest_keys(sessions, forks_prefix(root.key), _READ_WHOLE)):
         stored = stored_session(sessions, key)
         for message in stored.messages if stored else ():
             ids = protocol.ids(message)

@@ -10,8 +10,9 @@ never changes a stored message.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
+from functools import partial
 from typing import Final, NamedTuple
 
 import msgspec
@@ -35,6 +36,7 @@ from chatkeep.core.history.recognition import (
     opening_key,
     talk_of,
 )
+from chatkeep.core.history.trimming import again
 from chatkeep.core.keys import parse_key
 from chatkeep.core.life.dropping import FORKED_FROM, origin_of_fork
 from chatkeep.core.model import Draft, Header, Json, Message, Selection, Session
@@ -48,8 +50,9 @@ from chatkeep.errors import (
     TooLargeError,
 )
 from chatkeep.model.asked import Asked
-from chatkeep.model.places import Root, StoredLog, again, followed_place, stored_session, whole_of
+from chatkeep.model.places import Root, StoredLog, followed_place, stored_session, whole_of
 from chatkeep.model.state.registers import KeptResponse, KeptResponses
+from chatkeep.model.trimmed import Restored, restored
 from chatkeep.sessions.sessions import Sessions
 
 _BATCH_BYTES: Final = 2 << 20  # bytes of messages in one append
@@ -59,6 +62,8 @@ _COMPARED: Final = 20  # of them, the most sessions read whole
 _STEPS_MAX: Final = 1000  # steps, one for each fork; a bound on the search under constant changes by others
 _TAIL: Final = 6  # messages: an answer that was just stored is one of them
 _SESSION_KEY: Final = "session_key"
+
+Restore = Callable[[Sequence[Draft]], Restored | None]
 
 
 class Recording:
@@ -107,7 +112,7 @@ class Recording:
 
     def go_on(self, held: Held) -> None:
         """Continue at the place where another process stored the request."""
-        self._held, self.key = held, held.key
+        self._held, self.key, self._root = held, held.key, self._root.of(held.key)
 
     def forget(self) -> None:
         """Free unstorable messages: neither they nor the answer are tried again."""
@@ -175,11 +180,13 @@ class Recording:
     def _hold(self, drafts: Sequence[Draft]) -> None:
         # An answer belongs to the session of its request. Another session may have the same words with the same answer
         start = self.key or (self._root.key if self._root.is_named else None)
+        restore = None if self.key else partial(restored, self._sessions, self._root)
         try:
-            self._held = _held(self._sessions, self._root.key, drafts, start)
+            self._held = _walked(self._sessions, self._root.key, drafts, start, restore)
         except (InvalidError, TooLargeError):  # few drafts break a rule, so they are mended only here
-            self._held = _held(self._sessions, self._root.key, tuple(map(storable, drafts)), start)
-        self.key = self._held.key
+            mended = tuple(map(storable, drafts))
+            self._held = _walked(self._sessions, self._root.key, mended, start, restore)
+        self.key, self._root = self._held.key, self._root.of(self._held.key)
 
 
 class Held(Struct, frozen=True):
@@ -217,7 +224,7 @@ def hold(sessions: Sessions, root: str, drafts: Sequence[Draft], *, start: str |
         InvalidError, SessionDamagedError, StorageError: as in `Sessions.append`.
         BusyError: when others keep changing the session.
     """
-    return _held(sessions, root, drafts, start).key
+    return _walked(sessions, root, drafts, start).key
 
 
 def _root_of(sessions: Sessions, asked: Asked, named: str | None, by: str) -> Root:
@@ -231,8 +238,9 @@ def _root_of(sessions: Sessions, asked: Asked, named: str | None, by: str) -> Ro
     if named is None and isinstance(metadata, dict):
         named = metadata.get(_SESSION_KEY)
     if named is None:
-        key = opening_key(sessions.prefix or protocol.prefix, (by, protocol.asker(request)), asked.drafts)
-        return Root(key, is_named=False)
+        asker = (by, protocol.asker(request))
+        key = opening_key(sessions.prefix or protocol.prefix, asker, asked.drafts)
+        return Root(key, is_named=False, asker=asker)
     if not isinstance(named, str):
         raise InvalidKeyError("must be a string", field)
     try:
@@ -244,15 +252,18 @@ def _root_of(sessions: Sessions, asked: Asked, named: str | None, by: str) -> Ro
     return Root(key, is_named=True)
 
 
-def _held(sessions: Sessions, root: str, drafts: Sequence[Draft], start: str | None) -> Held:
-    """Store a conversation as `hold` does, and return its place."""
+def _walked(
+    sessions: Sessions, root: str, drafts: Sequence[Draft], start: str | None, restore: Restore | None = None
+) -> Held:
+    """Store a conversation as `hold` does, and return its place.
+
+    At the first message that leaves a stored session, or has none, `restore` may put back what a client left out.
+    """
     talk_count, attempt = len(talk_of(drafts)), 0
     if start in (None, root) and not any(one.role == "assistant" for one in drafts):  # most likely a new one
         with suppress(CountConflictError):
             return _extended(sessions, root, drafts, 0, ())
-    key = _deepest(sessions, root, drafts) if start in (None, root) else start or root
-    if start is None:
-        key = _instructed(sessions, root, key, drafts)
+    key = _first_key(sessions, root, drafts, start)
     left: tuple[StoredLog, Common] | None = None
     for _ in range(_STEPS_MAX):
         stored = stored_session(sessions, key)
@@ -264,12 +275,15 @@ def _held(sessions: Sessions, root: str, drafts: Sequence[Draft], start: str | N
         if found.talk_count == talk_count and not found.at_end:
             end = found.messages[-1].seq if found.messages else 0
             return Held(key, end, count, _passed_over(found.messages, end))
+        if restore is not None and not (stored is not None and found.at_end):
+            whole, restore = restore(drafts), None
+            if whole is not None:
+                return _walked(sessions, whole.root.key, whole.drafts, whole.start)
         if found.at_end:
             fresh = news(messages, drafts, found.talk_count)
-            if not fresh:
-                return Held(key, count, count, _passed_over(found.messages, count))
             with suppress(CountConflictError):
-                return _extended(sessions, key, fresh, count, found.messages)
+                place = Held(key, count, count, _passed_over(found.messages, count))
+                return _extended(sessions, key, fresh, count, found.messages) if fresh else place
             continue
         if stored is not None and (left is None or found.talk_count > left[1].talk_count):
             left, attempt = (stored, found), 0
@@ -278,6 +292,14 @@ def _held(sessions: Sessions, root: str, drafts: Sequence[Draft], start: str | N
         assert left is not None  # noqa: S101 - an unstored conversation leaves its session before its end
         key = fork_key(root, talk_of(drafts)[: left[1].talk_count + 1], attempt)
     raise BusyError
+
+
+def _first_key(sessions: Sessions, root: str, drafts: Sequence[Draft], start: str | None) -> str:
+    """Return the key where a search begins."""
+    if start not in (None, root):
+        return start or root
+    key = _deepest(sessions, root, drafts)
+    return _instructed(sessions, root, key, drafts) if start is None else key
 
 
 def _deepest(sessions: Sessions, root: str, drafts: Sequence[Draft]) -> str:

@@ -11,6 +11,7 @@ recognition     the stored session behind a request
 shapes          a history in a provider's shape
 state/          the state of OpenAI's API
 tape/           a streamed answer, and whether it is whole
+trimming        the stored messages that a request leaves out
 turns           a question with its answers and calls
 windows         as much history as fits
 """

@@ -92,8 +92,8 @@ def prompts_in_force(stored: Sequence[Message]) -> list[Message]:
 
 def is_instructed_alike(stored: Sequence[Message], drafts: Sequence[Draft]) -> bool:
     """Tell whether a conversation opens under a session's instructions, the opening or the current ones."""
-    forms = list(map(_form, opening_prompts(drafts)))
-    return forms in (list(map(_form, opening_prompts(stored))), list(map(_form, prompts_in_force(stored))))
+    forms = list(map(compared, opening_prompts(drafts)))
+    return forms in (list(map(compared, opening_prompts(stored))), list(map(compared, prompts_in_force(stored))))
 
 
 def likeness(stored: Sequence[Message], drafts: Sequence[Draft]) -> int:
@@ -105,6 +105,12 @@ def likeness(stored: Sequence[Message], drafts: Sequence[Draft]) -> int:
     return begins + next((place for place in range(rest) if before[-1 - place] != now[-1 - place]), rest)
 
 
+def may_be_instructed_alike(stored: Sequence[Message], drafts: Sequence[Draft]) -> bool:
+    """Tell whether a trimmed request has no instructions, or the session's own with a summary or another clock."""
+    shorter = min(sum(map(len, map(_text, said))) for said in (opening_prompts(drafts), prompts_in_force(stored)))
+    return 2 * likeness(stored, drafts) >= min(shorter, _COMPARED_CHARS)
+
+
 def news(stored: Sequence[Message], drafts: Sequence[Draft], talk_count: int) -> list[Draft]:
     """Return a conversation's new messages, given the number of its stored ones without system prompts.
 
@@ -114,16 +120,16 @@ def news(stored: Sequence[Message], drafts: Sequence[Draft], talk_count: int) ->
     if not stored:
         return list(drafts)
     opening = opening_prompts(drafts)
-    known = [_form(message) for message in stored if message.role in PROMPT_ROLES]
-    standing = list(map(_form, prompts_in_force(stored)))
-    changed = [] if all(_form(one) in standing for one in opening) else opening
+    known = [compared(message) for message in stored if message.role in PROMPT_ROLES]
+    standing = list(map(compared, prompts_in_force(stored)))
+    changed = [] if all(compared(one) in standing for one in opening) else opening
     fresh = [msgspec.structs.replace(one, metadata={**(one.metadata or {}), REPLACES: True}) for one in changed]
     for one in drafts[len(opening) :]:
         if one.role not in PROMPT_ROLES:
             talk_count -= 1
             if talk_count < 0:
                 fresh.append(one)
-        elif (form := _form(one)) not in known:
+        elif (form := compared(one)) not in known:
             known.append(form)
             fresh.append(one)
     return fresh
@@ -165,7 +171,7 @@ def common(stored: Sequence[Message], drafts: Sequence[Draft]) -> Common:
             shared += [*prompts, message]
             prompts = []
             count += 1
-        elif not _is_partial(message):
+        elif not is_partial(message):
             return Common(tuple(shared), count, at_end=False)
     return Common(tuple(shared), count, at_end=True)
 
@@ -177,22 +183,18 @@ def is_same(stored: Message, said: Draft) -> bool:
     """
     if _plain(stored) == _plain(said):
         return True
-    if _is_partial(stored) and said.role == "assistant" and "finish_reason" not in (said.metadata or {}):
+    if is_partial(stored) and said.role == "assistant" and "finish_reason" not in (said.metadata or {}):
         text = _text(said)
         return bool(text) and _text(stored).startswith(text)
-    return bool(_form(stored) == _form(said))
+    return bool(compared(stored) == compared(said))
 
 
-def _plain(said: AnyMessage) -> tuple[Json, ...]:
-    """Return the compared fields of a message, unchanged."""
-    return said.role, said.content, said.tool_calls, said.tool_call_id, said.name
-
-
-def _is_partial(stored: Message) -> bool:
+def is_partial(stored: Message) -> bool:
+    """Tell whether a stored answer was cut off."""
     return bool((stored.metadata or {}).get("partial"))
 
 
-def _form(said: AnyMessage) -> Json:
+def compared(said: AnyMessage) -> Json:
     """Return a message's form for comparison: role, words and parts, its calls or the call it answers."""
     role = "system" if said.role == "developer" else said.role
     parts = said.content if isinstance(said.content, list) else ()
@@ -211,6 +213,11 @@ def _form(said: AnyMessage) -> Json:
     if role == "assistant" and text:
         others = [part for part in others if not _is_of_server(part)]
     return role, text, others, said.tool_call_id, name, None if text else _unspoken(said)
+
+
+def _plain(said: AnyMessage) -> tuple[Json, ...]:
+    """Return the compared fields of a message, unchanged."""
+    return said.role, said.content, said.tool_calls, said.tool_call_id, said.name
 
 
 def _text(said: AnyMessage) -> str:
@@ -274,7 +281,7 @@ def _digests(said: Iterable[AnyMessage], digest: hashlib._Hash) -> list[str]:
     """Return, for each message, the digest of the conversation up to it."""
     found = []
     for one in said:
-        digest.update(msgspec.json.encode(_form(one), order="deterministic") + b"\n")
+        digest.update(msgspec.json.encode(compared(one), order="deterministic") + b"\n")
         found.append(digest.hexdigest()[:DIGEST_CHARS])
     return found
 
