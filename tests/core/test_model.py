@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from chatkeep.core.bounds import MESSAGE_BYTES_MAX, METADATA_BYTES_MAX
 from chatkeep.core.checks import check_channel, check_metadata, check_tags, check_title, encoded_json
 from chatkeep.core.digest import Digest, summary
-from chatkeep.core.model import Draft, Json, Message, Revision, Selection, check_draft, text_of, utc
+from chatkeep.core.message_rules import check_draft
+from chatkeep.core.model import Draft, Json, Message, Revision, Selection, text_of, utc
 from chatkeep.errors import InvalidError, TooLargeError
 from chatkeep.testing import NASTY_TEXTS, START, at, draft, session, talk
 
@@ -80,6 +81,21 @@ def test_check_draft_refuses_large_ones() -> None:
     for text in ("x" * MESSAGE_BYTES_MAX, "東" * (MESSAGE_BYTES_MAX // 3 + 1), '"' * (MESSAGE_BYTES_MAX // 2 + 1)):
         with pytest.raises(TooLargeError):
             check_draft(draft(text))
+
+
+def test_check_draft_refuses_large_metadata() -> None:
+    """A message's metadata has at most 256 KiB as JSON; fields of other programs in it count with the message."""
+    fitting = "x" * (METADATA_BYTES_MAX - len('{"a":""}'))
+    check_draft(draft("x", metadata={"a": fitting, "openai": {"b": fitting}, "source": fitting}))
+    check_draft(draft("", role="event", metadata={"a": f"{fitting}x"}))
+    for metadata in (
+        {"a": f"{fitting}x"},
+        {"a": {"b": [fitting]}},
+        {str(place): fitting[:1000] for place in range(300)},
+    ):
+        with pytest.raises(InvalidError) as caught:
+            check_draft(draft("x", metadata=metadata))
+        assert "metadata" == caught.value.field
 
 
 def test_encoded_json_of_what_is_none() -> None:

@@ -55,7 +55,7 @@ QUOTES: Final = (
     Quote("reference/http.md", "dropped by `last` | 1 to # |", "core.life.dropping", "LAST_MAX"),
     Quote("reference/http.md", "in a filter | at most #; names", "core.checks", "ENTRIES_MAX"),
     Quote("reference/http.md", "| ranges in `drops` | 1 to # |", "core.bounds", "DROPS_MAX"),
-    Quote("reference/http.md", "| metadata of a session | # KiB", "core.bounds", "METADATA_BYTES_MAX", KIB),
+    Quote("reference/http.md", "| metadata of a session, or of a message | # KiB", "core.bounds", "METADATA_BYTES_MAX", KIB),
     Quote("reference/http.md", "| key | 1 to # characters", "core.keys", "KEY_CHARS_MAX"),
     Quote("reference/http.md", "| title | 1 to # characters", "core.checks", "TITLE_CHARS_MAX"),
     Quote("reference/http.md", "`tool_call_id` | 1 to # characters", "core.checks", "NAME_CHARS_MAX"),

@@ -212,6 +212,42 @@ def test_give_back_items_of_responses() -> None:
     assert items == one("responses", *kept)["input"]
 
 
+FOREIGN: list[tuple[Draft, Draft]] = [
+    *(
+        (draft(None, role="assistant", tool_calls=[call]), draft("2", role="tool", tool_call_id="c1"))
+        for call in (
+            {"id": "c1", "name": "add", "input": {"a": 1}},
+            {"id": "c1", "type": "tool_call", "name": "add", "args": {"a": 1}},
+            {"type": "function_call", "call_id": "c1", "name": "add", "arguments": '{"a":1}'},
+            {"id": "c1", "name": "add", "parameters": {"a": 1}},
+            {"functionCall": {"id": "c1", "name": "add", "args": {"a": 1}}},
+        )
+    ),
+    (
+        draft([{"type": "tool-call", "toolCallId": "c1", "toolName": "add", "input": {"a": 1}}], role="assistant"),
+        draft(
+            [{"type": "tool-result", "toolCallId": "c1", "toolName": "add", "output": {"type": "text", "value": "2"}}],
+            role="tool",
+        ),
+    ),
+    (
+        draft([{"toolUse": {"toolUseId": "c1", "name": "add", "input": {"a": 1}}}], role="assistant"),
+        draft([{"toolResult": {"toolUseId": "c1", "content": [{"text": "2"}]}}]),
+    ),
+]
+
+
+@pytest.mark.parametrize("asked", FOREIGN)
+@pytest.mark.parametrize("fmt", PROTOCOLS)
+def test_export_calls_of_any_shape(fmt: str, asked: tuple[Draft, Draft]) -> None:
+    """A call and its result stay, however another program wrote them down."""
+    expected = one(fmt, draft("Add"), TALK[2], TALK[3], TALK[4])
+    found = one(fmt, draft("Add"), draft("One moment", role="assistant"), *asked, TALK[4])
+    for needed in ('"add"', '"c1"'):
+        assert json.dumps(expected).count(needed) == json.dumps(found).count(needed) > 0
+    assert all(words in json.dumps(found) for words in ('"2"', "One moment", "It is 2."))
+
+
 @pytest.mark.parametrize("fmt", PROTOCOLS)
 def test_export_many_sessions_line_by_line(fmt: str) -> None:
     """Each session is one line with its key, and a session without messages is one without any."""

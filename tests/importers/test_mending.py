@@ -32,6 +32,7 @@ BAD: dict[str, str | bytes] = {
     "no UTF-8": b'{"role":"user","content":"a\xffb"}',
     "too long": '{"role":"user","content":"' + "word " * (MESSAGE_BYTES_MAX // 4) + '"}',
     "too deep": f'{{"role":"user","content":"x","metadata":{{"a":{NESTED}}}}}',
+    "metadata too large": '{"role":"user","content":"x","metadata":{"a":"' + "word " * 60_000 + '"}}',
     "far too deep": '{"role":"user","content":"x","metadata":' + '{"a":' * 5000 + "1" + "}" * 5001,
     "too many values": '{"role":"user","content":"x","metadata":{"a":[' + "0," * VALUES_MAX + "0]}}",
     "another role": '{"role":"bot","content":"x"}',

@@ -13,7 +13,7 @@ from typing import Final
 from chatkeep.errors import BrokenInputError
 
 MESSAGE_BYTES_MAX: Final = 16 << 20  # 16 MiB, of a message as JSON, without its id and time
-METADATA_BYTES_MAX: Final = 256 << 10  # 256 KiB, of a session's metadata as JSON
+METADATA_BYTES_MAX: Final = 256 << 10  # 256 KiB, of the metadata of a session or a message, as JSON
 DEPTH_MAX: Final = 128  # levels of lists and objects; a message is the first one itself
 VALUES_MAX: Final = 100_000  # in a message, and in a body: a list of `{}` takes thirty times its bytes once parsed
 BATCH_MAX: Final = 1000  # messages in an append

@@ -6,26 +6,18 @@ file and the HTTP API. So the order of its fields is the order of the bytes.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any, Final, Literal
 
 import msgspec
 from msgspec import UNSET, Struct, UnsetType, field
 
-from chatkeep.core.bounds import DROPS_MAX, MESSAGE_BYTES_MAX
-from chatkeep.core.checks import (
-    TITLE_CHARS_MAX,
-    check_metadata,
-    check_name,
-    check_shape,
-    encoded_json,
-)
+from chatkeep.core.checks import TITLE_CHARS_MAX, check_metadata
 from chatkeep.core.keys import composed
 from chatkeep.core.standing import EVENT, Drops, Moves, standing
 from chatkeep.core.text import reasoning, titles, work
 from chatkeep.core.text.patching import merge_patch
-from chatkeep.errors import InvalidError, TooLargeError
+from chatkeep.errors import InvalidError
 
 Json = Any
 """A client's own JSON value, only kept by Chatkeep: content parts, tool calls, metadata."""
@@ -41,8 +33,6 @@ SAID_ROLES: Final[tuple[Role, ...]] = tuple(role for role in ROLES if role != EV
 TALK_ROLES: Final[frozenset[Role]] = frozenset(("user", "assistant"))
 MODEL_TITLE: Final = "model_title"
 """Name in a session's metadata of the model's title; the user's own title is a field of the header."""
-
-_NO_TIMES: Final = {"sent_at": datetime(1, 1, 1, tzinfo=UTC), "stored_at": None}
 
 
 class Draft(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -386,74 +376,6 @@ def text_of(content: str | list[Json] | None) -> str:
     return "\n".join(filter(None, parts))
 
 
-def check_draft(draft: Draft) -> None:
-    """Check the rules of an incoming message that types cannot express.
-
-    Raises:
-        InvalidError: for content of another kind, NUL or a lone surrogate, a bad id, a time out of range, drops that
-            are no ranges, and for a message nested too deep or with too many values.
-        TooLargeError: when the message is larger than 16 MiB as JSON, its id and times not counted.
-    """
-    if draft.content is None and not draft.tool_calls:
-        raise InvalidError("content", "is missing: it may be null or left out only beside tool_calls")
-    for part in draft.content if isinstance(draft.content, list) else ():
-        if not isinstance(part, dict | str):
-            raise InvalidError("content", "a list of parts holds objects or strings")
-    for name in ("id", "name", "tool_call_id"):
-        check_name(name, getattr(draft, name))
-    check_drops(draft.drops)
-    try:
-        encoded = encoded_json("message", draft)
-    except InvalidError:
-        for name in ("content", "tool_calls", "metadata"):
-            encoded_json(name, getattr(draft, name))
-        raise
-    if len(encoded) > MESSAGE_BYTES_MAX and len(encoded) - _given_bytes(draft) > MESSAGE_BYTES_MAX:
-        raise TooLargeError("message", MESSAGE_BYTES_MAX)
-    check_shape("message", encoded)
-
-
-def check_drops(drops: Drops | None) -> None:
-    """Check the ranges that a message drops, if it does.
-
-    Raises:
-        InvalidError: when there are none or more than 1,000, or one does not go from a seq to the same or a later one.
-    """
-    if drops is None:
-        return
-    if not 1 <= len(drops) <= DROPS_MAX:
-        raise InvalidError("drops", f"must have 1 to {DROPS_MAX} ranges")
-    if not all(1 <= first <= last < 1 << 53 for first, last in drops):
-        raise InvalidError("drops", "must be ranges [first, last] of earlier seqs, such as [[5, 6]]")
-
-
-def check_reach(lines: Iterable[Message]) -> None:
-    """Check numbered lines: each may drop earlier ones only.
-
-    Raises:
-        InvalidError: when one drops itself or a later one.
-    """
-    for line in lines:
-        last = max((one.last for one in line.drops or ()), default=0)
-        if last >= line.seq:
-            raise InvalidError("drops", f"reach up to message {last}, but this is {line.seq}: drop earlier ones")
-
-
-def check_extra(message: Message) -> None:
-    """Check a message's unknown fields together with its known ones.
-
-    Raises:
-        InvalidError, TooLargeError: as for `check_draft`.
-    """
-    if not message.extra:
-        return
-    known = encoded_json("message", msgspec.structs.replace(message, extra=None, id="", **_NO_TIMES))
-    encoded = known[:-1] + b"," + encoded_json("message", message.extra)[1:]
-    if len(encoded) > MESSAGE_BYTES_MAX:
-        raise TooLargeError("message", MESSAGE_BYTES_MAX)
-    check_shape("message", encoded)
-
-
 def utc(at: datetime) -> datetime:
     """Return the same instant in UTC; a time without an offset is taken as UTC.
 
@@ -464,16 +386,6 @@ def utc(at: datetime) -> datetime:
         return at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)
     except (OverflowError, ValueError) as error:
         raise InvalidError("timestamp", "lies outside the years 1 to 9999") from error
-
-
-def _given_bytes(draft: Draft) -> int:
-    """Return the bytes of id and times in a message as JSON.
-
-    They do not count toward its bound, as the store may have added them.
-    """
-    empty = Draft(role=draft.role, content=None)
-    given = msgspec.structs.replace(empty, id=draft.id, sent_at=draft.sent_at, stored_at=draft.stored_at)
-    return len(msgspec.json.encode(given)) - len(msgspec.json.encode(empty))
 
 
 def _spoken(message: Message | Draft) -> bytes:

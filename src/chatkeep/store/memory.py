@@ -38,6 +38,7 @@ from chatkeep.core.life.dropping import (
     standing_lines,
 )
 from chatkeep.core.life.trashing import Trashed, trashed_in
+from chatkeep.core.message_rules import check_reach
 from chatkeep.core.model import (
     Appended,
     Draft,
@@ -53,7 +54,6 @@ from chatkeep.core.model import (
     Session,
     Status,
     Summary,
-    check_reach,
 )
 from chatkeep.core.paging import Place, cursor_at, place_of, scope_of, selects
 from chatkeep.core.search.search import Search

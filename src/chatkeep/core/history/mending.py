@@ -1,9 +1,9 @@
 """Mending: an invalid message changed until it can be stored, with a mark of each change.
 
-Mending goes in steps, each only if the message still breaks a rule. U+FFFD replaces characters that cannot be stored.
-A text replaces levels nested too deep. Long texts are cut until the message fits. A short message stands in for one
-that is too large in many small parts. The same message is always mended the same way, so it is recognized when it
-comes again. `metadata.altered` names the changes.
+Mending goes in steps, each only if the message still breaks a rule. U+FFFD replaces characters that cannot be stored. A
+text replaces levels nested too deep. Long texts are cut until the message and its metadata fit. A short message stands
+in for one that is too large in many small parts. The same message is always mended the same way, so it is recognized
+when it comes again. `metadata.altered` names the changes.
 """
 
 from __future__ import annotations
@@ -17,8 +17,10 @@ from typing import Final
 
 import msgspec
 
-from chatkeep.core.bounds import DEPTH_MAX, MESSAGE_BYTES_MAX
-from chatkeep.core.model import Draft, Json, check_draft
+from chatkeep.core.bounds import DEPTH_MAX, MESSAGE_BYTES_MAX, METADATA_BYTES_MAX
+from chatkeep.core.message_rules import check_draft, notes_of
+from chatkeep.core.model import Draft, Json
+from chatkeep.core.standing import EVENT
 from chatkeep.core.text.surrogates import UNSTORABLE, storable_text
 from chatkeep.errors import InvalidError, TooLargeError
 
@@ -26,6 +28,9 @@ REPLACED: Final = "characters replaced"
 SHORTENED: Final = "shortened"
 LEFT_OUT: Final = "left out"
 _ROOM_BYTES: Final = MESSAGE_BYTES_MAX - (1 << 10)  # leaves 1 KiB for the marks of cuts
+_NOTES_BYTES: Final = METADATA_BYTES_MAX - (1 << 10)  # the same, for metadata
+_LARGEST: Final = 16  # values of metadata left out by themselves, before all of them are
+_NOTES: Final = "notes"  # stands for metadata of too many values
 _SPACE: Final = re.compile(r"\s")
 _INT_BOUND: Final = 1 << 63
 _MARKS_BYTES: Final = 1 << 10
@@ -40,6 +45,8 @@ def storable(draft: Draft) -> Draft:
     if isinstance(fault, InvalidError):
         draft = _changed(draft, _shallow, SHORTENED)
         draft = _changed(draft, _scrubbed, REPLACED)
+    if fault:
+        draft = _with_less_metadata(draft)
         fault = _fault(draft)
     if isinstance(fault, TooLargeError):
         for longest in _limits(draft):
@@ -156,6 +163,33 @@ def _cut(value: Json, longest: int) -> Json:
     is_data = value.isascii() and not _SPACE.search(value, 0, longest)
     kept = _DATA_HEAD_CHARS if is_data else longest
     return f"{value[:kept]} [cut: {kept} of {len(value)} characters, SHA-256 {_digest(value)}]"
+
+
+def _with_less_metadata(draft: Draft) -> Draft:
+    """Return the draft with metadata that fits: its long texts cut, else without its largest values."""
+    notes = notes_of(draft.metadata or {})
+    if draft.role == EVENT or _size(notes) <= METADATA_BYTES_MAX:
+        return draft
+    longest, less = METADATA_BYTES_MAX // 2, notes
+    while longest >= _SHORTEST_BYTES and _size(less) > _NOTES_BYTES:
+        less = _cut(notes, longest)
+        longest //= 2
+    for name in sorted(less, key=lambda name: _size(less[name]), reverse=True)[:_LARGEST]:
+        if _size(less) <= _NOTES_BYTES:
+            break
+        less = {**less, name: f"[left out: {_size(notes[name])} bytes, SHA-256 {_digest(_json(notes[name]))}]"}
+    if _size(less) > _NOTES_BYTES:  # thousands of small values
+        less = {_NOTES: f"[left out: {_size(notes)} bytes, SHA-256 {_digest(_json(notes))}]"}
+    kept = {name: value for name, value in (draft.metadata or {}).items() if name not in notes}
+    return marked(msgspec.structs.replace(draft, metadata={**kept, **less}), SHORTENED)
+
+
+def _size(value: Json) -> int:
+    return len(msgspec.json.encode(value))
+
+
+def _json(value: Json) -> str:
+    return msgspec.json.encode(value, order="deterministic").decode()
 
 
 def _nothing_of(draft: Draft) -> Draft:

@@ -20,6 +20,7 @@ import msgspec
 from msgspec import Struct
 
 from chatkeep.core.model import Json, Message, Role
+from chatkeep.core.text.calls import call_in
 from chatkeep.core.text.reasoning import THOUGHT_TYPES, without_reasoning
 
 PROMPT_ROLES: Final = frozenset(("system", "developer"))
@@ -35,10 +36,16 @@ _IMAGE: Final = re.compile(
     "(?:[A-Za-z0-9+/]{4})*[A-Za-z0-9+/]{2}(?:[A-Za-z0-9+/]{2}|[A-Za-z0-9+/]=|==)"
 )
 _IMAGE_TYPES: Final = frozenset(("image", "image_url", "input_image"))
-_TOOL_TYPES: Final = frozenset(("tool_use", "tool_result"))
+_CALL_TYPES: Final = frozenset(("tool_use", "tool-call", "tool_call", "toolCall", "function_call"))
+_RESULT_TYPES: Final = frozenset(("tool_result", "tool-result", "toolResult", "function_call_output"))
+_TOOL_TYPES: Final = _CALL_TYPES | _RESULT_TYPES
 _UNSENT_TYPES: Final = _TOOL_TYPES | THOUGHT_TYPES  # a provider signs thinking for one model and one place in a history
-_TOOL_FIELDS: Final = ("functionCall", "functionResponse")  # of Gemini's parts, which have no types
-_TYPE: Final = re.compile(r"\w{1,40}")
+_CALL_FIELDS: Final = ("functionCall", "function_call", "toolUse")  # of Gemini's and Bedrock's parts, without types
+_RESULT_FIELDS: Final = ("functionResponse", "function_response", "toolResult")
+_TOOL_FIELDS: Final = _CALL_FIELDS + _RESULT_FIELDS
+_RESULT_IDS: Final = ("tool_use_id", "toolUseId", "call_id", "tool_call_id", "toolCallId", "id")
+_OUTPUTS: Final = ("content", "output", "result", "response")
+_TYPE: Final = re.compile(r"[\w-]{1,40}")
 
 
 class Image(Struct, frozen=True):
@@ -224,57 +231,56 @@ def _image(part: Json) -> Image | None:
 def _calls(message: Message) -> Iterator[ToolCall]:
     """Yield the calls of both shapes; a call that stands in both counts once."""
     seen = set()
-    for call_id, name, arguments in _raw_calls(message):
-        known_id = call_id if isinstance(call_id, str) else ""
-        if isinstance(name, str) and name and (not known_id or known_id not in seen):
-            seen.add(known_id)
-            yield ToolCall(known_id, _NO_NAME.sub("_", name)[:_NAME_CHARS_MAX], _arguments(arguments))
+    for value in _raw_calls(message):
+        call = call_in(value)
+        if call is not None and (not call.id or call.id not in seen):
+            seen.add(call.id)
+            yield ToolCall(call.id, _NO_NAME.sub("_", call.name)[:_NAME_CHARS_MAX], _arguments(call.arguments))
 
 
-def _raw_calls(message: Message) -> Iterator[tuple[Json, Json, Json]]:
-    for call in message.tool_calls or ():
-        function = call.get("function") if isinstance(call, dict) else None
-        if isinstance(function, dict):
-            yield call.get("id"), function.get("name"), function.get("arguments")
-        custom = call.get("custom") if isinstance(call, dict) else None
-        if isinstance(custom, dict):  # a tool that takes a text: Anthropic and most servers know objects alone
-            yield call.get("id"), custom.get("name"), {"input": custom.get("input")}
-    for part in _typed(message.content, "tool_use"):
-        yield part.get("id"), part.get("name"), part.get("input")
-    for call in _fields(message.content, "functionCall"):
-        yield call.get("id"), call.get("name"), call.get("args")
+def _raw_calls(message: Message) -> Iterator[Json]:
+    yield from message.tool_calls or ()
+    parts = message.content if isinstance(message.content, list) else ()
+    yield from (part for part in parts if isinstance(part, dict) and _is_call(part))
+
+
+def _is_call(part: dict[str, Json]) -> bool:
+    """Tell whether a part is a call: by its type, or by its field where parts have no types."""
+    return _kind(part) in _CALL_TYPES or ("type" not in part and any(name in part for name in _CALL_FIELDS))
 
 
 def _results(message: Message, parts: tuple[ContentPart, ...]) -> Iterator[ToolResult]:
-    inner = list(_typed(message.content, "tool_result")) if message.role in ("user", "tool") else []
-    for part in inner:
-        call_id = part.get("tool_use_id")
-        content = part.get("content")
-        known = content if isinstance(content, str | list) else None
-        yield ToolResult(
-            call_id if isinstance(call_id, str) else "",
-            tuple(_parts(known, role="tool")),
-            is_error=part.get("is_error") is True,
-        )
-    told = list(_fields(message.content, "functionResponse")) if message.role in ("user", "tool") else []
-    for result in told:
-        call_id, response = result.get("id"), result.get("response")
-        words = msgspec.json.encode(response).decode() if response is not None else ""
-        yield ToolResult(call_id if isinstance(call_id, str) else "", (words,) if words else ())
-    if message.role == "tool" and (parts or not (inner or told)):
+    inner = message.content if isinstance(message.content, list) and message.role in ("user", "tool") else []
+    told = [result for part in inner if isinstance(part, dict) and (result := _result(part)) is not None]
+    yield from told
+    if message.role == "tool" and (parts or not told):
         yield ToolResult(message.tool_call_id or "", parts)
 
 
-def _typed(content: Json, kind: str) -> Iterator[dict[str, Json]]:
-    if isinstance(content, list):
-        yield from (part for part in content if isinstance(part, dict) and part.get("type") == kind)
+def _result(part: dict[str, Json]) -> ToolResult | None:
+    """Return the result in a part, None if it is none."""
+    fields = () if "type" in part else _RESULT_FIELDS
+    holders = [part] if _kind(part) in _RESULT_TYPES else [part[name] for name in fields if name in part]
+    if not holders or not isinstance(holders[0], dict):
+        return None
+    holder = holders[0]
+    call_id = next((holder[name] for name in _RESULT_IDS if isinstance(holder.get(name), str)), "")
+    given = next((holder[name] for name in _OUTPUTS if holder.get(name) is not None), None)
+    is_error = holder.get("is_error") is True or holder.get("isError") is True or holder.get("status") == "error"
+    return ToolResult(call_id, tuple(_output(given)), is_error=is_error)
 
 
-def _fields(content: Json, name: str) -> Iterator[dict[str, Json]]:
-    """Yield the objects in the field of this name of parts without a type."""
-    parts = content if isinstance(content, list) else ()
-    found = (part.get(name) for part in parts if isinstance(part, dict) and "type" not in part)
-    yield from (one for one in found if isinstance(one, dict))
+def _output(given: Json) -> Iterator[ContentPart]:
+    """Yield the parts of an output: a text, a list of parts, or a JSON value, also with its type around it."""
+    if isinstance(given, dict) and given.keys() == {"type", "value"}:  # the Vercel AI SDK
+        given = given["value"]
+    is_content = isinstance(given, list) and all(
+        isinstance(part, str) or _text(part) is not None or _image(part) for part in given
+    )
+    if isinstance(given, str) or is_content:
+        yield from _parts(given, role="tool")
+    elif given is not None:
+        yield msgspec.json.encode(given).decode()
 
 
 def _arguments(arguments: Json) -> str:

@@ -1,7 +1,7 @@
 """Short text out of long: a session's title and preview, never cutting a visible character.
 
-Both come from a message's words for people, as `openings` finds them. A message without such words gives a
-description instead. It gives way to any message with words.
+Both come from a message's words for people, as `openings` finds them, without the marks of Markdown. A message without
+such words gives a description instead. It gives way to any message with words.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from typing import Final, NamedTuple
 
 from chatkeep.core.text.openings import SCAN_CHARS, opening_of
 from chatkeep.core.text.patterns import LazyPattern
+from chatkeep.core.text.unmarked import unmarked
 
 MADE_TITLE_CHARS_MAX: Final = 80  # visible characters: grapheme clusters
 PREVIEW_CHARS_MAX: Final = 120  # visible characters: grapheme clusters
@@ -41,12 +42,12 @@ def preview(text: str, content: object) -> Short:
 def first_line(text: str) -> str | None:
     """Return the first non-blank line as a title of at most 80 characters, or None for blank text."""
     line = _LINE.match(text)[1][:SCAN_CHARS]
-    folded = _folded(line)
+    folded = _folded(unmarked(line))
     return _cut(folded, MADE_TITLE_CHARS_MAX) if folded else None
 
 
 def _beginning(text: str) -> str:
-    return _cut(_folded(text[:SCAN_CHARS]), PREVIEW_CHARS_MAX)
+    return _cut(_folded(unmarked(text[:SCAN_CHARS])), PREVIEW_CHARS_MAX)
 
 
 def _folded(text: str) -> str:

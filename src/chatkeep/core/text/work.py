@@ -1,8 +1,8 @@
 """The work behind an answer, in words: the calls of tools with their arguments, and what tools gave back.
 
-Providers write calls in several ways: as OpenAI's `tool_calls`, as parts of the content (Anthropic's `tool_use`), or as
-items of a list (`function_call`). Arguments are a JSON value, or a text with one. A search reads both as lines of
-`name: value`, so no escape of JSON stands between a person and a word.
+Providers write calls in several ways: in `tool_calls`, as parts of the content (Anthropic's `tool_use`), or as items of
+a list (`function_call`); `calls` reads them. Arguments are a JSON value, or a text with one. A search reads both as
+lines of `name: value`, so no escape of JSON stands between a person and a word.
 """
 
 from __future__ import annotations
@@ -12,20 +12,19 @@ from typing import Any, Final
 
 import msgspec
 
+from chatkeep.core.text.calls import call_in
+
 _Json = Any
 _CALLS: Final = ("tool_use", "_call")
 _RESULTS: Final = ("tool_result", "_call_output")
-_INPUTS: Final = ("arguments", "input", "args")
 _OUTPUTS: Final = ("content", "output", "result")
-_ENVELOPES: Final = ("function", "custom")
 
 
 def words_of_calls(calls: list[_Json] | None) -> Iterator[str]:
     """Yield the words of each call in a message's `tool_calls`: the tool's name, then its arguments, a line each."""
     for call in calls or ():
         if isinstance(call, dict):
-            inner = next((call[name] for name in _ENVELOPES if isinstance(call.get(name), dict)), call)
-            yield _words_of_call(inner)
+            yield _words_of_call(call)
 
 
 def words_of_parts(content: str | list[_Json] | None) -> Iterator[str]:
@@ -39,9 +38,10 @@ def words_of_parts(content: str | list[_Json] | None) -> Iterator[str]:
 
 
 def _words_of_call(call: dict[str, _Json]) -> str:
-    name = call.get("name")
-    given = next((call[field] for field in _INPUTS if field in call), None)
-    return "\n".join([*([name] if isinstance(name, str) else []), *_lines(_decoded(given))])
+    found = call_in(call)
+    if found is None:
+        return "\n".join(_lines(call))
+    return "\n".join([found.name, *_lines(_decoded(found.arguments))])
 
 
 def _decoded(given: _Json) -> _Json:

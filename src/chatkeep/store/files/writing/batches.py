@@ -6,7 +6,8 @@ from collections.abc import Iterable, Sequence
 
 import msgspec
 
-from chatkeep.core.model import Appended, Draft, Message, Receipt, check_reach
+from chatkeep.core.message_rules import check_reach
+from chatkeep.core.model import Appended, Draft, Message, Receipt
 from chatkeep.errors import MessageConflictError
 
 
