@@ -63,10 +63,10 @@ NO_TABLE = {"rich"}
         ("--version", NO_STORE | NO_TABLE),
         ("list", {"regex"}),
         ("list --json", NO_TABLE | {"regex"}),
-        ("search message", set()),
+        ("search message", {"regex"}),
         ("search --json message", NO_TABLE | {"regex"}),
-        ("append cli:default hello --role user", NO_TABLE),
-        ("append cli:default hello --role user --json", NO_TABLE),
+        ("append cli:default hello --role user", NO_TABLE | {"regex"}),
+        ("append cli:default hello --role user --json", NO_TABLE | {"regex"}),
     ],
 )
 def test_load_what_a_command_needs(words: str, more: set[str], workspace: Path) -> None:

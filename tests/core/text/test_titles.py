@@ -7,6 +7,7 @@ import regex
 from hypothesis import given
 from hypothesis import strategies as st
 
+from chatkeep.core.text.patterns import PLAIN_LINE
 from chatkeep.core.text.titles import MADE_TITLE_CHARS_MAX, PREVIEW_CHARS_MAX, Short, first_line, preview, title
 from chatkeep.core.text.unmarked import unmarked
 
@@ -64,6 +65,13 @@ def test_short_texts_of_any_text(text: str) -> None:
             folded = regex.sub(r"[\s\p{Cc}]+", " ", text)
             whole = regex.findall(r"\X", folded[folded.find(short) :])
             assert graphemes == whole[: len(graphemes)]
+
+
+@given(st.from_regex(PLAIN_LINE, fullmatch=True))
+def test_short_texts_of_plain_lines(text: str) -> None:
+    """A line of plain words gives the same title and preview as one that is looked at with every pattern."""
+    assert title(f"\n{text}", text) == title(text, text)
+    assert preview(f"\n{text}", text) == preview(text, text)
 
 
 @given(st.lists(st.sampled_from([FAMILY, SCOTLAND, "e\u0301", "🇩🇪", "각", "x"]), min_size=70, max_size=100))

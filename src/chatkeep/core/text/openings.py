@@ -17,7 +17,7 @@ from string import ascii_letters, digits
 from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 
-from chatkeep.core.text.patterns import LazyPattern
+from chatkeep.core.text.patterns import PLAIN_LINE, LazyPattern
 
 SCAN_CHARS: Final = 4096  # a grapheme cluster can be long, but 80 of them are never longer than this in any script
 
@@ -96,6 +96,8 @@ class Opening(NamedTuple):
 
 def opening_of(text: str, content: object) -> Opening:
     """Return the opening of a message with this text; `content` may be its list of parts."""
+    if PLAIN_LINE.fullmatch(text):
+        return Opening(text[:SCAN_CHARS], "")
     start, description = _start(text)
     spoken = _spoken(text, start)
     return Opening(spoken, "" if spoken else _attachments(content) or description)

@@ -5,8 +5,12 @@ Compiling all of them takes longer than a small command, and such a command uses
 
 from __future__ import annotations
 
+import re
 from functools import cached_property
-from typing import Any
+from typing import Any, Final
+
+PLAIN_LINE: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ,.;'\"?!()%+=-]*")
+"""One line of plain words, as most people write: no mark, tag, address, command or code. It needs no other pattern."""
 
 
 class LazyPattern:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Final, NamedTuple
 
 from chatkeep.core.text.openings import SCAN_CHARS, opening_of
-from chatkeep.core.text.patterns import LazyPattern
+from chatkeep.core.text.patterns import PLAIN_LINE, LazyPattern
 from chatkeep.core.text.unmarked import unmarked
 
 MADE_TITLE_CHARS_MAX: Final = 80  # visible characters: grapheme clusters
@@ -41,7 +41,7 @@ def preview(text: str, content: object) -> Short:
 
 def first_line(text: str) -> str | None:
     """Return the first non-blank line as a title of at most 80 characters, or None for blank text."""
-    line = _LINE.match(text)[1][:SCAN_CHARS]
+    line = text[:SCAN_CHARS] if PLAIN_LINE.fullmatch(text) else _LINE.match(text)[1][:SCAN_CHARS]
     folded = _folded(unmarked(line))
     return _cut(folded, MADE_TITLE_CHARS_MAX) if folded else None
 
