@@ -52,7 +52,7 @@ from chatkeep.errors import (
 from chatkeep.model.asked import Asked
 from chatkeep.model.places import Root, StoredLog, followed_place, stored_session, whole_of
 from chatkeep.model.state.registers import KeptResponse, KeptResponses
-from chatkeep.model.trimmed import Restored, restored
+from chatkeep.model.trimmed import WholeRequest, restored
 from chatkeep.sessions.sessions import Sessions
 
 _BATCH_BYTES: Final = 2 << 20  # bytes of messages in one append
@@ -63,7 +63,7 @@ _STEPS_MAX: Final = 1000  # steps, one for each fork; a bound on the search unde
 _TAIL: Final = 6  # messages: an answer that was just stored is one of them
 _SESSION_KEY: Final = "session_key"
 
-Restore = Callable[[Sequence[Draft]], Restored | None]
+Restore = Callable[[Sequence[Draft]], WholeRequest | None]
 
 
 class Recording:

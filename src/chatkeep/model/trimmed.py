@@ -33,7 +33,7 @@ _READ_WHOLE: Final = 20  # of them, the most sessions read
 _ENDS: Final = 8  # last messages of a request that the session may lack
 
 
-class Restored(NamedTuple):
+class WholeRequest(NamedTuple):
     """A whole conversation, and its root."""
 
     root: Root
@@ -45,13 +45,13 @@ class Restored(NamedTuple):
         return self.root.key if self.root.is_named else None
 
 
-def restored(sessions: Sessions, root: Root, drafts: Sequence[Draft]) -> Restored | None:
+def restored(sessions: Sessions, root: Root, drafts: Sequence[Draft]) -> WholeRequest | None:
     """Return the whole conversation of a trimmed request; None if it is none, or goes on with no stored session."""
     if root.after is not None:
         return None
     if root.is_named:
         found = _named(sessions, root, drafts)
-        return None if found is None else Restored(root, found)
+        return None if found is None else WholeRequest(root, found)
     return _unnamed(sessions, root, drafts)
 
 
@@ -72,7 +72,7 @@ def _named(sessions: Sessions, root: Root, drafts: Sequence[Draft]) -> Sequence[
     return whole(named.messages, drafts, None)
 
 
-def _unnamed(sessions: Sessions, root: Root, drafts: Sequence[Draft]) -> Restored | None:
+def _unnamed(sessions: Sessions, root: Root, drafts: Sequence[Draft]) -> WholeRequest | None:
     """Return the conversation as it goes on with the one session of its caller that surely ends as it begins."""
     if not root.asker or not any(one.role == "assistant" for one in drafts):
         return None
@@ -87,7 +87,7 @@ def _unnamed(sessions: Sessions, root: Root, drafts: Sequence[Draft]) -> Restore
     if len(sure) != 1:
         return None
     found, stored = sure[0]
-    return Restored(root.of(stored.header.key), whole(stored.messages, drafts, found))
+    return WholeRequest(root.of(stored.header.key), whole(stored.messages, drafts, found))
 
 
 def _readable(sessions: Sessions, key: str) -> StoredLog | None:
