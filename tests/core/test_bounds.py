@@ -23,7 +23,7 @@ from chatkeep.core.bounds import (
     structure_of,
 )
 from chatkeep.core.checks import check_metadata
-from chatkeep.core.message_rules import check_draft
+from chatkeep.core.life.message_rules import check_draft
 from chatkeep.errors import BrokenInputError, InvalidError
 from chatkeep.testing import draft
 

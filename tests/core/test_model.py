@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from chatkeep.core.bounds import MESSAGE_BYTES_MAX, METADATA_BYTES_MAX
 from chatkeep.core.checks import check_channel, check_metadata, check_tags, check_title, encoded_json
 from chatkeep.core.digest import Digest, summary
-from chatkeep.core.message_rules import check_draft
+from chatkeep.core.life.message_rules import check_draft
 from chatkeep.core.model import Draft, Json, Message, Revision, Selection, text_of, utc
 from chatkeep.errors import InvalidError, TooLargeError
 from chatkeep.testing import NASTY_TEXTS, START, at, draft, session, talk

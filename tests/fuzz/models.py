@@ -13,7 +13,7 @@ from chatkeep.core.history.masked_events import MaskedEvents
 from chatkeep.core.history.masking import Mask
 from chatkeep.core.history.mending import storable
 from chatkeep.core.history.tape.tape import Tape
-from chatkeep.core.message_rules import check_draft
+from chatkeep.core.life.message_rules import check_draft
 from chatkeep.core.model import Draft, Json, Message
 from chatkeep.http.streams.last_event import LastEvent
 from chatkeep.model.asked import asked_in

@@ -25,7 +25,7 @@ from chatkeep import config, exporters, importers
 from chatkeep.access.tokens import TokenFile
 from chatkeep.core import keys, paging
 from chatkeep.core.checks import check_channel, check_tags, check_title
-from chatkeep.core.message_rules import check_draft
+from chatkeep.core.life.message_rules import check_draft
 from chatkeep.core.model import Header, Message, Selection, Session
 from chatkeep.core.search.highlighter import excerpt
 from chatkeep.core.search.query import QUERY_CHARS_MAX, parse_query

@@ -28,7 +28,7 @@ from chatkeep.core.checks import (
 )
 from chatkeep.core.history.mending import LEFT_OUT, REPLACED, scrubbed, storable
 from chatkeep.core.keys import KEY_CHARS_MAX, channel_of, parse_key
-from chatkeep.core.message_rules import check_draft, check_drops, check_extra
+from chatkeep.core.life.message_rules import check_draft, check_drops, check_extra
 from chatkeep.core.model import ROLES, Draft, Header, Json, Message, Role, utc
 from chatkeep.core.standing import Drops
 from chatkeep.core.unknown import FORMATS

@@ -9,7 +9,6 @@ connections  pooled HTTP/1.1 connections for bytes passed on unchanged
 framing      find the end of a body, and unpack it within bounds
 asked        the messages of a request
 places       the place of a request in the store
-trimmed      requests that leave out older messages
 protocols    the recorded protocols, by name
 tokenizers   count the tokens of a text
 prices       the prices of models, from a package

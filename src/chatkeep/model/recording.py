@@ -50,9 +50,8 @@ from chatkeep.errors import (
     TooLargeError,
 )
 from chatkeep.model.asked import Asked
-from chatkeep.model.places import Root, StoredLog, followed_place, stored_session, whole_of
+from chatkeep.model.places import Root, StoredLog, WholeRequest, followed_place, restored, stored_session, whole_of
 from chatkeep.model.state.registers import KeptResponse, KeptResponses
-from chatkeep.model.trimmed import WholeRequest, restored
 from chatkeep.sessions.sessions import Sessions
 
 _BATCH_BYTES: Final = 2 << 20  # bytes of messages in one append

@@ -11,7 +11,7 @@ import msgspec
 
 from chatkeep.core.keys import RANDOM_BITS, id_of, number_after
 from chatkeep.core.life.dropping import Mark
-from chatkeep.core.message_rules import check_draft
+from chatkeep.core.life.message_rules import check_draft
 from chatkeep.core.model import Draft, utc
 from chatkeep.core.standing import EVENT
 

@@ -37,8 +37,8 @@ from chatkeep.core.life.dropping import (
     replacing,
     standing_lines,
 )
+from chatkeep.core.life.message_rules import check_reach
 from chatkeep.core.life.trashing import Trashed, trashed_in
-from chatkeep.core.message_rules import check_reach
 from chatkeep.core.model import (
     Appended,
     Draft,

@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from chatkeep.core.bounds import DEPTH_MAX, MESSAGE_BYTES_MAX, METADATA_BYTES_MAX, VALUES_MAX
-from chatkeep.core.message_rules import check_draft
+from chatkeep.core.life.message_rules import check_draft
 from chatkeep.core.model import Draft, Json, Revision
 from chatkeep.store.protocol import Store
 from chatkeep.testing.samples import draft, places_of, search_for, session

@@ -13,7 +13,7 @@ from chatkeep.core.bounds import MESSAGE_BYTES_MAX
 from chatkeep.core.history.completions import draft_of_completion, drafts_of_request
 from chatkeep.core.history.folding import ModelAnswer
 from chatkeep.core.history.mending import storable
-from chatkeep.core.message_rules import check_draft
+from chatkeep.core.life.message_rules import check_draft
 from chatkeep.core.model import Draft
 from tests.chat.completions import Answer as Scripted
 from tests.chat.completions import chunks, whole

@@ -6,7 +6,7 @@ import pytest
 
 from chatkeep.core.bounds import MESSAGE_BYTES_MAX, METADATA_BYTES_MAX
 from chatkeep.core.history.mending import storable
-from chatkeep.core.message_rules import check_draft
+from chatkeep.core.life.message_rules import check_draft
 from chatkeep.core.model import Json
 from chatkeep.testing import draft
 

@@ -18,7 +18,7 @@ from typing import Final
 import msgspec
 
 from chatkeep.core.bounds import DEPTH_MAX, MESSAGE_BYTES_MAX, METADATA_BYTES_MAX
-from chatkeep.core.message_rules import check_draft, notes_of
+from chatkeep.core.life.message_rules import check_draft, notes_of
 from chatkeep.core.model import Draft, Json
 from chatkeep.core.standing import EVENT
 from chatkeep.core.text.surrogates import UNSTORABLE, storable_text

@@ -20,8 +20,8 @@ import msgspec
 from msgspec import Struct
 
 from chatkeep.core.model import Json, Message, Role
-from chatkeep.core.text.calls import call_in
 from chatkeep.core.text.reasoning import THOUGHT_TYPES, without_reasoning
+from chatkeep.core.text.tool_calls import call_in
 
 PROMPT_ROLES: Final = frozenset(("system", "developer"))
 REPLACES: Final = "replaces_prompt"

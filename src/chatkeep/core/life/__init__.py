@@ -1,5 +1,6 @@
 """The life of a session: what comes in, and what is taken back.
 
+message_rules  sizes, shapes and names of messages
 incoming    sessions, headers and messages from elsewhere, checked by every rule
 dropping    beginning, forking, replacing and taking back: the requests, and their answers
 compacting  erasing dropped lines for good

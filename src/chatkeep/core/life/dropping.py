@@ -17,7 +17,7 @@ from msgspec import Struct, field
 from chatkeep.core.checks import check_name
 from chatkeep.core.digest import Digest, summary
 from chatkeep.core.keys import channel_of
-from chatkeep.core.message_rules import check_reach
+from chatkeep.core.life.message_rules import check_reach
 from chatkeep.core.model import Appended, Draft, Header, Json, Message, Receipt, Session, Summary
 from chatkeep.core.standing import EVENT, Drops, SeqRange, holds, ranges_of, standing
 from chatkeep.errors import InvalidError, MessageConflictError, MessageNotFoundError

@@ -9,7 +9,7 @@ import msgspec
 from chatkeep.core.checks import check_channel, check_metadata, check_tags, check_title
 from chatkeep.core.keys import parse_key
 from chatkeep.core.life.dropping import NewSession
-from chatkeep.core.message_rules import check_draft, check_extra
+from chatkeep.core.life.message_rules import check_draft, check_extra
 from chatkeep.core.model import Draft, Header, Message, Revision, Session, utc
 from chatkeep.errors import InvalidError
 

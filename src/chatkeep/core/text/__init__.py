@@ -6,4 +6,6 @@ quoting     the words of others, safe to show
 reasoning   thinking, parted from the answer
 surrogates  halves of characters, joined or replaced
 titles      a title for people
+tool_calls  calls of tools, in any shape
+unmarked    Markdown without its marks
 """

@@ -1,8 +1,8 @@
 """The work behind an answer, in words: the calls of tools with their arguments, and what tools gave back.
 
-Providers write calls in several ways: in `tool_calls`, as parts of the content (Anthropic's `tool_use`), or as items of
-a list (`function_call`); `calls` reads them. Arguments are a JSON value, or a text with one. A search reads both as
-lines of `name: value`, so no escape of JSON stands between a person and a word.
+Providers write calls in several ways: in `tool_calls`, as parts of the content (Anthropic's `tool_use`), or as items
+of a list (`function_call`); `tool_calls` reads them. Arguments are a JSON value, or a text with one. A search reads
+both as lines of `name: value`, so no escape of JSON stands between a person and a word.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import msgspec
 
-from chatkeep.core.text.calls import call_in
+from chatkeep.core.text.tool_calls import call_in
 
 _Json = Any
 _CALLS: Final = ("tool_use", "_call")

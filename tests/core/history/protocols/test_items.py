@@ -22,7 +22,7 @@ from chatkeep.core.history.protocols.items import draft_of_item, gathered, ids_o
 from chatkeep.core.history.recognition import is_same
 from chatkeep.core.history.tape.tape import Tape
 from chatkeep.core.history.turns import turns_of, utterance_of
-from chatkeep.core.message_rules import check_draft
+from chatkeep.core.life.message_rules import check_draft
 from chatkeep.core.model import Draft, text_of
 from tests.chat.messages_said import message_of
 

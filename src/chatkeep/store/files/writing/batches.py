@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 
 import msgspec
 
-from chatkeep.core.message_rules import check_reach
+from chatkeep.core.life.message_rules import check_reach
 from chatkeep.core.model import Appended, Draft, Message, Receipt
 from chatkeep.errors import MessageConflictError
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from chatkeep.core.text.calls import call_in
+from chatkeep.core.text.tool_calls import call_in
 
 WHERE = {"q": "a*b", "n": 1312292042121000001}
 
