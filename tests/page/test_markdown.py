@@ -14,6 +14,7 @@ from tests.page.conftest import NOON, PATIENCE_MS, Seen, Visit, said, store, unt
 from tests.page.test_flows import link
 from tests.page.written import TEXTS, Written
 from tests.page.written_marks import MARKED
+from tests.page.written_mixed import MIXED
 from tests.page.written_nested import NESTED
 
 # What a reader sees of a message: set formulas as their source, without the heads of code
@@ -65,7 +66,7 @@ def show(server: Server, visit: Visit, key: str, *texts: str) -> Page:
     return page
 
 
-@pytest.mark.parametrize("texts", [TEXTS, NESTED, MARKED], ids=["plain", "nested", "marked"])
+@pytest.mark.parametrize("texts", [TEXTS, NESTED, MARKED, MIXED], ids=["plain", "nested", "marked", "mixed"])
 def test_no_character_is_lost_or_changed(server: Server, visit: Visit, texts: list[Written]) -> None:
     """Numbers, formulas, scripts, code, tables, tags and links: a hundred texts, and twice as many of harder ones."""
     assert len(texts) >= 100

@@ -2,6 +2,7 @@
 
 const PATH_CHARS_MAX = 260;
 const ROOT = /(?<![A-Za-z0-9])(?:[A-Za-z]:|%\w+%|\$env:\w+|~|\.\.?|\\\\[\w.$-]+)(?:\\|$)/; // of Windows: its drive, variable or server
+const SPACED = /(?<![A-Za-z0-9])(?:[A-Za-z]:|\\\\[\w.$-]+)\\(?:[^\n<>:"|?*]*[^\s<>:"|?*])?$/; // names with blanks: C:\Program Files (x86)\*
 const NAME = /\\[\p{L}\p{N}]/u; // no backslash before a letter keeps it from being a mark
 
 /**
@@ -12,5 +13,5 @@ const NAME = /\\[\p{L}\p{N}]/u; // no backslash before a letter keeps it from be
 export function isInPath(src, pos) {
   const before = src.slice(Math.max(0, pos - PATH_CHARS_MAX), pos);
   const word = before.slice(before.search(/\S*$/));
-  return ROOT.test(word) || NAME.test(word);
+  return ROOT.test(word) || NAME.test(word) || SPACED.test(before);
 }
