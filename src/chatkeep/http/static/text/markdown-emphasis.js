@@ -18,6 +18,9 @@ const JOINING = /[./\\=@#$%&+)\]}]/; // a name goes on behind it: obj._x_, /tmp/
 export function stateOf(State, { isWhiteSpace, isMdAsciiPunct, isPunctChar }) {
   const isPunct = (/** @type {string} */ mark) => isMdAsciiPunct(codeOf(mark)) || isPunctChar(mark);
   return class extends State {
+    /** The lengths of the runs of `_` so far that may open. */
+    openers = new Set();
+
     /**
      * @param {number} start
      * @param {boolean} canSplitWord
@@ -34,11 +37,10 @@ export function stateOf(State, { isWhiteSpace, isMdAsciiPunct, isPunctChar }) {
       const isJoined = canSplitWord && length > 1 && OTHER_LETTER.test(before); // as in и**(так)**
       const isStrong = canSplitWord && length > 1 && isPunct(before); // as in **Note:**text
       const isText = (run.mark === "~" && length > 2) || (before === "\\" && isInPath(this.src, start - 1));
-      return {
-        can_open: !isText && (found.can_open || (isOpen && (isBesideCjk || isJoined))) && mayOpen(run),
-        can_close: !isText && (found.can_close || (isAfter && (isBesideCjk || isStrong))) && mayClose(run),
-        length,
-      };
+      const can_close = !isText && (found.can_close || (isAfter && (isBesideCjk || isStrong))) && mayClose(run) && isOpened(run, this.openers);
+      const can_open = !isText && (found.can_open || (isOpen && (isBesideCjk || isJoined))) && mayOpen(run);
+      if (can_open && run.mark === "_") this.openers.add(length);
+      return { can_open, can_close, length };
     }
   };
 }
@@ -57,6 +59,15 @@ function mayOpen(run) {
   if (mark === "_" && (JOINING.test(before) || (before === "*" && earlier === "/"))) return false;
   if (before === "/") return length > 1 && earlier === "*" && LETTER.test(after); // **a**/**b**, but src/**/x
   return !(length === 1 && WORD.test(before) && WORD.test(after));
+}
+
+/**
+ * Returns whether a run has a run of its own length before it: not in `_private, trailing__`, where both are of names.
+ * @param {Run} run
+ * @param {Set<number>} openers
+ */
+function isOpened({ mark, length }, openers) {
+  return mark !== "_" || length > 2 || openers.has(length) || openers.has(3);
 }
 
 /** @param {Run} run */
