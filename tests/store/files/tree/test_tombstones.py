@@ -13,10 +13,12 @@ from pathlib import Path
 
 import pytest
 
+from chatkeep.core.life.dropping import NewSession
 from chatkeep.core.model import Selection
 from chatkeep.disk.locks import file_locked
 from chatkeep.errors import (
     SessionDeletedError,
+    SessionExistsError,
     SessionNotFoundError,
     StorageDeniedError,
     StorageError,
@@ -114,6 +116,19 @@ def test_remember_a_killed_deletion_beside_another_session(tmp_path: Path, by: s
         assert store.is_deleted("a")
         with pytest.raises(SessionDeletedError):
             store.merge(session("a", talk(2)), unless_deleted=True)
+
+
+def test_keep_a_session_whose_deletion_failed(tmp_path: Path) -> None:
+    """A session that stands after a failed deletion is not deleted by an attempt to make another one of its key."""
+    (tmp_path / "trash").write_bytes(b"no folder")
+    with closing(FilesStore.open(tmp_path)) as store:
+        store.append("a", talk(1))
+        with pytest.raises(StorageError):
+            store.delete("a", to_trash=True)
+        with pytest.raises(SessionExistsError):
+            store.create(NewSession(key="a", messages=tuple(talk(1))))
+        assert not store.is_deleted("a")
+        assert 2 == store.merge(session("a", talk(3)), unless_deleted=True).added_count
 
 
 def test_sort_the_file(tmp_path: Path) -> None:

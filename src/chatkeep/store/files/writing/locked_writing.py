@@ -193,7 +193,7 @@ class Writer:
             FileExistsError: when another writer was quicker.
         """
         new = self._encoded(NewFile(header, messages, extra or {}))
-        self._tombstones.settle(new.name)  # this session is another one
+        self._settle(new.name)
         with self._tree.created(new.name, new.content) as file, self._upkeep.telling(new.name):
             entry = new.entry(file.stamp_seen())
             self._upkeep.note(lambda db: changes.take_all(db, [entry]))
@@ -202,12 +202,18 @@ class Writer:
         """Make the files and rows of new sessions together; return their names, without those that are taken."""
         encoded = {one.name: one for one in map(self._encoded, files)}
         for name in encoded:
-            self._tombstones.settle(name)  # these sessions are others
+            self._settle(name)
         contents = {name: one.content for name, one in encoded.items()}
         with self._tree.created_together(contents) as made, self._upkeep.telling(*made):
             entries = [encoded[name].entry(file.stamp_seen()) for name, file in made.items()]
             self._upkeep.note(lambda db: changes.take_all(db, entries))
             return frozenset(made)
+
+    def _settle(self, name: str) -> None:
+        """Make the end of a session's deletion durable, as a new session is another one; one still there stands."""
+        with contextlib.suppress(NotRegularError):
+            if self._tree.stamp(name) is None:
+                self._tombstones.settle(name)
 
     def _encoded(self, new: NewFile) -> _EncodedFile:
         first_line = session_file.header_line(new.header, session_file.with_unknown(new.extra))
