@@ -153,7 +153,7 @@ def test_copying_the_log_beside_the_changes(
     committer: Committer, medium: OnDisk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The write-ahead log is copied back by the thread of the index: no change waits for its flushes, and it ends."""
-    monkeypatch.setattr(committing, "_LOG_PAGES", 20)
+    monkeypatch.setattr(committing, "_LOG_PAGES", 1)  # so the second change below finds a log copied whole
     copied_by: list[str] = []
     copy = committing._Housework._copy
 
