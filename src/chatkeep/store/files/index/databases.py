@@ -27,6 +27,7 @@ _SCRUB_CACHE_KB: Final = 4096  # KiB of pages; each page is written once
 _SETTLING_S: Final = 0.01  # seconds between two looks at an unsettled file
 _LOST: Final = (
     apsw.CorruptError,
+    apsw.ConnectionClosedError,
     apsw.NotADBError,
     apsw.IOError,
     apsw.CantOpenError,

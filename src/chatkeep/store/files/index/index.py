@@ -106,7 +106,7 @@ class Index:
         self.write(change)
 
     def close(self) -> None:
-        """Commit the waiting changes and close the database; a second call does no harm."""
+        """Commit the changes sent and close the database; a second call does no harm."""
         self._readers.close()
         with contextlib.suppress(apsw.Error):
             self._kept.close()

@@ -149,6 +149,59 @@ def test_write_to_a_closed_index(committer: Committer) -> None:
         committer.send(_put(1))
 
 
+def test_close_before_a_thread_leads(committer: Committer, medium: OnDisk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A thread whose turn comes only after the end of the index gets the error of a closed one, as those behind it."""
+    is_begun, is_closed = threading.Event(), threading.Event()
+    errors: list[Exception] = []
+    wait = committing._Waiting.wait
+
+    def slow(db: Database) -> int:
+        is_begun.set()
+        while len(committer._waiting) < 2:
+            pass
+        return _put(1)(db)
+
+    def late(own: committing._Waiting) -> None:
+        wait(own)
+        assert is_closed.wait(30)
+
+    def write(number: int) -> None:
+        try:
+            committer.write(_put(number))
+        except (IndexLostError, apsw.Error) as error:
+            errors.append(error)
+
+    monkeypatch.setattr(committing._Waiting, "wait", late)
+    first = threading.Thread(target=committer.write, args=(slow,))
+    first.start()
+    assert is_begun.wait(30)
+    behind = [threading.Thread(target=write, args=(number,)) for number in (2, 3)]
+    for thread in behind:
+        thread.start()
+    first.join()
+    committer.close()
+    is_closed.set()
+    for thread in behind:
+        thread.join(30)
+    assert [IndexLostError] * 2 == [type(error) for error in errors]
+    assert [(1, 0)] == _numbers(medium)
+
+
+def test_write_where_the_log_cannot_be_copied(
+    committer: Committer, medium: OnDisk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A change that is committed is answered, although the copy of the log after it meets a full disk."""
+    monkeypatch.setattr(committing, "_LOG_PAGES", 1)
+    monkeypatch.setattr(committing, "_LOG_PAGES_MAX", 1)
+
+    def refused(_: committing._Housework, __: apsw.Connection) -> None:
+        raise apsw.FullError
+
+    monkeypatch.setattr(committing._Housework, "_copy", refused)
+    assert 1 == committer.write(_put(1))
+    assert [(1, 0)] == _numbers(medium)
+
+
 def test_copying_the_log_beside_the_changes(
     committer: Committer, medium: OnDisk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
