@@ -56,7 +56,7 @@ class Merger:
 
         for session in sessions:
             name = file_name(session.header.key)
-            if name not in new and self._is_new(name, unless_deleted=unless_deleted):
+            if name not in new and self._is_new(name):
                 new[name] = session
                 continue
             outcomes += self._created(new, unless_deleted=unless_deleted)
@@ -65,18 +65,16 @@ class Merger:
         outcomes += self._created(new, unless_deleted=unless_deleted)
         return tuple(outcomes)
 
-    def _is_new(self, name: str, *, unless_deleted: bool) -> bool:
-        """Tell whether a merge would most likely make a file of this name."""
+    def _is_new(self, name: str) -> bool:
+        """Tell whether a merge would most likely make a file of this name; one deleted before is merged by itself."""
         try:
             is_there = self._tree.stamp(name) is not None
         except NotRegularError:
             return False
-        return not is_there and not (unless_deleted and self._tombstones.has(name, is_there=False))
+        return not is_there and not self._tombstones.has(name, is_there=False)
 
     def _created(self, new: dict[str, Session], *, unless_deleted: bool) -> tuple[Merged | ChatkeepError, ...]:
         """Make the files of new sessions together; one that another writer made meanwhile is merged into."""
-        if not unless_deleted:
-            self._tombstones.forget(list(new))
         found = {name: merging(session.messages, {}, 0) for name, session in new.items()}
         files = [NewFile(one.header, found[name].lines, one.extra) for name, one in new.items()]
         made = self._writer.create_all(files) if files else frozenset()
