@@ -204,9 +204,10 @@ class Writer:
         for name in encoded:
             self._settle(name)
         contents = {name: one.content for name, one in encoded.items()}
-        with self._tree.created_together(contents) as made, self._upkeep.telling(*made):
-            entries = [encoded[name].entry(file.stamp_seen()) for name, file in made.items()]
-            self._upkeep.note(lambda db: changes.take_all(db, entries))
+        with self._tree.created_together(contents) as made:
+            with self._upkeep.telling(*made):
+                entries = [encoded[name].entry(file.stamp_seen()) for name, file in made.items()]
+                self._upkeep.note(lambda db: changes.take_all(db, entries))
             return frozenset(made)
 
     def _settle(self, name: str) -> None:
