@@ -76,6 +76,15 @@ def test_remember_a_deletion_not_ended(stones: Tombstones) -> None:
     assert [True, False] == [stones.has(NAMES[0], is_there=is_there) for is_there in (False, True)]
 
 
+def test_end_a_deletion_that_was_forgotten_meanwhile(stones: Tombstones, tmp_path: Path) -> None:
+    """A session that an import brings back before its deletion has ended is not deleted."""
+    has_begun = stones.begin(NAMES[0])
+    with closing(opened(tmp_path)) as other:
+        other.forget(NAMES[:1])
+    stones.end(NAMES[0], has_begun=has_begun)
+    assert [False, False] == [stones.has(NAMES[0], is_there=is_there) for is_there in (False, True)]
+
+
 def test_settle_a_deletion_not_ended(stones: Tombstones, tmp_path: Path) -> None:
     """A deletion left open counts for good once its session was found gone; others stay as they are."""
     assert stones.begin(NAMES[0])

@@ -116,6 +116,8 @@ class Tombstones:
     def end(self, name: str, *, has_begun: bool) -> None:
         """Remember that a session's file was deleted. The deletion stands, even if this cannot be noted."""
         try:
+            if has_begun and self._mark(name) is None:
+                return  # somebody has brought the session back meanwhile
             self._add([(digest_in(name), b"+")], is_flushed=not has_begun)
         except (BusyError, StorageError):
             if not has_begun:
