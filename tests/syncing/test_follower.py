@@ -5,14 +5,30 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import threading
+import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
 
-from chatkeep.core.model import Revision
+from chatkeep.core.model import Merged, Revision, Session
+from chatkeep.errors import ChatkeepError
 from chatkeep.sessions.sessions import Sessions
 from chatkeep.store.memory import MemoryStore
-from tests.syncing.following import Followed, Home, append, count_of, follower, following, key_of, line, said_in, until
+from tests.syncing.following import (
+    PATIENCE_S,
+    Followed,
+    Home,
+    append,
+    count_of,
+    follower,
+    following,
+    key_of,
+    line,
+    said_in,
+    until,
+)
 
 
 @pytest.fixture
@@ -136,6 +152,32 @@ def test_take_titles_that_come_later(home: Home, sessions: Sessions, positions: 
     assert ["text 0", "Title 1", "Title 2", "Mine"] == titles
 
 
+def test_read_a_file_with_a_time_to_come_once(home: Home, sessions: Sessions, positions: Path) -> None:
+    """A file changed in the future, as a wrong clock says, does not keep a sync from its end."""
+    append(home.transcript(1), line("tomorrow"))
+    ahead_s = time.time() + 86400
+    os.utime(home.transcript(1), (ahead_s, ahead_s))
+    for count in (1, 0):
+        told, stop = Followed(), threading.Event()
+        ending = threading.Timer(PATIENCE_S, stop.set)
+        ending.start()
+        with follower(home.synced, sessions, positions, told) as one:
+            one.catch_up(stop)
+        ending.cancel()
+        assert (count, False) == (len(told.taken), stop.is_set())
+    assert ["tomorrow"] == said_in(sessions, key_of(1))
+
+
+def test_read_again_what_changed_during_a_failed_reading(home: Home, positions: Path) -> None:
+    """A line written while a reading fails is no part of the state that counts as read."""
+    append(home.transcript(1), line("first"))
+    sessions = Sessions(_FailingOnce(lambda: append(home.transcript(1), line("meanwhile"))))
+    with follower(home.synced, sessions, positions) as one:
+        one.catch_up()
+        one.catch_up()
+    assert ["first", "meanwhile"] == said_in(sessions, key_of(1))
+
+
 def test_find_changes_where_the_system_tells_of_none(
     home: Home, sessions: Sessions, positions: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -150,6 +192,23 @@ def test_find_changes_where_the_system_tells_of_none(
         until(lambda: said_in(sessions, key_of(1)) == ["seen"])
         append(home.transcript(1), line("seen too"))
         until(lambda: said_in(sessions, key_of(1)) == ["seen", "seen too"])
+
+
+class _FailingOnce(MemoryStore):
+    """A store whose first import fails as none should, after something else has happened."""
+
+    def __init__(self, meanwhile: Callable[[], None]) -> None:
+        super().__init__()
+        self._meanwhile: Callable[[], None] | None = meanwhile
+
+    def merge_all(
+        self, sessions: Sequence[Session], *, unless_deleted: bool = False
+    ) -> tuple[Merged | ChatkeepError, ...]:
+        if (meanwhile := self._meanwhile) is not None:
+            self._meanwhile = None
+            meanwhile()
+            raise RuntimeError
+        return super().merge_all(sessions, unless_deleted=unless_deleted)
 
 
 def _facts(folder: Path) -> dict[str, tuple[int, int, bytes]]:

@@ -208,6 +208,7 @@ class Follower:
 
     def _read(self, one: DueFile) -> None:
         path, began_ns = one.source.path, time.time_ns()
+        stamps = stamps_of(path)  # what changes from here on is read again
         try:
             taken = self._taken(one)
         except (BusyError, StorageError) as error:
@@ -220,13 +221,13 @@ class Follower:
             self._on_problem(str(path), f"It could not be read: {reason.rstrip('.')}.")
             taken = None
         if taken is None:
-            self._positions.put(path, stamps_of(path))
+            self._positions.put(path, stamps)
             return
         now = time.monotonic()
         self._due.let_rest(path, taken.seconds, now)
         if not taken.is_whole:
             self._read_again(one, _AGAIN_S)
-        elif taken.stamps[0].modified_ns > began_ns - _COARSE_NS:
+        elif began_ns - _COARSE_NS < taken.stamps[0].modified_ns < time.time_ns() + _COARSE_NS:
             self._read_again(one, _TICK_S)
         else:
             self._positions.put(path, taken.stamps)
