@@ -81,6 +81,23 @@ def test_add_items_of_every_kind(asked: openai.OpenAI) -> None:
     )
 
 
+@pytest.mark.parametrize(
+    "part",
+    [
+        IMAGE,
+        {"type": "input_image", "file_id": "file_1", "detail": "high"},
+        {"type": "input_file", "file_id": "file_2", "filename": "a.pdf"},
+        {"type": "input_audio", "input_audio": {"data": "AAAA", "format": "mp3"}},
+    ],
+)
+def test_add_a_message_that_names_no_type(part: Json, client: httpx.Client) -> None:
+    """Pictures, files and sounds come back as they were sent, also in a message of only a role and content."""
+    content: Json = [{"type": "input_text", "text": "Look"}, part]
+    made = client.post("/v1/conversations", json={"items": [{"role": "user", "content": content}]}).json()
+    (item,) = client.get(f"/v1/conversations/{made['id']}/items").json()["data"]
+    assert content == item["content"]
+
+
 def test_leave_out_what_nobody_asked_to_include(asked: openai.OpenAI) -> None:
     """Encrypted reasoning, sources, outputs, results and log probabilities come only where `include` names them."""
     said = {"type": "output_text", "text": "x", "annotations": [], "logprobs": [{"token": "x"}]}

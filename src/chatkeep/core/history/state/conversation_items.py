@@ -56,6 +56,8 @@ _NEEDED: Final = {
 """Fields with texts without which a call or its output is none."""
 _SAYING: Final = {"message": "content", "function_call_output": "output", "custom_tool_call_output": "output"}
 """Fields with a text or parts."""
+_GIVEN: Final = frozenset(("input_text", "input_image", "input_file", "input_audio"))
+"""Types of the parts in a message that somebody sends. A plain one is stored as nothing but its role and these."""
 _LEFT_OUT: Final[dict[str, tuple[Include, tuple[str, ...]]]] = {
     "web_search_call": ("web_search_call.action.sources", ("action", "sources")),
     "code_interpreter_call": ("code_interpreter_call.outputs", ("outputs",)),
@@ -150,11 +152,18 @@ def _is_said(value: Json) -> bool:
 
 def _own_items(message: Message) -> list[dict[str, Json]]:
     """Return the items that a message came as; none for a message of another protocol."""
+    if message.role in _ASKING and _is_given(message.content):
+        return [{"role": message.role, "content": message.content}]
     told = (message.metadata or {}).get(ITEMS_EXTRA)
     if not isinstance(told, dict) or not told.get("items"):
         return []
     items = response_items(message)
     return [item for item in items if isinstance(item, dict)] if all(map(_is_item, items)) else []
+
+
+def _is_given(content: Json) -> bool:
+    """Tell whether content is a list of parts as Responses has them."""
+    return isinstance(content, list) and all(isinstance(one, dict) and one.get("type") in _GIVEN for one in content)
 
 
 def _is_item(item: Json) -> bool:
