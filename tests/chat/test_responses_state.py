@@ -10,6 +10,7 @@ import httpx
 import openai
 import pytest
 
+from chatkeep.core.history.state.conversation_ids import conversation_id
 from tests.chat.conftest import MODEL_KEY, Chatting, served
 from tests.chat.upstream import Upstream
 
@@ -70,6 +71,37 @@ def test_go_on_behind_a_response(keeping: Chatting, asked: openai.OpenAI, *, is_
     assert "Be long." == body["instructions"]
     assert 6 == len(body["input"])
     assert third.id == asked.responses.retrieve(third.id).id
+
+
+def test_send_files_again(keeping: Chatting, asked: openai.OpenAI) -> None:
+    """A file in an earlier request goes to the model server as it came, with each request behind it."""
+    content: Json = [{"type": "input_file", "file_id": "file_7"}, {"type": "input_text", "text": "Sum it up"}]
+    first = asked.responses.create(model=MODEL, input=[{"role": "user", "content": content}])
+    asked.responses.create(model=MODEL, input="shorter", previous_response_id=first.id)
+    assert content == sent(keeping)["input"][0]["content"]
+
+
+def test_pass_a_number_beyond_our_range(keeping: Chatting) -> None:
+    """A setting that we cannot keep reaches the model server, and the response is kept without it."""
+    body = f'{{"model":"{MODEL}","input":"a number","top_p":1e999,"temperature":0.5}}'
+    with keeping.client() as client:
+        made = client.post(PATH, content=body, headers={"Content-Type": "application/json"})
+        assert 200 == made.status_code
+        kept = client.get(f"{PATH}/{made.json()['id']}").json()
+    assert (0.5, 1.0) == (kept["temperature"], kept["top_p"])
+
+
+def test_keep_responses_behind_a_deleted_item(keeping: Chatting, asked: openai.OpenAI) -> None:
+    """A deleted item of an earlier answer costs no later response: its message was only stored again."""
+    first = asked.responses.create(model=MODEL, input="weather in Oslo")
+    second = asked.responses.create(model=MODEL, input="and in Rome?", previous_response_id=first.id)
+    (key,) = [one.header.key for one in keeping.sessions.list(limit=1).sessions]
+    asked.conversations.items.delete(first.output[-1].id or "", conversation_id=conversation_id(key))
+    again = asked.responses.retrieve(second.id)
+    assert (second.id, second.output_text) == (again.id, again.output_text)
+    asked.responses.create(model=MODEL, input="and in Bern?", previous_response_id=second.id)
+    kinds = [item.get("type", item.get("role")) for item in sent(keeping)["input"]]
+    assert ["user", *(item.type for item in first.output[:-1]), "user", "message", "user"] == kinds
 
 
 def test_keep_responses_over_a_restart(tmp_path: Path) -> None:

@@ -16,9 +16,10 @@ import msgspec
 from msgspec import Struct
 
 from chatkeep.core.checks import NAME_CHARS_MAX
+from chatkeep.core.history.state.conversation_items import base_of
 from chatkeep.core.life.dropping import Chosen, Mark, NewSession
 from chatkeep.core.model import Draft, Json, Message
-from chatkeep.core.standing import EVENT
+from chatkeep.core.standing import EVENT, said
 from chatkeep.errors import (
     InvalidError,
     MessageConflictError,
@@ -76,7 +77,7 @@ class KeptResponses:
         try:
             event = self._sessions.message(register, response_id, log=True)
             kept = msgspec.convert((event.metadata or {}).get(_KEPT), KeptResponse)
-            return kept, self._sessions.message(kept.session, kept.message)
+            return kept, self._answer(kept)
         except (SessionNotFoundError, MessageNotFoundError, InvalidError, msgspec.ValidationError):
             return None
 
@@ -90,6 +91,20 @@ class KeptResponses:
         mark = Mark(id=_mark_of(response_id))
         self._sessions.drop(self._register(response_id), Chosen(id=response_id), mark=mark)
 
+    def _answer(self, kept: KeptResponse) -> Message:
+        """Return the message of an answer, also where a deleted item before it made it be stored again.
+
+        Raises:
+            SessionNotFoundError, MessageNotFoundError: when it is gone.
+        """
+        with suppress(MessageNotFoundError):
+            return self._sessions.message(kept.session, kept.message)
+        messages = said(self._sessions.read(kept.session, log=True).messages)
+        moved = next((one for one in messages if base_of(one) == kept.message), None)
+        if moved is None:
+            raise MessageNotFoundError
+        return moved
+
     def _register(self, response_id: str) -> str:
         """Return the key of the register of an id."""
         digest = hashlib.sha256(response_id.encode("utf-8", "surrogatepass")).hexdigest()
@@ -102,12 +117,16 @@ def _mark_of(response_id: str) -> str:
 
 
 def settings_in(fields: Mapping[str, msgspec.Raw], bytes_max: int) -> dict[str, Json]:
-    """Return the fields of a request that its response repeats, the short ones first, as far as there is room."""
+    """Return the fields of a request that its response repeats, the short ones first, as far as there is room.
+
+    A field with a number that we cannot keep is left out.
+    """
     told = {name: bytes(raw) for name, raw in fields.items() if name not in _NO_SETTINGS}
     found: dict[str, Json] = {}
     for name, value in sorted(told.items(), key=lambda one: len(one[1])):
         bytes_max -= len(value) + len(name)
         if bytes_max < 0:
             break
-        found[name] = msgspec.json.decode(value)
+        with suppress(msgspec.ValidationError):  # a number out of range
+            found[name] = msgspec.json.decode(value)
     return found
