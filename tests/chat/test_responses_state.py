@@ -11,6 +11,7 @@ import openai
 import pytest
 
 from chatkeep.core.history.state.conversation_ids import conversation_id
+from chatkeep.core.model import Selection
 from tests.chat.conftest import MODEL_KEY, Chatting, served
 from tests.chat.upstream import Upstream
 
@@ -157,6 +158,19 @@ def test_delete_a_response(keeping: Chatting, asked: openai.OpenAI) -> None:
         asked.responses.retrieve(response.id)
     with pytest.raises(openai.BadRequestError, match="not found"):
         asked.responses.create(model=MODEL, input="x", previous_response_id=response.id)
+
+
+def test_delete_a_response_after_its_session(keeping: Chatting, asked: openai.OpenAI) -> None:
+    """The settings of its request can be erased though its session is gone; a second deletion finds nothing."""
+    response = asked.responses.create(model=MODEL, input="an iguanodon", instructions="Speak of ferns.")
+    (key,) = [one.header.key for one in keeping.sessions.list(limit=1).sessions]
+    keeping.sessions.delete(key)
+    asked.responses.delete(response.id)
+    registers = [one.header.key for one in keeping.sessions.list(Selection(archived=True), limit=500).sessions]
+    keeping.sessions.compact(registers)
+    assert "ferns" not in str([keeping.sessions.read(one, log=True) for one in registers])
+    with pytest.raises(openai.NotFoundError):
+        asked.responses.delete(response.id)
 
 
 def test_honour_that_a_response_is_not_to_be_stored(keeping: Chatting, asked: openai.OpenAI) -> None:

@@ -68,17 +68,26 @@ class KeptResponses:
                     self._sessions.create(NewSession(key=key, archived=True))
                 self._sessions.append(key, [event])
 
-    def find(self, response_id: str) -> tuple[KeptResponse, Message] | None:
-        """Return a response that is kept, with the message of its answer; None where either is gone."""
+    def place(self, response_id: str) -> KeptResponse | None:
+        """Return the place of a response, also where its answer is gone; None for one not kept."""
         register = self._register(response_id)
         with suppress(SessionNotFoundError, MessageNotFoundError):
             self._sessions.message(register, _mark_of(response_id), log=True)
             return None
         try:
             event = self._sessions.message(register, response_id, log=True)
-            kept = msgspec.convert((event.metadata or {}).get(_KEPT), KeptResponse)
-            return kept, self._answer(kept)
+            return msgspec.convert((event.metadata or {}).get(_KEPT), KeptResponse)
         except (SessionNotFoundError, MessageNotFoundError, InvalidError, msgspec.ValidationError):
+            return None
+
+    def find(self, response_id: str) -> tuple[KeptResponse, Message] | None:
+        """Return a response that is kept, with the message of its answer; None where either is gone."""
+        kept = self.place(response_id)
+        if kept is None:
+            return None
+        try:
+            return kept, self._answer(kept)
+        except (SessionNotFoundError, MessageNotFoundError, InvalidError):
             return None
 
     def forget(self, response_id: str) -> None:

@@ -10,7 +10,7 @@ from chatkeep.core.history.state.stated_responses import input_items_of, respons
 from chatkeep.core.life.dropping import Chosen
 from chatkeep.core.model import Json, Message
 from chatkeep.core.standing import said
-from chatkeep.errors import InvalidRequestError, MessageNotFoundError, NotFoundError
+from chatkeep.errors import InvalidRequestError, MessageNotFoundError, NotFoundError, SessionNotFoundError
 from chatkeep.model.state.conversations import ItemPage
 from chatkeep.model.state.registers import KeptResponse, KeptResponses
 from chatkeep.sessions.sessions import Sessions
@@ -35,17 +35,19 @@ class ResponseReading:
         return {**told, "output": [shown_item(item, include) for item in told["output"]]}
 
     def delete(self, response_id: str) -> None:
-        """Forget a response, and drop its answer where its request named no conversation.
+        """Forget a response, and drop its answer if that still stands and its request named no conversation.
 
         Raises:
             NotFoundError: when it is not kept.
             ForbiddenError: when messages may not drop others here.
         """
-        kept, answer = self._found(response_id)
-        with suppress(MessageNotFoundError):
+        if self._registers.place(response_id) is None:
+            raise _missing(response_id)
+        found = self._registers.find(response_id)
+        with suppress(SessionNotFoundError, MessageNotFoundError):
             self._registers.forget(response_id)
-            if not kept.request.get("conversation"):
-                self._sessions.drop(kept.session, Chosen(id=answer.id))
+            if found is not None and not found[0].request.get("conversation"):
+                self._sessions.drop(found[0].session, Chosen(id=found[1].id))
 
     def input_items(self, response_id: str, *, after: str | None, limit: int, is_rising: bool) -> ItemPage:
         """Return the items that the model was sent, in their order or the last one first, behind the one `after`.
@@ -69,5 +71,9 @@ class ResponseReading:
     def _found(self, response_id: str) -> tuple[KeptResponse, Message]:
         found = self._registers.find(response_id)
         if found is None:
-            raise NotFoundError(f"Response with id {response_id[:128]!r} not found.")
+            raise _missing(response_id)
         return found
+
+
+def _missing(response_id: str) -> NotFoundError:
+    return NotFoundError(f"Response with id {response_id[:128]!r} not found.")
