@@ -224,7 +224,7 @@ def _answer(descriptors: Sequence[int], work: Callable[[bytes], bytes]) -> None:
 def findings_in(settings: Settings, on_progress: Callable[[int, int], None] | None = None) -> Iterator[Finding]:
     """Yield the findings in a store and the tokens of its workspace; open nothing for writing and change nothing."""
     from chatkeep.access.page_sessions import PAGES_FILE, PageSessions  # noqa: PLC0415 - only for `doctor`
-    from chatkeep.access.people_file import PEOPLE_FILE, PeopleFile  # noqa: PLC0415
+    from chatkeep.sessions.people_file import PEOPLE_FILE, PeopleFile  # noqa: PLC0415
     from chatkeep.store.admin import Finding  # noqa: PLC0415
 
     yield from admin_for(settings).check(on_progress)
@@ -345,8 +345,8 @@ def chats_of(settings: Settings) -> Chats | None:
 
 def reach_of(settings: Settings) -> Confinement:
     """Return the reach of the workspace's owner: every key, its people, and the trash of the settings."""
-    from chatkeep.access.people_file import PeopleFile  # noqa: PLC0415 - not for help
     from chatkeep.sessions.confinement import Confinement  # noqa: PLC0415
+    from chatkeep.sessions.people_file import PeopleFile  # noqa: PLC0415 - not for help
 
     return Confinement(trash_days=settings.trash_days, people=PeopleFile(settings.workspace))
 

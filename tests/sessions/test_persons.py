@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from chatkeep.access.people_file import PEOPLE_FILE, PeopleFile
 from chatkeep.core.life.people import PERSON_KEYS_MAX, Person
 from chatkeep.core.model import Revision, Selection
 from chatkeep.core.standing import SeqRange
@@ -21,6 +20,7 @@ from chatkeep.errors import (
     StorageError,
 )
 from chatkeep.sessions.confinement import Confinement
+from chatkeep.sessions.people_file import PEOPLE_FILE, PeopleFile
 from chatkeep.sessions.persons import People
 from chatkeep.sessions.sessions import Sessions
 from chatkeep.store.files.store import FilesStore

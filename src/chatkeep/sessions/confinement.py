@@ -16,7 +16,7 @@ from chatkeep.errors import ForbiddenError, SessionNotFoundError
 
 
 class PeopleBook(Protocol):
-    """The list of people, as `access.people_file` keeps it."""
+    """The list of people, as `sessions.people_file` keeps it."""
 
     def all(self) -> tuple[Person, ...]:
         """Return all people by name."""
