@@ -43,11 +43,13 @@ def test_stop_an_import(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     file.write_text("".join(LINE.format(number) for number in range(9)))
     monkeypatch.setattr("chatkeep.cli.screen.WorkBar.done_to_here", interrupt_after(4))
     stopped = run("import", str(file), code=130)
-    assert "Stopped: 4 sessions imported so far; the same command goes on, and takes nothing in twice.\n" == stopped.err
-    assert 4 == run("list", "--json").json["total"]
+    told = "Stopped: at least 4 sessions imported so far; the same command goes on, and takes nothing in twice.\n"
+    assert told == stopped.err
+    stored = run("list", "--json").json["total"]  # some are stored together, before the first of them is told
+    assert stored >= 4
     monkeypatch.undo()
     monkeypatch.setenv("CHATKEEP_WORKSPACE", str(tmp_path / "workspace"))
-    assert 5 == run("import", str(file), "--json").json["sessions_created"]
+    assert 9 - stored == run("import", str(file), "--json").json["sessions_created"]
 
 
 @pytest.mark.parametrize(

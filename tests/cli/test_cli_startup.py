@@ -82,7 +82,7 @@ def test_load_what_a_command_needs(words: str, more: set[str], workspace: Path) 
 
 @pytest.mark.parametrize(
     "line,offered",
-    [("chatkeep li", ["list"]), ("chatkeep token re", ["revoke"]), ("chatkeep list --cha", ["--channel"])],
+    [("chatkeep li", ["list", "link"]), ("chatkeep token re", ["revoke"]), ("chatkeep list --cha", ["--channel"])],
 )
 def test_complete_names_without_a_store(line: str, offered: list[str], workspace: Path) -> None:
     """The shell is offered commands and options, and no store is loaded for it."""

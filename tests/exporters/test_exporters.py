@@ -126,7 +126,7 @@ def test_export_markdown_for_people() -> None:
         fmt="md",
         single=True,
     ).decode()
-    assert page.startswith("# How \\*do\\* I?\n\n- Key: `telegram:1`\n- Channel: `telegram`\n")
+    assert page.startswith("# How do I?\n\n- Key: `telegram:1`\n- Channel: `telegram`\n")
     assert "## User\n\n*2024-01-15 10:30:00 UTC*\n\nHow *do* I?\n\nTell me\n\n" in page
     assert "Calls `search`:\n\n```json\n{}\n```\n" in page
     assert "## Tool find\\_it\n\n*2024-01-15 10:30:00 UTC*\n\n```text\n42\n```\n" in page

@@ -11,12 +11,12 @@ import httpx
 import pytest
 from starlette.applications import Starlette
 
-from chatkeep.access.people_file import PeopleFile
 from chatkeep.access.tokens import TokenFile
 from chatkeep.http.app import create_app
 from chatkeep.http.gate.guard import UNLIMITED, Guard
 from chatkeep.http.gate.limits import Limits
 from chatkeep.sessions.confinement import Confinement
+from chatkeep.sessions.people_file import PeopleFile
 from chatkeep.sessions.sessions import Sessions
 from chatkeep.store.files.store import FilesStore
 from tests.http.listening import listening

@@ -16,7 +16,6 @@ import jsonschema_rs
 import pytest
 
 from chatkeep.access.page_sessions import SignInCode
-from chatkeep.access.people_file import PeopleFile
 from chatkeep.access.tokens import TokenFile
 from chatkeep.core.sse import EVENT_STREAM_TYPE
 from chatkeep.core.usage.spending import CallPrice
@@ -33,6 +32,7 @@ from chatkeep.http.table import ROUTES
 from chatkeep.model.chat import Chats
 from chatkeep.model.upstream import Upstream as Asked
 from chatkeep.sessions.confinement import Confinement
+from chatkeep.sessions.people_file import PeopleFile
 from chatkeep.sessions.sessions import Sessions
 from chatkeep.store.files.store import FilesStore
 from chatkeep.store.memory import MemoryStore

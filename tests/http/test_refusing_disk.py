@@ -12,7 +12,6 @@ import httpx
 import pytest
 from msgspec import Struct
 
-from chatkeep.access.people_file import PeopleFile
 from chatkeep.access.tokens import TokenFile
 from chatkeep.core.history.state.conversation_ids import conversation_id
 from chatkeep.core.model import Json
@@ -23,6 +22,7 @@ from chatkeep.http.table import ROUTES
 from chatkeep.model.chat import Chats
 from chatkeep.model.upstream import ModelSettings, Upstream
 from chatkeep.sessions.confinement import Confinement
+from chatkeep.sessions.people_file import PeopleFile
 from chatkeep.sessions.sessions import Sessions
 from chatkeep.store.files.store import FilesStore
 from chatkeep.testing import draft, talk

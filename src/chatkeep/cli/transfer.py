@@ -195,7 +195,11 @@ def _imported(
     count = 0
 
     def so_far() -> str:
-        return "nothing was imported." if dry_run else f"{screen.counted(count, 'session')} imported so far; {_AGAIN}"
+        return (
+            "nothing was imported."
+            if dry_run
+            else f"at least {screen.counted(count, 'session')} imported so far; {_AGAIN}"
+        )
 
     with made_sessions(workspace) as sessions, screen.work_bar("Importing", size_bytes) as bar, stoppable(so_far):
 
