@@ -319,7 +319,7 @@ DOORS: Final[dict[str, tuple[Door, int]]] = {
         (marked, 200),
         (body, 200),
         (raw_body, 1500),
-        (request, 1000),
+        (request, 450),
         (events, 200),
         (address, 200),
         (windows, 200),
