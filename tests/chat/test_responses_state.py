@@ -206,6 +206,22 @@ def test_refuse_what_cannot_be_resolved(request_: Json, status: int, field: str,
     assert ([], count) == (keeping.upstream.seen, keeping.sessions.status().message_count)
 
 
+@pytest.mark.parametrize(
+    "given,status", [('{"role": "user"}', 400), ("3", 400), ("null", 200), ('"half \\ud83d"', 200)]
+)
+def test_go_on_with_an_odd_input(given: str, status: int, keeping: Chatting, asked: openai.OpenAI) -> None:
+    """Behind earlier items, an input that is neither a text nor a list is refused, not left out."""
+    first = asked.responses.create(model=MODEL, input=f"odd {given}")
+    body = f'{{"model": "{MODEL}", "previous_response_id": "{first.id}", "input": {given}}}'
+    with keeping.client() as client:
+        answer = client.post(PATH, content=body, headers={"Content-Type": "application/json"})
+    assert status == answer.status_code
+    if status == 400:
+        assert "input" == answer.json()["error"]["param"]
+    elif given != "null":
+        assert "half" in str(sent(keeping)["input"][-1]["content"])
+
+
 def test_cancel_what_has_ended(asked: openai.OpenAI) -> None:
     """A response that has ended stays as it is, and one that is not kept is not there."""
     response = asked.responses.create(model=MODEL, input="a triceratops")

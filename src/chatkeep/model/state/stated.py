@@ -6,7 +6,9 @@ puts the stored items before those of the request. The recording goes on from th
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Final, NamedTuple
 
 import msgspec
@@ -44,7 +46,8 @@ def stated(sessions: Sessions, body: bytes, *, keeps: bool) -> StatedRequest:
     With a server that has state, only our own conversations are resolved; everything else passes as it came.
 
     Raises:
-        InvalidRequestError: when the request names a response that is not kept, both ways at once, or a bad id.
+        InvalidRequestError: when the request names a response that is not kept, both ways at once, or a bad id, or its
+            input is neither a text nor a list.
         NotFoundError: when the conversation is not there.
         TooLargeError: when the whole would be too large.
     """
@@ -92,9 +95,14 @@ def _standing(sessions: Sessions, key: str) -> Sequence[Message]:
 
 
 def _fields(body: bytes) -> dict[str, msgspec.Raw] | None:
+    """Return the fields of a request, each as JSON; None for other bytes, as the model's server refuses them."""
     try:
         return msgspec.json.decode(body, type=dict[str, msgspec.Raw])
-    except (msgspec.MsgspecError, UnicodeError, RecursionError):
+    except (msgspec.MsgspecError, UnicodeError, RecursionError):  # half characters, NaN, or no JSON
+        with suppress(ValueError, RecursionError):
+            found = json.loads(body)
+            if isinstance(found, dict) and all(name.isascii() for name in found):
+                return {name: msgspec.Raw(json.dumps(value).encode()) for name, value in found.items()}
         return None
 
 
@@ -111,8 +119,10 @@ def _text(fields: Mapping[str, msgspec.Raw], name: str) -> str:
 def _whole(fields: dict[str, msgspec.Raw], earlier: list[dict[str, Json]]) -> bytes:
     """Return a request with items before its own; every other field stays as it came."""
     own = bytes(fields.get("input", b"[]")).strip()
+    if own[:1] not in (b"[", b'"') and own != b"null":
+        raise InvalidRequestError("input", "must be a text or a list of items")
     if own[:1] == b'"':
-        own = msgspec.json.encode([{"role": "user", "content": msgspec.json.decode(own)}])
+        own = b'[{"role":"user","content":' + own + b"}]"
     inner = own[1:-1].strip() if own[:1] == b"[" else b""
     before = msgspec.json.encode(earlier)[1:-1]
     items = b"[" + b",".join(filter(None, (before, inner))) + b"]"
