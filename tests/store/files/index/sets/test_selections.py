@@ -76,7 +76,7 @@ def test_search_a_selection_while_sessions_change(tmp_path: Path, monkeypatch: p
 def test_look_up_only_what_changed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A selection is looked up once; after that, only the sessions that changed are."""
     looked_up: list[int] = []
-    whole, mended = Selections._looked_up, Selections._mended
+    whole, mended = Selections.look_up, Selections._mended
 
     def counted_whole(self: Selections, where: str, values: Mapping[str, Value]) -> BitMap:
         looked_up.append(-1)
@@ -86,7 +86,7 @@ def test_look_up_only_what_changed(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         looked_up.append(len(changed))
         return mended(self, docs, changed, *rest)
 
-    monkeypatch.setattr(Selections, "_looked_up", counted_whole)
+    monkeypatch.setattr(Selections, "look_up", counted_whole)
     monkeypatch.setattr(Selections, "_mended", counted)
     asked = search_for("word ", selection=Selection(archived=False))
     with contextlib.closing(FilesStore.open(tmp_path)) as store:
@@ -101,8 +101,13 @@ def test_look_up_only_what_changed(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         ):
             act()
             store.search(asked)
+        assert [-1, 1, 1] == looked_up
 
-    assert [-1, 1, 1] == looked_up
+        for key in KEYS:  # a search within one session keeps nothing, and pushes nothing out
+            store.search(search_for("word ", session=key))
+        looked_up.clear()
+        store.search(asked)
+        assert [] == looked_up
 
 
 def test_look_up_anew_after_many_changes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -119,11 +119,11 @@ class FilesIndex:
 
     def of_sessions(self, selection: Selection, key: str | None) -> BitMap:
         """Return the documents of the selected sessions; with a key, only of the session with this key."""
-        where, values = conditions(selection)
-        if key is not None:
-            where, values = [*where, "key = :session"], {**values, "session": key}
         if self._db.selections is None:
             self._db.selections = Selections(self._db, self._postings)
+        where, values = conditions(selection)
+        if key is not None:
+            return self._db.selections.look_up(" AND ".join([*where, "key = :session"]), {**values, "session": key})
         return self._db.selections.docs(" AND ".join(where) or "true", values)
 
     def messages(self, docs: Iterable[int]) -> Matches:

@@ -54,7 +54,7 @@ class Selections:
         kept, now = self._kept.pop(asked, None), self._now()
         changed = None if kept is None else self._changed(kept.moment, now)
         if kept is None or changed is None:
-            docs = self._looked_up(where, values)
+            docs = self.look_up(where, values)
         else:
             docs = self._mended(kept.docs, changed, where, values) if changed else kept.docs
         self._kept[asked] = _Kept(now, docs)
@@ -85,8 +85,11 @@ class Selections:
         inside = [sid for (sid,) in self._db.execute(sql, given)]
         return (docs - self._of(changed)) | self._of(inside)
 
-    def _looked_up(self, where: str, values: Mapping[str, Value]) -> BitMap:
-        """Return the documents of the sessions inside the selection, or all but those outside, if these are few."""
+    def look_up(self, where: str, values: Mapping[str, Value]) -> BitMap:
+        """Return the documents of the sessions under a condition without keeping them, as for a single session.
+
+        It reads the sessions inside the selection, or those outside, if these are few; else the runs of all inside.
+        """
         for condition in (where, f"NOT ({where})"):
             sql = QUERIES["sids_where"].replace("{where}", condition)
             sids = [sid for (sid,) in self._db.execute(sql, {**values, "limit": _FEW + 1})]
