@@ -38,7 +38,7 @@ def main(log: Path, half: int) -> None:
     """Print a line for each door and kind: instructions for next to nothing, for a text, and for one twice as long."""
     bases: dict[str, int] = {}
     for _, door, size, kind in cases(half):
-        door(KINDS[kind](2 * size))()  # what is only done once is done
+        door(KINDS[kind](size // 4))()  # what is only done once is done
         door(NOTHING)()
     counter = Counter(log)
     gc.disable()
