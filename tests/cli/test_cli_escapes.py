@@ -171,12 +171,12 @@ def test_print_nothing_that_acts(
         assert (args, "") == (args, _acts(said)), ascii(said)
 
 
+@pytest.mark.usefixtures("run")
 @pytest.mark.parametrize("name", ARGS)
 def test_complain_of_any_option_harmlessly(
-    name: str, run: Run, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Of each option that takes a value, of each command, with errors as text and as JSON."""
-    run("demo")
     monkeypatch.setenv("CHATKEEP_DEBUG", "1")
     params = all_commands()[name].params
     options = [param.opts[0] for param in params if param.opts[0].startswith("-") and not param.is_flag]
