@@ -101,7 +101,7 @@ def test_schemathesis_finds_no_failure(server: Server, tmp_path: Path) -> None:
     config = tmp_path / "schemathesis.toml"
     config.write_text(CONFIG.format(cursor=cursor_at(Place("a"), scope_of("sessions", Selection()))))
     program = "from schemathesis.cli import schemathesis; schemathesis()"
-    options = ["--checks", "all", "--max-examples", "15", "--max-time", str(SECONDS), "--seed", "1"]
+    options = ["--checks", "all", "--max-examples", "8", "--max-time", str(SECONDS), "--seed", "1"]
     ran = subprocess.run(
         [
             *(sys.executable, "-c", program, "--config-file", str(config)),
