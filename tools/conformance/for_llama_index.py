@@ -78,6 +78,15 @@ def test_delete_messages() -> None:
     assert None is store.delete_last_message("no such")
 
 
+def test_delete_one_after_another() -> None:
+    """A place counts what is there now, however much was deleted before."""
+    store = _store()
+    store.set_messages("c", [_said(text) for text in "abcde"])
+    for idx, text in ((0, "a"), (0, "b"), (1, "d"), (-1, "e"), (0, "c")):
+        assert _said(text) == store.delete_message("c", idx)
+    assert None is store.delete_message("c", 0)
+
+
 def test_use_the_methods_for_coroutines() -> None:
     """They do the same."""
     store = _store()

@@ -14,7 +14,7 @@ from chatkeep.adapters.backing import Verbs, key_for_name
 from chatkeep.adapters.exact import Spoken, item_of_message, message_of_item, words_within
 from chatkeep.core.life.dropping import Chosen
 from chatkeep.core.model import Draft, Message, Role, Selection
-from chatkeep.core.standing import EVENT, SeqRange, said
+from chatkeep.core.standing import EVENT, said
 from chatkeep.errors import CountConflictError, MessageNotFoundError, SessionNotFoundError
 
 if TYPE_CHECKING:
@@ -96,8 +96,7 @@ class ChatkeepChatStore(BaseChatStore):
         found = self._stored(key)
         if not -len(found) <= idx < len(found):
             return None
-        seq = found[idx].seq
-        dropped = self._dropped(key, Chosen(seqs=SeqRange(seq, seq)))
+        dropped = self._dropped(key, Chosen(id=found[idx].id))
         return _message(dropped[0]) if dropped else None
 
     def delete_last_message(self, key: str) -> ChatMessage | None:
