@@ -28,11 +28,12 @@ def place(name: str) -> Client | Sessions:
     """Return the place of a name, always the same one: keys of different names are apart."""
     with _lock:
         if name not in _places:
-            _places[name] = _served(f"p{len(_places)}:") if _over_http() else _own(f"p{len(_places)}")
+            _places[name] = _served(f"p{len(_places)}:") if is_over_http() else _own(f"p{len(_places)}")
         return _places[name]
 
 
-def _over_http() -> bool:
+def is_over_http() -> bool:
+    """Tell whether places are behind a server."""
     return os.environ.get("CHATKEEP_OVER") == "http"
 
 
@@ -55,6 +56,7 @@ def _served(prefix: str) -> Client:
     secret, _ = _Server.tokens.create("test", scopes=("read", "write", "delete"), prefix=prefix)
     client = Client(_Server.url, secret)
     client.prefix = prefix  # type: ignore[attr-defined]
+    client.address = (_Server.url, secret)  # type: ignore[attr-defined]
     return client
 
 
@@ -69,3 +71,9 @@ def _listen(app: Starlette) -> str:
 def prefix_of(given: Client | Sessions) -> str:
     """Return the prefix that an adapter has to use in a place."""
     return str(getattr(given, "prefix", ""))
+
+
+def address_of(given: Client | Sessions) -> tuple[str, str]:
+    """Return the address and the token of a place behind a server."""
+    url, token = given.address  # type: ignore[union-attr]
+    return str(url), str(token)

@@ -74,7 +74,18 @@ SUITES = (
     Suite("adk", ("google-adk==2.13.0",), "for_adk"),
     Suite("pydantic-ai", ("pydantic-ai-slim==2.68.0",), "for_pydantic_ai"),
     Suite("llama-index", ("llama-index-core==0.14.25",), "for_llama_index"),
+    Suite(
+        "chainlit",
+        ("chainlit==2.12.0", "pytest-asyncio", "sqlalchemy[asyncio]", "aiosqlite"),
+        "for_chainlit",
+        "chainlit==2.12.0",
+        ("tests/data/test_sql_alchemy.py", str(ROOT / "tools" / "conformance" / "chainlit_layer.py")),
+        options=("-c", os.devnull, "--rootdir=.", "-o", "asyncio_mode=auto"),
+    ),
+    Suite("ai-sdk", (), "for_ai_sdk"),
 )
+
+_SECTIONS = {"langchain": "LangGraph", "ai-sdk": "AI SDK"}  # further sections of the how-to, by their headings
 
 
 def main() -> int:
@@ -107,9 +118,7 @@ def _examples(name: str) -> Sequence[str]:
     text = (ROOT / "docs" / "how-to" / "keep-frameworks-sessions.md").read_text("utf-8")
     sections = re.split(r"^## ", text, flags=re.MULTILINE)[1:]
     own = [
-        part
-        for part in sections
-        if f"chatkeep[{name}]" in part or (name == "langchain" and part.startswith("LangGraph"))
+        part for part in sections if f"chatkeep[{name}]" in part or part.startswith(_SECTIONS.get(name, "chatkeep["))
     ]
     return [block for part in own for block in re.findall(r"^```python\n(.*?)^```$", part, re.MULTILINE | re.DOTALL)]
 

@@ -6,6 +6,8 @@
     session = ChatkeepSession("user:alice", Client("http://127.0.0.1:8000", token))
 
     adk             Agent Development Kit: BaseSessionService
+    ai_sdk          AI SDK: the messages of a user interface
+    chainlit        Chainlit: BaseDataLayer
     claude          Claude Agent SDK: SessionStore
     openai_agents   OpenAI Agents SDK: Session
     langchain       LangChain: BaseChatMessageHistory

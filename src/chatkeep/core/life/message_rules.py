@@ -17,7 +17,7 @@ from chatkeep.errors import InvalidError, TooLargeError
 PARTS_OF_MESSAGES: Final = frozenset(
     (
         *("reasoning", "openai", "anthropic", "gemini", "source"),
-        *("adk", "claude", "langchain", "llama_index", "openai_agents", "pydantic_ai"),
+        *("adk", "ai_sdk", "chainlit", "claude", "langchain", "llama_index", "openai_agents", "pydantic_ai"),
     )
 )
 """Names in the metadata of a message for the rest of it: a model's reasoning, a provider's, program's or framework's
