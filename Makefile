@@ -88,6 +88,7 @@ lint: $(VENV)/ready tests/page/js/node_modules/ready
 
 lint-page:
 	cd tests/page/js && node_modules/.bin/tsc
+	tests/page/js/node_modules/.bin/tsc --noEmit --strict --target es2022 --lib es2022,dom,dom.asynciterable --module esnext --moduleResolution bundler tests/clients/typed.ts
 	cd tests/page/js && node_modules/.bin/eslint sources
 
 format: $(VENV)/ready
