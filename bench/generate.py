@@ -19,7 +19,8 @@ from pathlib import Path
 from rich.progress import track
 
 from chatkeep.core.keys import channel_of
-from chatkeep.core.model import Header, Message, Role
+from chatkeep.core.model import Header, Message
+from chatkeep.core.standing import Role
 from chatkeep.store.files.tree import format as session_file
 from chatkeep.store.files.tree.tree import file_name
 

@@ -33,9 +33,10 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from chatkeep.core.model import Draft, Role, Selection, Unit
+from chatkeep.core.model import Draft, Selection, Unit
 from chatkeep.core.search.query import parse_query
 from chatkeep.core.search.search import Search
+from chatkeep.core.standing import Role
 from chatkeep.store.files.store import FilesStore
 
 _DATA = Path(__file__).parents[1].parent / "shared" / "data"

@@ -39,9 +39,10 @@ from rich.progress import track
 from rich.table import Table
 
 from chatkeep.core.keys import channel_of
-from chatkeep.core.model import Draft, Header, Message, Role, Selection
+from chatkeep.core.model import Draft, Header, Message, Selection
 from chatkeep.core.search.query import parse_query
 from chatkeep.core.search.search import Search
+from chatkeep.core.standing import Role
 from chatkeep.store.files.store import FilesStore
 from chatkeep.store.files.tree import format as session_file
 from chatkeep.store.files.tree.tree import file_name

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from chatkeep.model.upstream import ModelSettings
     from chatkeep.sessions.confinement import Confinement
     from chatkeep.store.admin import Admin, Cuts, Finding, FindingKind, Outcome, Remedy
-    from chatkeep.store.open import Served
+    from chatkeep.store.protocol import Served
     from chatkeep.workers.beside import Beside
 
 EXTRAS: Final[Mapping[str, Sequence[str]]] = {

@@ -31,6 +31,7 @@ NEVER = {
     "email",
     "httpx",
     "importlib.metadata",
+    "importlib.resources",
     "markdown_it",
     "multiprocessing",
     "openai",
@@ -38,7 +39,7 @@ NEVER = {
     "prompt_toolkit",
     "pydantic",
     "pygments",
-    "rich.progress",
+    "rich",
     "socket",
     "tomllib",
     "uvicorn",
@@ -52,21 +53,21 @@ NEVER = {
     "chatkeep.store.files.care",
 }
 """What none of the commands below needs; each name stands for all that is below it."""
-NO_STORE = {"apsw", "msgspec", "regex", "rich.console", "Stemmer", "chatkeep.core.model", "chatkeep.sessions.sessions"}
-NO_TABLE = {"rich"}
+NO_STORE = {"apsw", "regex", "Stemmer", "chatkeep.core.model", "chatkeep.sessions.sessions", "chatkeep.wiring"}
+NO_VALUE = NO_STORE | {"msgspec", "chatkeep.config", "chatkeep.store", "chatkeep.wire"}
 
 
 @pytest.mark.parametrize(
     "words,more",
     [
-        ("--help", NO_STORE | NO_TABLE),
-        ("--version", NO_STORE | NO_TABLE),
+        ("--help", NO_VALUE),
+        ("--version", NO_VALUE),
         ("list", {"regex"}),
-        ("list --json", NO_TABLE | {"regex"}),
-        ("search message", {"regex"}),
-        ("search --json message", NO_TABLE | {"regex"}),
-        ("append cli:default hello --role user", NO_TABLE | {"regex"}),
-        ("append cli:default hello --role user --json", NO_TABLE | {"regex"}),
+        ("list --json", {"regex", "chatkeep.cli.printing", "chatkeep.cli.tables"}),
+        ("search message", {"regex", "chatkeep.cli.tables"}),
+        ("search --json message", {"regex", "chatkeep.cli.printing", "chatkeep.cli.tables"}),
+        ("append cli:default hello --role user", {"regex", "chatkeep.wire", "chatkeep.cli.printing"}),
+        ("append cli:default hello --role user --json", {"regex", "chatkeep.cli.printing"}),
     ],
 )
 def test_load_what_a_command_needs(words: str, more: set[str], workspace: Path) -> None:
@@ -81,15 +82,26 @@ def test_load_what_a_command_needs(words: str, more: set[str], workspace: Path) 
 
 
 @pytest.mark.parametrize(
-    "line,offered",
-    [("chatkeep li", ["list", "link"]), ("chatkeep token re", ["revoke"]), ("chatkeep list --cha", ["--channel"])],
+    "line,offered,never",
+    [
+        ("chatkeep li", ["list", "link"], NO_VALUE),
+        ("chatkeep token re", ["revoke"], NO_STORE - {"chatkeep.core.model"}),
+        ("chatkeep list --cha", ["--channel"], NO_VALUE),
+        ("chatkeep search x --ro", ["--role"], NO_VALUE),
+        ("chatkeep append k x --role dev", ["developer"], NO_VALUE),
+        ("chatkeep show cli:", ["cli:default"], NO_STORE - {"apsw"}),
+        ("chatkeep append cli:", ["cli:default"], NO_STORE - {"apsw"}),
+        ("chatkeep list --channel c", ["cli"], NO_STORE - {"apsw"}),
+    ],
 )
-def test_complete_names_without_a_store(line: str, offered: list[str], workspace: Path) -> None:
-    """The shell is offered commands and options, and no store is loaded for it."""
+def test_complete_without_opening_the_store(line: str, offered: list[str], never: set[str], workspace: Path) -> None:
+    """The shell is offered commands and options without a store, and keys and channels without opening it."""
+    _fill(workspace)
     words = {"_CHATKEEP_COMPLETE": "complete_bash", "COMP_WORDS": line, "COMP_CWORD": str(len(line.split()) - 1)}
     ended = _run([], {"CHATKEEP_WORKSPACE": str(workspace), **words})
     assert offered == ended.stdout.split()
-    assert [] == sorted((NEVER - {"chatkeep.access"} | {"apsw", "regex", "rich.console"}) & set(ended.stderr.split()))
+    never = NEVER - {"chatkeep.access", "tomllib"} | never
+    assert [] == sorted(never & set(ended.stderr.split()))
 
 
 def test_list_each_command_by_its_own_words() -> None:

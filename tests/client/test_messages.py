@@ -16,7 +16,8 @@ from openai.types.chat import ChatCompletionMessage
 from openai.types.responses import ResponseOutputMessage, ResponseOutputText
 
 from chatkeep.client.messages import drafts_of
-from chatkeep.core.model import ROLES, Draft, Message
+from chatkeep.core.model import Draft, Message
+from chatkeep.core.standing import ROLES
 from chatkeep.errors import InvalidError
 
 HELLO = Draft(role="user", content="Hello")

@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from chatkeep.core.life.dropping import Chosen, Mark, forked
-from chatkeep.core.model import Draft, Hits, Message, Revision, Role, Selection, Session
-from chatkeep.core.standing import SeqRange
+from chatkeep.core.model import Draft, Hits, Message, Revision, Selection, Session
+from chatkeep.core.standing import Role, SeqRange
 from chatkeep.core.stats import PeriodUnit
 from chatkeep.errors import ChatkeepError, ConflictError
 from chatkeep.store.files.store import FilesStore

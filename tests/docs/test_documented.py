@@ -17,7 +17,7 @@ from typer.core import TyperArgument, TyperOption
 import chatkeep
 from chatkeep import config, exporters, importers, testing
 from chatkeep.access import tokens
-from chatkeep.core import model
+from chatkeep.core import standing
 from chatkeep.errors import ChatkeepError
 from chatkeep.exporters import handoffs
 from chatkeep.http.gate import rules
@@ -117,7 +117,7 @@ def test_document_every_promise() -> None:
     "page,words",
     [
         ("http.md", tokens.SCOPES),
-        ("http.md", model.ROLES),
+        ("http.md", standing.ROLES),
         ("cli.md", importers.IMPORT_FORMATS),
         ("cli.md", exporters.EXPORT_FORMATS),
         ("cli.md", handoffs.HAND_OFFS),

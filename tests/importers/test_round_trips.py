@@ -15,7 +15,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from chatkeep import importers
-from chatkeep.core.model import ROLES, Draft, Header, Json, Message, Selection, Session
+from chatkeep.core.model import Draft, Header, Json, Message, Selection, Session
+from chatkeep.core.standing import ROLES
 from chatkeep.errors import TooLargeError
 from chatkeep.exporters import exported
 from chatkeep.sessions.sessions import Sessions

@@ -17,7 +17,8 @@ from chatkeep.core.history.completions import drafts_of_request
 from chatkeep.core.history.recognition import fork_key
 from chatkeep.core.history.tape.tape import Tape
 from chatkeep.core.history.windows import Window, fitting, for_openai
-from chatkeep.core.model import Appended, Draft, Message, Role, Selection
+from chatkeep.core.model import Appended, Draft, Message, Selection
+from chatkeep.core.standing import Role
 from chatkeep.core.usage.spending import UsageQuery
 from chatkeep.errors import BusyError, ForbiddenError
 from chatkeep.model import recording

@@ -14,7 +14,8 @@ from chatkeep.core.model import Selection
 from chatkeep.errors import InvalidError
 from chatkeep.sessions.message_ids import now_utc
 from chatkeep.store.address import StoreAddress, folder_address, store_address
-from chatkeep.store.open import KINDS, Served, StoreOptions, admin_of, kind_of, opened_at
+from chatkeep.store.open import KINDS, StoreOptions, admin_of, kind_of, opened_at
+from chatkeep.store.protocol import Served
 from chatkeep.testing import draft
 
 PATHS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1).map(

@@ -30,8 +30,8 @@ from google.adk.sessions.state import State
 from chatkeep.adapters.backing import Verbs, hashed_name, key_for_name, open_workspace
 from chatkeep.adapters.exact import Spoken, item_of_message, message_of_item, words_within
 from chatkeep.core.life.dropping import NewSession
-from chatkeep.core.model import Draft, Json, Message, Revision, Role, Selection, Summary
-from chatkeep.core.standing import EVENT
+from chatkeep.core.model import Draft, Json, Message, Revision, Selection, Summary
+from chatkeep.core.standing import EVENT, Role
 from chatkeep.errors import SessionExistsError, SessionNotFoundError
 
 if TYPE_CHECKING:

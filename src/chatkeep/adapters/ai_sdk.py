@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Any, Final
 from chatkeep.adapters.backing import SessionItems, Verbs, key_for_name
 from chatkeep.adapters.exact import Spoken, message_of_item
 from chatkeep.core.life.dropping import Chosen
-from chatkeep.core.model import Draft, Header, Json, Message, Role, Session
+from chatkeep.core.model import Draft, Header, Json, Message, Session
+from chatkeep.core.standing import Role
 from chatkeep.errors import InvalidError
 from chatkeep.exporters.formats.ui_messages import ui_messages
 

@@ -17,7 +17,8 @@ import msgspec
 
 from chatkeep.core.bounds import DEPTH_MAX, is_nested_deeper
 from chatkeep.core.checks import check_name, encoded_json
-from chatkeep.core.model import Draft, Json, Message, Role
+from chatkeep.core.model import Draft, Json, Message
+from chatkeep.core.standing import Role
 from chatkeep.errors import InvalidError
 
 _ITEM: Final = "item"

@@ -14,8 +14,8 @@ from chatkeep.adapters.backing import SessionItems, Verbs, key_for_name
 from chatkeep.adapters.exact import Spoken, item_of_message, message_of_item
 from chatkeep.core.bounds import BATCH_MAX
 from chatkeep.core.life.dropping import Chosen
-from chatkeep.core.model import Draft, Json, Message, Role
-from chatkeep.core.standing import said
+from chatkeep.core.model import Draft, Json, Message
+from chatkeep.core.standing import Role, said
 from chatkeep.errors import MessageNotFoundError, SessionNotFoundError
 
 if TYPE_CHECKING:

@@ -13,8 +13,8 @@ from llama_index.core.storage.chat_store.base import BaseChatStore
 from chatkeep.adapters.backing import Verbs, key_for_name
 from chatkeep.adapters.exact import Spoken, item_of_message, message_of_item, words_within
 from chatkeep.core.life.dropping import Chosen
-from chatkeep.core.model import Draft, Message, Role, Selection
-from chatkeep.core.standing import EVENT, said
+from chatkeep.core.model import Draft, Message, Selection
+from chatkeep.core.standing import EVENT, Role, said
 from chatkeep.errors import CountConflictError, MessageNotFoundError, SessionNotFoundError
 
 if TYPE_CHECKING:

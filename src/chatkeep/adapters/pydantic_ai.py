@@ -16,7 +16,8 @@ from pydantic_ai.messages import ModelMessage, ModelMessagesTypeAdapter, ModelRe
 from chatkeep.adapters.backing import SessionItems, Verbs, key_for_name
 from chatkeep.adapters.exact import Spoken, item_of_message, message_of_item, words_within
 from chatkeep.core.life.dropping import Chosen
-from chatkeep.core.model import Draft, Json, Message, Role
+from chatkeep.core.model import Draft, Json, Message
+from chatkeep.core.standing import Role
 
 if TYPE_CHECKING:
     from chatkeep.client import AsyncClient, Client

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
-from datetime import datetime
 from typing import TYPE_CHECKING, Final
 
-import msgspec
 import typer
 
 from chatkeep.cli import screen
-from chatkeep.core.model import Elsewhere, Selection, Status
-from chatkeep.core.search.search import Search
 from chatkeep.errors import SessionDamagedError
-from chatkeep.wire.answers import exit_code_of
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
+
+    from chatkeep.core.model import Elsewhere, Selection, Status
+    from chatkeep.core.search.search import Search
     from chatkeep.sessions.sessions import Sessions
 
 _REASONS: Final = 3  # reasons listed for unreadable files; the others are counted together
@@ -47,7 +46,7 @@ def tell_no_session(sessions: Sessions, selection: Selection, *, is_quiet: bool)
     Raises:
         typer.Exit: when there are files, all of them unreadable.
     """
-    count = sessions.list(Selection(archived=None), limit=1).total
+    count = _session_count(sessions)
     given = filters_of(selection)
     if not count:
         end_if_unreadable(sessions.status())
@@ -67,13 +66,19 @@ def tell_no_hit(sessions: Sessions, search: Search, elsewhere: Elsewhere | None,
     Raises:
         typer.Exit: when there are files, all of them unreadable.
     """
-    count = sessions.list(Selection(archived=None), limit=1).total
+    count = _session_count(sessions)
     if not count:
         end_if_unreadable(sessions.status())
     if not is_quiet:
         screen.say(_without_hits(sessions, search, count, elsewhere))
     if count or is_quiet:
         tell_unread(sessions)
+
+
+def _session_count(sessions: Sessions) -> int:
+    from chatkeep.core.model import Selection  # noqa: PLC0415 - only for empty results
+
+    return sessions.list(Selection(archived=None), limit=1).total
 
 
 def _without_hits(sessions: Sessions, search: Search, count: int, elsewhere: Elsewhere | None) -> str:
@@ -85,6 +90,16 @@ def _without_hits(sessions: Sessions, search: Search, count: int, elsewhere: Els
         wide = screen.counted(elsewhere.unfiltered, "message")
         places += [f"{wide} without the other filters"] if elsewhere.unfiltered else []
         return f"Nothing found so, but {', '.join(places)}."
+    return _found_elsewhere(sessions, search, count)
+
+
+def _found_elsewhere(sessions: Sessions, search: Search, count: int) -> str:
+    """Return a sentence about the hits of a search without its filters, in a store with so many sessions."""
+    import msgspec  # noqa: PLC0415 - only for empty results
+
+    from chatkeep.core.model import Selection  # noqa: PLC0415
+    from chatkeep.core.search.search import Search  # noqa: PLC0415
+
     everywhere = Search(query=search.query, selection=Selection(archived=None), roles=None, limit=_HITS_MAX)
     is_narrow = msgspec.structs.replace(everywhere, sort=search.sort, unit=search.unit, limit=search.limit) != search
     found = len(sessions.search(everywhere).hits) if is_narrow else 0
@@ -113,6 +128,8 @@ def end_if_unreadable(status: Status) -> None:
     for reason, count in _commonest(list(status.problems.values())):
         screen.complain(f"  {screen.counted(count, 'file')}: {reason}")
     screen.complain("`chatkeep doctor` names them.")
+    from chatkeep.wire.answers import exit_code_of  # noqa: PLC0415 - only for errors
+
     raise typer.Exit(exit_code_of(SessionDamagedError))
 
 

@@ -10,10 +10,13 @@ from typing import TYPE_CHECKING, Final
 
 import typer
 
+from chatkeep.core.keys import composed
 from chatkeep.errors import ChatkeepError
 
 if TYPE_CHECKING:
+    from chatkeep.config import Settings
     from chatkeep.sessions.sessions import Sessions
+    from chatkeep.store.open import KnownNames
 
 _OFFERED: Final = 100  # keys
 Complete = Callable[[typer.Context, str], list[str]]
@@ -30,30 +33,46 @@ def one_of(*choices: str) -> Complete:
 
 def key_completions(ctx: typer.Context, incomplete: str) -> list[str]:
     """Return keys with this beginning, by code point."""
-    from chatkeep.core.model import Selection  # noqa: PLC0415 - only where keys are looked up
 
-    chosen = Selection(prefixes=(incomplete,), archived=None)
-    return _looked_up(ctx, lambda sessions: sessions.keys(chosen, limit=_OFFERED).keys)
+    def ask(sessions: Sessions) -> Sequence[str]:
+        from chatkeep.core.model import Selection  # noqa: PLC0415 - only where a store is opened
+
+        return sessions.keys(Selection(prefixes=(incomplete,), archived=None), limit=_OFFERED).keys
+
+    return _looked_up(ctx, lambda names: names.keys(composed(incomplete), _OFFERED), ask)
 
 
 def channels(ctx: typer.Context, incomplete: str) -> list[str]:
     """Return channels with this beginning."""
-    found = _looked_up(ctx, lambda sessions: tuple(sessions.status().channels))
+    found = _looked_up(ctx, lambda names: names.channels(), lambda sessions: tuple(sessions.status().channels))
     return [channel for channel in found if channel.startswith(incomplete)]
 
 
-def _looked_up(ctx: typer.Context, ask: Callable[[Sessions], Sequence[str]]) -> list[str]:
-    """Return the answer of the workspace; empty when it is missing or fails, as a completion cannot report errors."""
-    from chatkeep import wiring  # noqa: PLC0415 - only where a workspace is asked
-    from chatkeep.config import settings_from  # noqa: PLC0415
-    from chatkeep.sessions.sessions import Sessions  # noqa: PLC0415
+def _looked_up(
+    ctx: typer.Context, recall: Callable[[KnownNames], Sequence[str]], ask: Callable[[Sessions], Sequence[str]]
+) -> list[str]:
+    """Return the names of the workspace, from its store if nothing else knows any.
+
+    They are empty when the workspace is missing or fails, as a completion cannot report errors.
+    """
+    from chatkeep.config import settings_from  # noqa: PLC0415 - only where a workspace is asked
+    from chatkeep.store.open import kind_of  # noqa: PLC0415
 
     given = ctx.params.get("workspace")
     try:
         settings = settings_from({"workspace": Path(given) if given else None}, os.environ)
-        if not wiring.is_workspace(settings):
-            return []
-        with closing(wiring.opened_store(settings)) as store:
-            return list(ask(Sessions(store)))
+        names = kind_of(settings.address).names
+        known = recall(names(settings.address)) if names else ()
+        return list(known or _asked(settings, ask))
     except ChatkeepError:
         return []
+
+
+def _asked(settings: Settings, ask: Callable[[Sessions], Sequence[str]]) -> Sequence[str]:
+    from chatkeep import wiring  # noqa: PLC0415 - only where a store is opened
+    from chatkeep.sessions.sessions import Sessions  # noqa: PLC0415
+
+    if not wiring.is_workspace(settings):
+        return ()
+    with closing(wiring.opened_store(settings)) as store:
+        return ask(Sessions(store))

@@ -14,6 +14,7 @@ from chatkeep.cli import screen
 from chatkeep.cli.facts import cut_facts
 from chatkeep.cli.interrupts import stoppable
 from chatkeep.cli.options import AsJson, Workspace, check_existing, named
+from chatkeep.cli.styled import Styled
 from chatkeep.config import place_from
 from chatkeep.core.model import Json
 from chatkeep.errors import SessionDamagedError
@@ -36,14 +37,14 @@ _ADVICE = {
     "foreign": "It is not served: move it away, or put a backup copy in its place.",
     "odd": "It is served as it is: only its owner knows what was meant.",
     "access": "Give it to the owner of the workspace alone.",
-    "busy": "Look again; if it stays so, a program hangs that has the file open.",
+    "busy": "Rendering again; if it stays so, a program hangs that has the file open.",
     "stray": "It does no harm: move it away if nobody needs it.",
     "pages": "No browser is signed in: mend or remove the file, and browsers sign in again.",
     "people": "No session is found by person: mend or remove the file, and link the sessions again.",
     "deletions": "An import may bring back what was deleted: look at the file, or move it away.",
     "tokens": "No token is accepted: mend or remove the file, then `chatkeep token create`.",
 }
-_UNKNOWN = "Look at it; nothing is done about it here."
+_UNKNOWN = "Rendering at it; nothing is done about it here."
 
 
 def doctor(
@@ -105,14 +106,14 @@ def _advice(finding: Finding) -> str:
 def _tell(outcome: Outcome) -> None:
     finding = outcome.finding
     key = f" ({screen.safe_text(finding.key, one_line=True)})" if finding.key else ""
-    screen.say(screen.styled(f"{screen.safe_text(finding.file, one_line=True)}{key}", "bold"))
-    screen.say(screen.styled(f"  {finding.kind}: {screen.safe_text(finding.reason, one_line=True)}", ""))
+    screen.say(Styled(f"{screen.safe_text(finding.file, one_line=True)}{key}", "bold"))
+    screen.say(Styled(f"  {finding.kind}: {screen.safe_text(finding.reason, one_line=True)}"))
     if outcome.done is not None:
-        screen.say(screen.styled(f"  Done: {outcome.done}.", "green"))
+        screen.say(Styled(f"  Done: {outcome.done}.", "green"))
     elif outcome.hindrance is not None:
-        screen.say(screen.styled(f"  Not done: {outcome.hindrance}.", "red"))
+        screen.say(Styled(f"  Not done: {outcome.hindrance}.", "red"))
     else:
-        screen.say(screen.styled(f"  {_advice(finding)}", ""))
+        screen.say(Styled(f"  {_advice(finding)}"))
 
 
 def _tell_sum(outcomes: Sequence[Outcome], bad: Sequence[Outcome]) -> None:

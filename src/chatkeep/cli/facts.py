@@ -5,18 +5,21 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from typing import TYPE_CHECKING
 
-import msgspec
+if TYPE_CHECKING:
+    from datetime import datetime
 
-from chatkeep.core.model import Hits, Json, Page, Summary
-from chatkeep.store.admin import Cuts
-from chatkeep.wire import answers
-from chatkeep.wire.hits import hit_page
+    from chatkeep.core.model import Hits, Json, Page, Summary
+    from chatkeep.store.admin import Cuts
 
 
 def listed(summary: Summary) -> dict[str, Json]:
     """Return a session as in lists."""
+    import msgspec  # noqa: PLC0415 - only for JSON
+
+    from chatkeep.wire import answers  # noqa: PLC0415
+
     item = msgspec.to_builtins(answers.summary_item(summary))
     return {"id": item.pop("id"), "key": summary.header.key, **item}
 
@@ -29,12 +32,18 @@ def listed_page(page: Page, *, metadata: bool = False) -> dict[str, Json]:
 
 def detailed(summary: Summary, now: datetime) -> dict[str, Json]:
     """Return a session with all its facts."""
+    from chatkeep.wire import answers  # noqa: PLC0415 - only for JSON
+
     age_seconds = answers.session_detail(summary, now).age_seconds
     return {**listed(summary), "metadata": summary.header.metadata, "age_seconds": age_seconds}
 
 
 def search_facts(hits: Hits) -> dict[str, Json]:
     """Return the hits of a search."""
+    import msgspec  # noqa: PLC0415 - only for JSON
+
+    from chatkeep.wire.hits import hit_page  # noqa: PLC0415
+
     page = msgspec.to_builtins(hit_page(hits))
     found = [
         {"id": item.pop("id"), "key": hit.key, **item} for hit, item in zip(hits.hits, page["sessions"], strict=True)

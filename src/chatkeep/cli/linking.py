@@ -9,7 +9,8 @@ import typer
 from chatkeep.cli import screen
 from chatkeep.cli.marking import Keys
 from chatkeep.cli.options import AsJson, Workspace, opened_sessions
-from chatkeep.cli.reading import show_messages
+from chatkeep.cli.printing import show_messages
+from chatkeep.cli.styled import Styled
 from chatkeep.core.life.people import Person, PersonHistory
 from chatkeep.sessions.persons import People
 from chatkeep.wire.links import PeopleList, UnlinkAnswer, person_history_answer
@@ -68,7 +69,7 @@ def people_command(
 
 def _show(one: Person) -> None:
     name, keys = screen.safe_text(one.person, one_line=True), screen.safe_text(", ".join(one.keys), one_line=True)
-    screen.say(screen.styled(f"{name}", "bold").append(f"  {keys}", "not bold"))
+    screen.say(Styled(f"{name}", "bold").append(f"  {keys}"))
 
 
 def _show_history(found: PersonHistory, *, as_json: bool) -> None:
@@ -79,8 +80,8 @@ def _show_history(found: PersonHistory, *, as_json: bool) -> None:
     for one in found.said:
         if one.session != last:
             screen.say()
-            screen.say(screen.styled(screen.safe_text(one.session, one_line=True), "bold dim"))
+            screen.say(Styled(screen.safe_text(one.session, one_line=True), "bold dim"))
             last = one.session
         show_messages([one.message])
     if found.next_cursor:
-        screen.say(screen.styled(f"Earlier messages: --cursor {found.next_cursor}", "dim"))
+        screen.say(Styled(f"Earlier messages: --cursor {found.next_cursor}", "dim"))

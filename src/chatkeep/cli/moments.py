@@ -6,9 +6,7 @@ import re
 from datetime import UTC, date, datetime, timedelta
 from typing import Final
 
-from chatkeep.core.model import utc
 from chatkeep.errors import InvalidError
-from chatkeep.wire.bodies import parse_duration, parse_time
 
 HELP: Final = "2024-01-31, 2024-01, yesterday, today, 7d, 12h or 2024-01-31T10:30:00Z; days are local"
 _DAY: Final = re.compile(r"(\d{4})(?:-(\d{1,2})(?:-(\d{1,2}))?)?", re.ASCII)
@@ -24,6 +22,9 @@ def moment(option: str, text: str, now: datetime) -> datetime:
     Raises:
         InvalidError: naming the option, when the text names no time.
     """
+    from chatkeep.core.model import utc  # noqa: PLC0415 - only for times
+    from chatkeep.wire.bodies import parse_time  # noqa: PLC0415
+
     typed = text.strip().lower()
     try:
         if typed == "now":
@@ -43,10 +44,14 @@ def moment(option: str, text: str, now: datetime) -> datetime:
 
 def _begin(day: date) -> datetime:
     """Return the beginning of a day on this machine."""
+    from chatkeep.core.model import utc  # noqa: PLC0415 - only for times
+
     return utc(datetime(day.year, day.month, day.day).astimezone())
 
 
 def _ago(option: str, text: str, now: datetime) -> datetime:
+    from chatkeep.wire.bodies import parse_duration  # noqa: PLC0415 - only for times
+
     try:
         if text.endswith("w"):
             return now - timedelta(days=_WEEK_DAYS * int(text[:-1]))

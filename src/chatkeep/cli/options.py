@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from chatkeep.core.model import Json
     from chatkeep.core.text.redaction import Redaction
     from chatkeep.sessions.sessions import Sessions
-    from chatkeep.store.open import Served
+    from chatkeep.store.protocol import Served
 
 
 def path_of(text: str) -> Path:

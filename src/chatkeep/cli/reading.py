@@ -4,11 +4,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, get_args
 
-import msgspec
 import typer
 
 from chatkeep.cli import absence, completing, facts, moments, screen
@@ -27,22 +24,21 @@ from chatkeep.cli.options import (
     opened_sessions,
 )
 from chatkeep.cli.pager import paged
+from chatkeep.cli.styled import Styled
 from chatkeep.core.keys import parse_key
-from chatkeep.core.model import ROLES, Hit, Hits, Json, Message, Role, Selection, Sort, Summary, Unit
-from chatkeep.core.paging import SEARCH_LIMIT_MAX
-from chatkeep.core.search.highlighter import highlights
-from chatkeep.core.search.query import Query, parse_query
-from chatkeep.core.search.search import DEFAULT_ROLES, Search
-from chatkeep.core.unknown import written
+from chatkeep.core.standing import ROLES, Role
 from chatkeep.errors import InvalidError
 
 if TYPE_CHECKING:
-    from rich.text import Text
+    from collections.abc import Sequence
+    from datetime import datetime
 
+    from chatkeep.core.model import Selection
+    from chatkeep.core.search.query import Query
+    from chatkeep.core.search.search import Search
     from chatkeep.sessions.sessions import Sessions
 
 _AROUND = 5  # messages before and after a hit
-_SPARE = ("CHANNEL", "MESSAGES", "UPDATED")  # left out on narrow terminals, in this order
 SearchTexts = Annotated[
     list[str] | None,
     typer.Argument(metavar="[TEXT]...", help="Words to find; a phrase in double quotes.", show_default=False),
@@ -82,9 +78,9 @@ def list_command(
 ) -> None:
     """List sessions, the latest activity first."""
     selection = _selection(prefix, channel, tag, person, pinned=pinned, archived=None if everything else archived)
-    selection = msgspec.structs.replace(selection, metadata=meta_entries(meta or ()))
+    entries = meta_entries(meta or ())
     with opened_sessions(workspace) as sessions:
-        selection = _active(selection, since, until, sessions.now())
+        selection = _active(selection, since, until, sessions.now(), entries)
         page = sessions.list(selection, limit=limit, cursor=cursor, metadata=metadata)
         now = sessions.now()
         if as_json:
@@ -93,10 +89,9 @@ def list_command(
             absence.tell_no_session(sessions, selection, is_quiet=as_json)
     if as_json or not page.sessions:
         return
-    rows = [_row(summary, now) for summary in page.sessions]
-    screen.show_table(("KEY", "TITLE", "MESSAGES", "CHANNEL", "UPDATED"), rows, numbers=("MESSAGES",), spare=_SPARE)
-    if page.next_cursor:
-        screen.say(f"{len(rows)} of {page.total:,} sessions; go on with --cursor {page.next_cursor}")
+    from chatkeep.cli.printing import show_page  # noqa: PLC0415 - only for people
+
+    show_page(page, now)
 
 
 def show(
@@ -138,6 +133,11 @@ def search_command(
     as_json: AsJson = False,
 ) -> None:
     """Find sessions by the text of their messages, and by their names."""
+    from chatkeep.core.model import Sort, Unit  # noqa: PLC0415 - not for help, nor for completion
+    from chatkeep.core.paging import SEARCH_LIMIT_MAX  # noqa: PLC0415
+    from chatkeep.core.search.query import parse_query  # noqa: PLC0415
+    from chatkeep.core.search.search import Search  # noqa: PLC0415
+
     text = " ".join(texts or ())
     with opened_sessions(workspace) as sessions:
         if open_at:
@@ -159,67 +159,7 @@ def search_command(
             limit=limit,
             cursor=cursor,
         )
-        hits = sessions.search(wanted)
-        now = sessions.now()
-        if as_json:
-            screen.show_json(facts.search_facts(hits))
-        if not hits.hits:
-            absence.tell_no_hit(sessions, wanted, hits.elsewhere, is_quiet=as_json)
-    if not as_json and hits.hits:
-        show_hits(hits, now)
-
-
-def show_head(summary: Summary, now: datetime) -> None:
-    """Print a session's title and facts."""
-    screen.say(screen.styled(summary.title, "bold"))
-    count = screen.counted(summary.message_count, "message")
-    screen.say(screen.styled(f"{summary.header.key} · {count} · {screen.ago(summary.updated_at, now)}", "dim"))
-    if summary.damage:
-        screen.say(screen.styled(f"Damaged, read-only: {summary.damage}. Run `chatkeep doctor`.", "red"))
-
-
-def show_messages(
-    messages: Iterable[Message], marked: int | None = None, query: Query | None = None, *, plain: bool = False
-) -> None:
-    """Print messages, a blank line before each; mark the message of the seq `marked`, and the words of the query.
-
-    A terminal shows answers as Markdown, unless `plain` is set.
-    """
-    for message in messages:
-        screen.say()
-        heading = _heading(message)
-        screen.say(screen.styled("\u25b6 ", "bold yellow").append(heading) if message.seq == marked else heading)
-        if message.text and query is not None and query.terms:
-            screen.say(_marked(message.text, highlights(message.text, query)))
-        elif message.text and message.role == "assistant" and not plain:
-            screen.say_markdown(message.text)
-        elif message.text:
-            screen.say(screen.styled(message.text, "dim" if message.role == "tool" else ""))
-        if message.drops:
-            ranges = ", ".join(f"{first}-{last}" for first, last in message.drops)
-            screen.say(screen.styled(f"drops {ranges}", "yellow"))
-        for call in message.tool_calls or ():
-            screen.say(screen.styled(_call(call), "yellow"))
-
-
-def show_hits(hits: Hits, now: datetime) -> None:
-    """Print the hits of a search."""
-    if not hits.hits:
-        screen.say("Nothing found.")
-        return
-    for place, hit in enumerate(hits.hits):
-        if place:
-            screen.say()
-        head = screen.styled(f"{hit.key}#{hit.seq}" if hit.seq else hit.key, "bold")
-        told = f"  {screen.safe_text(hit.title, one_line=True)} · {hit.role} · {screen.ago(hit.updated_at, now)}"
-        screen.say(head.append(told, "not bold dim"))
-        screen.say(_excerpt(hit))
-    if hits.next_cursor and len(hits.hits) >= SEARCH_LIMIT_MAX:
-        screen.say("There are more: page on with --cursor and the next_cursor of --json.")
-    if hits.mode == "any":
-        screen.say("Not all of these have all of the words.")
-    if hits.partial:
-        screen.say("Not all messages could be read: add words or filters to find more.")
+        _show_found(sessions, wanted, as_json=as_json)
 
 
 def _selection(
@@ -231,20 +171,21 @@ def _selection(
     pinned: bool | None,
     archived: bool | None,
 ) -> Selection:
-    every = Selection(prefixes=(prefix,), channel=channel, archived=archived, pinned=pinned)
-    return msgspec.structs.replace(every, tags=tuple(tags or ()), person=person)
+    from chatkeep.core.model import Selection  # noqa: PLC0415 - not for help, nor for completion
+
+    chosen = tuple(tags or ())
+    return Selection(prefixes=(prefix,), channel=channel, tags=chosen, person=person, archived=archived, pinned=pinned)
 
 
-def _active(selection: Selection, since: str, until: str, now: datetime) -> Selection:
+def _active(
+    selection: Selection, since: str, until: str, now: datetime, entries: tuple[tuple[str, str], ...]
+) -> Selection:
+    """Return a selection with bounds of time, and with entries of the metadata."""
+    from msgspec.structs import replace  # noqa: PLC0415 - not for help, nor for completion
+
     after = moment("--since", since, now) if since else None
     before = moment("--until", until, now) if until else None
-    return msgspec.structs.replace(selection, updated_after=after, updated_before=before)
-
-
-def _row(summary: Summary, now: datetime) -> tuple[str | Text, ...]:
-    header = summary.header
-    title = screen.styled(summary.title, "red" if summary.damage else "")
-    return (header.key, title, f"{summary.message_count:,}", header.channel, screen.ago(summary.updated_at, now))
+    return replace(selection, updated_after=after, updated_before=before, metadata=entries)
 
 
 def _show(
@@ -264,13 +205,30 @@ def _show(
     if marked is not None and marked not in [message.seq for message in window.messages]:
         raise InvalidError("--open", f"names no message: {key} has {screen.counted(summary.message_count, 'message')}")
     if as_json:
+        from chatkeep.core.unknown import written  # noqa: PLC0415 - only for programs
+
         detail = facts.detailed(summary, sessions.now())
         screen.show_json({"session": detail, "messages": written(window.messages), "has_more": window.has_more})
         return
+    from chatkeep.cli.printing import show_head, show_messages  # noqa: PLC0415 - only for people
+
     show_head(summary, sessions.now())
     show_messages(window.messages, marked, query, plain=plain)
     if window.has_more:
-        screen.say(screen.styled(f"Earlier messages: --before {window.messages[0].seq}", "dim"))
+        screen.say(Styled(f"Earlier messages: --before {window.messages[0].seq}", "dim"))
+
+
+def _show_found(sessions: Sessions, wanted: Search, *, as_json: bool) -> None:
+    hits = sessions.search(wanted)
+    now = sessions.now()
+    if as_json:
+        screen.show_json(facts.search_facts(hits))
+    if not hits.hits:
+        absence.tell_no_hit(sessions, wanted, hits.elsewhere, is_quiet=as_json)
+    elif not as_json:
+        from chatkeep.cli.printing import show_hits  # noqa: PLC0415 - only for people
+
+        show_hits(hits, now)
 
 
 def _show_around(sessions: Sessions, place: str, query: Query, *, as_json: bool) -> None:
@@ -281,42 +239,10 @@ def _show_around(sessions: Sessions, place: str, query: Query, *, as_json: bool)
     _show(sessions, parse_key(key), 2 * _AROUND + 1, last, as_json=as_json, marked=int(seq), query=query)
 
 
-def _heading(message: Message) -> Text:
-    name = f" {screen.safe_text(message.name, one_line=True)}" if message.name else ""
-    told = f" · {message.sent_at.astimezone():%Y-%m-%d %H:%M:%S} · #{message.seq}"
-    return screen.styled(f"{message.role}{name}", f"bold {screen.role_style(message.role)}").append(
-        told, "not bold dim"
-    )
-
-
-def _call(call: Json) -> str:
-    function = call.get("function") if isinstance(call, dict) else None
-    if not isinstance(function, dict):
-        return f"calls {call}"
-    return f"calls {function.get('name')}({function.get('arguments')})"
-
-
-def _excerpt(hit: Hit) -> Text:
-    return screen.styled("  ", "").append(_marked(hit.excerpt, hit.highlights, one_line=True))
-
-
-def _marked(text: str, places: Iterable[tuple[int, int]], *, one_line: bool = False) -> Text:
-    """Return a text with marked hits; each piece is made safe alone, so the marks keep their places."""
-
-    def safe(piece: str) -> str:
-        return screen.safe_text(piece).replace("\n", " ") if one_line else screen.safe_text(piece)
-
-    marked = screen.styled("", "")
-    end = 0
-    for first, last in places:
-        marked.append(safe(text[end:first]))
-        marked.append(safe(text[first:last]), "bold yellow")
-        end = last
-    return marked.append(safe(text[end:]))
-
-
 def _roles(role: str) -> tuple[Role, ...] | None:
     if not role:
+        from chatkeep.core.search.search import DEFAULT_ROLES  # noqa: PLC0415 - not for help, nor for completion
+
         return DEFAULT_ROLES
     if role == "any":
         return None

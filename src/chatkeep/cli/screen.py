@@ -1,14 +1,16 @@
 """Output of commands: facts on stdout, complaints on stderr, and no terminal controls from stored text.
 
 A message may contain anything, even escape sequences and characters to turn the reading direction. So may file names,
-arguments and words of servers. All text for a terminal goes through `safe_text`: the console applies it to everything
-it draws, so no caller can forget it. JSON becomes safe by escaping the characters it leaves alone; its meaning stays.
+arguments and words of servers. All text for a terminal goes through `safe_text`: `Styled` and the console apply it to
+everything they draw, so no caller can forget it. JSON becomes safe by escaping the characters it leaves alone; its
+meaning stays.
 """
 
 from __future__ import annotations
 
 import os
 import re
+import shutil
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -17,19 +19,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, TextIO
 
 from chatkeep.cli import hints
+from chatkeep.cli.styled import Styled, rendering_of
 from chatkeep.core.text import quoting
 
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from rich.console import Console, JustifyMethod
+    from rich.console import Console
     from rich.progress import DownloadColumn, MofNCompleteColumn, Progress
-    from rich.text import Text
 
 _PIPE_COLUMNS: Final = 240  # width of output into a pipe
 _STYLES: Final = {"user": "cyan", "assistant": "green", "tool": "yellow"}
 _NOT_ASCII: Final = re.compile("[^\n -~]")
-_TITLE_COLUMNS: Final = 20  # terminal columns, enough to tell titles apart
 _MINUTE_S: Final = 60
 _UNITS: Final = (("year", 365 * 86400), ("month", 30 * 86400), ("day", 86400), ("hour", 3600), ("minute", _MINUTE_S))
 _KIB: Final = 1024
@@ -85,12 +86,10 @@ def complain_json(value: object) -> None:
     _write_json(sys.stderr, value)
 
 
-def say(sentence: str | Text = "") -> None:
+def say(sentence: str | Styled = "") -> None:
     """Print a sentence on stdout."""
-    if isinstance(sentence, str):
-        _print(hints.as_run(sentence))
-    else:
-        _console().print(sentence, soft_wrap=True)
+    line = Styled(hints.as_run(sentence)) if isinstance(sentence, str) else sentence
+    _print(line, sys.stdout)
 
 
 def say_markdown(text: str) -> None:
@@ -100,7 +99,7 @@ def say_markdown(text: str) -> None:
 
     console = _console()
     if not console.is_terminal:
-        console.print(styled(text, ""), soft_wrap=True)
+        say(Styled(text))
         return
     parser = MarkdownIt().enable("strikethrough").enable("table").disable(["html_inline", "html_block", "escape"])
     shown = Markdown("", hyperlinks=False)
@@ -114,7 +113,7 @@ def say_markdown(text: str) -> None:
 
 def complain(sentence: str) -> None:
     """Print a sentence on stderr."""
-    _print(safe_text(hints.as_run(sentence), one_line=True), stderr=True)
+    _print(Styled(hints.as_run(sentence)).on_one_line(), sys.stderr)
 
 
 def complain_at_length(text: str) -> None:
@@ -134,51 +133,17 @@ def show_exported(pieces: Iterable[bytes], *, is_json: bool) -> None:
 
 def show_table(
     columns: Sequence[str],
-    rows: Sequence[Sequence[str | Text]],
+    rows: Sequence[Sequence[str | Styled]],
     *,
     numbers: Sequence[str] = (),
     spare: Sequence[str] = (),
 ) -> None:
-    """Print rows in columns; `numbers` names the right-aligned ones.
+    """Print rows in columns; `numbers` and `spare` as in `tables.table_lines`."""
+    from chatkeep.cli.tables import table_lines  # noqa: PLC0415 - only for tables
 
-    On a narrow terminal, titles are cut first. Then the `spare` columns are left out, in their order, and the first
-    column is cut to half of the width.
-    """
-    from rich.table import Table  # noqa: PLC0415 - only for tables
-
-    console = _console()
-    cells = [list(map(_cell, row)) for row in rows]
-    kept = _fitting(columns, cells, spare, console.width)
-    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
-    for column in kept:
-        # Rich narrows only a column allowed to wrap: TITLE. Its cells do not wrap, and are cut instead
-        first_width = max(_TITLE_COLUMNS, console.width // 2) if spare and column == columns[0] else None
-        justify: JustifyMethod = "right" if column in numbers else "left"
-        table.add_column(column, justify=justify, no_wrap=column != "TITLE", max_width=first_width)
-    for row in cells:
-        table.add_row(*(cell for column, cell in zip(columns, row, strict=True) if column in kept))
-    console.print(table)
-
-
-def _fitting(columns: Sequence[str], rows: Sequence[Sequence[Text]], spare: Sequence[str], width: int) -> Sequence[str]:
-    """Return the columns fitting beside a title of 20 characters."""
-    widths = {
-        column: max([len(column), *(row[place].cell_len for row in rows)]) + 2 for place, column in enumerate(columns)
-    }
-    if "TITLE" in widths:
-        widths["TITLE"] = min(widths["TITLE"], _TITLE_COLUMNS + 2)
-    for column in spare:
-        if sum(widths.values()) <= width:
-            break
-        del widths[column]
-    return list(widths)
-
-
-def styled(text: str, style: str) -> Text:
-    """Return stored text, made safe, in a style."""
-    from rich.text import Text  # noqa: PLC0415 - only for what has a style
-
-    return Text(safe_text(text), style)
+    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else _PIPE_COLUMNS
+    for line in table_lines(columns, rows, width, numbers=numbers, spare=spare):
+        _print(line, sys.stdout)
 
 
 def role_style(role: str) -> str:
@@ -268,12 +233,6 @@ def _started_bar(what: str, shown: ExitStack) -> Progress:
     return bar
 
 
-def _cell(cell: str | Text) -> Text:
-    text = styled(safe_text(cell, one_line=True), "") if isinstance(cell, str) else cell.copy()
-    text.no_wrap, text.overflow = True, "ellipsis"
-    return text
-
-
 def _bar(amount: DownloadColumn | MofNCompleteColumn) -> Progress:
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn  # noqa: PLC0415 - only for long work
 
@@ -282,14 +241,9 @@ def _bar(amount: DownloadColumn | MofNCompleteColumn) -> Progress:
     return Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
 
 
-def _print(text: str, *, stderr: bool = False) -> None:
-    """Print a text without a style; a plain one needs no console."""
-    if safe_text(text) == text and all(map(str.isprintable, text.split("\n"))):
-        stream = sys.stderr if stderr else sys.stdout
-        stream.write(f"{text}\n")
-        stream.flush()
-    else:
-        _console(stderr=stderr).print(text, soft_wrap=True)
+def _print(line: Styled, stream: TextIO) -> None:
+    stream.write(f"{line.drawn(rendering_of(stream))}\n")
+    stream.flush()
 
 
 def _console(*, stderr: bool = False) -> Console:

@@ -7,8 +7,9 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Final
 
-from chatkeep.cli import hints, reading, replies, screen
+from chatkeep.cli import hints, printing, replies, screen
 from chatkeep.cli.lines import Lines
+from chatkeep.cli.styled import Styled
 from chatkeep.core.history.windows import Window
 from chatkeep.core.model import Message, Selection
 from chatkeep.core.paging import LIST_LIMIT_MAX
@@ -57,7 +58,7 @@ class Talk:
         """Show earlier messages, then answer until the person leaves."""
         messages = self._show_beginning()
         lines = Lines(message.text for message in messages if message.role == "user")
-        screen.say(screen.styled("/help tells what can be typed; Ctrl-D leaves.", "dim"))
+        screen.say(Styled("/help tells what can be typed; Ctrl-D leaves.", "dim"))
         try:
             while not self._is_over:
                 text = await lines.next()
@@ -106,10 +107,10 @@ class Talk:
             screen.say(f"A new session: {screen.safe_text(self._key, one_line=True)}")
             return ()
         window = self._sessions.window(self._key, limit=_SHOWN_MAX)
-        reading.show_head(summary, self._sessions.now())
+        printing.show_head(summary, self._sessions.now())
         if window.has_more:
             told = f"Earlier messages: {hints.command('show', self._key, '--before', str(window.messages[0].seq))}"
-            screen.say(screen.styled(told, "dim"))
+            screen.say(Styled(told, "dim"))
         self._show(window)
         screen.say()
         return window.messages
@@ -128,7 +129,7 @@ class Talk:
         if window.messages:
             self._shown_seq = window.messages[-1].seq
         if news:
-            reading.show_messages(news)
+            printing.show_messages(news)
             screen.say()
 
     def _entitle(self, title: str) -> None:
@@ -147,7 +148,7 @@ class Talk:
         if not text:
             raise InvalidError("/search", "needs the words to find")
         wanted = Search(query=parse_query(text), selection=Selection(archived=None), limit=_HITS_MAX)
-        reading.show_hits(self._sessions.search(wanted), self._sessions.now())
+        printing.show_hits(self._sessions.search(wanted), self._sessions.now())
 
     def _leave(self, _: str) -> None:
         self._is_over = True

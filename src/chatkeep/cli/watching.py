@@ -6,10 +6,9 @@ import contextlib
 import time
 from collections.abc import Iterator
 
-from rich.text import Text
-
 from chatkeep.cli import facts, screen
 from chatkeep.cli.options import AsJson, PrefixOption, Workspace, existing, workspace_store
+from chatkeep.cli.styled import Styled
 from chatkeep.core.feed import Change
 from chatkeep.core.model import Json
 from chatkeep.errors import BusyError
@@ -54,10 +53,10 @@ def _fact(change: Change) -> dict[str, Json]:
     }
 
 
-def _line(change: Change) -> Text:
+def _line(change: Change) -> Styled:
     if change.kind == "reset":
-        return Text("What changed meanwhile cannot be told.")
+        return Styled("What changed meanwhile cannot be told.")
     seqs = "" if change.last_seq is None else f" {change.first_seq}-{change.last_seq}"
     title = "" if change.summary is None else f"  {screen.safe_text(change.summary.title, one_line=True)}"
-    kind = screen.styled(f"{change.kind:8}", _STYLES[change.kind])
-    return Text.assemble(kind, f" {screen.safe_text(change.key, one_line=True)}{seqs}{title}")
+    kind = Styled(f"{change.kind:8}", _STYLES[change.kind])
+    return kind.append(f" {screen.safe_text(change.key, one_line=True)}{seqs}{title}")

@@ -5,8 +5,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -26,10 +25,13 @@ from chatkeep.cli.options import (
     opened_sessions,
 )
 from chatkeep.core.bounds import MESSAGE_BYTES_MAX
-from chatkeep.core.model import ROLES, Draft, Selection
+from chatkeep.core.standing import ROLES
 from chatkeep.errors import ChatkeepError, InvalidError, NotFoundError
-from chatkeep.sessions.sessions import Sessions
-from chatkeep.wire.answers import BulkAnswer, append_answer
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from chatkeep.sessions.sessions import Sessions
 
 _NAMED_KEYS = 20  # keys in the question before a deletion
 
@@ -57,6 +59,8 @@ def append_command(
 
     From stdin, one trailing line end is left out.
     """
+    from chatkeep.core.model import Draft  # noqa: PLC0415 - not for help, nor for completion
+
     content = stdin_text() if text == "-" else text
     if not content:
         raise InvalidError("text", "there is nothing to append")
@@ -64,6 +68,8 @@ def append_command(
     with (made_sessions if create else opened_sessions)(workspace) as sessions:
         appended = sessions.append(key, [draft], channel=channel, create=create, expect_count=expect_count)
     if as_json:
+        from chatkeep.wire.answers import append_answer  # noqa: PLC0415 - only for programs
+
         screen.show_json(append_answer(appended))
         return
     seq = appended.receipts[0].seq
@@ -122,6 +128,8 @@ def delete_command(
             _ask(doomed, "to the trash" if is_kept else "for good", yes=yes)
             doomed = _deleted(sessions, doomed, to_trash=is_kept)
     if as_json:
+        from chatkeep.wire.answers import BulkAnswer  # noqa: PLC0415 - only for programs
+
         screen.show_json(BulkAnswer(keys=tuple(doomed), count=len(doomed), dry_run=dry_run))
         return
     what = screen.counted(len(doomed), "session")
@@ -161,6 +169,8 @@ def stdin_bytes(bytes_max: int) -> bytes:
 
 
 def _matching(sessions: Sessions, prefix: str, channel: str | None, older_than: str) -> Sequence[str]:
+    from chatkeep.core.model import Selection  # noqa: PLC0415 - not for help, nor for completion
+
     before = moment("--older-than", older_than, sessions.now()) if older_than else None
     selection = Selection(prefixes=(prefix,), channel=channel, archived=None, updated_before=before)
     keys = sessions.keys(selection).keys

@@ -14,7 +14,8 @@ from typing import Any, Final, Protocol, cast, runtime_checkable
 import msgspec
 
 from chatkeep.core.history import completions
-from chatkeep.core.model import ROLES, Draft, Json, Message
+from chatkeep.core.model import Draft, Json, Message
+from chatkeep.core.standing import ROLES
 from chatkeep.core.text.reasoning import FIELDS
 from chatkeep.errors import InvalidError
 from chatkeep.wire.bodies import DraftBody, draft_of_body

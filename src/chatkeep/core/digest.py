@@ -8,8 +8,8 @@ from datetime import datetime
 import msgspec
 from msgspec import Struct
 
-from chatkeep.core.model import TALK_ROLES, Header, Message, Summary, title_of
-from chatkeep.core.standing import Drops, holds, said
+from chatkeep.core.model import Header, Message, Summary, title_of
+from chatkeep.core.standing import TALK_ROLES, Drops, holds, said
 from chatkeep.core.text import titles
 
 

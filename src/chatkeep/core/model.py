@@ -14,7 +14,7 @@ from msgspec import UNSET, Struct, UnsetType, field
 
 from chatkeep.core.checks import TITLE_CHARS_MAX, check_metadata
 from chatkeep.core.keys import composed
-from chatkeep.core.standing import EVENT, Drops, Moves, standing
+from chatkeep.core.standing import EVENT, Drops, Moves, Role, standing
 from chatkeep.core.text import reasoning, titles, work
 from chatkeep.core.text.patching import merge_patch
 from chatkeep.errors import InvalidError
@@ -22,15 +22,11 @@ from chatkeep.errors import InvalidError
 Json = Any
 """A client's own JSON value, only kept by Chatkeep: content parts, tool calls, metadata."""
 
-Role = Literal["system", "developer", "user", "assistant", "tool", "event"]
 Mode = Literal["all", "any"]
 Sort = Literal["relevance", "recent"]
 Unit = Literal["session", "message"]
 MetadataMode = Literal["merge", "replace"]
 
-ROLES: Final[tuple[Role, ...]] = ("system", "developer", "user", "assistant", "tool", EVENT)
-SAID_ROLES: Final[tuple[Role, ...]] = tuple(role for role in ROLES if role != EVENT)
-TALK_ROLES: Final[frozenset[Role]] = frozenset(("user", "assistant"))
 MODEL_TITLE: Final = "model_title"
 """Name in a session's metadata of the model's title; the user's own title is a field of the header."""
 

@@ -1,4 +1,4 @@
-"""What stands of a log: a line may drop earlier ones, and nothing is ever taken out of the log.
+"""The lines of a log, their roles, and what stands of them: a line drops others, and nothing ever leaves the log.
 
 A session is a log of lines, numbered 1, 2, 3 ... Any line may carry `drops`: ranges of earlier seqs that no longer
 stand. So to pop, to clear, to rewind and to edit are appends. Drops reach back only, and a dropped line keeps its own
@@ -9,10 +9,14 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Final, NamedTuple, Protocol, TypeVar
+from typing import Final, Literal, NamedTuple, Protocol, TypeVar
 
+Role = Literal["system", "developer", "user", "assistant", "tool", "event"]
 EVENT: Final = "event"
 """The role of a line kept in order, but not said: its payload is the metadata."""
+ROLES: Final[tuple[Role, ...]] = ("system", "developer", "user", "assistant", "tool", EVENT)
+SAID_ROLES: Final[tuple[Role, ...]] = tuple(role for role in ROLES if role != EVENT)
+TALK_ROLES: Final[frozenset[Role]] = frozenset(("user", "assistant"))
 
 
 class SeqRange(NamedTuple):

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import re
 from contextlib import suppress
-from importlib import resources
+from pkgutil import get_data
 
 import apsw
 
 
 def sql_text(package: str, name: str) -> str:
     """Return the text of a file in a package."""
-    return resources.files(package).joinpath(name).read_text(encoding="utf-8")
+    text = get_data(package, name)
+    if text is None:
+        raise FileNotFoundError(name)
+    return text.decode()
 
 
 def named_statements(text: str) -> dict[str, str]:

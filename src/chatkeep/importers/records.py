@@ -29,8 +29,8 @@ from chatkeep.core.checks import (
 from chatkeep.core.history.mending import LEFT_OUT, REPLACED, scrubbed, storable
 from chatkeep.core.keys import KEY_CHARS_MAX, channel_of, parse_key
 from chatkeep.core.life.message_rules import check_draft, check_drops, check_extra
-from chatkeep.core.model import ROLES, Draft, Header, Json, Message, Role, utc
-from chatkeep.core.standing import Drops
+from chatkeep.core.model import Draft, Header, Json, Message, utc
+from chatkeep.core.standing import ROLES, Drops, Role
 from chatkeep.core.unknown import FORMATS
 from chatkeep.errors import BrokenInputError, InvalidError, InvalidKeyError, TooLargeError
 

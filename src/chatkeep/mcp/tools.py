@@ -9,9 +9,10 @@ from typing import Annotated, Any, Final, Literal
 import msgspec
 from msgspec import Meta, Struct
 
-from chatkeep.core.model import Draft, Hits, Role, Selection, Sort
+from chatkeep.core.model import Draft, Hits, Selection, Sort
 from chatkeep.core.search.query import QUERY_CHARS_MAX, parse_query
 from chatkeep.core.search.search import DEFAULT_ROLES, Search
+from chatkeep.core.standing import Role
 from chatkeep.mcp import shown
 from chatkeep.sessions.sessions import Sessions
 

@@ -5,7 +5,7 @@ Another store adds itself with one line in `KINDS`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, BinaryIO, Final, NamedTuple, Protocol
 
 from msgspec import Struct
@@ -13,23 +13,10 @@ from msgspec import Struct
 from chatkeep.disk.files import Durability, is_there
 from chatkeep.errors import InvalidError
 from chatkeep.store.address import FILES, StoreAddress
-from chatkeep.store.protocol import OwnStore
 
 if TYPE_CHECKING:
     from chatkeep.store.admin import Admin, Backup
-
-
-class Served(OwnStore, Protocol):
-    """A store, and a server's questions to it beside the verbs."""
-
-    @property
-    def is_told(self) -> bool:
-        """Whether other processes can see every change answered here."""
-        ...
-
-    def warm_up(self) -> None:
-        """Load the tables of searches into memory."""
-        ...
+    from chatkeep.store.protocol import Served
 
 
 class StoreOptions(Struct, frozen=True, kw_only=True):
@@ -47,10 +34,21 @@ class StoreOptions(Struct, frozen=True, kw_only=True):
     on_problem: Callable[[str, str], None] | None = None
 
 
+class KnownNames(Protocol):
+    """Names of a store, read without opening it: fast, perhaps behind the last changes, and empty in case of doubt."""
+
+    def keys(self, prefix: str, limit: int) -> Sequence[str]:
+        """Return at most so many keys with this beginning, by code point."""
+
+    def channels(self) -> Sequence[str]:
+        """Return the channels with sessions, by code point."""
+
+
 class StoreKind(NamedTuple):
     """A kind of store: how to write its address, open it, see whether it exists, and care for it.
 
-    `is_shared` tells whether several processes can open one store.
+    `is_shared` tells whether several processes can open one store. `names` are for shell completion; without them it
+    opens the store.
     """
 
     form: str
@@ -58,6 +56,7 @@ class StoreKind(NamedTuple):
     exists: Callable[[StoreAddress], bool]
     is_shared: bool
     admin: Callable[[StoreAddress], Admin] | None = None
+    names: Callable[[StoreAddress], KnownNames] | None = None
 
 
 def opened_at(address: StoreAddress, options: StoreOptions) -> Served:
@@ -131,6 +130,12 @@ def _has_files(address: StoreAddress) -> bool:
     return is_there(address.folder / "sessions")
 
 
+def _names_in_files(address: StoreAddress) -> KnownNames:
+    from chatkeep.store.files.index.known_names import IndexNames  # noqa: PLC0415 - only for completion
+
+    return IndexNames(address.folder)
+
+
 def _care_for_files(address: StoreAddress) -> Admin:
     from chatkeep.store.files.care.files_admin import FilesAdmin  # noqa: PLC0415 - only for the care
 
@@ -138,7 +143,7 @@ def _care_for_files(address: StoreAddress) -> Admin:
 
 
 KINDS: Final[Mapping[str, StoreKind]] = {
-    FILES: StoreKind("files:FOLDER", _files, _has_files, is_shared=True, admin=_care_for_files),
+    FILES: StoreKind("files:FOLDER", _files, _has_files, is_shared=True, admin=_care_for_files, names=_names_in_files),
     "memory": StoreKind("memory:", _memory, lambda _: True, is_shared=False),
 }
 """The kinds of stores, by the scheme of their addresses."""

@@ -355,3 +355,16 @@ class OwnStore(Store, Protocol):
             StorageError: when the disk refuses; some of the sessions may be stored.
         """
         ...
+
+
+class Served(OwnStore, Protocol):
+    """A store, and a server's questions to it beside the verbs."""
+
+    @property
+    def is_told(self) -> bool:
+        """Whether other processes can see every change answered here."""
+        ...
+
+    def warm_up(self) -> None:
+        """Load the tables of searches into memory."""
+        ...

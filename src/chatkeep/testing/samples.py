@@ -10,9 +10,10 @@ from typing import Final
 import msgspec
 
 from chatkeep.core.keys import channel_of
-from chatkeep.core.model import Draft, Header, Hits, Json, Message, Role, Selection, Session, Sort, Unit
+from chatkeep.core.model import Draft, Header, Hits, Json, Message, Selection, Session, Sort, Unit
 from chatkeep.core.search.query import parse_query
 from chatkeep.core.search.search import DEFAULT_ROLES, Search
+from chatkeep.core.standing import Role
 
 START: Final = datetime(2024, 1, 15, 10, 30, tzinfo=UTC)
 _PATIENCE_S: Final = 30.0  # seconds; so long a deadline that a busy machine cuts no test off

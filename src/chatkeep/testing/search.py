@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from chatkeep.core.model import Mode, Revision, Role, Selection
+from chatkeep.core.model import Mode, Revision, Selection
 from chatkeep.core.search.highlighter import EXCERPT_CHARS
 from chatkeep.core.search.words import folded
+from chatkeep.core.standing import Role
 from chatkeep.store.protocol import Store
 from chatkeep.testing.samples import at, draft, places_of, search_for, session, slices_of, talk
 

@@ -24,8 +24,8 @@ from chatkeep.core.bounds import (
 )
 from chatkeep.core.checks import BLANKS, NAME_CHARS_MAX, TAGS_MAX, TITLE_CHARS_MAX
 from chatkeep.core.keys import CHANNEL_CHARS_MAX, KEY_CHARS_MAX
-from chatkeep.core.model import ROLES, Draft, Json, MetadataMode, Revision, Role, utc
-from chatkeep.core.standing import EVENT, SeqRange
+from chatkeep.core.model import Draft, Json, MetadataMode, Revision, utc
+from chatkeep.core.standing import EVENT, ROLES, Role, SeqRange
 from chatkeep.core.text.surrogates import LONE_SURROGATE, has_lone_escape
 from chatkeep.errors import BrokenInputError, InvalidError
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from msgspec import UNSET, Struct, UnsetType
 
-from chatkeep.core.model import Elsewhere, Hit, Hits, Mode, Role
+from chatkeep.core.model import Elsewhere, Hit, Hits, Mode
+from chatkeep.core.standing import Role
 from chatkeep.wire.bodies import At
 
 

@@ -7,7 +7,8 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from chatkeep.core.model import Json, Message, Role
+from chatkeep.core.model import Json, Message
+from chatkeep.core.standing import Role
 from chatkeep.testing.samples import at
 
 PIXEL = "iVBORw0KGgo="

@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 
 from chatkeep.core.history.turns import utterance_of
 from chatkeep.core.history.windows import Window, estimate, fitting, for_anthropic, for_openai, tokens
-from chatkeep.core.model import Json, Message, Role
+from chatkeep.core.model import Json, Message
+from chatkeep.core.standing import Role
 from chatkeep.errors import InvalidError
 from chatkeep.testing import draft, session
 from tests.core.history.histories import PIXEL, orderly, stored, wild

@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chatkeep.core.digest import Digest
-from chatkeep.core.model import Message, Role
+from chatkeep.core.model import Message
+from chatkeep.core.standing import Role
 from chatkeep.core.text.reasoning import Parted, Splitter, parted, reasoning_of, without_reasoning
 
 SPOKEN = [

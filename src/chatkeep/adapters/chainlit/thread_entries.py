@@ -20,8 +20,8 @@ from chatkeep.adapters.backing import Verbs, hashed_name
 from chatkeep.adapters.exact import Spoken, item_of_message, message_of_item
 from chatkeep.core.checks import check_name
 from chatkeep.core.life.dropping import Mark, NewSession
-from chatkeep.core.model import Draft, Json, Message, Role
-from chatkeep.core.standing import EVENT, SeqRange, ranges_of, standing
+from chatkeep.core.model import Draft, Json, Message
+from chatkeep.core.standing import EVENT, Role, SeqRange, ranges_of, standing
 from chatkeep.errors import (
     InvalidError,
     MessageConflictError,

@@ -18,7 +18,8 @@ import msgspec
 
 from chatkeep.core.checks import NAME_CHARS_MAX
 from chatkeep.core.history.mending import SHORTENED, is_too_large, marked, storable
-from chatkeep.core.model import SAID_ROLES, Draft, Json, Role
+from chatkeep.core.model import Draft, Json
+from chatkeep.core.standing import SAID_ROLES, Role
 from chatkeep.core.text.reasoning import FIELD, FIELDS, parted, words_of_fields
 
 EXTRA: Final = "openai"

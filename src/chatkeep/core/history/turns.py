@@ -19,7 +19,8 @@ from typing import Final
 import msgspec
 from msgspec import Struct
 
-from chatkeep.core.model import Json, Message, Role
+from chatkeep.core.model import Json, Message
+from chatkeep.core.standing import Role
 from chatkeep.core.text.reasoning import THOUGHT_TYPES, without_reasoning
 from chatkeep.core.text.tool_calls import call_in
 

@@ -12,14 +12,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from itertools import accumulate
-from typing import Annotated, Final, Literal
+from typing import TYPE_CHECKING, Annotated, Final, Literal
 
 import msgspec
 from msgspec import Meta, Struct
 
 from chatkeep.core.keys import composed
-from chatkeep.core.model import Selection, Summary
 from chatkeep.errors import InvalidError
+
+if TYPE_CHECKING:
+    from chatkeep.core.model import Selection, Summary
 
 RetentionAction = Literal["archive", "trash", "delete"]
 
@@ -63,6 +65,8 @@ class RetentionRule(Struct, frozen=True, kw_only=True):
 
     def selection(self, now: datetime) -> Selection:
         """Return a choice of sessions with all those that can go by this rule."""
+        from chatkeep.core.model import Selection  # noqa: PLC0415 - settings name rules, and no command needs them all
+
         return Selection(
             prefixes=(self.prefix or "",),
             channel=self.channel,

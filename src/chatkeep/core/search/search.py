@@ -22,20 +22,9 @@ from typing import Final
 import msgspec
 from msgspec import Struct
 
-from chatkeep.core.model import (
-    ROLES,
-    Elsewhere,
-    Header,
-    Hit,
-    Hits,
-    Message,
-    Role,
-    Selection,
-    Sort,
-    Unit,
-    given_title,
-)
+from chatkeep.core.model import Elsewhere, Header, Hit, Hits, Message, Selection, Sort, Unit, given_title
 from chatkeep.core.search.query import Query
+from chatkeep.core.standing import ROLES, Role
 from chatkeep.errors import StorageError
 
 _WANTED_LEAST: Final = 30  # results; a lower limit must not change the order of the best

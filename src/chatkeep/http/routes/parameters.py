@@ -8,9 +8,10 @@ import msgspec
 
 from chatkeep.core.checks import ENTRIES_MAX, TAGS_MAX
 from chatkeep.core.keys import parse_key
-from chatkeep.core.model import ROLES, MetadataMode, Role, Selection, Sort, Unit
+from chatkeep.core.model import MetadataMode, Selection, Sort, Unit
 from chatkeep.core.paging import LIST_LIMIT_MAX, SEARCH_LIMIT_MAX
 from chatkeep.core.search.search import DEFAULT_ROLES
+from chatkeep.core.standing import ROLES, Role
 from chatkeep.core.stats import PeriodUnit
 from chatkeep.core.usage.spending import USAGE_LIMIT_MAX, UsageGroup
 from chatkeep.errors import InvalidKeyError

@@ -20,7 +20,8 @@ from chatkeep.core.history.joining import Flow
 from chatkeep.core.history.mending import storable
 from chatkeep.core.history.protocols.asides import is_aside
 from chatkeep.core.history.protocols.speaking import ModelProtocol
-from chatkeep.core.model import SAID_ROLES, Draft, Json, Role
+from chatkeep.core.model import Draft, Json
+from chatkeep.core.standing import SAID_ROLES, Role
 from chatkeep.core.text.reasoning import THOUGHT_TYPES, TextPiece
 
 _EXTRA: Final = "anthropic"  # name in a message's metadata of fields without a counterpart in our messages

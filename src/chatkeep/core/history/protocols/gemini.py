@@ -21,7 +21,8 @@ from chatkeep.core.history.folding import CHOICES_MAX, ERROR_WORDS, Complaint
 from chatkeep.core.history.joining import Flow
 from chatkeep.core.history.mending import storable
 from chatkeep.core.history.protocols.speaking import ModelProtocol
-from chatkeep.core.model import Draft, Json, Role
+from chatkeep.core.model import Draft, Json
+from chatkeep.core.standing import Role
 from chatkeep.core.text.reasoning import TextPiece, is_thought
 
 _EXTRA: Final = "gemini"  # name in a message's metadata of fields without a counterpart in our messages

@@ -22,7 +22,8 @@ import msgspec
 
 from chatkeep.core.checks import NAME_CHARS_MAX
 from chatkeep.core.history.protocols.speaking import Follows
-from chatkeep.core.model import SAID_ROLES, Draft, Json, Message, Role
+from chatkeep.core.model import Draft, Json, Message
+from chatkeep.core.standing import SAID_ROLES, Role
 
 ITEMS_EXTRA: Final = "responses"
 """Name in a message's metadata of what its items have beside their content."""

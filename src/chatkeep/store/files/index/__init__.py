@@ -2,8 +2,9 @@
 
 index       the operations of the store on it
 databases   its media: on the disk, or in memory over a read-only file
-search/     finding messages by words       counting, changes, selecting   statistics, feed, lists
+search/     finding messages by words       figures/   statistics, usage    changes, selecting   feed, lists
 rows        typed rows                      columns                        their values
+known_names keys without opening the store
 sql         named statements                overlay                        written pages in memory
 turns/      changes in groups, lent readers, kept answers        runs   neighbouring documents
 """

@@ -39,9 +39,10 @@ from chatkeep.core.unknown import FORMAT
 from chatkeep.core.usage.spending import UsageQuery, UsageReport
 from chatkeep.disk.files import Stamp, told
 from chatkeep.disk.sqlite import read_snapshot
-from chatkeep.store.files.index import changes, costing, counting, rows
+from chatkeep.store.files.index import changes, rows
 from chatkeep.store.files.index.columns import EPOCH_US, Value, hash_of
 from chatkeep.store.files.index.databases import IndexLostError, Medium, lost_as_such
+from chatkeep.store.files.index.figures import costing, counting
 from chatkeep.store.files.index.rows import EVERY_ROLE, Database, Row, Spot, row_of, spot_of
 from chatkeep.store.files.index.search.lookups import FoundMessages, Reader, found_messages
 from chatkeep.store.files.index.selecting import conditions, key_bounds, unindexed

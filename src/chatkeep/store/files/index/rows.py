@@ -14,10 +14,10 @@ from msgspec import Struct
 
 from chatkeep.core.digest import Digest, summary
 from chatkeep.core.feed import CHANGES_KEPT, ROUND, ChangeKind
-from chatkeep.core.model import ROLES, Header, Message, Role, Summary
+from chatkeep.core.model import Header, Message, Summary
 from chatkeep.core.paging import Place
 from chatkeep.core.search.search import names_of
-from chatkeep.core.standing import EVENT, Drops, holds, reach
+from chatkeep.core.standing import EVENT, ROLES, Drops, Role, holds, reach
 from chatkeep.disk.files import Stamp
 from chatkeep.store.files.index import charges
 from chatkeep.store.files.index.columns import (

@@ -16,8 +16,9 @@ from typing import Final
 import msgspec
 import pytest
 
-from chatkeep.core.model import Draft, Hits, Role, Selection
+from chatkeep.core.model import Draft, Hits, Selection
 from chatkeep.core.search.search import Search
+from chatkeep.core.standing import Role
 from chatkeep.store.files.index.sets import sealing
 from chatkeep.store.files.index.turns import committing
 from chatkeep.store.files.store import FilesStore

@@ -16,12 +16,13 @@ import apsw
 import msgspec
 import pytest
 
-from chatkeep.core.model import Draft, Hits, Revision, Role, Selection, Sort, Unit
+from chatkeep.core.model import Draft, Hits, Revision, Selection, Sort, Unit
 from chatkeep.core.search.highlighter import highlights
 from chatkeep.core.search.query import is_in, parse_query, words_of
 from chatkeep.core.search.ranker import Match, Scores
 from chatkeep.core.search.search import Search
 from chatkeep.core.search.stems import stem
+from chatkeep.core.standing import Role
 from chatkeep.store.files.index.search import collector, planner, proof, searching
 from chatkeep.store.files.index.search.candidates import Candidates, Ranking
 from chatkeep.store.files.index.search.pool import Pool

@@ -10,7 +10,7 @@ from typing import Final
 
 import apsw
 
-from chatkeep.core.model import ROLES
+from chatkeep.core.standing import ROLES
 from chatkeep.store.files.index.sets.postings import put_fresh, withdraw
 from chatkeep.store.files.index.sets.tail import FreshMessage, Tail
 from chatkeep.store.files.index.sets.terms import OF_NAME, OF_TITLE, Indexed, indexed_texts

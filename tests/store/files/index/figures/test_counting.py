@@ -15,7 +15,8 @@ import msgspec
 import pytest
 
 from chatkeep.core.stats import PeriodUnit, Stats
-from chatkeep.store.files.index import counting, rows
+from chatkeep.store.files.index import rows
+from chatkeep.store.files.index.figures import counting
 from chatkeep.store.files.index.index import Index
 from chatkeep.store.files.store import FilesStore
 from chatkeep.store.files.tree.tree import file_name
