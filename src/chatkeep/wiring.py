@@ -28,13 +28,13 @@ if TYPE_CHECKING:
     from chatkeep.access.page_sessions import PageSessions, SignInCode
     from chatkeep.access.tokens import TokenFile
     from chatkeep.config import Settings
+    from chatkeep.http.gate.rules import Pools
     from chatkeep.http.streams.upstreams import Upstreams
     from chatkeep.model.chat import Chats
     from chatkeep.model.upstream import ModelSettings
     from chatkeep.sessions.confinement import Confinement
     from chatkeep.store.admin import Admin, Cuts, Finding, FindingKind, Outcome, Remedy
     from chatkeep.store.protocol import Served
-    from chatkeep.workers.beside import Beside
 
 EXTRAS: Final[Mapping[str, Sequence[str]]] = {
     "server": ("anyio", "httptools", "httpx2", "prometheus_client", "starlette", "uvicorn"),
@@ -371,8 +371,6 @@ def serve_store(
     from chatkeep.http.gate.connection import BoundedProtocol  # noqa: PLC0415
     from chatkeep.http.gate.guard import Guard, Rates  # noqa: PLC0415
     from chatkeep.http.gate.limits import Limits  # noqa: PLC0415
-    from chatkeep.http.gate.room import BodyMemory  # noqa: PLC0415
-    from chatkeep.http.gate.rules import Pools  # noqa: PLC0415
     from chatkeep.sessions.sessions import Sessions  # noqa: PLC0415
 
     _allow_open_files()
@@ -385,11 +383,11 @@ def serve_store(
         rates=Rates(address=settings.rate_limit_ip, token=settings.rate_limit_token, model=settings.rate_limit_model),
         trusted_proxies=settings.trusted_proxies,
     )
-    searcher, writer = _beside(settings, store)
+    pools = _pools(settings, store)
     app = create_app(
         Sessions(store, reach=reach_of(settings)),
         guard,
-        pools=Pools(searcher, BodyMemory(settings.body_memory, _trim), writer),
+        pools=pools,
         chats=chats_of(settings),
         relay=_upstreams_of(settings),
         cors_origins=settings.cors_origins,
@@ -405,22 +403,26 @@ def serve_store(
         with _following(settings):
             server.run(sockets=[listener])
     finally:
-        for process in filter(None, (searcher, writer)):
-            process.close()
+        pools.close()
         limits.close()
 
 
-def _beside(settings: Settings, store: Served) -> tuple[Beside | None, Beside | None]:
-    """Return the process for searches and the one for long texts; None for both if they cannot help."""
-    if not (settings.search_process and kind_of(settings.address).is_shared):
-        threading.Thread(target=store.warm_up, name="chatkeep-warm", daemon=True).start()
-        return None, None
-    from chatkeep.workers.beside import Beside  # noqa: PLC0415 - only for servers
+def _pools(settings: Settings, store: Served) -> Pools:
+    """Return the threads of a server and its memory for bodies, with the processes beside it if they can help."""
+    from chatkeep.http.gate.room import BodyMemory  # noqa: PLC0415 - only for servers
+    from chatkeep.http.gate.rules import Pools  # noqa: PLC0415
+    from chatkeep.workers.beside import Beside  # noqa: PLC0415
 
+    kind, memory = kind_of(settings.address), BodyMemory(settings.body_memory, _trim)
+    if not (settings.search_process and kind.is_shared):
+        threading.Thread(target=store.warm_up, name="chatkeep-warm", daemon=True).start()
+        return Pools(body_memory=memory, is_prompt=kind.is_prompt)
     place = settings.store or str(settings.workspace)
     search = [sys.executable, "-m", "chatkeep.processes.searcher", place]
     write = [sys.executable, "-m", "chatkeep.processes.writer", place, settings.durability]
-    return Beside(search, _SEARCH_CHANNELS, lambda: store.is_told), Beside(write, _LANES, lambda: store.is_told)
+    searcher = Beside(search, _SEARCH_CHANNELS, lambda: store.is_told)
+    writer = Beside(write, _LANES, lambda: store.is_told)
+    return Pools(searcher, memory, writer, is_prompt=kind.is_prompt)
 
 
 @contextlib.contextmanager

@@ -12,7 +12,7 @@ import httpx
 import pytest
 from starlette.routing import Route as Path
 
-from chatkeep.http.app import Endpoint
+from chatkeep.http.dispatch import Endpoint
 from chatkeep.http.gate.guard import SIGN_IN_PATH, is_public
 from chatkeep.http.gate.rules import PUBLIC, SIGN_IN, Rule
 from chatkeep.http.openai_table import KEPT_RESPONSES

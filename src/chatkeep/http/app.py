@@ -1,39 +1,35 @@
 """The HTTP application: the routes of `http.table`, behind the guard, over one set of services.
 
-A request passes the envelope (id, headers, log), the guard (host, token, limits) and the rule of its route
-(scope). Then its handler runs: a few lines over `Sessions`, with encoded bytes as the result. Errors leave through
-`http.gate.problems`. A handler runs on the event loop if it only walks an index; the others use bounded threads.
+A request passes the envelope (id, headers, log), the guard (host, token, limits), and in `http.dispatch` the rule of
+its route (scope). Then its handler runs: a few lines over `Sessions`, with encoded bytes as the result. Errors leave
+through `http.gate.problems`. A handler runs on the event loop if it only walks an index or answers from memory; the
+others use bounded threads.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager, nullcontext
+from contextlib import asynccontextmanager
 
 import msgspec
 from starlette.applications import Starlette
 from starlette.middleware.cors import CORSMiddleware
-from starlette.requests import Request
 from starlette.routing import Route as Path
-from starlette.routing import compile_path
-from starlette.types import Receive, Scope, Send
 
 from chatkeep.access.page_sessions import SignInCode
 from chatkeep.access.sign_in_links import SignInLinks
 from chatkeep.core.life.retention import RetentionRule
-from chatkeep.errors import InvalidError, InvalidRequestError
 from chatkeep.http import docs
-from chatkeep.http.gate import problems
-from chatkeep.http.gate.binding import check_known, query_of
+from chatkeep.http.dispatch import Endpoint, ThinApplication
 from chatkeep.http.gate.envelope import Envelope
 from chatkeep.http.gate.guard import RATE_HEADERS, Guard, GuardMiddleware
 from chatkeep.http.gate.rules import Pools
 from chatkeep.http.metrics import Metrics
 from chatkeep.http.openai_table import CONVERSATIONS, KEPT_RESPONSES
-from chatkeep.http.openapi import Route, bound, described
+from chatkeep.http.openapi import described
 from chatkeep.http.purging import pruning, purging
-from chatkeep.http.services import Description, Services, room_for_body, services_of
+from chatkeep.http.services import Description, Reaches, Services, services_of
 from chatkeep.http.streams.followers import Feed
 from chatkeep.http.streams.relay import Relay
 from chatkeep.http.streams.upstreams import Upstreams
@@ -42,47 +38,6 @@ from chatkeep.model.chat import Chats
 from chatkeep.model.prices import price_table
 from chatkeep.model.upstream import NoModel
 from chatkeep.sessions.sessions import Sessions
-
-
-class Endpoint:
-    """A route as an ASGI application: it checks the rule and the parameters, and runs the handler."""
-
-    def __init__(self, route: Route) -> None:
-        """Read the handler's parameters."""
-        self.route = route
-        self._binding = bound(route)
-        self._template = compile_path(route.path)[1]
-        self._known = [given.name for given in self._binding.parameters if given.place == "query"]
-        self._reserves = route.body is not None and not route.lasts
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer a request.
-
-        Raises:
-            UnauthorizedError, ForbiddenError: when the rule forbids it.
-            InvalidError: when the query has a parameter unknown to the route, or a value breaks a rule; on a route that
-                answers as OpenAI does, InvalidRequestError.
-        """
-        if not self.route.as_openai:
-            return await self._answer(scope, receive, send)
-        try:
-            await self._answer(scope, receive, send)
-        except InvalidError as error:
-            raise InvalidRequestError(error.field, error.reason, error.others) from error
-
-    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
-        request = Request(scope, receive, send)
-        state = scope["state"]
-        state["route"] = self._template  # for the log and the metrics: URLs contain keys, templates do not
-        grant = state.get("grant")
-        self.route.rule.check(grant)
-        query = query_of(request)
-        if grant is not None and not self.route.rule.passes_query:  # public routes have no filters
-            check_known(query, self._known)
-        values = self._binding.values(request, query)
-        async with room_for_body(request) if self._reserves else nullcontext():
-            response = await self.route.endpoint(**values)
-            await response(scope, receive, send)
 
 
 def create_app(
@@ -105,13 +60,11 @@ def create_app(
         *(CONVERSATIONS if upstreams.keeps_conversations else ()),
         *(() if upstreams.lacks_state else KEPT_RESPONSES),
     )
-    app = Starlette(
+    app = ThinApplication(
         routes=[Path(route.path, Endpoint(route), methods=[route.method]) for route in ROUTES if route not in left],
         lifespan=_life,
     )
-    app.router.redirect_slashes = False
     keep_by(app, ())
-    problems.register(app)
     metrics = Metrics(sessions)
     app.add_middleware(GuardMiddleware, guard=guard)
     if cors_origins:
@@ -121,6 +74,7 @@ def create_app(
     threads = pools or Pools()
     app.state.services = Services(
         sessions=sessions,
+        reaches=Reaches(sessions),
         guard=guard,
         pools=threads,
         chats=chats or Chats(NoModel(), history_tokens=0),

@@ -36,11 +36,19 @@ class Metrics:
             registry=self._registry,
         )
         self._registry.register(_Stored(sessions))
+        self._counted: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
 
     def seen(self, route: str, method: str, status: int, seconds: float) -> None:
         """Count an answer, and the seconds it took."""
-        self._requests.labels(route, method, str(status)).inc()
-        self._seconds.labels(route, method).observe(seconds)
+        kinds = (route, method, status)
+        counted = self._counted.get(kinds)
+        if counted is None:  # few: templates, known methods, statuses
+            counted = self._counted[kinds] = (
+                self._requests.labels(route, method, str(status)),
+                self._seconds.labels(route, method),
+            )
+        counted[0].inc()
+        counted[1].observe(seconds)
 
     def missed(self, stage: str, code: str) -> None:
         """Count and log a failed recording: the stage (`request` or `answer`) and the error code, no content."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Annotated
+from typing import Annotated, Final
 
 from msgspec import Struct, field
 from starlette.applications import Starlette
@@ -27,6 +27,8 @@ from chatkeep.model.chat import Chats
 from chatkeep.sessions.sessions import Sessions
 from chatkeep.wire.ready import ReadyAnswers
 
+_REACHES_MAX: Final = 256  # prefixes of tokens
+
 
 class Description(Struct, frozen=True, kw_only=True):
     """The API in words, encoded: the OpenAPI document, and the page made from it."""
@@ -35,10 +37,30 @@ class Description(Struct, frozen=True, kw_only=True):
     page: bytes
 
 
+class Reaches:
+    """The use cases within each caller's reach, made once: they have no state of their own."""
+
+    def __init__(self, sessions: Sessions) -> None:
+        """Take the use cases of the whole store."""
+        self._sessions = sessions
+        self._made: dict[tuple[str, bool], Sessions] = {}
+
+    def within(self, prefix: str, *, may_drop: bool) -> Sessions:
+        """Return the use cases on the keys under a prefix, as `Sessions.confined` does."""
+        reach = (prefix, may_drop)
+        made = self._made.get(reach)
+        if made is None:
+            if len(self._made) >= _REACHES_MAX:
+                self._made.clear()
+            made = self._made[reach] = self._sessions.confined(prefix, may_drop=may_drop)
+        return made
+
+
 class Services(Struct, kw_only=True):
     """All that the handlers of one server work with."""
 
     sessions: Sessions
+    reaches: Reaches
     guard: Guard
     pools: Pools
     chats: Chats
@@ -79,8 +101,8 @@ def _services(request: Request) -> Services:
 
 
 def _own(request: Request) -> Sessions:
-    grant: Grant = request.state.grant
-    return services_of(request.app).sessions.confined(grant.prefix, may_drop=grant.allows("delete"))
+    grant: Grant = request.scope["state"]["grant"]
+    return services_of(request.app).reaches.within(grant.prefix, may_drop=grant.allows("delete"))
 
 
 def _pools(request: Request) -> Pools:

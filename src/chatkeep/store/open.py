@@ -48,7 +48,8 @@ class StoreKind(NamedTuple):
     """A kind of store: how to write its address, open it, see whether it exists, and care for it.
 
     `is_shared` tells whether several processes can open one store. `names` are for shell completion; without them it
-    opens the store.
+    opens the store. An `is_prompt` store answers from its index at once, and keeps `disk.short_reads`: so an event
+    loop may wait for it.
     """
 
     form: str
@@ -57,6 +58,7 @@ class StoreKind(NamedTuple):
     is_shared: bool
     admin: Callable[[StoreAddress], Admin] | None = None
     names: Callable[[StoreAddress], KnownNames] | None = None
+    is_prompt: bool = False
 
 
 def opened_at(address: StoreAddress, options: StoreOptions) -> Served:
@@ -143,7 +145,15 @@ def _care_for_files(address: StoreAddress) -> Admin:
 
 
 KINDS: Final[Mapping[str, StoreKind]] = {
-    FILES: StoreKind("files:FOLDER", _files, _has_files, is_shared=True, admin=_care_for_files, names=_names_in_files),
+    FILES: StoreKind(
+        "files:FOLDER",
+        _files,
+        _has_files,
+        is_shared=True,
+        admin=_care_for_files,
+        names=_names_in_files,
+        is_prompt=True,
+    ),
     "memory": StoreKind("memory:", _memory, lambda _: True, is_shared=False),
 }
 """The kinds of stores, by the scheme of their addresses."""

@@ -42,6 +42,11 @@ class Showing(Struct, frozen=True, kw_only=True, tag=True):
     id: str | None = None
     is_list: bool = False
 
+    @property
+    def is_plain(self) -> bool:
+        """Whether the messages come as they are stored, without more work on their texts."""
+        return self.shape is None and self.max_tokens is None and self.id is None
+
 
 class SessionExport(Struct, frozen=True, kw_only=True, tag=True):
     """The task to export one session."""

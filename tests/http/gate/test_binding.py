@@ -8,7 +8,7 @@ import pytest
 from starlette.requests import Request
 
 from chatkeep.errors import InvalidError
-from chatkeep.http.gate.binding import Binding, Computed, InHeader, InPath, InQuery, check_known, query_of
+from chatkeep.http.gate.binding import Binding, Computed, InHeader, InPath, InQuery, KeptQueries, check_known, query_of
 
 
 def _pair(low: int = 1, high: Annotated[int, InQuery(le=9)] = 9) -> tuple[int, int]:
@@ -164,3 +164,44 @@ def test_describe_in_path_by_a_mark() -> None:
 
     (told,) = [given.described for given in Binding(handle_path, ("key",)).parameters]
     assert ("The key.", {"type": "string", "maxLength": 9}) == (told["description"], told["schema"])
+
+
+def _named(request: Request) -> str:
+    return str(request.url.path)
+
+
+async def handle_list(*, limit: int = 5, pair: Annotated[tuple[int, int], Computed(_pair)] = (1, 9)) -> None:
+    """Take parameters of the query alone."""
+
+
+async def handle_own(key: str, *, path: Annotated[str, Computed(_named)], limit: int = 5) -> None:
+    """Take a value of the request beside those of the query."""
+
+
+def test_keep_the_values_of_a_query() -> None:
+    """A repeated query gives the values that it gave before, and another one its own."""
+    kept = KeptQueries(Binding(handle_list), is_free=False)
+    for query in ("", "limit=7", "low=3&limit=7", "low=3", "", "limit=7"):
+        request = asked(query)
+        for _ in range(2):
+            assert Binding(handle_list).values(request, query_of(request)) == kept.values(request, is_checked=True)
+
+
+def test_keep_no_value_of_a_request() -> None:
+    """What a function makes of the request is made anew for each, with the same query and path."""
+    kept = KeptQueries(Binding(handle_own, ("key",)), is_free=False)
+    for path in ("/one", "/two", "/one"):
+        request = asked("limit=7")
+        request.scope.update(path=path, server=("localhost", 80))
+        assert {"key": "a/b", "path": path, "limit": 7} == kept.values(request, is_checked=True)
+
+
+def test_keep_no_values_of_headers() -> None:
+    """A parameter in a header is read from each request, and a bad query is refused each time."""
+    kept = KeptQueries(BOUND, is_free=False)
+    for name in ("x", "y"):
+        request = asked("text=a", ((b"x-name", name.encode()),))
+        assert name == kept.values(request, is_checked=True)["name"]
+    for _ in range(2):
+        with pytest.raises(InvalidError, match="b: is no parameter here"):
+            kept.values(asked("text=a&b=1"), is_checked=True)

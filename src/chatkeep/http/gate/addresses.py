@@ -11,6 +11,7 @@ from __future__ import annotations
 import ipaddress
 import re
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 from itertools import islice
 from typing import Final
 
@@ -23,6 +24,7 @@ LOCAL: Final = "local"
 _IPV6_BITS_OF_A_SITE: Final = 64
 _HOPS_MAX: Final = 20
 """Hops read from X-Forwarded-For: a longer row is an invention, not a network."""
+_NAMES_KEPT: Final = 1024  # clients
 _NAT64: Final = ipaddress.IPv6Network("64:ff9b::/96")
 _WITH_PORT: Final = re.compile(r"\[([^\]]*)\](?::[0-9]+)?|([^:]*):[0-9]+", re.ASCII)
 _IPV4_BITS: Final = (1 << 32) - 1
@@ -37,6 +39,8 @@ def client_address(scope: Scope, proxies: Sequence[Network]) -> str:
     if peer is None:
         return LOCAL
     nearest = peer[0]
+    if not proxies:
+        return canonical(nearest)
     for hop in islice(_hops(Headers(scope=scope)), _HOPS_MAX):
         if not _is_among(nearest, proxies) or address_of(hop) is None:
             break
@@ -44,6 +48,7 @@ def client_address(scope: Scope, proxies: Sequence[Network]) -> str:
     return canonical(nearest)
 
 
+@lru_cache(maxsize=_NAMES_KEPT)
 def canonical(host: str) -> str:
     """Return the name of a client: its site, or `LOCAL` for a loopback address."""
     address = _plain(host)

@@ -36,6 +36,8 @@ _NUMBER: Final = re.compile(r"[+-]?[0-9]{1,18}")
 _BOOLEANS: Final = {"true": True, "1": True, "false": False, "0": False}
 _MISSING: Final = object()
 _ANY_NAME: Final = ".*"
+_QUERIES_KEPT: Final = 128  # of each route
+_QUERY_CHARS_KEPT: Final = 1024  # characters of a query and the parts of its path: at most 10 MB for all routes
 
 
 class InQuery(Struct, frozen=True, kw_only=True):
@@ -114,6 +116,31 @@ class Binding:
                 self._given.append((name, _given(declared, kind, mark or _default_mark(name, in_path))))
 
     @property
+    def repeats(self) -> bool:
+        """Whether the same query and path give the same values, but for those made of the request alone."""
+        if any(given.place == "header" for _, given in self._given):
+            return False
+        return all(inner.is_of_query or inner.is_of_request for _, _, inner in self._computed)
+
+    @property
+    def is_of_query(self) -> bool:
+        """Whether all values come from the query and the path."""
+        return self.repeats and not self._requests and all(inner.is_of_query for _, _, inner in self._computed)
+
+    @property
+    def is_of_request(self) -> bool:
+        """Whether the only values are the request itself."""
+        return not self._given and not self._computed
+
+    def of_request(self, request: Request) -> dict[str, Any]:
+        """Return the values made of the request alone."""
+        values: dict[str, Any] = dict.fromkeys(self._requests, request)
+        for name, function, inner in self._computed:
+            if inner.is_of_request:
+                values[name] = function(**inner.of_request(request))
+        return values
+
+    @property
     def parameters(self) -> Iterator[Given]:
         """All parameters for a client to give, those of needed functions too."""
         for _, _, inner in self._computed:
@@ -150,6 +177,42 @@ class Binding:
                 values[name] = given.read(texts)
             except ValueError as error:
                 flaws.append((given.name, f"{error}"))
+        return values
+
+
+class KeptQueries:
+    """The values for a handler, read once for each of the last queries: most requests repeat another.
+
+    Values of the request alone, such as the sessions within the caller's reach, are made for every request.
+    """
+
+    def __init__(self, binding: Binding, *, is_free: bool) -> None:
+        """Take the parameters; with `is_free` the query has others too, and none of it is kept: it may have a key."""
+        self._binding = binding
+        self._is_free = is_free
+        self._known = [given.name for given in binding.parameters if given.place == "query"]
+        self._is_kept = binding.repeats and not is_free
+        self._kept: dict[tuple[str | bytes, ...], dict[str, Any]] = {}
+
+    def values(self, request: Request, *, is_checked: bool) -> dict[str, Any]:
+        """Return the values for a call; with `is_checked`, all parameters of the query have to be known.
+
+        Raises:
+            InvalidError: as `check_known` and `Binding.values` say.
+        """
+        asked = (request.scope["query_string"], *request.path_params.values())
+        kept = self._kept.get(asked)
+        if kept is not None:
+            return {**kept, **self._binding.of_request(request)}
+        query = query_of(request)
+        if is_checked and not self._is_free:
+            check_known(query, self._known)
+        values = self._binding.values(request, query)
+        if self._is_kept and sum(map(len, asked)) <= _QUERY_CHARS_KEPT:
+            of_request = self._binding.of_request(request)
+            if len(self._kept) >= _QUERIES_KEPT:
+                self._kept.clear()
+            self._kept[asked] = {name: value for name, value in values.items() if name not in of_request}
         return values
 
 

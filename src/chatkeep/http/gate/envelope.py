@@ -16,24 +16,25 @@ from typing import Final
 from urllib.parse import unquote_to_bytes
 
 import msgspec
-from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from chatkeep.errors import ChatkeepError, InvalidError
 from chatkeep.http.gate import problems
+from chatkeep.http.gate.heads import values_of_header
 
 URL_BYTES_MAX: Final = 16 << 10  # of path and query string together
 UNROUTED: Final = "(none)"
 _KNOWN_METHODS: Final = frozenset(("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"))
 _REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
+_ID: Final = b"x-request-id"
 _CONTROL: Final = re.compile(rb"[\x00-\x1f\x7f]")
-_SAFE_HEADERS: Final = {
-    "X-Content-Type-Options": "nosniff",
-    "X-Frame-Options": "DENY",
-    "Referrer-Policy": "no-referrer",
-    "Cache-Control": "no-store",
-    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
-}
+_SAFE_HEADERS: Final = (
+    (b"x-content-type-options", b"nosniff"),
+    (b"x-frame-options", b"DENY"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"cache-control", b"no-store"),
+    (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
+)
 _log = logging.getLogger("chatkeep.access")
 
 OnRequest = Callable[[str, str, int, float], None]
@@ -57,6 +58,7 @@ class Envelope:
         state = scope.setdefault("state", {})
         state["route"] = UNROUTED
         state["is_head"] = sent.is_head
+        state["has_begun"] = sent.has_begun
         began = time.perf_counter()
         try:
             await self._answer(scope, receive, sent)
@@ -67,9 +69,10 @@ class Envelope:
         try:
             check_url(scope)
             await self._app(_as_get(scope) if sent.is_head else scope, receive, sent)
-        except ChatkeepError as error:
-            await sent.instead(problems.response(error, scope), scope, receive)
         except Exception as error:  # noqa: BLE001 - last resort; log only the traceback: messages may quote content
+            if isinstance(error, ChatkeepError) and not sent.has_begun():
+                await problems.response(error, scope)(scope, receive, sent)
+                return
             places = "".join(traceback.format_tb(error.__traceback__))
             _log.error("%s", _line(request_id=sent.request_id, failed=type(error).__name__, at=places))
             await sent.instead(problems.unexpected(scope), scope, receive)
@@ -77,16 +80,17 @@ class Envelope:
     def _note(self, method: str, route: str, sent: _Sent, seconds: float) -> None:
         known = method if method in _KNOWN_METHODS else "OTHER"
         self._seen(route, known, sent.status, seconds)
-        _log.info(
-            "%s",
-            _line(
-                request_id=sent.request_id,
-                method=known,
-                route=route,
-                status=sent.status,
-                milliseconds=round(seconds * 1000, 2),
-            ),
+        if not _log.isEnabledFor(logging.INFO):
+            return
+        line = _line(
+            request_id=sent.request_id,
+            method=known,
+            route=route,
+            status=sent.status,
+            milliseconds=round(seconds * 1000, 2),
         )
+        # `info` would look for its caller on the stack, which costs as much as all else here
+        _log.handle(logging.LogRecord(_log.name, logging.INFO, "", 0, "%s", (line,), None))
 
 
 class _Sent:
@@ -101,13 +105,18 @@ class _Sent:
     async def __call__(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self.status = message["status"]
-            headers = MutableHeaders(scope=message)
-            headers["X-Request-ID"] = self.request_id
-            for name, value in _SAFE_HEADERS.items():
-                headers.setdefault(name, value)
+            given = (header for header in message["headers"] if header[0] != _ID)  # a model's server may send its own
+            headers = [*given, (_ID, self.request_id.encode())]
+            own = {name for name, _ in headers}
+            headers.extend(header for header in _SAFE_HEADERS if header[0] not in own)
+            message["headers"] = headers
         elif self.is_head and message["type"] == "http.response.body":
             message = {**message, "body": b""}
         await self._send(message)
+
+    def has_begun(self) -> bool:
+        """Tell whether the answer has begun, so that no other can take its place."""
+        return self.status != 0
 
     async def instead(self, answer: ASGIApp, scope: Scope, receive: Receive) -> None:
         """Send this answer if none has begun; else leave the begun one without its end: uvicorn cuts the connection."""
@@ -139,7 +148,7 @@ def _as_get(scope: Scope) -> Scope:
 
 
 def _request_id(scope: Scope) -> str:
-    given = Headers(scope=scope).get("x-request-id", "")
+    given = next(iter(values_of_header(scope, _ID)), "")
     return given if _REQUEST_ID.fullmatch(given) else secrets.token_hex(6)
 
 

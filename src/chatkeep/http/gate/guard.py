@@ -44,6 +44,7 @@ from chatkeep.errors import (
 from chatkeep.http.gate import problems
 from chatkeep.http.gate.addresses import client_address
 from chatkeep.http.gate.cookies import good_cookie, renewed_cookie
+from chatkeep.http.gate.heads import has_header, values_of_header
 from chatkeep.http.gate.limits import Limits, Standing
 
 PUBLIC_PATHS: Final = frozenset(("/", "/health", "/openapi.json", "/docs"))
@@ -152,7 +153,7 @@ class Guard:
         Raises:
             UnknownHostError: for any other request.
         """
-        named = Headers(scope=scope).getlist("host")
+        named = values_of_header(scope, b"host")
         if len(named) != 1 or not self.is_known(named[0]) or not scope["path"].startswith("/"):
             raise UnknownHostError
 
@@ -172,7 +173,7 @@ class Guard:
         """
         if not _bears(scope):
             return good_cookie(scope, self.pages).token
-        borne = Headers(scope=scope).getlist("authorization")
+        borne = values_of_header(scope, b"authorization")
         scheme, _, secret = borne[0].partition(" ") if len(borne) == 1 else ("", "", "")
         own = _own_keys(scope) if len(borne) < _MANY else []
         secrets = [*([secret.strip(" ")] if scheme.lower() == "bearer" else []), *(own if len(own) == 1 else [])]
@@ -285,7 +286,7 @@ class GuardMiddleware:
 
 def _bears(scope: Scope) -> bool:
     """Tell whether a request brings a token, good or bad, and so is no signed-in browser's."""
-    return "authorization" in Headers(scope=scope) or bool(_own_keys(scope))
+    return has_header(scope, b"authorization") or bool(_own_keys(scope))
 
 
 def _own_keys(scope: Scope) -> list[str]:

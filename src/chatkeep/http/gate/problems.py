@@ -1,7 +1,6 @@
 """Errors as clients see them: `application/problem+json`, one shape everywhere.
 
-The status comes from `wire.answers.STATUS`; this module adds the headers of a status. An exception of
-Starlette becomes an error of ours first, so all errors leave in one way.
+The status comes from `wire.answers.STATUS`; this module adds the headers of a status.
 """
 
 from __future__ import annotations
@@ -9,11 +8,7 @@ from __future__ import annotations
 import re
 
 import msgspec
-from starlette.applications import Starlette
-from starlette.exceptions import HTTPException
-from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Match
 from starlette.types import Scope
 
 from chatkeep.errors import (
@@ -27,7 +22,6 @@ from chatkeep.errors import (
 from chatkeep.wire import answers, errors
 
 PROBLEM_TYPE = "application/problem+json"
-_METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
 _TRY_AGAIN = 503
 _OPENAI = ("/v1/", "/v1beta/")
 _UNROUTED = (answers.STATUS[NotFoundError], answers.STATUS[MethodError])
@@ -43,36 +37,6 @@ def response(error: ChatkeepError, scope: Scope) -> Response:
 def unexpected(scope: Scope) -> Response:
     """Return the response to an unexpected error; it does not show the cause."""
     return response(ChatkeepError("Something went wrong; the server's log has the request's id."), scope)
-
-
-def register(app: Starlette) -> None:
-    """Make an application answer every error as a problem."""
-    app.add_exception_handler(ChatkeepError, _answer_ours)
-    app.add_exception_handler(HTTPException, _answer_unrouted)
-
-
-def allowed_methods(app: Starlette, scope: Scope) -> tuple[str, ...]:
-    """Return all methods of the resource at a request's path."""
-    matching = (route for route in app.routes if route.matches(scope)[0] is not Match.NONE)
-    template = getattr(next(matching, None), "path", None)
-    alike = (route for route in app.routes if getattr(route, "path", "") == template)
-    found = {method for route in alike for method in getattr(route, "methods", None) or ()}
-    if "GET" in found:
-        found.add("HEAD")
-    return tuple(method for method in _METHODS if method in found)
-
-
-async def _answer_ours(request: Request, error: Exception) -> Response:
-    return response(error if isinstance(error, ChatkeepError) else ChatkeepError(), request.scope)
-
-
-async def _answer_unrouted(request: Request, error: Exception) -> Response:
-    status = error.status_code if isinstance(error, HTTPException) else 0
-    if status == answers.STATUS[MethodError]:
-        return response(MethodError(allowed_methods(request.app, request.scope)), request.scope)
-    if status != answers.STATUS[NotFoundError]:
-        return unexpected(request.scope)
-    return response(NotFoundError(), request.scope)
 
 
 def _is_openai(scope: Scope) -> bool:

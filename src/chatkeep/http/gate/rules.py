@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
-from typing import Final
+from typing import Final, ParamSpec, TypeVar
 
 import msgspec
 from starlette.requests import Request
@@ -38,6 +39,8 @@ SHOWN_BYTES: Final = 1 << 18  # bytes to read for an answer made here; the slowe
 _SECONDS_A_BYTE: Final = 2e-5  # time-out: four times the slowest text on a busy machine
 _SECONDS_A_BYTE_WHOLE: Final = 2e-3  # the same for sessions without messages, each with flushes of its own
 JSON_TYPE: Final = "application/json"
+_P = ParamSpec("_P")
+_T = TypeVar("_T")
 
 
 class Rule:
@@ -73,14 +76,26 @@ class Pools(Threads):
     """The threads of a server, with the processes beside it and a bounded memory for request bodies."""
 
     def __init__(
-        self, searcher: Beside | None = None, body_memory: BodyMemory | None = None, writer: Beside | None = None
+        self,
+        searcher: Beside | None = None,
+        body_memory: BodyMemory | None = None,
+        writer: Beside | None = None,
+        *,
+        is_prompt: bool = True,
     ) -> None:
         """Take the processes for searches and for long appends (None for none), and the memory of bodies."""
         super().__init__()
+        self.is_prompt = is_prompt
+        """Whether the store answers from its index so soon that the event loop can wait for it."""
         self.body_memory = body_memory or BodyMemory()
         self._searcher = searcher
         self._writer = writer
         self._lanes = tuple(asyncio.Semaphore(1) for _ in range(LANES))
+
+    def close(self) -> None:
+        """End the processes beside the server."""
+        for process in filter(None, (self._searcher, self._writer)):
+            process.close()
 
     async def append(self, asked: Append, body: bytes, sessions: Sessions) -> StoredAnswer:
         """Append a body, and return the encoded answer; a body above `SHORT_BYTES` goes to the other process.
@@ -92,12 +107,23 @@ class Pools(Threads):
         return await self.write(done, sessions, asked, body) if answer is None else answer
 
     async def shown(self, asked: Showing, sessions: Sessions, ready: ReadyAnswers) -> bytes:
-        """Return messages as JSON; long ones are read and written by the other process.
+        """Return messages as JSON: kept ones at once, others from a thread, long ones from the other process.
 
         Raises:
             ChatkeepError: as `workers.showing.shown` says.
         """
-        return await self.made(asked, partial(shown, sessions, asked, ready))
+        work = partial(shown, sessions, asked, ready)
+        if self.is_prompt and asked.is_plain:
+            with suppress(LongReadError), short_reads(0):
+                return work()
+        return await self.made(asked, work)
+
+    async def soon(self, work: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> _T:
+        """Run work that reads: on the event loop if it opens no file of a session, else in a thread."""
+        if self.is_prompt:
+            with suppress(LongReadError), short_reads(0):
+                return work(*args, **kwargs)
+        return await self.read(work, *args, **kwargs)
 
     async def made(self, asked: Task, work: Callable[[], bytes]) -> bytes:
         """Return the bytes made by work in a pool of threads, or by a task if it reads long texts.

@@ -65,7 +65,10 @@ async def list_keys(
     cursor: given.Cursor = None,
 ) -> Response:
     """List session keys by code point."""
-    if limit is None or selected.is_by_marks:  # a long list, or a look at every session, is not for the event loop
+    is_long = (
+        limit is None or selected.is_by_marks
+    )  # a long list, or a look at every session, is not for the event loop
+    if is_long or not threads.is_prompt:
         return json_response(await threads.read(_encoded_keys, sessions, selected, limit, cursor))
     return json_response(_encoded_keys(sessions, selected, limit, cursor))
 
@@ -74,7 +77,7 @@ async def get_session(sessions: Own, threads: PoolsParameter, key: given.PathKey
     """Return a session without its messages."""
     if not key:
         raise NotFoundError
-    summary = await threads.read(sessions.get, key)
+    summary = await threads.soon(sessions.get, key)
     return json_response(json_bytes(session_detail(summary, sessions.now())))
 
 

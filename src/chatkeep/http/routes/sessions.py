@@ -35,7 +35,8 @@ async def list_sessions(
     metadata: given.WithMetadata = False,
 ) -> Response:
     """List sessions, newest activity first."""
-    if selected.is_by_marks or metadata:  # a look at every session, or long values, are not for the event loop
+    is_long = selected.is_by_marks or metadata  # a look at every session, or long values, are not for the event loop
+    if is_long or not threads.is_prompt:
         page = await threads.read(sessions.list, selected, limit=limit, cursor=cursor, metadata=metadata)
     else:
         page = sessions.list(selected, limit=limit, cursor=cursor)
@@ -116,7 +117,7 @@ async def get_session_object(
     """Return a session without its messages: the fields of a list, and the metadata."""
     if not id:
         raise NotFoundError
-    summary = await threads.read(sessions.get, given.key("id", id))
+    summary = await threads.soon(sessions.get, given.key("id", id))
     return json_response(json_bytes(session_object(summary)))
 
 

@@ -320,10 +320,10 @@ class FilesStore:
         """Return neighbouring messages, oldest first, as `Store.window` says."""
         name, roles = file_name(key), None if log else rows.EVERY_ROLE
         asked = WindowAsked(name, limit, before, after, log)
-        if self._windows.has(asked):
-            kept = self._windows.get(asked, self._upkeep.answer(lambda index: index.stamp(name), name))
-            if kept is not None:
-                return kept
+        kept = self._windows.get(asked, lambda: self._upkeep.answer(lambda index: index.stamp(name), name))
+        if kept is not None:
+            return kept
+        check_read(1)
         for _ in range(ATTEMPTS):
             spots, stamp = self._upkeep.answer(
                 lambda index: index.spots(name, limit=limit + 1, before=before, after=after, roles=roles), name

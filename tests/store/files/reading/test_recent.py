@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from chatkeep.core.model import Draft, Revision, Selection
+from chatkeep.disk.short_reads import LongReadError, short_reads
 from chatkeep.errors import SessionNotFoundError
 from chatkeep.store.files.store import FilesStore
 from chatkeep.store.files.tree.tree import file_name
@@ -118,4 +119,23 @@ def test_many_questions_leave_the_last_answers(tmp_path: Path) -> None:
         for limit in range(1, 101):
             assert limit == len(store.window("cli:a", limit=limit).messages)
             assert 1 == store.list(ALL, limit=limit).total
+    store.close()
+
+
+def test_read_kept_answers_without_a_file(tmp_path: Path) -> None:
+    """Under a bound of no bytes only a kept window and a row of the index are answered: an event loop may wait."""
+    store = FilesStore.open(tmp_path)
+    store.append("cli:a", [say("one", 1)])
+    with short_reads(0):
+        assert store.get("cli:a").message_count == 1
+        with pytest.raises(LongReadError):
+            store.window("cli:a", limit=5)
+        with pytest.raises(LongReadError):  # perhaps a file that the index does not have yet
+            store.get("cli:b")
+    window = store.window("cli:a", limit=5)
+    with short_reads(0):
+        assert store.window("cli:a", limit=5) is window
+    store.append("cli:a", [say("two", 2)])
+    with short_reads(0), pytest.raises(LongReadError):
+        store.window("cli:a", limit=5)
     store.close()

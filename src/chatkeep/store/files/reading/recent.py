@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final, NamedTuple
 
 from msgspec import Struct
@@ -38,14 +39,13 @@ class KeptWindows:
         self._tree = tree
         self._kept: dict[WindowAsked, _Kept] = {}
 
-    def has(self, asked: WindowAsked) -> bool:
-        """Tell whether there is a window, perhaps of an earlier state of its file."""
-        return asked in self._kept
+    def get(self, asked: WindowAsked, indexed: Callable[[], Stamp | None]) -> Window | None:
+        """Return the window if the index (`indexed`) and the disk have its file in the state it was read in, else None.
 
-    def get(self, asked: WindowAsked, stamp: Stamp | None) -> Window | None:
-        """Return the window if both the index (`stamp`) and the disk have its file in the same state, else None."""
+        Without a window neither is asked.
+        """
         kept = self._kept.get(asked)
-        if kept is None or kept.stamp != stamp:
+        if kept is None or kept.stamp != (stamp := indexed()):
             return None
         try:
             return kept.window if self._tree.stamp(asked.name) == stamp else None

@@ -26,6 +26,7 @@ from msgspec import Struct
 from chatkeep.core.digest import Digest
 from chatkeep.core.keys import parse_key
 from chatkeep.disk.files import Stamp
+from chatkeep.disk.short_reads import check_read
 from chatkeep.errors import BusyError, InvalidKeyError, StorageError, StorageFullError
 from chatkeep.store.admin import Progress
 from chatkeep.store.files.index import changes, rows
@@ -97,7 +98,11 @@ class Intake:
         """Update the rows of names; each name comes with the state from its present row, None if it has none.
 
         Cost: one reading of each file, in transactions of at most 500 files or about 2 MiB. Repairs come last.
+
+        Raises:
+            LongReadError: when the caller is to read nothing.
         """
+        check_read(1)
         waiting: deque[Future[None]] = deque()
         torn: list[str] = []
         left = iter(names)
