@@ -23,7 +23,7 @@ from chatkeep.store.files.care.inspection import SessionFiles
 from chatkeep.store.files.index.index import Index
 from chatkeep.store.files.tree.tombstones import TOMBSTONES, fault_of
 from chatkeep.store.files.tree.tree import KEPT, is_text
-from chatkeep.store.files.upkeep.upkeep import AN_INDEX
+from chatkeep.store.files.upkeep.place import AN_INDEX
 
 _FOLDERS: Final = ("sessions", "tmp", "quarantine", "trash")
 _LISTS: Final = ("tokens.json", "pages.json", "people.json", TOMBSTONES)  # tokens, browsers, people, deletions

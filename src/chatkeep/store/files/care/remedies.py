@@ -29,7 +29,7 @@ from chatkeep.store.files.tree.format import Scan
 from chatkeep.store.files.tree.held import LockedFile
 from chatkeep.store.files.tree.tree import NotRegularError, Tree, file_name, kept_name
 from chatkeep.store.files.upkeep.intake import SETTLED_S, FileProblem, cut_tail, judged, rewrite
-from chatkeep.store.files.upkeep.upkeep import build_lock
+from chatkeep.store.files.upkeep.place import build_lock
 
 _ROUNDS: Final = 8  # of looks and remedies; one remedy may reveal the need for another
 _LOCK_WAIT_S: Final = 5.0  # time-out for the lock of a list

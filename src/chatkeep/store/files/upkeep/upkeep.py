@@ -5,49 +5,55 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-import re
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
-from pathlib import Path
+from collections.abc import Callable, Iterator
 from typing import Final, TypeVar
 
-import apsw
-
-from chatkeep.disk.files import Stamp, has_room, told
-from chatkeep.disk.locks import file_locked
-from chatkeep.errors import BusyError, StorageError, StorageFullError, StorageReadOnlyError, storage_error
+from chatkeep.disk.files import Stamp, has_room
+from chatkeep.errors import BusyError, StorageError
 from chatkeep.store.admin import Progress
-from chatkeep.store.files.index.databases import (
-    IndexBehindError,
-    IndexLostError,
-    IndexRefusedError,
-    InMemory,
-    OnDisk,
-)
+from chatkeep.store.files.index.databases import IndexBehindError, IndexLostError, IndexRefusedError
 from chatkeep.store.files.index.index import Index
 from chatkeep.store.files.index.rows import Database, Row
 from chatkeep.store.files.tree import format as session_file
 from chatkeep.store.files.tree.held import LockedFile
 from chatkeep.store.files.tree.outside import Watch
-from chatkeep.store.files.tree.pieces import FilePiece, readings
 from chatkeep.store.files.tree.tree import NotRegularError, Tree
+from chatkeep.store.files.upkeep.comparing import bring_up_to_date
+from chatkeep.store.files.upkeep.debts import Debts
 from chatkeep.store.files.upkeep.intake import Intake
+from chatkeep.store.files.upkeep.place import NOT_NOW, IndexPlace, behind_as_busy, build_lock
 
 _T = TypeVar("_T")
 
 _PATIENCE_S: Final = 20.0  # time-out for a busy or lost index; a start after many kills at once takes long
 _REPLACEMENTS: Final = 3  # attempts to open an index just built, before the error is reported
-_BEGINNINGS: Final = 3  # attempts to copy the index into memory; a writer may interfere with each
 _RETURN_S: Final = 1.0  # first pause between attempts to write to the disk again
 _RETURN_MAX_S: Final = 30.0  # bound of that pause, which doubles at each attempt
-_SHARED_BYTES: Final = 1 << 15  # SQLite takes them at once beside a database; without them it says only that it failed
 _ROOM_BYTES: Final = 1 << 20  # free space; with less, the index would soon be back in memory
-_HEAD_BYTES: Final = 1024  # of a file, enough for the creation time in most headers
-AN_INDEX: Final = re.compile(r"index-[0-9a-f]{10}\.sqlite3(\.new)?(-wal|-shm)?")
-_INDEX_ERRORS: Final = (IndexLostError, IndexBehindError, IndexRefusedError)
-_NOT_NOW: Final = (*_INDEX_ERRORS, BusyError, StorageError)
 _log = logging.getLogger("chatkeep.store")
+
+
+class _Pause:
+    """A pause between attempts to write to the disk again; it doubles at each, up to a bound."""
+
+    def __init__(self) -> None:
+        self._length_s, self._ends_at_s = _RETURN_S, 0.0
+
+    @property
+    def is_over(self) -> bool:
+        """Whether an attempt is due."""
+        return time.monotonic() >= self._ends_at_s
+
+    def start(self) -> None:
+        """Begin to wait."""
+        self._ends_at_s = time.monotonic() + self._length_s
+
+    def lengthen(self) -> None:
+        """Begin to wait twice as long."""
+        self._length_s = min(2 * self._length_s, _RETURN_MAX_S)
+        self.start()
 
 
 class Upkeep:
@@ -68,15 +74,12 @@ class Upkeep:
         """
         self._tree = tree
         self._intake = Intake(tree, on_problem or (lambda _name, _reason: None))
-        self._path = Index.path_in(tree.workspace)
+        self._place = IndexPlace(tree.workspace, self._catch_up, follows=follow)
         self._replacing = threading.Lock()
         self._stop = threading.Event()
-        self._owed: dict[str, object] = {}
-        self._owing = threading.Lock()
-        self._pause_s, self._return_at_s = _RETURN_S, 0.0
-        self.follows = follow
-        self.is_new = False  # whether the index was built when it was opened
-        self.index = self._opened(on_progress)
+        self._debts = Debts()
+        self._pause = _Pause()
+        self.index, self.is_new = self._opened(on_progress)
         self._watch = Watch(tree, self) if watch else None
         if self._watch is not None:
             self._watch.start(_PATIENCE_S)  # sees new events; the pass below sees older changes
@@ -120,7 +123,7 @@ class Upkeep:
             except (IndexLostError, IndexRefusedError) as error:
                 if self.follows and not index.medium.is_replaced():
                     raise StorageError("The index is lost.") from error  # the process in charge builds it
-                with _behind_as_such():
+                with behind_as_busy():
                     self._reopen(index, is_lost=not self._is_refused(error))
         raise StorageError("The index is lost as often as it is built.")
 
@@ -128,7 +131,8 @@ class Upkeep:
         """Tell whether the disk takes no writes. SQLite also refuses writes to a damaged file on a writable disk."""
         if not isinstance(error, IndexRefusedError):
             return False
-        return not (error.is_closed and os.access(self._path, os.W_OK) and os.access(self._path.parent, os.W_OK))
+        path = self._place.path
+        return not (error.is_closed and os.access(path, os.W_OK) and os.access(path.parent, os.W_OK))
 
     def answer(self, question: Callable[[Index], _T], name: str | None = None) -> _T:
         """Return the answer of an index with every change so far (with `name`, every change to that file).
@@ -141,18 +145,18 @@ class Upkeep:
         """
         if not self._replacing.locked():  # otherwise another thread is replacing it
             self._go_over()
-        for owed, debt in list(self._owed.items()):
-            if name in {None, owed}:
-                self.refresh(owed)
-                with self._owing:
-                    if self._owed.get(owed) is debt:
-                        del self._owed[owed]
+        self._debts.pay(self.refresh, name)
         return self.ask(question)
+
+    @property
+    def follows(self) -> bool:
+        """Whether another process keeps the index."""
+        return self._place.follows
 
     @property
     def owes(self) -> bool:
         """Whether the index on the disk still lacks a change already answered."""
-        return bool(self._owed) or not self.index.medium.is_shared
+        return bool(self._debts) or not self.index.medium.is_shared
 
     def note(self, change: Callable[[Database], _T]) -> _T:
         """Apply a change to the index, and return its result."""
@@ -162,7 +166,7 @@ class Upkeep:
     def _go_over(self) -> None:
         """Move on to an index newly built by another process, or back from memory to the disk."""
         if (index := self.index).medium.is_replaced():
-            with _behind_as_such():
+            with behind_as_busy():
                 self._reopen(index)
         elif self._watch is None:
             self._go_back()
@@ -178,8 +182,7 @@ class Upkeep:
             yield
         except (BusyError, StorageError):
             for name in names:
-                with self._owing:
-                    self._owed[name] = object()
+                self._debts.owe(name)
                 if self._watch is not None:
                     self._watch.look_again(name)
 
@@ -229,8 +232,8 @@ class Upkeep:
         """Build the index anew from the files, and replace the present one."""
         with self._replacing:
             with build_lock(self._tree.workspace):
-                self._build(on_progress)
-            self._replace()
+                self._place.build(on_progress)
+            self._take(self._place.present())
 
     def _reopen(self, lost: Index, *, is_lost: bool = True) -> None:
         """Replace a lost or unwritable index, unless another thread has done so already."""
@@ -243,9 +246,9 @@ class Upkeep:
                 try:
                     self._replace_lost(lost)
                 except StorageError:
-                    self._take(self._in_memory(None))
+                    self._take(self._in_memory())
             else:
-                self._take(self._in_memory(None))
+                self._take(self._in_memory())
 
     def _replace_lost(self, lost: Index) -> None:
         """Open the index in place, or build one.
@@ -255,20 +258,11 @@ class Upkeep:
         """
         is_lost = lost.medium.is_in_place()
         for _ in range(_REPLACEMENTS):
-            with build_lock(self._tree.workspace), told():
-                if is_lost or not self._path.exists():
-                    self._build(None)
+            self._place.made_if_missing(is_lost=is_lost)
             with contextlib.suppress(IndexLostError):
-                return self._replace()
+                return self._take(self._place.present())
             is_lost = True  # the index in place is unusable too
         raise StorageError("The index is lost as often as it is built.")
-
-    def _replace(self) -> None:
-        """Make the index on the disk the present one."""
-        try:
-            self._take(Index(OnDisk(self._path)))
-        except IndexRefusedError as error:
-            raise _refusal(error, self._tree.workspace) from error
 
     def _take(self, new: Index) -> None:
         """Make another index the present one.
@@ -285,181 +279,42 @@ class Upkeep:
             raise
         self.index = new
 
-    def _opened(self, on_progress: Progress | None) -> Index:
-        try:
-            with build_lock(self._tree.workspace), told(), _behind_as_such():
-                with contextlib.suppress(IndexLostError):
-                    return self._existing()
-                self._build(on_progress)
-                self.is_new = True
-                return Index(OnDisk(self._path))
-        except (StorageError, IndexRefusedError, IndexLostError):  # lost: somebody took the place of the new one
-            if self.follows:
-                raise
-            return self._in_memory(on_progress)
-
-    def _in_memory(self, on_progress: Progress | None) -> Index:
-        """Return an index private to this process, when the disk takes no writes.
-
-        It starts as a copy of the one on the disk. If that one cannot be read, it is built from the files.
-        """
-        _log.info("the index cannot be written; what changes in it stays in memory until it can")
-        self._return_at_s = time.monotonic() + self._pause_s
-        for _ in range(_BEGINNINGS):  # a copy fails when another process writes at the same time
-            with contextlib.suppress(*_INDEX_ERRORS), _closed_unless_good() as opened:
-                index = opened(Index(InMemory(self._path)))
-                index.totals()
-                self._catch_up(index, on_progress)
-                return index
-        try:
-            with _closed_unless_good() as opened:
-                index = opened(Index(InMemory(self._path, is_empty=True), is_building=True))
-                self._catch_up(index, on_progress)
-                index.finish()
-                return index
-        except _INDEX_ERRORS as error:
-            raise StorageError("The index cannot be built, neither on the disk nor in memory.") from error
-
     def _go_back(self) -> None:
         """Move back to the index on the disk if it takes writes again.
 
         The pause between attempts doubles, up to 30 seconds.
         """
-        if self.index.medium.is_shared or time.monotonic() < self._return_at_s:
+        if self.index.medium.is_shared or not self._pause.is_over:
             return
         if self._replacing.acquire(blocking=False):
             try:
-                self._pause_s = min(2 * self._pause_s, _RETURN_MAX_S)
-                self._return_at_s = time.monotonic() + self._pause_s
-                with contextlib.suppress(*_NOT_NOW):
+                self._pause.lengthen()
+                with contextlib.suppress(*NOT_NOW):
                     if has_room(self._tree.workspace, _ROOM_BYTES):
-                        self._take(self._written_again())
+                        self._take(self._place.written_again())
                         _log.info("the index can be written again")
             finally:
                 self._replacing.release()
 
-    def _written_again(self) -> Index:
-        """Return the index on the disk, after a test write."""
-        with build_lock(self._tree.workspace), told():
-            try:
-                index = self._existing()
-            except IndexLostError:
-                self._build(None)
-                index = Index(OnDisk(self._path))
-        with _closed_unless_good() as opened:
-            opened(index).touch()
-            return index
-
-    def _existing(self) -> Index:
-        """Open the index on the disk.
-
-        Raises:
-            IndexLostError: when it does not answer, or is too wasteful to keep.
-        """
-        with _closed_unless_good() as opened:
-            index = opened(Index(OnDisk(self._path)))
-            index.totals()
-            index.stamp("")
-            if not self.follows and index.is_wasteful():
-                raise IndexLostError
-            return index
-
-    def _build(self, on_progress: Progress | None) -> None:
-        """Build an index under another name, then rename it. No reader ever sees half of one."""
-        if self.follows:
-            raise StorageError("The index is not there; the process that keeps it builds it.")
-        building = self._path.with_name(f"{self._path.name}.new")
-        for old in self._tree.workspace.iterdir():
-            is_another = not old.name.startswith(self._path.name) or old.name.startswith(building.name)
-            if is_another and AN_INDEX.fullmatch(old.name) and old.is_file():
-                old.unlink(missing_ok=True)
+    def _opened(self, on_progress: Progress | None) -> tuple[Index, bool]:
+        """Return the index, and whether it was built now."""
         try:
-            OnDisk.make(building)
-            index = Index(OnDisk(building), is_building=True)
-            try:
-                self._catch_up(index, on_progress)
-                index.finish()
-            finally:
-                index.close()
-            _remove(self._path)
-            building.rename(self._path)
-        except (OSError, apsw.Error, *_NOT_NOW) as error:
-            with contextlib.suppress(OSError):  # a half-built index takes space
-                _remove(building)
-            if isinstance(error, IndexRefusedError):
-                raise _refusal(error, self._tree.workspace) from error
-            if isinstance(error, OSError):
-                raise storage_error(error, "index") from error
-            raise StorageError("The index cannot be built: its place is taken or not writable.") from error
+            return self._place.opened(on_progress)
+        except (StorageError, IndexRefusedError, IndexLostError):
+            if self.follows:
+                raise
+            return self._in_memory(on_progress), False
+
+    def _in_memory(self, on_progress: Progress | None = None) -> Index:
+        self._pause.start()
+        return self._place.in_memory(on_progress)
 
     def _catch_up(self, index: Index, on_progress: Progress | None = None) -> None:
-        """Bring an index up to date. Cost: one look at each name, and one reading of each changed file.
-
-        Sessions are taken in by the time they began. A search then finds the newest soon, as its rows follow time.
-        """
-        if self.follows:
-            return
-        known = index.stamps()
-        changed: dict[str, Stamp | None] = {}
-        times: dict[str, float] = {}
-        for name, stamp in self._tree.stamps():
-            seen = known.pop(name, None)
-            if stamp is None or stamp != seen:
-                changed[name], times[name] = seen, stamp.modified_ns / 1e9 if stamp else 0.0
-        times.update(_beginnings(self._tree, changed))
-        ordered = sorted(changed.items(), key=lambda change: (times[change[0]], change[0]))
-        self._intake.take_in(index, [*ordered, *known.items()], on_progress)
+        """Bring an index up to date, unless another process does."""
+        if not self.follows:
+            bring_up_to_date(index, self._tree, self._intake, on_progress)
 
     def warm_up(self) -> None:
         """Load the tables of searches into memory."""
-        with contextlib.suppress(*_NOT_NOW):  # the next question reports it
+        with contextlib.suppress(*NOT_NOW):  # the next question reports it
             self.index.warm_up()
-
-
-def _beginnings(tree: Tree, names: Iterable[str]) -> Iterator[tuple[str, float]]:
-    """Yield names with the start of their session, in seconds since 1970, where the file has one."""
-    for reading in readings(tree, (FilePiece(name, 0, _HEAD_BYTES) for name in names)):
-        with contextlib.suppress(FileNotFoundError, NotRegularError, StorageError):
-            head, _ = reading.read()
-            if (began := session_file.begun_at(head)) is not None:
-                yield reading.piece.name, began
-
-
-@contextlib.contextmanager
-def _behind_as_such() -> Iterator[None]:
-    """Raise BusyError in place of IndexBehindError."""
-    try:
-        yield
-    except IndexBehindError:
-        raise BusyError("index") from None
-
-
-@contextlib.contextmanager
-def _closed_unless_good() -> Iterator[Callable[[Index], Index]]:
-    """Yield a function to register an index; the index is closed if the block raises."""
-    with contextlib.ExitStack() as stack:
-
-        def opened(index: Index) -> Index:
-            stack.callback(index.close)
-            return index
-
-        yield opened
-        stack.pop_all()
-
-
-def _refusal(error: IndexRefusedError, workspace: Path) -> StorageError:
-    """Return the error for an index the disk does not take, as a sentence for people."""
-    if error.is_full or (not error.is_closed and not has_room(workspace, _SHARED_BYTES)):
-        return StorageFullError()
-    return StorageReadOnlyError() if error.is_closed else StorageError("The storage failed to write the index.")
-
-
-def _remove(database: Path) -> None:
-    """Remove a database and the files of SQLite beside it."""
-    for suffix in ("-wal", "-shm", "-journal", ""):
-        database.with_name(database.name + suffix).unlink(missing_ok=True)
-
-
-def build_lock(workspace: Path) -> contextlib.AbstractContextManager[None]:
-    """Let one process at a time open or build the index of a workspace; a build takes as long as it takes."""
-    return file_locked(workspace / "lock")

@@ -33,7 +33,8 @@ from chatkeep.store.files.tree.format import Scan
 from chatkeep.store.files.tree.held import LockedFile
 from chatkeep.store.files.tree.tree import Tree
 from chatkeep.store.files.upkeep.intake import entry_of
-from chatkeep.store.files.upkeep.upkeep import AN_INDEX, Upkeep
+from chatkeep.store.files.upkeep.place import AN_INDEX
+from chatkeep.store.files.upkeep.upkeep import Upkeep
 from chatkeep.store.files.writing.locked_writing import Writer
 
 _BUILD_WAIT_S: Final = 30.0  # time-out; another process may be building the index
