@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import os
 from pathlib import Path
 
@@ -185,6 +186,31 @@ def test_find_the_place_beside_bad_settings(tmp_path: Path) -> None:
     (tmp_path / "chatkeep.toml").unlink()
     os.mkfifo(tmp_path / "chatkeep.toml")
     assert str(tmp_path) == place_from(tmp_path, {}).place
+
+
+def test_read_webhooks(tmp_path: Path) -> None:
+    """Webhooks are tables of the file, and their secrets come from the environment alone."""
+    path, table = (
+        tmp_path / "chatkeep.toml",
+        '[[webhook]]\nname = "a"\nurl = "https://a.example/x"\nsecret_variable = "S"\n',
+    )
+    path.write_text(table)
+    secret = base64.b64encode(bytes(32)).decode()
+    (hook,) = settings_from({"workspace": tmp_path}, {"S": f"whsec_{secret}"}).webhook
+    assert (bytes(32), "Webhook(name='a')") == (hook.secret, repr(hook))
+    assert b"" == settings_from({"workspace": tmp_path}, {}).webhook[0].secret
+    for bad in (secret, "whsec_", "whsec_AAAA", "whsec_!"):
+        with pytest.raises(InvalidError, match="S: must be whsec_"):
+            settings_from({"workspace": tmp_path}, {"S": bad})
+    bad_tables = ('secret = "x"', 'events = ["said"]', "attempts = 0", 'urls = "x"')
+    for more in (*bad_tables, table):
+        path.write_text(f"{table}{more}\n")
+        with pytest.raises(InvalidError, match=r"chatkeep\.toml: webhook"):
+            settings_from({"workspace": tmp_path}, {})
+    for url in ("ftp://a.example", "https://user:word@a.example", "a.example", "https://a.example/#x y"):
+        path.write_text(table.replace("https://a.example/x", url))
+        with pytest.raises(InvalidError, match=r"chatkeep\.toml: webhook"):
+            settings_from({"workspace": tmp_path}, {})
 
 
 def test_read_retention_rules(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from chatkeep.core.bounds import MODEL_CHARS_MAX, RATE_MAX
+from chatkeep.core.life.hooks import Webhook, webhooks_in
 from chatkeep.core.life.retention import RetentionRule, retention_rules
 from chatkeep.disk.files import Durability
 from chatkeep.errors import InvalidError
@@ -92,6 +93,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     history_tokens: Annotated[int, Meta(ge=1, le=HISTORY_MAX)] = 8000
     upstream: tuple[UpstreamEntry, ...] = ()
     retention: tuple[RetentionRule, ...] = ()
+    webhook: tuple[Webhook, ...] = ()
 
     def __repr__(self) -> str:
         """Show the workspace without the key."""
@@ -139,6 +141,7 @@ _RULES: Final = {
 # The lists, with the flag to add one item
 _UPSTREAM: Final = "upstream"  # in the file alone: a table for each further server
 _RETENTION: Final = "retention"  # in the file alone: a table for each rule
+_WEBHOOK: Final = "webhook"  # in the file alone: a table for each address
 _FLAGS: Final = {"allow_hosts": "--allow-host", "trusted_proxies": "--trusted-proxy", "cors_origins": "--cors-origin"}
 _TYPES: Final = {field.name: field.type for field in msgspec.structs.fields(Settings)}
 
@@ -166,6 +169,7 @@ def settings_from(flags: Mapping[str, object], environ: Mapping[str, str]) -> Se
         settings,
         upstream=_upstreams_in(written.get(_UPSTREAM, []), environ),
         retention=retention_rules(written.get(_RETENTION, []), f"{FILE_NAME}: {_RETENTION}"),
+        webhook=webhooks_in(written.get(_WEBHOOK, []), environ, f"{FILE_NAME}: {_WEBHOOK}"),
     )
 
 
@@ -224,7 +228,7 @@ def _check_folder(path: Path, told_by: str) -> None:
 def _file_values(path: Path) -> Mapping[str, object]:
     values = _toml(path)
     for name in values:
-        if name not in (*_RULES, _UPSTREAM, _RETENTION):
+        if name not in (*_RULES, _UPSTREAM, _RETENTION, _WEBHOOK):
             raise InvalidError(f"{FILE_NAME}: {name}", f"is not a setting; there are {', '.join(_RULES)}")
     return values
 

@@ -372,6 +372,7 @@ def serve_store(
     from chatkeep.http.gate.guard import Guard, Rates  # noqa: PLC0415
     from chatkeep.http.gate.limits import Limits  # noqa: PLC0415
     from chatkeep.sessions.sessions import Sessions  # noqa: PLC0415
+    from chatkeep.webhooks.telling import telling  # noqa: PLC0415
 
     _allow_open_files()
     _give_memory_back()
@@ -385,7 +386,7 @@ def serve_store(
     )
     pools = _pools(settings, store)
     app = create_app(
-        Sessions(store, reach=reach_of(settings)),
+        sessions := Sessions(store, reach=reach_of(settings)),
         guard,
         pools=pools,
         chats=chats_of(settings),
@@ -394,13 +395,12 @@ def serve_store(
         code=code,
     )
     keep_by(app, settings.retention)
-    config = uvicorn.Config(app, http=BoundedProtocol, **_SERVING)
-    server = uvicorn.Server(config)
-    config.load()
+    server = uvicorn.Server(uvicorn.Config(app, http=BoundedProtocol, **_SERVING))
+    server.config.load()
     _keep_pauses_short()
     _end_in_order()
     try:
-        with _following(settings):
+        with _following(settings), telling(settings.webhook, settings.workspace, sessions, app.state.services.metrics):
             server.run(sockets=[listener])
     finally:
         pools.close()

@@ -76,6 +76,10 @@ CASES: dict[str, Case] = {
     "unlink": Case("writes", "api:3"),
     "people": Case("reads", "alice --json"),
     "prune": Case("reads", "--json"),  # without rules
+    "webhooks list": Case("reads", "--json"),  # without any
+    "webhooks test": Case("reads", "none", code=3),
+    "webhooks dead": Case("reads", "none", code=3),
+    "webhooks replay": Case("reads", "none", code=3),
     "trash list": Case("reads", "--json"),
     "trash restore": Case("writes", "gone:1"),
     "trash purge": Case("makes room", "gone:2 --yes"),

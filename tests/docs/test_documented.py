@@ -68,7 +68,7 @@ def test_document_every_setting() -> None:
     flags = _options()["chatkeep serve"]
     for field in msgspec.structs.fields(config.Settings):
         flag, variable, default, _ = rows[field.name]
-        is_table = field.name in ("upstream", "retention")
+        is_table = field.name in ("upstream", "retention", "webhook")
         assert (flag in flags) == (field.name != "model_key" and not is_table)  # processes show flags; tables are none
         assert ("never" if is_table else f"CHATKEEP_{field.name.upper()}") == variable
         if field.name != "workspace":

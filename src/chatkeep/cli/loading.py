@@ -53,6 +53,7 @@ COMMANDS: Final = {
     "delete": ("writing.delete_command", "Delete sessions."),
     "trash": ("deleted.trash_app", "List deleted sessions, bring them back, remove them for good."),
     "prune": ("pruning.prune", "Archive or delete what the retention rules say, and print what went and why."),
+    "webhooks": ("telling_others.hooks_app", "List webhooks, try them, and send again what nobody took."),
     "export": ("exporting.export", "Write sessions for a later import, for people or for models."),
     "import": ("transfer.import_", "Import sessions from files."),
     "sync": ("sync.sync", "Take in the histories of other programs on this machine, and follow them until Ctrl-C."),

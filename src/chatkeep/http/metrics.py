@@ -35,6 +35,12 @@ class Metrics:
             ("stage", "code"),
             registry=self._registry,
         )
+        self._told = Counter(
+            "chatkeep_webhook_requests",
+            "Requests to webhooks: sent, failed tries, and those given up (dead).",
+            ("webhook", "outcome"),
+            registry=self._registry,
+        )
         self._registry.register(_Stored(sessions))
         self._counted: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
 
@@ -54,6 +60,10 @@ class Metrics:
         """Count and log a failed recording: the stage (`request` or `answer`) and the error code, no content."""
         self._missed.labels(stage, code).inc()
         _log.warning("not recorded: %s: %s", stage, code)
+
+    def told_webhook(self, name: str, outcome: str) -> None:
+        """Count a request to a webhook: `sent`, `failed` or `dead`."""
+        self._told.labels(name, outcome).inc()
 
     def exposition(self) -> bytes:
         """Return all metrics in the Prometheus text format."""
