@@ -18,7 +18,7 @@ SYNC_SECONDS ?= 600
 
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: run test compiled fuzz streams scan mutations coverage covered crash linear life sync page client lint lint-page format bench conformance clean
+.PHONY: run test compiled fuzz streams scan mutations coverage covered crash linear life sync page client lint lint-page format bench bench-parts conformance clean
 
 run: $(VENV)/ready
 	@$(BIN)/chatkeep demo --workspace "$(WORKSPACE)"
@@ -96,6 +96,10 @@ format: $(VENV)/ready
 	$(BIN)/ruff check --fix src tests bench tools
 
 bench: $(VENV)/ready
+	$(BIN)/python bench/environments.py
+	$(BIN)/python bench/wanted.py --import
+
+bench-parts: $(VENV)/ready
 	@test -d .bench || $(BIN)/python bench/generate.py .bench --sessions 10000 --messages 200000 --longest 10000
 	$(BIN)/python bench/server.py .bench
 	$(BIN)/python bench/room.py .bench
@@ -132,5 +136,5 @@ $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.
 endef
 
 clean:
-	rm -rf $(VENV) .conformance .fuzz .demo .bench build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage \
+	rm -rf $(VENV) .conformance .fuzz .demo .bench .bench-envs build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage \
 		tests/chat/js/node_modules tests/page/js/node_modules

@@ -48,8 +48,8 @@ class Figures(NamedTuple):
     cpu_us: float | None = None
 
 
-class Static(NamedTuple):
-    """A running nginx."""
+class Running(NamedTuple):
+    """A running server beside Chatkeep."""
 
     url: str
     pid: int
@@ -105,7 +105,7 @@ def _ticks(pid: int) -> int:
 
 
 @contextlib.contextmanager
-def nginx_serving(folder: Path, files: Mapping[str, bytes]) -> Iterator[Static | None]:
+def nginx_serving(folder: Path, files: Mapping[str, bytes]) -> Iterator[Running | None]:
     """Serve files with nginx for the length of the block, one worker; yield None without nginx."""
     program = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin")
     if program is None:
@@ -129,10 +129,45 @@ def nginx_serving(folder: Path, files: Mapping[str, bytes]) -> Iterator[Static |
     process = subprocess.Popen([program, "-c", str(settings), "-p", str(folder)], stderr=subprocess.DEVNULL)
     try:
         time.sleep(0.5)
-        yield Static(f"http://127.0.0.1:{port}", process.pid)
+        yield Running(f"http://127.0.0.1:{port}", process.pid)
     finally:
         process.terminate()
         process.wait()
+
+
+def sessions_in(workspace: Path) -> Iterator[str]:
+    """Yield the sessions of a workspace as `bench/other_server.py` takes them."""
+    for file in (workspace / "sessions").glob("*.json"):
+        session = json.loads(file.read_text(encoding="utf-8"))
+        said = [(one["role"], one["content"], one["timestamp"]) for one in session["messages"]]
+        yield json.dumps((session["key"], said)) + "\n"
+
+
+@contextlib.contextmanager
+def other_serving(python: Path, name: str, folder: Path, workspace: Path) -> Iterator[Running]:
+    """Serve the sessions of a workspace with another program for the length of the block."""
+    folder.mkdir()
+    port = free_port()
+    command = [str(python), str(Path(__file__).with_name("other_server.py")), name, str(folder), str(port)]
+    with (folder / "log").open("w") as log:
+        process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=log, stderr=log, text=True)
+        try:
+            if process.stdin is not None:
+                process.stdin.writelines(sessions_in(workspace))
+                process.stdin.close()
+            while not _listens(port):
+                if process.poll() is not None:
+                    sys.exit(f"{name} does not start: {(folder / 'log').read_text()[-1000:]}")
+                time.sleep(0.2)
+            yield Running(f"http://127.0.0.1:{port}", process.pid)
+        finally:
+            process.kill()
+            process.wait()
+
+
+def _listens(port: int) -> bool:
+    with socket.socket() as one:
+        return one.connect_ex(("127.0.0.1", port)) == 0
 
 
 class LibraryProcess:

@@ -38,11 +38,13 @@ from server import Server
 from subjects import (
     Figures,
     LibraryProcess,
+    Running,
     commands,
     free_port,
     imported,
     machine,
     nginx_serving,
+    other_serving,
     page_rows,
     reads_of_sqlite,
     ripgrep,
@@ -52,7 +54,14 @@ from subjects import (
 _OURS: Final = "Chatkeep"
 _LONGEST: Final = "telegram:100000000"
 _HISTORY: Final = f"/api/memory/session?limit=50&id={_LONGEST}"
+_LIST: Final = "/api/sessions?limit=50"
 _RARE: Final = "tromso"
+_READS: Final = {
+    "list of 50": _LIST,
+    "history of 50": _HISTORY,
+    "search for a rare word": f"/api/sessions/search?q={_RARE}",
+}
+_CONNECTIONS: Final = {1: "1 connection", 16: "16 connections"}
 
 Subject = Callable[[], Figures]
 Works = dict[str, dict[str, Subject]]
@@ -148,47 +157,53 @@ def over_http(folder: Path, asked: Asked, stack: contextlib.ExitStack) -> Works:
     """Return requests to servers."""
     workspace = folder / "workspace"
     command = [sys.executable, str(Path(__file__).with_name("generate.py")), str(workspace)]
-    sizes = [
-        "--sessions",
-        f"{asked.sessions}",
-        "--messages",
-        f"{asked.messages}",
-        "--longest",
-        f"{min(5000, asked.messages // 2)}",
-    ]
-    subprocess.run([*command, *sizes], check=True)
+    sizes = ["--sessions", f"{asked.sessions}", "--messages", f"{asked.messages}"]
+    subprocess.run([*command, *sizes, "--longest", f"{min(5000, asked.messages // 2)}"], check=True)
     server = Server(workspace, free_port())
     stack.callback(server.stop)
-
-    def ask(path: str, connections: int, body: str = "") -> Figures:
-        return wrk(f"http://127.0.0.1:{server.port}{path}", connections, asked.seconds, server.token, server.pid, body)
-
-    lists, works = "/api/sessions?limit=50", Works()
-    said = json.dumps({"role": "user", "content": "a message of the bench " * 9})
-    for connections in (1, 8):
-        name = f"append over HTTP, {connections} connection{'s' if connections > 1 else ''}"
-        works[name] = {_OURS: partial(ask, "/api/v1/messages?session=bench:", connections, said)}
-    for connections in (1, 16):
-        many = f"{connections} connection{'s' if connections > 1 else ''}"
-        reads = {"list of 50": lists, "history of 50": _HISTORY, "a session": f"/api/sessions/{_LONGEST}"}
-        reads |= {"search for a rare word": f"/api/sessions/search?q={_RARE}", "health": "/health"}
-        for name, path in reads.items():
-            works[f"{name}, {many}"] = {_OURS: partial(ask, path, connections)}
-    files = {
-        "list": server.request("GET", lists)[1],
-        "history": server.request("GET", _HISTORY)[1],
-    }
+    works = our_requests(server, asked)
+    answers = {"list of 50": server.request("GET", _LIST)[1], "history of 50": server.request("GET", _HISTORY)[1]}
+    files = {name.replace(" ", "-"): answer for name, answer in answers.items()}
     static = stack.enter_context(nginx_serving(folder / "nginx", files))
     if static is not None:
-        for connections, many in ((1, "1 connection"), (16, "16 connections")):
-            for name in files:
-                fixed = partial(wrk, f"{static.url}/{name}", connections, asked.seconds, "", static.pid)
-                works[f"{name} of 50, {many}"]["nginx, a static file"] = fixed
+        add_reads(
+            works, "nginx, a static file", static, {name: f"/{name.replace(' ', '-')}" for name in answers}, asked
+        )
+    python = python_of("pocketpaw", asked.envs)
+    if python is not None:
+        other = stack.enter_context(other_serving(python, "pocketpaw", folder / "pocketpaw", workspace))
+        add_reads(works, "PocketPaw", other, {**_READS, "history of 50": _HISTORY.replace(":", "_")}, asked)
     bare = reads_of_sqlite(folder / "bare.sqlite3", asked.sessions)
     works["list of 50, 1 connection"]["a query of SQLite in process"] = partial(_in_threads, [bare], asked.seconds / 4)
     if shutil.which("rg"):
         works["search for a rare word, 1 connection"]["ripgrep"] = partial(ripgrep, workspace / "sessions", _RARE)
     return works
+
+
+def our_requests(server: Server, asked: Asked) -> Works:
+    """Return the requests to Chatkeep."""
+
+    def ask(path: str, connections: int, body: str = "") -> Figures:
+        return wrk(f"http://127.0.0.1:{server.port}{path}", connections, asked.seconds, server.token, server.pid, body)
+
+    said = json.dumps({"role": "user", "content": "a message of the bench " * 9})
+    append = "/api/v1/messages?session=bench:"
+    works: Works = {
+        "append over HTTP, 1 connection": {_OURS: partial(ask, append, 1, said)},
+        "append over HTTP, 8 connections": {_OURS: partial(ask, append, 8, said)},
+    }
+    for connections, many in _CONNECTIONS.items():
+        for name, path in {**_READS, "a session": f"/api/sessions/{_LONGEST}", "health": "/health"}.items():
+            works[f"{name}, {many}"] = {_OURS: partial(ask, path, connections)}
+    return works
+
+
+def add_reads(works: Works, subject: str, running: Running, paths: Mapping[str, str], asked: Asked) -> None:
+    """Add the same reads of another server."""
+    for connections, many in _CONNECTIONS.items():
+        for name, path in paths.items():
+            theirs = partial(wrk, running.url + path, connections, asked.seconds, "", running.pid)
+            works[f"{name}, {many}"][subject] = theirs
 
 
 def of_commands(folder: Path, asked: Asked) -> Works:
