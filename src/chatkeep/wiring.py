@@ -152,6 +152,7 @@ def append_for(place: str, durability: str, descriptors: Sequence[int]) -> None:
         shown_beside,
     )
     from chatkeep.workers.taking_in import SessionCreation, SessionImport, session_begun, taken_in  # noqa: PLC0415
+    from chatkeep.workers.telemetry_intake import Telemetry, taken_down  # noqa: PLC0415
 
     _give_memory_back()
     os.nice(_NICE)
@@ -163,6 +164,7 @@ def append_for(place: str, durability: str, descriptors: Sequence[int]) -> None:
         RootRequest: holder.opened,
         Holding: holder.held,
         HeardAnswer: store_heard,
+        Telemetry: taken_down,
         SessionCreation: session_begun,
         SessionImport: taken_in,
         Showing: shown_beside,

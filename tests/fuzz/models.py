@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Final
 
@@ -15,16 +16,30 @@ from chatkeep.core.history.mending import storable
 from chatkeep.core.history.tape.tape import Tape
 from chatkeep.core.life.message_rules import check_draft
 from chatkeep.core.model import Draft, Json, Message
+from chatkeep.errors import ChatkeepError
 from chatkeep.http.streams.last_event import LastEvent
 from chatkeep.model.asked import asked_in
 from chatkeep.model.protocols import PROTOCOLS
+from chatkeep.model.telemetry.observing import observe
+from chatkeep.sessions.sessions import Sessions
 from chatkeep.store.files.tree import format as session_file
+from chatkeep.store.memory import MemoryStore
+from chatkeep.wire.otlp import observations_in
+from tests.model.telemetry.told import agent_event, logs, protobuf_of, span, traces
 
 _AT: Final = datetime(2024, 1, 15, 10, 30, tzinfo=UTC)
 _PROTOCOLS: Final = tuple(PROTOCOLS.values())
 _FIRST_JSON: Final = 128
 _LAST: Final = 255
 _SECRET: Final = "sk-471147"  # noqa: S105 - of nothing
+
+
+def read_telemetry(data: bytes) -> None:
+    """A request of telemetry: what it tells can be stored, or it is refused. The first byte says how it was sent."""
+    first = data[0] if data else 0
+    with suppress(ChatkeepError):
+        told = observations_in(data[1:], "logs" if first & 0x80 else "traces", is_protobuf=bool(first & 0x41))
+        observe(Sessions(MemoryStore()), told, "t")
 
 
 def read_answer(data: bytes) -> None:
@@ -186,6 +201,19 @@ _JSON_NUMBERS: Final = range(_FIRST_JSON + -_FIRST_JSON % len(_PROTOCOLS), _LAST
 ANSWERS: Final = (
     *(bytes((number, 5)) + stream for number, stream in enumerate(_STREAMS)),
     *(bytes((number, 5)) + answer for number, answer in zip(_JSON_NUMBERS, _WHOLE, strict=False)),
+)
+TELEMETRY: Final = tuple(
+    sent
+    for request in (
+        logs(
+            agent_event("user_prompt", 1, {"prompt": "a"}),
+            agent_event("api_request_body", 2, {"body": '{"messages":[]}'}),
+        ),
+        traces(span({"gen_ai.input.messages": '[{"role":"user","parts":[{"type":"text","content":"a"}]}]'})),
+        traces(span({"gen_ai.completion.0.content": "a", "llm.input_messages.0.message.content": "b"})),
+    )
+    for first in (b"\x80" if "resourceLogs" in request else b"\x00",)
+    for sent in (first + msgspec.json.encode(request), bytes((first[0] + 0x41,)) + protobuf_of(request))
 )
 REQUESTS: Final = tuple(
     json.dumps(request).encode()

@@ -285,6 +285,7 @@ TARGETS: Final = (
     ),
     Target("answer", models.read_answer, models.ANSWERS),
     Target("request", models.read_request, models.REQUESTS),
+    Target("telemetry", models.read_telemetry, models.TELEMETRY),
     Target("passage", models.read_passage, models.PASSAGES),
     Target("events", read_events, (b"id: 1\nevent: a\ndata: b\r\ndata:c\r\r: x\n\n", models.COMPLETION)),
     Target(

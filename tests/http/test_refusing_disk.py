@@ -28,6 +28,7 @@ from chatkeep.store.files.store import FilesStore
 from chatkeep.testing import draft, talk
 from tests.disks import SmallDisk, in_an_image, in_memory, taking_no_writes
 from tests.http.listening import listening
+from tests.model.telemetry.told import agent_event, logs, traces
 
 OURS = {"Sec-Fetch-Site": "same-origin"}
 KEYS = [f"api:{number}" for number in range(6)]
@@ -104,6 +105,8 @@ CASES: dict[tuple[str, str], Case] = {
     ("POST", "/v1/responses/{response_id}/cancel"): Case("elsewhere", "/v1/responses/x/cancel"),
     ("POST", "/v1/chat/completions"): Case("elsewhere", body={"model": "m", "messages": []}),
     ("POST", "/v1/messages"): Case("elsewhere", body={"model": "m", "messages": []}),
+    ("POST", "/v1/logs"): Case("writes", body=logs(agent_event("user_prompt", 1, {"prompt": "x"}))),
+    ("POST", "/v1/traces"): Case("reads", body=traces()),
     ("POST", "/v1/responses"): Case("elsewhere", body={"model": "m", "input": "x"}),
     ("POST", "/v1/{model:path}:generateContent"): Case("elsewhere", "/v1/models/m:generateContent", body={}),
     ("POST", "/v1/{model:path}:streamGenerateContent"): Case(

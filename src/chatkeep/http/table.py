@@ -40,11 +40,11 @@ from chatkeep.http.routes import (
     keys,
     mcp,
     page,
-    proxy,
     server,
     session_log,
     sessions,
 )
+from chatkeep.http.routes.recording import proxy, telemetry
 from chatkeep.wire import bodies, lives
 from chatkeep.wire.answers import (
     AppendAnswer,
@@ -316,6 +316,18 @@ CHAT: Final = (
             ("/v1beta", "generateContent", proxy.generate_content, "generate_beta_content"),
             ("/v1beta", "streamGenerateContent", proxy.stream_content, "stream_beta_content"),
         )
+    ),
+    *(
+        Route(
+            "POST",
+            f"/v1/{signal}",
+            WRITE,
+            handler,
+            RouteAnswer(dict),
+            (*GUARDED, *SENT),
+            Body(),
+        )
+        for signal, handler in (("logs", telemetry.take_logs), ("traces", telemetry.take_traces))
     ),
     Route("GET", "/v1/models", FORWARD_READ, proxy.list_models, RouteAnswer(), PASSED),
     *(
