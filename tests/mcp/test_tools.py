@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Awaitable, Callable
 from functools import partial
+from pathlib import Path
 from typing import Any, TypeVar
 
 import anyio
@@ -23,6 +24,9 @@ from chatkeep.http.gate.guard import Grant, authorise
 from chatkeep.mcp import shown
 from chatkeep.mcp.handlers import Caller, server_for
 from chatkeep.mcp.tools import TOOLS, Lane
+from chatkeep.sessions.confinement import Confinement
+from chatkeep.sessions.people_file import PeopleFile
+from chatkeep.sessions.persons import People
 from chatkeep.sessions.sessions import Sessions
 from chatkeep.store.memory import MemoryStore
 from mcp import Client
@@ -223,6 +227,20 @@ def test_append_and_note(sessions: Sessions) -> None:
         "session not found"
         in refusal(caller, "append", session="own:2", role="user", content="x", create=False).lower()
     )
+
+
+def test_find_what_a_person_said(tmp_path: Path) -> None:
+    """Lists and searches of a person have the sessions linked to them; nobody's name finds nothing."""
+    sessions = Sessions(MemoryStore(), reach=Confinement(people=PeopleFile(tmp_path)))
+    for key in ("telegram:1", "discord:2", "cli:3"):
+        sessions.append(key, [Draft(role="user", content="the zebra")])
+    People(sessions).link("alice", ["telegram:1", "discord:2"])
+    caller = _caller(sessions)
+    for person, keys in (("alice", {"telegram:1", "discord:2"}), ("bob", set())):
+        listed = call(caller, "list_sessions", person=person)["sessions"]
+        assert keys == {one["session"] for one in listed}
+        assert keys == {hit["session"] for hit in call(caller, "search", query="zebra", person=person)["hits"]}
+    assert 3 == call(caller, "list_sessions")["total"]
 
 
 def test_confined_callers_see_nothing_else(sessions: Sessions) -> None:

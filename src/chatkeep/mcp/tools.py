@@ -31,6 +31,7 @@ ListedCount = Annotated[int, Meta(ge=1, le=50, description="How many at most.")]
 KeyPrefix = Annotated[str | None, Meta(description="Only sessions whose key begins so.")]
 OnlyChannel = Annotated[str | None, Meta(description="Only sessions of this channel.")]
 OnlyTag = Annotated[str | None, Meta(description="Only sessions with this tag.")]
+OnlyPerson = Annotated[str | None, Meta(description="Only sessions linked to this person.")]
 NeighbourCount = Annotated[int, Meta(ge=0, le=50, description="How many messages.")]
 WithWork = Annotated[bool, Meta(description="Also thinking, and the calls and results of tools.")]
 NOTES: Final = "notes"
@@ -46,6 +47,7 @@ class SearchArguments(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     prefix: KeyPrefix = None
     channel: OnlyChannel = None
     tag: OnlyTag = None
+    person: OnlyPerson = None
     roles: Annotated[Literal["said", "tool", "any"], Meta(description="`tool`: the work of tools; `any`: all.")] = (
         "said"
     )
@@ -74,6 +76,7 @@ class ListArguments(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     prefix: KeyPrefix = None
     channel: OnlyChannel = None
     tag: OnlyTag = None
+    person: OnlyPerson = None
     archived: Annotated[bool, Meta(description="Archived sessions in place of the others.")] = False
     limit: ListedCount = 20
     cursor: PageCursor = None
@@ -138,7 +141,7 @@ def _searched(sessions: Sessions, asked: SearchArguments) -> shown.HitList:
     roles: dict[str, tuple[Role, ...] | None] = {"said": DEFAULT_ROLES, "tool": ("tool",), "any": None}
     search = Search(
         query=parse_query(asked.query),
-        selection=_selection(asked.prefix, asked.channel, asked.tag, archived=None),
+        selection=_selection(asked, archived=None),
         session=asked.session,
         roles=roles[asked.roles],
         since=asked.since,
@@ -180,7 +183,7 @@ def _read_around(sessions: Sessions, asked: AroundArguments) -> shown.SessionPar
 
 
 def _listed(sessions: Sessions, asked: ListArguments) -> shown.SessionList:
-    selection = _selection(asked.prefix, asked.channel, asked.tag, archived=asked.archived)
+    selection = _selection(asked, archived=asked.archived)
 
     def page(limit: int) -> shown.SessionList:
         found = sessions.list(selection, limit=limit, cursor=asked.cursor)
@@ -225,11 +228,12 @@ def _stored(sessions: Sessions, key: str | None, draft: Draft, *, create: bool) 
     return StoredMessage(session=done.key, seq=place.seq, id=place.id, stored=done.stored_count > 0)
 
 
-def _selection(prefix: str | None, channel: str | None, tag: str | None, *, archived: bool | None) -> Selection:
+def _selection(asked: SearchArguments | ListArguments, *, archived: bool | None) -> Selection:
     return Selection(
-        prefixes=(prefix,) if prefix else (),
-        channel=channel or None,
-        tags=(tag,) if tag else (),
+        prefixes=(asked.prefix,) if asked.prefix else (),
+        channel=asked.channel or None,
+        tags=(asked.tag,) if asked.tag else (),
+        person=asked.person or None,
         archived=archived,
     )
 
