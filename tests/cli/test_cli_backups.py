@@ -336,3 +336,35 @@ def _check_refused(run: Run, hostile: Path, tmp_path: Path) -> None:
 
 def _files(workspace: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in (workspace / "sessions").iterdir()}
+
+
+def test_restore_links_people_again(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A backup has the people, for restored sessions alone; nobody loses a session to somebody of the backup."""
+    for key in ("telegram:1", "discord:2", "cli:3"):
+        run("append", key, "x", "--role", "user")
+    run("link", "telegram:1", "discord:2", "--person", "alice")
+    run("link", "cli:3", "--person", "bob")
+    backup = str(tmp_path / "backup.zip")
+    run("backup", backup)
+    monkeypatch.setenv("CHATKEEP_WORKSPACE", str(tmp_path / "one"))
+    elsewhere = ("--workspace", str(tmp_path / "other"))
+    run("restore", backup, *elsewhere)
+    found = [(one["person"], one["keys"]) for one in run("people", "--json", *elsewhere).json["people"]]
+    assert [("alice", ["discord:2", "telegram:1"]), ("bob", ["cli:3"])] == found
+    run("unlink", "telegram:1", *elsewhere)
+    run("link", "telegram:1", "--person", "carol", *elsewhere)
+    told = run("restore", backup, "--add", *elsewhere).err
+    assert "telegram:1 is not linked to alice: telegram:1 belongs to carol" in told
+    single = ("--workspace", str(tmp_path / "single"))
+    run("restore", backup, "cli:3", *single)
+    assert [("bob", ["cli:3"])] == [
+        (one["person"], one["keys"]) for one in run("people", "--json", *single).json["people"]
+    ]
+
+
+def test_back_up_without_a_list_of_people(run: Run, workspace: Path, tmp_path: Path) -> None:
+    """Where the list of people cannot be read, the sessions are backed up all the same, and the list is named."""
+    run("append", "a", "x", "--role", "user")
+    (workspace / "people.json").write_text("{")
+    assert "people.json: left out" in run("backup", str(tmp_path / "backup.zip"), code=7).err
+    assert "All is well: 1 session" in run("backup", str(tmp_path / "backup.zip"), "--verify").out

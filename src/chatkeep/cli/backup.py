@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
@@ -13,12 +13,22 @@ import typer
 from chatkeep import wiring
 from chatkeep.cli import screen
 from chatkeep.cli.interrupts import stoppable
-from chatkeep.cli.options import AsJson, Workspace, check_existing, named, path_of, settings
-from chatkeep.config import place_from
+from chatkeep.cli.options import AsJson, Workspace, check_existing, named, opened_sessions, path_of, settings
+from chatkeep.config import Settings, place_from
 from chatkeep.core.keys import parse_key
+from chatkeep.core.life.people import Person
 from chatkeep.disk.replacing import fresh_file
-from chatkeep.errors import ConflictError, InvalidError, NotFoundError, SessionDamagedError, StorageError
+from chatkeep.errors import (
+    ChatkeepError,
+    ConflictError,
+    InvalidError,
+    NotFoundError,
+    SessionDamagedError,
+    StorageError,
+)
 from chatkeep.sessions.message_ids import now_utc
+from chatkeep.sessions.people_file import PEOPLE_FILE, PeopleFile
+from chatkeep.sessions.persons import People
 from chatkeep.store.admin import Admin, Backup, Item
 from chatkeep.store.open import opened_backup
 from chatkeep.wire.answers import exit_code_of
@@ -42,23 +52,25 @@ def backup(
     check_existing(chosen)
     if file.absolute().parent.resolve() == (Path(chosen.place) / "sessions").resolve():
         raise InvalidError("FILE", "must not lie in the folder of the sessions")
+    people, unread = _people_of(chosen)
     with (
         stoppable(lambda: f"{file} was not written."),
         named(chosen.place),
         screen.count_bar("Copying") as on_progress,
         fresh_file(file, replace=force) as output,
     ):
-        written = wiring.admin_for(chosen).back_up(output, now_utc(), on_progress)
+        written = wiring.admin_for(chosen).back_up(output, now_utc(), on_progress, people=people)
     damaged = {item.file: item.damage for item in written.manifest.sessions if item.damage}
+    left_out = {**written.left_out, **unread}
     if as_json:
         facts = {"file": str(file), "file_bytes": file.stat().st_size, **_counts(written.manifest.sessions)}
-        screen.show_json({**facts, "damaged": damaged, "left_out": written.left_out})
+        screen.show_json({**facts, "damaged": damaged, "left_out": left_out})
     else:
         screen.say(f"Put {_told(written.manifest.sessions)} into {file} ({screen.size(file.stat().st_size)}).")
-    for name, reason in {**damaged, **written.left_out}.items():
-        said = "left out" if name in written.left_out else "damaged, and copied as it is"
+    for name, reason in {**damaged, **left_out}.items():
+        said = "left out" if name in left_out else "damaged, and copied as it is"
         screen.complain(f"{name}: {said}: {reason}.")
-    if damaged or written.left_out:
+    if damaged or left_out:
         raise typer.Exit(exit_code_of(SessionDamagedError))
 
 
@@ -86,6 +98,8 @@ def restore_command(
         with screen.count_bar("Checking") as on_progress:
             source.verify(items, on_progress)
         missing = admin.missing(source, items) if dry_run else _restored(admin, source, items)
+        if not dry_run:
+            _link_again(workspace, source.manifest.people, {item.key for item in items})
     skipped = len(items) - len(missing)
     if as_json:
         screen.show_json({**_counts(missing), "already_there": skipped, "dry_run": dry_run})
@@ -113,6 +127,28 @@ def _restored(admin: Admin, source: Backup, items: Sequence[Item]) -> Sequence[I
         except StorageError as error:
             error.args = (f"{error} {so_far()}",)
             raise
+
+
+def _people_of(chosen: Settings) -> tuple[Sequence[Person], dict[str, str]]:
+    """Return the people to put into a backup; without a list that can be read none, and why."""
+    try:
+        return PeopleFile(chosen.workspace).all(), {}
+    except StorageError as error:
+        return (), {PEOPLE_FILE: str(error).rstrip(".")}
+
+
+def _link_again(workspace: Path | None, people: Sequence[Person], keys: Collection[str]) -> None:
+    """Link the sessions of a backup as they were; one that belongs to somebody else here stays so, and is named."""
+    wanted = [(one.person, key) for one in people for key in one.keys if key in keys]
+    if not wanted:
+        return
+    with opened_sessions(workspace) as sessions:
+        linked = People(sessions)
+        for person, key in wanted:
+            try:
+                linked.link(person, [key])
+            except ChatkeepError as error:
+                screen.complain(screen.safe_text(f"{key} is not linked to {person}: {error}", one_line=True))
 
 
 def _verify(file: Path, *, as_json: bool) -> None:

@@ -12,6 +12,7 @@ from typing import BinaryIO, Final, Literal, Protocol
 
 from msgspec import Struct
 
+from chatkeep.core.life.people import Person
 from chatkeep.core.model import Status
 
 Progress = Callable[[int, int], None]
@@ -90,7 +91,7 @@ class Item(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Manifest(Struct, frozen=True, kw_only=True):
-    """The list of the sessions in a backup, and the deletions that the store remembers.
+    """The list of the sessions in a backup, their people, and the deletions that the store remembers.
 
     `deleted` has the hash of each deleted key, with the time of the deletion in seconds since 1970.
     """
@@ -99,6 +100,7 @@ class Manifest(Struct, frozen=True, kw_only=True):
     created_at: datetime
     sessions: tuple[Item, ...]
     deleted: dict[str, int] = {}
+    people: tuple[Person, ...] = ()
 
     @property
     def message_count(self) -> int:
@@ -176,8 +178,15 @@ class Admin(Protocol):
         """Rebuild everything derived from the sessions, and return the counts."""
         ...
 
-    def back_up(self, output: BinaryIO, created_at: datetime, on_progress: Progress | None = None) -> Written:
-        """Write all sessions into a file, each as of one moment; the store stays as it is.
+    def back_up(
+        self,
+        output: BinaryIO,
+        created_at: datetime,
+        on_progress: Progress | None = None,
+        *,
+        people: Sequence[Person] = (),
+    ) -> Written:
+        """Write all sessions into a file, each as of one moment, and these people; the store stays as it is.
 
         Raises:
             NotFoundError: when there is no store.

@@ -1,7 +1,7 @@
 """Backups: one zip file with the session files of a workspace, and a list of them with their checksums.
 
     sessions/<name>    the bytes of a session file, each as it was at one moment
-    manifest.json      the list; written last, so a backup cut off before its end has none; with the deletions
+    manifest.json      the list; written last, so a backup cut off before its end has none; with people and deletions
 
 The copy of each session is a committed state, also while others write. If a file does not look whole,
 it is read again under its lock. Remains of an interrupted append are not copied. A damaged session is
@@ -27,6 +27,7 @@ from typing import BinaryIO, Final
 
 import msgspec
 
+from chatkeep.core.life.people import Person
 from chatkeep.disk.files import Durability, is_folder
 from chatkeep.errors import BrokenInputError, BusyError, ConflictError, NotFoundError, StorageFullError
 from chatkeep.store.admin import Backup, Item, Manifest, Progress, Restored, Written
@@ -54,9 +55,14 @@ _NAMED: Final = 5  # keys in an error's sentence
 
 
 def write_backup(
-    workspace: Path, output: BinaryIO, created_at: datetime, on_progress: Progress | None = None
+    workspace: Path,
+    output: BinaryIO,
+    created_at: datetime,
+    on_progress: Progress | None = None,
+    *,
+    people: Sequence[Person] = (),
 ) -> Written:
-    """Write the sessions of a workspace into a file; nothing in the workspace changes.
+    """Write the sessions of a workspace and its people into a file; nothing in the workspace changes.
 
     Raises:
         NotFoundError: when there is no workspace.
@@ -83,7 +89,7 @@ def write_backup(
                 on_progress(done, len(names))
         with contextlib.closing(Tombstones(workspace)) as tombstones:
             deleted = tombstones.deleted()
-        manifest = Manifest(created_at=created_at, sessions=tuple(items), deleted=deleted)
+        manifest = Manifest(created_at=created_at, sessions=tuple(items), deleted=deleted, people=tuple(people))
         _put(into, _MANIFEST, msgspec.json.format(msgspec.json.encode(manifest)) + b"\n", created_at)
     return Written(manifest=manifest, left_out=left_out)
 

@@ -8,6 +8,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import BinaryIO
 
+from chatkeep.core.life.people import Person
 from chatkeep.core.model import Status
 from chatkeep.store.admin import Backup, Cuts, Finding, Item, Outcome, Progress, Restored, Written
 from chatkeep.store.files.care import backups, checkup, remedies
@@ -44,9 +45,16 @@ class FilesAdmin:
                 store.reindex(on_progress)
             return store.status()
 
-    def back_up(self, output: BinaryIO, created_at: datetime, on_progress: Progress | None = None) -> Written:
+    def back_up(
+        self,
+        output: BinaryIO,
+        created_at: datetime,
+        on_progress: Progress | None = None,
+        *,
+        people: Sequence[Person] = (),
+    ) -> Written:
         """Write the session files into a zip file, as `backups.write_backup`."""
-        return backups.write_backup(self._folder, output, created_at, on_progress)
+        return backups.write_backup(self._folder, output, created_at, on_progress, people=people)
 
     def is_empty(self) -> bool:
         """Return whether there are no session files."""
