@@ -29,7 +29,7 @@ from chatkeep.http.metrics import Metrics
 from chatkeep.http.openai_table import CONVERSATIONS, KEPT_RESPONSES
 from chatkeep.http.openapi import described
 from chatkeep.http.purging import pruning, purging
-from chatkeep.http.services import Description, Reaches, Services, services_of
+from chatkeep.http.services import Description, Services, services_of
 from chatkeep.http.streams.followers import Feed
 from chatkeep.http.streams.relay import Relay
 from chatkeep.http.streams.upstreams import Upstreams
@@ -74,7 +74,6 @@ def create_app(
     threads = pools or Pools()
     app.state.services = Services(
         sessions=sessions,
-        reaches=Reaches(sessions),
         guard=guard,
         pools=threads,
         chats=chats or Chats(NoModel(), history_tokens=0),

@@ -40,19 +40,19 @@ class Description(Struct, frozen=True, kw_only=True):
 class Reaches:
     """The use cases within each caller's reach, made once: they have no state of their own."""
 
-    def __init__(self, sessions: Sessions) -> None:
-        """Take the use cases of the whole store."""
-        self._sessions = sessions
-        self._made: dict[tuple[str, bool], Sessions] = {}
+    def __init__(self) -> None:
+        """Begin without any."""
+        self._made: dict[tuple[str, bool], tuple[Sessions, Sessions]] = {}
 
-    def within(self, prefix: str, *, may_drop: bool) -> Sessions:
+    def within(self, sessions: Sessions, prefix: str, *, may_drop: bool) -> Sessions:
         """Return the use cases on the keys under a prefix, as `Sessions.confined` does."""
         reach = (prefix, may_drop)
-        made = self._made.get(reach)
-        if made is None:
+        of, made = self._made.get(reach, (None, sessions))
+        if of is not sessions:
             if len(self._made) >= _REACHES_MAX:
                 self._made.clear()
-            made = self._made[reach] = self._sessions.confined(prefix, may_drop=may_drop)
+            made = sessions.confined(prefix, may_drop=may_drop)
+            self._made[reach] = (sessions, made)
         return made
 
 
@@ -60,7 +60,6 @@ class Services(Struct, kw_only=True):
     """All that the handlers of one server work with."""
 
     sessions: Sessions
-    reaches: Reaches
     guard: Guard
     pools: Pools
     chats: Chats
@@ -74,6 +73,7 @@ class Services(Struct, kw_only=True):
     links: SignInLinks
     """The sign-in links made beside this server."""
     ready: ReadyAnswers = field(default_factory=ReadyAnswers)
+    reaches: Reaches = field(default_factory=Reaches)
     origins: frozenset[str] = frozenset()
     """The origins of other sites whose pages may call the API."""
     code: SignInCode | None = None
@@ -102,7 +102,8 @@ def _services(request: Request) -> Services:
 
 def _own(request: Request) -> Sessions:
     grant: Grant = request.scope["state"]["grant"]
-    return services_of(request.app).reaches.within(grant.prefix, may_drop=grant.allows("delete"))
+    services = services_of(request.app)
+    return services.reaches.within(services.sessions, grant.prefix, may_drop=grant.allows("delete"))
 
 
 def _pools(request: Request) -> Pools:
