@@ -15,13 +15,14 @@ from typing import Annotated, Final, Literal
 import msgspec
 from msgspec import Meta, Struct
 
-from chatkeep.core.bounds import MODEL_CHARS_MAX, RATE_MAX
+from chatkeep.core.blobs.blob_names import BLOB_BYTES_DEFAULT
+from chatkeep.core.bounds import MESSAGE_BYTES_MAX, MODEL_CHARS_MAX, RATE_MAX
 from chatkeep.core.life.hooks import Webhook, webhooks_in
 from chatkeep.core.life.retention import RetentionRule, retention_rules
 from chatkeep.disk.files import Durability
 from chatkeep.errors import InvalidError
 from chatkeep.store.address import FILES, StoreAddress, folder_address, store_address
-from chatkeep.store.open import kind_of
+from chatkeep.store.open import WriteRules, kind_of
 
 FILE_NAME: Final = "chatkeep.toml"
 WORKSPACE_VARIABLE: Final = "CHATKEEP_WORKSPACE"
@@ -74,6 +75,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     rate_limit_model: Rate = 600
     body_memory: Annotated[int, Meta(ge=BODY_MEMORY_MIN, le=BODY_MEMORY_MAX)] = 1 << 30
     durability: Durability = "full"
+    attachment_bytes: Annotated[int, Meta(ge=1, le=MESSAGE_BYTES_MAX)] = BLOB_BYTES_DEFAULT
     search_process: bool = True
     trash_days: Annotated[int, Meta(ge=0, le=TRASH_DAYS_MAX)] = 0
     sync: bool = False
@@ -105,6 +107,11 @@ class Settings(Struct, frozen=True, kw_only=True):
         return store_address(self.store) if self.store else folder_address(self.workspace)
 
     @property
+    def write_rules(self) -> WriteRules:
+        """The rules for every write, by whatever process."""
+        return WriteRules(self.durability, self.attachment_bytes)
+
+    @property
     def place(self) -> str:
         """The store as people know it: its folder, else its scheme, as its URL may have a password in it."""
         address = self.address
@@ -120,6 +127,7 @@ _RULES: Final = {
     "rate_limit_model": f"must be 0 (off) to {RATE_MAX} requests a minute",
     "body_memory": f"must be {BODY_MEMORY_MIN} to {BODY_MEMORY_MAX} bytes",
     "durability": "must be full, os or none",
+    "attachment_bytes": f"must be 1 to {MESSAGE_BYTES_MAX} bytes (so many: none gets a file of its own)",
     "search_process": "must be true or false",
     "sync": "must be true or false",
     "trash_days": f"must be 0 (no trash) to {TRASH_DAYS_MAX} days",

@@ -8,7 +8,8 @@
     ├─ UnsupportedTypeError        unsupported_type    a request body of another media type
     ├─ TooLargeError               too_large           a body or a message above its limit
     ├─ NotFoundError               not_found           the requested thing does not exist
-    │  └─ SessionNotFoundError     session_not_found   no session has this key
+    │  ├─ SessionNotFoundError     session_not_found   no session has this key
+    │  └─ BlobNotFoundError        blob_not_found      no attachment has this hash
     ├─ MethodError                 method_not_allowed  the address exists, the method does not
     ├─ ConflictError               conflict            the stored state contradicts the request
     │  ├─ MessageConflictError     message_conflict    the id is taken by another message
@@ -173,6 +174,16 @@ class MessageNotFoundError(NotFoundError):
     def __init__(self) -> None:
         """Take no data: the caller knows what it asked for."""
         super().__init__("No such message stands in the session.")
+
+
+class BlobNotFoundError(NotFoundError):
+    """No attachment within reach has this hash."""
+
+    code = "blob_not_found"
+
+    def __init__(self) -> None:
+        """Take no data: the caller knows what it asked for."""
+        super().__init__("No attachment within reach has this hash.")
 
 
 class MethodError(ChatkeepError):

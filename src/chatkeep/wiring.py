@@ -16,11 +16,11 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from chatkeep.disk.files import Durability, is_there
+from chatkeep.disk.files import is_there
 from chatkeep.disk.own import is_linked
 from chatkeep.errors import ChatkeepError, InvalidError, StorageError
 from chatkeep.store.address import folder_address, store_address
-from chatkeep.store.open import StoreOptions, admin_of, kind_of, opened_at
+from chatkeep.store.open import StoreOptions, WriteRules, admin_of, kind_of, opened_at
 
 if TYPE_CHECKING:
     import socket
@@ -73,7 +73,8 @@ def opened_store(
     on_problem: Callable[[str, str], None] | None = None,
 ) -> Served:
     """Return the store of the settings; the caller closes it. `on_problem`: as in `StoreOptions`."""
-    options = StoreOptions(durability=settings.durability, watch=watch, on_progress=on_progress, on_problem=on_problem)
+    rules = msgspec.structs.asdict(settings.write_rules)
+    options = StoreOptions(**rules, watch=watch, on_progress=on_progress, on_problem=on_problem)
     return opened_at(settings.address, options)
 
 
@@ -136,10 +137,8 @@ def run_searcher(place: str, descriptors: Sequence[int]) -> None:
     store.close()
 
 
-def append_for(place: str, durability: str, descriptors: Sequence[int]) -> None:
+def append_for(place: str, rules: str, descriptors: Sequence[int]) -> None:
     """Store long texts in a store for a server until it ends; `descriptors` are the server's channels."""
-    import msgspec  # noqa: PLC0415 - only for servers
-
     from chatkeep.workers.appending import Append, Works, done, outcome  # noqa: PLC0415
     from chatkeep.workers.heard import HeardAnswer, store_heard  # noqa: PLC0415
     from chatkeep.workers.holding import CallHolder, Holding, RootRequest  # noqa: PLC0415
@@ -156,8 +155,8 @@ def append_for(place: str, durability: str, descriptors: Sequence[int]) -> None:
 
     _give_memory_back()
     os.nice(_NICE)
-    kept = msgspec.convert(durability, Durability)
-    store = _followed(place, StoreOptions(durability=kept, follow=True))
+    kept = msgspec.json.decode(rules, type=WriteRules)
+    store = _followed(place, StoreOptions(**msgspec.structs.asdict(kept), follow=True))
     holder = CallHolder()
     works: Works = {
         Append: done,
@@ -184,10 +183,8 @@ def append_for(place: str, durability: str, descriptors: Sequence[int]) -> None:
     store.close()
 
 
-def sync_for(workspace: str, place: str, durability: str) -> None:
+def sync_for(workspace: str, place: str, rules: str) -> None:
     """Follow other programs for a server until stdin ends."""
-    import msgspec  # noqa: PLC0415 - only for servers
-
     from chatkeep.sessions.sessions import Sessions  # noqa: PLC0415
     from chatkeep.syncing.beside_server import serve_sync  # noqa: PLC0415
 
@@ -201,7 +198,8 @@ def sync_for(workspace: str, place: str, durability: str) -> None:
 
     threading.Thread(target=wait_for_the_end, daemon=True).start()
     address = store_address(place)
-    store = opened_at(address, StoreOptions(durability=msgspec.convert(durability, Durability)))
+    kept = msgspec.json.decode(rules, type=WriteRules)
+    store = opened_at(address, StoreOptions(**msgspec.structs.asdict(kept)))
     try:
         serve_sync(Path(workspace), address.url, Sessions(store), stop)
     finally:
@@ -421,7 +419,7 @@ def _pools(settings: Settings, store: Served) -> Pools:
         return Pools(body_memory=memory, is_prompt=kind.is_prompt)
     place = settings.store or str(settings.workspace)
     search = [sys.executable, "-m", "chatkeep.processes.searcher", place]
-    write = [sys.executable, "-m", "chatkeep.processes.writer", place, settings.durability]
+    write = [sys.executable, "-m", "chatkeep.processes.writer", place, settings.write_rules.encoded]
     searcher = Beside(search, _SEARCH_CHANNELS, lambda: store.is_told)
     writer = Beside(write, _LANES, lambda: store.is_told)
     return Pools(searcher, memory, writer, is_prompt=kind.is_prompt)
@@ -439,7 +437,7 @@ def _following(settings: Settings) -> Iterator[None]:
 
     place = settings.store or str(settings.workspace)
     command = [sys.executable, "-m", "chatkeep.processes.syncer", str(settings.workspace), place]
-    follower = Lasting([*command, settings.durability])
+    follower = Lasting([*command, settings.write_rules.encoded])
     try:
         yield
     finally:

@@ -897,7 +897,7 @@ def runs_as(asked: Callable[..., object], verb: Callable[..., object]) -> bool:
 def test_clients_have_the_verbs_of_sessions(kind: type) -> None:
     """What is written for sessions runs on a client."""
     public = {name for name in dir(kind) if not name.startswith("_")}
-    of_servers = {"chat", "chat_stream", "events", "token"}
+    of_servers = {"attachment", "chat", "chat_stream", "events", "token"}
     assert VERBS | TRASH | {*PEOPLE} | of_servers == public
     for verb in TRASH:
         assert runs_as(getattr(Store, verb), getattr(kind, verb)), verb

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from base64 import b64encode
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, date, datetime
@@ -160,6 +161,8 @@ class Story:
         route = ROUTE_OF[name]
         parameters = self._really(example.parameters)
         body: Any = self._really(example.body) if route.body else None
+        if name == "get_blob":
+            self._attach()
         if name == "export_sessions":
             parameters["format"] = FORMATS[media_type]
         if name in RECORDED:
@@ -171,6 +174,8 @@ class Story:
         if name == "follow_events":
             return self._overheard(request)
         response = self._client.send(request)
+        if name == "get_blob":
+            self._client.delete("/api/v1/sessions/app:notes")
         assert route.answer.statuses[-1] == response.status_code, response.text
         assert media_type == response.headers["content-type"].partition(";")[0]
         if media_type == JSON_TYPE:
@@ -183,6 +188,13 @@ class Story:
         if not isinstance(values, dict):
             return values
         return {name: self._in_place_of.get(name, value) for name, value in values.items()}
+
+    def _attach(self) -> None:
+        """Store the attachment of the example; its session is in no other one."""
+        notes = b64encode(b"Is 97 a prime number?\n" * 200).decode()
+        part = {"type": "file", "file": {"filename": "notes.txt", "file_data": f"data:text/plain;base64,{notes}"}}
+        said = {"role": "user", "content": [part], "id": "notes"}
+        self._client.post("/api/v1/messages", params={"session": "app:notes"}, json=said)
 
     def _overheard(self, request: httpx.Request) -> str:
         """Return the first events of the feed: it begins, and then a session gets a title."""

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import tempfile
+from base64 import b64encode
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from hashlib import sha256
 from pathlib import Path
 from typing import Literal
 
 import httpx
+import msgspec
 import pytest
 from msgspec import Struct
 
@@ -37,6 +40,7 @@ DENIED = "storage_denied"
 _FREE = Rates(address=10_000, token=10_000, model=10_000)
 _SESSION = {"session": KEYS[0]}
 _LARGE = "x" * 10_000
+_NOTES = b"notes of a lesson" * 300
 CONVERSATION = f"/v1/conversations/{conversation_id(KEYS[0])}"
 ITEM = "msg_id-1"
 _EXPORT: Json = [{"key": "other:1", "messages": [{"role": "user", "content": "x", "timestamp": 1700000000}]}]
@@ -123,6 +127,7 @@ CASES: dict[tuple[str, str], Case] = {
     ("GET", "/v1/{path:path}"): Case("elsewhere", "/v1/models/m"),
     ("POST", "/v1/{path:path}"): Case("elsewhere", "/v1/embeddings", body={}),
     ("DELETE", "/v1/{path:path}"): Case("elsewhere", "/v1/files/x"),
+    ("GET", "/api/v1/blobs/{sha256}"): Case("same", f"/api/v1/blobs/{sha256(_NOTES).hexdigest()}"),
     ("GET", "/api/v1/events"): Case("reads"),
     ("GET", "/"): Case("reads"),
     ("GET", "/page/{edition}/{name:path}"): Case("elsewhere", "/page/x/y.js"),
@@ -261,6 +266,8 @@ def _furnish(workspace: Path) -> str:
     for key in KEYS:
         store.append(key, talk(3))
     store.append("old:1", [draft("an old line")])
+    notes = {"type": "file", "file": {"file_data": b64encode(_NOTES).decode()}}
+    store.append("pic:1", [msgspec.structs.replace(draft("notes"), content=[notes])])
     for key in ("gone:1", "gone:2"):
         store.append(key, talk(3))
         store.delete(key, to_trash=True)

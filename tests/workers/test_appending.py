@@ -44,6 +44,8 @@ from tests.cli.test_cli_serve import serving
 from tests.http.listening import listening
 from tests.http.test_event_loop import Watch
 
+RULES = '{"durability": "none"}'  # of the settings, for a process beside the server
+
 AT = datetime(2024, 1, 15, 10, 30, tzinfo=UTC)
 PATIENCE_S = 60
 WORKS = {Append: done}
@@ -72,7 +74,7 @@ def store(tmp_path: Path) -> Iterator[FilesStore]:
 @contextmanager
 def writing(workspace: Path) -> Iterator[Beside]:
     """Yield a process that stores long texts in the workspace, once it is ready."""
-    writer = Beside([sys.executable, "-m", "chatkeep.processes.writer", str(workspace), "none"], 2)
+    writer = Beside([sys.executable, "-m", "chatkeep.processes.writer", str(workspace), RULES], 2)
     try:
         deadline = time.monotonic() + PATIENCE_S
         while writer._channels.qsize() < 2 and time.monotonic() < deadline:

@@ -130,7 +130,7 @@ def test_search_beside_without_an_index(store: FilesStore, tmp_path: Path) -> No
         FilesStore.open(tmp_path, follow=True)
 
 
-@pytest.mark.parametrize("program", [["searcher"], ["writer", "none"]])
+@pytest.mark.parametrize("program", [["searcher"], ["writer", "{}"]])
 def test_end_with_a_sentence_without_an_index(tmp_path: Path, program: list[str]) -> None:
     """A process that finds no index to follow ends with the reason, and the log of the server has no traceback."""
     FilesStore.open(tmp_path).close()

@@ -42,6 +42,8 @@ from chatkeep.workers.heard import READ_BYTES_MAX, HeardAnswer, draft_of_tape, h
 from tests.http.listening import listening
 from tests.http.test_event_loop import Watch
 
+RULES = '{"durability": "none"}'  # of the settings, for a process beside the server
+
 SECRET = "sk-abcdefghijklmnop"  # noqa: S105 - made up
 WORDS = "The quick brown fox \u0301 \ud83e\udd8a. ".encode("utf-16", "surrogatepass").decode("utf-16") * 6000
 LONG = f"{WORDS}{SECRET} {WORDS}"
@@ -208,7 +210,7 @@ def answering(media_type: str, answer: bytes) -> Iterator[str]:
 @contextmanager
 def writing(workspace: Path) -> Iterator[Beside]:
     """Yield a process that stores for a server, once it is ready."""
-    writer = Beside([sys.executable, "-m", "chatkeep.processes.writer", str(workspace), "none"], 2)
+    writer = Beside([sys.executable, "-m", "chatkeep.processes.writer", str(workspace), RULES], 2)
     while writer._channels.qsize() < 2:
         time.sleep(0.01)
     yield writer

@@ -54,6 +54,9 @@ SearchProcess = Annotated[
 TrashDays = Annotated[
     int | None, typer.Option(help="Days that deleted sessions can come back, 0 for no trash.", show_default="0")
 ]
+AttachmentBytes = Annotated[
+    int | None, typer.Option(help="Bytes from which an attachment gets a file of its own.", show_default="4096")
+]
 SyncWanted = Annotated[
     bool | None, typer.Option("--sync/--no-sync", help="Follow the histories of other programs on this machine.")
 ]
@@ -73,6 +76,7 @@ def serve(
     rate_limit_model: ModelLimit = None,
     body_memory: BodyBytes = None,
     durability: DurabilityLevel = None,
+    attachment_bytes: AttachmentBytes = None,
     allow_host: AllowedHosts = None,
     search_process: SearchProcess = None,
     trash_days: TrashDays = None,

@@ -161,16 +161,18 @@ class AsyncSessionLog:
         """
         return await self._connection.answer(calls.fork(key, seq=seq, new_key=new_key))
 
-    async def message(self, key: str, message_id: str, *, log: bool = False) -> Message:
+    async def message(self, key: str, message_id: str, *, log: bool = False, inline: bool = True) -> Message:
         """Return the message with an id, if it stands and is no event; with `log`, a line of any kind.
+
+        Without `inline` large attachments have names in it, and `attachment` returns their bytes.
 
         Raises:
             MessageNotFoundError: when there is none.
             SessionNotFoundError, SessionDamagedError: when there is no session, or nothing of it can be read.
         """
-        return await self._connection.answer(calls.message(key, message_id, log=log))
+        return await self._connection.answer(calls.message(key, message_id, log=log, inline=inline))
 
-    async def window(
+    async def window(  # noqa: PLR0913 - the parameters of the query
         self,
         key: str,
         *,
@@ -180,13 +182,15 @@ class AsyncSessionLog:
         max_tokens: int | None = None,
         reasoning: bool = False,
         log: bool = False,
+        inline: bool = True,
     ) -> Window:
         """Return neighbouring messages, oldest first: the newest, or those next to a seq.
 
         `limit` is 1 to 500: 50 if left out, 500 with `max_tokens`. `before` and `after` are seqs, exclusive. With
         `max_tokens` the window has the newest that fit, by an estimate, without the reasoning of models unless
         `reasoning` is true. Its `for_openai()` and `for_anthropic()` give dicts for a model. With `log` every line
-        counts, events and dropped ones too.
+        counts, events and dropped ones too. Without `inline` large attachments have names in the messages, as in
+        `message`.
 
         Raises:
             SessionNotFoundError, SessionDamagedError: when there is none, or nothing of it can be read.
@@ -194,8 +198,16 @@ class AsyncSessionLog:
         """
         bounds = {"limit": limit, "before": before, "after": after, "max_tokens": max_tokens}
         return await self._connection.answer(
-            calls.window(key, {**bounds, "reasoning": reasoning or None, "log": log or None})
+            calls.window(key, {**bounds, "reasoning": reasoning or None, "log": log or None, "inline": inline or None})
         )
+
+    async def attachment(self, sha256: str) -> bytes:
+        """Return the bytes of an attachment by the hash in its name.
+
+        Raises:
+            BlobNotFoundError: when no session that the token sees names one with this hash.
+        """
+        return await self._connection.answer(calls.attachment(sha256))
 
     async def people(self) -> tuple[Person, ...]:
         """Return the people with sessions that the token sees, by name, each with the keys of these."""

@@ -12,6 +12,7 @@ from typing import Any, Final, Literal
 import msgspec
 from msgspec import UNSET, Struct, UnsetType, field
 
+from chatkeep.core.blobs import blob_names
 from chatkeep.core.checks import TITLE_CHARS_MAX, check_metadata
 from chatkeep.core.keys import composed
 from chatkeep.core.standing import EVENT, Drops, Moves, Role, standing
@@ -352,7 +353,7 @@ class Hits(Struct, frozen=True, kw_only=True):
 
 
 class Status(Struct, frozen=True, kw_only=True):
-    """Counts and sizes of the visible sessions.
+    """Counts and sizes of the visible sessions, and of the attachments kept beside them.
 
     `problems` maps the names of unservable stored things to reasons.
     """
@@ -362,6 +363,8 @@ class Status(Struct, frozen=True, kw_only=True):
     size_bytes: int
     channels: dict[str, int]
     problems: dict[str, str]
+    blob_count: int = 0
+    blob_bytes: int = 0
 
 
 def text_of(content: str | list[Json] | None) -> str:
@@ -385,7 +388,8 @@ def utc(at: datetime) -> datetime:
 
 
 def _spoken(message: Message | Draft) -> bytes:
-    """Return a client's content as JSON bytes; 1, 1.0 and true are three values."""
+    """Return a client's content as JSON bytes; 1, 1.0 and true are three values, an attachment and its name one."""
+    message = blob_names.unattached(message)
     said = (
         message.role,
         message.content,

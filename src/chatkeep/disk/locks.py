@@ -108,8 +108,8 @@ def file_locked(path: Path, deadline: float | None = None, *, guarded: str = "se
         os.close(fd)
 
 
-def flock(fd: int, deadline: float | None = None, *, guarded: str = "session") -> None:
-    """Lock a descriptor, by the monotonic clock before the deadline.
+def flock(fd: int, deadline: float | None = None, *, guarded: str = "session", operation: int = fcntl.LOCK_EX) -> None:
+    """Lock a descriptor, by the monotonic clock before the deadline: alone, or with `LOCK_SH` shared.
 
     Poll with a back-off of 0.2 to 5 ms, since a blocking call has no time-out. Without a deadline, block.
 
@@ -121,7 +121,7 @@ def flock(fd: int, deadline: float | None = None, *, guarded: str = "session") -
     pause_s = 0.0002
     while True:
         try:
-            fcntl.flock(fd, fcntl.LOCK_EX | poll)
+            fcntl.flock(fd, operation | poll)
         except BlockingIOError:
             if deadline is not None and time.monotonic() > deadline:
                 raise BusyError(guarded) from None

@@ -44,6 +44,7 @@ _DONE: Final = {
     HTTPStatus.OK: "Done.",
     HTTPStatus.CREATED: "Stored.",
     HTTPStatus.ACCEPTED: "Taken; there is nothing to answer.",
+    HTTPStatus.PARTIAL_CONTENT: "The asked range.",
 }
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Final, get_args
 
 from chatkeep import errors, exporters
+from chatkeep.core.blobs.media_types import SAFE_TYPES
 from chatkeep.core.feed import ChangeKind
 from chatkeep.core.history.windows import Window
 from chatkeep.core.life.people import Person
@@ -44,6 +45,7 @@ from chatkeep.http.routes import (
     session_log,
     sessions,
 )
+from chatkeep.http.routes.attached import blob_bytes
 from chatkeep.http.routes.recording import proxy, telemetry
 from chatkeep.wire import bodies, lives
 from chatkeep.wire.answers import (
@@ -204,6 +206,14 @@ KEYS: Final = (
         RouteAnswer(ImportAnswer),
         (*ADDRESSED, *SENT, errors.SessionDeletedError),
         Body(),
+    ),
+    Route(
+        "GET",
+        "/api/v1/blobs/{sha256}",
+        READ,
+        blob_bytes.get_blob,
+        RouteAnswer(media_types=SAFE_TYPES, statuses=(206, 200)),
+        (*GUARDED, errors.BlobNotFoundError),
     ),
     Route(
         "GET",

@@ -1,4 +1,4 @@
-"""`python -m chatkeep.processes.syncer WORKSPACE STORE DURABILITY`: follow other programs for a server.
+"""`python -m chatkeep.processes.syncer WORKSPACE STORE RULES`: follow other programs for a server.
 
 The server starts this process (see `workers.lasting`). It ends with the server, as the server's end closes its stdin.
 """

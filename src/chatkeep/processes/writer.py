@@ -1,4 +1,4 @@
-"""`python -m chatkeep.processes.writer STORE DURABILITY DESCRIPTOR...`: store long texts for a server.
+"""`python -m chatkeep.processes.writer STORE RULES DESCRIPTOR...`: store long texts for a server.
 
 The server starts this process (see `workers.beside`). It ends with the server, as the server's end closes the
 channels.

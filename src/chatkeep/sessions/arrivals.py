@@ -8,6 +8,7 @@ from chatkeep.core.keys import parse_key
 from chatkeep.core.life.incoming import checked_session
 from chatkeep.core.model import Merged, Session
 from chatkeep.errors import ChatkeepError, StorageError
+from chatkeep.sessions.attachments import Attachments
 from chatkeep.sessions.confinement import Confinement
 from chatkeep.store.protocol import OwnStore
 
@@ -51,5 +52,6 @@ class Arrivals:
     def _checked(self, session: Session) -> Session:
         self._reach.check_may_drop(session.messages)
         checked = checked_session(session)
+        Attachments(self._store, self._reach).within_reach(checked.messages)
         self._reach.writable(checked.header.key)
         return checked

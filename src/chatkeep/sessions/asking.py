@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
+from chatkeep.core.bounds import BATCH_MAX
 from chatkeep.core.keys import KEY_CHARS_MAX
+from chatkeep.core.life.dropping import REPLACED_MAX
+from chatkeep.core.model import Draft, Message
 from chatkeep.errors import InvalidError, InvalidKeyError
 
 
@@ -34,6 +37,28 @@ def check_bounds(bounds: Mapping[str, int | None], *, log: bool) -> None:
     for name, bound in bounds.items():
         if bound is not None and not 0 <= bound < 1 << 53:
             raise InvalidError(name, "must be a number from 0 to 2^53")
+
+
+def check_batch(messages: Sequence[Draft]) -> None:
+    """Check the number of messages in an append.
+
+    Raises:
+        InvalidError: when it is out of range.
+    """
+    if not 1 <= len(messages) <= BATCH_MAX:
+        raise InvalidError("messages", f"must be 1 to {BATCH_MAX}")
+
+
+def check_replaced(messages: Sequence[Draft | Message], *, drops: bool = False) -> None:
+    """Check the number of messages for a whole session, and that none drops others unless they may.
+
+    Raises:
+        InvalidError: when there are too many, or one drops others.
+    """
+    if len(messages) > REPLACED_MAX:
+        raise InvalidError("messages", f"must be at most {REPLACED_MAX}")
+    if not drops and any(message.drops for message in messages):
+        raise InvalidError("drops", "are not for a replacement: it drops everything itself")
 
 
 def check_count(expect_count: int | None) -> None:

@@ -35,13 +35,14 @@ class Confinement(Struct, frozen=True, kw_only=True):
     """The reach of a caller: the keys under a prefix. Without `may_drop` its messages only add to what was said.
 
     A deleted session goes to the trash for `trash_days`, unless the caller says otherwise; with 0 it is gone. `people`
-    says which keys belong to a person.
+    says which keys belong to a person. With `puts_back` messages are read with their attachments, else with the names.
     """
 
     prefix: str = ""
     may_drop: bool = True
     trash_days: int = 0
     people: PeopleBook | None = None
+    puts_back: bool = True
 
     def own(self, key: str) -> str:
         """Return a key as it is stored.

@@ -7,9 +7,16 @@ from datetime import date, timedelta
 import msgspec
 
 from chatkeep.core.feed import Changes
-from chatkeep.core.model import Selection
+from chatkeep.core.model import Selection, Status
 from chatkeep.core.stats import DAYS_SHOWN, NO_STATS, PeriodUnit, Stats
 from chatkeep.store.protocol import Store
+
+
+def status_within(store: Store, prefix: str | None) -> Status:
+    """Return the counts of `Sessions.status`; no session has the prefix None."""
+    if prefix is None:
+        return Status(session_count=0, message_count=0, size_bytes=0, channels={}, problems={})
+    return store.status(prefix)
 
 
 def stats_within(store: Store, prefix: str | None, *, unit: PeriodUnit, since: date | None, today: date) -> Stats:

@@ -9,18 +9,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import date, datetime
+from functools import partial
 from typing import Final
 
 import msgspec
 
-from chatkeep.core.bounds import BATCH_MAX
 from chatkeep.core.checks import check_channel, check_name
 from chatkeep.core.feed import Changes
 from chatkeep.core.history.windows import Window, fitting
 from chatkeep.core.keys import composed
 from chatkeep.core.life.compacting import Compacted
 from chatkeep.core.life.dropping import (
-    REPLACED_MAX,
     Chosen,
     Created,
     Dropped,
@@ -48,15 +47,12 @@ from chatkeep.core.paging import LIST_LIMIT_DEFAULT, LIST_LIMIT_MAX, check_limit
 from chatkeep.core.search.search import Search
 from chatkeep.core.stats import PeriodUnit, Stats
 from chatkeep.core.usage.spending import USAGE_LIMIT_MAX, UsageQuery, UsageReport
-from chatkeep.errors import (
-    ForbiddenError,
-    InvalidError,
-    SessionNotFoundError,
-)
+from chatkeep.errors import ForbiddenError, SessionNotFoundError
 from chatkeep.sessions.arrivals import Arrivals
-from chatkeep.sessions.asking import check_bounds, check_count, made_key
+from chatkeep.sessions.asking import check_batch, check_bounds, check_count, check_replaced, made_key
+from chatkeep.sessions.attachments import Attachments
 from chatkeep.sessions.confinement import Confinement
-from chatkeep.sessions.figures import changes_within, stats_within
+from chatkeep.sessions.figures import changes_within, stats_within, status_within
 from chatkeep.sessions.message_ids import MessageIds, completed, completed_mark, now_utc
 from chatkeep.sessions.trash_can import TrashCan
 from chatkeep.store.protocol import OwnStore
@@ -95,12 +91,21 @@ class Sessions:
         prefix = composed(prefix)
         if not prefix.startswith(self._reach.prefix):
             raise ForbiddenError(f"Confined to keys that begin with {self._reach.prefix!r}.")
-        reach = msgspec.structs.replace(self._reach, prefix=prefix, may_drop=may_drop and self._reach.may_drop)
-        return Sessions(self._store, now=self._now, new_id=self._new_id, reach=reach)
+        return self._reaching(prefix=prefix, may_drop=may_drop and self._reach.may_drop)
 
     def at(self, moment: datetime, new_id: Callable[[datetime], str]) -> Sessions:
         """Return these use cases at an earlier moment, with the ids chosen then."""
         return Sessions(self._store, now=lambda: moment, new_id=new_id, reach=self._reach)
+
+    @property
+    def naming(self) -> Sessions:
+        """These use cases, with the names of attachments in the messages that they read."""
+        return self._reaching(puts_back=False)
+
+    @property
+    def attachments(self) -> Attachments:
+        """The attachments of the sessions within reach."""
+        return Attachments(self._store, self._reach)
 
     @property
     def may_drop(self) -> bool:
@@ -148,13 +153,12 @@ class Sessions:
             SessionNotFoundError, MessageConflictError, CountConflictError, SessionDamagedError, BusyError,
             StorageError: as in `Store.append`.
         """
-        if not 1 <= len(drafts) <= BATCH_MAX:
-            raise InvalidError("messages", f"must be 1 to {BATCH_MAX}")
+        check_batch(drafts)
         check_count(expect_count)
         key = self._reach.writable(self.new_key() if key is None else key)
         channel = None if channel is None else check_channel(channel)
         self._reach.check_may_drop(drafts)
-        complete = [self._completed(draft) for draft in drafts]
+        complete = [self._completed(draft) for draft in self.attachments.checked(drafts)]
         return self._store.append(key, complete, channel=channel, create=create, expect_count=expect_count)
 
     def drop(
@@ -202,15 +206,12 @@ class Sessions:
             `Store.replace`.
         """
         own = self._reach.writable(key)
-        if len(drafts) > REPLACED_MAX:
-            raise InvalidError("messages", f"must be at most {REPLACED_MAX}")
-        if any(draft.drops for draft in drafts):
-            raise InvalidError("drops", "are not for a replacement: it drops everything itself")
+        check_replaced(drafts)
         check_count(expect_count)
         self._reach.check_may_drop()
-        complete = [self._completed(draft) for draft in drafts]
-        own_mark = completed_mark(mark, self._now(), self._new_id)
-        new = Replacement(given=drafts, complete=complete, mark=own_mark, create=create, expect_count=expect_count)
+        complete = [self._completed(draft) for draft in self.attachments.checked(drafts)]
+        mark = completed_mark(mark, self._now(), self._new_id)
+        new = Replacement(given=drafts, complete=complete, mark=mark, create=create, expect_count=expect_count)
         return replaced_in(self._store, own, new)
 
     def create(self, new: NewSession) -> Created:
@@ -221,15 +222,13 @@ class Sessions:
             ForbiddenError: when the key lies outside the prefix, or a message drops others and may not.
             SessionExistsError, MessageConflictError, StorageError: as in `Store.create`.
         """
-        if len(new.messages) > REPLACED_MAX:
-            raise InvalidError("messages", f"must be at most {REPLACED_MAX}")
+        check_replaced(new.messages, drops=True)
         self._reach.check_may_drop(new.messages)
         key = self._reach.writable(self.new_key() if new.key is None else new.key)
         checked = checked_new(msgspec.structs.replace(new, key=key))
         created_at = checked.created_at or (None if new.messages else self._now())
-        messages = tuple(
-            self._completed(one) if isinstance(one, Draft) else checked_message(one) for one in new.messages
-        )
+        given = self.attachments.checked(new.messages)
+        messages = tuple(self._completed(one) if isinstance(one, Draft) else checked_message(one) for one in given)
         return self._store.create(msgspec.structs.replace(checked, created_at=created_at, messages=messages))
 
     def fork(self, key: str, *, seq: int | None = None, new_key: str | None = None) -> Created:
@@ -253,7 +252,8 @@ class Sessions:
             InvalidError: when no message can have the id. Others are those of `Store.message`.
         """
         check_name("id", message_id)
-        return self._store.message(self._reach.own(key), message_id, log=log)
+        (message,) = self.attachments.put_back([self._store.message(self._reach.own(key), message_id, log=log)])
+        return message
 
     def get(self, key: str) -> Summary:
         """Return the summary of a session."""
@@ -265,7 +265,7 @@ class Sessions:
 
     def read(self, key: str, *, log: bool = False) -> Session:
         """Return a whole session as it stands; with `log`, every line of it."""
-        return self._store.read(self._reach.own(key), log=log)
+        return self.attachments.whole(self._store.read(self._reach.own(key), log=log))
 
     def read_all(
         self, selection: Selection, *, log: bool = False, on_unread: Callable[[str], None] = lambda _: None
@@ -277,11 +277,8 @@ class Sessions:
         Raises:
             StorageError: at the end, when the disk refused and no session could be read.
         """
-
-        def pages(cursor: str | None) -> KeyPage:
-            return self.keys(selection, limit=_KEYS_AT_ONCE, cursor=cursor)
-
-        yield from whole_sessions(self._store, pages, log=log, on_unread=on_unread)
+        pages = partial(self.keys, selection, limit=_KEYS_AT_ONCE)
+        yield from map(self.attachments.whole, whole_sessions(self._store, pages, log=log, on_unread=on_unread))
 
     def window(
         self,
@@ -309,7 +306,8 @@ class Sessions:
         check_limit(limit, LIST_LIMIT_MAX)
         check_bounds({"before": before, "after": after, "max_tokens": max_tokens}, log=log)
         window = self._store.window(own, limit=limit, before=before, after=after, log=log)
-        return window if max_tokens is None else fitting(window, max_tokens, with_reasoning=reasoning)
+        fits = window if max_tokens is None else fitting(window, max_tokens, with_reasoning=reasoning)
+        return msgspec.structs.replace(fits, messages=self.attachments.put_back(fits.messages))
 
     def list(
         self,
@@ -427,10 +425,7 @@ class Sessions:
 
     def status(self, prefix: str = "") -> Status:
         """Return counts and sizes of the visible sessions under a prefix."""
-        within = self._reach.within(Selection(prefixes=(prefix,))).prefix
-        if within is None:
-            return Status(session_count=0, message_count=0, size_bytes=0, channels={}, problems={})
-        return self._store.status(within)
+        return status_within(self._store, self._reach.within(Selection(prefixes=(prefix,))).prefix)
 
     def unread_only(self) -> int:
         """Return the number of stored things that cannot be read if no visible session can be; otherwise 0."""
@@ -478,6 +473,10 @@ class Sessions:
     def reach(self) -> Confinement:
         """The keys within reach, and the people."""
         return self._reach
+
+    def _reaching(self, **changes: bool | str) -> Sessions:
+        reach = msgspec.structs.replace(self._reach, **changes)
+        return Sessions(self._store, now=self._now, new_id=self._new_id, reach=reach)
 
     def _completed(self, draft: Draft) -> Draft:
         return completed(draft, self._now(), self._new_id)

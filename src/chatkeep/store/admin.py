@@ -35,10 +35,12 @@ FindingKind = Literal[
     "pages",
     "people",
     "deletions",
+    "blob",
+    "unnamed",
 ]
 Remedy = Literal["mend", "rewrite", "recover", "rename", "set aside", "protect", "copy", "rebuild", "update", "leave"]
 
-HARMLESS: Final[frozenset[FindingKind]] = frozenset(("torn", "loose", "behind", "leftover", "stray"))
+HARMLESS: Final[frozenset[FindingKind]] = frozenset(("torn", "loose", "behind", "leftover", "stray", "unnamed"))
 """Kinds in need of nobody's care: the store repairs them by itself, or they mean nothing."""
 
 
@@ -93,7 +95,8 @@ class Item(Struct, frozen=True, kw_only=True, omit_defaults=True):
 class Manifest(Struct, frozen=True, kw_only=True):
     """The list of the sessions in a backup, their people, and the deletions that the store remembers.
 
-    `deleted` has the hash of each deleted key, with the time of the deletion in seconds since 1970.
+    `deleted` has the hash of each deleted key, with the time of the deletion in seconds since 1970. `blobs` are the
+    hashes of the attachments in it.
     """
 
     format: Literal[1] = 1
@@ -101,6 +104,7 @@ class Manifest(Struct, frozen=True, kw_only=True):
     sessions: tuple[Item, ...]
     deleted: dict[str, int] = {}
     people: tuple[Person, ...] = ()
+    blobs: tuple[str, ...] = ()
 
     @property
     def message_count(self) -> int:
@@ -143,8 +147,16 @@ class Backup(Protocol):
         """
         ...
 
+    def blob(self, sha256: str) -> BinaryIO:
+        """Return an open attachment of the backup; the caller closes it.
+
+        Raises:
+            BrokenInputError: when it cannot be read.
+        """
+        ...
+
     def verify(self, items: Sequence[Item], on_progress: Progress | None = None) -> None:
-        """Read sessions and check them.
+        """Read sessions and their attachments, and check them.
 
         Raises:
             BrokenInputError: when one differs from the list; it names the first.

@@ -74,7 +74,7 @@ from chatkeep.errors import (
 )
 from chatkeep.store.memory_feed import MemoryFeed
 from chatkeep.store.memory_search import MemorySearcher
-from chatkeep.store.memory_sessions import MemoryTrash, StoredSession, stats_of_stored
+from chatkeep.store.memory_sessions import MemoryTrash, StoredSession, kept_in_message, no_attachment, stats_of_stored
 from chatkeep.store.merging import fresh_of, merged_in_turn, merging
 from chatkeep.store.plain_search import (
     micros_of,
@@ -293,6 +293,9 @@ class MemoryStore:
             gone = trashed_in(self._trash.sessions(prefix), keys, before)
             self._trash.remove(one.id for one in gone)
         return gone
+
+    blob = staticmethod(no_attachment)
+    put_blob = staticmethod(kept_in_message)
 
     def is_deleted(self, key: str) -> bool:
         """Tell whether a session was deleted here."""

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, date, datetime
+from typing import BinaryIO
 
 import msgspec
 from msgspec import Struct, field
 
+from chatkeep.core.blobs.blob_names import BlobName
 from chatkeep.core.digest import Digest, summary
 from chatkeep.core.life.trashing import Trashed
 from chatkeep.core.model import Header, Json, Message, Summary, erased
@@ -23,7 +25,7 @@ from chatkeep.core.stats import (
     TagCount,
     periods_of,
 )
-from chatkeep.errors import SessionNotFoundError
+from chatkeep.errors import BlobNotFoundError, SessionNotFoundError
 
 
 class StoredSession(Struct, frozen=True):
@@ -152,3 +154,13 @@ def _measure(stored: StoredSession) -> Measure:
         message_count=stored.digest.message_count,
         size_bytes=stored.size,
     )
+
+
+def no_attachment(sha256: str, prefix: str = "") -> BinaryIO:  # noqa: ARG001 - of every store
+    """Raise an error: a store in memory keeps attachments in their messages."""
+    raise BlobNotFoundError
+
+
+def kept_in_message(source: BinaryIO) -> BlobName | None:  # noqa: ARG001 - of every store
+    """Return None: a store in memory keeps attachments in their messages."""
+    return None

@@ -8,8 +8,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, BinaryIO, Final, NamedTuple, Protocol
 
+import msgspec
 from msgspec import Struct
 
+from chatkeep.core.blobs.blob_names import BLOB_BYTES_DEFAULT
 from chatkeep.disk.files import Durability, is_there
 from chatkeep.errors import InvalidError
 from chatkeep.store.address import FILES, StoreAddress
@@ -24,10 +26,11 @@ class StoreOptions(Struct, frozen=True, kw_only=True):
 
     With `watch`, changes by other programs are visible within two seconds. With `follow`, another process has
     the store open and does all upkeep. `on_problem` is called with the name of each file not served whole, and
-    the reason.
+    the reason. Attachments of `attachment_bytes` and more have files of their own.
     """
 
     durability: Durability = "full"
+    attachment_bytes: int = BLOB_BYTES_DEFAULT
     watch: bool = False
     follow: bool = False
     on_progress: Callable[[int, int], None] | None = None
@@ -42,6 +45,18 @@ class KnownNames(Protocol):
 
     def channels(self) -> Sequence[str]:
         """Return the channels with sessions, by code point."""
+
+
+class WriteRules(Struct, frozen=True):
+    """What the settings ask of every write: how far it gets, and the attachments with files of their own."""
+
+    durability: Durability = "full"
+    attachment_bytes: int = BLOB_BYTES_DEFAULT
+
+    @property
+    def encoded(self) -> str:
+        """The rules as JSON, for another process."""
+        return msgspec.json.encode(self).decode()
 
 
 class StoreKind(NamedTuple):
@@ -117,6 +132,7 @@ def _files(address: StoreAddress, options: StoreOptions) -> Served:
         follow=options.follow,
         on_progress=options.on_progress,
         on_problem=options.on_problem,
+        blob_bytes=options.attachment_bytes,
     )
 
 

@@ -15,7 +15,8 @@ Promises of every store, each with tests from the contract kit in `chatkeep.test
 - A compaction erases the words of dropped lines. Their places, ids and times stay.
 - A store compares keys exactly. No key ever reaches another key's session.
 - A list, a search or a count never shows half a write.
-- Content within the bounds comes back unchanged: a message of 16 MiB or 128 levels, metadata of 256 KiB.
+- Content within the bounds comes back unchanged: a message of 16 MiB or 128 levels, metadata of 256 KiB. A store may
+  keep attachments elsewhere; then their names stand in the messages, and `blob` has their bytes (see `core.blobs`).
 - The feed has every change once, in the order in which the changes become visible.
 - A store is safe for many threads. Several processes are safe, too, if they share a place.
 """
@@ -24,8 +25,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import date, datetime
-from typing import Protocol
+from typing import BinaryIO, Protocol
 
+from chatkeep.core.blobs.blob_names import BlobName
 from chatkeep.core.feed import Changes
 from chatkeep.core.history.windows import Window
 from chatkeep.core.life.compacting import Compacted
@@ -335,6 +337,24 @@ class OwnStore(Store, Protocol):
 
         Raises:
             SessionNotFoundError, SessionDamagedError: as in `get`.
+        """
+        ...
+
+    def blob(self, sha256: str, prefix: str = "") -> BinaryIO:
+        """Return an open attachment that a session under a prefix names; the caller closes it.
+
+        Raises:
+            BlobNotFoundError: when there is none, as in a store that keeps attachments in their messages.
+            StorageError: when the disk refuses.
+        """
+        ...
+
+    def put_blob(self, source: BinaryIO) -> BlobName | None:
+        """Store an attachment for a message to come, durably, and return its name; None in a store without blobs.
+
+        Raises:
+            TooLargeError: when it is larger than 1 GiB.
+            StorageError: when the disk refuses.
         """
         ...
 

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from typing import Protocol
 
 from chatkeep.core.model import KeyPage, Session
 from chatkeep.errors import SessionDamagedError, SessionNotFoundError, StorageError
 from chatkeep.store.protocol import Store
 
 
-def whole_sessions(
-    store: Store, pages: Callable[[str | None], KeyPage], *, log: bool, on_unread: Callable[[str], None]
-) -> Iterator[Session]:
+class KeyPages(Protocol):
+    """The pages of a list of keys."""
+
+    def __call__(self, *, cursor: str | None) -> KeyPage:
+        """Return the page at a cursor."""
+
+
+def whole_sessions(store: Store, pages: KeyPages, *, log: bool, on_unread: Callable[[str], None]) -> Iterator[Session]:
     """Yield the sessions of all pages of keys, as `Sessions.read_all` says; `pages` gives the page at a cursor.
 
     Raises:
@@ -20,7 +26,7 @@ def whole_sessions(
     cursor: str | None = None
     count, refusal = 0, None
     while True:
-        page = pages(cursor)
+        page = pages(cursor=cursor)
         for key in page.keys:
             try:
                 session = store.read(key, log=log)

@@ -179,6 +179,9 @@ class StatusAnswer(Struct, frozen=True, kw_only=True):
     problems: dict[str, str]
     chat: bool = False
     """Whether a model's server is configured for chat."""
+    blob_count: int = 0
+    """The number of attachments kept beside the sessions, each once."""
+    blob_bytes: int = 0
 
 
 class Done(Struct, frozen=True, kw_only=True):
@@ -401,6 +404,8 @@ def counts_of(answer: StatusAnswer) -> Status:
         size_bytes=answer.size_bytes,
         channels=answer.channels,
         problems=answer.problems,
+        blob_count=answer.blob_count,
+        blob_bytes=answer.blob_bytes,
     )
 
 

@@ -25,7 +25,7 @@ from chatkeep.workers.appending import StoredAnswer
 class Showing(Struct, frozen=True, kw_only=True, tag=True):
     """The task to return neighbouring messages as JSON, or with `id` one message, as the API does.
 
-    With `is_list` the messages come without the window around them.
+    With `is_list` the messages come without the window around them. With `inline` they have their attachments.
     """
 
     only_reads: ClassVar[bool] = True
@@ -41,6 +41,7 @@ class Showing(Struct, frozen=True, kw_only=True, tag=True):
     shape: str | None = None
     id: str | None = None
     is_list: bool = False
+    inline: bool = False
 
     @property
     def is_plain(self) -> bool:
@@ -79,6 +80,8 @@ def shown(sessions: Sessions, what: Showing, ready: ReadyAnswers) -> bytes:
     Raises:
         ChatkeepError: as in `Sessions.window` and `Sessions.message`.
     """
+    if not what.inline:
+        sessions = sessions.naming
     if what.id is not None:
         message = sessions.message(what.key, what.id, log=what.log)
         return json_bytes(written_window(Window(messages=(message,), has_more=False)))

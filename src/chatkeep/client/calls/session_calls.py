@@ -13,6 +13,7 @@ from msgspec import Struct
 
 from chatkeep.client.exchange import Call, Decoded
 from chatkeep.client.queries import Fields, filter_fields, query_pairs
+from chatkeep.core.blobs.blob_names import is_sha256
 from chatkeep.core.checks import encoded_json
 from chatkeep.core.history.windows import Window
 from chatkeep.core.keys import RANDOM_BITS, id_of, number_after, parse_key
@@ -40,7 +41,7 @@ from chatkeep.core.standing import EVENT
 from chatkeep.core.stats import PeriodUnit, Stats
 from chatkeep.core.unknown import message_in, unknown_of_session
 from chatkeep.core.usage.spending import UsageQuery, UsageReport, UsageRow
-from chatkeep.errors import MessageConflictError, SessionDeletedError, UnreachableError
+from chatkeep.errors import BlobNotFoundError, MessageConflictError, SessionDeletedError, UnreachableError
 from chatkeep.exporters import exported
 from chatkeep.wire import lives
 from chatkeep.wire.answers import (
@@ -156,12 +157,23 @@ def fork(key: str, *, seq: int | None, new_key: str | None) -> Call[Created]:
     )
 
 
-def message(key: str, message_id: str, *, log: bool) -> Call[Message]:
+def message(key: str, message_id: str, *, log: bool, inline: bool) -> Call[Message]:
     """Return the call for the message with an id."""
-    query = query_pairs({"session": parse_key(key), "id": message_id, "log": log or None})
+    query = query_pairs({"session": parse_key(key), "id": message_id, "log": log or None, "inline": inline or None})
     return Call(
         method="GET", path="/api/v1/messages", decode=lambda body: _window(body).messages[0], query=query, key=key
     )
+
+
+def attachment(sha256: str) -> Call[bytes]:
+    """Return the call for the bytes of an attachment.
+
+    Raises:
+        BlobNotFoundError: when the text cannot be a hash.
+    """
+    if not is_sha256(sha256):
+        raise BlobNotFoundError
+    return Call(method="GET", path=f"/api/v1/blobs/{sha256}", decode=bytes)
 
 
 def token() -> Call[lives.TokenAnswer]:

@@ -100,6 +100,7 @@ MetadataChange = Annotated[
     InQuery(description="`merge`: change the given names, and remove those with null. `replace`: put these in place."),
 ]
 Log = Annotated[bool, InQuery(description="Return every line of the log: events and dropped messages, too.")]
+Inline = Annotated[bool, InQuery(description="Return attachments in their messages, in place of their names.")]
 RestoreDeleted = Annotated[bool, InQuery(description="Import sessions that were deleted here, too.")]
 Shape = Annotated[
     Literal["openai", "responses", "anthropic", "ui"] | None,

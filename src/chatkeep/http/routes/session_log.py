@@ -69,11 +69,13 @@ async def read_messages(  # noqa: PLR0913 - the parameters of the query
     log: given.Log = False,
     shape: given.Shape = None,
     id: given.MessageId = None,  # noqa: A002 - its name in the API
+    inline: given.Inline = False,
 ) -> Response:
     """Read neighbouring messages, oldest first: the newest ones, those before or after a seq, or the one with an id.
 
     `max_tokens` keeps the newest of them within a budget of model tokens; it excludes `after` and `log`. `shape` gives
-    them as a protocol has them. `id` excludes all others but `log`.
+    them as a protocol has them. `id` excludes all others but `log`. Attachments kept beside the sessions have names in
+    the messages, unless `inline`, `max_tokens` or `shape` is there.
     """
     if id is not None:
         _check_alone({"limit": limit, "before": before, "after": after, "max_tokens": max_tokens, "shape": shape})
@@ -88,6 +90,7 @@ async def read_messages(  # noqa: PLR0913 - the parameters of the query
         log=log,
         shape=shape,
         id=id,
+        inline=inline or max_tokens is not None or shape is not None,
     )
     return json_response(await threads.shown(asked, sessions, ready))
 

@@ -91,9 +91,12 @@ async def read_history(
     *,
     limit: given.ListLimit = LIST_LIMIT_DEFAULT,
     before: given.Before = None,
+    inline: given.Inline = False,
 ) -> Response:
-    """Read the last messages of a session, oldest first."""
-    asked = Showing(prefix=sessions.prefix, key=given.key("id", id), limit=limit, before=before, is_list=True)
+    """Read the last messages of a session, oldest first; attachments kept beside it have names, unless `inline`."""
+    asked = Showing(
+        prefix=sessions.prefix, key=given.key("id", id), limit=limit, before=before, is_list=True, inline=inline
+    )
     return json_response(await threads.shown(asked, sessions, ready))
 
 

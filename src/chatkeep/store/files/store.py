@@ -6,7 +6,9 @@ import contextlib
 from collections.abc import Callable, Sequence
 from datetime import date, datetime
 from pathlib import Path
+from typing import BinaryIO
 
+from chatkeep.core.blobs.blob_names import BLOB_BYTES_DEFAULT, BlobName
 from chatkeep.core.feed import Changes
 from chatkeep.core.history.windows import Window, neighbours
 from chatkeep.core.keys import channel_of
@@ -63,6 +65,7 @@ from chatkeep.store.files.index.rows import Row
 from chatkeep.store.files.reading.fetching import ATTEMPTS, MessageReader
 from chatkeep.store.files.reading.recent import KeptWindows, WindowAsked
 from chatkeep.store.files.tree import format as session_file
+from chatkeep.store.files.tree.blob_room import BlobRoom
 from chatkeep.store.files.tree.held import LockedFile
 from chatkeep.store.files.tree.tombstones import Tombstones
 from chatkeep.store.files.tree.trash import Trash
@@ -70,29 +73,33 @@ from chatkeep.store.files.tree.tree import NotRegularError, Tree, file_name
 from chatkeep.store.files.upkeep.intake import NOT_A_FILE
 from chatkeep.store.files.upkeep.upkeep import Upkeep
 from chatkeep.store.files.writing import batches
+from chatkeep.store.files.writing.blob_keeping import Blobs
 from chatkeep.store.files.writing.choosing import chosen, dropped_by, kept, stands_from, stored_in
 from chatkeep.store.files.writing.erasure import Compactor
 from chatkeep.store.files.writing.locked_writing import Writer
 from chatkeep.store.files.writing.merger import Merger
+from chatkeep.store.files.writing.removal import Remover
 
 
 class FilesStore:
     """A store with one JSON file per session as its truth. Many processes may open one workspace."""
 
-    def __init__(self, tree: Tree, upkeep: Upkeep) -> None:
-        """Take an open tree and its index."""
+    def __init__(self, tree: Tree, upkeep: Upkeep, room: BlobRoom, *, blob_bytes: int) -> None:
+        """Take an open tree, its index, and the room for attachments of `blob_bytes` and more."""
         self._tree = tree
         self._upkeep = upkeep
         self._reader = MessageReader(tree, upkeep)
         self._windows = KeptWindows(tree)
         self._tombstones = Tombstones(tree.workspace, is_flushed=tree.is_flushed)
-        self._writer = Writer(tree, upkeep, self._tombstones)
-        self._compactor = Compactor(tree, upkeep, self._writer)
         self._trash = Trash(tree)
+        self._blobs = Blobs(tree, upkeep, self._trash, room, bytes_min=blob_bytes)
+        self._writer = Writer(tree, upkeep, self._tombstones, self._blobs)
+        self._remover = Remover(tree, upkeep, self._writer, self._tombstones, self._trash)
+        self._compactor = Compactor(tree, upkeep, self._writer)
         self._merger = Merger(tree, self._writer, self._tombstones)
 
     @classmethod
-    def open(
+    def open(  # noqa: PLR0913 - the options of a store
         cls,
         workspace: Path,
         *,
@@ -102,9 +109,11 @@ class FilesStore:
         lock_timeout_s: float = 5.0,
         on_progress: Progress | None = None,
         on_problem: Callable[[str, str], None] | None = None,
+        blob_bytes: int = BLOB_BYTES_DEFAULT,
     ) -> FilesStore:
         """Open a workspace, make it if it is missing, and bring its index up to date.
 
+        Attachments of `blob_bytes` and more have files of their own.
         With `watch`, changes by other programs to the files are visible within two seconds. With `follow`, no
         file is looked at: another process has the workspace open and keeps the index true. `on_problem` is
         called with the name of each file not served whole, and the reason.
@@ -119,7 +128,10 @@ class FilesStore:
         except BaseException:
             tree.close()
             raise
-        return cls(tree, upkeep)
+        room = BlobRoom(workspace, durability=durability, lock_timeout_s=lock_timeout_s)
+        store = cls(tree, upkeep, room, blob_bytes=blob_bytes)
+        store.settle()
+        return store
 
     def close(self) -> None:
         """Close the index and the folders; every answered write stays stored."""
@@ -216,25 +228,7 @@ class FilesStore:
 
     def delete(self, key: str, *, to_trash: bool = False) -> None:
         """Remove a session and every trace of it, or move it to the trash, as `Store.delete` says."""
-        name = file_name(key)
-        has_begun = False
-        try:
-            with self._tree.locked(name):
-                has_begun = self._tombstones.begin(name)
-                (self._trash.put if to_trash else self._tree.remove)(name)
-                self._writer.forget(name)
-        except NotRegularError:
-            has_begun = self._tombstones.begin(name)
-            self._tree.remove(name)
-            self._writer.forget(name)
-        except FileNotFoundError:
-            self._tree.flush_names()  # another process may have removed it and failed before its flush
-            self._tombstones.settle(name)
-            self._writer.forget(name)
-            self._tree.drop_quarantined(name)
-            raise SessionNotFoundError(key) from None
-        self._tombstones.end(name, has_begun=has_begun)
-        self._tree.drop_quarantined(name)
+        self._remover.delete(key, to_trash=to_trash)
 
     def trash(self, prefix: str = "") -> tuple[Trashed, ...]:
         """Return the sessions in the trash, as `Store.trash` says."""
@@ -242,23 +236,14 @@ class FilesStore:
 
     def restore(self, key: str, *, trash_id: str | None = None) -> Summary:
         """Bring a session back from the trash, as `Store.restore` says."""
-        name = file_name(key)
-        try:
-            with self._trash.brought_back(name, trash_id) as file:
-                self._tombstones.forget([name])
-                with self._upkeep.telling(name):
-                    self._upkeep.heal(file)
-        except FileNotFoundError:
-            raise SessionNotFoundError(key) from None
-        except FileExistsError:
-            raise SessionExistsError(key) from None
+        self._remover.restore(key, trash_id=trash_id)
         return self.get(key)
 
     def purge(
         self, prefix: str = "", *, keys: Sequence[str] | None = None, before: datetime | None = None
     ) -> tuple[Trashed, ...]:
         """Remove sessions from the trash for good, as `Store.purge` says."""
-        return self._trash.purge(prefix, keys, before)
+        return self._remover.purge(prefix, keys, before)
 
     def is_deleted(self, key: str) -> bool:
         """Tell whether the deletion of a session is remembered, as `OwnStore.is_deleted` says."""
@@ -388,12 +373,15 @@ class FilesStore:
     def status(self, prefix: str = "") -> Status:
         """Return counts and sizes of the sessions whose keys begin with the prefix."""
         totals = self._upkeep.answer(lambda index: index.totals(prefix))
+        blob_count, blob_bytes = self._blobs.sizes(prefix)
         return Status(
             session_count=sum(count for _, count, _, _ in totals),
             message_count=sum(messages for _, _, messages, _ in totals),
             size_bytes=sum(size for _, _, _, size in totals),
             channels={channel: count for channel, count, _, _ in totals},
             problems=self._upkeep.answer(lambda index: index.problems(prefix)),
+            blob_count=blob_count,
+            blob_bytes=blob_bytes,
         )
 
     def stats(self, prefix: str = "", *, unit: PeriodUnit = "month", since: date | None = None) -> Stats:
@@ -408,7 +396,19 @@ class FilesStore:
         """Return the changes after a position, as `Store.changes` says."""
         return self._upkeep.answer(lambda index: index.changes(after, limit=limit, prefix=prefix))
 
+    def blob(self, sha256: str, prefix: str = "") -> BinaryIO:
+        """Return an open attachment, as `OwnStore.blob` says."""
+        return self._blobs.opened(sha256, prefix)
+
+    def put_blob(self, source: BinaryIO) -> BlobName | None:
+        """Store an attachment for a message to come, as `OwnStore.put_blob` says."""
+        return self._blobs.put(source)
+
     # Beyond the protocol: for files only
+
+    def settle(self) -> None:
+        """Remove the attachments of writes and deletions that broke off."""
+        self._blobs.settle()
 
     @property
     def has_new_index(self) -> bool:

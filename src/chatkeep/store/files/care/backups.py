@@ -1,6 +1,7 @@
 """Backups: one zip file with the session files of a workspace, and a list of them with their checksums.
 
     sessions/<name>    the bytes of a session file, each as it was at one moment
+    blobs/<sha256>     the attachments that these sessions name
     manifest.json      the list; written last, so a backup cut off before its end has none; with people and deletions
 
 The copy of each session is a committed state, also while others write. If a file does not look whole,
@@ -20,21 +21,24 @@ import shutil
 import stat
 import zipfile
 import zlib
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import BinaryIO, Final
+from typing import BinaryIO, Final, cast
 
 import msgspec
 
+from chatkeep.core.blobs.blob_names import is_sha256
 from chatkeep.core.life.people import Person
 from chatkeep.disk.files import Durability, is_folder
 from chatkeep.errors import BrokenInputError, BusyError, ConflictError, NotFoundError, StorageFullError
 from chatkeep.store.admin import Backup, Item, Manifest, Progress, Restored, Written
 from chatkeep.store.files.care import audit
 from chatkeep.store.files.care.audit import Audit
+from chatkeep.store.files.care.blob_copies import BLOB_FOLDER, check_blob, copied_blobs, named_in
 from chatkeep.store.files.care.inspection import SessionFiles
 from chatkeep.store.files.tree import format as session_file
+from chatkeep.store.files.tree.blob_room import BlobRoom
 from chatkeep.store.files.tree.format import Scan
 from chatkeep.store.files.tree.tombstones import Tombstones, is_digest
 from chatkeep.store.files.tree.tree import SUFFIX, NotRegularError, Tree, digest_in, file_name, is_text
@@ -70,8 +74,11 @@ def write_backup(
     if not is_folder(workspace / "sessions"):
         raise NotFoundError(f"There is no workspace in {workspace}.")
     items: list[Item] = []
+    named: set[str] = set()
     left_out: dict[str, str] = {}
+    room = BlobRoom(workspace)
     with (
+        room.shared() if room.is_there else contextlib.nullcontext(),  # no attachment goes meanwhile
         audit.opened_index(workspace) as index,
         SessionFiles(workspace, index) as files,
         zipfile.ZipFile(output, "w", zipfile.ZIP_DEFLATED, compresslevel=_LEVEL) as into,
@@ -83,13 +90,17 @@ def write_backup(
                 left_out[found.name] = found.reason
             elif found is not None:
                 item, data = found
+                named |= named_in(judged(name, data, NEVER, None), data)
                 _put(into, _FOLDER + name, data, created_at)
                 items.append(item)
             if on_progress is not None:
                 on_progress(done, len(names))
+        missing = copied_blobs(into, workspace, named, created_at)
+        left_out |= {BLOB_FOLDER + sha256: reason for sha256, reason in missing.items()}
         with contextlib.closing(Tombstones(workspace)) as tombstones:
             deleted = tombstones.deleted()
-        manifest = Manifest(created_at=created_at, sessions=tuple(items), deleted=deleted, people=tuple(people))
+        blobs, linked = tuple(sorted(named - missing.keys())), tuple(people)
+        manifest = Manifest(created_at=created_at, sessions=tuple(items), deleted=deleted, blobs=blobs, people=linked)
         _put(into, _MANIFEST, msgspec.json.format(msgspec.json.encode(manifest)) + b"\n", created_at)
     return Written(manifest=manifest, left_out=left_out)
 
@@ -145,22 +156,39 @@ class BackupFile:
             raise BrokenInputError(f"The backup is damaged: {item.file} is not the session that it claims to be.")
         return data
 
+    def blob(self, sha256: str) -> BinaryIO:
+        """Return an open attachment of the backup; the caller closes it.
+
+        Raises:
+            BrokenInputError: when it cannot be read.
+        """
+        try:
+            return cast("BinaryIO", self._zip.open(self._infos[BLOB_FOLDER + sha256]))
+        except _UNREADABLE as error:
+            raise BrokenInputError(f"The backup is damaged: {sha256} cannot be read.") from error
+
     def verify(self, items: Sequence[Item], on_progress: Progress | None = None) -> None:
-        """Read sessions and check them.
+        """Read sessions and their attachments, and check them.
 
         Raises:
             BrokenInputError: when one differs from the list; it names the first.
         """
+        named: set[str] = set()
         for done, item in enumerate(items, start=1):
-            self.content(item)
+            named |= blobs_named(self.content(item))
             if on_progress is not None:
                 on_progress(done, len(items))
+        for sha256 in sorted(named.intersection(self.manifest.blobs)):
+            with self.blob(sha256) as content, _readable(sha256):
+                check_blob(sha256, content)
 
     def _check_names(self) -> None:
         if not all(is_digest(key) and 0 <= at < _LATEST_S for key, at in self.manifest.deleted.items()):
             raise BrokenInputError("The backup is damaged: its list names deletions that are none.")
         expected = {_FOLDER + item.file: item for item in self.manifest.sessions}
-        if len(expected) != len(self.manifest.sessions) or {*expected, _MANIFEST} != set(self._infos):
+        blobs = {BLOB_FOLDER + sha256 for sha256 in self.manifest.blobs if is_sha256(sha256)}
+        is_listed = len(expected) == len(self.manifest.sessions) and len(blobs) == len(self.manifest.blobs)
+        if not is_listed or {*expected, *blobs, _MANIFEST} != set(self._infos):
             raise BrokenInputError("The backup is damaged: its list does not name what is in it.")
         for path, item in expected.items():
             info = self._infos[path]
@@ -213,10 +241,13 @@ def restore(
     if missing and shutil.disk_usage(place).free < sum(item.size_bytes for item in missing):
         raise StorageFullError
     tree = Tree(workspace, durability=durability)
+    room = BlobRoom(workspace, durability=durability)
     try:
         for done, item in enumerate(missing, start=1):
             try:
-                with tree.created(item.file, backup.content(item)):
+                content = backup.content(item)
+                _restore_blobs(room, backup, blobs_named(content))
+                with tree.created(item.file, content):
                     pass
             except FileExistsError:
                 missing_in(workspace, backup, [item])  # another process was quicker
@@ -227,6 +258,26 @@ def restore(
         tree.close()
     there = {item.file for item in items} - {item.file for item in missing}
     return Restored(restored=missing, already_there=[item for item in items if item.file in there])
+
+
+def blobs_named(content: bytes) -> frozenset[str]:
+    """Return the hashes of the attachments that a session in a backup names."""
+    return named_in(judged("", content, NEVER, None), content)
+
+
+def _restore_blobs(room: BlobRoom, backup: Backup, hashes: Collection[str]) -> None:
+    """Put the attachments of a session in place before it; those that the backup lacks stay missing."""
+    for sha256 in set(hashes).intersection(backup.manifest.blobs):
+        with backup.blob(sha256) as content:
+            room.put_stream(content, expected=sha256)
+
+
+@contextlib.contextmanager
+def _readable(name: str) -> Iterator[None]:
+    try:
+        yield
+    except _UNREADABLE as error:
+        raise BrokenInputError(f"The backup is damaged: {name} cannot be read.") from error
 
 
 def _restore_deletions(tree: Tree, backup: Backup, items: Sequence[Item]) -> None:

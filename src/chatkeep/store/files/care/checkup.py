@@ -18,6 +18,7 @@ from chatkeep.errors import BusyError
 from chatkeep.store.admin import Cuts, Finding, Progress, Remedy
 from chatkeep.store.files.care import audit
 from chatkeep.store.files.care.audit import Audit
+from chatkeep.store.files.care.blob_copies import blob_findings
 from chatkeep.store.files.care.findings import access_findings
 from chatkeep.store.files.care.inspection import SessionFiles
 from chatkeep.store.files.index.index import Index
@@ -25,7 +26,7 @@ from chatkeep.store.files.tree.tombstones import TOMBSTONES, fault_of
 from chatkeep.store.files.tree.tree import KEPT, is_text
 from chatkeep.store.files.upkeep.place import AN_INDEX
 
-_FOLDERS: Final = ("sessions", "tmp", "quarantine", "trash")
+_FOLDERS: Final = ("sessions", "tmp", "quarantine", "trash", "pending")
 _LISTS: Final = ("tokens.json", "pages.json", "people.json", TOMBSTONES)  # tokens, browsers, people, deletions
 _DATABASE: Final = ("", "-wal", "-shm", "-journal")
 """Endings of the files of a SQLite database."""
@@ -50,6 +51,7 @@ def examined(workspace: Path, on_progress: Progress | None = None) -> Iterator[F
             with SessionFiles(workspace, index) as files:
                 yield from files.findings(on_progress)
                 yield from _index_findings(workspace, index, files)
+                yield from blob_findings(workspace, owner, files.named)
         except PermissionError:
             yield Finding(file="sessions", kind="access", reason="it cannot be looked into")
         except (FileNotFoundError, NotADirectoryError):

@@ -21,6 +21,7 @@ from chatkeep.disk.locks import flock
 from chatkeep.errors import BusyError, InvalidError
 from chatkeep.store.admin import Finding, FindingKind, Progress, Remedy
 from chatkeep.store.files.care.audit import Audit
+from chatkeep.store.files.care.blob_copies import named_in
 from chatkeep.store.files.care.findings import access_findings
 from chatkeep.store.files.tree import format as session_file
 from chatkeep.store.files.tree.format import Scan
@@ -44,7 +45,8 @@ _LINE_BYTES_MAX: Final = MESSAGE_BYTES_MAX + (1 << 12)  # a stored message also 
 class SessionFiles:
     """The folder of session files, open for reading.
 
-    `behind` and `wrong` are the names with this verdict on the index, as `Audit.verdict` says.
+    `behind` and `wrong` are the names with this verdict on the index, as `Audit.verdict` says. `named` has the blobs
+    that each examined file names.
     """
 
     def __init__(self, workspace: Path, index: Audit | None) -> None:
@@ -55,6 +57,7 @@ class SessionFiles:
         self._index = index
         self.behind: set[str] = set()
         self.wrong: set[str] = set()
+        self.named: dict[str, frozenset[str]] = {}
 
     def __enter__(self) -> Self:
         """Return the open folder."""
@@ -157,6 +160,8 @@ class SessionFiles:
     def _content_findings(self, name: str, data: bytes, stamp: Stamp) -> Iterator[Finding]:
         row = self._index.row(name) if self._index else None
         found = judged(name, data, stamp, row)
+        if hashes := named_in(found, data):
+            self.named[name] = hashes
         if self._index is not None:
             verdict = self._index.verdict(name, found, stamp)
             if verdict != "true" and not (isinstance(found, Scan) and found.state in {"torn", "loose"}):

@@ -6,5 +6,5 @@ search/     finding messages by words       figures/   statistics, usage    chan
 rows        typed rows                      columns                        their values
 known_names keys without opening the store
 sql         named statements                overlay                        written pages in memory
-turns/      changes in groups, lent readers, kept answers        runs   neighbouring documents
+turns/      changes in groups, lent readers, kept answers        lines/  tables filled from lines
 """

@@ -23,6 +23,7 @@ from chatkeep.core.model import Message
 from chatkeep.core.standing import Drops, reach
 from chatkeep.store.files.index import rows
 from chatkeep.store.files.index.columns import Value, hash_of, microseconds
+from chatkeep.store.files.index.lines import naming
 from chatkeep.store.files.index.rows import ROLE_NUMBERS, Database, Entry, Row, row_of
 from chatkeep.store.files.index.sql import QUERIES
 
@@ -85,6 +86,7 @@ def put_compacted(db: Database, row: Row, entry: Entry, erased: Collection[int])
     roles = {line.seq: ROLE_NUMBERS[line.role] for line in entry.messages}
     db.executemany(QUERIES["move_aside"], [(sid, *place, roles[place[0]]) for place in asides])
     db.executemany(QUERIES["drop_call"], [(sid, seq) for seq in erased])
+    naming.put_blobs_anew(db, sid, entry.messages)
     rows.note_change(db, "revised", row.header.key)
     return True
 

@@ -43,6 +43,7 @@ from chatkeep.store.files.index import changes, rows
 from chatkeep.store.files.index.columns import EPOCH_US, Value, hash_of
 from chatkeep.store.files.index.databases import IndexLostError, Medium, lost_as_such
 from chatkeep.store.files.index.figures import costing, counting
+from chatkeep.store.files.index.lines import naming
 from chatkeep.store.files.index.rows import EVERY_ROLE, Database, Row, Spot, row_of, spot_of
 from chatkeep.store.files.index.search.lookups import FoundMessages, Reader, found_messages
 from chatkeep.store.files.index.selecting import conditions, key_bounds, unindexed
@@ -54,7 +55,7 @@ from chatkeep.store.files.index.turns.reading_connections import ReadingConnecti
 
 _T = TypeVar("_T")
 
-_REVISION: Final = 12  # to raise when the content of the index changes, but no text in the hash of the version
+_REVISION: Final = 13  # to raise when the content of the index changes, but no text in the hash of the version
 _FEW: Final = 2000  # sessions; below this, sorting a page of a list is cheaper than walking by time
 _CACHE_KB: Final = 32_768  # KiB of pages, for the writing connection
 _MOMENT_CACHE_KB: Final = 64  # KiB of pages, for the connection that only asks whether anybody has written
@@ -282,6 +283,18 @@ class Index:
         A search looks these rows up in random order. From a disk this takes longer than everything else.
         """
         self._rows(QUERIES["warm_up"], {"most": _WARM_MESSAGES})
+
+    def blobs_of(self, name: str) -> frozenset[str]:
+        """Return the hashes of the blobs that a session names, by the name of its file."""
+        return self._read(lambda db: naming.blobs_of(db, name))
+
+    def names_blob(self, sha256: str, prefix: str = "") -> bool:
+        """Tell whether a session under a prefix names a blob."""
+        return self._read(lambda db: naming.is_named(db, sha256, prefix))
+
+    def blob_sizes(self, prefix: str) -> tuple[int, int]:
+        """Return the number of the blobs named under a prefix, and their bytes."""
+        return self._read(lambda db: naming.sizes(db, prefix))
 
     def changes(self, after: str | None, *, limit: int, prefix: str) -> Changes:
         """Return the changes after a position, as for `Store.changes`."""

@@ -419,6 +419,25 @@ INSERT INTO calls SELECT ?1, ?2, ?3, model, ?5, ?6, ?7, ?8, ?9, ?10 FROM models 
 -- drop_calls: Delete the answers of a session.
 DELETE FROM calls WHERE sid = :sid;
 
+-- put_blob: Note that a session names a blob.
+INSERT OR IGNORE INTO blobs VALUES (?1, ?2, ?3);
+
+-- drop_blobs: Forget the blobs that a session names.
+DELETE FROM blobs WHERE sid = :sid;
+
+-- blobs_of: The blobs that a session names, by the name of its file.
+SELECT b.hash FROM sessions s CROSS JOIN blobs b ON b.sid = s.sid WHERE s.name = :name;
+
+-- blob_named: The first session under a prefix that names a blob.
+SELECT s.name FROM blobs b CROSS JOIN sessions s ON s.sid = b.sid
+WHERE b.hash = :hash AND s.key >= :first AND (:after IS NULL OR s.key < :after) LIMIT 1;
+
+-- blob_sizes: The number of the blobs that sessions under a prefix name, and their bytes.
+SELECT count(*), coalesce(sum(size), 0) FROM (
+  SELECT b.hash, max(b.size) AS size FROM blobs b CROSS JOIN sessions s ON s.sid = b.sid
+  WHERE s.key >= :first AND (:after IS NULL OR s.key < :after) GROUP BY b.hash
+);
+
 -- models_on_days: The days on which answers in a selection were given, by model.
 WITH chosen AS MATERIALIZED (SELECT sid, {copied} AS copied FROM sessions WHERE {where})
 SELECT m.model, m.name, d.day FROM (

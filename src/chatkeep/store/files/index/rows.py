@@ -19,7 +19,6 @@ from chatkeep.core.paging import Place
 from chatkeep.core.search.search import names_of
 from chatkeep.core.standing import EVENT, ROLES, Drops, Role, holds, reach
 from chatkeep.disk.files import Stamp
-from chatkeep.store.files.index import charges
 from chatkeep.store.files.index.columns import (
     EPOCH_US,
     Value,
@@ -29,7 +28,8 @@ from chatkeep.store.files.index.columns import (
     microseconds,
     time_at,
 )
-from chatkeep.store.files.index.runs import put_runs
+from chatkeep.store.files.index.lines import charges, naming
+from chatkeep.store.files.index.lines.runs import put_runs
 from chatkeep.store.files.index.sets import sealing
 from chatkeep.store.files.index.sets.names import NAMED, drop_names, labels_of_names, put_names
 from chatkeep.store.files.index.sets.postings import Postings, put_fresh, withdraw
@@ -287,7 +287,7 @@ def drop(db: Database, name: str) -> None:
             withdraw(db, doc, count)
             db.execute(QUERIES["drop_messages"], (doc, doc + count - 1))
         _withdraw_events(db, sid, 1, 1 << 62)
-        for query in ("drop_runs", "drop_asides", "drop_calls", "drop_session"):
+        for query in ("drop_runs", "drop_asides", "drop_calls", "drop_blobs", "drop_session"):
             db.execute(QUERIES[query], {"sid": sid})
     db.execute(QUERIES["drop_problem"], {"name": name})
 
@@ -386,6 +386,7 @@ def _put_lines(db: Database, entry: Entry, sid: int, doc: int | None) -> int:
         free += not is_gone
     _put_rows(db, entry, sid, placed)
     charges.put_calls(db, sid, entry.messages)
+    naming.put_blobs(db, sid, entry.messages)
     if any(one.doc is not None for one in placed):
         kept = [place for place, one in enumerate(placed) if one.doc is not None]
         _put_labels(db, entry, sid, kept, first)

@@ -203,6 +203,15 @@ CREATE TABLE models (
   name TEXT NOT NULL UNIQUE
 );
 
+-- The sessions that name a blob in a line, a dropped one too. `hash` is its SHA-256.
+CREATE TABLE blobs (
+  hash BLOB NOT NULL,
+  sid INTEGER NOT NULL,
+  size INTEGER NOT NULL,
+  PRIMARY KEY (hash, sid)
+) WITHOUT ROWID;
+CREATE INDEX blobs_by_session ON blobs (sid);
+
 -- What happened to the sessions since the database was made, in the order of the commits; the oldest are
 -- dropped. Not filled by a build. The numbers mean something only together with the secret (see feed.py).
 CREATE TABLE changes (

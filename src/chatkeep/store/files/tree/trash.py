@@ -4,6 +4,7 @@
                                                                        number, the name of the file
 
 A deletion renames the file, so it is here or there, whole, at any moment. To come back it is copied to a new file.
+If the session names blobs, a list of them lies beside it, with `.blobs` behind the name.
 """
 
 from __future__ import annotations
@@ -15,13 +16,14 @@ import stat
 import time
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Final, NamedTuple
 
 from msgspec import Struct
 
-from chatkeep.core.life.trashing import Trashed, trashed_in
+from chatkeep.core.life.trashing import Trashed
 from chatkeep.core.model import Header
-from chatkeep.disk.files import open_folder, read_at, told
+from chatkeep.disk.files import open_folder, read_at, to_disk, told, write_whole
 from chatkeep.errors import BusyError, StorageError
 from chatkeep.store.files.tree.format import header_in, scan
 from chatkeep.store.files.tree.held import LockedFile
@@ -29,6 +31,8 @@ from chatkeep.store.files.tree.tree import Tree, is_file_name
 
 _ENTRY: Final = re.compile(r"([0-9]{16})-([0-9a-f]{8})-(.+\.json)")
 _READING: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+_LIST: Final = ".blobs"  # behind the name of a file, for the list of its blobs
+_LISTING: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _HEAD_BYTES: Final = 1 << 16  # of a file, enough for most headers; metadata alone may have 256 KiB
 
 
@@ -56,8 +60,8 @@ class Trash:
         self._tree = tree
         self._path = tree.workspace / "trash"
 
-    def put(self, name: str) -> None:
-        """Move the file of a session here, durably; its writers have it locked.
+    def put(self, name: str, blobs: Collection[str] = ()) -> None:
+        """Move the file of a session here, durably, with the hashes of its blobs; its writers have it locked.
 
         Raises:
             FileNotFoundError: when there is none.
@@ -65,6 +69,8 @@ class Trash:
         """
         with self._opened() as folder:
             kept = f"{time.time_ns() // 1000:016d}-{os.urandom(4).hex()}-{name}"
+            if blobs:
+                self._list(folder, kept, blobs)
             self._tree.move_out(name, folder, kept)
 
     @contextlib.contextmanager
@@ -93,21 +99,39 @@ class Trash:
             if look.header is not None and look.header.key.startswith(prefix):
                 yield _trashed(look.file, look.header, look.size_bytes)
 
-    def purge(self, prefix: str, keys: Collection[str] | None, before: datetime | None) -> tuple[Trashed, ...]:
-        """Remove sessions for good, as `Store.purge` says, and return them."""
-        gone = trashed_in(self.sessions(prefix), keys, before)
-        unreadable = self._unreadable(before) if keys is None and not prefix else ()
-        if gone or unreadable:
-            self.remove([*(one.id for one in gone), *unreadable])
-        return gone
-
     def remove(self, ids: Iterable[str]) -> None:
         """Remove files for good, durably; one that is gone does no harm."""
         with self._opened() as folder, told():
             for name in ids:
-                with contextlib.suppress(FileNotFoundError):
-                    os.unlink(name, dir_fd=folder)
+                for gone in (name, name + _LIST):
+                    with contextlib.suppress(FileNotFoundError):
+                        os.unlink(gone, dir_fd=folder)
             self._tree.flush_folder(folder)
+
+    def blobs(self, ids: Collection[str] | None = None) -> frozenset[str]:
+        """Return the hashes of the blobs of these files, or of all that are there."""
+        found: set[str] = set()
+        if not self._path.is_dir():
+            return frozenset()
+        with told(), os.scandir(self._path) as entries:
+            lists = [Path(entry.path) for entry in entries if entry.name.endswith(_LIST) and not entry.is_symlink()]
+            for path in lists:
+                name = path.name.removesuffix(_LIST)
+                if name in ids if ids is not None else path.with_name(name).exists():
+                    with contextlib.suppress(FileNotFoundError):
+                        found.update(path.read_text("ascii", errors="replace").split())
+        return frozenset(found)
+
+    def _list(self, folder: int, kept: str, blobs: Iterable[str]) -> None:
+        """Write the list of the blobs of a file to come, durably."""
+        with told():
+            fd = os.open(kept + _LIST, _LISTING, 0o600, dir_fd=folder)
+            try:
+                write_whole(fd, "".join(f"{one}\n" for one in blobs).encode())
+                if self._tree.is_flushed:
+                    to_disk(fd)
+            finally:
+                os.close(fd)
 
     def _file(self, name: str, trash_id: str | None) -> TrashFile:
         for file in self._files():
@@ -134,7 +158,7 @@ class Trash:
             found = filter(None, [_file_of(entry.name) for entry in self._path.iterdir()])
         return sorted(found, key=lambda one: (one.deleted_at, one.id), reverse=True)
 
-    def _unreadable(self, before: datetime | None) -> Sequence[str]:
+    def unreadable(self, before: datetime | None) -> Sequence[str]:
         """Return the ids of the files without a readable header, deleted before a time; None means any."""
         damaged = (look.file for look in self._looks() if look.header is None and is_file_name(look.file.name))
         return [file.id for file in damaged if before is None or file.deleted_at < before]

@@ -18,6 +18,7 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Final
 
+from chatkeep.core.blobs.blob_names import blob_names
 from chatkeep.core.life.compacting import Compacted, compacted, erasable
 from chatkeep.core.model import Message, erased
 from chatkeep.disk.files import told
@@ -58,6 +59,7 @@ class Compactor:
         try:
             return tuple(map(self._compacted, keys))
         finally:
+            self._writer.blobs.settle()
             self._upkeep.ask(self._scrub)
 
     def _await_builds(self) -> None:
@@ -79,8 +81,10 @@ class Compactor:
                 raise SessionDamagedError(key, scan.reason)
             lines = erasable(scan.messages)
             if lines:
-                self._forget_words(file.name, lines)
-                self._replace(file, row, data, scan, lines)
+                hashes = {name.sha256 for line in lines for name in blob_names(line)}
+                with self._writer.blobs.going([file.name], hashes):
+                    self._forget_words(file.name, lines)
+                    self._replace(file, row, data, scan, lines)
             return compacted(key, lines)
 
     def _forget_words(self, name: str, lines: Sequence[Message]) -> None:

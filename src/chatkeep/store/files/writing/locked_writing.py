@@ -22,6 +22,7 @@ from chatkeep.store.files.tree.tombstones import Tombstones
 from chatkeep.store.files.tree.tree import NotRegularError, Tree, file_name
 from chatkeep.store.files.upkeep.intake import NOT_A_FILE, has_tail, waits
 from chatkeep.store.files.upkeep.upkeep import Upkeep
+from chatkeep.store.files.writing.blob_keeping import Blobs
 from chatkeep.store.files.writing.digesting import digest_after
 from chatkeep.store.files.writing.known_ends import KnownEnds
 from chatkeep.store.files.writing.labelling import labelled
@@ -66,10 +67,11 @@ class _EncodedFile(NamedTuple):
 class Writer:
     """Locks session files, and writes them: a new one, a new header, more lines."""
 
-    def __init__(self, tree: Tree, upkeep: Upkeep, tombstones: Tombstones) -> None:
-        """Take an open tree, its index, and the deletions made in it."""
+    def __init__(self, tree: Tree, upkeep: Upkeep, tombstones: Tombstones, blobs: Blobs) -> None:
+        """Take an open tree, its index, the deletions made in it, and the blobs of its attachments."""
         self._tree = tree
         self._upkeep = upkeep
+        self.blobs = blobs
         self._tombstones = tombstones
         self._suspects: set[str] = set()
         self._ends = KnownEnds(upkeep)
@@ -155,11 +157,18 @@ class Writer:
             self._upkeep.note(lambda db: rows.revise_row(db, row, header, stamp, body=body, tail=tail))
         return msgspec.structs.replace(row, header=header, stamp=stamp, body=body, tail=tail)
 
-    def put_at_end(self, file: LockedFile, row: Row, messages: Sequence[Message]) -> None:
-        """Append lines to a locked file, durably; without any, make the stored ones durable."""
+    def put_at_end(self, file: LockedFile, row: Row, messages: Sequence[Message], *, may_lack: bool = False) -> None:
+        """Append lines to a locked file, durably; without any, make the stored ones durable.
+
+        With `may_lack` they may name blobs that are not here.
+        """
         if not messages:
             file.flush()  # the process behind a stored message may have died before its flush
             return
+        with self.blobs.kept(file.name, messages, may_lack=may_lack) as lines:
+            self._put_at_end(file, row, lines)
+
+    def _put_at_end(self, file: LockedFile, row: Row, messages: Sequence[Message]) -> None:
         indexed = labelled(self._upkeep, messages)
         if session_file.needs_format(messages) and session_file.is_old(file.read_at(0, session_file.HEAD_BYTES)):
             row = self.headed(file, row, row.header)
@@ -187,19 +196,24 @@ class Writer:
                 self._upkeep.heal(file)
 
     def create(self, header: Header, messages: Sequence[Message], extra: dict[str, Json] | None = None) -> None:
-        """Make a session's file and row.
+        """Make a session's file and row; one from elsewhere has `extra`, and may name blobs that are not here.
 
         Raises:
             FileExistsError: when another writer was quicker.
         """
-        new = self._encoded(NewFile(header, messages, extra or {}))
-        self._settle(new.name)
-        with self._tree.created(new.name, new.content) as file, self._upkeep.telling(new.name):
-            entry = new.entry(file.stamp_seen())
-            self._upkeep.note(lambda db: changes.take_all(db, [entry]))
+        with self.blobs.kept(file_name(header.key), messages, may_lack=extra is not None) as lines:
+            new = self._encoded(NewFile(header, lines, extra or {}))
+            self._settle(new.name)
+            with self._tree.created(new.name, new.content) as file, self._upkeep.telling(new.name):
+                entry = new.entry(file.stamp_seen())
+                self._upkeep.note(lambda db: changes.take_all(db, [entry]))
 
     def create_all(self, files: Sequence[NewFile]) -> frozenset[str]:
         """Make the files and rows of new sessions together; return their names, without those that are taken."""
+        with self.blobs.all_kept({file_name(one.header.key): one.messages for one in files}) as kept:
+            return self._created([one._replace(messages=kept[file_name(one.header.key)]) for one in files])
+
+    def _created(self, files: Sequence[NewFile]) -> frozenset[str]:
         encoded = {one.name: one for one in map(self._encoded, files)}
         for name in encoded:
             self._settle(name)

@@ -92,5 +92,5 @@ class Merger:
         row, spots = self._writer.current(file, session.header.key, wanted)
         stored = stored_in(file, spots, wanted)
         found: Merging = merging(session.messages, stored, row.digest.line_count)
-        self._writer.put_at_end(file, row, found.lines)
+        self._writer.put_at_end(file, row, found.lines, may_lack=True)
         return found.merged(len(session.messages), created=False)
