@@ -168,14 +168,24 @@ def test_compounds_of_any_text(text: str) -> None:
         ("plain words", ""),
         ("getUserName", "get user name"),
         ("人工智能", "人工 工智 智能"),
-        ("人工, 智能", f"人工 {GAP} 智能"),
+        ("人工, 智能", f"工 智 {GAP} 人工 {GAP} 智能"),
+        ("人、x工", ""),
         ("人", ""),
         ("parseXml 東京", f"parse xml {GAP} 東京"),
     ],
 )
 def test_rows_of(text: str, rows: str) -> None:
-    """The pairs of a run and the parts of a compound are rows, with a gap between, so that no phrase crosses it."""
+    """The pairs of a run and the parts of a compound are rows, with a gap between, so that no phrase crosses it.
+
+    Two characters with a break between them are a row too.
+    """
     assert rows == rows_of(text)
+
+
+def test_rows_of_a_break_between_slices() -> None:
+    """A long break between two characters is one break, wherever a long text is cut into slices."""
+    for length in (65_534, 65_535, 65_536, 200_000):
+        assert "人 工" == rows_of(f"人{' ' * length}工")
 
 
 def test_pairs_of() -> None:

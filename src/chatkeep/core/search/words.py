@@ -12,7 +12,7 @@ points. Then it is cut into *tokens*:
 - all else falls away.
 
 Beside the tokens a text has *rows* of parts. These are the bigrams of those scripts, which are far rarer than
-characters; the parts of compound identifiers (`getUserName`: get, user, name; `E1234`: 1234); and the numbers of a
+characters; two characters of those scripts with only a break between them; the parts of compound identifiers (`getUserName`: get, user, name; `E1234`: 1234); and the numbers of a
 version, without the letter before them (`v1.2.3`: 1, 2, 3).
 
 Texts come from strangers. The time to order the marks on one letter grows with the square of their number, so a
@@ -47,6 +47,8 @@ _SEVERAL: Final = "\1"
 _JOINED: Final = LazyPattern(r"[\p{L}\p{N}\p{M}]\0")
 _arabic: Final = re.compile("[\u0620-\u06ff]").search  # Arabic stems drop the beginning of a word
 _RUN_KINDS: Final = re.compile(r"cc+")
+_BREAK_KINDS: Final = re.compile(r"c +(?=c)")
+_LAST_KINDS: Final = re.compile(r"c *\Z")
 _MARKS: Final = r"\p{M}\u1160-\u11ff\uff9e\uff9f\U00016d63\U00016d67"  # characters that may compose with the one before
 _MARKS_MAX: Final = 30  # on one letter
 _CLUSTER: Final = LazyPattern(rf"[^{_MARKS}][{_MARKS}]{{0,{_MARKS_MAX}}}+|[{_MARKS}]{{1,{_MARKS_MAX}}}+")
@@ -252,22 +254,29 @@ def rows_of(text: str) -> str:
 
 
 def _rows_of_pairs(text: str) -> Iterator[str]:
-    """Yield the bigrams of each run of a script without spaces; a run may go on from one slice to the next."""
+    """Yield the bigrams of each run of a script without spaces; a run may go on from one slice to the next.
+
+    Two characters with only a break between them, such as a comma, are a row by themselves.
+    """
     row: list[str] = []
-    last = ""  # the last character of the slice before, if it is of such a script
+    last = ""  # the last character of the slice before, if it is of such a script, and a space if a break follows
     for plain in filter(None, map(folded, slices(text))):
-        kinds = _translated(f"{last}{plain}", _KINDS)  # folding makes up to eighteen characters of one
+        joined = f"{last}{plain}"
+        kinds = _translated(joined, _KINDS)  # folding makes up to eighteen characters of one
+        for gap in _BREAK_KINDS.finditer(kinds):
+            yield f"{indexed(joined[gap.start()])} {indexed(joined[gap.end()])}"
         end = 0
         for run in _RUN_KINDS.finditer(kinds):
             start, end = run.span()
             if row and (start or not last):
                 yield " ".join(row)
                 row = []
-            row.append(" ".join(map(indexed, pairs_of(f"{last}{plain}"[start:end]))))
+            row.append(" ".join(map(indexed, pairs_of(joined[start:end]))))
         if row and end < len(kinds):
             yield " ".join(row)
             row = []
-        last = plain[-1] if kinds.endswith("c") else ""
+        left = _LAST_KINDS.search(kinds)
+        last = "" if left is None else joined[left.start()] + " " * (left.end() - left.start() > 1)
     if row:
         yield " ".join(row)
 

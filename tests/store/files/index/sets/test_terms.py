@@ -13,6 +13,7 @@ from chatkeep.core.search.words import GAP, indexed, rows_of, spaced, tokens_of
 from chatkeep.store.files.index.sets.terms import (
     FIRST_PAIR,
     MARKED,
+    bigram,
     codes_in,
     indexed_of,
     is_word,
@@ -38,13 +39,15 @@ def test_words_of_a_text(text: str) -> None:
     assert {stem(word) for word in words if stem(word) != word} == {label[1:] for label in labels if not is_word(label)}
 
 
-@pytest.mark.parametrize("unit", ["東京", "getUserName v1.2.3 ", "plain words "])
+@pytest.mark.parametrize("unit", ["東京", "東、京。", "getUserName v1.2.3 ", "plain words "])
 def test_long_text_has_the_words_and_pairs_of_its_rows(unit: str) -> None:
     """A text of many slices has no other labels than all of its rows, read whole; slices lose no pair between them."""
     text = "".join(f"{unit}{chr(0x4E00 + number % 20_000)}" for number in range(40_000))
     found = indexed_of(text)
-    rows = [row.split() for row in (spaced(text), *rows_of(text).split(GAP))]
-    pairs = {pair(*both) for row in rows for both in pairwise(row)} - {None}
+    tokens, *parts = [row.split() for row in (spaced(text), *rows_of(text).split(GAP))]
+    rows = [tokens, *parts]
+    pairs = {pair(*both) for both in pairwise(tokens) if bigram(*both) is None}
+    pairs |= {pair(*both) for row in parts for both in pairwise(row)}
     assert {word for row in rows for word in row} == {label for label in found.texts.split() if is_word(label)}
     assert pairs == {FIRST_PAIR + code for code in codes_in(found.pairs)}
 

@@ -16,7 +16,7 @@ from chatkeep.core.search.query import Term, phrases
 from chatkeep.core.search.words import indexed, is_unspaced, pairs_of
 from chatkeep.store.files.index.search.port import SearchIndex
 from chatkeep.store.files.index.search.tuning import BOUNDS
-from chatkeep.store.files.index.sets.terms import OF_NAME, OF_TITLE, WORK, marked_label, pair, stem_labels
+from chatkeep.store.files.index.sets.terms import OF_NAME, OF_TITLE, WORK, bigram, marked_label, pair, stem_labels
 
 _TWO: Final = 2
 
@@ -105,10 +105,32 @@ class Planner(Struct, frozen=True):
         return begun if term.exact else begun | self.index.any_of(stem_labels(tokens[0]))
 
     def _row(self, tokens: Sequence[str]) -> BitMap:
-        """Return the documents with all of some tokens, and with each pair of neighbours."""
-        labels = dict.fromkeys([*tokens, *(pair(*two) for two in pairwise(tokens))])
-        sets = (self.index.docs(label) for label in labels if label is not None)
-        return reduce(and_, sorted(sets, key=len))
+        """Return the documents with each pair of neighbouring tokens, and likely with all tokens side by side.
+
+        Once so few documents are left that their texts decide sooner, the rest of a long phrase is not looked at.
+        """
+        found, enough = None, BOUNDS.alike if len(tokens) > BOUNDS.row else 0
+        for evidence in self._evidence(tokens):
+            found = evidence if found is None else found & evidence
+            if len(found) <= enough:
+                break
+        return BitMap() if found is None else found
+
+    def _evidence(self, tokens: Sequence[str]) -> Iterator[BitMap]:
+        """Yield sets that each hold every document with some tokens side by side."""
+        if len(tokens) == 1 or bigram(*tokens[:2]) is None:
+            yield self.index.docs(tokens[0])
+        for one, other in pairwise(tokens):
+            together = bigram(one, other)
+            if together is None:
+                yield self.index.docs(other)
+                yield self.index.docs(pair(one, other))
+            else:
+                yield self.index.docs(together) | self.index.docs(pair(one, other))
+        for one, two, three in zip(tokens, tokens[1:], tokens[2:], strict=False):
+            first, second = bigram(one, two), bigram(two, three)
+            if first is not None and second is not None:
+                yield self.index.any_of((pair(first, second), pair(one, two), pair(two, three)))
 
     def _begun_row(self, tokens: Sequence[str]) -> BitMap:
         """Return the documents with a row of tokens whose last is the beginning of a word."""

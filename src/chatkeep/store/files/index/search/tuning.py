@@ -24,6 +24,8 @@ class Bounds(Struct, frozen=True):
     """Newest messages of a session to rank, in the later steps or beyond all candidates: its best is likely there."""
     alike: int = 16
     """Documents; so few with some of the same terms are ranked, not split by their other terms."""
+    row: int = 8
+    """Tokens side by side; of a longer phrase, few documents have so many of the pairs but not the phrase."""
     words: int = 128
     """Words of a beginning at the end of a phrase, each with its pair. Of more, the texts decide."""
     long_text: int = 16_384

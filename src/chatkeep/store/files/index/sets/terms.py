@@ -100,11 +100,14 @@ def indexed_texts(texts: Sequence[tuple[str, str]]) -> Indexed:
     """Return the labels of some texts together, each with the mark of its words."""
     words: set[str] = set()
     pairs: set[int] = set()
-    for row in chain.from_iterable(_rows(text, mark) for text, mark in texts if text):
-        words.update(row)
-        pairs.update(map(xor, map(_AS_FIRST, row), map(_AS_SECOND, row[1:])))
+    parts: set[int] = set()
+    for text, mark in texts:
+        _add(_sliced(spaced(text), mark), words, pairs)
+        for row in rows_of(text).split(GAP):
+            _add(_sliced(row, mark), words, parts)
     if pairs and max(pairs) >= PAIR_CODES:
         pairs = {code % PAIR_CODES for code in pairs if code < _BOTH_ALONE}
+    pairs.update(code % PAIR_CODES for code in parts)
     forms = (marked_label(form, mark) for text, mark in texts for form in marked_forms(text))
     labels = sorted({word[:_WORD_MAX] for word in words}.union(filter(None, map(_STEMS, words)), forms))
     return Indexed(" ".join(labels), _packed(sorted(pairs)))
@@ -130,11 +133,11 @@ def bare(word: str) -> str:
     return word[1:] if word[0] in _KINDS else word
 
 
-def _rows(text: str, mark: str) -> Iterator[list[str]]:
-    """Yield the tokens of a text in order, and its rows of parts; a long text comes in slices of neighbours."""
-    yield from _sliced(spaced(text), mark)
-    for row in rows_of(text).split(GAP):
-        yield from _sliced(row, mark)
+def _add(rows: Iterable[list[str]], words: set[str], pairs: set[int]) -> None:
+    """Add the tokens of some rows, and the codes of the pairs in them."""
+    for row in rows:
+        words.update(row)
+        pairs.update(map(xor, map(_AS_FIRST, row), map(_AS_SECOND, row[1:])))
 
 
 def _sliced(tokens: str, mark: str) -> Iterator[list[str]]:
@@ -147,10 +150,14 @@ def _sliced(tokens: str, mark: str) -> Iterator[list[str]]:
         last = row[-1:]
 
 
-def pair(one: str, other: str) -> int | None:
-    """Return the label of two neighbouring tokens; None for two characters, whose bigram is a word."""
-    code = _AS_FIRST(one) ^ _AS_SECOND(other)
-    return FIRST_PAIR + code % PAIR_CODES if code < _BOTH_ALONE else None
+def pair(one: str, other: str) -> int:
+    """Return the label of two neighbouring tokens; for two lone characters, that of those with a break between them."""
+    return FIRST_PAIR + (_AS_FIRST(one) ^ _AS_SECOND(other)) % PAIR_CODES
+
+
+def bigram(one: str, other: str) -> str | None:
+    """Return the label of two lone characters without a break between them, None for other tokens."""
+    return one + bare(other) if _is_alone(one) and _is_alone(other) else None
 
 
 def stem_labels(word: str) -> tuple[str, ...]:
