@@ -31,7 +31,6 @@ from chatkeep.core.search.words import (
     FoldedWord,
     compounds_of,
     evenly_folded,
-    has_hump,
     is_unspaced,
     may_go_on,
     pairs_of,
@@ -128,7 +127,7 @@ def words_of(text: str, about: Query | None = None) -> Words:
 def _words(text: str, about: Query | None, even: Even | None) -> Words:
     begun = None if about is None else _begun(about)
     tokens = unevenly_folded_tokens(text) if even is None else even.tokens(begun)
-    return Words(tokens, list(compounds_of(text)))
+    return Words(tokens, list(compounds_of(text, None if about is None else _telling(about))))
 
 
 @lru_cache(maxsize=64)
@@ -142,6 +141,17 @@ def _begun(query: Query) -> tuple[str, ...] | None:
     return tuple(sorted(set(map(common_beginning, words)))) if is_simple else None
 
 
+@lru_cache(maxsize=64)
+def _telling(query: Query) -> re.Pattern[str] | None:
+    """Return a pattern that each compound with a term has, None if that is unknown; compounds are of ASCII."""
+    terms = (*query.terms, *query.relaxed)
+    if not all(term.tokens[0].isascii() for term in terms if len(term.tokens) == 1):
+        return None
+    of_words = {common_beginning(term.tokens[0]) for term in terms if len(term.tokens) == 1}
+    of_phrases = {re.escape(term.tokens[0]) for term in terms if len(term.tokens) > 1}
+    return re.compile("|".join(sorted(of_words | of_phrases)) or "(?!)", re.IGNORECASE)
+
+
 class Places:
     """The places of terms in one text. The text is cut into words only for terms in need of it.
 
@@ -153,7 +163,14 @@ class Places:
         self._text = text
         self._about = about
         self._even = evenly_folded(text)
-        self._words: Words | None = None
+
+    @cached_property
+    def _words(self) -> Words:
+        return _words(self._text, self._about, self._even)
+
+    @cached_property
+    def _compounds(self) -> Sequence[Sequence[FoldedWord]]:
+        return list(compounds_of(self._text, _telling(self._about)))
 
     def about_where(self, phrase: Term) -> int | None:
         """Return the place of the first likely match of a phrase, None if there is none or the search would be slow."""
@@ -166,10 +183,9 @@ class Places:
         if even is not None:
             if not even.has_fallen and (term.run or (len(term.tokens) == 1 and is_unspaced(term.tokens[0]))):
                 return _places_of_piece(even.plain, "".join(term.tokens))
-            if 1 < len(term.tokens) <= _SHORT and even.is_ascii and not has_hump(self._text):
-                return _places_of_phrase(even.plain, term)
-        if self._words is None:
-            self._words = _words(self._text, self._about, even)
+            if 1 < len(term.tokens) <= _SHORT and even.is_ascii:
+                inside = chain.from_iterable(_spans_in(row, term) for row in self._compounds)
+                return [*_places_of_phrase(even.plain, term), *inside]
         return spans(self._words, term)
 
 

@@ -70,9 +70,9 @@ def _any_has(texts: Sequence[str], term: Term) -> bool:
 
 
 def _has(text: str, term: Term) -> bool:
-    """Tell whether a text has a term. A long text is not cut into words where that can be told without."""
+    """Tell whether a text has a term. A text is not cut into words where that can be told without."""
     places = Places(text, Query("", (term,)))
-    if len(text) > BOUNDS.long_text and text.isascii() and not term.prefix:
+    if text.isascii() and not term.prefix:
         if places.about_where(term) is not None:
             return True
         rows = _compounds_with(text, term.tokens[0])

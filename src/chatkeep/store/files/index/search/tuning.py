@@ -28,8 +28,6 @@ class Bounds(Struct, frozen=True):
     """Tokens side by side; of a longer phrase, few documents have so many of the pairs but not the phrase."""
     words: int = 128
     """Words of a beginning at the end of a phrase, each with its pair. Of more, the texts decide."""
-    long_text: int = 16_384
-    """Characters; cutting a longer text into words takes 1 ms and more."""
     proofs: int = 2_000
     """Messages read to prove likely matches, 25 us each."""
     proof_bytes: int = 16 << 20

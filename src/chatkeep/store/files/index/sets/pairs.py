@@ -25,6 +25,7 @@ MARK_BITS: Final = CODES_OF_ROW.bit_length() - 1
 LAST_MARK: Final = CODES_OF_ROW - 1
 _PLANES: Final = 3
 _LISTED_MAX: Final = 4096  # documents; of more, a bitmap is shorter where many have the same pair
+_FEW: Final = 32  # documents of one mark in a list; taking out more of them one by one is slower than a set of all
 _WIDTH: Final = 8  # bytes of a document with its mark in memory
 
 
@@ -57,11 +58,10 @@ def docs_with(mark: int, rows: Iterable[tuple[int, bytes]]) -> BitMap:
     docs = BitMap()
     for block, row in rows:
         first = block << BLOCK_BITS
-        if _is_list(row):
-            count = len(row) // _PLANES
-            listed += [
-                first | row[count + place] << 8 | row[place] for place in _places(row[2 * count :], bytes((mark,)))
-            ]
+        marks = row[2 * len(row) // _PLANES :] if _is_list(row) else b""
+        if marks and marks.count(mark) <= _FEW:
+            places = _places(marks, bytes((mark,)))
+            listed += [first | row[len(marks) + place] << 8 | row[place] for place in places]
         else:
             begin = mark << BLOCK_BITS
             docs |= (_read(row) & BitMap(range(begin, begin + BLOCK))).shift(first - begin)
