@@ -12,8 +12,9 @@ points. Then it is cut into *tokens*:
 - all else falls away.
 
 Beside the tokens a text has *rows* of parts. These are the bigrams of those scripts, which are far rarer than
-characters; two characters of those scripts with only a break between them; the parts of compound identifiers (`getUserName`: get, user, name; `E1234`: 1234); and the numbers of a
-version, without the letter before them (`v1.2.3`: 1, 2, 3).
+characters; two characters of those scripts with only a break between them; the parts of compound identifiers
+(`getUserName`: get, user, name; `E1234`: 1234); and the numbers of a version, without the letter before them
+(`v1.2.3`: 1, 2, 3).
 
 Texts come from strangers. The time to order the marks on one letter grows with the square of their number, so a
 letter has at most 30. The marks after these begin anew, as if on a letter of their own (Unicode Standard Annex #15,

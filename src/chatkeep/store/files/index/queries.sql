@@ -356,17 +356,17 @@ INSERT INTO gone VALUES (NULL, ?1, ?2);
 -- gone_after: Ranges of documents that left the sets later than others.
 SELECT number, doc, message_count FROM gone WHERE number > ?1 ORDER BY number;
 
--- label_number: The number of a label.
-SELECT number FROM lexicon WHERE label = ?1;
+-- label: The entry of a label.
+SELECT docs FROM lexicon WHERE label = ?1;
 
--- label_numbers: The numbers of some labels, in their order, NULL for a new one.
-SELECT l.number FROM json_each(?1) j LEFT JOIN lexicon l ON l.label = j.value ORDER BY j.key;
+-- labels: The entries of some labels, in their order, NULL for a new one.
+SELECT l.docs FROM json_each(?1) j LEFT JOIN lexicon l ON l.label = j.value ORDER BY j.key;
 
 -- take_numbers: Reserve numbers for new labels; return the next free one.
 UPDATE marks SET next_label = next_label + ?1 RETURNING next_label;
 
--- put_label: Add a label with its number.
-INSERT INTO lexicon VALUES (?1, ?2);
+-- put_label: Put the entry of a label.
+INSERT OR REPLACE INTO lexicon VALUES (?1, ?2);
 
 -- words_begun: The labels in a range, in order, up to a limit.
 SELECT label FROM lexicon WHERE label >= ?1 AND label < ?2 ORDER BY label LIMIT ?3;
@@ -374,9 +374,8 @@ SELECT label FROM lexicon WHERE label >= ?1 AND label < ?2 ORDER BY label LIMIT 
 -- rows_of_label: The rows of a label, in order of the blocks.
 SELECT b.block, p.docs FROM blocks b CROSS JOIN postings p ON p.place = (b.block << 40 | ?1) ORDER BY b.block;
 
--- rows_begun: The rows of all labels in a range, label by label.
-SELECT l.number, b.block, p.docs FROM lexicon l CROSS JOIN blocks b
-CROSS JOIN postings p ON p.place = (b.block << 40 | l.number) WHERE l.label >= ?1 AND l.label < ?2;
+-- labels_begun: The entries of the labels in a range.
+SELECT docs FROM lexicon WHERE label >= ?1 AND label < ?2;
 
 -- rows_at: Those of some places that have a row, each with its set.
 SELECT p.place, p.docs FROM json_each(?1) j CROSS JOIN postings p ON p.place = j.value;

@@ -128,10 +128,11 @@ CREATE TABLE blocks (
   block INTEGER PRIMARY KEY
 );
 
--- The labels with text: words, stems, beginnings, channels and parts of keys (see sets/terms.py).
+-- The labels with text: words, stems, beginnings, channels and parts of keys (see sets/terms.py). `docs` is the number
+-- of a label's rows, or a blob of its documents while these are few (see sets/lexicon.py).
 CREATE TABLE lexicon (
   label TEXT PRIMARY KEY,
-  number INTEGER NOT NULL
+  docs NOT NULL
 ) WITHOUT ROWID;
 
 -- The labels of the messages that are not in `postings` yet; of a document up to `marks.sealed`, they are. Those of a

@@ -48,7 +48,8 @@ def _code(dice: random.Random, number: int) -> str:
 
 
 def _han(dice: random.Random, _: int) -> str:
-    pieces = ("".join(dice.choices(HAN[: dice.choice((4, 20))], k=dice.randint(1, 5))) for _ in range(dice.randint(1, 3)))
+    letters = HAN[: dice.choice((4, 20))]
+    pieces = ["".join(dice.choices(letters, k=dice.randint(1, 5))) for _ in range(dice.randint(1, 3))]
     return dice.choice(("、", "", ", ")).join(pieces) + dice.choice(["", " OK", "。"])
 
 

@@ -1,4 +1,7 @@
-"""The lexicon: the number of each label with text, and the words of a beginning.
+"""The lexicon: what the index has under each label with text, and the words of a beginning.
+
+A label of at most four documents has them in the lexicon itself, four bytes each. Most words are so rare, and a row of
+their own would take more. Any other label has a number, under which its rows stand.
 
 A beginning of one or two letters always has a set of its own. A longer one gets its set once more than 128 words begin
 so; until then, a search unites the sets of these words. So a beginning stands for all of its words, at the cost of at
@@ -7,28 +10,60 @@ most 128 sets.
 
 from __future__ import annotations
 
+from array import array
+from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
 import apsw
 from msgspec.json import encode
 
+from chatkeep.store.files.index.sets.containers import BLOCK_BITS, short_row
 from chatkeep.store.files.index.sets.terms import BEGINNING, SHORT, bare, beginning
-from chatkeep.store.files.index.sql import QUERIES
+from chatkeep.store.files.index.sql import QUERIES, UnreadableRowError
 
 WORDS_MAX: Final = 128  # words; uniting the sets of so many takes about 2 ms
+FEW: Final = 4  # documents of a label without rows; a row takes about as much as they
 LETTERS_MAX: Final = 16  # letters; hardly anything longer begins more than 128 words
+_FEW_SIZES: Final = range(4, 4 * FEW + 1, 4)
 _LAST: Final = "\U0010ffff"
 
 
-def label_number(db: apsw.Connection, label: str) -> int | None:
-    """Return the number of a label, None if no row has it."""
-    return next((number for (number,) in db.execute(QUERIES["label_number"], (label,))), None)
+Entry = int | bytes
+"""What the lexicon has for a label: the number of its rows, or its few documents."""
 
 
-def label_numbers(db: apsw.Connection, labels: Sequence[str]) -> list[int | None]:
-    """Return the number of each label, None for one without rows."""
-    return [number for (number,) in db.execute(QUERIES["label_numbers"], (encode(labels).decode(),))]
+def entry_of(db: apsw.Connection, label: str) -> Entry | None:
+    """Return the entry of a label, None for one that is in no row."""
+    return next((_checked(entry) for (entry,) in db.execute(QUERIES["label"], (label,))), None)
+
+
+def entries_of(db: apsw.Connection, labels: Sequence[str]) -> list[Entry | None]:
+    """Return the entry of each label, None for one that is in no row."""
+    found = db.execute(QUERIES["labels"], (encode(labels).decode(),))
+    return [None if entry is None else _checked(entry) for (entry,) in found]
+
+
+def few_docs(entry: Entry | None) -> array[int]:
+    """Return the documents in an entry, in order."""
+    return array("I", entry if isinstance(entry, bytes) else b"")
+
+
+def rows_of(db: apsw.Connection, entry: Entry | None) -> list[tuple[int, bytes]]:
+    """Return the rows behind an entry, in order of the blocks: number of the block, bytes of the set."""
+    if isinstance(entry, int):
+        return list(db.execute(QUERIES["rows_of_label"], (entry,)))
+    return [(docs[0] >> BLOCK_BITS, short_row(docs)) for docs in in_blocks(few_docs(entry))]
+
+
+def in_blocks(docs: array[int], more_bits: int = 0) -> Iterator[array[int]]:
+    """Yield the documents of each block, in order; `more_bits` are the bits behind each document."""
+    bits = BLOCK_BITS + more_bits
+    while docs:
+        block = docs[0] >> bits
+        end = len(docs) if docs[-1] >> bits == block else bisect_left(docs, (block + 1) << bits)
+        yield docs[:end]
+        docs = docs[end:]
 
 
 def words_begun(db: apsw.Connection, letters: str, most: int) -> list[str]:
@@ -41,9 +76,10 @@ def has_own_set(letters: str) -> bool:
     return len(bare(letters)) <= SHORT
 
 
-def rows_begun(db: apsw.Connection, letters: str) -> Iterator[tuple[int, int, bytes]]:
-    """Yield the rows of all words that begin so: number of the word, block, bytes of the set."""
-    return iter(db.execute(QUERIES["rows_begun"], (letters, letters + _LAST)))
+def sets_begun(db: apsw.Connection, letters: str) -> Iterator[list[tuple[int, bytes]]]:
+    """Yield the rows of each word that begins so."""
+    for (entry,) in db.execute(QUERIES["labels_begun"], (letters, letters + _LAST)):
+        yield rows_of(db, _checked(entry))
 
 
 def longer_beginnings(db: apsw.Connection) -> set[str]:
@@ -75,3 +111,16 @@ def longer_than_short(word: str) -> Iterator[str]:
     """Yield the beginnings of a word that may get a set of their own: longer than two letters, at most 16."""
     mark_size = len(word) - len(bare(word))
     return (word[:length] for length in range(SHORT + mark_size + 1, min(len(word), LETTERS_MAX + mark_size) + 1))
+
+
+def _checked(entry: object) -> Entry:
+    """Return an entry as the lexicon has it.
+
+    Raises:
+        UnreadableRowError: when it is none: the database is damaged.
+    """
+    if isinstance(entry, bytes) and len(entry) in _FEW_SIZES:
+        return entry
+    if isinstance(entry, int):
+        return entry
+    raise UnreadableRowError

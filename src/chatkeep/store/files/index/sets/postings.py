@@ -11,8 +11,6 @@ Nothing is taken out of a set. Documents of deleted messages stand in `gone`, an
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import groupby
-from operator import itemgetter
 from typing import Final
 
 import apsw
@@ -114,16 +112,14 @@ class Postings:
         return docs
 
     def _rows_of(self, label: DocLabel) -> list[tuple[int, bytes]]:
-        number = lexicon.label_number(self._db, label) if isinstance(label, str) else label
-        return [] if number is None else list(self._db.execute(QUERIES["rows_of_label"], (number,)))
+        return lexicon.rows_of(self._db, lexicon.entry_of(self._db, label) if isinstance(label, str) else label)
 
     def _settled_begun(self, letters: str) -> BitMap:
         label = beginning(letters)
-        if lexicon.has_own_set(letters) or lexicon.label_number(self._db, label) is not None:
+        if lexicon.has_own_set(letters) or lexicon.entry_of(self._db, label) is not None:
             return self._settled_docs(label)
         if label not in self._settled:
-            of_words = groupby(lexicon.rows_begun(self._db, letters), key=itemgetter(0))
-            sets = [self._kept([row[1:] for row in rows]) for _, rows in of_words]
+            sets = [self._kept(rows) for rows in lexicon.sets_begun(self._db, letters)]
             self._settled[label] = BitMap.union(BitMap(), *sets)
         return self._settled[label]
 

@@ -8,12 +8,10 @@ twice, even in two processes at once, does no harm, as the rows are unions.
 from __future__ import annotations
 
 from array import array
-from bisect import bisect_left
 from collections import defaultdict
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from itertools import chain, groupby
-from operator import itemgetter
 from typing import Final
 
 import apsw
@@ -176,12 +174,8 @@ def _batches(
 def _in_blocks(
     label: DocLabel, docs: array[int], kind: type[Posting] = Posting, mark_bits: int = 0
 ) -> Iterator[Posting]:
-    bits = BLOCK_BITS + mark_bits
-    while docs:
-        block = docs[0] >> bits
-        end = len(docs) if docs[-1] >> bits == block else bisect_left(docs, (block + 1) << bits)
-        yield kind(label, block, docs[:end])
-        docs = docs[end:]
+    for of_block in lexicon.in_blocks(docs, mark_bits):
+        yield kind(label, of_block[0] >> BLOCK_BITS + mark_bits, of_block)
 
 
 def _begun(tail: Tail, known: set[str]) -> Iterator[tuple[DocLabel, array[int]]]:
@@ -195,30 +189,48 @@ def _begun(tail: Tail, known: set[str]) -> Iterator[tuple[DocLabel, array[int]]]
 
 
 def _write(db: apsw.Connection, batch: list[Posting]) -> list[str]:
-    """Add documents to rows; return the labels that are new to the lexicon, in order."""
-    numbers, fresh = _numbered(db, batch)
-    places = [one.block << _PLACE_BITS | number for one, number in zip(batch, numbers, strict=True)]
+    """Add documents to rows, or to the entries of labels with few; return the labels that are new, in order."""
+    texts = list(dict.fromkeys(one.label for one in batch if isinstance(one.label, str)))
+    known = dict(zip(texts, lexicon.entries_of(db, texts), strict=True))
+    numbers: dict[DocLabel, int] = {label: entry for label, entry in known.items() if isinstance(entry, int)}
+    rows = [one for one in batch if isinstance(one.label, int) or one.label in numbers]
+    others = (one for one in batch if isinstance(one.label, str) and one.label not in numbers)
+    many: list[Posting] = []
+    for label, of_label in groupby(others, key=_label_of):
+        docs = array("I", sorted({*lexicon.few_docs(known[label]), *chain.from_iterable(one.docs for one in of_label)}))
+        if len(docs) <= lexicon.FEW:
+            db.execute(QUERIES["put_label"], (label, docs.tobytes()))
+        else:
+            many += _in_blocks(label, docs)
+    if many:
+        numbers.update(_put_numbers(db, list(dict.fromkeys(map(_label_of, many)))))
+    _put_rows(db, [*rows, *many], numbers)
+    return [label for label in texts if known[label] is None]
+
+
+def _label_of(one: Posting) -> str:
+    return str(one.label)
+
+
+def _put_numbers(db: apsw.Connection, labels: Sequence[str]) -> Mapping[str, int]:
+    """Give each label a number."""
+    following = one_number(db, QUERIES["take_numbers"], (len(labels),))
+    numbers = dict(zip(labels, range(following - len(labels), following), strict=True))
+    db.executemany(QUERIES["put_label"], list(numbers.items()))
+    return numbers
+
+
+def _put_rows(db: apsw.Connection, batch: Sequence[Posting], numbers: Mapping[DocLabel, int]) -> None:
+    places = [
+        one.block << _PLACE_BITS | (one.label if isinstance(one.label, int) else numbers[one.label]) for one in batch
+    ]
     known = dict(db.execute(QUERIES["rows_at"], (encode(places).decode(),)))
     rows = [(place, one.row(known.get(place))) for one, place in zip(batch, places, strict=True)]
     db.executemany(QUERIES["put_row"], rows)
     db.executemany(QUERIES["put_block"], [(block,) for block in {one.block for one in batch}])
-    return fresh
-
-
-def _numbered(db: apsw.Connection, batch: list[Posting]) -> tuple[list[int], list[str]]:
-    """Return the number of each label, and the labels that had none before, in order."""
-    texts = list(dict.fromkeys(one.label for one in batch if isinstance(one.label, str)))
-    known = dict(zip(texts, lexicon.label_numbers(db, texts), strict=True))
-    fresh = [label for label in texts if known[label] is None]
-    if fresh:
-        following = one_number(db, QUERIES["take_numbers"], (len(fresh),))
-        known.update(zip(fresh, range(following - len(fresh), following), strict=True))
-        db.executemany(QUERIES["put_label"], [(label, known[label]) for label in fresh])
-    return [known[one.label] or 0 if isinstance(one.label, str) else one.label for one in batch], fresh
 
 
 def _make_set(db: apsw.Connection, label: str) -> None:
     """Give a beginning its own set: the union of the sets of its words."""
-    of_words = groupby(lexicon.rows_begun(db, label.removeprefix(BEGINNING)), key=itemgetter(0))
-    docs = BitMap.union(*(docs_in(row[1:] for row in rows) for _, rows in of_words))
+    docs = BitMap.union(*map(docs_in, lexicon.sets_begun(db, label.removeprefix(BEGINNING))))
     _write(db, list(_in_blocks(label, docs.to_array())))
