@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pyroaring import BitMap
 
-from chatkeep.store.files.index.sets.times import newest, since, time_labels
+from chatkeep.store.files.index.sets.terms import TIME_BITS, bit
+from chatkeep.store.files.index.sets.times import bits_of_time, newest, since
 
 YEAR_US = 365 * 86_400 * 1_000_000
 TIMES = st.lists(st.integers(-2000 * YEAR_US, 7900 * YEAR_US) | st.integers(0, 50), min_size=1, max_size=40)
@@ -17,8 +18,9 @@ TIMES = st.lists(st.integers(-2000 * YEAR_US, 7900 * YEAR_US) | st.integers(0, 5
 def _docs_of(times: list[int]) -> defaultdict[int, BitMap]:
     found: defaultdict[int, BitMap] = defaultdict(BitMap)
     for doc, at_us in enumerate(times):
-        for label in time_labels(at_us):
-            found[label].add(doc)
+        for place in range(TIME_BITS):
+            if bits_of_time(at_us) >> place & 1:
+                found[bit(place)].add(doc)
     return found
 
 

@@ -58,8 +58,7 @@ class Postings:
             self._sealed, self._tail = sealed, Tail()
             self._forget()
         before = self._tail.last
-        for message in fresh_messages(self._db, max(sealed, before)):
-            self._tail.add(message)
+        self._tail.catch_up(list(fresh_messages(self._db, max(sealed, before))))
         if self._tail.last != before:
             self._whole.clear()
         with reading_rows():

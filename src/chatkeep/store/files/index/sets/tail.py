@@ -1,38 +1,44 @@
 """The newest messages: those not yet in rows of sets. Each process knows their labels by itself.
 
 A long message keeps its labels as they are, and a search looks into these. So a long text costs a reader nothing until
-a search looks for a word, and then a tenth of a millisecond.
+a search looks for a word, and then a tenth of a millisecond. Many messages at once wait in piles (see `piles`); each
+further catching up sorts one of these.
 """
 
 from __future__ import annotations
 
 from array import array
 from bisect import bisect_left
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain
 from typing import Final
 
 from msgspec import Struct
 from pyroaring import BitMap
 
 from chatkeep.store.files.index.sets.pairs import LAST_MARK, MARK_BITS
+from chatkeep.store.files.index.sets.piles import Pile, pile_of
 from chatkeep.store.files.index.sets.terms import (
     BEGINNING,
     CODES_OF_ROW,
     FIRST_PAIR,
     SHORT,
+    TIME_BITS,
     DocLabel,
     Indexed,
     beginnings_of_all,
+    bit,
     codes_in,
     is_word,
     key_labels,
     role_label,
     session_label,
 )
-from chatkeep.store.files.index.sets.times import time_labels
+from chatkeep.store.files.index.sets.times import bits_of_time
 
 _STEP: Final = 8192  # labels; adding so many takes about a millisecond
+_SORTED_AT_ONCE: Final = 128  # messages; sorting their labels takes about five milliseconds
 
 
 class FreshMessage(Struct, frozen=True):
@@ -48,10 +54,6 @@ class FreshMessage(Struct, frozen=True):
     at_us: int
     key: str
     channel: str
-
-    def facts(self) -> list[int]:
-        """Return the labels of all but its text, its key and its channel."""
-        return [session_label(self.sid), role_label(self.role), *time_labels(self.at_us)]
 
 
 class _LongMessage(Struct, frozen=True):
@@ -99,17 +101,30 @@ class Tail:
         self._numbers: defaultdict[int, array[int]] = defaultdict(lambda: array("I"))
         self._pairs: defaultdict[int, array[int]] = defaultdict(lambda: array("Q"))
         self._long: list[_LongMessage] = []
+        self._times: list[tuple[int, int]] = []
+        self._waiting: deque[tuple[Pile, Sequence[FreshMessage]]] = deque()
         self.last = 0
         self.label_count = 0
 
-    def add(self, message: FreshMessage) -> None:
-        """Add a message, a long one as it is; its document is higher than all before."""
-        if message.indexed.is_long:
+    def catch_up(self, messages: Sequence[FreshMessage]) -> None:
+        """Add messages, whose documents are higher than all before; of many, most wait in piles.
+
+        Sort the labels of the first pile.
+        """
+        for message in messages:
             self._add_facts(message)
-            pairs = codes_in(message.indexed.pairs)
-            self._long.append(_LongMessage(message.doc, f" {message.indexed.texts} ", pairs))
-        else:
-            self.add_exploded(message)
+            if message.indexed.is_long:
+                texts, pairs = f" {message.indexed.texts} ", codes_in(message.indexed.pairs)
+                self._long.append(_LongMessage(message.doc, texts, pairs))
+        short = [message for message in messages if not message.indexed.is_long]
+        for start in range(0, len(short), _SORTED_AT_ONCE):
+            some = short[start : start + _SORTED_AT_ONCE]
+            pile = pile_of([message.doc for message in some], [message.indexed for message in some])
+            self._waiting.append((pile, some))
+        if self._waiting:
+            for message in self._waiting.popleft()[1]:
+                for _ in self._adding_labels(message):
+                    pass
 
     def add_exploded(self, message: FreshMessage) -> None:
         """Add a message with a list of documents for each label, however long it is."""
@@ -119,6 +134,9 @@ class Tail:
     def adding(self, message: FreshMessage) -> Iterator[None]:
         """Add a message with a list of documents for each label, some thousand labels at a step."""
         self._add_facts(message)
+        yield from self._adding_labels(message)
+
+    def _adding_labels(self, message: FreshMessage) -> Iterator[None]:
         doc, rows, texts = message.doc, self._pairs, self._texts
         words, codes = message.indexed.texts.split(), codes_in(message.indexed.pairs)
         for start in range(0, len(words), _STEP):
@@ -133,8 +151,9 @@ class Tail:
 
     def _add_facts(self, message: FreshMessage) -> None:
         self.last = message.doc
-        for number in message.facts():
+        for number in (session_label(message.sid), role_label(message.role)):
             self._numbers[number].append(message.doc)
+        self._times.append((message.doc, bits_of_time(message.at_us)))
         for label in key_labels(message.key, message.channel):
             self._texts[label].append(message.doc)
 
@@ -143,26 +162,32 @@ class Tail:
         if isinstance(label, int) and label >= FIRST_PAIR:
             row, mark = divmod(label - FIRST_PAIR, CODES_OF_ROW)
             docs = BitMap([one >> MARK_BITS for one in self._pairs.get(row, ()) if one & LAST_MARK == mark])
+        elif isinstance(label, int):
+            self._sort_times()
+            return BitMap(self._numbers.get(label, ()))
         else:
-            found = self._texts.get(label) if isinstance(label, str) else self._numbers.get(label)
-            docs = BitMap() if found is None else BitMap(found)
+            docs = BitMap(self._texts.get(label, ()))
         docs.update(message.doc for message in self._long if message.has(label))
+        docs.update(chain.from_iterable(pile.with_label(label) for pile, _ in self._waiting))
         return docs
 
     def begun(self, letters: str) -> BitMap:
         """Return the documents with any word that begins so."""
-        if BEGINNING + letters in self._texts:
-            return self.docs(BEGINNING + letters)
-        docs = BitMap.union(BitMap(), *(BitMap(self._texts[word]) for word in self._begun(letters)))
+        words = () if BEGINNING + letters in self._texts else self._begun(letters)
+        docs = BitMap.union(self.docs(BEGINNING + letters), *(BitMap(self._texts[word]) for word in words))
         docs.update(message.doc for message in self._long if message.begins(letters))
         return docs
 
     def words(self, letters: str) -> set[str]:
         """Return the words that begin so."""
-        return {*self._begun(letters), *(word for message in self._long for word in message.begun(letters))}
+        of_long = (message.begun(letters) for message in self._long)
+        return {*self._begun(letters), *chain(*of_long, *(pile.words(letters) for pile, _ in self._waiting))}
 
     def _begun(self, letters: str) -> Iterable[str]:
-        return (word for word in self._texts.by_beginning.get(letters[:SHORT], ()) if word.startswith(letters))
+        first = letters[:SHORT]
+        groups = (of for begun, of in self._texts.by_beginning.items() if begun.startswith(first))
+        alike = chain(*groups) if len(first) < SHORT else self._texts.by_beginning.get(first, ())
+        return (word for word in alike if word.startswith(letters))
 
     def texts(self) -> Sequence[str]:
         """Return the labels with text, in order."""
@@ -170,6 +195,7 @@ class Tail:
 
     def postings(self) -> Iterator[tuple[DocLabel, array[int]]]:
         """Yield each label but pairs with its documents: numbers first, each kind in order."""
+        self._sort_times()
         yield from sorted(self._numbers.items())
         for label in self.texts():
             yield label, self._texts[label]
@@ -177,6 +203,14 @@ class Tail:
     def pairs(self) -> Iterator[tuple[int, array[int]]]:
         """Yield the number of each row of pairs, in order, with its documents and marks (see `sets.pairs`)."""
         yield from sorted(self._pairs.items())
+
+    def _sort_times(self) -> None:
+        """Add the times of the messages to the labels of their bits, bit by bit."""
+        for place in range(TIME_BITS) if self._times else ():
+            having = [doc for doc, bits in self._times if bits >> place & 1]
+            if having:
+                self._numbers[bit(place)].extend(having)
+        self._times.clear()
 
 
 def _has(values: Sequence[DocLabel], value: DocLabel) -> bool:

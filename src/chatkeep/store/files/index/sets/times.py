@@ -35,15 +35,9 @@ def time_number(at_us: int) -> int:
     return min(max(0, (seconds + _ZERO) << _US_BITS | microseconds), _LATEST)
 
 
-def time_labels(at_us: int) -> list[int]:
-    """Return the labels of a time, given in microseconds since 2024."""
-    bits = time_number(at_us) ^ (1 << _TOP)
-    found = []
-    while bits:
-        low = bits & -bits
-        found.append(bit(low.bit_length() - 1))
-        bits ^= low
-    return found
+def bits_of_time(at_us: int) -> int:
+    """Return the bits of a time with a label, as one number; the time is given in microseconds since 2024."""
+    return time_number(at_us) ^ (1 << _TOP)
 
 
 def newest(docs_of: DocsOf, docs: BitMap, count: int) -> BitMap:
