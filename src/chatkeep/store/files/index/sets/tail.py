@@ -11,7 +11,7 @@ from array import array
 from bisect import bisect_left
 from collections import defaultdict, deque
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import chain
+from itertools import chain, compress
 from typing import Final
 
 from msgspec import Struct
@@ -38,6 +38,7 @@ from chatkeep.store.files.index.sets.terms import (
 from chatkeep.store.files.index.sets.times import bits_of_time
 
 _STEP: Final = 8192  # labels; adding so many takes about a millisecond
+_DIGITS: Final = bytes.maketrans(b"01", b"\0\1")
 _SORTED_AT_ONCE: Final = 128  # messages; sorting their labels takes about five milliseconds
 
 
@@ -107,10 +108,11 @@ class Tail:
         self.label_count = 0
 
     def catch_up(self, messages: Sequence[FreshMessage]) -> None:
-        """Add messages, whose documents are higher than all before; of many, most wait in piles.
+        """Add messages, whose documents are higher than all before; many wait in piles.
 
-        Sort the labels of the first pile.
+        Sort the labels of the pile that has waited longest, unless all of them have just come.
         """
+        is_due = bool(self._waiting) or len(messages) <= _SORTED_AT_ONCE
         for message in messages:
             self._add_facts(message)
             if message.indexed.is_long:
@@ -121,7 +123,7 @@ class Tail:
             some = short[start : start + _SORTED_AT_ONCE]
             pile = pile_of([message.doc for message in some], [message.indexed for message in some])
             self._waiting.append((pile, some))
-        if self._waiting:
+        if self._waiting and is_due:
             for message in self._waiting.popleft()[1]:
                 for _ in self._adding_labels(message):
                     pass
@@ -206,10 +208,14 @@ class Tail:
 
     def _sort_times(self) -> None:
         """Add the times of the messages to the labels of their bits, bit by bit."""
-        for place in range(TIME_BITS) if self._times else ():
-            having = [doc for doc, bits in self._times if bits >> place & 1]
+        if not self._times:
+            return
+        docs, times = zip(*self._times, strict=True)
+        written = "".join(format(bits, f"0{TIME_BITS}b") for bits in times).encode().translate(_DIGITS)
+        for place in range(TIME_BITS):
+            having = array("I", compress(docs, written[TIME_BITS - 1 - place :: TIME_BITS]))
             if having:
-                self._numbers[bit(place)].extend(having)
+                self._numbers[bit(place)] += having
         self._times.clear()
 
 
