@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from chatkeep.core.search.irregular import BASES, FORMS
 from chatkeep.core.search.stems import QUESTION_WORDS, STOP_WORDS, common_beginning, stem, stem_prefix
 
 ENDINGS = "s es ed ing ly er ies ied y e ness ment ation al ive ize ous ful est eed eedly edly ingly"
@@ -25,6 +26,9 @@ ENDINGS = "s es ed ing ly er ies ied y e ness ment ation al ive ize ous ful est 
         ("книгами", "книга"),
         ("δρομοι", "δρομος"),
         ("कमरे", "कमरा"),
+        ("bought", "buying"),
+        ("gone", "goes"),
+        ("children", "child"),
     ],
 )
 def test_stem_of_other_forms(word: str, other: str) -> None:
@@ -50,6 +54,13 @@ def test_stem_of_any_text(token: str) -> None:
     assert stem(token) == stem(token)
 
 
+def test_irregular_forms() -> None:
+    """A form belongs to one word; what is more often another word has its own stem."""
+    forms = [form for forms in FORMS.values() for form in forms]
+    assert sorted(set(forms)) == sorted(forms)
+    assert ["left", "saw", "leav"] == list(map(stem, ("left", "saw", "leaves")))
+
+
 def test_stop_words() -> None:
     """Question words are stop words; all are lower case; words with a meaning of their own are none."""
     assert QUESTION_WORDS < STOP_WORDS
@@ -62,6 +73,7 @@ def test_common_beginning() -> None:
     letters = "abcdefghijklmnopqrstuvwxyz0"
     beginnings = [*letters, *map("".join, product(letters, repeat=2)), "sky", "ski", "dy", "ly", "ty", "tie", "lie"]
     words = {beginning + ending for beginning in beginnings for ending in ("", *ENDINGS.split())}
+    words |= {*BASES, *(form + ending for form in FORMS for ending in ("", *ENDINGS.split()))}
     of_stem = defaultdict(list)
     for word in words:
         of_stem[stem(word)].append(word)

@@ -1,6 +1,7 @@
 """Finding messages without an index: a query becomes terms, and messages are matched and ranked.
 
 highlighter  the piece of a message with the hits
+irregular    irregular inflections of English
 marks        words with the marks beside them
 pages        the cursor of a further page
 query        the typed text as terms

@@ -1,6 +1,7 @@
 """Stems of words, equal for all inflections of a word, and stop words.
 
-Stems are those of the Snowball project (snowballstem.org), by its own library. The script of a word decides the
+Stems are those of the Snowball project (snowballstem.org), by its own library; irregular forms of English have the stem
+of their word. The script of a word decides the
 language: Latin letters are taken for English, Cyrillic ones for Russian, and so on.
 """
 
@@ -10,6 +11,8 @@ from functools import lru_cache
 from typing import Final
 
 from Stemmer import Stemmer
+
+from chatkeep.core.search.irregular import BASES, FORMS
 
 _BY_SCRIPT: Final = tuple(
     (first, last, Stemmer(language))
@@ -47,6 +50,7 @@ STOP_WORDS: Final = QUESTION_WORDS | frozenset(_OTHERS.split())
 @lru_cache(maxsize=1 << 17)
 def stem(token: str) -> str:
     """Return the stem of a word, or any other token unchanged; a word needs a stemmer for its script."""
+    token = BASES.get(token, token)
     if _SHORTEST <= len(token) <= _LONGEST:
         for first, last, stemmer in _BY_SCRIPT:
             if first <= token[0] <= last:
@@ -57,9 +61,11 @@ def stem(token: str) -> str:
 def common_beginning(word: str) -> str:
     """Return a regular expression for the beginning of all words with this word's stem.
 
-    The word has only ASCII letters and digits. The second letter of English words stays, but for `y` and `i`
+    The word has only ASCII letters and digits. Irregular words have several beginnings, of one letter each. The second letter of English words stays, but for `y` and `i`
     (`dying`, `die`), unless only one is left (`aed`).
     """
+    if (forms := _irregular_forms(word)) is not None:
+        return "|".join(sorted({form[0] for form in forms}))
     if len(word) == 1 or len(stem(word)) == 1:
         return word[0]
     return f"{word[0]}[iy]" if word[1] in "iy" else word[:2]
@@ -74,4 +80,14 @@ def stem_prefix(word: str) -> str:
     if language is None:
         return word
     of_stem = stem(word)
+    if _irregular_forms(word) is not None:
+        return ""
     return "" if language != _BY_SCRIPT[0][0] else of_stem[:-2] if len(of_stem) > _SURE else word[0]
+
+
+def _irregular_forms(word: str) -> tuple[str, ...] | None:
+    """Return the irregular forms of a word, None if it has none."""
+    return _FORMS_OF_STEM.get(stem(word))
+
+
+_FORMS_OF_STEM: Final = {stem(base): forms for base, forms in FORMS.items()}
