@@ -5,7 +5,6 @@ Left out are forms that are more often another word (`left`, `saw`, `ground`, `l
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Mapping
 from typing import Final
 

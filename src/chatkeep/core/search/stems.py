@@ -61,11 +61,14 @@ def stem(token: str) -> str:
 def common_beginning(word: str) -> str:
     """Return a regular expression for the beginning of all words with this word's stem.
 
-    The word has only ASCII letters and digits. Irregular words have several beginnings, of one letter each. The second letter of English words stays, but for `y` and `i`
-    (`dying`, `die`), unless only one is left (`aed`).
+    The word has only ASCII letters and digits. The second letter of English words stays, but for `y` and `i`
+    (`dying`, `die`), unless only one is left (`aed`). An irregular word has a beginning for each form.
     """
-    if (forms := _irregular_forms(word)) is not None:
-        return "|".join(sorted({form[0] for form in forms}))
+    forms = _FORMS_OF_STEM.get(stem(word), (word,))
+    return "|".join(sorted(set(map(_beginning, forms))))
+
+
+def _beginning(word: str) -> str:
     if len(word) == 1 or len(stem(word)) == 1:
         return word[0]
     return f"{word[0]}[iy]" if word[1] in "iy" else word[:2]
@@ -74,20 +77,19 @@ def common_beginning(word: str) -> str:
 def stem_prefix(word: str) -> str:
     """Return the sure common prefix of all words with this word's stem, empty if unknown.
 
-    English words have one. A word of a script without a stemmer is its own prefix. Other stemmers give none.
+    English words have one, but for some irregular ones (`go`, `went`). A word of a script without a stemmer is its own
+    prefix. Other stemmers give none.
     """
     language = next((first for first, last, _ in _BY_SCRIPT if first <= word[0] <= last), None)
     if language is None:
         return word
-    of_stem = stem(word)
-    if _irregular_forms(word) is not None:
+    if language != _BY_SCRIPT[0][0]:
         return ""
-    return "" if language != _BY_SCRIPT[0][0] else of_stem[:-2] if len(of_stem) > _SURE else word[0]
-
-
-def _irregular_forms(word: str) -> tuple[str, ...] | None:
-    """Return the irregular forms of a word, None if it has none."""
-    return _FORMS_OF_STEM.get(stem(word))
+    of_stem = stem(word)
+    prefix = of_stem[:-2] if len(of_stem) > _SURE else of_stem[0]
+    while not all(form.startswith(prefix) for form in _FORMS_OF_STEM.get(of_stem, ())):
+        prefix = prefix[:-1]
+    return prefix
 
 
 _FORMS_OF_STEM: Final = {stem(base): forms for base, forms in FORMS.items()}
