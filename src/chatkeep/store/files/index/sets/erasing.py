@@ -40,14 +40,14 @@ def begin_erasure(db: apsw.Connection) -> None:
 
 def erase_labels(db: apsw.Connection, labels: Sequence[str]) -> None:
     """Delete those labels that only documents have that are gone."""
-    for label, entry in zip(labels, lexicon.entries_of(db, labels), strict=True):
+    for label, entry in zip(labels, lexicon.label_entries(db, labels), strict=True):
         if entry is not None and not _is_alive(db, entry):
             if isinstance(entry, int):
                 db.execute(QUERIES["drop_rows_of_label"], (entry,))
             db.execute(QUERIES["drop_label"], (label,))
 
 
-def _is_alive(db: apsw.Connection, entry: lexicon.Entry) -> bool:
-    docs = docs_in(lexicon.rows_of(db, entry)).to_array()
+def _is_alive(db: apsw.Connection, entry: lexicon.LabelEntry) -> bool:
+    docs = docs_in(lexicon.label_rows(db, entry)).to_array()
     some = (encode(docs[start : start + _DOCS].tolist()).decode() for start in range(0, len(docs), _DOCS))
     return any(one_number(db, QUERIES["any_alive"], (wanted,)) for wanted in some)

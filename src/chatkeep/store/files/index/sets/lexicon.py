@@ -29,27 +29,27 @@ _FEW_SIZES: Final = range(4, 4 * FEW + 1, 4)
 _LAST: Final = "\U0010ffff"
 
 
-Entry = int | bytes
+LabelEntry = int | bytes
 """What the lexicon has for a label: the number of its rows, or its few documents."""
 
 
-def entry_of(db: apsw.Connection, label: str) -> Entry | None:
+def label_entry(db: apsw.Connection, label: str) -> LabelEntry | None:
     """Return the entry of a label, None for one that is in no row."""
     return next((_checked(entry) for (entry,) in db.execute(QUERIES["label"], (label,))), None)
 
 
-def entries_of(db: apsw.Connection, labels: Sequence[str]) -> list[Entry | None]:
+def label_entries(db: apsw.Connection, labels: Sequence[str]) -> list[LabelEntry | None]:
     """Return the entry of each label, None for one that is in no row."""
     found = db.execute(QUERIES["labels"], (encode(labels).decode(),))
     return [None if entry is None else _checked(entry) for (entry,) in found]
 
 
-def few_docs(entry: Entry | None) -> array[int]:
+def few_docs(entry: LabelEntry | None) -> array[int]:
     """Return the documents in an entry, in order."""
     return array("I", entry if isinstance(entry, bytes) else b"")
 
 
-def rows_of(db: apsw.Connection, entry: Entry | None) -> list[tuple[int, bytes]]:
+def label_rows(db: apsw.Connection, entry: LabelEntry | None) -> list[tuple[int, bytes]]:
     """Return the rows behind an entry, in order of the blocks: number of the block, bytes of the set."""
     if isinstance(entry, int):
         return list(db.execute(QUERIES["rows_of_label"], (entry,)))
@@ -79,7 +79,7 @@ def has_own_set(letters: str) -> bool:
 def sets_begun(db: apsw.Connection, letters: str) -> Iterator[list[tuple[int, bytes]]]:
     """Yield the rows of each word that begins so."""
     for (entry,) in db.execute(QUERIES["labels_begun"], (letters, letters + _LAST)):
-        yield rows_of(db, _checked(entry))
+        yield label_rows(db, _checked(entry))
 
 
 def longer_beginnings(db: apsw.Connection) -> set[str]:
@@ -113,7 +113,7 @@ def longer_than_short(word: str) -> Iterator[str]:
     return (word[:length] for length in range(SHORT + mark_size + 1, min(len(word), LETTERS_MAX + mark_size) + 1))
 
 
-def _checked(entry: object) -> Entry:
+def _checked(entry: object) -> LabelEntry:
     """Return an entry as the lexicon has it.
 
     Raises:

@@ -111,11 +111,11 @@ class Postings:
         return docs
 
     def _rows_of(self, label: DocLabel) -> list[tuple[int, bytes]]:
-        return lexicon.rows_of(self._db, lexicon.entry_of(self._db, label) if isinstance(label, str) else label)
+        return lexicon.label_rows(self._db, lexicon.label_entry(self._db, label) if isinstance(label, str) else label)
 
     def _settled_begun(self, letters: str) -> BitMap:
         label = beginning(letters)
-        if lexicon.has_own_set(letters) or lexicon.entry_of(self._db, label) is not None:
+        if lexicon.has_own_set(letters) or lexicon.label_entry(self._db, label) is not None:
             return self._settled_docs(label)
         if label not in self._settled:
             sets = [self._kept(rows) for rows in lexicon.sets_begun(self._db, letters)]

@@ -191,7 +191,7 @@ def _begun(tail: Tail, known: set[str]) -> Iterator[tuple[DocLabel, array[int]]]
 def _write(db: apsw.Connection, batch: list[Posting]) -> list[str]:
     """Add documents to rows, or to the entries of labels with few; return the labels that are new, in order."""
     texts = list(dict.fromkeys(one.label for one in batch if isinstance(one.label, str)))
-    known = dict(zip(texts, lexicon.entries_of(db, texts), strict=True))
+    known = dict(zip(texts, lexicon.label_entries(db, texts), strict=True))
     numbers: dict[DocLabel, int] = {label: entry for label, entry in known.items() if isinstance(entry, int)}
     rows = [one for one in batch if isinstance(one.label, int) or one.label in numbers]
     others = (one for one in batch if isinstance(one.label, str) and one.label not in numbers)
