@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Final, Literal
+from functools import partial
+from typing import Annotated, Final
 
 import msgspec
 from msgspec.json import Decoder
 from starlette.requests import Request
 from starlette.responses import Response
 
-from chatkeep.core.history.state.conversation_items import INCLUDES, shown_item
-from chatkeep.errors import InvalidError
+from chatkeep.core.history.state.conversation_items import shown_item
 from chatkeep.http.gate.binding import Computed, InPath, InQuery
 from chatkeep.http.gate.body import json_of
 from chatkeep.http.gate.rules import json_response
+from chatkeep.http.routes.state.item_pages import IncludedFields, PageLimit, PageParameter, page_response
 from chatkeep.http.services import Own, PoolsParameter
 from chatkeep.model.state.conversations import Conversations, metadata_texts_of
 from chatkeep.wire.answers import json_bytes
@@ -28,56 +29,21 @@ from chatkeep.wire.conversation_objects import (
     listed_conversation,
 )
 
-_PAGE_MAX: Final = 100  # conversations or items in a list
 _NEW: Final = Decoder(NewConversationBody)
 _CHANGE: Final = Decoder(ConversationChangeBody)
 _ITEMS: Final = Decoder(NewItemsBody)
 
 ConversationId = Annotated[str, InPath(description="The id of the conversation.")]
 ItemId = Annotated[str, InPath(description="The id of the item.")]
-PageLimit = Annotated[int, InQuery(ge=1, le=_PAGE_MAX, description="Return at most so many.")]
 AfterConversation = Annotated[
     str | None, InQuery(description="`last_id` of the page before, to continue there with older ones.")
 ]
-AfterItem = Annotated[str | None, InQuery(description="`last_id` of the page before, to continue there.")]
-ItemOrder = Annotated[Literal["asc", "desc"], InQuery(description="`asc`: the first item first. `desc`: the last one.")]
-Included = Annotated[
-    tuple[str, ...],
-    InQuery(
-        alias="include",
-        max_length=len(INCLUDES),
-        description="Return these fields of items, too. Repeat it for several.",
-        schema={"items": {"enum": [*INCLUDES]}},
-    ),
-]
-IncludedToo = Annotated[
-    tuple[str, ...],
-    InQuery(
-        alias="include[]",
-        max_length=len(INCLUDES),
-        description="The same, as OpenAI's own clients write it.",
-        schema={"items": {"enum": [*INCLUDES]}},
-    ),
-]
-
-
-def _include(some: Included = (), others: IncludedToo = ()) -> frozenset[str]:
-    """Return the fields to include.
-
-    Raises:
-        InvalidError: for an unknown one.
-    """
-    named = frozenset((*some, *others))
-    if unknown := sorted(named.difference(INCLUDES)):
-        raise InvalidError("include", f"{unknown[0][:64]!r} is none of {', '.join(INCLUDES)}")
-    return named
 
 
 def _conversations(sessions: Own) -> Conversations:
     return Conversations(sessions)
 
 
-IncludedFields = Annotated[frozenset[str], Computed(_include)]
 OwnConversations = Annotated[Conversations, Computed(_conversations)]
 
 
@@ -123,22 +89,10 @@ async def delete_conversation(
 
 
 async def list_items(
-    conversations: OwnConversations,
-    threads: PoolsParameter,
-    conversation_id: ConversationId,
-    include: IncludedFields,
-    *,
-    limit: PageLimit = 20,
-    after: AfterItem = None,
-    order: ItemOrder = "desc",
+    conversations: OwnConversations, threads: PoolsParameter, conversation_id: ConversationId, asked: PageParameter
 ) -> Response:
     """List the items of a conversation, the last one first unless `order` says otherwise."""
-
-    def listed() -> bytes:
-        page = conversations.items(conversation_id, after=after, limit=limit, is_rising=order == "asc")
-        return json_bytes(item_list(page.items, include, has_more=page.has_more))
-
-    return json_response(await threads.read(listed))
+    return await page_response(threads, partial(conversations.items, conversation_id), asked)
 
 
 async def create_items(

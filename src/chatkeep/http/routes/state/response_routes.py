@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Annotated
 
 import msgspec
@@ -10,11 +11,11 @@ from starlette.responses import Response
 from chatkeep.errors import InvalidError
 from chatkeep.http.gate.binding import Computed, InPath, InQuery
 from chatkeep.http.gate.rules import json_response
-from chatkeep.http.routes.state.conversation_routes import AfterItem, IncludedFields, ItemOrder, PageLimit
+from chatkeep.http.routes.state.item_pages import IncludedFields, PageParameter, page_response
 from chatkeep.http.services import Own, PoolsParameter
 from chatkeep.model.state.response_reading import ResponseReading
 from chatkeep.wire.answers import json_bytes
-from chatkeep.wire.conversation_objects import DeletedResponse, item_list
+from chatkeep.wire.conversation_objects import DeletedResponse
 
 ResponseId = Annotated[str, InPath(description="The id of the response.")]
 AsStream = Annotated[bool, InQuery(description="Only `false` is possible: events are not kept.")]
@@ -49,22 +50,10 @@ async def delete_response(responses: OwnResponses, threads: PoolsParameter, resp
 
 
 async def list_input_items(
-    responses: OwnResponses,
-    threads: PoolsParameter,
-    response_id: ResponseId,
-    include: IncludedFields,
-    *,
-    limit: PageLimit = 20,
-    after: AfterItem = None,
-    order: ItemOrder = "desc",
+    responses: OwnResponses, threads: PoolsParameter, response_id: ResponseId, asked: PageParameter
 ) -> Response:
     """List the items that the model was sent for a response, the last one first unless `order` says otherwise."""
-
-    def listed() -> bytes:
-        page = responses.input_items(response_id, after=after, limit=limit, is_rising=order == "asc")
-        return json_bytes(item_list(page.items, include, has_more=page.has_more))
-
-    return json_response(await threads.read(listed))
+    return await page_response(threads, partial(responses.input_items, response_id), asked)
 
 
 async def cancel_response(responses: OwnResponses, threads: PoolsParameter, response_id: ResponseId) -> Response:
