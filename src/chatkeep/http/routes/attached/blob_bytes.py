@@ -42,10 +42,9 @@ async def get_blob(request: Request, sessions: Own, threads: PoolsParameter, sha
         file.close()
         return Response(status_code=_UNCHANGED, headers=headers)
     kind = media_type(os.pread(file.fileno(), TYPE_HEAD_BYTES, 0))
-    way = "inline" if kind.is_shown else "attachment"
     headers |= {
         "Content-Security-Policy": ATTACHMENT_POLICY,
-        "Content-Disposition": f'{way}; filename="{sha256[:12]}{kind.suffix}"',
+        "Content-Disposition": "inline" if kind.is_shown else "attachment",  # no name: the page has the sender's own
     }
     status, start, end = _asked(request.headers.get("range", ""), size_bytes)
     if status == _UNSATISFIABLE:

@@ -1,10 +1,11 @@
 // Parts of a message that are files: their names, kinds and sizes, and their bytes where they are stored with it.
 
+import { blobIn } from "./blob-names.js";
 import { fieldsOf, pictureIn } from "./messages.js";
 
 /** @typedef {import("./messages.js").Part} Part */
 /** @typedef {"picture" | "audio" | "video" | "file"} Kind */
-/** @typedef {{ kind: Kind, name: string, type: string, data: string, address: string }} Attachment `data` is Base64, `address` where it lies; either may be empty */
+/** @typedef {{ kind: Kind, name: string, type: string, data: string, address: string, blob: import("./blob-names.js").BlobPlace | null }} Attachment `data` is Base64, `address` where it lies; either may be empty. `blob` is where the server has the bytes */
 
 /** @type {[RegExp, Kind][]} */
 const KINDS = [[/image|picture/, "picture"], [/audio|voice/, "audio"], [/video/, "video"], [/file|document|attachment|pdf|blob/, "file"]];
@@ -27,8 +28,9 @@ export function attachmentIn(part) {
   const address = pictureIn(part) ?? textIn(places, LOCATED);
   const inline = textIn(places, ["file_data", "data", "b64_json"]) || address;
   const [, ownType = "", ownData = ""] = DATA.exec(inline) ?? [];
+  const blob = blobIn(inline);
   const format = textIn(places, ["format"]);
-  const type = ownType || textIn(places, TYPED) || (format && `${kind === "picture" ? "image" : kind}/${format}`);
+  const type = ownType || blob?.type || textIn(places, TYPED) || (format && `${kind === "picture" ? "image" : kind}/${format}`);
   const data = ownData || (/^[A-Za-z0-9+/=\s]+$/.test(inline) && inline !== address ? inline : "");
   const isAway = ADDRESS.test(address);
   return {
@@ -37,6 +39,7 @@ export function attachmentIn(part) {
     type,
     data,
     address: isAway ? address : "",
+    blob,
   };
 }
 

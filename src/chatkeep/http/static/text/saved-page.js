@@ -3,6 +3,7 @@
 import { attachmentIn } from "./attachments.js";
 import { figuresOf, figureWords } from "./figures.js";
 import { partSourceOf } from "./json.js";
+import { blobIn } from "./blob-names.js";
 import { isPicture } from "./markdown.js";
 import { callsOf, endOf, fieldsOf, outcomeOf, pictureIn, resultsOf, textOfPart } from "./messages.js";
 import { hasFailed } from "./outcomes.js";
@@ -94,7 +95,7 @@ function partElement(part, source) {
     return box;
   }
   const picture = pictureIn(part);
-  if (picture && isPicture(picture)) return made("img", { class: "picture", src: picture, alt: words.picture });
+  if (picture && isPicture(picture) && !blobIn(picture)) return made("img", { class: "picture", src: picture, alt: words.picture });
   const attachment = attachmentIn(part);
   if (attachment) return made("p", { class: "attachment" }, [words.attachmentKinds[attachment.kind], attachment.name, attachment.address].filter(Boolean).join(" · "));
   return stepOf(String(fieldsOf(part).type ?? words.part), [source()]);

@@ -13,9 +13,9 @@ import { OtherPart } from "./tool-calls.js";
 
 /** @param {{ attachment: Attachment, source: () => string }} props */
 export function AttachmentPart({ attachment, source }) {
-  const { kind, name, type, address, data } = attachment;
-  if (!name && !type && !address && !data) return html`<${OtherPart} title=${words.attachmentKinds[kind]} body=${source()} />`;
-  const size = data ? sized(bytesIn(attachment)) : "";
+  const { kind, name, type, address, data, blob } = attachment;
+  if (!name && !type && !address && !data && !blob) return html`<${OtherPart} title=${words.attachmentKinds[kind]} body=${source()} />`;
+  const size = blob ? sized(blob.size) : data ? sized(bytesIn(attachment)) : "";
   const save = () => {
     const bytes = bytesOf(attachment);
     if (bytes) download(bytes, fileName(name || words.attachmentKinds[kind]));
@@ -26,6 +26,7 @@ export function AttachmentPart({ attachment, source }) {
       ${icon(kind, 18)}
       <span class="what"><bdi class="name">${name || words.attachmentKinds[kind]}</bdi><span class="aside">${[words.attachmentKinds[kind], type, size].filter(Boolean).join(" · ")}</span></span>
       ${data && html`<button class="quiet" aria-label=${words.saveFile(name || words.attachmentKinds[kind])} title=${words.save} onClick=${save}>${icon("save")}</button>`}
+      ${blob && html`<a class="button quiet" href=${blob.address} download=${fileName(name || words.attachmentKinds[kind])} aria-label=${words.saveFile(name || words.attachmentKinds[kind])} title=${words.save}>${icon("save")}</a>`}
       ${address && html`<a class="button quiet" href=${address} target="_blank" rel="noopener noreferrer" aria-label=${words.openElsewhere(hostOf(address))}>${words.openAt(hostOf(address))}</a>`}
     </div>
   `;

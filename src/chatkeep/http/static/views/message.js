@@ -7,6 +7,7 @@ import { attachmentIn } from "../text/attachments.js";
 import { figuresOf, figureWords } from "../text/figures.js";
 import { folded } from "../text/folding.js";
 import { partSourceOf } from "../text/json.js";
+import { pictureBlobIn } from "../text/blob-names.js";
 import { isPicture } from "../text/markdown.js";
 import { callsOf, endOf, fieldsOf, outcomeOf, pictureIn, textOf, textOfPart } from "../text/messages.js";
 import { hasFailed } from "../text/outcomes.js";
@@ -110,7 +111,8 @@ function Part({ part, source, isSought }) {
   const text = textOfPart(part);
   if (text !== null) return html`<${Text} text=${text} isSought=${isSought} />`;
   const picture = pictureIn(part);
-  if (picture && isPicture(picture)) return html`<img class="picture" src=${picture} alt=${words.picture} />`;
+  const shown = picture && (pictureBlobIn(picture) ?? (isPicture(picture) && picture));
+  if (shown) return html`<img class="picture" src=${shown} loading="lazy" alt=${words.picture} />`;
   const attachment = attachmentIn(part);
   if (attachment) return html`<${AttachmentPart} attachment=${attachment} source=${source} />`;
   return html`<${OtherPart} title=${String(fieldsOf(part).type ?? words.part)} body=${source()} />`;
