@@ -54,7 +54,11 @@ SUITES = (
         ("openai-agents==0.24.0", "pytest-asyncio"),
         "for_openai_agents",
         "openai-agents==0.24.0",
-        ("tests/memory/test_session.py", "tests/memory/test_session_limit.py"),
+        (
+            "tests/memory/test_session.py",
+            "tests/memory/test_session_limit.py",
+            str(ROOT / "tools" / "conformance" / "conversations_session.py"),
+        ),
         _SQLITE,
     ),
     Suite(
