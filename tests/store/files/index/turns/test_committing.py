@@ -202,6 +202,27 @@ def test_write_where_the_log_cannot_be_copied(
     assert [(1, 0)] == _numbers(medium)
 
 
+@pytest.mark.parametrize("error", [MemoryError(), apsw.NoMemError(), IndexLostError("gone"), ValueError("odd")])
+def test_send_after_the_housework_failed(
+    committer: Committer, medium: OnDisk, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    """Any error of the care for the database is put off: the thread of the index goes on, and so does every change."""
+
+    def refused(_: Database) -> int:
+        raise error
+
+    monkeypatch.setattr(committing.sealing, "fresh_count", refused)
+    monkeypatch.setattr(committing, "_LOG_PAGES", 1)
+    monkeypatch.setattr(OnDisk, "is_in_place", refused)
+    assert [0, 1, 2] == [committer.send(_put(number)).result(30) for number in range(3)]
+    assert 3 == committer.write(_put(3))
+    monkeypatch.setattr(committing.sealing, "fresh_count", lambda _: 1 << 20)
+    monkeypatch.setattr(committing.sealing, "sealing", refused)
+    assert [4, 5, 6] == [committer.send(_put(number)).result(30) for number in range(4, 7)]
+    committer.close()
+    assert [(number, 0) for number in range(7)] == _numbers(medium)
+
+
 def test_copying_the_log_beside_the_changes(
     committer: Committer, medium: OnDisk, monkeypatch: pytest.MonkeyPatch
 ) -> None:

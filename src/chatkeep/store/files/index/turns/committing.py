@@ -11,6 +11,7 @@ write-ahead log back into the database, so that no change has to wait for the fl
 from __future__ import annotations
 
 import contextlib
+import logging
 import queue
 import threading
 from collections import deque
@@ -43,6 +44,7 @@ _COUNTED_AGAIN: Final = 256  # rows changed; then the fresh messages are counted
 _LOG_PAGES: Final = 1000  # of the write-ahead log; with more, it is copied back beside the changes
 _LOG_PAGES_MAX: Final = 8000  # with more, the changes wait for the copy: 32 MB
 _COPY_CACHE_KB: Final = 64  # KiB of pages, for the connection that copies the log back
+_log = logging.getLogger("chatkeep.store")
 
 
 class _Outcome(Protocol):
@@ -171,8 +173,7 @@ class Committer:
                 group += [self._waiting.popleft() for _ in range(min(len(self._waiting), _GROUP_MAX))]
             with self._turn:
                 self._commit(group)
-                with contextlib.suppress(*FAILURES), lost_as_such():  # the changes are committed all the same
-                    is_due = self._housework.is_due()
+                is_due = self._housework.is_due()
         finally:
             self._pass_on(group)
         if is_due:
@@ -251,10 +252,34 @@ class Committer:
                 has_sealed = self._housework.seal()
 
 
+class _PutOff:
+    """A block of housework. After any error it is done later: no change fails for it, and no thread ends.
+
+    The next change reports a lost or refusing database. The log names each other kind of error once.
+    """
+
+    def __init__(self) -> None:
+        self._logged: set[str] = set()
+
+    def __enter__(self) -> None:
+        """Do nothing."""
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> bool:
+        """Let an error pass only if it ends the process."""
+        if not isinstance(error, Exception):
+            return False
+        name = type(error).__name__
+        if not isinstance(error, FAILURES) and name not in self._logged:
+            self._logged.add(name)
+            _log.warning("the care for the index is put off: %s", name)
+        return True
+
+
 class _Housework:
     """The care for the database between changes: fresh messages are sealed, the write-ahead log is copied back."""
 
     def __init__(self, db: Database, medium: Medium) -> None:
+        self._put_off = _PutOff()
         self._db = db
         self._medium = medium
         self._sealing: Iterator[None] | None = None
@@ -266,6 +291,11 @@ class _Housework:
 
     def is_due(self) -> bool:
         """Tell after a commit whether the thread of the index has to wake up."""
+        with self._put_off, lost_as_such():
+            return self._is_due()
+        return False
+
+    def _is_due(self) -> bool:
         if self._is_log_long():
             if self._log_pages < _LOG_PAGES_MAX:
                 return True
@@ -287,15 +317,15 @@ class _Housework:
 
     def seal(self) -> bool:
         """Take a step of sealing; tell whether it succeeded. After an error, sealing begins again at the next step."""
-        try:
-            with lost_as_such():
-                self._sealing = self._sealing or sealing.sealing(self._db)
-                if next(self._sealing, self) is self:
-                    self._sealing = None
-        except FAILURES:  # the next change reports it
+        is_done = False
+        with self._put_off, lost_as_such():
+            self._sealing = self._sealing or sealing.sealing(self._db)
+            if next(self._sealing, self) is self:
+                self._sealing = None
+            is_done = True
+        if not is_done:
             self._sealing = None
-            return False
-        return True
+        return is_done
 
     def finish(self) -> None:
         """Seal all there is to seal, before the database is closed."""
@@ -304,8 +334,8 @@ class _Housework:
 
     def copy_log(self) -> None:
         """Copy a long write-ahead log back into the database, by a connection of its own, beside the changes."""
-        if self._is_log_long() and self._medium.is_in_place():
-            with contextlib.suppress(*FAILURES), lost_as_such():
+        with self._put_off, lost_as_such():
+            if self._is_log_long() and self._medium.is_in_place():
                 self._copying = self._copying or self._medium.connected(cache_kb=_COPY_CACHE_KB)
                 self._copy(self._copying)
 
@@ -333,7 +363,7 @@ class _Housework:
     def _fresh_count(self) -> int:
         """Return about how many messages wait to be sealed; 0 during a build, which puts them into rows itself."""
         if self._db.bulk is None:
-            with contextlib.suppress(*FAILURES), lost_as_such():
+            with self._put_off, lost_as_such():
                 return sealing.fresh_count(self._db)
         return 0
 
