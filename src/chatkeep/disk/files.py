@@ -7,7 +7,7 @@ import fcntl
 import os
 import stat
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final, Literal
 
@@ -23,7 +23,7 @@ files are flushed all the same. `none`: nothing is ever flushed.
 
 
 _FLUSHES_AT_ONCE: Final = 8  # files; a disk takes so many flushes in the time of one or two
-_COPY_BYTES: Final = 1 << 20  # the most for one write call
+_UNFLUSHED_BYTES: Final = 1 << 20  # the most for one write call; a flush of any file waits for what others wrote before
 _IN_MEMORY: Final = "/dev/shm"  # noqa: S108 - the parent of a new folder, private to its owner
 
 
@@ -180,11 +180,19 @@ def read_at(fd: int, start: int, size: int) -> bytes:
     return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
 
-def write_whole(fd: int, content: bytes) -> None:
-    """Write all bytes at the place of a descriptor."""
+def write_drained(fd: int, start: int, content: bytes, flush: Callable[[], None]) -> None:
+    """Write all bytes at an offset. Flush after each MiB but the last piece, so that no flush of others waits long.
+
+    A disk flushes all it was given before. Behind 16 MiB, the flush of a short append takes twice as long or more.
+    """
     view = memoryview(content)
+    unflushed = 0
     while view:
-        view = view[os.write(fd, view[:_COPY_BYTES]) :]
+        if unflushed >= _UNFLUSHED_BYTES:
+            flush()
+            unflushed = 0
+        written = os.pwrite(fd, view[: _UNFLUSHED_BYTES - unflushed], start)
+        start, unflushed, view = start + written, unflushed + written, view[written:]
 
 
 def will_read(fd: int, start: int, size: int) -> None:

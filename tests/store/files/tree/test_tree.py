@@ -16,6 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chatkeep.disk import locks
+from chatkeep.disk.files import Durability
 from chatkeep.disk.locks import is_held
 from chatkeep.errors import BusyError, StorageError, StorageFullError
 from chatkeep.store.files.tree.tree import KEPT, NotRegularError, Tree, file_name, is_file_name, kept_name
@@ -416,3 +417,35 @@ def test_kept_name_fits_a_file_system(name: str) -> None:
     assert len(os.fsencode(kept)) <= 190
     assert (found := KEPT.fullmatch(kept)) is not None
     assert os.fsencode(name).startswith(os.fsencode(found[1]))
+
+
+@pytest.mark.parametrize("durability", ["full", "none"])
+def test_write_long_content_with_flushes_between(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, durability: Durability
+) -> None:
+    """A long text never leaves the disk more than a MiB to flush at once: others' flushes would wait for all of it."""
+    content = b"{" + b"a" * (5 << 20) + b"\n"
+    unflushed = [0]
+    pwrite, fdatasync = os.pwrite, os.fdatasync
+
+    def counted(fd: int, data: bytes, start: int) -> int:
+        written = pwrite(fd, data, start)
+        unflushed.append(unflushed[-1] + written)
+        return written
+
+    def flushed(fd: int) -> None:
+        fdatasync(fd)
+        unflushed.append(0)
+
+    monkeypatch.setattr(os, "pwrite", counted)
+    monkeypatch.setattr(os, "fdatasync", flushed)
+    tree = Tree(tmp_path / "workspace", durability=durability)
+    with tree.created(NAME, content) as file:
+        file.overwrite_tail(len(content), content)
+    with tree.created_together({"b-2.json": content}) as made, tree.locked(NAME) as file:
+        tree.replace(file, content)
+    tree.close()
+
+    assert ["b-2.json"] == list(made)
+    assert {content} == {(tmp_path / "workspace" / "sessions" / name).read_bytes() for name in (NAME, "b-2.json")}
+    assert (durability == "full") == (max(unflushed) <= 1 << 20)

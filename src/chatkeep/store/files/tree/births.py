@@ -5,9 +5,10 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Iterable, Iterator, Mapping
+from functools import partial
 from typing import NamedTuple
 
-from chatkeep.disk.files import Durability, to_disk_together, told, write_whole
+from chatkeep.disk.files import Durability, to_disk, to_disk_together, told, write_drained
 from chatkeep.disk.locks import flock
 from chatkeep.store.files.tree.folders import Folders
 from chatkeep.store.files.tree.held import LockedFile
@@ -32,11 +33,14 @@ def born_together(
     folders.make()
     with contextlib.ExitStack() as born:
         with told():
-            unborn = {name: _unborn(folders, content, born) for name, content in contents.items()}
-            if durability != "none":
+            is_durable = durability != "none"
+            unborn = {
+                name: _unborn(folders, content, born, is_durable=is_durable) for name, content in contents.items()
+            }
+            if is_durable:
                 to_disk_together([file.fd for file in unborn.values()])
             made = {name: LockedFile(file.fd, name, durability, os.fstat(file.fd)) for name, file in unborn.items()}
-            for name in made.keys() - _named(folders, unborn, is_durable=durability != "none"):
+            for name in made.keys() - _named(folders, unborn, is_durable=is_durable):
                 del made[name]
             for file in unborn.values():
                 forget_unborn(folders, file.name)
@@ -56,14 +60,14 @@ def forget_unborn(folders: Folders, name: str) -> None:
         os.unlink(name, dir_fd=folders.tmp)
 
 
-def _unborn(folders: Folders, content: bytes, born: contextlib.ExitStack) -> _Unborn:
-    """Write a file without a name among the sessions, locked, not flushed; the stack removes and closes it."""
+def _unborn(folders: Folders, content: bytes, born: contextlib.ExitStack, *, is_durable: bool) -> _Unborn:
+    """Write a file without a name among the sessions, locked, its end not flushed; the stack removes and closes it."""
     name = f"{os.getpid()}-{os.urandom(8).hex()}"
     fd = os.open(name, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600, dir_fd=folders.tmp)
     born.callback(os.close, fd)
     born.callback(forget_unborn, folders, name)
     flock(fd)
-    write_whole(fd, content)
+    write_drained(fd, 0, content, partial(to_disk, fd) if is_durable else lambda: None)
     return _Unborn(fd, name)
 
 

@@ -10,11 +10,11 @@ import contextlib
 import os
 from typing import Final
 
-from chatkeep.disk.files import Durability, Stamp, read_at, stamp_of, to_disk, told
+from chatkeep.disk.files import Durability, Stamp, read_at, stamp_of, to_disk, told, write_drained
 from chatkeep.errors import BusyError
 from chatkeep.store.files.tree.format import reserved_size
 
-_COPY_BYTES: Final = 1 << 20  # the most for one write call
+_RESERVED_BYTES: Final = 1 << 20  # the most to reserve between two flushes
 
 
 class LockedFile:
@@ -99,9 +99,7 @@ class LockedFile:
             if now.st_nlink > 1 or not self.is_as_seen(now):
                 raise BusyError
             try:
-                written = 0
-                while written < len(content):
-                    written += os.pwrite(self.fd, content[written:], tail + written)
+                write_drained(self.fd, tail, content, self._flush)
                 self._seen = stamp_of(os.fstat(self.fd))
                 self._flush()
             except OSError:
@@ -116,7 +114,11 @@ class LockedFile:
         goal = reserved_size(needed)
         try:
             while size < goal:
-                size += os.pwrite(self.fd, b"\n" * min(goal - size, _COPY_BYTES), size)
+                piece = b"\n" * min(goal - size, _RESERVED_BYTES)
+                write_drained(self.fd, size, piece, self._flush)
+                size += len(piece)
+                if size < goal:
+                    self._flush()
         except OSError:
             with contextlib.suppress(OSError):
                 os.ftruncate(self.fd, size)

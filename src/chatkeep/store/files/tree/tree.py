@@ -41,7 +41,7 @@ from chatkeep.disk.files import (
     stamp_of,
     to_disk,
     told,
-    write_whole,
+    write_drained,
 )
 from chatkeep.disk.locks import Turns, flock, is_held, is_locked
 from chatkeep.errors import BusyError, StorageError, storage_error
@@ -378,7 +378,11 @@ class Tree:
         self._flush_folder(self._folders.sessions)
 
     def _write(self, fd: int, content: bytes) -> None:
-        write_whole(fd, content)
+        flush = partial(self._flush_to_disk, fd)
+        write_drained(fd, 0, content, flush)
+        flush()
+
+    def _flush_to_disk(self, fd: int) -> None:
         if self._durability != "none":
             to_disk(fd)
 
