@@ -9,7 +9,7 @@ import pytest
 
 from chatkeep.errors import BusyError
 from chatkeep.http.gate import room as rooms
-from chatkeep.http.gate.room import COST, SMALL_BYTES, BodyMemory, Room
+from chatkeep.http.gate.room import COST, OLD, SMALL_BYTES, YOUNG, BodyMemory, Room
 
 LARGE = SMALL_BYTES + 1
 SIZE = 8 * LARGE * COST  # three quarters of which, for large bodies, hold six of them
@@ -134,18 +134,40 @@ def test_lose_no_room_to_who_leaves() -> None:
 def test_tidy_up_after_large_bodies(monkeypatch: pytest.MonkeyPatch) -> None:
     """Memory is given back to the system after a large body, once more after others meanwhile, never for small ones."""
     monkeypatch.setattr(rooms, "TIDY_S", 0.01)
-    tidied: list[bool] = []
+    tidied: list[int] = []
 
-    async def bodies(size: int, count: int) -> int:
+    async def bodies(size: int, count: int) -> list[int]:
         tidied.clear()
-        whole = BodyMemory(SIZE, lambda: tidied.append(True))
+        whole = BodyMemory(SIZE, tidied.append)
         for room in [await whole.room(size) for _ in range(2)]:
             room.give_back()
+        await until_tidied(count)
+        return tidied
+
+    async def until_tidied(count: int) -> None:
         for _ in range(1000):
             await asyncio.sleep(0.01)
             if len(tidied) >= count:
                 break
-        return len(tidied)
 
-    assert 2 == asyncio.run(bodies(LARGE, 2))
-    assert 0 == asyncio.run(bodies(SMALL_BYTES, 0))
+    assert [YOUNG, OLD] == asyncio.run(bodies(LARGE, 2))
+    assert [] == asyncio.run(bodies(SMALL_BYTES, 0))
+
+
+def test_search_for_all_garbage_now_and_then(monkeypatch: pytest.MonkeyPatch) -> None:
+    """While large bodies keep coming, one search in ten is for all garbage; the others stop the threads for less."""
+    monkeypatch.setattr(rooms, "TIDY_S", 0.0)
+    tidied: list[int] = []
+
+    async def keep_coming() -> None:
+        whole = BodyMemory(SIZE, tidied.append)
+        while True:
+            for room in [await whole.room(LARGE) for _ in range(2)]:
+                room.give_back()
+            if len(tidied) >= 30:
+                break
+            await asyncio.sleep(0)
+
+    asyncio.run(keep_coming())
+    assert len(tidied) == tidied.count(OLD) + tidied.count(YOUNG)
+    assert tidied.count(OLD) - len(tidied) // 10 in range(3)  # some more once no more bodies come

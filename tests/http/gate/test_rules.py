@@ -9,7 +9,7 @@ from typing import cast
 
 import msgspec
 
-from chatkeep.http.gate.room import MIDDLING_BYTES
+from chatkeep.http.gate.room import MIDDLING_BYTES, SMALL_BYTES
 from chatkeep.http.gate.rules import Pools
 from chatkeep.model.places import Root
 from chatkeep.threads import COMPARISONS_AT_ONCE, Threads
@@ -58,7 +58,15 @@ def test_look_up_does_not_wait_for_storing() -> None:
     """The place of a long call is found while another long call, and a long text, are being stored."""
     assert 1 == asyncio.run(_begun((HOLDING, LONG), (APPEND, LONG), (HOLDING, LONG)))
     assert 2 == asyncio.run(_begun((HOLDING, LONG), (HOLDING, LONG), (ROOT_REQUEST, LONG)))
-    assert 3 == asyncio.run(_begun((HOLDING, LONG), (APPEND, b"x"), (ROOT_REQUEST, LONG), (ROOT_REQUEST, b"x")))
+    assert 4 == asyncio.run(_begun((HOLDING, LONG), (APPEND, b"x"), (ROOT_REQUEST, LONG), (ROOT_REQUEST, b"x")))
+
+
+def test_short_text_does_not_wait_for_a_longer_one() -> None:
+    """Small, middling and long bodies are stored side by side; two of one size take turns."""
+    small, middling = b"x" * SMALL_BYTES, b"x" * MIDDLING_BYTES
+    works: list[tuple[Task, bytes]] = [(APPEND, LONG), (APPEND, middling), (APPEND, small)]
+    assert 3 == asyncio.run(_begun(*works, *works))
+    assert 2 == asyncio.run(_begun((ROOT_REQUEST, LONG), (ROOT_REQUEST, small), (ROOT_REQUEST, middling)))
 
 
 def test_compare_few_at_once() -> None:

@@ -18,7 +18,10 @@ from typing import Final
 from chatkeep.errors import BusyError
 
 ROOM_WAIT_S: Final = 30.0  # then the sender gets 503
-TIDY_S: Final = 3.0  # before each search for garbage; one takes 10 ms and stops all threads
+TIDY_S: Final = 3.0  # before each search for garbage
+YOUNG: Final = 1  # the generation of garbage made of late; to search for it takes 1 ms
+OLD: Final = 2  # the generation of all garbage; to search for it takes 15 ms and stops all threads
+_YOUNG_IN_A_ROW: Final = 9  # searches for young garbage while bodies keep coming, before one for all
 SMALL_BYTES: Final = 64 << 10  # of a body; up to this size it takes room from the small share
 COST: Final = 12  # bytes of memory for a byte of a body; bench/bodies.py measures 5 to 12
 BODY_MEMORY: Final = 1 << 30  # bytes
@@ -60,10 +63,11 @@ class Room:
 class BodyMemory:
     """The memory for bodies: a small and a large share, for one event loop."""
 
-    def __init__(self, size_bytes: int = BODY_MEMORY, tidy: Callable[[], None] | None = None) -> None:
+    def __init__(self, size_bytes: int = BODY_MEMORY, tidy: Callable[[int], None] | None = None) -> None:
         """Take the number of bytes, and the function returning free memory to the system.
 
-        The function runs in a thread, `TIDY_S` after a large body is gone.
+        The function runs in a thread, `TIDY_S` after a large body is gone. It gets the generation of garbage to search:
+        `OLD`, or `YOUNG` most times while bodies keep coming, so that others wait less.
         """
         self._small = Share(size_bytes // _SMALL_SHARE)
         self._large = Share(size_bytes - self._small.size_bytes, self._tidy_soon)
@@ -71,6 +75,7 @@ class BodyMemory:
         self._tidy = tidy
         self._timer: asyncio.TimerHandle | None = None
         self._is_untidy = False
+        self._young_count = 0
 
     @property
     def held_bytes(self) -> int:
@@ -111,9 +116,11 @@ class BodyMemory:
         else:
             self._is_untidy = True
 
-    def _tidy_now(self, tidy: Callable[[], None]) -> None:
+    def _tidy_now(self, tidy: Callable[[int], None]) -> None:
         self._timer = None
-        asyncio.get_running_loop().run_in_executor(None, tidy)
+        is_young = self._is_untidy and self._young_count < _YOUNG_IN_A_ROW
+        self._young_count = self._young_count + 1 if is_young else 0
+        asyncio.get_running_loop().run_in_executor(None, tidy, YOUNG if is_young else OLD)
         if self._is_untidy:
             self._is_untidy = False
             self._tidy_soon()

@@ -6,6 +6,7 @@ A rule is checked first for each route.
 from __future__ import annotations
 
 import asyncio
+from bisect import bisect_left
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
@@ -19,7 +20,7 @@ from chatkeep.core.bounds import LARGE_BODY_BYTES_MAX
 from chatkeep.core.search.search import Search
 from chatkeep.disk.short_reads import LongReadError, short_reads
 from chatkeep.http.gate.guard import Grant, authorise, authorise_everywhere
-from chatkeep.http.gate.room import MIDDLING_BYTES, BodyMemory, Room
+from chatkeep.http.gate.room import MIDDLING_BYTES, SMALL_BYTES, BodyMemory, Room
 from chatkeep.sessions.sessions import Sessions
 from chatkeep.threads import Threads
 from chatkeep.wire.answers import json_bytes
@@ -30,11 +31,12 @@ from chatkeep.workers.beside import Beside
 from chatkeep.workers.showing import Showing, shown
 
 SHORT_BYTES: Final = 8 << 10  # of a body; the slowest text of that size takes the interpreter 30 ms
-LANES: Final = 5
+LANES: Final = 7
 """Pieces of work at a time in the other process, of different kinds."""
-_READING: Final = 2  # the lane of work that only reads
-_WHOLE: Final = 3  # the lane of whole sessions
-_SHOWING: Final = 4  # the lane of long answers
+_SIZES: Final = (SMALL_BYTES, MIDDLING_BYTES)  # of bodies; longer ones hold up no shorter ones
+_READING: Final = 3  # the first of two lanes of work that only reads
+_WHOLE: Final = 5  # the lane of whole sessions
+_SHOWING: Final = 6  # the lane of long answers
 SHOWN_BYTES: Final = 1 << 18  # bytes to read for an answer made here; the slowest text of that size takes 2 ms
 _SECONDS_A_BYTE: Final = 2e-5  # time-out: four times the slowest text on a busy machine
 _SECONDS_A_BYTE_WHOLE: Final = 2e-3  # the same for sessions without messages, each with flushes of its own
@@ -144,17 +146,15 @@ class Pools(Threads):
         """Run a task on a body in the other process, and return its answer; None leaves the task to this process.
 
         Work that only reads queues apart from work that stores, and from answers without a body, made of `read_bytes`
-        stored bytes. Whole sessions queue apart from messages, and of these, bodies up to `MIDDLING_BYTES` apart from
-        longer ones.
+        stored bytes. Whole sessions queue apart from messages, and small, middling and long bodies of these apart from
+        each other.
 
         Raises:
             ChatkeepError: the error of the other process.
         """
         if self._writer is None:
             return None
-        looking = _READING if body else _SHOWING
-        lane = looking if asked.only_reads else _WHOLE if asked.is_whole else len(body) > MIDDLING_BYTES
-        async with self._lanes[lane]:
+        async with self._lanes[_lane_of(asked, len(body))]:
             lasts_s = (_SECONDS_A_BYTE_WHOLE if asked.is_whole else _SECONDS_A_BYTE) * (len(body) + read_bytes)
             told = await self._writer.ask(*handed_over(asked, body), lasts_s=lasts_s)
         return None if told is None else answer_of(told)
@@ -167,6 +167,14 @@ class Pools(Threads):
             if page is not None:
                 return page
         return await self.search(_page_of, sessions, search)
+
+
+def _lane_of(asked: Task, body_bytes: int) -> int:
+    if not body_bytes:
+        return _SHOWING if asked.only_reads else _WHOLE
+    if asked.only_reads:
+        return _READING + (body_bytes > MIDDLING_BYTES)
+    return _WHOLE if asked.is_whole else bisect_left(_SIZES, body_bytes)
 
 
 async def room_for(request: Request, memory: BodyMemory) -> Room:
