@@ -16,6 +16,7 @@ import pytest
 from chatkeep.http.gate.connection import BoundedProtocol
 from chatkeep.http.streams.relay import Relay
 from chatkeep.http.streams.upstreams import Upstreams
+from chatkeep.model import upstream as model_upstream
 from chatkeep.model.chat import Chats
 from chatkeep.model.upstream import Upstream as Asked
 from tests.chat.conftest import MODEL_KEY, Chatting, settings_of, streamed
@@ -265,3 +266,17 @@ def test_send_a_long_piece_of_an_answer_in_several(
     told = [data["text"] for kind, data in events if kind == name]
     assert text == "".join(told).removesuffix("." if name == "token" else "")
     assert max(map(len, told)) <= 1 << 16
+
+
+def test_read_no_part_of_an_answer_without_bound(
+    chatting: Chatting, client: httpx.Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An event too long to be read in short steps ends the answer with a sentence; what came before it is kept."""
+    monkeypatch.setattr(model_upstream, "READ_BYTES_MAX", 100_000)
+    said = [{"delta": {"content": "Before "}}, {"delta": {"content": "漢" * 50_000}}]
+    events = [b"data: %b\n\n" % json.dumps({"choices": [{"index": 0, **one}]}).encode() for one in said]
+    with raw_model(STREAM, *events, b"data: [DONE]\n\n") as raw, asking(chatting, raw):
+        told = streamed(client, message="hi", session_key="one:event")
+    assert ("error", True) == (told[-1][0], "longer than" in told[-1][1]["detail"])
+    (_, kept) = chatting.messages("one:event")
+    assert ("Before", "model_cut_off") == (kept.text.strip(), (kept.metadata or {})["reason"])

@@ -42,7 +42,15 @@ class Mask:
 
     def text(self, text: str) -> str:
         """Return the text without the secret."""
-        return self.data(text.encode(errors="surrogatepass")).decode(errors="surrogatepass") if self._forms else text
+        if not self._forms:
+            return text
+        if len(text) <= _SLICE_BYTES:
+            return self.once(text.encode(errors="surrogatepass")).decode(errors="surrogatepass")
+        pieces = MaskedPieces(self)
+        starts = range(0, len(text), _SLICE_BYTES)
+        data = (pieces.take(text[start : start + _SLICE_BYTES].encode(errors="surrogatepass")) for start in starts)
+        told = [piece.decode(errors="surrogatepass") for piece in data]
+        return "".join([*told, pieces.end().decode(errors="surrogatepass")])
 
     def value(self, value: Json) -> Json:
         """Return a JSON value without the secret in its texts and names."""

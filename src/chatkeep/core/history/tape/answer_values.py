@@ -13,6 +13,7 @@ from chatkeep.core.history.completions import END
 from chatkeep.core.history.folding import ERROR_WORDS
 from chatkeep.core.history.protocols.speaking import AnswerFold, ModelProtocol
 from chatkeep.core.history.tape.judgement import UTF8_MARK, Judgement
+from chatkeep.core.history.tape.long_json import LONG_BYTES, decoded_json
 from chatkeep.core.model import Json
 
 _FAILED: Final = "error"
@@ -50,7 +51,7 @@ class AnswerValues:
             self.has_left_out = True
             return
         try:
-            value = _decoded(data)
+            value = decoded_json(data)
         except (ValueError, RecursionError):
             if is_last and data.lstrip().startswith(b"{"):
                 self._judgement.cut_off("it ends in the middle of an event")
@@ -119,24 +120,12 @@ class AnswerValues:
             self._judgement.reported(error_words(complaint.error), is_last=complaint.is_last)
 
 
-def _decoded(data: bytes) -> Json:
-    """Return an event's JSON.
-
-    Raises:
-        ValueError: when it is not JSON.
-        RecursionError: when it is nested without end.
-    """
-    try:
-        return msgspec.json.decode(data)
-    except (msgspec.DecodeError, UnicodeDecodeError):  # json takes lone surrogates, msgspec does not: keep the answer
-        return json.loads(data.decode())
-
-
 def _whole_of(body: bytes) -> Json:
     """Return the JSON value of a whole body, None if the body is not one."""
+    body = body.removeprefix(UTF8_MARK)
     try:
-        return msgspec.json.decode(body.removeprefix(UTF8_MARK))
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return decoded_json(body) if len(body) > LONG_BYTES else msgspec.json.decode(body)
+    except (ValueError, RecursionError):
         return None
 
 

@@ -10,7 +10,7 @@ event does not.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Final, Literal, cast
 
 import msgspec
@@ -37,6 +37,7 @@ _FIELD: Final = re.compile(rb"(?:data|event|id|retry|error)?[ \t]*:")
 _BEGINNING_BYTES: Final = 16  # the longest field name of an event ends within these
 _BLANKS: Final = b" \t\r\n"
 _STEP_BYTES: Final = 1 << 16  # of kept bytes, read at once
+_PART_CHARS: Final = 1 << 15  # of a text, masked at once: 1 ms
 
 NOTHING_MASKED: Final = Mask("")
 
@@ -294,7 +295,11 @@ class _MaskedWords:
 
     def pieces(self, spoken: list[TextPiece], *, is_end: bool) -> list[TextPiece]:
         """Return new words masked; what may begin the secret waits for the next, or the end."""
-        masked = [TextPiece(one.kind, self._masked[one.kind].take(one.text.encode()).decode()) for one in spoken]
+        masked = [
+            TextPiece(one.kind, self._masked[one.kind].take(part.encode()).decode())
+            for one in spoken
+            for part in _parts_of(one.text)
+        ]
         if is_end:
             kinds: tuple[PieceKind, ...] = ("reasoning", "text")
             masked += [TextPiece(kind, self._masked[kind].end().decode()) for kind in kinds]
@@ -326,6 +331,12 @@ class _Thinking:
                 self.ms = round((self._clock() - self._began) * 1000)
         elif self._began is None and answer.has_thought:
             self._began = self._clock()
+
+
+def _parts_of(text: str) -> Iterator[str]:
+    """Yield the parts of a text that are masked at once; other threads run between two of them."""
+    for start in range(0, len(text), _PART_CHARS):
+        yield text[start : start + _PART_CHARS]
 
 
 def _shape_of(begun: bytes, *, is_declared: bool) -> AnswerShape:

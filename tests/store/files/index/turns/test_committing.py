@@ -12,6 +12,7 @@ import pytest
 
 from chatkeep.store.files.index.databases import IndexLostError, OnDisk
 from chatkeep.store.files.index.rows import Database
+from chatkeep.store.files.index.sets import sealing
 from chatkeep.store.files.index.turns import committing
 from chatkeep.store.files.index.turns.committing import Committer
 
@@ -211,13 +212,13 @@ def test_send_after_the_housework_failed(
     def refused(_: Database) -> int:
         raise error
 
-    monkeypatch.setattr(committing.sealing, "fresh_count", refused)
+    monkeypatch.setattr(sealing, "fresh_count", refused)
     monkeypatch.setattr(committing, "_LOG_PAGES", 1)
     monkeypatch.setattr(OnDisk, "is_in_place", refused)
     assert [0, 1, 2] == [committer.send(_put(number)).result(30) for number in range(3)]
     assert 3 == committer.write(_put(3))
-    monkeypatch.setattr(committing.sealing, "fresh_count", lambda _: 1 << 20)
-    monkeypatch.setattr(committing.sealing, "sealing", refused)
+    monkeypatch.setattr(sealing, "fresh_count", lambda _: 1 << 20)
+    monkeypatch.setattr(sealing, "sealing", refused)
     assert [4, 5, 6] == [committer.send(_put(number)).result(30) for number in range(4, 7)]
     committer.close()
     assert [(number, 0) for number in range(7)] == _numbers(medium)
