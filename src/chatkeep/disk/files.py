@@ -180,6 +180,13 @@ def read_at(fd: int, start: int, size: int) -> bytes:
     return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
 
+def write_whole(fd: int, content: bytes) -> None:
+    """Write all bytes at the place of a descriptor."""
+    view = memoryview(content)
+    while view:
+        view = view[os.write(fd, view[:_UNFLUSHED_BYTES]) :]
+
+
 def write_drained(fd: int, start: int, content: bytes, flush: Callable[[], None]) -> None:
     """Write all bytes at an offset. Flush after each MiB but the last piece, so that no flush of others waits long.
 
