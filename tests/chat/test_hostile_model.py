@@ -272,7 +272,7 @@ def test_read_no_part_of_an_answer_without_bound(
     chatting: Chatting, client: httpx.Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """An event too long to be read in short steps ends the answer with a sentence; what came before it is kept."""
-    monkeypatch.setattr(model_upstream, "READ_BYTES_MAX", 100_000)
+    monkeypatch.setattr(model_upstream, "PART_BYTES_MAX", 100_000)
     said = [{"delta": {"content": "Before "}}, {"delta": {"content": "漢" * 50_000}}]
     events = [b"data: %b\n\n" % json.dumps({"choices": [{"index": 0, **one}]}).encode() for one in said]
     with raw_model(STREAM, *events, b"data: [DONE]\n\n") as raw, asking(chatting, raw):

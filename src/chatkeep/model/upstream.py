@@ -37,7 +37,7 @@ from chatkeep.model import hearing
 if TYPE_CHECKING:
     from openai import APIStatusError, AsyncOpenAI
 
-READ_BYTES_MAX: Final = 8 << 20  # bytes of an event, or of JSON without events: read and checked in steps of 40 ms
+PART_BYTES_MAX: Final = 8 << 20  # bytes of an event, or of JSON without events: read and checked in steps of 40 ms
 ANSWER_CHARS_MAX: Final = 2_700_000  # characters; as JSON at most 6 bytes each, so an answer fits into a message
 REFUSAL_BYTES_MAX: Final = 64 << 10  # bytes of an error answer, because the client loads it whole
 CONNECT_WAIT_S: Final = 10.0  # seconds for TCP and TLS
@@ -144,8 +144,8 @@ class Upstream:
                     length += len(piece.text)
                 if length >= ANSWER_CHARS_MAX and not tape.is_complete:
                     raise ModelCutOffError(f"it is longer than {ANSWER_CHARS_MAX} characters")
-                if tape.unread_bytes > READ_BYTES_MAX:
-                    raise ModelCutOffError(f"a part of it is longer than {READ_BYTES_MAX >> 20} MiB")
+                if tape.unread_bytes > PART_BYTES_MAX:
+                    raise ModelCutOffError(f"a part of it is longer than {PART_BYTES_MAX >> 20} MiB")
                 if tape.is_over:
                     await _drained(pieces, is_whole=tape.is_complete)
                     break

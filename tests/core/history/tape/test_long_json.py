@@ -10,10 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from chatkeep.core.history.tape import long_json
-from chatkeep.core.history.tape.long_json import LONG_BYTES, decoded_json
+from chatkeep.core.history.tape.long_json import SHORT_JSON_BYTES, decoded_json
 from chatkeep.core.model import Json
 
-LONG = LONG_BYTES * 2
+LONG = SHORT_JSON_BYTES * 2
 texts = st.text(
     st.sampled_from(["a", "\\", '"', "é", "漢", "😀", "\ud83d", "\ude00", "\n", "\u2028", "/"]), max_size=40
 )
@@ -29,12 +29,12 @@ values = st.recursive(
 @given(value=values, unit=texts, shift=st.integers(0, 12))
 def test_decode_long_json_as_short(*, in_ascii: bool, value: Json, unit: str, shift: int) -> None:
     """Long texts come back as they are, in their places, also with escapes and half characters between two steps."""
-    long = " " * shift + (unit or "x") * (LONG // len(unit or "x") // 8) + "a" * (LONG_BYTES // 4)
+    long = " " * shift + (unit or "x") * (LONG // len(unit or "x") // 8) + "a" * (SHORT_JSON_BYTES // 4)
     whole: Json = {"value": value, "list": [long, value, [long]], long: {"a": long + "b"}}
     if not in_ascii:
         whole = json.loads(re.sub(r"\\u[dD][89a-fA-F]..", "", json.dumps(whole)))  # half characters have no UTF-8
     data = json.dumps(whole, ensure_ascii=in_ascii).encode()
-    assert len(data) > LONG_BYTES
+    assert len(data) > SHORT_JSON_BYTES
     assert json.loads(data) == decoded_json(data)
 
 

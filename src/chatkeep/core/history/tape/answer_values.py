@@ -13,7 +13,7 @@ from chatkeep.core.history.completions import END
 from chatkeep.core.history.folding import ERROR_WORDS
 from chatkeep.core.history.protocols.speaking import AnswerFold, ModelProtocol
 from chatkeep.core.history.tape.judgement import UTF8_MARK, Judgement
-from chatkeep.core.history.tape.long_json import LONG_BYTES, decoded_json
+from chatkeep.core.history.tape.long_json import SHORT_JSON_BYTES, decoded_json
 from chatkeep.core.model import Json
 
 _FAILED: Final = "error"
@@ -124,7 +124,7 @@ def _whole_of(body: bytes) -> Json:
     """Return the JSON value of a whole body, None if the body is not one."""
     body = body.removeprefix(UTF8_MARK)
     try:
-        return decoded_json(body) if len(body) > LONG_BYTES else msgspec.json.decode(body)
+        return decoded_json(body) if len(body) > SHORT_JSON_BYTES else msgspec.json.decode(body)
     except (ValueError, RecursionError):
         return None
 

@@ -16,7 +16,7 @@ import msgspec
 
 from chatkeep.core.model import Json
 
-LONG_BYTES: Final = 1 << 18  # of JSON; a shorter one is decoded at once, in 1 ms
+SHORT_JSON_BYTES: Final = 1 << 18  # of JSON; a shorter one is decoded at once, in 1 ms
 _REST_BYTES_MAX: Final = 4 << 20  # of JSON without its long texts: 20 ms
 _TEXT_BYTES: Final = 1 << 12  # of a text; longer ones are cut out
 _OTHERS: Final = re.compile(rb'(?:[^"]{1,%d}+|"(?:[^"\\]|\\.){0,%d}+"){1,256}+' % (_TEXT_BYTES, _TEXT_BYTES), re.DOTALL)
@@ -33,7 +33,7 @@ def decoded_json(data: bytes) -> Json:
         ValueError: when it is not JSON, or too long without its long texts.
         RecursionError: when it is nested without end.
     """
-    if len(data) <= LONG_BYTES:
+    if len(data) <= SHORT_JSON_BYTES:
         return _at_once(data)
     name = blake2b(data, digest_size=16).hexdigest()  # no data can have this within
     rest = bytearray()
