@@ -101,7 +101,7 @@ class Dispatch:
             scope["path_params"] = known.parts
             await known.endpoint(scope, receive, send)
         except ChatkeepError as error:
-            if scope["state"]["has_begun"]():
+            if scope["state"]["has_begun"]:
                 raise
             await problems.response(error, scope)(scope, receive, send)
 

@@ -12,7 +12,7 @@ import secrets
 import time
 import traceback
 from collections.abc import Callable
-from typing import Final
+from typing import Any, Final
 from urllib.parse import unquote_to_bytes
 
 import msgspec
@@ -54,11 +54,11 @@ class Envelope:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        sent = _Sent(send, _request_id(scope), is_head=scope["method"] == "HEAD")
         state = scope.setdefault("state", {})
+        sent = _Sent(send, _request_id(scope), state, is_head=scope["method"] == "HEAD")
         state["route"] = UNROUTED
         state["is_head"] = sent.is_head
-        state["has_begun"] = sent.has_begun
+        state["has_begun"] = False
         began = time.perf_counter()
         try:
             await self._answer(scope, receive, sent)
@@ -70,7 +70,7 @@ class Envelope:
             check_url(scope)
             await self._app(_as_get(scope) if sent.is_head else scope, receive, sent)
         except Exception as error:  # noqa: BLE001 - last resort; log only the traceback: messages may quote content
-            if isinstance(error, ChatkeepError) and not sent.has_begun():
+            if isinstance(error, ChatkeepError) and not scope["state"]["has_begun"]:
                 await problems.response(error, scope)(scope, receive, sent)
                 return
             places = "".join(traceback.format_tb(error.__traceback__))
@@ -96,8 +96,9 @@ class Envelope:
 class _Sent:
     """Sends an answer with the envelope's headers, and keeps its status: 0 until it begins."""
 
-    def __init__(self, send: Send, request_id: str, *, is_head: bool) -> None:
+    def __init__(self, send: Send, request_id: str, state: dict[str, Any], *, is_head: bool) -> None:
         self._send = send
+        self._state = state  # it must not lead back here: a body would stay until the next collection of garbage
         self.request_id = request_id
         self.is_head = is_head
         self.status = 0
@@ -105,6 +106,7 @@ class _Sent:
     async def __call__(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self.status = message["status"]
+            self._state["has_begun"] = True
             given = (header for header in message["headers"] if header[0] != _ID)  # a model's server may send its own
             headers = [*given, (_ID, self.request_id.encode())]
             own = {name for name, _ in headers}
@@ -113,10 +115,6 @@ class _Sent:
         elif self.is_head and message["type"] == "http.response.body":
             message = {**message, "body": b""}
         await self._send(message)
-
-    def has_begun(self) -> bool:
-        """Tell whether the answer has begun, so that no other can take its place."""
-        return self.status != 0
 
     async def instead(self, answer: ASGIApp, scope: Scope, receive: Receive) -> None:
         """Send this answer if none has begun; else leave the begun one without its end: uvicorn cuts the connection."""
