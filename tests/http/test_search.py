@@ -21,6 +21,7 @@ from starlette.applications import Starlette
 
 from chatkeep.access.tokens import TokenFile
 from chatkeep.core.model import Draft
+from chatkeep.core.search.irregular import FORMS
 from chatkeep.http.app import create_app
 from chatkeep.http.gate.guard import UNLIMITED, Guard
 from chatkeep.http.gate.limits import Limits
@@ -156,7 +157,8 @@ def _is_justified(text: str, query: str) -> bool:
     plain, asked = _plain(text), _plain(query)
     for run in re.findall(r"[a-z0-9]+|(?:(?![a-z0-9])[^\W_]|[\u0e31-\u0e4e])+", asked):
         pieces = [run, *(run[place : place + 2] for place in range(len(run) - 1) if not run.isascii())]
-        if any(piece in plain for piece in pieces) or run[:STEMMED] in _beginnings(text):
+        alike = [run, *(form for forms in FORMS.values() if run in forms or run.startswith(forms[0]) for form in forms)]
+        if any(piece in plain for piece in pieces) or {form[:STEMMED] for form in alike} & _beginnings(text):
             return True
     return any(sign in plain for sign in asked if unicodedata.category(sign) == "So")
 
@@ -166,6 +168,7 @@ def _is_justified(text: str, query: str) -> bool:
     [
         ("Two primes", "prime", True),
         ("Two primes", "PRIMED!", True),
+        ("They went", "going", True),
         ("Two primes", "zebra two", True),
         ("Two primes", "zebra", False),
         ("喜欢人工智能", "我人工", True),
