@@ -70,9 +70,9 @@ def test_append_makes_few_calls(store: FilesStore) -> None:
         store.append("cli:s7", [say(next(numbers))])
 
     found = calls_in(append, append)  # the first two read what the others then have in memory
-    assert found["system"] <= 17
-    assert found["statements"] <= 11
-    assert found["python"] + found["c"] <= 560
+    assert found["system"] <= 15
+    assert found["statements"] <= 10
+    assert found["python"] + found["c"] <= 540
 
 
 def test_list_makes_few_calls(store: FilesStore) -> None:

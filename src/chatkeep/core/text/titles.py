@@ -36,7 +36,7 @@ def title(text: str, content: object) -> Short:
 def preview(text: str, content: object) -> Short:
     """Return the beginning of a message on one line, at most 120 characters."""
     opening = opening_of(text, content)
-    return Short(_beginning(opening.text), _beginning(opening.description))
+    return Short(_beginning(opening.text), opening.description and _beginning(opening.description))
 
 
 def first_line(text: str) -> str | None:

@@ -208,6 +208,24 @@ def test_overwrite_tail_when_the_flush_fails(tree: Tree, monkeypatch: pytest.Mon
         assert (b"a" * 50 + b"\n" * 50, False) == (file.read(), isinstance(refused.value, StorageFullError))
 
 
+@pytest.mark.parametrize("size", [10, 5000, 20_000])
+def test_overwrite_tail_gives_back_an_end_read_before(tree: Tree, monkeypatch: pytest.MonkeyPatch, size: int) -> None:
+    """A failed flush leaves the bytes under the write as they were, also where the end was read before it."""
+
+    def refuse(fd: int) -> None:
+        raise OSError(5, "Input/output error")
+
+    stored = b"a" * 2 + bytes(range(32, 127)) * 84
+    with tree.created(NAME, stored) as file:
+        assert stored[2:4098] == file.end_at(2)
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "fdatasync", refuse)
+            with pytest.raises(StorageError):
+                file.overwrite_tail(2, b"b" * size)
+
+        assert stored == file.read().rstrip(b"\n")
+
+
 def test_sweep_leaves_what_is_held(tree: Tree) -> None:
     """Files that an ended process left unborn are removed; those of a living one stay."""
     left = tree.workspace / "tmp" / "left"

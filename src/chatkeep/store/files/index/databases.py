@@ -161,7 +161,7 @@ class OnDisk:
 
     def _inode_in_place(self) -> int | None:
         try:
-            return self.path.lstat().st_ino
+            return os.lstat(self.path).st_ino  # half of the time of Path.lstat, at each change
         except OSError:
             return None
 

@@ -39,7 +39,8 @@ class Folders:
             self._fds |= {(path := workspace / name): open_if_can_be(path) for name in ("tmp", "quarantine")}
             if is_durable:
                 flush_folder(workspace)  # their maker may have died before its flush
-        self.sessions, self.tmp, self.quarantine = self._fds.values()
+            self.sessions, self.tmp, self.quarantine = self._fds.values()
+            self._sessions_id = _id_of(os.fstat(self.sessions))
 
     def close(self) -> None:
         """Close the folders; a second call does no harm."""
@@ -58,11 +59,16 @@ class Folders:
                 os.dup2(new, fd, inheritable=False)
                 os.close(new)
                 self.moves += 1
+            if self._fds:
+                self._sessions_id = _id_of(os.fstat(self.sessions))
 
     def follow_sessions(self) -> None:
         """Follow the folders if that of the sessions was replaced or removed: one look, for each write."""
-        with told():
-            is_there = is_at(self.sessions, self.sessions_path)
+        try:
+            with told(FileNotFoundError):
+                is_there = _id_of(os.lstat(self.sessions_path)) == self._sessions_id
+        except FileNotFoundError:
+            is_there = False
         if not is_there:
             self.follow()
 
@@ -73,3 +79,8 @@ class Folders:
                 if not is_at(fd, path):
                     os.close(open_folder(path))
         self.follow()
+
+
+def _id_of(found: os.stat_result) -> tuple[int, int]:
+    """Return the identity of an open or named folder: the numbers of its disk and inode."""
+    return found.st_dev, found.st_ino

@@ -15,6 +15,7 @@ from chatkeep.errors import BusyError
 from chatkeep.store.files.tree.format import reserved_size
 
 _RESERVED_BYTES: Final = 1 << 20  # the most to reserve between two flushes
+_AHEAD_BYTES: Final = 4096  # read at once from the end on: the trailer, and the bytes under most appends
 
 
 class LockedFile:
@@ -26,6 +27,7 @@ class LockedFile:
         self.name = name
         self.is_suspect = False  # a flush has failed: the cached pages may never reach the disk
         self._durability = durability
+        self._ahead: tuple[int, bytes] = (-1, b"")
         self._seen = stamp_of(found)
         self.was_linked = found.st_nlink > 1  # when this thread last looked
 
@@ -75,8 +77,14 @@ class LockedFile:
         with told():
             return read_at(self.fd, start, size)
 
+    def end_at(self, tail: int) -> bytes:
+        """Return the first bytes of the file's end, from an offset on; an overwriting reads them no more."""
+        self._ahead = (tail, self.read_at(tail, _AHEAD_BYTES))
+        return self._ahead[1]
+
     def became(self, new: LockedFile) -> None:
         """Take over the state of the new file behind this descriptor."""
+        self._ahead = (-1, b"")
         self._seen, self.was_linked, self.is_suspect = new._seen, new.was_linked, False
 
     def flush(self) -> None:
@@ -92,7 +100,7 @@ class LockedFile:
             StorageFullError: when there is no space; the file is as it was.
             StorageError: when the disk refuses; the file is as it was, or torn there at worst.
         """
-        before = self.read_at(tail, len(content))
+        before = self._under(tail, len(content))
         with told():
             self._reserve(tail + len(content))
             now = os.fstat(self.fd)
@@ -105,6 +113,13 @@ class LockedFile:
             except OSError:
                 _restore(self.fd, tail, before + b"\n" * (len(content) - len(before)))
                 raise
+
+    def _under(self, tail: int, size: int) -> bytes:
+        """Return the bytes under a write, as they are while nobody else writes: read already, or read now."""
+        start, ahead = self._ahead
+        self._ahead = (-1, b"")
+        is_enough = start == tail and (size <= len(ahead) or len(ahead) < _AHEAD_BYTES)
+        return ahead[:size] if is_enough else self.read_at(tail, size)
 
     def _reserve(self, needed: int) -> None:
         """Append newlines ahead of a write, so a full disk shows before any committed byte changes."""

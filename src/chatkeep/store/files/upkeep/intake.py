@@ -377,5 +377,5 @@ def waits(row: Row) -> bool:
 
 def has_tail(file: LockedFile, row: Row) -> bool:
     """Tell whether the trailer is where the row says, in a file with one name."""
-    tail = file.read_at(row.tail, _TAIL_READ_BYTES)
+    tail = file.end_at(row.tail)[:_TAIL_READ_BYTES]
     return session_file.is_tail(tail, row.digest.line_count) and not file.was_linked

@@ -26,4 +26,5 @@ def put_runs(db: apsw.Connection, sid: int, messages: Sequence[tuple[int, int]])
             raise UnreadableRowError
         if runs[0][:2] == [seq + count, doc + count]:
             db.execute(QUERIES["grow_run"], {"sid": sid, "seq": seq, "more": runs.pop(0)[2]})
-    db.executemany(QUERIES["put_run"], [(sid, *run) for run in runs])
+    if runs:
+        db.executemany(QUERIES["put_run"], [(sid, *run) for run in runs])

@@ -60,7 +60,8 @@ _WORD_MAX: Final = 1001  # characters; a query is shorter, so it cannot tell lon
 _KEY_PARTS_MAX: Final = 8  # a deeper part of a key has no set of its own
 _TABLE_MAX: Final = 1 << 18  # words; bounds the memory for what was worked out about them
 _SEPARATORS: Final = re.compile("[:/]")
-_ASCII_WORD: Final = re.compile(r"[a-z0-9]+")
+_ASCII_TOKENS: Final = "".join(chr(code).lower() if chr(code).isalnum() else " " for code in range(128))
+"""Each character of ASCII as in a token: folded, or a space between two tokens."""
 _ODD: Final = 0x9E3779B1  # spreads the bits of a hash
 _HASH_BITS: Final = 32
 _FROM_TOP: Final = _HASH_BITS - PAIR_CODES.bit_length() + 1
@@ -108,7 +109,7 @@ def indexed_texts(texts: Sequence[tuple[str, str]]) -> Indexed:
     if pairs and max(pairs) >= PAIR_CODES:
         pairs = {code % PAIR_CODES for code in pairs if code < _BOTH_ALONE}
     pairs.update(code % PAIR_CODES for code in parts)
-    forms = (marked_label(form, mark) for text, mark in texts for form in marked_forms(text))
+    forms = (marked_label(form, mark) for text, mark in texts if text for form in marked_forms(text))
     labels = sorted({word[:_WORD_MAX] for word in words}.union(filter(None, map(_STEMS, words)), forms))
     return Indexed(" ".join(labels), _packed(sorted(pairs)))
 
@@ -144,7 +145,7 @@ def _sliced(tokens: str, mark: str) -> Iterator[list[str]]:
     """Yield tokens with spaces between in slices, each with the last token before it: no step takes long."""
     last: list[str] = []
     for piece in stretches(tokens):
-        found = _ASCII_WORD.findall(piece.lower()) if tokens.isascii() else piece.split()
+        found = (piece.translate(_ASCII_TOKENS) if tokens.isascii() else piece).split()
         row = [mark + token for token in found] if mark else found
         yield last + row
         last = row[-1:]
