@@ -103,7 +103,11 @@ class Dispatch:
         except ChatkeepError as error:
             if scope["state"]["has_begun"]:
                 raise
-            await problems.response(error, scope)(scope, receive, send)
+            answer = problems.response(error, scope)
+            error.__traceback__ = (
+                None  # its frames have the body, and one of them the error: garbage until a collection
+            )
+            await answer(scope, receive, send)
 
     def _first(self, method: str, path: str) -> KnownRoute | None:
         for endpoint in self._by_method.get(method, ()):
