@@ -19,7 +19,7 @@ PACKAGES: Final = {
     "pocketpaw": ("pocketpaw==0.4.18",),
     "grip": ("grip-ai==1.6.1",),
     "openai": ("openai-agents==0.24.0",),
-    "langchain": ("langchain-community==0.4.2", "sqlalchemy<3"),
+    "langchain": ("langchain-community==0.4.2", "sqlalchemy<3", "greenlet<4"),
     "adk": ("google-adk==2.13.0", "sqlalchemy<3", "aiosqlite<1", "greenlet<4"),
 }
 """The packages of each alternative."""
