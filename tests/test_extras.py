@@ -23,9 +23,14 @@ main(sys.argv[1:])
 """
 
 
+MODULES = {"opentelemetry_proto": "opentelemetry"}
+"""The modules of packages with another name."""
+
+
 def modules(requirements: list[str]) -> set[str]:
-    """Return the modules that requirements bring, which have the names of their packages here."""
-    return {re.split(r"[\[<>=]", requirement)[0].lower().replace("-", "_") for requirement in requirements}
+    """Return the modules that requirements bring."""
+    names = {re.split(r"[\[<>=]", requirement)[0].lower().replace("-", "_") for requirement in requirements}
+    return {MODULES.get(name, name) for name in names}
 
 
 def run_without(extras: list[str], *arguments: str, folder: Path) -> tuple[int, str]:

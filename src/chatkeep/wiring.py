@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from chatkeep.store.protocol import Served
 
 EXTRAS: Final[Mapping[str, Sequence[str]]] = {
-    "server": ("anyio", "httptools", "httpx2", "prometheus_client", "starlette", "uvicorn"),
+    "server": ("anyio", "httptools", "httpx2", "opentelemetry", "prometheus_client", "starlette", "uvicorn"),
     "model": ("httptools", "httpx2", "openai"),
     "mcp": ("anyio", "mcp", "starlette"),
 }

@@ -14,14 +14,16 @@ import hashlib
 import hmac
 from collections.abc import Iterable, Mapping
 from datetime import datetime
-from typing import Annotated, Any, Final, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 import msgspec
 from msgspec import Meta, Struct
 
-from chatkeep.core.feed import Change
 from chatkeep.core.keys import composed
 from chatkeep.errors import InvalidError
+
+if TYPE_CHECKING:
+    from chatkeep.core.feed import Change
 
 HookEvent = Literal["created", "appended", "dropped", "revised", "deleted", "reset"]
 
