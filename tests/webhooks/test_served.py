@@ -27,8 +27,6 @@ from tests.webhooks.receiving import SECRET_TEXT, receiving
 if TYPE_CHECKING:
     from tests.cli.conftest import Run
 
-pytest_plugins = ["tests.cli.conftest"]
-
 
 def _configure(workspace: Path, url: str, attempts: int) -> None:
     lines = [f'url = "{url}"', 'name = "ci"', 'secret_variable = "HOOK_SECRET"', "allow_private = true"]
