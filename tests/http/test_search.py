@@ -152,11 +152,17 @@ def _beginnings(text: str) -> frozenset[str]:
     return frozenset(word[:STEMMED] for word in re.findall(r"[^\W_]+", _plain(text)))
 
 
+def _lone(run: str) -> list[str]:
+    """Return the characters of scripts without spaces that have letters of other scripts on both sides."""
+    found = re.findall(r"[\u0e00-\u0eff\u1000-\u11ff\u1780-\u17ff\u2e80-\u9fff\uac00-\ud7ff]+", run)
+    return [piece for piece in found if len(piece) == 1]
+
+
 def _is_justified(text: str, query: str) -> bool:
     """Tell whether a text has a word, a piece or a sign of a query, or a word that begins like one."""
     plain, asked = _plain(text), _plain(query)
     for run in re.findall(r"[a-z0-9]+|(?:(?![a-z0-9])[^\W_]|[\u0e31-\u0e4e])+", asked):
-        pieces = [run, *(run[place : place + 2] for place in range(len(run) - 1) if not run.isascii())]
+        pieces = [run, *(run[place : place + 2] for place in range(len(run) - 1) if not run.isascii()), *_lone(run)]
         alike = [run, *(form for forms in FORMS.values() if run in forms or run.startswith(forms[0]) for form in forms)]
         if any(piece in plain for piece in pieces) or {form[:STEMMED] for form in alike} & _beginnings(text):
             return True
