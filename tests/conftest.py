@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 pytest.register_assert_rewrite("chatkeep.testing", "tests.crash.scorecard")
-pytest_plugins = ["tests.crash.scorecard", "tests.house.covering", "pytester"]
+pytest_plugins = ["tests.crash.scorecard", "tests.house.covering", "tests.store.postgres.cluster", "pytester"]
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # A job in the background of a script ignores it, and so would every program that tests start to interrupt

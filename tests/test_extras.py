@@ -52,7 +52,7 @@ def test_extra_brings_what_it_is_checked_for(extra: str) -> None:
 
 def test_extra_all_brings_every_other() -> None:
     """One word installs everything that is for people who use it."""
-    assert ["chatkeep[server,model,mcp,tokenizers,prices]"] == PROJECT["optional-dependencies"]["all"]
+    assert ["chatkeep[server,model,mcp,postgres,tokenizers,prices]"] == PROJECT["optional-dependencies"]["all"]
 
 
 @pytest.mark.parametrize(

@@ -320,9 +320,9 @@ class BusyError(ChatkeepError):
 
     code = "busy"
 
-    def __init__(self, what: str = "session") -> None:
-        """Name the busy thing."""
-        super().__init__(f"The {what} is busy; try again.")
+    def __init__(self, what: str = "session", state: str = "is busy") -> None:
+        """Name the busy thing, and its state where that is another one."""
+        super().__init__(f"The {what} {state}; try again.")
 
 
 class StorageError(ChatkeepError):

@@ -40,6 +40,7 @@ EXTRAS: Final[Mapping[str, Sequence[str]]] = {
     "server": ("anyio", "httptools", "httpx2", "opentelemetry", "prometheus_client", "starlette", "uvicorn"),
     "model": ("httptools", "httpx2", "openai"),
     "mcp": ("anyio", "mcp", "starlette"),
+    "postgres": ("psycopg", "psycopg_pool"),
 }
 """The modules of the package's extras, absent from a bare installation."""
 _LOCAL_HOSTS: Final = ("localhost", "127.0.0.1", "::1")
@@ -414,7 +415,7 @@ def _pools(settings: Settings, store: Served) -> Pools:
     from chatkeep.workers.beside import Beside  # noqa: PLC0415
 
     kind, memory = kind_of(settings.address), BodyMemory(settings.body_memory, _trim)
-    if not (settings.search_process and kind.is_shared):
+    if not (settings.search_process and kind.has_helpers):
         threading.Thread(target=store.warm_up, name="chatkeep-warm", daemon=True).start()
         return Pools(body_memory=memory, is_prompt=kind.is_prompt)
     place = settings.store or str(settings.workspace)
@@ -431,8 +432,8 @@ def _following(settings: Settings) -> Iterator[None]:
     if not settings.sync:
         yield
         return
-    if not kind_of(settings.address).is_shared:
-        raise InvalidError("--sync", f"needs a store that another process can open, and {settings.place} is none")
+    if not kind_of(settings.address).has_helpers:
+        raise InvalidError("--sync", f"needs session files, and {settings.place} has none; run `chatkeep sync` beside")
     from chatkeep.workers.lasting import Lasting  # noqa: PLC0415 - only for those who want it
 
     place = settings.store or str(settings.workspace)

@@ -91,9 +91,9 @@ CASES: dict[str, Case] = {
     "token revoke": Case("writes", "{token}"),
     "demo": Case("writes"),
 }
-LASTING = {"serve", "watch", "chat", "open", "mcp", "mcp install"}
+LASTING = {"serve", "watch", "chat", "open", "mcp", "mcp install", "db init", "db migrate", "db check"}
 """These run until they are stopped, ask a server, or write elsewhere: see below, `tests/mcp`,
-`tests/http/test_refusing_disk.py`, `tests/chat`."""
+`tests/http/test_refusing_disk.py`, `tests/chat`, `tests/store/postgres`."""
 
 
 def test_every_command_is_tried() -> None:

@@ -29,8 +29,8 @@ from chatkeep.core.search.words import rows_of, spaced, tokens_of
 from chatkeep.core.sse import EVENT_STREAM_TYPE
 from chatkeep.core.text import titles
 from chatkeep.core.text.reasoning import Splitter, parted
-from chatkeep.store.files.index.sets.terms import indexed_of
 from chatkeep.store.files.tree import format as session_file
+from chatkeep.store.sets.terms import indexed_of
 from tests.fuzz import models, targets, wires
 
 Work = Callable[[], object]

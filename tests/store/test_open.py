@@ -17,6 +17,7 @@ from chatkeep.store.address import StoreAddress, folder_address, store_address
 from chatkeep.store.open import KINDS, StoreOptions, admin_of, kind_of, opened_at
 from chatkeep.store.protocol import Served
 from chatkeep.testing import draft
+from tests.store.postgres.cluster import Cluster
 
 PATHS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1).map(
     lambda text: str(Path("/", text.lstrip("/") or "x"))
@@ -92,7 +93,7 @@ def test_refuse_what_is_no_folder(written: str, reason: str) -> None:
         store_address(written, "CHATKEEP_STORE")
 
 
-@pytest.mark.parametrize("written", ["postgresql://me:secret@db/chat", "PostgreSQL:x", "sqlite:secret", "file:/secret"])
+@pytest.mark.parametrize("written", ["mysql://me:secret@db/chat", "MySQL:x", "sqlite:secret", "file:/secret"])
 def test_refuse_an_unknown_kind(written: str) -> None:
     """The error names the kinds there are, and repeats nothing that may be a password."""
     scheme = written.partition(":")[0].lower()
@@ -103,9 +104,11 @@ def test_refuse_an_unknown_kind(written: str) -> None:
 
 
 @pytest.mark.parametrize("scheme", sorted(KINDS))
-def test_open_every_kind(scheme: str, tmp_path: Path) -> None:
+def test_open_every_kind(scheme: str, tmp_path: Path, postgres: Cluster) -> None:
     """A store of each kind takes a session and answers it; a shared one has it when it is opened again."""
     address = StoreAddress(scheme, str(tmp_path / "box") if scheme == "files" else "")
+    if scheme == "postgresql":
+        address = store_address(postgres.make("opened"))
     with closing(opened_at(address, StoreOptions(durability="none"))) as store:
         store.warm_up()
         store.append("a", [draft("Hello")])

@@ -75,6 +75,7 @@ COMMANDS: Final = {
     ),
     "restore": ("backup.restore_command", "Restore the sessions of a backup, after checking all of them."),
     "reindex": ("status.reindex", "Rebuild the index from the files."),
+    "db": ("db_tables.db_app", "Make, renew and check the tables of a store in PostgreSQL."),
     "demo": ("transfer.demo", "Add the sample sessions, to try things out; a second run adds nothing."),
     "token": ("tokens.tokens_app", "Make, list and revoke the tokens that let programs in."),
 }

@@ -47,7 +47,8 @@ class MemorySearcher:
             places = {(match.session, match.seq) for match in whole}
             some = matches_in(texts, query, terms, needed=1)
             found = [match for match in some if match.seq or (match.session, match.seq) in places]
-        weights = [weight(sum(one.has(term) for _, _, one in texts), len(texts)) for term in terms]
+        total = sum(message.seq > 0 for _, message, _ in texts)  # names are found, but count for no weight
+        weights = [weight(sum(one.has(term) for _, _, one in texts), total) for term in terms]
         places = {(match.session, match.seq) for match in whole}
         scores = Scores(found, weights)
         are_whole = [(match.session, match.seq) in places for match in found]

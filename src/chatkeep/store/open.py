@@ -5,7 +5,8 @@ Another store adds itself with one line in `KINDS`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, BinaryIO, Final, NamedTuple, Protocol
 
 import msgspec
@@ -13,11 +14,12 @@ from msgspec import Struct
 
 from chatkeep.core.blobs.blob_names import BLOB_BYTES_DEFAULT
 from chatkeep.disk.files import Durability, is_there
-from chatkeep.errors import InvalidError
+from chatkeep.errors import ChatkeepError, InvalidError
 from chatkeep.store.address import FILES, StoreAddress
 
 if TYPE_CHECKING:
     from chatkeep.store.admin import Admin, Backup
+    from chatkeep.store.postgres.tables.migrating import SchemaState
     from chatkeep.store.protocol import Served
 
 
@@ -62,15 +64,16 @@ class WriteRules(Struct, frozen=True):
 class StoreKind(NamedTuple):
     """A kind of store: how to write its address, open it, see whether it exists, and care for it.
 
-    `is_shared` tells whether several processes can open one store. `names` are for shell completion; without them it
-    opens the store. An `is_prompt` store answers from its index at once, and keeps `disk.short_reads`: so an event
-    loop may wait for it.
+    `is_shared` tells whether several processes can open one store, `has_helpers` whether a server lets others search
+    and write for it. `names` are for shell completion; without them it opens the store. An `is_prompt` store answers
+    from its index at once, and keeps `disk.short_reads`: so an event loop may wait for it.
     """
 
     form: str
     opened: Callable[[StoreAddress, StoreOptions], Served]
     exists: Callable[[StoreAddress], bool]
     is_shared: bool
+    has_helpers: bool = False
     admin: Callable[[StoreAddress], Admin] | None = None
     names: Callable[[StoreAddress], KnownNames] | None = None
     is_prompt: bool = False
@@ -144,6 +147,49 @@ def _memory(address: StoreAddress, options: StoreOptions) -> Served:  # noqa: AR
     return MemoryStore()
 
 
+def _postgres(address: StoreAddress, options: StoreOptions) -> Served:  # noqa: ARG001 - the database has its own
+    with _extra_needed():
+        from chatkeep.store.postgres.postgres_store import PostgresStore  # noqa: PLC0415 - loaded only by those who ask for it
+
+    return PostgresStore.open(address.url)
+
+
+def _has_tables(address: StoreAddress) -> bool:
+    return state_of_tables(address).version > 0
+
+
+def state_of_tables(address: StoreAddress, *, renew: bool = False) -> SchemaState:
+    """Return the state of the tables of a store in a database; with `renew`, bring them to the newest version first.
+
+    The answer is then the state before.
+
+    Raises:
+        InvalidError: when a store of this kind has no tables.
+        BusyError: when the database cannot be reached.
+        StorageError: when its tables are of a newer version than this program's.
+    """
+    if address.scheme != "postgresql":
+        raise InvalidError(
+            "store", f"a store of the kind {address.scheme}: has no tables; name one as postgresql://..."
+        )
+    with _extra_needed():
+        from chatkeep.store.postgres.tables.migrating import tables_of  # noqa: PLC0415 - as above
+
+    return tables_of(address.url, renew=renew)
+
+
+@contextmanager
+def _extra_needed() -> Iterator[None]:
+    """Name the extra to install where its modules are missing."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] not in {"psycopg", "psycopg_pool"}:
+            raise
+        install = "Install them: pip install 'chatkeep[postgres]'"
+        raise ChatkeepError(f"A store in PostgreSQL needs more packages. {install}") from error
+
+
 def _has_files(address: StoreAddress) -> bool:
     return is_there(address.folder / "sessions")
 
@@ -166,10 +212,12 @@ KINDS: Final[Mapping[str, StoreKind]] = {
         _files,
         _has_files,
         is_shared=True,
+        has_helpers=True,
         admin=_care_for_files,
         names=_names_in_files,
         is_prompt=True,
     ),
     "memory": StoreKind("memory:", _memory, lambda _: True, is_shared=False),
+    "postgresql": StoreKind("postgresql://HOST/DATABASE", _postgres, _has_tables, is_shared=True),
 }
 """The kinds of stores, by the scheme of their addresses."""

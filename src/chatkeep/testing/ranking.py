@@ -2,13 +2,35 @@
 
 from __future__ import annotations
 
+import random
+from contextlib import closing
+
 import pytest
 
 from chatkeep.core.model import Hits, Sort, Unit
+from chatkeep.store.address import store_address
+from chatkeep.store.open import StoreOptions, opened_at
 from chatkeep.store.protocol import Store
 from chatkeep.testing.samples import draft, places_of, search_for
 
 _KEY = "api:1"
+_WORDS = (
+    *("zebra", "zebras", "horse", "Horses", "giraffe", "stripes", "getUserName", "café"),
+    *("東京", "東京タワー", "prime-number", "v1.2.3", "quick", "brown", "fox"),
+)
+_QUERIES = (
+    *(
+        "zebra",
+        "horse giraffe ",
+        "quick brown fox",
+        '"brown fox"',
+        "zeb",
+        "quick zebra",
+        "東京",
+        "stripes zebra horse ",
+    ),
+    *("where is the quick giraffe?", "user name ", "prime number ", "fox brown quick zebra cafe ", "unicorn zebra "),
+)
 
 
 class RankingContract:
@@ -123,3 +145,23 @@ class RankingContract:
         for limit in (1, 2, 5, 11, 29):
             shown = places_of(store.search(search_for("Where does a zebra meet the horse?", unit=unit, limit=limit)))
             assert every[:limit] == shown
+
+    @pytest.mark.parametrize("unit", ["session", "message"])
+    @pytest.mark.parametrize("seed", [1, 2])
+    def test_search_ranks_as_the_reference(self, store: Store, unit: Unit, seed: int) -> None:
+        """In random talk a search has the hits of the reference store, in its order: the weights are the same."""
+        chance = random.Random(seed)  # noqa: S311 - talk, no secret
+        with closing(opened_at(store_address("memory:"), StoreOptions())) as reference:
+            for number in range(25):
+                said = [
+                    draft(" ".join(chance.choices(_WORDS, range(len(_WORDS), 0, -1), k=chance.randint(1, 9))), at)
+                    for at in sorted(chance.sample(range(40), 5))
+                ]
+                for one in (store, reference):
+                    for message in said:  # one by one: a store may need a byte more for each message of a batch
+                        one.append(f"api:{number}", [message])
+            for query in _QUERIES:
+                for sort in ("relevance", "recent"):
+                    search = search_for(query, sort="relevance" if sort == "relevance" else "recent", unit=unit)
+                    expected, found = reference.search(search), store.search(search)
+                    assert (expected.mode, expected.hits) == (found.mode, found.hits), (query, sort)

@@ -140,11 +140,17 @@ def rounded_cost(cost: float | None) -> float | None:
 
 def usage_of(sessions: Iterable[tuple[Summary, Sequence[Message]]], asked: UsageQuery) -> UsageReport:
     """Return the usage of the answers in these logs, by plain addition."""
+    return usage_of_calls(((session, calls_of(lines)) for session, lines in sessions), asked)
+
+
+def usage_of_calls(sessions: Iterable[tuple[Summary, Iterable[ModelCall]]], asked: UsageQuery) -> UsageReport:
+    """Return the usage of all calls of these sessions; those of copied lines do not count."""
     groups: dict[str | None, list[ModelCall]] = {}
     counted: list[ModelCall] = []
     titles: dict[str | None, str] = {}
-    for session, lines in sessions:
-        calls = [call for call in calls_of(lines[copied_count(session.header) :]) if asked.holds(call)]
+    for session, told in sessions:
+        copied = copied_count(session.header)
+        calls = [call for call in told if call.seq > copied and asked.holds(call)]
         counted += calls
         titles |= {session.header.key: session.title} if asked.by == "session" else {}
         for call in calls:

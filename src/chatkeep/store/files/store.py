@@ -12,6 +12,7 @@ from chatkeep.core.blobs.blob_names import BLOB_BYTES_DEFAULT, BlobName
 from chatkeep.core.feed import Changes
 from chatkeep.core.history.windows import Window, neighbours
 from chatkeep.core.keys import channel_of
+from chatkeep.core.life import batches
 from chatkeep.core.life.compacting import Compacted
 from chatkeep.core.life.dropping import (
     Chosen,
@@ -72,13 +73,13 @@ from chatkeep.store.files.tree.trash import Trash
 from chatkeep.store.files.tree.tree import NotRegularError, Tree, file_name
 from chatkeep.store.files.upkeep.intake import NOT_A_FILE
 from chatkeep.store.files.upkeep.upkeep import Upkeep
-from chatkeep.store.files.writing import batches
 from chatkeep.store.files.writing.blob_keeping import Blobs
 from chatkeep.store.files.writing.choosing import chosen, dropped_by, kept, stands_from, stored_in
 from chatkeep.store.files.writing.erasure import Compactor
 from chatkeep.store.files.writing.locked_writing import Writer
 from chatkeep.store.files.writing.merger import Merger
 from chatkeep.store.files.writing.removal import Remover
+from chatkeep.store.sets.terms import EVERY_ROLE
 
 
 class FilesStore:
@@ -303,7 +304,7 @@ class FilesStore:
         self, key: str, *, limit: int, before: int | None = None, after: int | None = None, log: bool = False
     ) -> Window:
         """Return neighbouring messages, oldest first, as `Store.window` says."""
-        name, roles = file_name(key), None if log else rows.EVERY_ROLE
+        name, roles = file_name(key), None if log else EVERY_ROLE
         asked = WindowAsked(name, limit, before, after, log)
         kept = self._windows.get(asked, lambda: self._upkeep.answer(lambda index: index.stamp(name), name))
         if kept is not None:

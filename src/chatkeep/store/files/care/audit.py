@@ -18,12 +18,13 @@ from chatkeep.disk.sqlite import read_snapshot
 from chatkeep.store.files.index.columns import Value
 from chatkeep.store.files.index.databases import IndexBehindError, IndexLostError, IndexRefusedError, InMemory
 from chatkeep.store.files.index.index import Index
-from chatkeep.store.files.index.rows import EVERY_ROLE, Row, row_of
+from chatkeep.store.files.index.rows import Row, row_of
 from chatkeep.store.files.index.sets.postings import Postings
-from chatkeep.store.files.index.sets.terms import session_label
-from chatkeep.store.files.index.sql import AUDIT, QUERIES, UnreadableRowError
+from chatkeep.store.files.index.sql import AUDIT, QUERIES
 from chatkeep.store.files.tree.format import Scan
 from chatkeep.store.files.upkeep.intake import FileProblem, entry_of
+from chatkeep.store.sets.containers import UnreadableRowError
+from chatkeep.store.sets.terms import EVERY_ROLE, session_label
 
 _BUSY_MS: Final = 3000  # time-out for a writer to release the index
 _ALL: Final = 1 << 60  # messages; more than any session has

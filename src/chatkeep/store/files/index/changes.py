@@ -22,10 +22,12 @@ from chatkeep.core.feed import Change, ChangeKind, Changes, number_of, position_
 from chatkeep.core.model import Message
 from chatkeep.core.standing import Drops, reach
 from chatkeep.store.files.index import rows
-from chatkeep.store.files.index.columns import Value, hash_of, microseconds
+from chatkeep.store.files.index.columns import Value, hash_of
 from chatkeep.store.files.index.lines import naming
-from chatkeep.store.files.index.rows import ROLE_NUMBERS, Database, Entry, Row, row_of
+from chatkeep.store.files.index.rows import Database, Entry, Row, row_of
 from chatkeep.store.files.index.sql import QUERIES
+from chatkeep.store.sets.terms import ROLE_NUMBERS
+from chatkeep.store.sets.times import microseconds
 
 _BOOT: Final = Path("/proc/sys/kernel/random/boot_id")  # a random id for each boot of Linux
 _FIELDS: Final = 6  # columns of `changes`; those of a session follow

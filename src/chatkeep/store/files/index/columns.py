@@ -5,7 +5,7 @@ Times are whole microseconds since 2024. The hashes are short enough to be store
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from hashlib import blake2b
 from typing import Any, Final
 
@@ -13,20 +13,13 @@ import msgspec
 
 from chatkeep.core.digest import Digest
 from chatkeep.core.model import Header
+from chatkeep.store.sets.times import EPOCH, MICROSECOND, microseconds
 
 Value = Any
 """A value in SQLite: text, a number or nothing; the schema says which."""
 
-_EPOCH: Final = datetime(2024, 1, 1, tzinfo=UTC)  # near the times of these years, so SQLite stores them in few bytes
-_MICROSECOND: Final = timedelta(microseconds=1)
-EPOCH_US: Final = (_EPOCH - datetime(1970, 1, 1, tzinfo=UTC)) // _MICROSECOND  # microseconds since 1970
-EPOCH_DAY: Final = _EPOCH.toordinal()  # days since the year 1
+EPOCH_DAY: Final = EPOCH.toordinal()  # days since the year 1
 DAY_US: Final = 86_400_000_000  # microseconds
-
-
-def microseconds(at: datetime) -> int:
-    """Return a time as microseconds since 2024."""
-    return (at - _EPOCH) // _MICROSECOND
 
 
 def hash_of(key: str, message_id: str) -> int:
@@ -37,7 +30,7 @@ def hash_of(key: str, message_id: str) -> int:
 
 def time_at(at_us: int) -> datetime:
     """Return the time of some microseconds since 2024."""
-    return _EPOCH + _MICROSECOND * at_us
+    return EPOCH + MICROSECOND * at_us
 
 
 def header_values(header: Header) -> dict[str, Value]:

@@ -20,7 +20,8 @@ from chatkeep.disk.files import told
 from chatkeep.disk.own import is_linked
 from chatkeep.store.files.index.overlay import Overlay
 from chatkeep.store.files.index.rows import Database
-from chatkeep.store.files.index.sql import QUERIES, SCHEMA, UnreadableRowError, one_number
+from chatkeep.store.files.index.sql import QUERIES, SCHEMA, one_number
+from chatkeep.store.sets.containers import UnreadableRowError
 
 _BUSY_S: Final = 3.0  # seconds to wait for the lock of another process, and for a file to settle
 _SCRUB_CACHE_KB: Final = 4096  # KiB of pages; each page is written once

@@ -40,18 +40,20 @@ from chatkeep.core.usage.spending import UsageQuery, UsageReport
 from chatkeep.disk.files import Stamp, told
 from chatkeep.disk.sqlite import read_snapshot
 from chatkeep.store.files.index import changes, rows
-from chatkeep.store.files.index.columns import EPOCH_US, Value, hash_of
+from chatkeep.store.files.index.columns import Value, hash_of
 from chatkeep.store.files.index.databases import IndexLostError, Medium, lost_as_such
 from chatkeep.store.files.index.figures import costing, counting
 from chatkeep.store.files.index.lines import naming
-from chatkeep.store.files.index.rows import EVERY_ROLE, Database, Row, Spot, row_of, spot_of
+from chatkeep.store.files.index.rows import Database, Row, Spot, row_of, spot_of
 from chatkeep.store.files.index.search.lookups import FoundMessages, Reader, found_messages
 from chatkeep.store.files.index.selecting import conditions, key_bounds, unindexed
-from chatkeep.store.files.index.sets.tail import Tail
 from chatkeep.store.files.index.sql import LATE_INDEXES, QUERIES, SCHEMA, reading_rows
 from chatkeep.store.files.index.turns.committing import Committer, Write
 from chatkeep.store.files.index.turns.kept import KeptAnswers
 from chatkeep.store.files.index.turns.reading_connections import ReadingConnections
+from chatkeep.store.sets.tail import Tail
+from chatkeep.store.sets.terms import EVERY_ROLE, ROLE_NUMBERS
+from chatkeep.store.sets.times import EPOCH_US
 
 _T = TypeVar("_T")
 
@@ -359,7 +361,7 @@ def _version() -> str:
         LATE_INDEXES,
         str(FORMAT),
         str(_REVISION),
-        " ".join(rows.ROLE_NUMBERS),
+        " ".join(ROLE_NUMBERS),
         Stemmer.version(),
         unicodedata.unidata_version,
     ]

@@ -17,35 +17,30 @@ from chatkeep.core.feed import CHANGES_KEPT, ROUND, ChangeKind
 from chatkeep.core.model import Header, Message, Summary
 from chatkeep.core.paging import Place
 from chatkeep.core.search.search import names_of
-from chatkeep.core.standing import EVENT, ROLES, Drops, Role, holds, reach
+from chatkeep.core.standing import EVENT, Drops, holds, reach
 from chatkeep.disk.files import Stamp
-from chatkeep.store.files.index.columns import (
-    EPOCH_US,
-    Value,
-    digest_values,
-    hash_of,
-    header_values,
-    microseconds,
-    time_at,
-)
+from chatkeep.store.files.index.columns import Value, digest_values, hash_of, header_values, time_at
 from chatkeep.store.files.index.lines import charges, naming
 from chatkeep.store.files.index.lines.runs import put_runs
 from chatkeep.store.files.index.sets import sealing
-from chatkeep.store.files.index.sets.names import NAMED, drop_names, labels_of_names, put_names
+from chatkeep.store.files.index.sets.names import drop_names, put_names
 from chatkeep.store.files.index.sets.postings import Postings, put_fresh, withdraw
 from chatkeep.store.files.index.sets.selections import Selections
-from chatkeep.store.files.index.sets.tail import FreshMessage, Tail
-from chatkeep.store.files.index.sets.terms import Indexed, labels_of
-from chatkeep.store.files.index.sql import QUERIES, UnreadableRowError
+from chatkeep.store.files.index.sql import QUERIES
 from chatkeep.store.files.tree.format import places
+from chatkeep.store.sets.containers import UnreadableRowError
+from chatkeep.store.sets.tail import FreshMessage, Tail
+from chatkeep.store.sets.terms import (
+    NAMED,
+    ROLE_NUMBERS,
+    Indexed,
+    labels_of,
+    labels_of_names,
+)
+from chatkeep.store.sets.times import EPOCH_US, microseconds
 
 ZONE_DOCS: Final = 256  # documents in a zone
 _PLACE_MAX: Final = 1 << 32  # bytes, twice the size of the largest readable file
-SPOKEN: Final[tuple[Role, ...]] = ("user", "assistant")
-ROLE_NUMBERS: Final = {role: number for number, role in enumerate(sorted(ROLES, key=lambda role: role not in SPOKEN))}
-USER: Final = 1  # the user's messages have role numbers below
-TALK: Final = 2  # those of user and assistant have
-EVERY_ROLE: Final = len(ROLES)
 _FORGOTTEN_AT_ONCE: Final = 1000  # changes; one delete for so many is cheaper than one for each
 _NEVER_REVISED: Final = frozenset(("key", "channel", "created_at"))
 

@@ -9,7 +9,8 @@ from typing import Final
 import msgspec
 
 from chatkeep.core.model import Selection
-from chatkeep.store.files.index.columns import Value, microseconds
+from chatkeep.store.files.index.columns import Value
+from chatkeep.store.sets.times import microseconds
 
 # `instr` is cheap and leaves few sessions: the first tag, in quotes, is in the text. Only these pay for json_each
 _TAGGED: Final = (

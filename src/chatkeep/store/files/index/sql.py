@@ -14,12 +14,9 @@ import apsw
 import msgspec
 
 from chatkeep.disk.sqlite import named_statements, sql_text
+from chatkeep.store.sets.containers import UnreadableRowError
 
 _T = TypeVar("_T")
-
-
-class UnreadableRowError(Exception):
-    """A row has a value that this program never writes: the database is damaged."""
 
 
 @contextmanager

@@ -10,10 +10,11 @@ from chatkeep.core.model import Draft, Message
 from chatkeep.core.standing import Drops
 from chatkeep.errors import MessageNotFoundError
 from chatkeep.store.files.index.index import Index
-from chatkeep.store.files.index.rows import EVERY_ROLE, Row, Spot
+from chatkeep.store.files.index.rows import Row, Spot
 from chatkeep.store.files.tree import format as session_file
 from chatkeep.store.files.tree.held import LockedFile
 from chatkeep.store.files.upkeep.upkeep import Upkeep
+from chatkeep.store.sets.terms import EVERY_ROLE
 
 _LOOK: Final = 512  # lines, in one look at the index
 

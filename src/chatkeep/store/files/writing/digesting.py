@@ -12,10 +12,11 @@ from chatkeep.core.digest import Digest
 from chatkeep.core.model import Message
 from chatkeep.core.standing import Drops, holds, reach
 from chatkeep.store.files.index.index import Index
-from chatkeep.store.files.index.rows import TALK, USER, Row, Spot
+from chatkeep.store.files.index.rows import Row, Spot
 from chatkeep.store.files.tree import format as session_file
 from chatkeep.store.files.tree.held import LockedFile
 from chatkeep.store.files.upkeep.upkeep import Upkeep
+from chatkeep.store.sets.terms import TALK, USER
 
 _FIRST_LOOK = 8  # messages; the first of them nearly always has words
 _LOOK_MAX = 512  # messages, in one look at the index

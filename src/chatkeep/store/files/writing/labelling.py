@@ -12,8 +12,8 @@ import msgspec
 from chatkeep.core.model import Message
 from chatkeep.errors import BusyError, StorageError
 from chatkeep.store.files.index.sets.postings import put_long
-from chatkeep.store.files.index.sets.terms import Indexed, labels_of
 from chatkeep.store.files.upkeep.upkeep import Upkeep
+from chatkeep.store.sets.terms import Indexed, labels_of
 
 _NUMBER_BITS: Final = 62  # of the number of a long text
 

@@ -15,7 +15,6 @@ from chatkeep.errors import BusyError, SessionDamagedError, SessionNotFoundError
 from chatkeep.store.files.index import changes, rows
 from chatkeep.store.files.index.index import Index, RowAndSpots
 from chatkeep.store.files.index.rows import Database, Entry, Row
-from chatkeep.store.files.index.sets.terms import Indexed
 from chatkeep.store.files.tree import format as session_file
 from chatkeep.store.files.tree.held import LockedFile
 from chatkeep.store.files.tree.tombstones import Tombstones
@@ -26,6 +25,7 @@ from chatkeep.store.files.writing.blob_keeping import Blobs
 from chatkeep.store.files.writing.digesting import digest_after
 from chatkeep.store.files.writing.known_ends import KnownEnds
 from chatkeep.store.files.writing.labelling import labelled
+from chatkeep.store.sets.terms import Indexed
 
 
 class NewFile(NamedTuple):

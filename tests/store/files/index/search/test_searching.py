@@ -23,16 +23,17 @@ from chatkeep.core.search.ranker import Match, Scores
 from chatkeep.core.search.search import Search
 from chatkeep.core.search.stems import stem
 from chatkeep.core.standing import Role
-from chatkeep.store.files.index.search import collector, planner, proof, searching
-from chatkeep.store.files.index.search.candidates import Candidates, Ranking
-from chatkeep.store.files.index.search.pool import Pool
-from chatkeep.store.files.index.search.tuning import Bounds
-from chatkeep.store.files.index.sets import lexicon, sealing, selections, terms
+from chatkeep.store.engine import collector, planner, proof, searching
+from chatkeep.store.engine.candidates import Candidates, Ranking
+from chatkeep.store.engine.pool import Pool
+from chatkeep.store.engine.tuning import Bounds
+from chatkeep.store.files.index.sets import lexicon, sealing, selections
 from chatkeep.store.files.index.turns import committing
 from chatkeep.store.files.store import FilesStore
 from chatkeep.store.files.tree.tree import file_name
 from chatkeep.store.memory import MemoryStore
 from chatkeep.store.protocol import Store
+from chatkeep.store.sets import terms
 from chatkeep.testing import at, draft, search_for
 
 RARE: Final = ["zebra", "giraffe", "Straße", "E1234", "getUserName", "snake_case_name", "人工智能", "東京", "🎉", "น้ำ"]

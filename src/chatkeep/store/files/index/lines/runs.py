@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 import apsw
 
-from chatkeep.store.files.index.sql import QUERIES, UnreadableRowError
+from chatkeep.store.files.index.sql import QUERIES
+from chatkeep.store.sets.containers import UnreadableRowError
 
 
 def put_runs(db: apsw.Connection, sid: int, messages: Sequence[tuple[int, int]]) -> None:

@@ -16,15 +16,14 @@ from chatkeep.core.search.pages import cursor_of
 from chatkeep.core.search.ranker import Match
 from chatkeep.core.search.search import Search, elsewhere_of, names_of, searched_texts
 from chatkeep.disk.sqlite import read_snapshot
+from chatkeep.store.engine.port import Matches
+from chatkeep.store.engine.searching import find, match_total
 from chatkeep.store.files.index.rows import Database, FoundMessage, Row, row_of, spot_of
-from chatkeep.store.files.index.search.port import Matches
-from chatkeep.store.files.index.search.searching import find, match_total
 from chatkeep.store.files.index.selecting import conditions
-from chatkeep.store.files.index.sets.names import NAMED
 from chatkeep.store.files.index.sets.postings import Postings
 from chatkeep.store.files.index.sets.selections import Selections
-from chatkeep.store.files.index.sets.terms import DocLabel, role_label
 from chatkeep.store.files.index.sql import QUERIES, one_number, one_row
+from chatkeep.store.sets.terms import NAMED, DocLabel, role_label
 
 Reader = Callable[[Sequence[FoundMessage]], Sequence[Message | None]]
 """A function that reads messages from their files, None for one that cannot be read now."""

@@ -1,7 +1,6 @@
-"""The sets of documents: for each label, exactly the documents that have it.
+"""The sets of documents in this index: for each label, exactly the documents that have it (see `chatkeep.store.sets`).
 
-terms       the labels of a message          times      the bits of a time; the newest documents of a set
 postings    the sets of one moment           lexicon    numbers of words; beginnings of words
-tail        the newest messages, in memory   sealing    from the newest messages to rows
-containers  sets as bytes
+names       the names of sessions            sealing    from the newest messages to rows
+selections  the sessions of a filter         erasing    words that no message has any more
 """

@@ -15,9 +15,9 @@ from msgspec.json import encode
 
 from chatkeep.core.model import Message
 from chatkeep.store.files.index.sets import lexicon
-from chatkeep.store.files.index.sets.containers import docs_in
-from chatkeep.store.files.index.sets.terms import beginning, beginnings_of_all, is_word, labels_of
 from chatkeep.store.files.index.sql import QUERIES, one_number
+from chatkeep.store.sets.containers import docs_in
+from chatkeep.store.sets.terms import beginning, beginnings_of_all, is_word, labels_of
 
 _LABELS: Final = 500  # labels looked at in a transaction: some milliseconds
 _DOCS: Final = 256  # documents looked up at once; nearly always one of the first is alive

@@ -18,9 +18,9 @@ from typing import Final
 import apsw
 from msgspec.json import encode
 
-from chatkeep.store.files.index.sets.containers import BLOCK_BITS, short_row
-from chatkeep.store.files.index.sets.terms import BEGINNING, SHORT, bare, beginning
-from chatkeep.store.files.index.sql import QUERIES, UnreadableRowError
+from chatkeep.store.files.index.sql import QUERIES
+from chatkeep.store.sets.containers import BLOCK_BITS, UnreadableRowError, short_row
+from chatkeep.store.sets.terms import BEGINNING, SHORT, bare, beginning
 
 WORDS_MAX: Final = 128  # words; uniting the sets of so many takes about 2 ms
 FEW: Final = 4  # documents of a label without rows; a row takes about as much as they

@@ -6,23 +6,11 @@ another document, and the one before leaves every set.
 
 from __future__ import annotations
 
-from typing import Final
-
 import apsw
 
-from chatkeep.core.standing import ROLES
 from chatkeep.store.files.index.sets.postings import put_fresh, withdraw
-from chatkeep.store.files.index.sets.tail import FreshMessage, Tail
-from chatkeep.store.files.index.sets.terms import OF_NAME, OF_TITLE, Indexed, indexed_texts
 from chatkeep.store.files.index.sql import QUERIES
-
-NAMED: Final = len(ROLES)
-"""The number of the role of these documents; no message has it."""
-
-
-def labels_of_names(title: str, *others: str) -> Indexed:
-    """Return the labels of a session's names: those of its title, and those of its key and tags."""
-    return indexed_texts([(title, OF_TITLE), *((name, OF_NAME) for name in others)])
+from chatkeep.store.sets.tail import FreshMessage, Tail
 
 
 def put_names(db: apsw.Connection, names: FreshMessage, bulk: Tail | None) -> None:

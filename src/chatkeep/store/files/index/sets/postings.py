@@ -17,10 +17,11 @@ import apsw
 from pyroaring import BitMap
 
 from chatkeep.store.files.index.sets import lexicon
-from chatkeep.store.files.index.sets.containers import docs_in
-from chatkeep.store.files.index.sets.pairs import docs_with
-from chatkeep.store.files.index.sets.tail import FreshMessage, Tail
-from chatkeep.store.files.index.sets.terms import (
+from chatkeep.store.files.index.sql import QUERIES, one_number, reading_rows
+from chatkeep.store.sets.containers import UnreadableRowError, docs_in
+from chatkeep.store.sets.pairs import docs_with
+from chatkeep.store.sets.tail import FreshMessage, Tail
+from chatkeep.store.sets.terms import (
     CODES_OF_ROW,
     FIRST_PAIR,
     PAIR_BYTES,
@@ -28,7 +29,6 @@ from chatkeep.store.files.index.sets.terms import (
     Indexed,
     beginning,
 )
-from chatkeep.store.files.index.sql import QUERIES, UnreadableRowError, one_number, reading_rows
 
 _CACHE_BYTES: Final = 48 << 20  # bytes of sets kept by a connection; those of a question over 2,000,000 messages
 _SET_BYTES: Final = 300  # bytes of a set beside its rows

@@ -15,18 +15,18 @@ from itertools import chain, groupby
 from typing import Final
 
 import apsw
-from msgspec import Struct
 from msgspec.json import encode
 from pyroaring import BitMap
 
 from chatkeep.disk.sqlite import transaction
-from chatkeep.store.files.index.sets import lexicon, pairs
-from chatkeep.store.files.index.sets.containers import BLOCK_BITS, docs_in, row_with, short_row
-from chatkeep.store.files.index.sets.pairs import MARK_BITS
+from chatkeep.store.files.index.sets import lexicon
 from chatkeep.store.files.index.sets.postings import fresh_messages
-from chatkeep.store.files.index.sets.tail import FreshMessage, Tail
-from chatkeep.store.files.index.sets.terms import BEGINNING, DocLabel, beginning, is_word
 from chatkeep.store.files.index.sql import QUERIES, one_number
+from chatkeep.store.sets.blocks import PairPosting, Posting, postings_of
+from chatkeep.store.sets.containers import docs_in
+from chatkeep.store.sets.pairs import MARK_BITS
+from chatkeep.store.sets.tail import FreshMessage, Tail
+from chatkeep.store.sets.terms import BEGINNING, DocLabel, beginning, is_word
 
 SEALED_FROM: Final = 8192  # documents; a reader takes in so many in about 0.1 s
 SEALED_QUIET_FROM: Final = 2048  # documents, in a quiet moment
@@ -38,29 +38,6 @@ _DELETED: Final = 250  # rows of `fresh` deleted in a step
 BULK_LABELS: Final = 6_000_000  # of the messages in memory during a build, about 100 MB
 _PLACE_BITS: Final = 40  # of the number of a label, in the place of a row
 _FEW: Final = 64  # documents; so few stand in a row as a list
-
-
-class Posting(Struct, frozen=True):
-    """The documents of a label within one block, in order; those of a row of pairs with their marks."""
-
-    label: DocLabel
-    block: int
-    docs: array[int]
-
-    def row(self, known: bytes | None) -> bytes:
-        """Return the bytes of the row with these documents."""
-        if known is None and len(self.docs) < _FEW:
-            return short_row(self.docs)
-        docs = BitMap(self.docs)
-        return row_with(docs if known is None else docs | docs_in([(self.block, known)]))
-
-
-class PairPosting(Posting, frozen=True):
-    """The documents of a row of pairs within one block, in order, each with its mark."""
-
-    def row(self, known: bytes | None) -> bytes:
-        """Return the bytes of the row with these documents."""
-        return pairs.pair_row_with(known, self.docs)
 
 
 def fresh_count(db: apsw.Connection) -> int:
@@ -163,19 +140,12 @@ def _batches(
     """Yield postings in batches of about so many rows; `mark_bits` are the bits behind each document."""
     batch: list[Posting] = []
     for label, docs in postings:
-        batch.extend(_in_blocks(label, docs, kind, mark_bits))
+        batch.extend(postings_of(label, docs, kind, mark_bits))
         if len(batch) >= row_count:
             yield batch
             batch = []
     if batch:
         yield batch
-
-
-def _in_blocks(
-    label: DocLabel, docs: array[int], kind: type[Posting] = Posting, mark_bits: int = 0
-) -> Iterator[Posting]:
-    for of_block in lexicon.in_blocks(docs, mark_bits):
-        yield kind(label, of_block[0] >> BLOCK_BITS + mark_bits, of_block)
 
 
 def _begun(tail: Tail, known: set[str]) -> Iterator[tuple[DocLabel, array[int]]]:
@@ -201,7 +171,7 @@ def _write(db: apsw.Connection, batch: list[Posting]) -> list[str]:
         if len(docs) <= lexicon.FEW:
             db.execute(QUERIES["put_label"], (label, docs.tobytes()))
         else:
-            many += _in_blocks(label, docs)
+            many += postings_of(label, docs)
     if many:
         numbers.update(_put_numbers(db, list(dict.fromkeys(map(_label_of, many)))))
     _put_rows(db, [*rows, *many], numbers)
@@ -233,4 +203,4 @@ def _put_rows(db: apsw.Connection, batch: Sequence[Posting], numbers: Mapping[Do
 def _make_set(db: apsw.Connection, label: str) -> None:
     """Give a beginning its own set: the union of the sets of its words."""
     docs = BitMap.union(*map(docs_in, lexicon.sets_begun(db, label.removeprefix(BEGINNING))))
-    _write(db, list(_in_blocks(label, docs.to_array())))
+    _write(db, list(postings_of(label, docs.to_array())))

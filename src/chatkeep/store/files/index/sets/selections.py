@@ -17,8 +17,8 @@ from pyroaring import BitMap
 
 from chatkeep.store.files.index.columns import Value
 from chatkeep.store.files.index.sets.postings import Postings
-from chatkeep.store.files.index.sets.terms import session_label
 from chatkeep.store.files.index.sql import QUERIES, one_number, reading_rows
+from chatkeep.store.sets.terms import session_label
 
 _KEPT_MAX: Final = 16  # selections; 250 KB each at 2,000,000 messages
 _FEW: Final = 200  # sessions; the sets of so few are united, 15 us each. Of more, the runs of documents are read

@@ -1,0 +1,129 @@
+"""The store on PostgreSQL beside others, without its database, and over its versions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import closing
+
+import psycopg
+import pytest
+from psycopg import sql
+
+from chatkeep.core.life.dropping import Chosen, Mark, NewSession
+from chatkeep.core.model import Selection
+from chatkeep.core.standing import SeqRange
+from chatkeep.errors import BusyError, InvalidError, StorageError
+from chatkeep.store.address import store_address
+from chatkeep.store.open import StoreOptions, opened_at, state_of_tables
+from chatkeep.store.postgres.postgres_store import PostgresStore
+from chatkeep.store.postgres.words.sealing_rows import seal
+from chatkeep.testing import at, draft, search_for
+from tests.store.postgres.cluster import Cluster, cluster
+
+
+@pytest.fixture
+def two(postgres: Cluster, request: pytest.FixtureRequest) -> Iterator[tuple[PostgresStore, PostgresStore]]:
+    """Yield two stores on one new database; neither seals by itself."""
+    url = postgres.make(f"two_{abs(hash(request.node.name))}")
+    with closing(PostgresStore.open(url, seals=False)) as one, closing(PostgresStore.open(url, seals=False)) as other:
+        yield one, other
+
+
+def test_find_in_every_process_at_once(two: tuple[PostgresStore, PostgresStore]) -> None:
+    """What one store answered is found by the other, before and after a sealing and with deletions between."""
+    one, other = two
+    database = one._database
+    for number in range(30):
+        one.append(f"api:{number}", [draft(f"zebra {number} quick brown fox", number)])
+        assert [f"api:{number}"] == [hit.key for hit in other.search(search_for(f"zebra {number} ")).hits]
+        if number % 10 == 5:
+            assert seal(database) > 0
+            other.delete(f"api:{number}")
+            one.append("api:0", [draft(f"late horse {number}", number)])
+    expected = sorted(f"api:{number}" for number in range(30) if number % 10 != 5)
+    for store in two:
+        found = store.search(search_for('"brown fox"', limit=50)).hits
+        assert expected == sorted(hit.key for hit in found)
+        assert 1 == len(store.search(search_for("hors", unit="session")).hits)
+        assert "any" == store.search(search_for("5 zebra ", unit="message")).mode
+
+
+def test_find_beside_an_open_transaction(two: tuple[PostgresStore, PostgresStore]) -> None:
+    """A transaction that began before and commits after others hides nothing, and its own message is found at last."""
+    one, other = two
+    with one._database.writing() as db:
+        db.execute("SELECT pg_current_xact_id()")
+        other.append("api:1", [draft("zebra")])
+        assert ["api:1"] == [hit.key for hit in other.search(search_for("zebra")).hits]
+        db.execute("UPDATE fresh SET xid = xid")
+        other.append("api:2", [draft("zebra")])
+        assert 2 == len(other.search(search_for("zebra")).hits)
+    other.append("api:3", [draft("zebra")])
+    assert 3 == len(other.search(search_for("zebra")).hits)
+
+
+def test_compact_leaves_no_word(two: tuple[PostgresStore, PostgresStore]) -> None:
+    """After a compaction no table has a word that only erased lines had, sealed or not; other words stay found."""
+    one, other = two
+    for is_sealed in (True, False):
+        key = f"api:{is_sealed}"
+        one.append(key, [draft("Xylophonist zebra", 1), draft("zebra stays", 2)])
+        if is_sealed:
+            seal(one._database)
+        one.drop(key, Chosen(seqs=SeqRange(1, 1)), mark=Mark(id="m", sent_at=at(3)))
+        assert 1 == one.compact([key])[0].erased_count
+        with one._database.borrowed() as db:
+            for table in ("sessions", "messages", "fresh", "postings", "changes", "calls"):
+                asked = sql.SQL("SELECT count(*) FROM {} t WHERE t::text ILIKE '%xylo%'").format(sql.Identifier(table))
+                assert ((0,), table) == (db.execute(asked).fetchone(), table)
+        assert [(key, 2)] == [(hit.key, hit.seq) for hit in other.search(search_for("zebra", session=key)).hits]
+
+
+def test_answer_busy_while_the_database_is_away() -> None:
+    """Without its database every verb says so; the next call after its return is answered, with all that was stored."""
+    with cluster() as running, closing(PostgresStore.open(running.make("away"))) as store:
+        store.append("api:1", [draft("before", id="a")])
+        running.stop("fast")
+        for ask in (lambda: store.get("api:1"), lambda: store.append("api:1", [draft()]), store.status):
+            with pytest.raises(BusyError, match="cannot be reached"):
+                ask()
+        running.start()
+        assert 1 == store.get("api:1").message_count
+        assert 2 == store.append("api:1", [draft("after")]).message_count
+
+
+def test_refuse_tables_of_another_version(postgres: Cluster) -> None:
+    """Newer tables are refused, and no command takes them back; older ones are renewed once."""
+    url = postgres.make("versions")
+    address = store_address(url)
+    assert (0, 1) == state_of_tables(address)
+    assert (0, 1) == state_of_tables(address, renew=True)
+    assert (1, 1) == state_of_tables(address, renew=True)
+    with psycopg.connect(url, autocommit=True) as db:
+        db.execute("INSERT INTO chatkeep_schema (version) VALUES (99)")
+    for attempt in (lambda: opened_at(address, StoreOptions()), lambda: state_of_tables(address, renew=True)):
+        with pytest.raises(StorageError, match="newer Chatkeep"):
+            attempt()
+
+
+@pytest.mark.parametrize("url", ["postgresql:", "postgresql:x", "postgresql://h/x?secret=1"])
+def test_refuse_a_bad_address(url: str) -> None:
+    """An address that libpq cannot read is refused, and never repeated."""
+    with pytest.raises(InvalidError, match="postgresql://user@host") as refused:
+        opened_at(store_address(url), StoreOptions())
+    assert "secret" not in str(refused.value)
+
+
+def test_select_by_metadata_as_ever(two: tuple[PostgresStore, PostgresStore]) -> None:
+    """A filter by metadata tells kinds of values apart, and leads into objects."""
+    one, _ = two
+    one.create(NewSession(key="a", created_at=at(1), metadata={"n": 1, "o": {"p": "x", "q": None}, "a.b": 1}))
+    one.create(NewSession(key="b", created_at=at(1), metadata={"n": 1.0, "o": "x"}))
+    for entry, keys in (
+        (("n", "1"), "a"),
+        (("n", "1.0"), "b"),
+        (("o.p", "x"), "a"),
+        (("o.q", "null"), "a"),
+        (("a.b", "1"), ""),
+    ):
+        assert tuple(keys) == one.keys(Selection(metadata=(entry,))).keys
