@@ -95,7 +95,7 @@ def test_get_again_needs_no_bytes(client: httpx.Client) -> None:
     assert 304 == client.get(f"/api/v1/blobs/{HASH}", headers={"If-None-Match": tag}).status_code
 
 
-@pytest.mark.parametrize("name", ["0" * 64, "x", HASH.upper(), "..%2F..%2Ftokens.json"])
+@pytest.mark.parametrize("name", ["0" * 64, "x", "F9" * 32, "..%2F..%2Ftokens.json"])
 def test_get_of_nothing_is_not_found(client: httpx.Client, name: str) -> None:
     """A hash that nothing has, and a name that is no hash, lead nowhere."""
     assert 404 == client.get(f"/api/v1/blobs/{name}").status_code
