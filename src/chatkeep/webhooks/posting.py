@@ -22,6 +22,7 @@ _PORTS: Final = {"http": 80, "https": 443}
 _TAKEN: Final = range(200, 300)
 _MOVED: Final = range(300, 400)
 _NAT64: Final = ipaddress.ip_network("64:ff9b::/96")
+_GLOBAL_UNICAST: Final = ipaddress.ip_network("2000::/3")  # all that is assigned for the internet (RFC 4291)
 
 Resolve = Callable[[str, int], Sequence[str]]
 
@@ -53,6 +54,8 @@ def is_of_internet(address: str) -> bool:
             carried = ipaddress.IPv4Address(int(one) & 0xFFFFFFFF)
         if carried is not None:
             return is_of_internet(str(carried))
+        if one not in _GLOBAL_UNICAST:  # Python takes site-local and translated addresses for global ones
+            return False
     return one.is_global and not one.is_multicast
 
 
