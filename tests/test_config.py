@@ -207,8 +207,14 @@ def test_read_webhooks(tmp_path: Path) -> None:
         path.write_text(f"{table}{more}\n")
         with pytest.raises(InvalidError, match=r"chatkeep\.toml: webhook"):
             settings_from({"workspace": tmp_path}, {})
-    for url in ("ftp://a.example", "https://user:word@a.example", "a.example", "https://a.example/#x y"):
+    bad_urls = ("ftp://a.example", "https://user:word@a.example", "a.example", "https://a.example/#x y")
+    bad_addresses = ("https://a.example:65536/x", "https://a.example:0/x", "https://[1:2]/x")
+    for url in (*bad_urls, *bad_addresses):
         path.write_text(table.replace("https://a.example/x", url))
+        with pytest.raises(InvalidError, match=r"chatkeep\.toml: webhook"):
+            settings_from({"workspace": tmp_path}, {})
+    for name in ("..", ".", ".a", "a/b"):  # a folder has this name
+        path.write_text(table.replace('"a"', f'"{name}"'))
         with pytest.raises(InvalidError, match=r"chatkeep\.toml: webhook"):
             settings_from({"workspace": tmp_path}, {})
 

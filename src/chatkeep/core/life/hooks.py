@@ -15,6 +15,7 @@ import hmac
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
+from urllib.parse import urlsplit
 
 import msgspec
 from msgspec import Meta, Struct
@@ -32,7 +33,7 @@ RETRY_MAX_S: Final = 3600.0  # an hour between two tries, at most
 _MARK: Final = "whsec_"  # of a secret in text
 _SECRET_BYTES_MIN: Final = 24
 _SECRET_BYTES_MAX: Final = 64
-_NAME: Final = r"^[\w.-]{1,64}\Z"
+_NAME: Final = r"^\w[\w.-]{0,63}\Z"  # also that of a folder
 _URL: Final = r"^https?://([^\s@/?#:\[\]]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?(/[!-~]*|\?[!-~]*)?\Z"
 
 
@@ -126,6 +127,9 @@ def webhooks_in(tables: object, environ: Mapping[str, str], told_by: str) -> tup
         hooks = msgspec.convert(tables, tuple[Webhook, ...])
     except msgspec.ValidationError as error:
         raise InvalidError(told_by, f"{error}") from error
+    for hook in hooks:
+        if not _has_address(hook.url):
+            raise InvalidError(told_by, f"{hook.name} has a url without a host or port to connect to")
     names = [hook.name for hook in hooks]
     if twice := next((name for name in names if names.count(name) > 1), None):
         raise InvalidError(told_by, f"has the name {twice} twice")
@@ -143,6 +147,13 @@ def check_secrets(hooks: Iterable[Webhook]) -> None:
     for hook in hooks:
         if not hook.secret:
             raise InvalidError(hook.secret_variable, f"is not set: the webhook {hook.name} names it for its secret")
+
+
+def _has_address(url: str) -> bool:
+    try:
+        return urlsplit(url).port != 0
+    except ValueError:  # a port beyond 65535, or brackets around what is no address
+        return False
 
 
 def _secret_of(hook: Webhook, environ: Mapping[str, str]) -> bytes:
