@@ -5,6 +5,9 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
+import socket
+import time
+from typing import Any
 
 import pytest
 
@@ -53,6 +56,29 @@ def test_post(answer: int | str, expected: Posted) -> None:
         receiver.answers = [answer]
         assert expected == post(_hook(receiver.url), REQUEST, 1)
         assert 1 == receiver.tries
+
+
+def test_end_with_a_late_connection(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A request ends in time also if the time is over by when the connection is there."""
+    connect = socket.create_connection
+
+    def late(*given: Any, **options: Any) -> socket.socket:
+        time.sleep(0.2)
+        return connect(*given, **options)
+
+    with receiving() as receiver:
+        receiver.answers = ["drip"]
+        monkeypatch.setattr(socket, "create_connection", late)
+        began = time.monotonic()
+        assert Posted(0, "no answer in time") == post(_hook(receiver.url, timeout_s=0.1), REQUEST, 1)
+        assert time.monotonic() - began < 2
+
+
+def test_post_to_a_host_of_any_script() -> None:
+    """The name of a host may have letters of any script."""
+    with receiving() as receiver:
+        hook = _hook(receiver.url.replace("127.0.0.1", "東京.example"))
+        assert Posted(200) == post(hook, REQUEST, 1, lambda *_: ["127.0.0.1"])
 
 
 def test_post_to_nobody() -> None:

@@ -73,7 +73,7 @@ def post(hook: Webhook, request: HookRequest, at_s: int, resolve: Resolve = reso
     with _Attempt(hook.timeout_s) as attempt:
         try:
             attempt.connect(allowed, port, host if url.scheme == "https" else None)
-            headers = {"Host": url.netloc, **request.headers(hook.secret, at_s)}
+            headers = {"Host": url.netloc.encode("idna").decode(), **request.headers(hook.secret, at_s)}
             target = (url.path or "/") + (f"?{url.query}" if url.query else "")
             return attempt.answer(host, port, target, headers, request.body.encode())
         except ssl.SSLError:
@@ -114,7 +114,7 @@ class _Attempt:
             except OSError as error:
                 failure = error
                 continue
-            self._socket = connected
+            self._use(connected)
             if server_name is not None:
                 self._secure(connected, server_name)
             return
@@ -123,8 +123,13 @@ class _Attempt:
     def _secure(self, connected: socket.socket, server_name: str) -> None:
         context = ssl.create_default_context()
         secured = context.wrap_socket(connected, server_hostname=server_name, do_handshake_on_connect=False)
-        self._socket = secured
+        self._use(secured)
         secured.do_handshake()
+
+    def _use(self, connected: socket.socket) -> None:
+        self._socket = connected
+        if self.is_over:  # it may end before there is anything to shut
+            raise TimeoutError
 
     def answer(self, host: str, port: int, target: str, headers: dict[str, str], body: bytes) -> Posted:
         """Send the request, and return what status and headers of its answer say; nobody reads the rest."""
