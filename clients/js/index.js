@@ -112,10 +112,10 @@ export class Chatkeep {
         const limit = Math.min(WINDOW, last - found.length);
         const page = await this.messages(id, { limit, before });
         if (page.messages.length === 0) break;
-        const first = page.messages[0].seq;
-        const shaped = await this.messages(id, { limit, before, shape: "ui" });
+        const behind = page.messages.at(-1).seq + 1; // a message that comes meanwhile must push out none of these
+        const shaped = await this.messages(id, { limit, before: behind, shape: "ui" });
         found.unshift(...shaped.messages);
-        before = first;
+        before = page.messages[0].seq;
         more = page.has_more;
       }
     } catch (error) {

@@ -74,4 +74,13 @@ await client.replace("js:long", Array.from({ length: 1201 }, (_, n) => ({ role: 
 const long = await client.loadChat("js:long");
 told.long = [long.length, long[0].parts[0].text, long.at(-1).parts[0].text];
 told.bad = await client.saveChat({ id: "js:chat", messages: [{ id: "x", role: "tool", parts: [] }] }).catch((error) => error.name);
+
+/** Return a client that waits for something else before each request with a piece in its method or address. */
+const behind = (piece, first) => new Chatkeep({ url, token, fetch: async (where, given) => {
+  if (`${given.method} ${where}`.includes(piece)) await first();
+  return fetch(where, given);
+} });
+const more = () => client.append("js:long", { role: "user", content: "later" });
+const beside = await behind("shape=ui", more).loadChat("js:long", { last: 600 });
+told.beside = beside.every((message, place) => message.parts[0].text === `${601 + place}`);
 console.log(JSON.stringify(told));
