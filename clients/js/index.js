@@ -127,13 +127,12 @@ export class Chatkeep {
 
   async saveChat({ id, messages, channel }) {
     const drafts = messages.map(draftOf);
-    try {
-      return await this.replace(id, drafts, { create: false });
-    } catch (error) {
-      if (!(error instanceof ChatkeepError) || error.code !== "session_not_found") throw error;
-    }
-    if (channel && drafts.length <= 1000) return this.append(id, drafts, { channel });
-    return this.replace(id, drafts);
+    const isShort = drafts.length <= 1000; // as many as one append takes
+    return (
+      (await unless("session_not_found", this.replace(id, drafts, { create: false }))) ??
+      (channel && isShort ? await unless("count_conflict", this.append(id, drafts, { channel, expect_count: 0 })) : null) ??
+      this.replace(id, drafts)
+    );
   }
 
   async addToChat(id, messages) {
@@ -188,6 +187,16 @@ export class Chatkeep {
     }
     if (!answer.ok) throw new ChatkeepError(await problemOf(answer));
     return answer;
+  }
+}
+
+/** Return what a promise gives, null where it fails with a code. */
+async function unless(code, promise) {
+  try {
+    return await promise;
+  } catch (error) {
+    if (error instanceof ChatkeepError && error.code === code) return null;
+    throw error;
   }
 }
 

@@ -54,6 +54,7 @@ def test_use_from_javascript(tmp_path: Path) -> None:
         "foreign": [{"type": "step-start"}, {"type": "text", "text": "From elsewhere."}],
         "long": [1201, "0", "1200"],
         "bad": "TypeError",
+        "twice": 3,
         "beside": True,
     } == json.loads(done.stdout)
 

@@ -80,6 +80,9 @@ const behind = (piece, first) => new Chatkeep({ url, token, fetch: async (where,
   if (`${given.method} ${where}`.includes(piece)) await first();
   return fetch(where, given);
 } });
+const begin = () => client.saveChat({ id: "js:twice", messages: chat, channel: "web" });
+await behind("POST ", begin).saveChat({ id: "js:twice", messages: chat, channel: "web" });
+told.twice = (await client.loadChat("js:twice")).length;
 const more = () => client.append("js:long", { role: "user", content: "later" });
 const beside = await behind("shape=ui", more).loadChat("js:long", { last: 600 });
 told.beside = beside.every((message, place) => message.parts[0].text === `${601 + place}`);
