@@ -147,7 +147,7 @@ export class Chatkeep {
 
   async export(session, { format = "json", log } = {}) {
     const answer = await this.#send("GET", "/api/v1/export", { session, format, log });
-    return answer.text();
+    return this.#body(answer.text());
   }
 
   /** Changes, one after the other, over lost connections too. `after` is the id of the last one that you know. */
@@ -171,7 +171,20 @@ export class Chatkeep {
 
   async #ask(method, path, query = {}, body = undefined) {
     const answer = await this.#send(method, path, query, body);
-    return answer.status === 204 ? null : answer.json();
+    return answer.status === 204 ? null : this.#body(answer.json());
+  }
+
+  /** Return what is in an answer; one that breaks off, or is none of Chatkeep's, is no answer. */
+  async #body(reading) {
+    try {
+      return await reading;
+    } catch (cause) {
+      throw this.#unreachable(cause);
+    }
+  }
+
+  #unreachable(cause) {
+    return new ChatkeepError({ code: "unreachable", status: 0, detail: `No answer from ${this.#base}.` }, { cause });
   }
 
   async #send(method, path, query = {}, body = undefined, { headers = {}, signal } = {}) {
@@ -183,7 +196,7 @@ export class Chatkeep {
       answer = await this.#fetch(`${this.#base}${path}${queryOf(query)}`, { method, headers: sent, body: given, signal });
     } catch (cause) {
       if (signal?.aborted) throw cause;
-      throw new ChatkeepError({ code: "unreachable", status: 0, detail: `No answer from ${this.#base}.` }, { cause });
+      throw this.#unreachable(cause);
     }
     if (!answer.ok) throw new ChatkeepError(await problemOf(answer));
     return answer;
@@ -217,12 +230,11 @@ function queryOf(query) {
 }
 
 async function problemOf(answer) {
-  const text = await answer.text();
   try {
-    const problem = JSON.parse(text);
+    const problem = await answer.json();
     if (typeof problem.detail === "string") return { code: "failed", status: answer.status, ...problem };
   } catch {
-    // not JSON: something between here and the server answered
+    // broken off, or not JSON: something between here and the server answered
   }
   return { code: "failed", status: answer.status, detail: `The server answered ${answer.status}.` };
 }

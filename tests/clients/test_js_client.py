@@ -56,6 +56,7 @@ def test_use_from_javascript(tmp_path: Path) -> None:
         "bad": "TypeError",
         "twice": 3,
         "beside": True,
+        "broken": [True, "unreachable", 0],
     } == json.loads(done.stdout)
 
 

@@ -86,4 +86,6 @@ told.twice = (await client.loadChat("js:twice")).length;
 const more = () => client.append("js:long", { role: "user", content: "later" });
 const beside = await behind("shape=ui", more).loadChat("js:long", { last: 600 });
 told.beside = beside.every((message, place) => message.parts[0].text === `${601 + place}`);
+const broken = new Chatkeep({ url, token, fetch: async () => new Response("<html>") });
+told.broken = await failures(broken.token());
 console.log(JSON.stringify(told));
