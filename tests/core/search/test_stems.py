@@ -59,6 +59,7 @@ def test_irregular_forms() -> None:
     forms = [form for forms in FORMS.values() for form in forms]
     assert sorted(set(forms)) == sorted(forms)
     assert ["left", "saw", "leav"] == list(map(stem, ("left", "saw", "leaves")))
+    assert stem("persons") == stem("people") != stem("personal")
 
 
 def test_stop_words() -> None:

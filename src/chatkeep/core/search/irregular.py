@@ -1,6 +1,7 @@
 """Irregular inflections of English: a search for `buy` finds `bought`, as one for `walk` finds `walked`.
 
 Left out are forms that are more often another word (`left`, `saw`, `ground`, `lay`), and forms that a stemmer joins.
+`people` comes before `person`, as a stemmer joins `personal` with that.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ steal stole stolen; stick stuck; sting stung; strike struck; swear swore sworn; 
 swim swam swum; swing swung; take took taken; teach taught; tear tore torn; tell told; think thought;
 throw threw thrown; understand understood; undergo underwent undergone; undo undid undone; wake woke woken;
 wear wore worn; weave wove woven; weep wept; win won; withdraw withdrew withdrawn; write wrote written;
-child children; man men; woman women; person people; foot feet; tooth teeth; goose geese; mouse mice;
+child children; man men; woman women; people person persons; foot feet; tooth teeth; goose geese; mouse mice;
 wife wives; knife knives; shelf shelves; wolf wolves; half halves; thief thieves; loaf loaves
 """
 

@@ -57,7 +57,7 @@ from chatkeep.store.sets.times import EPOCH_US
 
 _T = TypeVar("_T")
 
-_REVISION: Final = 13  # to raise when the content of the index changes, but no text in the hash of the version
+_REVISION: Final = 14  # to raise when the content of the index changes, but no text in the hash of the version
 _FEW: Final = 2000  # sessions; below this, sorting a page of a list is cheaper than walking by time
 _CACHE_KB: Final = 32_768  # KiB of pages, for the writing connection
 _MOMENT_CACHE_KB: Final = 64  # KiB of pages, for the connection that only asks whether anybody has written
