@@ -7,7 +7,6 @@ import hashlib
 import hmac
 import socket
 import time
-from typing import Any
 
 import pytest
 
@@ -62,9 +61,9 @@ def test_end_with_a_late_connection(monkeypatch: pytest.MonkeyPatch) -> None:
     """A request ends in time also if the time is over by when the connection is there."""
     connect = socket.create_connection
 
-    def late(*given: Any, **options: Any) -> socket.socket:
+    def late(address: tuple[str, int], timeout: float) -> socket.socket:
         time.sleep(0.2)
-        return connect(*given, **options)
+        return connect(address, timeout=timeout)
 
     with receiving() as receiver:
         receiver.answers = ["drip"]
