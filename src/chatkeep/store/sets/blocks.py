@@ -44,9 +44,15 @@ def postings_of(
     label: DocLabel, docs: array[int], kind: type[Posting] = Posting, mark_bits: int = 0
 ) -> Iterator[Posting]:
     """Yield the documents of a label by block; `mark_bits` are the bits behind each document."""
-    bits = BLOCK_BITS + mark_bits
+    for some in in_blocks(docs, mark_bits):
+        yield kind(label, some[0] >> BLOCK_BITS + mark_bits, some)
+
+
+def in_blocks(docs: array[int], more_bits: int = 0) -> Iterator[array[int]]:
+    """Yield the documents of each block, in order; `more_bits` are the bits behind each document."""
+    bits = BLOCK_BITS + more_bits
     while docs:
         block = docs[0] >> bits
         end = len(docs) if docs[-1] >> bits == block else bisect_left(docs, (block + 1) << bits)
-        yield kind(label, block, docs[:end])
+        yield docs[:end]
         docs = docs[end:]

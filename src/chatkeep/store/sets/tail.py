@@ -67,10 +67,7 @@ class _LongMessage(Struct, frozen=True):
     def has(self, label: DocLabel) -> bool:
         if isinstance(label, int):
             return label >= FIRST_PAIR and _has(self.pairs, label - FIRST_PAIR)
-        return self.begins(label[1:]) if label[0] == BEGINNING else f" {label} " in self.texts
-
-    def begins(self, letters: str) -> bool:
-        return f" {letters}" in self.texts
+        return (f" {label[1:]}" if label[0] == BEGINNING else f" {label} ") in self.texts
 
     def begun(self, letters: str) -> list[str]:
         """Return the words that begin so; they are neighbours."""
@@ -176,9 +173,7 @@ class Tail:
     def begun(self, letters: str) -> BitMap:
         """Return the documents with any word that begins so."""
         words = () if BEGINNING + letters in self._texts else self._begun(letters)
-        docs = BitMap.union(self.docs(BEGINNING + letters), *(BitMap(self._texts[word]) for word in words))
-        docs.update(message.doc for message in self._long if message.begins(letters))
-        return docs
+        return BitMap.union(self.docs(BEGINNING + letters), *(BitMap(self._texts[word]) for word in words))
 
     def words(self, letters: str) -> set[str]:
         """Return the words that begin so."""

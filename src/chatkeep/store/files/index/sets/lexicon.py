@@ -11,7 +11,6 @@ most 128 sets.
 from __future__ import annotations
 
 from array import array
-from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
@@ -19,6 +18,7 @@ import apsw
 from msgspec.json import encode
 
 from chatkeep.store.files.index.sql import QUERIES
+from chatkeep.store.sets.blocks import in_blocks
 from chatkeep.store.sets.containers import BLOCK_BITS, UnreadableRowError, short_row
 from chatkeep.store.sets.terms import BEGINNING, SHORT, bare, beginning
 
@@ -54,16 +54,6 @@ def label_rows(db: apsw.Connection, entry: LabelEntry | None) -> list[tuple[int,
     if isinstance(entry, int):
         return list(db.execute(QUERIES["rows_of_label"], (entry,)))
     return [(docs[0] >> BLOCK_BITS, short_row(docs)) for docs in in_blocks(few_docs(entry))]
-
-
-def in_blocks(docs: array[int], more_bits: int = 0) -> Iterator[array[int]]:
-    """Yield the documents of each block, in order; `more_bits` are the bits behind each document."""
-    bits = BLOCK_BITS + more_bits
-    while docs:
-        block = docs[0] >> bits
-        end = len(docs) if docs[-1] >> bits == block else bisect_left(docs, (block + 1) << bits)
-        yield docs[:end]
-        docs = docs[end:]
 
 
 def words_begun(db: apsw.Connection, letters: str, most: int) -> list[str]:

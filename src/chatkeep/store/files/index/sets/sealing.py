@@ -37,7 +37,6 @@ _LABELS: Final = 1_500_000  # in memory at a time, about 30 MB
 _DELETED: Final = 250  # rows of `fresh` deleted in a step
 BULK_LABELS: Final = 6_000_000  # of the messages in memory during a build, about 100 MB
 _PLACE_BITS: Final = 40  # of the number of a label, in the place of a row
-_FEW: Final = 64  # documents; so few stand in a row as a list
 
 
 def fresh_count(db: apsw.Connection) -> int:
