@@ -53,6 +53,7 @@ def test_read_json_and_protobuf_alike(request_: Json) -> None:
             ]
         },
         {"attributes": [{"key": "a", "value": {"intValue": "9" * 40}}], "timeUnixNano": "9" * 40, "body": 5},
+        {"attributes": [{"key": "a", "value": {"intValue": "--5"}}, {"key": "b", "value": {"intValue": "٣"}}]},
         {"attributes": [{"key": "a", "value": {"stringValue": "\x00"}}], "timeUnixNano": "-1", "events": 5},
         {"timeUnixNano": 1e300, "endTimeUnixNano": True, "traceId": [], "events": [5, {"attributes": 5}]},
     ],
@@ -93,6 +94,23 @@ def test_refuse_too_many_values() -> None:
     for body, is_protobuf in ((msgspec.json.encode(many), False), (protobuf_of(many), True)):
         with pytest.raises(InvalidError, match="values"):
             observations_in(body, "logs", is_protobuf=is_protobuf)
+
+
+def test_count_values_before_any_is_made() -> None:
+    """Two bytes of protobuf take up to 130 bytes of memory, so nothing behind too many is even looked at."""
+    with pytest.raises(InvalidError, match="values"):
+        observations_in(b"\x0a\x00" * (VALUES_MAX + 1) + b"\xff", "logs", is_protobuf=True)
+    assert [] == observations_in(b"\x0a\x00" * VALUES_MAX, "logs", is_protobuf=True)
+
+
+@pytest.mark.parametrize("field", [b"\x78\x96\x01", b"\x79" + bytes(8), b"\x7a\x02ab", b"\x7d" + bytes(4)])
+def test_read_beside_fields_of_later_versions(field: bytes) -> None:
+    """A field of any kind that no version has yet is passed over, and a cut one is refused."""
+    request = logs(agent_event("user_prompt", 1, HELD))
+    body = protobuf_of(request)
+    assert observations_in(body, "logs", is_protobuf=True) == observations_in(body + field, "logs", is_protobuf=True)
+    with pytest.raises(BrokenInputError):
+        observations_in(body + field[:-1], "logs", is_protobuf=True)
 
 
 def test_unpack_a_bounded_gzip() -> None:

@@ -8,9 +8,11 @@ Source: the OTLP specification 1.10, "OTLP/HTTP" and "JSON Protobuf Encoding"; o
 
 from __future__ import annotations
 
+import re
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 import msgspec
@@ -23,6 +25,7 @@ from chatkeep.errors import BrokenInputError, InvalidError, TooLargeError
 from chatkeep.wire.bodies import check_values
 
 if TYPE_CHECKING:
+    from google.protobuf.descriptor import Descriptor
     from google.protobuf.message import Message
 
 Signal = Literal["logs", "traces"]
@@ -31,7 +34,9 @@ PROTOBUF_TYPE: Final = "application/x-protobuf"
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _LAST_NS: Final = 253402300799 * 10**9  # the end of year 9999
 _LEVELS_MAX: Final = 32  # of lists and maps in one value
+_SIZES: Final = {1: 8, 5: 4}  # bytes of the fields of protobuf with a fixed size
 _GZIP: Final = 16 + zlib.MAX_WBITS
+_INTEGER: Final = re.compile(r"-?[0-9]{1,19}")  # of 64 bits
 _SCOPES: Final = {
     "logs": ("resourceLogs", "scopeLogs", "logRecords"),
     "traces": ("resourceSpans", "scopeSpans", "spans"),
@@ -113,10 +118,67 @@ def _from_json(body: bytes) -> Json:
 def _from_protobuf(body: bytes, signal: Signal) -> Json:
     from google.protobuf.message import DecodeError  # noqa: PLC0415 - most servers get no telemetry
 
+    kind = _messages(signal)[0]
     try:
-        return _Reader().message(_messages(signal)[0].FromString(body))
-    except DecodeError as error:
+        _check_fields(body, kind.DESCRIPTOR)
+        return _in_json(kind.FromString(body))
+    except (DecodeError, IndexError) as error:
         raise BrokenInputError("The body is no request of OTLP in protobuf.") from error
+
+
+def _check_fields(body: bytes, kind: Descriptor) -> None:
+    """Check the number of fields before any is made: a field of two bytes takes up to 130 bytes of memory.
+
+    Raises:
+        IndexError: when a field has no end, or is of no kind in use.
+        InvalidError: when there are more than 100,000.
+    """
+    at, ends = 0, [(len(body), kind)]
+    for _ in range(VALUES_MAX):
+        while ends and at == ends[-1][0]:
+            ends.pop()
+        if not ends:
+            return
+        tag, at = _number_at(body, at)
+        inner = _fields_of(ends[-1][1]).get(tag >> 3)
+        size, at = _size_at(body, at, tag & 7)
+        if at + size > ends[-1][0]:
+            raise IndexError
+        if inner is not None:
+            ends.append((at + size, inner))
+        else:
+            at += size
+    if any(at < end for end, _ in ends):
+        raise InvalidError("body", f"has more than {VALUES_MAX} values; send it in parts")
+
+
+@cache
+def _fields_of(kind: Descriptor) -> dict[int, Descriptor]:
+    """Return the fields that have messages, by their numbers."""
+    return {field.number: field.message_type for field in kind.fields if field.message_type is not None}
+
+
+def _size_at(body: bytes, at: int, kind: int) -> tuple[int, int]:
+    """Return the size of a field of a kind, and its offset. Source: "Encoding", protobuf.dev."""
+    if kind == 0:
+        return 0, _number_at(body, at)[1]
+    if kind == 2:  # noqa: PLR2004 - as the source has it
+        return _number_at(body, at)
+    if kind in _SIZES:
+        return _SIZES[kind], at
+    raise IndexError
+
+
+def _number_at(body: bytes, at: int) -> tuple[int, int]:
+    """Return the number at an offset, and the offset behind it: seven bits in each byte, the lowest first."""
+    number = 0
+    for shift in range(0, 70, 7):
+        byte = body[at]
+        at += 1
+        number |= (byte & 0x7F) << shift
+        if byte < 0x80:  # noqa: PLR2004 - the last one
+            return number, at
+    raise IndexError
 
 
 def _messages(signal: Signal) -> tuple[Any, Any]:
@@ -130,26 +192,18 @@ def _messages(signal: Signal) -> tuple[Any, Any]:
     return traces.ExportTraceServiceRequest, traces.ExportTraceServiceResponse
 
 
-class _Reader:
-    """Reads messages of protobuf, up to a number of values in all."""
+def _in_json(message: Message) -> dict[str, Json]:
+    """Return a message in the form of its JSON: the fields that are set."""
+    return {
+        field.json_name: [_field(one) for one in value] if _is_list(value) else _field(value)
+        for field, value in message.ListFields()
+    }
 
-    def __init__(self) -> None:
-        self._left = VALUES_MAX
 
-    def message(self, message: Message) -> dict[str, Json]:
-        """Return a message in the form of its JSON: the fields that are set."""
-        return {
-            field.json_name: [self._field(one) for one in value] if _is_list(value) else self._field(value)
-            for field, value in message.ListFields()
-        }
-
-    def _field(self, value: Any) -> Json:  # noqa: ANN401 - protobuf's values have no common type
-        self._left -= 1
-        if self._left < 0:
-            raise InvalidError("body", f"has more than {VALUES_MAX} values; send it in parts")
-        if hasattr(value, "ListFields"):
-            return self.message(value)
-        return value.hex() if isinstance(value, bytes) else value
+def _field(value: Any) -> Json:  # noqa: ANN401 - protobuf's values have no common type
+    if hasattr(value, "ListFields"):
+        return _in_json(value)
+    return value.hex() if isinstance(value, bytes) else value
 
 
 def _is_list(value: object) -> bool:
@@ -218,7 +272,7 @@ def _value(value: Json, levels: int = _LEVELS_MAX) -> Json:
     if kind == "stringValue" and isinstance(held, str):
         return storable_text(held)
     if kind == "intValue" and isinstance(held, str):
-        return int(held) if held.lstrip("-").isdecimal() and len(held) < 20 else None  # noqa: PLR2004 - of 64 bits
+        return int(held) if _INTEGER.fullmatch(held) else None
     return held if isinstance(held, str | int | float | bool) else None
 
 
