@@ -293,6 +293,22 @@ def test_store_below_the_prefix_of_a_token() -> None:
     assert 3 == len(kept(Sessions(store)))
 
 
+def test_take_names_of_any_depth(sessions: Sessions) -> None:
+    """A name with thousands of dots costs only its own value, and many names take no longer for being many."""
+    deep = {f"llm.input_messages.0.message.{'x.' * 5000}y": "deep"}
+    many = {f"llm.input_messages.0.x{number}.y": "" for number in range(15_000)}
+    observe(sessions, in_json(traces(span(FLAT | deep | many))), "t")
+    assert ["Weather in Oslo?", None, "rain", "Rain."] == [content for _, content in said(sessions)]
+
+
+def test_take_reminders_without_end(sessions: Sessions) -> None:
+    """Beginnings of reminders without an end are words; to look for the end of each would take minutes."""
+    words = f"<system-reminder>a</system-reminder>\nHello {'<system-reminder>' * 50_000}"
+    body = json.dumps({"messages": [{"role": "user", "content": words}]})
+    observe(sessions, in_json(logs(agent_event("api_request_body", 5, {"body": body, "query_source": "sdk"}))), "t")
+    assert [("user", words.partition("\n")[2])] == said(sessions)
+
+
 _NAMES = st.sampled_from(
     [*FLAT, *INDEXED, *SDK, *NAMED, "gen_ai.input.messages", "prompt", "body", "response", "x.1.y"]
 )

@@ -38,7 +38,8 @@ _SOURCES: Final = re.compile(r"(?:sdk|repl_main_thread)(?![a-z])")
 _LONE_CALL: Final = ".call"
 _ID_CHARS_MAX: Final = 100  # of an id; a digest stands for a longer one
 _HIDDEN: Final = "<REDACTED>"
-_REMINDERS: Final = re.compile(r"<system-reminder>[^<]*(?:<(?!/system-reminder>)[^<]*)*</system-reminder>\s*")
+_REMINDER_END: Final = "</system-reminder>"
+_REMINDER: Final = re.compile(rf"<system-reminder>.*?{_REMINDER_END}\s*", re.DOTALL)
 
 
 class AgentMessage(NamedTuple):
@@ -180,12 +181,18 @@ def _results(content: Json) -> Iterator[Draft]:
 def _prompt(content: Json) -> str:
     """Return the words of a user, without those that the program adds; empty for results of tools."""
     if isinstance(content, str):
-        return _REMINDERS.sub("", content).strip()
+        return _own_words(content)
     parts = list(_parts(content))
     if any(part.get("type") == "tool_result" for part in parts):
         return ""
-    words = (_REMINDERS.sub("", text).strip() for part in parts if isinstance(text := part.get("text"), str))
+    words = (_own_words(text) for part in parts if isinstance(text := part.get("text"), str))
     return "\n\n".join(filter(None, words))
+
+
+def _own_words(text: str) -> str:
+    """Return a text without its reminders; without the last end, each beginning would look through all the rest."""
+    rest = text.rpartition(_REMINDER_END)[2].lstrip()
+    return f"{_REMINDER.sub('', text.removesuffix(rest))}{rest}".strip()
 
 
 def _result(call: str, content: Json, facts: dict[str, Json], name: str | None = None) -> Draft:

@@ -32,7 +32,8 @@ _OUTPUTS: Final = ("gen_ai.output.messages",)
 _PROMPTS: Final = ("gen_ai.system_instructions",)
 _LISTED_INPUTS: Final = ("llm.input_messages", "gen_ai.prompt")
 _LISTED_OUTPUTS: Final = ("llm.output_messages", "gen_ai.completion")
-_PLACE: Final = re.compile(r"\.(\d{1,6})\.(.+)", re.DOTALL)
+_PLACE: Final = re.compile(r"(\d{1,6})\.(.+)", re.DOTALL)
+_LEVELS_MAX: Final = 32  # of objects and lists below such a name
 _MODELS: Final = ("gen_ai.response.model", "gen_ai.request.model", "llm.model_name", "ai.model.id")
 _RESPONSES: Final = ("gen_ai.response.id", "ai.response.id")
 _INPUT_TOKENS: Final = (
@@ -139,29 +140,34 @@ def _listed(values: Mapping[str, Json], names: Iterable[str]) -> Iterator[Draft]
 
 def _nested(values: Mapping[str, Json], name: str) -> Json:
     """Return the list below a name: `a.0.b` and `a.1.b` make two objects with `b`."""
+    begin = f"{name}."
+    return (
+        _in_places({key.removeprefix(begin): value for key, value in values.items() if key.startswith(begin)}) or None
+    )
+
+
+def _in_places(flat: Mapping[str, Json], levels: int = _LEVELS_MAX) -> list[Json]:
+    """Return the objects of values whose names begin with a place."""
     places: dict[int, dict[str, Json]] = {}
-    for key, value in values.items():
-        found = _PLACE.fullmatch(key[len(name) :]) if key.startswith(f"{name}.") else None
-        if found is not None:
+    for key, value in flat.items():
+        if found := _PLACE.fullmatch(key):
             places.setdefault(int(found[1]), {})[found[2]] = value
-    return [_object(held) for _, held in sorted(places.items())] or None
+    return [_object(held, levels) for _, held in sorted(places.items())]
 
 
-def _object(flat: Mapping[str, Json]) -> dict[str, Json]:
-    """Return an object of values whose names have dots: those with places become lists."""
+def _object(flat: Mapping[str, Json], levels: int) -> dict[str, Json]:
+    """Return an object of values whose names have dots: those with places become lists. Deeper ones are left out."""
     found: dict[str, Json] = {}
+    inner: dict[str, dict[str, Json]] = {}
     for key, value in flat.items():
         name, _, rest = key.partition(".")
-        if not rest:
+        if rest:
+            inner.setdefault(name, {})[rest] = value
+        else:
             found[name] = value
-        elif name not in found:
-            below = {other[len(name) + 1 :]: held for other, held in flat.items() if other.startswith(f"{name}.")}
-            is_list = all(_PLACE.fullmatch(f".{other}") for other in below)
-            found[name] = (
-                _nested({f"{name}.{other}": held for other, held in below.items()}, name)
-                if is_list
-                else (_object(below))
-            )
+    for name, held in inner.items() if levels else ():
+        below = _in_places if all(map(_PLACE.fullmatch, held)) else _object
+        found.setdefault(name, below(held, levels - 1))
     return found
 
 
