@@ -9,7 +9,7 @@ import os
 import stat
 import threading
 from base64 import b64encode
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -86,6 +86,18 @@ def test_session_files_are_readable_without_blobs(tmp_path: Path, sessions: Sess
         blob.unlink()
     assert "look" == json.loads(file.read_text())["messages"][0]["content"][0]["text"]
     assert "chatkeep-blob:" in str(sessions.read("k").messages[0].content)
+
+
+@pytest.mark.parametrize("make", [lambda path: path.symlink_to("/etc/hostname"), os.mkfifo, Path.mkdir])
+def test_other_thing_under_a_name_is_no_blob(tmp_path: Path, sessions: Sessions, make: Callable[[Path], None]) -> None:
+    """A link, a pipe or a folder where a blob was counts as none: the session is read, with the name."""
+    sessions.append("k", [said()])
+    (blob,) = (tmp_path / "blobs").iterdir()
+    blob.unlink()
+    make(blob)
+    assert sessions.naming.read("k") == sessions.read("k")
+    with pytest.raises(BlobNotFoundError):
+        sessions.attachments.opened(blob.name)
 
 
 def test_damaged_blob_is_not_trusted(tmp_path: Path, sessions: Sessions) -> None:

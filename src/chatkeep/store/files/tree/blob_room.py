@@ -127,13 +127,11 @@ class BlobRoom:
         """
         try:
             with told(FileNotFoundError, NotADirectoryError):
-                fd = os.open(self.path / sha256, _READING)
+                if not stat.S_ISREG(os.lstat(self.path / sha256).st_mode):  # a link cannot be opened to look at it
+                    raise BlobNotFoundError
+                return os.fdopen(os.open(self.path / sha256, _READING), "rb")
         except (FileNotFoundError, NotADirectoryError):
             raise BlobNotFoundError from None
-        if not stat.S_ISREG(os.fstat(fd).st_mode):
-            os.close(fd)
-            raise BlobNotFoundError
-        return os.fdopen(fd, "rb")
 
     def has(self, folder: int, sha256: str) -> bool:
         """Tell whether there is a blob; its bytes are not read."""
