@@ -60,7 +60,8 @@ class Attachments:
         """
         for line in lines:
             names = blob_names(line)
-            if sum(name.size_bytes for name in names if name.size_bytes <= INLINE_BYTES_MAX) > MESSAGE_BYTES_MAX:
+            encoded = [_encoded_bytes(name) for name in names if name.size_bytes <= INLINE_BYTES_MAX]
+            if encoded and len(msgspec.json.encode(line)) + sum(encoded) > MESSAGE_BYTES_MAX:
                 raise TooLargeError("message with its attachments", MESSAGE_BYTES_MAX)
             for name in names:
                 self._check(name)
@@ -111,6 +112,11 @@ class Attachments:
             with_attachments(line, found.content) if names else line
             for line, names in zip(messages, named, strict=True)
         )
+
+
+def _encoded_bytes(name: BlobName) -> int:
+    """Return the size of an attachment in its message: base64 has four letters for three bytes."""
+    return -(-name.size_bytes // 3) * 4
 
 
 class _Found:

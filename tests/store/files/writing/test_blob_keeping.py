@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from chatkeep.core.model import Draft
-from chatkeep.errors import BlobNotFoundError, InvalidError, StorageFullError
+from chatkeep.errors import BlobNotFoundError, InvalidError, StorageFullError, TooLargeError
 from chatkeep.sessions.sessions import Sessions
 from chatkeep.store.files.store import FilesStore
 from chatkeep.store.files.tree.blob_room import BlobRoom
@@ -156,6 +156,19 @@ def test_name_of_nothing_is_refused(tmp_path: Path, sessions: Sessions) -> None:
     with pytest.raises(InvalidError, match="send its bytes"):
         sessions.append("k", [Draft(role="user", content=named)])
     assert [] == [*(tmp_path / "sessions").iterdir()]
+
+
+def test_names_count_as_their_base64(tmp_path: Path, sessions: Sessions) -> None:
+    """A message of names is no larger than one of bytes may be: an export of it can be imported."""
+    for number in range(2):
+        sessions.append("k", [said(PICTURE + bytes([number]) * (6 << 20))])
+    named = [message.content[1] for message in sessions.naming.read("k").messages if isinstance(message.content, list)]
+    with pytest.raises(TooLargeError):
+        sessions.append("k", [Draft(role="user", content=named)])
+    sessions.append("one", [Draft(role="user", content=named[:1])])
+    with contextlib.closing(FilesStore.open(tmp_path / "other")) as other:
+        Sessions(other).merge(sessions.read("one"))
+        assert sessions.read("one").messages == Sessions(other).read("one").messages
 
 
 def test_confined_caller_names_only_what_it_reads(sessions: Sessions) -> None:
