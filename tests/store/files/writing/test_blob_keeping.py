@@ -148,6 +148,16 @@ def test_fork_names_the_attachment_too(tmp_path: Path, sessions: Sessions) -> No
     assert [] == blobs_in(tmp_path)
 
 
+def test_fork_of_a_session_without_its_attachment(tmp_path: Path, sessions: Sessions) -> None:
+    """A lost picture takes nothing else with it: its session can be forked, and the bytes sent again mend both."""
+    sessions.append("k", [said()])
+    (blob,) = (tmp_path / "blobs").iterdir()
+    blob.unlink()
+    sessions.fork("k", new_key="f")
+    sessions.append("again", [said()])
+    assert [parts(), parts()] == [sessions.read(key).messages[0].content for key in "kf"]
+
+
 def test_name_of_nothing_is_refused(tmp_path: Path, sessions: Sessions) -> None:
     """No message may name an attachment that is not there, and none comes to be."""
     sessions.append("k", [said()])

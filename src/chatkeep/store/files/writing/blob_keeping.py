@@ -57,7 +57,7 @@ class Blobs:
         The blobs are stored before it, and none goes during it. With `may_lack` lines may name blobs that are not here.
 
         Raises:
-            InvalidError: when a line names a blob that is not here.
+            InvalidError: when a line names a blob that is not here, and that no session names.
             BusyError, StorageError: when a blob cannot be stored; the block has not begun.
         """
         if not any(may_name(line, self._bytes_min) for line in lines):
@@ -95,8 +95,12 @@ class Blobs:
         ]
 
     def _check(self, folder: int, wanted: Iterable[str], *, may_lack: bool) -> None:
-        if not may_lack and not all(self._room.has(folder, sha256) for sha256 in wanted):
+        if not may_lack and not all(self._room.has(folder, sha256) or self._is_named(sha256) for sha256 in wanted):
             raise InvalidError("content", MISSING)
+
+    def _is_named(self, sha256: str) -> bool:
+        """Tell whether a session names a blob: one that is lost may be named again, as in a fork."""
+        return self._upkeep.ask(lambda index: index.names_blob(sha256))
 
     def put(self, source: BinaryIO) -> BlobName:
         """Store what a stream has as a blob, durably, for a message to come; return its name."""
@@ -161,7 +165,7 @@ class Blobs:
 
     def unnamed(self, hashes: Iterable[str]) -> list[str]:
         """Return the hashes of blobs that nothing names; the caller has the room alone."""
-        loose = [one for one in hashes if not self._upkeep.ask(partial(Index.names_blob, sha256=one))]
+        loose = [one for one in hashes if not self._is_named(one)]
         if not loose:
             return []
         elsewhere = self._trash.blobs() | self._in_damaged(loose)
