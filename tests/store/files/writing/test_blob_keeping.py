@@ -8,6 +8,7 @@ import json
 import os
 import stat
 import threading
+import time
 from base64 import b64encode
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -248,6 +249,19 @@ def test_damaged_session_keeps_its_attachments(tmp_path: Path, sessions: Session
     with contextlib.closing(FilesStore.open(tmp_path)) as again:
         Sessions(again).delete("whole")
     assert [PICTURE] == blobs_in(tmp_path)
+
+
+def test_delete_does_not_wait_for_a_backup(tmp_path: Path, sessions: Sessions) -> None:
+    """A backup keeps every attachment to its end. A deletion meanwhile answers soon, and the next one takes both."""
+    for number in range(5):
+        sessions.append(f"k:{number}", [said(PICTURE + bytes([number]))])
+    began_s = time.monotonic()
+    with BlobRoom(tmp_path).shared():
+        for number in range(4):
+            sessions.delete(f"k:{number}")
+    assert time.monotonic() - began_s < 4
+    sessions.delete("k:4")
+    assert [] == blobs_in(tmp_path)
 
 
 def test_append_while_its_attachment_goes(tmp_path: Path, sessions: Sessions) -> None:

@@ -33,6 +33,7 @@ _MAKING: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLO
 _PIECE_BYTES: Final = 1 << 20  # read at a time
 _KNOWN_MAX: Final = 4096  # blobs known to be whole and durable
 _NOTE_BYTES_MAX: Final = 1 << 24
+_ALONE_S: Final = 0.2  # wait of a removal: a backup shares the lock to its end, and a later removal takes all
 
 
 class PendingNote(Struct, frozen=True):
@@ -65,7 +66,7 @@ class BlobRoom:
         Raises:
             BusyError: when another process keeps it too long.
         """
-        with self._opened(fcntl.LOCK_SH) as folder:
+        with self._opened(fcntl.LOCK_SH, self._lock_timeout_s) as folder:
             yield folder
 
     @contextlib.contextmanager
@@ -73,9 +74,9 @@ class BlobRoom:
         """Open the folder, and have its lock alone: no message that names a blob is written meanwhile.
 
         Raises:
-            BusyError: when others keep it too long.
+            BusyError: when others keep it, after a short wait.
         """
-        with self._opened(fcntl.LOCK_EX) as folder:
+        with self._opened(fcntl.LOCK_EX, min(_ALONE_S, self._lock_timeout_s)) as folder:
             yield folder
 
     def put(self, folder: int, sha256: str, content: bytes) -> None:
@@ -202,11 +203,11 @@ class BlobRoom:
         return found
 
     @contextlib.contextmanager
-    def _opened(self, operation: int) -> Iterator[int]:
+    def _opened(self, operation: int, patience_s: float) -> Iterator[int]:
         with told():
             folder = open_folder(self.path)
         try:
-            flock(folder, time.monotonic() + self._lock_timeout_s, guarded="folder of attachments", operation=operation)
+            flock(folder, time.monotonic() + patience_s, guarded="folder of attachments", operation=operation)
             yield folder
         finally:
             os.close(folder)
