@@ -153,6 +153,8 @@ class Blobs:
                 self._settle(folder, self._room.notes())
 
     def _settle(self, folder: int, notes: Mapping[Path, PendingNote]) -> None:
+        if self._upkeep.owes:
+            self._upkeep.catch_up()  # an index in memory does not hear of the names that others wrote
         unsure = [path for path, note in notes.items() if not all(map(self._is_known, note.sessions))]
         settled = [path for path in notes if path not in unsure]
         waiting = {sha256 for path in unsure for sha256 in notes[path].blobs}
