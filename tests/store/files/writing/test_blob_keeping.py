@@ -14,12 +14,14 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import apsw
 import pytest
 
 from chatkeep.core.model import Draft
-from chatkeep.errors import BlobNotFoundError, InvalidError, StorageFullError, TooLargeError
+from chatkeep.errors import BlobNotFoundError, BusyError, InvalidError, StorageFullError, TooLargeError
 from chatkeep.sessions.sessions import Sessions
 from chatkeep.store.files.index.databases import InMemory
+from chatkeep.store.files.index.index import Index
 from chatkeep.store.files.store import FilesStore
 from chatkeep.store.files.tree.blob_room import BlobRoom
 from tests.disks import in_memory
@@ -128,6 +130,23 @@ def test_delete_takes_the_last_name(tmp_path: Path, sessions: Sessions, to_trash
         sessions.delete("b", to_trash=True)
         sessions.trash.purge("")
     assert ([], []) == (blobs_in(tmp_path), [*(tmp_path / "pending").iterdir()])
+
+
+def test_restored_session_keeps_its_attachment(
+    tmp_path: Path, sessions: Sessions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A session back from the trash before the index could hear of it names its picture, for other processes too."""
+    monkeypatch.setattr("chatkeep.store.files.index.databases._BUSY_S", 0.1)
+    sessions.append("a", [said()])
+    sessions.append("b", [said()])
+    sessions.delete("a", to_trash=True)
+    with contextlib.closing(FilesStore.open(tmp_path)) as other:
+        with contextlib.closing(apsw.Connection(str(Index.path_in(tmp_path)))) as keeper:
+            keeper.execute("BEGIN IMMEDIATE")
+            with pytest.raises(BusyError):
+                sessions.trash.restore("a")
+        other.delete("b")
+    assert parts() == sessions.read("a").messages[0].content
 
 
 def test_compact_takes_the_names_of_erased_lines(tmp_path: Path, sessions: Sessions) -> None:

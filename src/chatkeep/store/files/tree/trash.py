@@ -122,6 +122,10 @@ class Trash:
                         found.update(path.read_text("ascii", errors="replace").split())
         return frozenset(found)
 
+    def blobs_of(self, name: str) -> frozenset[str]:
+        """Return the hashes of the blobs of the files under a session's name."""
+        return self.blobs({file.id for file in self._files() if file.name == name})
+
     def _list(self, folder: int, kept: str, blobs: Iterable[str]) -> None:
         """Write the list of the blobs of a file to come, durably."""
         with told():

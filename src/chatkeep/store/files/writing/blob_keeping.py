@@ -78,12 +78,18 @@ class Blobs:
             return
         with self._room.shared() as folder:
             self._check(folder, wanted - found.keys(), may_lack=may_lack)
-            note = self._room.note([name for name, hashes in named.items() if hashes], wanted)
-            for sha256, attachment in found.items():
-                self._room.put(folder, sha256, attachment.content)
-            yield lean
-            if not self._upkeep.owes:
-                self._room.drop(note)  # else it stays: the index does not know yet who names the blobs
+            with self._noted([name for name, hashes in named.items() if hashes], wanted):
+                for sha256, attachment in found.items():
+                    self._room.put(folder, sha256, attachment.content)
+                yield lean
+
+    @contextlib.contextmanager
+    def _noted(self, names: Iterable[str], hashes: Collection[str]) -> Iterator[None]:
+        """Leave a note for a block that writes names; it stays while the index does not know who names the blobs."""
+        note = self._room.note(names, hashes)
+        yield
+        if not self._upkeep.owes:
+            self._room.drop(note)
 
     def _lean(self, lines: _Lines, found: dict[str, Attachment]) -> _Lines:
         def keep(attachment: Attachment) -> None:
@@ -137,9 +143,15 @@ class Blobs:
                 self._unnoted.update(hashes)
             yield
 
-    def holding(self) -> contextlib.AbstractContextManager[object]:
-        """Let no blob go for the length of a block."""
-        return self._room.shared() if self._room.is_there else contextlib.nullcontext()
+    @contextlib.contextmanager
+    def returning(self, name: str) -> Iterator[None]:
+        """Let no blob go of a file in the trash for a block that brings it back, nor before the index knows it."""
+        hashes = self._trash.blobs_of(name)
+        if not hashes:
+            yield
+            return
+        with self._room.shared(), self._noted([name], hashes):
+            yield
 
     def settle(self) -> None:
         """Remove the blobs of writes and deletions that ended, where nothing names them; if others are busy, later."""

@@ -65,7 +65,7 @@ class Remover:
         """Bring a session back from the trash, as `Store.restore` says."""
         name = file_name(key)
         try:
-            with self._blobs.holding(), self._trash.brought_back(name, trash_id) as file:
+            with self._blobs.returning(name), self._trash.brought_back(name, trash_id) as file:
                 self._tombstones.forget([name])
                 with self._upkeep.telling(name):
                     self._upkeep.heal(file)
