@@ -32,6 +32,7 @@ INLINE_BYTES_MAX: Final = 12 << 20
 _SCHEME: Final = "chatkeep-blob:"
 _SHA256: Final = re.compile(r"[0-9a-f]{64}")
 _NAME: Final = re.compile(r"chatkeep-blob:([0-9a-f]{64});([0-9]{1,10});([a-z0-9-]{1,20});(|data:[ -~]{0,250};base64,)")
+_ANY_NAME: Final = re.compile(rb"chatkeep-blob:([0-9a-f]{64});")
 _FIELDS: Final = ("content", "tool_calls", "metadata")
 _HEAD_CHARS: Final = 250  # of a data URL before its base64
 _TEXTS: Final = frozenset(  # fields with words, or with secrets of a model's server that look like base64
@@ -120,6 +121,11 @@ def blob_names(line: Struct) -> tuple[BlobName, ...]:
     """Return the names of blobs in a message, as often as they stand there. Cost: a look at each value."""
     named = (text for field, text in _strings(line) if field not in _TEXTS and text.startswith(_SCHEME))
     return tuple(filter(None, map(blob_name, named)))
+
+
+def hashes_in(data: bytes) -> frozenset[str]:
+    """Return the hashes in whatever looks like a name, for bytes that cannot be read as messages."""
+    return frozenset(found.decode() for found in _ANY_NAME.findall(data))
 
 
 def may_name(line: Struct, bytes_min: int) -> bool:

@@ -303,6 +303,24 @@ def test_delete_does_not_wait_for_a_backup(tmp_path: Path, sessions: Sessions) -
     assert [] == blobs_in(tmp_path)
 
 
+@pytest.mark.parametrize("spelled", [b"fi", b'"'], ids=["unseen", "damaged"])
+def test_trash_keeps_the_attachments_of_an_unknown_file(
+    tmp_path: Path, sessions: Sessions, store: FilesStore, spelled: bytes
+) -> None:
+    """A file in the trash keeps its picture, though the index never had its last state, or could not read it."""
+    sessions.append("whole", [said()])
+    sessions.append("other", [Draft(role="user", content="first"), said()])
+    store.close()
+    (file,) = (path for path in (tmp_path / "sessions").iterdir() if path.name.startswith("other"))
+    content = file.read_bytes()
+    file.unlink()
+    with contextlib.closing(FilesStore.open(tmp_path)) as again:
+        file.write_bytes(content.replace(b"fi", spelled))
+        Sessions(again).delete("other", to_trash=True)
+        Sessions(again).delete("whole")
+    assert [PICTURE] == blobs_in(tmp_path)
+
+
 def test_append_while_its_attachment_goes(tmp_path: Path, sessions: Sessions) -> None:
     """Of an append that names a picture and a deletion of the last session with it, the message keeps its picture."""
     failures: list[BaseException] = []

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import re
 import stat
 import zipfile
 from collections.abc import Collection, Iterable, Iterator, Mapping
@@ -15,7 +14,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import BinaryIO, Final
 
-from chatkeep.core.blobs.blob_names import blob_names
+from chatkeep.core.blobs.blob_names import blob_names, hashes_in
 from chatkeep.disk.files import is_folder
 from chatkeep.errors import BlobNotFoundError, BrokenInputError, StorageError
 from chatkeep.store.admin import Finding
@@ -29,7 +28,6 @@ from chatkeep.store.files.upkeep.intake import FileProblem
 BLOB_FOLDER: Final = "blobs/"
 _REGULAR: Final = (stat.S_IFREG | 0o600) << 16  # the Unix mode of a file, where a zip file has it
 _PIECE_BYTES: Final = 1 << 20
-_ANY_NAME: Final = re.compile(rb"chatkeep-blob:([0-9a-f]{64});")
 _MISSING: Final = "it is missing"
 _OTHER: Final = "its bytes are others than its name says"
 
@@ -38,7 +36,7 @@ def named_in(found: Scan | FileProblem, data: bytes) -> frozenset[str]:
     """Return the hashes of the blobs that a file names; in one that is not whole, whatever looks like a name counts."""
     names = {name.sha256 for line in found.messages for name in blob_names(line)} if isinstance(found, Scan) else set()
     if not isinstance(found, Scan) or found.state == "damaged":
-        names.update(one.decode() for one in _ANY_NAME.findall(data))
+        names |= hashes_in(data)
     return frozenset(names)
 
 

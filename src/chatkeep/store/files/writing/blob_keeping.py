@@ -18,6 +18,7 @@ from chatkeep.core.blobs.blob_names import (
     Attachment,
     BlobName,
     blob_names,
+    hashes_in,
     may_name,
     without_attachments,
 )
@@ -127,8 +128,18 @@ class Blobs:
         return self._upkeep.answer(lambda index: index.blob_sizes(prefix))
 
     def named_by(self, name: str) -> frozenset[str]:
-        """Return the hashes of the blobs that a session names, by its file; the caller has it locked."""
-        return self._upkeep.ask(partial(Index.blobs_of, name=name))
+        """Return the hashes of the blobs that a session names, by its file; the caller has it locked.
+
+        In a file that the index has otherwise, or not whole, whatever looks like a name counts.
+
+        Raises:
+            FileNotFoundError: when there is none.
+        """
+        hashes = self._upkeep.ask(partial(Index.blobs_of, name=name))
+        if self._is_known(name) and name not in self._upkeep.ask(lambda index: index.problems()):
+            return hashes
+        content, _ = self._tree.read(name)
+        return hashes | hashes_in(content)
 
     @contextlib.contextmanager
     def going(self, names: Sequence[str], hashes: Collection[str]) -> Iterator[None]:
