@@ -59,6 +59,17 @@ def test_backup_brings_attachments_back(tmp_path: Path, workspace: Path) -> None
     assert [] == findings_in(place)
 
 
+def test_restored_attachment_stays_beside_a_server(workspace: Path) -> None:
+    """An open store that has not seen a restored session yet does not remove its picture with another session's."""
+    backup = BackupFile(backup_of(workspace))
+    with contextlib.closing(FilesStore.open(workspace)) as store:
+        store.delete("a")
+        restore(workspace, backup, backup.chosen(["a"]))
+        store.delete("b")
+        assert CONTENT == Sessions(store).read("a").messages[0].content
+    assert ([], []) == (findings_in(workspace), [*(workspace / "pending").iterdir()])
+
+
 def test_backup_with_other_bytes_is_refused(tmp_path: Path, workspace: Path) -> None:
     """An attachment with other bytes than its name says is found by a verification, and never restored."""
     changed = io.BytesIO()

@@ -246,8 +246,7 @@ def restore(
         for done, item in enumerate(missing, start=1):
             try:
                 content = backup.content(item)
-                _restore_blobs(room, backup, blobs_named(content))
-                with tree.created(item.file, content):
+                with _blobs_in_place(room, backup, item.file, content), tree.created(item.file, content):
                     pass
             except FileExistsError:
                 missing_in(workspace, backup, [item])  # another process was quicker
@@ -265,11 +264,23 @@ def blobs_named(content: bytes) -> frozenset[str]:
     return named_in(judged("", content, NEVER, None), content)
 
 
-def _restore_blobs(room: BlobRoom, backup: Backup, hashes: Collection[str]) -> None:
-    """Put the attachments of a session in place before it; those that the backup lacks stay missing."""
-    for sha256 in set(hashes).intersection(backup.manifest.blobs):
-        with backup.blob(sha256) as content:
-            room.put_stream(content, expected=sha256)
+@contextlib.contextmanager
+def _blobs_in_place(room: BlobRoom, backup: Backup, name: str, content: bytes) -> Iterator[None]:
+    """Put the attachments of a session in place, for a block that puts the session there; the backup may lack some.
+
+    A note of them stays: an index of a running server does not know of the session yet.
+    """
+    hashes = blobs_named(content)
+    if not hashes:
+        yield
+        return
+    with room.shared() as folder:
+        room.note([name], hashes)
+        for sha256 in sorted(hashes.intersection(backup.manifest.blobs)):
+            if not room.is_sure(folder, sha256):
+                with backup.blob(sha256) as blob:
+                    room.put_stream(blob, expected=sha256)
+        yield
 
 
 @contextlib.contextmanager

@@ -86,10 +86,9 @@ class BlobRoom:
             StorageError: when the disk refuses; then there is no such blob, or the one there was.
         """
         with told():
-            stamp = _stamp(folder, sha256)
-            if stamp is not None and stamp == self._known.get(sha256):
+            if self.is_sure(folder, sha256):
                 return
-            if stamp is not None and _is_whole(folder, sha256, content):
+            if _stamp(folder, sha256) is not None and _is_whole(folder, sha256, content):
                 self._flush(folder, sha256)  # its writer may have died before its flush
             else:
                 with self._unnamed(folder) as (fd, unnamed):
@@ -138,6 +137,12 @@ class BlobRoom:
         """Tell whether there is a blob; its bytes are not read."""
         with told():
             return _stamp(folder, sha256) is not None
+
+    def is_sure(self, folder: int, sha256: str) -> bool:
+        """Tell whether a blob is as this object stored it."""
+        with told():
+            stamp = _stamp(folder, sha256)
+        return stamp is not None and stamp == self._known.get(sha256)
 
     def names(self) -> Iterator[tuple[str, int]]:
         """Yield the hash and the size of each blob."""
