@@ -42,13 +42,15 @@ class Remover:
         """Remove a file, or move it to the trash; tell whether its deletion has begun."""
         has_begun = False
         try:
-            with self._tree.locked(name), self._blobs.going([name], hashes := self._blobs.named_by(name)):
-                has_begun = self._tombstones.begin(name)
-                if to_trash:
-                    self._trash.put(name, hashes)
-                else:
-                    self._tree.remove(name)
-                self._writer.forget(name)
+            with self._tree.locked(name):
+                hashes = self._blobs.named_by(name)
+                with self._blobs.going([name], () if to_trash else hashes):  # the trash lists them before they go
+                    has_begun = self._tombstones.begin(name)
+                    if to_trash:
+                        self._trash.put(name, hashes)
+                    else:
+                        self._tree.remove(name)
+                    self._writer.forget(name)
         except NotRegularError:
             has_begun = self._tombstones.begin(name)
             self._tree.remove(name)
