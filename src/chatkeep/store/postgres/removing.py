@@ -88,11 +88,12 @@ def purge_sessions(
 ) -> tuple[Trashed, ...]:
     """Remove sessions from the trash for good, as `Store.purge` says."""
     with database.writing() as db:
-        gone = trashed_in(trashed_sessions(db, prefix), keys, before)
-        sids, buckets = [int(one.id) for one in gone], list({bucket_of(one.key) for one in gone})
-        _drop_lines(db, sids, buckets)
-        run(db, "drop_trashed", {"sids": sids, "buckets": buckets})
-    return gone
+        found = trashed_in(trashed_sessions(db, prefix), keys, before)
+        buckets = list({bucket_of(one.key) for one in found})
+        dropped = asked_rows(db, "drop_trashed", {"sids": [int(one.id) for one in found], "buckets": buckets})
+        sids = {sid for (sid,) in dropped}  # without those that somebody has just brought back
+        _drop_lines(db, list(sids), buckets)
+    return tuple(one for one in found if int(one.id) in sids)
 
 
 def is_deleted_key(db: PgConnection, key: str) -> bool:

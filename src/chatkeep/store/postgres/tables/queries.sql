@@ -338,8 +338,8 @@ DELETE FROM calls WHERE sid = ANY(%(sids)s::bigint[]) AND bucket = ANY(%(buckets
 -- drop_session: the row of a session.
 DELETE FROM sessions WHERE bucket = %(bucket)s AND sid = %(sid)s
 
--- drop_trashed: the rows of sessions in the trash.
-DELETE FROM trash WHERE sid = ANY(%(sids)s::bigint[]) AND bucket = ANY(%(buckets)s::smallint[])
+-- drop_trashed: the rows of sessions that are still in the trash.
+DELETE FROM trash WHERE sid = ANY(%(sids)s::bigint[]) AND bucket = ANY(%(buckets)s::smallint[]) RETURNING sid
 
 -- dropped_lines: the dropped lines of a session.
 SELECT seq, body FROM messages WHERE bucket = %(bucket)s AND sid = %(sid)s AND state = 3 ORDER BY seq

@@ -1,0 +1,49 @@
+"""Two servers on one database that change the same session at the same moment."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from functools import partial
+
+import pytest
+
+from chatkeep.core.life.trashing import Trashed
+from chatkeep.store.postgres import removing
+from chatkeep.store.postgres.postgres_store import PostgresStore
+from chatkeep.testing import draft, search_for
+from tests.store.postgres.cluster import Cluster
+
+
+@pytest.fixture
+def two(postgres: Cluster, request: pytest.FixtureRequest) -> Iterator[tuple[PostgresStore, PostgresStore]]:
+    """Yield two stores on one new database; neither seals by itself."""
+    url = postgres.make(f"racing_{abs(hash(request.node.name))}")
+    with closing(PostgresStore.open(url, seals=False)) as one, closing(PostgresStore.open(url, seals=False)) as other:
+        yield one, other
+
+
+def _after(first: Callable[..., object], wrapped: Callable[..., object], *args: object, **named: object) -> object:
+    """Call the first function, then the wrapped one with what it was asked."""
+    found = wrapped(*args, **named)
+    first()
+    return found
+
+
+def test_purge_spares_a_session_brought_back(
+    two: tuple[PostgresStore, PostgresStore], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A session that another server restores after a purge has chosen it keeps its messages, and is not reported."""
+    one, other = two
+    for key in ("api:back", "api:gone"):
+        one.append(key, [draft(f"zebra of {key}")])
+        one.delete(key, to_trash=True)
+    restoring: Callable[..., tuple[Trashed, ...]] = partial(
+        _after, lambda: other.restore("api:back"), removing.trashed_in
+    )
+    monkeypatch.setattr(removing, "trashed_in", restoring)
+    assert ["api:gone"] == [trashed.key for trashed in one.purge()]
+    for store in two:
+        assert ["zebra of api:back"] == [message.content for message in store.read("api:back").messages]
+        assert ["api:back"] == [hit.key for hit in store.search(search_for("zebra")).hits]
+    assert () == one.trash()
