@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from functools import partial
+from typing import Any, Final
 
 import pytest
 
 from chatkeep.core.life.trashing import Trashed
+from chatkeep.core.model import Selection
+from chatkeep.errors import SessionDeletedError
 from chatkeep.store.postgres import removing
 from chatkeep.store.postgres.postgres_store import PostgresStore
 from chatkeep.testing import draft, search_for
 from tests.store.postgres.cluster import Cluster
+
+_WAIT_S: Final = 10.0
 
 
 @pytest.fixture
@@ -47,3 +54,44 @@ def test_purge_spares_a_session_brought_back(
         assert ["zebra of api:back"] == [message.content for message in store.read("api:back").messages]
         assert ["api:back"] == [hit.key for hit in store.search(search_for("zebra")).hits]
     assert () == one.trash()
+
+
+def test_merge_leaves_a_session_alone_whose_deletion_is_under_way(two: tuple[PostgresStore, PostgresStore]) -> None:
+    """A merge that waits for a deletion by another server does not bring the session back."""
+    one, other = two
+    one.append("api:1", [draft("zebra", id="a")])
+    session = one.read("api:1")
+    outcomes: list[object] = []
+
+    def merge() -> None:
+        try:
+            outcomes.append(other.merge(session, unless_deleted=True))
+        except SessionDeletedError as error:
+            outcomes.append(error)
+
+    merging = threading.Thread(target=merge)
+    noted = removing.note
+
+    def slowly(*args: Any, **named: Any) -> None:
+        merging.start()
+        _wait_for_a_waiting_one(one)
+        noted(*args, **named)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(removing, "note", slowly)
+        one.delete("api:1")
+    merging.join()
+    assert [SessionDeletedError] == [type(outcome) for outcome in outcomes]
+    assert () == one.keys(Selection()).keys
+    assert one.is_deleted("api:1")
+
+
+def _wait_for_a_waiting_one(store: PostgresStore) -> None:
+    """Wait until somebody waits for a lock in the database."""
+    until = time.monotonic() + _WAIT_S
+    while time.monotonic() < until:
+        with store._database.borrowed() as db:
+            if db.execute("SELECT 1 FROM pg_locks WHERE NOT granted").fetchone():
+                return
+        time.sleep(0.01)
+    raise TimeoutError

@@ -111,10 +111,10 @@ def merge_session(database: Postgres, session: Session, *, unless_deleted: bool)
     """Add a session from elsewhere, as `Store.merge` says."""
     key = session.header.key
     with database.writing() as db:
+        row = locked_row(db, key)  # first, so that a deletion under way has ended
         if unless_deleted and is_deleted_key(db, key):
             raise SessionDeletedError(key)
         forget_deletion(db, key)
-        row = locked_row(db, key)
         begun_here = None if row else put_new_session(db, session.header, session.extra)
         own = row or begun_here or existing_row(db, key)
         stored = lines_with(db, own, [message.id for message in session.messages])
