@@ -7,19 +7,22 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from functools import partial
-from typing import Any, Final
+from typing import Final
 
 import pytest
 
+from chatkeep.core.feed import ChangeKind
 from chatkeep.core.life.trashing import Trashed
 from chatkeep.core.model import Selection
 from chatkeep.errors import SessionDeletedError
 from chatkeep.store.postgres import removing
 from chatkeep.store.postgres.postgres_store import PostgresStore
+from chatkeep.store.postgres.tables.postgres_pool import PgConnection
 from chatkeep.testing import draft, search_for
 from tests.store.postgres.cluster import Cluster
 
 _WAIT_S: Final = 10.0
+_SERVERS: Final = 8
 
 
 @pytest.fixture
@@ -72,10 +75,10 @@ def test_merge_leaves_a_session_alone_whose_deletion_is_under_way(two: tuple[Pos
     merging = threading.Thread(target=merge)
     noted = removing.note
 
-    def slowly(*args: Any, **named: Any) -> None:
+    def slowly(db: PgConnection, kind: ChangeKind, key: str) -> None:
         merging.start()
         _wait_for_a_waiting_one(one)
-        noted(*args, **named)
+        noted(db, kind, key)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(removing, "note", slowly)
@@ -95,3 +98,22 @@ def _wait_for_a_waiting_one(store: PostgresStore) -> None:
                 return
         time.sleep(0.01)
     raise TimeoutError
+
+
+def test_servers_that_start_at_once_make_the_tables_once(postgres: Cluster) -> None:
+    """Of several servers that find an empty database one makes its tables, and all of them start."""
+    url = postgres.make("racing_to_begin")
+    outcomes: list[object] = []
+
+    def begin() -> None:
+        try:
+            PostgresStore.open(url, seals=False).close()
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is shown
+            outcomes.append(error)
+
+    servers = [threading.Thread(target=begin) for _ in range(_SERVERS)]
+    for server in servers:
+        server.start()
+    for server in servers:
+        server.join()
+    assert [] == outcomes

@@ -14,6 +14,11 @@ _FILE: Final = re.compile(r"(\d{4})_\w+\.sql")
 _TABLE: Final = (
     "CREATE TABLE IF NOT EXISTS chatkeep_schema (version integer PRIMARY KEY, made_at timestamptz DEFAULT now())"
 )
+# Not `to_regclass`: that answers from what the connection knew before it waited for the lock
+_HAS_TABLE: Final = (
+    "SELECT EXISTS (SELECT 1 FROM pg_tables WHERE tablename = 'chatkeep_schema' "
+    "AND schemaname = ANY(current_schemas(false)))"
+)
 
 
 class Migration(NamedTuple):
@@ -107,7 +112,7 @@ def check_version(state: SchemaState) -> None:
 
 
 def _version(db: PgConnection) -> int:
-    (found,) = db.execute("SELECT to_regclass('chatkeep_schema') IS NOT NULL").fetchone() or (False,)
+    (found,) = db.execute(_HAS_TABLE).fetchone() or (False,)
     if not found:
         return 0
     (version,) = db.execute("SELECT coalesce(max(version), 0) FROM chatkeep_schema").fetchone() or (0,)
