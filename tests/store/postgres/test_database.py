@@ -16,6 +16,7 @@ from chatkeep.errors import BusyError, InvalidError, StorageError
 from chatkeep.store.address import store_address
 from chatkeep.store.open import StoreOptions, opened_at, state_of_tables
 from chatkeep.store.postgres.postgres_store import PostgresStore
+from chatkeep.store.postgres.words import sealing_rows
 from chatkeep.store.postgres.words.sealing_rows import seal
 from chatkeep.testing import at, draft, search_for
 from tests.store.postgres.cluster import Cluster, cluster
@@ -77,6 +78,26 @@ def test_compact_leaves_no_word(two: tuple[PostgresStore, PostgresStore]) -> Non
                 asked = sql.SQL("SELECT count(*) FROM {} t WHERE t::text ILIKE '%xylo%'").format(sql.Identifier(table))
                 assert ((0,), table) == (db.execute(asked).fetchone(), table)
         assert [(key, 2)] == [(hit.key, hit.seq) for hit in other.search(search_for("zebra", session=key)).hits]
+
+
+def test_compact_leaves_no_word_of_a_line_that_waits_for_its_sealing(
+    two: tuple[PostgresStore, PostgresStore], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A line dropped while many wait is known as gone before it is sealed; its words go with the compaction, too."""
+    one, _ = two
+    monkeypatch.setattr(sealing_rows, "_AT_ONCE", 1)
+    one.append("api:1", [draft("Xylophonist zebra", 1), draft("zebra stays", 2)])
+    one.drop("api:1", Chosen(seqs=SeqRange(1, 1)), mark=Mark(id="m", sent_at=at(3)))
+    seal(one._database)
+    one.compact(["api:1"])
+    for _ in range(2):
+        with one._database.borrowed() as db:
+            for table in ("fresh", "postings"):
+                asked = sql.SQL("SELECT count(*) FROM {} t WHERE t::text ILIKE '%xylo%'").format(sql.Identifier(table))
+                assert ((0,), table) == (db.execute(asked).fetchone(), table)
+        while seal(one._database):
+            pass
+    assert [2] == [hit.seq for hit in one.search(search_for("zebra")).hits]
 
 
 def test_answer_busy_while_the_database_is_away() -> None:

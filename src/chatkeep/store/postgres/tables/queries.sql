@@ -382,7 +382,7 @@ SET LOCAL statement_timeout = 0
 -- take_gone: the ranges of withdrawn documents, which go.
 DELETE FROM gone RETURNING first_doc, last_doc
 
--- drop_fresh: the labels of sealed documents.
+-- drop_fresh: the labels of documents that are sealed, or gone before.
 DELETE FROM fresh WHERE doc = ANY(%(docs)s::bigint[])
 
 -- sealed_once: another sealing is done.
@@ -391,5 +391,5 @@ UPDATE marks SET sealed = sealed + 1
 -- drop_labels: the rows of some labels.
 DELETE FROM postings WHERE label = ANY(%(labels)s::text[])
 
--- drop_fresh_gone: the labels of documents that were withdrawn before they were sealed.
-DELETE FROM fresh USING gone WHERE doc BETWEEN first_doc AND last_doc
+-- fresh_docs: the documents that are not sealed.
+SELECT doc FROM fresh

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from itertools import islice
 from typing import Final
 
+from pyroaring import BitMap
+
 from chatkeep.core.life.compacting import Compacted, compacted
 from chatkeep.core.model import Message, erased
 from chatkeep.core.standing import EVENT
@@ -53,7 +55,8 @@ def _erase_words(db: PgConnection, lines: Sequence[Message]) -> None:
     gone = settled_docs(db, GONE)
     for first, last in asked_rows(db, "gone_after", {"xid": 0}):
         gone.add_range(first, last + 1)
-    run(db, "drop_fresh_gone", {})
+    waiting = BitMap(doc for (doc,) in asked_rows(db, "fresh_docs"))
+    run(db, "drop_fresh", {"docs": (waiting & gone).to_array().tolist()})
     words = {word for line in lines for word in labels_of(line).texts.split()}
     labels = map(label_text, sorted(words | beginnings_of_all(words)))
     while some := list(islice(labels, _AT_ONCE)):
