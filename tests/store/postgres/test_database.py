@@ -127,6 +127,27 @@ def test_refuse_tables_of_another_version(postgres: Cluster) -> None:
             attempt()
 
 
+@pytest.mark.parametrize("encoding", ["SQL_ASCII", "LATIN1"])
+def test_refuse_a_database_that_does_not_hold_every_text(postgres: Cluster, encoding: str) -> None:
+    """A database in another encoding than UTF-8 is refused before it has tables; so is its making of them."""
+    name = encoding.lower()
+    with psycopg.connect(postgres.url("postgres"), autocommit=True) as db:
+        made = sql.SQL("CREATE DATABASE {} ENCODING {} LOCALE 'C' TEMPLATE template0")
+        db.execute(made.format(sql.Identifier(name), sql.Literal(encoding)))
+    address = store_address(postgres.url(name))
+    for attempt in (lambda: opened_at(address, StoreOptions()), lambda: state_of_tables(address, renew=True)):
+        with pytest.raises(StorageError, match=f"encoding {encoding}"):
+            attempt()
+
+
+def test_store_every_text_whatever_the_environment_says(postgres: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The connections are in UTF-8, also where the environment asks libpq for another encoding."""
+    monkeypatch.setenv("PGCLIENTENCODING", "LATIN1")
+    with closing(PostgresStore.open(postgres.make("elsewhere"), seals=False)) as store:
+        store.append("api:1", [draft("\N{SNOWMAN} zebra")])
+        assert ["\N{SNOWMAN} zebra"] == [message.content for message in store.read("api:1").messages]
+
+
 @pytest.mark.parametrize("url", ["postgresql:", "postgresql:x", "postgresql://h/x?secret=1"])
 def test_refuse_a_bad_address(url: str) -> None:
     """An address that libpq cannot read is refused, and never repeated."""

@@ -14,6 +14,7 @@ _FILE: Final = re.compile(r"(\d{4})_\w+\.sql")
 _TABLE: Final = (
     "CREATE TABLE IF NOT EXISTS chatkeep_schema (version integer PRIMARY KEY, made_at timestamptz DEFAULT now())"
 )
+_ENCODING: Final = "UTF8"
 # Not `to_regclass`: that answers from what the connection knew before it waited for the lock
 _HAS_TABLE: Final = (
     "SELECT EXISTS (SELECT 1 FROM pg_tables WHERE tablename = 'chatkeep_schema' "
@@ -112,6 +113,17 @@ def check_version(state: SchemaState) -> None:
 
 
 def _version(db: PgConnection) -> int:
+    """Return the version of the tables, 0 without any.
+
+    Raises:
+        StorageError: when the database cannot hold every text.
+    """
+    encoding = db.info.parameter_status("server_encoding")
+    if encoding != _ENCODING:
+        raise StorageError(
+            f"The database has the encoding {encoding}, which does not hold every text: make it by "
+            f"`createdb -E {_ENCODING} -T template0`."
+        )
     (found,) = db.execute(_HAS_TABLE).fetchone() or (False,)
     if not found:
         return 0

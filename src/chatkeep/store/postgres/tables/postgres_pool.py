@@ -71,7 +71,13 @@ class Postgres:
             reconnect_timeout=_WAIT_S / 4,  # a failed attempt is not repeated: the next question tries again
             check=ConnectionPool.check_connection,
             configure=_configure,
-            kwargs={"autocommit": True, "connect_timeout": 2, "application_name": "chatkeep", "prepare_threshold": 2},
+            kwargs={
+                "autocommit": True,
+                "client_encoding": "UTF8",  # whatever the environment or the role say
+                "connect_timeout": 2,
+                "application_name": "chatkeep",
+                "prepare_threshold": 2,
+            },
         )
 
     def open(self) -> None:
