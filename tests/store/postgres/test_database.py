@@ -12,7 +12,7 @@ from psycopg import sql
 from chatkeep.core.life.dropping import Chosen, Mark, NewSession
 from chatkeep.core.model import Selection
 from chatkeep.core.standing import SeqRange
-from chatkeep.errors import BusyError, InvalidError, StorageError
+from chatkeep.errors import BusyError, CountConflictError, InvalidError, StorageError
 from chatkeep.store.address import store_address
 from chatkeep.store.open import StoreOptions, opened_at, state_of_tables
 from chatkeep.store.postgres.postgres_store import PostgresStore
@@ -154,6 +154,16 @@ def test_refuse_a_bad_address(url: str) -> None:
     with pytest.raises(InvalidError, match="postgresql://user@host") as refused:
         opened_at(store_address(url), StoreOptions())
     assert "secret" not in str(refused.value)
+
+
+@pytest.mark.parametrize("count", [1 << 31, (1 << 53) - 1, 10**30])
+def test_answer_to_counts_beyond_every_column(two: tuple[PostgresStore, PostgresStore], count: int) -> None:
+    """A count that no session has is answered as any other wrong one, and so many last messages are all of them."""
+    one, _ = two
+    one.append("api:1", [draft("zebra", 1), draft("horse", 2)])
+    with pytest.raises(CountConflictError):
+        one.append("api:1", [draft("more")], expect_count=count)
+    assert 3 == one.drop("api:1", Chosen(last=count), mark=Mark(id="m", sent_at=at(3))).message_count
 
 
 def test_select_by_metadata_as_ever(two: tuple[PostgresStore, PostgresStore]) -> None:

@@ -103,7 +103,7 @@ def chosen_lines(db: PgConnection, row: StoredRow, lines: Chosen) -> Sequence[Me
         MessageNotFoundError: when nothing chosen stands.
     """
     if lines.last is not None:
-        values = {**row.place, "roles": _LAST_SEQ, "before": _LAST_SEQ, "limit": lines.last}
+        values = {**row.place, "roles": _LAST_SEQ, "before": _LAST_SEQ, "limit": min(lines.last, _LAST_SEQ)}
         found = messages_in(asked_rows(db, "talk", values))[::-1]
     elif lines.id is not None:
         known = lines_with(db, row, [lines.id]).values()

@@ -17,7 +17,7 @@ WITH s AS (
     latest_at = greatest(s.latest_at, %(latest_at)s),
     updated_at = greatest(s.latest_at, %(latest_at)s),
     size = s.size + %(size)s
-  WHERE bucket = %(bucket)s AND key = %(key)s AND (%(expect)s::int IS NULL OR s.line_count = %(expect)s)
+  WHERE bucket = %(bucket)s AND key = %(key)s AND (%(expect)s::numeric IS NULL OR s.line_count = %(expect)s::numeric)
   RETURNING sid, line_count, channel
 ), {lines}, c AS (
   INSERT INTO changes (kind, key, first_seq, last_seq)
