@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from collections.abc import Iterator
 from contextlib import closing
 
@@ -164,6 +165,20 @@ def test_answer_to_counts_beyond_every_column(two: tuple[PostgresStore, Postgres
     with pytest.raises(CountConflictError):
         one.append("api:1", [draft("more")], expect_count=count)
     assert 3 == one.drop("api:1", Chosen(last=count), mark=Mark(id="m", sent_at=at(3))).message_count
+
+
+def test_read_the_metadata_of_a_session_once(two: tuple[PostgresStore, PostgresStore]) -> None:
+    """A whole session comes with its metadata once, not with each of its lines."""
+    one, _ = two
+    one.create(NewSession(key="a", created_at=at(1), metadata={"x": "y" * 100_000}))
+    one.append("a", [draft(f"zebra {number}", number) for number in range(300)])
+    tracemalloc.start()
+    try:
+        assert 300 == len(one.read("a").messages)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 10_000_000
 
 
 def test_select_by_metadata_as_ever(two: tuple[PostgresStore, PostgresStore]) -> None:

@@ -25,7 +25,6 @@ from chatkeep.core.usage.spending import ModelCall, UsageQuery, UsageReport, usa
 from chatkeep.errors import MessageNotFoundError, SessionNotFoundError
 from chatkeep.store.postgres.row_writing import messages_in
 from chatkeep.store.postgres.tables.cells import (
-    COLUMN_COUNT,
     SAID,
     Cell,
     StoredRow,
@@ -63,12 +62,12 @@ class SessionReader:
 
     def whole(self, key: str) -> Session:
         """Return a session with every line of its log."""
-        with self._database.borrowed() as db:
-            found = asked_rows(db, "whole", place_of_key(key))
-        if not found:
-            raise SessionNotFoundError(key)
-        row = stored_row(found[0][:COLUMN_COUNT])
-        lines = (message_at(seq, body) for *_, seq, body in found if seq is not None)
+        with self._database.snapshot() as db:
+            found = asked_rows(db, "row", place_of_key(key))
+            if not found:
+                raise SessionNotFoundError(key)
+            row = stored_row(found[0])
+            lines = messages_in(asked_rows(db, "every_line", row.place))
         return Session(header=row.header, messages=tuple(lines), extra=row.extra)
 
     def window(self, key: str, *, limit: int, before: int | None, after: int | None, log: bool) -> Window:
@@ -178,13 +177,9 @@ class SessionReader:
             where, values = f"{where} AND key = %(session)s", {**values, "session": asked.session}
         with self._database.borrowed() as db:
             found = asked_rows(db, "calls", values, where)
-        calls: dict[str, list[ModelCall]] = {}
-        rows: dict[str, StoredRow] = {}
-        for call, *told in found:
-            key = told[2]
-            rows.setdefault(key, stored_row(told))
-            calls.setdefault(key, []).append(_decode_call(call))
-        return usage_of_calls(((row.summary, calls[key]) for key, row in rows.items()), asked)
+        return usage_of_calls(
+            ((stored_row(told).summary, [_decode_call(call) for call in calls]) for calls, *told in found), asked
+        )
 
 
 def _under(prefix: str) -> tuple[dict[str, Cell], str]:

@@ -40,7 +40,6 @@ _DIGEST: Final = (
 _OTHERS: Final = ("size", "extra")
 COLUMNS: Final = ", ".join(f"sessions.{name}" for name in ("bucket", "sid", *_HEADER, *_DIGEST, *_OTHERS))
 """The columns of a session's row, as `stored_row` reads them."""
-COLUMN_COUNT: Final = 2 + len(_HEADER) + len(_DIGEST) + len(_OTHERS)
 STORED: Final = ", ".join(("bucket", *_HEADER, *_DIGEST, *_OTHERS, "updated_at", "entries"))
 """The columns of a session that go to the trash with it, besides its number."""
 _encode: Final = msgspec.json.Encoder().encode

@@ -178,8 +178,10 @@ SELECT {columns} FROM sessions WHERE {where} ORDER BY size DESC, key LIMIT %(lim
 -- most_message_count: the sessions with the most messages.
 SELECT {columns} FROM sessions WHERE {where} ORDER BY message_count DESC, key LIMIT %(limit)s
 
--- calls: the answers of models in the sessions of a selection.
-SELECT c.call, {columns} FROM sessions JOIN calls c USING (bucket, sid) WHERE {where} ORDER BY key, c.seq
+-- calls: the answers of models in each session of a selection that has some.
+SELECT c.calls, {columns} FROM sessions JOIN LATERAL (
+  SELECT array_agg(call ORDER BY seq) AS calls FROM calls WHERE bucket = sessions.bucket AND sid = sessions.sid
+) AS c ON c.calls IS NOT NULL WHERE {where} ORDER BY key
 
 -- to_trash: a session moves to the trash.
 WITH t AS (DELETE FROM sessions WHERE bucket = %(bucket)s AND sid = %(sid)s RETURNING *)
@@ -289,9 +291,8 @@ AND seq > %(after)s ORDER BY seq LIMIT %(limit)s
 SELECT seq, body FROM messages WHERE bucket = %(bucket)s AND sid = %(sid)s AND state = 0 AND role < %(roles)s
 AND seq < %(before)s ORDER BY seq DESC LIMIT %(limit)s
 
--- whole: a session with its lines.
-SELECT {columns}, m.seq, m.body FROM sessions LEFT JOIN messages m USING (bucket, sid)
-WHERE sessions.bucket = %(bucket)s AND sessions.key = %(key)s ORDER BY m.seq
+-- every_line: the lines of a session.
+SELECT seq, body FROM messages WHERE bucket = %(bucket)s AND sid = %(sid)s ORDER BY seq
 
 -- newest: the newest lines of a session between two seqs.
 SELECT m.seq, m.body FROM sessions LEFT JOIN LATERAL (
