@@ -6,19 +6,25 @@ import tracemalloc
 from collections.abc import Iterator
 from contextlib import closing
 
+import msgspec
 import psycopg
 import pytest
 from psycopg import sql
 
 from chatkeep.core.life.dropping import Chosen, Mark, NewSession
-from chatkeep.core.model import Selection
+from chatkeep.core.model import Hits, Selection
+from chatkeep.core.search.search import Search
 from chatkeep.core.standing import SeqRange
 from chatkeep.errors import BusyError, CountConflictError, InvalidError, StorageError
 from chatkeep.store.address import store_address
 from chatkeep.store.open import StoreOptions, opened_at, state_of_tables
+from chatkeep.store.postgres import postgres_store
 from chatkeep.store.postgres.postgres_store import PostgresStore
+from chatkeep.store.postgres.tables.postgres_pool import PgConnection
 from chatkeep.store.postgres.words import sealing_rows
+from chatkeep.store.postgres.words.postgres_index import found_hits
 from chatkeep.store.postgres.words.sealing_rows import seal
+from chatkeep.store.postgres.words.stored_sets import StoredSets
 from chatkeep.testing import at, draft, search_for
 from tests.store.postgres.cluster import Cluster, cluster
 
@@ -62,6 +68,25 @@ def test_find_beside_an_open_transaction(two: tuple[PostgresStore, PostgresStore
         assert 2 == len(other.search(search_for("zebra")).hits)
     other.append("api:3", [draft("zebra")])
     assert 3 == len(other.search(search_for("zebra")).hits)
+
+
+def test_keep_what_a_search_read_before_its_deadline(
+    two: tuple[PostgresStore, PostgresStore], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A search that ran out of time says so, and the next one need not read the same again."""
+    one, _ = two
+    one.append("api:1", [draft("zebra")])
+
+    def late(db: PgConnection, sets: StoredSets, search: Search) -> Hits:
+        sets.catch_up(db)
+        db.execute("SELECT pg_sleep(9)")
+        return found_hits(db, sets, search)
+
+    monkeypatch.setattr(postgres_store, "found_hits", late)
+    assert one.search(msgspec.structs.replace(search_for("zebra"), deadline_s=0.3)).partial
+    monkeypatch.undo()
+    assert [2] == [sets.fresh_count for sets in one._sets]  # the message, and the names of its session
+    assert ["api:1"] == [hit.key for hit in one.search(search_for("zebra")).hits]
 
 
 def test_compact_leaves_no_word(two: tuple[PostgresStore, PostgresStore]) -> None:

@@ -158,7 +158,7 @@ class PostgresStore:
             try:
                 hits = found_hits(db, sets, search)
             except psycopg.errors.QueryCanceled:
-                return Hits(hits=(), partial=True)
+                hits = Hits(hits=(), partial=True)  # what was read stays, so the next search gets further
         with self._lock:
             self._sets.append(sets)
         return hits
