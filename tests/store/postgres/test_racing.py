@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import closing
-from functools import partial
+from datetime import datetime
 from typing import Final
 
 import pytest
 
 from chatkeep.core.feed import ChangeKind
-from chatkeep.core.life.trashing import Trashed
+from chatkeep.core.life.trashing import Trashed, trashed_in
 from chatkeep.core.model import Selection
 from chatkeep.errors import SessionDeletedError
 from chatkeep.store.postgres import removing
 from chatkeep.store.postgres.postgres_store import PostgresStore
+from chatkeep.store.postgres.row_writing import note
 from chatkeep.store.postgres.tables.postgres_pool import PgConnection
 from chatkeep.testing import draft, search_for
 from tests.store.postgres.cluster import Cluster
@@ -33,13 +34,6 @@ def two(postgres: Cluster, request: pytest.FixtureRequest) -> Iterator[tuple[Pos
         yield one, other
 
 
-def _after(first: Callable[..., object], wrapped: Callable[..., object], *args: object, **named: object) -> object:
-    """Call the first function, then the wrapped one with what it was asked."""
-    found = wrapped(*args, **named)
-    first()
-    return found
-
-
 def test_purge_spares_a_session_brought_back(
     two: tuple[PostgresStore, PostgresStore], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -48,10 +42,13 @@ def test_purge_spares_a_session_brought_back(
     for key in ("api:back", "api:gone"):
         one.append(key, [draft(f"zebra of {key}")])
         one.delete(key, to_trash=True)
-    restoring: Callable[..., tuple[Trashed, ...]] = partial(
-        _after, lambda: other.restore("api:back"), removing.trashed_in
-    )
-    monkeypatch.setattr(removing, "trashed_in", restoring)
+
+    def chosen(found: Iterable[Trashed], keys: Collection[str] | None, before: datetime | None) -> tuple[Trashed, ...]:
+        sessions = trashed_in(found, keys, before)
+        other.restore("api:back")
+        return sessions
+
+    monkeypatch.setattr(removing, "trashed_in", chosen)
     assert ["api:gone"] == [trashed.key for trashed in one.purge()]
     for store in two:
         assert ["zebra of api:back"] == [message.content for message in store.read("api:back").messages]
@@ -73,12 +70,11 @@ def test_merge_leaves_a_session_alone_whose_deletion_is_under_way(two: tuple[Pos
             outcomes.append(error)
 
     merging = threading.Thread(target=merge)
-    noted = removing.note
 
     def slowly(db: PgConnection, kind: ChangeKind, key: str) -> None:
         merging.start()
         _wait_for_a_waiting_one(one)
-        noted(db, kind, key)
+        note(db, kind, key)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(removing, "note", slowly)
