@@ -160,7 +160,10 @@ def test_settle_the_store_by_rank(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 @pytest.mark.parametrize(
     "written,reason",
     [
-        ("postgresql://me:secret@db", "there is no store of the kind postgresql: .there are files:FOLDER and memory:"),
+        (
+            "mysql://me:secret@db",
+            "there is no store of the kind mysql: .there are files:FOLDER and memory: and postgresql:",
+        ),
         ("", "names no folder"),
         ("{0}/file", "is not a folder"),
         ("files:{0}/file/x", "cannot be used"),

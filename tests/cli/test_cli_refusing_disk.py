@@ -106,7 +106,7 @@ def test_use_commands_where_nothing_can_be_written(run: Run, monkeypatch: pytest
     """What reads answers as ever, what writes is refused with the reason, and on a full disk deleting works."""
     with _furnished(run, monkeypatch) as (workspace, aside):
         calls = {name: _args(name, case, aside, run) for name, case in CASES.items()}
-        before = {name: run(*calls[name]) for name, case in CASES.items() if case.kind == "reads"}
+        before = {name: run(*calls[name], code=case.code) for name, case in CASES.items() if case.kind == "reads"}
         for name in ("reindex", "doctor"):
             run(*calls[name])  # what is imported late is there then, also for who may not read it
         files = _contents(workspace)
@@ -121,12 +121,12 @@ def test_use_commands_without_an_index(run: Run, monkeypatch: pytest.MonkeyPatch
     """What reads answers as ever where there is no index, and none can be made."""
     with _furnished(run, monkeypatch) as (workspace, aside):
         calls = {name: _args(name, case, aside, run) for name, case in CASES.items() if case.kind == "reads"}
-        before = {name: run(*args) for name, args in calls.items()}
+        before = {name: run(*args, code=CASES[name].code) for name, args in calls.items()}
         for path in workspace.glob("index*"):
             path.unlink()
         with taking_no_writes(state, workspace):
             for name, args in calls.items():
-                assert before[name] == run(*args)
+                assert before[name] == run(*args, code=CASES[name].code)
 
 
 def test_fix_an_index_on_a_full_disk(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -214,7 +214,7 @@ def hear_interrupts() -> None:
 
 def _try(run: Run, state: State, name: str, case: Case, args: list[str], before: dict[str, Outcome]) -> None:
     if case.kind == "reads":
-        assert before[name] == run(*args), name
+        assert before[name] == run(*args, code=case.code), name
     elif name == "doctor" and state == "foreign":
         assert {"access", "behind"} == {one["kind"] for one in run(*args, code=7).json["findings"]}
     elif case.kind == "checks" or (case.kind == "makes room" and state == "full"):

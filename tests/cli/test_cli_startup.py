@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from chatkeep.cli.db_tables import db_app
 from chatkeep.cli.deleted import trash_app
 from chatkeep.cli.loading import COMMANDS, first_sentence
 from chatkeep.cli.telling_others import hooks_app
@@ -110,7 +111,7 @@ def test_list_each_command_by_its_own_words() -> None:
     commands = all_commands()
     own = {name: first_sentence(commands[name].callback) for name in COMMANDS if name in commands}
     assert own == {name: sentence for name, (_, sentence) in COMMANDS.items() if name in own}
-    groups = {"token": tokens_app, "trash": trash_app, "webhooks": hooks_app}
+    groups = {"db": db_app, "token": tokens_app, "trash": trash_app, "webhooks": hooks_app}
     assert groups.keys() == COMMANDS.keys() - own.keys()
     assert {name: COMMANDS[name][1] for name in groups} == {name: group.info.help for name, group in groups.items()}
 

@@ -64,7 +64,10 @@ def test_refuse_a_store_that_ends_with_the_command(run: Run, tmp_path: Path, mon
 
 def test_refuse_an_unknown_store(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     """The error names the variable and the kinds of stores, and no password."""
-    monkeypatch.setenv("CHATKEEP_STORE", "postgresql://me:secret@db/chat")
+    monkeypatch.setenv("CHATKEEP_STORE", "mysql://me:secret@db/chat")
     told = run("list", code=2).err
-    assert "CHATKEEP_STORE: there is no store of the kind postgresql: (there are files:FOLDER and memory:)" in told
+    assert (
+        "CHATKEEP_STORE: there is no store of the kind mysql: (there are files:FOLDER and memory: and postgresql://HOST/DATABASE)"
+        in told
+    )
     assert "secret" not in told

@@ -10,6 +10,7 @@ from contextlib import aclosing, asynccontextmanager, closing
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import cast
 
 import httpx
 import msgspec
@@ -132,6 +133,11 @@ def client(server: Server) -> Iterator[Client]:
 
 class TestHttpStore(StoreContract):
     """HTTP keeps every promise of a store."""
+
+    @pytest.fixture
+    def reference(self) -> Store:
+        """Return a store behind the rules of a server: they add `stored_at`, whose bytes count in the weights."""
+        return cast("Store", Sessions(MemoryStore()))
 
     @pytest.fixture
     def store(self, client: Client) -> Store:

@@ -22,7 +22,7 @@ import pytest
 
 from chatkeep.core.life.dropping import Chosen
 from chatkeep.core.model import Draft, Selection
-from chatkeep.errors import MessageNotFoundError, SessionNotFoundError
+from chatkeep.errors import BusyError, MessageNotFoundError, SessionNotFoundError
 from chatkeep.sessions.sessions import Sessions
 from chatkeep.store.files.store import FilesStore
 from tests.crash import doors
@@ -55,7 +55,7 @@ def work(workspace: Path, seed: int) -> None:
         sessions = Sessions(store)
         while True:
             key = f"k:{dice.randrange(4)}"
-            with suppress(SessionNotFoundError, MessageNotFoundError):
+            with suppress(BusyError, SessionNotFoundError, MessageNotFoundError):
                 match dice.randrange(10):
                     case 0:
                         sessions.delete(key, to_trash=dice.random() < 0.5)

@@ -137,7 +137,8 @@ def is_there(path: Path) -> bool:
 def is_folder(path: Path) -> bool:
     """Tell whether a path stands for a folder, and not for a link to one."""
     try:
-        return stat.S_ISDIR(path.lstat().st_mode)
+        with told(FileNotFoundError, NotADirectoryError):
+            return stat.S_ISDIR(path.lstat().st_mode)
     except (FileNotFoundError, NotADirectoryError):
         return False
 
