@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from chatkeep.core.bounds import BATCH_MAX
 from chatkeep.core.model import Message, Selection
 from chatkeep.model.telemetry.observing import NO_CONTENT, observe
 from chatkeep.sessions.sessions import Sessions
@@ -95,6 +96,15 @@ def test_go_on_with_a_resumed_session(sessions: Sessions) -> None:
             told = {"prompt": f"Ask {prompt}"} if number == 0 else answer_body(f"msg_{prompt}", DONE)
             observe(sessions, in_json(logs(agent_event(one, number + 1, told, prompt))), "t")
     assert ["Ask p-1", DONE["text"], "Ask p-2", DONE["text"]] == [content for _, content in said(sessions)]
+
+
+def test_store_more_messages_than_an_append_takes(sessions: Sessions) -> None:
+    """A request that was held back for long tells of any number of messages."""
+    count = BATCH_MAX + 2
+    events = [agent_event("user_prompt", n, {"prompt": f"{n}"}, f"p-{n}") for n in range(1, count + 1)]
+    for _ in range(2):
+        observe(sessions, in_json(logs(*events)), "t")
+    assert [f"{n}" for n in range(1, count + 1)] == [content for _, content in said(sessions)]
 
 
 def test_leave_out_side_calls_of_an_agent(sessions: Sessions) -> None:

@@ -11,11 +11,13 @@ import hashlib
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from typing import Final
 
 import msgspec
 from msgspec import Struct
 
+from chatkeep.core.bounds import BATCH_MAX
 from chatkeep.core.history.recognition import opening_key
 from chatkeep.core.history.turns import utterance_of
 from chatkeep.core.keys import parse_key
@@ -56,7 +58,7 @@ _BEGINNING: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class Observed(Struct, frozen=True):
-    """The outcome of a request: the number of stored conversations, and a warning to its sender; empty for none."""
+    """The outcome of a request: the number of conversations that it tells of, and a warning; empty for none."""
 
     talk_count: int
     warning: str = ""
@@ -72,7 +74,7 @@ def observe(sessions: Sessions, observations: Sequence[Observation], by: str) ->
     for session, told in _agents(observations).items():
         talks += _store_messages(sessions, session, told)
     for service, call in _generations(observations):
-        patiently(lambda call=call, service=service: _store_call(sessions, call, service, by))  # type: ignore[misc]
+        patiently(partial(_store_call, sessions, call, service, by))
         talks += 1
     is_of_models = any(map(_is_of_models, observations))
     return Observed(talks, NO_CONTENT if is_of_models and not talks else "")
@@ -101,11 +103,10 @@ def _store_messages(sessions: Sessions, session: str, told: Sequence[AgentMessag
         if one.draft.id is not None and not (one.is_substitute and one.draft.id in wholes):
             drafts.setdefault(one.draft.id, one.draft)
     for _ in range(_TRIES):
-        missing = list(_missing(sessions, key, drafts))
-        if not missing:
-            break
+        missing = list(_missing(sessions.naming, key, drafts))
         try:
-            patiently(lambda missing=missing: sessions.append(key, missing))  # type: ignore[misc]
+            for start in range(0, len(missing), BATCH_MAX):
+                patiently(partial(sessions.append, key, missing[start : start + BATCH_MAX]))
         except MessageConflictError:  # another request told of one of them meanwhile
             continue
         break
