@@ -18,6 +18,7 @@ from pyroaring import BitMap
 from chatkeep.store.postgres.tables.cells import Cell
 from chatkeep.store.postgres.tables.postgres_pool import DbRow, PgConnection, asked_rows
 from chatkeep.store.sets.containers import docs_in
+from chatkeep.store.sets.known_sets import KnownSets
 from chatkeep.store.sets.pairs import docs_with
 from chatkeep.store.sets.tail import FreshMessage, Tail
 from chatkeep.store.sets.terms import (
@@ -38,11 +39,9 @@ _LAST: Final = "\U0010ffff"
 _LABEL_CHARS: Final = (
     500  # characters; of a longer word the rest is a hash, as a key has to fit into a page of an index
 )
-_CACHE_BYTES: Final = 48 << 20  # bytes of sets kept; those of a question over 2,000,000 messages
-_SET_BYTES: Final = 300  # bytes of a set beside its rows
 
 
-class StoredSets:
+class StoredSets(KnownSets):
     """The sets that a process has read. `catch_up` brings them to the moment of a snapshot.
 
     The returned sets are shared: never change one in place.
@@ -50,12 +49,9 @@ class StoredSets:
 
     def __init__(self) -> None:
         """Begin without any set."""
+        super().__init__()
         self._db: PgConnection | None = None
-        self._tail = Tail()
         self._known = BitMap()
-        self._settled: dict[DocLabel, BitMap] = {}
-        self._whole: dict[DocLabel, BitMap] = {}
-        self._cached_bytes = 0
         self._moment = (-1, 0)
         self._has_rows = False
         self._gone = BitMap()
@@ -88,25 +84,6 @@ class StoredSets:
         """The documents that have left every set."""
         settled = self._settled_docs(GONE)
         return settled | self._gone if self._gone else settled
-
-    def docs(self, label: DocLabel) -> BitMap:
-        """Return the documents that have a label."""
-        if label not in self._whole:
-            settled, fresh = self._settled_docs(label), self._tail.docs(label)
-            self._whole[label] = settled | fresh if fresh else settled
-        return self._whole[label]
-
-    def any_of(self, labels: Iterable[DocLabel]) -> BitMap:
-        """Return the documents that have any of some labels."""
-        return BitMap.union(BitMap(), *map(self.docs, labels))
-
-    def begun(self, letters: str) -> BitMap:
-        """Return the documents with any word that begins so."""
-        label = beginning(letters)
-        if label not in self._whole:
-            settled, fresh = self._settled_begun(letters), self._tail.begun(letters)
-            self._whole[label] = settled | fresh if fresh else settled
-        return self._whole[label]
 
     def words(self, letters: str, most: int) -> set[str] | None:
         """Return the words that begin so, None if they are more than `most`."""
@@ -145,17 +122,6 @@ class StoredSets:
         """Return the set in some rows, and count its bytes."""
         self._count(2 * sum(len(docs) for _, docs in rows))
         return docs_in(rows)
-
-    def _count(self, size: int) -> None:
-        """Count the bytes of another set; beyond the bound, all sets are forgotten."""
-        self._cached_bytes += _SET_BYTES + size
-        if self._cached_bytes > _CACHE_BYTES:
-            self._forget()
-
-    def _forget(self) -> None:
-        self._settled.clear()
-        self._whole.clear()
-        self._cached_bytes = 0
 
 
 def label_text(label: DocLabel) -> str:

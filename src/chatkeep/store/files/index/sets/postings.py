@@ -10,8 +10,7 @@ Nothing is taken out of a set. Documents of deleted messages stand in `gone`, an
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from typing import Final
+from collections.abc import Iterator, Sequence
 
 import apsw
 from pyroaring import BitMap
@@ -19,6 +18,7 @@ from pyroaring import BitMap
 from chatkeep.store.files.index.sets import lexicon
 from chatkeep.store.files.index.sql import QUERIES, one_number, reading_rows
 from chatkeep.store.sets.containers import UnreadableRowError, docs_in
+from chatkeep.store.sets.known_sets import KnownSets
 from chatkeep.store.sets.pairs import docs_with
 from chatkeep.store.sets.tail import FreshMessage, Tail
 from chatkeep.store.sets.terms import (
@@ -30,11 +30,8 @@ from chatkeep.store.sets.terms import (
     beginning,
 )
 
-_CACHE_BYTES: Final = 48 << 20  # bytes of sets kept by a connection; those of a question over 2,000,000 messages
-_SET_BYTES: Final = 300  # bytes of a set beside its rows
 
-
-class Postings:
+class Postings(KnownSets):
     """The sets of one connection to the index. `catch_up` brings them to the present moment.
 
     The returned sets are shared: never change one in place.
@@ -42,11 +39,8 @@ class Postings:
 
     def __init__(self, db: apsw.Connection) -> None:
         """Begin without any set."""
+        super().__init__()
         self._db = db
-        self._tail = Tail()
-        self._settled: dict[DocLabel, BitMap] = {}
-        self._whole: dict[DocLabel, BitMap] = {}
-        self._cached_bytes = 0
         self._sealed = -1
         self._gone_number = 0
         self.gone = BitMap()
@@ -66,29 +60,10 @@ class Postings:
                 self.gone.add_range(doc, doc + count)
                 self._gone_number = number
 
-    def docs(self, label: DocLabel) -> BitMap:
-        """Return the documents that have a label."""
-        if label not in self._whole:
-            settled, fresh = self._settled_docs(label), self._tail.docs(label)
-            self._whole[label] = settled | fresh if fresh else settled
-        return self._whole[label]
-
     def everything(self) -> BitMap:
         """Return a set with every document, and perhaps some numbers without one."""
         with reading_rows():
             return BitMap(range(1, one_number(self._db, QUERIES["last_doc"]) + 1))
-
-    def any_of(self, labels: Iterable[DocLabel]) -> BitMap:
-        """Return the documents that have any of some labels."""
-        return BitMap.union(BitMap(), *map(self.docs, labels))
-
-    def begun(self, letters: str) -> BitMap:
-        """Return the documents with any word that begins so."""
-        label = beginning(letters)
-        if label not in self._whole:
-            settled, fresh = self._settled_begun(letters), self._tail.begun(letters)
-            self._whole[label] = settled | fresh if fresh else settled
-        return self._whole[label]
 
     def words(self, letters: str, most: int) -> set[str] | None:
         """Return the words that begin so, None if they are more than `most`."""
@@ -127,17 +102,6 @@ class Postings:
         with reading_rows():
             self._count(2 * sum(len(docs) for _, docs in rows))
         return docs_in(rows)
-
-    def _count(self, size: int) -> None:
-        """Count the bytes of another set; beyond the bound, all sets are forgotten."""
-        self._cached_bytes += _SET_BYTES + size
-        if self._cached_bytes > _CACHE_BYTES:
-            self._forget()
-
-    def _forget(self) -> None:
-        self._settled.clear()
-        self._whole.clear()
-        self._cached_bytes = 0
 
 
 def fresh_messages(db: apsw.Connection, after: int, upto: int = 1 << 62, most: int = -1) -> Iterator[FreshMessage]:
