@@ -125,6 +125,27 @@ def test_bury_and_go_on(tmp_path: Path) -> None:
     assert [] == [*run.letters.dead()]
 
 
+def test_go_on_after_any_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An error that nobody foresaw ends no webhook: what it broke off is told a little later."""
+    monkeypatch.setattr("chatkeep.webhooks.telling._REST_S", 0.01)
+    stop, told = threading.Event(), list[int]()
+
+    def send(*_: object) -> Posted:
+        told.append(1)
+        if len(told) == 1:
+            raise MemoryError
+        stop.set()
+        return TAKEN
+
+    sessions = Sessions(MemoryStore())
+    letters = Letters(tmp_path, _hook().name)
+    with letters.owned(1):
+        letters.keep_position(sessions.changes(None, limit=1).position)
+    sessions.append("api:1", _said())
+    Teller(_hook(), letters, sessions, lambda *_: None, send).run(stop)
+    assert [1, 1] == told
+
+
 def test_go_on_after_a_stop(tmp_path: Path) -> None:
     """A stop in the middle of failures loses nothing: the next run begins with the change that was not taken."""
     sessions = Sessions(MemoryStore())

@@ -92,6 +92,9 @@ class Teller:
             except ChatkeepError as error:
                 _log.warning("webhook %s waits: %s", self._hook.name, error.code)
                 stop.wait(_REST_S)
+            except Exception as error:  # noqa: BLE001 - whatever it was, later changes are told, too
+                _log.warning("webhook %s waits: %s", self._hook.name, type(error).__name__)
+                stop.wait(_REST_S)
 
     def tell(self, stop: threading.Event) -> None:
         """Tell of every change behind the kept place until the event; at first the place is the present one."""

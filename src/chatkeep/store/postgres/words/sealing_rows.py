@@ -6,9 +6,9 @@ in `fresh` until the commit, and in the rows from then on.
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Iterable, Iterator
-from contextlib import suppress
 from itertools import chain, islice
 from typing import Final
 
@@ -28,6 +28,7 @@ SEALED_AT: Final = 2048  # documents
 _AT_ONCE: Final = 8192  # documents sealed in a transaction
 _ROWS: Final = 2000  # of a statement
 _PAUSE_S: Final = 1.0  # seconds between two looks
+_log = logging.getLogger("chatkeep.store.postgres")
 
 
 class Sealer:
@@ -52,9 +53,13 @@ class Sealer:
 
     def _work(self) -> None:
         while not self._stop.wait(_PAUSE_S):
-            with suppress(ChatkeepError):  # the database is away: the next look may find it
+            try:
                 while seal(self._database, SEALED_AT) and not self._stop.is_set():
                     pass
+            except ChatkeepError:
+                continue  # the database is away: the next look may find it
+            except Exception as error:  # noqa: BLE001 - searches are exact without a sealing; the next look tries again
+                _log.warning("the sealing of new messages waits: %s", type(error).__name__)
 
 
 def seal(database: Postgres, least: int = 1) -> int:
