@@ -105,6 +105,8 @@ QUERIES = [
     "/api/v1/messages",
     "/api/v1/messages?session=x&max_tokens=-1",
     "/api/v1/messages?session=x&after=x",
+    "/api/v1/usage?person=%C2%9B",
+    "/api/sessions?person=",
     "/api/v1/stats?unit=week",
     "/api/v1/stats?unit=",
     "/api/v1/stats?since=yesterday",

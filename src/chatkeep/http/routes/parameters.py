@@ -6,7 +6,7 @@ from typing import Annotated, Final, Literal
 
 import msgspec
 
-from chatkeep.core.checks import ENTRIES_MAX, TAGS_MAX
+from chatkeep.core.checks import ENTRIES_MAX, TAGS_MAX, check_name
 from chatkeep.core.keys import parse_key
 from chatkeep.core.model import MetadataMode, Selection, Sort, Unit
 from chatkeep.core.paging import LIST_LIMIT_MAX, SEARCH_LIMIT_MAX
@@ -179,6 +179,7 @@ def _filtered(  # noqa: PLR0913 - one parameter per filter
     entries: ChosenEntries = (),
     person: OfPerson = None,
 ) -> Selection:
+    check_name("person", person)
     return Selection(
         prefixes=(prefix,) if prefix else (),
         channel=channel,
